@@ -1,0 +1,1 @@
+"""The configuration: schema, loading, substitution, diff for reload."""

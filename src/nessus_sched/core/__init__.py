@@ -1,0 +1,1 @@
+"""Pure domain logic: task states, queues, capacity, routing, retry, breaker, estimates, scope."""

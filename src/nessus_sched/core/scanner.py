@@ -1,0 +1,255 @@
+"""The scanner as the scheduler sees it: a small protocol, its values and its errors.
+
+The REST client of `nessus/` implements it; another engine may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+from nessus_sched.core.credentials import Credential
+from nessus_sched.core.task import ScanRequest
+
+
+class ScanStatus(StrEnum):
+    """Where a scan on a scanner stands, reduced to what makes a difference to us."""
+
+    EMPTY = "empty"
+    """Created, never launched."""
+    PENDING = "pending"
+    RUNNING = "running"
+    """Running, or on its way between states (pausing, resuming, stopping, processing)."""
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    """Ended by somebody's stop (`canceled`, `stopped`)."""
+    ABORTED = "aborted"
+    """Ended by an error or a restart of the scanner; partial results are possible."""
+    UNKNOWN = "unknown"
+    """A status string we do not know: treated as not ended, bounded by the run deadline."""
+
+
+ENDED = frozenset({ScanStatus.COMPLETED, ScanStatus.STOPPED, ScanStatus.ABORTED})
+OCCUPIES = frozenset({ScanStatus.PENDING, ScanStatus.RUNNING, ScanStatus.PAUSED})
+"""Statuses in which a scan uses up the scanner's capacity."""
+
+
+@attrs.frozen(kw_only=True)
+class ScannerInfo:
+    """What a scanner says of itself.
+
+    `ready` is False while plugins load (`loading_percent` 0..100 when told). `scan_api`
+    is the licence feature without which writes with API keys are refused (NESSUS.md 0.1);
+    None where the scanner does not tell. `max_scans` is the scanner's own limit, None for
+    no limit or not told. `plugin_set_at` and `boot_time` are epoch seconds.
+    """
+
+    ready: bool
+    loading_percent: int | None = None
+    edition: str = ""
+    version: str = ""
+    scan_api: bool | None = None
+    licensed_hosts: int | None = None
+    used_hosts: int | None = None
+    max_scans: int | None = None
+    plugin_set_at: float | None = None
+    license_expires_at: float | None = None
+    boot_time: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RemoteScan:
+    """One row of a scanner's scan list. `status_text` is the scanner's own word."""
+
+    scan_id: int
+    name: str
+    status: ScanStatus
+    status_text: str
+    uuid: str | None = None
+    ours: bool = False
+    """It lies in our folder and carries a marker."""
+
+
+@attrs.frozen(kw_only=True)
+class ScanDetails:
+    """One scan's latest run. `progress` is 0..100 or None when nothing can be said yet;
+    `started_at` and `ended_at` are epoch seconds on the scanner's clock."""
+
+    scan_id: int
+    name: str
+    status: ScanStatus
+    status_text: str
+    uuid: str | None = None
+    history_id: int | None = None
+    progress: int | None = None
+    hosts: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ScanTemplate:
+    name: str
+    title: str
+    uuid: str
+    description: str = ""
+    usable: bool = True
+    """False when the licence or the edition does not allow it."""
+
+
+@attrs.frozen(kw_only=True)
+class ScanOrder:
+    """All that is needed to create the scan of one attempt on a scanner.
+
+    `name` contains the marker; `targets` are what scope checking approved at dispatch.
+    """
+
+    name: str
+    marker: str
+    targets: Sequence[str]
+    request: ScanRequest
+    credential: Credential | None = None
+    settings: Mapping[str, str] = attrs.field(factory=dict)
+
+
+class Scanner(Protocol):
+    """One Nessus instance we drive. Every method may raise `ScannerError`.
+
+    Only `create_scan`, `launch`, `pause`, `resume`, `stop` and `delete` change anything
+    on the scanner; when the answer to one of them is lost they raise `OutcomeUnknown`
+    and the caller looks before it does anything again. Reads repeat themselves once
+    after a stale connection or session.
+    """
+
+    async def info(self) -> ScannerInfo:
+        """Server status and properties; works while the scanner is still loading."""
+
+    async def templates(self) -> Sequence[ScanTemplate]: ...
+
+    async def list_scans(self) -> Sequence[RemoteScan]:
+        """All scans this login can see, ours and other people's, in one request."""
+
+    async def find_by_marker(self, marker: str) -> RemoteScan | None:
+        """Our scan with that marker, looked up in our own folder only."""
+
+    async def create_scan(self, order: ScanOrder) -> int:
+        """Creates but does not launch; returns the scan id."""
+
+    async def launch(self, scan_id: int) -> str:
+        """Returns the uuid of the run."""
+
+    async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
+        """The run with that uuid, or the latest."""
+
+    async def pause(self, scan_id: int) -> None: ...
+
+    async def resume(self, scan_id: int) -> None: ...
+
+    async def stop(self, scan_id: int) -> None: ...
+
+    async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
+        """Exports the run as `.nessus` v2 and writes it to `destination`, whole or not at
+        all; returns its size in bytes. Raises `BadExport` for a truncated document."""
+
+    async def delete(self, scan_id: int, marker: str) -> None:
+        """Deletes the scan if it lies in our folder and carries `marker`; a scan that is
+        gone already is a success, somebody else's raises `NotOurs`."""
+
+    async def close(self) -> None:
+        """Logs out (bounded, errors ignored) and closes the connections."""
+
+
+class ScannerError(Exception):
+    """Something went wrong with a scanner; `str()` is a sentence for a person, `kind` a
+    stable code, `transient` whether trying again later makes sense."""
+
+    kind = "scanner_error"
+    transient = False
+
+
+class TransientError(ScannerError):
+    """Try again later, not before `retry_after` seconds when the scanner said so."""
+
+    kind = "scanner_trouble"
+    transient = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unreachable(TransientError):
+    """No connection, or it broke before a read was answered. Nothing was changed."""
+
+    kind = "scanner_unreachable"
+
+
+class NotReady(TransientError):
+    """The scanner is up and still loading its plugins."""
+
+    kind = "scanner_not_ready"
+
+
+class NoCapacity(TransientError):
+    """The scanner runs all it can or may: the task waits, it has not failed."""
+
+    kind = "scanner_full"
+
+
+class OutcomeUnknown(TransientError):
+    """A change was sent and its answer lost: it may or may not have happened."""
+
+    kind = "outcome_unknown"
+
+
+class BadExport(TransientError):
+    """The export failed or came back incomplete."""
+
+    kind = "bad_export"
+
+
+class CertificateMismatch(ScannerError):
+    """The scanner showed another certificate than the one that is trusted."""
+
+    kind = "certificate_mismatch"
+
+
+class LoginRefused(ScannerError):
+    """Wrong keys or password. Not repeated by itself: five tries lock the account."""
+
+    kind = "login_refused"
+
+
+class ApiRefused(ScannerError):
+    """The licence refuses writes through its API (412, NESSUS.md 0.1)."""
+
+    kind = "license_refuses_api"
+
+
+class LicenseLimit(ScannerError):
+    """The licence has expired, or has no room for these hosts."""
+
+    kind = "license_limit"
+
+
+class NotFound(ScannerError):
+    """The scanner has no such scan, template or policy."""
+
+    kind = "not_found"
+
+
+class Refused(ScannerError):
+    """The scanner understood and says no (400, 403, 405, 409)."""
+
+    kind = "scanner_refused"
+
+
+class NotOurs(ScannerError):
+    """That scan is not in our folder or does not carry our marker; it is left alone."""
+
+    kind = "not_ours"

@@ -1,0 +1,69 @@
+"""Task states and the one table of legal transitions between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class TaskState(StrEnum):
+    QUEUED = "queued"
+    LAUNCHING = "launching"
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXPORTING = "exporting"
+    RETRY_WAIT = "retry_wait"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+    TIMED_OUT = "timed_out"
+    DEAD = "dead"
+
+
+_S = TaskState
+
+TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
+    {
+        _S.QUEUED: frozenset({_S.LAUNCHING, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
+        _S.LAUNCHING: frozenset(
+            # QUEUED: the scanner had no room after all; nothing was launched.
+            {_S.RUNNING, _S.RETRY_WAIT, _S.QUEUED, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
+        ),
+        _S.RUNNING: frozenset(
+            {_S.PAUSED, _S.EXPORTING, _S.RETRY_WAIT, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
+        ),
+        _S.PAUSED: frozenset(
+            # EXPORTING, RETRY_WAIT: a person resumed or stopped it on the scanner.
+            {_S.RUNNING, _S.EXPORTING, _S.RETRY_WAIT, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
+        ),
+        _S.EXPORTING: frozenset({_S.COMPLETED, _S.RETRY_WAIT, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
+        _S.RETRY_WAIT: frozenset({_S.QUEUED, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
+        _S.DEAD: frozenset({_S.QUEUED}),
+        _S.COMPLETED: frozenset(),
+        _S.CANCELED: frozenset(),
+        _S.TIMED_OUT: frozenset(),
+    }
+)
+"""From each state, the states that may follow."""
+
+FINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
+"""States that nothing leaves."""
+
+SETTLED = FINAL | {_S.DEAD}
+"""States in which nothing more happens by itself."""
+
+LIVE = frozenset(TaskState) - SETTLED
+
+HOLDS_SLOT = frozenset({_S.LAUNCHING, _S.RUNNING, _S.PAUSED})
+"""States in which a task occupies one slot of its scanner. A paused scan keeps its
+capacity there; a scan that has ended needs none while it is exported."""
+
+
+class IllegalTransition(Exception):
+    """The table has no such transition; nothing was changed."""
+
+
+def check_transition(before: TaskState, after: TaskState) -> None:
+    """Raises `IllegalTransition` unless `after` may follow `before`."""
+    if after not in TRANSITIONS[before]:
+        raise IllegalTransition(f"a task cannot go from {before} to {after}")

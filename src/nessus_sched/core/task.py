@@ -1,0 +1,136 @@
+"""A task: one accepted request and its whole life here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+from nessus_sched.core.states import LIVE, TaskState
+
+DEFAULT_POOL = "nessus"
+
+
+class ScanKind(StrEnum):
+    """What sort of scan was asked for; one per submit tool."""
+
+    BASIC = "basic"
+    TRUSTED = "trusted"
+    PRIVILEGED = "privileged"
+    CUSTOM = "custom"
+    QUICK = "quick"
+    COMPLIANCE = "compliance"
+
+
+class Priority(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class Discovery(StrEnum):
+    """How far a quick scan looks."""
+
+    HOSTS = "hosts"
+    OS = "os"
+    PORTS = "ports"
+
+
+class Desired(StrEnum):
+    """What the submitter wants of a task now; durable, so that a crash cannot forget it."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+@attrs.frozen(kw_only=True)
+class ScanRequest:
+    """What was asked for, after validation and before any automatic choice of ours.
+
+    `targets` are the normalised texts of `core.scope`; `credential` is a name from the
+    configuration, never a secret; `max_runtime` is in seconds.
+    """
+
+    kind: ScanKind
+    targets: tuple[str, ...]
+    name: str = ""
+    description: str = ""
+    scanner_instance: str | None = None
+    pool: str = DEFAULT_POOL
+    priority: Priority = Priority.NORMAL
+    credential: str | None = None
+    template: str | None = None
+    policy: str | None = None
+    audit: str | None = None
+    discovery: Discovery | None = None
+    settings: Mapping[str, str] = attrs.field(factory=dict)
+    max_runtime: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TaskError:
+    """The last thing that went wrong: `kind` is a stable machine code such as
+    `scanner_unreachable`, `message` a sentence for a person."""
+
+    kind: str
+    message: str
+    transient: bool
+    at: float
+
+
+@attrs.frozen(kw_only=True)
+class Task:
+    """A task in its present state. All times are epoch seconds, UTC.
+
+    Invariants: `attempt` counts attempts begun (0 before the first launch);
+    `scanner_instance` is the scanner whose queue or slot it is in (None: overflow
+    queue); `nessus_scan_id`, `scan_uuid` and `history_id` belong to the present attempt;
+    `entered` has the latest entry into each state it has been in.
+    """
+
+    task_id: str
+    trace_id: str
+    request: ScanRequest
+    actor: str
+    created_at: float
+    order: int
+    """Place in the order of acceptance; queues are rebuilt by it after a restart."""
+    state: TaskState = TaskState.QUEUED
+    desired: Desired = Desired.RUN
+    idempotency_key: str | None = None
+    attempt: int = 0
+    scanner_instance: str | None = None
+    nessus_scan_id: int | None = None
+    scan_uuid: str | None = None
+    history_id: int | None = None
+    progress: int | None = None
+    entered: Mapping[TaskState, float] = attrs.field(factory=dict)
+    retry_at: float | None = None
+    last_error: TaskError | None = None
+    export_file: str | None = None
+    summary: Mapping[str, Any] | None = None
+    """Validation statistics of the finished scan: the document of `results.summary`."""
+    cleaned: bool = False
+    """The scan on the scanner has been deleted by our housekeeping."""
+
+    @property
+    def pinned(self) -> bool:
+        """The submitter named the scanner; no other may run it."""
+        return self.request.scanner_instance is not None
+
+    @property
+    def live(self) -> bool:
+        return self.state in LIVE
+
+    @property
+    def marker(self) -> str:
+        """What the scan of the present attempt carries in its name on the scanner."""
+        return marker(self.task_id, self.attempt)
+
+
+def marker(task_id: str, attempt: int) -> str:
+    """The text by which a scan on a scanner is known to be that attempt's, and no other's."""
+    return f"[ns:{task_id}.{attempt}]"

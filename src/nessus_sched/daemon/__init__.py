@@ -1,0 +1,1 @@
+"""Composition root: the nursery tree, lifecycle, signals and reload."""

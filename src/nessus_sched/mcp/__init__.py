@@ -1,0 +1,1 @@
+"""The MCP face: tools, schemas, transport and relay."""

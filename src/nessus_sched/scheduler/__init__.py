@@ -1,0 +1,1 @@
+"""The life of a task: drivers, dispatch, recovery, over a scanner protocol and a store."""

@@ -1,0 +1,1 @@
+"""A simulated Nessus for the demo, for tests and for a user's own integration tests."""

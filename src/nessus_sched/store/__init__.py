@@ -1,0 +1,1 @@
+"""SQLite: schema, writer, queries, findings, exports on disk."""
