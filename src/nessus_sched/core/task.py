@@ -102,6 +102,9 @@ class Task:
     desired: Desired = Desired.RUN
     idempotency_key: str | None = None
     attempt: int = 0
+    failures: int = 0
+    """Attempts that failed and count against `max_attempts`; a scanner that was merely
+    down or full does not count."""
     scanner_instance: str | None = None
     nessus_scan_id: int | None = None
     scan_uuid: str | None = None
