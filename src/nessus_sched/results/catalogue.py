@@ -1,0 +1,79 @@
+"""The fields of a finding: the one list of names that queries, exports and stores use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from nessus_sched.results.kinds import Kind, columns
+from nessus_sched.results.model import ComplianceResult, Finding, HostReport, Plugin
+
+Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
+"""A value of a field; see `Kind` for which."""
+
+
+class Part(StrEnum):
+    """To which of the model's classes a field belongs."""
+
+    FINDING = "finding"
+    PLUGIN = "plugin"
+    COMPLIANCE = "compliance"
+    HOST = "host"
+
+
+@attrs.frozen(kw_only=True)
+class Field:
+    """A field of a finding's full row: `name` in queries and answers, `attribute` of the
+    class of `part`."""
+
+    name: str
+    kind: Kind
+    part: Part
+    attribute: str
+    doc: str
+
+
+_PARTS: Final = (
+    (Part.FINDING, Finding, ""),
+    (Part.PLUGIN, Plugin, ""),
+    (Part.COMPLIANCE, ComplianceResult, "compliance_"),
+    (Part.HOST, HostReport, "host_"),
+)
+_INTERNAL: Final = {(Part.HOST, "index"), (Part.FINDING, "host_index")}
+"""Attributes that only make sense next to their report."""
+
+
+def _catalogue() -> dict[str, Field]:
+    found: dict[str, Field] = {}
+    for part, cls, prefix in _PARTS:
+        for attribute, about in columns(cls).items():
+            if (part, attribute) in _INTERNAL:
+                continue
+            name = prefix + attribute
+            assert name not in found
+            found[name] = Field(
+                name=name, kind=about.kind, part=part, attribute=attribute, doc=about.doc
+            )
+    return found
+
+
+FIELDS: Final[Mapping[str, Field]] = MappingProxyType(_catalogue())
+"""All fields by name, in a fixed order."""
+
+
+def flatten(host: HostReport, finding: Finding) -> dict[str, Value]:
+    """The full row of a finding: a value for each name of `FIELDS`."""
+    sources: dict[Part, Any] = {
+        Part.FINDING: finding,
+        Part.PLUGIN: finding.plugin,
+        Part.COMPLIANCE: finding.compliance or _NO_COMPLIANCE,
+        Part.HOST: host,
+    }
+    return {field.name: getattr(sources[field.part], field.attribute) for field in FIELDS.values()}
+
+
+_NO_COMPLIANCE: Final = ComplianceResult()
