@@ -103,10 +103,20 @@ class ScanTemplate:
 
 
 @attrs.frozen(kw_only=True)
+class AuditFile:
+    """An operator's `.audit` file and its category in Nessus' compliance tab."""
+
+    file: Path
+    category: str
+
+
+@attrs.frozen(kw_only=True)
 class ScanOrder:
     """All that is needed to create the scan of one attempt on a scanner.
 
     `name` contains the marker; `targets` are what scope checking approved at dispatch.
+    `audit` is the file behind `request.audit`; without one, that name is looked up among
+    the audits that the scanner brings along.
     """
 
     name: str
@@ -114,6 +124,7 @@ class ScanOrder:
     targets: Sequence[str]
     request: ScanRequest
     credential: Credential | None = None
+    audit: AuditFile | None = None
     settings: Mapping[str, str] = attrs.field(factory=dict)
 
 
