@@ -109,6 +109,10 @@ class Task:
     nessus_scan_id: int | None = None
     scan_uuid: str | None = None
     history_id: int | None = None
+    launched_at: float | None = None
+    """When the present attempt's scan was launched; its maximum runtime counts from here."""
+    paused_for: float = 0.0
+    """Seconds the present attempt has spent paused; they do not count as runtime."""
     progress: int | None = None
     entered: Mapping[TaskState, float] = attrs.field(factory=dict)
     retry_at: float | None = None
