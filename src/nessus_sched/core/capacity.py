@@ -1,0 +1,92 @@
+"""The slots of one scanner: a `trio.CapacityLimiter` borrowed on behalf of task ids."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+
+@attrs.frozen(kw_only=True)
+class SlotStatistics:
+    """`limit` is the operator's `max_concurrent_scans`, `capacity` what the scanner's own
+    limit and other people's scans leave of it; `active` are the borrowing task ids, and
+    may for a while be more than `capacity` after it was lowered or after a restart."""
+
+    limit: int
+    capacity: int
+    active: tuple[str, ...]
+    free: int
+
+
+class Slots:
+    """Invariants: the limiter's borrowers are the running set and nothing else counts it;
+    `total_tokens` is the capacity that holds now; `borrow` never exceeds it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._max_scans: int | None = None
+        self._foreign = 0
+        self._limiter = trio.CapacityLimiter(limit)
+
+    @property
+    def capacity(self) -> int:
+        return int(self._limiter.total_tokens)
+
+    @property
+    def active(self) -> int:
+        return self._limiter.borrowed_tokens
+
+    @property
+    def free(self) -> int:
+        return max(0, self.capacity - self.active)
+
+    @property
+    def foreign(self) -> int:
+        """Other people's scans that run there."""
+        return self._foreign
+
+    @property
+    def max_scans(self) -> int | None:
+        """The scanner's own limit on concurrent scans, ours and other people's."""
+        return self._max_scans
+
+    def borrow(self, task_id: str) -> None:
+        """Raises `trio.WouldBlock` when none is free."""
+        self._limiter.acquire_on_behalf_of_nowait(task_id)
+
+    def adopt(self, task_id: str) -> None:
+        """For a scan that runs already: borrows even when that is one too many."""
+        capacity = self.capacity
+        self._limiter.total_tokens = max(capacity, self.active + 1)
+        try:
+            self._limiter.acquire_on_behalf_of_nowait(task_id)
+        finally:
+            self._limiter.total_tokens = capacity
+
+    def release(self, task_id: str) -> None:
+        self._limiter.release_on_behalf_of(task_id)
+
+    def set_limit(self, limit: int) -> None:
+        """Lowering it below what is borrowed lets the running scans finish."""
+        self._limit = limit
+        self._settle()
+
+    def report(self, *, max_scans: int | None, foreign: int) -> None:
+        """What the scanner says of itself: its own limit, and scans that are not ours."""
+        self._max_scans, self._foreign = max_scans, foreign
+        self._settle()
+
+    def statistics(self) -> SlotStatistics:
+        borrowers = self._limiter.statistics().borrowers
+        return SlotStatistics(
+            limit=self._limit,
+            capacity=self.capacity,
+            active=tuple(sorted(map(str, borrowers))),
+            free=self.free,
+        )
+
+    def _settle(self) -> None:
+        own = self._limit
+        if self._max_scans is not None:
+            own = min(own, max(0, self._max_scans - self._foreign))
+        self._limiter.total_tokens = own
