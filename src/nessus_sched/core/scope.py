@@ -18,6 +18,7 @@ from nessus_sched.core.address import (
     parse_address,
     parse_host_name,
     parse_range,
+    refuse_embedded,
     refuse_special,
 )
 from nessus_sched.core.ranges import (
