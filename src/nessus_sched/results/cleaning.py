@@ -1,0 +1,123 @@
+"""Bytes of a report made digestible for an XML parser: UTF-8, and nothing XML forbids.
+
+Scanners copy what hosts answer into reports, so control characters and bytes of other
+encodings do occur. Each becomes U+FFFD and is counted; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable
+from typing import Final
+
+_TAB, _LINE_FEED, _RETURN = 9, 10, 13
+_CONTROLS: Final = bytes(set(range(32)) - {_TAB, _LINE_FEED, _RETURN})
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_NONCHARACTER: Final = re.compile(b"\xef\xbf[\xbe\xbf]")
+_REFERENCE: Final = re.compile(rb"&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,10}));")
+_LONGEST_REFERENCE: Final = 14
+_MARK: Final = "\ufffd"
+_MARK_BYTES: Final = _MARK.encode()
+
+_DECLARED: Final = re.compile(
+    rb"""^(?:\xef\xbb\xbf)?<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']"""
+)
+_KNOWN: Final = {
+    "utf8": "utf-8",
+    "usascii": "utf-8",
+    "ascii": "utf-8",
+    "iso88591": "latin-1",
+    "latin1": "latin-1",
+    "windows1252": "cp1252",
+    "cp1252": "cp1252",
+}
+_MARKS: Final = (
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (b"<\x00?\x00", "utf-16-le"),
+    (b"\x00<\x00?", "utf-16-be"),
+)
+
+
+def detect_encoding(head: bytes) -> tuple[str, str | None]:
+    """The codec to read a document with, by its first bytes, and the name it declares if
+    that is one we do not know (it is read as UTF-8 then)."""
+    for mark, codec in _MARKS:
+        if head.startswith(mark):
+            return codec, None
+    found = _DECLARED.match(head)
+    if found is None:
+        return "utf-8", None
+    declared = found[1].decode("ascii")
+    codec_name = _KNOWN.get(re.sub("[^a-z0-9]", "", declared.lower()))
+    if codec_name is None:
+        return "utf-8", declared
+    return codec_name, None
+
+
+class Cleaner:
+    """Cleans a document chunk by chunk. `note` is called for each chunk in which something
+    was replaced, with the offset of the first replacement in what `feed` returns."""
+
+    def __init__(self, encoding: str, note: Callable[[str, int, int], None]) -> None:
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        self._note = note
+        self._tail = b""
+
+    def feed(self, chunk: bytes, *, final: bool = False) -> bytes:
+        """The next bytes for the parser: UTF-8, without forbidden characters. The end of
+        a chunk may come with the next one."""
+        text = self._decoder.decode(chunk, final)
+        marks = text.count(_MARK)
+        if marks:
+            self._count_undecodable(chunk, text, marks)
+        data = text.encode()
+        if len(data.translate(None, _CONTROLS)) != len(data) or _NONCHARACTER.search(data):
+            data = self._replace_forbidden(text)
+        return self._check_references(self._tail + data, final=final)
+
+    def _count_undecodable(self, chunk: bytes, text: str, marks: int) -> None:
+        genuine = chunk.count(_MARK_BYTES)  # the document's own U+FFFD
+        if marks > genuine:
+            self._note("encoding", marks - genuine, self._offset(text, text.index(_MARK)))
+
+    def _replace_forbidden(self, text: str) -> bytes:
+        first = _FORBIDDEN.search(text)
+        cleaned, count = _FORBIDDEN.subn(_MARK, text)
+        if first is not None:
+            self._note("control", count, self._offset(text, first.start()))
+        return cleaned.encode()
+
+    def _offset(self, text: str, index: int) -> int:
+        return len(self._tail) + len(text[:index].encode())
+
+    def _check_references(self, data: bytes, *, final: bool) -> bytes:
+        """Replaces `&#0;` and its like, and holds back a reference cut by the chunk's end."""
+        self._tail = b""
+        if not final:
+            start = data.rfind(b"&", -_LONGEST_REFERENCE)
+            if start >= 0 and data.find(b";", start) < 0:
+                data, self._tail = data[:start], data[start:]
+        if b"&#" not in data:
+            return data
+        places: list[int] = []
+
+        def allowed(found: re.Match[bytes]) -> bytes:
+            code = int(found[1], 16) if found[1] else int(found[2])
+            if _is_character(code):
+                return found[0]
+            places.append(found.start())
+            return _MARK_BYTES
+
+        cleaned = _REFERENCE.sub(allowed, data)
+        if places:
+            self._note("control", len(places), places[0])
+        return cleaned
+
+
+def _is_character(code: int) -> bool:
+    """XML 1.0, section 2.2."""
+    if code < 32:
+        return code in (_TAB, _LINE_FEED, _RETURN)
+    return code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code <= 0x10FFFF

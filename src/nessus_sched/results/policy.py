@@ -1,0 +1,49 @@
+"""The policy section of a report, skipped but for two things worth knowing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from nessus_sched.results.limits import Damage, Limits, Text
+from nessus_sched.results.problems import Trouble
+
+_TARGETS: Final = "TARGET"
+
+
+class Policy:
+    """Reads `<Policy>`: its name and the targets that were asked for.
+
+    The section is often more than half of the document, holds single values of a
+    megabyte, and may name users: nothing else of it is kept.
+    """
+
+    def __init__(self, limits: Limits, on_end: Callable[[], None]) -> None:
+        self.name: str | None = None
+        self.targets: str | None = None
+        self.text = Text(limits.text)
+        self._most = limits.depth
+        self._on_end = on_end
+        self._depth = 0
+        self._preference = ""
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        self._depth += 1
+        if self._depth > self._most:
+            raise Damage(Trouble.TOO_LARGE, f"elements nested more than {self._most} deep")
+        if name in ("name", "policyName") or (name == "value" and self._preference == _TARGETS):
+            self.text.begin()
+
+    def end(self, name: str) -> None:
+        if self._depth == 0:
+            self._on_end()
+            return
+        self._depth -= 1
+        if name == "name":
+            self._preference = self.text.take()
+        elif name == "policyName" and self.name is None:
+            self.name = self.text.take()
+        elif name == "value" and self._preference == _TARGETS and self.targets is None:
+            self.targets = self.text.take()
+        elif name == "preference":
+            self._preference = ""
