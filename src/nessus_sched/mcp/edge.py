@@ -1,0 +1,174 @@
+"""The edge between JSON and the program: arguments in, answers out.
+
+Arguments are checked against the very schema that was published, all mistakes are
+reported at once, and only then is the attrs instance built.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable, Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, Final, TypeVar, cast
+
+import cattrs
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.validators import extend
+
+from nessus_sched.core.secret import MASK, Secret
+from nessus_sched.mcp.complaints import Problem, path_of, problems_of
+from nessus_sched.mcp.schema import Schema, input_schema
+
+T = TypeVar("T")
+
+MAX_PROBLEMS: Final = 20
+
+_formats = FormatChecker(formats=())
+_converter = cattrs.Converter(forbid_extra_keys=True)
+
+
+class BadArguments(Exception):
+    """The arguments do not fit the tool's schema; nothing was done."""
+
+    code: Final = "invalid_arguments"
+
+    def __init__(self, problems: tuple[Problem, ...], example: str) -> None:
+        self.problems = problems
+        self.example = example
+        said = "; ".join(problem.message for problem in problems)
+        super().__init__(f"Invalid arguments: {said}. Example: {example}")
+
+
+def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
+    """The instance of the attrs class `cls` that `arguments` describe.
+
+    Forgives what hosts are known to get wrong: values JSON-encoded in strings, null for
+    "not given", one string where a list of strings is wanted, no arguments at all. Raises
+    `BadArguments` with every other mistake.
+    """
+    schema, validator = _checks(cast(Hashable, cls))
+    tidy = _tidy(schema, dict(arguments or {}))
+    errors = sorted(validator.iter_errors(tidy), key=path_of)
+    problems = tuple(problem for error in errors for problem in problems_of(error))
+    if problems:
+        raise BadArguments(problems[:MAX_PROBLEMS], example_of(schema))
+    try:
+        return _converter.structure(tidy, cls)
+    except cattrs.BaseValidationError as error:
+        found = tuple(
+            Problem(where="", message=message) for message in cattrs.transform_error(error)
+        )
+        raise BadArguments(found[:MAX_PROBLEMS], example_of(schema)) from None
+
+
+def answer(value: Any) -> tuple[dict[str, Any], str]:
+    """An answer as JSON data and as compact JSON text; the text says exactly the same.
+
+    Characters that UTF-8 cannot carry become `?`; a `Secret` becomes its mask.
+    """
+    data = _converter.unstructure(value)
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = text.encode("utf-8", "replace").decode()
+    return json.loads(text), text
+
+
+def example_of(schema: Schema) -> str:
+    """Correct arguments as JSON text: the required ones, and others that have an example."""
+    required = schema.get("required", ())
+    chosen = {
+        name: _sample(property_)
+        for name, property_ in schema["properties"].items()
+        if name in required or property_.get("examples")
+    }
+    return json.dumps(chosen, ensure_ascii=False)
+
+
+def _sample(schema: Schema) -> Any:
+    if schema.get("examples"):
+        return schema["examples"][0]
+    if "default" in schema:
+        return schema["default"]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema.get("type") == "array":
+        return [_sample(schema["items"])]
+    if schema.get("type") == "object":
+        properties = schema.get("properties", {})
+        return {name: _sample(properties[name]) for name in schema.get("required", ())}
+    samples = {"string": "...", "integer": 1, "number": 1.0, "boolean": True}
+    return samples.get(str(schema.get("type")))
+
+
+def _tidy(schema: Schema, value: Any) -> Any:
+    """`value` with the known sloppiness of hosts undone, as far as `schema` allows it."""
+    kind = schema.get("type")
+    if isinstance(value, str) and kind in ("object", "array", "integer", "number", "boolean"):
+        value = _decoded(schema, value)
+    if isinstance(value, dict) and "properties" in schema:
+        required = schema.get("required", ())
+        return {
+            name: _tidy(schema["properties"].get(name, {}), inner)
+            for name, inner in value.items()
+            if inner is not None or name in required or name not in schema["properties"]
+        }
+    if isinstance(value, list) and "items" in schema:
+        return [_tidy(schema["items"], inner) for inner in value]
+    return value
+
+
+def _decoded(schema: Schema, text: str) -> Any:
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        value = text
+    if _is_of(schema["type"], value):
+        return value
+    if schema["type"] == "array" and schema["items"].get("type") == "string":
+        return [text]
+    return text
+
+
+def _is_of(kind: str, value: Any) -> bool:
+    return bool(_Validator.TYPE_CHECKER.is_type(value, kind))
+
+
+def _finite_number(_checker: Any, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+_Validator: Any = extend(  # type: ignore[no-untyped-call] # a gap in its stubs
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", _finite_number),
+)
+
+
+@cache
+def _checks(cls: Hashable) -> tuple[Schema, Any]:
+    assert isinstance(cls, type)
+    schema = input_schema(cls)
+    return schema, _Validator(schema, format_checker=_formats)
+
+
+@_formats.checks("date-time", raises=ValueError)
+def _aware_time(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
+
+
+@_converter.register_structure_hook
+def _structure_time(value: Any, _type: Any) -> datetime:
+    return datetime.fromisoformat(value)
+
+
+@_converter.register_unstructure_hook
+def _unstructure_time(value: datetime) -> str:
+    return value.isoformat()
+
+
+@_converter.register_unstructure_hook
+def _unstructure_secret(_value: Secret) -> str:
+    return MASK

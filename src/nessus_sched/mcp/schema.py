@@ -1,0 +1,121 @@
+"""JSON Schemas (2020-12) of attrs classes: what a tool takes and what it answers.
+
+Inline (no `$ref`: some hosts do not resolve them), `additionalProperties: false`, with the
+descriptions, bounds and examples of `core.fields`. The MCP specification wants an object
+at the root of both schemas.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, Literal, Union
+
+import attrs
+
+from nessus_sched.core.fields import FieldDoc, doc_of
+
+Schema = dict[str, Any]
+
+_SCALARS: Mapping[Any, Schema] = {
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    datetime: {"type": "string", "format": "date-time"},
+    Any: {},
+    object: {},
+}
+_ARRAYS = (list, tuple, Sequence, set, frozenset)
+_MAPPINGS = (dict, Mapping)
+
+
+class Unmapped(TypeError):
+    """A type of which no schema can be made: a mistake in the program."""
+
+
+def input_schema(cls: type) -> Schema:
+    """The schema of a tool's arguments. A field with a default is optional, and None as
+    one of its types only means that it can be left out."""
+    return _object(cls, output=False)
+
+
+def output_schema(cls: type) -> Schema:
+    """The schema of an answer: every field is present, a field that may be None can be null."""
+    return _object(cls, output=True)
+
+
+def _object(cls: type, *, output: bool) -> Schema:
+    hints = typing.get_type_hints(cls)
+    properties: Schema = {}
+    required: list[str] = []
+    for attribute in attrs.fields(cls):
+        optional = attribute.default is not attrs.NOTHING
+        properties[attribute.name] = _property(attribute, hints[attribute.name], output=output)
+        if output or not optional:
+            required.append(attribute.name)
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def _property(attribute: attrs.Attribute[Any], hint: Any, *, output: bool) -> Schema:
+    schema = _schema_of(hint, output=output)
+    doc = doc_of(attribute)
+    if doc is not None:
+        schema = {"description": doc.doc, **schema, **_bounds(doc, schema)}
+    if not output and isinstance(attribute.default, str | int | float):
+        schema["default"] = attribute.default
+    return schema
+
+
+def _bounds(doc: FieldDoc, schema: Schema) -> Schema:
+    shortest, longest = (
+        ("minItems", "maxItems") if schema.get("type") == "array" else ("minLength", "maxLength")
+    )
+    bounds = {
+        "minimum": doc.minimum,
+        "maximum": doc.maximum,
+        shortest: doc.min_length,
+        longest: doc.max_length,
+        "pattern": doc.pattern,
+        "examples": list(doc.examples) or None,
+    }
+    return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+def _schema_of(hint: Any, *, output: bool) -> Schema:
+    if hint in _SCALARS:
+        return dict(_SCALARS[hint])
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return {"type": "string", "enum": list(typing.get_args(hint))}
+    if origin in (Union, types.UnionType):
+        return _union(typing.get_args(hint), output=output)
+    if origin is not None and issubclass(origin, _MAPPINGS):
+        return {
+            "type": "object",
+            "additionalProperties": _schema_of(typing.get_args(hint)[1], output=output),
+        }
+    if origin is not None and issubclass(origin, _ARRAYS):
+        return {"type": "array", "items": _schema_of(typing.get_args(hint)[0], output=output)}
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return {"type": "string", "enum": [member.value for member in hint]}
+    if attrs.has(hint):
+        return _object(hint, output=output)
+    raise Unmapped(f"no JSON Schema for {hint!r}")
+
+
+def _union(members: Sequence[Any], *, output: bool) -> Schema:
+    schemas = [_schema_of(member, output=output) for member in members if member is not type(None)]
+    if output and len(schemas) < len(members):
+        schemas.append({"type": "null"})
+    if len(schemas) == 1:
+        return schemas[0]
+    if all(schema.keys() == {"type"} for schema in schemas):
+        return {"type": [schema["type"] for schema in schemas]}
+    return {"anyOf": schemas}

@@ -1,0 +1,300 @@
+"""The MCP server: the one module that knows the SDK (with `transport`).
+
+It is also the named supervisor of everything that a client can call: whatever a tool
+raises ends here as an answer that leaks nothing, and as a log line with an incident id.
+The SDK itself would send an exception's text to the client.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import attrs
+import structlog
+import trio
+from mcp import MCPError, types
+from mcp.server import Server, ServerRequestContext
+from mcp.server.caching import CacheHint
+
+from nessus_sched.mcp import edge
+from nessus_sched.mcp.offers import PromptDef, ResourceDef, Resources
+from nessus_sched.mcp.peer import Peer
+from nessus_sched.mcp.registry import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
+from nessus_sched.telemetry import events
+
+R = TypeVar("R")
+Context = ServerRequestContext[Any, Any]
+Observer = Callable[[str, str, float], None]
+
+OPERATOR_CALL: Final = "operator/call"
+"""Our own request for the command line's operator actions: parameters and result are those
+of `tools/call`, the names are of the operator registry, which models are not shown."""
+
+ERROR_META: Final = "nessus-sched/error"
+"""Key in a tool error's `_meta` under which programs find its code."""
+
+CALLS_AT_ONCE: Final = 256
+_LIST_TTL_MS: Final = 300_000
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+log = structlog.get_logger("mcp")
+
+
+def _permit_all(_peer: Peer, _tool: ToolDef) -> bool:
+    return True
+
+
+def _observe_nothing(_tool: str, _status: str, _seconds: float) -> None:
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class Face:
+    """What a server is made of.
+
+    `app` is handed to every tool. `permits` decides per peer which tools exist for it.
+    `observe(tool, status, seconds)` is told of every call; status is `ok` or an error code.
+    """
+
+    app: Any
+    tools: Registry
+    operators: Registry = attrs.field(factory=lambda: Registry(()))
+    resources: Resources | None = None
+    prompts: Sequence[PromptDef] = ()
+    permits: Callable[[Peer, ToolDef], bool] = _permit_all
+    observe: Observer = _observe_nothing
+    calls_at_once: int = CALLS_AT_ONCE
+
+
+def build_server(face: Face, *, version: str, instructions: str) -> Server[Any]:
+    """An SDK server for `face`; it serves any number of connections, of both eras."""
+    if len(instructions) > MAX_DESCRIPTION:
+        raise ValueError(f"instructions have at most {MAX_DESCRIPTION} characters")
+    handlers = _Handlers(face)
+    hint = CacheHint(ttl_ms=_LIST_TTL_MS, scope="private")
+    server: Server[Any] = Server(
+        "nessus-sched",
+        version=version,
+        title="Nessus scan scheduler",
+        instructions=instructions,
+        cache_hints={
+            "server/discover": hint,
+            "tools/list": hint,
+            "prompts/list": hint,
+            "resources/list": hint,
+            "resources/templates/list": hint,
+        },
+        on_list_tools=handlers.list_tools,
+        on_call_tool=handlers.call_tool,
+        on_list_prompts=handlers.list_prompts,
+        on_get_prompt=handlers.get_prompt,
+        on_list_resources=handlers.list_resources,
+        on_list_resource_templates=handlers.list_templates,
+        on_read_resource=handlers.read_resource,
+    )
+    if len(face.operators):
+        server.add_request_handler(
+            OPERATOR_CALL, types.CallToolRequestParams, handlers.call_operator
+        )
+    return server
+
+
+class _Handlers:
+    """The handlers of a server's requests."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+        self._room = trio.Semaphore(face.calls_at_once)
+
+    async def list_tools(self, ctx: Context, _params: object) -> types.ListToolsResult:
+        peer = _peer(ctx)
+        return types.ListToolsResult(
+            tools=[_listed(tool) for tool in self._face.tools if self._face.permits(peer, tool)]
+        )
+
+    async def call_tool(
+        self, ctx: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        return await self._call(self._face.tools, ctx, params)
+
+    async def call_operator(
+        self, ctx: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        return await self._call(self._face.operators, ctx, params)
+
+    async def _call(
+        self, registry: Registry, ctx: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        tool = registry.get(params.name)
+        if tool is None or not self._face.permits(_peer(ctx), tool):
+            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name[:80]}")
+        started, status = trio.current_time(), "canceled"
+        try:
+            result = await self._outcome(tool, _call(ctx), params.arguments)
+            status = "ok" if not result.is_error else _code_of(result)
+            return result
+        finally:
+            self._face.observe(tool.name, status, trio.current_time() - started)
+
+    async def _outcome(
+        self, tool: ToolDef, call: Call, arguments: dict[str, Any] | None
+    ) -> types.CallToolResult:
+        try:
+            args: Any = edge.parse(tool.arguments, arguments)
+            with trio.move_on_after(tool.timeout) as scope:
+                async with self._room:
+                    return _answer(await tool.fn(self._face.app, call, args))
+        except (edge.BadArguments, ToolError) as refusal:
+            return _refusal(refusal)
+        except Exception as error:  # noqa: BLE001 - the supervisor: no tool may end a connection
+            incident = _incident(tool.name, error)
+            return _refusal(ToolError("internal_error", f"Internal error, incident {incident}."))
+        assert scope.cancelled_caught
+        return _refusal(
+            ToolError(
+                "timeout",
+                f"{tool.name} had no answer within {tool.timeout:g} s.",
+                "What it started may go on; look at the state before asking again.",
+            )
+        )
+
+    async def list_prompts(self, _ctx: Context, _params: object) -> types.ListPromptsResult:
+        return types.ListPromptsResult(
+            prompts=[
+                types.Prompt(
+                    name=prompt.name,
+                    description=prompt.description,
+                    arguments=[
+                        types.PromptArgument(**attrs.asdict(argument))
+                        for argument in prompt.arguments
+                    ],
+                )
+                for prompt in self._face.prompts
+            ]
+        )
+
+    async def get_prompt(
+        self, _ctx: Context, params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult:
+        for prompt in self._face.prompts:
+            if prompt.name == params.name:
+                text = await _guarded(prompt.name, prompt.render(params.arguments or {}))
+                content = types.TextContent(type="text", text=text)
+                return types.GetPromptResult(
+                    description=prompt.description,
+                    messages=[types.PromptMessage(role="user", content=content)],
+                )
+        raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown prompt: {params.name[:80]}")
+
+    def _resources(self, *, templates: bool) -> list[ResourceDef]:
+        listed = self._face.resources.listed if self._face.resources else ()
+        return [resource for resource in listed if resource.is_template == templates]
+
+    async def list_resources(self, _ctx: Context, _params: object) -> types.ListResourcesResult:
+        found = [
+            types.Resource(uri=r.uri, name=r.name, description=r.description, mime_type=r.mime_type)
+            for r in self._resources(templates=False)
+        ]
+        return types.ListResourcesResult(resources=found)
+
+    async def list_templates(
+        self, _ctx: Context, _params: object
+    ) -> types.ListResourceTemplatesResult:
+        found = [
+            types.ResourceTemplate(
+                uri_template=r.uri, name=r.name, description=r.description, mime_type=r.mime_type
+            )
+            for r in self._resources(templates=True)
+        ]
+        return types.ListResourceTemplatesResult(resource_templates=found)
+
+    async def read_resource(
+        self, ctx: Context, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        uri = str(params.uri)
+        if self._face.resources is None:
+            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown resource: {uri[:200]}")
+        mime_type, text = await _guarded(uri, self._face.resources.read(_call(ctx), uri))
+        contents = types.TextResourceContents(uri=uri, mime_type=mime_type, text=text)
+        return types.ReadResourceResult(contents=[contents])
+
+
+async def _guarded(what: str, work: Awaitable[R]) -> R:
+    """The supervisor for what answers with a protocol error instead of a tool error."""
+    try:
+        return await work
+    except ToolError as refusal:
+        raise MCPError(code=types.INVALID_PARAMS, message=_sentence(refusal)) from None
+    except Exception as error:  # noqa: BLE001 - the supervisor: nothing may leak or end a connection
+        message = f"Internal error, incident {_incident(what, error)}."
+        raise MCPError(code=types.INTERNAL_ERROR, message=message) from None
+
+
+def _incident(what: str, error: Exception) -> str:
+    incident = secrets.token_hex(4)
+    log.error(events.TOOL_CRASHED, tool=what, incident=incident, exc_info=error)
+    return incident
+
+
+def _peer(ctx: Context) -> Peer:
+    return ctx.request if isinstance(ctx.request, Peer) else Peer(connection="memory")
+
+
+def _call(ctx: Context) -> Call:
+    traceparent = (ctx.meta or {}).get("traceparent")
+    found = _TRACEPARENT.fullmatch(traceparent) if isinstance(traceparent, str) else None
+    return Call(
+        peer=_peer(ctx),
+        trace_id=found[1] if found else None,
+        progress=ctx.session.report_progress,
+    )
+
+
+def _listed(tool: ToolDef) -> types.Tool:
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.input_schema,
+        output_schema=tool.output_schema,
+        annotations=types.ToolAnnotations(
+            read_only_hint=not tool.writes,
+            destructive_hint=tool.destructive,
+            idempotent_hint=tool.idempotent,
+            open_world_hint=tool.open_world,
+        ),
+    )
+
+
+def _answer(value: Any) -> types.CallToolResult:
+    # Claude Code shows a model the structured content only, Claude Desktop the text only.
+    data, text = edge.answer(value)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=data
+    )
+
+
+def _sentence(refusal: edge.BadArguments | ToolError) -> str:
+    hint = refusal.hint if isinstance(refusal, ToolError) else ""
+    text = f"{refusal} {hint}".strip()
+    return text.encode("utf-8", "replace").decode()
+
+
+def _refusal(refusal: edge.BadArguments | ToolError) -> types.CallToolResult:
+    """An `isError` answer. No structured content: it would have to fit the output schema."""
+    detail: dict[str, Any] = {"code": refusal.code, "message": _sentence(refusal)}
+    if isinstance(refusal, edge.BadArguments):
+        detail["problems"] = [attrs.asdict(problem) for problem in refusal.problems]
+    text = f"{_sentence(refusal)} [{refusal.code}]"
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)],
+        is_error=True,
+        _meta={ERROR_META: detail},
+    )
+
+
+def _code_of(result: types.CallToolResult) -> str:
+    return str((result.meta or {})[ERROR_META]["code"])

@@ -1,0 +1,182 @@
+"""JSON-RPC lines over a Trio stream, for the SDK's server: stdio, Unix socket, tests.
+
+Ours because the SDK's `stdio_server` hangs on SIGTERM while stdin is open, drops broken
+lines in silence, and lets one client queue any number of calls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import anyio
+import attrs
+import trio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp import types
+from mcp.server import Server
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
+
+from nessus_sched.mcp.peer import Peer
+
+_CHUNK: Final = 65_536
+Inbound = MemoryObjectSendStream[SessionMessage | Exception]
+Outbound = MemoryObjectReceiveStream[SessionMessage]
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What one connection may cost. Beyond `in_flight` requests or `rate` lines a second
+    (after a burst) we read no further until there is room: nothing is refused or lost."""
+
+    max_line: int = 8 * 1024 * 1024
+    in_flight: int = 32
+    rate: float = 500.0
+    burst: int = 1000
+    linger: float = 0.5
+    """Seconds for which outstanding answers are awaited after the end of input."""
+
+
+async def serve_stream(
+    server: Server[Any], stream: trio.abc.Stream, peer: Peer, limits: Limits | None = None
+) -> None:
+    """Serves one client until its input ends, and closes the stream; the peer of a request
+    is `ctx.request`.
+
+    Raises what the stream raises (`trio.BrokenResourceError`, perhaps in a group) when the
+    client disappears. Tasks of the server inherit the caller's context variables.
+    """
+    connection = _Connection(stream, peer, limits or Limits())
+    to_server, at_server = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    from_server, at_client = anyio.create_memory_object_stream[SessionMessage](16)
+    async with stream, trio.open_nursery() as outer:
+        outer.start_soon(connection.write_all, at_client)
+        async with trio.open_nursery() as inner:
+            inner.start_soon(connection.read_all, to_server)
+            await server.run(at_server, from_server, server.create_initialization_options())
+            inner.cancel_scope.cancel(reason="the server has ended the connection")
+
+
+class _Connection:
+    def __init__(self, stream: trio.abc.Stream, peer: Peer, limits: Limits) -> None:
+        self._stream = stream
+        self._peer = peer
+        self._limits = limits
+        self._writing = trio.Lock()  # Trio's streams refuse concurrent sends
+        self._slots = trio.Semaphore(limits.in_flight, max_value=limits.in_flight)
+        self._drained = trio.Event()
+        self._in_flight = 0
+
+    async def read_all(self, to_server: Inbound) -> None:
+        pace = _Pace(self._limits)
+        async with to_server:
+            async for line in _lines(self._stream, self._limits.max_line):
+                await pace.wait()
+                message = _parsed(line)
+                if isinstance(message, bytes):
+                    await self._send(message)
+                elif isinstance(message, types.JSONRPCRequest):
+                    await self._slots.acquire()
+                    self._begin()
+                    await to_server.send(SessionMessage(message, self._metadata()))
+                else:
+                    await to_server.send(SessionMessage(message))
+            # `printf ... | nessus-sched`: the end of input cancels what is in flight.
+            if self._in_flight:
+                with trio.move_on_after(self._limits.linger):
+                    await self._drained.wait()
+
+    async def write_all(self, from_server: Outbound) -> None:
+        async with from_server:
+            async for item in from_server:
+                message = item.message
+                text = message.model_dump_json(by_alias=True, exclude_unset=True)
+                await self._send(text.encode() + b"\n")
+                if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+                    await self._settled()
+
+    async def _send(self, data: bytes) -> None:
+        async with self._writing:
+            await self._stream.send_all(data)
+
+    def _metadata(self) -> ServerMessageMetadata:
+        # A canceled request gets no answer; the hook tells us that it is over.
+        return ServerMessageMetadata(
+            request_context=self._peer, on_request_unanswered=self._settled
+        )
+
+    def _begin(self) -> None:
+        self._in_flight += 1
+        self._drained = trio.Event()
+
+    async def _settled(self) -> None:
+        self._in_flight -= 1
+        self._slots.release()
+        if not self._in_flight:
+            self._drained.set()
+
+
+class _Pace:
+    """A token bucket that makes the reader wait."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._tokens = float(limits.burst)
+        self._at = trio.current_time()
+
+    async def wait(self) -> None:
+        now = trio.current_time()
+        refilled = self._tokens + (now - self._at) * self._limits.rate
+        self._tokens, self._at = min(refilled, self._limits.burst) - 1, now
+        if self._tokens < 0:
+            await trio.sleep(-self._tokens / self._limits.rate)
+
+
+async def _lines(stream: trio.abc.ReceiveStream, max_line: int) -> AsyncIterator[bytes | None]:
+    """The lines of a stream without their ends; None stands for one that is too long.
+
+    What follows the last line end is not a line: its sender died while writing it.
+    """
+    rest, overlong = bytearray(), False
+    while chunk := await stream.receive_some(_CHUNK):
+        start = len(rest)
+        rest += chunk
+        while (end := rest.find(b"\n", start)) >= 0:
+            line = bytes(rest[:end])
+            del rest[: end + 1]
+            start = 0
+            if overlong or len(line) > max_line:
+                overlong = False
+                yield None
+            elif line.strip():
+                yield line
+        if len(rest) > max_line:
+            rest.clear()
+            overlong = True
+
+
+def _parsed(line: bytes | None) -> types.JSONRPCMessage | bytes:
+    """The message on a line, or the error line to answer with."""
+    if line is None:
+        return _error_line(types.INVALID_REQUEST, "The line is too long")
+    try:
+        return types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValueError:
+        return _rejected(line)
+
+
+def _rejected(line: bytes) -> bytes:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return _error_line(types.PARSE_ERROR, "Not a line of JSON")
+    request_id = found.get("id") if isinstance(found, dict) else None
+    if isinstance(request_id, bool) or not isinstance(request_id, str | int):
+        request_id = None
+    return _error_line(types.INVALID_REQUEST, "Not a JSON-RPC 2.0 message", request_id)
+
+
+def _error_line(code: int, message: str, request_id: str | int | None = None) -> bytes:
+    error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
+    return json.dumps(error).encode() + b"\n"
