@@ -69,19 +69,21 @@ class Breaker:
         """Of a request, or of the probe. While open, late failures of requests that were
         under way when it opened change nothing."""
         self._failures += 1
-        if self._state is BreakerState.HALF_OPEN:
-            self._wait = min(2 * self._wait, self.settings.probe_max)
-            self._open(now, reason)
-        elif self.closed and self._failures >= self.settings.threshold:
+        if self._state is BreakerState.HALF_OPEN or self._failures >= self.settings.threshold:
             self.trip(now, reason)
 
     def trip(self, now: float, reason: str) -> None:
         """Opens it at once, for a failure that would only repeat itself."""
+        if self._state is BreakerState.OPEN:
+            return
         if self.closed:
             self._wait = self.settings.probe
             self._openings += 1
             self._opened_at = now
-        self._open(now, reason)
+        else:
+            self._wait = min(2 * self._wait, self.settings.probe_max)
+        self._state, self._reason = BreakerState.OPEN, reason
+        self._probe_at = now + self._wait
 
     def success(self) -> None:
         """The scanner answered: closes, from whatever state."""
@@ -112,7 +114,3 @@ class Breaker:
             probe_at=self._probe_at,
             reason=self._reason,
         )
-
-    def _open(self, now: float, reason: str) -> None:
-        self._state, self._reason = BreakerState.OPEN, reason
-        self._probe_at = now + self._wait

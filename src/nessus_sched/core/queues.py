@@ -93,10 +93,15 @@ class Queues:
     def get(self, task_id: str) -> Waiting | None:
         return self._waiting.get(task_id)
 
+    def draft(self, entry: QueueEntry, scanner_id: str | None, reach: Reach) -> Waiting:
+        """The record that `enqueue` would make; it waits nowhere yet."""
+        return Waiting(entry=entry, key=self._key(entry), reach=reach, scanner_id=scanner_id)
+
     def enqueue(self, entry: QueueEntry, scanner_id: str | None, reach: Reach) -> Waiting:
         """Into that scanner's queue, or with None into the overflow queue."""
         assert entry.task_id not in self._waiting, f"{entry.task_id} is queued already"
-        waiting = Waiting(entry=entry, key=self._key(entry), reach=reach, scanner_id=scanner_id)
+        waiting = self.draft(entry, scanner_id, reach)
+        self._note(entry)
         self._waiting[entry.task_id] = waiting
         self._insert(waiting)
         return waiting
@@ -139,14 +144,11 @@ class Queues:
     def position(self, waiting: Waiting) -> int:
         """1 for the entry that is next in its queue. In the overflow queue only those count
         that compete for a scanner with it."""
-        if waiting.scanner_id is not None:
-            return self._own[waiting.scanner_id].rank(waiting.key) + 1
-        lines = (
-            line
-            for reach, line in self._overflow.items()
-            if reach is waiting.reach or not reach.isdisjoint(waiting.reach)
-        )
-        return sum(line.rank(waiting.key) for line in lines) + 1
+        return sum(line.rank(waiting.key) for line in self._competing(waiting)) + 1
+
+    def ready_before(self, waiting: Waiting) -> int:
+        """How many go before it there, parked ones left out."""
+        return sum(line.ready.rank(waiting.key) for line in self._competing(waiting))
 
     def own_length(self, scanner_id: str) -> int:
         return len(self._own.get(scanner_id, ()))
@@ -197,20 +199,35 @@ class Queues:
         self._latest = (-1, float("-inf"))
         for waiting in sorted(self._waiting.values(), key=lambda each: each.entry.order):
             waiting.key = self._key(waiting.entry)
+            self._note(waiting.entry)
             waiting.reach = reach_of(waiting.entry)
             self._insert(waiting)
 
-    def _key(self, entry: QueueEntry) -> Key:
+    def _accepted_at(self, entry: QueueEntry) -> float:
         """A clock that was set back must not let a later task overtake an earlier one."""
-        accepted_at = entry.accepted_at
+        latest_order, latest = self._latest
+        return max(entry.accepted_at, latest) if entry.order > latest_order else entry.accepted_at
+
+    def _note(self, entry: QueueEntry) -> None:
         if entry.order > self._latest[0]:
-            accepted_at = max(accepted_at, self._latest[1])
-            self._latest = (entry.order, accepted_at)
-        due = accepted_at + HANDICAP[entry.priority] * self.ageing_after
+            self._latest = (entry.order, self._accepted_at(entry))
+
+    def _key(self, entry: QueueEntry) -> Key:
+        due = self._accepted_at(entry) + HANDICAP[entry.priority] * self.ageing_after
         return (due, entry.order, entry.task_id)
 
     def _lines_for(self, scanner_id: str) -> Iterator[Line]:
         return (line for reach, line in self._overflow.items() if scanner_id in reach)
+
+    def _competing(self, waiting: Waiting) -> list[Line]:
+        if waiting.scanner_id is not None:
+            own = self._own.get(waiting.scanner_id)
+            return [own] if own else []
+        return [
+            line
+            for reach, line in self._overflow.items()
+            if reach is waiting.reach or not reach.isdisjoint(waiting.reach)
+        ]
 
     def _line(self, waiting: Waiting) -> Line:
         if waiting.scanner_id is not None:

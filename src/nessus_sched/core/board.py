@@ -1,0 +1,55 @@
+"""The state of the pool at one moment, and questions about it that change nothing."""
+
+from __future__ import annotations
+
+import attrs
+
+from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.lanes import Lane
+from nessus_sched.core.overlap import OverlapGuard
+from nessus_sched.core.queues import Queues, Reach, Waiting
+from nessus_sched.core.routing import Lanes, Reachability
+
+
+@attrs.frozen(kw_only=True)
+class Active:
+    """A task that holds a slot of `scanner_id`, since `since` (epoch seconds)."""
+
+    entry: QueueEntry
+    scanner_id: str
+    since: float
+    progress: int | None = None
+
+
+@attrs.define(kw_only=True, eq=False)
+class Board:
+    """Invariant: a task is in `queues` or in `active` or in neither, never in both; the
+    active ones of a scanner are exactly the borrowers of its lane's slots."""
+
+    queues: Queues
+    guard: OverlapGuard
+    lanes: Lanes = attrs.field(factory=dict)
+    active: dict[str, Active] = attrs.field(factory=dict)
+    reachability: Reachability = attrs.field(factory=lambda: Reachability({}))
+    paused: bool = False
+
+    def lanes_of(self, reach: Reach) -> list[Lane]:
+        """In the order of the registry, so that choices reproduce."""
+        if len(reach) == 1:
+            (scanner_id,) = reach
+            return [self.lanes[scanner_id]] if scanner_id in self.lanes else []
+        return [lane for scanner_id, lane in self.lanes.items() if scanner_id in reach]
+
+    def could_run(self, waiting: Waiting) -> bool:
+        """Some scanner would take it as soon as it had a free slot."""
+        return any(lane.usable for lane in self.lanes_of(waiting.reach))
+
+    def blocker(self, waiting: Waiting) -> str | None:
+        """The task whose targets overlap, and which has to end first."""
+        return self.guard.blocker(waiting, self._goes_before)
+
+    def _goes_before(self, claimant: str, waiting: Waiting) -> bool:
+        other = self.queues.get(claimant)
+        return (
+            other is not None and other.entry.order < waiting.entry.order and self.could_run(other)
+        )

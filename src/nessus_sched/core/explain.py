@@ -1,0 +1,137 @@
+"""Says in words why a waiting task waits, or why a task could never run."""
+
+from __future__ import annotations
+
+from nessus_sched.core.board import Board
+from nessus_sched.core.breaker import BreakerState
+from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.lanes import Lane
+from nessus_sched.core.queues import Waiting
+from nessus_sched.core.reasons import WaitCode, WaitReason
+from nessus_sched.core.routing import unclaimed
+
+NAMED = 3
+"""So many scanners are named one by one."""
+
+
+def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
+    """Why `entry` could never run with the present registry; None when it could."""
+    if entry.pinned is not None:
+        lane = board.lanes.get(entry.pinned)
+        if lane is None or lane.removed:
+            known = _some([each.scanner_id for each in board.lanes.values() if not each.removed])
+            text = f"there is no scanner {entry.pinned}; there are: {known}"
+            return WaitReason(code=WaitCode.SCANNER_REMOVED, text=text)
+        if not lane.spec.reaches(entry.targets):
+            text = f"scanner {entry.pinned} does not reach all targets"
+            return WaitReason(code=WaitCode.UNREACHABLE, text=text)
+        return None
+    if board.reachability.reach(entry):
+        return None
+    pools = board.reachability.pools()
+    if entry.pool not in pools:
+        text = f"pool {entry.pool} has no scanner; pools with scanners: {_some(sorted(pools))}"
+        return WaitReason(code=WaitCode.NO_SCANNER, text=text)
+    text = f"no single scanner of pool {entry.pool} reaches all targets"
+    return WaitReason(code=WaitCode.UNREACHABLE, text=text)
+
+
+def obstacle(lane: Lane, now: float) -> WaitReason | None:
+    """Why a scanner may be given nothing at present, free slot or not."""
+    name = f"scanner {lane.scanner_id}"
+    if lane.removed:
+        return WaitReason(code=WaitCode.SCANNER_REMOVED, text=f"{name} is not in the configuration")
+    if not lane.enabled:
+        return WaitReason(code=WaitCode.SCANNER_DISABLED, text=f"{name} is disabled")
+    if lane.draining:
+        return WaitReason(
+            code=WaitCode.SCANNER_DRAINING, text=f"{name} is draining and starts nothing more"
+        )
+    if not lane.breaker.closed:
+        return WaitReason(code=WaitCode.SCANNER_DOWN, text=f"{name} is down{_down(lane, now)}")
+    return None
+
+
+def explain(board: Board, waiting: Waiting, now: float) -> WaitReason:
+    """Why it has not started yet: the first of all the reasons that hold."""
+    if board.paused:
+        return WaitReason(code=WaitCode.PAUSED_ALL, text="all scanning is paused by an operator")
+    lanes = board.lanes_of(waiting.reach)
+    usable = [lane for lane in lanes if lane.usable]
+    if not usable:
+        return _none_usable(board, waiting, lanes, now)
+    if (never := refusal(board, waiting.entry)) is not None:
+        return never
+    blocker = waiting.parked_on or board.blocker(waiting)
+    if blocker is not None:
+        verb = "runs" if blocker in board.active else "was accepted earlier"
+        return WaitReason(
+            code=WaitCode.OVERLAP,
+            text=f"task {blocker} has targets in common with it and {verb}; it has to end first",
+            blocker=blocker,
+        )
+    return _in_turn(board, waiting, usable, now)
+
+
+def _none_usable(board: Board, waiting: Waiting, lanes: list[Lane], now: float) -> WaitReason:
+    reasons = [reason for lane in lanes if (reason := obstacle(lane, now)) is not None]
+    if len(reasons) == 1:
+        return reasons[0]
+    if not reasons:
+        never = refusal(board, waiting.entry)
+        assert never is not None, waiting
+        return never
+    texts = _some([reason.text for reason in reasons], "; ")
+    return WaitReason(
+        code=WaitCode.NO_SCANNER_USABLE,
+        text=f"none of the {len(reasons)} scanners that could run it is usable: {texts}",
+    )
+
+
+def _in_turn(board: Board, waiting: Waiting, usable: list[Lane], now: float) -> WaitReason:
+    before = board.queues.ready_before(waiting)
+    ahead = board.queues.position(waiting) - 1
+    where = "the overflow queue"
+    if waiting.scanner_id is not None:
+        where = f"the queue of {waiting.scanner_id}"
+        usable = [board.lanes[waiting.scanner_id]]
+        room = usable[0].free(now)
+    else:
+        room = sum(max(0, unclaimed(lane, board.queues, now)) for lane in usable)
+    if before < room:
+        return WaitReason(code=WaitCode.STARTING, text="a slot is free: it is about to start")
+    state = _fullness(usable, now)
+    if ahead:
+        others = "1 other" if ahead == 1 else f"{ahead} others"
+        return WaitReason(code=WaitCode.BEHIND, text=f"behind {others} in {where}; {state}")
+    held = all(lane.hold_until > now for lane in usable)
+    code = WaitCode.SCANNER_HELD if held else WaitCode.SCANNER_FULL
+    return WaitReason(code=code, text=f"next in {where}; {state}")
+
+
+def _fullness(lanes: list[Lane], now: float) -> str:
+    if len(lanes) > 1:
+        active = sum(lane.slots.active for lane in lanes)
+        return f"the {len(lanes)} scanners that could run it are full ({active} scans run there)"
+    (lane,) = lanes
+    name = f"scanner {lane.scanner_id}"
+    if lane.hold_until > now:
+        return f"{name} takes nothing for {lane.hold_until - now:.0f} s ({lane.hold_reason})"
+    text = f"{name} runs {lane.slots.active} of {lane.slots.capacity} scans"
+    if lane.slots.foreign:
+        text += f" ({lane.slots.foreign} scans of others run there)"
+    return text
+
+
+def _down(lane: Lane, now: float) -> str:
+    figures = lane.breaker.statistics()
+    why = f" ({figures.reason})" if figures.reason else ""
+    if figures.state is BreakerState.HALF_OPEN or figures.probe_at is None:
+        return f"{why}; it is being tried again"
+    return f"{why}; it is tried again in {max(0.0, figures.probe_at - now):.0f} s"
+
+
+def _some(texts: list[str], separator: str = ", ") -> str:
+    shown = separator.join(texts[:NAMED])
+    more = len(texts) - NAMED
+    return f"{shown} and {more} more" if more > 0 else shown or "none"

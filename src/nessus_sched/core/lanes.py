@@ -1,0 +1,82 @@
+"""One scanner as the brain sees it: its settings, slots, breaker and switches."""
+
+from __future__ import annotations
+
+import attrs
+
+from nessus_sched.core.breaker import Breaker, BreakerSettings
+from nessus_sched.core.capacity import Slots
+from nessus_sched.core.ranges import difference
+from nessus_sched.core.targets import TargetSet
+from nessus_sched.core.task import DEFAULT_POOL
+
+
+@attrs.frozen(kw_only=True)
+class ScannerSpec:
+    """What the configuration says of a scanner, as far as scheduling cares.
+
+    `limit` is `max_concurrent_scans`; `networks` what it can reach, None for everything.
+    """
+
+    scanner_id: str
+    limit: int
+    pool: str = DEFAULT_POOL
+    enabled: bool = True
+    networks: TargetSet | None = None
+
+    def reaches(self, targets: TargetSet) -> bool:
+        """Every address must be in `networks`. A name that was not resolved excludes no
+        scanner: where it leads is not known here."""
+        return self.networks is None or not difference(targets.ranges, self.networks.ranges)
+
+
+class Lane:
+    """A scanner's part of the pool.
+
+    A lane whose scanner is not (or no longer) in the configuration is `removed`: it takes
+    nothing, and is kept while scans run there or tasks that name it wait.
+    """
+
+    def __init__(self, spec: ScannerSpec, breaker: BreakerSettings, *, removed: bool) -> None:
+        self.spec = spec
+        self.slots = Slots(spec.limit)
+        self.breaker = Breaker(breaker)
+        self.enabled = spec.enabled
+        self.draining = False
+        self.removed = removed
+        self.hold_until = float("-inf")
+        self.hold_reason = ""
+        self.chosen = 0
+        """When routing last chose it, as a running number: ties go round."""
+
+    def configure(self, spec: ScannerSpec, breaker: BreakerSettings) -> None:
+        """Takes over a new configuration. An operator's enable or disable holds until the
+        configuration says something new about it."""
+        if self.removed or spec.enabled != self.spec.enabled:
+            self.enabled = spec.enabled
+        self.removed = False
+        self.spec = spec
+        self.slots.set_limit(spec.limit)
+        self.breaker.settings = breaker
+
+    @property
+    def scanner_id(self) -> str:
+        return self.spec.scanner_id
+
+    @property
+    def usable(self) -> bool:
+        """May be given work, now or when it has a free slot."""
+        return self.enabled and not self.draining and not self.removed and self.breaker.closed
+
+    def free(self, now: float) -> int:
+        """Slots in which a scan may be started now."""
+        return self.slots.free if self.usable and now >= self.hold_until else 0
+
+    def load(self, queued: int) -> float:
+        """Active and queued over capacity."""
+        return (self.slots.active + queued) / max(1, self.slots.capacity)
+
+    def deadline(self, now: float) -> float | None:
+        """When something changes here by itself: a hold ends, or a probe is due."""
+        times = [self.breaker.probe_at, self.hold_until if self.hold_until > now else None]
+        return min((time for time in times if time is not None), default=None)

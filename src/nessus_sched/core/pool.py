@@ -1,0 +1,317 @@
+"""The pure brain of scheduling: who waits where, who runs where, and what goes next.
+
+No I/O, no clock, no waiting: every method is told the time and returns at once. When
+something changes for a scanner, `on_wake` names it, and its driver calls `take` until that
+returns None; `deadline` says when to look again without being woken. So nobody polls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from nessus_sched.core.board import Active, Board
+from nessus_sched.core.breaker import BreakerSettings, BreakerStatistics
+from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.explain import explain, refusal
+from nessus_sched.core.lanes import Lane, ScannerSpec
+from nessus_sched.core.overlap import OverlapGuard
+from nessus_sched.core.queues import Queues, Reach, Waiting
+from nessus_sched.core.reasons import WaitCode, WaitReason
+from nessus_sched.core.routing import Placement, Reachability, RoutingCase
+from nessus_sched.core.snapshot import PoolStatistics, snapshot
+from nessus_sched.core.traffic import Traffic, queue_name
+
+
+@attrs.frozen(kw_only=True)
+class PoolSettings:
+    """`fairness_after` and `ageing_after` in seconds; see `core.queues`."""
+
+    fairness_after: float = 900.0
+    ageing_after: float = 3600.0
+    overlap_guard: bool = True
+    breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
+
+
+class UnknownScanner(KeyError):
+    """The pool has no scanner of that id."""
+
+
+class Pool:
+    """`on_wake(scanner_id)`: this scanner may have something to take now. `on_move(task_id,
+    scanner_id)`: a waiting task was moved to that scanner's queue, None the overflow queue.
+    Both are called in the midst of a method here and must only take note."""
+
+    def __init__(
+        self,
+        settings: PoolSettings,
+        *,
+        on_wake: Callable[[str], None] = lambda _scanner_id: None,
+        on_move: Callable[[str, str | None], None] = lambda _task_id, _scanner_id: None,
+    ) -> None:
+        self._settings = settings
+        self._board = Board(
+            queues=Queues(
+                ageing_after=settings.ageing_after, fairness_after=settings.fairness_after
+            ),
+            guard=OverlapGuard(enabled=settings.overlap_guard),
+        )
+        self._traffic = Traffic(board=self._board, on_wake=on_wake, on_move=on_move)
+
+    # Tasks.
+
+    def refusal(self, entry: QueueEntry) -> WaitReason | None:
+        """Why this could never run with the present configuration; None when it could."""
+        return refusal(self._board, entry)
+
+    def place(self, entry: QueueEntry, now: float) -> Placement:
+        """Puts a task into the queue that routing gives it. Also for a task that comes
+        back after a failed attempt: it gets the place of its acceptance."""
+        assert entry.task_id not in self._board.active, f"{entry.task_id} holds a slot"
+        if entry.pinned is not None:
+            self._known(entry.pinned)
+        case, lane = self._traffic.route(entry, now)
+        waiting = self._traffic.enqueue(entry, lane)
+        if lane is not None:
+            self._traffic.wake(lane, now)
+        return self._placement(case, waiting, now)
+
+    def preview(self, entry: QueueEntry, now: float) -> Placement:
+        """Where `place` would put it; changes nothing. The scanner must be known."""
+        case, lane = self._traffic.route(entry, now)
+        reach = self._board.reachability.reach(entry)
+        waiting = self._board.queues.draft(entry, queue_name(lane), reach)
+        return self._placement(case, waiting, now)
+
+    def restore(self, entries: Iterable[QueueEntry], now: float) -> None:
+        """Rebuilds the queues after a restart, in the order of acceptance."""
+        full = set[Reach]()
+        for entry in sorted(entries, key=lambda each: each.order):
+            if entry.pinned is not None:
+                self._known(entry.pinned)
+            reach = self._board.reachability.reach(entry)
+            lane = None
+            if reach not in full:
+                case, lane = self._traffic.route(entry, now)
+                if case is RoutingCase.OVERFLOW:
+                    full.add(reach)
+            self._traffic.enqueue(entry, lane)
+        self._traffic.wake_all(now)
+
+    def take(self, scanner_id: str, now: float) -> QueueEntry | None:
+        """The next task for that scanner, with its slot borrowed, or None when nothing
+        may start there now. Give the slot back with `release`."""
+        lane = self._lane(scanner_id)
+        if self._board.paused or lane.free(now) == 0:
+            return None
+        queues = self._board.queues
+        while (waiting := queues.head_for(scanner_id)) is not None:
+            blocker = self._board.blocker(waiting)
+            if blocker is None:
+                self._traffic.start(lane, waiting, now)
+                return waiting.entry
+            self._board.guard.park(waiting, blocker)
+            queues.park(waiting, blocker)
+        return None
+
+    def adopt(self, scanner_id: str, entry: QueueEntry, since: float) -> None:
+        """Counts a scan that runs already (found after a restart), since then, even above
+        the limit."""
+        board = self._board
+        assert entry.task_id not in board.queues, f"{entry.task_id} is queued"
+        lane = self._known(scanner_id)
+        lane.slots.adopt(entry.task_id)
+        board.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
+        board.guard.start(entry.task_id, entry.targets)
+
+    def release(self, task_id: str, now: float) -> None:
+        """Gives the slot back, whatever became of the task. Raises `KeyError` when it
+        holds none."""
+        active = self._board.active.pop(task_id)
+        lane = self._lane(active.scanner_id)
+        lane.slots.release(task_id)
+        self._traffic.unpark(self._board.guard.end(task_id), now)
+        self._traffic.wake(lane, now)
+        self._bury(lane)
+
+    def withdraw(self, task_id: str, now: float) -> QueueEntry | None:
+        """Takes a waiting task out of its queue; None when it does not wait."""
+        waiting = self._board.queues.get(task_id)
+        if waiting is None:
+            return None
+        self._board.queues.remove(task_id)
+        self._board.guard.leave(waiting)
+        self._traffic.unpark(self._board.guard.unclaim(task_id), now)
+        if waiting.scanner_id is not None:
+            self._bury(self._lane(waiting.scanner_id))
+        return waiting.entry
+
+    def progressed(self, task_id: str, progress: int | None) -> None:
+        """How far (0..100) an active task's scan is, for estimates."""
+        active = self._board.active[task_id]
+        if active.progress != progress:
+            self._board.active[task_id] = attrs.evolve(active, progress=progress)
+
+    # Scanners.
+
+    def configure(self, specs: Iterable[ScannerSpec], settings: PoolSettings, now: float) -> None:
+        """Applies a configuration: scanners added, changed and removed, with scans running.
+
+        A scanner that is left out finishes what runs and takes nothing; what others may
+        run moves to them. An operator's enable or disable holds until the configuration
+        itself says something new about it.
+        """
+        board = self._board
+        self._settings = settings
+        wanted = {spec.scanner_id: spec for spec in specs}
+        for scanner_id, spec in wanted.items():
+            self._known(scanner_id).configure(spec, settings.breaker)
+        for scanner_id, lane in board.lanes.items():
+            lane.removed = scanner_id not in wanted
+        board.reachability = Reachability(board.lanes)
+        board.queues.rearrange(
+            board.reachability.reach,
+            ageing_after=settings.ageing_after,
+            fairness_after=settings.fairness_after,
+        )
+        self._guard(settings.overlap_guard, now)
+        self._traffic.review_claims(now)
+        for lane in list(board.lanes.values()):
+            self._traffic.changed(lane, now)
+            self._bury(lane)
+
+    def set_enabled(self, scanner_id: str, enabled: bool, now: float) -> None:
+        lane = self._lane(scanner_id)
+        lane.enabled = enabled
+        self._traffic.changed(lane, now)
+
+    def set_draining(self, scanner_id: str, draining: bool, now: float) -> None:
+        """A draining scanner finishes what runs and starts no more."""
+        lane = self._lane(scanner_id)
+        lane.draining = draining
+        self._traffic.changed(lane, now)
+
+    def set_paused(self, paused: bool, now: float) -> None:
+        """While paused nothing starts anywhere; what runs is not touched."""
+        self._board.paused = paused
+        self._traffic.wake_all(now)
+
+    def report(self, scanner_id: str, now: float, *, max_scans: int | None, foreign: int) -> None:
+        """What the scanner says: its own limit on scans, and how many scans run there that
+        are not ours."""
+        lane = self._lane(scanner_id)
+        lane.slots.report(max_scans=max_scans, foreign=foreign)
+        self._traffic.changed(lane, now)
+
+    def hold(self, scanner_id: str, until: float, reason: str, now: float) -> None:
+        """Starts nothing there before `until`: the scanner is full, or not ready."""
+        lane = self._lane(scanner_id)
+        lane.hold_until, lane.hold_reason = until, reason
+        self._traffic.changed(lane, now)
+
+    def failed(self, scanner_id: str, now: float, reason: str, *, trip: bool = False) -> None:
+        """A request failed for a passing reason; five in a row open the breaker, `trip`
+        opens it at once."""
+        breaker = self._lane(scanner_id).breaker
+        if trip:
+            breaker.trip(now, reason)
+        else:
+            breaker.failure(now, reason)
+        if not breaker.closed:
+            self._traffic.changed(self._lane(scanner_id), now)
+
+    def succeeded(self, scanner_id: str, now: float) -> None:
+        """A request was answered: closes the breaker."""
+        lane = self._lane(scanner_id)
+        reopened = not lane.breaker.closed
+        lane.breaker.success()
+        if reopened:
+            self._traffic.changed(lane, now)
+
+    def begin_probe(self, scanner_id: str, now: float) -> bool:
+        """See `Breaker.begin_probe`."""
+        return self._lane(scanner_id).breaker.begin_probe(now)
+
+    def abandon_probe(self, scanner_id: str, now: float) -> None:
+        """See `Breaker.abandon_probe`."""
+        self._lane(scanner_id).breaker.abandon_probe(now)
+
+    def breaker(self, scanner_id: str) -> BreakerStatistics:
+        return self._lane(scanner_id).breaker.statistics()
+
+    def deadline(self, scanner_id: str, now: float) -> float | None:
+        """When that scanner's driver has to look again by itself, or None: a hold ends
+        (then `take`) or a probe is due (then `begin_probe`)."""
+        return self._lane(scanner_id).deadline(now)
+
+    # Questions.
+
+    def scanners(self) -> list[str]:
+        """Also those that were removed and still run something or are waited for."""
+        return list(self._board.lanes)
+
+    def waiting(self, task_id: str) -> bool:
+        return task_id in self._board.queues
+
+    def active(self, task_id: str) -> Active | None:
+        return self._board.active.get(task_id)
+
+    def queue_of(self, task_id: str) -> str | None:
+        """The scanner in whose queue it waits, None for the overflow queue."""
+        return self._waiting(task_id).scanner_id
+
+    def position(self, task_id: str) -> int:
+        """Place in its queue from 1. Raises `KeyError` when it does not wait."""
+        return self._board.queues.position(self._waiting(task_id))
+
+    def wait_reason(self, task_id: str, now: float) -> WaitReason:
+        """Raises `KeyError` when it does not wait."""
+        return explain(self._board, self._waiting(task_id), now)
+
+    def statistics(self, now: float) -> PoolStatistics:
+        return snapshot(self._board, now)
+
+    def _waiting(self, task_id: str) -> Waiting:
+        waiting = self._board.queues.get(task_id)
+        if waiting is None:
+            raise KeyError(task_id)
+        return waiting
+
+    def _placement(self, case: RoutingCase, waiting: Waiting, now: float) -> Placement:
+        reason = explain(self._board, waiting, now)
+        return Placement(
+            case=case,
+            scanner_id=waiting.scanner_id,
+            position=self._board.queues.position(waiting),
+            reason=None if reason.code is WaitCode.STARTING else reason,
+        )
+
+    def _lane(self, scanner_id: str) -> Lane:
+        try:
+            return self._board.lanes[scanner_id]
+        except KeyError:
+            raise UnknownScanner(scanner_id) from None
+
+    def _known(self, scanner_id: str) -> Lane:
+        """The scanner's lane; a removed one when the configuration does not have it (a task
+        of before a restart may name it)."""
+        lane = self._board.lanes.get(scanner_id)
+        if lane is None:
+            spec = ScannerSpec(scanner_id=scanner_id, limit=0)
+            lane = Lane(spec, self._settings.breaker, removed=True)
+            self._board.lanes[scanner_id] = lane
+        return lane
+
+    def _bury(self, lane: Lane) -> None:
+        """Forgets a removed scanner where nothing runs and for which nothing waits."""
+        idle = lane.slots.active == 0 and not self._board.queues.own_length(lane.scanner_id)
+        if lane.removed and idle:
+            self._board.lanes.pop(lane.scanner_id, None)
+
+    def _guard(self, enabled: bool, now: float) -> None:
+        """Switching it off lets everything go on that was parked."""
+        guard = self._board.guard
+        guard.enabled = enabled
+        if not enabled:
+            self._traffic.unpark(guard.disband(), now)

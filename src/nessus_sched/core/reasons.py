@@ -1,0 +1,42 @@
+"""Why a task waits: a stable code, and words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+
+class WaitCode(StrEnum):
+    STARTING = "starting"
+    """A slot is free; it is about to start."""
+    BEHIND = "behind"
+    """Others go before it."""
+    PAUSED_ALL = "paused_all"
+    OVERLAP = "overlap"
+    """Another task has to finish first, because both have targets in common."""
+    SCANNER_FULL = "scanner_full"
+    SCANNER_HELD = "scanner_held"
+    """The scanner asked for a rest, or refused for lack of capacity."""
+    SCANNER_DOWN = "scanner_down"
+    SCANNER_DRAINING = "scanner_draining"
+    SCANNER_DISABLED = "scanner_disabled"
+    SCANNER_REMOVED = "scanner_removed"
+    NO_SCANNER = "no_scanner"
+    """The pool has no scanner."""
+    UNREACHABLE = "unreachable"
+    """No scanner (or not the named one) reaches the targets."""
+    NO_SCANNER_USABLE = "no_scanner_usable"
+    """Scanners that could run it exist, but none may be used at present."""
+
+
+@attrs.frozen(kw_only=True)
+class WaitReason:
+    """`blocker` is the task it waits for, in an overlap."""
+
+    code: WaitCode
+    text: str
+    blocker: str | None = None
+
+    def __str__(self) -> str:
+        return self.text
