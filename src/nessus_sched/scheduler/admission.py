@@ -1,0 +1,125 @@
+"""The door: whether a request may become a task, decided before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+import attrs
+
+from nessus_sched.config.schema import Config
+from nessus_sched.core.credentials import CredentialKind
+from nessus_sched.core.scope import OutOfScope, Scope
+from nessus_sched.core.targets import BadTargets, TargetSet, parse_targets
+from nessus_sched.core.task import ScanKind, ScanRequest
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
+from nessus_sched.scheduler.scoping import approved, scope_of
+
+NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
+
+
+@attrs.frozen(kw_only=True)
+class Admitted:
+    """A request that may become a task: normalised, with the exact set it means now."""
+
+    request: ScanRequest
+    targets: TargetSet
+
+
+async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] = ()) -> Admitted:
+    """Checks a request against configuration and scope (`extra`: the caller's own limits).
+    Raises `RequestError` with what to do instead."""
+    config = context.config
+    _check_place(request, config)
+    _check_credential(request, config)
+    _check_audit(request, config)
+    _check_custom(request)
+    try:
+        targets = parse_targets(request.targets)
+        full, _ = await approved(targets, [scope_of(config.targets), *extra], context.resolve)
+    except OutOfScope as error:
+        raise TargetsRefused(
+            f"not allowed: {error}",
+            hint="ask for targets inside the configured scope, or have the operator widen it",
+            code="targets_out_of_scope",
+        ) from error
+    except BadTargets as error:
+        raise TargetsRefused(
+            f"cannot be read: {error}",
+            hint="give addresses, networks such as 192.0.2.0/24, ranges or host names",
+        ) from error
+    return Admitted(request=attrs.evolve(request, targets=targets.texts), targets=full)
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """One sentence: what there is no such thing of, the nearest one, and all of them."""
+    names = sorted(known)
+    near = get_close_matches(given, names, n=1)
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
+    listed = ", ".join(names) if names else "none configured"
+    return f"no {what} {given!r}{meant}; known: {listed}"
+
+
+def _check_place(request: ScanRequest, config: Config) -> None:
+    scanners = {scanner.id: scanner for scanner in config.scanners}
+    named = request.scanner_instance
+    if named is not None:
+        if named not in scanners:
+            raise UnknownScanner(unknown("scanner", named, scanners), hint="see list_scanners")
+        return
+    pools = {scanner.pool for scanner in config.scanners}
+    if request.pool not in pools:
+        raise RequestError(
+            unknown("pool", request.pool, pools), hint="see list_scanners", code="unknown_pool"
+        )
+
+
+def _check_credential(request: ScanRequest, config: Config) -> None:
+    known = {credential.name: credential for credential in config.credentials}
+    if request.credential is None:
+        if request.kind in NEEDS_CREDENTIAL:
+            raise RequestError(
+                f"a {request.kind} scan needs a credential",
+                hint=f"name one of: {', '.join(sorted(known)) or 'none configured'}",
+                code="credential_needed",
+            )
+        return
+    if request.credential not in known:
+        raise RequestError(
+            unknown("credential", request.credential, known),
+            hint="see list_credentials; secrets are never given inline",
+            code="unknown_credential",
+        )
+    credential = known[request.credential]
+    if request.kind is ScanKind.PRIVILEGED and not (
+        credential.privileged
+        or credential.escalation is not None
+        or credential.kind is CredentialKind.WINDOWS
+    ):
+        raise RequestError(
+            f"credential {credential.name!r} has no escalation and is not marked privileged",
+            hint="use submit_trusted_scan, or a credential with escalation",
+            code="credential_not_privileged",
+        )
+
+
+def _check_audit(request: ScanRequest, config: Config) -> None:
+    known = {audit.name for audit in config.audits}
+    if request.kind is ScanKind.COMPLIANCE and request.audit is None:
+        raise RequestError(
+            "a compliance scan needs an audit",
+            hint=f"name one of: {', '.join(sorted(known)) or 'none configured'}",
+            code="audit_needed",
+        )
+    if request.audit is not None and request.audit not in known:
+        raise RequestError(unknown("audit", request.audit, known), code="unknown_audit")
+
+
+def _check_custom(request: ScanRequest) -> None:
+    if request.kind is ScanKind.CUSTOM and (request.template is None) == (request.policy is None):
+        raise RequestError(
+            "a custom scan needs either a template or a policy, and not both",
+            hint="see list_scan_templates",
+            code="template_or_policy",
+        )

@@ -1,0 +1,70 @@
+"""What every part of the scheduler works with, and the one way a task's change is written."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import structlog
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from nessus_sched.config.schema import Config
+from nessus_sched.core.clock import Now
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.pool import Pool
+from nessus_sched.core.task import Task
+from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.store.exports import ExportFiles
+from nessus_sched.store.tasks import TaskStore
+
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
+"""A host name to its addresses, as text. Raises OSError when it cannot be resolved."""
+
+Digest = Callable[[Task, Path], Awaitable[Mapping[str, Any]]]
+"""Reads a scan's report into the findings store and returns its summary document."""
+
+Observer = Callable[[Task, JournalEntry], None]
+"""Told of every change of a task, after it is durable; must not block or raise."""
+
+STORE_PATIENCE = 5.0
+"""Seconds between two tries to write what has happened while the store cannot."""
+
+
+@attrs.define(kw_only=True)
+class Context:
+    """The scheduler's surroundings. `config` is replaced as a whole on reload."""
+
+    config: Config
+    pool: Pool
+    store: TaskStore
+    exports: ExportFiles
+    digest: Digest
+    resolve: Resolve
+    now: Now
+    random: Random
+    observers: list[Observer] = attrs.field(factory=list)
+    log: FilteringBoundLogger = attrs.field(factory=lambda: structlog.get_logger("scheduler"))
+
+    async def record_surely(self, task: Task, entry: JournalEntry) -> None:
+        """Writes what has already happened; waits as long as the store cannot."""
+        while True:
+            try:
+                await self.record(task, entry)
+            except StoreUnavailable as error:
+                self.log.warning("store_unavailable", reason=str(error))
+                await trio.sleep(STORE_PATIENCE)
+            else:
+                return
+
+    async def record(self, task: Task, entry: JournalEntry) -> None:
+        """Writes a change and tells the observers. Raises `StoreUnavailable`."""
+        await self.store.record(task, entry)
+        self.announce(task, entry)
+
+    def announce(self, task: Task, entry: JournalEntry) -> None:
+        for observe in self.observers:
+            observe(task, entry)

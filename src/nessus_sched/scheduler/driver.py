@@ -1,0 +1,143 @@
+"""One scanner's driver: takes work when a slot is free, and runs its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from nessus_sched.config.schema import ScannerSettings
+from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.scanner import Scanner, ScannerError
+from nessus_sched.core.states import HOLDS_SLOT, TaskState
+from nessus_sched.scheduler.contact import Contact
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.exporting import export
+from nessus_sched.scheduler.launching import launch
+from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.watching import watch
+
+STEPS = {
+    TaskState.LAUNCHING: launch,
+    TaskState.RUNNING: watch,
+    TaskState.PAUSED: watch,
+    TaskState.EXPORTING: export,
+}
+"""What to do next with a task, by its state; in any other state it needs no driver."""
+
+EXPORTS_AT_ONCE = 2
+BRIEF = 0.1
+IDLE = 3600.0
+"""Upper bound in seconds of a wait for work; whatever makes work possible rings first."""
+
+Ended = Callable[[Run], None]
+"""Told when a task no longer needs its driver."""
+
+
+class Driver:
+    """Drives one scanner.
+
+    Invariant: `runs` holds exactly the tasks of this scanner that are launching, running,
+    paused or exporting, and those of them whose state holds a slot have it borrowed from
+    the pool on behalf of their task id.
+    """
+
+    def __init__(
+        self, context: Context, settings: ScannerSettings, scanner: Scanner, ended: Ended
+    ) -> None:
+        self.context = context
+        self.settings = settings
+        self.scanner = scanner
+        self.runs: dict[str, Run] = {}
+        self.starting: dict[str, trio.Event] = {}
+        """Taken from the queue, with a slot, and not yet in `runs`."""
+        self.exporting = trio.CapacityLimiter(EXPORTS_AT_ONCE)
+        self.link = Contact(self)
+        self._ended = ended
+        self._work = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self.log = structlog.get_logger("scheduler").bind(scanner_instance=settings.id)
+
+    @property
+    def id(self) -> str:
+        return self.settings.id
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Works until cancelled; scans that run are left running on the scanner."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self.link.keep)
+                nursery.start_soon(self._take_work)
+                task_status.started()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.scanner.close()
+
+    def ring(self) -> None:
+        """There may be work: a task was queued, a slot was freed, the scanner came back."""
+        self._work.set()
+
+    def adopt(self, run: Run) -> None:
+        """Takes over a task that was launching, running or exporting when we stopped."""
+        assert self._nursery is not None
+        self.runs[run.task.task_id] = run
+        self._nursery.start_soon(self._carry, run)
+
+    def look_soon(self) -> None:
+        """Something has just changed on the scanner; ask it again shortly."""
+        self.link.look_soon()
+
+    def troubled(self, error: ScannerError) -> None:
+        self.link.troubled(error)
+
+    async def contact(self) -> None:
+        """Returns as soon as the scanner can be used (at once, when it can)."""
+        await self.link.usable()
+
+    @property
+    def answers(self) -> bool:
+        return self.link.trouble is None
+
+    async def _take_work(self) -> None:
+        assert self._nursery is not None
+        pool = self.context.pool
+        while True:
+            self._work = trio.Event()
+            now = self.context.now()
+            while self.answers and (entry := pool.take(self.id, now)) is not None:
+                self.starting[entry.task_id] = trio.Event()
+                self._nursery.start_soon(self._begin, entry)
+            deadline = pool.deadline(self.id, now)
+            with trio.move_on_after(IDLE if deadline is None else max(BRIEF, deadline - now)):
+                await self._work.wait()
+
+    async def _begin(self, entry: QueueEntry) -> None:
+        """The slot is borrowed; journal the intent, then carry the task."""
+        task = await self.context.store.get(entry.task_id)
+        assert task is not None
+        run = Run(self.context, task)
+        self.runs[task.task_id] = run
+        self.starting.pop(task.task_id).set()
+        await run.advance(
+            TaskState.LAUNCHING,
+            event="taken",
+            attempt=task.attempt + 1,
+            scanner_instance=self.id,
+            detail={"scanner_instance": self.id, "attempt": task.attempt + 1},
+        )
+        await self._carry(run)
+
+    async def _carry(self, run: Run) -> None:
+        """Runs a task's steps until it needs no scanner any more."""
+        task = run.task
+        with structlog.contextvars.bound_contextvars(
+            task_id=task.task_id, trace_id=task.trace_id, scanner_instance=self.id
+        ):
+            while (step := STEPS.get(run.task.state)) is not None:
+                await step(run, self)
+                if run.task.state not in HOLDS_SLOT and self.context.pool.active(task.task_id):
+                    self.context.pool.release(task.task_id, self.context.now())
+        del self.runs[task.task_id]
+        self._ended(run)

@@ -1,0 +1,147 @@
+"""All drivers together: who runs what, what comes after, and the state found at start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from nessus_sched.config.schema import ScannerSettings
+from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.routing import Placement
+from nessus_sched.core.scanner import Scanner
+from nessus_sched.core.states import HOLDS_SLOT, TaskState
+from nessus_sched.core.targets import parse_targets
+from nessus_sched.core.task import Task
+from nessus_sched.scheduler import setbacks
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.driver import Driver
+from nessus_sched.scheduler.retries import Retries
+from nessus_sched.scheduler.run import Run
+from nessus_sched.store.errors import StaleTransition
+
+Connect = Callable[[ScannerSettings], Scanner]
+
+
+class Fleet:
+    """Invariant: a task that is not settled is in exactly one place: in a queue of the
+    pool, starting or running in one driver, or waiting in `retries`."""
+
+    def __init__(self, context: Context, connect: Connect) -> None:
+        self.context = context
+        self.drivers: dict[str, Driver] = {}
+        self.retries = Retries(context.now, self._retry)
+        self._connect = connect
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Recovers what was under way, then drives all scanners until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for settings in self.context.config.scanners:
+                await self.add_driver(settings)
+            await self.recover()
+            nursery.start_soon(self.retries.run)
+            task_status.started()
+
+    async def add_driver(self, settings: ScannerSettings) -> None:
+        assert self._nursery is not None
+        driver = Driver(self.context, settings, self._connect(settings), self._ended)
+        self.drivers[settings.id] = driver
+        await self._nursery.start(driver.run)
+
+    async def recover(self) -> None:
+        """Every unfinished task resumes where the journal says it was."""
+        queued = []
+        async for task in self.context.store.unfinished():
+            if task.state is TaskState.QUEUED:
+                queued.append(entry_of(task))
+            elif task.state is TaskState.RETRY_WAIT:
+                self.retries.add(task.task_id, task.retry_at or self.context.now())
+            else:
+                await self._readopt(task)
+        self.context.pool.restore(queued, self.context.now())
+
+    def enqueue(self, task: Task) -> Placement:
+        """Puts a queued task, durable by now, where it belongs."""
+        return self.context.pool.place(entry_of(task), self.context.now())
+
+    def ring(self, scanner_id: str) -> None:
+        """The pool's `on_wake`: this scanner's driver may have work now."""
+        driver = self.drivers.get(scanner_id)
+        if driver is not None:
+            driver.ring()
+
+    def run_of(self, task_id: str) -> Run | None:
+        """The run of a task that a driver carries."""
+        for driver in self.drivers.values():
+            run = driver.runs.get(task_id)
+            if run is not None:
+                return run
+        return None
+
+    async def begun(self, task_id: str) -> None:
+        """Returns when the task is not just between its queue and its run."""
+        for driver in self.drivers.values():
+            starting = driver.starting.get(task_id)
+            if starting is not None:
+                await starting.wait()
+
+    def _ended(self, run: Run) -> None:
+        task = run.task
+        if task.state is TaskState.QUEUED:
+            self.enqueue(task)
+        elif task.state is TaskState.RETRY_WAIT:
+            assert task.retry_at is not None
+            self.retries.add(task.task_id, task.retry_at)
+
+    async def _retry(self, task_id: str) -> None:
+        task = await self.context.store.get(task_id)
+        if task is None or task.state is not TaskState.RETRY_WAIT:
+            return
+        now = self.context.now()
+        after = setbacks.requeued(task, now=now)
+        entry = JournalEntry(
+            at=now,
+            event="retry_due",
+            task_id=task_id,
+            before=task.state,
+            after=after.state,
+        )
+        try:
+            await self.context.record_surely(after, entry)
+        except StaleTransition:
+            return  # canceled in this very moment
+        self.enqueue(after)
+
+    async def _readopt(self, task: Task) -> None:
+        """A task that was on a scanner: its slot is borrowed again, whatever the limit."""
+        assert task.scanner_instance is not None
+        run = Run(self.context, task, unsure=task.state is TaskState.LAUNCHING)
+        driver = self.drivers.get(task.scanner_instance)
+        if driver is None:
+            await setbacks.bury(
+                run,
+                "scanner_removed",
+                f"its scanner {task.scanner_instance!r} is no longer configured",
+            )
+            return
+        if task.state in HOLDS_SLOT:
+            self.context.pool.adopt(driver.id, entry_of(task), task.entered[TaskState.LAUNCHING])
+        driver.adopt(run)
+
+
+def entry_of(task: Task) -> QueueEntry:
+    """The little that queues, routing and the overlap guard need of a task."""
+    request = task.request
+    return QueueEntry(
+        task_id=task.task_id,
+        order=task.order,
+        accepted_at=task.created_at,
+        kind=request.kind,
+        targets=parse_targets(request.targets),
+        priority=request.priority,
+        pool=request.pool,
+        pinned=request.scanner_instance,
+    )

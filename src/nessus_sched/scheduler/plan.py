@@ -1,0 +1,47 @@
+"""What to create on a scanner for one attempt: checked again, with the credential looked up."""
+
+from __future__ import annotations
+
+from nessus_sched.core.scanner import AuditFile, ScanOrder
+from nessus_sched.core.scope import OutOfScope
+from nessus_sched.core.targets import parse_targets
+from nessus_sched.core.task import Task
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.scoping import approved, scope_of
+
+
+class PlanError(Exception):
+    """The task may not, or can no longer, be run as it was asked for."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+async def plan(task: Task, context: Context) -> ScanOrder:
+    """The order for the task's present attempt. Raises `PlanError` when its targets have
+    left the scope, or its credential or audit the configuration, since it was accepted."""
+    config, request = context.config, task.request
+    try:
+        _, texts = await approved(
+            parse_targets(request.targets), [scope_of(config.targets)], context.resolve
+        )
+    except OutOfScope as error:
+        raise PlanError("targets_refused", f"no longer in scope: {error}") from error
+    credential = next((c for c in config.credentials if c.name == request.credential), None)
+    if request.credential is not None and credential is None:
+        raise PlanError(
+            "unknown_credential", f"credential {request.credential!r} is no longer configured"
+        )
+    audit = next((a for a in config.audits if a.name == request.audit), None)
+    if request.audit is not None and audit is None:
+        raise PlanError("unknown_audit", f"audit {request.audit!r} is no longer configured")
+    return ScanOrder(
+        name=f"{request.name or task.task_id} {task.marker}",
+        marker=task.marker,
+        targets=texts,
+        request=request,
+        credential=credential,
+        settings=request.settings,
+        audit=AuditFile(file=audit.file, category=audit.category) if audit else None,
+    )

@@ -1,0 +1,266 @@
+"""The operations: everything a face can ask for, in the core's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from nessus_sched.core.ids import new_task_id, new_trace_id
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.scope import Scope
+from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.task import Desired, ScanRequest, Task
+from nessus_sched.scheduler import setbacks
+from nessus_sched.scheduler.admission import Admitted, admit
+from nessus_sched.scheduler.changes import Changes
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.errors import (
+    Conflict,
+    NotPossible,
+    RequestError,
+    UnknownTask,
+    Unwritable,
+)
+from nessus_sched.scheduler.fleet import Fleet, entry_of
+from nessus_sched.scheduler.views import Standing, Submission, TaskView
+from nessus_sched.store.errors import (
+    IdempotencyConflict,
+    StaleTransition,
+    StoreUnavailable,
+)
+from nessus_sched.store.journal import JournalRecord
+from nessus_sched.store.listing import TaskFilter, TaskPage
+
+OVERFLOW = "overflow"
+"""The name of the global queue in every answer."""
+IN_BETWEEN = 0.01
+"""Seconds until a task that is just between two places has arrived in the next."""
+
+
+class Service:
+    """What can be done with tasks. Every method may raise `RequestError`."""
+
+    def __init__(self, context: Context, fleet: Fleet, *, last_order: int) -> None:
+        self.context = context
+        self.fleet = fleet
+        self._order = last_order
+        self._changes = Changes()
+        context.observers.append(self._changes.observe)
+
+    async def submit(
+        self,
+        request: ScanRequest,
+        *,
+        actor: str,
+        trace_id: str | None = None,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+        scopes: Sequence[Scope] = (),
+    ) -> Submission:
+        """Accepts a request: checked, durable, queued. With `dry_run` it is checked, routed
+        and estimated only. `scopes` are the caller's own limits on targets."""
+        admitted = await admit(request, self.context, scopes)
+        task = self._new_task(admitted, actor, trace_id, idempotency_key)
+        entry = attrs.evolve(entry_of(task), targets=admitted.targets)
+        now = self.context.now()
+        reason = self.context.pool.refusal(entry)
+        if reason is not None:
+            raise RequestError(reason.text, code=reason.code, hint="see list_scanners")
+        if dry_run:
+            placement = self.context.pool.preview(entry, now)
+            standing = Standing(
+                queue=placement.scanner_id or OVERFLOW,
+                position=placement.position,
+                wait_reason=placement.reason,
+            )
+            return Submission(
+                view=TaskView(task=task, standing=standing), created=False, dry_run=True
+            )
+        placed = self.context.pool.preview(entry, now).scanner_id
+        task = attrs.evolve(task, scanner_instance=placed)
+        # From here on it is wholly in or wholly out: stored and queued, or neither.
+        with trio.CancelScope(shield=True):
+            stored, created = await self._store(task)
+            if created:
+                self.context.pool.place(entry, self.context.now())
+        return Submission(view=self.view(stored), created=created)
+
+    async def task(self, task_id: str) -> TaskView:
+        run = self.fleet.run_of(task_id)
+        task = run.task if run else await self.context.store.get(task_id)
+        if task is None:
+            raise UnknownTask(f"no task {task_id!r}", hint="list_tasks shows them")
+        return self.view(task)
+
+    async def tasks(self, wanted: TaskFilter, *, limit: int, cursor: int | None = None) -> TaskPage:
+        return await self.context.store.list(wanted, limit=limit, cursor=cursor)
+
+    async def history(self, task_id: str) -> Sequence[JournalRecord]:
+        await self.task(task_id)
+        return await self.context.store.journal_of(task_id)
+
+    async def wait(self, task_id: str, *, within: float) -> TaskView:
+        """Returns when the task has settled, changed its state, or `within` seconds have
+        passed, whatever comes first."""
+        view = await self.task(task_id)
+        if view.task.state in SETTLED:
+            return view
+        with trio.move_on_after(within):
+            await self._changes.next_of(task_id)
+        return await self.task(task_id)
+
+    async def cancel(self, task_id: str, *, actor: str) -> TaskView:
+        """Takes a task out of its queue, or has its scan stopped. Canceling twice is fine."""
+        while True:
+            view = await self._settled_place(task_id)
+            task = view.task
+            if task.state is TaskState.CANCELED:
+                return view
+            if task.state in SETTLED:
+                raise NotPossible(f"task {task_id} is {task.state} already")
+            run = self.fleet.run_of(task_id)
+            if run is not None:
+                await run.want(Desired.CANCEL, actor=actor, cause="asked for by the submitter")
+                return self.view(run.task)
+            if await self._cancel_waiting(task, actor):
+                return await self.task(task_id)
+            await trio.sleep(IN_BETWEEN)
+
+    async def pause(self, task_id: str, *, actor: str) -> TaskView:
+        """Has a running scan paused; it keeps its slot."""
+        return await self._command(task_id, Desired.PAUSE, TaskState.RUNNING, actor)
+
+    async def resume(self, task_id: str, *, actor: str) -> TaskView:
+        return await self._command(task_id, Desired.RUN, TaskState.PAUSED, actor)
+
+    async def retry_dead(self, task_id: str, *, actor: str) -> TaskView:
+        """Puts a dead letter back into the queue with all its attempts before it."""
+        task = (await self.task(task_id)).task
+        if task.state is not TaskState.DEAD:
+            raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
+        now = self.context.now()
+        after = attrs.evolve(
+            setbacks.requeued(task, now=now), failures=0, desired=Desired.RUN, last_error=None
+        )
+        entry = self._entry(task, after, "retried_by_operator", actor)
+        with trio.CancelScope(shield=True):
+            await self._record(after, entry)
+            self.fleet.enqueue(after)
+        return self.view(after)
+
+    def view(self, task: Task) -> TaskView:
+        """The task with where it stands right now."""
+        run = self.fleet.run_of(task.task_id)
+        if run is not None:
+            return TaskView(task=run.task, standing=Standing(), progress=run.progress)
+        return TaskView(task=task, standing=self.standing(task.task_id), progress=task.progress)
+
+    def standing(self, task_id: str) -> Standing:
+        pool, now = self.context.pool, self.context.now()
+        if not pool.waiting(task_id):
+            return Standing()
+        return Standing(
+            queue=pool.queue_of(task_id) or OVERFLOW,
+            position=pool.position(task_id),
+            wait_reason=pool.wait_reason(task_id, now),
+        )
+
+    def _new_task(
+        self, admitted: Admitted, actor: str, trace_id: str | None, idempotency_key: str | None
+    ) -> Task:
+        now, random = self.context.now(), self.context.random
+        self._order += 1
+        return Task(
+            task_id=new_task_id(random),
+            trace_id=trace_id or new_trace_id(random),
+            request=admitted.request,
+            actor=actor,
+            created_at=now,
+            order=self._order,
+            idempotency_key=idempotency_key,
+            entered={TaskState.QUEUED: now},
+        )
+
+    async def _store(self, task: Task) -> tuple[Task, bool]:
+        entry = JournalEntry(
+            at=task.created_at,
+            event="submitted",
+            actor=task.actor,
+            task_id=task.task_id,
+            after=task.state,
+            detail={"queue": task.scanner_instance or OVERFLOW, "trace_id": task.trace_id},
+        )
+        ttl = self.context.config.scheduling.idempotency_ttl
+        try:
+            submission = await self.context.store.submit(task, entry, key_ttl=ttl)
+        except IdempotencyConflict as error:
+            raise Conflict(
+                str(error), hint=f"get_scan_status tells about task {error.task_id}"
+            ) from error
+        except StoreUnavailable as error:
+            raise Unwritable(
+                f"the request was not accepted: {error}",
+                hint="try again when /health is well; use the same idempotency key",
+            ) from error
+        if submission.created:
+            self.context.announce(task, entry)
+        return submission.task, submission.created
+
+    async def _settled_place(self, task_id: str) -> TaskView:
+        await self.fleet.begun(task_id)
+        return await self.task(task_id)
+
+    async def _cancel_waiting(self, task: Task, actor: str) -> bool:
+        """Cancels a task that no driver has; False when it was just on its way to one."""
+        pool = self.context.pool
+        entry = pool.withdraw(task.task_id, self.context.now())
+        if entry is None and task.state is TaskState.QUEUED:
+            return False
+        now = self.context.now()
+        after = attrs.evolve(
+            task,
+            state=TaskState.CANCELED,
+            desired=Desired.CANCEL,
+            entered={**task.entered, TaskState.CANCELED: now},
+        )
+        try:
+            with trio.CancelScope(shield=True):
+                await self._record(after, self._entry(task, after, "canceled", actor))
+        except StaleTransition:
+            return False
+        except RequestError:
+            if entry is not None:
+                pool.place(entry, now)
+            raise
+        return True
+
+    async def _command(
+        self, task_id: str, desired: Desired, state: TaskState, actor: str
+    ) -> TaskView:
+        view = await self._settled_place(task_id)
+        run = self.fleet.run_of(task_id)
+        if run is None or run.task.state is not state:
+            raise NotPossible(
+                f"task {task_id} is {view.task.state}; only a {state} scan can be "
+                f"{'paused' if desired is Desired.PAUSE else 'resumed'}"
+            )
+        await run.want(desired, actor=actor, cause="asked for by the submitter")
+        return self.view(run.task)
+
+    async def _record(self, task: Task, entry: JournalEntry) -> None:
+        try:
+            await self.context.record(task, entry)
+        except StoreUnavailable as error:
+            raise Unwritable(f"nothing was changed: {error}") from error
+
+    def _entry(self, before: Task, after: Task, event: str, actor: str) -> JournalEntry:
+        return JournalEntry(
+            at=self.context.now(),
+            event=event,
+            actor=actor,
+            task_id=before.task_id,
+            before=before.state,
+            after=after.state,
+        )

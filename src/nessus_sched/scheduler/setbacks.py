@@ -1,0 +1,106 @@
+"""What becomes of a task when something goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from nessus_sched.core.retry import backoff
+from nessus_sched.core.scanner import TransientError
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task, TaskError
+from nessus_sched.scheduler.run import Run
+
+if TYPE_CHECKING:
+    from nessus_sched.scheduler.driver import Driver
+
+
+def task_error(run: Run, kind: str, message: str, *, transient: bool) -> TaskError:
+    return TaskError(kind=kind, message=message, transient=transient, at=run.context.now())
+
+
+async def fail_attempt(run: Run, kind: str, message: str) -> None:
+    """The attempt has failed for a reason that may pass: wait and try again, or, with all
+    attempts used up, become a dead letter."""
+    settings = run.context.config.scheduling
+    failures = run.task.failures + 1
+    error = task_error(run, kind, message, transient=True)
+    if failures >= settings.max_attempts:
+        await run.advance(
+            TaskState.DEAD, event="dead", cause=message, error=error, failures=failures
+        )
+        return
+    delay = backoff(
+        failures,
+        base=settings.backoff_base,
+        maximum=settings.backoff_max,
+        random=run.context.random,
+    )
+    await run.advance(
+        TaskState.RETRY_WAIT,
+        event="retry_scheduled",
+        cause=message,
+        error=error,
+        failures=failures,
+        retry_at=run.context.now() + delay,
+        detail={"delay": round(delay, 1), "failures": failures},
+        **BETWEEN_ATTEMPTS,
+    )
+
+
+async def bury(run: Run, kind: str, message: str) -> None:
+    """The task has failed for a reason that will not pass by itself."""
+    await run.advance(
+        TaskState.DEAD,
+        event="dead",
+        cause=message,
+        error=task_error(run, kind, message, transient=False),
+        failures=run.task.failures + 1,
+    )
+
+
+async def pause_launch(run: Run, driver: Driver, error: TransientError) -> None:
+    """Trouble in the midst of launching: tell, wait until the scanner is worth another
+    try, stay in the same attempt with its slot."""
+    run.setbacks += 1
+    driver.troubled(error)
+    await run.advance(
+        event="launch_delayed",
+        cause=str(error),
+        error=task_error(run, error.kind, str(error), transient=True),
+    )
+    settings = run.context.config.polling
+    delay = backoff(
+        run.setbacks,
+        base=settings.fastest,
+        maximum=settings.slowest,
+        random=run.context.random,
+        retry_after=error.retry_after,
+    )
+    await run.woken(within=delay)
+    await driver.contact()
+
+
+BETWEEN_ATTEMPTS: Mapping[str, Any] = {
+    "nessus_scan_id": None,
+    "scan_uuid": None,
+    "history_id": None,
+    "launched_at": None,
+    "paused_for": 0.0,
+    "progress": None,
+}
+"""A task that waits for its next attempt has no scan; the journal keeps the old ids."""
+
+
+def requeued(task: Task, *, now: float) -> Task:
+    """The task, back in the queue after its retry wait or by an operator's retry."""
+    return attrs.evolve(
+        task,
+        state=TaskState.QUEUED,
+        entered={**task.entered, TaskState.QUEUED: now},
+        retry_at=None,
+        scanner_instance=task.request.scanner_instance,
+        **BETWEEN_ATTEMPTS,
+    )

@@ -1,0 +1,39 @@
+"""What the faces are shown: a task, and where it stands right now."""
+
+from __future__ import annotations
+
+import attrs
+
+from nessus_sched.core.estimates import Estimate
+from nessus_sched.core.reasons import WaitReason
+from nessus_sched.core.task import Task
+
+
+@attrs.frozen(kw_only=True)
+class Standing:
+    """Where a waiting task is. `queue` is a scanner's id, `overflow`, or None when it is in
+    no queue; `position` counts from 1."""
+
+    queue: str | None = None
+    position: int | None = None
+    estimate: Estimate | None = None
+    wait_reason: WaitReason | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TaskView:
+    """A task with its standing. `progress` is 0..100, None when nothing is known."""
+
+    task: Task
+    standing: Standing
+    progress: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """The answer to a request: `created` is False when its idempotency key had the task
+    already, and for a dry run, which creates nothing."""
+
+    view: TaskView
+    created: bool
+    dry_run: bool = False
