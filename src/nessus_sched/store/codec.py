@@ -1,0 +1,99 @@
+"""Tasks and journal entries to JSON and back.
+
+Fields at their default are left out, so that a document written before a field existed
+reads as if it had been written with that field's default, and equal requests have equal
+documents whichever version wrote them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final, NamedTuple
+
+import cattrs
+
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.task import ScanRequest, Task
+
+_CONVERTER: Final = cattrs.Converter(omit_if_default=True, detailed_validation=False)
+# Building an encoder costs more than encoding one task, so it is built once.
+_encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encode_sorted: Final = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False, sort_keys=True
+).encode
+
+
+class EncodedEntry(NamedTuple):
+    """A journal entry ready to be chained; `digest` is of the task's document after it."""
+
+    task_id: str | None
+    digest: bytes | None
+    content: str
+
+
+class EncodedTask(NamedTuple):
+    """A task as its row in the table, but for its place in the journal."""
+
+    order: int
+    task_id: str
+    state: str
+    scanner: str | None
+    kind: str
+    pool: str
+    priority: str
+    actor: str
+    created_at: float
+    updated_at: float
+    words: str
+    document: str
+    digest: bytes
+
+
+def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
+    """Raises TypeError or ValueError when the summary is not JSON."""
+    document = _encode(_CONVERTER.unstructure(task))
+    request = task.request
+    return EncodedTask(
+        order=task.order,
+        task_id=task.task_id,
+        state=task.state,
+        scanner=task.scanner_instance or request.scanner_instance,
+        kind=request.kind,
+        pool=request.pool,
+        priority=request.priority,
+        actor=task.actor,
+        created_at=task.created_at,
+        updated_at=updated_at,
+        words=fold(f"{request.name}\n{request.description}"),
+        document=document,
+        digest=digest_of(document),
+    )
+
+
+def decode_task(document: str) -> Task:
+    return _CONVERTER.structure(json.loads(document), Task)
+
+
+def encode_entry(entry: JournalEntry, digest: bytes | None = None) -> EncodedEntry:
+    """Raises TypeError or ValueError when the detail is not JSON."""
+    return EncodedEntry(entry.task_id, digest, _encode(_CONVERTER.unstructure(entry)))
+
+
+def decode_entry(content: str) -> JournalEntry:
+    return _CONVERTER.structure(json.loads(content), JournalEntry)
+
+
+def digest_of(document: str) -> bytes:
+    return hashlib.sha256(document.encode()).digest()
+
+
+def request_digest(request: ScanRequest) -> bytes:
+    """The same for equal requests, whatever the order of their settings."""
+    return digest_of(_encode_sorted(_CONVERTER.unstructure(request)))
+
+
+def fold(text: str) -> str:
+    """Text as it is searched: without regard to case; lone surrogates, which SQLite
+    cannot hold, become question marks."""
+    return text.casefold().encode("utf-8", "replace").decode()

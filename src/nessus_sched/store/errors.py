@@ -1,0 +1,67 @@
+"""What can go wrong with the store, as the rooms above it see it."""
+
+from __future__ import annotations
+
+from nessus_sched.core.states import TaskState
+
+
+class StoreError(Exception):
+    """Something about the store; `str()` is a sentence for a person."""
+
+
+class StoreUnavailable(StoreError):
+    """The disk is full or fails: nothing of what was asked has been stored."""
+
+
+class StoreClosed(StoreError):
+    """The store is closing or closed: nothing of what was asked has been stored."""
+
+
+class StateDirectoryError(StoreError):
+    """The state directory is missing rights, is not a directory, or is open to others."""
+
+
+class AlreadyRunning(StoreError):
+    """Another process holds the state directory; `pid` is its id when it could be read."""
+
+    def __init__(self, message: str, *, pid: int | None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class WrongSchema(StoreError):
+    """The database is not ours, or a newer program wrote it."""
+
+
+class UnknownTask(StoreError):
+    """No task with that id is stored."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"no task {task_id} is stored")
+        self.task_id = task_id
+
+
+class DuplicateTask(StoreError):
+    """The task's id or its place in the order of acceptance is taken."""
+
+
+class StaleTransition(StoreError):
+    """The stored task is not in the state the change starts from; nothing was changed."""
+
+    def __init__(self, task_id: str, *, expected: TaskState, stored: TaskState) -> None:
+        super().__init__(f"task {task_id} is {stored}, not {expected}; nothing was changed")
+        self.task_id = task_id
+        self.expected = expected
+        self.stored = stored
+
+
+class IdempotencyConflict(StoreError):
+    """The key was used for another request; `task_id` is the task that has it."""
+
+    def __init__(self, key: str, task_id: str) -> None:
+        super().__init__(
+            f"idempotency key {key!r} was used for a different request (task {task_id}); "
+            "use a new key, or repeat the same request"
+        )
+        self.key = key
+        self.task_id = task_id

@@ -1,0 +1,139 @@
+"""Listing tasks: filters to SQL, newest first, in pages that stay fast at any size."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Priority, ScanKind, Task
+from nessus_sched.store.codec import decode_task, fold
+
+WINDOW: Final = 5000
+"""How many places in the order of acceptance one read looks through when no index helps,
+so that no snapshot is held for long."""
+
+TargetsMatch = Callable[[Sequence[str]], bool]
+
+
+@attrs.frozen(kw_only=True)
+class TaskFilter:
+    """What to list; what is left out does not restrict.
+
+    Times are epoch seconds, from inclusive, before exclusive. `text` is looked for in
+    name and description without regard to case. `targets` judges a task's target texts
+    (`core.scope` knows about networks that overlap); it runs in a reading thread.
+    """
+
+    states: frozenset[TaskState] = frozenset()
+    scanner: str | None = None
+    """Assigned to it, or asked for when none is assigned."""
+    pool: str | None = None
+    kind: ScanKind | None = None
+    priority: Priority | None = None
+    actor: str | None = None
+    created_from: float | None = None
+    created_before: float | None = None
+    updated_from: float | None = None
+    updated_before: float | None = None
+    text: str = ""
+    targets: TargetsMatch | None = None
+
+    @property
+    def scans(self) -> bool:
+        """No index narrows this down."""
+        return bool(self.text) or self.targets is not None
+
+
+@attrs.frozen(kw_only=True)
+class TaskPage:
+    """One page, newest first. `cursor` leads to the next one, None at the end."""
+
+    tasks: tuple[Task, ...]
+    cursor: int | None
+
+
+def list_page(
+    connection: sqlite3.Connection, wanted: TaskFilter, limit: int, below: int, floor: int
+) -> list[Task]:
+    """At most `limit` matching tasks with `floor` <= order < `below`, newest first."""
+    conditions, values = _conditions(wanted)
+    branch = f"SELECT ord, document FROM task WHERE ord < ? AND ord >= ?{conditions}"  # noqa: S608 - our own
+    bounds = [below, floor, *values]
+    # A predicate of ours is not SQL's to count.
+    sql_limit = -1 if wanted.targets else limit
+    if wanted.states:
+        sql, states = merged_states(branch + " AND state = ?", wanted.states, descending=True)
+        parameters: list[object] = []
+        for state in states:
+            parameters += [*bounds, state, sql_limit]
+        parameters.append(sql_limit)
+    else:
+        sql, parameters = f"{branch} ORDER BY ord DESC LIMIT ?", [*bounds, sql_limit]
+    return _matching(connection.execute(sql, parameters), wanted.targets, limit)
+
+
+def next_window(connection: sqlite3.Connection, below: int) -> tuple[int, int] | None:
+    """The next stretch (floor, below) of at most `WINDOW` places that has a task in it."""
+    (highest,) = connection.execute("SELECT max(ord) FROM task WHERE ord < ?", (below,)).fetchone()
+    return None if highest is None else (highest - WINDOW + 1, highest + 1)
+
+
+def count(connection: sqlite3.Connection, wanted: TaskFilter) -> int:
+    """How many tasks match, not counting `targets`; reads all that the indexes leave."""
+    conditions, values = _conditions(wanted)
+    if wanted.states:
+        conditions += f" AND state IN ({', '.join('?' * len(wanted.states))})"
+        values += sorted(wanted.states)
+    sql = f"SELECT count(*) FROM task WHERE true{conditions}"  # noqa: S608 - our own texts
+    (found,) = connection.execute(sql, values).fetchone()
+    assert isinstance(found, int)
+    return found
+
+
+def merged_states(
+    branch: str, states: Iterable[TaskState], *, descending: bool
+) -> tuple[str, list[TaskState]]:
+    """One ordered and limited query of several states, and the states in its order.
+
+    `branch` selects `ord` first, for one state. Each branch is read off the index in
+    order and the results merged, so that a page costs the same however many tasks are
+    in those states. Parameters: those of the branch and a limit per state, then a limit.
+    """
+    direction = "DESC" if descending else "ASC"
+    ordered = sorted(states)
+    one = f"SELECT * FROM ({branch} ORDER BY ord {direction} LIMIT ?)"  # noqa: S608 - our own
+    return " UNION ALL ".join([one] * len(ordered)) + f" ORDER BY ord {direction} LIMIT ?", ordered
+
+
+def _conditions(wanted: TaskFilter) -> tuple[str, list[object]]:
+    choices: list[tuple[str, object]] = [
+        ("scanner = ?", wanted.scanner),
+        ("pool = ?", wanted.pool),
+        ("kind = ?", wanted.kind),
+        ("priority = ?", wanted.priority),
+        ("actor = ?", wanted.actor),
+        ("created_at >= ?", wanted.created_from),
+        ("created_at < ?", wanted.created_before),
+        ("updated_at >= ?", wanted.updated_from),
+        ("updated_at < ?", wanted.updated_before),
+        ("instr(words, ?)", fold(wanted.text) or None),
+    ]
+    given = [(sql, value) for sql, value in choices if value is not None]
+    return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
+
+
+def _matching(
+    rows: Iterable[tuple[int, str]], targets: TargetsMatch | None, limit: int
+) -> list[Task]:
+    found: list[Task] = []
+    for _, document in rows:
+        if targets is None or targets(json.loads(document)["request"]["targets"]):
+            found.append(decode_task(document))
+            if len(found) == limit:
+                break
+    return found

@@ -1,0 +1,93 @@
+"""The state directory: its rights, and the lock that keeps a second daemon out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from nessus_sched.store.errors import AlreadyRunning, StateDirectoryError
+
+LOCK_NAME: Final = "lock"
+
+
+@contextmanager
+def hold_state_directory(directory: Path) -> Iterator[None]:
+    """Makes the directory (mode 0700) if need be and holds it for this process.
+
+    The kernel drops the lock with the process, however that dies. Raises
+    `AlreadyRunning` with the holder's pid, or `StateDirectoryError`.
+    """
+    prepare_directory(directory)
+    path = directory / LOCK_NAME
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StateDirectoryError(f"cannot open {path}: {error.strerror}") from error
+    try:
+        _lock(descriptor, directory)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        # The file stays: removing it would let a third process lock a new one beside us.
+        os.close(descriptor)
+
+
+def holder(directory: Path) -> int | None:
+    """The pid of the process that holds the directory, or None when nobody does.
+
+    0 when somebody does and the pid could not be read.
+    """
+    try:
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_pid(descriptor) or 0
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def prepare_directory(directory: Path) -> None:
+    """Makes the directory (mode 0700), or checks that it is ours alone to write in.
+
+    Raises `StateDirectoryError` with a sentence that says what to do.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = directory.stat()
+    except OSError as error:
+        raise StateDirectoryError(
+            f"cannot use state directory {directory}: {error.strerror}"
+        ) from error
+    if stat.S_IMODE(status.st_mode) & 0o022:
+        raise StateDirectoryError(
+            f"state directory {directory} can be written by others; run chmod 700 {directory}"
+        )
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise StateDirectoryError(
+            f"state directory {directory} is not writable by user {os.geteuid()} "
+            f"(owner {status.st_uid}); change its owner or `state_directory`"
+        )
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        pid = _read_pid(descriptor)
+        who = f"process {pid}" if pid else "another process"
+        raise AlreadyRunning(f"{who} already uses state directory {directory}", pid=pid) from error
+
+
+def _read_pid(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 32, 0).strip()
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,67 @@
+"""Reads of the task store: plain functions of a connection, for daemon and CLI alike."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from nessus_sched.core.states import LIVE
+from nessus_sched.core.task import Task
+from nessus_sched.store.codec import decode_entry, decode_task
+from nessus_sched.store.journal import JournalRecord
+from nessus_sched.store.listing import merged_states
+
+_RECORD: Final = "SELECT seq, hash, content FROM journal"
+
+
+def get(connection: sqlite3.Connection, task_id: str) -> Task | None:
+    return _one(connection, "SELECT document FROM task WHERE task_id = ?", task_id)
+
+
+def get_by_key(connection: sqlite3.Connection, key: str, now: float) -> Task | None:
+    """The task submitted with that idempotency key, while the key lives."""
+    sql = (
+        "SELECT document FROM task WHERE task_id = "
+        "(SELECT task_id FROM idempotency WHERE key = ? AND expires_at > ?)"
+    )
+    return _one(connection, sql, key, now)
+
+
+def last_order(connection: sqlite3.Connection) -> int:
+    """The highest order number stored, 0 when there is none."""
+    (order,) = connection.execute("SELECT max(ord) FROM task").fetchone()
+    return order or 0
+
+
+def unfinished(connection: sqlite3.Connection, after: int, limit: int) -> list[Task]:
+    """Live tasks accepted after order `after`, in the order of acceptance."""
+    branch = "SELECT ord, document FROM task WHERE state = ? AND ord > ?"
+    sql, states = merged_states(branch, LIVE, descending=False)
+    parameters: list[object] = []
+    for state in states:
+        parameters += [state, after, limit]
+    rows = connection.execute(sql, [*parameters, limit])
+    return [decode_task(document) for _, document in rows]
+
+
+def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalRecord]:
+    """All that happened to a task, oldest first; also of a purged one until its rows go."""
+    return _records(connection.execute(f"{_RECORD} WHERE task_id = ? ORDER BY seq", (task_id,)))
+
+
+def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[JournalRecord]:
+    rows = connection.execute(f"{_RECORD} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+    return _records(rows)
+
+
+def _one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Task | None:
+    row = connection.execute(sql, parameters).fetchone()
+    return decode_task(row[0]) if row else None
+
+
+def _records(rows: Iterable[tuple[int, bytes, str]]) -> list[JournalRecord]:
+    return [
+        JournalRecord(seq=seq, hash=digest, entry=decode_entry(content))
+        for seq, digest, content in rows
+    ]

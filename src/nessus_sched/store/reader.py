@@ -1,0 +1,68 @@
+"""Short reads on connections of their own, beside the writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from nessus_sched.store.connection import open_reader
+from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.store.executor import Executor
+from nessus_sched.store.migrations import Schema
+
+T = TypeVar("T")
+
+
+class Readers:
+    """Lends read-only connections to one short read each.
+
+    A read sees one snapshot from its first statement to its last, and while it lasts the
+    log cannot be emptied: long work goes page by page.
+    """
+
+    def __init__(self, path: Path, schema: Schema, executor: Executor) -> None:
+        self._path = path
+        self._schema = schema
+        self._executor = executor
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Raises `StoreUnavailable` when the file cannot be read."""
+        return await self._executor.read(lambda: self._with_connection(work))
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def _with_connection(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        # list.pop and list.append are atomic, so the threads need no lock of ours.
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = open_reader(self._path, self._schema)
+        try:
+            result = snapshot(connection, work)
+        except BaseException:
+            connection.close()
+            raise
+        if self._closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return result
+
+
+def snapshot(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Runs `work` within one read transaction; raises `StoreUnavailable`."""
+    try:
+        connection.execute("BEGIN")
+        try:
+            return work(connection)
+        finally:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the task store cannot be read: {error}") from error

@@ -1,0 +1,68 @@
+"""The schema of the task store, as numbered steps forward.
+
+Two ideas: `task` is what is (one document a task, with the columns that listings need
+beside it), `journal` is what happened (append-only, each row hashed over its content and
+the hash before it). `chain` has one row: where the journal begins and ends.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nessus_sched.store.migrations import Schema
+
+FILE_NAME: Final = "tasks.db"
+
+_V1: Final = """
+CREATE TABLE task (
+    ord INTEGER PRIMARY KEY,            -- place in the order of acceptance
+    task_id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    scanner TEXT,                       -- assigned, or else the one asked for
+    kind TEXT NOT NULL,
+    pool TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    journal_seq INTEGER NOT NULL,       -- its latest row in the journal
+    words TEXT NOT NULL,                -- name and description, case-folded, for search
+    document TEXT NOT NULL              -- the whole task as JSON
+) STRICT;
+CREATE INDEX task_by_state ON task (state);
+CREATE INDEX task_by_scanner ON task (scanner) WHERE scanner IS NOT NULL;
+CREATE INDEX task_by_actor ON task (actor);
+CREATE INDEX task_by_kind ON task (kind);
+CREATE INDEX task_by_age ON task (state, updated_at)
+    WHERE state IN ('completed', 'canceled', 'timed_out', 'dead');
+
+CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY,
+    task_id TEXT,
+    task_digest BLOB,                   -- SHA-256 of the task's document after this entry
+    content TEXT NOT NULL,              -- the entry as JSON
+    hash BLOB NOT NULL
+) STRICT;
+CREATE INDEX journal_by_task ON journal (task_id) WHERE task_id IS NOT NULL;
+
+CREATE TABLE chain (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    base_seq INTEGER NOT NULL,          -- the last row pruned from the journal's beginning
+    base_hash BLOB NOT NULL,
+    head_seq INTEGER NOT NULL,
+    head_hash BLOB NOT NULL
+) STRICT;
+INSERT INTO chain VALUES (1, 0, zeroblob(32), 0, zeroblob(32));
+
+CREATE TABLE idempotency (
+    key TEXT PRIMARY KEY,
+    task_id TEXT NOT NULL,
+    request_digest BLOB NOT NULL,
+    expires_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_by_age ON idempotency (expires_at);
+
+CREATE TABLE probe (filler BLOB) STRICT; -- written and emptied to see if the disk is back
+"""
+
+TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1,))

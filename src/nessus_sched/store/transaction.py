@@ -1,0 +1,95 @@
+"""One write transaction of the task store: rows in, journal rows chained behind them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from typing import Final
+
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.store.codec import EncodedEntry, EncodedTask, decode_task
+from nessus_sched.store.errors import DuplicateTask, StaleTransition, UnknownTask
+from nessus_sched.store.journal import JournalHead, chain_hash
+
+_INSERT_TASK: Final = """
+INSERT INTO task (ord, task_id, state, scanner, kind, pool, priority, actor, created_at,
+                  updated_at, words, document, journal_seq)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_UPDATE_TASK: Final = """
+UPDATE task SET state = ?, scanner = ?, updated_at = ?, document = ?, journal_seq = ?
+WHERE task_id = ? AND ord = ? AND state = ?"""
+_INSERT_JOURNAL: Final = """
+INSERT INTO journal (seq, task_id, task_digest, content, hash) VALUES (?, ?, ?, ?, ?)"""
+
+
+class Transaction:
+    """What a request may do while the writer's transaction is open.
+
+    New rows are gathered and written together, which is what makes a batch cheap; every
+    statement that could see them calls `flush` first. `touched` counts the changes made,
+    so that a request that failed is known to have changed nothing.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, head: JournalHead) -> None:
+        self.connection = connection
+        self.head = head
+        self.touched = 0
+        self.moved: Counter[TaskState] = Counter()
+        """By how much the number of tasks in each state changes when this commits."""
+        self._tasks: list[tuple[object, ...]] = []
+        self._entries: list[tuple[object, ...]] = []
+
+    def flush(self) -> None:
+        """Writes what was gathered. Raises sqlite3.IntegrityError for a taken id."""
+        if self._tasks:
+            self.connection.executemany(_INSERT_TASK, self._tasks)
+            self._tasks.clear()
+        if self._entries:
+            self.connection.executemany(_INSERT_JOURNAL, self._entries)
+            self._entries.clear()
+
+    def append(self, entry: EncodedEntry) -> int:
+        """Chains one journal entry behind the last; returns its number."""
+        seq = self.head.seq + 1
+        digest = chain_hash(self.head.hash, seq, entry.digest, entry.content.encode())
+        self.head = JournalHead(seq, digest)
+        self._entries.append((seq, entry.task_id, entry.digest, entry.content, digest))
+        self.touched += 1
+        return seq
+
+    def insert(self, task: EncodedTask, entry: EncodedEntry) -> None:
+        seq = self.append(entry)
+        self._tasks.append((*task[:-1], seq))
+        self.moved[TaskState(task.state)] += 1
+
+    def update(self, task: EncodedTask, entry: EncodedEntry, before: TaskState) -> None:
+        """Raises `StaleTransition` or `UnknownTask` unless the stored task is `before`."""
+        self.flush()
+        seq = self.head.seq + 1
+        values = (task.state, task.scanner, task.updated_at, task.document, seq)
+        where = (task.task_id, task.order, before)
+        if self.connection.execute(_UPDATE_TASK, values + where).rowcount != 1:
+            raise self._why_not(task, before)
+        self.append(entry)
+        if task.state != before:
+            self.moved[before] -= 1
+            self.moved[TaskState(task.state)] += 1
+
+    def find(self, task_id: str) -> Task | None:
+        self.flush()
+        row = self.connection.execute(
+            "SELECT document FROM task WHERE task_id = ?", (task_id,)
+        ).fetchone()
+        return decode_task(row[0]) if row else None
+
+    def _why_not(self, task: EncodedTask, before: TaskState) -> Exception:
+        row = self.connection.execute(
+            "SELECT ord, state FROM task WHERE task_id = ?", (task.task_id,)
+        ).fetchone()
+        if row is None:
+            return UnknownTask(task.task_id)
+        order, state = row
+        if order != task.order:
+            return DuplicateTask(f"task {task.task_id} has order {order}, not {task.order}")
+        return StaleTransition(task.task_id, expected=before, stored=TaskState(state))
