@@ -1,0 +1,194 @@
+"""`NessusScanner`: one Nessus behind the scheduler's `Scanner` protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from nessus_sched.config.schema import ApiKeys, ScannerSettings
+from nessus_sched.core.clock import Now
+from nessus_sched.core.scanner import (
+    OCCUPIES,
+    LicenseLimit,
+    NotFound,
+    NotOurs,
+    RemoteScan,
+    ScanDetails,
+    ScannerInfo,
+    ScanOrder,
+    ScanStatus,
+    ScanTemplate,
+)
+from nessus_sched.nessus import exports, orders, reading, routes
+from nessus_sched.nessus.auth import auth_for
+from nessus_sched.nessus.decode import Document, document, whole
+from nessus_sched.nessus.disk import RunSync, in_thread
+from nessus_sched.nessus.errors import unreadable
+from nessus_sched.nessus.http import NessusHttp, Transport
+from nessus_sched.nessus.library import Library
+from nessus_sched.nessus.link import Link
+from nessus_sched.nessus.messages import OnRequest
+
+LARGEST_EXPORT: Final = 4 * 2**30
+_GATE_HINT: Final = (
+    " This scanner's licence refuses changes through its API, which it may show by dropping "
+    "the connection: choose `ui_session` authentication, or a licence with API access."
+)
+
+
+class NessusScanner:
+    """Implements `core.scanner.Scanner`; see there for what the methods promise.
+
+    `now` is for Retry-After dates and the age of cached templates. `transport` replaces
+    the network (an ASGI application, a recorded conversation), `run_sync` the threads that
+    do blocking work. `on_request` is called after each request. May be used by many tasks
+    at once; close it when done. Nothing is sent before the first call.
+    """
+
+    def __init__(
+        self,
+        settings: ScannerSettings,
+        *,
+        now: Now,
+        transport: Transport | None = None,
+        on_request: OnRequest | None = None,
+        export_limit: int = LARGEST_EXPORT,
+        run_sync: RunSync = in_thread,
+    ) -> None:
+        self._settings = settings
+        self._http = NessusHttp(
+            settings.url,
+            settings.tls,
+            timeout=settings.timeout,
+            now=now,
+            transport=transport,
+            on_request=on_request,
+        )
+        self._link = Link(self._http, auth_for(settings.auth, self._http))
+        self._library = Library(self._link, settings.folder, now)
+        self._export_limit = export_limit
+        self._run_sync = run_sync
+
+    def __repr__(self) -> str:
+        return f"<NessusScanner {self._settings.id} at {self._settings.url}>"
+
+    async def info(self) -> ScannerInfo:
+        call = routes.SERVER_STATUS
+        answer = await self._link.send(call)
+        if not answer.ok and answer.status != 503:
+            raise self._link.refusal(call, answer)
+        loading = answer.status == 503
+        status: Document = {} if loading and not answer.body else document(call, answer)
+        if status.get("status") == "register":
+            raise LicenseLimit("The scanner is not registered with Tenable yet.")
+        if loading or status.get("status") != "ready":
+            return reading.scanner_info({}, {}, ready=False, loading=whole(status.get("progress")))
+        properties = await self._link.ask(routes.SERVER_PROPERTIES)
+        info = reading.scanner_info(properties, await self._advanced(), ready=True)
+        gated = info.scan_api is False and isinstance(self._settings.auth, ApiKeys)
+        self._http.hint = _GATE_HINT if gated else ""
+        return info
+
+    async def templates(self) -> Sequence[ScanTemplate]:
+        return await self._library.templates()
+
+    async def list_scans(self) -> Sequence[RemoteScan]:
+        call = routes.SCANS
+        answer = await self._link.do(call)
+        listing = document(call, answer)
+        if "scans" not in listing:
+            # Not to be taken for an empty list: that would say that all scans are gone.
+            raise unreadable(call, answer, what="no list of scans.")
+        folders = reading.own_folders(listing, self._settings.folder)
+        return reading.scan_rows(listing, folders)
+
+    async def find_by_marker(self, marker: str) -> RemoteScan | None:
+        found = [scan for scan in await self.list_scans() if scan.ours and marker in scan.name]
+        # Were there two, the one that was launched is the one that matters.
+        found.sort(key=lambda scan: (scan.status is ScanStatus.EMPTY, scan.scan_id))
+        return found[0] if found else None
+
+    async def create_scan(self, order: ScanOrder) -> int:
+        return await orders.create(order, self._link, self._library, self._run_sync)
+
+    async def launch(self, scan_id: int) -> str:
+        await self._must_be_ours(scan_id)
+        call = routes.control(scan_id, "launch")
+        answer = await self._link.send(call)
+        if answer.ok:
+            uuid = document(call, answer).get("scan_uuid")
+            if isinstance(uuid, str) and uuid:
+                return uuid
+            raise unreadable(call, answer, what="no uuid of the run.")
+        if answer.status in {409, 500}:
+            # What it says when the scan is running already, too.
+            present = await self.details(scan_id)
+            if present.status in OCCUPIES and present.uuid:
+                return present.uuid
+        raise self._link.refusal(call, answer)
+
+    async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
+        found = await self._link.ask(routes.scan(scan_id))
+        latest = reading.latest_uuid(found)
+        if uuid is not None and latest is not None and latest != uuid:
+            run = reading.run_of(found, uuid)
+            if run is None:
+                raise NotFound(f"Scan {scan_id} has no such run any more.")
+            found = await self._link.ask(routes.scan(scan_id, whole(run.get("history_id"))))
+        return reading.details(found, scan_id)
+
+    async def pause(self, scan_id: int) -> None:
+        await self._control(scan_id, "pause")
+
+    async def resume(self, scan_id: int) -> None:
+        await self._control(scan_id, "resume")
+
+    async def stop(self, scan_id: int) -> None:
+        await self._control(scan_id, "stop")
+
+    async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
+        """Raises `OSError` as well, when `destination` cannot be written."""
+        return await exports.export(
+            scan_id,
+            history_id,
+            destination,
+            link=self._link,
+            limit=self._export_limit,
+            run_sync=self._run_sync,
+        )
+
+    async def delete(self, scan_id: int, marker: str) -> None:
+        found = {scan.scan_id: scan for scan in await self.list_scans()}.get(scan_id)
+        if found is None:
+            return
+        if not found.ours or marker not in found.name:
+            raise NotOurs(f"Scan {scan_id} on the scanner is not ours; it is left alone.")
+        call = routes.delete_scan(scan_id)
+        answer = await self._link.send(call)
+        if not answer.ok and answer.status != 404:
+            raise self._link.refusal(call, answer)
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def _control(self, scan_id: int, action: str) -> None:
+        await self._must_be_ours(scan_id)
+        await self._link.do(routes.control(scan_id, action))
+
+    async def _must_be_ours(self, scan_id: int) -> None:
+        """Ids are given anew after a reinstallation, so an id alone proves nothing."""
+        found = {scan.scan_id: scan for scan in await self.list_scans()}.get(scan_id)
+        if found is None:
+            raise NotFound(f"The scanner has no scan {scan_id}.")
+        if not found.ours:
+            raise NotOurs(f"Scan {scan_id} on the scanner is not ours; it is left alone.")
+
+    async def _advanced(self) -> Document:
+        """The settings that only an administrator may see; without login it is refused,
+        which tells of wrong keys early."""
+        call = routes.ADVANCED_SETTINGS
+        answer = await self._link.send(call)
+        if answer.status == 401 or answer.status >= 500:
+            raise self._link.refusal(call, answer)
+        return document(call, answer) if answer.ok else {}

@@ -1,0 +1,141 @@
+"""Credentials as Nessus wants them (section D of the Nessus facts)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from nessus_sched.core.credentials import Credential, CredentialKind, Escalation, EscalationMethod
+from nessus_sched.core.scanner import Refused
+from nessus_sched.core.secret import Secret
+
+Entry = dict[str, str]
+
+_M = EscalationMethod
+ELEVATION: Final[Mapping[EscalationMethod, str]] = {
+    _M.SUDO: "sudo",
+    _M.SU: "su",
+    _M.SU_SUDO: "su+sudo",
+    _M.PBRUN: "pbrun",
+    _M.DZDO: "dzdo",
+    _M.K5LOGIN: ".k5login",
+    _M.ENABLE: "Cisco 'enable'",
+    _M.EXPERT: "Checkpoint Gaia 'expert'",
+}
+_WITHOUT_ACCOUNT: Final = frozenset({_M.ENABLE, _M.EXPERT})
+_WITHOUT_PASSWORD: Final = frozenset({_M.K5LOGIN})
+
+
+def secrets_of(credential: Credential | None) -> tuple[Secret, ...]:
+    """All secrets of a credential, for keeping them out of error texts."""
+    if credential is None:
+        return ()
+    escalation = credential.escalation
+    found = (
+        credential.password,
+        credential.private_key,
+        credential.passphrase,
+        credential.auth_password,
+        credential.privacy_password,
+        escalation.password if escalation else None,
+    )
+    return tuple(secret for secret in found if secret)
+
+
+def credentials_body(
+    credential: Credential, *, key_file: str | None, escalate: bool
+) -> Mapping[str, Any]:
+    """The `credentials` of `POST /scans`. `key_file` is the scanner's name of the uploaded
+    private key; without `escalate` the login is used as it is. Raises `Refused` when the
+    credential lacks something."""
+    kind, build = _TYPES[credential.kind]
+    entry = build(credential, key_file, escalate)
+    return {"add": {"Host": {kind: [entry]}}}
+
+
+def _ssh_password(credential: Credential, key_file: str | None, escalate: bool) -> Entry:
+    return {
+        "auth_method": "password",
+        "username": credential.username,
+        "password": _reveal(credential, credential.password, "password"),
+        "custom_password_prompt": "",
+        **_elevation(credential, escalate),
+    }
+
+
+def _ssh_key(credential: Credential, key_file: str | None, escalate: bool) -> Entry:
+    if key_file is None:
+        raise Refused(f"Credential {credential.name!r} has no private key.")
+    return {
+        "auth_method": "public key",
+        "username": credential.username,
+        "private_key": key_file,
+        "private_key_passphrase": _optional(credential.passphrase),
+        **_elevation(credential, escalate),
+    }
+
+
+def _windows(credential: Credential, key_file: str | None, escalate: bool) -> Entry:
+    return {
+        "auth_method": "Password",
+        "username": credential.username,
+        "password": _reveal(credential, credential.password, "password"),
+        "domain": credential.domain,
+    }
+
+
+def _snmpv3(credential: Credential, key_file: str | None, escalate: bool) -> Entry:
+    entry = {"username": credential.username, "port": "161"}
+    if not credential.auth_password:
+        return {**entry, "security_level": "No authentication and no privacy"}
+    entry["auth_algorithm"] = credential.auth_algorithm
+    entry["auth_password"] = credential.auth_password.reveal()
+    if not credential.privacy_password:
+        return {**entry, "security_level": "Authentication without privacy"}
+    entry["privacy_algorithm"] = credential.privacy_algorithm
+    entry["privacy_password"] = credential.privacy_password.reveal()
+    return {**entry, "security_level": "Authentication and privacy"}
+
+
+def _elevation(credential: Credential, escalate: bool) -> Entry:
+    escalation = credential.escalation
+    if escalation is None or not escalate:
+        return {"elevate_privileges_with": "Nothing", "target_priority_list": ""}
+    return {
+        "elevate_privileges_with": ELEVATION[escalation.method],
+        "target_priority_list": "",
+        **_account(credential, escalation),
+    }
+
+
+def _account(credential: Credential, escalation: Escalation) -> Entry:
+    fields: Entry = {}
+    if escalation.method not in _WITHOUT_ACCOUNT:
+        fields["escalation_account"] = escalation.account
+    if escalation.method not in _WITHOUT_PASSWORD:
+        fields["escalation_password"] = _optional(escalation.password)
+    if escalation.method is EscalationMethod.SU_SUDO:
+        if not escalation.su_user:
+            raise Refused(f"Credential {credential.name!r} has no su_user for su+sudo.")
+        fields["su_user"] = escalation.su_user
+    return fields
+
+
+def _reveal(credential: Credential, secret: Secret | None, what: str) -> str:
+    if not secret:
+        raise Refused(f"Credential {credential.name!r} has no {what}.")
+    return secret.reveal()
+
+
+def _optional(secret: Secret | None) -> str:
+    return secret.reveal() if secret else ""
+
+
+_TYPES: Final[
+    Mapping[CredentialKind, tuple[str, Callable[[Credential, str | None, bool], Entry]]]
+] = {
+    CredentialKind.SSH_PASSWORD: ("SSH", _ssh_password),
+    CredentialKind.SSH_KEY: ("SSH", _ssh_key),
+    CredentialKind.WINDOWS: ("Windows", _windows),
+    CredentialKind.SNMPV3: ("SNMPv3", _snmpv3),
+}

@@ -1,0 +1,97 @@
+"""What a scanner has on its shelves: our folder, templates, policies, audits, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+import trio
+
+from nessus_sched.core.clock import Now
+from nessus_sched.core.scanner import LicenseLimit, NotFound, ScanTemplate
+from nessus_sched.core.task import ScanRequest
+from nessus_sched.nessus import reading, routes
+from nessus_sched.nessus.decode import Document, part, rows, whole
+from nessus_sched.nessus.errors import clean
+from nessus_sched.nessus.link import Link
+from nessus_sched.nessus.payloads import Base, template_name
+
+TEMPLATES_FRESH: Final = 3600.0
+"""Seconds; templates change with licence and version only."""
+
+
+class Library:
+    """Looks things up by name on one scanner; remembers the templates for a while."""
+
+    def __init__(self, link: Link, folder: str, now: Now) -> None:
+        self._link = link
+        self._folder = folder
+        self._now = now
+        self._templates: Sequence[ScanTemplate] = ()
+        self._read_at = float("-inf")
+        self._making_folder = trio.Lock()
+
+    async def templates(self) -> Sequence[ScanTemplate]:
+        if self._now() - self._read_at > TEMPLATES_FRESH:
+            self._templates = reading.templates(await self._link.ask(routes.TEMPLATES))
+            self._read_at = self._now()
+        return self._templates
+
+    async def base_for(self, request: ScanRequest) -> Base:
+        """The template or policy that a request is built upon. Raises `NotFound`, or
+        `LicenseLimit` for a template that the licence does not allow."""
+        name = template_name(request)
+        if name is None:
+            assert request.policy is not None
+            return await self._policy(request.policy)
+        return Base(template_uuid=(await self._template(name)).uuid)
+
+    async def folder_id(self) -> int:
+        """Our folder, made when it is missing."""
+        async with self._making_folder:
+            found = reading.own_folders(await self._link.ask(routes.FOLDERS), self._folder)
+            if found:
+                return min(found)
+            made = await self._link.ask(routes.create_folder(self._folder))
+            identity = whole(made.get("id"))
+            if identity is None:
+                raise NotFound(f"The scanner made no folder {self._folder!r}.")
+            return identity
+
+    async def audit_id(self, name: str) -> str:
+        """The id of an audit that the scanner brings along, by its name or id."""
+        template = await self._template("compliance")
+        compliance = part(await self._link.ask(routes.template(template.uuid)), "compliance")
+        audits = [audit for group in rows(compliance, "data") for audit in rows(group, "audits")]
+        for audit in audits:
+            if name in (audit.get("name"), str(audit.get("id"))):
+                return str(audit.get("id"))
+        raise _unknown("audit", name, _names(audits))
+
+    async def _template(self, name: str) -> ScanTemplate:
+        known = await self.templates()
+        found = next((template for template in known if template.name == name), None)
+        if found is None:
+            raise _unknown("template", name, (template.name for template in known))
+        if not found.usable:
+            raise LicenseLimit(f"The scanner's licence does not allow the template {name!r}.")
+        return found
+
+    async def _policy(self, name: str) -> Base:
+        policies = rows(await self._link.ask(routes.POLICIES), "policies")
+        for policy in policies:
+            identity, uuid = whole(policy.get("id")), policy.get("template_uuid")
+            if policy.get("name") == name and identity is not None and isinstance(uuid, str):
+                return Base(template_uuid=uuid, policy_id=identity)
+        raise _unknown("policy", name, _names(policies))
+
+
+def _names(found: Iterable[Document]) -> list[str]:
+    return [str(row.get("name")) for row in found]
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> NotFound:
+    near = [clean(other) for other in get_close_matches(name, list(known), n=3)]
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return NotFound(f"The scanner has no {what} {clean(name)!r}.{hint}")

@@ -1,0 +1,73 @@
+"""What goes to a scanner and what comes back: calls, answers, and the record of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+
+from nessus_sched.core.secret import Secret
+
+
+@attrs.frozen(kw_only=True)
+class Upload:
+    """A file for `POST /file/upload`; `name` is a wish, the scanner may choose another."""
+
+    name: str
+    content: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One request, without authentication.
+
+    `route` is the path with placeholders for `ids`, and what metrics are labelled with.
+    `changes`: the request alters scans, so that a lost answer leaves the outcome unknown.
+    `gated`: licences without `scan_api` refuse it unless it looks like the web UI's own.
+    `secrets` are what the body contains and an error text must not repeat.
+    """
+
+    method: str
+    route: str
+    ids: Mapping[str, int | str] = attrs.field(factory=dict)
+    query: Mapping[str, int | str] = attrs.field(factory=dict)
+    body: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    upload: Upload | None = None
+    changes: bool = False
+    gated: bool = False
+    anonymous: bool = False
+    secrets: tuple[Secret, ...] = ()
+
+    @property
+    def path(self) -> str:
+        quoted = {name: quote(str(value), safe="") for name, value in self.ids.items()}
+        return self.route.format(**quoted)
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """A scanner's answer, whole and bounded; `retry_after` in seconds from now."""
+
+    status: int
+    body: bytes = attrs.field(default=b"", repr=False)
+    retry_after: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@attrs.frozen(kw_only=True)
+class RequestRecord:
+    """One finished request, for metrics: `outcome` is the HTTP status as a string, or the
+    `kind` of the error that stood in for an answer."""
+
+    method: str
+    route: str
+    outcome: str
+    seconds: float
+
+
+OnRequest = Callable[[RequestRecord], None]

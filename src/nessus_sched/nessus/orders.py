@@ -1,0 +1,110 @@
+"""Creating the scan of an order, and making sure that it is what was ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nessus_sched.core.credentials import CredentialKind
+from nessus_sched.core.scanner import OutcomeUnknown, Refused, ScanOrder, TransientError
+from nessus_sched.core.secret import Secret
+from nessus_sched.core.task import ScanKind
+from nessus_sched.nessus import payloads, routes
+from nessus_sched.nessus.credentials import credentials_body, secrets_of
+from nessus_sched.nessus.decode import document, part, whole
+from nessus_sched.nessus.disk import RunSync
+from nessus_sched.nessus.errors import unreadable
+from nessus_sched.nessus.library import Library
+from nessus_sched.nessus.link import Link
+
+
+async def create(order: ScanOrder, link: Link, library: Library, run_sync: RunSync) -> int:
+    """Creates the scan and returns its id; everything before the one request that creates
+    it may be repeated without harm. Raises `Refused` for an order that must not be sent."""
+    payloads.check(order)
+    base = await library.base_for(order.request)
+    folder_id = await library.folder_id()
+    body = payloads.scan_body(
+        order,
+        base,
+        folder_id=folder_id,
+        credentials=await _credentials(order, link),
+        audits=await _audits(order, link, library, run_sync),
+    )
+    call = routes.create_scan(body, secrets_of(order.credential))
+    answer = await link.do(call)
+    made = part(document(call, answer), "scan")
+    scan_id = whole(made.get("id"))
+    if scan_id is None:
+        raise unreadable(call, answer, what="no scan id.")
+    await _check_targets(order, scan_id, made.get("custom_targets"), link)
+    return scan_id
+
+
+async def _credentials(order: ScanOrder, link: Link) -> Mapping[str, Any] | None:
+    credential = order.credential
+    if credential is None:
+        return None
+    key_file = None
+    if credential.kind is CredentialKind.SSH_KEY and credential.private_key:
+        key = credential.private_key
+        key_file = await _upload(link, "ssh_key", key.reveal().encode(), (key,))
+    return credentials_body(
+        credential, key_file=key_file, escalate=order.request.kind is not ScanKind.TRUSTED
+    )
+
+
+async def _audits(
+    order: ScanOrder, link: Link, library: Library, run_sync: RunSync
+) -> Mapping[str, Any] | None:
+    if order.request.audit is None:
+        return None
+    if order.audit is None:
+        return payloads.builtin_audit(await library.audit_id(order.request.audit))
+    content = await _read_audit(order, run_sync)
+    file = await _upload(link, order.audit.file.name, content)
+    return payloads.uploaded_audit(file, order.audit.category)
+
+
+async def _read_audit(order: ScanOrder, run_sync: RunSync) -> bytes:
+    assert order.audit is not None
+    problem = ""
+    try:
+        return await run_sync(order.audit.file.read_bytes)
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    raise Refused(f"The audit file {order.audit.file} cannot be read: {problem}.")
+
+
+async def _upload(link: Link, name: str, content: bytes, secrets: tuple[Secret, ...] = ()) -> str:
+    """Returns the name the scanner gave the file."""
+    call = routes.upload(name, content, secrets)
+    answer = await link.do(call)
+    given = document(call, answer).get("fileuploaded")
+    if not isinstance(given, str) or not given:
+        raise unreadable(call, answer, what="no file name.")
+    return given
+
+
+async def _check_targets(order: ScanOrder, scan_id: int, shown: object, link: Link) -> None:
+    """Some versions ignore the targets of a new scan until it is edited; so it is edited,
+    and what would then still scan anything but the ordered targets is removed again."""
+    if _agrees(order, shown):
+        return
+    wanted = {"name": order.name, "text_targets": ",".join(order.targets)}
+    problem = ""
+    try:
+        edited = await link.ask(routes.edit_scan(scan_id, {"settings": wanted}))
+        taken = edited.get("custom_targets") or part(edited, "scan").get("custom_targets")
+        if not taken or _agrees(order, taken):
+            return
+        await link.do(routes.delete_scan(scan_id))
+    except TransientError as error:
+        problem = str(error)
+    if problem:
+        raise OutcomeUnknown(f"The scan was created and its targets not confirmed: {problem}")
+    raise Refused("The scanner took other targets than were ordered; the scan was deleted.")
+
+
+def _agrees(order: ScanOrder, shown: object) -> bool:
+    return isinstance(shown, str) and payloads.same_targets(order.targets, shown)
