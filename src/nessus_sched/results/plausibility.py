@@ -1,0 +1,156 @@
+"""Reasons to doubt that a scan saw what it should have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import attrs
+
+from nessus_sched.results.problems import ParseReport
+from nessus_sched.results.scaninfo import ScanInfo
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.results.verdict import Credentialed, ScanVerdict
+
+_DAY: Final = 86400.0
+_NAMED: Final = 10
+"""Absent targets named in a warning; the rest is counted."""
+
+
+@attrs.frozen(kw_only=True)
+class ScanFacts:
+    """What is known of a scan from elsewhere than its report; nothing by default.
+
+    `now` is epoch seconds, for the age of the plugin set. `requested` are the targets as
+    single addresses or names, networks or ranges. `credential` says that one was given.
+    `ended` is the scanner's word, such as `completed` or `canceled`; `notes` are the
+    scanner's remarks on the scan. `max_plugin_age` is in seconds.
+    """
+
+    now: float | None = None
+    requested: Sequence[str] = ()
+    credential: bool = False
+    ended: str | None = None
+    licensed_hosts: int | None = None
+    notes: Sequence[str] = ()
+    max_plugin_age: float = 30 * _DAY
+
+
+@attrs.frozen(kw_only=True)
+class Doubt:
+    """One reason: a stable code, a sentence, and what to do."""
+
+    code: str
+    message: str
+    advice: str
+
+
+@attrs.frozen(kw_only=True)
+class Observed:
+    """What was counted in a report. `alive` are hosts that answered, `unfinished` those
+    without an end; `unscanned_ports` those scanned without a port scanner."""
+
+    hosts: int
+    alive: int
+    unfinished: int
+    unscanned_ports: int
+    info: ScanInfo
+    verdict: ScanVerdict
+    absent: Sequence[str]
+
+
+def doubts(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[Doubt, ...]:
+    """All that is doubtful about a scan, most serious first."""
+    return (
+        *_reading(report),
+        *_coverage(seen, facts),
+        *_ending(seen, facts),
+        *_license(seen, facts),
+        *_login(seen, facts),
+        *_settings(seen, facts),
+    )
+
+
+def _reading(report: ParseReport) -> Iterator[Doubt]:
+    if not report.complete:
+        yield Doubt(
+            code="report_incomplete",
+            message="The report could not be read as a whole; findings can be missing.",
+            advice="Export the scan again; see problems for the places.",
+        )
+
+
+def _coverage(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    if seen.alive == 0:
+        yield Doubt(
+            code="no_hosts_alive",
+            message="No host answered; this says nothing about the targets' security.",
+            advice="Check targets, routes and firewalls, or scan without pinging first.",
+        )
+    if seen.absent:
+        named = ", ".join(clean_line(target, 80) for target in seen.absent[:_NAMED])
+        more = len(seen.absent) - _NAMED
+        yield Doubt(
+            code="targets_absent",
+            message=f"{len(seen.absent)} target(s) are not in the report: {named}"
+            + (f" and {more} more" if more > 0 else ""),
+            advice="Absent is not clean: they were down, filtered, excluded or not resolved.",
+        )
+
+
+def _ending(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    early = facts.ended is not None and facts.ended not in ("completed", "imported")
+    if early or seen.unfinished:
+        hosts = f"; {seen.unfinished} host(s) have no end" if seen.unfinished else ""
+        word = clean_line(facts.ended or "unknown", 40)
+        yield Doubt(
+            code="stopped_early",
+            message=f"The scan did not run to its end (status: {word}){hosts}.",
+            advice="Results are partial; run the scan again.",
+        )
+
+
+def _license(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    noted = [note for note in facts.notes if "licen" in note.lower()]
+    full = facts.licensed_hosts is not None and seen.alive >= facts.licensed_hosts
+    if noted or (full and seen.absent):
+        yield Doubt(
+            code="license_limit",
+            message=clean_line(noted[0])
+            if noted
+            else f"{seen.alive} hosts reported, as many as the licence has room for.",
+            advice="Hosts beyond the licence are not scanned; remove old assets or split.",
+        )
+
+
+def _login(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    if not facts.credential or seen.alive == 0:
+        return
+    if seen.verdict.credentialed in (Credentialed.NO, Credentialed.NOT_TRIED):
+        yield Doubt(
+            code="credential_without_effect",
+            message="A credential was given and no login is shown on any host.",
+            advice="See the verdict; missing patches and local problems went unseen.",
+        )
+    elif seen.verdict.credentialed is Credentialed.PARTLY:
+        yield Doubt(
+            code="credential_partly_effective",
+            message="The credential did not give a full login on every host.",
+            advice="See the verdicts of the hosts.",
+        )
+
+
+def _settings(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    if seen.unscanned_ports:
+        yield Doubt(
+            code="no_port_scanner",
+            message=f"No port scanner ran for {seen.unscanned_ports} host(s).",
+            advice="Services on unknown ports were not tested; enable a port scanner.",
+        )
+    made = seen.info.plugin_set_at
+    if made is not None and facts.now is not None and facts.now - made > facts.max_plugin_age:
+        yield Doubt(
+            code="plugin_set_old",
+            message=f"The plugins were {int((facts.now - made) / _DAY)} days old.",
+            advice="Newer weaknesses were not looked for; update the scanner's plugins.",
+        )

@@ -1,0 +1,73 @@
+"""Which of the targets a report has nothing about: absent, and so not known to be clean."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from nessus_sched.results.model import HostReport, host_key
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class SeenHosts:
+    """Names and addresses under which a report knows its hosts."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._addresses: set[Address] = set()
+
+    def add(self, host: HostReport) -> None:
+        known = (host.name, host.ip, host.fqdn, host.rdns, host.hostname, host.netbios_name)
+        for name in known:
+            if name:
+                self._names.add(host_key(name))
+                if (address := _address(name)) is not None:
+                    self._addresses.add(address)
+
+    def has(self, target: str) -> bool:
+        """Whether anything was reported for a target: for a network or a range, at least
+        one address in it."""
+        address = _address(target)
+        if address is not None:
+            return address in self._addresses
+        bounds = _bounds(target)
+        if bounds is None:
+            return host_key(target) in self._names
+        first, last = bounds
+        return any(
+            first <= int(seen) <= last
+            for seen in self._addresses
+            if seen.version == _version(target)
+        )
+
+    def absent(self, targets: Iterable[str]) -> list[str]:
+        """The targets of which the report has nothing, in order and each once."""
+        return [target for target in dict.fromkeys(targets) if not self.has(target)]
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text.strip().strip("[]"))
+    except ValueError:
+        return None
+
+
+def _version(target: str) -> int:
+    return 6 if ":" in target else 4
+
+
+def _bounds(target: str) -> tuple[int, int] | None:
+    """First and last address of `a.b.c.d/n`, `a.b.c.d-e.f.g.h` or `a.b.c.d-h`."""
+    try:
+        if "/" in target:
+            network = ipaddress.ip_network(target.strip(), strict=False)
+            return int(network[0]), int(network[-1])
+        first, dash, last = target.strip().partition("-")
+        if not dash:
+            return None
+        if last.isdigit() and len(last) <= len("255"):
+            last = first.rpartition(".")[0] + "." + last
+        return int(ipaddress.ip_address(first)), int(ipaddress.ip_address(last))
+    except ValueError:
+        return None

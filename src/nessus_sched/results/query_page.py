@@ -1,0 +1,140 @@
+"""A page of findings, cut to a size that its reader can take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from nessus_sched.results.model import SEVERITIES
+
+Row: TypeAlias = Mapping[str, Any]
+"""A finding as JSON-able data: values by field name, lists for lists, None for absent."""
+
+_LARGEST_SHARE: Final = 8
+"""No text takes more than this fraction of an answer that has a bound."""
+
+
+@attrs.frozen(kw_only=True)
+class Page:
+    """`total` counts all findings that match, and `severities` how many of them have each
+    severity (`none` where the report gives none). `left_out` rows that belong to the page
+    did not fit; `next_cursor` goes on with the first of them, and is None at the end.
+    `shortened` texts were cut. `notes` says all this in words, and how to get less."""
+
+    rows: tuple[Row, ...]
+    total: int
+    severities: Mapping[str, int]
+    next_cursor: str | None = None
+    left_out: int = 0
+    shortened: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Fitted:
+    """The first rows of an answer, and how many texts in them were shortened."""
+
+    rows: tuple[Row, ...]
+    shortened: int = 0
+
+
+def fit(rows: Iterable[Row], max_bytes: int | None) -> Fitted:
+    """As many of the first rows as their JSON, compact and in UTF-8, takes `max_bytes`.
+
+    Texts and lists beyond an eighth of the bound are cut. The first row is always given,
+    cut as far as it takes: even one with all fields fits in 12,000 bytes.
+    """
+    if max_bytes is None:
+        return Fitted(rows=tuple(rows))
+    kept: list[Row] = []
+    shortened = 0
+    left = max_bytes
+    for row in rows:
+        small, cuts = _shorten(row, max_bytes // _LARGEST_SHARE)
+        if not kept:
+            small, cuts = _squeeze(row, max_bytes)
+        left -= _size(small)
+        if left < 0 and kept:
+            break
+        kept.append(small)
+        shortened += cuts
+    return Fitted(rows=tuple(kept), shortened=shortened)
+
+
+def _squeeze(row: Row, max_bytes: int) -> tuple[Row, int]:
+    limit = max_bytes // _LARGEST_SHARE
+    small, cuts = _shorten(row, limit)
+    while _size(small) > max_bytes and limit:
+        limit //= 2
+        small, cuts = _shorten(row, limit)
+    return small, cuts
+
+
+def _size(row: Row) -> int:
+    return len(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()) + 1
+
+
+def _shorten(row: Row, limit: int) -> tuple[Row, int]:
+    small = {name: _cut(value, limit) for name, value in row.items()}
+    return small, sum(small[name] is not value for name, value in row.items())
+
+
+def _cut(value: Any, limit: int) -> Any:
+    if isinstance(value, str) and len(value) > limit + _MARK_ROOM:
+        return f"{value[:limit]}… (+{len(value) - limit} characters)"
+    if isinstance(value, list) and sum(map(len, value)) > limit + _MARK_ROOM:
+        kept = list(_first_members(value, limit))
+        return [*kept, f"… (+{len(value) - len(kept)} more)"]
+    return value
+
+
+_MARK_ROOM: Final = 30
+"""What is hardly longer than the bound is not made shorter by a mark."""
+
+
+def _first_members(members: list[str], limit: int) -> Iterator[str]:
+    for member in members:
+        limit -= len(member)
+        if limit < 0:
+            return
+        yield member
+
+
+def severity_counts(counts: Iterable[int]) -> dict[str, int]:
+    """Counts from critical down to info and none, by name, without the zeros."""
+    names = (*reversed(SEVERITIES), "none")
+    return {name: count for name, count in zip(names, counts, strict=True) if count}
+
+
+def notes(page: Page, *, max_bytes: int | None) -> tuple[str, ...]:
+    """What the reader of a page should know: what is missing in it and how to get it."""
+    said = []
+    if page.next_cursor is not None:
+        said.append(
+            f"{len(page.rows)} of {page.total} matching findings; more with cursor=next_cursor."
+        )
+    if page.left_out:
+        said.append(
+            f"{page.left_out} rows of this page did not fit in {max_bytes} bytes and come with "
+            f"the next cursor. To get more at once: {_narrower(page)}."
+        )
+    if page.shortened:
+        said.append(
+            f"{page.shortened} long values are cut and end in '… (+N ...)'. To read one whole, "
+            "ask for that field alone, with filters on host and plugin_id."
+        )
+    return tuple(said)
+
+
+def _narrower(page: Page) -> str:
+    ways = ["profile 'minimal' or a list of fields"]
+    above = 0
+    for name, count in page.severities.items():
+        above += count
+        if name != "none" and above < page.total:
+            ways.append(f"the filter severity>={name} ({above} findings)")
+            break
+    return " or ".join(ways)

@@ -1,0 +1,79 @@
+"""What plugin 19506 (Nessus Scan Information) says about how a host was scanned."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Final
+
+import attrs
+
+PLUGIN: Final = 19506
+
+_LINE: Final = re.compile(r"^[ \t]*([A-Za-z][^:\n]{0,60}?)[ \t]*:[ \t]*([^\n]*?)[ \t]*$", re.M)
+_CREDENTIALED: Final = re.compile(r"Credentialed checks[ \t]*:[ \t]*([a-z]+)", re.IGNORECASE)
+_NO_PORT_SCANNER: Final = re.compile(r"no port scanner was enabled", re.IGNORECASE)
+_PLUGIN_SET: Final = re.compile(r"[0-9]{12}\Z")
+_SECONDS: Final = re.compile(r"([0-9]{1,9}) sec")
+
+
+@attrs.frozen(kw_only=True)
+class ScanInfo:
+    """Facts of one scan, None or empty where the report does not say.
+
+    `plugin_set` is YYYYMMDDHHMM; `plugin_set_at` the same in epoch seconds. `duration` is
+    in seconds and that of the host. `port_scanners` is None when no line names them: agents
+    and scans of the scanner's own machine have none.
+    """
+
+    scanner_version: str | None = None
+    scan_name: str | None = None
+    policy: str | None = None
+    scan_type: str | None = None
+    plugin_set: str | None = None
+    plugin_set_at: float | None = None
+    port_scanners: tuple[str, ...] | None = None
+    no_port_scanner: bool = False
+    port_range: str | None = None
+    credentialed: str | None = None
+    duration: int | None = None
+
+
+def credentialed_word(output: str) -> str | None:
+    """`yes` or `no` of the line `Credentialed checks`, in lower case."""
+    found = _CREDENTIALED.search(output)
+    return found[1].lower() if found else None
+
+
+def read_scan_info(output: str) -> ScanInfo:
+    """The output of plugin 19506 as facts."""
+    said: dict[str, str] = {}
+    for key, value in _LINE.findall(output[:20_000]):
+        said.setdefault(key.lower(), value)
+    scanners = said.get("port scanner(s)")
+    seconds = _SECONDS.match(said.get("scan duration", ""))
+    plugin_set = said.get("plugin feed version")
+    return ScanInfo(
+        scanner_version=said.get("nessus version"),
+        scan_name=said.get("scan name"),
+        policy=said.get("scan policy used"),
+        scan_type=said.get("scan type"),
+        plugin_set=plugin_set,
+        plugin_set_at=plugin_set_time(plugin_set),
+        port_scanners=None if scanners is None else tuple(scanners.split()),
+        no_port_scanner=_NO_PORT_SCANNER.search(output) is not None,
+        port_range=said.get("port range"),
+        credentialed=credentialed_word(output),
+        duration=int(seconds[1]) if seconds else None,
+    )
+
+
+def plugin_set_time(plugin_set: str | None) -> float | None:
+    """When a plugin set was made, epoch seconds, from its name (YYYYMMDDHHMM, UTC)."""
+    if plugin_set is None or not _PLUGIN_SET.match(plugin_set):
+        return None
+    try:
+        made = datetime.datetime.strptime(plugin_set, "%Y%m%d%H%M")  # noqa: DTZ007 - next line
+    except ValueError:
+        return None
+    return made.replace(tzinfo=datetime.UTC).timestamp()

@@ -1,0 +1,233 @@
+"""A scan's results on one page: counted while the report is read, small whatever its size."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, BinaryIO, Final
+
+from nessus_sched.results.evidence import HostEvidence
+from nessus_sched.results.model import SEVERITIES, Finding, HostEnd, HostReport, plain
+from nessus_sched.results.parser import Event, parse
+from nessus_sched.results.plausibility import Observed, ScanFacts, doubts
+from nessus_sched.results.presence import SeenHosts
+from nessus_sched.results.problems import ParseReport, Problem
+from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
+from nessus_sched.results.scaninfo import ScanInfo, read_scan_info
+from nessus_sched.results.tops import (
+    HostCounts,
+    PluginCounts,
+    exploitable,
+    known_exploited,
+    severity_name,
+)
+from nessus_sched.results.untrusted import clean, clean_line
+from nessus_sched.results.verdict import (
+    HostVerdict,
+    Login,
+    Privilege,
+    ScanVerdict,
+    judge,
+    judge_scan,
+)
+
+_TOP: Final = 10
+_FAMILIES: Final = 15
+_PROBLEMS: Final = 20
+_PER_LOGIN: Final = 100
+"""Hosts kept per verdict; more are only counted."""
+_MOST_FAMILIES: Final = 1000
+_URGENCY: Final = (
+    Login.FAILED,
+    Login.PARTIAL,
+    Login.NOT_PROVIDED,
+    Login.NONE,
+    Login.UNKNOWN,
+    Login.FULL,
+)
+HOST_VERDICTS: Final = 25
+"""Hosts whose verdict a summary spells out, the most urgent first."""
+
+
+def summarise(
+    stream: BinaryIO, facts: ScanFacts | None = None, *, host_verdicts: int = HOST_VERDICTS
+) -> dict[str, Any]:
+    """The summary of a report in a file."""
+    builder = SummaryBuilder(host_verdicts=host_verdicts)
+    return builder.finish(parse(stream, builder.add), facts or ScanFacts())
+
+
+class SummaryBuilder:
+    """Fed with a parser's events, makes the summary: a dict of JSON-able values with
+    `hosts`, `findings`, `severity_counts`, `compliance`, `verdict`, `host_verdicts`,
+    `problems`, `warnings` and the rest of `finish`. All of its texts are cleaned."""
+
+    def __init__(self, *, host_verdicts: int = HOST_VERDICTS) -> None:
+        self._most_verdicts = host_verdicts
+        self._severities: Counter[str] = Counter()
+        self._compliance: Counter[str] = Counter()
+        self._families: Counter[str] = Counter()
+        self._plugins = PluginCounts()
+        self._worst_hosts = HostCounts(_TOP)
+        self._seen = SeenHosts()
+        self._info: ScanInfo | None = None
+        self._logins: Counter[Login] = Counter()
+        self._privileges: Counter[Privilege] = Counter()
+        self._verdicts: dict[Login, list[HostVerdict]] = {login: [] for login in Login}
+        self._unfinished = 0
+        self._unscanned_ports = 0
+        self._dead = 0
+        self._hosts = 0
+        self._begin_host()
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, Finding):
+            self._add_finding(event)
+        elif isinstance(event, HostEnd):
+            self._end_host(event)
+
+    def finish(self, report: ParseReport, facts: ScanFacts) -> dict[str, Any]:
+        """The document, once the report was read; `facts` serve the warnings only.
+
+        Targets to look for are those of `facts`, else those the report itself names.
+        """
+        verdict = judge_scan(self._logins, self._privileges)
+        requested = facts.requested or _targets(report.requested)
+        observed = Observed(
+            hosts=self._hosts,
+            alive=self._hosts - self._dead,
+            unfinished=self._unfinished,
+            unscanned_ports=self._unscanned_ports,
+            info=self._info or ScanInfo(),
+            verdict=verdict,
+            absent=self._seen.absent(requested),
+        )
+        spelt_out = self._urgent()
+        return {
+            "hosts": report.hosts,
+            "findings": report.findings,
+            "severity_counts": self._severity_counts(),
+            "compliance": dict(sorted(self._compliance.items())),
+            "verdict": self._verdict_document(verdict, observed),
+            "host_verdicts": [_host_document(host) for host in spelt_out],
+            "host_verdicts_left_out": self._hosts - len(spelt_out),
+            "problems": [_problem_document(each) for each in report.problems[:_PROBLEMS]],
+            "problem_counts": dict(report.problem_counts),
+            "warnings": [plain(doubt) for doubt in doubts(report, observed, facts)],
+            "complete": report.complete,
+            "top_findings": self._plugins.top(_TOP),
+            "known_exploited": self._plugins.chosen(known_exploited, _TOP),
+            "exploitable": self._plugins.chosen(exploitable, _TOP),
+            "top_hosts": self._worst_hosts.top(),
+            "families": {
+                clean_line(name, 80): count for name, count in self._families.most_common(_FAMILIES)
+            },
+            "scan": self._scan_document(report),
+        }
+
+    # -- counting
+
+    def _begin_host(self) -> None:
+        self._evidence = HostEvidence()
+        self._host_severities = [0] * len(SEVERITIES)
+        self._host_info: ScanInfo | None = None
+
+    def _add_finding(self, finding: Finding) -> None:
+        self._severities[severity_name(finding.severity)] += 1
+        self._host_severities[finding.severity or 0] += 1
+        self._count_family(finding.plugin.plugin_family or "")
+        if finding.compliance is not None:
+            self._compliance[clean_line(finding.compliance.result or "UNKNOWN", 20)] += 1
+        self._plugins.add(finding)
+        self._evidence.add_finding(finding)
+        if finding.plugin.plugin_id == SCAN_INFORMATION and finding.plugin_output:
+            self._host_info = read_scan_info(finding.plugin_output)
+            self._info = self._info or self._host_info
+
+    def _count_family(self, family: str) -> None:
+        if family in self._families or len(self._families) < _MOST_FAMILIES:
+            self._families[family] += 1
+
+    def _end_host(self, end: HostEnd) -> None:
+        self._hosts += 1
+        self._seen.add(end.host)
+        self._worst_hosts.add(end.host, self._host_severities)
+        self._evidence.add_host(end.host)
+        verdict = judge(clean_line(end.host.name), self._evidence)
+        if verdict.alive:
+            self._logins[verdict.login] += 1
+            self._privileges[verdict.privilege] += 1
+            if _unfinished(end.host):
+                self._unfinished += 1
+            if self._host_info is not None and self._host_info.no_port_scanner:
+                self._unscanned_ports += 1
+        else:
+            self._dead += 1
+        if len(self._verdicts[verdict.login]) < _PER_LOGIN:
+            self._verdicts[verdict.login].append(verdict)
+        self._begin_host()
+
+    # -- documents
+
+    def _severity_counts(self) -> dict[str, int]:
+        counts = {name: self._severities[name] for name in reversed(SEVERITIES)}
+        if self._severities["unknown"]:
+            counts["unknown"] = self._severities["unknown"]
+        return counts
+
+    def _urgent(self) -> list[HostVerdict]:
+        ordered = [host for login in _URGENCY for host in self._verdicts[login]]
+        return ordered[: self._most_verdicts]
+
+    def _verdict_document(self, verdict: ScanVerdict, seen: Observed) -> dict[str, Any]:
+        document: dict[str, Any] = plain(verdict)
+        document["counts"] |= {"not_alive": self._dead, "absent": len(seen.absent)}
+        document["absent"] = [clean_line(target, 80) for target in seen.absent[:_TOP]]
+        return document
+
+    def _scan_document(self, report: ParseReport) -> dict[str, Any]:
+        info = self._info or ScanInfo()
+        return {
+            "name": clean_line(report.report_name or info.scan_name or ""),
+            "policy": clean_line(report.policy_name or info.policy or ""),
+            "type": clean_line(info.scan_type or ""),
+            "scanner_version": clean_line(info.scanner_version or "", 80),
+            "plugin_set": clean_line(info.plugin_set or "", 40),
+            "port_range": clean_line(info.port_range or "", 80),
+        }
+
+
+def _unfinished(host: HostReport) -> bool:
+    """The scanner noted when it began with the host, and never that it was done."""
+    began = host.started_at is not None or "HOST_START" in host.properties
+    return began and host.ended_at is None and "HOST_END" not in host.properties
+
+
+def _targets(text: str | None) -> Sequence[str]:
+    """The targets as a report's policy has them: separated by commas or line breaks."""
+    return [word for word in (text or "").replace(",", "\n").split() if word]
+
+
+def _host_document(verdict: HostVerdict) -> dict[str, Any]:
+    return {
+        "host": verdict.host,
+        "login": verdict.login.value,
+        "privilege": verdict.privilege.value,
+        "alive": verdict.alive,
+        "reasons": list(verdict.reasons),
+        "evidence": [
+            {"source": sign.source, "says": sign.says, "where": sign.where, "detail": sign.detail}
+            for sign in verdict.evidence
+        ],
+        "advice": verdict.advice,
+    }
+
+
+def _problem_document(problem: Problem) -> dict[str, Any]:
+    return {
+        "kind": problem.kind.value,
+        "message": clean(problem.message, 300, lines=False),
+        "line": problem.line,
+        "column": problem.column,
+        "saved": problem.saved,
+    }

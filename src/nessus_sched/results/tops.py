@@ -1,0 +1,147 @@
+"""The plugins and hosts of a report that matter most, counted while it is read."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.results.model import SEVERITIES, Finding, HostReport, Plugin
+from nessus_sched.results.untrusted import clean_line
+
+_PLUGINS: Final = 50_000
+"""Different plugins counted one by one; no scanner has that many in one scan, a forged
+report can."""
+_EXPLOIT_FLAGS: Final = (
+    "exploit_available",
+    "exploited_by_malware",
+    "exploited_by_nessus",
+    "exploit_framework_core",
+    "exploit_framework_metasploit",
+    "exploit_framework_canvas",
+    "exploit_framework_d2_elliot",
+    "exploit_framework_exploithub",
+)
+_CVES: Final = 5
+
+
+def severity_name(severity: int | None) -> str:
+    """`info` to `critical`, or `unknown` for a finding without a severity."""
+    return "unknown" if severity is None else SEVERITIES[severity]
+
+
+def exploitable(plugin: Plugin) -> bool:
+    """The report says that an exploit exists."""
+    return any(getattr(plugin, flag) for flag in _EXPLOIT_FLAGS)
+
+
+def known_exploited(plugin: Plugin) -> bool:
+    """The report says that it is being used in attacks."""
+    return plugin.cisa_kev or bool(plugin.exploited_by_malware)
+
+
+@attrs.define
+class PluginCount:
+    """How often a plugin fired. `plugin` is the one first met under its id."""
+
+    plugin: Plugin
+    severity: int
+    findings: int = 0
+    hosts: int = 0
+    last_host: int = -1
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """Greater is worse."""
+        plugin = self.plugin
+        return (
+            self.severity,
+            known_exploited(plugin),
+            exploitable(plugin),
+            plugin.vpr_score or 0.0,
+            plugin.cvss_score or 0.0,
+            self.hosts,
+            -(plugin.plugin_id or 0),
+        )
+
+    def document(self) -> dict[str, Any]:
+        plugin = self.plugin
+        return {
+            "plugin_id": plugin.plugin_id,
+            "plugin_name": clean_line(plugin.plugin_name or ""),
+            "severity": severity_name(self.severity),
+            "cvss_score": plugin.cvss_score,
+            "vpr_score": plugin.vpr_score,
+            "cve": [clean_line(cve, 30) for cve in plugin.cve[:_CVES]],
+            "known_exploited": known_exploited(plugin),
+            "exploitable": exploitable(plugin),
+            "hosts": self.hosts,
+            "findings": self.findings,
+        }
+
+
+class PluginCounts:
+    """Counts findings by plugin. `uncounted` are findings of plugins beyond the bound."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[int | None, int], PluginCount] = {}
+        self.uncounted = 0
+
+    def add(self, finding: Finding) -> None:
+        severity = finding.severity or 0
+        key = (finding.plugin.plugin_id, severity)
+        count = self._counts.get(key)
+        if count is None:
+            if len(self._counts) >= _PLUGINS:
+                self.uncounted += 1
+                return
+            count = self._counts[key] = PluginCount(finding.plugin, severity)
+        count.findings += 1
+        if count.last_host != finding.host_index:
+            count.last_host = finding.host_index
+            count.hosts += 1
+
+    def top(self, size: int) -> list[dict[str, Any]]:
+        """The worst plugins that are more than information."""
+        serious = (count for count in self._counts.values() if count.severity > 0)
+        return _documents(serious, size)
+
+    def chosen(self, which: Any, size: int) -> dict[str, Any]:
+        """Numbers and the worst of the plugins for which `which(plugin)` holds."""
+        found = [count for count in self._counts.values() if which(count.plugin)]
+        return {
+            "plugins": len(found),
+            "findings": sum(count.findings for count in found),
+            "top": _documents(found, size),
+        }
+
+
+def _documents(counts: Any, size: int) -> list[dict[str, Any]]:
+    worst = heapq.nlargest(size, counts, key=lambda count: count.rank)
+    return [count.document() for count in worst]
+
+
+class HostCounts:
+    """The hosts with the worst findings."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._worst: list[tuple[tuple[int, ...], int, str]] = []
+
+    def add(self, host: HostReport, severities: list[int]) -> None:
+        """A host and its number of findings by severity."""
+        rank = tuple(reversed(severities[1:]))  # critical first, without info
+        if any(rank):
+            entry = (rank, -host.index, host.name)
+            if len(self._worst) < self._size:
+                heapq.heappush(self._worst, entry)
+            else:
+                heapq.heappushpop(self._worst, entry)
+
+    def top(self) -> list[dict[str, Any]]:
+        names = tuple(reversed(SEVERITIES[1:]))
+        return [
+            {"host": clean_line(name, 100), **dict(zip(names, rank, strict=True))}
+            for rank, _, name in sorted(self._worst, reverse=True)
+        ]
