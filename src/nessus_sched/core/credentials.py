@@ -1,11 +1,14 @@
 """Named credentials of the operator: kinds, escalation, secrets that do not print."""
 
+# ruff: noqa: RUF009 - `field` makes an attrs field, whatever its module is called
+
 from __future__ import annotations
 
 from enum import StrEnum
 
 import attrs
 
+from nessus_sched.core.fields import field
 from nessus_sched.core.secret import Secret
 
 
@@ -31,29 +34,34 @@ class EscalationMethod(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Escalation:
-    """How a login becomes privileged: `su_user` is for su+sudo only."""
+    """How a login becomes privileged."""
 
-    method: EscalationMethod
-    account: str = "root"
-    password: Secret | None = None
-    su_user: str | None = None
+    method: EscalationMethod = field("By which means.")
+    account: str = field("The account that is reached.", default="root", min_length=1)
+    password: Secret | None = field("Its password, or the one that `sudo` asks.", default=None)
+    su_user: str | None = field("For `su+sudo`: the account of the `su`.", default=None)
 
 
 @attrs.frozen(kw_only=True)
 class Credential:
     """What a scanner needs to log in to targets. Which fields count depends on `kind`."""
 
-    name: str
-    kind: CredentialKind
-    username: str
-    password: Secret | None = None
-    private_key: Secret | None = None
-    passphrase: Secret | None = None
-    domain: str = ""
-    auth_algorithm: str = "SHA1"
-    auth_password: Secret | None = None
-    privacy_algorithm: str = "AES"
-    privacy_password: Secret | None = None
-    escalation: Escalation | None = None
-    privileged: bool = False
-    """The login itself is root or an administrator; no escalation is needed."""
+    name: str = field(
+        "What submitters call it.",
+        pattern=r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?",
+        max_length=64,
+    )
+    kind: CredentialKind = field("What sort of login it is.")
+    username: str = field("User on the targets.", min_length=1, max_length=256)
+    password: Secret | None = field("For `ssh_password` and `windows`.", default=None)
+    private_key: Secret | None = field("For `ssh_key`: the key itself, in PEM.", default=None)
+    passphrase: Secret | None = field("For `ssh_key`: of the key, if any.", default=None)
+    domain: str = field("For `windows`.", default="", max_length=256)
+    auth_algorithm: str = field("For `snmpv3`.", default="SHA1", pattern=r"[A-Za-z0-9-]+")
+    auth_password: Secret | None = field("For `snmpv3`.", default=None)
+    privacy_algorithm: str = field("For `snmpv3`.", default="AES", pattern=r"[A-Za-z0-9-]+")
+    privacy_password: Secret | None = field("For `snmpv3`.", default=None)
+    escalation: Escalation | None = field("For SSH: how the login becomes root.", default=None)
+    privileged: bool = field(
+        "The login itself is root or an administrator; no escalation is needed.", default=False
+    )
