@@ -1,0 +1,95 @@
+"""Findings as files for other programs: CSV and JSON lines, one row at a time.
+
+SARIF is left out: its results point into source files, and a port of a host is none.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from nessus_sched.results.catalogue import FIELDS, Value
+from nessus_sched.results.untrusted import clean
+
+Row = Mapping[str, Value]
+
+COLUMNS: Final = (
+    "host",
+    "host_ip",
+    "port",
+    "protocol",
+    "svc_name",
+    "severity",
+    "plugin_id",
+    "plugin_name",
+    "plugin_family",
+    "cvss_score",
+    "vpr_score",
+    "epss_score",
+    "exploit_available",
+    "cisa_kev",
+    "cve",
+    "compliance_check_name",
+    "compliance_result",
+    "synopsis",
+    "solution",
+)
+"""Columns of a table for people, unless others are asked for."""
+
+_CELL: Final = 32_000
+"""Characters of a cell; spreadsheets cut at 32767."""
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
+
+def check_columns(columns: Sequence[str]) -> Sequence[str]:
+    """The columns, if all of them are fields; ValueError names those that are not."""
+    unknown = [name for name in columns if name not in FIELDS]
+    if unknown:
+        raise ValueError(f"unknown fields {', '.join(unknown)}; known are {', '.join(FIELDS)}")
+    return columns
+
+
+def csv_lines(rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> Iterator[str]:
+    """RFC 4180 lines with a header, safe to open in a spreadsheet: a text that would be
+    taken for a formula gets an apostrophe in front. Lists are joined with line breaks."""
+    check_columns(columns)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in rows:
+        yield _drain(buffer)
+        writer.writerow([cell(row.get(name)) for name in columns])
+    yield _drain(buffer)
+
+
+def cell(value: Value) -> str:
+    """A value as a cell. Numbers stay numbers: a negative one is no formula."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    text = clean("\n".join(value) if isinstance(value, tuple) else value, _CELL)
+    if text.lstrip(" ").startswith(_FORMULA):
+        return "'" + text
+    return text
+
+
+def json_lines(rows: Iterable[Row], columns: Sequence[str] | None = None) -> Iterator[str]:
+    """One JSON object a line, texts as in the report; absent values are left out, so that
+    they stay apart from false, 0 and ""."""
+    names = tuple(FIELDS) if columns is None else tuple(check_columns(columns))
+    for row in rows:
+        said = {name: value for name in names if (value := row.get(name)) not in (None, ())}
+        yield json.dumps(said, ensure_ascii=True) + "\n"
+
+
+def _drain(buffer: io.StringIO) -> str:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text
