@@ -65,6 +65,13 @@ class Contact:
         self._changed_at = self._context.now()
         self._look.set()
 
+    def start_over(self) -> None:
+        """The way to the scanner has changed: what was known of it may be wrong."""
+        self.info = None
+        self._info_at = -math.inf
+        self._context.pool.succeeded(self._id, self._context.now())
+        self.look_soon()
+
     async def usable(self) -> None:
         """Returns when the latest exchange was fine: at once, or after the next that is."""
         while self.trouble is not None:

@@ -27,9 +27,13 @@ STEPS = {
 """What to do next with a task, by its state; in any other state it needs no driver."""
 
 EXPORTS_AT_ONCE = 2
+LAST_REQUESTS = 60.0
+"""Seconds for which a replaced connection is kept for requests under way."""
 BRIEF = 0.1
 IDLE = 3600.0
 """Upper bound in seconds of a wait for work; whatever makes work possible rings first."""
+
+Connect = Callable[[ScannerSettings], Scanner]
 
 Ended = Callable[[Run], None]
 """Told when a task no longer needs its driver."""
@@ -44,36 +48,60 @@ class Driver:
     """
 
     def __init__(
-        self, context: Context, settings: ScannerSettings, scanner: Scanner, ended: Ended
+        self, context: Context, settings: ScannerSettings, connect: Connect, ended: Ended
     ) -> None:
         self.context = context
         self.settings = settings
-        self.scanner = scanner
+        self.scanner = connect(settings)
         self.runs: dict[str, Run] = {}
         self.starting: dict[str, trio.Event] = {}
         """Taken from the queue, with a slot, and not yet in `runs`."""
         self.exporting = trio.CapacityLimiter(EXPORTS_AT_ONCE)
-        self.link = Contact(self)
-        self._ended = ended
-        self._work = trio.Event()
-        self._nursery: trio.Nursery | None = None
         self.log = structlog.get_logger("scheduler").bind(scanner_instance=settings.id)
+        self.link = Contact(self)
+        self._connect = connect
+        self._ended = ended
+        self._retiring = False
+        self._work = trio.Event()
+        self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
 
     @property
     def id(self) -> str:
         return self.settings.id
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Works until cancelled; scans that run are left running on the scanner."""
+        """Works until cancelled or retired; scans that run are left running there."""
         try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                nursery.start_soon(self.link.keep)
-                nursery.start_soon(self._take_work)
-                task_status.started()
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
+                    nursery.start_soon(self.link.keep)
+                    nursery.start_soon(self._take_work)
+                    task_status.started()
         finally:
             with trio.CancelScope(shield=True):
                 await self.scanner.close()
+
+    def reconfigure(self, settings: ScannerSettings) -> None:
+        """Takes over new settings; reconnects only when the way to the scanner changed."""
+        assert self._nursery is not None
+        self._retiring = False
+        before, self.settings = self.settings, settings
+        if _connection(before) != _connection(settings):
+            self._nursery.start_soon(_close_later, self.scanner)
+            self.scanner = self._connect(settings)
+            self.link.start_over()
+        self.ring()
+
+    def retire(self) -> None:
+        """The scanner has left the configuration: ends once nothing runs there."""
+        self._retiring = True
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        if self._retiring and not self.runs and not self.starting:
+            self._scope.cancel(reason="the scanner was removed from the configuration")
 
     def ring(self) -> None:
         """There may be work: a task was queued, a slot was freed, the scanner came back."""
@@ -141,3 +169,17 @@ class Driver:
                     self.context.pool.release(task.task_id, self.context.now())
         del self.runs[task.task_id]
         self._ended(run)
+        self._leave_if_idle()
+
+
+def _connection(settings: ScannerSettings) -> tuple[object, ...]:
+    return (settings.url, settings.auth, settings.tls, settings.folder, settings.timeout)
+
+
+async def _close_later(scanner: Scanner) -> None:
+    """Lets requests that are under way on the old connection end."""
+    try:
+        await trio.sleep(LAST_REQUESTS)
+    finally:
+        with trio.CancelScope(shield=True):
+            await scanner.close()

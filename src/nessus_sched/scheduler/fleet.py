@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import trio
 
-from nessus_sched.config.schema import ScannerSettings
+from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.core.entry import QueueEntry
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.routing import Placement
-from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets import parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.driver import Driver
+from nessus_sched.scheduler.driver import Connect, Driver
+from nessus_sched.scheduler.registry import pool_settings, specs_of
 from nessus_sched.scheduler.retries import Retries
 from nessus_sched.scheduler.run import Run
 from nessus_sched.store.errors import StaleTransition
-
-Connect = Callable[[ScannerSettings], Scanner]
 
 
 class Fleet:
@@ -40,16 +36,40 @@ class Fleet:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for settings in self.context.config.scanners:
-                await self.add_driver(settings)
+                await self._add_driver(settings)
             await self.recover()
             nursery.start_soon(self.retries.run)
             task_status.started()
 
-    async def add_driver(self, settings: ScannerSettings) -> None:
+    async def apply(self, config: Config) -> None:
+        """Applies a new configuration to what is running: scanners added, changed and
+        removed, limits raised and lowered, no scan dropped."""
+        self.context.config = config
+        self.context.pool.configure(specs_of(config), pool_settings(config), self.context.now())
+        for settings in config.scanners:
+            driver = self.drivers.get(settings.id)
+            if driver is None:
+                await self._add_driver(settings)
+            else:
+                driver.reconfigure(settings)
+        kept = {settings.id for settings in config.scanners}
+        for scanner_id, driver in self.drivers.items():
+            if scanner_id not in kept:
+                driver.retire()
+
+    async def _add_driver(self, settings: ScannerSettings) -> None:
         assert self._nursery is not None
-        driver = Driver(self.context, settings, self._connect(settings), self._ended)
+        driver = Driver(self.context, settings, self._connect, self._ended)
         self.drivers[settings.id] = driver
-        await self._nursery.start(driver.run)
+        await self._nursery.start(self._drive, driver)
+
+    async def _drive(
+        self, driver: Driver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        try:
+            await driver.run(task_status=task_status)
+        finally:
+            del self.drivers[driver.id]
 
     async def recover(self) -> None:
         """Every unfinished task resumes where the journal says it was."""
