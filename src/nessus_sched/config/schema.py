@@ -4,7 +4,6 @@ The loader structures the YAML file into these classes and the reference is gene
 from them. Times are in seconds here, however they are written in the file.
 """
 
-# ruff: noqa: RUF009 - `field` makes an attrs field, whatever its module is called
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,0 +1,189 @@
+"""YAML text to plain data, with the line and column of every key and value.
+
+Built on the parser's events rather than on a loader: nothing is constructed but
+mappings, lists and scalars of the YAML 1.2 core schema, depth and size are bounded, and
+anchors, aliases and tags, which a configuration does not need and which secrets may look
+like (`password: *stars`), are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from nessus_sched.config.problems import KeyPath, Wrong
+
+MAX_DEPTH: Final = 20
+MAX_CHARACTERS: Final = 1_000_000
+
+Place = tuple[int, int]
+"""Line and column, from 1."""
+
+_NULL: Final = re.compile(r"~|null|Null|NULL|")
+_TRUE: Final = re.compile(r"true|True|TRUE")
+_FALSE: Final = re.compile(r"false|False|FALSE")
+_INT: Final = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
+_QUOTED: Final = re.compile(r"'(?!<[a-z ]+>')[^']{2,}'|\"[^\"]*\"")
+
+QUOTE_IT: Final = "if it is meant as text, put it in quotes"
+
+
+@attrs.frozen
+class Document:
+    """`data` is made of dict, list, str, int, float, bool and None. `places` and `keys`
+    say where each value and each key of a mapping begins."""
+
+    data: Any = None
+    places: dict[KeyPath, Place] = attrs.field(factory=dict)
+    keys: dict[KeyPath, Place] = attrs.field(factory=dict)
+    mistakes: list[tuple[Place, Wrong]] = attrs.field(factory=list)
+
+    def place(self, path: KeyPath, *, of_key: bool = False) -> Place:
+        """Where that value (or its key) begins; what is missing is where its parent is."""
+        if of_key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, (1, 1))
+
+
+class NotYaml(Exception):
+    """The text cannot be read as YAML at all, from `place` on."""
+
+    def __init__(self, message: str, place: Place) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+def read_document(text: str) -> Document:
+    """Raises `NotYaml`; what can be read around is in the document's `mistakes`."""
+    reader = _Reader(_events(text))
+    data = reader.document()
+    return attrs.evolve(reader.found, data=data)
+
+
+def _events(text: str) -> Iterator[Event]:
+    """The parser's events, and `NotYaml` for whatever it makes of text that is none."""
+    if len(text) > MAX_CHARACTERS:
+        raise NotYaml(f"longer than {MAX_CHARACTERS} characters", (1, 1))
+    place = (1, 1)
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            place = _place(event.start_mark)
+            yield event
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise NotYaml(_explained(error), _place(mark) if mark else place) from None
+    except YAMLError:
+        raise NotYaml("has a character that YAML does not allow", _first_bad(text)) from None
+    except (ValueError, OverflowError):
+        # What the parser does with escapes and versions beyond any bounds.
+        raise NotYaml("has an escape or a number that YAML does not allow", place) from None
+
+
+def _place(mark: StringMark) -> Place:
+    return mark.line + 1, mark.column + 1
+
+
+def _explained(error: MarkedYAMLError) -> str:
+    """The parser's words without what it quotes from the text, which may be a secret."""
+    words = ", ".join(part for part in (error.problem, error.context) if part)
+    return "is not YAML: " + _QUOTED.sub("'…'", words).replace("\n", " ")
+
+
+def _first_bad(text: str) -> Place:
+    before = re.match(r"[\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*", text)
+    lines = text[: before.end() if before else 0].split("\n")
+    return len(lines), len(lines[-1]) + 1
+
+
+class _Reader:
+    """Recursive descent over the events; the depth is bounded."""
+
+    def __init__(self, events: Iterator[Event]) -> None:
+        self.events = events
+        self.found = Document()
+
+    def document(self) -> Any:
+        for event in self.events:
+            if isinstance(event, NodeEvent):
+                data = self.value(event, ())
+                for rest in self.events:
+                    if isinstance(rest, NodeEvent):
+                        self.note(rest, "a second document; a configuration is one document")
+                        break
+                return data
+        return None
+
+    def note(self, event: Event, message: str, hint: str = "") -> None:
+        self.found.mistakes.append((_place(event.start_mark), Wrong(message, hint=hint)))
+
+    def value(self, event: Event, path: KeyPath) -> Any:
+        self.found.places[path] = _place(event.start_mark)
+        if len(path) > MAX_DEPTH:
+            raise NotYaml(f"more than {MAX_DEPTH} levels deep", _place(event.start_mark))
+        if isinstance(event, AliasEvent):
+            self.note(event, "begins with *, an alias in YAML, which is not supported", QUOTE_IT)
+            return None
+        assert isinstance(event, NodeEvent)
+        if event.anchor is not None:
+            self.note(event, "begins with &, an anchor in YAML, which is not supported", QUOTE_IT)
+        if getattr(event, "tag", None) is not None:
+            self.note(event, "begins with !, a tag in YAML, which is not supported", QUOTE_IT)
+        if isinstance(event, MappingStartEvent):
+            return self.mapping(path)
+        if isinstance(event, SequenceStartEvent):
+            return self.sequence(path)
+        assert isinstance(event, ScalarEvent)
+        return event.value if event.style else plain(event.value)
+
+    def mapping(self, path: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        while not isinstance(key := next(self.events), MappingEndEvent):
+            if not isinstance(key, ScalarEvent):
+                self.note(key, "a key must be a plain word")
+                self.value(key, (*path, "?"))
+                self.value(next(self.events), (*path, "?"))
+                continue
+            here = (*path, key.value)
+            if key.value in result:
+                self.note(key, "this key is given twice")
+                self.value(next(self.events), (*path, "?"))
+                continue
+            self.found.keys[here] = _place(key.start_mark)
+            result[key.value] = self.value(next(self.events), here)
+        return result
+
+    def sequence(self, path: KeyPath) -> list[Any]:
+        result: list[Any] = []
+        while not isinstance(event := next(self.events), SequenceEndEvent):
+            result.append(self.value(event, (*path, len(result))))
+        return result
+
+
+def plain(text: str) -> Any:
+    """An unquoted scalar by the YAML 1.2 core schema: `yes`, `0o17` and dates are text."""
+    if _NULL.fullmatch(text):
+        return None
+    if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
+        return text[0] in "tT"
+    if _INT.fullmatch(text):
+        # A leading zero is octal to some and decimal to others: nobody gets it as a number.
+        return text if re.match(r"[-+]?0[0-9]", text) else int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text

@@ -1,0 +1,106 @@
+"""From a file to a `Config`, or to every mistake in it.
+
+read -> parse with places -> substitute references -> structure into the schema.
+Nothing falls back silently: a file with one mistake gives no configuration at all.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from nessus_sched.config.document import Document, NotYaml, Place, read_document
+from nessus_sched.config.problems import ConfigError, KeyPath, Problem, Wrong, path_text
+from nessus_sched.config.schema import Config
+from nessus_sched.config.structure import structure
+from nessus_sched.config.substitution import Sources, substitute
+
+MAX_BYTES: Final = 1_000_000
+
+
+def load(
+    path: Path, *, environ: Mapping[str, str], credentials_directory: Path | None = None
+) -> Config:
+    """The configuration in the file `path`. Reads files, so it belongs in a thread.
+
+    `credentials_directory` is where `${credential:NAME}` looks; by default it is
+    `CREDENTIALS_DIRECTORY` of `environ`, which systemd sets. Raises `ConfigError`.
+    """
+    return load_text(
+        _read(path),
+        file=str(path),
+        folder=path.absolute().parent,
+        environ=environ,
+        credentials_directory=credentials_directory,
+    )
+
+
+def load_text(
+    text: str,
+    *,
+    file: str,
+    folder: Path,
+    environ: Mapping[str, str],
+    credentials_directory: Path | None = None,
+) -> Config:
+    """The same for text that was read already; `file` is what errors call it, `folder`
+    what relative paths are relative to."""
+    try:
+        document = read_document(text)
+    except NotYaml as error:
+        line, column = error.place
+        raise ConfigError([_problem(file, (line, column), str(error), "")]) from None
+    if credentials_directory is None and environ.get("CREDENTIALS_DIRECTORY"):
+        credentials_directory = Path(environ["CREDENTIALS_DIRECTORY"])
+    sources = Sources(environ=environ, folder=folder, credentials_directory=credentials_directory)
+    data, unresolved = substitute({} if document.data is None else document.data, sources)
+    config, unfit = structure(data, folder)
+    problems = [
+        _problem(file, place, wrong.message, wrong.hint) for place, wrong in document.mistakes
+    ]
+    problems += _placed(file, document, (*unresolved, *unfit))
+    if problems or config is None:
+        raise ConfigError(problems)
+    return config
+
+
+def _problem(file: str, place: Place, message: str, hint: str) -> Problem:
+    return Problem(file=file, line=place[0], column=place[1], message=message, hint=hint)
+
+
+def _placed(
+    file: str, document: Document, mistakes: Iterable[tuple[KeyPath, Wrong]]
+) -> Iterable[Problem]:
+    for path, wrong in mistakes:
+        place = document.place(path, of_key=wrong.at_key)
+        name = path_text(path)
+        message = f"{name}: {wrong.message}" if name else wrong.message
+        yield _problem(file, place, message, wrong.hint)
+
+
+def _read(path: Path) -> str:
+    """The text of a regular file of bounded size."""
+
+    def refuse(reason: str) -> ConfigError:
+        return ConfigError([Problem(file=str(path), message=reason)])
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise refuse("is not a regular file")
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise refuse(f"cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise refuse(f"is longer than {MAX_BYTES} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            [Problem(file=str(path), line=line, column=1, message="is not UTF-8 text")]
+        ) from None

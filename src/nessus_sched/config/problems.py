@@ -1,0 +1,62 @@
+"""What is wrong with a configuration, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+import attrs
+
+KeyPath = tuple[str | int, ...]
+"""Where a value stands in the document: keys of mappings and indexes of lists."""
+
+
+@attrs.frozen(kw_only=True, order=True)
+class Problem:
+    """One mistake. Line and column count from 1; both are 0 when there is no text to
+    point at. `message` never has a value from the file in it: it could be a secret."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `problems` has every mistake that was found, in
+    the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Wrong(ValueError):
+    """A mistake before its line is known: `at` leads from the value that was being read
+    to the one that is wrong; `at_key` points at its key instead of its value."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", at: KeyPath = (), at_key: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.at = at
+        self.at_key = at_key
+
+
+def path_text(path: KeyPath) -> str:
+    """`scanners[0].url`"""
+    parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(parts).lstrip(".")
+
+
+def nearest(wrong: str, valid: Sequence[str]) -> str:
+    """A hint for a word that is none of `valid`."""
+    close = get_close_matches(wrong.lower(), valid, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"

@@ -1,0 +1,287 @@
+"""Plain data to the classes of the schema, through cattrs, with every mistake and where.
+
+cattrs walks and reports; what it would let pass or convert on its own (text for a list,
+a number for text, any truthy thing for a boolean) is read by `formats` instead, and the
+bounds of each field come from its `FieldDoc`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from functools import cache, partial
+from operator import is_
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin
+
+import attrs
+from cattrs import Converter
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn, override
+
+from nessus_sched.config import formats
+from nessus_sched.config.checks import CHECKS, misordered
+from nessus_sched.config.problems import KeyPath, Wrong, nearest
+from nessus_sched.config.schema import ApiKeys, Config, UiSession
+from nessus_sched.config.substitution import Unresolved
+from nessus_sched.config.values import Form
+from nessus_sched.core.address import Unreadable
+from nessus_sched.core.fields import FieldDoc, doc_of
+from nessus_sched.core.secret import Secret
+
+Hook = Callable[[Any, Any], Any]
+
+
+LEAVES: Final[tuple[tuple[type, str, formats.Reader], ...]] = (
+    (str, "text", formats.text),
+    (bool, "true or false", formats.boolean),
+    (int, "a whole number", formats.integer),
+    (float, "a number", formats.number),
+    (Secret, "text, or a reference such as ${NAME} or ${file:PATH}", formats.secret),
+)
+"""How unmarked values are read, and what is expected of them."""
+
+
+class _OnRecord(Wrong):
+    """The value's reference failed; said already."""
+
+
+def structure(data: Any, folder: Path) -> tuple[Config | None, tuple[tuple[KeyPath, Wrong], ...]]:
+    """The configuration, or None and every mistake. `data` comes from `substitute`."""
+    try:
+        return _converter(folder).structure(data, Config), ()
+    except (BaseValidationError, Wrong) as error:
+        return None, tuple(_mistakes([error], ()))
+
+
+# cattrs generates code for each class: once a folder, not once a reload.
+@cache
+def _converter(folder: Path) -> Converter:
+    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    for leaf, expected, reader in LEAVES:
+        # By identity: cattrs would use a hook for str on every StrEnum too.
+        converter.register_structure_hook_func(partial(is_, leaf), _leaf(expected, reader))
+    readers = formats.readers(folder)
+
+    def form(kind: Any) -> Hook:
+        found = form_of(kind)
+        assert found is not None
+        return _leaf(found.expected, readers[found])
+
+    converter.register_structure_hook_factory(attrs.has, lambda kind: _class(kind, converter))
+    converter.register_structure_hook_factory(_is_enum, _enum)
+    converter.register_structure_hook_factory(
+        lambda kind: _origin(kind) is tuple, lambda kind: _list(kind, converter)
+    )
+    converter.register_structure_hook_factory(
+        lambda kind: _origin(kind) is Mapping, lambda kind: _map(kind, converter)
+    )
+    converter.register_structure_hook_factory(lambda kind: form_of(kind) is not None, form)
+    converter.register_structure_hook_factory(
+        lambda kind: kind == ApiKeys | UiSession, lambda _: _login(converter)
+    )
+    return converter
+
+
+def form_of(kind: Any) -> Form | None:
+    """The `Form` that a type of the schema is marked with."""
+    marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, Form)), None)
+
+
+def _origin(kind: Any) -> Any:
+    return get_origin(kind)
+
+
+def _present(value: Any, expected: str) -> None:
+    if isinstance(value, Unresolved):
+        raise _OnRecord("")
+    if value is None:
+        raise Wrong(f"is empty; expected {expected}", hint="or leave the key out")
+
+
+def _leaf(expected: str, reader: formats.Reader) -> Hook:
+    def hook(value: Any, _: Any) -> Any:
+        _present(value, expected)
+        try:
+            return reader(value)
+        except (formats.Unfit, Unreadable) as error:
+            raise Wrong(f"expected {expected}: {error}") from None
+        except ValueError:
+            # Not ours: its text may repeat the value.
+            raise Wrong(f"expected {expected}") from None
+
+    return hook
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, StrEnum)
+
+
+def _enum(kind: type[StrEnum]) -> Hook:
+    words = [str(member) for member in kind]
+
+    def hook(value: Any, _: Any) -> StrEnum:
+        _present(value, f"one of {', '.join(words)}")
+        if isinstance(value, str) and value in words:
+            return kind(value)
+        hint = nearest(value, words) if isinstance(value, str) else ""
+        raise Wrong(f"expected one of {', '.join(words)}", hint=hint)
+
+    return hook
+
+
+def _each(items: Iterable[tuple[Any, Any]], kind: Any, inner: Hook) -> Iterator[tuple[Any, Any]]:
+    """Structures every item before it complains, as cattrs does."""
+    errors: list[Exception] = []
+    for key, item in items:
+        try:
+            yield key, inner(item, kind)
+        except (Wrong, BaseValidationError) as error:
+            error.add_note(IterableValidationNote("", key, kind))
+            errors.append(error)
+    if errors:
+        raise IterableValidationError("", errors, kind)
+
+
+def _list(kind: Any, converter: Converter) -> Hook:
+    item = get_args(kind)[0]
+    inner = converter.get_structure_hook(item)
+
+    def hook(value: Any, _: Any) -> tuple[Any, ...]:
+        _present(value, "a list")
+        if not isinstance(value, list):
+            raise Wrong("expected a list", hint="[one, two], or one '- item' a line")
+        return tuple(found for _, found in _each(enumerate(value), item, inner))
+
+    return hook
+
+
+def _map(kind: Any, converter: Converter) -> Hook:
+    item = get_args(kind)[1]
+    inner = converter.get_structure_hook(item)
+
+    def hook(value: Any, _: Any) -> dict[str, Any]:
+        _present(value, "a mapping")
+        if not isinstance(value, dict):
+            raise Wrong("expected a mapping", hint="one 'name: value' a line")
+        return dict(_each(value.items(), item, inner))
+
+    return hook
+
+
+def _class(kind: type, converter: Converter) -> Hook:
+    fields = attrs.fields(attrs.resolve_types(kind, include_extras=True))
+    hooks: dict[str, Any] = {
+        field.name: override(
+            struct_hook=_bounded(converter.get_structure_hook(field.type), doc_of(field))
+        )
+        for field in fields
+    }
+    build: Hook = make_dict_structure_fn(kind, converter, **hooks)
+    keys = ", ".join(hooks)
+
+    def hook(value: Any, _: Any) -> Any:
+        _present(value, f"a mapping of {keys}")
+        if not isinstance(value, dict):
+            raise Wrong(f"expected a mapping of {keys}")
+        problems: list[Exception] = list(CHECKS[kind](value)) if kind in CHECKS else []
+        try:
+            result = build(value, kind)
+        except ClassValidationError as error:
+            problems = [*error.exceptions, *problems]
+        else:
+            problems += misordered(result)
+        if problems:
+            raise ClassValidationError("", problems, kind)
+        return result
+
+    return hook
+
+
+def _bounded(inner: Hook, doc: FieldDoc | None) -> Hook:
+    if doc is None:
+        return inner
+
+    def hook(value: Any, kind: Any) -> Any:
+        result = inner(value, kind)
+        if isinstance(result, str):
+            _check_text(result, doc)
+        elif isinstance(result, int | float):
+            _check_number(result, doc)
+        return result
+
+    return hook
+
+
+def _check_text(text: str, doc: FieldDoc) -> None:
+    if len(text) < (doc.min_length or 0):
+        raise Wrong("must not be empty")
+    if doc.max_length is not None and len(text) > doc.max_length:
+        raise Wrong(f"must not be longer than {doc.max_length} characters")
+    if doc.pattern is not None and not re.fullmatch(doc.pattern, text):
+        raise Wrong("expected letters, digits, dots, dashes and underscores, such as scanner-1")
+
+
+def _check_number(number: float, doc: FieldDoc) -> None:
+    if doc.minimum is not None and number < doc.minimum:
+        raise Wrong(f"must be at least {doc.minimum:g}")
+    if doc.maximum is not None and number > doc.maximum:
+        raise Wrong(f"must be at most {doc.maximum:g}")
+
+
+@attrs.frozen(kw_only=True)
+class _Login:
+    """How `auth` is written: under the name of its kind."""
+
+    api_keys: ApiKeys | None = None
+    ui_session: UiSession | None = None
+
+
+def _login(converter: Converter) -> Hook:
+    build = _class(_Login, converter)
+
+    def hook(value: Any, _: Any) -> ApiKeys | UiSession:
+        login: _Login = build(value, _Login)
+        if login.api_keys is not None and login.ui_session is not None:
+            raise Wrong("give either api_keys or ui_session, not both")
+        found = login.api_keys or login.ui_session
+        if found is None:
+            raise Wrong("give api_keys or ui_session")
+        return found
+
+    return hook
+
+
+def _mistakes(errors: Iterable[Exception], path: KeyPath) -> Iterator[tuple[KeyPath, Wrong]]:
+    for error in errors:
+        here = (*path, *_steps(error))
+        if isinstance(error, BaseValidationError):
+            yield from _mistakes(error.exceptions, here)
+        elif isinstance(error, ForbiddenExtraKeysError):
+            valid = [field.name for field in attrs.fields(error.cl)]
+            for key in error.extra_fields:
+                yield (*here, key), Wrong("unknown key", hint=nearest(key, valid), at_key=True)
+        elif isinstance(error, KeyError):
+            yield here[:-1], Wrong(f"missing key '{here[-1]}'")
+        elif isinstance(error, Wrong):
+            if not isinstance(error, _OnRecord):
+                yield (*here, *error.at), error
+        else:
+            raise error
+
+
+def _steps(error: Exception) -> Iterator[str | int]:
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            yield note.name
+        elif isinstance(note, IterableValidationNote):
+            yield note.index

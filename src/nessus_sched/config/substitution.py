@@ -1,0 +1,154 @@
+"""`${...}` in values: environment variables, files, and systemd credentials.
+
+| written | becomes |
+|---|---|
+| `${NAME}` | the environment variable; an error when it is not set |
+| `${NAME:-default}` | the same, or the default when it is not set or empty |
+| `${file:PATH}` | what the file holds, without the final newline |
+| `${credential:NAME}` | the same for a file of systemd's credentials directory |
+| `$$` | a dollar sign |
+
+References may stand inside a longer text. What comes out is not looked at again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, final
+
+import attrs
+
+from nessus_sched.config.problems import KeyPath, Wrong
+
+MAX_FILE: Final = 65536
+"""Bytes of a substituted file; the longest private keys have a tenth of that."""
+
+_REFERENCE: Final = re.compile(r"\$(?:\$|\{([^}]*)(\}?))")
+_VARIABLE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*")
+
+
+@final
+class Substituted(str):
+    """Text that a reference took part in. Numbers and booleans may be read from it, and
+    no error message repeats it."""
+
+    __slots__ = ()
+
+
+class Unresolved:
+    """Stands for a value whose reference failed; that mistake is on record already."""
+
+
+@attrs.frozen(kw_only=True)
+class Sources:
+    """Where references are looked up; relative files are relative to `folder`."""
+
+    environ: Mapping[str, str]
+    folder: Path
+    credentials_directory: Path | None = None
+
+
+def substitute(
+    data: Any, sources: Sources, path: KeyPath = ()
+) -> tuple[Any, tuple[tuple[KeyPath, Wrong], ...]]:
+    """`data` with every reference replaced, and the mistakes with where they are."""
+    mistakes: list[tuple[KeyPath, Wrong]] = []
+
+    def walk(value: Any, here: KeyPath) -> Any:
+        if isinstance(value, dict):
+            return {key: walk(inner, (*here, key)) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [walk(inner, (*here, index)) for index, inner in enumerate(value)]
+        if not isinstance(value, str) or "$" not in value:
+            return value
+        try:
+            return _text(value, sources)
+        except Wrong as wrong:
+            mistakes.append((here, wrong))
+            return Unresolved()
+
+    return walk(data, path), tuple(mistakes)
+
+
+def _text(text: str, sources: Sources) -> str:
+    if "${" not in text.replace("$$", ""):
+        return text.replace("$$", "$")
+    return Substituted("".join(_pieces(text, sources)))
+
+
+def _pieces(text: str, sources: Sources) -> Iterator[str]:
+    end = 0
+    for match in _REFERENCE.finditer(text):
+        yield text[end : match.start()]
+        end = match.end()
+        if match[1] is None:
+            yield "$"
+        elif not match[2]:
+            raise Wrong("has ${ without }", hint="write $$ for a dollar sign")
+        else:
+            yield _lookup(match[1], sources)
+    yield text[end:]
+
+
+def _lookup(reference: str, sources: Sources) -> str:
+    scheme, colon, rest = reference.partition(":")
+    if colon and scheme == "file":
+        if not rest:
+            raise Wrong("${file:} names no file")
+        return _read(sources.folder / rest, "file")
+    if colon and scheme == "credential":
+        return _credential(rest, sources)
+    match = _VARIABLE.fullmatch(reference)
+    if match is None:
+        raise Wrong(
+            "is not a reference that can be looked up",
+            hint="${NAME}, ${NAME:-default}, ${file:PATH} or ${credential:NAME}",
+        )
+    name, default = match.groups()
+    value = sources.environ.get(name, "")
+    if value or (default is None and name in sources.environ):
+        return value
+    if default is None:
+        raise Wrong(
+            f"environment variable {name} is not set",
+            hint=f"set it, or write ${{{name}:-default}}",
+        )
+    return str(default)
+
+
+def _credential(name: str, sources: Sources) -> str:
+    if not _CREDENTIAL.fullmatch(name):
+        raise Wrong("${credential:...} needs the name of a systemd credential")
+    if sources.credentials_directory is None:
+        raise Wrong(
+            f"credential {name} cannot be read: there is no credentials directory",
+            hint="start under systemd with LoadCredential=, or set CREDENTIALS_DIRECTORY",
+        )
+    return _read(sources.credentials_directory / name, "credential")
+
+
+def _read(path: Path, what: str) -> str:
+    """The text of a small regular file; a FIFO or a device is not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise Wrong(f"{what} {path} is not a regular file")
+            content = file.read(MAX_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a file name"
+        raise Wrong(f"{what} {path} cannot be read: {reason}") from None
+    if len(content) > MAX_FILE:
+        raise Wrong(f"{what} {path} is longer than {MAX_FILE} bytes")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise Wrong(f"{what} {path} is not UTF-8 text") from None
+    if "\0" in text:
+        raise Wrong(f"{what} {path} has a NUL character")
+    return text.removesuffix("\n").removesuffix("\r")
