@@ -1,7 +1,5 @@
 """Named credentials of the operator: kinds, escalation, secrets that do not print."""
 
-# ruff: noqa: RUF009 - `field` makes an attrs field, whatever its module is called
-
 from __future__ import annotations
 
 from enum import StrEnum
