@@ -29,7 +29,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from nessus_sched.config import formats
 from nessus_sched.config.checks import CHECKS, misordered
-from nessus_sched.config.problems import KeyPath, Wrong, nearest
+from nessus_sched.config.problems import KeyPath, Wrong, nearest, path_text
 from nessus_sched.config.schema import ApiKeys, Config, UiSession
 from nessus_sched.config.substitution import Unresolved
 from nessus_sched.config.values import Form
@@ -77,7 +77,7 @@ def _converter(folder: Path) -> Converter:
         return _leaf(found.expected, readers[found])
 
     converter.register_structure_hook_factory(attrs.has, lambda kind: _class(kind, converter))
-    converter.register_structure_hook_factory(_is_enum, _enum)
+    converter.register_structure_hook(StrEnum, _enum)
     converter.register_structure_hook_factory(
         lambda kind: _origin(kind) is tuple, lambda kind: _list(kind, converter)
     )
@@ -122,21 +122,14 @@ def _leaf(expected: str, reader: formats.Reader) -> Hook:
     return hook
 
 
-def _is_enum(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, StrEnum)
-
-
-def _enum(kind: type[StrEnum]) -> Hook:
+def _enum(value: Any, kind: type[StrEnum]) -> StrEnum:
     words = [str(member) for member in kind]
-
-    def hook(value: Any, _: Any) -> StrEnum:
-        _present(value, f"one of {', '.join(words)}")
-        if isinstance(value, str) and value in words:
-            return kind(value)
-        hint = nearest(value, words) if isinstance(value, str) else ""
-        raise Wrong(f"expected one of {', '.join(words)}", hint=hint)
-
-    return hook
+    expected = f"one of {', '.join(words)}"
+    _present(value, expected)
+    if isinstance(value, str) and value in words:
+        return kind(value)
+    hint = nearest(value, words) if isinstance(value, str) else ""
+    raise Wrong(f"expected {expected}", hint=hint if hint.startswith("did") else "")
 
 
 def _each(items: Iterable[tuple[Any, Any]], kind: Any, inner: Hook) -> Iterator[tuple[Any, Any]]:
@@ -276,7 +269,8 @@ def _mistakes(errors: Iterable[Exception], path: KeyPath) -> Iterator[tuple[KeyP
             if not isinstance(error, _OnRecord):
                 yield (*here, *error.at), error
         else:
-            raise error
+            # A bug, of which the text may hold a value of the file.
+            raise TypeError(f"{type(error).__name__} at {path_text(here)}") from None
 
 
 def _steps(error: Exception) -> Iterator[str | int]:
