@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import structlog
@@ -18,7 +18,6 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool import Pool
 from nessus_sched.core.task import Task
 from nessus_sched.store.errors import StoreUnavailable
-from nessus_sched.store.exports import ExportFiles
 from nessus_sched.store.tasks import TaskStore
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
@@ -29,6 +28,17 @@ Digest = Callable[[Task, Path], Awaitable[Mapping[str, Any]]]
 
 Observer = Callable[[Task, JournalEntry], None]
 """Told of every change of a task, after it is durable; must not block or raise."""
+
+
+class Reports(Protocol):
+    """Where the scanners' reports are kept on disk."""
+
+    def scratch(self, task_id: str) -> Path:
+        """A path on the same file system for a report that is being fetched."""
+
+    async def keep(self, task_id: str, path: Path) -> str:
+        """Keeps the fetched report durably; returns the name of its file."""
+
 
 STORE_PATIENCE = 5.0
 """Seconds between two tries to write what has happened while the store cannot."""
@@ -41,7 +51,7 @@ class Context:
     config: Config
     pool: Pool
     store: TaskStore
-    exports: ExportFiles
+    exports: Reports
     digest: Digest
     resolve: Resolve
     now: Now

@@ -1,0 +1,149 @@
+"""The whole scheduler in virtual time: real pool, real store (in-line), fake scanners."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import trio
+
+from nessus_sched.config.schema import (
+    ApiKeys,
+    Config,
+    ScannerSettings,
+    SchedulingSettings,
+    TargetSettings,
+)
+from nessus_sched.core.clock import Now
+from nessus_sched.core.pool import Pool
+from nessus_sched.core.secret import Secret
+from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.task import ScanKind, ScanRequest, Task
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.scheduler.registry import pool_settings, specs_of
+from nessus_sched.scheduler.service import Service
+from nessus_sched.store.executor import InLine
+from nessus_sched.store.tasks import TaskStore
+from support.fake_scanner import FakeScanner
+
+EPOCH = 1_800_000_000.0
+KEY = Secret("0" * 64)
+
+
+def virtual_now() -> Now:
+    return lambda: EPOCH + trio.current_time()
+
+
+def scanner_settings(scanner_id: str, limit: int = 2, **changes: Any) -> ScannerSettings:
+    return ScannerSettings(
+        id=scanner_id,
+        url="https://scanner.example.com:8834",
+        auth=ApiKeys(access_key=KEY, secret_key=KEY),
+        max_concurrent_scans=limit,
+        **changes,
+    )
+
+
+def config_of(directory: Path, *scanners: ScannerSettings, **changes: Any) -> Config:
+    settings: dict[str, Any] = {
+        "targets": TargetSettings(allow=("192.0.2.0/24", "198.51.100.0/24", "*.example.com")),
+        "scheduling": SchedulingSettings(backoff_base=10.0, backoff_max=120.0),
+    }
+    return Config(state_directory=directory, scanners=scanners, **{**settings, **changes})
+
+
+def basic(*targets: str, **changes: Any) -> ScanRequest:
+    return ScanRequest(kind=ScanKind.BASIC, targets=targets or ("192.0.2.1",), **changes)
+
+
+class FakeExports:
+    """Keeps nothing; the scheduler only needs names."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def scratch(self, task_id: str) -> Path:
+        return self._directory / f"{task_id}.part"
+
+    async def keep(self, task_id: str, path: Path) -> str:
+        assert path.read_bytes()
+        return f"{task_id}.nessus"
+
+
+@attrs.define(kw_only=True)
+class World:
+    """One life of the daemon's heart: from start to a kill or a stop."""
+
+    service: Service
+    fleet: Fleet
+    context: Context
+    store: TaskStore
+    scanners: Mapping[str, FakeScanner]
+
+    async def submit(self, *targets: str, **changes: Any) -> Task:
+        submission = await self.service.submit(basic(*targets, **changes), actor="test")
+        return submission.view.task
+
+    async def task(self, task_id: str) -> Task:
+        return (await self.service.task(task_id)).task
+
+    async def settled(self, task_id: str, within: float = 1e6) -> Task:
+        """The task once it has settled; fails when that takes more than `within` seconds."""
+        with trio.fail_after(within):
+            while (task := await self.task(task_id)).state not in SETTLED:
+                await self.service.wait(task_id, within=within)
+        return task
+
+    async def until(self, task_id: str, state: TaskState, within: float = 1e6) -> Task:
+        with trio.fail_after(within):
+            while (task := await self.task(task_id)).state is not state:
+                await self.service.wait(task_id, within=within)
+        return task
+
+
+@asynccontextmanager
+async def world(
+    config: Config,
+    scanners: Mapping[str, FakeScanner],
+    *,
+    seed: int = 0,
+    resolve: Callable[[str], Sequence[str]] | None = None,
+) -> AsyncIterator[World]:
+    """Runs until the block ends, then stops as at a kill: nothing is cleaned up."""
+    now = virtual_now()
+    random = Random(seed)
+
+    async def look_up(name: str) -> Sequence[str]:
+        if resolve is None:
+            raise OSError("no such name")
+        return resolve(name)
+
+    async def digest(_task: Task, _path: Path) -> Mapping[str, Any]:
+        return {"findings": 1}
+
+    async with TaskStore.open(config.state_directory, now=now, executor=InLine()) as store:
+        pool = Pool(pool_settings(config), on_wake=lambda scanner_id: fleet.ring(scanner_id))
+        pool.configure(specs_of(config), pool_settings(config), now())
+        context = Context(
+            config=config,
+            pool=pool,
+            store=store,
+            exports=FakeExports(config.state_directory),
+            digest=digest,
+            resolve=look_up,
+            now=now,
+            random=random,
+        )
+        fleet = Fleet(context, lambda settings: scanners[settings.id])
+        service = Service(context, fleet, last_order=await store.last_order())
+        async with trio.open_nursery() as nursery:
+            await nursery.start(fleet.run)
+            yield World(
+                service=service, fleet=fleet, context=context, store=store, scanners=scanners
+            )
+            nursery.cancel_scope.cancel(reason="the test ends this life")
