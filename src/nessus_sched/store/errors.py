@@ -65,3 +65,7 @@ class IdempotencyConflict(StoreError):
         )
         self.key = key
         self.task_id = task_id
+
+
+class BackupFailed(StoreError):
+    """The copy could not be written; nothing was left at its destination."""

@@ -20,6 +20,9 @@ class Executor(Protocol):
 
     async def read(self, work: Callable[[], T]) -> T: ...
 
+    def check(self) -> None:
+        """Called by long work where it runs: raises `trio.Cancelled` to give up."""
+
 
 class InThreads:
     """One thread at a time for writing, a few for reading."""
@@ -34,6 +37,9 @@ class InThreads:
     async def read(self, work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work, limiter=self._reading)
 
+    def check(self) -> None:
+        trio.from_thread.check_cancelled()
+
 
 class InLine:
     """On the loop: deterministic, and blocks it (up to 0.1 s at a checkpoint)."""
@@ -45,3 +51,6 @@ class InLine:
     async def read(self, work: Callable[[], T]) -> T:
         await trio.lowlevel.checkpoint()
         return work()
+
+    def check(self) -> None:
+        pass

@@ -20,6 +20,10 @@ import attrs
 from nessus_sched.core.journal import JournalEntry
 
 GENESIS: Final = bytes(32)
+PURGED: Final = "purged"
+"""The event of a task's last row, once the task itself has been deleted."""
+PRUNED: Final = "journal_pruned"
+"""The event that says up to where the journal's beginning has been deleted."""
 
 
 class JournalHead(NamedTuple):

@@ -17,6 +17,9 @@ WINDOW: Final = 5000
 """How many places in the order of acceptance one read looks through when no index helps,
 so that no snapshot is held for long."""
 
+_BEYOND: Final = 2**63 - 1
+_HIGHEST_BELOW: Final = "SELECT max(ord) FROM task WHERE ord < ?"
+
 TargetsMatch = Callable[[Sequence[str]], bool]
 
 
@@ -43,11 +46,6 @@ class TaskFilter:
     text: str = ""
     targets: TargetsMatch | None = None
 
-    @property
-    def scans(self) -> bool:
-        """No index narrows this down."""
-        return bool(self.text) or self.targets is not None
-
 
 @attrs.frozen(kw_only=True)
 class TaskPage:
@@ -57,7 +55,52 @@ class TaskPage:
     cursor: int | None
 
 
-def list_page(
+class Listing:
+    """Gathers one page of at most `limit` tasks older than `cursor`.
+
+    Call `step` with a connection in a read transaction until it returns False, then
+    `page`. What an index narrows down takes one step; text and targets are looked for
+    window by window, a step each.
+    """
+
+    def __init__(self, wanted: TaskFilter, limit: int, cursor: int | None) -> None:
+        self._wanted = wanted
+        self._limit = limit
+        self._below = _BEYOND if cursor is None else cursor
+        self._found: list[Task] = []
+
+    def step(self, connection: sqlite3.Connection) -> bool:
+        floor = 0
+        if self._wanted.text or self._wanted.targets is not None:
+            (highest,) = connection.execute(_HIGHEST_BELOW, (self._below,)).fetchone()
+            if highest is None:
+                return False
+            floor = highest - WINDOW + 1
+        # One more than asked for shows whether there is a next page.
+        missing = self._limit + 1 - len(self._found)
+        self._found += _select(connection, self._wanted, missing, self._below, floor)
+        self._below = floor
+        return floor > 0 and len(self._found) <= self._limit
+
+    def page(self) -> TaskPage:
+        tasks = tuple(self._found[: self._limit])
+        more = len(self._found) > self._limit
+        return TaskPage(tasks=tasks, cursor=tasks[-1].order if more else None)
+
+
+def count(connection: sqlite3.Connection, wanted: TaskFilter) -> int:
+    """How many tasks match, not counting `targets`; reads all that the indexes leave."""
+    conditions, values = _conditions(wanted)
+    if wanted.states:
+        conditions += f" AND state IN ({', '.join('?' * len(wanted.states))})"
+        values += sorted(wanted.states)
+    sql = f"SELECT count(*) FROM task WHERE true{conditions}"  # noqa: S608 - our own texts
+    (found,) = connection.execute(sql, values).fetchone()
+    assert isinstance(found, int)
+    return found
+
+
+def _select(
     connection: sqlite3.Connection, wanted: TaskFilter, limit: int, below: int, floor: int
 ) -> list[Task]:
     """At most `limit` matching tasks with `floor` <= order < `below`, newest first."""
@@ -75,24 +118,6 @@ def list_page(
     else:
         sql, parameters = f"{branch} ORDER BY ord DESC LIMIT ?", [*bounds, sql_limit]
     return _matching(connection.execute(sql, parameters), wanted.targets, limit)
-
-
-def next_window(connection: sqlite3.Connection, below: int) -> tuple[int, int] | None:
-    """The next stretch (floor, below) of at most `WINDOW` places that has a task in it."""
-    (highest,) = connection.execute("SELECT max(ord) FROM task WHERE ord < ?", (below,)).fetchone()
-    return None if highest is None else (highest - WINDOW + 1, highest + 1)
-
-
-def count(connection: sqlite3.Connection, wanted: TaskFilter) -> int:
-    """How many tasks match, not counting `targets`; reads all that the indexes leave."""
-    conditions, values = _conditions(wanted)
-    if wanted.states:
-        conditions += f" AND state IN ({', '.join('?' * len(wanted.states))})"
-        values += sorted(wanted.states)
-    sql = f"SELECT count(*) FROM task WHERE true{conditions}"  # noqa: S608 - our own texts
-    (found,) = connection.execute(sql, values).fetchone()
-    assert isinstance(found, int)
-    return found
 
 
 def merged_states(

@@ -33,6 +33,11 @@ class Readers:
         """Raises `StoreUnavailable` when the file cannot be read."""
         return await self._executor.read(lambda: self._with_connection(work))
 
+    async def run(self, step: Callable[[sqlite3.Connection], bool]) -> None:
+        """Repeats `step`, a snapshot each, until it returns False."""
+        while await self.read(step):
+            pass
+
     def close(self) -> None:
         self._closed = True
         while self._idle:
@@ -63,6 +68,7 @@ def snapshot(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection]
         try:
             return work(connection)
         finally:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         raise StoreUnavailable(f"the task store cannot be read: {error}") from error

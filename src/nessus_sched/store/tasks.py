@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,17 @@ import attrs
 import trio
 
 from nessus_sched.core.clock import Now
-from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import Task
-from nessus_sched.store import listing, queries
+from nessus_sched.store import housekeeping, queries
+from nessus_sched.store.backup import copy_store
 from nessus_sched.store.codec import EncodedEntry, EncodedTask, encode_entry, encode_task
 from nessus_sched.store.connection import Connect, connect
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.journal import JournalHead, JournalRecord
 from nessus_sched.store.ledger import Ledger
-from nessus_sched.store.listing import TaskFilter, TaskPage
+from nessus_sched.store.listing import Listing, TaskFilter, TaskPage, count
 from nessus_sched.store.reader import Readers
 from nessus_sched.store.schema import FILE_NAME, TASKS
 from nessus_sched.store.submission import Submission, Submit
@@ -31,7 +32,6 @@ from nessus_sched.store.writer import GroupCommit, StoreHealth, WriterStatistics
 
 KEY_TTL: Final = 48 * 3600.0
 _PAGE: Final = 1000
-_BEYOND: Final = 2**63 - 1
 
 
 @attrs.frozen(kw_only=True)
@@ -53,8 +53,16 @@ class TaskStore:
     wholly in and returns. The caller holds the state directory (`hold_state_directory`).
     """
 
-    def __init__(self, path: Path, ledger: Ledger, writer: GroupCommit, readers: Readers) -> None:
+    def __init__(
+        self,
+        path: Path,
+        ledger: Ledger,
+        writer: GroupCommit,
+        readers: Readers,
+        executor: Executor,
+    ) -> None:
         self._path = path
+        self._executor = executor
         self._ledger = ledger
         self._writer = writer
         self._readers = readers
@@ -84,7 +92,7 @@ class TaskStore:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.run)
                 try:
-                    yield cls(path, ledger, writer, readers)
+                    yield cls(path, ledger, writer, readers, executor)
                 finally:
                     writer.close()
         finally:
@@ -137,19 +145,13 @@ class TaskStore:
         self, wanted: TaskFilter | None = None, *, limit: int = 50, cursor: int | None = None
     ) -> TaskPage:
         """One page of the tasks that match, newest first."""
-        wanted = wanted or TaskFilter()
-        below = _BEYOND if cursor is None else cursor
-        if wanted.scans:
-            found = await self._scan(wanted, limit + 1, below)
-        else:
-            page = partial(listing.list_page, wanted=wanted, limit=limit + 1, below=below, floor=0)
-            found = await self._readers.read(page)
-        tasks = tuple(found[:limit])
-        return TaskPage(tasks=tasks, cursor=tasks[-1].order if len(found) > limit else None)
+        listing = Listing(wanted or TaskFilter(), limit, cursor)
+        await self._readers.run(listing.step)
+        return listing.page()
 
     async def count(self, wanted: TaskFilter) -> int:
         """How many tasks match, not counting `targets`; `counts` is cheaper for states."""
-        return await self._readers.read(lambda c: listing.count(c, wanted))
+        return await self._readers.read(lambda c: count(c, wanted))
 
     def counts(self) -> dict[TaskState, int]:
         """How many tasks are stored in each state, without reading the disk."""
@@ -185,9 +187,66 @@ class TaskStore:
         `expected` is a head of an earlier report that was kept elsewhere.
         """
         verification = Verification(expected)
-        while await self._readers.read(verification.step):
-            pass
+        await self._readers.run(verification.step)
         return verification.report()
+
+    async def backup(self, destination: Path) -> int:
+        """Copies the store to one file, in use as it is; returns the size in bytes.
+
+        The copy holds all that was durable when it began. Raises `BackupFailed`.
+        """
+        check = self._executor.check
+        return await self._readers.read(lambda c: copy_store(c, destination, check))
+
+    async def purge(
+        self,
+        states: Collection[TaskState],
+        *,
+        before: float,
+        at: float,
+        actor: str = SYSTEM,
+        limit: int = housekeeping.BATCH,
+    ) -> tuple[str, ...]:
+        """Deletes up to `limit` settled tasks unchanged since before `before`.
+
+        Returns their ids, none when there is nothing more to do. A batch of 1,000 holds
+        up the writer for some 15 ms: call it again after a pause. Journal rows stay until
+        `prune_journal`.
+        """
+
+        def apply(transaction: Transaction) -> tuple[str, ...]:
+            transaction.flush()
+            doomed = housekeeping.aged(transaction.connection, states, before, limit)
+            return housekeeping.purge(transaction, doomed, at, actor)
+
+        return await self._writer.write(apply)
+
+    async def purge_tasks(
+        self, task_ids: Sequence[str], *, at: float, actor: str = SYSTEM
+    ) -> tuple[str, ...]:
+        """Deletes those of the named tasks that are settled; returns their ids."""
+        return await self._writer.write(lambda t: housekeeping.purge(t, task_ids, at, actor))
+
+    async def count_purgeable(
+        self, states: Collection[TaskState], *, before: float
+    ) -> dict[TaskState, int]:
+        """How many tasks `purge` would delete in all, by state."""
+        return await self._readers.read(lambda c: housekeeping.count_aged(c, states, before))
+
+    async def purge_keys(self, now: float) -> int:
+        """Forgets up to 1,000 expired idempotency keys; returns how many."""
+        return await self._writer.write(lambda t: housekeeping.purge_keys(t, now))
+
+    async def prune_journal(self, *, before: float, at: float, actor: str = SYSTEM) -> int:
+        """Deletes up to 1,000 rows older than `before` from the journal's beginning.
+
+        Only as far as no stored task has a row there; returns how many.
+        """
+        return await self._writer.write(lambda t: housekeeping.prune_journal(t, before, at, actor))
+
+    async def give_back_space(self) -> int:
+        """Shrinks the file by up to 2 MB; returns how many free pages are left in it."""
+        return await self._writer.write(housekeeping.give_back_space)
 
     @property
     def health(self) -> StoreHealth:
@@ -201,19 +260,6 @@ class TaskStore:
             database_bytes=_size(self._path),
             wal_bytes=_size(self._path.with_name(self._path.name + "-wal")),
         )
-
-    async def _scan(self, wanted: TaskFilter, limit: int, below: int) -> Sequence[Task]:
-        found: list[Task] = []
-        while len(found) < limit:
-            window = await self._readers.read(partial(listing.next_window, below=below))
-            if window is None:
-                break
-            floor, top = window
-            rest = limit - len(found)
-            page = partial(listing.list_page, wanted=wanted, limit=rest, below=top, floor=floor)
-            found += await self._readers.read(page)
-            below = floor
-        return found
 
 
 def _encode_change(task: Task, entry: JournalEntry) -> tuple[EncodedTask, EncodedEntry, TaskState]:

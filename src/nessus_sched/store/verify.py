@@ -10,10 +10,8 @@ from typing import Final, NamedTuple
 import attrs
 
 from nessus_sched.store.codec import decode_task, digest_of, encode_task
-from nessus_sched.store.journal import JournalHead, chain_hash
+from nessus_sched.store.journal import PRUNED, PURGED, JournalHead, chain_hash
 
-PURGED: Final = "purged"
-"""The event of a task's last journal row, once the task itself has been deleted."""
 PAGE: Final = 2000
 MOST_PROBLEMS: Final = 100
 
@@ -86,6 +84,7 @@ class Verification:
         self._connection: sqlite3.Connection | None = None
         self._rows = self._tasks = 0
         self._base = self._at = JournalHead(0, b"")
+        self._pruned: object = None
         self._problems: list[str] = []
 
     def step(self, connection: sqlite3.Connection) -> bool:
@@ -136,6 +135,8 @@ class Verification:
                 break
             yield True
         (head,) = self._query("SELECT head_seq, CAST(head_hash AS BLOB) FROM chain")
+        if self._base.seq and self._pruned != self._base.text:
+            self._problem(f"journal: rows up to {self._base.seq} are gone without a pruning")
         if self._at != head:
             self._problem(f"journal: ends at row {self._at.seq}, but its head is {head[0]}")
         if self._expected is not None and self._expected.seq > self._at.seq:
@@ -161,8 +162,15 @@ class Verification:
         elif task_gone and not self._was_purged(task_id):
             self._problem(f"journal: row {seq} is of a task that is gone without a purge")
         self._at = JournalHead(seq, stored or b"")
+        self._note_pruning(content)
         if self._expected is not None and self._expected.seq == seq and self._expected != self._at:
             self._problem(f"journal: row {seq} is not the one that was its head")
+
+    def _note_pruning(self, content: bytes) -> None:
+        entry = _of(content)
+        detail = entry.get("detail")
+        if entry.get("event") == PRUNED and isinstance(detail, dict):
+            self._pruned = detail.get("through")
 
     def _was_purged(self, task_id: bytes | None) -> bool:
         return any(
