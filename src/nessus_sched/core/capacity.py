@@ -76,12 +76,15 @@ class Slots:
         self._max_scans, self._foreign = max_scans, foreign
         self._settle()
 
+    def borrowers(self) -> tuple[str, ...]:
+        """The running set, sorted."""
+        return tuple(sorted(map(str, self._limiter.statistics().borrowers)))
+
     def statistics(self) -> SlotStatistics:
-        borrowers = self._limiter.statistics().borrowers
         return SlotStatistics(
             limit=self._limit,
             capacity=self.capacity,
-            active=tuple(sorted(map(str, borrowers))),
+            active=self.borrowers(),
             free=self.free,
         )
 

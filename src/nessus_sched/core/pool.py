@@ -13,7 +13,9 @@ import attrs
 
 from nessus_sched.core.board import Active, Board
 from nessus_sched.core.breaker import BreakerSettings, BreakerStatistics
+from nessus_sched.core.durations import Durations
 from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.estimates import Estimate, estimates
 from nessus_sched.core.explain import explain, refusal
 from nessus_sched.core.lanes import Lane, ScannerSpec
 from nessus_sched.core.overlap import OverlapGuard
@@ -57,6 +59,8 @@ class Pool:
             ),
             guard=OverlapGuard(enabled=settings.overlap_guard),
         )
+        self.durations = Durations()
+        """Of finished scans; after a restart, fed with those of before."""
         self._traffic = Traffic(board=self._board, on_wake=on_wake, on_move=on_move)
 
     # Tasks.
@@ -125,10 +129,13 @@ class Pool:
         board.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
         board.guard.start(entry.task_id, entry.targets)
 
-    def release(self, task_id: str, now: float) -> None:
-        """Gives the slot back, whatever became of the task. Raises `KeyError` when it
-        holds none."""
+    def release(self, task_id: str, now: float, *, finished: bool = False) -> None:
+        """Gives the slot back, whatever became of the task. `finished`: the scan ran to its
+        end, so that how long it took says something about others like it. Raises `KeyError`
+        when it holds none."""
         active = self._board.active.pop(task_id)
+        if finished:
+            self.durations.record(active.entry, active.scanner_id, now - active.since)
         lane = self._lane(active.scanner_id)
         lane.slots.release(task_id)
         self._traffic.unpark(self._board.guard.end(task_id), now)
@@ -268,6 +275,17 @@ class Pool:
     def wait_reason(self, task_id: str, now: float) -> WaitReason:
         """Raises `KeyError` when it does not wait."""
         return explain(self._board, self._waiting(task_id), now)
+
+    def estimate(self, task_id: str, now: float) -> Estimate | None:
+        """When it will start; None when nothing is known. Raises `KeyError` when it does
+        not wait."""
+        return self.estimates([task_id], now).get(task_id)
+
+    def estimates(self, task_ids: Iterable[str], now: float) -> dict[str, Estimate]:
+        """Of those that wait and of which something is known. One call for a whole listing
+        costs little more than for one task."""
+        found = (self._board.queues.get(task_id) for task_id in task_ids)
+        return estimates(self._board, self.durations, (each for each in found if each), now)
 
     def statistics(self, now: float) -> PoolStatistics:
         return snapshot(self._board, now)

@@ -9,7 +9,8 @@ and nothing waits for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import attrs
 
@@ -18,6 +19,8 @@ from nessus_sched.core.ordered import Key, OrderedKeys
 
 Reach = frozenset[str]
 """The scanners that could ever run a task."""
+QueueName = str | Reach
+"""A scanner's own queue by its id, or the part of the overflow queue with that reach."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -32,6 +35,10 @@ class Waiting:
     parked_on: str | None = None
     blocked: int = 0
     """How often it was found blocked when it was its turn."""
+
+    @property
+    def queue_name(self) -> QueueName:
+        return self.reach if self.scanner_id is None else self.scanner_id
 
 
 @attrs.frozen(kw_only=True)
@@ -181,14 +188,19 @@ class Queues:
             oldest=self._waiting[min(heads)[2]].entry.accepted_at if heads else None,
         )
 
-    def ahead(self, scanner_ids: Iterable[str]) -> Iterator[Waiting]:
-        """What waits for any of these scanners, in no particular order of queues."""
-        wanted = frozenset(scanner_ids)
-        lines = [self._own[each] for each in wanted if each in self._own]
-        lines += [line for reach, line in self._overflow.items() if not reach.isdisjoint(wanted)]
-        for line in lines:
-            for key in line.ready:
-                yield self._waiting[key[2]]
+    def rank(self, waiting: Waiting) -> int:
+        """How many ready entries go before it in its own line."""
+        return self._line(waiting).ready.rank(waiting.key)
+
+    def beginnings(self, scanner_id: str, count: int) -> dict[QueueName, list[Waiting]]:
+        """The first `count` ready entries of each line that this scanner serves: its own
+        queue first, then what it may take of the overflow queue."""
+        lines: dict[QueueName, Line] = {scanner_id: self._own.get(scanner_id, Line())}
+        lines.update((reach, each) for reach, each in self._overflow.items() if scanner_id in reach)
+        return {
+            name: [self._waiting[key[2]] for key in islice(line.ready, count)]
+            for name, line in lines.items()
+        }
 
     def rearrange(
         self, reach_of: Callable[[QueueEntry], Reach], *, ageing_after: float, fairness_after: float

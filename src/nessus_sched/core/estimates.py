@@ -1,0 +1,59 @@
+"""When waiting tasks will start: a median with an 80 % interval, or nothing.
+
+Of the start times in many played-through futures (`core.forecast`), each as likely as the
+others, the middle one is the estimate and the middle 80 % the interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.board import Board
+from nessus_sched.core.durations import Durations
+from nessus_sched.core.forecast import Forecast
+from nessus_sched.core.queues import Waiting
+
+TAIL: Final = 4
+"""With 39 rounds, the next value lies between the 4th from either end 32 times in 40."""
+
+
+@attrs.frozen(kw_only=True)
+class Estimate:
+    """Seconds from now until the start: the median, and an 80 % interval around it."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+def estimates(
+    board: Board, durations: Durations, waiting: Iterable[Waiting], now: float
+) -> dict[str, Estimate]:
+    """Of those waiting tasks of which something can be said, by task id. Ask for a whole
+    listing at once: all tasks of a pool share the work."""
+    asked: dict[str, list[Waiting]] = {}
+    for each in waiting:
+        pools = {lane.spec.pool for lane in board.lanes_of(each.reach) if lane.usable}
+        if len(pools) == 1 and not board.paused:
+            asked.setdefault(pools.pop(), []).append(each)
+    found: dict[str, Estimate] = {}
+    for pool, entries in asked.items():
+        forecast = Forecast(board, durations, pool, now)
+        for each in entries:
+            estimate = summary(forecast.starts(each))
+            if estimate is not None:
+                found[each.entry.task_id] = estimate
+    return found
+
+
+def summary(values: Iterable[float]) -> Estimate | None:
+    """None when too many values are infinite, that is, unknown."""
+    ordered = sorted(values)
+    low, high = ordered[TAIL - 1], ordered[-TAIL]
+    if high == math.inf:
+        return None
+    return Estimate(seconds=ordered[len(ordered) // 2], low=low, high=high)

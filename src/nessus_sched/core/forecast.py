@@ -1,0 +1,194 @@
+"""Plays the near future of one pool through, many times, with durations drawn from what
+like scans took: when each slot becomes free and which task gets it."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from operator import itemgetter
+from random import Random
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.board import Active, Board
+from nessus_sched.core.durations import Durations
+from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.lanes import Lane
+from nessus_sched.core.ordered import Key
+from nessus_sched.core.queues import QueueName, Waiting
+
+ROUNDS: Final = 39
+HORIZON: Final = 128
+"""Starts that are played through in each round; what lies beyond is extrapolated."""
+BASE: Final = 4
+"""Starts of a queue that it takes to extrapolate its pace."""
+SPEAKS_FROM: Final = 5
+"""Progress (percent) below which a scanner's figure says nothing yet."""
+PROGRESS_SPREAD: Final = (0.8, 0.9, 1.0, 1.15, 1.4)
+"""Totals, against what progress alone predicts, when there are no like scans to compare."""
+
+
+def remaining(active: Active, like: Sequence[float], now: float) -> list[float]:
+    """What a running scan may still take, as equally likely values; empty: nothing known.
+
+    What like scans took that lasted longer than this one has already; the further it is,
+    the more its own pace counts instead.
+    """
+    elapsed = max(0.0, now - active.since)
+    progress = active.progress or 0
+    longer = [total for total in like if total > elapsed]
+    if progress >= SPEAKS_FROM and elapsed > 0:
+        part = min(progress, 99) / 100
+        pace = elapsed / part
+        if longer:
+            return [max(0.0, part * pace + (1 - part) * total - elapsed) for total in longer]
+        return [max(0.0, pace * factor - elapsed) for factor in PROGRESS_SPREAD]
+    if longer or not like:
+        return [total - elapsed for total in longer]
+    # It takes longer than any before: what the slower half had beyond the median.
+    middle = sorted(like)[len(like) // 2]
+    return [total - middle for total in like if total >= middle]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Track:
+    """One scanner in the game: its own queue, the lines of the overflow queue that it
+    serves, and the tasks in its slots with what each may still take."""
+
+    lane: Lane
+    own: QueueName
+    shared: tuple[QueueName, ...]
+    running: tuple[tuple[str, Sequence[float]], ...]
+
+
+@attrs.define(kw_only=True, eq=False)
+class Round:
+    """How one future went, in seconds from now: when the running tasks end, when slots
+    became free and on which scanner (in order), and when the entries of each queue start."""
+
+    ends: dict[str, float] = attrs.field(factory=dict)
+    freed: list[tuple[float, str]] = attrs.field(factory=list)
+    starts: dict[str, float] = attrs.field(factory=dict)
+    served: dict[QueueName, list[float]]
+
+
+class Forecast:
+    """The usable scanners of one pool, and the beginnings of the queues they serve.
+
+    `blind` when of some running scan nothing is known: then only what can start at once
+    has a known start.
+    """
+
+    def __init__(self, board: Board, durations: Durations, pool: str, now: float) -> None:
+        self._board = board
+        self._durations = durations
+        self._now = now
+        self._likes: dict[tuple[object, ...], Sequence[float]] = {}
+        self._lines: dict[QueueName, list[Waiting]] = {}
+        lanes = [each for each in board.lanes.values() if each.usable and each.spec.pool == pool]
+        self._tracks = [self._track(lane) for lane in lanes]
+        running = [values for track in self._tracks for _, values in track.running]
+        self.blind = not all(running)
+        # The same board must give the same estimates, so the seed is fixed.
+        random = Random(0)  # noqa: S311 - nothing secret
+        self._rounds = [self._play(random) for _ in range(ROUNDS)]
+
+    def starts(self, waiting: Waiting) -> list[float]:
+        """When it starts, in seconds from now, in each round; infinite when not known."""
+        found = [self._start(waiting, played) for played in self._rounds]
+        return [math.inf if self.blind and start > 0 else start for start in found]
+
+    def _track(self, lane: Lane) -> Track:
+        lines = self._board.queues.beginnings(lane.scanner_id, HORIZON)
+        self._lines.update(lines)
+        own, *shared = lines
+        running = []
+        for task_id in lane.slots.borrowers():
+            active = self._board.active[task_id]
+            values = remaining(active, self._like(active.entry, lane.scanner_id), self._now)
+            running.append((task_id, values))
+        return Track(lane=lane, own=own, shared=tuple(shared), running=tuple(running))
+
+    def _like(self, entry: QueueEntry, scanner_id: str) -> Sequence[float]:
+        key = (entry.kind, entry.targets.address_count.bit_length(), scanner_id)
+        if key not in self._likes:
+            self._likes[key] = tuple(self._durations.like(entry, scanner_id))
+        return self._likes[key]
+
+    def _play(self, random: Random) -> Round:
+        played = Round(served={name: [] for name in self._lines})
+        slots = [
+            (free_at, number)
+            for number, track in enumerate(self._tracks)
+            for free_at in self._slots(track, played, random)
+        ]
+        heapq.heapify(slots)
+        while slots and len(played.starts) < HORIZON:
+            at, number = heapq.heappop(slots)
+            track = self._tracks[number]
+            played.freed.append((at, track.lane.scanner_id))
+            name = self._next(track, played)
+            if name is None or at == math.inf:
+                continue
+            entry = self._lines[name][len(played.served[name])].entry
+            played.served[name].append(at)
+            played.starts[entry.task_id] = at
+            took = _draw(self._like(entry, track.lane.scanner_id), random)
+            heapq.heappush(slots, (at + took, number))
+        return played
+
+    def _slots(self, track: Track, played: Round, random: Random) -> list[float]:
+        """When each slot becomes free. Of more scans than slots the first to end leave none."""
+        for task_id, values in track.running:
+            played.ends[task_id] = _draw(values, random)
+        ends = sorted(played.ends[task_id] for task_id, _ in track.running)
+        capacity = track.lane.slots.capacity
+        free = [0.0] * (capacity - len(ends)) + ends[max(0, len(ends) - capacity) :]
+        held = max(0.0, track.lane.hold_until - self._now)
+        return [max(end, held) for end in free]
+
+    def _next(self, track: Track, played: Round) -> QueueName | None:
+        """The queue that is served next, chosen as `Queues.head_for` does."""
+        own = self._head(track.own, played)
+        heads = ((self._head(name, played), name) for name in track.shared)
+        best = min(((key, name) for key, name in heads if key), default=None, key=itemgetter(0))
+        if best is None:
+            return track.own if own else None
+        if own is None or own[0] - best[0][0] > self._board.queues.fairness_after:
+            return best[1]
+        return track.own
+
+    def _head(self, name: QueueName, played: Round) -> Key | None:
+        line, served = self._lines[name], len(played.served[name])
+        return line[served].key if served < len(line) else None
+
+    def _start(self, waiting: Waiting, played: Round) -> float:
+        if waiting.parked_on is not None:
+            return self._start_after(waiting, waiting.parked_on, played)
+        found = played.starts.get(waiting.entry.task_id)
+        return self._extrapolated(waiting, played) if found is None else found
+
+    def _start_after(self, waiting: Waiting, blocker: str, played: Round) -> float:
+        """A parked entry goes back to its old place when its blocker ends, and gets that
+        slot or the next."""
+        end = played.ends.get(blocker, math.inf)
+        if end == math.inf or self._board.active[blocker].scanner_id in waiting.reach:
+            return end
+        later = played.freed[bisect_left(played.freed, (end, "")) :]
+        return next((at for at, scanner_id in later if scanner_id in waiting.reach), end)
+
+    def _extrapolated(self, waiting: Waiting, played: Round) -> float:
+        """Its queue goes on at the pace that it had in the latter half of the game."""
+        served = played.served.get(waiting.queue_name, [])
+        if len(served) < BASE:
+            return math.inf
+        middle = len(served) // 2
+        pace = (served[-1] - served[middle]) / (len(served) - 1 - middle)
+        return served[-1] + pace * (self._board.queues.rank(waiting) - len(served) + 1)
+
+
+def _draw(values: Sequence[float], random: Random) -> float:
+    return values[int(random.random() * len(values))] if values else math.inf
