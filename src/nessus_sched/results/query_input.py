@@ -65,7 +65,9 @@ def read_query(raw: Mapping[str, Any]) -> Query:
     - `page_size`, `cursor`
     """
     given = {key: value for key, value in raw.items() if value is not None}
-    problems = [_unknown("key", key, _KEYS) for key in given if key not in _KEYS]
+    problems = [
+        _unknown("key", str(key), _KEYS) + _valid(_KEYS) for key in given if key not in _KEYS
+    ]
     profile = _one(_profile, given.get("profile"), "profile", problems)
     fields = _each(_field, given.get("fields"), "fields", problems)
     conditions = _each(_condition, given.get("filters"), "filters", problems)

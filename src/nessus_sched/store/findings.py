@@ -1,0 +1,114 @@
+"""The findings database: results of scans, to be had by the page.
+
+A file of its own, so that importing a large report never holds up a submission. Reads see
+a snapshot each and take milliseconds; writes (imports, deletions) come one at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import trio
+
+from nessus_sched.results.parser import Event
+from nessus_sched.store.connection import open_writer
+from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.store.executor import Executor, InThreads
+from nessus_sched.store.findings_delete import hide, reap_some
+from nessus_sched.store.findings_import import Imported, import_events
+from nessus_sched.store.findings_reader import FindingsReader
+from nessus_sched.store.findings_schema import SCHEMA, add_new_fields, prepare
+from nessus_sched.store.reader import Readers
+
+T = TypeVar("T")
+
+
+class FindingsStore(FindingsReader):
+    """The findings database, open for reading and writing; one in a process.
+
+    Made by `open_findings` or `temporary_findings`. Methods that write raise
+    `StoreUnavailable` when the disk says no, and then have changed nothing.
+    """
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, executor: Executor) -> None:
+        self._readers = Readers(path, SCHEMA, executor)
+        super().__init__(path, self._readers.read)
+        self._writer = writer
+        self._executor = executor
+
+    async def put(self, task_id: str, events: Iterable[Event], *, at: float) -> Imported:
+        """Stores a report's findings in place of those the task had, all or none; durable
+        when it returns. `events` (as a `results.parser.Reader` gives) is iterated in the
+        writing thread, and what it raises is raised here. Cancellation undoes it all."""
+        return await self._write(
+            lambda connection: import_events(
+                connection, task_id, events, at=at, check=_raise_if_cancelled
+            )
+        )
+
+    async def delete(self, task_id: str) -> bool:
+        """Deletes a task's findings; False when there were none. They are gone for readers
+        at once and for good, even if `reap` is cut short."""
+        hidden = await self._write(lambda connection: hide(connection, task_id))
+        await self.reap()
+        return hidden
+
+    async def reap(self) -> None:
+        """Takes out what is deleted or replaced and gives the space back, in short steps
+        between which others may write. To be called at start, too: goes on with what an
+        earlier process left."""
+        while await self._write(reap_some):
+            await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        with trio.CancelScope(shield=True):
+            self._readers.close()
+            await self._executor.write(self._writer.close)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def in_thread() -> T:
+            try:
+                return work(self._writer)
+            except sqlite3.Error as error:
+                message = f"the findings cannot be stored: {error}"
+                raise StoreUnavailable(message) from error
+
+        return await self._executor.write(in_thread)
+
+
+def _raise_if_cancelled() -> None:
+    try:
+        trio.from_thread.check_cancelled()
+    except RuntimeError:
+        return  # not in a thread of Trio's: the executor of a simulation
+
+
+async def open_findings(path: Path, executor: Executor | None = None) -> FindingsStore:
+    """Opens the database, creating or migrating it; raises `StoreUnavailable` and
+    `WrongSchema`. To be closed with `aclose`."""
+    place = executor or InThreads()
+
+    def connect() -> sqlite3.Connection:
+        connection = open_writer(path, SCHEMA)
+        prepare(connection)
+        add_new_fields(connection)
+        return connection
+
+    return FindingsStore(path, await place.write(connect), place)
+
+
+@asynccontextmanager
+async def temporary_findings() -> AsyncIterator[FindingsStore]:
+    """An empty database that is gone afterwards: for looking at one report without a
+    daemon, with the same code."""
+    with TemporaryDirectory(prefix="nessus-sched-", ignore_cleanup_errors=True) as directory:
+        store = await open_findings(Path(directory) / "findings.db")
+        try:
+            yield store
+        finally:
+            await store.aclose()
