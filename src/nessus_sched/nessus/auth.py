@@ -13,8 +13,7 @@ from nessus_sched.config.schema import ApiKeys, UiSession
 from nessus_sched.core.scanner import ApiRefused, LoginRefused, ScannerError
 from nessus_sched.core.secret import Secret
 from nessus_sched.nessus import routes
-from nessus_sched.nessus.decode import document
-from nessus_sched.nessus.errors import refusal, unreadable
+from nessus_sched.nessus.errors import document, refusal, unreadable
 from nessus_sched.nessus.http import NessusHttp
 from nessus_sched.nessus.messages import Call
 
@@ -155,13 +154,12 @@ class SessionAuth:
         found: list[bytes] = []
         tail = b""
 
-        def search(piece: bytes) -> None:
+        def search(piece: bytes) -> bool:
             nonlocal tail
             window = tail + piece
-            match = _API_TOKEN.search(window)
-            if match and not found:
-                found.append(match.group(1))
+            found.extend(_API_TOKEN.findall(window))
             tail = window[-_OVERLAP:]
+            return not found
 
         answer = await self._http.exchange(routes.UI_BUNDLE, {}, sink=search)
         if not answer.ok:

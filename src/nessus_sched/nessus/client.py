@@ -22,9 +22,9 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import exports, orders, reading, routes
 from nessus_sched.nessus.auth import auth_for
-from nessus_sched.nessus.decode import Document, document, whole
+from nessus_sched.nessus.decode import Document, tolerant, whole
 from nessus_sched.nessus.disk import RunSync, in_thread
-from nessus_sched.nessus.errors import unreadable
+from nessus_sched.nessus.errors import document, unreadable
 from nessus_sched.nessus.http import NessusHttp, Transport
 from nessus_sched.nessus.library import Library
 from nessus_sched.nessus.link import Link
@@ -78,11 +78,10 @@ class NessusScanner:
         answer = await self._link.send(call)
         if not answer.ok and answer.status != 503:
             raise self._link.refusal(call, answer)
-        loading = answer.status == 503
-        status: Document = {} if loading and not answer.body else document(call, answer)
+        status = document(call, answer) if answer.ok else tolerant(answer.body)
         if status.get("status") == "register":
             raise LicenseLimit("The scanner is not registered with Tenable yet.")
-        if loading or status.get("status") != "ready":
+        if not answer.ok or status.get("status") != "ready":
             return reading.scanner_info({}, {}, ready=False, loading=whole(status.get("progress")))
         properties = await self._link.ask(routes.SERVER_PROPERTIES)
         info = reading.scanner_info(properties, await self._advanced(), ready=True)
@@ -131,11 +130,12 @@ class NessusScanner:
     async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
         found = await self._link.ask(routes.scan(scan_id))
         latest = reading.latest_uuid(found)
-        if uuid is not None and latest is not None and latest != uuid:
+        if uuid is not None and latest != uuid:
             run = reading.run_of(found, uuid)
-            if run is None:
+            if run is not None:
+                found = await self._link.ask(routes.scan(scan_id, whole(run.get("history_id"))))
+            elif latest is not None:
                 raise NotFound(f"Scan {scan_id} has no such run any more.")
-            found = await self._link.ask(routes.scan(scan_id, whole(run.get("history_id"))))
         return reading.details(found, scan_id)
 
     async def pause(self, scan_id: int) -> None:

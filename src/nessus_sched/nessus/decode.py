@@ -1,4 +1,4 @@
-"""Reading JSON that may be null, odd or not JSON at all."""
+"""Reading JSON in which anything may be null, missing or of another type. Pure."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nessus_sched.core.scanner import TransientError
-from nessus_sched.nessus.errors import unreadable
-from nessus_sched.nessus.messages import Answer, Call
-
 Document = Mapping[str, Any]
 
 
-def document(call: Call, answer: Answer) -> Document:
-    """The JSON object of a successful answer; raises for anything else."""
-    problem: TransientError | None = None
+def tolerant(body: bytes) -> Document:
+    """The JSON object of an error's body, empty when it is none."""
     try:
-        found = json.loads(answer.body)
+        found = json.loads(body)
     except (ValueError, RecursionError):
-        problem = unreadable(call, answer)
-    if problem is None and not isinstance(found, dict):
-        problem = unreadable(call, answer, what="something other than a JSON object.")
-    if problem is not None:
-        raise problem
-    assert isinstance(found, dict)
-    return found
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def rows(holder: Document, key: str) -> Sequence[Document]:

@@ -39,6 +39,7 @@ class PartFile:
         self._part = destination.with_name(f".{destination.name}.part")
         self._limit = limit
         self._descriptor = -1
+        self._problem: OSError | TooLarge | None = None
         self.size = 0
         self.tail = b""
         """The last bytes, enough to see how the document ends."""
@@ -52,15 +53,25 @@ class PartFile:
         os.close(self._descriptor)
         self._part.unlink(missing_ok=True)
 
-    def write(self, piece: bytes) -> None:
-        """Raises `TooLarge`, or `OSError` for a full disk."""
+    def write(self, piece: bytes) -> bool:
+        """False when no more can be taken; `check` then tells why."""
         self.size += len(piece)
-        if self.size > self._limit:
-            raise TooLarge
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
         self.tail = (self.tail + piece)[-64:]
+        if self.size > self._limit:
+            self._problem = TooLarge()
+            return False
+        view = memoryview(piece)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            self._problem = error
+        return self._problem is None
+
+    def check(self) -> None:
+        """Raises `TooLarge`, or the `OSError` of a full disk, that ended the writing."""
+        if self._problem is not None:
+            raise self._problem
 
     def keep(self) -> None:
         """Blocking: syncs, renames and syncs the folder."""

@@ -29,6 +29,7 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.secret import MASK
+from nessus_sched.nessus.decode import Document, tolerant
 from nessus_sched.nessus.messages import Answer, Call
 
 LONGEST: Final = 200
@@ -58,10 +59,10 @@ class Failure:
 
 def clean(text: str, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> str:
     """One short line of foreign text, without control characters and our secrets."""
-    for secret in secrets:
-        for part in {secret, *secret.splitlines()}:
-            if len(part) >= _SHORTEST_SECRET:
-                text = text.replace(part, MASK)
+    parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
+    for part in sorted(parts, key=len, reverse=True):
+        if len(part) >= _SHORTEST_SECRET:
+            text = text.replace(part, MASK)
     visible = (c if unicodedata.category(c)[0] != "C" else " " for c in text[: 20 * longest])
     line = " ".join("".join(visible).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
@@ -69,14 +70,8 @@ def clean(text: str, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> 
 
 def said(answer: Answer, secrets: Iterable[str] = ()) -> str:
     """The scanner's own words for an error, empty when it has none."""
-    try:
-        document = json.loads(answer.body)
-    except ValueError:
-        return ""
-    if not isinstance(document, dict):
-        return ""
-    words = document.get("error") or document.get("message") or ""
-    return clean(str(words), secrets)
+    told = tolerant(answer.body)
+    return clean(str(told.get("error") or told.get("message") or ""), secrets)
 
 
 def unanswered(call: Call, failure: Failure, *, hint: str = "") -> ScannerError:
@@ -97,7 +92,9 @@ def refusal(call: Call, answer: Answer, secrets: Iterable[str] = ()) -> ScannerE
     where = f"{call.method} {call.route}"
     told = f"{answer.status}: {words}" if words else str(answer.status)
     if answer.status == 401:
-        return LoginRefused(f"The scanner does not accept our login ({told}).")
+        return LoginRefused(
+            f"The scanner does not accept our login ({told}); check its keys or password."
+        )
     if answer.status == 412:
         return ApiRefused(API_GATE)
     if answer.status >= 300 and _LICENSE.search(words):
@@ -143,3 +140,19 @@ def unreadable(call: Call, answer: Answer, *, what: str = "") -> TransientError:
     if call.changes:
         return OutcomeUnknown(f"{text} Whether it took effect is not known.")
     return TransientError(text)
+
+
+def document(call: Call, answer: Answer) -> Document:
+    """The JSON object that a success consists of; raises for anything else."""
+    problem: ScannerError | None = None
+    found: object = None
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        problem = unreadable(call, answer)
+    if problem is None and not isinstance(found, dict):
+        problem = unreadable(call, answer, what="something other than a JSON object.")
+    if problem is not None:
+        raise problem
+    assert isinstance(found, dict)
+    return found

@@ -7,15 +7,15 @@ from typing import Final
 
 import trio
 
-from nessus_sched.core.scanner import BadExport, NotFound, Refused, Unreachable
+from nessus_sched.core.scanner import BadExport, NotFound, Refused, TransientError
 from nessus_sched.nessus import routes
-from nessus_sched.nessus.decode import document
 from nessus_sched.nessus.disk import PartFile, RunSync, TooLarge
-from nessus_sched.nessus.errors import said, unreadable
+from nessus_sched.nessus.errors import document, unreadable
 from nessus_sched.nessus.link import Link
 
 TRIES: Final = 3
 """Exports ordered before giving up: a failed one leaves a dead token behind."""
+BETWEEN_TRIES: Final = 2.0
 FIRST_WAIT: Final = 0.5
 LONGEST_WAIT: Final = 10.0
 LONGEST_EXPORT: Final = 3600.0
@@ -38,7 +38,8 @@ async def export(
     written.
     """
     problem: BadExport | None = None
-    for _ in range(TRIES):
+    for attempt in range(TRIES):
+        await trio.sleep(attempt * BETWEEN_TRIES)
         try:
             file = await _order(scan_id, history_id, link)
             await _until_ready(scan_id, file, link)
@@ -57,7 +58,7 @@ async def _order(scan_id: int, history_id: int | None, link: Link) -> int | str:
     call = routes.export(scan_id, history_id)
     answer = await link.send(call)
     if answer.status == 409:
-        raise BadExport(f"The scan cannot be exported yet ({said(answer) or '409'}).")
+        raise BadExport(f"The scan cannot be exported yet ({link.said(call, answer)}).")
     if not answer.ok:
         raise link.refusal(call, answer)
     file = document(call, answer).get("file")
@@ -73,7 +74,7 @@ async def _until_ready(scan_id: int, file: int | str, link: Link) -> None:
     while trio.current_time() < deadline:
         answer = await link.send(call)
         if answer.status in {404, 500}:
-            raise _Again(f"the export failed ({said(answer) or answer.status})")
+            raise _Again(f"the export failed ({link.said(call, answer)})")
         if not answer.ok:
             raise link.refusal(call, answer)
         status = document(call, answer).get("status")
@@ -92,11 +93,13 @@ async def _fetch(
     with PartFile(destination, limit) as part:
         try:
             await link.do(routes.export_download(scan_id, file), sink=part.write)
+            part.check()
         except TooLarge:
             raise Refused(f"The report is larger than {limit} bytes, the limit set.") from None
-        except (NotFound, Unreachable) as error:
+        except (NotFound, TransientError) as error:
             raise _Again(f"the download broke off after {part.size} bytes: {error}") from None
         if not part.tail.rstrip().endswith(_END):
-            raise _Again(f"the report ends in the middle, after {part.size} bytes")
+            what = "is a web page" if b"</html>" in part.tail.lower() else "ends in the middle"
+            raise _Again(f"the report {what}, after {part.size} bytes")
         await run_sync(part.keep)
         return part.size

@@ -24,8 +24,9 @@ from nessus_sched.nessus.errors import Failure, clean, unanswered
 from nessus_sched.nessus.messages import Answer, Call, OnRequest, RequestRecord
 
 Transport = httpx.AsyncBaseTransport
-Sink = Callable[[bytes], None]
-"""Takes the body of a success piece by piece, instead of the answer's `body`."""
+Sink = Callable[[bytes], bool]
+"""Takes the body of a success piece by piece, instead of the answer's `body`; says whether
+it wants more."""
 
 LARGEST_ANSWER: Final = 32 * 2**20
 LONGEST_DOWNLOAD: Final = 3600.0
@@ -118,14 +119,14 @@ class NessusHttp:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise _Unusable("the answer is compressed although we did not ask for it")
         body = bytearray()
-        streaming = sink is not None and response.is_success
-        async for piece in response.aiter_raw():
-            if sink is not None and streaming:
-                sink(piece)
-                continue
-            body += piece
-            if len(body) > LARGEST_ANSWER:
-                raise _Unusable(f"the answer is larger than {LARGEST_ANSWER} bytes")
+
+        def collect(piece: bytes) -> bool:
+            body.extend(piece)
+            return len(body) <= LARGEST_ANSWER
+
+        await _pour(response, sink if sink is not None and response.is_success else collect)
+        if len(body) > LARGEST_ANSWER:
+            raise _Unusable(f"the answer is larger than {LARGEST_ANSWER} bytes")
         return Answer(
             status=response.status_code,
             body=bytes(body),
@@ -170,6 +171,15 @@ class NessusHttp:
                     method=call.method, route=call.route, outcome=outcome, seconds=seconds
                 )
             )
+
+
+async def _pour(response: httpx.Response, sink: Sink) -> None:
+    """Ends early by cancelling the read: generators of httpx, nested in each other, that
+    are left alone unfinished are not cleaned up in order."""
+    with trio.CancelScope() as scope:
+        async for piece in response.aiter_raw():
+            if not scope.cancel_called and not sink(piece):
+                scope.cancel()
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from nessus_sched.core.scanner import OutcomeUnknown, ScannerError
 from nessus_sched.nessus.auth import Auth
-from nessus_sched.nessus.decode import Document, document
-from nessus_sched.nessus.errors import refusal
+from nessus_sched.nessus.decode import Document
+from nessus_sched.nessus.errors import document, refusal, said
 from nessus_sched.nessus.http import NessusHttp, Sink
 from nessus_sched.nessus.messages import Answer, Call
 
@@ -45,12 +45,18 @@ class Link:
         return document(call, await self.do(call))
 
     def refusal(self, call: Call, answer: Answer) -> ScannerError:
-        ours = (secret.reveal() for secret in call.secrets)
-        return refusal(call, answer, (*self._auth.secrets(), *ours))
+        return refusal(call, answer, self._secrets(call))
+
+    def said(self, call: Call, answer: Answer) -> str:
+        """The scanner's own words, or the status when it has none."""
+        return said(answer, self._secrets(call)) or str(answer.status)
 
     async def close(self) -> None:
         await self._auth.close()
         await self._http.close()
+
+    def _secrets(self, call: Call) -> tuple[str, ...]:
+        return (*self._auth.secrets(), *(secret.reveal() for secret in call.secrets))
 
     async def _exchange(self, call: Call, headers: Mapping[str, str], sink: Sink | None) -> Answer:
         try:

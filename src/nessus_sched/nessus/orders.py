@@ -11,9 +11,9 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind
 from nessus_sched.nessus import payloads, routes
 from nessus_sched.nessus.credentials import credentials_body, secrets_of
-from nessus_sched.nessus.decode import document, part, whole
+from nessus_sched.nessus.decode import part, whole
 from nessus_sched.nessus.disk import RunSync
-from nessus_sched.nessus.errors import unreadable
+from nessus_sched.nessus.errors import document, unreadable
 from nessus_sched.nessus.library import Library
 from nessus_sched.nessus.link import Link
 
