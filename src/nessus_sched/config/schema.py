@@ -241,7 +241,7 @@ class WebhookSettings:
 
     url: WebhookUrl = field("Receives a JSON document by POST.")
     secret: Secret | None = field("Key of the HMAC-SHA-256 signature header.", default=None)
-    on: tuple[NotifyOn, ...] = field("Which ends it is told of.", default=tuple(NotifyOn))
+    events: tuple[NotifyOn, ...] = field("Which ends it is told of.", default=tuple(NotifyOn))
 
 
 @attrs.frozen(kw_only=True)
@@ -280,7 +280,12 @@ class ScannerSettings:
     """One Nessus instance."""
 
     id: str = field("What it is called here: `scanner_instance`.", **NAME_BOUNDS)
-    name: str = field("For people. Default: the id.", default="", max_length=128)
+    name: str = field(
+        "For people. Default: the id.",
+        default=attrs.Factory(lambda self: self.id, takes_self=True),
+        min_length=1,
+        max_length=128,
+    )
     url: Url = field("Where its API listens.", examples=("https://127.0.0.1:8834",))
     pool: str = field(
         "Scanners of a pool are interchangeable.", default=DEFAULT_POOL, **NAME_BOUNDS

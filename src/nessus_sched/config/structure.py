@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache, partial
 from operator import is_
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -30,9 +30,10 @@ from cattrs.gen import make_dict_structure_fn, override
 from nessus_sched.config import formats
 from nessus_sched.config.checks import CHECKS, misordered
 from nessus_sched.config.problems import KeyPath, Wrong, nearest, path_text
+from nessus_sched.config.render import written
 from nessus_sched.config.schema import ApiKeys, Config, UiSession
 from nessus_sched.config.substitution import Unresolved
-from nessus_sched.config.values import Form
+from nessus_sched.config.values import form_of
 from nessus_sched.core.address import Unreadable
 from nessus_sched.core.fields import FieldDoc, doc_of
 from nessus_sched.core.secret import Secret
@@ -89,12 +90,6 @@ def _converter(folder: Path) -> Converter:
         lambda kind: kind == ApiKeys | UiSession, lambda _: _login(converter)
     )
     return converter
-
-
-def form_of(kind: Any) -> Form | None:
-    """The `Form` that a type of the schema is marked with."""
-    marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-    return next((mark for mark in marks if isinstance(mark, Form)), None)
 
 
 def _origin(kind: Any) -> Any:
@@ -174,9 +169,7 @@ def _map(kind: Any, converter: Converter) -> Hook:
 def _class(kind: type, converter: Converter) -> Hook:
     fields = attrs.fields(attrs.resolve_types(kind, include_extras=True))
     hooks: dict[str, Any] = {
-        field.name: override(
-            struct_hook=_bounded(converter.get_structure_hook(field.type), doc_of(field))
-        )
+        field.name: override(struct_hook=_bounded(converter.get_structure_hook(field.type), field))
         for field in fields
     }
     build: Hook = make_dict_structure_fn(kind, converter, **hooks)
@@ -200,7 +193,8 @@ def _class(kind: type, converter: Converter) -> Hook:
     return hook
 
 
-def _bounded(inner: Hook, doc: FieldDoc | None) -> Hook:
+def _bounded(inner: Hook, field: attrs.Attribute[Any]) -> Hook:
+    doc = doc_of(field)
     if doc is None:
         return inner
 
@@ -209,7 +203,7 @@ def _bounded(inner: Hook, doc: FieldDoc | None) -> Hook:
         if isinstance(result, str):
             _check_text(result, doc)
         elif isinstance(result, int | float):
-            _check_number(result, doc)
+            _check_number(result, doc, field.type)
         return result
 
     return hook
@@ -224,11 +218,11 @@ def _check_text(text: str, doc: FieldDoc) -> None:
         raise Wrong("expected letters, digits, dots, dashes and underscores, such as scanner-1")
 
 
-def _check_number(number: float, doc: FieldDoc) -> None:
+def _check_number(number: float, doc: FieldDoc, kind: Any) -> None:
     if doc.minimum is not None and number < doc.minimum:
-        raise Wrong(f"must be at least {doc.minimum:g}")
+        raise Wrong(f"must be at least {written(doc.minimum, kind)}")
     if doc.maximum is not None and number > doc.maximum:
-        raise Wrong(f"must be at most {doc.maximum:g}")
+        raise Wrong(f"must be at most {written(doc.maximum, kind)}")
 
 
 @attrs.frozen(kw_only=True)

@@ -7,7 +7,7 @@ value is written and checked, and the reference how to describe it.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import attrs
 
@@ -17,6 +17,12 @@ class Form:
     """How a value is written in the file, in words for the reference and for errors."""
 
     expected: str
+
+
+def form_of(kind: Any) -> Form | None:
+    """The `Form` that a type of the schema is marked with."""
+    marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, Form)), None)
 
 
 DURATION: Final = Form("a duration such as 90, 90s, 15m, 2h or 7d")

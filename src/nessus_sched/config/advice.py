@@ -1,0 +1,61 @@
+"""What is allowed in a configuration and still worth a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
+
+from nessus_sched.config.formats import split_bind
+from nessus_sched.config.schema import Config
+from nessus_sched.core.address import parse_address
+from nessus_sched.core.ranges import overlap
+from nessus_sched.core.scope import parse_rules
+from nessus_sched.core.targets import parse_targets
+
+
+def warnings(config: Config) -> tuple[str, ...]:
+    """Sentences for the log, `config check` and health; they hold no secrets."""
+    return (*_scanners(config), *_scope(config), *_exposure(config))
+
+
+def _scanners(config: Config) -> Iterator[str]:
+    if not config.scanners:
+        yield "no scanners are configured, so nothing can be scanned"
+    for scanner in config.scanners:
+        if not scanner.tls.verify:
+            yield (
+                f"scanner {scanner.id}: verify: false accepts any certificate, so whoever is in "
+                "between can read its login; pin the certificate's fingerprint instead"
+            )
+    by_url = sorted(config.scanners, key=attrgetter("url"))
+    for url, group in groupby(by_url, key=attrgetter("url")):
+        ids = [scanner.id for scanner in group]
+        if len(ids) > 1:
+            yield f"scanners {', '.join(ids)} have the same url {url}: their limits add up there"
+
+
+def _scope(config: Config) -> Iterator[str]:
+    rules = parse_rules(config.targets.allow)
+    if not config.targets.allow:
+        yield "targets.allow is empty, so nothing can be scanned"
+    elif not rules.networks:
+        yield "targets.allow has names but no networks: no address is allowed, so nothing is"
+
+
+def _exposure(config: Config) -> Iterator[str]:
+    if config.http.bind is not None and not _is_loopback(split_bind(config.http.bind)[0]):
+        yield f"http.bind {config.http.bind} can be reached from other machines"
+    for hook in config.notifications:
+        if hook.url.startswith("http://"):
+            yield "a notification goes out over plain http"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    number = parse_address(host)
+    return overlap(_LOOPBACK, ((number, number),))
+
+
+_LOOPBACK = parse_targets(["127.0.0.0/8", "::1"]).ranges

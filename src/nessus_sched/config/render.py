@@ -1,0 +1,112 @@
+"""The effective configuration as data and as YAML, with every secret masked."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from types import NoneType
+from typing import Any, Final, get_args
+
+import attrs
+from ruamel.yaml import YAML
+
+from nessus_sched.config import values
+from nessus_sched.config.schema import ApiKeys, Config, UiSession
+from nessus_sched.core.secret import MASK, Secret
+
+_UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_SIZES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
+
+def effective(config: Config) -> dict[str, Any]:
+    """Every key with its value as it would be written in the file: JSON-able, defaults
+    filled in, references resolved, secrets as `***`."""
+    result = written(config, Config)
+    assert isinstance(result, dict)
+    return result
+
+
+def to_yaml(config: Config) -> str:
+    """`effective` as YAML. It loads again, with `***` for the secrets."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # stub says None
+    stream = io.StringIO()
+    yaml.dump(_escaped(effective(config)), stream)
+    return stream.getvalue()
+
+
+def written(value: Any, kind: Any) -> Any:
+    """A value of the schema as it is written in the file; `kind` is its type there, which
+    tells a duration from a number."""
+    if value is None:
+        return None
+    form = next(filter(None, map(values.form_of, (kind, *get_args(kind)))), None)
+    if form is not None and not isinstance(value, tuple):
+        return _formed(value, form)
+    if isinstance(value, tuple):
+        item = next(part for part in _alternatives(kind) if get_args(part))
+        return [written(inner, get_args(item)[0]) for inner in value]
+    if isinstance(value, Mapping):
+        return {key: written(inner, get_args(kind)[1]) for key, inner in value.items()}
+    return _plain(value)
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """The parts of an optional type, or the type itself."""
+    return get_args(kind) if NoneType in get_args(kind) else (kind,)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, ApiKeys):
+        return {"api_keys": _fields(value)}
+    if isinstance(value, UiSession):
+        return {"ui_session": _fields(value)}
+    if attrs.has(type(value)):
+        return _fields(value)
+    return value.value if isinstance(value, Enum) else value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    fields = attrs.fields(attrs.resolve_types(type(value), include_extras=True))
+    return {field.name: written(getattr(value, field.name), field.type) for field in fields}
+
+
+def _formed(value: Any, form: values.Form) -> Any:
+    if form in (values.DURATION, values.LASTING):
+        return duration_text(value)
+    if form is values.SIZE:
+        return size_text(value)
+    if form is values.MODE:
+        return f"{value:04o}"
+    return str(value) if isinstance(value, Path) else value
+
+
+def duration_text(seconds: float) -> str:
+    """`15m`, `1.5s`, `forever`: the largest unit that divides it."""
+    if math.isinf(seconds):
+        return "forever"
+    for unit, length in _UNITS:
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def size_text(size: int) -> str:
+    for unit, length in _SIZES:
+        if size >= length and size % length == 0:
+            return f"{size // length}{unit}"
+    return str(size)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
