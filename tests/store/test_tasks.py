@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import attrs
@@ -21,12 +20,6 @@ from nessus_sched.store.errors import (
 )
 from nessus_sched.store.tasks import TaskStore
 from support.stored import START, a_request, a_task, moved, submitted
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[TaskStore]:
-    async with TaskStore.open(tmp_path, now=lambda: START) as opened:
-        yield opened
 
 
 async def submit(store: TaskStore, task: Task) -> Task:

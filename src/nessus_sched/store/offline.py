@@ -14,7 +14,7 @@ from nessus_sched.store.backup import copy_store
 from nessus_sched.store.connection import open_offline
 from nessus_sched.store.journal import JournalHead, JournalRecord
 from nessus_sched.store.ledger import count_states
-from nessus_sched.store.listing import Listing, TaskFilter, TaskPage
+from nessus_sched.store.listing import Listing, TaskFilter, TaskPage, count
 from nessus_sched.store.reader import snapshot
 from nessus_sched.store.schema import FILE_NAME, TASKS
 from nessus_sched.store.verify import Verification, VerifyReport
@@ -39,6 +39,9 @@ class OfflineStore:
         while snapshot(self._connection, listing.step):
             pass
         return listing.page()
+
+    def count(self, wanted: TaskFilter) -> int:
+        return snapshot(self._connection, lambda c: count(c, wanted))
 
     def counts(self) -> dict[TaskState, int]:
         counted = snapshot(self._connection, count_states)
