@@ -212,8 +212,11 @@ def _content(call: Call) -> dict[str, Any]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and all that led to it; Trio reports failed connects as a group."""
     while error is not None:
         yield error
+        if isinstance(error, BaseExceptionGroup):
+            yield from (deeper for one in error.exceptions for deeper in _chain(one))
         error = error.__cause__ or error.__context__
 
 

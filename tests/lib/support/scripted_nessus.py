@@ -17,6 +17,7 @@ from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.nessus import NessusScanner, RequestRecord
+from nessus_sched.nessus.disk import RunSync
 
 NOW = 1_750_000_000.0
 MARKER = "[ns:task.1]"
@@ -122,6 +123,7 @@ def scanner(
     transport: httpx.AsyncBaseTransport,
     *,
     on_request: Callable[[RequestRecord], None] | None = None,
+    run_sync: RunSync | None = None,
     **changes: Any,
 ) -> NessusScanner:
     return NessusScanner(
@@ -129,7 +131,7 @@ def scanner(
         now=lambda: NOW,
         transport=transport,
         on_request=on_request,
-        run_sync=inline,
+        run_sync=run_sync or inline,
         export_limit=2**20,
     )
 
