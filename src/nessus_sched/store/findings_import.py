@@ -39,8 +39,8 @@ _UNSTAGE: Final = "DROP TABLE IF EXISTS temp.staged"
 _PLACE: Final = """
 INSERT INTO findings
 SELECT :first - 1 + row_number() OVER (
-         ORDER BY s.severity DESC, p.cvss_score DESC NULLS LAST, p.plugin_id,
-                  host_order(h.host), s.port, s."index"),
+         ORDER BY s.severity DESC, p.cvss_score DESC NULLS LAST, p.plugin_id NULLS LAST,
+                  host_order(h.host), s.port NULLS LAST, s."index"),
        s."index", s.severity, s.plugin_row, s.host_row, s.service_row, s.output_row,
        s.compliance_row, s.same
 FROM temp.staged s CROSS JOIN plugins p USING (plugin_row) CROSS JOIN hosts h USING (host_row)
