@@ -50,6 +50,4 @@ class Board:
 
     def _goes_before(self, claimant: str, waiting: Waiting) -> bool:
         other = self.queues.get(claimant)
-        return (
-            other is not None and other.entry.order < waiting.entry.order and self.could_run(other)
-        )
+        return other is not None and other.key < waiting.key and self.could_run(other)

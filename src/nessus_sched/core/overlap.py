@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from nessus_sched.core.queues import Waiting
+from nessus_sched.core.queues import Lot, LotName, Waiting
 from nessus_sched.core.targets import TargetSet
 
 FEW: Final = 16
@@ -76,22 +76,27 @@ class OverlapGuard:
     """Finds what an entry has to wait for, and remembers who waits for whom.
 
     A blocked entry is parked at its blocker and looked at again only when that has ended,
-    so it holds up nobody behind it. An entry that finds itself blocked a second time (the
-    first blocker has ended, and somebody else was quicker) claims its targets: later
-    entries that overlap them wait for it, which bounds its wait to what runs already.
-    Waiting goes from later to earlier entries only, so there are no circles.
+    so it holds up nobody behind it. Those of one queue with equal targets share a lot, of
+    which only the first is looked at again; the others then wait for that one. An entry
+    that is blocked a second time (the first blocker has ended, and somebody else was
+    quicker) claims its targets: later entries that overlap them wait for it, which bounds
+    its own wait to what runs already.
+
+    Invariants: `_lots[blocker]` has the lots with that blocker, none of them empty. A
+    waiting entry waits only for running tasks and for entries with smaller keys, so there
+    are no circles.
     """
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled
         self._running = Claims()
         self._claimed = Claims()
-        self._lots: dict[str, set[str]] = {}
+        self._lots: dict[str, dict[LotName, Lot]] = {}
 
-    def blocker(self, waiting: Waiting, earlier: Callable[[str, Waiting], bool]) -> str | None:
+    def blocker(self, waiting: Waiting, goes_before: Callable[[str, Waiting], bool]) -> str | None:
         """The task that `waiting` has to wait for, or None.
 
-        `earlier` says whether a claiming entry goes before this one and could run.
+        `goes_before` says whether a claiming entry has the smaller key and could run.
         """
         if not self.enabled:
             return None
@@ -99,41 +104,55 @@ class OverlapGuard:
         for holder in self._running.holders(targets):
             return holder
         claimed = self._claimed.holders(targets)
-        return next((holder for holder in claimed if earlier(holder, waiting)), None)
+        return next((holder for holder in claimed if goes_before(holder, waiting)), None)
 
-    def park(self, waiting: Waiting, blocker: str) -> None:
+    def park(self, waiting: Waiting, blocker: str) -> Lot:
+        """The lot in which it waits from now on."""
+        entry = waiting.entry
+        name: LotName = (None, waiting.queue_name, entry.targets)
+        lot = self._lots.setdefault(blocker, {}).setdefault(name, Lot(blocker=blocker, name=name))
+        insort(lot.members, waiting.key)
         waiting.blocked += 1
-        self._lots.setdefault(blocker, set()).add(waiting.entry.task_id)
-        if waiting.blocked >= PATIENCE and waiting.entry.task_id not in self._claimed:
-            self._claimed.add(waiting.entry.task_id, waiting.entry.targets)
+        if waiting.blocked >= PATIENCE and entry.task_id not in self._claimed:
+            self._claimed.add(entry.task_id, entry.targets)
+        return lot
+
+    def leave(self, waiting: Waiting) -> None:
+        """It gives up its parking place, if it has one."""
+        lot = waiting.lot
+        if lot is None:
+            return
+        del lot.members[bisect_left(lot.members, waiting.key)]
+        if not lot.members:
+            del self._lots[lot.blocker][lot.name]
 
     def start(self, task_id: str, targets: TargetSet) -> None:
-        """It runs. Whoever waited for its claim goes on waiting for its end."""
+        """It runs. Whoever waited for it goes on waiting for its end."""
         self._claimed.discard(task_id)
         self._running.add(task_id, targets)
 
-    def end(self, task_id: str) -> set[str]:
-        """It runs no more; returns the entries that were parked at it."""
+    def end(self, task_id: str) -> list[str]:
+        """It neither runs nor waits any more, or should hold up nobody. Returns those that
+        are parked no more: the first of each lot; the others now wait for that one."""
         self._running.discard(task_id)
-        return self._lots.pop(task_id, set())
-
-    def unclaim(self, task_id: str) -> set[str]:
-        """A waiting entry gives up its claim; returns the entries that were parked at it."""
         self._claimed.discard(task_id)
-        return self._lots.pop(task_id, set())
+        heads = []
+        for lot in self._lots.pop(task_id, {}).values():
+            head = lot.members.pop(0)[2]
+            heads.append(head)
+            if lot.members:
+                lot.blocker, lot.name = head, (task_id, *lot.name[1:])
+                self._lots.setdefault(head, {})[lot.name] = lot
+        return heads
 
-    def leave(self, waiting: Waiting) -> None:
-        """A parked entry gives up its parking place."""
-        if waiting.parked_on is not None:
-            self._lots[waiting.parked_on].discard(waiting.entry.task_id)
+    def blockers(self) -> list[str]:
+        """All tasks for which others wait."""
+        return list(self._lots)
 
-    def claimants(self) -> list[str]:
-        return list(self._claimed)
-
-    def disband(self) -> set[str]:
-        """Forgets all claims and parking places of waiting entries; returns the parked."""
-        parked = set[str]().union(*self._lots.values())
+    def disband(self) -> list[str]:
+        """Forgets all claims and lots; returns all who were parked."""
+        lots = [lot for named in self._lots.values() for lot in named.values()]
         self._lots.clear()
-        for task_id in self.claimants():
+        for task_id in list(self._claimed):
             self._claimed.discard(task_id)
-        return parked
+        return [key[2] for lot in lots for key in lot.members]

@@ -115,8 +115,7 @@ class Pool:
             if blocker is None:
                 self._traffic.start(lane, waiting, now)
                 return waiting.entry
-            self._board.guard.park(waiting, blocker)
-            queues.park(waiting, blocker)
+            queues.park(waiting, self._board.guard.park(waiting, blocker))
         return None
 
     def adopt(self, scanner_id: str, entry: QueueEntry, since: float) -> None:
@@ -147,9 +146,9 @@ class Pool:
         waiting = self._board.queues.get(task_id)
         if waiting is None:
             return None
-        self._board.queues.remove(task_id)
         self._board.guard.leave(waiting)
-        self._traffic.unpark(self._board.guard.unclaim(task_id), now)
+        self._board.queues.remove(task_id)
+        self._traffic.unpark(self._board.guard.end(task_id), now)
         if waiting.scanner_id is not None:
             self._bury(self._lane(waiting.scanner_id))
         return waiting.entry
@@ -171,6 +170,9 @@ class Pool:
         """
         board = self._board
         self._settings = settings
+        # What is parked is looked at anew: keys and reach, and so who waits for whom, change.
+        for task_id in board.guard.disband():
+            board.queues.park(self._waiting(task_id), None)
         wanted = {spec.scanner_id: spec for spec in specs}
         for scanner_id, spec in wanted.items():
             self._known(scanner_id).configure(spec, settings.breaker)
@@ -182,8 +184,7 @@ class Pool:
             ageing_after=settings.ageing_after,
             fairness_after=settings.fairness_after,
         )
-        self._guard(settings.overlap_guard, now)
-        self._traffic.review_claims(now)
+        board.guard.enabled = settings.overlap_guard
         for lane in list(board.lanes.values()):
             self._traffic.changed(lane, now)
             self._bury(lane)
@@ -326,10 +327,3 @@ class Pool:
         idle = lane.slots.active == 0 and not self._board.queues.own_length(lane.scanner_id)
         if lane.removed and idle:
             self._board.lanes.pop(lane.scanner_id, None)
-
-    def _guard(self, enabled: bool, now: float) -> None:
-        """Switching it off lets everything go on that was parked."""
-        guard = self._board.guard
-        guard.enabled = enabled
-        if not enabled:
-            self._traffic.unpark(guard.disband(), now)

@@ -16,6 +16,7 @@ import attrs
 
 from nessus_sched.core.entry import HANDICAP, QueueEntry
 from nessus_sched.core.ordered import Key, OrderedKeys
+from nessus_sched.core.targets import TargetSet
 
 Reach = frozenset[str]
 """The scanners that could ever run a task."""
@@ -23,18 +24,37 @@ QueueName = str | Reach
 """A scanner's own queue by its id, or the part of the overflow queue with that reach."""
 
 
+LotName = tuple[str | None, QueueName, TargetSet]
+"""Where a lot was handed over from (None: it is a fresh one), its queue and its targets."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Lot:
+    """A parking lot of the overlap guard: entries of one queue with equal targets that
+    wait for `blocker` to end. `members` are their keys, sorted."""
+
+    blocker: str
+    name: LotName
+    members: list[Key] = attrs.field(factory=list)
+
+
 @attrs.define(kw_only=True, eq=False)
 class Waiting:
     """A queue's own record of an entry. `scanner_id` is whose queue it is in, None for the
-    overflow queue; `parked_on` the task that has to end first (overlapping targets)."""
+    overflow queue; `lot` where it is parked because its targets overlap another task's."""
 
     entry: QueueEntry
     key: Key
     reach: Reach
     scanner_id: str | None = None
-    parked_on: str | None = None
+    lot: Lot | None = None
     blocked: int = 0
     """How often it was found blocked when it was its turn."""
+
+    @property
+    def parked_on(self) -> str | None:
+        """The task that has to end first."""
+        return None if self.lot is None else self.lot.blocker
 
     @property
     def queue_name(self) -> QueueName:
@@ -67,14 +87,14 @@ class Line:
         return self.ready.rank(key) + self.parked.rank(key)
 
     def side(self, waiting: Waiting) -> OrderedKeys:
-        return self.ready if waiting.parked_on is None else self.parked
+        return self.ready if waiting.lot is None else self.parked
 
 
 class Queues:
     """All waiting tasks.
 
     Invariants: `_waiting` has every one of them; each is in exactly one line, on the side
-    that its `parked_on` says: in `_own[scanner]`, or in `_overflow[reach]`. The overflow
+    that its `lot` says: in `_own[scanner]`, or in `_overflow[reach]`. The overflow
     queue is kept in lines of equal reach, so that a scanner finds the first entry it may
     run without passing those it may not.
     """
@@ -125,15 +145,10 @@ class Queues:
         waiting.scanner_id = scanner_id
         self._insert(waiting)
 
-    def park(self, waiting: Waiting, blocker: str) -> None:
-        """Passes it over, in its place, until `unpark`."""
+    def park(self, waiting: Waiting, lot: Lot | None) -> None:
+        """Passes it over, in its place, until it is parked nowhere (None)."""
         self._extract(waiting)
-        waiting.parked_on = blocker
-        self._insert(waiting)
-
-    def unpark(self, waiting: Waiting) -> None:
-        self._extract(waiting)
-        waiting.parked_on = None
+        waiting.lot = lot
         self._insert(waiting)
 
     def head_for(self, scanner_id: str) -> Waiting | None:

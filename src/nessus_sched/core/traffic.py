@@ -56,13 +56,13 @@ class Traffic:
         self.clear(lane, now)
 
     def unpark(self, task_ids: Iterable[str], now: float) -> None:
-        """What they waited for is gone: they go back to their old places."""
+        """They wait for nobody any more: they go back to their old places."""
         board = self.board
         queues = set[str | None]()
         for task_id in task_ids:
             waiting = board.queues.get(task_id)
             assert waiting is not None, f"{task_id} is parked and does not wait"
-            board.queues.unpark(waiting)
+            board.queues.park(waiting, None)
             queues.add(waiting.scanner_id)
         for scanner_id in queues - {None}:
             assert scanner_id is not None
@@ -74,26 +74,28 @@ class Traffic:
         """After anything that may have made the lane more or less able to start scans."""
         self.clear(lane, now)
         if not lane.usable:
-            self.review_claims(now)
+            self.review_blockers(now)
         self.wake(lane, now)
 
-    def review_claims(self, now: float) -> None:
+    def review_blockers(self, now: float) -> None:
         """An entry that no scanner would take holds up nobody."""
-        for task_id in self.board.guard.claimants():
+        for task_id in self.board.guard.blockers():
             waiting = self.board.queues.get(task_id)
             if waiting is not None and not self.board.could_run(waiting):
                 waiting.blocked = 0
-                self.unpark(self.board.guard.unclaim(task_id), now)
+                self.unpark(self.board.guard.end(task_id), now)
 
     def clear(self, lane: Lane, now: float) -> None:
         """Gives away what others may run too and this lane cannot start now."""
         queues = self.board.queues
         for waiting in reversed(queues.unpinned_of(lane.scanner_id)):
-            stays = waiting.parked_on is not None or queues.ready_before(waiting) < lane.free(now)
+            stays = waiting.lot is not None or queues.ready_before(waiting) < lane.free(now)
             if lane.usable and stays and lane.scanner_id in waiting.reach:
                 continue
             candidates = (each for each in self.board.lanes_of(waiting.reach) if each is not lane)
             other = choose(candidates, queues, now)
+            self.board.guard.leave(waiting)
+            queues.park(waiting, None)
             queues.move(waiting, queue_name(other))
             self.on_move(waiting.entry.task_id, queue_name(other))
             if other is None:
