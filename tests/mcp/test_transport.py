@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,60 +11,7 @@ from mcp import Client
 
 from nessus_sched.mcp.transport import Limits
 from support.mcp_app import App, client_streams, wire
-
-INITIALIZE = {
-    "protocolVersion": "2025-11-25",
-    "capabilities": {},
-    "clientInfo": {"name": "t", "version": "0"},
-}
-
-
-def request(id_: Any, method: str, **params: Any) -> bytes:
-    message = {"jsonrpc": "2.0", "id": id_, "method": method, "params": params}
-    return json.dumps(message).encode() + b"\n"
-
-
-def notification(method: str, **params: Any) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "method": method, "params": params}).encode() + b"\n"
-
-
-def call(id_: Any, tool: str, **arguments: Any) -> bytes:
-    return request(id_, "tools/call", name=tool, arguments=arguments)
-
-
-class Lines:
-    """Reads the answers of a connection."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-        self._rest = b""
-
-    async def next(self) -> Any:
-        while b"\n" not in self._rest:
-            chunk = await self._stream.receive_some()
-            assert chunk, "the server has closed"
-            self._rest += chunk
-        line, self._rest = self._rest.split(b"\n", 1)
-        return json.loads(line)
-
-    def ready(self) -> Iterator[Any]:
-        while b"\n" in self._rest:
-            line, self._rest = self._rest.split(b"\n", 1)
-            yield json.loads(line)
-
-
-async def opened(stream: trio.abc.Stream) -> Lines:
-    lines = Lines(stream)
-    await stream.send_all(request(0, "initialize", **INITIALIZE))
-    await stream.send_all(notification("notifications/initialized"))
-    assert (await lines.next())["id"] == 0
-    return lines
-
-
-async def works(stream: trio.abc.Stream, lines: Lines) -> bool:
-    await stream.send_all(call("alive", "echo", text="x"))
-    answer = await lines.next()
-    return bool(answer["id"] == "alive" and not answer["result"].get("isError"))
+from support.mcp_wire import call, notification, opened, works
 
 
 @pytest.mark.parametrize(
@@ -217,22 +163,6 @@ async def test_half_a_line_at_the_end_is_nothing() -> None:
         assert await stream.receive_some() == b""
         assert not list(lines.ready())
     assert app.calls == 0
-
-
-async def test_a_client_that_does_not_read_holds_up_itself_only(autojump_clock: Any) -> None:
-    app = App()
-    async with wire(app, limits=Limits(rate=1e6)) as deaf, wire(app) as other:
-        await deaf.send_all(request(0, "initialize", **INITIALIZE))
-        await deaf.send_all(notification("notifications/initialized"))
-        with trio.move_on_after(5):
-            number = 0
-            while True:
-                number += 1
-                await deaf.send_all(call(number, "echo", text="x" * 1000))
-                await trio.testing.wait_all_tasks_blocked()
-                if number > 200:
-                    break
-        assert await works(other, await opened(other))
 
 
 async def test_a_cancel_during_a_call_through_the_official_client() -> None:

@@ -7,7 +7,6 @@ lines in silence, and lets one client queue any number of calls.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import anyio
@@ -18,6 +17,7 @@ from mcp import types
 from mcp.server import Server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 
+from nessus_sched.mcp.lines import MAX_LINE, Lines
 from nessus_sched.mcp.peer import Peer
 
 _CHUNK: Final = 65_536
@@ -30,7 +30,7 @@ class Limits:
     """What one connection may cost. Beyond `in_flight` requests or `rate` lines a second
     (after a burst) we read no further until there is room: nothing is refused or lost."""
 
-    max_line: int = 8 * 1024 * 1024
+    max_line: int = MAX_LINE
     in_flight: int = 32
     rate: float = 500.0
     burst: int = 1000
@@ -65,27 +65,28 @@ class _Connection:
         self._limits = limits
         self._writing = trio.Lock()  # Trio's streams refuse concurrent sends
         self._slots = trio.Semaphore(limits.in_flight, max_value=limits.in_flight)
-        self._drained = trio.Event()
-        self._in_flight = 0
 
     async def read_all(self, to_server: Inbound) -> None:
-        pace = _Pace(self._limits)
+        lines, pace = Lines(self._limits.max_line), _Pace(self._limits)
         async with to_server:
-            async for line in _lines(self._stream, self._limits.max_line):
-                await pace.wait()
-                message = _parsed(line)
-                if isinstance(message, bytes):
-                    await self._send(message)
-                elif isinstance(message, types.JSONRPCRequest):
-                    await self._slots.acquire()
-                    self._begin()
-                    await to_server.send(SessionMessage(message, self._metadata()))
-                else:
-                    await to_server.send(SessionMessage(message))
+            while chunk := await self._stream.receive_some(_CHUNK):
+                for line in lines.feed(bytes(chunk)):
+                    await pace.wait()
+                    await self._take(line, to_server)
             # `printf ... | nessus-sched`: the end of input cancels what is in flight.
-            if self._in_flight:
-                with trio.move_on_after(self._limits.linger):
-                    await self._drained.wait()
+            with trio.move_on_after(self._limits.linger):
+                for _ in range(self._limits.in_flight):
+                    await self._slots.acquire()
+
+    async def _take(self, line: bytes | None, to_server: Inbound) -> None:
+        message = _parsed(line)
+        if isinstance(message, bytes):
+            await self._send(message)
+        elif isinstance(message, types.JSONRPCRequest):
+            await self._slots.acquire()
+            await to_server.send(SessionMessage(message, self._metadata()))
+        else:
+            await to_server.send(SessionMessage(message))
 
     async def write_all(self, from_server: Outbound) -> None:
         async with from_server:
@@ -106,15 +107,8 @@ class _Connection:
             request_context=self._peer, on_request_unanswered=self._settled
         )
 
-    def _begin(self) -> None:
-        self._in_flight += 1
-        self._drained = trio.Event()
-
     async def _settled(self) -> None:
-        self._in_flight -= 1
         self._slots.release()
-        if not self._in_flight:
-            self._drained.set()
 
 
 class _Pace:
@@ -131,29 +125,6 @@ class _Pace:
         self._tokens, self._at = min(refilled, self._limits.burst) - 1, now
         if self._tokens < 0:
             await trio.sleep(-self._tokens / self._limits.rate)
-
-
-async def _lines(stream: trio.abc.ReceiveStream, max_line: int) -> AsyncIterator[bytes | None]:
-    """The lines of a stream without their ends; None stands for one that is too long.
-
-    What follows the last line end is not a line: its sender died while writing it.
-    """
-    rest, overlong = bytearray(), False
-    while chunk := await stream.receive_some(_CHUNK):
-        start = len(rest)
-        rest += chunk
-        while (end := rest.find(b"\n", start)) >= 0:
-            line = bytes(rest[:end])
-            del rest[: end + 1]
-            start = 0
-            if overlong or len(line) > max_line:
-                overlong = False
-                yield None
-            elif line.strip():
-                yield line
-        if len(rest) > max_line:
-            rest.clear()
-            overlong = True
 
 
 def _parsed(line: bytes | None) -> types.JSONRPCMessage | bytes:

@@ -1,0 +1,23 @@
+"""The `nessus-sched` command. The relay must start like a bare interpreter: it comes
+before every other import, and the command line interface is loaded only for the rest."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Runs the command line of this process; the exit code."""
+    if sys.argv[1:2] == ["mcp"]:
+        from nessus_sched.mcp import relay
+
+        code = relay.main(sys.argv[2:])
+        if code is not None:
+            return code
+    import importlib
+
+    return int(importlib.import_module("nessus_sched.cli.main").main() or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

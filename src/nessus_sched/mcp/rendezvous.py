@@ -1,0 +1,109 @@
+"""Where daemon and relay find each other. Standard library only: the relay starts with it.
+
+The rule. `--socket` or `NESSUS_SCHED_SOCKET` names the socket. Otherwise a configuration
+file has a meeting point: a name made from its real path, in a directory of the user
+(`$XDG_RUNTIME_DIR/nessus-sched`, or `/tmp/nessus-sched-UID`) and, for a system service, in
+its runtime directory (`/run/nessus-sched`). The daemon listens there, or puts a link there
+to where it does listen. Without any configuration file the system service is meant.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+TYPE_CHECKING = False  # `typing` and `contextlib` are dearer than all of the rest
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SYSTEM_CONFIG = "/etc/nessus-sched/config.yaml"
+SYSTEM_DIRECTORY = "/run/nessus-sched"
+SYSTEM_SOCKETS = (f"{SYSTEM_DIRECTORY}/mcp.sock", "/run/nessus-sched-mcp.sock")
+"""Of the service itself, and of its socket unit."""
+
+
+class UnsafeDirectory(Exception):
+    """The user's runtime directory is not ours alone; nothing in it can be trusted."""
+
+
+def default_config(environ: Mapping[str, str]) -> str | None:
+    """The configuration file when none is named: `NESSUS_SCHED_CONFIG`, the user's, the
+    system's, whichever is there first; None when there is none."""
+    named = environ.get("NESSUS_SCHED_CONFIG")
+    if named:
+        return named
+    home = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    for path in (f"{home}/nessus-sched/config.yaml", SYSTEM_CONFIG):
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def key_of(config: str) -> str:
+    """The name of a configuration file's meeting point: 64-bit FNV-1a of its real path
+    (`hashlib` would cost the relay a fifth of its start)."""
+    key = 0xCBF29CE484222325
+    for byte in os.fsencode(os.path.realpath(config)):
+        key = (key ^ byte) * 0x100000001B3 % 2**64
+    return f"{key:016x}"
+
+
+def user_directory(environ: Mapping[str, str]) -> str:
+    """The user's own runtime directory; made when it is not there yet.
+
+    Raises `UnsafeDirectory` when somebody else could put a socket there: a false daemon
+    would be told targets and results.
+    """
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isdir(runtime):
+        path = f"{runtime}/nessus-sched"
+    else:
+        path = f"/tmp/nessus-sched-{os.getuid()}"  # noqa: S108 - checked below
+    os.makedirs(path, 0o700, exist_ok=True)
+    found = os.lstat(path)
+    private = not stat.S_IMODE(found.st_mode) & 0o077
+    if not (stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and private):
+        raise UnsafeDirectory(f"{path} must be a directory of yours with mode 0700")
+    return path
+
+
+def default_socket(config: str, environ: Mapping[str, str]) -> str:
+    """Where a daemon listens when its configuration does not say."""
+    directory = environ.get("RUNTIME_DIRECTORY")
+    if directory:
+        return f"{directory.split(':')[0]}/mcp.sock"
+    return f"{user_directory(environ)}/{key_of(config)}.sock"
+
+
+def candidates(config: str | None, environ: Mapping[str, str]) -> list[str]:
+    """Where a relay looks for the daemon of a configuration file, in this order."""
+    if config is None:
+        return list(SYSTEM_SOCKETS)
+    name = f"{key_of(config)}.sock"
+    found = [f"{user_directory(environ)}/{name}", f"{SYSTEM_DIRECTORY}/{name}"]
+    if os.path.realpath(config) == SYSTEM_CONFIG:
+        found += SYSTEM_SOCKETS
+    return found
+
+
+def publish(config: str, socket_path: str, environ: Mapping[str, str]) -> list[str]:
+    """Makes the meeting points of `config` lead to the socket at `socket_path`; the links
+    that were made, for `withdraw`."""
+    name = f"{key_of(config)}.sock"
+    directories = [user_directory(environ)]
+    if environ.get("RUNTIME_DIRECTORY"):
+        directories.append(environ["RUNTIME_DIRECTORY"].split(":")[0])
+    target = os.path.abspath(socket_path)
+    links = [link for directory in directories if (link := f"{directory}/{name}") != target]
+    for link in links:
+        temporary = f"{link}.{os.getpid()}"
+        os.symlink(target, temporary)
+        os.replace(temporary, link)
+    return links
+
+
+def withdraw(links: list[str], socket_path: str) -> None:
+    """Removes `links` as far as they still lead to `socket_path`."""
+    for link in links:
+        if os.path.islink(link) and os.readlink(link) == os.path.abspath(socket_path):
+            os.unlink(link)

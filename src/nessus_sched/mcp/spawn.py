@@ -1,0 +1,83 @@
+"""Starting a daemon in the background, for a relay that found none. Standard library only."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+
+_TAIL = 2000
+
+
+class Starter:
+    """Starts `argv` detached, once for all the relays that want it at the same moment.
+
+    `base` is a path in a directory of ours: `BASE.start` is the lock that the starting
+    relay holds until it is done (it goes with the relay, whatever kills it), `BASE.log`
+    gets what the daemon says. Two daemons do no harm: the second finds the state
+    directory taken, and ends.
+    """
+
+    def __init__(self, argv: Sequence[str], base: str) -> None:
+        self._argv = list(argv)
+        self._base = base
+        self._lock: int | None = None
+        self._pid: int | None = None
+        self._log = f"{base}.{os.getpid()}.log"
+
+    @property
+    def running(self) -> bool:
+        return self._pid is not None
+
+    def start(self) -> None:
+        """Starts the daemon, unless another relay is at it."""
+        lock = os.open(f"{self._base}.start", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return
+        self._lock = lock
+        writing = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND
+        self._pid = os.posix_spawn(
+            self._argv[0],
+            self._argv,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, self._log, writing, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+
+    def failure(self) -> str | None:
+        """Why the daemon that we started has ended at once; None while it runs."""
+        if self._pid is None or os.waitpid(self._pid, os.WNOHANG)[0] == 0:
+            return None
+        self._pid = None
+        with open(self._log, errors="replace") as log:
+            said = log.read()[-_TAIL:].strip()
+        os.unlink(self._log)
+        self._release()
+        return said.splitlines()[-1] if said else "it said nothing"
+
+    def done(self) -> None:
+        """A daemon answers, perhaps ours."""
+        if self._pid is not None:
+            with suppress(OSError):
+                os.replace(self._log, f"{self._base}.log")
+        self._release()
+
+    def reap(self) -> None:
+        """Looks after the daemon that we started, when it may have ended."""
+        if self._pid is not None:
+            with suppress(ChildProcessError):
+                if os.waitpid(self._pid, os.WNOHANG)[0]:
+                    self._pid = None
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

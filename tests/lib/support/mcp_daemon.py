@@ -1,0 +1,39 @@
+"""A daemon of test tools at a Unix socket: in the test's own process, or in one of its
+own (`python -m support.mcp_daemon PATH`) that can be killed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from nessus_sched.mcp.listener import MAX_CONNECTIONS, Connections, accept, unix_listener
+from nessus_sched.mcp.peer import Peer
+from nessus_sched.mcp.transport import serve_stream
+from support.mcp_app import App, server_of
+
+
+@asynccontextmanager
+async def daemon(path: Path, app: App, most: int = MAX_CONNECTIONS) -> AsyncIterator[Connections]:
+    """Serves `app` at `path` for as long as it is entered."""
+    server, connections = server_of(app), Connections(most)
+
+    async def handler(stream: trio.SocketStream, peer: Peer) -> None:
+        await serve_stream(server, stream, peer)
+
+    async with unix_listener(path) as listener, trio.open_nursery() as nursery:
+        nursery.start_soon(accept, listener, handler, connections)
+        yield connections
+        nursery.cancel_scope.cancel()
+
+
+async def _serve_for_ever(path: Path) -> None:
+    async with daemon(path, App()):
+        await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    trio.run(_serve_for_ever, Path(sys.argv[1]))
