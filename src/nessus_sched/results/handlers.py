@@ -57,6 +57,7 @@ class Handlers:
         self._nested = 0
         self._room = 0
         self._children = 0
+        self._full = False
 
     def attach(self, parser: XMLParserType, *, depth: int) -> None:
         """Makes `parser` call these handlers, from `depth` open elements on."""
@@ -154,7 +155,7 @@ class Handlers:
         self._host_findings = 0
         self._tags, self._tags_told = [], 0
         self._tag = None
-        self._room, self._children = self._limits.item, self._limits.children
+        self._make_room()
         self.hosts += 1
 
     def _end_tag(self, local: str) -> None:
@@ -189,7 +190,7 @@ class Handlers:
             )
         self._known_host()
         self._item = RawItem(attributes=attributes)
-        self._room, self._children = self._limits.item, self._limits.children
+        self._make_room()
         self._parser.StartElementHandler = self._item_start
         self._parser.EndElementHandler = self._item_end
 
@@ -256,13 +257,18 @@ class Handlers:
 
     # -- both
 
+    def _make_room(self) -> None:
+        self._room, self._children = self._limits.item, self._limits.children
+        self._full = False
+
     def _take(self, name: str) -> str | None:
         """The text of the element that ends, None if the bound of its owner is reached."""
         text = self._text.take()
         self._room -= len(text)
         self._children -= 1
         if self._room < 0 or self._children < 0:
-            if self._children == -1 or self._room + len(text) >= 0:  # say it once
+            if not self._full:
+                self._full = True
                 self._complain(Trouble.TOO_LARGE, f"{name[:60]} and what follows were left out")
             return None
         if self._text.cut:
