@@ -77,7 +77,7 @@ def open_offline(path: Path, schema: Schema) -> sqlite3.Connection:
     so that no log files of another owner are left behind. Raises as `open_writer`.
     """
     logged = path.with_name(path.name + "-wal").exists()
-    return open_reader(path, schema, mode="mode=ro" if logged else "immutable=1")
+    return open_reader(path, schema, mode="mode=ro" if logged else "mode=ro&immutable=1")
 
 
 def open_reader(path: Path, schema: Schema, *, mode: str = "mode=ro") -> sqlite3.Connection:
