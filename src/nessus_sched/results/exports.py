@@ -41,7 +41,7 @@ COLUMNS: Final = (
 
 _CELL: Final = 32_000
 """Characters of a cell; spreadsheets cut at 32767."""
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+_FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
 def check_columns(columns: Sequence[str]) -> Sequence[str]:
@@ -74,7 +74,7 @@ def cell(value: Value) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = clean("\n".join(value) if isinstance(value, tuple) else value, _CELL)
-    if text.lstrip(" ").startswith(_FORMULA):
+    if text.startswith(("\t", "\n")) or text.lstrip().startswith(_FORMULA):
         return "'" + text
     return text
 

@@ -1,0 +1,218 @@
+"""The page about a scan, and the reasons to doubt it."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from nessus_sched.results.plausibility import ScanFacts
+from nessus_sched.results.scaninfo import read_scan_info
+from nessus_sched.results.summary import summarise
+from support.nessus_xml import document, element, host, item, output
+
+NOW = 1_700_000_000.0
+INFO = (
+    "Information about this scan :\n\nNessus version : 10.7.1\nPlugin feed version : 202310311200\n"
+    "Scan policy used : Basic Network Scan\nPort scanner(s) : nessus_syn_scanner \n"
+    "Port range : default\nCredentialed checks : no\nScan duration : 61 sec\n"
+)
+SCANNED = item(19506, output(INFO))
+
+
+def summary(*hosts: str, facts: ScanFacts | None = None, policy: str = "") -> dict[str, Any]:
+    data = document(*hosts, policy=policy)
+    found = summarise(io.BytesIO(data), facts)
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def codes(found: dict[str, Any]) -> list[str]:
+    return [warning["code"] for warning in found["warnings"]]
+
+
+def test_counts() -> None:
+    check = element("cm:compliance-result", "FAILED")
+    found = summary(
+        host("192.0.2.1", item(1, severity=4), item(1, severity=4, port=80), item(2, severity=2)),
+        host("192.0.2.2", item(1, severity=4), item(3, check, severity=3, pluginFamily="Audit")),
+        host("192.0.2.3"),
+    )
+    assert found["hosts"] == 3
+    assert found["findings"] == 5
+    assert found["severity_counts"] == {
+        "critical": 3,
+        "high": 1,
+        "medium": 1,
+        "low": 0,
+        "info": 0,
+    }
+    assert found["compliance"] == {"FAILED": 1}
+    assert found["families"] == {"General": 4, "Audit": 1}
+    (worst, *_) = found["top_findings"]
+    assert (worst["plugin_id"], worst["hosts"], worst["findings"]) == (1, 2, 3)
+    assert [each["host"] for each in found["top_hosts"]] == ["192.0.2.1", "192.0.2.2"]
+    assert found["complete"]
+    assert found["problems"] == []
+
+
+def test_a_finding_without_a_readable_severity_is_counted_apart() -> None:
+    found = summary(host("192.0.2.1", item(1, severity=9)))
+    assert found["severity_counts"]["unknown"] == 1
+    assert found["problems"][0]["kind"] == "bad_value"
+    assert found["problems"][0]["line"] == 2
+
+
+def test_exploited_findings_come_first_among_equals() -> None:
+    found = summary(
+        host(
+            "192.0.2.1",
+            item(1, severity=3),
+            item(2, element("exploit_available", "true"), severity=3),
+            item(3, element("xref", "CISA-KNOWN-EXPLOITED:2024/01/01"), severity=3),
+            item(4, element("exploited_by_malware", "true"), severity=1),
+            item(5, element("exploit_available", "false"), severity=3),
+        )
+    )
+    assert [each["plugin_id"] for each in found["top_findings"]] == [3, 2, 1, 5, 4]
+    assert found["known_exploited"]["plugins"] == 2
+    assert [each["plugin_id"] for each in found["exploitable"]["top"]] == [2, 4]
+
+
+def test_a_big_scan_still_makes_a_small_page() -> None:
+    hosts = [
+        host(f"h{number}", SCANNED, item(104410), *(item(p, severity=4) for p in range(20)))
+        for number in range(400)
+    ]
+    found = summary(*hosts)
+    assert found["hosts"] == 400
+    assert found["verdict"]["counts"]["failed"] == 400
+    assert len(found["host_verdicts"]) + found["host_verdicts_left_out"] == 400
+    assert len(json.dumps(found)) < 30_000
+
+
+def test_the_most_urgent_hosts_are_spelt_out_first() -> None:
+    hosts = [host(f"good{number}", item(117887)) for number in range(40)]
+    found = summary(*hosts, host("bad", item(104410)))
+    assert found["host_verdicts"][0]["host"] == "bad"
+
+
+def test_texts_of_hosts_are_cleaned() -> None:
+    found = summary(host("a\u202eb", item(1, severity=4, pluginName="x\u200by\u2028z")))
+    assert found["top_findings"][0]["plugin_name"] == "xy z"
+    assert found["top_hosts"][0]["host"] == "ab"
+    assert found["host_verdicts"][0]["host"] == "ab"
+
+
+def test_nothing_wrong_means_no_warning() -> None:
+    facts = ScanFacts(now=NOW, requested=("192.0.2.1",), ended="completed")
+    assert codes(summary(host("192.0.2.1", SCANNED), facts=facts)) == []
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [(), (host("192.0.2.1", item(10180, output("considered as dead - not scanning"))),)],
+)
+def test_nobody_answered(hosts: tuple[str, ...]) -> None:
+    assert codes(summary(*hosts)) == ["no_hosts_alive"]
+
+
+@pytest.mark.parametrize(
+    ("requested", "absent"),
+    [
+        (["192.0.2.1", "web.example.com", "192.0.2.0/24", "192.0.2.1-192.0.2.9"], []),
+        (["WEB.example.com.", "192.0.2.1-5", "2001:db8::1", "[2001:DB8:0::1]"], []),
+        (["192.0.2.7", "192.0.2.7", "db.example.com"], ["192.0.2.7", "db.example.com"]),
+        (["198.51.100.0/24", "192.0.2.4-9", "2001:db8:1::/64"], None),
+    ],
+)
+def test_targets_nobody_reported_are_absent(requested: list[str], absent: list[str] | None) -> None:
+    tags = {"host-ip": "192.0.2.1", "host-fqdn": "web.example.com"}
+    found = summary(
+        host("192.0.2.1", SCANNED, tags=tags),
+        host("2001:db8::1", SCANNED),
+        facts=ScanFacts(requested=requested),
+    )
+    assert found["verdict"]["absent"] == (requested if absent is None else absent)
+    assert codes(found) == ([] if absent == [] else ["targets_absent"])
+
+
+def test_the_report_itself_may_name_the_targets() -> None:
+    policy = (
+        "<Policy><Preferences><ServerPreferences><preference><name>TARGET</name>"
+        "<value>192.0.2.1, 192.0.2.2</value></preference></ServerPreferences></Preferences>"
+        "</Policy>"
+    )
+    found = summary(host("192.0.2.1", SCANNED), policy=policy)
+    assert found["verdict"]["absent"] == ["192.0.2.2"]
+
+
+@pytest.mark.parametrize("ended", ["canceled", "aborted", "stopped"])
+def test_a_scan_that_was_stopped(ended: str) -> None:
+    assert codes(summary(host("a", SCANNED), facts=ScanFacts(ended=ended))) == ["stopped_early"]
+
+
+def test_a_host_without_an_end_was_stopped() -> None:
+    begun = {"HOST_START": "Fri Nov  7 13:25:52 2025"}
+    assert codes(summary(host("a", SCANNED, tags=begun))) == ["stopped_early"]
+    done = begun | {"HOST_END": "Fri Nov  7 13:26:52 2025"}
+    assert codes(summary(host("a", SCANNED, tags=done))) == []
+
+
+def test_a_full_licence() -> None:
+    facts = ScanFacts(licensed_hosts=1, requested=("192.0.2.1", "192.0.2.2"))
+    assert codes(summary(host("192.0.2.1", SCANNED), facts=facts)) == [
+        "targets_absent",
+        "license_limit",
+    ]
+    noted = ScanFacts(notes=["Host not scanned: licensed host limit reached"])
+    assert codes(summary(host("192.0.2.1", SCANNED), facts=noted)) == ["license_limit"]
+
+
+@pytest.mark.parametrize(
+    ("sign", "code"),
+    [
+        (item(104410), ["credential_without_effect"]),
+        (item(1), ["credential_without_effect"]),
+        (item(141118), ["credential_partly_effective"]),
+        (item(117887), []),
+    ],
+)
+def test_a_credential_without_effect(sign: str, code: list[str]) -> None:
+    given = ScanFacts(credential=True)
+    assert codes(summary(host("a", SCANNED, sign), facts=given)) == code
+    assert codes(summary(host("a", SCANNED, sign))) == []
+
+
+def test_no_port_scanner() -> None:
+    words = INFO + "\nWARNING : No port scanner was enabled during the scan. This may\nlead\n"
+    assert codes(summary(host("a", item(19506, output(words))))) == ["no_port_scanner"]
+
+
+def test_old_plugins() -> None:
+    later = ScanFacts(now=NOW + 60 * 86400)
+    assert codes(summary(host("a", SCANNED), facts=later)) == ["plugin_set_old"]
+
+
+def test_a_broken_report_is_doubtful() -> None:
+    data = document(host("a", SCANNED))
+    found = summarise(io.BytesIO(data[:-40]))
+    assert codes(found)[0] == "report_incomplete"
+    assert not found["complete"]
+    assert found["problems"][0]["saved"]
+
+
+def test_scan_information() -> None:
+    info = read_scan_info(INFO)
+    assert info.scanner_version == "10.7.1"
+    assert info.plugin_set == "202310311200"
+    assert info.plugin_set_at == 1698753600.0
+    assert info.port_scanners == ("nessus_syn_scanner",)
+    assert info.duration == 61
+    assert info.credentialed == "no"
+    empty = read_scan_info("Plugin feed version : 209913991200")
+    assert empty.plugin_set_at is None
+    assert empty.port_scanners is None
+    assert not empty.no_port_scanner
