@@ -73,7 +73,7 @@ def scan_rows(document: Document, folders: frozenset[int]) -> Sequence[RemoteSca
                 status=status_of(row.get("status")),
                 status_text=clean(str(row.get("status"))),
                 uuid=_text(row.get("uuid")),
-                ours=row.get("folder_id") in folders and MARKER.search(name) is not None,
+                ours=whole(row.get("folder_id")) in folders and MARKER.search(name) is not None,
             )
         )
     return found

@@ -141,15 +141,17 @@ async def inline(work: Callable[[], Any], /) -> Any:
 
 
 def order(kind: ScanKind = ScanKind.BASIC, **changes: Any) -> ScanOrder:
-    """An order for two targets; keywords of `ScanRequest` and of `ScanOrder`."""
-    of_order = {key: changes.pop(key) for key in ("credential", "audit") if key in changes}
+    """An order for two targets; `credential` and `audit_file` are the order's own, other
+    keywords the request's."""
+    credential, audit_file = changes.pop("credential", None), changes.pop("audit_file", None)
     targets = changes.pop("targets", ("192.0.2.7", "192.0.2.16/28"))
     return ScanOrder(
         name=f"nightly {MARKER}",
         marker=MARKER,
         targets=targets,
         request=ScanRequest(kind=kind, targets=targets, **changes),
-        **of_order,
+        credential=credential,
+        audit=audit_file,
     )
 
 
