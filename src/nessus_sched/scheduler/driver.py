@@ -166,10 +166,14 @@ class Driver:
             while (step := STEPS.get(run.task.state)) is not None:
                 await step(run, self)
                 if run.task.state not in HOLDS_SLOT and self.context.pool.active(task.task_id):
-                    self.context.pool.release(task.task_id, self.context.now())
+                    self._release(run)
         del self.runs[task.task_id]
         self._ended(run)
         self._leave_if_idle()
+
+    def _release(self, run: Run) -> None:
+        finished = run.task.state in {TaskState.EXPORTING, TaskState.COMPLETED}
+        self.context.pool.release(run.task.task_id, self.context.now(), finished=finished)
 
 
 def _connection(settings: ScannerSettings) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ import trio
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.scope import Scope
+from nessus_sched.core.snapshot import PoolStatistics
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Desired, ScanRequest, Task
 from nessus_sched.scheduler import setbacks
@@ -24,7 +25,7 @@ from nessus_sched.scheduler.errors import (
     Unwritable,
 )
 from nessus_sched.scheduler.fleet import Fleet, entry_of
-from nessus_sched.scheduler.views import Standing, Submission, TaskView
+from nessus_sched.scheduler.views import ScannerView, Standing, Submission, TaskView
 from nessus_sched.store.errors import (
     IdempotencyConflict,
     StaleTransition,
@@ -164,8 +165,43 @@ class Service:
         return Standing(
             queue=pool.queue_of(task_id) or OVERFLOW,
             position=pool.position(task_id),
+            estimate=pool.estimate(task_id, now),
             wait_reason=pool.wait_reason(task_id, now),
         )
+
+    def scanners(self) -> list[ScannerView]:
+        """Every scanner that is configured, or was and still runs something."""
+        statistics = self.context.pool.statistics(self.context.now())
+        return [
+            ScannerView(
+                settings=driver.settings,
+                statistics=each,
+                info=driver.link.info,
+                trouble=driver.link.trouble,
+                since=driver.link.since,
+                reached_at=driver.link.reached_at,
+            )
+            for each in statistics.scanners
+            if (driver := self.fleet.drivers.get(each.scanner_id)) is not None
+        ]
+
+    def statistics(self) -> PoolStatistics:
+        return self.context.pool.statistics(self.context.now())
+
+    async def waiting(self, *, limit: int) -> list[TaskView]:
+        """The first queued tasks, in the order of acceptance, each with its standing."""
+        found: list[Task] = []
+        async for task in self.context.store.unfinished():
+            if self.context.pool.waiting(task.task_id):
+                found.append(task)
+                if len(found) == limit:
+                    break
+        return [self.view(task) for task in found]
+
+    def active(self) -> list[TaskView]:
+        """The tasks that drivers carry, in the order of acceptance."""
+        runs = [run for driver in self.fleet.drivers.values() for run in driver.runs.values()]
+        return [self.view(run.task) for run in sorted(runs, key=lambda run: run.task.order)]
 
     def _new_task(
         self, admitted: Admitted, actor: str, trace_id: str | None, idempotency_key: str | None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import attrs
 
+from nessus_sched.config.schema import ScannerSettings
 from nessus_sched.core.estimates import Estimate
 from nessus_sched.core.reasons import WaitReason
+from nessus_sched.core.scanner import ScannerInfo
+from nessus_sched.core.snapshot import ScannerStatistics
 from nessus_sched.core.task import Task
 
 
@@ -37,3 +40,19 @@ class Submission:
     view: TaskView
     created: bool
     dry_run: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class ScannerView:
+    """A scanner: what the operator said of it, what the pool counts, what it says itself.
+
+    `trouble` says why it cannot be used now, None when the latest exchange was fine;
+    `since` is when that last changed, `reached_at` when it last answered (epoch seconds).
+    """
+
+    settings: ScannerSettings
+    statistics: ScannerStatistics
+    info: ScannerInfo | None
+    trouble: str | None
+    since: float
+    reached_at: float | None

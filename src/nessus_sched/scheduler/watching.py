@@ -15,7 +15,7 @@ from nessus_sched.core.scanner import (
     ScanStatus,
     TransientError,
 )
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.task import Desired
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.run import Run
@@ -171,5 +171,7 @@ async def refresh(run: Run, driver: Driver) -> None:
     except ScannerError as error:
         run.context.log.debug("progress_unknown", reason=str(error))
         return
-    if details.progress is not None and details.status not in ENDED:
+    still_running = run.task.state in HOLDS_SLOT and details.status not in ENDED
+    if details.progress is not None and still_running:
         run.progress = max(run.progress or 0, min(details.progress, 99))
+        run.context.pool.progressed(run.task.task_id, run.progress)

@@ -1,0 +1,44 @@
+"""What the tools work on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+
+from nessus_sched.config.schema import Config
+from nessus_sched.core.clock import Now
+from nessus_sched.core.scope import Scope
+from nessus_sched.mcp.peer import Peer
+from nessus_sched.scheduler.service import Service
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings import FindingsStore
+
+
+async def _nothing_to_reload() -> Sequence[str]:
+    return ()
+
+
+def _no_limits(_peer: Peer) -> Sequence[Scope]:
+    return ()
+
+
+@attrs.frozen(kw_only=True)
+class App:
+    """`reload` re-reads the configuration and answers with what is wrong with it;
+    `scopes_of` gives the limits on targets that a peer's role has."""
+
+    service: Service
+    findings: FindingsStore
+    exports: ExportStore
+    reload: Callable[[], Awaitable[Sequence[str]]] = _nothing_to_reload
+    scopes_of: Callable[[Peer], Sequence[Scope]] = _no_limits
+
+    @property
+    def config(self) -> Config:
+        """The configuration that is in force."""
+        return self.service.context.config
+
+    @property
+    def now(self) -> Now:
+        return self.service.context.now

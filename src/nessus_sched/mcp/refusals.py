@@ -1,0 +1,29 @@
+"""The scheduler's refusals, in the words of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nessus_sched.mcp.registry import ToolError
+from nessus_sched.results.query import BadQuery
+from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.store.findings_read import NoFindings
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns what operations raise into `ToolError`s that say what to do next."""
+    try:
+        yield
+    except RequestError as error:
+        raise ToolError(error.code, str(error), error.hint) from error
+    except BadQuery as error:
+        raise ToolError("bad_query", str(error)) from error
+    except NoFindings as error:
+        raise ToolError(
+            "no_results", str(error), "get_scan_status tells whether they are still to come."
+        ) from error
+    except StoreUnavailable as error:
+        raise ToolError("store_unavailable", str(error), "Try again later.") from error
