@@ -1,0 +1,128 @@
+"""Opening stores of every released schema, and refusing what is not ours."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import trio
+
+from nessus_sched.core.states import TaskState
+from nessus_sched.store.connection import connect, open_writer
+from nessus_sched.store.errors import StoreUnavailable, WrongSchema
+from nessus_sched.store.migrations import Schema, migrate
+from nessus_sched.store.offline import read_offline
+from nessus_sched.store.schema import FILE_NAME, TASKS
+from nessus_sched.store.tasks import TaskStore
+from support.stored import START, a_task, submitted
+
+RELEASED = Path(__file__).parent / "released"
+"""A small store of each schema version, as the program of that version wrote it: the two
+pragmas of `migrations`, then `sqlite3.Connection.iterdump`. Never made again."""
+
+
+def tables(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    return connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+def test_every_released_schema_has_its_dump() -> None:
+    assert [file.name for file in sorted(RELEASED.iterdir())] == [
+        f"tasks-{version}.sql" for version in range(1, TASKS.version + 1)
+    ]
+
+
+@pytest.mark.parametrize("version", range(1, TASKS.version + 1))
+async def test_a_store_of_each_released_schema_opens_and_goes_on(
+    tmp_path: Path, version: int
+) -> None:
+    old = sqlite3.connect(tmp_path / FILE_NAME)
+    old.executescript((RELEASED / f"tasks-{version}.sql").read_text())
+    old.close()
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        assert (await store.verify()).ok
+        first = await store.get("t00000001")
+        assert first is not None
+        assert (first.state, first.request.name) == (TaskState.COMPLETED, "Weekly DMZ")
+        assert first.summary == {"hosts": 3}
+        again = a_task(50, idempotency_key="key")
+        assert (await store.submit(again, submitted(again))).task.task_id == "t00000002"
+        new = a_task(60)
+        await store.submit(new, submitted(new))
+        assert [task.order async for task in store.unfinished()] == [2, 60]
+        assert (await store.verify()).ok
+
+
+@pytest.mark.parametrize("version", range(1, TASKS.version + 1))
+def test_a_migrated_schema_is_the_same_as_a_new_one(tmp_path: Path, version: int) -> None:
+    old = connect(tmp_path / "old")
+    old.executescript((RELEASED / f"tasks-{version}.sql").read_text())
+    assert migrate(old, TASKS) == version
+    new = connect(tmp_path / "new")
+    assert migrate(new, TASKS) == 0
+    assert tables(old) == tables(new)
+    old.close()
+    new.close()
+
+
+def test_steps_run_in_order_once_and_whole(tmp_path: Path) -> None:
+    one = Schema(name="x", application_id=7, steps=("CREATE TABLE a (x); ",))
+    two = Schema(name="x", application_id=7, steps=(*one.steps, "CREATE TABLE b (y);"))
+    broken = Schema(
+        name="x", application_id=7, steps=(*two.steps, "CREATE TABLE c (z); CREATE TABLE a (x);")
+    )
+    connection = connect(tmp_path / "file")
+    assert migrate(connection, one) == 0
+    assert migrate(connection, two) == 1
+    assert migrate(connection, two) == 2
+    before = tables(connection)
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, broken)
+    assert tables(connection) == before
+    assert migrate(connection, two) == 2
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("PRAGMA user_version = 99", "newer nessus-sched"),
+        ("PRAGMA application_id = 1", "another program"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused_and_left_alone(
+    tmp_path: Path, sql: str, why: str
+) -> None:
+    path = tmp_path / FILE_NAME
+    open_writer(path, TASKS).close()
+    changed = connect(path)
+    changed.execute(sql)
+    changed.close()
+    before = path.read_bytes()
+
+    async def open_it() -> None:
+        async with TaskStore.open(tmp_path, now=lambda: START):
+            raise AssertionError("opened")
+
+    with pytest.raises(WrongSchema, match=why):
+        trio.run(open_it)
+    with pytest.raises(WrongSchema, match=why), read_offline(tmp_path):
+        pass
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    path.write_text("dear diary " * 1000)
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        open_writer(path, TASKS)
+    assert path.read_text().startswith("dear diary")
+
+
+def test_new_files_are_ours_alone(tmp_path: Path) -> None:
+    connection = open_writer(tmp_path / FILE_NAME, TASKS)
+    connection.execute("DELETE FROM probe")
+    connection.execute("INSERT INTO probe VALUES (NULL)")
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    connection.close()
+    assert modes == dict.fromkeys((FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"), 0o600)
