@@ -1,1 +1,26 @@
-"""A simulated Nessus for the demo, for tests and for a user's own integration tests."""
+"""A simulated Nessus, good enough to ship: for the demo, for tests, for your own tests.
+
+`SimulatedNessus` is the state without I/O, `respond` its HTTP without sockets, `asgi_app`
+an ASGI application, `serve_sim` an HTTPS server. `Fault` says what is to go wrong.
+"""
+
+from nessus_sched.sim.api import respond
+from nessus_sched.sim.app import ConnectionBroken, asgi_app
+from nessus_sched.sim.faults import Fault, FaultKind
+from nessus_sched.sim.ledger import Ledger
+from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.serve import RunningSim, serve_sim
+from nessus_sched.sim.state import SimulatedNessus
+
+__all__ = [
+    "ConnectionBroken",
+    "Fault",
+    "FaultKind",
+    "Ledger",
+    "RunningSim",
+    "SimOptions",
+    "SimulatedNessus",
+    "asgi_app",
+    "respond",
+    "serve_sim",
+]

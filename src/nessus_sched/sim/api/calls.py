@@ -1,0 +1,67 @@
+"""One request on its way to a handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import attrs
+
+from nessus_sched.sim.accounts import Login
+from nessus_sched.sim.state import SimulatedNessus
+from nessus_sched.sim.wire import ApiError, Request, Response, read_json
+
+
+@attrs.define(kw_only=True, slots=False)
+class Call:
+    """`params` are the parts of the path by name, `login` None where none is needed."""
+
+    nessus: SimulatedNessus
+    request: Request
+    params: Mapping[str, str]
+    login: Login | None
+    now: float
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        return read_json(self.request)
+
+    @property
+    def id(self) -> int:
+        return self.number("id")
+
+    def number(self, name: str) -> int:
+        """A part of the path that must be a number; Nessus complains in these words."""
+        value = self.params[name]
+        if not value.isdecimal():
+            raise ApiError(400, f"Invalid '{name}' field: invalid type 'string', expecting 'int'")
+        return int(value)
+
+    def query_number(self, name: str) -> int | None:
+        value = self.request.query.get(name)
+        if value is None or value == "":
+            return None
+        if not value.isdecimal():
+            raise ApiError(400, f"Invalid '{name}' field")
+        return int(value)
+
+    def record(self, what: str, scan: str = "") -> None:
+        """Into the ledger, once it has taken effect."""
+        self.nessus.ledger.record(what, scan, at=self.now)
+
+
+Handler = Callable[[Call], Response]
+
+
+def text_field(body: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    """A field that must be a non-empty string; raises `ApiError` 400."""
+    value = body.get(name, default)
+    if not isinstance(value, str) or not value:
+        raise ApiError(400, f"Invalid '{name}' field")
+    return value
+
+
+def epoch(at: float | None) -> int | None:
+    """Nessus tells times in whole seconds."""
+    return None if at is None else int(at)

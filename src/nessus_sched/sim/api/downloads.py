@@ -1,0 +1,152 @@
+"""Exports of scans, tokens, and files that clients upload."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import PurePosixPath
+from typing import Any
+
+from nessus_sched.sim.api.calls import Call, text_field
+from nessus_sched.sim.exports import Document, Export
+from nessus_sched.sim.faults import FaultKind
+from nessus_sched.sim.findings import formats
+from nessus_sched.sim.runs import Run
+from nessus_sched.sim.scans import Scan
+from nessus_sched.sim.wire import ApiError, NotFound, Response, reply
+
+_FORMATS = {
+    "nessus": "Nessus",
+    "csv": "CSV",
+    "html": "HTML",
+    "db": "Nessus DB",
+    "pdf": "PDF",
+}
+_NEEDS_JAVA = "pdf"  # without it the export fails (NESSUS.md C)
+
+
+def export_formats(call: Call) -> Response:
+    call.nessus.engine.get(call.id)
+    rows = [{"name": title, "value": name} for name, title in _FORMATS.items()]
+    return reply({"formats": rows, "schedule_id": None})
+
+
+def export_scan(call: Call) -> Response:
+    scan = call.nessus.engine.get(call.id)
+    run = scan.run(call.query_number("history_id"))
+    if run is None:
+        raise ApiError(404, "Scan not found")
+    if not run.ended:
+        raise ApiError(409, "Can not export running scans")
+    kind = text_field(call.body, "format", "nessus")
+    if kind not in _FORMATS:
+        raise ApiError(400, "Invalid 'format' field")
+    if kind == "db" and not call.body.get("password"):
+        raise ApiError(400, "Invalid 'password' field")
+    fails = kind == _NEEDS_JAVA or bool(
+        call.nessus.faults.for_scan(FaultKind.EXPORT_FAILS, scan.name)
+    )
+    export = call.nessus.exports.add(
+        _document(scan, run, kind, call.now),
+        ready_at=call.now + call.nessus.options.export_takes,
+        scan_id=scan.id,
+        fails=fails,
+    )
+    call.record("export", scan.name)
+    return reply({"token": export.token, "file": export.file_id})
+
+
+def export_status(call: Call) -> Response:
+    call.nessus.engine.get(call.id)
+    return _status(call, call.nessus.exports.by_file(call.id, call.number("file_id")))
+
+
+def export_download(call: Call) -> Response:
+    call.nessus.engine.get(call.id)
+    return _download(call, call.nessus.exports.by_file(call.id, call.number("file_id")))
+
+
+def token_status(call: Call) -> Response:
+    return _status(call, call.nessus.exports.get(call.params["token"]))
+
+
+def token_download(call: Call) -> Response:
+    return _download(call, call.nessus.exports.get(call.params["token"]))
+
+
+def _status(call: Call, export: Export) -> Response:
+    """A failed export says so once, with a 500, and is not found afterwards."""
+    status = export.status(call.now)
+    if status == "error":
+        call.nessus.exports.forget(export)
+        return reply({"status": "error"}, 500)
+    return reply({"status": status})
+
+
+def _download(call: Call, export: Export) -> Response:
+    if export.status(call.now) != "ready":
+        raise ApiError(409, "The export is not ready")
+    call.nessus.exports.forget(export)
+    call.record("download")
+    document = export.document
+    name = document.name.replace('"', "'").encode("ascii", "replace").decode()
+    printable = "".join(letter if letter.isprintable() else "_" for letter in name)
+    return Response(
+        body=document.open(),
+        length=document.length,
+        content_type=document.content_type,
+        headers=(("content-disposition", f'attachment; filename="{printable}"'),),
+    )
+
+
+def _document(scan: Scan, run: Run, kind: str, now: float) -> Document:
+    span, shares, report = run.span(now), run.shares(now), run.report
+    makers: dict[str, Callable[[], Iterable[bytes]]] = {
+        "nessus": lambda: report.document(span, shares),
+        "csv": lambda: formats.as_csv(report, span, shares),
+        "html": lambda: formats.as_html(report, scan.name, shares),
+        "db": lambda: [b"SIMULATED NESSUS DB\n"],
+        "pdf": list,
+    }
+    return Document(
+        name=f"{scan.name}.{kind}",
+        open=makers[kind],
+        length=report.length if kind == "nessus" else None,
+    )
+
+
+def attachment(call: Call) -> Response:
+    """Simulated findings have no attachments; a malformed key is told apart from that."""
+    call.nessus.engine.get(call.id)
+    if not re.fullmatch(r"[0-9a-f]{32,}", call.request.query.get("key", "")):
+        raise ApiError(400, "Invalid 'key' field: invalid key format")
+    raise NotFound
+
+
+def upload(call: Call) -> Response:
+    """A multipart form with the file in `Filedata`; the answer's name is the one to use."""
+    name, content = _uploaded_file(call.request.headers.get("content-type", ""), call.request.body)
+    if name in call.nessus.uploads:
+        stem = PurePosixPath(name)
+        name = call.nessus.fresh_name(stem.stem) + stem.suffix
+    call.nessus.uploads[name] = content
+    call.record("upload")
+    return reply({"fileuploaded": name})
+
+
+def _uploaded_file(content_type: str, body: bytes) -> tuple[str, bytes]:
+    head = f"Content-Type: {content_type}\r\nMIME-Version: 1.0\r\n\r\n".encode("latin-1")
+    message: Message[str, str] = BytesParser().parsebytes(head + body)
+    parts: Any = message.get_payload() if message.is_multipart() else []
+    for part in parts:
+        if part.get_param("name", header="content-disposition") == "Filedata":
+            content = part.get_payload(decode=True)
+            return _file_name(part.get_filename() or ""), content
+    raise ApiError(400, "Invalid 'Filedata' field")
+
+
+def _file_name(given: str) -> str:
+    """The last part of a path, however the client wrote it."""
+    return given.replace("\\", "/").rpartition("/")[2] or "upload"

@@ -1,0 +1,26 @@
+"""Everything random follows from a seed: the same question has the same answer."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+
+def dice(*parts: object) -> random.Random:
+    """A generator that depends on nothing but `parts`."""
+    text = "\x1f".join(map(str, parts))
+    digest = hashlib.sha256(text.encode()).digest()
+    return random.Random(int.from_bytes(digest[:16], "big"))  # noqa: S311 - simulated, not secret
+
+
+def hex_digits(generator: random.Random, count: int) -> str:
+    return f"{generator.getrandbits(4 * count):0{count}x}"
+
+
+def run_uuid(generator: random.Random) -> str:
+    """The uuid of a run: 8-4-4-4-28 hex digits, 52 characters (NESSUS.md A.6)."""
+    return "-".join(hex_digits(generator, count) for count in (8, 4, 4, 4, 28))
+
+
+def guid(generator: random.Random) -> str:
+    return "-".join(hex_digits(generator, count) for count in (8, 4, 4, 4, 12))

@@ -1,0 +1,76 @@
+"""The lesser export formats: CSV with the columns that were recorded, and a plain page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from nessus_sched.sim.findings.plugins import Item
+from nessus_sched.sim.findings.report import Report, Span
+
+_COLUMNS = (
+    "Plugin ID",
+    "CVE",
+    "CVSS",
+    "Risk",
+    "Host",
+    "Protocol",
+    "Port",
+    "Name",
+    "Synopsis",
+    "Description",
+    "Solution",
+    "See Also",
+    "Plugin Output",
+)
+_RISKS = ("None", "Low", "Medium", "High", "Critical")
+
+
+def as_csv(report: Report, span: Span, shares: Sequence[float]) -> Iterator[bytes]:
+    """A row for each finding and CVE, as Nessus does."""
+    yield _line(_COLUMNS)
+    for index, share in enumerate(shares):
+        host = report.hosts[index].part(share)
+        known = host.plugin_ids()
+        if known:
+            for item in report.items(index, span):
+                if item.plugin.id in known:
+                    yield from _rows(host.name, item)
+
+
+def as_html(report: Report, title: str, shares: Sequence[float]) -> Iterator[bytes]:
+    yield f"<!doctype html><title>{escape(title)}</title><h1>{escape(title)}</h1>\n".encode()
+    for index, share in enumerate(shares):
+        host = report.hosts[index].part(share)
+        yield f"<h2>{escape(host.name)}</h2><p>{host.counts}</p>\n".encode()
+
+
+def _rows(hostname: str, item: Item) -> Iterator[bytes]:
+    elements = item.plugin.elements
+    cves = elements.get("cve") or [""]
+    for cve in [cves] if isinstance(cves, str) else cves:
+        yield _line(
+            (
+                str(item.plugin.id),
+                cve,
+                str(elements.get("cvss_base_score", "")),
+                _RISKS[item.severity],
+                hostname,
+                item.protocol,
+                str(item.port),
+                item.plugin.name,
+                str(elements.get("synopsis", "")),
+                str(elements.get("description", "")),
+                str(elements.get("solution", "")),
+                str(elements.get("see_also", "")),
+                item.output,
+            )
+        )
+
+
+def _line(fields: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerow(fields)
+    return text.getvalue().encode()

@@ -1,0 +1,44 @@
+"""The HostProperties tags of a generated host (NESSUS.md E.1)."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from nessus_sched.sim.findings.logins import Login
+from nessus_sched.sim.findings.machines import Machine
+from nessus_sched.sim.findings.report import Span
+
+
+def ctime(at: float) -> str:
+    """`Fri Nov  7 13:25:52 2025`, the scanner's local time, which here is UTC."""
+    return time.asctime(time.gmtime(at))
+
+
+def host_properties(machine: Machine, login: Login, policy: str, span: Span) -> dict[str, str]:
+    """Tag names to values, in the order of a file."""
+    tags = {"cpe-0": f"{machine.cpe} -> {machine.os_name}"}
+    results = "LastAuthenticatedResults" if login.worked else "LastUnauthenticatedResults"
+    tags[results] = str(int(span.end))
+    tags["policy-used"] = policy
+    tags["os"] = machine.kind if machine.kind != "device" else "other"
+    tags["operating-system"] = machine.os_name
+    tags["operating-system-conf"] = "100" if login.worked else "95"
+    tags["operating-system-method"] = "LinuxDistribution" if login.worked else "SinFP"
+    tags["system-type"] = "embedded" if machine.kind == "device" else "general-purpose"
+    tags["mac-address"] = machine.mac
+    tags["host-fqdns"] = json.dumps([{"FQDN": machine.fqdn, "sources": ["get_host_fqdn()"]}])
+    tags["host-fqdn"] = machine.fqdn
+    tags["host-rdns"] = machine.fqdn
+    if machine.kind == "windows":
+        tags["netbios-name"] = machine.fqdn.partition(".")[0].upper()[:15]
+    tags["Credentialed_Scan"] = str(login.worked).lower()
+    if login.worked:
+        tags["local-checks-proto"] = login.protocol
+        tags[f"{login.protocol}-login-used"] = login.user
+    tags["host-ip"] = machine.ip
+    tags["HOST_END_TIMESTAMP"] = str(int(span.end))
+    tags["HOST_END"] = ctime(span.end)
+    tags["HOST_START_TIMESTAMP"] = str(int(span.start))
+    tags["HOST_START"] = ctime(span.start)
+    return tags

@@ -1,0 +1,153 @@
+"""What a simulated Nessus is: its edition, size, speed and accounts."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Edition:
+    """A product edition and what its licence allows (NESSUS.md C, A.2)."""
+
+    name: str
+    title: str
+    license_type: str
+    scan_api: bool
+    """Without it writes on scans with API keys are answered 412."""
+    licensed_ips: int | None
+    """Addresses that may ever be scanned, None for no limit."""
+    locked_templates: frozenset[str]
+
+
+_MANAGER_ONLY = frozenset({"mobile", "mdm"})
+_SUBSCRIPTION_ONLY = frozenset({"asv", "pci", "compliance", "offline", "cloud_audit", "scap"})
+
+EDITIONS = {
+    edition.name: edition
+    for edition in (
+        Edition(
+            name="manager",
+            title="Nessus Manager",
+            license_type="manager",
+            scan_api=True,
+            licensed_ips=None,
+            locked_templates=frozenset(),
+        ),
+        Edition(
+            name="professional",
+            title="Nessus Professional",
+            license_type="professional",
+            scan_api=False,
+            licensed_ips=None,
+            locked_templates=_MANAGER_ONLY,
+        ),
+        Edition(
+            name="essentials",
+            title="Nessus Essentials",
+            license_type="home",
+            scan_api=False,
+            licensed_ips=16,
+            locked_templates=_MANAGER_ONLY | _SUBSCRIPTION_ONLY,
+        ),
+    )
+}
+
+
+def _known_edition(_options: object, _field: object, value: str) -> None:
+    if value not in EDITIONS:
+        raise ValueError(f"unknown edition {value!r}; choose one of {', '.join(EDITIONS)}")
+
+
+def derived_key(seed: int, purpose: str) -> str:
+    """64 hex digits that follow from the seed, so that a config can be written ahead."""
+    return hashlib.sha256(f"nessus-sched sim {purpose} {seed}".encode()).hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class SimOptions:
+    """How a simulated Nessus behaves. Times are seconds, sizes bytes.
+
+    Keys that are left empty follow from the seed: two simulators with the same seed have
+    the same keys and find the same things on the same targets.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 lets the system choose."""
+    seed: int = 1
+    edition: str = attrs.field(default="manager", validator=_known_edition)
+
+    # Speed and size
+    scans_take: float = 10.0
+    transition_takes: float = 0.2
+    """How long pausing, resuming and stopping take."""
+    export_takes: float = 0.5
+    """How long after its creation an export is ready."""
+    loading_seconds: float = 0.0
+    """How long plugins load after a start or restart."""
+    max_scans: int = 0
+    """`global.max_scans`: how many scans run at once, 0 for no limit."""
+    over_limit: str = attrs.field(
+        default="pending", validator=attrs.validators.in_(["pending", "refuse"])
+    )
+    licensed_ips: int | None = None
+    """Instead of the edition's own limit."""
+    launch_conflict_status: int = 500
+    """The answer to launching a running scan: old documents say 500, others saw 409."""
+    gate_cuts_body: bool = False
+    """Break the connection after the headers of a 412, as Essentials 10 was seen to do."""
+
+    # Who may come in
+    username: str = "admin"
+    password: str = attrs.field(default="nessus", repr=False)
+    access_key: str = attrs.field(default="", repr=False)
+    secret_key: str = attrs.field(default="", repr=False)
+    idle_timeout: float = 30 * 60.0
+    max_login_attempts: int = 5
+    """Bad logins until the account is locked, 0 for never."""
+    ui_token_upper_case: bool = True
+
+    # What is found
+    alive_share: float = 0.4
+    """Of the addresses of a network or range; a target listed by itself is always alive."""
+    dead_targets: tuple[str, ...] = ()
+    """Addresses, networks and names where nobody answers."""
+    wrong_passwords: frozenset[str] = frozenset({"wrong"})
+    """Passwords and passphrases that targets refuse; they take all others."""
+    unprivileged_users: frozenset[str] = frozenset({"guest", "limited"})
+    """Logins that work but cannot run all checks unless they escalate."""
+    intermittent_users: frozenset[str] = frozenset({"flaky"})
+    """Logins that work and then fail at least once."""
+    filler_findings: int = 0
+    """Additional informational findings on each host, to make large exports."""
+    filler_bytes: int = 1000
+    """The length of the plugin output of each of them."""
+    replay_directory: Path | None = None
+    """Replay the `.nessus` files of this directory, one a scan, in sorted order."""
+    replay_files: tuple[Path, ...] = ()
+    """Replay just these, in this order."""
+
+    # Faults from outside
+    control: bool = False
+    """Serve the control interface under `/_sim/`."""
+    control_token: str | None = attrs.field(default=None, repr=False)
+    """Bearer token for it; without one it answers loopback addresses only."""
+
+    @property
+    def licence(self) -> Edition:
+        return EDITIONS[self.edition]
+
+    @property
+    def ip_limit(self) -> int | None:
+        return self.licence.licensed_ips if self.licensed_ips is None else self.licensed_ips
+
+    @property
+    def effective_access_key(self) -> str:
+        return self.access_key or derived_key(self.seed, "access key")
+
+    @property
+    def effective_secret_key(self) -> str:
+        return self.secret_key or derived_key(self.seed, "secret key")

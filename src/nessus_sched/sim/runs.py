@@ -1,0 +1,132 @@
+"""One run of a scan: its states, and how far it is at a given time."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+from nessus_sched.sim.findings.report import Report, Span
+
+
+class RunStatus(StrEnum):
+    """The words of an on-prem Nessus (NESSUS.md B)."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    RESUMING = "resuming"
+    STOPPING = "stopping"
+    CANCELED = "canceled"
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    IMPORTED = "imported"
+
+
+ENDED = frozenset({RunStatus.CANCELED, RunStatus.COMPLETED, RunStatus.ABORTED, RunStatus.IMPORTED})
+UNDER_WAY = frozenset(
+    {
+        RunStatus.RUNNING,
+        RunStatus.PAUSING,
+        RunStatus.PAUSED,
+        RunStatus.RESUMING,
+        RunStatus.STOPPING,
+    }
+)
+"""What uses one of the scanner's `max_scans`; a paused scan keeps its place."""
+
+_SETTLES = {
+    RunStatus.PAUSING: RunStatus.PAUSED,
+    RunStatus.RESUMING: RunStatus.RUNNING,
+    RunStatus.STOPPING: RunStatus.CANCELED,
+}
+
+
+@attrs.define(kw_only=True)
+class Run:
+    """Times are epoch seconds. `takes` is the scanning time that it needs in all."""
+
+    history_id: int
+    uuid: str
+    created_at: float
+    targets: tuple[str, ...]
+    alt_targets: bool
+    takes: float
+    transition_takes: float
+    report: Report
+    owner_id: int
+    status: RunStatus = RunStatus.PENDING
+    started_at: float | None = None
+    ended_at: float | None = None
+    modified_at: float = 0.0
+    aborts_at: float | None = None
+    """The share of the work (0..1) after which it aborts, by a fault."""
+    held: bool = False
+    """It stays pending, by a fault."""
+    shown_as: str | None = None
+    """The status that is reported instead of the real one, by a fault."""
+    _worked: float = attrs.field(default=0.0, init=False)
+    _since: float = attrs.field(default=0.0, init=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def status_text(self) -> str:
+        return self.status.value if self.shown_as is None or self.ended else self.shown_as
+
+    def enter(self, status: RunStatus, at: float) -> None:
+        """Change the state at that time; whether it may is decided elsewhere."""
+        if self.status is RunStatus.RUNNING:
+            self._worked += at - self._since
+        self.status = status
+        self._since = at
+        self.modified_at = at
+        if status is RunStatus.RUNNING and self.started_at is None:
+            self.started_at = at
+        if status in ENDED:
+            self.ended_at = at
+
+    def next_step(self) -> Step | None:
+        """When it will change its state by itself, and to which."""
+        if self.status in _SETTLES:
+            return Step(self._since + self.transition_takes, self, _SETTLES[self.status])
+        if self.status is not RunStatus.RUNNING:
+            return None
+        started = self._since - self._worked  # had it run without a pause
+        if self.aborts_at is not None:
+            return Step(started + self.takes * self.aborts_at, self, RunStatus.ABORTED)
+        return Step(started + self.takes, self, RunStatus.COMPLETED)
+
+    def progress(self, now: float) -> float:
+        """The share of the work that is done, 0..1."""
+        if self.status in (RunStatus.COMPLETED, RunStatus.IMPORTED):
+            return 1.0
+        worked = self._worked
+        if self.status is RunStatus.RUNNING:
+            worked += now - self._since
+        return min(1.0, worked / self.takes) if self.takes > 0 else 0.0
+
+    def shares(self, now: float) -> list[float]:
+        """How much of each host is done, 0..1; they start and end one after another."""
+        count = len(self.report.hosts)
+        progress = self.progress(now)
+        if progress >= 1:
+            return [1.0] * count
+        starts = (0.5 * index / count for index in range(count))
+        return [min(1.0, max(0.0, (progress - start) / 0.5)) for start in starts]
+
+    def span(self, now: float) -> Span:
+        start = self.created_at if self.started_at is None else self.started_at
+        return Span(start, now if self.ended_at is None else self.ended_at)
+
+
+@attrs.frozen
+class Step:
+    """A change of state that comes with time: at `at`, `run` enters `status`."""
+
+    at: float
+    run: Run
+    status: RunStatus

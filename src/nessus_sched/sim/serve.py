@@ -1,0 +1,180 @@
+"""The simulated Nessus behind HTTPS: hypercorn on Trio, with connections we can break.
+
+Hypercorn's own `serve` keeps its connections to itself, and a fault needs to reset one in
+the middle of a request, or to refuse new ones for a while. So the listeners are ours, and
+hypercorn's `TCPServer` speaks HTTP on each connection that they accept.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+from nessus_sched.sim.app import ABORT, asgi_app
+from nessus_sched.sim.certificate import Certificate, make_certificate, tls_context
+from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.state import SimulatedNessus
+
+_IDLE_SECONDS = 75.0
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_GRACE = 0.05
+"""Time for the answer to the very request that takes the server down."""
+
+
+@attrs.define(kw_only=True)
+class RunningSim:
+    """A simulator that is being served. `certificate` changes when that fault strikes."""
+
+    url: str
+    certificate: Certificate
+    nessus: SimulatedNessus = attrs.field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, in hex."""
+        return self.certificate.fingerprint
+
+    @property
+    def access_key(self) -> str:
+        return self.nessus.accounts.access_key
+
+    @property
+    def secret_key(self) -> str:
+        return self.nessus.accounts.secret_key
+
+    @property
+    def username(self) -> str:
+        return self.nessus.accounts.username
+
+    @property
+    def password(self) -> str:
+        return self.nessus.accounts.password
+
+
+async def serve_sim(
+    options: SimOptions,
+    *,
+    task_status: trio.TaskStatus[RunningSim] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a simulated Nessus until cancelled; `nursery.start` gives the `RunningSim`.
+
+    Raises `OSError` when the address cannot be bound. Installs no signal handlers.
+    """
+    nessus = SimulatedNessus(options, now=_system_time)
+    listeners = await _bind(options.host, options.port)
+    port = listeners[0].socket.getsockname()[1]
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    running = RunningSim(
+        url=f"https://{host}:{port}",
+        certificate=make_certificate(options.host, now=nessus.now()),
+        nessus=nessus,
+    )
+    server = _Server(running, port)
+    async with trio.open_nursery() as connections:
+        try:
+            task_status.started(running)
+            await server.run(listeners, connections)
+        finally:
+            # A connection whose client does not read would outlive the cancellation.
+            server.break_connections()
+
+
+def _system_time() -> float:
+    return time.time()  # noqa: TID251 - a simulator that is served lives in real time
+
+
+async def _bind(host: str, port: int) -> Sequence[trio.SocketListener]:
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    if port != 0:
+        return listeners
+    for surplus in listeners[1:]:  # each would have a port of its own
+        await surplus.aclose()
+    return listeners[:1]
+
+
+class _Server:
+    """Accepts connections, refuses or breaks them, and changes its certificate, as the
+    simulated Nessus says."""
+
+    def __init__(self, running: RunningSim, port: int) -> None:
+        self._running = running
+        self._nessus = running.nessus
+        self._port = port
+        self._app = asgi_app(self._nessus)
+        self._tls = tls_context(running.certificate)
+        self._generation = self._nessus.certificate_generation
+        self._config = Config()
+        self._config.keep_alive_timeout = _IDLE_SECONDS
+        self._config.include_server_header = False
+        self._context = WorkerContext(None)
+        self._open: set[trio.SocketStream] = set()
+        self._changed = trio.Event()
+        self._nessus.on_change = lambda: self._changed.set()
+
+    async def run(
+        self, listeners: Sequence[trio.SocketListener], connections: trio.Nursery
+    ) -> None:
+        while True:
+            await self._accept_until_change(listeners, connections)
+            await trio.sleep(_GRACE)
+            self._changed = trio.Event()
+            self.break_connections()
+            self._renew_certificate()
+            await trio.sleep(max(0.0, self._nessus.refusing_until - self._nessus.now()))
+            listeners = await _bind(self._nessus.options.host, self._port)
+
+    def break_connections(self) -> None:
+        for stream in list(self._open):
+            _reset(stream)
+
+    async def _accept_until_change(
+        self, listeners: Sequence[trio.SocketListener], connections: trio.Nursery
+    ) -> None:
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(self._accept, listeners, connections)
+            await self._changed.wait()
+            accepting.cancel_scope.cancel()
+
+    async def _accept(
+        self, listeners: Sequence[trio.SocketListener], connections: trio.Nursery
+    ) -> None:
+        await trio.serve_listeners(self._connection, list(listeners), handler_nursery=connections)
+
+    def _renew_certificate(self) -> None:
+        if self._generation != self._nessus.certificate_generation:
+            self._generation = self._nessus.certificate_generation
+            certificate = make_certificate(self._nessus.options.host, now=self._nessus.now())
+            self._running.certificate = certificate
+            self._tls = tls_context(certificate)
+
+    async def _connection(self, stream: trio.SocketStream) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            extensions = {**scope.get("extensions", {}), ABORT: lambda: _reset(stream)}
+            await self._app({**scope, "extensions": extensions}, receive, send)
+
+        tls: trio.SSLStream[trio.SocketStream] = trio.SSLStream(
+            stream, self._tls, server_side=True, https_compatible=True
+        )
+        self._open.add(stream)
+        try:
+            await TCPServer(ASGIWrapper(app), self._config, self._context, ConnectionState({}), tls)
+        finally:
+            self._open.discard(stream)
+
+
+def _reset(stream: trio.SocketStream) -> None:
+    """Close at once, with a TCP reset instead of a farewell."""
+    if stream.socket.fileno() >= 0:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        stream.socket.close()

@@ -1,0 +1,157 @@
+"""A whole simulated Nessus as one object without I/O: time comes in as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+
+from nessus_sched.sim.accounts import Accounts
+from nessus_sched.sim.chance import dice, guid, hex_digits, run_uuid
+from nessus_sched.sim.exports import Exports
+from nessus_sched.sim.faults import FaultKind, Faults
+from nessus_sched.sim.findings.generate import GeneratedReport
+from nessus_sched.sim.findings.machines import Machine, Network
+from nessus_sched.sim.findings.replay import Replay
+from nessus_sched.sim.findings.report import Report
+from nessus_sched.sim.folders import Folders
+from nessus_sched.sim.ledger import Ledger
+from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.policies import Policies
+from nessus_sched.sim.preferences import Preferences
+from nessus_sched.sim.runs import Run
+from nessus_sched.sim.scans import Engine, LaunchPlan, Scan
+from nessus_sched.sim.wire import ApiError
+
+
+class SimulatedNessus:
+    """The state of one simulated Nessus and what can happen to it.
+
+    `now` gives epoch seconds; under virtual time the simulator lives in virtual time. Its
+    HTTP side is `sim.api.respond`, its ASGI side `sim.app`, its server `sim.serve`.
+    """
+
+    def __init__(self, options: SimOptions | None = None, *, now: Callable[[], float]) -> None:
+        self.options = options or SimOptions()
+        self.now = now
+        ids = count(4)  # folders 2 and 3 are there; folders, policies and scans share the rest
+        self.ids = ids
+        self.credential_ids = count(1)
+        self.ledger = Ledger()
+        self.faults = Faults()
+        self.accounts = Accounts(self.options)
+        self.folders = Folders(ids)
+        self.policies = Policies(ids)
+        self.preferences = Preferences(max_scans=self.options.max_scans)
+        self.exports = Exports(self.options.seed)
+        self.engine = Engine(ledger=self.ledger, ids=ids, max_scans=self.preferences.max_scans)
+        self.uploads: dict[str, bytes] = {}
+        self.used_ips: set[str] = set()
+        self.scans_take = self.options.scans_take
+        self.boot_time = now()
+        self.loading_until = self.boot_time + self.options.loading_seconds
+        self.refusing_until = self.boot_time
+        self.certificate_generation = 0
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when connections are to be refused or broken, or the certificate changed."""
+        self.server_uuid = guid(dice(self.options.seed, "server"))
+        self._network = Network.build(
+            self.options.seed, self.options.alive_share, self.options.dead_targets
+        )
+        self._replay = Replay.find(self.options.replay_directory, self.options.replay_files)
+        self._drawn = 0
+
+    @property
+    def scans(self) -> dict[int, Scan]:
+        return self.engine.scans
+
+    def advance(self) -> float:
+        """Let everything happen that is due, and return the time."""
+        now = self.now()
+        self.engine.advance(now)
+        return now
+
+    def fresh_uuid(self) -> str:
+        self._drawn += 1
+        return run_uuid(dice(self.options.seed, "uuid", self._drawn))
+
+    def fresh_name(self, stem: str) -> str:
+        """For an uploaded file whose name is taken: Nessus renames it."""
+        self._drawn += 1
+        return f"{stem}-{hex_digits(dice(self.options.seed, 'file', self._drawn), 6)}"
+
+    def loading_percent(self, now: float) -> int | None:
+        """How far the plugins are loaded, None when they are."""
+        if now >= self.loading_until:
+            return None
+        share = (self.loading_until - now) / max(self.options.loading_seconds, 1e-9)
+        return max(0, min(99, int(100 * (1 - share))))
+
+    def launch(self, scan: Scan, alt_targets: Sequence[str] = ()) -> Run:
+        """Start a run; raises `ApiError` when the scan cannot be launched now."""
+        now = self.advance()
+        if scan.imported:
+            raise ApiError(403, "An imported scan can not be launched")
+        if scan.busy:
+            raise ApiError(self.options.launch_conflict_status, "The scan is already running")
+        if self.engine.full() and self.options.over_limit == "refuse":
+            raise ApiError(500, "The maximum number of concurrent scans is reached")
+        targets = tuple(alt_targets) or scan.targets
+        aborts = self.faults.for_scan(FaultKind.SCAN_ABORTS, scan.name)
+        unknown = self.faults.for_scan(FaultKind.UNKNOWN_STATUS, scan.name)
+        plan = LaunchPlan(
+            uuid=self.fresh_uuid(),
+            targets=targets,
+            alt_targets=bool(alt_targets),
+            takes=self.scans_take,
+            transition_takes=self.options.transition_takes,
+            report=self._report(scan, targets),
+            aborts_at=aborts.progress if aborts else None,
+            held=self.faults.for_scan(FaultKind.STAYS_PENDING, scan.name) is not None,
+            shown_as=(unknown.message or "mystified") if unknown else None,
+        )
+        run = self.engine.launch(scan, plan, now)
+        self.ledger.record("launch", scan.name, at=now)
+        return run
+
+    def restart(self, *, down_seconds: float = 0.0, loading_seconds: float | None = None) -> None:
+        """The service restarts: sessions and exports are forgotten, running scans abort,
+        connections break and for `down_seconds` none are accepted. Keys, scans and the UI
+        token survive."""
+        now = self.advance()
+        loading = self.options.loading_seconds if loading_seconds is None else loading_seconds
+        self.engine.abort_all(now)
+        self.accounts.forget_sessions()
+        self.exports.forget_all()
+        self.boot_time = now + down_seconds
+        self.loading_until = self.boot_time + loading
+        self.ledger.record("restart", at=now)
+        self.refuse(down_seconds)
+
+    def reinstall_ui(self) -> None:
+        """The token in the web UI changes; clients must fetch it again after a 412."""
+        self.accounts.renew_ui_token()
+
+    def refuse(self, seconds: float) -> None:
+        """Break all connections and accept none for so long."""
+        self.refusing_until = self.now() + seconds
+        self.on_change()
+
+    def change_certificate(self) -> None:
+        self.certificate_generation += 1
+        self.on_change()
+
+    def _report(self, scan: Scan, targets: Sequence[str]) -> Report:
+        if self._replay is not None:
+            report = self._replay.for_scan(scan.id)
+            self.ledger.replayed[scan.name] = report.name
+            return report
+        machines = [machine for machine in self._network.survey(targets) if self._licensed(machine)]
+        return GeneratedReport(scan.order(targets), machines, self.options)
+
+    def _licensed(self, machine: Machine) -> bool:
+        """Whether the licence still has room; hosts beyond it are skipped, without an error."""
+        limit = self.options.ip_limit
+        if machine.ip not in self.used_ips and limit is not None and len(self.used_ips) >= limit:
+            return False
+        self.used_ips.add(machine.ip)
+        return True

@@ -1,0 +1,148 @@
+"""HTTP as values: requests and answers without a socket, so that tests can run in virtual time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import attrs
+
+JSON = "application/json; charset=utf-8"
+
+STANDARD_HEADERS = (
+    ("server", "NessusWWW"),
+    ("cache-control", "no-cache, no-store, must-revalidate"),
+    ("pragma", "no-cache"),
+    ("expires", "0"),
+    ("content-security-policy", "default-src 'self'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("x-xss-protection", "1; mode=block"),
+    ("strict-transport-security", "max-age=31536000"),
+    ("expect-ct", "max-age=0"),
+)
+"""What a Nessus 8 was recorded to send with every answer (NESSUS.md A.0)."""
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """Header names are lower case. `client` is the peer's address."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes = b""
+    client: str = "127.0.0.1"
+
+    @classmethod
+    def build(
+        cls,
+        method: str,
+        target: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        client: str = "127.0.0.1",
+    ) -> Request:
+        """From a request target such as `/scans?folder_id=3`."""
+        path, _, query = target.partition("?")
+        return cls(
+            method=method.upper(),
+            path=path,
+            query=dict(parse_qsl(query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in headers},
+            body=body,
+            client=client,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Response:
+    """An answer and how it is delivered.
+
+    `body` may be an iterable of chunks; `length` is then the content length when it is
+    known. `delay` seconds pass before the answer and `pace` seconds before each chunk.
+    After `cut_after` bytes of the body the connection breaks.
+    """
+
+    status: int = 200
+    body: bytes | Iterable[bytes] = attrs.field(default=b"", repr=False)
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+    length: int | None = None
+    delay: float = 0.0
+    pace: float = 0.0
+    cut_after: int | None = None
+
+    def chunks(self) -> Iterable[bytes]:
+        return (self.body,) if isinstance(self.body, bytes) else self.body
+
+    def all_headers(self) -> list[tuple[str, str]]:
+        length = len(self.body) if isinstance(self.body, bytes) else self.length
+        named = {name for name, _ in self.headers}
+        headers = [header for header in STANDARD_HEADERS if header[0] not in named]
+        headers.append(("content-type", self.content_type))
+        if length is not None:
+            headers.append(("content-length", str(length)))
+        return [*headers, *self.headers]
+
+
+@attrs.frozen(kw_only=True)
+class Reset:
+    """The connection breaks without an answer."""
+
+
+@attrs.frozen(kw_only=True)
+class Hang:
+    """No answer for `seconds`, or until the client gives up; then the connection breaks."""
+
+    seconds: float | None = None
+
+
+Answer = Response | Reset | Hang
+
+
+class ApiError(Exception):
+    """An answer of the form `{"error": "..."}`."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class NotFound(ApiError):
+    """404 with the text that Nessus uses for nearly everything."""
+
+    def __init__(self, message: str = "The requested file was not found") -> None:
+        super().__init__(404, message)
+
+
+def reply(value: Any, status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(status=status, body=json.dumps(value).encode())
+
+
+def refusal(status: int, message: str, **delivery: Any) -> Response:
+    body = json.dumps({"error": message}, separators=(",", ":")).encode()
+    return attrs.evolve(Response(status=status, body=body), **delivery)
+
+
+EMPTY = Response(content_type="text/html; charset=utf-8")
+"""The empty 200 with which Nessus answers most actions."""
+
+
+def read_json(request: Request) -> dict[str, Any]:
+    """The body as an object; empty counts as `{}`."""
+    if not request.body.strip():
+        return {}
+    try:
+        value = json.loads(request.body)
+    except ValueError:
+        raise ApiError(400, "Invalid JSON in the request body") from None
+    if not isinstance(value, dict):
+        raise ApiError(400, "Invalid JSON in the request body")
+    return value
