@@ -39,7 +39,8 @@ _TRUE: Final = re.compile(r"true|True|TRUE")
 _FALSE: Final = re.compile(r"false|False|FALSE")
 _INT: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
-_QUOTED: Final = re.compile(r"'(?!<[a-z ]+>')[^']{2,}'|\"[^\"]*\"")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_HARMLESS: Final = re.compile(r"'(?:.|<[a-z ]+>)'", re.DOTALL)
 
 QUOTE_IT: Final = "if it is meant as text, put it in quotes"
 
@@ -104,7 +105,8 @@ def _place(mark: StringMark) -> Place:
 def _explained(error: MarkedYAMLError) -> str:
     """The parser's words without what it quotes from the text, which may be a secret."""
     words = ", ".join(part for part in (error.problem, error.context) if part)
-    return "is not YAML: " + _QUOTED.sub("'…'", words).replace("\n", " ")
+    kept = _QUOTED.sub(lambda m: m[0] if _HARMLESS.fullmatch(m[0]) else "'…'", words)
+    return f"is not YAML: {kept}".replace("\n", " ")
 
 
 def _first_bad(text: str) -> Place:

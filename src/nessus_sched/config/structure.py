@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from functools import cache, partial
-from operator import is_
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
@@ -68,8 +67,7 @@ def structure(data: Any, folder: Path) -> tuple[Config | None, tuple[tuple[KeyPa
 def _converter(folder: Path) -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
     for leaf, expected, reader in LEAVES:
-        # By identity: cattrs would use a hook for str on every StrEnum too.
-        converter.register_structure_hook_func(partial(is_, leaf), _leaf(expected, reader))
+        converter.register_structure_hook(leaf, _leaf(expected, reader))
     readers = formats.readers(folder)
 
     def form(kind: Any) -> Hook:
