@@ -1,0 +1,144 @@
+"""The pages for monitoring: an ASGI application that reads and never changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+import trio
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from nessus_sched.http.hosts import host_allowed
+from nessus_sched.telemetry.health import Health, Status
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+NO_SCRIPTS: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+@attrs.frozen(kw_only=True)
+class Page:
+    """An answer: status, text and its type; `policy` is its Content-Security-Policy."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    allow: str | None = None
+    policy: str = NO_SCRIPTS
+
+
+@attrs.frozen(kw_only=True)
+class Sources:
+    """Where the pages come from. `health` and `ready` must answer at once, from snapshots.
+
+    `refresh` is called before every scrape, on Trio's loop, and brings the registry's
+    gauges up to date. `status_page` makes the HTML of `/`, None for no such page.
+    `hosts` are the names by which we may be asked, besides addresses and localhost.
+    """
+
+    health: Callable[[], Health]
+    ready: Callable[[], bool]
+    registry: CollectorRegistry
+    refresh: Callable[[], Awaitable[None]]
+    status_page: Callable[[], Awaitable[str]] | None = None
+    hosts: frozenset[str] = frozenset()
+
+
+class App:
+    """The ASGI application over `sources`."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._scraping = trio.Lock()
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            page = await self._page(scope)
+            await _answer(page, send, head=scope["method"] == "HEAD")
+        # A websocket is refused by our saying nothing.
+
+    async def _page(self, scope: Mapping[str, Any]) -> Page:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if not host_allowed(headers.get(b"host", ""), self._sources.hosts):
+            return Page(status=421, body=b"This host name is not served here; see http.hosts.\n")
+        if scope["method"] not in ("GET", "HEAD"):
+            return Page(status=405, body=b"Only GET and HEAD.\n", allow="GET, HEAD")
+        match scope["path"]:
+            case "/health":
+                return _health_page(self._sources.health())
+            case "/ready":
+                ready = self._sources.ready()
+                return _json_page(200 if ready else 503, {"ready": ready})
+            case "/live":
+                return _json_page(200, {"live": True})
+            case "/metrics":
+                return await self._metrics(headers.get(b"accept", ""))
+            case "/" if self._sources.status_page is not None:
+                html = await self._sources.status_page()
+                return Page(status=200, body=html.encode(), content_type="text/html; charset=utf-8")
+            case _:
+                return Page(status=404, body=b"Not found.\n")
+
+    async def _metrics(self, accept: str) -> Page:
+        encoder, content_type = choose_encoder(accept)
+        async with self._scraping:
+            await self._sources.refresh()
+            # Thousands of series take a while; the loop has other things to do.
+            body = await trio.to_thread.run_sync(encoder, self._sources.registry)
+        return Page(status=200, body=body, content_type=content_type)
+
+
+def _health_page(health: Health) -> Page:
+    document = {
+        "status": health.status,
+        "components": {
+            name: {
+                "status": component.status,
+                "reason": component.reason,
+                "since": datetime.fromtimestamp(component.since, UTC).isoformat("T", "seconds"),
+            }
+            for name, component in health.components.items()
+        },
+    }
+    return _json_page(503 if health.status is Status.FAILED else 200, document)
+
+
+def _json_page(status: int, document: Mapping[str, Any]) -> Page:
+    body = json.dumps(document).encode() + b"\n"
+    return Page(status=status, body=body, content_type="application/json")
+
+
+async def _answer(page: Page, send: Send, *, head: bool) -> None:
+    headers = [
+        *_HEADERS,
+        (b"content-security-policy", page.policy.encode()),
+        (b"content-type", page.content_type.encode()),
+        (b"content-length", str(len(page.body)).encode()),
+    ]
+    if page.allow is not None:
+        headers.append((b"allow", page.allow.encode()))
+    await send({"type": "http.response.start", "status": page.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else page.body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

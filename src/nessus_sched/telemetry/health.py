@@ -1,0 +1,61 @@
+"""How the daemon is: components with a status, a reason and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+
+class Status(StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"
+    """Something is wrong, and the work goes on."""
+    FAILED = "failed"
+    """The work cannot go on: answered with 503."""
+
+
+_ORDER: Final = tuple(Status)
+
+
+@attrs.frozen(kw_only=True)
+class Component:
+    """A part of the whole; `since` is when its status became what it is (epoch seconds)."""
+
+    status: Status
+    reason: str
+    since: float
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """A snapshot; as bad as its worst component."""
+
+    components: Mapping[str, Component]
+
+    @property
+    def status(self) -> Status:
+        found = [component.status for component in self.components.values()]
+        return max(found, key=_ORDER.index, default=Status.OK)
+
+
+class HealthRecord:
+    """Remembers since when each component has had its status."""
+
+    def __init__(self) -> None:
+        self._components: dict[str, Component] = {}
+
+    def update(self, found: Mapping[str, tuple[Status, str]], now: float) -> Health:
+        """The health with these components, each a status and a reason."""
+        self._components = {
+            name: self._component(name, status, reason, now)
+            for name, (status, reason) in found.items()
+        }
+        return Health(components=dict(self._components))
+
+    def _component(self, name: str, status: Status, reason: str, now: float) -> Component:
+        before = self._components.get(name)
+        since = before.since if before is not None and before.status is status else now
+        return Component(status=status, reason=reason, since=since)

@@ -1,0 +1,94 @@
+"""What may stand in a log line: no secrets, no control characters, no endless values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from nessus_sched.core.secret import MASK, Secret
+
+MAX_TEXT: Final = 2000
+MAX_TRACEBACK: Final = 20_000
+_MAX_DEPTH: Final = 4
+_MAX_ITEMS: Final = 50
+_SHORTEST: Final = 6
+"""A secret shorter than this is not searched for in texts: it would mask half of them."""
+
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)|secret|token|api.?key|access.?key|private.?key|authorization|cookie"
+    r"|community",
+    re.IGNORECASE,
+)
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+class Redactor:
+    """A processor of structlog. `known` secrets are masked wherever they stand in a text;
+    `Secret`s and values under telling keys are masked anyhow."""
+
+    def __init__(self) -> None:
+        self._known: tuple[str, ...] = ()
+
+    def know(self, secrets: Iterable[Secret]) -> None:
+        """From now on these secrets are masked in every text, instead of those before."""
+        values = {secret.reveal() for secret in secrets}
+        long = (value for value in values if len(value) >= _SHORTEST)
+        self._known = tuple(sorted(long, key=len, reverse=True))
+
+    def __call__(self, _logger: Any, _method: str, event_dict: Any) -> Any:
+        traceback = event_dict.pop("exception", None)
+        clean = {
+            self._text(str(key)): self._field(str(key), value) for key, value in event_dict.items()
+        }
+        if traceback is not None:
+            clean["exception"] = self._traceback(str(traceback))
+        return clean
+
+    def _field(self, key: str, value: Any, depth: int = 0) -> Any:
+        if _SECRET_KEY.search(key) and not isinstance(value, bool | int | float | None):
+            return MASK
+        return self._value(value, depth)
+
+    def _value(self, value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, Enum):
+            return self._text(str(value.value))
+        if isinstance(value, str):
+            return self._text(value)
+        if depth < _MAX_DEPTH and isinstance(value, Mapping):
+            items = list(value.items())[:_MAX_ITEMS]
+            return {
+                self._text(str(key)): self._field(str(key), inner, depth + 1)
+                for key, inner in items
+            }
+        if depth < _MAX_DEPTH and isinstance(value, Sequence | set | frozenset):
+            return [self._value(inner, depth + 1) for inner in list(value)[:_MAX_ITEMS]]
+        return self._text(str(value))
+
+    def _text(self, text: str) -> str:
+        return escaped(self._masked(_cut(text, MAX_TEXT)))
+
+    def _traceback(self, text: str) -> str:
+        """Several lines, each of them indented so that none can pass for a line of the log."""
+        lines = self._masked(_cut(text, MAX_TRACEBACK)).splitlines()
+        return "\n".join(f"  {escaped(line)}" for line in lines)
+
+    def _masked(self, text: str) -> str:
+        for secret in self._known:
+            text = text.replace(secret, MASK)
+        return text
+
+
+def escaped(text: str) -> str:
+    """`text` with control, bidirectional and invisible characters spelled out."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _cut(text: str, most: int) -> str:
+    # Twice as much is kept for masking, so that a secret on the cut is not half shown.
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
