@@ -137,6 +137,7 @@ async def compare_and_delete(store: FindingsStore, last: str, first: str) -> Non
     print(f"search a CVE in all: {(time.perf_counter() - begin) * 1000:.1f} ms")
     begin = time.perf_counter()
     await store.delete(last)
+    await store.reap()
     held = (await store.statistics()).bytes / 1e6
     print(f"delete {last}: {time.perf_counter() - begin:.1f} s, file then {held:.0f} MB")
 

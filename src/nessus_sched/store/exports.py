@@ -122,7 +122,7 @@ class ExportStore:
 
 
 def _compress(source: BinaryIO, part: Path, check: Callable[[], None]) -> None:
-    with open(part, "xb", opener=_private) as file:
+    with open(part, "wb", opener=_private) as file:
         # No name and no time in the header: the same export gives the same bytes.
         with GzipFile("", "wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed:
             for piece in _pieces(source, check):

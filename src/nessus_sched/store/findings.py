@@ -53,15 +53,13 @@ class FindingsStore(FindingsReader):
 
     async def delete(self, task_id: str) -> bool:
         """Deletes a task's findings; False when there were none. They are gone for readers
-        at once and for good, even if `reap` is cut short."""
-        hidden = await self._write(lambda connection: hide(connection, task_id))
-        await self.reap()
-        return hidden
+        at once and for good; `reap` gives the space back."""
+        return await self._write(lambda connection: hide(connection, task_id))
 
     async def reap(self) -> None:
-        """Takes out what is deleted or replaced and gives the space back, in short steps
-        between which others may write. To be called at start, too: goes on with what an
-        earlier process left."""
+        """Takes out what is deleted or replaced and shrinks the file, in short steps
+        between which others may write. To be called now and then and at start: it goes on
+        with what an earlier process left."""
         while await self._write(reap_some):
             await trio.lowlevel.checkpoint()
 

@@ -16,7 +16,7 @@ import attrs
 
 from nessus_sched.results.query import Query
 from nessus_sched.results.query_page import severity_counts
-from nessus_sched.store.findings_read import Question, ask, count_by, scan_of
+from nessus_sched.store.findings_read import Question, ask, scan_of, summed
 from nessus_sched.store.findings_schema import STORED_SEVERITIES
 from nessus_sched.store.findings_sql import Clause, ScanRow, join
 
@@ -83,7 +83,9 @@ def _seen(other: ScanRow) -> Clause:
 def _known(other: ScanRow) -> Clause:
     """The other scan has the finding."""
     return Clause(
-        "same IN (SELECT same FROM findings WHERE finding_row BETWEEN ? AND ?)", other.rows
+        # In order, because a million random numbers are indexed three times as fast so.
+        "same IN (SELECT same FROM findings WHERE finding_row BETWEEN ? AND ? ORDER BY same)",
+        other.rows,
     )
 
 
@@ -122,18 +124,14 @@ def _changes(
 ) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
     """Findings that only this scan has, that both have, and on hosts only this one saw."""
     seen, known = _seen(other), _known(other)
-    expressions = Clause(f"{seen.sql}, {known.sql}, severity", seen.values + known.values)
-    only: dict[int, int] = {}
-    both: dict[int, int] = {}
-    elsewhere: dict[int, int] = {}
-    for host_seen, finding_known, severity, number in count_by(connection, question, expressions):
-        into = both if finding_known else only if host_seen else elsewhere
-        into[severity] = number
-    return _named(only), _named(both), _named(elsewhere)
-
-
-def _named(counts: Mapping[int, int]) -> dict[str, int]:
-    return severity_counts(counts.get(severity, 0) for severity in STORED_SEVERITIES)
+    sums = Clause(f"sum({known.sql}), sum(NOT {seen.sql})", known.values + seen.values)
+    found = {severity: rest for severity, *rest in summed(connection, question, sums)}
+    counts = [found.get(severity, (0, 0, 0)) for severity in STORED_SEVERITIES]
+    return (
+        severity_counts(total - both - elsewhere for both, elsewhere, total in counts),
+        severity_counts(both for both, _, _ in counts),
+        severity_counts(elsewhere for _, elsewhere, _ in counts),
+    )
 
 
 def _hosts_without(connection: sqlite3.Connection, scan: ScanRow, other: ScanRow) -> list[str]:

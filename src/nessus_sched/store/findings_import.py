@@ -129,7 +129,7 @@ class _Stage:
         self.hosts = 0
         self._plugins = _Plugins(connection)
         self._hosts = _Rows(connection, _insert(Table.HOSTS, verb="INSERT OR REPLACE"))
-        self._services = _Part[tuple[int | None, str | None, str | None]](
+        self._services = _Part[tuple[int | str | None, ...]](
             _Rows(connection, _insert(Table.SERVICES)), first
         )
         self._outputs = _Part[str | None](_Rows(connection, _insert(Table.OUTPUTS)), first)
@@ -147,11 +147,11 @@ class _Stage:
 
     def _add_host(self, host: HostReport) -> None:
         self.hosts = max(self.hosts, host.index + 1)
-        values = [host.key, *(_encode(getattr(host, name)) for name in _HOST_ATTRIBUTES)]
+        values = _values(host, _HOST_ATTRIBUTES)
         self._hosts.add((self._first + host.index, *values))
 
     def _add_finding(self, finding: Finding) -> None:
-        service = (finding.port, finding.protocol, finding.svc_name)
+        service = tuple(getattr(finding, name) for name in _SERVICE_ATTRIBUTES)
         output = finding.plugin_output
         compliance = finding.compliance or _NO_COMPLIANCE
         self._findings.add(
@@ -260,15 +260,16 @@ def _marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-def _attributes(table: Table, *, without: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    return tuple(FIELDS[name].attribute for name in columns_of(table) if name not in without)
+def _attributes(table: Table, **other: str) -> tuple[str, ...]:
+    """The attributes of a model's class that go to the columns of a part."""
+    return tuple(other.get(name, FIELDS[name].attribute) for name in columns_of(table))
 
 
 _PLUGIN_ATTRIBUTES: Final = _attributes(Table.PLUGINS)
 _COMPLIANCE_ATTRIBUTES: Final = _attributes(Table.COMPLIANCES)
-_HOST_ATTRIBUTES: Final = _attributes(Table.HOSTS, without=frozenset({"host"}))
+_SERVICE_ATTRIBUTES: Final = _attributes(Table.SERVICES)
+_HOST_ATTRIBUTES: Final = _attributes(Table.HOSTS, host="key")
 _NO_COMPLIANCE: Final = ComplianceResult()
-assert next(iter(columns_of(Table.HOSTS))) == "host"
 
 
 def _values(source: object, attributes: Iterable[str]) -> list[Any]:

@@ -113,22 +113,24 @@ def count(connection: sqlite3.Connection, question: Question) -> Counts:
     elif question.besides is None and chosen.parts <= {Table.HOSTS}:
         found = _tally(connection, "host_tally", [_tally_range(scan, Table.HOSTS), *clauses])
     else:
-        found = dict(count_by(connection, question, Clause("severity")))
+        found = {row[0]: row[-1] for row in summed(connection, question)}
     return tuple(
         found.get(severity, 0) if severity in chosen.severities else 0
         for severity in STORED_SEVERITIES
     )
 
 
-def count_by(
-    connection: sqlite3.Connection, question: Question, expressions: Clause
-) -> list[tuple[Any, ...]]:
-    """Numbers of matching findings, grouped by these expressions on the findings."""
+def summed(
+    connection: sqlite3.Connection, question: Question, sums: Clause | None = None
+) -> list[tuple[int, ...]]:
+    """For each severity: the severity, these sums over the matching findings, and how
+    many those are."""
     where = _where(question, question.scan.rows)
+    columns = f"{sums.sql}, count(*)" if sums else "count(*)"
     return connection.execute(
-        f"SELECT {expressions.sql}, count(*) FROM {_findings(connection, question)}"
-        f" WHERE {where.sql} GROUP BY {expressions.sql}",
-        (*expressions.values, *where.values, *expressions.values),
+        f"SELECT severity, {columns} FROM {_findings(connection, question)}"
+        f" WHERE {where.sql} GROUP BY severity",
+        (*(sums.values if sums else ()), *where.values),
     ).fetchall()
 
 

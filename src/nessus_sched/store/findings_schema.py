@@ -86,13 +86,15 @@ _TYPES: Final = {
 }
 
 
+_LONG: Final = {Kind.LIST: 1, Kind.TEXT: 2}
+
+
 def columns_of(table: Table) -> dict[str, str]:
-    """Column definitions of a part, by field name."""
-    return {
-        name: f'"{name}" {_TYPES[FIELDS[name].kind]}'
-        for name, place in TABLE_OF.items()
-        if place is table
-    }
+    """Column definitions of a part, by field name: what may be long comes last, so that
+    the rest is read without reading it."""
+    names = [name for name, place in TABLE_OF.items() if place is table]
+    names.sort(key=lambda name: _LONG.get(FIELDS[name].kind, 0))
+    return {name: f'"{name}" {_TYPES[FIELDS[name].kind]}' for name in names}
 
 
 def _create(table: Table, *, extra: str = "") -> str:

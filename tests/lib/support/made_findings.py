@@ -151,7 +151,8 @@ def ordered(rows: Iterable[dict[str, Value]], sort: Sequence[str]) -> list[dict[
 
 def holds(row: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
     """Whether a full row fulfils `{"field", "op", "value"}`."""
-    op, wanted = condition["op"], condition.get("value")
+    op = condition["op"]
+    wanted: Any = condition.get("value")
     positive = {"!=": "=", "not in": "in", "not contains": "contains", "absent": "present"}
     if op in positive:
         return not holds(row, {**condition, "op": positive[op]})
@@ -195,9 +196,9 @@ def matching(
 
 def sample_values(kind: Kind) -> list[Any]:
     """Values to compare a field of that kind with, as a caller writes them."""
-    given = [value for value in POOLS[kind] if value not in (None, "", ())]
+    given: list[Any] = [value for value in POOLS[kind] if value not in (None, "", ())]
     if kind is Kind.LIST:
-        return sorted({member for value in given for member in value} | {"2021"})
+        return sorted({member for value in given for member in tuple(value)} | {"2021"})
     if kind is Kind.SEVERITY:
         return [*given, *SEVERITIES]
     if kind is Kind.TEXT:
