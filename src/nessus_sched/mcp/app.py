@@ -10,6 +10,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scope import Scope
 from nessus_sched.mcp.peer import Peer
+from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings import FindingsStore
@@ -29,6 +30,7 @@ class App:
     `scopes_of` gives the limits on targets that a peer's role has."""
 
     service: Service
+    operator: Operator
     findings: FindingsStore
     exports: ExportStore
     reload: Callable[[], Awaitable[Sequence[str]]] = _nothing_to_reload

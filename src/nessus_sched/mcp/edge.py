@@ -164,6 +164,10 @@ def _structure_time(value: Any, _type: Any) -> datetime:
     return datetime.fromisoformat(value)
 
 
+# A filter is an object or a text; the schema has checked which it may be.
+_converter.register_structure_hook(dict[str, Any] | str, lambda value, _type: value)
+
+
 @_converter.register_unstructure_hook
 def _unstructure_time(value: datetime) -> str:
     return value.isoformat()

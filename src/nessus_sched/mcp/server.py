@@ -279,7 +279,7 @@ def _answer(value: Any) -> types.CallToolResult:
 
 def _sentence(refusal: edge.BadArguments | ToolError) -> str:
     hint = refusal.hint if isinstance(refusal, ToolError) else ""
-    text = f"{refusal} {hint}".strip()
+    text = f"{str(refusal).rstrip('.')}. {hint}".strip() if hint else str(refusal)
     return text.encode("utf-8", "replace").decode()
 
 

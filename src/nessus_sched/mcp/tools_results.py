@@ -70,8 +70,13 @@ class QueryArgs:
 
 
 @attrs.frozen(kw_only=True)
-class ResultsArgs(QueryArgs, TaskArgs):
-    """A page of one task's findings."""
+class ResultsArgs(QueryArgs):
+    task_id: str = field(
+        "The task, as a submit tool returned it.",
+        min_length=1,
+        max_length=64,
+        examples=("t-7k3m9pqr2vxz",),
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,65 @@
+"""`nessus-sched sim`: a simulated Nessus scanner."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from nessus_sched.sim.options import EDITIONS, SimOptions
+from nessus_sched.sim.serve import RunningSim, serve_sim
+
+
+@click.command("sim")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8834, show_default=True, help="Port; 0 for any free one.")
+@click.option("--seed", default=1, show_default=True, help="Decides keys, hosts and findings.")
+@click.option(
+    "--edition", type=click.Choice(list(EDITIONS)), default="manager", show_default=True,
+    help="What its licence allows; professional and essentials refuse API writes.",
+)  # fmt: skip
+@click.option(
+    "--scans-take", type=float, default=10.0, show_default=True, metavar="SECONDS",
+    help="How long a scan runs.",
+)  # fmt: skip
+@click.option("--max-scans", default=0, show_default=True, help="Its own limit; 0 for none.")
+@click.option(
+    "--loading-seconds", type=float, default=0.0, show_default=True, metavar="SECONDS",
+    help="How long it loads plugins after its start.",
+)  # fmt: skip
+@click.option(
+    "--replay", "replay_directory", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR", help="Answer scans with the .nessus files of a directory, in turn.",
+)  # fmt: skip
+@click.option("--username", default="admin", show_default=True, help="Its user.")
+@click.option("--password", default="nessus", show_default=True, help="That user's password.")
+@click.option("--control", is_flag=True, help="Serve /_sim/ for injecting faults (loopback only).")
+def sim_command(**options: Any) -> None:
+    """Run a simulated Nessus scanner over HTTPS, for trying things out and for tests.
+
+    It prints its URL, certificate fingerprint and API keys, and serves until interrupted.
+    Nothing is scanned: findings are made up from the seed and the targets.
+    """
+    trio.run(_run, SimOptions(**options))
+
+
+async def _run(options: SimOptions) -> None:
+    async with trio.open_nursery() as nursery:
+        try:
+            running: RunningSim = await nursery.start(serve_sim, options)
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot listen on {options.host}:{options.port}: {error.strerror or error}"
+            ) from error
+        click.echo(f"url:          {running.url}")
+        click.echo(f"fingerprint:  {running.fingerprint}")
+        click.echo(f"access_key:   {running.access_key}")
+        click.echo(f"secret_key:   {running.secret_key}")
+        click.echo(f"login:        {running.username} / {running.password}")
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            async for _ in received:
+                break
+        nursery.cancel_scope.cancel(reason="interrupted")

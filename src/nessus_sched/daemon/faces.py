@@ -1,0 +1,101 @@
+"""The doors of the daemon: the socket and our own stdio, both speaking MCP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import trio
+
+from nessus_sched import __version__
+from nessus_sched.config.schema import Config, LimitSettings
+from nessus_sched.daemon.reload import Reloader
+from nessus_sched.daemon.system import System
+from nessus_sched.mcp import rendezvous
+from nessus_sched.mcp.app import App
+from nessus_sched.mcp.listener import accept, own_peer, supervised, unix_listener
+from nessus_sched.mcp.operators import OPERATORS
+from nessus_sched.mcp.server import Face, build_server
+from nessus_sched.mcp.stdio import claim_stdio
+from nessus_sched.mcp.tools import INSTRUCTIONS, TOOLS
+from nessus_sched.mcp.transport import Limits, serve_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mcp.server import Server
+
+log = structlog.get_logger("daemon")
+
+
+def mcp_server(system: System, reloader: Reloader) -> Server[Any]:
+    """One MCP server for all doors."""
+    app = App(
+        service=system.service,
+        operator=system.operator,
+        findings=system.findings,
+        exports=system.exports,
+        reload=partial(reloader.reload, actor="operator"),
+    )
+    face = Face(app=app, tools=TOOLS, operators=OPERATORS)
+    return build_server(face, version=__version__, instructions=INSTRUCTIONS)
+
+
+async def serve_socket(
+    server: Server[Any],
+    system: System,
+    file: Path,
+    environ: Mapping[str, str],
+    *,
+    task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Listens on the Unix socket until cancelled. Raises `SocketTrouble`."""
+    config = system.context.config
+    path = socket_path(config, file, environ)
+    limits = transport_limits(config.limits)
+    async with unix_listener(path, mode=config.socket.mode, group=config.socket.group) as listener:
+        with _published(file, path, environ):
+            task_status.started(path)
+            await accept(
+                listener,
+                lambda stream, peer: serve_stream(server, stream, peer, limits),
+                system.connections,
+            )
+
+
+async def serve_stdio(server: Server[Any], system: System, stop: trio.CancelScope) -> None:
+    """Serves the client on our own stdin and stdout, and ends the daemon with it."""
+    limits = transport_limits(system.context.config.limits)
+    await supervised(
+        lambda stream, peer: serve_stream(server, stream, peer, limits), claim_stdio(), own_peer()
+    )
+    stop.cancel(reason="the client on stdin is gone")
+
+
+def socket_path(config: Config, file: Path, environ: Mapping[str, str]) -> Path:
+    """Where the daemon of this configuration listens."""
+    return config.socket.path or Path(rendezvous.default_socket(str(file), environ))
+
+
+def transport_limits(limits: LimitSettings) -> Limits:
+    return Limits(
+        max_line=limits.message_size,
+        in_flight=limits.calls_at_once,
+        rate=limits.calls_per_second,
+        burst=round(10 * limits.calls_per_second),
+    )
+
+
+@contextmanager
+def _published(file: Path, path: Path, environ: Mapping[str, str]) -> Iterator[None]:
+    """The links by which relays find the socket."""
+    links = rendezvous.publish(str(file), os.fspath(path), environ)
+    try:
+        yield
+    finally:
+        rendezvous.withdraw(links, os.fspath(path))

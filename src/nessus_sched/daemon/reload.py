@@ -1,0 +1,69 @@
+"""Reloading the configuration: validated first, then applied to what runs, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+import trio
+
+from nessus_sched.config.diff import diff
+from nessus_sched.config.loading import load
+from nessus_sched.config.problems import ConfigError
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.daemon.notify import Notifier
+from nessus_sched.daemon.system import System
+from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.telemetry import events
+
+log = structlog.get_logger("daemon")
+
+
+class Reloader:
+    """`problems` says what was wrong with the file at the last reload; empty when it is in
+    force."""
+
+    def __init__(
+        self, file: Path, environ: Mapping[str, str], system: System, notifier: Notifier
+    ) -> None:
+        self._file = file
+        self._environ = environ
+        self._system = system
+        self._notifier = notifier
+        self._lock = trio.Lock()
+        self.problems: Sequence[str] = ()
+        self.rejected_at: float | None = None
+
+    async def reload(self, *, actor: str) -> Sequence[str]:
+        """Reads the file again and applies what changed; returns its problems, and changes
+        nothing when there are any."""
+        async with self._lock:
+            self._notifier.reloading()
+            try:
+                await self._reload(actor)
+            finally:
+                self._notifier.ready()
+        return self.problems
+
+    async def _reload(self, actor: str) -> None:
+        context = self._system.context
+        try:
+            config = await trio.to_thread.run_sync(lambda: load(self._file, environ=self._environ))
+        except ConfigError as error:
+            self.problems = [str(problem) for problem in error.problems]
+            self.rejected_at = context.now()
+            log.error(events.CONFIG_REJECTED, file=str(self._file), problems=self.problems)
+            return
+        changes = diff(context.config, config)
+        await self._system.fleet.apply(config)
+        self.problems, self.rejected_at = (), None
+        told = changes.lines()
+        log.info(events.CONFIG_LOADED, file=str(self._file), changes=told)
+        entry = JournalEntry(
+            at=context.now(), event="reloaded", actor=actor, detail={"changes": list(told)}
+        )
+        try:
+            await context.store.note(entry)
+        except StoreUnavailable as error:
+            log.warning("store_unavailable", reason=str(error))

@@ -1,0 +1,66 @@
+"""Reports of finished scans: fetched to a scratch file, read, judged, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from nessus_sched.core.clock import Now
+from nessus_sched.core.task import Task
+from nessus_sched.results.parser import Event, Reader
+from nessus_sched.results.plausibility import ScanFacts
+from nessus_sched.results.summary import SummaryBuilder
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings import FindingsStore
+
+READ_AT_ONCE = 1
+"""Reports read at the same time: parsing takes a core."""
+
+
+class Reports:
+    """Implements the scheduler's `Reports` and `Digest` over the stores on disk."""
+
+    def __init__(self, findings: FindingsStore, exports: ExportStore, now: Now) -> None:
+        self.findings = findings
+        self.exports = exports
+        self._now = now
+        self._reading = trio.CapacityLimiter(READ_AT_ONCE)
+
+    def scratch(self, task_id: str) -> Path:
+        return self.exports.directory / f"{task_id}.fetched.part"
+
+    async def keep(self, task_id: str, path: Path) -> str:
+        """Compresses the report into its place; durable when it returns."""
+
+        def compress() -> str:
+            with path.open("rb") as source:
+                return self.exports.write(task_id, source, check=trio.from_thread.check_cancelled)
+
+        return await trio.to_thread.run_sync(compress, limiter=self._reading)
+
+    async def digest(self, task: Task, path: Path) -> Mapping[str, Any]:
+        """Reads the report once: findings into their database, counts and verdicts into
+        the summary that is returned."""
+        builder = SummaryBuilder()
+        stream = await trio.to_thread.run_sync(path.open, "rb")
+        try:
+            reader = Reader(stream)
+            await self.findings.put(task.task_id, _watched(reader, builder), at=self._now())
+        finally:
+            stream.close()
+        facts = ScanFacts(
+            now=self._now(),
+            requested=task.request.targets,
+            credential=task.request.credential is not None,
+        )
+        return builder.finish(reader.report, facts)
+
+
+def _watched(reader: Reader, builder: SummaryBuilder) -> Any:
+    event: Event
+    for event in reader:
+        builder.add(event)
+        yield event

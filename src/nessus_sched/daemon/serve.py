@@ -1,0 +1,140 @@
+"""The daemon: everything that runs, on one page.
+
+    hold the state directory
+      open the stores
+        nursery
+          signals        SIGTERM, SIGINT stop; SIGHUP reloads
+          fleet          one driver a scanner, the tasks they carry, the retry timer
+          http           /health, /ready, /metrics
+          socket         MCP and the command line, one task a connection
+          stdio          MCP on our own stdin and stdout, when asked for
+          watchdog       tells systemd that the loop turns
+          idle           ends a daemon that a relay started, when nobody needs it any more
+
+Stopping cancels the nursery: scans go on running on their scanners and are adopted again at
+the next start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import SystemRandom
+
+import attrs
+import structlog
+import trio
+
+from nessus_sched import __version__
+from nessus_sched.config.loading import load
+from nessus_sched.config.schema import Config
+from nessus_sched.core.clock import system_now
+from nessus_sched.core.pool import Pool
+from nessus_sched.daemon.faces import mcp_server, serve_socket, serve_stdio
+from nessus_sched.daemon.idle import end_when_idle
+from nessus_sched.daemon.notify import Notifier
+from nessus_sched.daemon.reload import Reloader
+from nessus_sched.daemon.reports import Reports
+from nessus_sched.daemon.signals import obey_signals
+from nessus_sched.daemon.system import System
+from nessus_sched.daemon.watchdog import feed_watchdog
+from nessus_sched.nessus.client import NessusScanner
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.registry import pool_settings, specs_of
+from nessus_sched.scheduler.scoping import system_resolve
+from nessus_sched.scheduler.service import Service
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings import open_findings
+from nessus_sched.store.lock import hold_state_directory
+from nessus_sched.store.tasks import TaskStore
+from nessus_sched.telemetry import events
+
+log = structlog.get_logger("daemon")
+
+
+@attrs.frozen(kw_only=True)
+class ServeOptions:
+    """`config_file` is read again at every reload. `stdio`: also speak MCP on stdin and
+    stdout, and end with them. `on_demand`: a relay started us; end when idle."""
+
+    config_file: Path
+    stdio: bool = False
+    on_demand: bool = False
+    environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ)
+
+
+async def serve(options: ServeOptions) -> None:
+    """Runs the daemon until it is told to stop.
+
+    Raises `ConfigError`, `StoreError`, `SocketTrouble` or `HttpTrouble` when it cannot
+    start, each with a sentence for a person.
+    """
+    config = await trio.to_thread.run_sync(
+        lambda: load(options.config_file, environ=options.environ)
+    )
+    started = trio.current_time()
+    notifier = Notifier(options.environ)
+    with hold_state_directory(config.state_directory):
+        async with _system(config) as system, trio.open_nursery() as nursery:
+            reloader = Reloader(options.config_file, options.environ, system, notifier)
+            nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
+            await nursery.start(system.fleet.run)
+            server = mcp_server(system, reloader)
+            socket = await nursery.start(
+                serve_socket, server, system, options.config_file, options.environ
+            )
+            if options.stdio:
+                nursery.start_soon(serve_stdio, server, system, nursery.cancel_scope)
+            nursery.start_soon(feed_watchdog, notifier, system)
+            if options.on_demand:
+                nursery.start_soon(end_when_idle, system, nursery.cancel_scope)
+            notifier.ready()
+            log.info(
+                events.STARTED,
+                version=__version__,
+                state_directory=str(config.state_directory),
+                socket=str(socket),
+                seconds=round(trio.current_time() - started, 3),
+            )
+        notifier.stopping()
+    log.info(events.STOPPED)
+
+
+@asynccontextmanager
+async def _system(config: Config) -> AsyncIterator[System]:
+    """The stores and the scheduler, not yet running."""
+    async with AsyncExitStack() as stack:
+        exports = ExportStore(config.state_directory / "exports")
+        await trio.to_thread.run_sync(exports.prepare)
+        findings = await open_findings(config.state_directory / "findings.db")
+        stack.push_async_callback(findings.aclose)
+        store = await stack.enter_async_context(
+            TaskStore.open(config.state_directory, now=system_now)
+        )
+        reports = Reports(findings, exports, system_now)
+        settings = pool_settings(config)
+        pool = Pool(settings, on_wake=lambda scanner_id: fleet.ring(scanner_id))
+        pool.configure(specs_of(config), settings, system_now())
+        context = Context(
+            config=config,
+            pool=pool,
+            store=store,
+            exports=reports,
+            digest=reports.digest,
+            resolve=system_resolve,
+            now=system_now,
+            random=SystemRandom(),
+        )
+        fleet = Fleet(context, lambda scanner: NessusScanner(scanner, now=system_now))
+        yield System(
+            context=context,
+            fleet=fleet,
+            operator=Operator(context, fleet),
+            service=Service(context, fleet, last_order=await store.last_order()),
+            findings=findings,
+            exports=exports,
+        )

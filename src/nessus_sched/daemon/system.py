@@ -1,0 +1,24 @@
+"""The running parts of a daemon, as its faces and helpers need them."""
+
+from __future__ import annotations
+
+import attrs
+
+from nessus_sched.mcp.listener import Connections
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.service import Service
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings import FindingsStore
+
+
+@attrs.frozen(kw_only=True)
+class System:
+    context: Context
+    fleet: Fleet
+    service: Service
+    operator: Operator
+    findings: FindingsStore
+    exports: ExportStore
+    connections: Connections = attrs.field(factory=Connections)

@@ -1,0 +1,101 @@
+"""Operator actions on scanners and on everything: journaled, and remembered over restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Desired
+from nessus_sched.scheduler.admission import unknown
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.errors import RequestError, UnknownScanner, Unwritable
+from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.store.errors import StoreUnavailable
+
+
+class Switch(StrEnum):
+    DRAIN = "drain"
+    """Finish what runs, start no more."""
+    UNDRAIN = "undrain"
+    ENABLE = "enable"
+    DISABLE = "disable"
+
+
+class WhatRuns(StrEnum):
+    """What becomes of running scans at a global pause."""
+
+    KEEP = "keep"
+    PAUSE = "pause"
+    STOP = "stop"
+
+
+PAUSE_ALL = "pause_all"
+RESUME_ALL = "resume_all"
+EVENTS = frozenset({*Switch, PAUSE_ALL, RESUME_ALL})
+"""The journal's events from which the operator's state is rebuilt at start."""
+
+
+class Operator:
+    """Applies an operator's action to the pool after it is durable."""
+
+    def __init__(self, context: Context, fleet: Fleet) -> None:
+        self._context = context
+        self._fleet = fleet
+
+    async def switch(self, scanner_id: str, action: str, *, actor: str) -> None:
+        """Raises `RequestError` for an unknown scanner or action."""
+        if scanner_id not in self._fleet.drivers:
+            raise UnknownScanner(unknown("scanner", scanner_id, self._fleet.drivers))
+        if action not in set(Switch):
+            raise RequestError(unknown("action", action, list(Switch)), code="unknown_action")
+        await self._note(action, actor, {"scanner_instance": scanner_id})
+        self._apply(action, scanner_id)
+
+    async def pause_all(self, running: str, *, actor: str) -> int:
+        """Starts nothing more; returns how many running scans were told to pause or stop."""
+        if running not in set(WhatRuns):
+            raise RequestError(unknown("choice", running, list(WhatRuns)), code="unknown_choice")
+        await self._note(PAUSE_ALL, actor, {"running": running})
+        self._apply(PAUSE_ALL)
+        if running == WhatRuns.KEEP:
+            return 0
+        desired = Desired.PAUSE if running == WhatRuns.PAUSE else Desired.CANCEL
+        runs = [run for driver in self._fleet.drivers.values() for run in driver.runs.values()]
+        told = [
+            run for run in runs if desired is Desired.CANCEL or run.task.state is TaskState.RUNNING
+        ]
+        for run in told:
+            await run.want(desired, actor=actor, cause=f"everything was told to {running}")
+        return len(told)
+
+    async def resume_all(self, *, actor: str) -> None:
+        """Lets scans start again; those that were paused stay so until they are resumed."""
+        await self._note(RESUME_ALL, actor, {})
+        self._apply(RESUME_ALL)
+
+    async def restore(self) -> None:
+        """Brings back what operators had switched when we stopped."""
+        for record in await self._context.store.operator_entries(EVENTS):
+            self._apply(record.entry.event, record.entry.detail.get("scanner_instance", ""))
+
+    def _apply(self, event: str, scanner_id: str = "") -> None:
+        pool, now = self._context.pool, self._context.now()
+        if event in (PAUSE_ALL, RESUME_ALL):
+            pool.set_paused(event == PAUSE_ALL, now)
+        elif scanner_id not in pool.scanners():
+            return  # it has left the configuration since
+        elif event in (Switch.DRAIN, Switch.UNDRAIN):
+            pool.set_draining(scanner_id, event == Switch.DRAIN, now)
+        else:
+            pool.set_enabled(scanner_id, event == Switch.ENABLE, now)
+
+    async def _note(self, event: str, actor: str, detail: Mapping[str, Any]) -> None:
+        try:
+            await self._context.store.note(
+                JournalEntry(at=self._context.now(), event=event, actor=actor, detail=detail)
+            )
+        except StoreUnavailable as error:
+            raise Unwritable(f"nothing was changed: {error}") from error
