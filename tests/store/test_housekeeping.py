@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trio
 
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import LIVE, SETTLED, TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.store import housekeeping
+from nessus_sched.store import housekeeping, verify
 from nessus_sched.store.schema import FILE_NAME
 from nessus_sched.store.tasks import TaskStore
 from support.stored import START, a_task, moved, submitted
@@ -99,6 +100,33 @@ async def test_a_pruned_journal_verifies_after_reopening_and_goes_on(tmp_path: P
         await settle(store, 2)
         report = await store.verify()
         assert (report.ok, report.rows, report.head.seq) == (True, 3, 6)
+
+
+async def test_the_order_of_a_purged_task_is_not_given_again(store: TaskStore) -> None:
+    await settle(store, 7)
+    await store.purge_tasks([a_task(7).task_id], at=LATER)
+    assert await store.last_order() == 7
+
+
+async def test_pruning_during_verification_is_no_gap(
+    store: TaskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "PAGE", 3)
+    for _ in range(20):
+        await store.note(JournalEntry(at=START, event="drained"))
+    report = None
+
+    async def check() -> None:
+        nonlocal report
+        report = await store.verify()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(check)
+        while report is None:
+            await store.note(JournalEntry(at=LATER, event="drained"))
+            await store.prune_journal(before=LATER, at=LATER)
+            await store.note(JournalEntry(at=START, event="drained"))
+    assert report.ok, report.problems
 
 
 async def test_pruning_goes_batch_by_batch(

@@ -25,9 +25,14 @@ _encode_sorted: Final = json.JSONEncoder(
 
 
 class EncodedEntry(NamedTuple):
-    """A journal entry ready to be chained; `digest` is of the task's document after it."""
+    """A journal entry ready to be chained; `digest` is of the task's document after it.
 
-    task_id: str | None
+    `order` is the task's place in the order of acceptance; `purged_id` its id when the
+    entry says that it was deleted.
+    """
+
+    order: int | None
+    purged_id: str | None
     digest: bytes | None
     content: str
 
@@ -75,9 +80,19 @@ def decode_task(document: str) -> Task:
     return _CONVERTER.structure(json.loads(document), Task)
 
 
-def encode_entry(entry: JournalEntry, digest: bytes | None = None) -> EncodedEntry:
-    """Raises TypeError or ValueError when the detail is not JSON."""
-    return EncodedEntry(entry.task_id, digest, _encode(_CONVERTER.unstructure(entry)))
+def encode_entry(
+    entry: JournalEntry,
+    task: EncodedTask | None = None,
+    *,
+    purged_order: int | None = None,
+) -> EncodedEntry:
+    """The entry that goes with a task's row, or that says the task has been deleted, or
+    that is of no task. Raises TypeError or ValueError when the detail is not JSON."""
+    content = _encode(_CONVERTER.unstructure(entry))
+    if task is not None:
+        return EncodedEntry(task.order, None, task.digest, content)
+    purged_id = None if purged_order is None else entry.task_id
+    return EncodedEntry(purged_order, purged_id, None, content)
 
 
 def decode_entry(content: str) -> JournalEntry:

@@ -29,7 +29,7 @@ FROM task WHERE state IN ('completed', 'canceled', 'timed_out', 'dead')
 AND state = ? AND updated_at < ?"""
 _PRUNABLE: Final = """
 SELECT j.seq, j.hash, t.ord IS NULL AND json_extract(j.content, '$.at') < ?
-FROM journal j LEFT JOIN task t ON t.task_id = j.task_id ORDER BY j.seq LIMIT ?"""
+FROM journal j LEFT JOIN task t ON t.ord = j.task_ord ORDER BY j.seq LIMIT ?"""
 _IDS: Final = "(SELECT value FROM json_each(?))"
 
 
@@ -69,10 +69,10 @@ def purge(
         (json.dumps(list(task_ids)),),
     )
     doomed = [row for row in rows if row[2] in SETTLED]
-    for _, task_id, state in doomed:
+    for order, task_id, state in doomed:
         before = TaskState(state)
         entry = JournalEntry(at=at, event=PURGED, actor=actor, task_id=task_id, before=before)
-        transaction.append(encode_entry(entry))
+        transaction.append(encode_entry(entry, purged_order=order))
         transaction.moved[before] -= 1
     orders = json.dumps([order for order, _, _ in doomed])
     connection.execute(f"DELETE FROM task WHERE ord IN {_IDS}", (orders,))  # noqa: S608 - our own

@@ -14,6 +14,10 @@ from nessus_sched.store.listing import merged_states
 
 _RECORD: Final = "SELECT seq, hash, content FROM journal"
 
+_ORDER_OF: Final = """
+SELECT ord FROM task WHERE task_id = ?
+UNION ALL SELECT task_ord FROM journal WHERE purged_id = ? LIMIT 1"""
+
 
 def get(connection: sqlite3.Connection, task_id: str) -> Task | None:
     return _one(connection, "SELECT document FROM task WHERE task_id = ?", task_id)
@@ -29,9 +33,16 @@ def get_by_key(connection: sqlite3.Connection, key: str, now: float) -> Task | N
 
 
 def last_order(connection: sqlite3.Connection) -> int:
-    """The highest order number stored, 0 when there is none."""
-    (order,) = connection.execute("SELECT max(ord) FROM task").fetchone()
-    return order or 0
+    """The highest order number that a task or the journal has, 0 when there is none.
+
+    The journal counts: it must not come to speak of two tasks by one number.
+    """
+    (order,) = connection.execute(
+        "SELECT max(coalesce((SELECT max(ord) FROM task), 0),"
+        " coalesce((SELECT max(task_ord) FROM journal WHERE task_ord IS NOT NULL), 0))"
+    ).fetchone()
+    assert isinstance(order, int)
+    return order
 
 
 def unfinished(connection: sqlite3.Connection, after: int, limit: int) -> list[Task]:
@@ -47,7 +58,10 @@ def unfinished(connection: sqlite3.Connection, after: int, limit: int) -> list[T
 
 def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalRecord]:
     """All that happened to a task, oldest first; also of a purged one until its rows go."""
-    return _records(connection.execute(f"{_RECORD} WHERE task_id = ? ORDER BY seq", (task_id,)))
+    row = connection.execute(_ORDER_OF, (task_id, task_id)).fetchone()
+    return _records(
+        connection.execute(f"{_RECORD} WHERE task_ord = ? ORDER BY seq", row or (None,))
+    )
 
 
 def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[JournalRecord]:

@@ -38,12 +38,14 @@ CREATE INDEX task_by_age ON task (state, updated_at)
 
 CREATE TABLE journal (
     seq INTEGER PRIMARY KEY,
-    task_id TEXT,
+    task_ord INTEGER,                   -- of the task it is about
+    purged_id TEXT,                     -- the task's id, in the row that says it was deleted
     task_digest BLOB,                   -- SHA-256 of the task's document after this entry
     content TEXT NOT NULL,              -- the entry as JSON
     hash BLOB NOT NULL
 ) STRICT;
-CREATE INDEX journal_by_task ON journal (task_id) WHERE task_id IS NOT NULL;
+CREATE INDEX journal_by_task ON journal (task_ord) WHERE task_ord IS NOT NULL;
+CREATE INDEX journal_of_purged ON journal (purged_id) WHERE purged_id IS NOT NULL;
 
 CREATE TABLE chain (
     id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -56,7 +56,7 @@ class Submit:
                 now=entry.at,
                 expires_at=entry.at + key_ttl,
             )
-        return cls(task, row, encode_entry(entry, row.digest), key)
+        return cls(task, row, encode_entry(entry, row), key)
 
     def __call__(self, transaction: Transaction) -> Submission:
         if self.key is not None:

@@ -269,7 +269,7 @@ def _encode_change(task: Task, entry: JournalEntry) -> tuple[EncodedTask, Encode
     if before != task.state:
         check_transition(before, task.state)
     encoded = encode_task(task, updated_at=entry.at)
-    return encoded, encode_entry(entry, encoded.digest), before
+    return encoded, encode_entry(entry, encoded), before
 
 
 def _size(path: Path) -> int:

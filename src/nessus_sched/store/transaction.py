@@ -20,7 +20,8 @@ _UPDATE_TASK: Final = """
 UPDATE task SET state = ?, scanner = ?, updated_at = ?, document = ?, journal_seq = ?
 WHERE task_id = ? AND ord = ? AND state = ?"""
 _INSERT_JOURNAL: Final = """
-INSERT INTO journal (seq, task_id, task_digest, content, hash) VALUES (?, ?, ?, ?, ?)"""
+INSERT INTO journal (seq, hash, task_ord, purged_id, task_digest, content)
+VALUES (?, ?, ?, ?, ?, ?)"""
 
 
 class Transaction:
@@ -54,7 +55,7 @@ class Transaction:
         seq = self.head.seq + 1
         digest = chain_hash(self.head.hash, seq, entry.digest, entry.content.encode())
         self.head = JournalHead(seq, digest)
-        self._entries.append((seq, entry.task_id, entry.digest, entry.content, digest))
+        self._entries.append((*self.head, *entry))
         self.touched += 1
         return seq
 

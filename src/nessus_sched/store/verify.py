@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import attrs
@@ -17,21 +17,32 @@ MOST_PROBLEMS: Final = 100
 
 # As bytes, so that a byte that is no longer text is found here and not in the driver.
 _JOURNAL: Final = """
-SELECT j.seq, CAST(j.task_id AS BLOB), CAST(j.task_digest AS BLOB), CAST(j.content AS BLOB),
-       CAST(j.hash AS BLOB), j.task_id IS NOT NULL AND t.ord IS NULL
-FROM journal j LEFT JOIN task t ON t.task_id = j.task_id
+SELECT j.seq, CAST(j.task_digest AS BLOB), CAST(j.content AS BLOB), CAST(j.hash AS BLOB),
+       j.purged_id IS NOT NULL,
+       CAST(coalesce(t.task_id, (SELECT p.purged_id FROM journal p
+            WHERE p.task_ord = j.task_ord ORDER BY p.seq DESC LIMIT 1)) AS BLOB)
+FROM journal j LEFT JOIN task t ON t.ord = j.task_ord
 WHERE j.seq > ? ORDER BY j.seq LIMIT ?"""
 _TASKS: Final = """
 SELECT t.ord, t.journal_seq, CAST(t.document AS BLOB), t.updated_at,
-       (SELECT max(seq) FROM journal WHERE task_id = t.task_id),
+       (SELECT max(seq) FROM journal WHERE task_ord = t.ord),
        CAST(j.task_digest AS BLOB), CAST(j.content AS BLOB),
        t.task_id, t.state, t.scanner, t.kind, t.pool, t.priority, t.actor, t.created_at,
        CAST(t.words AS BLOB)
 FROM task t LEFT JOIN journal j ON j.seq = t.journal_seq
 WHERE t.ord > ? ORDER BY t.ord LIMIT ?"""
-_LAST_OF_TASK: Final = """
-SELECT CAST(content AS BLOB) FROM journal WHERE task_id = CAST(? AS TEXT)
-ORDER BY seq DESC LIMIT 1"""
+
+
+class _JournalRow(NamedTuple):
+    """A row of `_JOURNAL`; `owner` is the id of the task it is filed under, stored still
+    or purged."""
+
+    seq: int
+    digest: bytes | None
+    content: bytes
+    hash: bytes
+    purges: int
+    owner: bytes | None
 
 
 class _TaskRow(NamedTuple):
@@ -85,6 +96,7 @@ class Verification:
         self._rows = self._tasks = 0
         self._base = self._at = JournalHead(0, b"")
         self._pruned: object = None
+        self._contained = False
         self._problems: list[str] = []
 
     def step(self, connection: sqlite3.Connection) -> bool:
@@ -123,60 +135,46 @@ class Verification:
         yield from self._task_pages()
 
     def _journal_pages(self) -> Iterator[bool]:
-        (base,) = self._query("SELECT base_seq, CAST(base_hash AS BLOB) FROM chain")
-        self._base = self._at = JournalHead(*base)
-        if self._query("SELECT 1 FROM journal WHERE seq <= ? LIMIT 1", self._base.seq):
-            self._problem(f"journal: rows before its beginning at {self._base.seq + 1}")
         while True:
+            self._follow_pruning()
             page = self._query(_JOURNAL, self._at.seq, PAGE)
-            for row in page:
-                self._check_row(*row)
+            for row in map(_JournalRow._make, page):
+                self._check_row(row)
             if len(page) < PAGE:
                 break
             yield True
+        self._check_ends()
+        yield True
+
+    def _follow_pruning(self) -> None:
+        """The journal's beginning moves when housekeeping prunes it, also meanwhile."""
+        (base,) = self._query("SELECT base_seq, CAST(base_hash AS BLOB) FROM chain")
+        self._base = JournalHead(*base)
+        if self._at.seq <= self._base.seq:
+            self._at = self._base
+        if self._query("SELECT 1 FROM journal WHERE seq <= ? LIMIT 1", self._base.seq):
+            self._problem(f"journal: rows before its beginning at {self._base.seq + 1}")
+
+    def _check_row(self, row: _JournalRow) -> None:
+        self._rows += 1
+        entry = _of(row.content)
+        if problem := _row_problem(row, self._at, entry):
+            self._problem(f"journal: row {row.seq} {problem}")
+        self._at = JournalHead(row.seq, row.hash or b"")
+        if entry.get("event") == PRUNED:
+            self._pruned = entry.get("detail")
+        if self._expected is not None and self._expected.seq == row.seq:
+            self._contained = self._expected == self._at
+
+    def _check_ends(self) -> None:
+        """In the snapshot of the last page, so that the ends belong to it."""
         (head,) = self._query("SELECT head_seq, CAST(head_hash AS BLOB) FROM chain")
-        if self._base.seq and self._pruned != self._base.text:
+        if self._base.seq and self._pruned != {"through": self._base.text}:
             self._problem(f"journal: rows up to {self._base.seq} are gone without a pruning")
         if self._at != head:
             self._problem(f"journal: ends at row {self._at.seq}, but its head is {head[0]}")
-        if self._expected is not None and self._expected.seq > self._at.seq:
-            self._problem(f"journal: row {self._expected.seq}, once its head, is missing")
-        yield True
-
-    def _check_row(
-        self,
-        seq: int,
-        task_id: bytes | None,
-        digest: bytes | None,
-        content: bytes,
-        stored: bytes,
-        task_gone: bool,
-    ) -> None:
-        self._rows += 1
-        if seq != self._at.seq + 1:
-            self._problem(f"journal: nothing between rows {self._at.seq} and {seq}")
-        elif chain_hash(self._at.hash, seq, digest, content) != stored:
-            self._problem(f"journal: row {seq} is not what was written, or not in its place")
-        elif _of(content).get("task_id") != (task_id and task_id.decode("utf-8", "replace")):
-            self._problem(f"journal: row {seq} is filed under another task")
-        elif task_gone and not self._was_purged(task_id):
-            self._problem(f"journal: row {seq} is of a task that is gone without a purge")
-        self._at = JournalHead(seq, stored or b"")
-        self._note_pruning(content)
-        if self._expected is not None and self._expected.seq == seq and self._expected != self._at:
-            self._problem(f"journal: row {seq} is not the one that was its head")
-
-    def _note_pruning(self, content: bytes) -> None:
-        entry = _of(content)
-        detail = entry.get("detail")
-        if entry.get("event") == PRUNED and isinstance(detail, dict):
-            self._pruned = detail.get("through")
-
-    def _was_purged(self, task_id: bytes | None) -> bool:
-        return any(
-            _of(content).get("event") == PURGED
-            for (content,) in self._query(_LAST_OF_TASK, task_id)
-        )
+        if self._expected and self._expected.seq > self._base.seq and not self._contained:
+            self._problem(f"journal: row {self._expected.seq} is not the one it once ended with")
 
     def _task_pages(self) -> Iterator[bool]:
         after = -(2**63)
@@ -187,6 +185,18 @@ class Verification:
                     self._problem(f"task with order {row.order}: {problem}")
             after = page[-1][0]
             yield True
+
+
+def _row_problem(row: _JournalRow, before: JournalHead, entry: Mapping[str, object]) -> str:
+    if row.seq != before.seq + 1:
+        return f"follows row {before.seq}"
+    if chain_hash(before.hash, row.seq, row.digest, row.content) != row.hash:
+        return "is not what was written, or not in its place"
+    if row.purges != (entry.get("event") == PURGED):
+        return "is marked wrongly as that of a deleted task"
+    if entry.get("task_id") != (row.owner and row.owner.decode("utf-8", "replace")):
+        return "is of a task that is gone without a purge, or filed under another"
+    return ""
 
 
 def _task_problem(row: _TaskRow) -> str:
