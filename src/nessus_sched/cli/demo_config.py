@@ -1,0 +1,88 @@
+"""The configuration of the demo: two simulated scanners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from nessus_sched.sim.options import SimOptions
+
+FIXED_PORTS = (18834, 18835)
+ALLOWED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+
+
+@attrs.frozen(kw_only=True)
+class DemoScanner:
+    id: str
+    url: str
+    fingerprint: str | None
+    access_key: str
+    secret_key: str
+    max_concurrent_scans: int
+
+
+def written_config(state_directory: Path) -> str:
+    """For scanners that are started by hand later, on fixed ports; their certificates are
+    not known yet."""
+    scanners = []
+    for number, (name, port) in enumerate(zip(("east", "west"), FIXED_PORTS, strict=True), 1):
+        options = SimOptions(seed=number)
+        scanners.append(
+            DemoScanner(
+                id=name,
+                url=f"https://127.0.0.1:{port}",
+                fingerprint=None,
+                access_key=options.effective_access_key,
+                secret_key=options.effective_secret_key,
+                max_concurrent_scans=2,
+            )
+        )
+    return config_text(state_directory, scanners, http="127.0.0.1:9834")
+
+
+def config_text(state_directory: Path, scanners: Sequence[DemoScanner], *, http: str) -> str:
+    """The YAML text; polls fast, because simulated scans take seconds."""
+    return "\n".join(
+        [
+            "# Two simulated scanners (nessus-sched sim); the keys belong to nothing real.",
+            f"state_directory: {_quoted(str(state_directory))}",
+            f"http: {{bind: {_quoted(http)}}}",
+            f"targets: {{allow: [{', '.join(ALLOWED)}]}}",
+            "polling: {fastest: 0.5s, slowest: 5s}",
+            "credentials:",
+            "  - name: demo-linux",
+            "    kind: ssh_password",
+            "    username: scanuser",
+            "    password: made-up",
+            "    escalation: {method: sudo, account: root, password: made-up}",
+            "scanners:",
+            *(line for scanner in scanners for line in _scanner_lines(scanner)),
+            "",
+        ]
+    )
+
+
+def _scanner_lines(scanner: DemoScanner) -> list[str]:
+    tls = (
+        f"    tls: {{fingerprint: {scanner.fingerprint}}}"
+        if scanner.fingerprint
+        else "    tls: {verify: false}  # only because it is a simulator on this machine"
+    )
+    return [
+        f"  - id: {scanner.id}",
+        f"    name: Simulated scanner {scanner.id}",
+        f"    url: {scanner.url}",
+        "    auth:",
+        "      api_keys:",
+        f"        access_key: {scanner.access_key}",
+        f"        secret_key: {scanner.secret_key}",
+        tls,
+        f"    max_concurrent_scans: {scanner.max_concurrent_scans}",
+    ]
+
+
+def _quoted(text: str) -> str:
+    """As a YAML scalar, whatever is in it."""
+    return "'" + text.replace("'", "''") + "'"

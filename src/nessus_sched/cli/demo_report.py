@@ -1,0 +1,139 @@
+"""What the demo shows a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from nessus_sched.results.untrusted import clean_line
+
+SEVERITY_STYLE = {
+    "critical": "bold white on red",
+    "high": "bold red",
+    "medium": "yellow",
+    "low": "cyan",
+    "info": "dim",
+}
+HOSTS_SHOWN = 12
+
+NEXT = """\
+[bold]Your own scanners[/]: write a configuration (etc/nessus-sched.yaml explains every key), then
+  nessus-sched serve --config /path/to/nessus-sched.yaml
+
+[bold]Claude Desktop[/]: Settings > Developer > Edit Config, and restart it afterwards
+  {{"mcpServers": {{"nessus": {{"command": "nessus-sched",
+    "args": ["mcp", "--config", "{config}"]}}}}}}
+
+[bold]Health[/]: curl http://127.0.0.1:9834/health"""
+
+
+class DemoScreen:
+    """Prints to a terminal or, plainly, to whatever stdout is; `quiet` prints nothing."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = Console(quiet=quiet, highlight=False)
+        self._progress: Progress | None = None
+        self._bars: dict[str, TaskID] = {}
+
+    def scene_is_up(self, urls: Mapping[str, str]) -> None:
+        self._console.print("[bold]Two simulated Nessus scanners and the daemon are up.[/]")
+        for name, url in urls.items():
+            self._console.print(f"  {name}: {url}, 2 scans at once")
+        self._console.print()
+
+    def submitted(self, tool: str, name: str, answer: Mapping[str, Any]) -> None:
+        place = answer["scanner_instance"] or "the first free scanner"
+        self._console.print(f"  {tool}: [bold]{name}[/] -> {answer['task_id']} for {place}")
+
+    @contextmanager
+    def progress(self) -> Iterator[None]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[scanner]}", style="dim"),
+        )
+        self._console.print()
+        with Progress(*columns, console=self._console) as self._progress:
+            yield
+        self._console.print()
+
+    def update(self, tasks: Sequence[Mapping[str, Any]]) -> None:
+        assert self._progress is not None
+        for task in tasks:
+            task_id = task["task_id"]
+            shown = {"status": task["status"], "scanner": task["scanner_instance"] or ""}
+            if task_id not in self._bars:
+                name = clean_line(task["name"], 40)
+                self._bars[task_id] = self._progress.add_task(name, total=100, **shown)
+            done = 100 if task["settled"] else task["progress_percent"] or 0
+            self._progress.update(self._bars[task_id], completed=done, **shown)
+
+    def results(
+        self,
+        tasks: Sequence[Mapping[str, Any]],
+        summaries: Mapping[str, Mapping[str, Any]],
+        document: Mapping[str, Any],
+    ) -> None:
+        """Findings by severity for each scan, and the worst hosts."""
+        severities = list(document["severity_counts"])
+        table = _severity_table("Findings", ["scan", "scanner", "status"], severities)
+        for task in tasks:
+            counts = task["severity_counts"] or {}
+            first = [clean_line(task["name"], 40), task["scanner_instance"] or "", task["status"]]
+            table.add_row(*first, *(str(counts.get(each, 0)) for each in severities))
+        totals = (str(document["severity_counts"][each]) for each in severities)
+        table.add_section()
+        table.add_row("all", "", "", *totals, style="bold")
+        self._console.print(table)
+        self._hosts(summaries, severities)
+
+    def state(
+        self, scanners: Mapping[str, Any], queue: Mapping[str, Any], health: Mapping[str, Any]
+    ) -> None:
+        table = Table(title="Scanners", title_justify="left")
+        for column in ("scanner", "edition", "slots", "queue", "available"):
+            table.add_column(column)
+        for scanner in scanners["scanners"]:
+            slots = f"{scanner['active_scans']} of {scanner['max_concurrent_scans']} used"
+            free = "yes" if scanner["available"] else scanner["reason"]
+            edition = clean_line(scanner["edition"] or "")
+            table.add_row(scanner["scanner_instance"], edition, slots, str(scanner["queued"]), free)
+        self._console.print(table)
+        self._console.print(f"Queue: {queue['queued']} waiting, {queue['active']} running.")
+        self._console.print(f"Health: {health['status']}.")
+        self._console.print()
+
+    def what_next(self, config: Path | None) -> None:
+        text = NEXT.format(config=config or "/path/to/nessus-sched.yaml")
+        self._console.print(Panel(text, title="What next", title_align="left"))
+        if config is not None:
+            self._console.print(
+                f"Staying up. Connect a client with: nessus-sched mcp --config {config}\n"
+                "Ctrl-C ends the demo."
+            )
+
+    def _hosts(self, summaries: Mapping[str, Mapping[str, Any]], severities: Sequence[str]) -> None:
+        table = _severity_table("Worst hosts", ["host"], severities)
+        hosts = [host for each in summaries.values() for host in each["summary"]["top_hosts"]]
+        hosts.sort(key=lambda host: [-host["severity_counts"][each] for each in severities])
+        for host in hosts[:HOSTS_SHOWN]:
+            counts = (str(host["severity_counts"][each]) for each in severities)
+            table.add_row(clean_line(host["host"], 60), *counts)
+        self._console.print(table)
+
+
+def _severity_table(title: str, first: Sequence[str], severities: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in first:
+        table.add_column(column)
+    for severity in severities:
+        table.add_column(severity, justify="right", style=SEVERITY_STYLE[severity])
+    return table
