@@ -139,7 +139,7 @@ def _config(keys: Keys) -> Iterator[Wrong]:
         yield from _duplicates(section, key, keys.get(section))
     custom = keys.get("custom_settings_allowed")
     for index, name in enumerate(custom if isinstance(custom, list) else ()):
-        if name in NEVER_CUSTOM:
+        if isinstance(name, str) and name in NEVER_CUSTOM:
             yield Wrong(
                 "is set by the scheduler itself and can never be allowed",
                 at=("custom_settings_allowed", index),

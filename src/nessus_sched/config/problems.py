@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -36,7 +37,7 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class Wrong(ValueError):
+class Wrong(Exception):
     """A mistake before its line is known: `at` leads from the value that was being read
     to the one that is wrong; `at_key` points at its key instead of its value."""
 
@@ -51,9 +52,13 @@ class Wrong(ValueError):
 
 
 def path_text(path: KeyPath) -> str:
-    """`scanners[0].url`"""
-    parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    """`scanners[0].url`; a key that does not look like one is not repeated."""
+    parts = (f"[{step}]" if isinstance(step, int) else f".{_key_text(step)}" for step in path)
     return "".join(parts).lstrip(".")
+
+
+def _key_text(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}", key) else "…"
 
 
 def nearest(wrong: str, valid: Sequence[str]) -> str:

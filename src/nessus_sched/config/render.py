@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from nessus_sched.config import values
 from nessus_sched.config.schema import ApiKeys, Config, UiSession
+from nessus_sched.core.credentials import Credential, Escalation
 from nessus_sched.core.secret import MASK, Secret
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -23,7 +24,7 @@ _SIZES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 def effective(config: Config) -> dict[str, Any]:
     """Every key with its value as it would be written in the file: JSON-able, defaults
-    filled in, references resolved, secrets as `***`."""
+    filled in (but for credentials), references resolved, secrets as `***`."""
     result = written(config, Config)
     assert isinstance(result, dict)
     return result
@@ -74,7 +75,13 @@ def _plain(value: Any) -> Any:
 
 def _fields(value: Any) -> dict[str, Any]:
     fields = attrs.fields(attrs.resolve_types(type(value), include_extras=True))
-    return {field.name: written(getattr(value, field.name), field.type) for field in fields}
+    # Most keys of a credential belong to other kinds, and may not be written for this one.
+    sparse = isinstance(value, Credential | Escalation)
+    return {
+        field.name: written(getattr(value, field.name), field.type)
+        for field in fields
+        if not sparse or getattr(value, field.name) != field.default
+    }
 
 
 def _formed(value: Any, form: values.Form) -> Any:

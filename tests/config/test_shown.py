@@ -1,0 +1,131 @@
+"""What is made of the configuration for people: effective values, reference, example,
+warnings."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nessus_sched.config.advice import warnings
+from nessus_sched.config.formats import duration, lasting, size
+from nessus_sched.config.loading import load, load_text
+from nessus_sched.config.reference import reference
+from nessus_sched.config.render import duration_text, effective, size_text, to_yaml
+from nessus_sched.config.schema import (
+    ApiKeys,
+    Config,
+    HttpSettings,
+    ScannerSettings,
+    TargetSettings,
+    TlsSettings,
+    WebhookSettings,
+)
+from nessus_sched.core.secret import Secret
+
+EXAMPLE = Path(__file__).parents[2] / "etc" / "nessus-sched.yaml"
+KEYS = ApiKeys(access_key=Secret("a"), secret_key=Secret("s"))
+ONE = ScannerSettings(id="one", url="https://one.example", auth=KEYS)
+GOOD = Config(scanners=(ONE,), targets=TargetSettings(allow=("192.0.2.0/24",)))
+
+
+def test_the_example_loads_as_it_is() -> None:
+    config = load(EXAMPLE, environ={})
+    assert [scanner.id for scanner in config.scanners] == ["local", "lab"]
+    assert warnings(config) == ()
+
+
+def test_the_example_takes_its_values_from_the_environment() -> None:
+    environ = {"NESSUS_ACCESS_KEY": "k", "LAB_SCANNER": "192.0.2.9", "STATE_DIRECTORY": "/s"}
+    config = load(EXAMPLE, environ=environ)
+    assert isinstance(config.scanners[0].auth, ApiKeys)
+    assert config.scanners[0].auth.access_key == Secret("k")
+    assert config.scanners[1].url == "https://192.0.2.9:8834"
+    assert config.state_directory == Path("/s")
+
+
+def test_the_example_is_about_every_section() -> None:
+    text = EXAMPLE.read_text()
+    for field in attrs.fields(Config):
+        if field.name not in {"polling", "limits", "custom_settings_allowed"}:
+            assert f"{field.name}:" in text
+
+
+def test_effective_values_are_written_as_in_the_file() -> None:
+    shown = effective(GOOD)
+    assert shown["scheduling"]["max_runtime"] == "1d"
+    assert shown["limits"]["message_size"] == "4MiB"
+    assert shown["socket"]["mode"] == "0660"
+    assert shown["scanners"][0]["auth"] == {"api_keys": {"access_key": "***", "secret_key": "***"}}
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_the_example_rendered_loads_to_the_same_but_for_secrets() -> None:
+    config = load(EXAMPLE, environ={})
+    again = load_text(to_yaml(config), file="f", folder=Path("/"), environ={})
+    assert effective(again) == effective(config)
+    assert attrs.evolve(again, scanners=(), credentials=()) == attrs.evolve(
+        config, scanners=(), credentials=()
+    )
+
+
+words = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=20)
+
+
+@given(st.dictionaries(words, words, max_size=3), words)
+def test_odd_words_survive_rendering(labels: dict[str, str], name: str) -> None:
+    config = attrs.evolve(GOOD, scanners=(attrs.evolve(ONE, labels=labels, name=name),))
+    again = load_text(to_yaml(config), file="f", folder=Path("/"), environ={})
+    assert again.scanners[0].labels == labels
+    assert again.scanners[0].name == name
+
+
+@given(st.integers(0, 10**9))
+def test_durations_and_sizes_survive_rendering(number: int) -> None:
+    assert duration(duration_text(number)) == number
+    assert duration(duration_text(number / 1000)) == pytest.approx(number / 1000)
+    assert size(size_text(number)) == number
+    assert lasting(duration_text(math.inf)) == math.inf
+
+
+def test_the_reference_has_every_key() -> None:
+    text = reference()
+    for line in ("## scanners[].auth.ui_session", "## credentials[].escalation", "## limits"):
+        assert line in text
+    for key in ("state_directory", "max_concurrent_scans", "fingerprint", "su_user", "idle_exit"):
+        assert f"| `{key}` |" in text
+    assert "attrs" not in text
+    assert '`"1d"`' in text
+
+
+def test_a_good_configuration_has_no_warnings() -> None:
+    assert warnings(GOOD) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"scanners": ()}, "no scanners"),
+        ({"scanners": (attrs.evolve(ONE, tls=TlsSettings(verify=False)),)}, "verify: false"),
+        ({"scanners": (ONE, attrs.evolve(ONE, id="two"))}, "same url"),
+        ({"targets": TargetSettings()}, "targets.allow is empty"),
+        ({"targets": TargetSettings(allow=("*.example.com",))}, "no networks"),
+        ({"http": HttpSettings(bind="192.0.2.1:9834")}, "from other machines"),
+        ({"http": HttpSettings(bind="[::]:9834")}, "from other machines"),
+        ({"notifications": (WebhookSettings(url="http://a.example"),)}, "plain http"),
+    ],
+)  # fmt: skip
+def test_warnings(change: dict[str, Any], words: str) -> None:
+    (warning,) = warnings(attrs.evolve(GOOD, **change))
+    assert words in warning
+
+
+@pytest.mark.parametrize("bind", [None, "localhost:1", "127.0.0.9:1", "[::1]:1"])
+def test_loopback_needs_no_warning(bind: str | None) -> None:
+    assert warnings(attrs.evolve(GOOD, http=HttpSettings(bind=bind))) == ()
