@@ -35,12 +35,14 @@ async def test_a_client_of_either_era_lists_and_calls(mode: str) -> None:
             "echo", "crash", "refuse", "hold", "slow", "steps",
         ]  # fmt: skip
         result = await client.call_tool("echo", {"text": "hi", "times": 2, "tags": ["ä"]})
+    assert result.structured_content is not None
+    assert len(result.structured_content["trace_id"]) == 32
     assert result.structured_content == {
         "text": "hihi",
         "colour": None,
         "tags": ["ä"],
         "actor": "uid:1000",
-        "trace_id": None,
+        "trace_id": result.structured_content["trace_id"],
         "at": "2026-01-31T09:30:00+00:00",
     }
     assert json.loads(text_of(result)) == result.structured_content

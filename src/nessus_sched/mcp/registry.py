@@ -37,7 +37,8 @@ async def _no_progress(progress: float, total: float | None, message: str | None
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """One call of a tool: on whose behalf, under which trace, and how to report progress
+    """One call of a tool: on whose behalf, under which trace (the client's when it has one,
+    and then what every log line of the call carries), and how to report progress
     (`progress(done, total, message)`; does nothing when the client did not ask)."""
 
     peer: Peer

@@ -131,13 +131,17 @@ class _Handlers:
         tool = registry.get(params.name)
         if tool is None or not self._face.permits(_peer(ctx), tool):
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name[:80]}")
-        started, status = trio.current_time(), "canceled"
-        try:
-            result = await self._outcome(tool, _call(ctx), params.arguments)
-            status = "ok" if not result.is_error else _code_of(result)
-            return result
-        finally:
-            self._face.observe(tool.name, status, trio.current_time() - started)
+        call, started, status = _call(ctx), trio.current_time(), "canceled"
+        with structlog.contextvars.bound_contextvars(trace_id=call.trace_id):
+            try:
+                result = await self._outcome(tool, call, params.arguments)
+                status = "ok" if not result.is_error else _code_of(result)
+                return result
+            finally:
+                seconds = trio.current_time() - started
+                self._face.observe(tool.name, status, seconds)
+                write = log.info if tool.writes else log.debug
+                write(events.TOOL_CALLED, tool=tool.name, status=status, seconds=round(seconds, 3))
 
     async def _outcome(
         self, tool: ToolDef, call: Call, arguments: dict[str, Any] | None
@@ -248,7 +252,7 @@ def _call(ctx: Context) -> Call:
     found = _TRACEPARENT.fullmatch(traceparent) if isinstance(traceparent, str) else None
     return Call(
         peer=_peer(ctx),
-        trace_id=found[1] if found else None,
+        trace_id=found[1] if found else secrets.token_hex(16),
         progress=ctx.session.report_progress,
     )
 

@@ -1,6 +1,6 @@
 """The catalogue of log events: each is named here once, with its meaning and its fields.
 
-`task_id`, `trace_id`, `scanner` and `connection` are bound as context and may stand on
+`task_id`, `trace_id`, `scanner_instance` and `connection` are bound as context and may stand on
 any line; the fields named here are the event's own.
 """
 
@@ -23,9 +23,9 @@ class Event(str):
         return event
 
 
-STARTED: Final = Event("started", "The daemon is up.", "version", "state_directory", "socket")
+STARTED: Final = Event("started", "The daemon is up.", "version", "state_directory", "seconds")
 STOPPING: Final = Event("stopping", "The daemon ends, and why.", "reason")
-STOPPED: Final = Event("stopped", "Everything is closed.", "seconds")
+STOPPED: Final = Event("stopped", "Everything is closed.")
 CRASHED: Final = Event("crashed", "The daemon ends by an error of its own.")
 CONFIG_LOADED: Final = Event("config_loaded", "A configuration is in force.", "file", "changes")
 CONFIG_REJECTED: Final = Event(
@@ -33,47 +33,53 @@ CONFIG_REJECTED: Final = Event(
 )
 CONFIG_WARNING: Final = Event("config_warning", "Allowed, but not wise.", "warning")
 
-SCANNER_UP: Final = Event("scanner_up", "A scanner answers.", "url", "version")
-SCANNER_READY: Final = Event("scanner_ready", "A scanner takes scans.", "plugin_set")
-SCANNER_DOWN: Final = Event("scanner_down", "A scanner does not answer.", "reason")
-SCANNER_CHANGED: Final = Event(
-    "scanner_changed", "An operator changed a scanner's state.", "change", "actor"
+SCANNER_UP: Final = Event("scanner_up", "A scanner answers again.", "after")
+SCANNER_DOWN: Final = Event("scanner_down", "A scanner cannot be used.", "reason", "kind")
+SCAN_LEFT_BEHIND: Final = Event(
+    "scan_left_behind", "A scan of a canceled task stays on its scanner.", "scan_id", "reason"
 )
-BREAKER_CHANGED: Final = Event(
-    "breaker_changed", "A scanner's breaker opened, half-opened or closed.", "before", "after"
+SCAN_NOT_FOLLOWED: Final = Event(
+    "scan_not_followed", "A scan cannot be followed for the moment.", "reason"
 )
-API_REQUEST: Final = Event(
-    "api_request", "One request to a scanner (debug).", "method", "path", "status", "seconds"
-)
+PROGRESS_UNKNOWN: Final = Event("progress_unknown", "No progress was told (debug).", "reason")
+EXPORTED: Final = Event("exported", "A report is on disk.", "bytes")
 
-TASK_CREATED: Final = Event("task_created", "A submission was accepted.", "scan_type", "actor")
-TASK_REFUSED: Final = Event("task_refused", "A submission was refused.", "code", "actor")
-TASK_QUEUED: Final = Event("task_queued", "A task stands in a queue.", "queue", "position")
-TASK_ROUTED: Final = Event("task_routed", "A task was taken by a scanner.", "waited")
-TASK_LAUNCHED: Final = Event(
-    "task_launched", "A scan runs on the scanner.", "attempt", "scan_id", "scan_uuid"
-)
-TASK_ADOPTED: Final = Event(
-    "task_adopted", "A running scan was found again by its marker.", "attempt", "scan_id"
-)
-TASK_PROGRESS: Final = Event("task_progress", "A scan's progress (debug).", "progress")
-TASK_PAUSED: Final = Event("task_paused", "A scan was paused.")
-TASK_RESUMED: Final = Event("task_resumed", "A scan goes on.")
-TASK_EXPORTED: Final = Event("task_exported", "The export is on disk.", "bytes", "seconds")
-TASK_PARSED: Final = Event(
-    "task_parsed", "The findings are stored.", "hosts", "findings", "problems"
-)
-AUTH_VERDICT: Final = Event("auth_verdict", "Whether the credentials worked.", "verdict")
-TASK_COMPLETED: Final = Event("task_completed", "A task is done.", "seconds")
-TASK_FAILED: Final = Event("task_failed", "An attempt failed.", "kind", "transient", "error")
-TASK_RETRIED: Final = Event("task_retried", "A further attempt is due.", "attempt", "after")
-TASK_CANCELED: Final = Event("task_canceled", "A task was canceled.", "actor")
-TASK_TIMED_OUT: Final = Event("task_timed_out", "A task used up its own maximum runtime.")
-TASK_DEAD: Final = Event("task_dead", "A task waits for a person.", "kind", "error")
+TASK_FIELDS: Final = (
+    "scan_type", "state", "attempt", "scanner_instance", "scan_id", "actor", "cause", "error",
+)  # fmt: skip
+TASK_EVENTS: Final[Mapping[str, str]] = {
+    "submitted": "A submission was accepted.",
+    "taken": "A scanner's slot was taken for it.",
+    "requeued": "The scanner had no room after all.",
+    "scan_created": "Its scan was created on the scanner.",
+    "scan_found": "Its scan was found on the scanner by its marker.",
+    "scan_vanished": "Its scan is not on the scanner any more.",
+    "launched": "Its scan was launched.",
+    "launch_delayed": "It cannot be launched now and is tried again.",
+    "adopted": "Its running scan was found again, and is followed.",
+    "pause_requested": "Its submitter wants it paused.",
+    "run_requested": "Its submitter wants it to go on.",
+    "cancel_requested": "Its submitter wants it canceled.",
+    "paused": "Its scan is paused.",
+    "paused_on_scanner": "Somebody paused its scan on the scanner.",
+    "resumed": "Its scan goes on.",
+    "resumed_on_scanner": "Somebody resumed its scan on the scanner.",
+    "stopped_on_scanner": "Somebody stopped its scan on the scanner.",
+    "scan_finished": "Its scan has ended; the report is fetched.",
+    "export_delayed": "Its report cannot be fetched now and is tried again.",
+    "completed": "It is done and its findings are stored.",
+    "canceled": "It was canceled.",
+    "timed_out": "It used up its maximum runtime.",
+    "retry_scheduled": "An attempt failed; another one follows.",
+    "retry_due": "It stands in a queue again.",
+    "retried_by_operator": "An operator gave a dead letter another chance.",
+    "dead": "It failed for good and waits for a person.",
+}
+"""The events of a task's journal; in the log each is called `task_EVENT` and has
+`TASK_FIELDS` as far as they are known."""
 
 HOUSEKEEPING: Final = Event("housekeeping", "What was cleaned up.", "deleted", "seconds")
-STORE_TROUBLE: Final = Event("store_trouble", "The store cannot write.", "error")
-STORE_RECOVERED: Final = Event("store_recovered", "The store can write again.")
+STORE_UNAVAILABLE: Final = Event("store_unavailable", "The store cannot write.", "reason")
 OPERATOR_ACTION: Final = Event("operator_action", "An operator did something.", "action", "actor")
 NOTIFIED: Final = Event("notified", "A webhook took a notification.", "about", "tries")
 NOTIFICATION_LOST: Final = Event("notification_lost", "A webhook did not.", "about", "error")
@@ -81,13 +87,19 @@ NOTIFICATION_LOST: Final = Event("notification_lost", "A webhook did not.", "abo
 CLIENT_CONNECTED: Final = Event("client_connected", "An MCP client is there.", "uid", "gid")
 CLIENT_GONE: Final = Event("client_gone", "An MCP client is gone.", "seconds", "error")
 CLIENT_REFUSED: Final = Event("client_refused", "Too many connections.", "uid")
-TOOL_CALLED: Final = Event("tool_called", "One call (debug).", "tool", "status", "seconds")
+TOOL_CALLED: Final = Event(
+    "tool_called", "A tool was called (one that only reads: debug).", "tool", "status", "seconds"
+)
 TOOL_CRASHED: Final = Event(
     "tool_crashed", "A tool failed by an error of ours; the client saw the id.", "tool", "incident"
 )
-HTTP_FAILED: Final = Event("http_failed", "A page failed by an error of ours.", "path")
+LIBRARY: Final = Event("library", "What a library had to say.", "logger", "message")
 
 CATALOGUE: Final[Mapping[str, Event]] = {
-    event: event for event in list(globals().values()) if isinstance(event, Event)
+    **{event: event for event in list(globals().values()) if isinstance(event, Event)},
+    **{
+        f"task_{name}": Event(f"task_{name}", meaning, *TASK_FIELDS)
+        for name, meaning in TASK_EVENTS.items()
+    },
 }
 """All events by name."""

@@ -18,6 +18,7 @@ from nessus_sched.config.schema import LogSettings
 from nessus_sched.config.values import LogFormat, LogLevel
 from nessus_sched.core.clock import Now, system_now
 from nessus_sched.core.secret import Secret
+from nessus_sched.telemetry import events
 from nessus_sched.telemetry.redaction import Redactor
 
 _RANKS: Final = {level: rank for rank, level in enumerate(LogLevel)}
@@ -114,7 +115,12 @@ class _Forward(logging.Handler):
         logger = structlog.get_logger(record.name.partition(".")[0])
         method = "debug" if record.levelno < logging.INFO else record.levelname.lower()
         write = getattr(logger, method if method in _METHODS else "info")
-        write("library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
+        write(
+            events.LIBRARY,
+            logger=record.name,
+            message=record.getMessage(),
+            exc_info=record.exc_info,
+        )
 
 
 def configure(settings: LogSettings, *, stream: TextIO | None = None, now: Now = system_now) -> Log:

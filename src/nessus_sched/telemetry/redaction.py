@@ -71,24 +71,21 @@ class Redactor:
         return self._text(str(value))
 
     def _text(self, text: str) -> str:
-        return escaped(self._masked(_cut(text, MAX_TEXT)))
+        return escaped(self._masked(text, MAX_TEXT))
 
     def _traceback(self, text: str) -> str:
         """Several lines, each of them indented so that none can pass for a line of the log."""
-        lines = self._masked(_cut(text, MAX_TRACEBACK)).splitlines()
+        lines = self._masked(text, MAX_TRACEBACK).splitlines()
         return "\n".join(f"  {escaped(line)}" for line in lines)
 
-    def _masked(self, text: str) -> str:
+    def _masked(self, text: str, most: int) -> str:
+        # Masked first: a secret on the cut would be shown in part.
+        shown = text[: 4 * most]
         for secret in self._known:
-            text = text.replace(secret, MASK)
-        return text
+            shown = shown.replace(secret, MASK)
+        return shown if len(text) <= most else f"{shown[:most]}... ({len(text)} characters)"
 
 
 def escaped(text: str) -> str:
     """`text` with control, bidirectional and invisible characters spelled out."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def _cut(text: str, most: int) -> str:
-    # Twice as much is kept for masking, so that a secret on the cut is not half shown.
-    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"

@@ -1,0 +1,188 @@
+"""The metrics that are read off a snapshot at every scrape: nothing to keep up to date,
+nothing left over of scanners that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from nessus_sched.core.breaker import BreakerState
+from nessus_sched.core.queues import QueueStatistics
+from nessus_sched.core.snapshot import PoolStatistics, ScannerStatistics
+
+OVERFLOW = "overflow"
+
+
+@attrs.frozen(kw_only=True)
+class Commits:
+    """What the journal's writer says of itself; seconds."""
+
+    commits: int = 0
+    changes: int = 0
+    failures: int = 0
+    largest_batch: int = 0
+    p50: float = 0.0
+    p99: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Reading:
+    """All that a scrape needs, frozen: it is rendered in another thread.
+
+    `at` is now (epoch seconds). Per scanner id: `up` whether it answers, `plugin_set_at`
+    the time of its plugin set. `sizes` are bytes by the name of the store.
+    """
+
+    at: float
+    pool: PoolStatistics
+    up: Mapping[str, bool] = attrs.field(factory=dict)
+    plugin_set_at: Mapping[str, float] = attrs.field(factory=dict)
+    dead_letters: int = 0
+    sizes: Mapping[str, int] = attrs.field(factory=dict)
+    commits: Commits = attrs.field(factory=Commits)
+    clients: int = 0
+
+
+class Gauges(Collector):
+    """Shows the latest `reading`; nothing before the first."""
+
+    def __init__(self) -> None:
+        self.reading: Reading | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        reading = self.reading
+        if reading is None:
+            return
+        yield from _totals(reading)
+        yield from _queues(reading)
+        yield from _scanners(reading)
+        yield from _store(reading)
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing is known when the registry asks at registration."""
+        yield from ()
+
+
+def _gauge(name: str, doc: str, labels: tuple[str, ...] = ()) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, doc, labels=labels)
+
+
+def _totals(reading: Reading) -> Iterator[Metric]:
+    pool = reading.pool
+    yield GaugeMetricFamily(
+        "nessus_active_scans", "Scans that occupy a slot of ours.", value=pool.active
+    )
+    yield GaugeMetricFamily(
+        "nessus_dlq_size", "Dead letters that wait for a person.", value=reading.dead_letters
+    )
+    yield GaugeMetricFamily(
+        "nessus_paused", "1 while an operator holds back all launches.", value=pool.paused
+    )
+    yield GaugeMetricFamily(
+        "nessus_clients", "Connected MCP and command line clients.", value=reading.clients
+    )
+    counts: dict[tuple[str, str], int] = {}
+    for scanner in pool.scanners:
+        key = (scanner.pool, "true" if scanner.enabled else "false")
+        counts[key] = counts.get(key, 0) + 1
+    instances = _gauge(
+        "nessus_scanner_instances", "Configured scanners.", ("scanner_type", "enabled")
+    )
+    for key, count in sorted(counts.items()):
+        instances.add_metric(key, count)
+    yield instances
+
+
+def _queues(reading: Reading) -> Iterator[Metric]:
+    pool = reading.pool
+    queues = {OVERFLOW: pool.overflow, **{each.scanner_id: each.queue for each in pool.scanners}}
+    depth = _gauge("nessus_queue_depth", "Waiting tasks.", ("queue",))
+    parked = _gauge(
+        "nessus_queue_parked", "Waiting tasks whose targets are being scanned.", ("queue",)
+    )
+    oldest = _gauge(
+        "nessus_queue_oldest_seconds", "Age of the task that is next, 0 for none.", ("queue",)
+    )
+    for name, queue in queues.items():
+        depth.add_metric((name,), queue.length)
+        parked.add_metric((name,), queue.parked)
+        oldest.add_metric((name,), _age(queue, reading.at))
+    yield from (depth, parked, oldest)
+
+
+def _age(queue: QueueStatistics, now: float) -> float:
+    return 0.0 if queue.oldest is None else max(0.0, now - queue.oldest)
+
+
+def _scanners(reading: Reading) -> Iterator[Metric]:
+    label = ("scanner_instance",)
+    for name, doc, value in (
+        ("up", "1 when the scanner answers.", lambda s: reading.up.get(s.scanner_id, False)),
+        ("active_scans", "Scans that occupy a slot of ours.", lambda s: len(s.slots.active)),
+        ("capacity", "Scans it may run at once now.", lambda s: s.slots.capacity),
+        ("limit", "Its max_concurrent_scans.", lambda s: s.slots.limit),
+        ("utilisation", "Active scans over capacity.", _utilisation),
+        ("draining", "1 while it finishes and starts no more.", lambda s: s.draining),
+    ):
+        gauge = _gauge(f"nessus_scanner_{name}", doc, label)
+        for scanner in reading.pool.scanners:
+            gauge.add_metric((scanner.scanner_id,), float(value(scanner)))
+        yield gauge
+    yield from _breakers(reading)
+    age = _gauge("nessus_scanner_plugin_age_seconds", "Age of its plugin set.", label)
+    for scanner_id, at in sorted(reading.plugin_set_at.items()):
+        age.add_metric((scanner_id,), max(0.0, reading.at - at))
+    yield age
+
+
+def _utilisation(scanner: ScannerStatistics) -> float:
+    capacity = scanner.slots.capacity
+    return len(scanner.slots.active) / capacity if capacity else 0.0
+
+
+def _breakers(reading: Reading) -> Iterator[Metric]:
+    state = _gauge(
+        "nessus_scanner_breaker_state",
+        "1 for the state that its breaker is in.",
+        ("scanner_instance", "state"),
+    )
+    openings = CounterMetricFamily(
+        "nessus_scanner_breaker_openings",
+        "How often its breaker opened.",
+        labels=("scanner_instance",),
+    )
+    for scanner in reading.pool.scanners:
+        for each in BreakerState:
+            is_it = scanner.breaker.state is each
+            state.add_metric((scanner.scanner_id, each.value), float(is_it))
+        openings.add_metric((scanner.scanner_id,), scanner.breaker.openings)
+    yield from (state, openings)
+
+
+def _store(reading: Reading) -> Iterator[Metric]:
+    size = _gauge("nessus_store_size_bytes", "Size of what is kept on disk.", ("store",))
+    for name, count in sorted(reading.sizes.items()):
+        size.add_metric((name,), count)
+    yield size
+    latency = _gauge(
+        "nessus_journal_commit_latency_seconds",
+        "Time to make a change durable, of the last commits.",
+        ("quantile",),
+    )
+    latency.add_metric(("0.5",), reading.commits.p50)
+    latency.add_metric(("0.99",), reading.commits.p99)
+    yield latency
+    yield GaugeMetricFamily(
+        "nessus_journal_largest_batch",
+        "Most changes that were committed at once.",
+        value=reading.commits.largest_batch,
+    )
+    for name, doc, value in (
+        ("commits", "Commits of the journal.", reading.commits.commits),
+        ("changes", "Changes that were committed.", reading.commits.changes),
+        ("failures", "Commits that failed.", reading.commits.failures),
+    ):
+        yield CounterMetricFamily(f"nessus_journal_{name}", doc, value=value)

@@ -1,0 +1,33 @@
+"""The catalogue names every event that the program logs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from nessus_sched.telemetry.events import CATALOGUE, TASK_EVENTS
+
+SOURCE = Path(__file__).parents[2] / "src" / "nessus_sched"
+LOGGED = re.compile(r"\blog\.(?:debug|info|warning|error|exception)\(\s*f?\"([^\"]+)\"")
+CHANGES = re.compile(r"event=\"([a-z_]+)\"(?: if [a-z ]+ else \"([a-z_]+)\")?")
+
+
+def texts(*rooms: str) -> str:
+    files = [file for room in rooms for file in sorted((SOURCE / room).rglob("*.py"))]
+    return "\n".join(file.read_text() for file in files)
+
+
+def test_every_logged_event_is_in_the_catalogue() -> None:
+    rooms = ("config", "results", "store", "nessus", "scheduler", "mcp", "http", "daemon")
+    assert not set(LOGGED.findall(texts(*rooms))) - set(CATALOGUE)
+
+
+def test_every_change_of_a_task_is_in_the_catalogue() -> None:
+    found = {name for pair in CHANGES.findall(texts("scheduler")) for name in pair if name}
+    assert len(found) > 10
+    assert not found - set(TASK_EVENTS)
+
+
+def test_every_event_says_what_it_means() -> None:
+    assert all(event.meaning.endswith((".", ")")) for event in CATALOGUE.values())
+    assert all(re.fullmatch(r"[a-z_]+", name) for name in CATALOGUE)
