@@ -165,6 +165,13 @@ def test_bytes_of_another_encoding_are_marked_not_guessed(chunk_size: int) -> No
     assert report.complete
 
 
+@pytest.mark.parametrize("chunk_size", [1, 2, 3, 64])
+def test_a_mark_of_the_document_itself_is_no_problem(chunk_size: int) -> None:
+    events, report = read(WHOLE.replace(b"ok", "\ufffd".encode()), chunk_size=chunk_size)
+    assert findings_of(events)[0].plugin_output == "\ufffd"
+    assert report.problems == ()
+
+
 def test_a_declared_encoding_we_do_not_know_is_told() -> None:
     data = document(host("a", item(1)), head='<?xml version="1.0" encoding="EBCDIC-US"?>')
     events, report = read(data)
@@ -292,6 +299,15 @@ def test_a_giant_text_is_cut_within_bounds() -> None:
     (problem,) = report.problems
     assert problem.kind is Trouble.TOO_LARGE
     assert f"plugin_output of {64 * MIB} characters was cut short" in problem.message
+
+
+def test_much_white_space_is_nobodys_text() -> None:
+    space = " " * 10_000
+    data = document(host("a", space, item(1, space, output("x"), space, element("synopsis", "y"))))
+    events, report = read(data, limits=Limits(text=100), chunk_size=50)
+    (finding,) = findings_of(events)
+    assert (finding.plugin_output, finding.plugin.synopsis) == ("x", "y")
+    assert report.problems == ()
 
 
 def test_a_giant_tag_is_refused_within_bounds() -> None:

@@ -308,7 +308,7 @@ def findings(draw: st.DrawFn, index: int, name: str) -> Finding:
 
 
 @given(st.data(), st.text(CHARACTERS.filter(str.isalnum), min_size=1), st.integers(0, 3))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_written_is_read(data: st.DataObject, name: str, number: int) -> None:
     written = [data.draw(findings(index, name)) for index in range(number)]
     text = write_host(HostReport(index=0, name=name, properties={"host-ip": "192.0.2.1"}), written)

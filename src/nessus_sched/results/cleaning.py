@@ -14,6 +14,8 @@ from typing import Final
 _TAB, _LINE_FEED, _RETURN = 9, 10, 13
 _CONTROLS: Final = bytes(set(range(32)) - {_TAB, _LINE_FEED, _RETURN})
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_UNDECODABLE: Final = re.compile("[\ud800-\udfff]")
+_MARKED: Final = re.compile("\ufffd")
 _NONCHARACTER: Final = re.compile(b"\xef\xbf[\xbe\xbf]")
 _REFERENCE: Final = re.compile(rb"&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,10}));")
 _LONGEST_REFERENCE: Final = 14
@@ -61,7 +63,11 @@ class Cleaner:
     was replaced, with the offset of the first replacement in what `feed` returns."""
 
     def __init__(self, encoding: str, note: Callable[[str, int, int], None]) -> None:
-        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        # Undecodable bytes become lone surrogates, which no valid text has; the codecs of
+        # UTF-16 cannot do that, and there the document's own U+FFFD count as replaced.
+        self._escapes = "16" not in encoding
+        errors = "surrogateescape" if self._escapes else "replace"
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors=errors)
         self._note = note
         self._tail = b""
 
@@ -69,25 +75,25 @@ class Cleaner:
         """The next bytes for the parser: UTF-8, without forbidden characters. The end of
         a chunk may come with the next one."""
         text = self._decoder.decode(chunk, final)
-        marks = text.count(_MARK)
-        if marks:
-            self._count_undecodable(chunk, text, marks)
-        data = text.encode()
+        if not self._escapes:
+            text = self._mark(text, "encoding", _MARKED)
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            text = self._mark(text, "encoding", _UNDECODABLE)
+            data = text.encode()
         if len(data.translate(None, _CONTROLS)) != len(data) or _NONCHARACTER.search(data):
-            data = self._replace_forbidden(text)
+            data = self._mark(text, "control", _FORBIDDEN).encode()
         return self._check_references(self._tail + data, final=final)
 
-    def _count_undecodable(self, chunk: bytes, text: str, marks: int) -> None:
-        genuine = chunk.count(_MARK_BYTES)  # the document's own U+FFFD
-        if marks > genuine:
-            self._note("encoding", marks - genuine, self._offset(text, text.index(_MARK)))
-
-    def _replace_forbidden(self, text: str) -> bytes:
-        first = _FORBIDDEN.search(text)
-        cleaned, count = _FORBIDDEN.subn(_MARK, text)
-        if first is not None:
-            self._note("control", count, self._offset(text, first.start()))
-        return cleaned.encode()
+    def _mark(self, text: str, kind: str, pattern: re.Pattern[str]) -> str:
+        """`text` with U+FFFD for each match, which is noted."""
+        first = pattern.search(text)
+        if first is None:
+            return text
+        marked, count = pattern.subn(_MARK, text)
+        self._note(kind, count, self._offset(text, first.start()))
+        return marked
 
     def _offset(self, text: str, index: int) -> int:
         return len(self._tail) + len(text[:index].encode())

@@ -13,7 +13,7 @@ from nessus_sched.results.items import (
     RawItem,
     host_report,
 )
-from nessus_sched.results.limits import Damage, Fatal, Limits, Text
+from nessus_sched.results.limits import ELEMENT, Damage, Fatal, Limits, Text
 from nessus_sched.results.model import Finding, HostEnd, HostReport, host_key
 from nessus_sched.results.policy import Policy
 from nessus_sched.results.problems import Trouble
@@ -44,6 +44,7 @@ class Handlers:
         self._tell = complain
         self._builder = ItemBuilder()
         self._text = Text(limits.text)
+        self._begin_text = self._text.begin
         self._depth = 0
         self._host_name: str | None = None
         self._host: HostReport | None = None
@@ -56,7 +57,6 @@ class Handlers:
         self._child: str | None = None
         self._nested = 0
         self._room = 0
-        self._children = 0
         self._full = False
 
     def attach(self, parser: XMLParserType, *, depth: int) -> None:
@@ -75,9 +75,10 @@ class Handlers:
             return None
         return f"a finding of plugin {item.attributes.get('pluginID', '?')[:20]} was left out"
 
-    @property
-    def in_host(self) -> bool:
-        return self._host_name is not None
+    def settle(self) -> None:
+        """To be called between pieces of the document."""
+        self._text.settle()
+        self.policy.text.settle()
 
     def end_host(self, *, whole: bool) -> None:
         """Ends the present host, if there is one."""
@@ -108,7 +109,7 @@ class Handlers:
         elif local == "tag":
             if self._host_name is not None:
                 self._tag = attributes.get("name", "")
-                self._text.begin()
+                self._begin_text()
         elif local == "ReportHost":
             self._begin_host(attributes.get("name", ""))
         elif local == "Report":
@@ -216,7 +217,7 @@ class Handlers:
             assert self._item is not None
             for key, value in attributes.items():
                 self._item.about.append((f"{name}@{key}", value))
-        self._text.begin()
+        self._begin_text()
 
     def _item_end(self, name: str) -> None:
         if self._nested:
@@ -231,7 +232,7 @@ class Handlers:
         text = self._take(name)
         if text is None:
             return
-        local = name.rpartition(":")[2]
+        local = name.rpartition(":")[2] if ":" in name else name
         if local == OUTPUT and item.output is None:
             item.output = text
         elif local in COMPLIANCE_ELEMENTS:
@@ -258,23 +259,21 @@ class Handlers:
     # -- both
 
     def _make_room(self) -> None:
-        self._room, self._children = self._limits.item, self._limits.children
+        self._room = self._limits.item
         self._full = False
 
     def _take(self, name: str) -> str | None:
         """The text of the element that ends, None if the bound of its owner is reached."""
-        text = self._text.take()
-        self._room -= len(text)
-        self._children -= 1
-        if self._room < 0 or self._children < 0:
+        text, lost = self._text.take()
+        self._room -= len(text) + ELEMENT
+        if self._room < 0:
             if not self._full:
                 self._full = True
                 self._complain(Trouble.TOO_LARGE, f"{name[:60]} and what follows were left out")
             return None
-        if self._text.cut:
-            self._complain(
-                Trouble.TOO_LARGE, f"{name[:60]} of {self._text.size} characters was cut short"
-            )
+        if lost:
+            size = len(text) + lost
+            self._complain(Trouble.TOO_LARGE, f"{name[:60]} of {size} characters was cut short")
         return text
 
     def _complain(self, kind: Trouble, message: str) -> None:

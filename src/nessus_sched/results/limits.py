@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from nessus_sched.results.problems import Trouble
+
+ELEMENT: Final = 800
+"""What an element counts besides its text, so that empty ones have a bound as well."""
 
 
 @attrs.frozen(kw_only=True)
@@ -15,9 +20,8 @@ class Limits:
     text: int = 4 * 2**20
     """One element's text; the rest is cut off."""
     item: int = 16 * 2**20
-    """All texts of one finding, or of one host's properties; what follows is left out."""
-    children: int = 20_000
-    """Elements of one finding, or properties of one host; what follows is left out."""
+    """All elements of one finding, or all properties of one host, each with `ELEMENT` on top
+    of its text; what follows is left out."""
     depth: int = 64
     """Nesting of elements."""
     names: int = 20_000
@@ -39,36 +43,39 @@ class Fatal(Damage):
 
 
 class Text:
-    """The text of the present element, up to a bound."""
+    """The text of the element that began last, up to a bound.
+
+    Expat appends to a plain list, at its own speed; the bound is enforced whenever a piece
+    of the document has been parsed, so that much more than it never gathers.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pieces: list[str] = []
-        self._open = False
-        self.size = 0
-        """Characters so far, also those beyond the bound."""
+        self._lost = 0
+        self.add = self._pieces.append
+        """Character data handler for expat."""
 
     def begin(self) -> None:
-        self._pieces = []
-        self.size = 0
-        self._open = True
+        """To be called when an element begins whose text is wanted."""
+        self._pieces.clear()
+        self._lost = 0
 
-    def add(self, data: str) -> None:
-        """Character data handler for expat."""
-        if not self._open:
-            return
-        room = self._limit - self.size
-        self.size += len(data)
-        if room >= len(data):
-            self._pieces.append(data)
-        elif room > 0:
-            self._pieces.append(data[:room])
+    def settle(self) -> None:
+        """Enforces the bound; to be called between pieces of the document."""
+        if len(self._pieces) > 1 or (self._pieces and len(self._pieces[0]) > self._limit):
+            kept = self._pieces[0]
+            if len(kept) < self._limit:
+                kept = "".join(self._pieces)
+                self._pieces[1:] = ()
+            self._lost += len(kept) - self._limit if len(kept) > self._limit else 0
+            self._lost += sum(map(len, self._pieces[1:]))
+            self._pieces[:] = [kept[: self._limit]]
 
-    def take(self) -> str:
-        """The text; nothing more is collected until the next `begin`."""
-        self._open = False
-        return "".join(self._pieces)
-
-    @property
-    def cut(self) -> bool:
-        return self.size > self._limit
+    def take(self) -> tuple[str, int]:
+        """The text, and how many characters beyond the bound are missing from it."""
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        if not self._lost and len(text) <= self._limit:
+            return text, 0
+        return text[: self._limit], self._lost + max(len(text) - self._limit, 0)

@@ -152,6 +152,7 @@ class Reader:
             try:
                 self._fed += len(piece)
                 self._parser.Parse(piece, False)
+                self._handlers.settle()
                 self._check_pending()
             except Fatal as fatal:
                 self._stop(fatal.kind, str(fatal))

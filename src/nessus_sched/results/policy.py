@@ -40,10 +40,10 @@ class Policy:
             return
         self._depth -= 1
         if name == "name":
-            self._preference = self.text.take()
+            self._preference = self.text.take()[0]
         elif name == "policyName" and self.name is None:
-            self.name = self.text.take()
+            self.name = self.text.take()[0]
         elif name == "value" and self._preference == _TARGETS and self.targets is None:
-            self.targets = self.text.take()
+            self.targets = self.text.take()[0]
         elif name == "preference":
             self._preference = ""

@@ -1,0 +1,140 @@
+"""MB/s and peak memory of our parser, pyTenable's reader and a plain iterparse; prints a table.
+
+python tests/bench/bench_parser.py [10 200 1000]      sizes in MB
+python tests/bench/bench_parser.py 10 --file REPORT   a report of one's own as well
+
+The reports come from the simulator. Every measurement is a process of its own, so that
+its peak memory is its own too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree.ElementTree import iterparse
+
+from tenable.reports.nessusv2 import NessusReportv2
+
+from nessus_sched.results.model import Finding
+from nessus_sched.results.parser import Reader
+from nessus_sched.results.summary import summarise
+from nessus_sched.sim.findings.generate import GeneratedReport
+from nessus_sched.sim.findings.machines import build_machine
+from nessus_sched.sim.findings.report import ScanOrder, Span
+from nessus_sched.sim.options import SimOptions
+
+MB = 1_000_000
+_MACHINES = 60
+
+
+def write_report(path: Path, size: int) -> None:
+    """A report of about `size` bytes: the simulator's machines over and over, each time
+    with other addresses."""
+    span = Span(1_700_000_000.0, 1_700_003_600.0)
+    written = 0
+    with path.open("wb") as stream:
+        block = 0
+        while written < size:
+            targets = tuple(f"10.{block // 250}.{block % 250}.{n}" for n in range(1, _MACHINES))
+            order = ScanOrder(scan_name="bench", template="basic", policy="Basic", targets=targets)
+            machines = [build_machine(1, target) for target in targets]
+            report = GeneratedReport(order, machines, SimOptions())
+            document = b"".join(report.document(span, [1.0] * len(targets)))
+            body = document[document.index(b"<ReportHost") : document.rindex(b"</Report>")]
+            if block == 0:
+                stream.write(document[: document.index(b"<ReportHost")])
+            written += stream.write(body)
+            block += 1
+        stream.write(b"</Report></NessusClientData_v2>")
+
+
+def ours(path: Path) -> int:
+    with path.open("rb") as stream:
+        return sum(isinstance(event, Finding) for event in Reader(stream))
+
+
+def ours_with_summary(path: Path) -> int:
+    with path.open("rb") as stream:
+        return int(summarise(stream)["findings"])
+
+
+def pytenable(path: Path) -> int:
+    with path.open("rb") as stream:
+        return sum(1 for _ in NessusReportv2(stream))
+
+
+def plain_iterparse(path: Path) -> int:
+    """What a careful hand-written loop does: the texts of a finding in a dict."""
+    counts: Counter[str] = Counter()
+    with path.open("rb") as stream:
+        for _, found in iterparse(stream):  # noqa: S314 - our own file
+            if found.tag == "ReportItem":
+                row = dict(found.attrib) | {child.tag: child.text or "" for child in found}
+                counts[row["severity"]] += 1
+                found.clear()
+            elif found.tag in ("ReportHost", "Policy"):
+                found.clear()
+    return counts.total()
+
+
+READERS: dict[str, Callable[[Path], int]] = {
+    "ours": ours,
+    "ours, with summary": ours_with_summary,
+    "pyTenable": pytenable,
+    "plain iterparse": plain_iterparse,
+}
+
+
+def measure(reader: str, path: Path) -> None:
+    """Prints findings, seconds and peak kilobytes; run in a process of its own."""
+    begin = time.perf_counter()
+    findings = READERS[reader](path)
+    seconds = time.perf_counter() - begin
+    print(findings, seconds, peak_memory())
+
+
+def peak_memory() -> int:
+    """Kilobytes, of this process alone: ru_maxrss would count what started it."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
+
+
+def compare(path: Path) -> None:
+    size = path.stat().st_size
+    for reader in READERS:
+        command = [sys.executable, __file__, "--measure", reader, "--file", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        findings, seconds, peak = done.stdout.split()
+        print(
+            f"{size / MB:8.0f} MB  {reader:20} {int(findings):>9} findings"
+            f" {size / MB / float(seconds):7.1f} MB/s  peak {int(peak) / 1000:6.0f} MB"
+        )
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    arguments.add_argument("sizes", nargs="*", type=int, default=[10, 200, 1000], metavar="MB")
+    arguments.add_argument("--file", type=Path)
+    arguments.add_argument("--measure", choices=READERS, help=argparse.SUPPRESS)
+    chosen = arguments.parse_args()
+    if chosen.measure:
+        measure(chosen.measure, chosen.file)
+        return
+    if chosen.file:
+        compare(chosen.file)
+    with tempfile.TemporaryDirectory() as folder:
+        for size in chosen.sizes:
+            path = Path(folder) / f"{size}.nessus"
+            write_report(path, size * MB)
+            compare(path)
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main()
