@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import trio
 
 from nessus_sched.cli.demo_config import FIXED_PORTS, written_config
 from nessus_sched.cli.options import json_option
+from nessus_sched.cli.running import run
 
 
 @click.command("demo")
@@ -34,7 +34,7 @@ def demo_command(as_json: bool, replay: Path | None, stay: bool, write_config: P
         return
     from nessus_sched.cli.demo_run import run_demo
 
-    trio.run(run_demo, as_json, replay, stay)
+    run(run_demo, as_json, replay, stay)
 
 
 def _write(path: Path) -> None:

@@ -93,7 +93,7 @@ class DemoScreen:
         table.add_section()
         table.add_row("all", "", "", *totals, style="bold")
         self._console.print(table)
-        self._hosts(summaries, severities)
+        self._hosts(summaries, [each for each in severities if each != "info"])
 
     def state(
         self, scanners: Mapping[str, Any], queue: Mapping[str, Any], health: Mapping[str, Any]
@@ -123,9 +123,9 @@ class DemoScreen:
     def _hosts(self, summaries: Mapping[str, Mapping[str, Any]], severities: Sequence[str]) -> None:
         table = _severity_table("Worst hosts", ["host"], severities)
         hosts = [host for each in summaries.values() for host in each["summary"]["top_hosts"]]
-        hosts.sort(key=lambda host: [-host["severity_counts"][each] for each in severities])
+        hosts.sort(key=lambda host: [-host[each] for each in severities])
         for host in hosts[:HOSTS_SHOWN]:
-            counts = (str(host["severity_counts"][each]) for each in severities)
+            counts = (str(host[each]) for each in severities)
             table.add_row(clean_line(host["host"], 60), *counts)
         self._console.print(table)
 

@@ -20,7 +20,7 @@ from nessus_sched.mcp import rendezvous
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim, serve_sim
 
-SCANS_TAKE = 4.0
+SCANS_TAKE = 3.0
 SLOTS = 2
 START_PATIENCE = 20.0
 STOP_PATIENCE = 10.0

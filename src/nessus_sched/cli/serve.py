@@ -12,13 +12,18 @@ import click
 import trio
 
 from nessus_sched.cli.options import config_option
+from nessus_sched.cli.running import leaves
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.daemon.serve import ServeOptions, serve
+from nessus_sched.http.server import HttpTrouble
 from nessus_sched.mcp.listener import SocketTrouble
 from nessus_sched.store.errors import StoreError
 
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h: the service unit does not restart after it."""
+
+
+EXPECTED = (ConfigError, StoreError, SocketTrouble, HttpTrouble)
 
 
 @click.command("serve")
@@ -39,20 +44,13 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
 
 @contextmanager
 def cannot_start() -> Iterator[None]:
-    """One clear sentence for each thing that keeps a daemon from starting."""
+    """One clear sentence, and an exit code, for each thing that keeps a daemon from starting."""
     try:
         yield
-    except* ConfigError as group:
-        _tell(group)
-        sys.exit(EXIT_CONFIG)
-    except* (StoreError, SocketTrouble) as group:
-        _tell(group)
-        sys.exit(1)
-
-
-def _tell(group: BaseExceptionGroup[BaseException]) -> None:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            _tell(error)
-        else:
-            click.echo(f"nessus-sched: {error}", err=True)
+    except (BaseExceptionGroup, *EXPECTED) as error:
+        found = list(leaves(error))
+        if not all(isinstance(each, EXPECTED) for each in found):
+            raise
+        for each in found:
+            click.echo(f"nessus-sched: {each}", err=True)
+        sys.exit(EXIT_CONFIG if any(isinstance(each, ConfigError) for each in found) else 1)

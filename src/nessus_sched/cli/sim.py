@@ -9,6 +9,7 @@ from typing import Any
 import click
 import trio
 
+from nessus_sched.cli.running import run
 from nessus_sched.sim.options import EDITIONS, SimOptions
 from nessus_sched.sim.serve import RunningSim, serve_sim
 
@@ -43,7 +44,7 @@ def sim_command(**options: Any) -> None:
     It prints its URL, certificate fingerprint and API keys, and serves until interrupted.
     Nothing is scanned: findings are made up from the seed and the targets.
     """
-    trio.run(_run, SimOptions(**options))
+    run(_run, SimOptions(**options))
 
 
 async def _run(options: SimOptions) -> None:

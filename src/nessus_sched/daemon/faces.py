@@ -1,4 +1,4 @@
-"""The doors of the daemon: the socket and our own stdio, both speaking MCP."""
+"""The doors of the daemon: MCP on the socket and on our own stdio, and the HTTP pages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ import trio
 
 from nessus_sched import __version__
 from nessus_sched.config.schema import Config, LimitSettings
+from nessus_sched.daemon.health import HealthCheck
+from nessus_sched.daemon.observing import refresh
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
+from nessus_sched.http.app import App as HttpApp
+from nessus_sched.http.app import Sources
+from nessus_sched.http.server import listen
+from nessus_sched.http.server import serve as serve_pages
 from nessus_sched.mcp import rendezvous
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.listener import accept, own_peer, supervised, unix_listener
@@ -24,6 +30,7 @@ from nessus_sched.mcp.server import Face, build_server
 from nessus_sched.mcp.stdio import claim_stdio
 from nessus_sched.mcp.tools import INSTRUCTIONS, TOOLS
 from nessus_sched.mcp.transport import Limits, serve_stream
+from nessus_sched.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("daemon")
 
 
-def mcp_server(system: System, reloader: Reloader) -> Server[Any]:
+def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[Any]:
     """One MCP server for all doors."""
     app = App(
         service=system.service,
@@ -42,8 +49,32 @@ def mcp_server(system: System, reloader: Reloader) -> Server[Any]:
         exports=system.exports,
         reload=partial(reloader.reload, actor="operator"),
     )
-    face = Face(app=app, tools=TOOLS, operators=OPERATORS)
+    face = Face(app=app, tools=TOOLS, operators=OPERATORS, observe=metrics.observe_call)
     return build_server(face, version=__version__, instructions=INSTRUCTIONS)
+
+
+async def serve_http(
+    system: System,
+    reloader: Reloader,
+    metrics: Metrics,
+    *,
+    task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serves health and metrics until cancelled; the started value is the URL. Raises
+    `HttpTrouble`."""
+    settings = system.context.config.http
+    if settings.bind is None:
+        task_status.started(None)
+        return
+    check = HealthCheck(system, reloader)
+    sources = Sources(
+        health=check.health,
+        ready=check.ready,
+        registry=metrics.registry,
+        refresh=partial(refresh, system, metrics),
+        hosts=frozenset(settings.hosts),
+    )
+    await serve_pages(HttpApp(sources), listen(settings.bind), task_status=task_status)
 
 
 async def serve_socket(

@@ -11,11 +11,13 @@ import trio
 from nessus_sched.config.diff import diff
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
+from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.daemon.notify import Notifier
 from nessus_sched.daemon.system import System
 from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.telemetry import events
+from nessus_sched.telemetry.logging import Log
 
 log = structlog.get_logger("daemon")
 
@@ -25,12 +27,18 @@ class Reloader:
     force."""
 
     def __init__(
-        self, file: Path, environ: Mapping[str, str], system: System, notifier: Notifier
+        self,
+        file: Path,
+        environ: Mapping[str, str],
+        system: System,
+        notifier: Notifier,
+        logs: Log,
     ) -> None:
         self._file = file
         self._environ = environ
         self._system = system
         self._notifier = notifier
+        self._logs = logs
         self._lock = trio.Lock()
         self.problems: Sequence[str] = ()
         self.rejected_at: float | None = None
@@ -56,6 +64,9 @@ class Reloader:
             log.error(events.CONFIG_REJECTED, file=str(self._file), problems=self.problems)
             return
         changes = diff(context.config, config)
+        self._logs.apply(config.log)
+        # The old ones too: requests that are under way may still tell of them.
+        self._logs.know([*secrets_of(context.config), *secrets_of(config)])
         await self._system.fleet.apply(config)
         self.problems, self.rejected_at = (), None
         told = changes.lines()

@@ -8,6 +8,7 @@
           http           /health, /ready, /metrics
           socket         MCP and the command line, one task a connection
           stdio          MCP on our own stdin and stdout, when asked for
+          loop lag       measured for the metrics
           watchdog       tells systemd that the loop turns
           idle           ends a daemon that a relay started, when nobody needs it any more
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
@@ -29,12 +31,15 @@ import trio
 
 from nessus_sched import __version__
 from nessus_sched.config.loading import load
-from nessus_sched.config.schema import Config
+from nessus_sched.config.schema import Config, ScannerSettings
+from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.pool import Pool
-from nessus_sched.daemon.faces import mcp_server, serve_socket, serve_stdio
+from nessus_sched.core.scanner import Scanner
+from nessus_sched.daemon.faces import mcp_server, serve_http, serve_socket, serve_stdio
 from nessus_sched.daemon.idle import end_when_idle
 from nessus_sched.daemon.notify import Notifier
+from nessus_sched.daemon.observing import measure_loop_lag, scanner_request
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.reports import Reports
 from nessus_sched.daemon.signals import obey_signals
@@ -52,6 +57,9 @@ from nessus_sched.store.findings import open_findings
 from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks import TaskStore
 from nessus_sched.telemetry import events
+from nessus_sched.telemetry.changes import log_change
+from nessus_sched.telemetry.logging import configure
+from nessus_sched.telemetry.metrics import Metrics
 
 log = structlog.get_logger("daemon")
 
@@ -78,17 +86,22 @@ async def serve(options: ServeOptions) -> None:
     )
     started = trio.current_time()
     notifier = Notifier(options.environ)
+    logs = configure(config.log)
+    logs.know(secrets_of(config))
+    metrics = Metrics(__version__)
     with hold_state_directory(config.state_directory):
-        async with _system(config) as system, trio.open_nursery() as nursery:
-            reloader = Reloader(options.config_file, options.environ, system, notifier)
+        async with _system(config, metrics) as system, trio.open_nursery() as nursery:
+            reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
             nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
             await nursery.start(system.fleet.run)
-            server = mcp_server(system, reloader)
+            url = await nursery.start(serve_http, system, reloader, metrics)
+            server = mcp_server(system, reloader, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ
             )
             if options.stdio:
                 nursery.start_soon(serve_stdio, server, system, nursery.cancel_scope)
+            nursery.start_soon(measure_loop_lag, metrics)
             nursery.start_soon(feed_watchdog, notifier, system)
             if options.on_demand:
                 nursery.start_soon(end_when_idle, system, nursery.cancel_scope)
@@ -98,6 +111,7 @@ async def serve(options: ServeOptions) -> None:
                 version=__version__,
                 state_directory=str(config.state_directory),
                 socket=str(socket),
+                http=url,
                 seconds=round(trio.current_time() - started, 3),
             )
         notifier.stopping()
@@ -105,7 +119,7 @@ async def serve(options: ServeOptions) -> None:
 
 
 @asynccontextmanager
-async def _system(config: Config) -> AsyncIterator[System]:
+async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
     """The stores and the scheduler, not yet running."""
     async with AsyncExitStack() as stack:
         exports = ExportStore(config.state_directory / "exports")
@@ -128,8 +142,9 @@ async def _system(config: Config) -> AsyncIterator[System]:
             resolve=system_resolve,
             now=system_now,
             random=SystemRandom(),
+            observers=[log_change, metrics.observe_change],
         )
-        fleet = Fleet(context, lambda scanner: NessusScanner(scanner, now=system_now))
+        fleet = Fleet(context, partial(_connect, config.limits.export_size, metrics))
         yield System(
             context=context,
             fleet=fleet,
@@ -138,3 +153,12 @@ async def _system(config: Config) -> AsyncIterator[System]:
             findings=findings,
             exports=exports,
         )
+
+
+def _connect(export_limit: int, metrics: Metrics, scanner: ScannerSettings) -> Scanner:
+    return NessusScanner(
+        scanner,
+        now=system_now,
+        export_limit=export_limit,
+        on_request=partial(scanner_request, metrics, scanner.id),
+    )

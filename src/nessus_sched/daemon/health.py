@@ -1,0 +1,81 @@
+"""How the daemon is: what /health and /ready say, from snapshots only."""
+
+from __future__ import annotations
+
+from nessus_sched.daemon.reload import Reloader
+from nessus_sched.daemon.system import System
+from nessus_sched.scheduler.views import ScannerView
+from nessus_sched.telemetry.health import Health, HealthRecord, Status
+
+Finding = tuple[Status, str]
+
+
+class HealthCheck:
+    """Puts the components together; remembers since when each is as it is."""
+
+    def __init__(self, system: System, reloader: Reloader) -> None:
+        self._system = system
+        self._reloader = reloader
+        self._record = HealthRecord()
+
+    def health(self) -> Health:
+        scanners = self._system.service.scanners()
+        found: dict[str, Finding] = {
+            "store": self._store(),
+            "config": self._config(),
+            "scanners": _scanners(scanners),
+            "scheduling": self._scheduling(),
+            **{f"scanner:{each.settings.id}": _scanner(each) for each in scanners},
+        }
+        return self._record.update(found, self._system.context.now())
+
+    def ready(self) -> bool:
+        """Work is accepted, and some scanner can do it."""
+        components = self.health().components
+        return all(components[name].status is not Status.FAILED for name in ("store", "scanners"))
+
+    def _store(self) -> Finding:
+        health = self._system.context.store.health
+        if health.ok:
+            return Status.OK, "writes are durable"
+        return Status.FAILED, f"the store does not take writes: {health.reason}"
+
+    def _config(self) -> Finding:
+        problems = self._reloader.problems
+        if not problems:
+            return Status.OK, "the configuration file is in force"
+        return (
+            Status.DEGRADED,
+            f"the latest reload was refused, the configuration before is in force: {problems[0]}",
+        )
+
+    def _scheduling(self) -> Finding:
+        if self._system.service.statistics().paused:
+            return Status.DEGRADED, "everything was paused by an operator: nothing starts"
+        return Status.OK, "tasks start as slots become free"
+
+
+def _scanners(scanners: list[ScannerView]) -> Finding:
+    wanted = [each for each in scanners if each.statistics.enabled]
+    usable = [each for each in wanted if each.trouble is None]
+    if not scanners:
+        return Status.FAILED, "no scanner is configured"
+    if not wanted:
+        return Status.FAILED, "every scanner is disabled"
+    if not usable:
+        return Status.FAILED, f"no scanner is reachable ({len(wanted)} configured)"
+    if len(usable) < len(wanted):
+        return Status.DEGRADED, f"{len(usable)} of {len(wanted)} scanners are reachable"
+    return Status.OK, f"{len(usable)} of {len(wanted)} scanners are reachable"
+
+
+def _scanner(view: ScannerView) -> Finding:
+    statistics = view.statistics
+    if not statistics.enabled:
+        return Status.OK, "disabled by the operator"
+    if view.trouble is not None:
+        return Status.DEGRADED, view.trouble
+    if statistics.obstacle is not None:
+        return Status.DEGRADED, statistics.obstacle.text
+    slots = statistics.slots
+    return Status.OK, f"{len(slots.active)} of {slots.capacity} slots used"
