@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from nessus_sched.sim.fields import bad_field, list_field, object_field
 from nessus_sched.sim.findings.logins import SentCredential
 from nessus_sched.sim.findings.report import Report, ScanOrder
 from nessus_sched.sim.ledger import Ledger
@@ -222,17 +223,22 @@ def merge_credentials(
     existing: Sequence[SentCredential], change: Mapping[str, Any], ids: Iterator[int]
 ) -> list[SentCredential]:
     """Apply a `credentials` body: `add` by category and type, `edit` and `delete` by id."""
-    gone = {str(name) for name in change.get("delete") or ()}
-    edits: Mapping[str, Mapping[str, Any]] = change.get("edit") or {}
+    gone = {str(name) for name in list_field(change, "delete")}
+    edits = object_field(change, "edit")
     kept = [
-        attrs.evolve(sent, fields={**sent.fields, **edits.get(str(sent.id), {})})
+        attrs.evolve(sent, fields={**sent.fields, **object_field(edits, str(sent.id))})
         for sent in existing
         if str(sent.id) not in gone
     ]
-    for category, types in (change.get("add") or {}).items():
-        for type_name, instances in types.items():
-            kept.extend(
-                SentCredential(id=next(ids), category=category, type=type_name, fields=fields)
-                for fields in instances
-            )
+    added = object_field(change, "add")
+    for category in added:
+        types = object_field(added, category)
+        for type_name in types:
+            for fields in list_field(types, type_name):
+                if not isinstance(fields, dict):
+                    raise bad_field(type_name)
+                sent = SentCredential(
+                    id=next(ids), category=category, type=type_name, fields=fields
+                )
+                kept.append(sent)
     return kept

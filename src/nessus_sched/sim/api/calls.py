@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from nessus_sched.sim.accounts import Login
+from nessus_sched.sim.fields import bad_field
 from nessus_sched.sim.state import SimulatedNessus
 from nessus_sched.sim.wire import ApiError, Request, Response, read_json
 
@@ -34,7 +35,7 @@ class Call:
     def number(self, name: str) -> int:
         """A part of the path that must be a number; Nessus complains in these words."""
         value = self.params[name]
-        if not value.isdecimal():
+        if not (value.isascii() and value.isdecimal()):
             raise ApiError(400, f"Invalid '{name}' field: invalid type 'string', expecting 'int'")
         return int(value)
 
@@ -42,8 +43,8 @@ class Call:
         value = self.request.query.get(name)
         if value is None or value == "":
             return None
-        if not value.isdecimal():
-            raise ApiError(400, f"Invalid '{name}' field")
+        if not (value.isascii() and value.isdecimal()):
+            raise bad_field(name)
         return int(value)
 
     def record(self, what: str, scan: str = "") -> None:
@@ -52,16 +53,3 @@ class Call:
 
 
 Handler = Callable[[Call], Response]
-
-
-def text_field(body: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    """A field that must be a non-empty string; raises `ApiError` 400."""
-    value = body.get(name, default)
-    if not isinstance(value, str) or not value:
-        raise ApiError(400, f"Invalid '{name}' field")
-    return value
-
-
-def epoch(at: float | None) -> int | None:
-    """Nessus tells times in whole seconds."""
-    return None if at is None else int(at)

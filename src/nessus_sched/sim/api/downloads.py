@@ -9,9 +9,10 @@ from email.parser import BytesParser
 from pathlib import PurePosixPath
 from typing import Any
 
-from nessus_sched.sim.api.calls import Call, text_field
+from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.exports import Document, Export
 from nessus_sched.sim.faults import FaultKind
+from nessus_sched.sim.fields import text_field
 from nessus_sched.sim.findings import formats
 from nessus_sched.sim.runs import Run
 from nessus_sched.sim.scans import Scan

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nessus_sched.sim.api.calls import Call, text_field
+from nessus_sched.sim.api.calls import Call
+from nessus_sched.sim.fields import text_field
 from nessus_sched.sim.folders import TRASH, Folder
 from nessus_sched.sim.state import SimulatedNessus
 from nessus_sched.sim.wire import EMPTY, Response, reply

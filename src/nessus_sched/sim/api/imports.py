@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nessus_sched.sim.api.calls import Call, text_field
+from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.api.scans import new_scan, wanted_folder
 from nessus_sched.sim.api.views import scan_copy
+from nessus_sched.sim.fields import text_field
 from nessus_sched.sim.findings.replay import ReplayedReport
 from nessus_sched.sim.folders import MY_SCANS
 from nessus_sched.sim.templates import templates

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nessus_sched.sim.api.calls import Call, text_field
+from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.exports import Document
+from nessus_sched.sim.fields import id_list, object_field, text_field
 from nessus_sched.sim.policies import Policy, default_settings
 from nessus_sched.sim.scans import merge_credentials
 from nessus_sched.sim.templates import find_template
@@ -78,7 +79,7 @@ def delete_policy(call: Call) -> Response:
 
 
 def delete_policies(call: Call) -> Response:
-    ids = call.body.get("ids") or []
+    ids = id_list(call.body)
     known = [policy_id for policy_id in ids if policy_id in call.nessus.policies.by_id]
     for policy_id in known:
         _delete(call, policy_id)
@@ -109,14 +110,11 @@ def import_policy(call: Call) -> Response:
 
 
 def _settings(call: Call) -> dict[str, Any]:
-    settings = call.body.get("settings")
-    if not isinstance(settings, dict):
-        raise ApiError(400, "Invalid 'settings' field")
-    return settings
+    return object_field(call.body, "settings")
 
 
 def _credentials(call: Call, policy: Policy) -> None:
-    change = call.body.get("credentials") or {}
+    change = object_field(call.body, "credentials")
     policy.credentials = merge_credentials(policy.credentials, change, call.nessus.credential_ids)
 
 

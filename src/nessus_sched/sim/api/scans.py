@@ -8,9 +8,17 @@ from typing import Any
 import attrs
 
 from nessus_sched.sim import targets
-from nessus_sched.sim.api.calls import Call, text_field
+from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.api.folders import folder_rows
 from nessus_sched.sim.api.views import scan_copy, scan_object, scan_row
+from nessus_sched.sim.fields import (
+    bad_field,
+    id_list,
+    list_field,
+    number_field,
+    object_field,
+    text_field,
+)
 from nessus_sched.sim.folders import MY_SCANS
 from nessus_sched.sim.scans import Scan, merge_credentials
 from nessus_sched.sim.templates import Template, find_template
@@ -40,9 +48,8 @@ def create_scan(call: Call) -> Response:
     _check_template(call, template)
     settings = _settings(call)
     scan = new_scan(call, text_field(settings, "name"), template)
-    policy_id = settings.get("policy_id")
-    if policy_id is not None:
-        policy = call.nessus.policies.get(int(policy_id))
+    if settings.get("policy_id") is not None:
+        policy = call.nessus.policies.get(number_field(settings, "policy_id"))
         scan.policy_id, scan.policy_title = policy.id, policy.name
         scan.credentials = list(policy.credentials)
     _apply(call, scan)
@@ -57,12 +64,12 @@ def configure_scan(call: Call) -> Response:
     scan = call.nessus.engine.get(call.id)
     if scan.busy:
         raise ApiError(409, "Can not edit an active scan")
-    if "uuid" in call.body:
-        template = find_template(call.body["uuid"])
-        _check_template(call, template)
+    template = find_template(call.body.get("uuid", scan.template_uuid))
+    _check_template(call, template)
+    _apply(call, scan)
+    if template.uuid != scan.template_uuid:
         scan.template, scan.template_uuid = template.name, template.uuid
         scan.policy_title = template.title
-    _apply(call, scan)
     scan.modified_at = call.now
     call.record("configure", scan.name)
     return reply(scan_object(scan))
@@ -96,11 +103,9 @@ def schedule_scan(call: Call) -> Response:
 
 def launch_scan(call: Call) -> Response:
     scan = call.nessus.engine.get(call.id)
-    alternative = call.body.get("alt_targets") or []
-    if isinstance(alternative, str):
-        alternative = [alternative]
-    targets.parse(alternative)
-    run = call.nessus.launch(scan, alternative)
+    alternative = [str(target) for target in list_field(call.body, "alt_targets")]
+    wanted = [target.text for target in targets.parse(alternative)]
+    run = call.nessus.launch(scan, wanted)
     return reply({"scan_uuid": run.uuid})
 
 
@@ -140,7 +145,7 @@ def delete_scan(call: Call) -> Response:
 
 
 def delete_scans(call: Call) -> Response:
-    known = [scan_id for scan_id in call.body.get("ids") or [] if scan_id in call.nessus.scans]
+    known = [scan_id for scan_id in id_list(call.body) if scan_id in call.nessus.scans]
     for scan_id in known:
         _delete(call, scan_id)
     return reply({"deleted": known})
@@ -200,10 +205,12 @@ def _apply(call: Call, scan: Scan) -> None:
     settings = _settings(call)
     wanted = _targets(call, settings)
     folder_id = wanted_folder(call, settings, scan.folder_id)
-    change = call.body.get("credentials") or {}
-    scan.credentials = merge_credentials(scan.credentials, change, call.nessus.credential_ids)
-    scan.audits = _audits(scan.audits, call.body.get("audits") or {})
+    change = object_field(call.body, "credentials")
+    credentials = merge_credentials(scan.credentials, change, call.nessus.credential_ids)
+    audits = _audits(scan.audits, object_field(call.body, "audits"))
     scan.name = text_field(settings, "name", scan.name)
+    scan.credentials = credentials
+    scan.audits = audits
     scan.settings |= settings
     scan.enabled = bool(settings.get("enabled", scan.enabled))
     scan.folder_id = folder_id
@@ -212,10 +219,7 @@ def _apply(call: Call, scan: Scan) -> None:
 
 
 def _settings(call: Call) -> dict[str, Any]:
-    settings = call.body.get("settings", {})
-    if not isinstance(settings, dict):
-        raise ApiError(400, "Invalid 'settings' field")
-    return settings
+    return object_field(call.body, "settings")
 
 
 def _targets(call: Call, settings: Mapping[str, Any]) -> list[str]:
@@ -230,19 +234,19 @@ def _targets(call: Call, settings: Mapping[str, Any]) -> list[str]:
 
 
 def wanted_folder(call: Call, body: Mapping[str, Any], default: int | None = None) -> int:
-    folder_id = body.get("folder_id", default)
-    if not isinstance(folder_id, int) and not str(folder_id).isdecimal():
-        raise ApiError(400, "Invalid 'folder_id' field")
-    return call.nessus.folders.get(int(str(folder_id))).id
+    return call.nessus.folders.get(number_field(body, "folder_id", default)).id
 
 
 def _audits(existing: list[str], change: Mapping[str, Any]) -> list[str]:
     """The names of audit files: uploaded ones by file, those of the feed by id."""
     added = list(existing)
     for kind, key in (("custom", "file"), ("feed", "id")):
-        section = change.get(kind) or {}
-        added.extend(str(audit.get(key)) for audit in section.get("add") or [])
-        gone = {str(name) for name in section.get("delete") or []}
+        section = object_field(change, kind)
+        for audit in list_field(section, "add"):
+            if not isinstance(audit, dict):
+                raise bad_field("audits")
+            added.append(text_field(audit, key))
+        gone = {str(name) for name in list_field(section, "delete")}
         added = [name for name in added if name not in gone]
     return added
 

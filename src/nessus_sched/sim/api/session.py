@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from nessus_sched.sim.api.calls import Call, text_field
+from nessus_sched.sim.api.calls import Call
+from nessus_sched.sim.fields import text_field
 from nessus_sched.sim.wire import EMPTY, ApiError, Response, reply
 
 _FILLER_LINE = 'e.exports=function(t,n){{return t&&n?t.concat(n):n||"{number:06x}"}};'
