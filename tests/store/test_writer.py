@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.store.connection import connect as store_connect
 from nessus_sched.store.errors import StoreClosed, StoreUnavailable
 from nessus_sched.store.executor import InLine, InThreads
+from nessus_sched.store.schema import FILE_NAME
 from nessus_sched.store.tasks import TaskStore
 from nessus_sched.store.writer import PROBE_INTERVAL
 from support.stored import START, a_task, moved, submitted
@@ -255,6 +258,17 @@ async def test_a_probe_finds_the_disk_well_again_without_traffic(
         assert fault.opened == opened
 
 
+@contextmanager
+def no_room(at: int) -> Iterator[None]:
+    """No file of this process may be written from that byte on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (at, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 async def fill(store: TaskStore, first: int) -> int:
     """Submits until the disk says no; returns the order of the one that was refused."""
     for order in range(first, first + 1000):
@@ -278,7 +292,9 @@ async def test_sqlite_itself_finds_no_room_and_later_some(tmp_path: Path) -> Non
         refused = await fill(store, 2)
         assert "full" in store.health.reason
         assert await orders(store) == list(range(1, refused))
-        # The connection that failed is gone, and its limit with it.
+        with pytest.raises(StoreUnavailable):
+            await submit(store, refused)
+        # The connection that failed again is given up, and its limit with it.
         await submit(store, refused)
         assert store.health.ok
         assert len(connections) == 2
@@ -286,19 +302,44 @@ async def test_sqlite_itself_finds_no_room_and_later_some(tmp_path: Path) -> Non
 
 
 async def test_the_kernel_lets_no_file_grow_and_later_does(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     async with TaskStore.open(tmp_path, now=lambda: START) as store:
         await submit(store, 1)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (store.statistics().wal_bytes, hard))
-        try:
+        with no_room(store.statistics().wal_bytes):
             refused = await fill(store, 2)
             assert not store.health.ok
             assert await orders(store) == list(range(1, refused))
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         await submit(store, refused)
         assert store.health.ok
         assert await orders(store) == list(range(1, refused + 1))
+        assert (await store.verify()).ok
+
+
+async def test_a_commit_that_failed_is_not_brought_back_from_the_log(tmp_path: Path) -> None:
+    """A sync can fail when the commit is already in the file: the frames are whole then,
+    and a log that is read anew would count them."""
+    fault = Fault()
+    names = (FILE_NAME, f"{FILE_NAME}-wal")
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    async with TaskStore.open(tmp_path, now=lambda: START, connect=fault.connect) as store:
+        await submit(store, 1)
+        for name in names:
+            shutil.copy(tmp_path / name, twin / name)
+        async with TaskStore.open(twin, now=lambda: START) as other:
+            await submit(other, 2)
+            log = (twin / names[1]).read_bytes()
+        size = store.statistics().wal_bytes
+        with (tmp_path / names[1]).open("ab") as file:
+            file.write(log[size:])
+        assert len(log) > size
+        opened = fault.opened
+        with no_room(0):
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    await submit(store, 2)
+        await submit(store, 3)
+        assert fault.opened == opened + 1
+        assert await orders(store) == [1, 3]
         assert (await store.verify()).ok
 
 

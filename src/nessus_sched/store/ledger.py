@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.store.connection import Connect, connect, open_writer
+from nessus_sched.store.connection import Connect, connect, open_reader, open_writer
 from nessus_sched.store.errors import DuplicateTask, StoreError, StoreUnavailable
 from nessus_sched.store.journal import JournalHead
 from nessus_sched.store.schema import TASKS
@@ -38,14 +39,16 @@ class Ledger:
     """Commits batches of requests, each batch in one durable transaction.
 
     Not thread-safe: it is handed from thread to thread, one call at a time. After
-    `StoreUnavailable` nothing of the batch is stored and the next call starts on a new
-    connection.
+    `StoreUnavailable` nothing of the batch is stored. A connection that has failed twice
+    running is given up for a new one, since its file may be lost for good.
     """
 
     def __init__(self, path: Path, connect: Connect = connect) -> None:
         self._path = path
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
+        self._anchor: sqlite3.Connection | None = None
+        self._suspect = False
         self._head = JournalHead(0, b"")
         self.counts: Counter[TaskState] = Counter()
         """How many tasks are stored in each state."""
@@ -56,7 +59,11 @@ class Ledger:
         try:
             self._head = read_head(connection)
             self.counts = count_states(connection)
-        except sqlite3.Error as error:
+            if self._anchor is None:
+                # A commit whose sync failed may be whole in the log. As long as some
+                # connection is open nobody reads the log anew, which would bring it back.
+                self._anchor = open_reader(self._path, TASKS)
+        except (sqlite3.Error, StoreError) as error:
             connection.close()
             raise StoreUnavailable(f"cannot read {self._path}: {error}") from error
         self._connection = connection
@@ -71,9 +78,11 @@ class Ledger:
             self._durably(partial(self._execute, sql=sql))
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        # The writer last: the last one to leave empties the log into the file.
+        for connection in (self._anchor, self._connection):
+            if connection is not None:
+                connection.close()
+        self._anchor = self._connection = None
 
     def _execute(self, connection: sqlite3.Connection, sql: str) -> Transaction:
         connection.execute(sql)
@@ -89,15 +98,25 @@ class Ledger:
             done = work(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            # Closing rolls back; what the connection thinks of the disk is not trusted.
-            self._connection = None
-            connection.close()
+            self._undo(connection)
             raise StoreUnavailable(f"the task store cannot be written: {error}") from error
         except BaseException:
-            self.close()
+            self._undo(connection)
             raise
+        self._suspect = False
         self._head = done.head
         self.counts.update(done.moved)
+
+    def _undo(self, connection: sqlite3.Connection) -> None:
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if not self._suspect:
+                self._suspect = True
+                return
+        connection.close()
+        self._connection = None
+        self._suspect = False
 
     def _apply_all(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
