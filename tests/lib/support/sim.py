@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -171,3 +171,12 @@ async def serving(options: SimOptions | None = None) -> AsyncIterator[RunningSim
 async def in_thread(sim: RunningSim, work: Callable[[RunningSim], Any]) -> Any:
     """Run a client that blocks, such as pyTenable, against the simulator."""
     return await trio.to_thread.run_sync(work, sim, abandon_on_cancel=True)
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], *, within: float = 5.0) -> None:
+    """Wait until something in another task or process has come true."""
+    with trio.fail_after(within):
+        while True:
+            if await check():
+                return
+            await trio.sleep(0.02)

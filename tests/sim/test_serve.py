@@ -1,0 +1,182 @@
+"""The simulator behind HTTPS: its certificate, broken connections, refusal, shutdown."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import time
+
+import httpx
+import pytest
+import trio
+
+from nessus_sched.sim import Fault, RunningSim, SimOptions, serve_sim
+from support.sim import in_thread, serving
+
+
+def client_of(sim: RunningSim) -> httpx.AsyncClient:
+    context = ssl.create_default_context(cadata=sim.certificate.pem.decode())
+    return httpx.AsyncClient(
+        base_url=sim.url, verify=context, headers={"X-ApiKeys": _keys(sim)}, timeout=5.0
+    )
+
+
+def _keys(sim: RunningSim) -> str:
+    return f"accessKey={sim.access_key}; secretKey={sim.secret_key}"
+
+
+def seen_fingerprint(sim: RunningSim) -> str:
+    port = _port(sim)
+    pem = ssl.get_server_certificate(("127.0.0.1", port), timeout=5.0)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+
+async def test_it_serves_with_the_certificate_that_it_names() -> None:
+    async with serving() as sim, client_of(sim) as client:
+        reply = await client.get("/server/status")
+        assert reply.json()["status"] == "ready"
+        assert reply.headers["server"] == "NessusWWW"
+        assert reply.http_version == "HTTP/1.1"
+        assert await in_thread(sim, seen_fingerprint) == sim.fingerprint
+
+
+async def test_the_certificate_can_change() -> None:
+    async with serving() as sim:
+        before = sim.fingerprint
+        sim.nessus.change_certificate()
+        with trio.fail_after(5.0):
+            while sim.fingerprint == before or not await _accepts(sim):
+                await trio.sleep(0.02)
+        assert await in_thread(sim, seen_fingerprint) == sim.fingerprint
+
+
+async def _accepts(sim: RunningSim, *, other_than: str) -> bool:
+    if sim.fingerprint == other_than:
+        return False
+    try:
+        stream = await trio.open_tcp_stream("127.0.0.1", _port(sim))
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+def _port(sim: RunningSim) -> int:
+    return int(sim.url.rpartition(":")[2])
+
+
+async def test_connections_break_as_told() -> None:
+    async with serving() as sim, client_of(sim) as client:
+        inject = sim.nessus.faults.inject
+        inject(Fault(kind="reset_before"))
+        with pytest.raises(httpx.ReadError):
+            await client.get("/scans")
+        inject(Fault(kind="reset_after", path="/folders"))
+        with pytest.raises(httpx.ReadError):
+            await client.post("/folders", json={"name": "made"})
+        assert "made" in [row["name"] for row in (await client.get("/folders")).json()["folders"]]
+        inject(Fault(kind="truncated", after_bytes=10))
+        with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+            await client.get("/scans")
+        inject(Fault(kind="hang"))
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get("/scans", timeout=0.2)
+        assert (await client.get("/scans")).status_code == 200
+
+
+async def test_a_cut_412_breaks_the_connection() -> None:
+    options = SimOptions(edition="essentials", gate_cuts_body=True)
+    async with serving(options) as sim, client_of(sim) as client:
+        with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+            await client.post("/scans", json={})
+
+
+async def test_refused_connections_and_back_again() -> None:
+    async with serving() as sim, client_of(sim) as client:
+        await client.get("/scans")
+        sim.nessus.refuse(0.4)
+        await trio.sleep(0.15)
+        with pytest.raises((httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)):
+            await client.get("/scans")
+        with pytest.raises(httpx.ConnectError):
+            await client.get("/scans")
+        with trio.fail_after(5.0):
+            while not await _answers(client):
+                await trio.sleep(0.05)
+
+
+async def _answers(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/scans")).status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
+async def test_a_restart_over_the_control_interface_is_answered() -> None:
+    async with serving(SimOptions(control=True)) as sim, client_of(sim) as client:
+        reply = await client.post("/_sim/restart", json={"loading_seconds": 60})
+        assert reply.status_code == 200
+        with trio.fail_after(5.0):
+            while (status := await _status(client)) is None:
+                await trio.sleep(0.05)
+        assert status["status"] == "loading"
+        ledger = (await client.get("/_sim/ledger")).json()
+        assert ledger["totals"]["restart"] == 1
+
+
+async def _is_loading(client: httpx.AsyncClient) -> bool:
+    try:
+        status = (await client.get("/server/status")).json()
+    except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
+        return False
+    return bool(status["status"] == "loading")
+
+
+async def test_without_the_option_there_is_no_control_interface() -> None:
+    async with serving() as sim, client_of(sim) as client:
+        assert (await client.get("/_sim/ledger")).status_code == 404
+
+
+async def test_a_port_in_use_is_an_error() -> None:
+    async with serving() as sim:
+        taken = SimOptions(port=_port(sim))
+        with pytest.raises(BaseExceptionGroup) as caught:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(serve_sim, taken)
+        assert caught.group_contains(OSError)
+
+
+async def exported(client: httpx.AsyncClient) -> str:
+    """The token of an export that is ready."""
+    templates = (await client.get("/editor/scan/templates")).json()["templates"]
+    uuid = next(row["uuid"] for row in templates if row["name"] == "basic")
+    body = {"uuid": uuid, "settings": {"name": "x", "text_targets": "192.0.2.1"}}
+    scan_id = (await client.post("/scans", json=body)).json()["scan"]["id"]
+    await client.post(f"/scans/{scan_id}/launch")
+    token: str = (await client.post(f"/scans/{scan_id}/export", json={})).json()["token"]
+    return token
+
+
+LARGE = SimOptions(scans_take=0.0, filler_findings=20_000, export_takes=0.0)
+
+
+async def test_it_stops_at_once_though_a_client_does_not_read() -> None:
+    async with serving(LARGE) as sim, client_of(sim) as client:
+        token = await exported(client)
+        context = ssl.create_default_context(cadata=sim.certificate.pem.decode())
+        lazy = await trio.open_ssl_over_tcp_stream("127.0.0.1", _port(sim), ssl_context=context)
+        lines = (f"GET /tokens/{token}/download HTTP/1.1", "Host: x", f"X-ApiKeys: {_keys(sim)}")
+        await lazy.send_all("\r\n".join((*lines, "", "")).encode())
+        assert b"200" in await lazy.receive_some(1000)
+        await trio.sleep(0.3)  # until all buffers between us are full
+        began = time.monotonic()
+    assert time.monotonic() - began < 2.0
+    await trio.aclose_forcefully(lazy)
+
+
+async def test_a_large_download_arrives_whole() -> None:
+    async with serving(LARGE) as sim, client_of(sim) as client:
+        content = (await client.get(f"/tokens/{await exported(client)}/download")).content
+    assert len(content) > 20_000_000
+    assert content.count(b"<ReportItem ") > 20_000
+    assert content.endswith(b"</NessusClientData_v2>\n")
