@@ -39,12 +39,20 @@ class WatchedPool(Pool):
     def __init__(self, specs: Iterable[ScannerSpec], settings: PoolSettings = FREE_FOR_ALL) -> None:
         self.woken: list[str] = []
         self.moved: list[tuple[str, str | None]] = []
+        self._turns_told = 0
         super().__init__(
             settings,
-            on_wake=self.woken.append,
+            on_wake=lambda scanner_id: self.woken.append(scanner_id),
             on_move=lambda task_id, scanner_id: self.moved.append((task_id, scanner_id)),
         )
         self.configure(specs, settings, 0.0)
+
+    def turns(self) -> list[str]:
+        """The scanners that routing has chosen since this was last asked, in order."""
+        turns = [(lane.chosen, lane.scanner_id) for lane in self._board.lanes.values()]
+        new = sorted(turn for turn in turns if turn[0] > self._turns_told)
+        self._turns_told = max([self._turns_told, *(turn for turn, _ in new)])
+        return [scanner_id for _, scanner_id in new]
 
     def take_all(self, scanner_id: str, now: float) -> list[str]:
         """What a driver does when it is woken."""
