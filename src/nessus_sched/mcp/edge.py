@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, Final, TypeVar, cast
 
 import cattrs
+from cattrs.strategies import configure_union_passthrough
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.validators import extend
 
@@ -24,9 +25,11 @@ from nessus_sched.mcp.schema import Schema, input_schema
 T = TypeVar("T")
 
 MAX_PROBLEMS: Final = 20
+_BITS: Final = 64
 
 _formats = FormatChecker(formats=())
 _converter = cattrs.Converter(forbid_extra_keys=True)
+configure_union_passthrough(str | int | float | bool | None, _converter)
 
 
 class BadArguments(Exception):
@@ -49,7 +52,7 @@ def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
     `BadArguments` with every other mistake.
     """
     schema, validator = _checks(cast(Hashable, cls))
-    tidy = _tidy(schema, dict(arguments or {}))
+    tidy = _tidy(schema, _tamed(dict(arguments or {})))
     errors = sorted(validator.iter_errors(tidy), key=path_of)
     problems = tuple(problem for error in errors for problem in problems_of(error))
     if problems:
@@ -101,6 +104,18 @@ def _sample(schema: Schema) -> Any:
     return samples.get(str(schema.get("type")))
 
 
+def _tamed(value: Any) -> Any:
+    """`value` without integers of thousands of digits: Python refuses to print them, and
+    jsonschema prints what is wrong."""
+    if isinstance(value, dict):
+        return {name: _tamed(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_tamed(inner) for inner in value]
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return math.inf if value > 0 else -math.inf
+    return value
+
+
 def _tidy(schema: Schema, value: Any) -> Any:
     """`value` with the known sloppiness of hosts undone, as far as `schema` allows it."""
     kind = schema.get("type")
@@ -120,7 +135,7 @@ def _tidy(schema: Schema, value: Any) -> Any:
 
 def _decoded(schema: Schema, text: str) -> Any:
     try:
-        value = json.loads(text)
+        value = _tamed(json.loads(text))
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         value = text

@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-_TAIL = 2000
+_TAIL = 4000
+_LINES = 5
 
 
 class Starter:
@@ -58,10 +59,11 @@ class Starter:
             return None
         self._pid = None
         with open(self._log, errors="replace") as log:
-            said = log.read()[-_TAIL:].strip()
+            lines = log.read()[-_TAIL:].splitlines()
         os.unlink(self._log)
         self._release()
-        return said.splitlines()[-1] if said else "it said nothing"
+        plain = [line for line in lines if line.strip() and not line.startswith("{")]
+        return "; ".join((plain or lines)[-_LINES:]) or "it said nothing"
 
     def done(self) -> None:
         """A daemon answers, perhaps ours."""

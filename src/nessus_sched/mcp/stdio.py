@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 import trio
@@ -30,8 +31,6 @@ def _sender(fd: int) -> trio.abc.SendStream:
 
 def _pollable(fd: int) -> bool:
     """Whether epoll takes `fd`: pipes, sockets and terminals, not files or /dev/null."""
-    import select
-
     with select.epoll() as poll:
         try:
             poll.register(fd)
