@@ -81,5 +81,6 @@ class Starter:
 
     def _release(self) -> None:
         if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # a child on its way to exec may have it, too
             os.close(self._lock)
             self._lock = None
