@@ -29,7 +29,9 @@ class JudgedPool:
         self.model = Model(guard=guard)
         self.pool = WatchedPool(specs, settings_for(guard))
         self.scanners = self.model.scanners
-        self.scanners.update({each.scanner_id: ModelScanner(each) for each in specs})
+        self.scanners.update(
+            {each.scanner_id: ModelScanner(each, enabled=each.enabled) for each in specs}
+        )
 
     def place(self, new: QueueEntry) -> None:
         figures = {each.scanner_id: each for each in self.pool.statistics(self.now).scanners}
@@ -127,6 +129,13 @@ class JudgedPool:
         self.scanners[scanner_id].down = False
         self.pool.succeeded(scanner_id, self.now)
 
+    def probed(self, scanner_id: str, answered: bool) -> None:
+        """The outcome of a probe that was begun."""
+        if answered:
+            self.answer(scanner_id)
+        else:
+            self.pool.failed(scanner_id, self.now, "still refused")
+
     def reload(self, wanted: Mapping[str, ScannerSpec], *, guard: bool) -> None:
         self.model.guard = guard
         self.pool.configure(wanted.values(), settings_for(guard), self.now)
@@ -172,7 +181,7 @@ class JudgedPool:
         assert lengths == figures.queued
         for each in figures.scanners:
             assert each.slots.capacity == model.scanners[each.scanner_id].capacity
-            assert each.free == model.free(each.scanner_id, self.now)
+            assert each.free == model.free(each.scanner_id, self.now), each
 
     def check_waiting(self) -> None:
         """Every waiting task lies where it may, knows its place, and says why it waits."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from functools import cache
 
 from nessus_sched.core.entry import QueueEntry
 from nessus_sched.core.lanes import ScannerSpec
@@ -20,6 +21,7 @@ FAIRNESS = 300.0
 HANDICAP = {"high": 0.0, "normal": AGEING, "low": 2 * AGEING}
 
 
+@cache
 def addresses(targets: TargetSet) -> frozenset[str]:
     """Every address by itself."""
     found: set[str] = set()
@@ -74,13 +76,9 @@ class Model:
     scanners: dict[str, ModelScanner] = field(default_factory=dict)
     waiting: dict[str, QueueEntry] = field(default_factory=dict)
     running: dict[str, tuple[QueueEntry, str]] = field(default_factory=dict)
-    covered: dict[str, frozenset[str]] = field(default_factory=dict)
-
-    def cover(self, entry: QueueEntry) -> frozenset[str]:
-        return self.covered.setdefault(entry.task_id, addresses(entry.targets))
 
     def overlap(self, one: QueueEntry, other: QueueEntry) -> bool:
-        return self.guard and not self.cover(one).isdisjoint(self.cover(other))
+        return self.guard and not addresses(one.targets).isdisjoint(addresses(other.targets))
 
     def active(self, scanner_id: str) -> int:
         return sum(where == scanner_id for _, where in self.running.values())
