@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.config.loading import load_text
@@ -96,11 +96,13 @@ trees = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(trees)
 def test_any_tree_gives_a_config_or_a_config_error(tree: Any) -> None:
     outcome(json.dumps(tree))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_gives_a_config_or_a_config_error(text: str) -> None:
     outcome(text)

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.config.advice import warnings
@@ -78,6 +78,7 @@ def test_the_example_rendered_loads_to_the_same_but_for_secrets() -> None:
 words = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(words, words, max_size=3), words)
 def test_odd_words_survive_rendering(labels: dict[str, str], name: str) -> None:
     config = attrs.evolve(GOOD, scanners=(attrs.evolve(ONE, labels=labels, name=name),))
@@ -86,6 +87,7 @@ def test_odd_words_survive_rendering(labels: dict[str, str], name: str) -> None:
     assert again.scanners[0].name == name
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9))
 def test_durations_and_sizes_survive_rendering(number: int) -> None:
     assert duration(duration_text(number)) == number

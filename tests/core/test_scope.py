@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.core.scope import OutOfScope, Resolved, Scope, parse_rules
@@ -171,6 +171,7 @@ networks = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(networks), st.lists(networks), networks)
 def test_membership_agrees_with_the_standard_library(
     allow: list[IPv4Network],

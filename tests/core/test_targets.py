@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.core.targets import BadTargets, TargetSet, parse_targets
@@ -163,6 +163,7 @@ def words(draw: st.DrawFn) -> str:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(words(), min_size=1))
 def test_normalising_twice_is_normalising_once(given_words: list[str]) -> None:
     once = parse_targets(given_words)
@@ -184,6 +185,7 @@ def small_sets(draw: st.DrawFn) -> tuple[TargetSet, set[IPv4Address]]:
     return parse_targets(f"{first}-{last}" for first, last in pairs), plain
 
 
+@settings(deadline=None)
 @given(small_sets(), small_sets())
 def test_sets_agree_with_sets_of_addresses(
     left: tuple[TargetSet, set[IPv4Address]], right: tuple[TargetSet, set[IPv4Address]]
@@ -196,6 +198,7 @@ def test_sets_agree_with_sets_of_addresses(
         assert left[0].contains(str(address)) == (address in left[1])
 
 
+@settings(deadline=None)
 @given(words(), words())
 def test_overlap_agrees_with_the_standard_library(left: str, right: str) -> None:
     if "-" in left + right or "example" in left + right:
