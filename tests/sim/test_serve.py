@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import ssl
 import time
+from functools import partial
 
 import httpx
 import pytest
 import trio
 
 from nessus_sched.sim import Fault, RunningSim, SimOptions, serve_sim
-from support.sim import in_thread, serving
+from support.sim import eventually, in_thread, serving
 
 
 def client_of(sim: RunningSim) -> httpx.AsyncClient:
@@ -44,9 +45,7 @@ async def test_the_certificate_can_change() -> None:
     async with serving() as sim:
         before = sim.fingerprint
         sim.nessus.change_certificate()
-        with trio.fail_after(5.0):
-            while sim.fingerprint == before or not await _accepts(sim):
-                await trio.sleep(0.02)
+        await eventually(partial(_accepts, sim, other_than=before))
         assert await in_thread(sim, seen_fingerprint) == sim.fingerprint
 
 
@@ -100,9 +99,7 @@ async def test_refused_connections_and_back_again() -> None:
             await client.get("/scans")
         with pytest.raises(httpx.ConnectError):
             await client.get("/scans")
-        with trio.fail_after(5.0):
-            while not await _answers(client):
-                await trio.sleep(0.05)
+        await eventually(partial(_answers, client))
 
 
 async def _answers(client: httpx.AsyncClient) -> bool:
@@ -116,10 +113,7 @@ async def test_a_restart_over_the_control_interface_is_answered() -> None:
     async with serving(SimOptions(control=True)) as sim, client_of(sim) as client:
         reply = await client.post("/_sim/restart", json={"loading_seconds": 60})
         assert reply.status_code == 200
-        with trio.fail_after(5.0):
-            while (status := await _status(client)) is None:
-                await trio.sleep(0.05)
-        assert status["status"] == "loading"
+        await eventually(partial(_is_loading, client))
         ledger = (await client.get("/_sim/ledger")).json()
         assert ledger["totals"]["restart"] == 1
 
