@@ -73,8 +73,8 @@ def paths(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def planted(path: tuple[Any, ...], value: Any) -> str:
-    """The sample with another value at `path`; JSON is YAML."""
-    data = deepcopy(SAMPLE)
+    """The section of the sample with another value at `path`; JSON is YAML."""
+    data = {path[0]: deepcopy(SAMPLE[path[0]])}
     parent: Any = data
     for key in path[:-1]:
         parent = parent[key]
