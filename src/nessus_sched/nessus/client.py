@@ -83,8 +83,11 @@ class NessusScanner:
             raise LicenseLimit("The scanner is not registered with Tenable yet.")
         if not answer.ok or status.get("status") != "ready":
             return reading.scanner_info({}, {}, ready=False, loading=whole(status.get("progress")))
+        # First what needs a login: an expired session is remade for it, while the
+        # properties would merely come reduced.
+        advanced = await self._advanced()
         properties = await self._link.ask(routes.SERVER_PROPERTIES)
-        info = reading.scanner_info(properties, await self._advanced(), ready=True)
+        info = reading.scanner_info(properties, advanced, ready=True)
         gated = info.scan_api is False and isinstance(self._settings.auth, ApiKeys)
         self._http.hint = _GATE_HINT if gated else ""
         return info

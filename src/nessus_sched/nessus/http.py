@@ -40,7 +40,7 @@ _NEVER_SENT: Final = (
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
 )
-_BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError)
+_BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError, OSError)
 
 
 class _Unusable(Exception):
@@ -109,7 +109,8 @@ class NessusHttp:
                 ) as response:
                     answered = True
                     return await self._answer(response, sink)
-            except httpx.RequestError as error:
+            except (httpx.RequestError, OSError) as error:
+                # An application in this process breaks connections with a plain OSError.
                 return self._failure(error, answered=answered)
             except _Unusable as error:
                 return Failure(reason=str(error), sent=True)
@@ -133,7 +134,7 @@ class NessusHttp:
             retry_after=retry_after(response.headers.get("Retry-After"), self._now()),
         )
 
-    def _failure(self, error: httpx.RequestError, *, answered: bool) -> Failure:
+    def _failure(self, error: Exception, *, answered: bool) -> Failure:
         certificate = next(
             (e for e in _chain(error) if isinstance(e, ssl.SSLCertVerificationError)), None
         )
@@ -220,7 +221,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _reason(error: httpx.RequestError) -> str:
+def _reason(error: Exception) -> str:
     """In a person's words; the texts of a `LocalProtocolError` quote our own headers."""
     if isinstance(error, httpx.TimeoutException):
         return "it took too long to " + (

@@ -1,0 +1,78 @@
+"""A client that talks to a simulated Nessus in this process, under virtual time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import httpx
+import trio
+
+from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
+from nessus_sched.core.scanner import ENDED, ScanDetails, ScanOrder
+from nessus_sched.core.secret import Secret
+from nessus_sched.core.task import ScanKind, ScanRequest, marker
+from nessus_sched.nessus import NessusScanner
+from nessus_sched.sim.app import asgi_app
+from nessus_sched.sim.faults import Fault
+from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.state import SimulatedNessus
+from support.scripted_nessus import inline
+
+START = 1_750_000_000.0
+
+
+def virtual_now() -> float:
+    """Epoch seconds on Trio's clock."""
+    return START + trio.current_time()
+
+
+@attrs.frozen
+class Lab:
+    """A simulated scanner and a client for it."""
+
+    nessus: SimulatedNessus
+    client: NessusScanner
+
+    def inject(self, **fault: Any) -> None:
+        self.nessus.faults.inject(Fault(**fault))
+
+    async def ended(self, scan_id: int, uuid: str) -> ScanDetails:
+        """Watches the run to its end."""
+        while True:
+            found = await self.client.details(scan_id, uuid=uuid)
+            if found.status in ENDED:
+                return found
+            await trio.sleep(1)
+
+    async def finished(self, task: str = "task", **changes: Any) -> tuple[int, ScanDetails]:
+        """A scan that was created, launched and watched to its end."""
+        scan_id = await self.client.create_scan(scan_order(task, **changes))
+        return scan_id, await self.ended(scan_id, await self.client.launch(scan_id))
+
+
+def lab(auth: str = "keys", *, nessus: SimulatedNessus | None = None, **options: Any) -> Lab:
+    nessus = nessus or SimulatedNessus(SimOptions(**options), now=virtual_now)
+    accounts = nessus.accounts
+    user = UiSession(username=accounts.username, password=Secret(accounts.password))
+    keys = ApiKeys(access_key=Secret(accounts.access_key), secret_key=Secret(accounts.secret_key))
+    settings = ScannerSettings(
+        id="lab", url="https://192.0.2.1:8834", auth=user if auth == "session" else keys
+    )
+    transport = httpx.ASGITransport(app=asgi_app(nessus))
+    return Lab(
+        nessus,
+        NessusScanner(settings, now=virtual_now, transport=transport, run_sync=inline),
+    )
+
+
+def scan_order(task: str = "task", *, credential: Any = None, **request: Any) -> ScanOrder:
+    plain: dict[str, Any] = {"kind": ScanKind.BASIC, "targets": ("192.0.2.7", "192.0.2.8")}
+    made = ScanRequest(**{**plain, **request})
+    return ScanOrder(
+        name=f"nightly {marker(task, 1)}",
+        marker=marker(task, 1),
+        targets=made.targets,
+        request=made,
+        credential=credential,
+    )

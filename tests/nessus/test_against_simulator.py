@@ -1,0 +1,470 @@
+"""The client against the simulated Nessus, with every fault that it can inject."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock as Clock
+
+from nessus_sched.core.credentials import Credential, CredentialKind, Escalation, EscalationMethod
+from nessus_sched.core.scanner import (
+    ApiRefused,
+    BadExport,
+    LicenseLimit,
+    LoginRefused,
+    NoCapacity,
+    NotFound,
+    NotOurs,
+    NotReady,
+    OutcomeUnknown,
+    Refused,
+    ScannerError,
+    ScanStatus,
+    TransientError,
+    Unreachable,
+)
+from nessus_sched.core.secret import Secret
+from nessus_sched.core.task import Discovery, ScanKind, marker
+from support.scripted_nessus import no_secrets
+from support.simulated_nessus import Lab, lab, scan_order
+
+MARKER = marker("task", 1)
+PASSWORD = "canary-ssh-password"
+SSH = Credential(
+    name="lab",
+    kind=CredentialKind.SSH_PASSWORD,
+    username="scan",
+    password=Secret(PASSWORD),
+    escalation=Escalation(method=EscalationMethod.SUDO, password=Secret("canary-sudo")),
+)
+WRITES = [("POST", "/scans"), ("POST", "/scans/*/launch")]
+
+
+async def failure(awaitable: Any) -> ScannerError:
+    with pytest.raises(ScannerError) as caught:
+        await awaitable
+    no_secrets(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize("auth", ["keys", "session"])
+async def test_a_scan_from_creation_to_deletion(
+    autojump_clock: Clock, auth: str, tmp_path: Path
+) -> None:
+    one = lab(auth)
+    info = await one.client.info()
+    assert info.ready
+    assert info.scan_api
+    assert info.plugin_set_at
+    scan_id = await one.client.create_scan(scan_order())
+    found = await one.client.find_by_marker(MARKER)
+    assert found is not None
+    assert (found.scan_id, found.status, found.ours) == (scan_id, ScanStatus.EMPTY, True)
+    uuid = await one.client.launch(scan_id)
+    seen = [await one.client.details(scan_id, uuid=uuid)]
+    while seen[-1].status is not ScanStatus.COMPLETED:
+        await trio.sleep(1)
+        seen.append(await one.client.details(scan_id, uuid=uuid))
+    assert all(step.uuid == uuid for step in seen)
+    assert seen[-1].progress == 100
+    assert all(step.progress is None or step.progress < 100 for step in seen[:-1])
+    path = tmp_path / "report.nessus"
+    size = await one.client.export(scan_id, seen[-1].history_id, path)
+    assert path.stat().st_size == size
+    assert b"192.0.2.7" in path.read_bytes()
+    await one.client.delete(scan_id, MARKER)
+    assert await one.client.find_by_marker(MARKER) is None
+    await one.client.close()
+    assert one.nessus.ledger.launches() == 1
+    assert one.nessus.ledger.totals["logout"] == (1 if auth == "session" else 0)
+
+
+async def test_pause_resume_stop(autojump_clock: Clock) -> None:
+    one = lab()
+    scan_id = await one.client.create_scan(scan_order())
+    uuid = await one.client.launch(scan_id)
+    await trio.sleep(1)
+    await one.client.pause(scan_id)
+    await trio.sleep(1)
+    assert (await one.client.details(scan_id)).status is ScanStatus.PAUSED
+    assert type(await failure(one.client.pause(scan_id))) is Refused
+    await one.client.resume(scan_id)
+    await trio.sleep(1)
+    assert (await one.client.details(scan_id)).status is ScanStatus.RUNNING
+    assert type(await failure(one.client.delete(scan_id, MARKER))) is Refused
+    assert type(await failure(one.client.export(scan_id, None, Path("x")))) is BadExport
+    await one.client.stop(scan_id)
+    ended = await one.ended(scan_id, uuid)
+    assert ended.status is ScanStatus.STOPPED
+    assert ended.ended_at is not None
+
+
+@pytest.mark.parametrize("status", [409, 500])
+async def test_launching_twice_is_launching_once(autojump_clock: Clock, status: int) -> None:
+    one = lab(launch_conflict_status=status)
+    scan_id = await one.client.create_scan(scan_order())
+    assert await one.client.launch(scan_id) == await one.client.launch(scan_id)
+    assert one.nessus.ledger.launches() == 1
+
+
+KINDS: list[dict[str, Any]] = [
+    {"kind": ScanKind.BASIC},
+    {"kind": ScanKind.TRUSTED, "credential": SSH},
+    {"kind": ScanKind.PRIVILEGED, "credential": SSH},
+    {"kind": ScanKind.CUSTOM, "template": "custom"},
+    {"kind": ScanKind.QUICK, "discovery": Discovery.HOSTS},
+]
+
+
+@pytest.mark.parametrize("request_", KINDS, ids=lambda request: str(request["kind"]))
+async def test_every_kind_of_scan_runs(autojump_clock: Clock, request_: dict[str, Any]) -> None:
+    one = lab()
+    _, ended = await one.finished(**request_)
+    assert ended.status is ScanStatus.COMPLETED
+    assert ended.hosts == 2
+
+
+async def test_a_key_is_uploaded_and_the_password_not_shown_by_the_scan(
+    autojump_clock: Clock,
+) -> None:
+    one = lab()
+    key = Credential(
+        name="key",
+        kind=CredentialKind.SSH_KEY,
+        username="scan",
+        private_key=Secret("canary-private-key"),
+    )
+    await one.finished(kind=ScanKind.TRUSTED, credential=key)
+    assert b"canary-private-key" in one.nessus.uploads.values()
+    await one.finished("other", kind=ScanKind.TRUSTED, credential=key)
+    assert len(one.nessus.uploads) == 2
+
+
+async def test_two_scans_at_once_make_one_folder(autojump_clock: Clock) -> None:
+    one = lab("session")
+    async with trio.open_nursery() as nursery:
+        for task in ("a", "b", "c"):
+            nursery.start_soon(one.finished, task)
+    assert one.nessus.ledger.totals["login"] == 1
+    assert one.nessus.ledger.requests["POST /folders"] == 1
+    assert len([scan for scan in await one.client.list_scans() if scan.ours]) == 3
+
+
+@pytest.mark.parametrize("edition", ["professional", "essentials"])
+@pytest.mark.parametrize("cut", [False, True])
+async def test_a_licence_without_api_refuses_changes_by_keys(
+    autojump_clock: Clock, edition: str, cut: bool
+) -> None:
+    one = lab(edition=edition, gate_cuts_body=cut)
+    assert (await one.client.info()).scan_api is False
+    error = await failure(one.client.create_scan(scan_order()))
+    assert type(error) is (OutcomeUnknown if cut else ApiRefused)
+    assert "ui_session" in str(error)
+    assert not one.nessus.scans
+
+
+@pytest.mark.parametrize("upper", [False, True])
+async def test_a_licence_without_api_is_passed_as_the_web_ui(
+    autojump_clock: Clock, upper: bool
+) -> None:
+    one = lab("session", edition="essentials", ui_token_upper_case=upper)
+    await one.finished()
+    one.nessus.reinstall_ui()
+    await one.finished("later")
+    assert one.nessus.ledger.launches() == 2
+
+
+async def test_a_template_beyond_the_licence(autojump_clock: Clock) -> None:
+    one = lab("session", edition="essentials")
+    order = scan_order(kind=ScanKind.CUSTOM, template="pci")
+    assert type(await failure(one.client.create_scan(order))) is LicenseLimit
+    names = {template.name: template.usable for template in await one.client.templates()}
+    assert names["basic"]
+    assert not names["pci"]
+
+
+async def test_a_session_that_expires_while_a_scan_runs(autojump_clock: Clock) -> None:
+    one = lab("session", idle_timeout=60.0, scans_take=600.0)
+    scan_id = await one.client.create_scan(scan_order())
+    uuid = await one.client.launch(scan_id)
+    await trio.sleep(300)
+    assert (await one.client.details(scan_id, uuid=uuid)).status is ScanStatus.RUNNING
+    await trio.sleep(100)
+    await one.client.pause(scan_id)
+    assert one.nessus.ledger.totals["login"] == 3
+    assert one.nessus.ledger.totals["pause"] == 1
+
+
+async def test_a_wrong_password_never_locks_the_account(autojump_clock: Clock) -> None:
+    one = lab("session")
+    one.nessus.accounts.password = "changed"
+    for _ in range(20):
+        assert type(await failure(one.client.list_scans())) is LoginRefused
+    assert one.nessus.ledger.totals["bad_login"] == 1
+
+
+async def test_wrong_keys(autojump_clock: Clock) -> None:
+    one = lab()
+    one.nessus.accounts.renew_keys()
+    assert type(await failure(one.client.info())) is LoginRefused
+    assert type(await failure(one.client.list_scans())) is LoginRefused
+
+
+async def test_a_scanner_that_loads_its_plugins(autojump_clock: Clock) -> None:
+    one = lab(loading_seconds=100.0)
+    await trio.sleep(50)
+    info = await one.client.info()
+    assert (info.ready, info.loading_percent) == (False, 50)
+    assert type(await failure(one.client.list_scans())) is NotReady
+    assert type(await failure(one.client.create_scan(scan_order()))) is NotReady
+    await trio.sleep(51)
+    assert (await one.client.info()).ready
+
+
+@pytest.mark.parametrize("auth", ["keys", "session"])
+async def test_a_restart_is_survived(autojump_clock: Clock, auth: str) -> None:
+    one = lab(auth, scans_take=100.0)
+    scan_id = await one.client.create_scan(scan_order())
+    uuid = await one.client.launch(scan_id)
+    await trio.sleep(10)
+    before = await one.client.info()
+    one.nessus.restart(loading_seconds=30.0)
+    assert not (await one.client.info()).ready
+    await trio.sleep(31)
+    after = await one.client.info()
+    assert after.boot_time is not None
+    assert before.boot_time is not None
+    assert after.boot_time > before.boot_time
+    assert (await one.client.details(scan_id, uuid=uuid)).status is ScanStatus.ABORTED
+
+
+async def test_a_full_scanner(autojump_clock: Clock) -> None:
+    one = lab(max_scans=1, over_limit="refuse")
+    assert (await one.client.info()).max_scans == 1
+    first = await one.client.create_scan(scan_order("a"))
+    second = await one.client.create_scan(scan_order("b"))
+    await one.client.launch(first)
+    assert type(await failure(one.client.launch(second))) is NoCapacity
+    assert one.nessus.ledger.max_running == 1
+
+
+async def test_a_scan_that_waits_for_room_is_pending(autojump_clock: Clock) -> None:
+    one = lab(max_scans=1)
+    first = await one.client.create_scan(scan_order("a"))
+    second = await one.client.create_scan(scan_order("b"))
+    await one.client.launch(first)
+    uuid = await one.client.launch(second)
+    found = await one.client.details(second, uuid=uuid)
+    assert (found.status, found.progress) == (ScanStatus.PENDING, None)
+
+
+@pytest.mark.parametrize(("method", "path"), WRITES)
+@pytest.mark.parametrize("happened", [False, True])
+async def test_a_lost_answer_is_never_repeated_blindly(
+    autojump_clock: Clock, method: str, path: str, happened: bool
+) -> None:
+    one = lab()
+    scan_id = await one.client.create_scan(scan_order("first"))
+    kind = "reset_after" if happened else "reset_before"
+    one.inject(kind=kind, method=method, path=path)
+    if path == "/scans":
+        error = await failure(one.client.create_scan(scan_order()))
+        found = await one.client.find_by_marker(MARKER)
+        assert (found is not None) is happened
+    else:
+        error = await failure(one.client.launch(scan_id))
+        found = await one.client.find_by_marker(marker("first", 1))
+        assert found is not None
+        assert (found.status is not ScanStatus.EMPTY) is happened
+        assert one.nessus.ledger.launches() == int(happened)
+    assert type(error) is OutcomeUnknown
+
+
+@pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
+async def test_a_lost_answer_to_a_read_is_asked_for_again(autojump_clock: Clock, kind: str) -> None:
+    one = lab()
+    one.inject(kind=kind, method="GET", path="/scans")
+    assert await one.client.list_scans() == []
+
+
+async def test_a_scanner_that_hangs(autojump_clock: Clock) -> None:
+    one = lab()
+    one.inject(kind="hang", method="GET", path="/scans")
+    assert type(await failure(one.client.list_scans())) is Unreachable
+    assert trio.current_time() == pytest.approx(60)
+    one.inject(kind="hang", method="POST", path="/scans")
+    assert type(await failure(one.client.create_scan(scan_order()))) is OutcomeUnknown
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"kind": "status", "status": 401}, LoginRefused),
+        ({"kind": "status", "status": 412}, ApiRefused),
+        ({"kind": "status", "status": 429, "retry_after": 7}, TransientError),
+        ({"kind": "status", "status": 500}, TransientError),
+        ({"kind": "status", "status": 503}, NotReady),
+        ({"kind": "empty"}, TransientError),
+        ({"kind": "html"}, TransientError),
+        ({"kind": "truncated", "after_bytes": 5, "clean": True}, TransientError),
+        ({"kind": "truncated", "after_bytes": 5}, Unreachable),
+        ({"kind": "slow", "seconds": 1000.0}, Unreachable),
+    ],
+    ids=str,
+)
+async def test_each_fault_of_a_read(
+    autojump_clock: Clock, fault: dict[str, Any], kind: type[ScannerError]
+) -> None:
+    one = lab()
+    await one.client.create_scan(scan_order())
+    one.inject(method="GET", path="/scans", times=None, **fault)
+    error = await failure(one.client.list_scans())
+    assert type(error) is kind
+    assert getattr(error, "retry_after", None) == fault.get("retry_after")
+    one.nessus.faults.clear()
+    assert len(await one.client.list_scans()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"kind": "status", "status": 400}, Refused),
+        ({"kind": "status", "status": 403}, Refused),
+        ({"kind": "status", "status": 429, "retry_after": 7}, TransientError),
+        ({"kind": "status", "status": 500}, TransientError),
+        ({"kind": "empty"}, OutcomeUnknown),
+        ({"kind": "html"}, OutcomeUnknown),
+        ({"kind": "truncated", "after_bytes": 5}, OutcomeUnknown),
+        ({"kind": "truncated", "after_bytes": 5, "clean": True}, OutcomeUnknown),
+        ({"kind": "slow", "seconds": 1000.0}, OutcomeUnknown),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("method", "path"), WRITES)
+async def test_each_fault_of_a_change(
+    autojump_clock: Clock, method: str, path: str, fault: dict[str, Any], kind: type[ScannerError]
+) -> None:
+    one = lab()
+    scan_id = await one.client.create_scan(scan_order("first"))
+    one.inject(method=method, path=path, **fault)
+    launching = path.endswith("launch")
+    act = one.client.launch(scan_id) if launching else one.client.create_scan(scan_order())
+    assert type(await failure(act)) is kind
+
+
+EXPORT_FAULTS: list[dict[str, Any]] = [
+    {"kind": "export_fails"},
+    {"kind": "truncated", "method": "GET", "path": "*/download", "after_bytes": 5000},
+    {
+        "kind": "truncated",
+        "method": "GET",
+        "path": "*/download",
+        "after_bytes": 5000,
+        "clean": True,
+    },
+    {"kind": "empty", "method": "GET", "path": "*/download"},
+    {"kind": "html", "method": "GET", "path": "*/download"},
+    {"kind": "reset_before", "method": "GET", "path": "*/download"},
+    {"kind": "reset_after", "method": "GET", "path": "*/download"},
+    {"kind": "status", "status": 500, "method": "GET", "path": "*/status"},
+    {"kind": "status", "status": 500, "method": "GET", "path": "*/download"},
+]
+
+
+@pytest.mark.parametrize("fault", EXPORT_FAULTS, ids=str)
+async def test_each_fault_of_an_export(
+    autojump_clock: Clock, fault: dict[str, Any], tmp_path: Path
+) -> None:
+    one = lab()
+    scan_id, ended = await one.finished()
+    path = tmp_path / "report.nessus"
+    one.inject(**fault)
+    size = await one.client.export(scan_id, ended.history_id, path)
+    assert path.stat().st_size == size
+    path.unlink()
+    one.inject(**fault, times=None)
+    assert type(await failure(one.client.export(scan_id, ended.history_id, path))) is BadExport
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_session_that_expires_during_an_export(
+    autojump_clock: Clock, tmp_path: Path
+) -> None:
+    one = lab("session", export_takes=120.0)
+    scan_id, ended = await one.finished()
+    path = tmp_path / "report.nessus"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one.client.export, scan_id, ended.history_id, path)
+        await trio.sleep(60)
+        one.nessus.accounts.forget_sessions()
+    assert path.exists()
+    assert one.nessus.ledger.totals["login"] == 2
+
+
+async def test_a_scan_that_aborts_and_one_that_stays_pending(autojump_clock: Clock) -> None:
+    one = lab()
+    one.inject(kind="scan_aborts", scan="*first*")
+    _, ended = await one.finished("first")
+    assert ended.status is ScanStatus.ABORTED
+    one.inject(kind="stays_pending")
+    scan_id = await one.client.create_scan(scan_order("second"))
+    uuid = await one.client.launch(scan_id)
+    await trio.sleep(1000)
+    assert (await one.client.details(scan_id, uuid=uuid)).status is ScanStatus.PENDING
+
+
+async def test_an_unknown_status_has_not_ended(autojump_clock: Clock) -> None:
+    one = lab()
+    one.inject(kind="unknown_status", message="levitating")
+    scan_id = await one.client.create_scan(scan_order())
+    uuid = await one.client.launch(scan_id)
+    await trio.sleep(1)
+    found = await one.client.details(scan_id, uuid=uuid)
+    assert (found.status, found.status_text) == (ScanStatus.UNKNOWN, "levitating")
+
+
+async def test_the_second_run_of_a_scan_is_told_from_the_first(autojump_clock: Clock) -> None:
+    one = lab()
+    scan_id, first = await one.finished()
+    uuid = await one.client.launch(scan_id)
+    again = await one.client.details(scan_id, uuid=first.uuid)
+    assert (again.status, again.history_id) == (ScanStatus.COMPLETED, first.history_id)
+    second = await one.ended(scan_id, uuid)
+    assert second.history_id != first.history_id
+    one.nessus.engine.delete_run(one.nessus.scans[scan_id], first.history_id or 0)
+    assert type(await failure(one.client.details(scan_id, uuid=first.uuid))) is NotFound
+
+
+async def test_somebody_elses_scans_are_safe(autojump_clock: Clock) -> None:
+    one = lab()
+    scan_id = await one.client.create_scan(scan_order())
+    scan = one.nessus.scans[scan_id]
+    scan.name = "mine now"
+    for act in (one.client.launch, one.client.pause, one.client.resume, one.client.stop):
+        assert type(await failure(act(scan_id))) is NotOurs
+    assert type(await failure(one.client.delete(scan_id, MARKER))) is NotOurs
+    scan.name = f"copied {MARKER}"
+    scan.folder_id = 3
+    assert type(await failure(one.client.delete(scan_id, MARKER))) is NotOurs
+    assert await one.client.find_by_marker(MARKER) is None
+    assert scan_id in one.nessus.scans
+
+
+async def test_two_clients_share_a_scanner_and_not_their_scans(autojump_clock: Clock) -> None:
+    one = lab()
+    two = lab(nessus=one.nessus)
+    await one.finished("a")
+    assert await two.client.find_by_marker(marker("a", 1))
+    assert await two.client.find_by_marker(marker("b", 1)) is None
+
+
+async def test_no_error_of_a_login_shows_its_password(autojump_clock: Clock) -> None:
+    one: Lab = lab("session")
+    for kind in ("reset_after", "html", "empty"):
+        one.inject(kind=kind, method="POST", path="/session")
+        error = await failure(one.client.list_scans())
+        assert one.nessus.accounts.password not in str(error)
