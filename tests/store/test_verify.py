@@ -15,7 +15,7 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
 from nessus_sched.store import verify
 from nessus_sched.store.codec import encode_task
-from nessus_sched.store.errors import StoreError
+from nessus_sched.store.errors import StoreError, StoreUnavailable
 from nessus_sched.store.journal import JournalHead
 from nessus_sched.store.offline import read_offline
 from nessus_sched.store.schema import FILE_NAME
@@ -97,6 +97,7 @@ CHANGES = [
     "UPDATE chain SET head_seq = head_seq - 1",
     "UPDATE chain SET head_hash = zeroblob(32)",
     "UPDATE chain SET base_seq = 4, base_hash = (SELECT hash FROM journal WHERE seq = 4)",
+    "DELETE FROM chain",
     "DELETE FROM task WHERE ord = 1",
     "DELETE FROM task WHERE ord = 9",
     "UPDATE task SET document = replace(document, 'alice', 'mallo') WHERE ord = 1",
@@ -119,6 +120,32 @@ def test_a_change_by_hand_is_noticed(copy: Path, tamper: sqlite3.Connection, sql
     assert tamper.execute(sql).rowcount > 0
     tamper.close()
     assert not verified(copy).ok
+
+
+def test_a_store_without_its_head_is_not_written_to(copy: Path, tamper: sqlite3.Connection) -> None:
+    tamper.execute("DELETE FROM chain")
+    tamper.close()
+
+    async def open_it() -> None:
+        async with TaskStore.open(copy.parent, now=lambda: START):
+            raise AssertionError("opened")
+
+    with pytest.raises(StoreUnavailable, match="restore a backup"):
+        trio.run(open_it)
+
+
+async def test_rows_put_behind_the_head_do_not_stop_the_daemon(tmp_path: Path) -> None:
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        await store.note(JournalEntry(at=START, event="drained"))
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    with connection:
+        connection.execute("INSERT INTO journal VALUES (2, NULL, NULL, NULL, '{}', zeroblob(32))")
+    connection.close()
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        task = a_task()
+        await store.submit(task, submitted(task))
+        assert await store.get(task.task_id) == task
+        assert not (await store.verify()).ok
 
 
 def test_moving_the_journals_end_together_with_its_head_leaves_tasks_behind(

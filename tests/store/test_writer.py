@@ -350,7 +350,7 @@ async def test_an_error_that_nobody_foresaw_wakes_the_callers_and_is_not_swallow
 
     class Broken(InThreads):
         async def write(self, work: Callable[[], T]) -> T:
-            if told:
+            if told == ["broken"]:
                 raise LookupError("a bug")
             return await super().write(work)
 

@@ -63,7 +63,10 @@ class Ledger:
                 # A commit whose sync failed may be whole in the log. As long as some
                 # connection is open nobody reads the log anew, which would bring it back.
                 self._anchor = open_reader(self._path, TASKS)
-        except (sqlite3.Error, StoreError) as error:
+        except StoreError:
+            connection.close()
+            raise
+        except sqlite3.Error as error:
             connection.close()
             raise StoreUnavailable(f"cannot read {self._path}: {error}") from error
         self._connection = connection
@@ -180,7 +183,10 @@ def read_head(connection: sqlite3.Connection) -> JournalHead:
     The number also stays clear of rows behind the head (which only tampering puts
     there, and `verify` shows): they must not stop the daemon.
     """
-    seq, digest = connection.execute("SELECT head_seq, head_hash FROM chain").fetchone()
+    row = connection.execute("SELECT head_seq, head_hash FROM chain").fetchone()
+    if row is None:
+        raise StoreUnavailable("the journal's head is not noted; restore a backup")
+    seq, digest = row
     (last,) = connection.execute("SELECT max(seq) FROM journal").fetchone()
     return JournalHead(max(seq, last or 0), digest)
 

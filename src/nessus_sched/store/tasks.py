@@ -97,7 +97,8 @@ class TaskStore:
                     writer.close()
         finally:
             readers.close()
-            ledger.close()
+            with trio.CancelScope(shield=True):
+                await executor.write(ledger.close)
 
     async def submit(
         self, task: Task, entry: JournalEntry, *, key_ttl: float = KEY_TTL

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import attrs
 
 from nessus_sched.store.codec import decode_task, digest_of, encode_task
-from nessus_sched.store.journal import PRUNED, PURGED, JournalHead, chain_hash
+from nessus_sched.store.journal import GENESIS, PRUNED, PURGED, JournalHead, chain_hash
 
 PAGE: Final = 2000
 MOST_PROBLEMS: Final = 100
@@ -148,12 +148,18 @@ class Verification:
 
     def _follow_pruning(self) -> None:
         """The journal's beginning moves when housekeeping prunes it, also meanwhile."""
-        (base,) = self._query("SELECT base_seq, CAST(base_hash AS BLOB) FROM chain")
-        self._base = JournalHead(*base)
+        self._base = self._end("base")
         if self._at.seq <= self._base.seq:
             self._at = self._base
         if self._query("SELECT 1 FROM journal WHERE seq <= ? LIMIT 1", self._base.seq):
             self._problem(f"journal: rows before its beginning at {self._base.seq + 1}")
+
+    def _end(self, which: Literal["base", "head"]) -> JournalHead:
+        rows = self._query(f"SELECT {which}_seq, CAST({which}_hash AS BLOB) FROM chain")  # noqa: S608
+        if not rows:
+            self._problem(f"journal: its {which} is not noted")
+            return JournalHead(0, GENESIS)
+        return JournalHead(*rows[0])
 
     def _check_row(self, row: _JournalRow) -> None:
         self._rows += 1
@@ -168,11 +174,11 @@ class Verification:
 
     def _check_ends(self) -> None:
         """In the snapshot of the last page, so that the ends belong to it."""
-        (head,) = self._query("SELECT head_seq, CAST(head_hash AS BLOB) FROM chain")
+        head = self._end("head")
         if self._base.seq and self._pruned != {"through": self._base.text}:
             self._problem(f"journal: rows up to {self._base.seq} are gone without a pruning")
         if self._at != head:
-            self._problem(f"journal: ends at row {self._at.seq}, but its head is {head[0]}")
+            self._problem(f"journal: ends at row {self._at.seq}, but its head is {head.seq}")
         if self._expected and self._expected.seq > self._base.seq and not self._contained:
             self._problem(f"journal: row {self._expected.seq} is not the one it once ended with")
 
