@@ -47,7 +47,7 @@ def _fill(route: Route, parts: list[str]) -> str:
     return path
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.sampled_from(ROUTES),
     st.lists(PARTS, min_size=4, max_size=4),
@@ -61,7 +61,7 @@ def test_any_body_on_any_route(route: Route, parts: list[str], body: dict[str, A
         assert set(reply.json) == {"error"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(FIELDS, JSON_VALUES, max_size=5), JSON_VALUES)
 def test_any_scan_body(settings_: dict[str, Any], rest: Any) -> None:
     call = _seeded()

@@ -11,7 +11,7 @@ import trio
 from nessus_sched.sim.api import respond
 from nessus_sched.sim.control import PREFIX, control
 from nessus_sched.sim.state import SimulatedNessus
-from nessus_sched.sim.wire import Answer, Hang, Request, Response
+from nessus_sched.sim.wire import Answer, Hang, Request, Reset, Response
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -33,7 +33,10 @@ def asgi_app(nessus: SimulatedNessus) -> AsgiApp:
             raise NotImplementedError(f"no {scope['type']} here")
         request = await _read(scope, receive)
         try:
-            await _deliver(_answer(nessus, request), send)
+            answer = _answer(nessus, request)
+            if isinstance(answer, Hang):
+                await _hang(answer, receive)
+            await _deliver(answer, send)
         except ConnectionBroken:
             abort = (scope.get("extensions") or {}).get(ABORT)
             if abort is None:
@@ -44,6 +47,8 @@ def asgi_app(nessus: SimulatedNessus) -> AsgiApp:
 
 
 def _answer(nessus: SimulatedNessus, request: Request) -> Answer:
+    if nessus.now() < nessus.refusing_until:
+        return Reset()  # the server has closed its listeners; this is for clients without one
     if nessus.options.control and request.path.startswith(PREFIX):
         return control(nessus, request)
     return respond(nessus, request)
@@ -71,9 +76,14 @@ async def _read(scope: MutableMapping[str, Any], receive: Receive) -> Request:
     )
 
 
+async def _hang(answer: Hang, receive: Receive) -> None:
+    """Until the time is over or the client has gone away."""
+    with trio.move_on_after(math.inf if answer.seconds is None else answer.seconds):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
 async def _deliver(answer: Answer, send: Send) -> None:
-    if isinstance(answer, Hang):
-        await trio.sleep(math.inf if answer.seconds is None else answer.seconds)
     if not isinstance(answer, Response):
         raise ConnectionBroken
     await trio.sleep(answer.delay)

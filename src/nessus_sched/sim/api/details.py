@@ -34,16 +34,8 @@ def scan_details(call: Call) -> Response:
     return reply(
         {
             "info": info,
-            "hosts": [
-                _host_row(index, host, share)
-                for index, (host, share) in enumerate(known)
-                if host.tallies
-            ],
-            "comphosts": [
-                _host_row(index, host, share, compliance=True)
-                for index, (host, share) in enumerate(known)
-                if host.compliance
-            ],
+            "hosts": _host_rows(known) if run else None,
+            "comphosts": _host_rows(known, compliance=True),
             "notes": None,
             "remediations": _remediations(known),
             "vulnerabilities": _vulnerabilities(host.tallies for host, _ in known) or None,
@@ -148,6 +140,16 @@ def _host_of(call: Call) -> tuple[Run, int]:
     if run is None or not 0 <= index < len(_known(run, call.now)):
         raise NotFound
     return run, index
+
+
+def _host_rows(
+    known: Sequence[tuple[HostSummary, float]], *, compliance: bool = False
+) -> list[dict[str, Any]]:
+    return [
+        _host_row(index, host, share, compliance=compliance)
+        for index, (host, share) in enumerate(known)
+        if (host.compliance if compliance else host.tallies)
+    ]
 
 
 def _host_row(

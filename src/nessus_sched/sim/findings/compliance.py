@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from nessus_sched.sim.chance import dice
+from nessus_sched.sim.chance import share
 from nessus_sched.sim.findings.logins import Login
 from nessus_sched.sim.findings.machines import Machine
 from nessus_sched.sim.findings.plugins import Item, catalogue
@@ -63,7 +63,7 @@ def compliance_items(
 
 
 def _result(seed: int, machine: Machine, login: Login, audit: str, name: str) -> str:
-    roll = dice(seed, "compliance", machine.target, audit, name).random()
+    roll = share(seed, "compliance", machine.target, audit, name)
     if login.state == "partial" and roll < 0.3:
         return "ERROR"  # could not be read with the privileges of this login
     if roll < 0.55:

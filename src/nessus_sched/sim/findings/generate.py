@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 
-from nessus_sched.sim.chance import dice
+from nessus_sched.sim.chance import share
 from nessus_sched.sim.findings.compliance import compliance_items
 from nessus_sched.sim.findings.logins import Login, log_in, login_items
 from nessus_sched.sim.findings.machines import Machine, Service
@@ -56,12 +56,12 @@ class GeneratedReport:
         )
 
     def _hosts(self, span: Span, shares: Sequence[float]) -> Iterator[Host]:
-        for index, share in enumerate(shares):
-            known = self.hosts[index].part(share).plugin_ids()
+        for index, done in enumerate(shares):
+            known = self.hosts[index].part(done).plugin_ids()
             if known:
                 machine = self._machines[index]
                 items = (item for item in self._found(machine, span) if item.plugin.id in known)
-                filler = self._filler(index) if share >= 1 else ()
+                filler = self._filler(index) if done >= 1 else ()
                 properties = self.properties(index, span)
                 yield Host(machine.target, properties, chain(items, filler))
 
@@ -106,7 +106,7 @@ def _matches(seed: int, machine: Machine, login: Login) -> Iterator[Item]:
             continue
         for service in _places(plugin, machine):
             port = service.port if service else 0
-            if dice(seed, machine.target, plugin.id, port).random() < plugin.chance:
+            if share(seed, machine.target, plugin.id, port) < plugin.chance:
                 yield _item(plugin, machine, service)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from nessus_sched.sim.chance import dice
+from nessus_sched.sim.chance import dice, share
 from nessus_sched.sim.targets import Target, parse
 
 
@@ -142,7 +142,7 @@ class Network:
     def _answers(self, member: str, *, listed: bool) -> bool:
         if any(_covers(dead, member) for dead in self.dead):
             return False
-        return listed or dice(self.seed, "alive", member).random() < self.alive_share
+        return listed or share(self.seed, "alive", member) < self.alive_share
 
 
 def _covers(target: Target, member: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 
 import attrs
@@ -113,6 +113,7 @@ def _elements(plugin_id: int) -> str:
     return "".join(parts)
 
 
+@lru_cache(maxsize=2048)
 def _text(value: str) -> str:
     """Escaped, and without the characters that XML 1.0 cannot hold at all."""
     return escape(_ILLEGAL.sub("", value))
