@@ -13,10 +13,7 @@ from nessus_sched.core.scanner import ENDED, ScanDetails, ScanOrder
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind, ScanRequest, marker
 from nessus_sched.nessus import NessusScanner
-from nessus_sched.sim.app import asgi_app
-from nessus_sched.sim.faults import Fault
-from nessus_sched.sim.options import SimOptions
-from nessus_sched.sim.state import SimulatedNessus
+from nessus_sched.sim import Fault, SimOptions, SimulatedNessus, asgi_app
 from support.scripted_nessus import inline
 
 START = 1_750_000_000.0
@@ -33,6 +30,8 @@ class Lab:
 
     nessus: SimulatedNessus
     client: NessusScanner
+    pace: float = 1.0
+    """Seconds between two looks at a running scan."""
 
     def inject(self, **fault: Any) -> None:
         self.nessus.faults.inject(Fault(**fault))
@@ -43,7 +42,7 @@ class Lab:
             found = await self.client.details(scan_id, uuid=uuid)
             if found.status in ENDED:
                 return found
-            await trio.sleep(1)
+            await trio.sleep(self.pace)
 
     async def finished(self, task: str = "task", **changes: Any) -> tuple[int, ScanDetails]:
         """A scan that was created, launched and watched to its end."""
