@@ -174,21 +174,23 @@ def test_while_plugins_load_only_the_status_answers() -> None:
     assert call("GET", "/scans").status == 200
 
 
-def restarted(down: float = 0.0) -> tuple[Caller, HandClock, int, int]:
+def restarted() -> tuple[Caller, HandClock, int, int]:
     call, clock = hand_driven(scans_take=10.0, loading_seconds=0.0)
     done, running = call.create("done"), call.create("running")
     call.launch(done)
     clock.pass_time(20.0)
     call.launch(running)
     clock.pass_time(5.0)
-    call.nessus.restart(down_seconds=down, loading_seconds=30.0)
+    call.nessus.restart(loading_seconds=30.0)
     return call, clock, done, running
 
 
 def test_a_restart_aborts_what_runs_and_keeps_the_rest() -> None:
     call, clock, done, running = restarted()
     assert call("GET", "/scans").status == 503
-    clock.pass_time(31.0)
+    clock.pass_time(15.0)
+    assert call("GET", "/server/status").json["progress"] == 50
+    clock.pass_time(16.0)
     assert (call.status(done), call.status(running)) == ("completed", "aborted")
     assert call.nessus.ledger.running == 0
 

@@ -126,6 +126,16 @@ def test_a_paused_scan_keeps_its_place() -> None:
     assert [call.status(first), call.status(second)] == ["paused", "pending"]
 
 
+def test_stopping_what_waits_takes_no_place() -> None:
+    call, _ = hand_driven(max_scans=1)
+    first, second = call.create("first"), call.create("second")
+    call.launch(first)
+    call.launch(second)
+    assert call("POST", f"/scans/{second}/stop").status == 200
+    assert [call.status(first), call.status(second)] == ["running", "canceled"]
+    assert call.nessus.ledger.max_running == 1
+
+
 def test_raising_max_scans_starts_what_waits() -> None:
     call, _ = hand_driven(max_scans=1)
     scans = [call.create(f"scan {number}") for number in range(3)]

@@ -162,7 +162,9 @@ class Engine:
         self._move(scan, _RESUMABLE, RunStatus.RESUMING, now)
 
     def stop(self, scan: Scan, now: float) -> None:
-        self._move(scan, _STOPPABLE, RunStatus.STOPPING, now)
+        waits = scan.latest is not None and scan.latest.status is RunStatus.PENDING
+        target = RunStatus.CANCELED if waits else RunStatus.STOPPING
+        self._move(scan, _STOPPABLE, target, now)
 
     def kill(self, scan: Scan, now: float) -> None:
         """Ends the scan at once, also one that hangs in `stopping`."""

@@ -83,8 +83,8 @@ class SimulatedNessus:
         """How far the plugins are loaded, None when they are."""
         if now >= self.loading_until:
             return None
-        share = (self.loading_until - now) / max(self.options.loading_seconds, 1e-9)
-        return max(0, min(99, int(100 * (1 - share))))
+        loaded = (now - self.boot_time) / (self.loading_until - self.boot_time)
+        return max(0, min(99, int(100 * loaded)))
 
     def launch(self, scan: Scan, alt_targets: Sequence[str] = ()) -> Run:
         """Start a run; raises `ApiError` when the scan cannot be launched now."""
