@@ -9,21 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import trio
 
 from nessus_sched.cli.options import config_option
 from nessus_sched.cli.running import leaves
+from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
-from nessus_sched.daemon.serve import ServeOptions, serve
-from nessus_sched.http.server import HttpTrouble
-from nessus_sched.mcp.listener import SocketTrouble
-from nessus_sched.store.errors import StoreError
+from nessus_sched.config.schema import Config
 
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h: the service unit does not restart after it."""
-
-
-EXPECTED = (ConfigError, StoreError, SocketTrouble, HttpTrouble)
 
 
 @click.command("serve")
@@ -36,21 +30,47 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
     It drives the scanners of the configuration, listens on a Unix socket for MCP clients and
     this command, and serves /health and /metrics. SIGTERM stops it and leaves running scans
     on their scanners; SIGHUP re-reads the configuration.
+
+    Exit codes: 0 stopped, 1 cannot start, 78 a mistake in the configuration.
     """
     os.umask(0o077)
+    try:
+        loaded = load(config, environ=os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"nessus-sched: {problem}", err=True)
+        sys.exit(EXIT_CONFIG)
+    _serve(config, loaded, stdio=stdio, on_demand=on_demand)
+
+
+def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:
+    # A mistake in the configuration is told before the second that these imports take.
+    import trio
+
+    from nessus_sched.daemon.serve import ServeOptions, serve
+
     with cannot_start():
-        trio.run(serve, ServeOptions(config_file=config, stdio=stdio, on_demand=on_demand))
+        trio.run(
+            serve,
+            config,
+            ServeOptions(config_file=file, stdio=stdio, on_demand=on_demand),
+        )
 
 
 @contextmanager
 def cannot_start() -> Iterator[None]:
-    """One clear sentence, and an exit code, for each thing that keeps a daemon from starting."""
+    """One clear sentence for each thing that keeps a daemon from starting."""
+    from nessus_sched.http.server import HttpTrouble
+    from nessus_sched.mcp.listener import SocketTrouble
+    from nessus_sched.store.errors import StoreError
+
+    expected = (StoreError, SocketTrouble, HttpTrouble)
     try:
         yield
-    except (BaseExceptionGroup, *EXPECTED) as error:
+    except (BaseExceptionGroup, *expected) as error:
         found = list(leaves(error))
-        if not all(isinstance(each, EXPECTED) for each in found):
+        if not all(isinstance(each, expected) for each in found):
             raise
         for each in found:
             click.echo(f"nessus-sched: {each}", err=True)
-        sys.exit(EXIT_CONFIG if any(isinstance(each, ConfigError) for each in found) else 1)
+        sys.exit(1)

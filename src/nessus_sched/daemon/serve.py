@@ -30,7 +30,6 @@ import structlog
 import trio
 
 from nessus_sched import __version__
-from nessus_sched.config.loading import load
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
@@ -66,8 +65,9 @@ log = structlog.get_logger("daemon")
 
 @attrs.frozen(kw_only=True)
 class ServeOptions:
-    """`config_file` is read again at every reload. `stdio`: also speak MCP on stdin and
-    stdout, and end with them. `on_demand`: a relay started us; end when idle."""
+    """`config_file` is what the configuration was read from, and is read again at every
+    reload. `stdio`: also speak MCP on stdin and stdout, and end with them. `on_demand`: a
+    relay started us; end when idle."""
 
     config_file: Path
     stdio: bool = False
@@ -75,15 +75,12 @@ class ServeOptions:
     environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ)
 
 
-async def serve(options: ServeOptions) -> None:
+async def serve(config: Config, options: ServeOptions) -> None:
     """Runs the daemon until it is told to stop.
 
-    Raises `ConfigError`, `StoreError`, `SocketTrouble` or `HttpTrouble` when it cannot
-    start, each with a sentence for a person.
+    Raises `StoreError`, `SocketTrouble` or `HttpTrouble` when it cannot start, each with a
+    sentence for a person.
     """
-    config = await trio.to_thread.run_sync(
-        lambda: load(options.config_file, environ=options.environ)
-    )
     started = trio.current_time()
     notifier = Notifier(options.environ)
     logs = configure(config.log)

@@ -8,7 +8,8 @@ from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.core.breaker import BreakerSettings
 from nessus_sched.core.lanes import ScannerSpec
 from nessus_sched.core.pool import PoolSettings
-from nessus_sched.core.targets import parse_targets
+from nessus_sched.core.scope import parse_rules
+from nessus_sched.core.targets import TargetSet
 
 
 def specs_of(config: Config) -> Sequence[ScannerSpec]:
@@ -31,5 +32,10 @@ def _spec(settings: ScannerSettings) -> ScannerSpec:
         limit=settings.max_concurrent_scans,
         pool=settings.pool,
         enabled=settings.enabled,
-        networks=parse_targets(settings.networks) if settings.networks else None,
+        networks=_networks(settings.networks) if settings.networks else None,
     )
+
+
+def _networks(texts: Sequence[str]) -> TargetSet:
+    """As written in the configuration, where `0.0.0.0/0` may stand for everything."""
+    return TargetSet(ranges=parse_rules(texts).networks)
