@@ -1,0 +1,139 @@
+"""The command line's connection to the daemon: the socket and protocol that MCP uses.
+
+Plain sockets and JSON: a command is one call, and must start fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from nessus_sched import __version__
+from nessus_sched.mcp import rendezvous
+
+OPERATOR_CALL: Final = "operator/call"
+ANSWER_WITHIN: Final = 60.0
+_PROTOCOL: Final = "2025-11-25"
+
+
+class Refused(click.ClickException):
+    """The daemon refused a call; `code` is its stable code. Exit code 1."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NoDaemon(click.ClickException):
+    """Nobody answers. Exit code 3."""
+
+    exit_code = 3
+
+
+class Daemon:
+    """One connection to a running daemon."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lines = sock.makefile("rb")
+        self._next = 0
+
+    def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
+        """Calls a tool that models have, too. Raises `Refused`."""
+        return self._called("tools/call", tool, arguments)
+
+    def operate(self, action: str, /, **arguments: Any) -> dict[str, Any]:
+        """Calls an operator action. Raises `Refused`."""
+        return self._called(OPERATOR_CALL, action, arguments)
+
+    def handshake(self) -> None:
+        self._request(
+            "initialize",
+            {
+                "protocolVersion": _PROTOCOL,
+                "capabilities": {},
+                "clientInfo": {"name": "nessus-sched", "version": __version__},
+            },
+        )
+        self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def _called(self, method: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        given = {key: value for key, value in arguments.items() if value is not None}
+        result = self._request(method, {"name": name, "arguments": given})
+        if result.get("isError"):
+            error = (result.get("_meta") or {}).get("nessus-sched/error") or {}
+            text = " ".join(part.get("text", "") for part in result["content"])
+            raise Refused(str(error.get("message") or text), str(error.get("code") or "failed"))
+        answer: dict[str, Any] = result["structuredContent"]
+        return answer
+
+    def _request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._next += 1
+        request_id = self._next
+        self._send({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+        while True:
+            message = self._receive()
+            if message.get("id") == request_id and "method" not in message:
+                break
+        if "error" in message:
+            raise click.ClickException(f"the daemon answered: {message['error']['message']}")
+        result: dict[str, Any] = message["result"]
+        return result
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._sock.sendall(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            raise NoDaemon(f"the daemon went away: {error.strerror}") from error
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            line = self._lines.readline()
+        except TimeoutError:
+            raise click.ClickException(f"no answer within {ANSWER_WITHIN:g} s") from None
+        except OSError as error:
+            raise NoDaemon(f"the daemon went away: {error.strerror}") from error
+        if not line:
+            raise NoDaemon("the daemon closed the connection")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+@contextmanager
+def daemon(config: Path | None) -> Iterator[Daemon]:
+    """Connects to the daemon of a configuration file. Raises `NoDaemon`."""
+    named = os.environ.get("NESSUS_SCHED_SOCKET")
+    file = None if config is None else str(config)
+    paths = [named] if named else rendezvous.candidates(file, os.environ)
+    with _connected(paths) as sock:
+        connection = Daemon(sock)
+        connection.handshake()
+        yield connection
+
+
+def _connected(paths: list[str]) -> socket.socket:
+    for path in paths:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(ANSWER_WITHIN)
+        try:
+            sock.connect(path)
+        except PermissionError as error:
+            sock.close()
+            raise NoDaemon(
+                f"you may not use {path}: your user is not in the socket's group"
+            ) from error
+        except OSError:
+            sock.close()
+            continue
+        return sock
+    raise NoDaemon(
+        f"no daemon answers at {' or '.join(paths)}; start it with "
+        "'nessus-sched serve --config FILE' or 'systemctl start nessus-sched'"
+    )
