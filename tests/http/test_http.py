@@ -259,5 +259,5 @@ async def test_a_client_that_does_not_read_does_not_hold_up_the_end() -> None:
         await deaf.receive_some(10)
         started = trio.current_time()
         nursery.cancel_scope.cancel()
-    assert trio.current_time() - started < 8
+    assert trio.current_time() - started < 10
     await deaf.aclose()

@@ -20,6 +20,7 @@ from mcp import Client
 from support.mcp_app import App, client_streams
 from support.mcp_daemon import daemon
 from support.mcp_wire import Lines, call, notification, opened, request, until, works
+from support.patience import slowness
 
 LIB = Path(__file__).parents[1] / "lib"
 BARE = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(LIB)}
@@ -46,6 +47,12 @@ def pipes(process: trio.Process) -> trio.StapledStream[Any, Any]:
     return trio.StapledStream(process.stdin, process.stdout)
 
 
+def catches(process: trio.Process, *numbers: signal.Signals) -> bool:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return all(int(caught, 16) >> (number - 1) & 1 for number in numbers)
+
+
 @pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
 async def test_the_official_client_works_through_it(tmp_path: Path, mode: str) -> None:
     async with (
@@ -69,7 +76,7 @@ async def test_it_ends_within_a_second_with_code_0(
             await opened(pipes(process))
             await pipes(process).send_all(call(1, "hold"))
         else:
-            await trio.sleep(0.1)
+            await until(lambda: catches(process, signal.SIGINT, signal.SIGTERM))
         started = trio.current_time()
         if how == "end of input":
             assert process.stdin is not None
@@ -77,7 +84,7 @@ async def test_it_ends_within_a_second_with_code_0(
         else:
             process.send_signal(signal.Signals[how])
         assert await process.wait() == 0
-        assert trio.current_time() - started < 1
+        assert trio.current_time() - started < 1 * await slowness()
 
 
 async def test_the_end_of_input_is_no_reason_to_lose_answers(tmp_path: Path) -> None:
@@ -168,7 +175,7 @@ async def test_without_a_daemon_it_says_what_to_do(tmp_path: Path, method: str) 
         assert answer["error"]["code"] == -32603
         assert "systemctl start nessus-sched" in answer["error"]["message"]
         assert str(tmp_path / "s") in answer["error"]["message"]
-        assert 0.8 < trio.current_time() - started < 3
+        assert 0.8 < trio.current_time() - started < 2 * await slowness()
 
 
 async def test_a_host_may_come_a_little_before_the_daemon(tmp_path: Path) -> None:
@@ -284,7 +291,7 @@ async def test_it_starts_about_as_fast_as_an_interpreter(tmp_path: Path) -> None
 
     bare = await best("-c", "pass")
     ours = await best("-m", "nessus_sched", "mcp", "--socket", str(tmp_path / "s"))
-    assert ours < bare + 0.1
+    assert ours < 5 * bare + 0.03
 
 
 async def test_a_socket_one_may_not_use_is_said_so(tmp_path: Path) -> None:

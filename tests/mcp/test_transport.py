@@ -40,7 +40,7 @@ async def test_what_is_no_message_is_answered(line: bytes, code: int, id_: Any) 
 
 
 async def test_a_huge_line_is_refused_and_the_next_one_served() -> None:
-    async with wire(App(), limits=Limits(max_line=10_000)) as stream:
+    async with wire(App(), limits=Limits(max_line=3000)) as stream:
         lines = await opened(stream)
         await stream.send_all(call(1, "echo", text="x" * 100_000))
         assert (await lines.next())["error"]["message"] == "The line is too long"
@@ -86,19 +86,19 @@ async def test_odd_values_are_tool_errors() -> None:
         assert await works(stream, lines)
 
 
-async def test_ten_thousand_calls_at_once_are_all_answered(autojump_clock: Any) -> None:
+async def test_thousands_of_calls_at_once_are_all_answered(autojump_clock: Any) -> None:
     app = App()
     async with wire(app) as stream, trio.open_nursery() as nursery:
         lines = await opened(stream)
 
         async def flood() -> None:
-            for number in range(1, 10_001):
+            for number in range(1, 3001):
                 await stream.send_all(call(number, "echo", text="x"))
 
         nursery.start_soon(flood)
-        seen = {(await lines.next())["id"] for _ in range(10_000)}
-    assert len(seen) == app.calls == 10_000
-    assert trio.current_time() >= (10_000 - 1000) / 500 * 0.99  # the pace was kept
+        seen = {(await lines.next())["id"] for _ in range(3000)}
+    assert len(seen) == app.calls == 3000
+    assert trio.current_time() >= (3000 - 1000) / 500 * 0.99  # the pace was kept
 
 
 async def test_no_more_than_the_allowed_number_runs_at_once(autojump_clock: Any) -> None:
