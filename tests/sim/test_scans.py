@@ -37,6 +37,18 @@ def test_hosts_appear_one_after_another_and_progress_never_falls_back() -> None:
     assert {host["progress"] for host in final} == {"100-100/103620-103620"}
 
 
+def test_findings_of_a_host_grow_with_its_progress() -> None:
+    call, clock = hand_driven(scans_take=100.0)
+    scan_id = call.create(targets="192.0.2.9")
+    call.launch(scan_id)
+    found = []
+    for _ in range(3):
+        clock.pass_time(20.0)
+        (host,) = call.get(f"/scans/{scan_id}")["hosts"]
+        found.append(host["severity"])
+    assert 0 < found[0] < found[1] < found[2]
+
+
 def test_a_pause_stops_the_work_and_keeps_what_was_done() -> None:
     call, clock = hand_driven(scans_take=100.0, transition_takes=2.0)
     scan_id = call.create()

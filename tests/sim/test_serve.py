@@ -94,9 +94,7 @@ async def test_refused_connections_and_back_again() -> None:
     async with serving() as sim, client_of(sim) as client:
         await client.get("/scans")
         sim.nessus.refuse(0.4)
-        await trio.sleep(0.15)
-        with pytest.raises((httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)):
-            await client.get("/scans")
+        await trio.testing.wait_all_tasks_blocked(0.02)
         with pytest.raises(httpx.ConnectError):
             await client.get("/scans")
         await eventually(partial(_answers, client))
@@ -124,6 +122,28 @@ async def _is_loading(client: httpx.AsyncClient) -> bool:
     except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
         return False
     return bool(status["status"] == "loading")
+
+
+async def test_a_restart_breaks_what_is_under_way() -> None:
+    async with serving() as sim, client_of(sim) as client:
+        sim.nessus.faults.inject(Fault(kind="hang"))
+        broken = trio.Event()
+
+        async def wait_for_an_answer() -> None:
+            with pytest.raises(httpx.ReadError):
+                await client.get("/scans")
+            broken.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_for_an_answer)
+            await eventually(partial(_struck, sim))
+            sim.nessus.restart()
+            with trio.fail_after(2.0):
+                await broken.wait()
+
+
+async def _struck(sim: RunningSim) -> bool:
+    return sim.nessus.ledger.totals["fault"] > 0
 
 
 async def test_without_the_option_there_is_no_control_interface() -> None:

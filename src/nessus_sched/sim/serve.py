@@ -11,6 +11,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
@@ -28,8 +29,8 @@ from nessus_sched.sim.state import SimulatedNessus
 
 _IDLE_SECONDS = 75.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_GRACE = 0.05
-"""Time for the answer to the very request that takes the server down."""
+_answering: ContextVar[trio.SocketStream | None] = ContextVar("answering", default=None)
+"""The connection whose request is being served in this task."""
 
 
 @attrs.define(kw_only=True)
@@ -119,24 +120,32 @@ class _Server:
         self._config.include_server_header = False
         self._context = WorkerContext(None)
         self._open: set[trio.SocketStream] = set()
+        self._spared: set[trio.SocketStream] = set()
         self._changed = trio.Event()
-        self._nessus.on_change = lambda: self._changed.set()
+        self._nessus.on_change = self._note_change
 
     async def run(
         self, listeners: Sequence[trio.SocketListener], connections: trio.Nursery
     ) -> None:
         while True:
             await self._accept_until_change(listeners, connections)
-            await trio.sleep(_GRACE)
             self._changed = trio.Event()
-            self.break_connections()
             self._renew_certificate()
             await trio.sleep(max(0.0, self._nessus.refusing_until - self._nessus.now()))
             listeners = await _bind(self._nessus.options.host, self._port)
 
     def break_connections(self) -> None:
-        for stream in list(self._open):
+        for stream in self._open:
             _reset(stream)
+
+    def _note_change(self) -> None:
+        """Breaks all connections at once, but lets the request that asked for it be answered."""
+        asking = _answering.get()
+        if asking is not None:
+            self._spared.add(asking)
+        for stream in self._open - self._spared:
+            _reset(stream)
+        self._changed.set()
 
     async def _accept_until_change(
         self, listeners: Sequence[trio.SocketListener], connections: trio.Nursery
@@ -161,7 +170,10 @@ class _Server:
     async def _connection(self, stream: trio.SocketStream) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             extensions = {**scope.get("extensions", {}), ABORT: lambda: _reset(stream)}
+            _answering.set(stream)
             await self._app({**scope, "extensions": extensions}, receive, send)
+            if stream in self._spared:
+                stream.socket.close()
 
         tls: trio.SSLStream[trio.SocketStream] = trio.SSLStream(
             stream, self._tls, server_side=True, https_compatible=True
@@ -171,6 +183,7 @@ class _Server:
             await TCPServer(ASGIWrapper(app), self._config, self._context, ConnectionState({}), tls)
         finally:
             self._open.discard(stream)
+            self._spared.discard(stream)
 
 
 def _reset(stream: trio.SocketStream) -> None:

@@ -52,7 +52,8 @@ class SimulatedNessus:
         self.refusing_until = self.boot_time
         self.certificate_generation = 0
         self.on_change: Callable[[], None] = lambda: None
-        """Called when connections are to be refused or broken, or the certificate changed."""
+        """Called when connections are to be refused or broken, or the certificate changed;
+        when served, in Trio's thread."""
         self.server_uuid = guid(dice(self.options.seed, "server"))
         self._network = Network.build(
             self.options.seed, self.options.alive_share, self.options.dead_targets
