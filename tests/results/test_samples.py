@@ -13,7 +13,7 @@ from tenable.reports.nessusv2 import NessusReportv2
 
 from nessus_sched.results.kinds import Kind, columns
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
-from nessus_sched.results.parser import Reader
+from nessus_sched.results.parser import Event, Reader, parse
 from nessus_sched.results.summary import summarise
 
 SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "data" / "nessus"
@@ -202,3 +202,18 @@ def as_texts(value: Any) -> list[str]:
 
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def test_a_real_report_that_was_cut_off_is_kept_as_far_as_it_is_whole() -> None:
+    path = SAMPLES.parent / "nessus_broken" / "derived_truncated_heimdall2.nessus"
+    if not path.exists():
+        pytest.skip("the broken sample is not here")
+    found: list[Event] = []
+    with path.open("rb") as stream:
+        report = parse(stream, found.append)
+    assert not report.complete
+    assert (report.hosts, report.findings) == (1, 29)
+    assert sum(isinstance(event, Finding) for event in found) == 29
+    (problem,) = report.problems
+    assert problem.line == 10469
+    assert "kept 29 finding(s) of 1 host(s)" in str(problem)
