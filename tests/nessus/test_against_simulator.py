@@ -41,6 +41,7 @@ SSH = Credential(
     password=Secret(PASSWORD),
     escalation=Escalation(method=EscalationMethod.SUDO, password=Secret("canary-sudo")),
 )
+AUDIT = "CIS_Debian_11_Server_L1.audit"
 WRITES = [("POST", "/scans"), ("POST", "/scans/*/launch")]
 
 
@@ -117,6 +118,7 @@ KINDS: list[dict[str, Any]] = [
     {"kind": ScanKind.PRIVILEGED, "credential": SSH},
     {"kind": ScanKind.CUSTOM, "template": "custom"},
     {"kind": ScanKind.QUICK, "discovery": Discovery.HOSTS},
+    {"kind": ScanKind.COMPLIANCE, "credential": SSH, "audit": AUDIT},
 ]
 
 

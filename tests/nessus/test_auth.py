@@ -252,6 +252,7 @@ async def test_closing_logs_out() -> None:
     client = scanner(nessus, auth=PERSON)
     await client.close()
     assert not nessus.requests
+    client = scanner(nessus, auth=PERSON)
     await client.list_scans()
     await client.close()
     assert nessus.asked("DELETE /session")[0].headers["X-Cookie"] == f"token={CANARIES[3]}"

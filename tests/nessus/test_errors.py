@@ -132,6 +132,13 @@ async def test_a_read_on_a_stale_connection_is_repeated_once() -> None:
     assert len(nessus.asked("GET /scans")) == 4
 
 
+async def test_a_connection_that_cannot_be_made_is_not_tried_twice() -> None:
+    nessus = ScriptedNessus()
+    nessus.on("GET /scans", httpx.ConnectError(""))
+    await failure(scanner(nessus).list_scans)
+    assert len(nessus.requests) == 1
+
+
 async def test_an_answer_that_breaks_off_in_the_middle() -> None:
     nessus = ScriptedNessus()
     cut = Raw(pieces=[b'{"scans"'], then=httpx.RemoteProtocolError("incomplete"))

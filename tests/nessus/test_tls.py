@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,45 @@ async def test_an_unusable_ca_file(tmp_path: Path, content: bytes | None) -> Non
     assert str(path) in await refused(client(1, ca_file=path))
 
 
+def handshake(client_side: ssl.SSLContext, server_side: ssl.SSLContext, host: str) -> None:
+    """In memory, with no name resolution in the way."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        server_side.wrap_bio(to_server, to_client, server_side=True),
+        client_side.wrap_bio(to_client, to_server, server_hostname=host),
+    ]
+    for _ in range(5):
+        for end in ends:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+
+
+@pytest.mark.parametrize(
+    ("made_out_to", "host", "fits"),
+    [
+        ("scanner.example.com", "scanner.example.com", True),
+        ("scanner.example.com", "SCANNER.example.com", True),
+        ("scanner.example.com", "other.example.com", False),
+        ("*.example.com", "scanner.example.com", True),
+        ("*.example.com", "a.scanner.example.com", False),
+        ("*.example.com", "example.com", False),
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("scanner.example.com", "192.0.2.1", False),
+        ("192.0.2.1", "scanner.example.com", False),
+        ("2001:db8::1", "2001:db8:0:0::1", True),
+    ],
+)
+def test_names_with_a_ca_file(tmp_path: Path, made_out_to: str, host: str, fits: bool) -> None:
+    shown = by_trustme(made_out_to)
+    context = context_for(TlsSettings(ca_file=shown.ca_file(tmp_path)))
+    if fits:
+        handshake(context, shown.context, host)
+        return
+    with pytest.raises(ssl.SSLCertVerificationError, match="made out to"):
+        handshake(context, shown.context, host)
+
+
 def test_the_system_is_trusted_by_default() -> None:
     context = context_for(TlsSettings())
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -220,3 +260,26 @@ async def test_a_connection_that_drops_on_a_change_leaves_it_unknown() -> None:
         no_secrets(caught.value)
         await scanner.close()
     assert posts == 1
+
+
+async def test_closing_ends_what_is_under_way_and_what_comes_later() -> None:
+    shown = by_trustme("127.0.0.1")
+    asked = trio.Event()
+
+    async def hang(stream: trio.SSLStream[Any], request: bytes) -> None:
+        asked.set()
+        await trio.sleep_forever()
+
+    async with serving(shown, hang) as port:
+        scanner = client(port, fingerprint=shown.fingerprint)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_unreachable, scanner)
+            await asked.wait()
+            with trio.fail_after(5):
+                await scanner.close()
+        await _unreachable(scanner)
+
+
+async def _unreachable(scanner: NessusScanner) -> None:
+    with trio.fail_after(5), pytest.raises(Unreachable):
+        await scanner.list_scans()

@@ -69,6 +69,7 @@ class NessusHttp:
         self._transport = transport
         self._on_request = on_request
         self._opened: httpx.AsyncClient | None = None
+        self._closed = False
 
     async def exchange(
         self, call: Call, headers: Mapping[str, str], *, sink: Sink | None = None
@@ -93,12 +94,16 @@ class NessusHttp:
         raise error
 
     async def close(self) -> None:
+        """Whoever is still waiting for an answer, or asks for one later, gets an error."""
+        self._closed = True
         if self._opened is not None:
             await self._opened.aclose()
 
     async def _once(
         self, call: Call, headers: Mapping[str, str], sink: Sink | None
     ) -> Answer | Failure:
+        if self._closed:
+            return Failure(reason="we have closed its connections", sent=False)
         client = self._client()
         seconds = self._timeout if sink is None else max(self._timeout, LONGEST_DOWNLOAD)
         answered = False
@@ -140,10 +145,11 @@ class NessusHttp:
         )
         if certificate is not None:
             return Failure(reason=tls.explain(certificate, self._url), sent=False, certificate=True)
+        sent = not isinstance(error, _NEVER_SENT)
         return Failure(
             reason=_reason(error),
-            sent=not isinstance(error, _NEVER_SENT),
-            stale=isinstance(error, _BROKEN) and not answered,
+            sent=sent,
+            stale=sent and isinstance(error, _BROKEN) and not answered,
         )
 
     def _client(self) -> httpx.AsyncClient:
