@@ -26,10 +26,12 @@ from nessus_sched.mcp import rendezvous
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.listener import accept, own_peer, supervised, unix_listener
 from nessus_sched.mcp.operators import OPERATORS
+from nessus_sched.mcp.roles import Roles
 from nessus_sched.mcp.server import Face, build_server
 from nessus_sched.mcp.stdio import claim_stdio
 from nessus_sched.mcp.tools import INSTRUCTIONS, TOOLS
 from nessus_sched.mcp.transport import Limits, serve_stream
+from nessus_sched.scheduler.context import Context
 from nessus_sched.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -42,15 +44,38 @@ log = structlog.get_logger("daemon")
 
 def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[Any]:
     """One MCP server for all doors."""
+    roles = CurrentRoles(system.context)
     app = App(
         service=system.service,
         operator=system.operator,
         findings=system.findings,
         exports=system.exports,
         reload=partial(reloader.reload, actor="operator"),
+        scopes_of=lambda peer: roles.now().scopes_of(peer),
     )
-    face = Face(app=app, tools=TOOLS, operators=OPERATORS, observe=metrics.observe_call)
+    face = Face(
+        app=app,
+        tools=TOOLS,
+        operators=OPERATORS,
+        permits=lambda peer, tool: roles.now().permits(peer, tool),
+        observe=metrics.observe_call,
+    )
     return build_server(face, version=__version__, instructions=INSTRUCTIONS)
+
+
+class CurrentRoles:
+    """The roles of the configuration that is in force."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._config = context.config
+        self._roles = Roles(context.config)
+
+    def now(self) -> Roles:
+        if self._context.config is not self._config:
+            self._config = self._context.config
+            self._roles = Roles(self._config)
+        return self._roles
 
 
 async def serve_http(
