@@ -148,6 +148,21 @@ async def test_rows_put_behind_the_head_do_not_stop_the_daemon(tmp_path: Path) -
         assert not (await store.verify()).ok
 
 
+async def test_a_beginning_cut_off_without_a_pruning_is_noticed(tmp_path: Path) -> None:
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        for _ in range(3):
+            await store.note(JournalEntry(at=START, event="drained"))
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(
+        "UPDATE chain SET base_seq = 1, base_hash = (SELECT hash FROM journal WHERE seq = 1);"
+        "DELETE FROM journal WHERE seq = 1"
+    )
+    connection.close()
+    assert verified(tmp_path / FILE_NAME).problems == (
+        "journal: rows up to 1 are gone without a pruning",
+    )
+
+
 def test_moving_the_journals_end_together_with_its_head_leaves_tasks_behind(
     copy: Path, tamper: sqlite3.Connection
 ) -> None:
