@@ -48,8 +48,9 @@ class SocketSettings:
     """The Unix socket on which MCP clients and the command line reach the daemon."""
 
     path: Annotated[Path, NEW_FILE] | None = field(
-        "Where it listens. Default: `mcp.sock` in $RUNTIME_DIRECTORY under systemd, "
-        "otherwise in the state directory.",
+        "Where it listens. Default: `mcp.sock` in $RUNTIME_DIRECTORY under systemd, otherwise "
+        "in the user's own runtime directory, where `nessus-sched mcp` finds it by the path of "
+        "this file.",
         default=None,
     )
     mode: Mode = field("Its file mode.", default=0o660)
