@@ -19,17 +19,20 @@ the next start.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
+from types import TracebackType
 
 import attrs
 import structlog
 import trio
 
 from nessus_sched import __version__
+from nessus_sched.config.advice import warnings
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
@@ -85,6 +88,9 @@ async def serve(config: Config, options: ServeOptions) -> None:
     notifier = Notifier(options.environ)
     logs = configure(config.log)
     logs.know(secrets_of(config))
+    sys.excepthook = _log_crash
+    for warning in warnings(config):
+        log.warning(events.CONFIG_WARNING, warning=warning)
     metrics = Metrics(__version__)
     with hold_state_directory(config.state_directory):
         async with _system(config, metrics) as system, trio.open_nursery() as nursery:
@@ -113,6 +119,14 @@ async def serve(config: Config, options: ServeOptions) -> None:
             )
         notifier.stopping()
     log.info(events.STOPPED)
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """What nobody expected ends the daemon; the journal makes that cheap. Through the log,
+    because it masks secrets and the interpreter would not."""
+    log.critical(events.CRASHED, exc_info=(kind, error, traceback))
 
 
 @asynccontextmanager
