@@ -131,7 +131,7 @@ async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswe
         page = await app.findings.page(
             args.task_id, read_query(_query(args)), max_bytes=args.max_bytes
         )
-    return _page_answer(page)
+    return page_answer(page)
 
 
 @tool(writes=False, open_world=True)
@@ -160,7 +160,7 @@ async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswe
         page = await app.findings.changed(
             args.before_task_id, args.after_task_id, args.change, query, max_bytes=args.max_bytes
         )
-    return CompareAnswer(counts=attrs.asdict(comparison), page=_page_answer(page))
+    return CompareAnswer(counts=attrs.asdict(comparison), page=page_answer(page))
 
 
 @tool(writes=False, open_world=True)
@@ -170,7 +170,7 @@ async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
     scope = Scope(task_ids=tuple(args.task_ids) or None)
     with translated():
         page = await app.findings.search(read_query_of(args), scope, max_bytes=args.max_bytes)
-    return _page_answer(page)
+    return page_answer(page)
 
 
 RESULT_TOOLS: tuple[ToolDef, ...] = (
@@ -226,7 +226,7 @@ def _query(args: QueryArgs) -> Mapping[str, Any]:
     }
 
 
-def _page_answer(page: Page) -> PageAnswer:
+def page_answer(page: Page) -> PageAnswer:
     return PageAnswer(
         findings=[cleaned(row) for row in page.rows],
         total=page.total,

@@ -1,0 +1,201 @@
+"""Operator actions on tasks: history, dead letters, and whole results."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.core.fields import field
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.mcp.answers import StatusAnswer, iso, status_answer
+from nessus_sched.mcp.app import App
+from nessus_sched.mcp.refusals import translated
+from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
+from nessus_sched.mcp.tools_results import PageAnswer, QueryArgs, page_answer, read_query_of
+from nessus_sched.mcp.tools_tasks import TaskArgs
+from nessus_sched.store.journal import JournalRecord
+from nessus_sched.store.listing import TaskFilter
+
+PAGE: Final = 200
+LOOKED_THROUGH: Final = 2000
+"""Latest tasks among which the beginning of an id is looked for."""
+LARGE: Final = 8 * 2**20
+"""Bytes of one page of results for a program."""
+
+
+@attrs.frozen(kw_only=True)
+class FindArgs:
+    prefix: str = field("How the task's id begins.", min_length=1, max_length=64)
+
+
+@attrs.frozen(kw_only=True)
+class FindAnswer:
+    task_ids: list[str] = field("The tasks that are meant, newest first, at most 10.")
+
+
+@attrs.frozen(kw_only=True)
+class JournalRow:
+    seq: int = field("Place in the journal.")
+    at: str = field("ISO 8601.")
+    event: str = field("What happened.")
+    before: str | None = field("State before.")
+    after: str | None = field("State after.")
+    actor: str = field("On whose behalf.")
+    cause: str = field("Why.")
+    detail: dict[str, Any] = field("More.")
+
+
+@attrs.frozen(kw_only=True)
+class JournalAnswer:
+    task: StatusAnswer = field("The task.")
+    entries: list[JournalRow] = field("Its whole history, oldest first.")
+
+
+@attrs.frozen(kw_only=True)
+class PurgeArgs:
+    task_ids: list[str] = field("Only these dead letters.", factory=list, max_length=1000)
+    older_than_seconds: float | None = field(
+        "Only those that have been dead for longer.", default=None, minimum=0
+    )
+    error_code: str | None = field("Only those with this error.", default=None, max_length=64)
+    dry_run: bool = field("Only say which.", default=False)
+
+
+@attrs.frozen(kw_only=True)
+class PurgeAnswer:
+    task_ids: list[str] = field("The dead letters that are deleted, or would be.")
+    dry_run: bool = field("Nothing was deleted.")
+
+
+@attrs.frozen(kw_only=True)
+class ReadArgs(QueryArgs):
+    task_id: str = field("The task.", min_length=1, max_length=64)
+    max_bytes: int = field(
+        "Bound on the answer's findings.", default=LARGE, minimum=2000, maximum=LARGE
+    )
+
+
+@tool(writes=False)
+async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
+    """Tasks whose id begins so, among the latest."""
+    with translated():
+        if await app.service.context.store.get(args.prefix) is not None:
+            return FindAnswer(task_ids=[args.prefix])
+        found = [
+            task.task_id
+            async for task in _tasks(app, TaskFilter(), most=LOOKED_THROUGH)
+            if begins(task.task_id, args.prefix)
+        ]
+    return FindAnswer(task_ids=found[:10])
+
+
+@tool(writes=False)
+async def show_journal(app: Any, call: Call, args: TaskArgs) -> JournalAnswer:
+    """The whole history of a task."""
+    with translated():
+        view = await app.service.task(args.task_id)
+        records = await app.service.history(args.task_id)
+    return JournalAnswer(task=status_answer(app, view), entries=journal_rows(records))
+
+
+@tool(writes=True)
+async def retry_dead_letter(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+    """Put a dead letter back into the queue."""
+    with translated():
+        return status_answer(app, await app.service.retry_dead(args.task_id, actor=call.peer.actor))
+
+
+@tool(writes=True, destructive=True)
+async def purge_dead_letters(app: Any, call: Call, args: PurgeArgs) -> PurgeAnswer:
+    """Delete dead letters for good; each deletion is journaled."""
+    now = app.now()
+    with translated():
+        await _must_be_dead(app, args.task_ids)
+        dead = TaskFilter(states=frozenset({TaskState.DEAD}))
+        doomed = [task.task_id async for task in _tasks(app, dead) if _meant(task, args, now)]
+        if args.dry_run:
+            return PurgeAnswer(task_ids=doomed, dry_run=True)
+        purged: list[str] = []
+        for start in range(0, len(doomed), PAGE):
+            batch = doomed[start : start + PAGE]
+            purged += await app.service.context.store.purge_tasks(
+                batch, at=now, actor=call.peer.actor
+            )
+        for task_id in purged:
+            await app.findings.delete(task_id)
+    return PurgeAnswer(task_ids=purged, dry_run=False)
+
+
+@tool(writes=False, open_world=True)
+async def read_findings(app: Any, call: Call, args: ReadArgs) -> PageAnswer:
+    """A large page of a task's findings, for programs."""
+    query = read_query_of(args)
+    with translated():
+        page = await app.findings.page(args.task_id, query, max_bytes=args.max_bytes)
+    return page_answer(page)
+
+
+TASK_ACTIONS: tuple[ToolDef, ...] = (
+    find_task,
+    show_journal,
+    retry_dead_letter,
+    purge_dead_letters,
+    read_findings,
+)
+
+
+def begins(task_id: str, prefix: str) -> bool:
+    """Whether the id is meant by its beginning, with or without the `t-` that all have."""
+    return task_id.startswith((prefix, f"t-{prefix}"))
+
+
+def journal_rows(records: Sequence[JournalRecord]) -> list[JournalRow]:
+    return [
+        JournalRow(
+            seq=record.seq,
+            at=iso(record.entry.at) or "",
+            event=record.entry.event,
+            before=record.entry.before,
+            after=record.entry.after,
+            actor=record.entry.actor,
+            cause=record.entry.cause,
+            detail=dict(record.entry.detail),
+        )
+        for record in records
+    ]
+
+
+async def _tasks(app: App, wanted: TaskFilter, most: int | None = None) -> AsyncIterator[Task]:
+    """All tasks that match, newest first, up to `most`."""
+    cursor, left = None, most
+    while left is None or left > 0:
+        page = await app.service.tasks(wanted, limit=PAGE, cursor=cursor)
+        for task in page.tasks:
+            yield task
+        cursor = page.cursor
+        if cursor is None:
+            return
+        left = None if left is None else left - len(page.tasks)
+
+
+async def _must_be_dead(app: App, task_ids: Sequence[str]) -> None:
+    for task_id in task_ids:
+        task = (await app.service.task(task_id)).task
+        if task.state is not TaskState.DEAD:
+            raise ToolError(
+                "not_possible_now",
+                f"Task {task_id} is {task.state}, not a dead letter; nothing was purged.",
+            )
+
+
+def _meant(task: Task, args: PurgeArgs, now: float) -> bool:
+    if args.task_ids and task.task_id not in args.task_ids:
+        return False
+    dead_for = now - task.entered.get(TaskState.DEAD, task.created_at)
+    if args.older_than_seconds is not None and dead_for <= args.older_than_seconds:
+        return False
+    kind = task.last_error.kind if task.last_error else None
+    return args.error_code is None or kind == args.error_code

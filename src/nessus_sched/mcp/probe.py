@@ -1,0 +1,109 @@
+"""Trying a scanner out, step by step: for `scanners test` and `doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.clock import Now
+from nessus_sched.core.fields import field
+from nessus_sched.core.scanner import Scanner, ScannerError, ScannerInfo
+from nessus_sched.results.untrusted import clean_line
+
+OLD_PLUGINS: Final = 14.0
+"""Days after which a plugin set is called old: the vendor publishes one or more a day."""
+_DAY: Final = 86400.0
+
+_REMEDIES: Final = {
+    "scanner_unreachable": "Check url, firewall, and that the scanner's service runs.",
+    "certificate_mismatch": "Compare the fingerprint on the scanner itself before you change "
+    "tls.fingerprint.",
+    "login_refused": "Make new API keys on the scanner (My Account, API Keys), or correct "
+    "the password.",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One thing that was looked at."""
+
+    check: str = field("What was looked at.")
+    status: str = field("ok, warning or failed.")
+    message: str = field("What was found.")
+    remedy: str | None = field("What to do about it.")
+
+
+def ok(check: str, message: str) -> Step:
+    return Step(check=check, status="ok", message=clean_line(message, 300), remedy=None)
+
+
+def warning(check: str, message: str, remedy: str) -> Step:
+    return Step(check=check, status="warning", message=clean_line(message, 300), remedy=remedy)
+
+
+def failed(check: str, message: str, remedy: str) -> Step:
+    return Step(check=check, status="failed", message=clean_line(message, 500), remedy=remedy)
+
+
+async def probe(scanner: Scanner, now: Now) -> AsyncIterator[Step]:
+    """Asks the scanner for all that a scan needs, changing nothing there; ends with the
+    first step that fails."""
+    try:
+        info = await scanner.info()
+        yield ok("reach", "reachable, and its certificate is trusted")
+        if not info.ready:
+            loaded = "" if info.loading_percent is None else f" ({info.loading_percent} %)"
+            yield warning("ready", f"still loading its plugins{loaded}", "Wait some minutes.")
+            return
+        for step in _info_steps(info, now()):
+            yield step
+        scans = await scanner.list_scans()
+        ours = sum(scan.ours for scan in scans)
+        yield ok("login", f"logged in; {len(scans)} scans are visible, {ours} of them ours")
+        templates = await scanner.templates()
+    except ScannerError as error:
+        remedy = _REMEDIES.get(error.kind, "The message says what the scanner wants.")
+        yield failed("reach" if error.transient else "login", str(error), remedy)
+        return
+    usable = sum(template.usable for template in templates)
+    if usable:
+        yield ok("templates", f"{usable} of {len(templates)} templates may be used")
+    else:
+        yield failed("templates", "no template may be used", "Look at the scanner's licence.")
+
+
+def _info_steps(info: ScannerInfo, now: float) -> list[Step]:
+    hosts = "no host limit" if info.licensed_hosts is None else f"{info.licensed_hosts} hosts"
+    steps = [ok("edition", f"{info.edition or 'unknown edition'} {info.version}, {hosts}")]
+    if info.scan_api is False:
+        steps.append(
+            warning(
+                "licence",
+                "the licence does not allow scans through the API with keys",
+                "Use auth.ui_session, or a licence with API access.",
+            )
+        )
+    else:
+        steps.append(ok("licence", "scans may be created through the API"))
+    return [*steps, *_licence_end(info, now), _plugins(info, now)]
+
+
+def _licence_end(info: ScannerInfo, now: float) -> list[Step]:
+    if info.license_expires_at is None or info.license_expires_at - now > OLD_PLUGINS * _DAY:
+        return []
+    days = (info.license_expires_at - now) / _DAY
+    if days < 0:
+        return [failed("licence", "the licence has expired", "Renew it.")]
+    return [warning("licence", f"the licence ends in {days:.0f} days", "Renew it.")]
+
+
+def _plugins(info: ScannerInfo, now: float) -> Step:
+    if info.plugin_set_at is None:
+        return warning("plugins", "does not tell the age of its plugins", "Look on the scanner.")
+    days = (now - info.plugin_set_at) / _DAY
+    if days > OLD_PLUGINS:
+        advice = "Update them on the scanner (Settings, Software Update)."
+        return warning("plugins", f"the plugin set is {days:.0f} days old", advice)
+    return ok("plugins", f"the plugin set is {max(days, 0):.0f} days old")
