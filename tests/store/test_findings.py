@@ -162,6 +162,7 @@ _IMPORT_WITHOUT_END = """
 import sys
 from pathlib import Path
 import trio
+import trio.testing
 from nessus_sched.results.model import Finding, HostReport, Plugin
 from nessus_sched.store.findings import open_findings
 
@@ -253,12 +254,18 @@ async def test_a_deletion_that_was_cut_short_is_taken_up_again(path: Path) -> No
 async def test_others_write_between_the_steps_of_a_deletion(store: FindingsStore) -> None:
     await store.put("t", big(20_000), at=0.0)
     await store.delete("t")
+    order: list[str] = []
+
+    async def reap() -> None:
+        await store.reap()
+        order.append("reaped")
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(store.reap)
+        nursery.start_soon(reap)
         await trio.testing.wait_all_tasks_blocked()
         await store.put("u", big(100), at=0.0)
-        hidden = (await store.statistics()).hidden
-    assert hidden == 1, "the import did not wait for the whole deletion"
+        order.append("put")
+    assert order == ["put", "reaped"]
     assert await total(store, "u") == 100
 
 

@@ -16,6 +16,7 @@ from nessus_sched.results.catalogue import FIELDS
 from nessus_sched.results.kinds import Kind
 from nessus_sched.results.query import OPERATORS, PROFILES
 from nessus_sched.results.query_input import read_query
+from nessus_sched.store import findings_read
 from nessus_sched.store.executor import InLine
 from nessus_sched.store.findings import FindingsStore, open_findings
 from support.made_findings import (
@@ -57,6 +58,7 @@ def rows_of(store: FindingsStore, asked: dict[str, Any], **limits: Any) -> list[
             page = await store.page("t", read_query({**asked, "cursor": cursor}), **limits)
             found.extend(map(dict, page.rows))
             assert page.total == sum(page.severities.values())
+            assert len(found) <= page.total, "a row came twice"
             cursor = page.next_cursor
             if cursor is None:
                 assert len(found) == page.total
@@ -67,7 +69,11 @@ def rows_of(store: FindingsStore, asked: dict[str, Any], **limits: Any) -> list[
     return found
 
 
-def test_every_operator_on_every_field(store: FindingsStore) -> None:
+@pytest.mark.parametrize("few", [20_000, -1], ids=["by index", "in order"])
+def test_every_operator_on_every_field(
+    store: FindingsStore, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(findings_read, "_FEW", few)
     chance = random.Random(6)
     report = make_report(chance, findings=60)
     put(store, report)

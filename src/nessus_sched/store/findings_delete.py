@@ -85,7 +85,8 @@ def _shrink(connection: sqlite3.Connection) -> bool:
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     if not free:
         return False
-    connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+    # Every page is a step without a row, and `execute` would stop after the first.
+    connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
     (left,) = connection.execute("PRAGMA freelist_count").fetchone()
     if not left:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
