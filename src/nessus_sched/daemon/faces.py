@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,13 @@ from nessus_sched.http.server import listen
 from nessus_sched.http.server import serve as serve_pages
 from nessus_sched.mcp import rendezvous
 from nessus_sched.mcp.app import App
-from nessus_sched.mcp.listener import accept, own_peer, supervised, unix_listener
+from nessus_sched.mcp.listener import (
+    accept,
+    inherited_listener,
+    own_peer,
+    supervised,
+    unix_listener,
+)
 from nessus_sched.mcp.operators import OPERATORS
 from nessus_sched.mcp.roles import Roles
 from nessus_sched.mcp.server import Face, build_server
@@ -35,9 +41,11 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from mcp.server import Server
+
+FIRST_PASSED_FD = 3
 
 log = structlog.get_logger("daemon")
 
@@ -112,9 +120,9 @@ async def serve_socket(
 ) -> None:
     """Listens on the Unix socket until cancelled. Raises `SocketTrouble`."""
     config = system.context.config
-    path = socket_path(config, file, environ)
     limits = transport_limits(config.limits)
-    async with unix_listener(path, mode=config.socket.mode, group=config.socket.group) as listener:
+    async with _listener(config, file, environ) as listener:
+        path = Path(listener.socket.getsockname())
         with _published(file, path, environ):
             task_status.started(path)
             await accept(
@@ -122,6 +130,21 @@ async def serve_socket(
                 lambda stream, peer: serve_stream(server, stream, peer, limits),
                 system.connections,
             )
+
+
+@asynccontextmanager
+async def _listener(
+    config: Config, file: Path, environ: Mapping[str, str]
+) -> AsyncIterator[trio.SocketListener]:
+    """The socket that systemd passed to us (sd_listen_fds(3)), or one of our own."""
+    if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
+        async with inherited_listener(FIRST_PASSED_FD) as listener:
+            yield listener
+        return
+    settings = config.socket
+    path = socket_path(config, file, environ)
+    async with unix_listener(path, mode=settings.mode, group=settings.group) as listener:
+        yield listener
 
 
 async def serve_stdio(server: Server[Any], system: System, stop: trio.CancelScope) -> None:
