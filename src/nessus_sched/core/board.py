@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from nessus_sched.core.entry import QueueEntry
@@ -13,12 +15,29 @@ from nessus_sched.core.routing import Lanes, Reachability
 
 @attrs.frozen(kw_only=True)
 class Active:
-    """A task that holds a slot of `scanner_id`, since `since` (epoch seconds)."""
+    """A task that holds a slot of `scanner_id`, since `since` (epoch seconds).
+
+    `reached` has the seconds that it took to each tenth of progress, `seen` those until
+    progress was last told, None when it never was.
+    """
 
     entry: QueueEntry
     scanner_id: str
     since: float
-    progress: int | None = None
+    reached: Mapping[int, float] = attrs.field(factory=dict)
+    seen: float | None = None
+
+    @property
+    def tenth(self) -> int:
+        """The last tenth of progress that it reached, 0 to 9."""
+        return max(self.reached, default=0)
+
+    def at(self, progress: int, now: float) -> Active:
+        """With that progress (0..100) seen now."""
+        seen, tenth, reached = now - self.since, min(progress // 10, 9), self.reached
+        if tenth > self.tenth:
+            reached = {**reached, tenth: seen}
+        return attrs.evolve(self, reached=reached, seen=seen)
 
 
 @attrs.define(kw_only=True, eq=False)

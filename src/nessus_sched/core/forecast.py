@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from operator import itemgetter
 from random import Random
+from statistics import median
 from typing import Final
 
 import attrs
@@ -20,37 +21,54 @@ from nessus_sched.core.lanes import Lane
 from nessus_sched.core.ordered import Key
 from nessus_sched.core.queues import QueueName, Waiting
 
+Values = Sequence[float]
+"""Seconds, each value as likely as the others."""
 ROUNDS: Final = 39
 HORIZON: Final = 128
 """Starts that are played through in each round; what lies beyond is extrapolated."""
 BASE: Final = 4
 """Starts of a queue that it takes to extrapolate its pace."""
-SPEAKS_FROM: Final = 5
-"""Progress (percent) below which a scanner's figure says nothing yet."""
-PROGRESS_SPREAD: Final = (0.8, 0.9, 1.0, 1.15, 1.4)
-"""Totals, against what progress alone predicts, when there are no like scans to compare."""
+MIDDLE: Final = 0.8
+"""The part of a distribution by whose width two are compared."""
+COMPARABLE: Final = 10
+"""Values that it takes to compare widths."""
 
 
-def remaining(active: Active, like: Sequence[float], now: float) -> list[float]:
+def remaining(active: Active, durations: Durations, like: Sequence[float], now: float) -> Values:
     """What a running scan may still take, as equally likely values; empty: nothing known.
 
-    What like scans took that lasted longer than this one has already; the further it is,
-    the more its own pace counts instead.
+    By what like scans took in all, or by its progress and what the same progress meant for
+    others: whichever says it more narrowly. Left out are the totals that it has outlived,
+    and those with which it would be further by now.
     """
     elapsed = max(0.0, now - active.since)
-    progress = active.progress or 0
-    longer = [total for total in like if total > elapsed]
-    if progress >= SPEAKS_FROM and elapsed > 0:
-        part = min(progress, 99) / 100
-        pace = elapsed / part
-        if longer:
-            return [max(0.0, part * pace + (1 - part) * total - elapsed) for total in longer]
-        return [max(0.0, pace * factor - elapsed) for factor in PROGRESS_SPREAD]
-    if longer or not like:
-        return [total - elapsed for total in longer]
-    # It takes longer than any before: what the slower half had beyond the median.
-    middle = sorted(like)[len(like) // 2]
+    tenth = active.tenth
+    further = durations.paces(tenth + 1)
+    least = elapsed
+    if further and active.seen is not None:
+        least = max(elapsed, active.seen * median(further))
+    by_history = [total - elapsed for total in like if total > least]
+    totals = [active.reached[tenth] * factor for factor in durations.paces(tenth)] if tenth else []
+    by_progress = [total - elapsed for total in totals if total > least]
+    if min(len(by_history), len(by_progress)) >= COMPARABLE:
+        return min(by_history, by_progress, key=_width)
+    # A few values are the rest of a distribution that this scan has outlived.
+    most = max(by_progress, by_history, key=len)
+    if len(most) < COMPARABLE and further:
+        return [least * factor / median(further) - elapsed for factor in further]
+    return most or _overdue(like)
+
+
+def _overdue(like: Sequence[float]) -> Values:
+    """It takes longer than any before: what the slower half had beyond the median."""
+    middle = sorted(like)[len(like) // 2] if like else 0.0
     return [total - middle for total in like if total >= middle]
+
+
+def _width(values: Values) -> float:
+    ordered = sorted(values)
+    margin = int(len(ordered) * (1 - MIDDLE) / 2)
+    return ordered[-1 - margin] - ordered[margin]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -108,7 +126,8 @@ class Forecast:
         running = []
         for task_id in lane.slots.borrowers():
             active = self._board.active[task_id]
-            values = remaining(active, self._like(active.entry, lane.scanner_id), self._now)
+            like = self._like(active.entry, lane.scanner_id)
+            values = remaining(active, self._durations, like, self._now)
             running.append((task_id, values))
         return Track(lane=lane, own=own, shared=tuple(shared), running=tuple(running))
 

@@ -134,7 +134,9 @@ class Pool:
         when it holds none."""
         active = self._board.active.pop(task_id)
         if finished:
-            self.durations.record(active.entry, active.scanner_id, now - active.since)
+            took = now - active.since
+            self.durations.record(active.entry, active.scanner_id, took)
+            self.durations.record_pace(active.reached, took)
         lane = self._lane(active.scanner_id)
         lane.slots.release(task_id)
         self._traffic.unpark(self._board.guard.end(task_id), now)
@@ -153,11 +155,10 @@ class Pool:
             self._bury(self._lane(waiting.scanner_id))
         return waiting.entry
 
-    def progressed(self, task_id: str, progress: int | None) -> None:
-        """How far (0..100) an active task's scan is, for estimates."""
-        active = self._board.active[task_id]
-        if active.progress != progress:
-            self._board.active[task_id] = attrs.evolve(active, progress=progress)
+    def progressed(self, task_id: str, progress: int | None, now: float) -> None:
+        """How far (0..100) an active task's scan is now, for estimates."""
+        if progress is not None:
+            self._board.active[task_id] = self._board.active[task_id].at(progress, now)
 
     # Scanners.
 

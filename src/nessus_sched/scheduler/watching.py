@@ -174,4 +174,4 @@ async def refresh(run: Run, driver: Driver) -> None:
     still_running = run.task.state in HOLDS_SLOT and details.status not in ENDED
     if details.progress is not None and still_running:
         run.progress = max(run.progress or 0, min(details.progress, 99))
-        run.context.pool.progressed(run.task.task_id, run.progress)
+        run.context.pool.progressed(run.task.task_id, run.progress, run.context.now())
