@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import trio
@@ -47,6 +47,8 @@ class Service:
         self.context = context
         self.fleet = fleet
         self._order = last_order
+        self.on_told: Callable[[str, float], None] = lambda _task_id, _start: None
+        """Is told the estimated start (epoch seconds) that a submitter is told."""
         self._changes = Changes()
         context.observers.append(self._changes.observe)
 
@@ -86,7 +88,10 @@ class Service:
             stored, created = await self._store(task)
             if created:
                 self.context.pool.place(entry, self.context.now())
-        return Submission(view=self.view(stored), created=created)
+        view = self.view(stored)
+        if created and view.standing.estimate is not None:
+            self.on_told(stored.task_id, self.context.now() + view.standing.estimate.seconds)
+        return Submission(view=view, created=created)
 
     async def task(self, task_id: str) -> TaskView:
         run = self.fleet.run_of(task_id)
