@@ -25,15 +25,31 @@ def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
         if not lane.spec.reaches(entry.targets):
             text = f"scanner {entry.pinned} does not reach all targets"
             return WaitReason(code=WaitCode.UNREACHABLE, text=text)
-        return None
+        return None if lane.spec.licensed(entry) else _license([lane])
     if board.reachability.reach(entry):
         return None
     pools = board.reachability.pools()
     if entry.pool not in pools:
         text = f"pool {entry.pool} has no scanner; pools with scanners: {_some(sorted(pools))}"
         return WaitReason(code=WaitCode.NO_SCANNER, text=text)
+    reaching = [
+        lane
+        for lane in board.lanes.values()
+        if not lane.removed and lane.spec.pool == entry.pool and lane.spec.reaches(entry.targets)
+    ]
+    if reaching:
+        return _license(reaching)
     text = f"no single scanner of pool {entry.pool} reaches all targets"
     return WaitReason(code=WaitCode.UNREACHABLE, text=text)
+
+
+def _license(lanes: list[Lane]) -> WaitReason:
+    best = max(lanes, key=lambda lane: lane.spec.licensed_hosts or 0)
+    return WaitReason(
+        code=WaitCode.LICENSE_LIMIT,
+        text=f"too many hosts: the licence of scanner {best.scanner_id} allows "
+        f"{best.spec.licensed_hosts}, and would skip the others",
+    )
 
 
 def obstacle(lane: Lane, now: float) -> WaitReason | None:

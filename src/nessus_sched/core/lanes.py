@@ -6,16 +6,18 @@ import attrs
 
 from nessus_sched.core.breaker import Breaker, BreakerSettings
 from nessus_sched.core.capacity import Slots
-from nessus_sched.core.ranges import difference
+from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.ranges import count, difference
 from nessus_sched.core.targets import TargetSet
-from nessus_sched.core.task import DEFAULT_POOL
+from nessus_sched.core.task import DEFAULT_POOL, ScanKind
 
 
 @attrs.frozen(kw_only=True)
 class ScannerSpec:
     """What the configuration says of a scanner, as far as scheduling cares.
 
-    `limit` is `max_concurrent_scans`; `networks` what it can reach, None for everything.
+    `limit` is `max_concurrent_scans`; `networks` what it can reach, None for everything;
+    `licensed_hosts` what its licence allows, None for no limit or while it is not known.
     """
 
     scanner_id: str
@@ -23,11 +25,24 @@ class ScannerSpec:
     pool: str = DEFAULT_POOL
     enabled: bool = True
     networks: TargetSet | None = None
+    licensed_hosts: int | None = None
 
     def reaches(self, targets: TargetSet) -> bool:
         """Every address must be in `networks`. A name that was not resolved excludes no
         scanner: where it leads is not known here."""
         return self.networks is None or not difference(targets.ranges, self.networks.ranges)
+
+    def licensed(self, entry: QueueEntry) -> bool:
+        """The licence has room for all targets, should all be alive: hosts beyond it would be
+        skipped in silence. Host discovery does not use it up."""
+        if self.licensed_hosts is None or entry.kind is ScanKind.QUICK:
+            return True
+        # Names that were resolved are among the ranges as well.
+        hosts = max(count(entry.targets.ranges), len(entry.targets.names))
+        return hosts <= self.licensed_hosts
+
+    def admits(self, entry: QueueEntry) -> bool:
+        return self.licensed(entry) and self.reaches(entry.targets)
 
 
 class Lane:

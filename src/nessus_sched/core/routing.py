@@ -43,16 +43,17 @@ Lanes = dict[str, Lane]
 class Reachability:
     """Which configured scanners could ever run a task, whatever their present state.
 
-    Compares with equal networks only once, and gives equal answers as one object: 100,000
-    entries share a few sets. Made anew when the registry changes.
+    Scanners with equal networks and licences are judged once, and equal answers are one
+    object: 100,000 entries share a few sets. Made anew when the registry changes.
     """
 
     def __init__(self, lanes: Lanes) -> None:
-        self._pools: dict[str, dict[TargetSet | None, list[Lane]]] = {}
+        self._pools: dict[str, dict[tuple[TargetSet | None, int | None], list[Lane]]] = {}
         for lane in lanes.values():
             if not lane.removed:
                 pool = self._pools.setdefault(lane.spec.pool, {})
-                pool.setdefault(lane.spec.networks, []).append(lane)
+                alike = (lane.spec.networks, lane.spec.licensed_hosts)
+                pool.setdefault(alike, []).append(lane)
         self._known: dict[tuple[str, ...], Reach] = {}
 
     def pools(self) -> Collection[str]:
@@ -62,7 +63,7 @@ class Reachability:
         if entry.pinned is not None:
             return self._shared((entry.pinned,))
         groups = self._pools.get(entry.pool, {}).values()
-        fitting = (group for group in groups if group[0].spec.reaches(entry.targets))
+        fitting = (group for group in groups if group[0].spec.admits(entry))
         return self._shared(tuple(lane.scanner_id for group in fitting for lane in group))
 
     def _shared(self, scanner_ids: tuple[str, ...]) -> Reach:

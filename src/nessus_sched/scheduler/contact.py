@@ -19,6 +19,7 @@ from nessus_sched.core.scanner import (
     ScannerInfo,
 )
 from nessus_sched.core.states import TaskState
+from nessus_sched.scheduler.registry import configure_pool
 from nessus_sched.scheduler.watching import refresh
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ class Contact:
             told = "" if percent is None else f" ({percent} %)"
             raise NotReady(f"the scanner is loading its plugins{told}")
         self._info_at = now
+        if self._context.licensed.get(self._id) != self.info.licensed_hosts:
+            self._context.licensed[self._id] = self.info.licensed_hosts
+            configure_pool(self._context)
 
     def _reached(self, rows: Sequence[RemoteScan]) -> None:
         now = self._context.now()

@@ -57,6 +57,8 @@ class Context:
     now: Now
     random: Random
     observers: list[Observer] = attrs.field(factory=list)
+    licensed: dict[str, int | None] = attrs.field(factory=dict)
+    """How many hosts the licence of each scanner allows, as last told; None for no limit."""
     log: FilteringBoundLogger = attrs.field(factory=lambda: structlog.get_logger("scheduler"))
 
     async def record_surely(self, task: Task, entry: JournalEntry) -> None:

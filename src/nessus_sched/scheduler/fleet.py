@@ -14,7 +14,7 @@ from nessus_sched.core.task import Task
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import Connect, Driver
-from nessus_sched.scheduler.registry import pool_settings, specs_of
+from nessus_sched.scheduler.registry import configure_pool
 from nessus_sched.scheduler.retries import Retries
 from nessus_sched.scheduler.run import Run
 from nessus_sched.store.errors import StaleTransition
@@ -45,7 +45,7 @@ class Fleet:
         """Applies a new configuration to what is running: scanners added, changed and
         removed, limits raised and lowered, no scan dropped."""
         self.context.config = config
-        self.context.pool.configure(specs_of(config), pool_settings(config), self.context.now())
+        configure_pool(self.context)
         for settings in config.scanners:
             driver = self.drivers.get(settings.id)
             if driver is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.core.breaker import BreakerSettings
@@ -10,10 +10,20 @@ from nessus_sched.core.lanes import ScannerSpec
 from nessus_sched.core.pool import PoolSettings
 from nessus_sched.core.scope import parse_rules
 from nessus_sched.core.targets import TargetSet
+from nessus_sched.scheduler.context import Context
 
 
-def specs_of(config: Config) -> Sequence[ScannerSpec]:
-    return [_spec(settings) for settings in config.scanners]
+def specs_of(
+    config: Config, licensed: Mapping[str, int | None] | None = None
+) -> Sequence[ScannerSpec]:
+    """`licensed` is how many hosts the licence of each scanner allows, as far as known."""
+    return [_spec(settings, (licensed or {}).get(settings.id)) for settings in config.scanners]
+
+
+def configure_pool(context: Context) -> None:
+    """Tells the pool what the configuration, and the scanners' licences, say now."""
+    config = context.config
+    context.pool.configure(specs_of(config, context.licensed), pool_settings(config), context.now())
 
 
 def pool_settings(config: Config) -> PoolSettings:
@@ -26,13 +36,14 @@ def pool_settings(config: Config) -> PoolSettings:
     )
 
 
-def _spec(settings: ScannerSettings) -> ScannerSpec:
+def _spec(settings: ScannerSettings, licensed: int | None) -> ScannerSpec:
     return ScannerSpec(
         scanner_id=settings.id,
         limit=settings.max_concurrent_scans,
         pool=settings.pool,
         enabled=settings.enabled,
         networks=_networks(settings.networks) if settings.networks else None,
+        licensed_hosts=licensed,
     )
 
 
