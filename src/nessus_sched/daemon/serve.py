@@ -96,6 +96,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
         async with _system(config, metrics) as system, trio.open_nursery() as nursery:
             reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
             nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
+            await system.operator.restore()
             await nursery.start(system.fleet.run)
             url = await nursery.start(serve_http, system, reloader, metrics)
             server = mcp_server(system, reloader, metrics)

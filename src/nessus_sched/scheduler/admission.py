@@ -13,10 +13,14 @@ from nessus_sched.core.scope import OutOfScope, Scope
 from nessus_sched.core.targets import BadTargets, TargetSet, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.custom import check_settings
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
 from nessus_sched.scheduler.scoping import approved, scope_of
 
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
+
+NAMED = 20
+"""So many of the known names are spelt out in a refusal."""
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +39,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     _check_credential(request, config)
     _check_audit(request, config)
     _check_custom(request)
+    check_settings(request, config)
     try:
         targets = parse_targets(request.targets)
         full, _ = await approved(targets, [scope_of(config.targets), *extra], context.resolve)
@@ -53,11 +58,13 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
-    """One sentence: what there is no such thing of, the nearest one, and all of them."""
+    """One sentence: what there is no such thing of, the nearest one, and what there is."""
     names = sorted(known)
     near = get_close_matches(given, names, n=1)
-    meant = f" (did you mean {near[0]!r}?)" if near else ""
-    listed = ", ".join(names) if names else "none configured"
+    meant = f" (did you mean {str(near[0])!r}?)" if near else ""
+    listed = ", ".join(names[:NAMED]) if names else "none configured"
+    if len(names) > NAMED:
+        listed += f" and {len(names) - NAMED} more"
     return f"no {what} {given!r}{meant}; known: {listed}"
 
 

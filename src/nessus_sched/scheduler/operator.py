@@ -34,8 +34,9 @@ class WhatRuns(StrEnum):
 
 PAUSE_ALL = "pause_all"
 RESUME_ALL = "resume_all"
-EVENTS = frozenset({*Switch, PAUSE_ALL, RESUME_ALL})
-"""The journal's events from which the operator's state is rebuilt at start."""
+EVERYTHING = "everything"
+"""The name under which a global pause is remembered."""
+FLOW = frozenset({Switch.DRAIN, Switch.UNDRAIN})
 
 
 class Operator:
@@ -51,14 +52,15 @@ class Operator:
             raise UnknownScanner(unknown("scanner", scanner_id, self._fleet.drivers))
         if action not in set(Switch):
             raise RequestError(unknown("action", action, list(Switch)), code="unknown_action")
-        await self._note(action, actor, {"scanner_instance": scanner_id})
+        what = "flow" if action in FLOW else "use"
+        await self._note(action, actor, {"scanner_instance": scanner_id}, f"{what}:{scanner_id}")
         self._apply(action, scanner_id)
 
     async def pause_all(self, running: str, *, actor: str) -> int:
         """Starts nothing more; returns how many running scans were told to pause or stop."""
         if running not in set(WhatRuns):
             raise RequestError(unknown("choice", running, list(WhatRuns)), code="unknown_choice")
-        await self._note(PAUSE_ALL, actor, {"running": running})
+        await self._note(PAUSE_ALL, actor, {"running": running}, EVERYTHING)
         self._apply(PAUSE_ALL)
         if running == WhatRuns.KEEP:
             return 0
@@ -73,13 +75,13 @@ class Operator:
 
     async def resume_all(self, *, actor: str) -> None:
         """Lets scans start again; those that were paused stay so until they are resumed."""
-        await self._note(RESUME_ALL, actor, {})
+        await self._note(RESUME_ALL, actor, {}, EVERYTHING)
         self._apply(RESUME_ALL)
 
     async def restore(self) -> None:
         """Brings back what operators had switched when we stopped."""
-        for record in await self._context.store.operator_entries(EVENTS):
-            self._apply(record.entry.event, record.entry.detail.get("scanner_instance", ""))
+        for name, event in (await self._context.store.switches()).items():
+            self._apply(event, name.partition(":")[2])
 
     def _apply(self, event: str, scanner_id: str = "") -> None:
         pool, now = self._context.pool, self._context.now()
@@ -87,15 +89,14 @@ class Operator:
             pool.set_paused(event == PAUSE_ALL, now)
         elif scanner_id not in pool.scanners():
             return  # it has left the configuration since
-        elif event in (Switch.DRAIN, Switch.UNDRAIN):
+        elif event in FLOW:
             pool.set_draining(scanner_id, event == Switch.DRAIN, now)
         else:
             pool.set_enabled(scanner_id, event == Switch.ENABLE, now)
 
-    async def _note(self, event: str, actor: str, detail: Mapping[str, Any]) -> None:
+    async def _note(self, event: str, actor: str, detail: Mapping[str, Any], switch: str) -> None:
+        entry = JournalEntry(at=self._context.now(), event=event, actor=actor, detail=detail)
         try:
-            await self._context.store.note(
-                JournalEntry(at=self._context.now(), event=event, actor=actor, detail=detail)
-            )
+            await self._context.store.note(entry, switch=(switch, event))
         except StoreUnavailable as error:
             raise Unwritable(f"nothing was changed: {error}") from error

@@ -9,6 +9,7 @@ import trio
 
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.scope import Scope
 from nessus_sched.core.snapshot import PoolStatistics
 from nessus_sched.core.states import SETTLED, TaskState
@@ -36,6 +37,13 @@ from nessus_sched.store.listing import TaskFilter, TaskPage
 
 OVERFLOW = "overflow"
 """The name of the global queue in every answer."""
+NEVER_HINTS = {
+    **dict.fromkeys(WaitCode, "see list_scanners"),
+    WaitCode.UNREACHABLE: "see `networks` in list_scanners; split the targets by what they reach",
+    WaitCode.LICENSE_LIMIT: "find the live hosts with submit_quick_scan, which uses up no licence, "
+    "and scan those, no more at once than the licence allows; or name a scanner with a larger one",
+}
+"""What to do about a request that could never run."""
 IN_BETWEEN = 0.01
 """Seconds until a task that is just between two places has arrived in the next."""
 
@@ -70,12 +78,13 @@ class Service:
         now = self.context.now()
         reason = self.context.pool.refusal(entry)
         if reason is not None:
-            raise RequestError(reason.text, code=reason.code, hint="see list_scanners")
+            raise RequestError(reason.text, code=reason.code, hint=NEVER_HINTS[reason.code])
         if dry_run:
             placement = self.context.pool.preview(entry, now)
             standing = Standing(
                 queue=placement.scanner_id or OVERFLOW,
                 position=placement.position,
+                estimate=self.context.pool.foresee(entry, now),
                 wait_reason=placement.reason,
             )
             return Submission(
@@ -214,7 +223,7 @@ class Service:
         now, random = self.context.now(), self.context.random
         self._order += 1
         return Task(
-            task_id=new_task_id(random),
+            task_id=new_task_id(random, now),
             trace_id=trace_id or new_trace_id(random),
             request=admitted.request,
             actor=actor,

@@ -69,6 +69,10 @@ def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[
     return _records(rows)
 
 
+def switches(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, value FROM switch"))
+
+
 def _one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Task | None:
     row = connection.execute(sql, parameters).fetchone()
     return decode_task(row[0]) if row else None

@@ -64,6 +64,11 @@ CREATE TABLE idempotency (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_by_age ON idempotency (expires_at);
 
+CREATE TABLE switch (                   -- what operators have set, until they set it back
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE probe (filler BLOB) STRICT; -- written and emptied to see if the disk is back
 """
 

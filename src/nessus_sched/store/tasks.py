@@ -130,10 +130,21 @@ class TaskStore:
 
         await self._writer.write(apply)
 
-    async def note(self, entry: JournalEntry) -> None:
-        """Journals what was done to the whole (drain, pause-all, reload), without a task."""
+    async def note(self, entry: JournalEntry, *, switch: tuple[str, str] | None = None) -> None:
+        """Journals what was done to the whole (drain, pause-all, reload), without a task.
+        `switch`, a name and a value, is remembered for `switches` in the same step."""
         encoded = encode_entry(entry)
-        await self._writer.write(lambda transaction: transaction.append(encoded))
+
+        def apply(transaction: Transaction) -> None:
+            transaction.append(encoded)
+            if switch is not None:
+                transaction.set_switch(*switch)
+
+        await self._writer.write(apply)
+
+    async def switches(self) -> dict[str, str]:
+        """What operators have set, by name."""
+        return await self._readers.read(queries.switches)
 
     async def get(self, task_id: str) -> Task | None:
         return await self._readers.read(lambda c: queries.get(c, task_id))

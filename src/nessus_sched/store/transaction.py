@@ -77,6 +77,9 @@ class Transaction:
             self.moved[before] -= 1
             self.moved[TaskState(task.state)] += 1
 
+    def set_switch(self, name: str, value: str) -> None:
+        self.connection.execute("INSERT OR REPLACE INTO switch VALUES (?, ?)", (name, value))
+
     def find(self, task_id: str) -> Task | None:
         self.flush()
         row = self.connection.execute(

@@ -1,0 +1,91 @@
+"""What operators switch: at once, and still after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from nessus_sched.core.states import TaskState
+from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.scheduler.operator import Operator
+from support.fake_scanner import FakeScanner
+from support.world import World, config_of, scanner_settings, virtual_now, world
+
+LONG = 10_000.0
+
+
+def operator(w: World) -> Operator:
+    return Operator(w.context, w.fleet)
+
+
+async def test_a_draining_scanner_finishes_what_runs_and_starts_no_more(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    async with world(config, {"a": FakeScanner(virtual_now())}) as w:
+        first = await w.submit("192.0.2.1")
+        second = await w.submit("192.0.2.2")
+        await w.until(first.task_id, TaskState.RUNNING)
+        await operator(w).switch("a", "drain", actor="test")
+        assert (await w.settled(first.task_id)).state is TaskState.COMPLETED
+        await trio.sleep(LONG)
+        view = await w.service.task(second.task_id)
+        assert view.task.state is TaskState.QUEUED
+        assert view.standing.wait_reason is not None
+        assert "drain" in view.standing.wait_reason.text
+        await operator(w).switch("a", "undrain", actor="test")
+        assert (await w.settled(second.task_id)).state is TaskState.COMPLETED
+
+
+@pytest.mark.parametrize("action", ["drain", "disable"])
+async def test_a_switch_is_remembered_over_a_restart(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, action: str
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a"), scanner_settings("b"))
+    scanners = {"a": FakeScanner(virtual_now()), "b": FakeScanner(virtual_now())}
+    async with world(config, scanners) as w:
+        await operator(w).switch("a", action, actor="test")
+        await operator(w).switch("b", action, actor="test")
+        back = "undrain" if action == "drain" else "enable"
+        await operator(w).switch("b", back, actor="test")
+    async with world(config, scanners, seed=1) as w:
+        await operator(w).restore()
+        for number in range(1, 5):
+            task = await w.submit(f"192.0.2.{number}")
+            await w.settled(task.task_id)
+    assert not scanners["a"].launches
+    assert scanners["b"].launches.total() == 4
+
+
+async def test_a_global_pause_holds_over_a_restart_until_it_is_lifted(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a"))
+    scanner = FakeScanner(virtual_now())
+    async with world(config, {"a": scanner}) as w:
+        running = await w.submit("192.0.2.1")
+        await w.until(running.task_id, TaskState.RUNNING)
+        assert await operator(w).pause_all("stop", actor="test") == 1
+        assert (await w.settled(running.task_id)).state is TaskState.CANCELED
+    async with world(config, {"a": scanner}, seed=1) as w:
+        await operator(w).restore()
+        task = await w.submit("192.0.2.2")
+        await trio.sleep(LONG)
+        assert (await w.task(task.task_id)).state is TaskState.QUEUED
+        await operator(w).resume_all(actor="test")
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+
+
+async def test_what_does_not_exist_is_refused_with_what_does(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("east"))
+    async with world(config, {"east": FakeScanner(virtual_now())}) as w:
+        with pytest.raises(RequestError, match="did you mean 'east'"):
+            await operator(w).switch("est", "drain", actor="test")
+        with pytest.raises(RequestError, match="did you mean 'drain'"):
+            await operator(w).switch("east", "drian", actor="test")
+        with pytest.raises(RequestError, match="keep"):
+            await operator(w).pause_all("kep", actor="test")
