@@ -88,6 +88,16 @@ class Pool:
         waiting = self._board.queues.draft(entry, queue_name(lane), reach)
         return self._placement(case, waiting, now)
 
+    def foresee(self, entry: QueueEntry, now: float) -> Estimate | None:
+        """When it would start if it were placed now; None when nothing is known."""
+        _, lane = self._traffic.route(entry, now)
+        queues = self._board.queues
+        queues.enqueue(entry, queue_name(lane), self._board.reachability.reach(entry))
+        try:
+            return self.estimate(entry.task_id, now)
+        finally:
+            queues.remove(entry.task_id)
+
     def restore(self, entries: Iterable[QueueEntry], now: float) -> None:
         """Rebuilds the queues after a restart, in the order of acceptance."""
         full = set[Reach]()

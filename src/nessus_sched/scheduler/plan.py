@@ -7,6 +7,8 @@ from nessus_sched.core.scope import OutOfScope
 from nessus_sched.core.targets import parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.custom import check_settings
+from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.scheduler.scoping import approved, scope_of
 
 
@@ -20,7 +22,8 @@ class PlanError(Exception):
 
 async def plan(task: Task, context: Context) -> ScanOrder:
     """The order for the task's present attempt. Raises `PlanError` when its targets have
-    left the scope, or its credential or audit the configuration, since it was accepted."""
+    left the scope, or its credential, audit or settings the configuration, since it was
+    accepted."""
     config, request = context.config, task.request
     try:
         _, texts = await approved(
@@ -36,6 +39,10 @@ async def plan(task: Task, context: Context) -> ScanOrder:
     audit = next((a for a in config.audits if a.name == request.audit), None)
     if request.audit is not None and audit is None:
         raise PlanError("unknown_audit", f"audit {request.audit!r} is no longer configured")
+    try:
+        check_settings(request, config)
+    except RequestError as error:
+        raise PlanError(error.code, f"no longer allowed: {error}") from error
     return ScanOrder(
         name=f"{request.name or task.task_id} {task.marker}",
         marker=task.marker,
