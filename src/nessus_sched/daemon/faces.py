@@ -121,8 +121,7 @@ async def serve_socket(
     """Listens on the Unix socket until cancelled. Raises `SocketTrouble`."""
     config = system.context.config
     limits = transport_limits(config.limits)
-    async with _listener(config, file, environ) as listener:
-        path = Path(listener.socket.getsockname())
+    async with _listener(config, file, environ) as (listener, path):
         with _published(file, path, environ):
             task_status.started(path)
             await accept(
@@ -135,16 +134,17 @@ async def serve_socket(
 @asynccontextmanager
 async def _listener(
     config: Config, file: Path, environ: Mapping[str, str]
-) -> AsyncIterator[trio.SocketListener]:
-    """The socket that systemd passed to us (sd_listen_fds(3)), or one of our own."""
+) -> AsyncIterator[tuple[trio.SocketListener, Path]]:
+    """The socket that systemd passed to us (sd_listen_fds(3)), or one of our own, and where
+    it is (ours was bound under a temporary name, which it keeps calling itself)."""
     if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
         async with inherited_listener(FIRST_PASSED_FD) as listener:
-            yield listener
+            yield listener, Path(listener.socket.getsockname())
         return
     settings = config.socket
     path = socket_path(config, file, environ)
     async with unix_listener(path, mode=settings.mode, group=settings.group) as listener:
-        yield listener
+        yield listener, path
 
 
 async def serve_stdio(server: Server[Any], system: System, stop: trio.CancelScope) -> None:
