@@ -7,6 +7,10 @@ import structlog
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.telemetry import events
+
+_DETAILS = ("queue", "delay", "bytes", "findings", "hosts")
+"""What of an entry's detail is worth a field of its own."""
 
 log = structlog.get_logger("tasks")
 
@@ -32,4 +36,25 @@ def log_change(task: Task, entry: JournalEntry) -> None:
         "cause": entry.cause or None,
         "error": f"{error.kind}: {error.message}" if error and entry.after in _LOUD else None,
     }
-    write(f"task_{entry.event}", **{key: value for key, value in fields.items() if value})
+    told = {key: entry.detail[key] for key in _DETAILS if key in entry.detail}
+    known = {key: value for key, value in fields.items() if value}
+    write(f"task_{entry.event}", **known, **told)
+    if entry.after is TaskState.COMPLETED and entry.before is not entry.after:
+        _log_verdict(task)
+
+
+def _log_verdict(task: Task) -> None:
+    """Of a scan that was given a login. A login that failed is a person's business."""
+    verdict = (task.summary or {}).get("verdict")
+    if task.request.credential is None or not verdict:
+        return
+    write = log.info if verdict["credentialed"] == "yes" else log.warning
+    write(
+        events.AUTH_VERDICT,
+        task_id=task.task_id,
+        trace_id=task.trace_id,
+        scanner_instance=task.scanner_instance,
+        credential=task.request.credential,
+        credentialed=verdict["credentialed"],
+        hosts={word: count for word, count in verdict["counts"].items() if count},
+    )

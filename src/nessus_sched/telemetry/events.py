@@ -35,6 +35,22 @@ CONFIG_WARNING: Final = Event("config_warning", "Allowed, but not wise.", "warni
 
 SCANNER_UP: Final = Event("scanner_up", "A scanner answers again.", "after")
 SCANNER_DOWN: Final = Event("scanner_down", "A scanner cannot be used.", "reason", "kind")
+SCANNER_LOADING: Final = Event("scanner_loading", "It answers, and is not ready yet.", "reason")
+SCANNER_READY: Final = Event(
+    "scanner_ready",
+    "A scanner can be used, and what it says of itself.",
+    "after", "edition", "version", "scan_api", "max_scans", "plugin_set",
+)  # fmt: skip
+BREAKER_OPEN: Final = Event(
+    "breaker_open", "A scanner is left alone for a while.", "before", "reason", "openings"
+)
+BREAKER_HALF_OPEN: Final = Event("breaker_half_open", "It is probed (debug).", "before")
+BREAKER_CLOSED: Final = Event("breaker_closed", "A scanner is used as usual again.", "before")
+SCANNER_REQUEST: Final = Event(
+    "scanner_request",
+    "One request to a scanner (debug).",
+    "method", "route", "outcome", "seconds",
+)  # fmt: skip
 SCAN_LEFT_BEHIND: Final = Event(
     "scan_left_behind", "A scan of a canceled task stays on its scanner.", "scan_id", "reason"
 )
@@ -42,14 +58,24 @@ SCAN_NOT_FOLLOWED: Final = Event(
     "scan_not_followed", "A scan cannot be followed for the moment.", "reason"
 )
 PROGRESS_UNKNOWN: Final = Event("progress_unknown", "No progress was told (debug).", "reason")
+SCAN_PROGRESS: Final = Event(
+    "scan_progress", "A scan has got further (a new quarter; debug otherwise).", "percent"
+)
 EXPORTED: Final = Event("exported", "A report is on disk.", "bytes")
+PARSED: Final = Event("parsed", "A report was read.", "findings", "hosts", "complete", "seconds")
+AUTH_VERDICT: Final = Event(
+    "auth_verdict",
+    "Whether a scan's logins worked: the word for the scan, and hosts by how far they got.",
+    "credentialed", "credential", "hosts",
+)  # fmt: skip
 
 TASK_FIELDS: Final = (
     "scan_type", "state", "attempt", "scanner_instance", "scan_id", "actor", "cause", "error",
+    "queue", "delay", "bytes", "findings", "hosts",
 )  # fmt: skip
 TASK_EVENTS: Final[Mapping[str, str]] = {
-    "submitted": "A submission was accepted.",
-    "taken": "A scanner's slot was taken for it.",
+    "submitted": "A submission was accepted, created and put into `queue`.",
+    "taken": "It was routed: a scanner's slot was taken for it.",
     "requeued": "The scanner had no room after all.",
     "scan_created": "Its scan was created on the scanner.",
     "scan_found": "Its scan was found on the scanner by its marker.",

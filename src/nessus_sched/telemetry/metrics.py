@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 from prometheus_client import (
@@ -22,7 +23,7 @@ from prometheus_client import (
 
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.task import Task
+from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.telemetry.gauges import Gauges
 
 _MINUTE: Final = 60.0
@@ -34,6 +35,13 @@ TASK_BUCKETS: Final = (
 WAIT_BUCKETS: Final = (1, 5, 15, *TASK_BUCKETS[1:12])
 REQUEST_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 60, 300)
 LAG_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
+
+
+class Delivery(StrEnum):
+    """What became of a notification."""
+
+    TAKEN = "taken"
+    LOST = "lost"
 
 
 class Metrics:
@@ -103,6 +111,22 @@ class Metrics:
         self.ttl_deletions = Counter(
             "nessus_ttl_deletions", "What was deleted for its age.", ["what"], registry=registry
         )
+        self.notifications = Counter(
+            "nessus_notifications",
+            "Notifications that a webhook took, or that were given up.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._from_zero()
+
+    def _from_zero(self) -> None:
+        """Shows what has not happened yet as 0: the first time is a rise, too."""
+        for kind in ScanKind:
+            self.submissions.labels(kind.value)
+            for state in SETTLED:
+                self.scans.labels(kind.value, state.value)
+        for outcome in Delivery:
+            self.notifications.labels(outcome.value)
 
     def _requests(self, registry: CollectorRegistry) -> None:
         self.api_requests = Counter(
@@ -172,6 +196,10 @@ class Metrics:
         self.validations.labels(task.request.kind.value, credentialed).inc()
         failed = (verdict.get("counts") or {}).get("failed", 0)
         self.auth_failures.labels(task.scanner_instance or "").inc(failed)
+
+    def observe_deletions(self, what: str, count: int) -> None:
+        """Housekeeping deleted `count` of `what`: one word of a closed set."""
+        self.ttl_deletions.labels(what).inc(count)
 
     def observe_call(self, tool: str, status: str, seconds: float) -> None:
         """The observer of the MCP face: one call of a tool."""
