@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import structlog
 import trio
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.daemon.system import System
 from nessus_sched.nessus.messages import RequestRecord
+from nessus_sched.telemetry import events
 from nessus_sched.telemetry.gauges import Commits, Reading
 from nessus_sched.telemetry.metrics import Metrics
+
+log = structlog.get_logger("nessus")
 
 LAG_EVERY = 5.0
 
@@ -48,8 +52,17 @@ async def refresh(system: System, metrics: Metrics) -> None:
 
 
 def scanner_request(metrics: Metrics, scanner_id: str, record: RequestRecord) -> None:
-    """Counts one request to a scanner; an outcome that is no HTTP status is an error's kind."""
+    """Counts one request to a scanner; an outcome that is no HTTP status is an error's kind.
+
+    For the log it runs in the context of who asked, and so under a task's trace id."""
     outcome = record.outcome
+    log.debug(
+        events.SCANNER_REQUEST,
+        method=record.method,
+        route=record.route,
+        outcome=outcome,
+        seconds=round(record.seconds, 3),
+    )
     error = None if outcome.isdigit() and int(outcome) < 400 else outcome
     metrics.observe_scanner_request(scanner_id, record.seconds, error)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
 import trio
 
 from nessus_sched.core.clock import Now
@@ -15,6 +16,9 @@ from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.summary import SummaryBuilder
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings import FindingsStore
+from nessus_sched.telemetry import events
+
+log = structlog.get_logger("daemon")
 
 READ_AT_ONCE = 1
 """Reports read at the same time: parsing takes a core."""
@@ -44,7 +48,7 @@ class Reports:
     async def digest(self, task: Task, path: Path) -> Mapping[str, Any]:
         """Reads the report once: findings into their database, counts and verdicts into
         the summary that is returned."""
-        builder = SummaryBuilder()
+        builder, started = SummaryBuilder(), trio.current_time()
         stream = await trio.to_thread.run_sync(path.open, "rb")
         try:
             reader = Reader(stream)
@@ -56,7 +60,13 @@ class Reports:
             requested=task.request.targets,
             credential=task.request.credential is not None,
         )
-        return builder.finish(reader.report, facts)
+        summary = builder.finish(reader.report, facts)
+        log.info(
+            events.PARSED,
+            **{key: summary[key] for key in ("findings", "hosts", "complete")},
+            seconds=round(trio.current_time() - started, 3),
+        )
+        return summary
 
 
 def _watched(reader: Reader, builder: SummaryBuilder) -> Any:

@@ -6,6 +6,7 @@
           signals        SIGTERM, SIGINT stop; SIGHUP reloads
           fleet          one driver a scanner, the tasks they carry, the retry timer
           http           /health, /ready, /metrics
+          notifications  webhooks at the end of tasks
           socket         MCP and the command line, one task a connection
           stdio          MCP on our own stdin and stdout, when asked for
           loop lag       measured for the metrics
@@ -41,6 +42,7 @@ from nessus_sched.core.scanner import Scanner
 from nessus_sched.daemon.faces import mcp_server, serve_http, serve_socket, serve_stdio
 from nessus_sched.daemon.idle import end_when_idle
 from nessus_sched.daemon.notify import Notifier
+from nessus_sched.daemon.notifying import Notifications
 from nessus_sched.daemon.observing import measure_loop_lag, scanner_request
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.reports import Reports
@@ -60,6 +62,7 @@ from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks import TaskStore
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.changes import log_change
+from nessus_sched.telemetry.foresight import Foresight
 from nessus_sched.telemetry.logging import configure
 from nessus_sched.telemetry.metrics import Metrics
 
@@ -89,6 +92,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
     logs = configure(config.log)
     logs.know(secrets_of(config))
     sys.excepthook = _log_crash
+    log.info(events.CONFIG_LOADED, file=str(options.config_file))
     for warning in warnings(config):
         log.warning(events.CONFIG_WARNING, warning=warning)
     metrics = Metrics(__version__)
@@ -96,6 +100,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
         async with _system(config, metrics) as system, trio.open_nursery() as nursery:
             reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
             nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
+            await nursery.start(_notifications(system, metrics).run)
             await system.operator.restore()
             await nursery.start(system.fleet.run)
             url = await nursery.start(serve_http, system, reloader, metrics)
@@ -130,6 +135,17 @@ def _log_crash(
     log.critical(events.CRASHED, exc_info=(kind, error, traceback))
 
 
+def _notifications(system: System, metrics: Metrics) -> Notifications:
+    context = system.context
+    notifications = Notifications(
+        lambda: context.config.notifications,
+        lambda outcome: metrics.notifications.labels(outcome).inc(),
+        context.random,
+    )
+    context.observers.append(notifications.observe)
+    return notifications
+
+
 @asynccontextmanager
 async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
     """The stores and the scheduler, not yet running."""
@@ -145,6 +161,7 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
         settings = pool_settings(config)
         pool = Pool(settings, on_wake=lambda scanner_id: fleet.ring(scanner_id))
         pool.configure(specs_of(config), settings, system_now())
+        foresight = Foresight(metrics.estimate_error.observe)
         context = Context(
             config=config,
             pool=pool,
@@ -154,14 +171,16 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             resolve=system_resolve,
             now=system_now,
             random=SystemRandom(),
-            observers=[log_change, metrics.observe_change],
+            observers=[log_change, metrics.observe_change, foresight.observe],
         )
         fleet = Fleet(context, partial(_connect, config.limits.export_size, metrics))
+        service = Service(context, fleet, last_order=await store.last_order())
+        service.on_told = foresight.told
         yield System(
             context=context,
             fleet=fleet,
             operator=Operator(context, fleet),
-            service=Service(context, fleet, last_order=await store.last_order()),
+            service=service,
             findings=findings,
             exports=exports,
         )

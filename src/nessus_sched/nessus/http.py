@@ -180,6 +180,42 @@ class NessusHttp:
             )
 
 
+class PostFailed(Exception):
+    """A document was not taken; `transient` says whether trying again makes sense. The
+    text names neither the URL, which may hold a token, nor anything that was sent."""
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+async def post_json(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> None:
+    """Sends `body` by POST, with the system's CAs and no proxy, within `seconds`.
+
+    The answer's body is not read and redirects are not followed. Raises `PostFailed` unless
+    it is a success.
+    """
+    failure: str | None = f"no answer within {seconds:g} s"
+    status = 0
+    context = tls.context_for(TlsSettings())
+    with trio.move_on_after(seconds):
+        async with httpx.AsyncClient(timeout=seconds, verify=context, trust_env=False) as client:
+            sent = {"User-Agent": f"nessus-sched/{__version__}", **headers}
+            try:
+                async with client.stream("POST", url, content=body, headers=sent) as response:
+                    status = response.status_code
+                    failure = None
+            except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+                failure = _reason(error)
+    # Raised outside of any handler: an httpx exception in its context carries the request.
+    if failure is not None:
+        raise PostFailed(failure, transient=True)
+    if not 200 <= status < 300:
+        raise PostFailed(
+            f"the answer was {status}", transient=status in {408, 429} or status >= 500
+        )
+
+
 async def _pour(response: httpx.Response, sink: Sink) -> None:
     """Ends early by cancelling the read: generators of httpx, nested in each other, that
     are left alone unfinished are not cleaned up in order."""
