@@ -80,7 +80,7 @@ def test_severity_counts_are_named_from_critical_down() -> None:
     assert severity_counts([1, 0, 2, 0, 3, 4]) == {"critical": 1, "medium": 2, "info": 3, "none": 4}
 
 
-CURSOR = Cursor(question="q" * 12, scan=3, after=77, counts=(1, 2, 3, 4, 5, 6))
+CURSOR = Cursor(question="ab" * 6, scan=3, after=77, counts=(1, 2, 3, 4, 5, 6))
 
 
 def test_a_cursor_survives_its_journey() -> None:
@@ -97,9 +97,15 @@ def test_a_miscopied_cursor_is_noticed(data: st.DataObject) -> None:
         assert decode_cursor(broken, CURSOR.question) == CURSOR
 
 
+@pytest.mark.parametrize("text", ["", "A", "AAAA", "é", "x" * 5000, "=", "AAAAAAAA-_"])
+def test_what_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(BadQuery, match="damaged"):
+        decode_cursor(text, CURSOR.question)
+
+
 def test_a_cursor_of_another_question_is_refused() -> None:
     with pytest.raises(BadQuery, match="another question"):
-        decode_cursor(encode_cursor(CURSOR), "x" * 12)
+        decode_cursor(encode_cursor(CURSOR), "cd" * 6)
 
 
 def test_fields_and_page_size_may_change_from_page_to_page_and_nothing_else() -> None:

@@ -102,7 +102,7 @@ def test_every_value_of_every_kind(store: FindingsStore, kind: Kind) -> None:
             assert [row["index"] for row in got] == want, condition
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_combinations_in_any_order_page_by_page(store: FindingsStore, data: st.DataObject) -> None:
     chance = data.draw(st.randoms(use_true_random=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
 from typing import Final
@@ -11,7 +11,9 @@ import attrs
 
 from nessus_sched.results.query import BadQuery, Query
 
-_CHECK_BYTES: Final = 6
+_CHECK_BYTES: Final = 4
+_FORM: Final = struct.Struct(">QIq6I")
+"""Question, scan, row and the counts of the severities 4 to 0 and none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,9 +36,7 @@ def fingerprint(query: Query, *context: object) -> str:
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    body = json.dumps(
-        [cursor.question, cursor.scan, cursor.after, *cursor.counts], separators=(",", ":")
-    ).encode()
+    body = _FORM.pack(int(cursor.question, 16), cursor.scan, cursor.after, *cursor.counts)
     return urlsafe_b64encode(_check(body) + body).decode().rstrip("=")
 
 
@@ -46,18 +46,25 @@ def decode_cursor(text: str, question: str) -> Cursor:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except ValueError:
         raw = b""
-    check, body = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
-    # The check is there for cursors that a model copied wrongly, not against forgery: a
-    # cursor names a row and gives no right to anything.
-    if not body or check != _check(body):
+    numbers = _numbers(raw)
+    if numbers is None:
         raise BadQuery("cursor: damaged; pass the next_cursor of the page before, unchanged")
-    asked, scan, after, *counts = json.loads(body)
-    if asked != question:
+    asked, scan, after, *counts = numbers
+    if asked != int(question, 16):
         raise BadQuery(
             "cursor: of another question; keep task, filters, match and sort as they were, "
             "or begin again without a cursor"
         )
-    return Cursor(question=asked, scan=scan, after=after, counts=tuple(counts))
+    return Cursor(question=question, scan=scan, after=after, counts=tuple(counts))
+
+
+def _numbers(raw: bytes) -> tuple[int, ...] | None:
+    # The check is there for cursors that a model copied wrongly, not against forgery: a
+    # cursor names a row and gives no right to anything.
+    check, body = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
+    if len(body) != _FORM.size or check != _check(body):
+        return None
+    return _FORM.unpack(body)
 
 
 def _check(body: bytes) -> bytes:

@@ -88,7 +88,7 @@ def _raise_if_cancelled() -> None:
 
 async def open_findings(path: Path, executor: Executor | None = None) -> FindingsStore:
     """Opens the database, creating or migrating it; raises `StoreUnavailable` and
-    `WrongSchema`. To be closed with `aclose`."""
+    `WrongSchema`. To be closed: `async with aclosing(await open_findings(path)) as ...`."""
     place = executor or InThreads()
 
     def connect() -> sqlite3.Connection:
