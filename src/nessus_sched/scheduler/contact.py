@@ -20,6 +20,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.registry import configure_pool
+from nessus_sched.scheduler.tidings import Tidings
 from nessus_sched.scheduler.watching import refresh
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Contact:
         self._rows: dict[int, str] = {}
         self._look = trio.Event()
         self._usable = trio.Event()
+        self._tidings = Tidings(driver.log)
 
     async def keep(self) -> None:
         """Keeps in contact until cancelled."""
@@ -85,17 +87,17 @@ class Contact:
         if isinstance(error, NoCapacity):
             pool.hold(scanner_id, now + polling.slowest, str(error), now)
             return
+        self._tidings.troubled(error, round(now - self.since, 1))
         if self.trouble is None:
             self._usable = trio.Event()
             self.since = now
-        if self.trouble != str(error):
-            self._driver.log.warning("scanner_down", reason=str(error), kind=error.kind)
         self.trouble = str(error)
         self._info_at = -math.inf
         if isinstance(error, NotReady):
             pool.hold(scanner_id, now + polling.probe, str(error), now)
         else:
             pool.failed(scanner_id, now, str(error), trip=not error.transient)
+        self._tidings.breaker(pool.breaker(scanner_id))
 
     @property
     def _id(self) -> str:
@@ -107,6 +109,7 @@ class Contact:
         if pool.breaker(self._id).state is BreakerState.CLOSED:
             await self._talk()
         elif pool.begin_probe(self._id, now):
+            self._tidings.breaker(pool.breaker(self._id))
             try:
                 await self._talk()
             finally:
@@ -161,9 +164,10 @@ class Contact:
         foreign = sum(row.status in OCCUPIES and row.scan_id not in mine for row in rows)
         max_scans = self.info.max_scans if self.info else None
         pool.succeeded(driver.id, now)
+        self._tidings.breaker(pool.breaker(driver.id))
         pool.report(driver.id, now, max_scans=max_scans, foreign=foreign)
         if self.trouble is not None:
-            driver.log.info("scanner_up", after=round(now - self.since, 1))
+            self._tidings.usable(self.info, round(now - self.since, 1))
             self.trouble = None
             self.since = now
             self._usable.set()

@@ -19,12 +19,15 @@ from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.task import Desired
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.run import Run
+from nessus_sched.telemetry import events
 
 if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
 
 REPEAT_COMMAND = 30.0
 """Seconds before a pause, resume or stop that has shown no effect is sent again."""
+QUARTER = 25
+"""Percent of a scan's work whose completion is worth a line in the log."""
 STANDSTILL = 3600.0
 """Upper bound in seconds between two looks; the driver's polls come far sooner."""
 
@@ -173,5 +176,19 @@ async def refresh(run: Run, driver: Driver) -> None:
         return
     still_running = run.task.state in HOLDS_SLOT and details.status not in ENDED
     if details.progress is not None and still_running:
-        run.progress = max(run.progress or 0, min(details.progress, 99))
+        before, run.progress = run.progress or 0, max(run.progress or 0, min(details.progress, 99))
+        _tell_progress(run, before, run.progress)
         run.context.pool.progressed(run.task.task_id, run.progress, run.context.now())
+
+
+def _tell_progress(run: Run, before: int, now: int) -> None:
+    """In quarters: a line for every step would be noise."""
+    write = run.context.log.info if now // QUARTER > before // QUARTER else run.context.log.debug
+    if now > before:
+        write(
+            events.SCAN_PROGRESS,
+            percent=now,
+            task_id=run.task.task_id,
+            trace_id=run.task.trace_id,
+            scanner_instance=run.task.scanner_instance,
+        )
