@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import click
 
@@ -35,6 +35,16 @@ class NoDaemon(click.ClickException):
     """Nobody answers. Exit code 3."""
 
     exit_code = 3
+
+
+class Asking(Protocol):
+    """What commands ask: a daemon, or what it left behind. Raises `Refused`."""
+
+    def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
+        """Calls a tool that models have, too."""
+
+    def operate(self, action: str, /, **arguments: Any) -> dict[str, Any]:
+        """Calls an operator action."""
 
 
 class Daemon:
@@ -83,7 +93,7 @@ class Daemon:
             if message.get("id") == request_id and "method" not in message:
                 break
         if "error" in message:
-            raise click.ClickException(f"the daemon answered: {message['error']['message']}")
+            raise click.ClickException(f"the daemon refused: {message['error']['message']}")
         result: dict[str, Any] = message["result"]
         return result
 
@@ -111,7 +121,10 @@ def daemon(config: Path | None) -> Iterator[Daemon]:
     """Connects to the daemon of a configuration file. Raises `NoDaemon`."""
     named = os.environ.get("NESSUS_SCHED_SOCKET")
     file = None if config is None else str(config)
-    paths = [named] if named else rendezvous.candidates(file, os.environ)
+    try:
+        paths = [named] if named else rendezvous.candidates(file, os.environ)
+    except (rendezvous.UnsafeDirectory, OSError) as error:
+        raise click.ClickException(str(error)) from error
     with _connected(paths) as sock:
         connection = Daemon(sock)
         connection.handshake()

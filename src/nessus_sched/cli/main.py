@@ -3,36 +3,92 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
 
 import click
 
 from nessus_sched import __version__
 
-COMMANDS = {
-    "serve": "nessus_sched.cli.serve:serve_command",
-    "mcp": "nessus_sched.cli.relay:mcp_command",
-    "demo": "nessus_sched.cli.demo:demo_command",
-    "sim": "nessus_sched.cli.sim:sim_command",
-    "config": "nessus_sched.cli.config:config_group",
+
+class Place(NamedTuple):
+    """Where a subcommand is, and what it does in a few words: `--help` imports none."""
+
+    where: str
+    does: str
+
+
+_HERE: Final = "nessus_sched.cli."
+
+COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
+    "Begin": {
+        "demo": Place("demo:demo_command", "Show everything; needs no scanner."),
+        "config": Place("config:config_group", "Make, check and show the configuration."),
+        "doctor": Place("doctor:doctor_command", "Find out what is wrong, and what to do."),
+        "serve": Place("serve:serve_command", "Run the daemon."),
+        "mcp": Place("relay:mcp_command", "Connect Claude Desktop or another MCP client."),
+    },
+    "Scan": {
+        "submit": Place("submit:submit_command", "Queue a scan."),
+        "status": Place("tasks:status_command", "How a task stands."),
+        "tasks": Place("tasks:tasks_command", "List tasks."),
+        "watch": Place("watch:watch_command", "Follow tasks until they have ended."),
+        "cancel": Place("tasks:cancel_command", "Cancel tasks."),
+        "pause": Place("tasks:pause_command", "Pause running scans."),
+        "resume": Place("tasks:resume_command", "Let paused scans go on."),
+        "results": Place("results:results_group", "Show, compare and export what was found."),
+    },
+    "Operate": {
+        "top": Place("top:top_command", "Scanners, queues and running scans, live."),
+        "queue": Place("queue:queue_command", "What waits, and why."),
+        "scanners": Place("scanners:scanners_group", "List, drain, enable and test scanners."),
+        "dlq": Place("dlq:dlq_group", "Dead letters: tasks that failed for good."),
+        "pause-all": Place("control:pause_all_command", "Start nothing more, anywhere."),
+        "resume-all": Place("control:resume_all_command", "Let scans start again."),
+        "reload": Place("control:reload_command", "Have the daemon read its configuration again."),
+        "journal": Place("journal:journal_group", "The history of a task; check it for tampering."),
+        "backup": Place("journal:backup_command", "Copy the task store while it is in use."),
+    },
+    "Tools": {
+        "sim": Place("sim:sim_command", "Run a simulated Nessus scanner."),
+        "completion": Place("completion:completion_command", "Completion for your shell."),
+        "shapes": Place("shapes:shapes_command", "The JSON that each --json prints, as schemas."),
+    },
 }
-"""Each subcommand and where it is."""
+"""The subcommands by what they are for."""
+
+_PLACES: Final = {name: place for part in COMMANDS.values() for name, place in part.items()}
 
 
 class LazyGroup(click.Group):
     """Imports a subcommand's module when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(_PLACES)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        place = COMMANDS.get(name)
+        place = _PLACES.get(name)
         if place is None:
             return None
-        module, _, attribute = place.partition(":")
-        command: Any = getattr(importlib.import_module(module), attribute)
+        module, _, attribute = place.where.partition(":")
+        command: Any = getattr(importlib.import_module(_HERE + module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _PLACES and not args[0].startswith("-"):
+            close = get_close_matches(args[0], _PLACES, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for part, places in COMMANDS.items():
+            with formatter.section(part):
+                formatter.write_dl([(name, place.does) for name, place in places.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,10 +97,18 @@ def cli() -> None:
     """Queue vulnerability scans on your Nessus scanners, and read what they found.
 
     Start with `nessus-sched demo`: it needs no scanner.
+
+    A TASK may be given by the beginning or the end of its id. Every command that shows
+    something takes --json; `nessus-sched shapes` tells what is in it. Output is plain when it
+    does not go to a terminal.
+
+    \b
+    Exit codes: 0 fine; 1 refused, failed, or no such task; 2 wrong usage;
+    3 no daemon answers; 78 a mistake in the configuration.
     """
 
 
 def main() -> int:
-    """Runs the command line; the exit code: 0 fine, 1 failed, 2 wrong usage."""
-    result: object = cli.main(standalone_mode=True)
+    """Runs the command line; the exit code."""
+    result: object = cli.main(prog_name="nessus-sched", standalone_mode=True)
     return result if isinstance(result, int) else 0

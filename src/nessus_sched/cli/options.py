@@ -1,27 +1,73 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from nessus_sched.mcp import rendezvous
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def _default_config() -> str | None:
+_HELP = (
+    "Configuration file. Default: $NESSUS_SCHED_CONFIG, then the user's, then "
+    f"{rendezvous.SYSTEM_CONFIG}."
+)
+
+
+def default_config() -> str | None:
     return rendezvous.default_config(os.environ)
 
 
-config_option = click.option(
-    "--config",
-    "-c",
-    type=click.Path(path_type=Path),
-    default=_default_config,
-    required=True,
-    metavar="FILE",
-    help="Configuration file. Default: $NESSUS_SCHED_CONFIG, then the user's, then "
-    f"{rendezvous.SYSTEM_CONFIG}.",
-)
+def _config(**rest: Any) -> Callable[[F], F]:
+    return click.option(
+        "--config", "-c", default=default_config, metavar="FILE", help=_HELP, **rest
+    )
+
+
+config_option = _config(type=click.Path(path_type=Path), required=True)
+"""For commands that read the file."""
+daemon_option = _config(type=click.Path(path_type=Path, exists=True, readable=False))
+"""For commands that talk to the file's daemon; without a file to the system's."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def one_of(words: Iterable[str]) -> click.Choice[str]:
+    """The values of an enumeration; click by itself would take the names of its members."""
+    return click.Choice([str(word) for word in words])
+
+
+def _complete_task(
+    ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> Sequence[CompletionItem]:
+    """The latest tasks; none when no daemon answers."""
+    from nessus_sched.cli.client import daemon
+
+    try:
+        with daemon(ctx.params.get("config") or _existing(default_config())) as connection:
+            found = connection.call("list_tasks", limit=100)["tasks"]
+    except click.ClickException:
+        return []
+    return [
+        CompletionItem(task["task_id"], help=f"{task['status']} {task['name']}")
+        for task in found
+        if task["task_id"].startswith(incomplete)
+    ]
+
+
+def _existing(path: str | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+task_argument = click.argument("task", metavar="TASK", shell_complete=_complete_task)
+tasks_argument = click.argument(
+    "tasks", metavar="TASK...", nargs=-1, required=True, shell_complete=_complete_task
+)
+any_tasks_argument = click.argument(
+    "tasks", metavar="[TASK]...", nargs=-1, shell_complete=_complete_task
+)

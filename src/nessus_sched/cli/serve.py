@@ -10,14 +10,10 @@ from pathlib import Path
 
 import click
 
+from nessus_sched.cli.configured import loaded
 from nessus_sched.cli.options import config_option
 from nessus_sched.cli.running import leaves
-from nessus_sched.config.loading import load
-from nessus_sched.config.problems import ConfigError
 from nessus_sched.config.schema import Config
-
-EXIT_CONFIG = 78
-"""EX_CONFIG of sysexits.h: the service unit does not restart after it."""
 
 
 @click.command("serve")
@@ -34,13 +30,7 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
     Exit codes: 0 stopped, 1 cannot start, 78 a mistake in the configuration.
     """
     os.umask(0o077)
-    try:
-        loaded = load(config, environ=os.environ)
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"nessus-sched: {problem}", err=True)
-        sys.exit(EXIT_CONFIG)
-    _serve(config, loaded, stdio=stdio, on_demand=on_demand)
+    _serve(config, loaded(config), stdio=stdio, on_demand=on_demand)
 
 
 def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:

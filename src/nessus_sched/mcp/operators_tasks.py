@@ -28,7 +28,7 @@ LARGE: Final = 8 * 2**20
 
 @attrs.frozen(kw_only=True)
 class FindArgs:
-    prefix: str = field("How the task's id begins.", min_length=1, max_length=64)
+    part: str = field("How the task's id begins or ends.", min_length=1, max_length=64)
 
 
 @attrs.frozen(kw_only=True)
@@ -80,14 +80,14 @@ class ReadArgs(QueryArgs):
 
 @tool(writes=False)
 async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
-    """Tasks whose id begins so, among the latest."""
+    """Tasks whose id begins or ends so, among the latest."""
     with translated():
-        if await app.service.context.store.get(args.prefix) is not None:
-            return FindAnswer(task_ids=[args.prefix])
+        if await app.service.context.store.get(args.part) is not None:
+            return FindAnswer(task_ids=[args.part])
         found = [
             task.task_id
             async for task in _tasks(app, TaskFilter(), most=LOOKED_THROUGH)
-            if begins(task.task_id, args.prefix)
+            if meant(task.task_id, args.part)
         ]
     return FindAnswer(task_ids=found[:10])
 
@@ -115,7 +115,7 @@ async def purge_dead_letters(app: Any, call: Call, args: PurgeArgs) -> PurgeAnsw
     with translated():
         await _must_be_dead(app, args.task_ids)
         dead = TaskFilter(states=frozenset({TaskState.DEAD}))
-        doomed = [task.task_id async for task in _tasks(app, dead) if _meant(task, args, now)]
+        doomed = [task.task_id async for task in _tasks(app, dead) if _to_purge(task, args, now)]
         if args.dry_run:
             return PurgeAnswer(task_ids=doomed, dry_run=True)
         purged: list[str] = []
@@ -147,9 +147,10 @@ TASK_ACTIONS: tuple[ToolDef, ...] = (
 )
 
 
-def begins(task_id: str, prefix: str) -> bool:
-    """Whether the id is meant by its beginning, with or without the `t-` that all have."""
-    return task_id.startswith((prefix, f"t-{prefix}"))
+def meant(task_id: str, part: str) -> bool:
+    """Whether the id is meant by its beginning, with or without the `t-` that all have, or
+    by its end: ids of one day begin alike."""
+    return task_id.startswith((part, f"t-{part}")) or task_id.endswith(part)
 
 
 def journal_rows(records: Sequence[JournalRecord]) -> list[JournalRow]:
@@ -191,7 +192,7 @@ async def _must_be_dead(app: App, task_ids: Sequence[str]) -> None:
             )
 
 
-def _meant(task: Task, args: PurgeArgs, now: float) -> bool:
+def _to_purge(task: Task, args: PurgeArgs, now: float) -> bool:
     if args.task_ids and task.task_id not in args.task_ids:
         return False
     dead_for = now - task.entered.get(TaskState.DEAD, task.created_at)

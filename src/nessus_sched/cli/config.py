@@ -1,0 +1,77 @@
+"""`nessus-sched config`: make, check and show the configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import attrs
+import click
+
+from nessus_sched.cli.config_init import init_command
+from nessus_sched.cli.configured import EXIT_CONFIG, loaded
+from nessus_sched.cli.options import config_option, json_option
+from nessus_sched.cli.screen import note, print_json
+from nessus_sched.config.loading import load
+from nessus_sched.config.problems import ConfigError
+
+
+@click.group("config")
+def config_group() -> None:
+    """Make, check and show the configuration file."""
+
+
+@config_group.command("check")
+@config_option
+@json_option
+def check_command(config: Path, as_json: bool) -> None:
+    """Say whether the file is in order, and what is allowed but unwise.
+
+    Every mistake is told with line and column. Nothing is contacted; `doctor` does that.
+    Exit codes: 0 it can be used (there may be warnings), 78 it cannot.
+    """
+    from nessus_sched.config.advice import warnings
+
+    try:
+        found = load(config, environ=os.environ)
+    except ConfigError as error:
+        if as_json:
+            problems = [attrs.asdict(problem) for problem in error.problems]
+            print_json({"file": str(config), "ok": False, "problems": problems, "warnings": []})
+        else:
+            for problem in error.problems:
+                note(str(problem))
+        sys.exit(EXIT_CONFIG)
+    said = list(warnings(found))
+    if as_json:
+        print_json({"file": str(config), "ok": True, "problems": [], "warnings": said})
+        return
+    for warning in said:
+        note(f"warning: {warning}")
+    click.echo(f"{config}: ok, {len(found.scanners)} scanners, {len(said)} warnings")
+
+
+@config_group.command("show")
+@config_option
+@json_option
+def show_command(config: Path, as_json: bool) -> None:
+    """Print the configuration as it is understood, with all defaults; secrets are ***."""
+    from nessus_sched.config.render import effective, to_yaml
+
+    found = loaded(config)
+    if as_json:
+        print_json(effective(found))
+    else:
+        click.echo(to_yaml(found), nl=False)
+
+
+@config_group.command("reference")
+def reference_command() -> None:
+    """Print every key of the file with its meaning and default (Markdown)."""
+    from nessus_sched.config.reference import reference
+
+    click.echo_via_pager(reference()) if sys.stdout.isatty() else click.echo(reference())
+
+
+config_group.add_command(init_command)

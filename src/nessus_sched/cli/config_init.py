@@ -1,0 +1,192 @@
+"""`nessus-sched config init`: a first configuration that works."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+import click
+
+from nessus_sched.cli.config_text import Answers, config_text
+from nessus_sched.config.loading import load_text
+from nessus_sched.config.problems import ConfigError
+from nessus_sched.mcp import rendezvous
+
+
+@click.command("init")
+@click.option("--url", help="Where the scanner's API listens, such as https://192.0.2.5:8834.")
+@click.option("--id", "scanner_id", default="local", show_default=True, help="What to call it.")
+@click.option(
+    "--login", type=click.Choice(["api-keys", "session"]),
+    help="API keys, or user and password as the web interface logs in (for licences whose API "
+    "refuses scans; not supported by the vendor).",
+)  # fmt: skip
+@click.option("--access-key", envvar="NESSUS_ACCESS_KEY", help="Or $NESSUS_ACCESS_KEY.")
+@click.option("--secret-key", envvar="NESSUS_SECRET_KEY", help="Or $NESSUS_SECRET_KEY.")
+@click.option("--username", envvar="NESSUS_USERNAME", help="Or $NESSUS_USERNAME.")
+@click.option("--password", envvar="NESSUS_PASSWORD", help="Or $NESSUS_PASSWORD.")
+@click.option("--fingerprint", metavar="SHA256", help="Of the scanner's certificate, to pin.")
+@click.option("--ca-file", metavar="FILE", help="CA that signed the scanner's certificate.")
+@click.option("--system-ca", is_flag=True, help="The system's CAs know the certificate.")
+@click.option(
+    "--trust-shown", is_flag=True, help="Pin the certificate that the scanner shows, unasked."
+)
+@click.option(
+    "--allow", multiple=True, metavar="NETWORK",
+    help="What may be scanned at all; give it several times for several.",
+)  # fmt: skip
+@click.option("--max-scans", default=2, show_default=True, help="Scans at once on the scanner.")
+@click.option("--state-directory", metavar="DIR", help="Where tasks and results live.")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Where to write it. Default: the user's configuration file (the system's for root).",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def init_command(
+    url: str | None,
+    scanner_id: str,
+    login: str | None,
+    access_key: str | None,
+    secret_key: str | None,
+    username: str | None,
+    password: str | None,
+    fingerprint: str | None,
+    ca_file: str | None,
+    system_ca: bool,
+    trust_shown: bool,
+    allow: tuple[str, ...],
+    max_scans: int,
+    state_directory: str | None,
+    output: Path | None,
+    force: bool,
+) -> None:
+    """Write a configuration for one scanner, from options or by asking.
+
+    Logins may be references such as '${file:/etc/nessus-sched/access}', '${credential:NAME}'
+    or '${NAME}', which are written as they are. The file can be read by you only.
+    """
+    output = output or _default_output()
+    if output.exists() and not force:
+        raise click.ClickException(f"{output} is there already; --force replaces it")
+    url = url or _asked("--url", "URL of the scanner", default="https://127.0.0.1:8834")
+    kind = login or ("session" if username else "api-keys" if access_key else None)
+    kind = kind or _asked("--login", "Log in with api-keys or session", default="api-keys")
+    keys = kind == "api-keys"
+    answers = Answers(
+        scanner_id=scanner_id,
+        url=url,
+        keys=keys,
+        name=(access_key or _secret("--access-key", "Access key"))
+        if keys
+        else (username or _asked("--username", "User on the scanner")),
+        secret=(secret_key or _secret("--secret-key", "Secret key"))
+        if keys
+        else (password or _secret("--password", "Password")),
+        ca_file=ca_file,
+        allow=allow or _allowed(),
+        max_scans=max_scans,
+        state_directory=state_directory or _default_state(),
+    )
+    _check(answers, output)
+    if not (ca_file or system_ca):
+        shown = fingerprint or _approved(url, trust_shown)
+        answers = attrs.evolve(answers, fingerprint=shown)
+        _check(answers, output)
+    _write(output, config_text(answers), force)
+    _what_next(output)
+
+
+def _default_output() -> Path:
+    if os.geteuid() == 0:
+        return Path(rendezvous.SYSTEM_CONFIG)
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(home) / "nessus-sched" / "config.yaml"
+
+
+def _default_state() -> str:
+    if os.geteuid() == 0:
+        return "/var/lib/nessus-sched"
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return f"{home}/nessus-sched"
+
+
+def _asked(option: str, question: str, default: str | None = None, *, hidden: bool = False) -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{option} is needed (nobody can be asked: stdin is no terminal)")
+    answer: str = click.prompt(question, default=default, hide_input=hidden)
+    return answer
+
+
+def _secret(option: str, question: str) -> str:
+    return _asked(option, question, hidden=True)
+
+
+def _allowed() -> Sequence[str]:
+    return _asked("--allow", "Networks that may be scanned, separated by spaces").split()
+
+
+def _check(answers: Answers, output: Path) -> None:
+    """Nothing is asked or contacted any further with answers that cannot be right."""
+    try:
+        load_text(
+            config_text(answers),
+            file=str(output),
+            folder=output.absolute().parent,
+            environ=os.environ,
+        )
+    except ConfigError as error:
+        said = "; ".join(
+            problem.message + (f" ({problem.hint})" if problem.hint else "")
+            for problem in error.problems
+        )
+        raise click.ClickException(f"nothing was written: {said}") from None
+
+
+def _approved(url: str, trust_shown: bool) -> str:
+    """The fingerprint of the certificate the scanner shows, once a person has agreed."""
+    from nessus_sched.cli.running import run
+    from nessus_sched.core.scanner import ScannerError
+    from nessus_sched.nessus.tls import fetch_fingerprint
+
+    parts = urlsplit(url)
+    try:
+        found = run(fetch_fingerprint, parts.hostname or "", parts.port or 443)
+    except ScannerError as error:
+        raise click.ClickException(
+            f"{error} Nothing was written; give --fingerprint, --ca-file or --system-ca to go on "
+            "without the scanner."
+        ) from None
+    pretty = ":".join(found[place : place + 2] for place in range(0, len(found), 2)).upper()
+    click.echo(f"The scanner at {url} shows a certificate with this SHA-256 fingerprint:", err=True)
+    click.echo(f"  {pretty}", err=True)
+    if trust_shown:
+        return found
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            "compare it on the scanner itself, then give --fingerprint or --trust-shown"
+        )
+    click.confirm("Is it the scanner's? (compare it on the scanner itself)", abort=True, err=True)
+    return found
+
+
+def _write(output: Path, text: str, force: bool) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if force else os.O_EXCL)
+    try:
+        output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(output, flags, 0o600), "w") as file:
+            os.fchmod(file.fileno(), 0o600)  # an older file may have been open to others
+            file.write(text)
+    except OSError as error:
+        raise click.ClickException(f"cannot write {output}: {error.strerror}") from None
+
+
+def _what_next(output: Path) -> None:
+    option = "" if output == _default_output() else f" --config {output}"
+    click.echo(f"{output} is written; only you can read it. Next:")
+    click.echo(f"  nessus-sched doctor{option}               whether everything works")
+    click.echo(f"  nessus-sched serve{option}                run the daemon")
+    click.echo(f"  nessus-sched mcp --print-config{option}   the entry for Claude Desktop")

@@ -1,0 +1,27 @@
+"""Loading the configuration for a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from nessus_sched.config.loading import load
+from nessus_sched.config.problems import ConfigError
+from nessus_sched.config.schema import Config
+
+EXIT_CONFIG: Final = 78
+"""EX_CONFIG of sysexits.h: the service unit does not restart after it."""
+
+
+def loaded(file: Path) -> Config:
+    """The configuration; every mistake is told on stderr and ends the command with 78."""
+    try:
+        return load(file, environ=os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"nessus-sched: {problem}", err=True)
+        sys.exit(EXIT_CONFIG)

@@ -1,0 +1,69 @@
+"""What is done to the whole: `reload`, `pause-all`, `resume-all`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from nessus_sched.cli.client import daemon
+from nessus_sched.cli.configured import EXIT_CONFIG
+from nessus_sched.cli.options import daemon_option, json_option
+from nessus_sched.cli.screen import line, note, print_json
+
+
+@click.command("reload")
+@daemon_option
+@json_option
+def reload_command(config: Path | None, as_json: bool) -> None:
+    """Have the daemon read its configuration again and apply it to what runs.
+
+    A file with a mistake changes nothing: the mistakes are told, and the exit code is 78.
+    """
+    with daemon(config) as connection:
+        answer = connection.operate("reload")
+    if as_json:
+        print_json(answer)
+    elif answer["applied"]:
+        line("the configuration is read again and in force")
+    else:
+        for problem in answer["problems"]:
+            note(problem)
+        note("nothing was changed")
+    if not answer["applied"]:
+        sys.exit(EXIT_CONFIG)
+
+
+@click.command("pause-all")
+@click.option(
+    "--running", type=click.Choice(["keep", "pause", "stop"]), default="keep", show_default=True,
+    help="What becomes of running scans.",
+)  # fmt: skip
+@daemon_option
+@json_option
+def pause_all_command(running: str, config: Path | None, as_json: bool) -> None:
+    """Start nothing more, anywhere, until resume-all; submissions still queue.
+
+    With --running stop, tasks that run are canceled.
+    """
+    with daemon(config) as connection:
+        answer = connection.operate("pause_all", running=running)
+    if as_json:
+        print_json(answer)
+    else:
+        told = f"; {answer['told']} running scans are told to {running}" if answer["told"] else ""
+        line(f"paused: nothing starts{told}")
+
+
+@click.command("resume-all")
+@daemon_option
+@json_option
+def resume_all_command(config: Path | None, as_json: bool) -> None:
+    """Let scans start again; paused ones stay so until `resume`."""
+    with daemon(config) as connection:
+        answer = connection.operate("resume_all")
+    if as_json:
+        print_json(answer)
+    else:
+        line("scans may start again")

@@ -1,0 +1,152 @@
+"""`nessus-sched dlq`: dead letters, tasks that failed for good."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nessus_sched.cli.client import Refused, daemon
+from nessus_sched.cli.offline import daemon_or_store
+from nessus_sched.cli.options import daemon_option, json_option, task_argument, tasks_argument
+from nessus_sched.cli.screen import line, note, print_json, table
+from nessus_sched.cli.spoken import ago, seconds_given
+from nessus_sched.cli.taskref import task_id_of, task_ids_of
+from nessus_sched.cli.tasks import show_status
+from nessus_sched.core.clock import system_now
+
+
+@click.group("dlq")
+def dlq_group() -> None:
+    """Dead letters: tasks that failed for good, and wait for a person."""
+
+
+@dlq_group.command("list")
+@click.option("--limit", "-n", default=50, show_default=True, type=click.IntRange(1, 100))
+@daemon_option
+@json_option
+def list_command(limit: int, config: Path | None, as_json: bool) -> None:
+    """List dead letters with what went wrong, newest first."""
+    with daemon_or_store(config) as asked:
+        found = asked.call("list_dead_letters", limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    now = system_now()
+    table(
+        ("task", "dead since", "class", "attempts", "scanner", "name", "error"),
+        [
+            (
+                task["task_id"],
+                ago(task["entered"].get("dead"), now),
+                (task["error"] or {}).get("code"),
+                task["attempt"],
+                task["scanner_instance"],
+                task["name"],
+                (task["error"] or {}).get("message"),
+            )
+            for task in found["tasks"]
+        ],
+    )
+    if found["total"] > len(found["tasks"]):
+        note(f"{found['total']} in all: --limit, or 'nessus-sched tasks --state dead'")
+
+
+@dlq_group.command("show")
+@task_argument
+@daemon_option
+@json_option
+def show_command(task: str, config: Path | None, as_json: bool) -> None:
+    """Show a dead letter with its whole history."""
+    from nessus_sched.cli.journal import show_entries
+
+    with daemon_or_store(config) as asked:
+        found = asked.operate("show_journal", task_id=task_id_of(asked, task))
+    if found["task"]["status"] != "dead":
+        raise Refused(f"task {found['task']['task_id']} is no dead letter", "not_possible_now")
+    if as_json:
+        print_json(found)
+        return
+    show_status(found["task"])
+    line()
+    show_entries(found["entries"])
+
+
+@dlq_group.command("retry")
+@tasks_argument
+@daemon_option
+@json_option
+def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+    """Put dead letters back into the queue, with all their attempts before them."""
+    answers: list[dict[str, Any]] = []
+    refused = 0
+    with daemon(config) as connection:
+        for task_id in task_ids_of(connection, tasks):
+            try:
+                answers.append(connection.operate("retry_dead_letter", task_id=task_id))
+            except Refused as error:
+                refused += 1
+                note(f"Error: {error.message}")
+    if as_json:
+        print_json({"tasks": answers})
+    else:
+        for answer in answers:
+            line(f"{answer['task_id']}  {answer['status']}")
+    if refused:
+        sys.exit(1)
+
+
+@dlq_group.command("purge")
+@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@click.option("--older-than", type=seconds_given, metavar="DURATION", help="Dead for longer: 30d.")
+@click.option(
+    "--class", "error_class", metavar="CODE", help="With this error: the class that list shows."
+)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--dry-run", is_flag=True, help="Only say which.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@daemon_option
+@json_option
+def purge_command(
+    tasks: Sequence[str],
+    older_than: float | None,
+    error_class: str | None,
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Delete dead letters for good; what is given must hold all at once.
+
+    Each deletion is journaled with who did it.
+    """
+    if not (tasks or older_than is not None or error_class or everything):
+        raise click.UsageError("say which: TASK..., --older-than, --class or --all")
+    with daemon(config) as connection:
+        wanted = {
+            "task_ids": task_ids_of(connection, tasks) or None,
+            "older_than_seconds": older_than,
+            "error_code": error_class,
+        }
+        answer = connection.operate("purge_dead_letters", dry_run=True, **wanted)
+        if not dry_run and answer["task_ids"]:
+            if not yes:
+                _confirm(len(answer["task_ids"]))
+            answer = connection.operate("purge_dead_letters", **wanted)
+    if as_json:
+        print_json(answer)
+        return
+    for task_id in answer["task_ids"]:
+        line(task_id)
+    said = "would be purged" if answer["dry_run"] and dry_run else "purged"
+    note(f"{len(answer['task_ids'])} {said}")
+
+
+def _confirm(number: int) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{number} dead letters would be deleted: give --yes")
+    click.confirm(f"Delete {number} dead letters for good?", abort=True, err=True)

@@ -1,0 +1,130 @@
+"""The journal, and a backup of the store it is in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nessus_sched.cli.configured import loaded
+from nessus_sched.cli.offline import daemon_or_store
+from nessus_sched.cli.options import config_option, daemon_option, json_option, task_argument
+from nessus_sched.cli.screen import line, note, print_json, table
+from nessus_sched.cli.spoken import size, when
+from nessus_sched.cli.taskref import task_id_of
+from nessus_sched.core.clock import system_now
+
+
+@click.group("journal")
+def journal_group() -> None:
+    """The hash-chained journal of everything that happened to every task."""
+
+
+@journal_group.command("show")
+@task_argument
+@daemon_option
+@json_option
+def show_command(task: str, config: Path | None, as_json: bool) -> None:
+    """Show the whole history of a task, oldest first."""
+    with daemon_or_store(config) as asked:
+        found = asked.operate("show_journal", task_id=task_id_of(asked, task))
+    if as_json:
+        print_json(found)
+        return
+    line(f"{found['task']['task_id']}  {found['task']['status']}  {found['task']['name']}")
+    show_entries(found["entries"])
+
+
+def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
+    now = system_now()
+    rows = [
+        (
+            entry["seq"],
+            when(entry["at"], now),
+            entry["event"],
+            entry["after"],
+            entry["actor"],
+            "; ".join(filter(None, (entry["cause"], _detail(entry["detail"])))),
+        )
+        for entry in entries
+    ]
+    table(("row", "time", "event", "state", "by", "why"), rows)
+
+
+def _detail(detail: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in detail.items() if name != "trace_id")
+
+
+@journal_group.command("verify")
+@click.option("--expect", metavar="HEAD", help="A head that an earlier verify printed.")
+@config_option
+@json_option
+def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
+    """Check the journal's hash chain, and every task against it.
+
+    Reads the state directory, also beside a running daemon. Whoever can write there could
+    make a new chain: keep the head that this prints somewhere else, and give it to --expect
+    next time. Exit code 1 if something does not fit.
+    """
+    from nessus_sched.store.errors import StoreError
+    from nessus_sched.store.journal import JournalHead
+    from nessus_sched.store.offline import read_offline
+
+    try:
+        head = None if expect is None else JournalHead.parse(expect)
+    except ValueError:
+        raise click.UsageError("--expect takes a head such as 12:ab...") from None
+    try:
+        with read_offline(loaded(config).state_directory) as store:
+            report = store.verify(head)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json(
+            {
+                "ok": report.ok,
+                "rows": report.rows,
+                "tasks": report.tasks,
+                "head": report.head.text,
+                "problems": list(report.problems),
+            }
+        )
+    else:
+        for problem in report.problems:
+            note(problem)
+        verdict = "ok" if report.ok else f"{len(report.problems)} problems"
+        line(f"{verdict}: {report.rows} rows, {report.tasks} tasks")
+        line(f"head {report.head.text}")
+    if not report.ok:
+        sys.exit(1)
+
+
+@click.command("backup")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@config_option
+@json_option
+def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None:
+    """Copy tasks and journal to FILE, as they are at one moment.
+
+    Reads the state directory, also while the daemon runs. To restore, stop the daemon and put
+    the copy in the place of tasks.db there, without its -wal and -shm. Findings are not in it:
+    keep the exports directory besides, from which they can be read again.
+    """
+    from nessus_sched.store.errors import StoreError
+    from nessus_sched.store.offline import read_offline
+
+    if file.exists() and not force:
+        raise click.ClickException(f"{file} is there already; --force replaces it")
+    try:
+        with read_offline(loaded(config).state_directory) as store:
+            written = store.backup(file.absolute())
+    except StoreError as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json({"file": str(file), "bytes": written})
+    else:
+        line(f"{file}: {size(written)}")

@@ -1,0 +1,79 @@
+"""`nessus-sched queue`: what runs, what waits, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nessus_sched.cli.client import daemon
+from nessus_sched.cli.options import daemon_option, json_option
+from nessus_sched.cli.screen import line, note, print_json, table
+from nessus_sched.cli.spoken import duration
+
+
+@click.command("queue")
+@click.option(
+    "--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100),
+    help="Waiting tasks to list.",
+)  # fmt: skip
+@daemon_option
+@json_option
+def queue_command(limit: int, config: Path | None, as_json: bool) -> None:
+    """Show what runs, what waits, in which queue and place, and why."""
+    with daemon(config) as connection:
+        found = connection.call("get_queue_status", limit=limit)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    if found["paused"]:
+        note("Everything is paused: nothing starts until 'nessus-sched resume-all'.")
+    retrying = f", {found['retry_wait']} wait for another attempt" if found["retry_wait"] else ""
+    line(
+        f"{found['queued']} waiting, {found['active']} running, {found['free_slots']} of "
+        f"{found['capacity']} slots free{retrying}"
+    )
+    table(
+        ("queue", "length", "blocked"),
+        [(row["queue"], row["length"], row["blocked"]) for row in found["queues"]],
+    )
+    if found["running"]:
+        table(("running", "state", "progress", "scanner", "name"), running_rows(found))
+    if found["waiting"]:
+        table(("waiting", "queue", "place", "starts in", "name", "why"), waiting_rows(found))
+    more = found["queued"] - len(found["waiting"])
+    if more > 0:
+        note(f"{more} more wait: --limit")
+
+
+def running_rows(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            row["task_id"],
+            row["status"],
+            None if row["progress_percent"] is None else f"{row['progress_percent']} %",
+            row["scanner_instance"],
+            row["name"],
+        )
+        for row in found["running"]
+    ]
+
+
+def waiting_rows(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            row["task_id"],
+            row["queue"],
+            row["queue_position"],
+            duration(row["estimated_wait_seconds"]),
+            row["name"],
+            row["wait_reason"],
+        )
+        for row in found["waiting"]
+    ]

@@ -1,0 +1,116 @@
+"""`nessus-sched scanners`: list, drain, enable and test them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nessus_sched.cli.client import daemon
+from nessus_sched.cli.options import daemon_option, json_option
+from nessus_sched.cli.screen import line, note, print_json, table
+from nessus_sched.cli.spoken import ago
+from nessus_sched.core.clock import system_now
+
+
+@click.group("scanners")
+def scanners_group() -> None:
+    """List scanners, and decide which are given work.
+
+    What is switched here is journaled and outlives a restart of the daemon.
+    """
+
+
+@scanners_group.command("list")
+@daemon_option
+@json_option
+def list_command(config: Path | None, as_json: bool) -> None:
+    """Show every scanner: may it be used (and why not), slots, queue, plugin age."""
+    with daemon(config) as connection:
+        found = connection.call("list_scanners")
+    if as_json:
+        print_json(found)
+        return
+    if found["paused"]:
+        note("Everything is paused: nothing starts until 'nessus-sched resume-all'.")
+    table(COLUMNS, scanner_rows(found["scanners"]))
+
+
+COLUMNS = ("scanner", "usable", "slots", "queued", "edition", "plugins", "last contact", "remark")
+
+
+def scanner_rows(scanners: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    now = system_now()
+    return [
+        (
+            each["scanner_instance"],
+            each["available"],
+            f"{each['active_scans']}/{each['capacity']}",
+            each["queued"],
+            " ".join(filter(None, (each["edition"], each["version"]))),
+            ago(each["plugin_set_at"], now),
+            ago(each["last_contact"], now),
+            _remark(each),
+        )
+        for each in scanners
+    ]
+
+
+def _remark(scanner: Mapping[str, Any]) -> str:
+    reason = scanner["reason"] or ""
+    breaker = "" if scanner["breaker"] == "closed" else f"breaker {scanner['breaker']}"
+    return "; ".join(filter(None, (reason, breaker)))
+
+
+def _switch(action: str, done: str, about: str) -> click.Command:
+    @click.argument("scanner")
+    @daemon_option
+    @json_option
+    def command(scanner: str, config: Path | None, as_json: bool) -> None:
+        with daemon(config) as connection:
+            answer = connection.operate("switch_scanner", scanner_instance=scanner, action=action)
+        if as_json:
+            print_json(answer)
+        else:
+            line(f"{answer['scanner_instance']} {done}")
+
+    return click.command(action, help=about)(command)
+
+
+scanners_group.add_command(
+    _switch("drain", "finishes what runs and starts no more", "Finish what runs, start no more.")
+)
+scanners_group.add_command(_switch("undrain", "may start scans again", "End the draining."))
+scanners_group.add_command(_switch("enable", "is enabled", "Give it work."))
+scanners_group.add_command(
+    _switch("disable", "is disabled", "Give it no work; its running scans are still watched.")
+)
+
+
+@scanners_group.command("test")
+@click.argument("scanner")
+@daemon_option
+@json_option
+def test_command(scanner: str, config: Path | None, as_json: bool) -> None:
+    """Have the daemon try a scanner out: reach, login, licence, templates, plugins.
+
+    Changes nothing there. Exit code 1 if something failed.
+    """
+    with daemon(config) as connection:
+        answer = connection.operate("test_scanner", scanner_instance=scanner)
+    if as_json:
+        print_json(answer)
+    else:
+        show_steps(answer["steps"])
+    if not answer["passed"]:
+        sys.exit(1)
+
+
+def show_steps(steps: Sequence[Mapping[str, Any]]) -> None:
+    table(
+        ("check", "result", "found", "what to do"),
+        [(each["check"], each["status"], each["message"], each["remedy"]) for each in steps],
+    )

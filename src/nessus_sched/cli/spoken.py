@@ -1,0 +1,89 @@
+"""Times, durations and sizes in the words of people."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from nessus_sched.core.clock import system_now
+
+_UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+
+
+def duration(seconds: float | None) -> str:
+    """`3h 20m`: the two largest units; `-` when not known."""
+    if seconds is None:
+        return "-"
+    left = max(round(seconds), 0)
+    parts: list[str] = []
+    for unit, length in _UNITS:
+        amount, left = divmod(left, length)
+        if amount or (unit == "s" and not parts):
+            parts.append(f"{amount}{unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def ago(at: str | None, now: float) -> str:
+    """How long ago an ISO 8601 time was; `in ...` when it is to come."""
+    seconds = epoch(at)
+    if seconds is None:
+        return "-"
+    if seconds > now + 1:
+        return f"in {duration(seconds - now)}"
+    return f"{duration(now - seconds)} ago"
+
+
+def when(at: str | None, now: float) -> str | None:
+    """An ISO 8601 time in the zone of the reader, and how long ago it was."""
+    seconds = epoch(at)
+    if seconds is None:
+        return None
+    local = datetime.fromtimestamp(seconds, UTC).astimezone()
+    return f"{local.isoformat(sep=' ', timespec='seconds')} ({ago(at, now)})"
+
+
+def epoch(at: str | None) -> float | None:
+    return None if not at else datetime.fromisoformat(at).timestamp()
+
+
+def size(number: int) -> str:
+    amount = float(number)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def counts(by_severity: dict[str, int] | None) -> str:
+    """`2 critical, 5 high`: without those that are 0."""
+    if by_severity is None:
+        return "-"
+    return ", ".join(f"{count} {name}" for name, count in by_severity.items() if count) or "none"
+
+
+def seconds_given(text: str) -> float:
+    """An option's `90`, `90s`, `15m`, `2h` or `7d` in seconds; to be used as its type."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no duration; write 90s, 15m, 2h or 7d")
+    return float(found[1]) * dict(_UNITS)[found[2] or "s"]
+
+
+def moment_given(text: str) -> str:
+    """An option's ISO 8601 time (local when it has no offset), or how long before now; as
+    an ISO time with offset."""
+    if (found := _DURATION.fullmatch(text)) and found[2]:
+        return datetime.fromtimestamp(system_now() - seconds_given(text), UTC).isoformat()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is no time; write 2026-01-31, 2026-01-31T08:00 or 2h"
+        raise click.BadParameter(message) from None
+    return moment.astimezone().isoformat()

@@ -1,0 +1,160 @@
+"""`nessus-sched submit`: all six kinds of scan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from nessus_sched.cli.client import daemon
+from nessus_sched.cli.options import daemon_option, json_option, one_of
+from nessus_sched.cli.screen import fields, line, print_json
+from nessus_sched.cli.spoken import duration, seconds_given
+from nessus_sched.core.task import Discovery, Priority, ScanKind
+
+TOOLS: Final[Mapping[str, str]] = {
+    ScanKind.BASIC: "submit_scan",
+    ScanKind.TRUSTED: "submit_trusted_scan",
+    ScanKind.PRIVILEGED: "submit_privileged_scan",
+    ScanKind.CUSTOM: "submit_custom_scan",
+    ScanKind.QUICK: "submit_quick_scan",
+    ScanKind.COMPLIANCE: "submit_compliance_scan",
+}
+OWN: Final[Mapping[str, frozenset[str]]] = {
+    "credential": frozenset({"trusted", "privileged", "custom", "compliance"}),
+    "template": frozenset({"custom"}),
+    "policy": frozenset({"custom"}),
+    "settings": frozenset({"custom"}),
+    "audit": frozenset({"compliance"}),
+    "discovery": frozenset({"quick"}),
+}
+"""Options that only some kinds have."""
+NEEDED: Final[Mapping[str, frozenset[str]]] = {
+    "credential": frozenset({"trusted", "privileged", "compliance"}),
+    "audit": frozenset({"compliance"}),
+}
+
+
+@click.command("submit")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGETS...")
+@click.option(
+    "--kind", "-k", type=one_of(ScanKind), default="basic", show_default=True,
+    help="What sort of scan; see below.",
+)  # fmt: skip
+@click.option("--name", default="", help="Short name to recognise it by.")
+@click.option("--description", default="", help="Why it is done; kept with the task.")
+@click.option("--scanner", help="Only on this scanner; else on the first that is free.")
+@click.option("--pool", help="Group of scanners to choose from.")
+@click.option("--priority", type=one_of(Priority), help="Order in the queue.")
+@click.option("--credential", metavar="NAME", help="Name of a configured login.")
+@click.option("--template", metavar="NAME", help="custom: a template of the scanner.")
+@click.option("--policy", metavar="NAME", help="custom: a policy on the scanner.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="custom: a Nessus setting."
+)
+@click.option("--audit", metavar="NAME", help="compliance: a configured audit.")
+@click.option("--discovery", type=one_of(Discovery), help="quick: how far to look.")
+@click.option(
+    "--key", metavar="KEY", help="The same key and request gives the same task, not a second one."
+)
+@click.option(
+    "--max-runtime",
+    type=seconds_given,
+    metavar="DURATION",
+    help="Stop it after that: 90m, 8h.",
+)
+@click.option("--dry-run", is_flag=True, help="Only check, route and estimate.")
+@click.option("--wait", "-w", is_flag=True, help="Follow it until it has ended.")
+@daemon_option
+@json_option
+def submit_command(
+    targets: Sequence[str],
+    kind: str,
+    dry_run: bool,
+    wait: bool,
+    config: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Queue a scan of addresses, networks, ranges (192.0.2.1-20) or host names.
+
+    \b
+    basic       what an attacker on the network sees
+    trusted     logs in with --credential, without raising privileges
+    privileged  logs in with --credential and becomes root or administrator
+    custom      any --template or --policy
+    quick       host discovery only: --discovery hosts, os or ports
+    compliance  checks an --audit with --credential
+
+    With --wait the exit code is 0 only if the scan completes.
+    """
+    if dry_run and wait:
+        raise click.UsageError("there is nothing to wait for with --dry-run")
+    arguments = _arguments(kind, options)
+    with daemon(config) as connection:
+        answer = connection.call(TOOLS[kind], targets=list(targets), dry_run=dry_run, **arguments)
+        if not wait:
+            print_json(answer) if as_json else _show(answer)
+            return
+        from nessus_sched.cli.watch import follow
+
+        if not as_json:
+            line(f"{answer['task_id']} is accepted; Ctrl-C stops watching, not the scan.")
+        ended = follow(connection, [answer["task_id"]], quiet=as_json)
+    if as_json:
+        print_json(ended[0])
+    if ended[0]["status"] != "completed":
+        sys.exit(1)
+
+
+def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    for option, kinds in OWN.items():
+        name = "--set" if option == "settings" else f"--{option}"
+        if options[option] and kind not in kinds:
+            raise click.UsageError(f"{name} does not go with --kind {kind}")
+        if not options[option] and kind in NEEDED.get(option, ()):
+            raise click.UsageError(f"--kind {kind} needs {name} NAME")
+    runtime = options["max_runtime"]
+    given = {
+        "name": options["name"],
+        "description": options["description"],
+        "scanner_instance": options["scanner"],
+        "pool": options["pool"],
+        "priority": options["priority"],
+        "idempotency_key": options["key"],
+        "max_runtime_minutes": None if runtime is None else max(1, round(runtime / 60)),
+        **{name: options[name] for name in OWN if name != "settings"},
+        "settings": _settings(options["settings"]) or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _settings(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise click.UsageError(f"--set takes NAME=VALUE, not {text!r}")
+        found[name] = value
+    return found
+
+
+def _show(answer: Mapping[str, Any]) -> None:
+    if answer["status"] != "valid" and not answer["created"]:
+        line("That key has a task already; nothing new was queued.")
+    wait = answer["estimated_wait_seconds"]
+    fields(
+        [
+            ("task", answer["task_id"] or "none: it would be accepted"),
+            ("state", answer["status"]),
+            ("targets", answer["targets"]),
+            ("scanner", answer["scanner_instance"] or "the first that is free"),
+            ("queue", f"number {answer['queue_position']} of {answer['queue']}"
+             if answer["queue_position"] else None),
+            ("starts in", None if wait is None else duration(wait)),
+            ("waits for", answer["wait_reason"]),
+        ]
+    )  # fmt: skip

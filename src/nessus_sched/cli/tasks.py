@@ -1,0 +1,253 @@
+"""`status`, `tasks`, and what is done to single tasks: `cancel`, `pause`, `resume`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nessus_sched.cli.client import Refused, daemon
+from nessus_sched.cli.offline import daemon_or_store
+from nessus_sched.cli.options import (
+    daemon_option,
+    json_option,
+    one_of,
+    task_argument,
+    tasks_argument,
+)
+from nessus_sched.cli.screen import fields, line, note, print_json, table
+from nessus_sched.cli.spoken import ago, counts, duration, moment_given, when
+from nessus_sched.cli.taskref import task_id_of, task_ids_of
+from nessus_sched.core.clock import system_now
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import ScanKind
+
+LARGEST_PAGE = 100
+
+
+@click.command("status")
+@task_argument
+@daemon_option
+@json_option
+def status_command(task: str, config: Path | None, as_json: bool) -> None:
+    """Show how a task stands: progress, why it waits, what went wrong, what was found."""
+    with daemon_or_store(config) as asked:
+        found = asked.call("get_scan_status", task_id=task_id_of(asked, task))
+    if as_json:
+        print_json(found)
+    else:
+        show_status(found)
+
+
+@click.command("tasks")
+@click.option(
+    "--state", "states", multiple=True, type=one_of(TaskState), help="Only these; repeat."
+)
+@click.option("--unfinished", is_flag=True, help="Only those that have not ended.")
+@click.option("--scanner", help="Only of this scanner.")
+@click.option("--pool", help="Only of this pool.")
+@click.option("--kind", type=one_of(ScanKind), help="Only of this kind.")
+@click.option("--target", help="Only those that overlap this address or network.")
+@click.option("--text", default="", help="Only those with this in name or description.")
+@click.option("--since", type=moment_given, metavar="TIME", help="Only younger: 2h, 7d, a time.")
+@click.option("--until", type=moment_given, metavar="TIME", help="Only older ones.")
+@click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
+@click.option("--cursor", help="Go on behind an earlier list: its next_cursor.")
+@daemon_option
+@json_option
+def tasks_command(
+    states: Sequence[str],
+    unfinished: bool,
+    scanner: str | None,
+    pool: str | None,
+    kind: str | None,
+    target: str | None,
+    text: str,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    cursor: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """List tasks, newest first."""
+    from nessus_sched.core.states import LIVE
+
+    wanted = {
+        "states": [*states, *(sorted(LIVE) if unfinished else ())] or None,
+        "scanner_instance": scanner,
+        "pool": pool,
+        "kind": kind,
+        "target": target,
+        "text": text or None,
+        "created_after": since,
+        "created_before": until,
+    }
+    with daemon_or_store(config) as asked:
+        found = asked.call("list_tasks", **wanted, limit=min(limit, LARGEST_PAGE), cursor=cursor)
+        rows = found["tasks"]
+        while found["next_cursor"] and len(rows) < limit:
+            size = min(limit - len(rows), LARGEST_PAGE)
+            found = asked.call("list_tasks", **wanted, limit=size, cursor=found["next_cursor"])
+            rows += found["tasks"]
+    if as_json:
+        print_json({**found, "tasks": rows})
+        return
+    show_tasks(rows)
+    if found["next_cursor"]:
+        note(f"There are more: --limit, or --cursor {found['next_cursor']}.")
+
+
+@click.command("cancel")
+@tasks_argument
+@daemon_option
+@json_option
+def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+    """Cancel tasks: take them out of their queue, or stop their scan.
+
+    All are tried; the exit code is 1 if any could not be canceled.
+    """
+    _tell("cancel_scan", tasks, config, as_json)
+
+
+@click.command("pause")
+@tasks_argument
+@daemon_option
+@json_option
+def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+    """Pause running scans; each keeps its slot until it is resumed or canceled."""
+    _tell("pause_scan", tasks, config, as_json)
+
+
+@click.command("resume")
+@tasks_argument
+@daemon_option
+@json_option
+def resume_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+    """Let paused scans go on."""
+    _tell("resume_scan", tasks, config, as_json)
+
+
+def _tell(tool: str, tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+    """Does one thing to every task, and goes on after those that refuse."""
+    answers: list[dict[str, Any]] = []
+    refused = 0
+    with daemon(config) as connection:
+        for task_id in task_ids_of(connection, tasks):
+            try:
+                answers.append(connection.call(tool, task_id=task_id))
+            except Refused as error:
+                refused += 1
+                note(f"Error: {error.message}")
+    if as_json:
+        print_json({"tasks": answers})
+    else:
+        for answer in answers:
+            line(f"{answer['task_id']}  {state_of(answer)}")
+    if refused:
+        sys.exit(1)
+
+
+def state_of(task: Mapping[str, Any]) -> str:
+    """The state, and what it is on its way to."""
+    wish = {"cancel": "canceled", "pause": "paused", "run": "running"}[task["desired"]]
+    under_way = (
+        (task["desired"] == "cancel" and task["status"] != "canceled" and not task["settled"])
+        or (task["desired"] == "pause" and task["status"] == "running")
+        or (task["desired"] == "run" and task["status"] == "paused")
+    )
+    return f"{task['status']}, to be {wish}" if under_way else str(task["status"])
+
+
+def show_status(task: Mapping[str, Any]) -> None:
+    now = system_now()
+    wait, error = task["wait"] or {}, task["error"] or {}
+    progress = task["progress_percent"]
+    fields(
+        [
+            ("task", task["task_id"]),
+            ("name", task["name"]),
+            ("state", state_of(task)),
+            ("progress", None if progress is None else f"{progress} %"),
+            ("waits for", wait.get("wait_reason")),
+            ("queue", _place(wait)),
+            ("starts in", _estimate(wait)),
+            ("error", f"{error['message']} ({error['code']})" if error else None),
+            ("next attempt", when(task["retry_at"], now)),
+            ("kind", task["kind"]),
+            ("targets", _targets(task)),
+            ("scanner", _scanner(task)),
+            ("attempts", task["attempt"] or None),
+            ("priority", task["priority"]),
+            ("submitted", when(task["created_at"], now)),
+            ("by", task["submitted_by"]),
+            *((f"  {state}", when(at, now)) for state, at in task["entered"].items()),
+            ("findings", counts(task["severity_counts"]) if task["severity_counts"] else None),
+            *_validation(task["validation"] or {}),
+            ("trace", task["trace_id"]),
+        ]
+    )
+
+
+def _place(wait: Mapping[str, Any]) -> str | None:
+    if not wait:
+        return None
+    return f"number {wait['queue_position']} of {wait['queue']}"
+
+
+def _estimate(wait: Mapping[str, Any]) -> str | None:
+    if wait.get("estimated_wait_seconds") is None:
+        return None
+    low, high = duration(wait["estimated_wait_low"]), duration(wait["estimated_wait_high"])
+    return f"{duration(wait['estimated_wait_seconds'])} (likely {low} to {high})"
+
+
+def _targets(task: Mapping[str, Any]) -> str:
+    more = task["target_count"] - len(task["targets"])
+    return " ".join(task["targets"]) + (f" and {more} more" if more > 0 else "")
+
+
+def _scanner(task: Mapping[str, Any]) -> str | None:
+    if task["scanner_instance"] is None:
+        return None
+    scan = f", scan {task['nessus_scan_id']}" if task["nessus_scan_id"] is not None else ""
+    return f"{task['scanner_instance']} ({task['scanner_url'] or 'not configured now'}{scan})"
+
+
+def _validation(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    if not found:
+        return []
+    verdict = found.get("verdict") or {}
+    said = [("hosts", found.get("hosts")), ("logged in", verdict.get("credentialed"))]
+    said += [("warning", each["message"]) for each in found.get("warnings", ())]
+    return said
+
+
+def show_tasks(rows: Sequence[Mapping[str, Any]]) -> None:
+    now = system_now()
+    table(
+        ("task", "state", "progress", "kind", "scanner", "name", "targets", "age", "findings"),
+        [
+            (
+                row["task_id"],
+                row["status"],
+                _progress(row),
+                row["kind"],
+                row["scanner_instance"],
+                row["name"],
+                row["targets"],
+                ago(row["created_at"], now).removesuffix(" ago"),
+                counts(row["severity_counts"]) if row["severity_counts"] else None,
+            )
+            for row in rows
+        ],
+    )
+
+
+def _progress(row: Mapping[str, Any]) -> str | None:
+    if row["status"] == "queued":
+        return f"#{row['queue_position']}" if row["queue_position"] else None
+    return None if row["progress_percent"] is None else f"{row['progress_percent']} %"

@@ -1,0 +1,169 @@
+"""`nessus-sched watch`: follow tasks until they have ended."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import click
+
+from nessus_sched.cli.client import Asking, daemon
+from nessus_sched.cli.options import any_tasks_argument, daemon_option, json_option
+from nessus_sched.cli.screen import STYLES, console, is_terminal, line, note, print_json
+from nessus_sched.cli.spoken import counts, duration, epoch
+from nessus_sched.cli.taskref import task_ids_of
+from nessus_sched.core.clock import system_now
+from nessus_sched.core.states import LIVE
+from nessus_sched.results.untrusted import clean_line
+
+LOOK_EVERY: Final = 1.0
+MOST: Final = 40
+"""Tasks watched when none are named: more than fit on a screen help nobody."""
+
+
+@click.command("watch")
+@any_tasks_argument
+@daemon_option
+@json_option
+def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+    """Follow tasks, or all unfinished ones, with their progress until they have ended.
+
+    On a terminal as bars, elsewhere as a line for every change. Ctrl-C stops watching, not
+    the scans. Exit codes: 0 all completed, 1 some did not.
+    """
+    with daemon(config) as connection:
+        task_ids = task_ids_of(connection, tasks) if tasks else _unfinished(connection)
+        if not task_ids and not as_json:
+            note("nothing is unfinished")
+        ended = follow(connection, task_ids, quiet=as_json) if task_ids else []
+    if as_json:
+        print_json({"tasks": ended})
+    if any(task["status"] != "completed" for task in ended):
+        sys.exit(1)
+
+
+def _unfinished(asked: Asking) -> list[str]:
+    found = asked.call("list_tasks", states=sorted(LIVE), limit=MOST)
+    if found["next_cursor"]:
+        note(f"there are more; these are the latest {MOST}")
+    return [task["task_id"] for task in reversed(found["tasks"])]
+
+
+class Display(Protocol):
+    """Shows how tasks go on."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def show(self, task: Mapping[str, Any]) -> None: ...
+
+
+def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> list[dict[str, Any]]:
+    """Shows the tasks until all have settled; their last statuses."""
+    display: Display = Silence() if quiet else Bars() if is_terminal() else Lines()
+    found: dict[str, dict[str, Any]] = {}
+    pause = threading.Event()
+    with display:
+        while True:
+            for task_id in task_ids:
+                if task_id not in found or not found[task_id]["settled"]:
+                    found[task_id] = asked.call("get_scan_status", task_id=task_id)
+                    display.show(found[task_id])
+            if all(task["settled"] for task in found.values()):
+                return [found[task_id] for task_id in task_ids]
+            pause.wait(LOOK_EVERY)
+
+
+def remark(task: Mapping[str, Any]) -> str:
+    """What there is to say besides the state."""
+    if task["settled"]:
+        error = task["error"] or {}
+        found = counts(task["severity_counts"]) if task["severity_counts"] else ""
+        return clean_line(str(error.get("message") or found), 200)
+    wait = task["wait"] or {}
+    if wait:
+        seconds = wait["estimated_wait_seconds"]
+        start = "" if seconds is None else f", starts in about {duration(seconds)}"
+        return clean_line(f"#{wait['queue_position']} of {wait['queue']}{start}", 200)
+    if task["error"]:
+        return clean_line(task["error"]["message"], 200)
+    left = time_left(task)
+    return "" if left is None else f"about {duration(left)} left"
+
+
+def time_left(task: Mapping[str, Any]) -> float | None:
+    """Seconds, if the scan goes on as it has; None while nothing can be said."""
+    started, progress = epoch(task["entered"].get("running")), task["progress_percent"]
+    if task["status"] != "running" or started is None or not progress:
+        return None
+    return (system_now() - started) * (100 - int(progress)) / int(progress)
+
+
+class Silence:
+    def __enter__(self) -> Silence:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def show(self, task: Mapping[str, Any]) -> None:
+        pass
+
+
+class Lines(Silence):
+    """A line for every change of state, and for every tenth of progress."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[str, int]] = {}
+
+    def show(self, task: Mapping[str, Any]) -> None:
+        progress = task["progress_percent"]
+        news = (task["status"], (progress or 0) // 10)
+        if self._said.get(task["task_id"]) == news:
+            return
+        self._said[task["task_id"]] = news
+        percent = "" if progress is None else f" {progress} %"
+        name = f"  {clean_line(task['name'], 60)}" if task["name"] else ""
+        line(f"{task['task_id']}  {task['status']}{percent}{name}  {remark(task)}".rstrip())
+        sys.stdout.flush()
+
+
+class Bars(Silence):
+    """A bar for every task."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[name]}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[percent]:>5}", markup=False),
+            TextColumn("[{task.fields[style]}]{task.fields[status]}[/]"),
+            TextColumn("{task.fields[remark]}", markup=False, style="dim"),
+            console=console(),
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def show(self, task: Mapping[str, Any]) -> None:
+        progress, state = task["progress_percent"], task["status"]
+        shown = {
+            "name": clean_line(task["name"], 30),
+            "percent": "" if progress is None else f"{progress} %",
+            "status": state,
+            "style": STYLES.get(state, "none"),
+            "remark": remark(task),
+        }
+        task_id = task["task_id"]
+        if task_id not in self._bars:
+            self._bars[task_id] = self._progress.add_task(task_id, total=100, **shown)
+        self._progress.update(self._bars[task_id], completed=progress or 0, **shown)
