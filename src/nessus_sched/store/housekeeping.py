@@ -110,7 +110,9 @@ def prune_journal(transaction: Transaction, before: float, at: float, actor: str
 def give_back_space(transaction: Transaction) -> int:
     """Returns some free pages to the file system; returns how many are left."""
     transaction.touched += 1
-    transaction.connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+    for _ in range(VACUUM_PAGES):
+        # Python steps this statement once, which frees one page, whatever number it is given.
+        transaction.connection.execute("PRAGMA incremental_vacuum(1)")
     (left,) = transaction.connection.execute("PRAGMA freelist_count").fetchone()
     assert isinstance(left, int)
     return left
