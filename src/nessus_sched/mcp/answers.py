@@ -10,12 +10,16 @@ import attrs
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.mcp.advice import advice, error_advice
 from nessus_sched.mcp.app import App
+from nessus_sched.mcp.fence import NAMES, cleaned
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import TaskView
 
 MAX_TARGETS = 20
 """Targets spelt out in an answer; the rest is counted."""
+LONGEST_REASON = 300
+"""Characters of a wait reason, which may quote scanners."""
 
 
 @attrs.frozen(kw_only=True)
@@ -24,7 +28,8 @@ class TaskErrorAnswer:
 
     code: str = field("Stable machine code.")
     message: str = field("What happened, in a sentence.")
-    transient: bool = field("It is tried again by itself.")
+    transient: bool = field("It is of a kind that passes by itself.")
+    advice: str = field("What to do about it.")
 
 
 @attrs.frozen(kw_only=True)
@@ -57,6 +62,7 @@ class SubmitAnswer:
     queue_position: int | None = field("Place in that queue, 1 is next.")
     estimated_wait_seconds: float | None = field("Median; null when nothing is known.")
     wait_reason: str | None = field("Why it waits, in words; null when it can start at once.")
+    target_count: int = field("Addresses and names that the targets mean.")
     targets: list[str] = field("The normalised targets (the first 20).")
     next: str = field("What to do now.")
 
@@ -89,6 +95,7 @@ class StatusAnswer:
     severity_counts: dict[str, int] | None = field("Findings by severity, when completed.")
     validation: dict[str, Any] | None = field("Verdict on logins, and warnings, when completed.")
     next: str = field("What to do now.")
+    untrusted: str = field("How to treat the texts.")
 
 
 def iso(at: float | None) -> str | None:
@@ -119,7 +126,7 @@ def wait_answer(app: App, view: TaskView) -> WaitAnswer | None:
         estimated_wait_high=round(estimate.high) if estimate else None,
         estimated_start=iso(app.now() + estimate.seconds) if estimate else None,
         wait_code=str(reason.code) if reason else None,
-        wait_reason=reason.text if reason else None,
+        wait_reason=clean_line(reason.text, LONGEST_REASON) if reason else None,
     )
 
 
@@ -151,25 +158,8 @@ def status_answer(app: App, view: TaskView) -> StatusAnswer:
         severity_counts=summary.get("severity_counts"),
         validation=_validation(summary),
         next=advice(view),
+        untrusted=NAMES,
     )
-
-
-def advice(view: TaskView) -> str:
-    """What a client should do next, in one sentence."""
-    task = view.task
-    match task.state:
-        case TaskState.COMPLETED:
-            return "get_scan_summary for the essence, get_scan_results for findings."
-        case TaskState.DEAD:
-            return "It has failed for good; tell the user the error. An operator can retry it."
-        case TaskState.CANCELED | TaskState.TIMED_OUT:
-            return "It has ended without results; submit it again if it is still wanted."
-        case TaskState.PAUSED:
-            return "resume_scan lets it go on; it keeps its slot meanwhile."
-        case TaskState.QUEUED | TaskState.RETRY_WAIT:
-            return "It starts by itself; come back with get_scan_status or wait_for_scan."
-        case _:
-            return "wait_for_scan waits up to 25 s; large scans take hours, so tell the user."
 
 
 def _error(task: Task) -> TaskErrorAnswer | None:
@@ -177,7 +167,10 @@ def _error(task: Task) -> TaskErrorAnswer | None:
     if error is None or task.state is TaskState.COMPLETED:
         return None
     return TaskErrorAnswer(
-        code=error.kind, message=clean_line(error.message, 500), transient=error.transient
+        code=error.kind,
+        message=clean_line(error.message, 500),
+        transient=error.transient,
+        advice=error_advice(error.kind, transient=error.transient),
     )
 
 
@@ -185,5 +178,7 @@ def _validation(summary: Any) -> dict[str, Any] | None:
     if not summary:
         return None
     return {
-        key: summary[key] for key in ("hosts", "verdict", "warnings", "complete") if key in summary
+        key: cleaned(summary[key])
+        for key in ("hosts", "verdict", "warnings", "complete")
+        if key in summary
     }

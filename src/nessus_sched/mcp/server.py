@@ -20,6 +20,7 @@ from mcp.server import Server, ServerRequestContext
 from mcp.server.caching import CacheHint
 
 from nessus_sched.mcp import edge
+from nessus_sched.mcp.inline import refuse_secrets
 from nessus_sched.mcp.offers import PromptDef, ResourceDef, Resources
 from nessus_sched.mcp.peer import Peer
 from nessus_sched.mcp.registry import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
@@ -147,6 +148,7 @@ class _Handlers:
         self, tool: ToolDef, call: Call, arguments: dict[str, Any] | None
     ) -> types.CallToolResult:
         try:
+            refuse_secrets(arguments, texts=tool.writes)
             args: Any = edge.parse(tool.arguments, arguments)
             with trio.move_on_after(tool.timeout) as scope:
                 async with self._room:

@@ -1,28 +1,45 @@
-"""Scanners, queues, and what can be named in a submission."""
+"""Scanners, and the tasks that failed for good on them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
 from nessus_sched.core.fields import field
-from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
-from nessus_sched.mcp.answers import StatusAnswer, iso, status_answer, wait_answer
-from nessus_sched.mcp.app import App
+from nessus_sched.mcp.answers import (
+    LONGEST_REASON,
+    StatusAnswer,
+    iso,
+    status_answer,
+)
+from nessus_sched.mcp.bounds import (
+    MAX_ROWS,
+    USUAL_ROWS,
+    fitting,
+    number_of,
+    room,
+)
+from nessus_sched.mcp.fence import NAMES
 from nessus_sched.mcp.refusals import translated
-from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
+from nessus_sched.mcp.registry import Call, ToolDef, tool
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.scheduler.admission import unknown
-from nessus_sched.scheduler.views import ScannerView, TaskView
+from nessus_sched.scheduler.views import ScannerView
 from nessus_sched.store.listing import TaskFilter
 
 
 @attrs.frozen(kw_only=True)
 class NoArgs:
     """No arguments."""
+
+
+@attrs.frozen(kw_only=True)
+class ScannersArgs:
+    pool: str | None = field("Only of this pool.", default=None, max_length=64)
+    only_available: bool = field("Only those that may be given work now.", default=False)
+    limit: int = field("Scanners per page.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)
+    cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=40)
 
 
 @attrs.frozen(kw_only=True)
@@ -52,189 +69,45 @@ class ScannerAnswer:
 
 @attrs.frozen(kw_only=True)
 class ScannersAnswer:
-    scanners: list[ScannerAnswer] = field("All configured scanners.")
+    scanners: list[ScannerAnswer] = field("The configured scanners.")
+    total: int = field("How many match.")
+    next_cursor: str | None = field("For the next page; null at the end.")
     paused: bool = field("The operator has paused everything: nothing starts.")
-
-
-@attrs.frozen(kw_only=True)
-class QueueArgs:
-    limit: int = field("Waiting tasks to list.", default=20, minimum=1, maximum=100)
-
-
-@attrs.frozen(kw_only=True)
-class QueueRow:
-    queue: str = field("`overflow`, or a scanner.")
-    length: int = field("Tasks in it.")
-    blocked: int = field("Of these, waiting for a scan of the same targets to end.")
-
-
-@attrs.frozen(kw_only=True)
-class WaitingRow:
-    task_id: str = field("The task.")
-    name: str = field("As submitted.")
-    queue: str | None = field("`overflow`, or a scanner.")
-    queue_position: int | None = field("1 is next.")
-    estimated_wait_seconds: float | None = field("Median; null when nothing is known.")
-    wait_code: str | None = field("Stable machine code.")
-    wait_reason: str | None = field("Why it waits.")
-
-
-@attrs.frozen(kw_only=True)
-class RunningRow:
-    task_id: str = field("The task.")
-    name: str = field("As submitted.")
-    status: str = field("State.")
-    scanner_instance: str | None = field("Scanner.")
-    progress_percent: int | None = field("Null when not known.")
-
-
-@attrs.frozen(kw_only=True)
-class QueueAnswer:
-    paused: bool = field("The operator has paused everything: nothing starts.")
-    queued: int = field("Waiting tasks in all queues.")
-    active: int = field("Tasks that hold a slot.")
-    capacity: int = field("Slots of all usable scanners.")
-    free_slots: int = field("Scans that can start at once.")
-    queues: list[QueueRow] = field("Every queue.")
-    running: list[RunningRow] = field("Tasks on a scanner.")
-    waiting: list[WaitingRow] = field("The first waiting tasks, in the order of acceptance.")
-    retry_wait: int = field("Tasks that wait for their next attempt.")
-
-
-@attrs.frozen(kw_only=True)
-class TemplatesArgs:
-    scanner_instance: str | None = field(
-        "Ask this scanner; left out: the first that answers.", default=None, max_length=64
-    )
-
-
-@attrs.frozen(kw_only=True)
-class TemplateRow:
-    name: str = field("Name for submit_custom_scan.")
-    title: str = field("For people.")
-    usable: bool = field("False: the licence does not allow it.")
-
-
-@attrs.frozen(kw_only=True)
-class TemplatesAnswer:
-    scanner_instance: str = field("Scanner that was asked.")
-    templates: list[TemplateRow] = field("Its templates.")
-
-
-@attrs.frozen(kw_only=True)
-class CredentialRow:
-    name: str = field("Name for a submission.")
-    kind: str = field("ssh_password, ssh_key, windows or snmpv3.")
-    escalation: str | None = field("How it becomes privileged, if it does.")
-    privileged: bool = field("Good for submit_privileged_scan.")
-
-
-@attrs.frozen(kw_only=True)
-class AuditRow:
-    name: str = field("Name for submit_compliance_scan.")
-    category: str = field("Such as Unix or Windows.")
-    description: str = field("What it checks.")
-
-
-@attrs.frozen(kw_only=True)
-class CredentialsAnswer:
-    credentials: list[CredentialRow] = field("Configured credentials, without secrets.")
-    audits: list[AuditRow] = field("Configured audits.")
+    untrusted: str = field("How to treat the texts.")
 
 
 @attrs.frozen(kw_only=True)
 class DeadArgs:
-    limit: int = field("Dead letters to list.", default=20, minimum=1, maximum=100)
+    limit: int = field("Dead letters to list.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)
+    cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=40)
 
 
 @attrs.frozen(kw_only=True)
 class DeadAnswer:
     total: int = field("How many there are.")
     tasks: list[StatusAnswer] = field("Newest first, each with its error.")
+    next_cursor: str | None = field("For the next page; null at the end.")
 
 
 @tool(writes=False)
-async def list_scanners(app: Any, call: Call, args: NoArgs) -> ScannersAnswer:
+async def list_scanners(app: Any, call: Call, args: ScannersArgs) -> ScannersAnswer:
     """All Nessus scanners: whether each can be used now (and why not), its free slots, queue,
-    licence and plugin age."""
+    licence and plugin age. Long pages are cut; next_cursor goes on."""
+    found = [scanner_answer(view) for view in app.service.scanners()]
+    wanted = [
+        each
+        for each in found
+        if args.pool in (None, each.pool) and (each.available or not args.only_available)
+    ]
+    start = number_of(args.cursor, "list_scanners") or 0
+    rows = fitting(wanted[start : start + args.limit], room(args.limit))
+    end = start + len(rows)
     return ScannersAnswer(
-        scanners=[scanner_answer(view) for view in app.service.scanners()],
+        scanners=rows,
+        total=len(wanted),
+        next_cursor=str(end) if end < len(wanted) else None,
         paused=app.service.statistics().paused,
-    )
-
-
-@tool(writes=False)
-async def get_queue_status(app: Any, call: Call, args: QueueArgs) -> QueueAnswer:
-    """What runs, what waits, in which queue and place, and why. Answers "why is my scan not
-    starting"."""
-    statistics = app.service.statistics()
-    with translated():
-        page = await app.service.waiting(limit=args.limit)
-    return QueueAnswer(
-        paused=statistics.paused,
-        queued=statistics.queued,
-        active=statistics.active,
-        capacity=statistics.capacity,
-        free_slots=statistics.free,
-        queues=[
-            QueueRow(
-                queue="overflow",
-                length=statistics.overflow.length,
-                blocked=statistics.overflow.parked,
-            ),
-            *(
-                QueueRow(queue=each.scanner_id, length=each.queue.length, blocked=each.queue.parked)
-                for each in statistics.scanners
-            ),
-        ],
-        running=[_running(view) for view in app.service.active()],
-        waiting=[_waiting(app, view) for view in page],
-        retry_wait=app.service.context.store.counts()[TaskState.RETRY_WAIT],
-    )
-
-
-@tool(writes=False)
-async def list_scan_templates(app: Any, call: Call, args: TemplatesArgs) -> TemplatesAnswer:
-    """The scan templates that a scanner offers, for submit_custom_scan."""
-    drivers = app.service.fleet.drivers
-    names: Sequence[str] = list(drivers)
-    if args.scanner_instance is not None:
-        if args.scanner_instance not in drivers:
-            raise ToolError("unknown_scanner", unknown("scanner", args.scanner_instance, drivers))
-        names = [args.scanner_instance]
-    trouble = "no scanner is configured"
-    for name in names:
-        try:
-            templates = await drivers[name].scanner.templates()
-        except ScannerError as error:
-            trouble = f"{name}: {error}"
-            continue
-        rows = [
-            TemplateRow(name=each.name, title=clean_line(each.title), usable=each.usable)
-            for each in templates
-        ]
-        return TemplatesAnswer(scanner_instance=name, templates=rows)
-    raise ToolError("scanner_unavailable", trouble, "list_scanners tells more.")
-
-
-@tool(writes=False)
-async def list_credentials(app: Any, call: Call, args: NoArgs) -> CredentialsAnswer:
-    """Names and kinds of the configured credentials and audits. Secrets are never shown and
-    never given: submissions use the names."""
-    return CredentialsAnswer(
-        credentials=[
-            CredentialRow(
-                name=each.name,
-                kind=each.kind,
-                escalation=each.escalation.method if each.escalation else None,
-                privileged=each.privileged or each.escalation is not None,
-            )
-            for each in app.config.credentials
-        ],
-        audits=[
-            AuditRow(name=each.name, category=each.category, description=each.description)
-            for each in app.config.audits
-        ],
+        untrusted=NAMES,
     )
 
 
@@ -244,19 +117,22 @@ async def list_dead_letters(app: Any, call: Call, args: DeadArgs) -> DeadAnswer:
     retry or purge them with the `nessus-sched dlq` command."""
     with translated():
         page = await app.service.tasks(
-            TaskFilter(states=frozenset({TaskState.DEAD})), limit=args.limit
+            TaskFilter(states=frozenset({TaskState.DEAD})),
+            limit=args.limit,
+            cursor=number_of(args.cursor, "list_dead_letters"),
         )
+    rows = [status_answer(app, app.service.view(task)) for task in page.tasks]
+    kept = fitting(rows, room(args.limit))
+    after = page.cursor if len(kept) == len(rows) else page.tasks[len(kept) - 1].order
     return DeadAnswer(
         total=app.service.context.store.counts()[TaskState.DEAD],
-        tasks=[status_answer(app, app.service.view(task)) for task in page.tasks],
+        tasks=kept,
+        next_cursor=None if after is None else str(after),
     )
 
 
 FLEET_TOOLS: tuple[ToolDef, ...] = (
     list_scanners,
-    get_queue_status,
-    list_scan_templates,
-    list_credentials,
     list_dead_letters,
 )
 
@@ -270,7 +146,7 @@ def scanner_answer(view: ScannerView) -> ScannerAnswer:
         url=settings.url,
         pool=settings.pool,
         available=statistics.usable and view.trouble is None,
-        reason=clean_line(view.trouble, 500) if view.trouble else obstacle,
+        reason=clean_line(view.trouble or obstacle or "", LONGEST_REASON) or None,
         enabled=statistics.enabled,
         draining=statistics.draining,
         breaker=statistics.breaker.state,
@@ -286,27 +162,4 @@ def scanner_answer(view: ScannerView) -> ScannerAnswer:
         plugin_set_at=iso(info.plugin_set_at) if info else None,
         licensed_hosts=info.licensed_hosts if info else None,
         last_contact=iso(view.reached_at),
-    )
-
-
-def _running(view: TaskView) -> RunningRow:
-    return RunningRow(
-        task_id=view.task.task_id,
-        name=clean_line(view.task.request.name),
-        status=view.task.state,
-        scanner_instance=view.task.scanner_instance,
-        progress_percent=view.progress,
-    )
-
-
-def _waiting(app: App, view: TaskView) -> WaitingRow:
-    wait = wait_answer(app, view)
-    return WaitingRow(
-        task_id=view.task.task_id,
-        name=clean_line(view.task.request.name),
-        queue=wait.queue if wait else None,
-        queue_position=wait.queue_position if wait else None,
-        estimated_wait_seconds=wait.estimated_wait_seconds if wait else None,
-        wait_code=wait.wait_code if wait else None,
-        wait_reason=wait.wait_reason if wait else None,
     )

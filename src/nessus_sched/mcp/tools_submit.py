@@ -7,11 +7,14 @@ from typing import Any
 import attrs
 
 from nessus_sched.core.fields import field
+from nessus_sched.core.targets import parse_targets
 from nessus_sched.core.task import DEFAULT_POOL, Discovery, Priority, ScanKind, ScanRequest
-from nessus_sched.mcp.answers import MAX_TARGETS, SubmitAnswer, advice, scanner_url
+from nessus_sched.mcp.advice import advice
+from nessus_sched.mcp.answers import LONGEST_REASON, MAX_TARGETS, SubmitAnswer, scanner_url
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, tool
+from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.service import OVERFLOW
 from nessus_sched.scheduler.views import Submission
 
@@ -77,10 +80,13 @@ class CustomArgs(SubmitArgs):
         "Name of a policy on the scanners; either this or `template`.", default=None, max_length=128
     )
     credential: str | None = field(
-        "Name of a configured credential (see list_credentials).", default=None, max_length=64
+        "Name of a configured credential (see list_credentials). Never a password or key.",
+        default=None,
+        max_length=64,
     )
     settings: dict[str, str] = field(
-        "Nessus settings by name; only those the operator allows.",
+        "Nessus settings by name, such as portscan_range or report_paranoia; only harmless ones "
+        "and those the operator allows. Never a login.",
         factory=dict,
         examples=({"portscan_range": "1-1024"},),
     )
@@ -203,7 +209,7 @@ async def _submit(
 
 def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
     task, standing = submission.view.task, submission.view.standing
-    dry = submission.dry_run
+    dry, reason = submission.dry_run, standing.wait_reason
     scanner_id = task.scanner_instance
     if standing.queue not in (None, OVERFLOW):
         scanner_id = standing.queue
@@ -217,7 +223,8 @@ def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
         queue=standing.queue,
         queue_position=standing.position,
         estimated_wait_seconds=round(standing.estimate.seconds) if standing.estimate else None,
-        wait_reason=standing.wait_reason.text if standing.wait_reason else None,
+        wait_reason=clean_line(reason.text, LONGEST_REASON) if reason else None,
+        target_count=parse_targets(task.request.targets).address_count,
         targets=list(task.request.targets[:MAX_TARGETS]),
         next="Nothing was submitted; call again without dry_run."
         if dry

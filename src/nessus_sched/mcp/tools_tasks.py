@@ -20,6 +20,8 @@ from nessus_sched.mcp.answers import (
     wait_answer,
 )
 from nessus_sched.mcp.app import App
+from nessus_sched.mcp.bounds import MAX_ROWS, USUAL_ROWS, fitting, number_of, room
+from nessus_sched.mcp.fence import NAMES
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
 from nessus_sched.results.untrusted import clean_line
@@ -75,7 +77,7 @@ class ListArgs:
         "ISO 8601 with offset.", default=None, examples=("2026-01-31T00:00:00+00:00",)
     )
     created_before: datetime | None = field("ISO 8601 with offset.", default=None)
-    limit: int = field("Tasks per page.", default=20, minimum=1, maximum=100)
+    limit: int = field("Tasks per page.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)
     cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=40)
 
 
@@ -99,6 +101,7 @@ class ListAnswer:
     tasks: list[TaskRow] = field("Newest first.")
     next_cursor: str | None = field("For the next page; null at the end.")
     counts: dict[str, int] = field("All tasks by state, whatever the filters.")
+    untrusted: str = field("How to treat the texts.")
 
 
 @tool(writes=False)
@@ -130,7 +133,8 @@ async def wait_for_scan(app: Any, call: Call, args: WaitArgs) -> WaitedAnswer:
 @tool(writes=False)
 async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
     """List tasks, newest first, filtered by state, scanner, pool, kind, target (an address
-    finds the networks that contain it), time or text. Use it to find a task_id."""
+    finds the networks that contain it), time or text. Use it to find a task_id. Long pages
+    are cut; next_cursor goes on."""
     wanted = TaskFilter(
         states=frozenset(args.states),
         scanner=args.scanner_instance,
@@ -142,12 +146,16 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
         targets=None if args.target is None else overlapping(args.target),
     )
     with translated():
-        page = await app.service.tasks(wanted, limit=args.limit, cursor=_cursor(args.cursor))
+        cursor = number_of(args.cursor, "list_tasks")
+        page = await app.service.tasks(wanted, limit=args.limit, cursor=cursor)
+    rows = fitting([_row(app, app.service.view(task)) for task in page.tasks], room(args.limit))
+    after = page.cursor if len(rows) == len(page.tasks) else page.tasks[len(rows) - 1].order
     counts = app.service.context.store.counts()
     return ListAnswer(
-        tasks=[_row(app, app.service.view(task)) for task in page.tasks],
-        next_cursor=None if page.cursor is None else str(page.cursor),
+        tasks=rows,
+        next_cursor=None if after is None else str(after),
         counts={state: count for state, count in counts.items() if count},
+        untrusted=NAMES,
     )
 
 
@@ -196,14 +204,6 @@ def overlapping(text: str) -> Callable[[Sequence[str]], bool]:
 async def _report(call: Call, view: TaskView, waited: float, total: float) -> None:
     progress = f", {view.progress} %" if view.progress is not None else ""
     await call.progress(waited, total, f"{view.task.state}{progress}")
-
-
-def _cursor(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit():
-        raise ToolError("bad_arguments", "cursor: not one that list_tasks returned")
-    return int(text)
 
 
 def _row(app: App, view: TaskView) -> TaskRow:
