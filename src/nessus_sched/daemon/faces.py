@@ -24,6 +24,7 @@ from nessus_sched.http.server import listen
 from nessus_sched.http.server import serve as serve_pages
 from nessus_sched.mcp import rendezvous
 from nessus_sched.mcp.app import App
+from nessus_sched.mcp.documents import Documents
 from nessus_sched.mcp.listener import (
     accept,
     inherited_listener,
@@ -32,6 +33,9 @@ from nessus_sched.mcp.listener import (
     unix_listener,
 )
 from nessus_sched.mcp.operators import OPERATORS
+from nessus_sched.mcp.peer import Peer
+from nessus_sched.mcp.prompts import PROMPTS
+from nessus_sched.mcp.registry import ToolDef
 from nessus_sched.mcp.roles import Roles
 from nessus_sched.mcp.server import Face, build_server
 from nessus_sched.mcp.stdio import claim_stdio
@@ -61,11 +65,17 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         reload=partial(reloader.reload, actor="operator"),
         scopes_of=lambda peer: roles.now().scopes_of(peer),
     )
+
+    def permits(peer: Peer, tool: ToolDef) -> bool:
+        return roles.now().permits(peer, tool)
+
     face = Face(
         app=app,
         tools=TOOLS,
         operators=OPERATORS,
-        permits=lambda peer, tool: roles.now().permits(peer, tool),
+        resources=Documents(app=app, permits=permits),
+        prompts=PROMPTS,
+        permits=permits,
         observe=metrics.observe_call,
     )
     return build_server(face, version=__version__, instructions=INSTRUCTIONS)
