@@ -1,0 +1,209 @@
+"""Rounds of torture: a real daemon, killed again and again under load and faults.
+
+A round has clients that submit over MCP and two simulated scanners that misbehave. Each
+of its lives is a daemon that is killed at one moment: at a chosen step of a task's life
+or at random. The last life recovers in peace; then the scanners' ledgers and the store
+are held against what the clients were promised.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import attrs
+import trio
+
+from nessus_sched.core.states import SETTLED
+from nessus_sched.sim.faults import Fault, FaultKind
+from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.serve import RunningSim
+from nessus_sched.store.offline import read_offline
+from support.ambush import STEPS, Ambush, AtTime, Moment
+from support.processes import Site, client, daemon, scanner_yaml, simulators, site
+from support.submitters import Book, Submitter, resume_everything
+from support.torture_judge import judge
+
+CLIENTS = 2
+PATIENCE = 6.0
+"""Seconds after which a daemon is killed though its moment has not come."""
+RECOVERY = 120.0
+"""Seconds within which everything must have ended, once nothing fails any more."""
+FAULTS = (
+    Fault(kind=FaultKind.RESET_BEFORE, method="POST", path="/scans"),
+    Fault(kind=FaultKind.RESET_AFTER, method="POST", path="/scans"),
+    Fault(kind=FaultKind.RESET_BEFORE, method="POST", path="/scans/*/launch"),
+    Fault(kind=FaultKind.RESET_AFTER, method="POST", path="/scans/*/launch"),
+    Fault(kind=FaultKind.RESET_AFTER, method="POST", path="/scans/*/export"),
+    Fault(kind=FaultKind.STATUS, method="POST", path="/scans*", status=500),
+    Fault(kind=FaultKind.STATUS, method="GET", path="/scans*", status=500),
+    Fault(kind=FaultKind.STATUS, method="*", path="*", status=429, retry_after=1),
+    Fault(kind=FaultKind.HANG, method="*", path="/scans*", seconds=3.0),
+    Fault(kind=FaultKind.SLOW, method="POST", path="/scans*", seconds=0.5),
+    Fault(kind=FaultKind.TRUNCATED, method="GET", path="/scans/*/download"),
+    Fault(kind=FaultKind.RESET_AFTER, method="*", path="*", times=2),
+)
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What a round was and what came of it; `problems` are broken promises."""
+
+    seed: int
+    problems: Sequence[str]
+    counts: Counter[str]
+
+
+@attrs.define(kw_only=True)
+class Round:
+    """One state directory, `lives` daemons of which all but the last are killed."""
+
+    directory: Path
+    seed: int
+    lives: int = 6
+    book: Book = attrs.field(factory=Book)
+    counts: Counter[str] = attrs.field(factory=Counter)
+    clients: int = CLIENTS
+    """How many still have something to ask."""
+
+    async def run(self) -> Outcome:
+        random = self._random("plan")
+        options = [
+            SimOptions(seed=seed, scans_take=random.uniform(0.2, 2.0), export_takes=0.1)
+            for seed in (1, 2)
+        ]
+        limits = [random.randint(1, 3) for _ in options]
+        async with simulators(*options) as sims:
+            place = self._site(sims, limits)
+            ambush = Ambush(self.directory / "state")
+            for sim in sims:
+                ambush.watch(sim.nessus)
+            async with self._clients(place, sims):
+                async with _weather(sims, self._random("weather"), self.counts):
+                    for moment in self._moments(random):
+                        await self._life(place, ambush, moment, random)
+                await self._recover(place, sims)
+            scanners = {
+                name: (sim, limit) for name, sim, limit in zip("ab", sims, limits, strict=True)
+            }
+            problems, ends = judge(self.directory / "state", scanners, self.book)
+            self.counts["launches"] = sum(sim.nessus.ledger.launches() for sim in sims)
+        counts = self.counts + ends + self.book.seen
+        counts["tasks"] = len(self.book.acknowledged)
+        return Outcome(seed=self.seed, problems=problems, counts=counts)
+
+    def _random(self, purpose: str) -> Random:
+        return Random(f"{self.seed} {purpose}")
+
+    def _site(self, sims: Sequence[RunningSim], limits: Sequence[int]) -> Site:
+        scanners = [
+            scanner_yaml(name, sim, limit, timeout="2s")
+            for name, sim, limit in zip("ab", sims, limits, strict=True)
+        ]
+        return site(
+            self.directory,
+            scanners,
+            polling={"fastest": "0.1s", "slowest": "0.5s", "probe": "0.3s", "probe_max": "1s"},
+            scheduling={"backoff_base": "1s", "backoff_max": "2s", "max_attempts": 100},
+        )
+
+    def _moments(self, random: Random) -> Sequence[Moment]:
+        """Random moments, and the steps in turn, so that enough rounds have them all."""
+        kills = self.lives - 1
+        first = self.seed * kills
+        return [
+            AtTime(random.uniform(0.3, 4.0))
+            if random.random() < 0.2
+            else STEPS[(first + number) % len(STEPS)]
+            for number in range(kills)
+        ]
+
+    async def _life(self, place: Site, ambush: Ambush, moment: Moment, random: Random) -> None:
+        """One daemon from its start to its violent end."""
+        with (self.directory / "daemon.log").open("ab") as log:
+            async with trio.open_nursery() as nursery:
+                process = await nursery.start(
+                    partial(
+                        trio.run_process,
+                        place.argv("serve"),
+                        stdout=log,
+                        stderr=log,
+                        env=place.environ,
+                        check=False,
+                    )
+                )
+                skip = random.choice([0, 0, 1, 3])
+                came = await ambush.kill(process, moment, skip, PATIENCE)
+        self.counts["kills"] += 1
+        self.counts[f"kill {moment}" if came else "kill at no step"] += 1
+
+    @asynccontextmanager
+    async def _clients(self, place: Site, sims: Sequence[RunningSim]) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            for number in range(self.clients):
+                nursery.start_soon(self._client, f"{number}", place, sims)
+            yield
+
+    async def _client(self, name: str, place: Site, sims: Sequence[RunningSim]) -> None:
+        await _until_socket(place.socket)
+        async with client(place, "--no-start") as tools:
+            await Submitter(
+                name=name,
+                tools=tools,
+                book=self.book,
+                random=self._random(f"client {name}"),
+                launched=lambda: sum(sim.nessus.ledger.launches() for sim in sims),
+            ).run()
+        self.clients -= 1
+
+    async def _recover(self, place: Site, sims: Sequence[RunningSim]) -> None:
+        """A life in peace, until everything has ended; then a stop as usual."""
+        for sim in sims:
+            sim.nessus.faults.clear()
+        self.book.closed = True
+        async with daemon(place) as process:
+            async with client(place, "--no-start") as tools:
+                with trio.move_on_after(RECOVERY):
+                    while self.clients or self._live():
+                        await resume_everything(tools)
+                        await trio.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+
+    def _live(self) -> int:
+        with read_offline(self.directory / "state") as store:
+            return sum(n for state, n in store.counts().items() if state not in SETTLED)
+
+
+@asynccontextmanager
+async def _weather(
+    sims: Sequence[RunningSim], random: Random, counts: Counter[str]
+) -> AsyncIterator[None]:
+    """Now and then something goes wrong at a scanner."""
+
+    async def blow() -> None:
+        while True:
+            await trio.sleep(random.uniform(0.3, 2.5))
+            sim = random.choice(sims)
+            if random.random() < 0.1:
+                counts["fault restart"] += 1
+                sim.nessus.restart(down_seconds=random.uniform(0.0, 1.0))
+            else:
+                fault = attrs.evolve(random.choice(FAULTS))
+                counts[f"fault {fault.kind}"] += 1
+                sim.nessus.faults.inject(fault)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(blow)
+        yield
+        nursery.cancel_scope.cancel(reason="the weather clears up")
+
+
+async def _until_socket(path: Path) -> None:
+    while not path.exists():  # noqa: ASYNC110 - another process makes it
+        await trio.sleep(0.05)

@@ -1,0 +1,96 @@
+"""What must be true after a round of torture, by the scanners' own ledgers and the store."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.sim.runs import RunStatus
+from nessus_sched.sim.serve import RunningSim
+from nessus_sched.store.listing import TaskFilter
+from nessus_sched.store.offline import OfflineStore, read_offline
+from support.submitters import Book
+
+MARKER = re.compile(r"\[ns:(?P<task>[^\].]+)\.(?P<attempt>\d+)\]")
+
+
+def judge(
+    directory: Path, scanners: Mapping[str, tuple[RunningSim, int]], book: Book
+) -> tuple[list[str], Counter[str]]:
+    """The promises that were broken, and how the tasks ended. `directory` is the state
+    directory; `scanners` are simulators with their limits, by id."""
+    with read_offline(directory) as store:
+        tasks = {task.task_id: task for task in _all(store)}
+        report = store.verify()
+    problems = [*book.problems, *(f"journal: {each}" for each in report.problems)]
+    problems += _lost(tasks, book)
+    for task in tasks.values():
+        problems += _ended_badly(task, scanners, book)
+    for name, (sim, limit) in scanners.items():
+        problems += (f"{name}: {each}" for each in _misused(sim, limit, tasks))
+    return problems, Counter(f"{task.state}" for task in tasks.values())
+
+
+def _all(store: OfflineStore) -> Iterator[Task]:
+    cursor = None
+    while True:
+        page = store.list(TaskFilter(), limit=1000, cursor=cursor)
+        yield from page.tasks
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def _lost(tasks: Mapping[str, Task], book: Book) -> Iterator[str]:
+    """In the end every submission was acknowledged, so both sides must have the same."""
+    for key, task_id in book.acknowledged.items():
+        if task_id not in tasks:
+            yield f"{key} was acknowledged as {task_id} and is lost"
+        elif tasks[task_id].idempotency_key != key:
+            yield f"{key} got {task_id}, which is of {tasks[task_id].idempotency_key}"
+    for task_id in tasks.keys() - set(book.acknowledged.values()):
+        yield f"{task_id} is of {tasks[task_id].idempotency_key}, which has another task"
+
+
+def _ended_badly(
+    task: Task, scanners: Mapping[str, tuple[RunningSim, int]], book: Book
+) -> Iterator[str]:
+    if task.state is TaskState.CANCELED and task.task_id not in book.cancel_asked:
+        yield f"{task.task_id} is canceled, and nobody asked for it: {task.last_error}"
+    elif task.state in SETTLED - {TaskState.CANCELED, TaskState.COMPLETED}:
+        yield f"{task.task_id} is {task.state}: {task.last_error}"
+    elif task.state not in SETTLED:
+        yield f"{task.task_id} is still {task.state}: {task.last_error}"
+    if task.state is TaskState.COMPLETED:
+        assert task.scanner_instance is not None
+        assert task.nessus_scan_id is not None
+        sim, _ = scanners[task.scanner_instance]
+        scan = sim.nessus.scans.get(task.nessus_scan_id)
+        if scan is None or task.marker not in scan.name or scan.latest is None:
+            yield f"{task.task_id} completed with a scan that is not its own"
+        elif (scan.latest.status, scan.latest.uuid) != (RunStatus.COMPLETED, task.scan_uuid):
+            yield f"{task.task_id} completed, and its scan is {scan.latest.status}"
+
+
+def _misused(sim: RunningSim, limit: int, tasks: Mapping[str, Task]) -> Iterator[str]:
+    """Launched or created twice, left behind, or too many at once."""
+    ledger = sim.nessus.ledger
+    if ledger.max_running > limit:
+        yield f"{ledger.max_running} scans ran at once, its limit is {limit}"
+    for what in ("launch", "create"):
+        counted: Counter[str] = Counter()
+        for name, count in ledger.of(what).items():
+            found = MARKER.search(name)
+            counted[found[0] if found else name] += count
+        yield from (f"{what} {n} times: {name}" for name, n in counted.items() if n > 1)
+    for scan in sim.nessus.scans.values():
+        found = MARKER.search(scan.name)
+        if found is None or found["task"] not in tasks:
+            yield f"{scan.name} is of no task"
+        elif scan.busy or scan.latest is None:
+            task = tasks[found["task"]]
+            yield f"{scan.name} was left {scan.status_text}; its task is {task.state}"
