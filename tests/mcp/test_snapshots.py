@@ -30,9 +30,7 @@ ORDER = (
     "list_dead_letters", "list_scan_templates", "list_credentials",
 )  # fmt: skip
 
-READS = {
-    name for name in ORDER if name.startswith(("get_", "list_", "wait_", "compare_", "search_"))
-}
+READING = ("get_", "list_", "wait_", "compare_", "search_")
 
 
 async def listed(mode: str = "legacy") -> list[dict[str, Any]]:
