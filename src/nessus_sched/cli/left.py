@@ -34,17 +34,12 @@ from nessus_sched.store.journal import JournalRecord
 from nessus_sched.store.listing import TaskFilter, TaskPage
 from nessus_sched.store.offline import OfflineStore, read_offline
 
-ANSWERED: Final = frozenset(
-    {
-        "get_scan_status", "list_tasks", "list_dead_letters", "get_scan_results",
-        "get_scan_summary", "compare_scans", "search_findings",
-        "find_task", "show_journal", "read_findings",
-    }
-)  # fmt: skip
+_WITH_FINDINGS: Final = frozenset({"read_findings", "search_all", "compare_findings"})
+ANSWERED: Final = _WITH_FINDINGS | {
+    "get_scan_status", "read_summary", "list_tasks", "list_dead_letters",
+    "find_task", "show_journal",
+}  # fmt: skip
 """What can be told from the stores alone."""
-_WITH_FINDINGS: Final = frozenset(
-    {"get_scan_results", "compare_scans", "search_findings", "read_findings"}
-)
 
 
 class Left:

@@ -1,4 +1,4 @@
-"""Operator actions on tasks: history, dead letters, and whole results."""
+"""Operator actions on tasks: finding them, their history, dead letters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from nessus_sched.mcp.answers import StatusAnswer, iso, status_answer
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
-from nessus_sched.mcp.tools_results import PageAnswer, QueryArgs, page_answer, read_query_of
 from nessus_sched.mcp.tools_tasks import TaskArgs
 from nessus_sched.store.journal import JournalRecord
 from nessus_sched.store.listing import TaskFilter
@@ -22,8 +21,6 @@ from nessus_sched.store.listing import TaskFilter
 PAGE: Final = 200
 LOOKED_THROUGH: Final = 2000
 """Latest tasks among which the beginning of an id is looked for."""
-LARGE: Final = 8 * 2**20
-"""Bytes of one page of results for a program."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,14 +65,6 @@ class PurgeArgs:
 class PurgeAnswer:
     task_ids: list[str] = field("The dead letters that are deleted, or would be.")
     dry_run: bool = field("Nothing was deleted.")
-
-
-@attrs.frozen(kw_only=True)
-class ReadArgs(QueryArgs):
-    task_id: str = field("The task.", min_length=1, max_length=64)
-    max_bytes: int = field(
-        "Bound on the answer's findings.", default=LARGE, minimum=2000, maximum=LARGE
-    )
 
 
 @tool(writes=False)
@@ -129,21 +118,11 @@ async def purge_dead_letters(app: Any, call: Call, args: PurgeArgs) -> PurgeAnsw
     return PurgeAnswer(task_ids=purged, dry_run=False)
 
 
-@tool(writes=False, open_world=True)
-async def read_findings(app: Any, call: Call, args: ReadArgs) -> PageAnswer:
-    """A large page of a task's findings, for programs."""
-    query = read_query_of(args)
-    with translated():
-        page = await app.findings.page(args.task_id, query, max_bytes=args.max_bytes)
-    return page_answer(page)
-
-
 TASK_ACTIONS: tuple[ToolDef, ...] = (
     find_task,
     show_journal,
     retry_dead_letter,
     purge_dead_letters,
-    read_findings,
 )
 
 

@@ -52,7 +52,7 @@ async def probe(scanner: Scanner, now: Now) -> AsyncIterator[Step]:
     first step that fails."""
     try:
         info = await scanner.info()
-        yield ok("reach", "reachable, and its certificate is trusted")
+        yield ok("reach", "reachable")
         if not info.ready:
             loaded = "" if info.loading_percent is None else f" ({info.loading_percent} %)"
             yield warning("ready", f"still loading its plugins{loaded}", "Wait some minutes.")
@@ -106,4 +106,4 @@ def _plugins(info: ScannerInfo, now: float) -> Step:
     if days > OLD_PLUGINS:
         advice = "Update them on the scanner (Settings, Software Update)."
         return warning("plugins", f"the plugin set is {days:.0f} days old", advice)
-    return ok("plugins", f"the plugin set is {max(days, 0):.0f} days old")
+    return ok("plugins", f"the plugin set is {max(days, 0):.1f} days old")

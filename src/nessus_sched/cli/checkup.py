@@ -1,0 +1,158 @@
+"""What `doctor` looks at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+import click
+
+from nessus_sched.cli.client import daemon
+from nessus_sched.cli.spoken import size
+from nessus_sched.config.advice import warnings
+from nessus_sched.config.schema import Config, ScannerSettings
+from nessus_sched.core.clock import system_now
+from nessus_sched.core.scanner import ScannerError
+from nessus_sched.mcp.probe import Step, failed, ok, probe, warning
+from nessus_sched.nessus.client import NessusScanner
+from nessus_sched.store.errors import StoreError
+from nessus_sched.store.lock import holder
+from nessus_sched.store.offline import read_offline
+
+LITTLE: Final = 2 * 2**30
+"""Bytes of free disk under which there is a warning; a report can have hundreds of MB."""
+NONE_LEFT: Final = 100 * 2**20
+SANE: Final = 1_735_689_600.0
+"""2025: a clock before that was never set."""
+
+
+def checkup(file: Path, config: Config) -> list[Step]:
+    """Everything on this machine."""
+    return [
+        *_config(file, config),
+        *_directory(config.state_directory),
+        *_store(config.state_directory),
+        *_disk(config.state_directory),
+        _clock(),
+        *_daemon(file, config.state_directory),
+    ]
+
+
+def _config(file: Path, config: Config) -> Iterator[Step]:
+    yield ok("config", f"{file} is in order; {len(config.scanners)} scanners")
+    for text in warnings(config):
+        yield warning("config", text, "Change it, unless it is meant so.")
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o007:
+        yield warning("config", "everybody on this machine may read it", f"chmod o= {file}")
+
+
+def _directory(directory: Path) -> Iterator[Step]:
+    if not directory.exists():
+        parent = next(each for each in directory.parents if each.exists())
+        if os.access(parent, os.W_OK):
+            yield ok("state", f"{directory} is not there yet; the daemon makes it")
+        else:
+            yield failed(
+                "state", f"{directory} is not there and cannot be made by this user",
+                f"Make it for the daemon's user: install -d -m 700 -o USER {directory}",
+            )  # fmt: skip
+        return
+    status = directory.stat()
+    if not directory.is_dir():
+        yield failed("state", f"{directory} is not a directory", "Change state_directory.")
+    elif stat.S_IMODE(status.st_mode) & 0o022:
+        yield failed("state", f"others may write to {directory}", f"chmod 700 {directory}")
+    elif not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        yield warning(
+            "state", f"{directory} belongs to user {status.st_uid}, and is closed to you",
+            "Run doctor as the user that runs the daemon.",
+        )  # fmt: skip
+    else:
+        yield ok("state", f"{directory} may be written by its user alone")
+
+
+def _store(directory: Path) -> Iterator[Step]:
+    if not (directory / "tasks.db").exists():
+        return
+    try:
+        with read_offline(directory) as store:
+            yield ok("store", f"{sum(store.counts().values())} tasks can be read")
+    except StoreError as error:
+        yield failed("store", str(error), "Restore a backup, or ask 'journal verify'.")
+
+
+def _disk(directory: Path) -> Iterator[Step]:
+    place = next(each for each in (directory, *directory.parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    if free < NONE_LEFT:
+        yield failed("disk", f"{size(free)} are free", "Make room, or shorten retention.")
+    elif free < LITTLE:
+        yield warning("disk", f"{size(free)} are free", "Make room, or shorten retention.")
+    else:
+        yield ok("disk", f"{size(free)} are free")
+
+
+def _clock() -> Step:
+    if system_now() < SANE:
+        return failed("clock", "the clock was never set", "Set it, and keep it with NTP.")
+    return ok("clock", "the clock is set")
+
+
+def _daemon(file: Path, directory: Path) -> Iterator[Step]:
+    held = _held_by(directory)
+    try:
+        with daemon(file) as connection:
+            scanners = connection.call("list_scanners")
+    except click.ClickException as error:
+        if held is not None:
+            advice = "Restart it, or see which configuration it runs with."
+            yield failed("daemon", f"process {held} runs but: {error.message}", advice)
+        else:
+            advice = "systemctl start nessus-sched, or nessus-sched serve."
+            yield warning("daemon", "does not run", advice)
+        return
+    yield ok("daemon", "runs, and answers on its socket")
+    if scanners["paused"]:
+        advice = "nessus-sched resume-all, when the reason is gone."
+        yield warning("daemon", "everything is paused: nothing starts", advice)
+
+
+def _held_by(directory: Path) -> int | None:
+    try:
+        return holder(directory)
+    except OSError:
+        return None  # closed to us; said already
+
+
+async def scanner_checkup(settings: ScannerSettings) -> list[Step]:
+    """One scanner, contacted from here with its configured login."""
+    prefix = f"scanner {settings.id}"
+    steps = []
+    scanner = NessusScanner(settings, now=system_now)
+    try:
+        steps = [step async for step in probe(scanner, system_now)]
+    except ScannerError as error:
+        steps = [failed("reach", str(error), "Look at the message.")]
+    finally:
+        await scanner.close()
+    if steps and steps[0].status == "ok":
+        steps.insert(1, _certificate(settings))
+    if not settings.enabled:
+        steps.append(warning("enabled", "is disabled in the configuration", "Is it meant so?"))
+    return [attrs.evolve(step, check=f"{prefix}: {step.check}") for step in steps]
+
+
+def _certificate(settings: ScannerSettings) -> Step:
+    tls = settings.tls
+    if tls.fingerprint is not None:
+        return ok("certificate", "is the pinned one")
+    if not tls.verify:
+        return warning("certificate", "is not checked", "Pin it with tls.fingerprint.")
+    where = "the system's CAs" if tls.ca_file is None else str(tls.ca_file)
+    return ok("certificate", f"is trusted by {where}")

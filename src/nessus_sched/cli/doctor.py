@@ -1,0 +1,57 @@
+"""`nessus-sched doctor`: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import attrs
+import click
+
+from nessus_sched.cli.options import config_option, json_option
+from nessus_sched.cli.running import run
+from nessus_sched.cli.scanners import show_steps
+from nessus_sched.cli.screen import note, print_json
+from nessus_sched.config.loading import load
+from nessus_sched.config.problems import ConfigError
+from nessus_sched.mcp.probe import Step, failed
+
+
+@click.command("doctor")
+@click.option("--offline", is_flag=True, help="Contact no scanner.")
+@config_option
+@json_option
+def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
+    """Look at everything that must be right, and say what to do where it is not.
+
+    Configuration, state directory, disk, clock, daemon and socket, and each scanner: reach,
+    certificate, login, licence, templates, age of its plugins. Changes nothing anywhere. Exit
+    code 1 if something failed.
+    """
+    steps = run(_examine, config, offline)
+    bad = sum(step.status == "failed" for step in steps)
+    doubtful = sum(step.status == "warning" for step in steps)
+    if as_json:
+        print_json({"ok": not bad, "steps": [attrs.asdict(step) for step in steps]})
+    else:
+        show_steps([attrs.asdict(step) for step in steps])
+        note(f"{bad} failed, {doubtful} warnings, {len(steps) - bad - doubtful} ok")
+    if bad:
+        sys.exit(1)
+
+
+async def _examine(file: Path, offline: bool) -> list[Step]:
+    from nessus_sched.cli.checkup import checkup, scanner_checkup
+
+    try:
+        config = load(file, environ=os.environ)
+    except ConfigError as error:
+        return [
+            failed("config", str(problem), "Correct it; 'config reference' has every key.")
+            for problem in error.problems
+        ]
+    steps = checkup(file, config)
+    for scanner in () if offline else config.scanners:
+        steps += await scanner_checkup(scanner)
+    return steps

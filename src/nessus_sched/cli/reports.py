@@ -1,0 +1,216 @@
+"""What `results` looks at: the report of a task, or any .nessus file.
+
+A file is read into a findings database that is gone afterwards, so that the same filters,
+pages and comparisons work without a daemon and without a configuration.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Final, Protocol, TypeVar, cast
+
+import click
+import trio
+
+from nessus_sched.cli.client import Asking
+from nessus_sched.cli.offline import daemon_or_store
+from nessus_sched.cli.taskref import task_id_of
+from nessus_sched.mcp import edge
+from nessus_sched.mcp.operators_results import compare_answer, findings_answer
+from nessus_sched.results.parser import Event, Reader
+from nessus_sched.results.plausibility import ScanFacts
+from nessus_sched.results.query import BadQuery
+from nessus_sched.results.query_input import read_query
+from nessus_sched.results.summary import SummaryBuilder, summarise
+from nessus_sched.store.findings import open_findings
+from nessus_sched.store.findings_compare import Change
+from nessus_sched.store.findings_reader import FindingsReader, open_findings_offline
+
+T = TypeVar("T")
+
+Query = Mapping[str, Any]
+"""As `results.query_input.read_query` takes it."""
+LARGEST_PAGE: Final = 1000
+_GZIP: Final = b"\x1f\x8b"
+
+
+class Report(Protocol):
+    """Something with findings; `title` is what to call it."""
+
+    title: str
+
+    def summary(self) -> dict[str, Any]:
+        """The document of `results.summary`; all of its texts are clean."""
+
+    def page(self, query: Query) -> dict[str, Any]:
+        """A `FindingsAnswer`."""
+
+
+@contextmanager
+def opened(subject: str, config: Path | None) -> Iterator[Report]:
+    """The report that is meant: a file if there is one of that name, else a task."""
+    with ExitStack() as stack:
+        if is_file(subject):
+            directory = Path(stack.enter_context(TemporaryDirectory(prefix="nessus-sched-")))
+            yield FileReport(subject, directory)
+        else:
+            asked = stack.enter_context(daemon_or_store(config))
+            yield TaskReport(asked, task_id_of(asked, subject))
+
+
+def is_file(subject: str) -> bool:
+    """Raises `click.ClickException` for what can only be a file and is none."""
+    path = Path(subject)
+    if subject == "-" or path.is_file():
+        return True
+    if "/" in subject or "." in subject or path.exists():
+        what = "is not a file" if path.exists() else "there is no such file"
+        raise click.ClickException(f"{subject}: {what}")
+    return False
+
+
+@contextmanager
+def stream_of(subject: str) -> Iterator[BinaryIO]:
+    """A report to read: a file, packed or not; `-` is stdin."""
+    if subject == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(subject).open("rb") as file:
+            packed = file.read(2) == _GZIP
+            file.seek(0)
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+    except (OSError, EOFError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise click.ClickException(f"{subject}: cannot be read: {reason}") from error
+
+
+class TaskReport:
+    """The results of a task, from the daemon or from what it left."""
+
+    def __init__(self, asked: Asking, task_id: str) -> None:
+        self.title = f"task {task_id}"
+        self._asked = asked
+        self._task_id = task_id
+        self._summary: dict[str, Any] | None = None
+
+    def summary(self) -> dict[str, Any]:
+        if self._summary is None:
+            answer = self._asked.operate("read_summary", task_id=self._task_id)
+            self.title, self._summary = answer["title"], answer["summary"]
+        return self._summary
+
+    def page(self, query: Query) -> dict[str, Any]:
+        checked(query)
+        return self._asked.operate("read_findings", task_id=self._task_id, **query)
+
+
+class FileReport:
+    """A .nessus file; it is read once, when first asked."""
+
+    def __init__(self, subject: str, directory: Path) -> None:
+        self.title = "stdin" if subject == "-" else Path(subject).name
+        self._subject = subject
+        self._path = directory / "findings.db"
+        self._summary: dict[str, Any] | None = None
+
+    def summary(self) -> dict[str, Any]:
+        if self._summary is None:
+            with stream_of(self._subject) as stream:
+                self._summary = summarise(stream)
+        return self._summary
+
+    def page(self, query: Query) -> dict[str, Any]:
+        asked = checked(query)
+        self._store()
+        page = _asking(self._path, lambda findings: findings.page("report", asked))
+        return edge.answer(findings_answer(page))[0]
+
+    def _store(self) -> None:
+        if not self._path.exists():
+            with stream_of(self._subject) as stream:
+                self._summary = trio.run(store_report, stream, self._path, "report")
+
+
+def compare_files(
+    before: str, after: str, change: Change, query: Query, find: Callable[[str], Any]
+) -> dict[str, Any]:
+    """A `CompareAnswer` for two reports of which at least one is a file; `find(subject)`
+    opens a report's stream for the length of a with-block."""
+    asked = checked(query)
+
+    async def both(findings: FindingsReader) -> Any:
+        comparison = await findings.compare("before", "after", asked)
+        return compare_answer(comparison, await findings.changed("before", "after", change, asked))
+
+    with TemporaryDirectory(prefix="nessus-sched-") as directory:
+        path = Path(directory) / "findings.db"
+        for name, subject in (("before", before), ("after", after)):
+            with find(subject) as stream:
+                summary = trio.run(store_report, stream, path, name)
+            nothing_read(subject, summary)
+        return edge.answer(_asking(path, both))[0]
+
+
+async def store_report(stream: BinaryIO, path: Path, name: str, at: float = 0.0) -> dict[str, Any]:
+    """Reads a report into a findings database under that name; its summary."""
+    builder = SummaryBuilder()
+    reader = Reader(stream)
+
+    def events() -> Iterator[Event]:
+        for event in reader:
+            builder.add(event)
+            yield event
+
+    findings = await open_findings(path)
+    try:
+        await findings.put(name, events(), at=at)
+    finally:
+        await findings.aclose()
+    return builder.finish(reader.report, ScanFacts())
+
+
+def nothing_read(subject: str, summary: Mapping[str, Any]) -> None:
+    """Raises `click.ClickException` when there is nothing in a report to go on with."""
+    if summary["hosts"] or summary["findings"] or summary["complete"]:
+        return
+    said = [f"line {each['line']}: {each['message']}" for each in summary["problems"]]
+    raise click.ClickException(f"{subject}: nothing could be read: {'; '.join(said)}")
+
+
+def checked(query: Query) -> Any:
+    """The query, read. Raises `click.UsageError` with all that is wrong with it."""
+    try:
+        return read_query(query)
+    except BadQuery as error:
+        raise click.UsageError("; ".join(error.problems)) from None
+
+
+def _asking(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:
+    async def main() -> T:
+        findings = await open_findings_offline(path)
+        try:
+            return await work(findings)
+        finally:
+            await findings.aclose()
+
+    try:
+        return trio.run(main)
+    except BadQuery as error:
+        raise click.UsageError("; ".join(error.problems)) from None
+
+
+def all_rows(report: Report, query: Query) -> Iterator[dict[str, Any]]:
+    """Every finding that matches, a page in memory at a time."""
+    cursor = None
+    while True:
+        page = report.page({**query, "page_size": LARGEST_PAGE, "cursor": cursor})
+        yield from page["findings"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return
