@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,14 @@ from nessus_sched import __version__
 from nessus_sched.config.schema import Config, LimitSettings
 from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.observing import refresh
+from nessus_sched.daemon.overview import overview
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.http.app import App as HttpApp
 from nessus_sched.http.app import Sources
 from nessus_sched.http.server import listen
 from nessus_sched.http.server import serve as serve_pages
+from nessus_sched.http.status_page import render
 from nessus_sched.mcp import rendezvous
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.documents import Documents
@@ -115,9 +117,17 @@ async def serve_http(
         ready=check.ready,
         registry=metrics.registry,
         refresh=partial(refresh, system, metrics),
+        status_page=_status_page(system, check) if settings.status_page else None,
         hosts=frozenset(settings.hosts),
     )
     await serve_pages(HttpApp(sources), listen(settings.bind), task_status=task_status)
+
+
+def _status_page(system: System, check: HealthCheck) -> Callable[[], Awaitable[str]]:
+    async def page() -> str:
+        return render(await overview(system, check))
+
+    return page
 
 
 async def serve_socket(

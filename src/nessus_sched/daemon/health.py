@@ -5,9 +5,7 @@ from __future__ import annotations
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.scheduler.views import ScannerView
-from nessus_sched.telemetry.health import Health, HealthRecord, Status
-
-Finding = tuple[Status, str]
+from nessus_sched.telemetry.health import Found, Health, HealthRecord, Status
 
 
 class HealthCheck:
@@ -20,7 +18,7 @@ class HealthCheck:
 
     def health(self) -> Health:
         scanners = self._system.service.scanners()
-        found: dict[str, Finding] = {
+        found: dict[str, Found] = {
             "store": self._store(),
             "config": self._config(),
             "scanners": _scanners(scanners),
@@ -34,48 +32,59 @@ class HealthCheck:
         components = self.health().components
         return all(components[name].status is not Status.FAILED for name in ("store", "scanners"))
 
-    def _store(self) -> Finding:
+    def _store(self) -> Found:
         health = self._system.context.store.health
         if health.ok:
-            return Status.OK, "writes are durable"
-        return Status.FAILED, f"the store does not take writes: {health.reason}"
-
-    def _config(self) -> Finding:
-        problems = self._reloader.problems
-        if not problems:
-            return Status.OK, "the configuration file is in force"
-        return (
-            Status.DEGRADED,
-            f"the latest reload was refused, the configuration before is in force: {problems[0]}",
+            return Found(Status.OK, "writes are durable")
+        return Found(
+            Status.FAILED, f"the store does not take writes: {health.reason}", health.since
         )
 
-    def _scheduling(self) -> Finding:
+    def _config(self) -> Found:
+        problems = self._reloader.problems
+        if not problems:
+            return Found(Status.OK, "the configuration file is in force")
+        return Found(
+            Status.DEGRADED,
+            f"the latest reload was refused, the configuration before is in force: {problems[0]}",
+            self._reloader.rejected_at,
+        )
+
+    def _scheduling(self) -> Found:
         if self._system.service.statistics().paused:
-            return Status.DEGRADED, "everything was paused by an operator: nothing starts"
-        return Status.OK, "tasks start as slots become free"
+            return Found(Status.DEGRADED, "everything was paused by an operator: nothing starts")
+        return Found(Status.OK, "tasks start as slots become free")
 
 
-def _scanners(scanners: list[ScannerView]) -> Finding:
+def _scanners(scanners: list[ScannerView]) -> Found:
     wanted = [each for each in scanners if each.statistics.enabled]
     usable = [each for each in wanted if each.trouble is None]
     if not scanners:
-        return Status.FAILED, "no scanner is configured"
+        return Found(Status.FAILED, "no scanner is configured")
     if not wanted:
-        return Status.FAILED, "every scanner is disabled"
+        return Found(Status.FAILED, "every scanner is disabled")
     if not usable:
-        return Status.FAILED, f"no scanner is reachable ({len(wanted)} configured)"
+        return Found(
+            Status.FAILED,
+            f"no scanner is reachable ({len(wanted)} configured)",
+            max(each.since for each in wanted),
+        )
     if len(usable) < len(wanted):
-        return Status.DEGRADED, f"{len(usable)} of {len(wanted)} scanners are reachable"
-    return Status.OK, f"{len(usable)} of {len(wanted)} scanners are reachable"
+        return Found(
+            Status.DEGRADED,
+            f"{len(usable)} of {len(wanted)} scanners are reachable",
+            max(each.since for each in wanted if each.trouble is not None),
+        )
+    return Found(Status.OK, f"{len(usable)} of {len(wanted)} scanners are reachable")
 
 
-def _scanner(view: ScannerView) -> Finding:
+def _scanner(view: ScannerView) -> Found:
     statistics = view.statistics
     if not statistics.enabled:
-        return Status.OK, "disabled by the operator"
+        return Found(Status.OK, "disabled by the operator")
     if view.trouble is not None:
-        return Status.DEGRADED, view.trouble
+        return Found(Status.DEGRADED, view.trouble, view.since)
     if statistics.obstacle is not None:
-        return Status.DEGRADED, statistics.obstacle.text
+        return Found(Status.DEGRADED, statistics.obstacle.text)
     slots = statistics.slots
-    return Status.OK, f"{len(slots.active)} of {slots.capacity} slots used"
+    return Found(Status.OK, f"{len(slots.active)} of {slots.capacity} slots used")

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from nessus_sched.http.hosts import host_allowed
+from nessus_sched.http.status_page import POLICY
 from nessus_sched.telemetry.health import Health, Status
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -23,10 +24,7 @@ _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
-NO_SCRIPTS: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
+NOTHING: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +35,7 @@ class Page:
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
     allow: str | None = None
-    policy: str = NO_SCRIPTS
+    policy: str = NOTHING
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +88,8 @@ class App:
                 return await self._metrics(headers.get(b"accept", ""))
             case "/" if self._sources.status_page is not None:
                 html = await self._sources.status_page()
-                return Page(status=200, body=html.encode(), content_type="text/html; charset=utf-8")
+                kind = "text/html; charset=utf-8"
+                return Page(status=200, body=html.encode(), content_type=kind, policy=POLICY)
             case _:
                 return Page(status=404, body=b"Not found.\n")
 

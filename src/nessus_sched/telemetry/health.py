@@ -29,6 +29,15 @@ class Component:
     since: float
 
 
+@attrs.frozen
+class Found:
+    """What a look at a component found; `since` where it knows that itself."""
+
+    status: Status
+    reason: str
+    since: float | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Health:
     """A snapshot; as bad as its worst component."""
@@ -47,15 +56,14 @@ class HealthRecord:
     def __init__(self) -> None:
         self._components: dict[str, Component] = {}
 
-    def update(self, found: Mapping[str, tuple[Status, str]], now: float) -> Health:
-        """The health with these components, each a status and a reason."""
-        self._components = {
-            name: self._component(name, status, reason, now)
-            for name, (status, reason) in found.items()
-        }
+    def update(self, found: Mapping[str, Found], now: float) -> Health:
+        """The health with these components and no others."""
+        self._components = {name: self._component(name, each, now) for name, each in found.items()}
         return Health(components=dict(self._components))
 
-    def _component(self, name: str, status: Status, reason: str, now: float) -> Component:
+    def _component(self, name: str, found: Found, now: float) -> Component:
         before = self._components.get(name)
-        since = before.since if before is not None and before.status is status else now
-        return Component(status=status, reason=reason, since=since)
+        since = found.since
+        if since is None:
+            since = before.since if before is not None and before.status is found.status else now
+        return Component(status=found.status, reason=found.reason, since=since)

@@ -19,6 +19,7 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 
 from nessus_sched.core.journal import JournalEntry
@@ -49,6 +50,8 @@ class Metrics:
     `gauges.reading` is to be set before it."""
 
     def __init__(self, version: str) -> None:
+        # The time of each series' making doubles their number, and nobody asks for it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

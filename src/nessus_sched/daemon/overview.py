@@ -1,0 +1,40 @@
+"""What the status page shows, gathered from the running parts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nessus_sched import __version__
+from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.daemon.health import HealthCheck
+from nessus_sched.daemon.system import System
+from nessus_sched.http.overview import Overview
+from nessus_sched.store.listing import TaskFilter
+
+WAITING: Final = 10
+ENDED: Final = 15
+_LOOKED_AT: Final = 60
+"""Of the tasks accepted last, so that those that ended last are among them."""
+
+
+async def overview(system: System, check: HealthCheck) -> Overview:
+    service = system.service
+    page = await service.tasks(TaskFilter(states=SETTLED), limit=_LOOKED_AT)
+    waiting = await service.waiting(limit=WAITING)
+    return Overview(
+        at=system.context.now(),
+        version=__version__,
+        health=check.health(),
+        pool=service.statistics(),
+        scanners=service.scanners(),
+        active=service.active(),
+        waiting=waiting,
+        ended=sorted(page.tasks, key=_ended_at, reverse=True)[:ENDED],
+        dead_letters=system.context.store.counts()[TaskState.DEAD],
+        clients=system.connections.statistics().connected,
+    )
+
+
+def _ended_at(task: Task) -> float:
+    return task.entered.get(task.state, task.created_at)

@@ -1,0 +1,81 @@
+"""The status page of a scheduler in virtual time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from nessus_sched.core.scanner import Unreachable
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import TaskError
+from nessus_sched.http.overview import Overview
+from nessus_sched.http.rows import span
+from nessus_sched.http.status_page import POLICY, REFRESH, render
+from nessus_sched.telemetry.health import Component, Health, Status
+from support.fake_scanner import FakeScanner
+from support.world import config_of, scanner_settings, virtual_now, world
+
+EVIL = "<script>alert(1)</script>\u202e"
+
+
+async def seen(directory: Path) -> Overview:
+    """One scanner with a full slot, one that is down, tasks in all places."""
+    scanners = [scanner_settings("a", limit=1, name=EVIL), scanner_settings("b", limit=1)]
+    fakes = {"a": FakeScanner(virtual_now()), "b": FakeScanner(virtual_now())}
+    async with world(config_of(directory, *scanners), fakes) as w:
+        await trio.sleep(5)
+        w.fleet.drivers["b"].troubled(Unreachable(f"down {EVIL}"))
+        running = await w.submit("192.0.2.1", name=f"running {EVIL}")
+        waiting = await w.submit("192.0.2.2", name="waiting", scanner_instance="a")
+        await trio.sleep(20)
+        error = TaskError(kind="x", message=EVIL, transient=False, at=1.0)
+        counts = {"critical": 3, "info": 9}
+        ended = attrs.evolve(
+            running, state=TaskState.DEAD, last_error=error, summary={"severity_counts": counts}
+        )
+        component = Component(status=Status.FAILED, reason=f"disk {EVIL}", since=virtual_now()())
+        return Overview(
+            at=virtual_now()(),
+            version="1.2.3",
+            health=Health(components={"store": component}),
+            pool=w.service.statistics(),
+            scanners=w.service.scanners(),
+            active=w.service.active(),
+            waiting=[w.service.view(waiting)],
+            ended=[ended],
+            dead_letters=1,
+            clients=2,
+        )
+
+
+async def test_it_shows_everything_and_escapes_all_of_it(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    page = render(await seen(tmp_path))
+    for part in ("running", "waiting", "disk", "down", "dead", "<b>1 / 2</b>", "9</span>", "1.2.3"):
+        assert part in page
+    assert f'http-equiv="refresh" content="{REFRESH}"' in page
+    assert "<script" not in page
+    assert "\u202e" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5
+
+
+async def test_it_loads_nothing_and_needs_nothing_but_its_style(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    page = render(await seen(tmp_path))
+    assert not re.search(r"\b(src|style|on[a-z]+)=|url\(|@import|https?:", page)
+    assert "unsafe" not in POLICY
+    assert POLICY.startswith("default-src 'none'; style-src 'sha256-")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-1, "0 s"), (0, "0 s"), (99, "99 s"), (600, "10 min"), (7200, "2 h"), (3e5, "3 d")],
+)
+def test_spans_are_short(seconds: float, words: str) -> None:
+    assert span(seconds) == words
