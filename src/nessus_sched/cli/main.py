@@ -52,6 +52,8 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
     },
     "Tools": {
         "sim": Place("sim:sim_command", "Run a simulated Nessus scanner."),
+        "install": Place("install:install_command", "Put the systemd service in place."),
+        "uninstall": Place("install:uninstall_command", "Take the systemd service away."),
         "completion": Place("completion:completion_command", "Completion for your shell."),
         "shapes": Place("shapes:shapes_command", "The JSON that each --json prints, as schemas."),
     },
