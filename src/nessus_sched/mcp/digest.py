@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from nessus_sched.mcp.bounds import size
@@ -11,76 +11,80 @@ from nessus_sched.mcp.fence import cleaned
 CONCISE: Final = 11_000
 """Bytes of a concise summary: under 4,000 tokens with the rest of the answer."""
 FULL: Final = 60_000
-_LISTS: Final = ("known_exploited", "exploitable", "top_findings", "top_hosts", "host_verdicts")
 _SHORTEST: Final = 5
+_SIGNS: Final = 5
 
 
 def full(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole summary; of a huge one, the hosts' verdicts are cut."""
+    """The whole summary; of a huge one, the longest lists are cut."""
     return _cut(cleaned(summary), FULL)
 
 
 def concise(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The same keys with less in them: no nulls, evidence in words, and a finding that is among
-    the top ones is only named elsewhere."""
-    short: dict[str, Any] = {key: _bare(value) for key, value in cleaned(summary).items()}
-    top = {row.get("plugin_id") for row in short.get("top_findings", ())}
+    """The same keys with less in them: no nulls, evidence in sentences, and a finding that is
+    among the top ones is only named elsewhere."""
+    short = cleaned(summary)
+    top = {row["plugin_id"] for row in short.get("top_findings", ())}
     for key in ("known_exploited", "exploitable"):
         if key in short:
-            short[key] = [_named(row, top) for row in short[key]]
+            rows = [
+                _named(row) if row.get("plugin_id") in top else row for row in short[key]["top"]
+            ]
+            short[key] = {**short[key], "top": rows}
     if "host_verdicts" in short:
         short["host_verdicts"] = [_verdict(row) for row in short["host_verdicts"]]
-    return _cut(short, CONCISE)
+    return _cut(_bare(short), CONCISE)
 
 
-def _bare(value: Any) -> Any:
-    """Rows without what they do not say."""
-    if isinstance(value, list):
-        return [
-            {key: inner for key, inner in row.items() if inner not in (None, [], "", {})}
-            if isinstance(row, dict)
-            else row
-            for row in value
+def _bare(document: dict[str, Any]) -> dict[str, Any]:
+    """Without what its rows do not say."""
+    bare = dict(document)
+    for rows, where, key in _lists(bare):
+        where[key] = [
+            {name: value for name, value in row.items() if value not in (None, [], "")}
+            for row in rows
         ]
-    return value
+    return bare
 
 
-def _named(row: Mapping[str, Any], known: Iterable[Any]) -> Mapping[str, Any]:
-    if row.get("plugin_id") not in known:
-        return row
-    return {key: row[key] for key in ("plugin_id", "plugin_name") if key in row}
+def _lists(document: dict[str, Any]) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], str]]:
+    """Every list of rows with the mapping and key under which it stands, the least needed first."""
+    for name in ("host_verdicts", "top_hosts", "exploitable", "known_exploited", "top_findings"):
+        found = document.get(name)
+        if isinstance(found, dict):
+            yield found["top"], found, "top"
+        elif found is not None:
+            yield found, document, name
+
+
+def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: row[key] for key in ("plugin_id", "plugin_name")}
 
 
 def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
     """A host's verdict with its evidence as sentences."""
     signs = [
-        f"{sign.get('source')}{' at ' + sign['where'] if sign.get('where') else ''}: "
-        f"{sign.get('says')}{' (' + sign['detail'] + ')' if sign.get('detail') else ''}"
-        for sign in row.get("evidence", ())
+        f"{sign['source']}{' at ' + sign['where'] if sign['where'] else ''}: {sign['says']}"
+        f"{' (' + sign['detail'] + ')' if sign['detail'] else ''}"
+        for sign in row["evidence"]
     ]
-    short = {key: value for key, value in row.items() if key != "evidence"}
-    if row.get("alive") is True:
-        del short["alive"]
-    return {**short, "evidence": signs[:_SHORTEST]} if signs else short
+    return {**row, "evidence": signs[:_SIGNS]}
 
 
-def _cut(summary: dict[str, Any], most: int) -> dict[str, Any]:
-    """Shortens the longest lists, the hosts' verdicts first, until all takes `most` bytes."""
-    left = size(summary) - most
-    cut: list[str] = []
-    for key in reversed(_LISTS):
-        rows = summary.get(key)
-        if left <= 0 or not isinstance(rows, list):
-            continue
+def _cut(document: dict[str, Any], most: int) -> dict[str, Any]:
+    """Shortens lists until all takes `most` bytes, and says which."""
+    excess = size(document) - most
+    shortened = []
+    verdicts = len(document.get("host_verdicts", ()))
+    for rows, where, key in list(_lists(document)):
         kept = list(rows)
-        while left > 0 and len(kept) > _SHORTEST:
-            left -= size(kept.pop()) + 1
+        while excess > 0 and len(kept) > _SHORTEST:
+            excess -= size(kept.pop()) + 1
         if len(kept) < len(rows):
-            summary[key] = kept
-            cut.append(key)
-        if key == "host_verdicts":
-            dropped = len(rows) - len(kept)
-            summary["host_verdicts_left_out"] = summary.get("host_verdicts_left_out", 0) + dropped
-    if cut:
-        summary["shortened"] = cut
-    return summary
+            where[key] = kept
+            shortened.append(key)
+    if shortened:
+        document["shortened"] = shortened
+        left_out = verdicts - len(document.get("host_verdicts", ()))
+        document["host_verdicts_left_out"] = document.get("host_verdicts_left_out", 0) + left_out
+    return document

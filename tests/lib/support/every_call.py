@@ -1,0 +1,119 @@
+"""Every tool of the daemon once as it is meant, and once wrong: for any client that can call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from nessus_sched.mcp.client import Tools
+from support.processes import settled
+
+TARGET = ["192.0.2.4"]
+DRY = {"targets": TARGET, "dry_run": True}
+NO_TASK = {"task_id": "t-nosuchtask"}
+
+CREDENTIALS = [
+    {
+        "name": "linux",
+        "kind": "ssh_password",
+        "username": "scan",
+        "password": "a-login-on-targets",
+        "escalation": {"method": "sudo", "password": "a-login-on-targets"},
+    }
+]
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One call; `code` is that of the refusal which is expected, None for an answer."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    code: str | None = None
+
+
+def wrong() -> list[Step]:
+    """A mistake in a call of each tool."""
+    refused: dict[str, tuple[Mapping[str, Any], str]] = {
+        "submit_scan": ({"targets": ["203.0.113.9"]}, "targets_out_of_scope"),
+        "submit_trusted_scan": ({"targets": TARGET}, "invalid_arguments"),
+        "submit_privileged_scan": ({**DRY, "credential": "linx"}, "unknown_credential"),
+        "submit_custom_scan": (DRY, "template_or_policy"),
+        "submit_quick_scan": ({**DRY, "scanner_instance": "noscanner"}, "unknown_scanner"),
+        "submit_compliance_scan": (
+            {**DRY, "credential": "linux", "audit": "nosuch"},
+            "unknown_audit",
+        ),
+        "get_scan_status": (NO_TASK, "unknown_task"),
+        "wait_for_scan": ({**NO_TASK, "timeout_seconds": 0}, "unknown_task"),
+        "list_tasks": ({"limit": 1000}, "invalid_arguments"),
+        "cancel_scan": (NO_TASK, "unknown_task"),
+        "pause_scan": (NO_TASK, "unknown_task"),
+        "resume_scan": (NO_TASK, "unknown_task"),
+        "get_scan_results": (NO_TASK, "unknown_task"),
+        "get_scan_summary": (NO_TASK, "unknown_task"),
+        "compare_scans": (
+            {"before_task_id": "t-nosuchtask", "after_task_id": "t-nosuchtask"},
+            "unknown_task",
+        ),
+        "search_findings": ({"filters": ["severty=high"]}, "bad_query"),
+        "get_queue_status": ({"limit": 0}, "invalid_arguments"),
+        "list_scanners": ({"cursor": "x"}, "bad_arguments"),
+        "list_dead_letters": ({"limt": 3}, "invalid_arguments"),
+        "list_scan_templates": ({"scanner_instance": "noscanner"}, "unknown_scanner"),
+        "list_credentials": ({"verbose": True}, "invalid_arguments"),
+    }
+    return [
+        Step(tool=tool, arguments=arguments, code=code)
+        for tool, (arguments, code) in refused.items()
+    ]
+
+
+def happy(done: str, other: str, running: str) -> list[Step]:
+    """Each tool once; `done` and `other` are completed tasks, `running` runs for long. Where
+    a call takes effect on the scanner later, the next may have to be repeated."""
+    named = {"targets": TARGET, "credential": "linux", "dry_run": True}
+    meant: dict[str, Mapping[str, Any]] = {
+        "submit_scan": DRY,
+        "submit_trusted_scan": named,
+        "submit_privileged_scan": named,
+        "submit_custom_scan": {
+            **DRY,
+            "template": "advanced",
+            "settings": {"portscan_range": "1-1024"},
+        },
+        "submit_quick_scan": {**DRY, "discovery": "ports"},
+        "submit_compliance_scan": {**named, "audit": "base"},
+        "get_scan_status": {"task_id": done},
+        "wait_for_scan": {"task_id": done},
+        "list_tasks": {"target": "192.0.2.0/24"},
+        "get_scan_results": {"task_id": done, "filters": ["severity>=low"]},
+        "get_scan_summary": {"task_id": done},
+        "compare_scans": {"before_task_id": done, "after_task_id": other},
+        "search_findings": {"filters": ["severity>=high"]},
+        "get_queue_status": {},
+        "list_scanners": {},
+        "list_dead_letters": {},
+        "list_scan_templates": {},
+        "list_credentials": {},
+        "pause_scan": {"task_id": running},
+        "resume_scan": {"task_id": running},
+        "cancel_scan": {"task_id": running},
+    }
+    return [Step(tool=tool, arguments=arguments) for tool, arguments in meant.items()]
+
+
+async def prepared(tools: Tools, name: str, *, fast: str, slow: str) -> list[Step]:
+    """The happy calls, with tasks of their own: two completed on the scanner `fast`, one that
+    runs on the scanner `slow`."""
+    place = {"name": name, "scanner_instance": fast}
+    first = await tools.call("submit_scan", targets=["192.0.2.16/29"], **place)
+    second = await tools.call("submit_scan", targets=["192.0.2.16/28"], **place)
+    third = await tools.call(
+        "submit_quick_scan", targets=["198.51.100.7"], name=name, scanner_instance=slow
+    )
+    for each in (first, second):
+        assert (await settled(tools, each["task_id"]))["status"] == "completed"
+    return happy(first["task_id"], second["task_id"], third["task_id"])
