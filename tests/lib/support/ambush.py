@@ -112,16 +112,15 @@ class Ambush:
 
     async def kill(self, process: trio.Process, moment: Moment, skip: int, within: float) -> bool:
         """Kills the process at the moment (the first `skip` like it are let pass), or when
-        that has not come `within` seconds; returns whether it came. Fails if the process
-        ends by itself."""
+        that has not come `within` seconds; returns whether it came. Does nothing to a
+        process that has ended by itself."""
         came = False
         with trio.move_on_after(within):
             await self._await(process, moment, skip)
             came = True
         self._moment = None
-        assert process.poll() is None or came, f"ended by itself with {process.returncode}"
         process.kill()
-        assert await process.wait() == -9, f"ended by itself with {process.returncode}"
+        await process.wait()
         return came
 
     def strikes(self, method: str, path: str) -> FaultKind | None:

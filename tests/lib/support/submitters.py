@@ -44,20 +44,23 @@ class Submitter:
     """One client. `launched` tells how many scans the scanners have launched so far."""
 
     name: str
-    tools: Tools
     book: Book
     random: Random
     launched: Callable[[], int]
+    done: bool = False
+    _submitted: int = 0
+    _tools: Tools | None = None
 
-    async def run(self) -> None:
+    async def run(self, tools: Tools) -> None:
         """Until the book is closed; what is begun by then is brought to an answer."""
-        number = 0
+        self._tools = tools
         while not self.book.closed:
             if len(self.book.acknowledged) - self.launched() < BACKLOG:
-                number += 1
-                await self._submit(f"{self.name}-{number}")
+                self._submitted += 1
+                await self._submit(f"{self.name}-{self._submitted}")
             await self._meddle()
             await trio.sleep(self.random.uniform(0.05, 0.8))
+        self.done = True
 
     async def _submit(self, key: str) -> None:
         random = self.random
@@ -90,9 +93,10 @@ class Submitter:
 
     async def _insist(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Asks until there is an answer."""
+        assert self._tools is not None
         while True:
             try:
-                return await self.tools.call(tool, **arguments)
+                return await self._tools.call(tool, **arguments)
             except MCPError:
                 self.book.seen["unanswered"] += 1
                 await trio.sleep(AGAIN)

@@ -18,6 +18,7 @@ from random import Random
 
 import attrs
 import trio
+from mcp import MCPError
 
 from nessus_sched.core.states import SETTLED
 from nessus_sched.sim.faults import Fault, FaultKind
@@ -139,6 +140,8 @@ class Round:
                 )
                 skip = random.choice([0, 0, 1, 3])
                 came = await ambush.kill(process, moment, skip, PATIENCE)
+        if process.returncode != -signal.SIGKILL:
+            self.book.problems.append(f"a daemon ended by itself with {process.returncode}")
         self.counts["kills"] += 1
         self.counts[f"kill {moment}" if came else "kill at no step"] += 1
 
@@ -150,15 +153,18 @@ class Round:
             yield
 
     async def _client(self, name: str, place: Site, sims: Sequence[RunningSim]) -> None:
-        await _until_socket(place.socket)
-        async with client(place, "--no-start") as tools:
-            await Submitter(
-                name=name,
-                tools=tools,
-                book=self.book,
-                random=self._random(f"client {name}"),
-                launched=lambda: sum(sim.nessus.ledger.launches() for sim in sims),
-            ).run()
+        submitter = Submitter(
+            name=name,
+            book=self.book,
+            random=self._random(f"client {name}"),
+            launched=lambda: sum(sim.nessus.ledger.launches() for sim in sims),
+        )
+        while not submitter.done:
+            try:
+                async with client(place, "--no-start") as tools:
+                    await submitter.run(tools)
+            except* MCPError:  # no daemon to shake hands with
+                await trio.sleep(0.2)
         self.clients -= 1
 
     async def _recover(self, place: Site, sims: Sequence[RunningSim]) -> None:
@@ -173,7 +179,8 @@ class Round:
                         await resume_everything(tools)
                         await trio.sleep(0.2)
             process.send_signal(signal.SIGTERM)
-            assert await process.wait() == 0
+            if await process.wait() != 0:
+                self.book.problems.append(f"the last daemon ended with {process.returncode}")
 
     def _live(self) -> int:
         with read_offline(self.directory / "state") as store:
@@ -202,8 +209,3 @@ async def _weather(
         nursery.start_soon(blow)
         yield
         nursery.cancel_scope.cancel(reason="the weather clears up")
-
-
-async def _until_socket(path: Path) -> None:
-    while not path.exists():  # noqa: ASYNC110 - another process makes it
-        await trio.sleep(0.05)
