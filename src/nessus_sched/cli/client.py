@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 import click
 
@@ -50,9 +50,9 @@ class Asking(Protocol):
 class Daemon:
     """One connection to a running daemon."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, lines: BinaryIO) -> None:
         self._sock = sock
-        self._lines = sock.makefile("rb")
+        self._lines = lines
         self._next = 0
 
     def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
@@ -125,8 +125,8 @@ def daemon(config: Path | None) -> Iterator[Daemon]:
         paths = [named] if named else rendezvous.candidates(file, os.environ)
     except (rendezvous.UnsafeDirectory, OSError) as error:
         raise click.ClickException(str(error)) from error
-    with _connected(paths) as sock:
-        connection = Daemon(sock)
+    with _connected(paths) as sock, sock.makefile("rb") as lines:
+        connection = Daemon(sock, lines)
         connection.handshake()
         yield connection
 

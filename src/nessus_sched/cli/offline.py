@@ -14,7 +14,8 @@ from nessus_sched.cli.screen import note
 def daemon_or_store(config: Path | None) -> Iterator[Asking]:
     """The daemon; without one what it left behind, and a remark that says so.
 
-    Raises `NoDaemon` when there is neither."""
+    Raises `NoDaemon` when there is neither.
+    """
     with ExitStack() as stack:
         try:
             asked: Asking = stack.enter_context(daemon(config))
@@ -26,6 +27,8 @@ def daemon_or_store(config: Path | None) -> Iterator[Asking]:
             from nessus_sched.cli.left import Left
 
             found = loaded(config)
+            if not (found.state_directory / "tasks.db").exists():
+                raise
             note(f"no daemon answers; this is from {found.state_directory} as it was left")
             asked = Left(found, error)
         yield asked

@@ -93,7 +93,8 @@ def fields(pairs: Sequence[tuple[str, Any]]) -> None:
     known = [(name, cell(value)) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
-        shown = click.style(value, **_click_style(value)) if is_terminal() else value
+        styled = is_terminal() and value in STYLES
+        shown = click.style(value, **_click_style(value)) if styled else value
         click.echo(f"{name:<{width}}  {shown}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,13 +44,18 @@ def top_command(every: float, once: bool, config: Path | None) -> None:
         if once or not is_terminal():
             _print(look(connection))
             return
-        from rich.live import Live
+        with suppress(KeyboardInterrupt):
+            _live(connection, every)
 
-        pause = threading.Event()
-        with Live(console=console(), screen=True, auto_refresh=False) as live:
-            while True:
-                live.update(screen(look(connection)), refresh=True)
-                pause.wait(every)
+
+def _live(asked: Asking, every: float) -> None:
+    from rich.live import Live
+
+    pause = threading.Event()
+    with Live(console=console(), screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(screen(look(asked)), refresh=True)
+            pause.wait(every)
 
 
 def look(asked: Asking) -> Look:

@@ -1,0 +1,237 @@
+"""Making, checking and showing a configuration, and what a client is given to paste."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import trio
+
+from nessus_sched.cli.main import COMMANDS
+from nessus_sched.sim.options import SimOptions
+from support.command import fits, one_sentence, typed
+from support.processes import scanner_yaml, simulators, site
+
+PRINT = "00:" * 31 + "ff"
+INIT = ("config", "init", "--url", "https://192.0.2.5:8834", "--allow", "192.0.2.0/24")
+KEYS = ("--access-key", "canary$a{b}", "--secret-key", "${file:secret}")
+NOBODY = {"NESSUS_ACCESS_KEY": None, "NESSUS_SECRET_KEY": None}
+
+
+def test_help_is_quick_and_tells_every_command() -> None:
+    said = typed("--help")
+    for part in COMMANDS.values():
+        for name, place in part.items():
+            assert name in said.out
+            assert typed(*name.split(), "--help").code == 0, place
+    script = (
+        "import sys\nfrom nessus_sched.cli.main import cli\n"
+        "try: cli(['--help'])\nexcept SystemExit: pass\n"
+        "slow = {'trio', 'httpx', 'rich', 'mcp', 'cattrs', 'nessus_sched.cli.results'}\n"
+        "sys.exit(','.join(slow & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_check_says_what_is_wrong_where(tmp_path: Path) -> None:
+    place = site(tmp_path, [])
+    checked = typed("config", "check", "-c", str(place.file), "--json")
+    fits("config check", checked.json)
+    assert "no scanners" in checked.json["warnings"][0]
+    assert "ok" in typed("config", "check", "-c", str(place.file)).out
+    place.file.write_text("state_directory: /x\nscaners: []\n")
+    one_sentence(typed("config", "check", "-c", str(place.file)), 78, ":2:1: ")
+    checked = typed("config", "check", "-c", str(place.file), "--json")
+    fits("config check", checked.json)
+    assert (checked.code, checked.json["ok"]) == (78, False)
+    one_sentence(typed("config", "check", "-c", str(tmp_path / "no")), 78, "cannot be read")
+
+
+def test_show_masks_and_loads_again(tmp_path: Path) -> None:
+    auth = {"api_keys": {"access_key": "canary-one-1", "secret_key": "canary-two-2"}}
+    place = site(tmp_path, [{"id": "a", "url": "https://192.0.2.1", "auth": auth}])
+    shown = typed("config", "show", "-c", str(place.file))
+    assert "canary" not in shown.out
+    assert "***" in shown.out
+    assert typed("config", "show", "-c", str(place.file), "--json").json["scanners"][0]["id"] == "a"
+    place.file.write_text(shown.out)
+    assert typed("config", "check", "-c", str(place.file)).code == 0
+
+
+def test_reference_has_the_keys() -> None:
+    assert "max_concurrent_scans" in typed("config", "reference").out
+
+
+def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "config.yaml"
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "secret").write_text("canary-two")
+    words = (*INIT, *KEYS, "--fingerprint", PRINT, "-o", str(file), "--state-directory", "/x/y")
+    said = typed(*words, env=NOBODY)
+    assert said.code == 0, said
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    shown = typed("config", "show", "-c", str(file), "--json").json
+    assert shown["scanners"][0]["tls"]["fingerprint"] == PRINT.replace(":", "")
+    assert shown["targets"]["allow"] == ["192.0.2.0/24"]
+    assert "canary" not in said.out + said.err
+    assert json.dumps("canary$$a{b}") in file.read_text()
+    one_sentence(typed(*words, env=NOBODY), 1, "--force")
+    assert typed(*words, "--force", env=NOBODY).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("config", "init"), 2, "--url is needed"),
+        ((*INIT,), 2, "--login is needed"),
+        ((*INIT, "--login", "session"), 2, "--username is needed"),
+        ((*INIT, "--access-key", "x"), 2, "--secret-key is needed"),
+        ((*INIT, *KEYS[:3], "y", "--fingerprint", "12"), 1, "nothing was written"),
+        ((*INIT[:3], "ftp://x", *INIT[4:], *KEYS[:3], "y"), 1, "https://"),
+    ],
+)
+def test_init_asks_for_what_is_missing(
+    words: Sequence[str], code: int, part: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.yaml"
+    one_sentence(typed(*words, "-o", str(file), env=NOBODY), code, part)
+    assert not file.exists()
+
+
+async def test_init_fetches_the_certificate_and_doctor_is_content(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    async with simulators(SimOptions(seed=3)) as (sim,):
+        words = ("config", "init", "--url", sim.url, "--allow", "192.0.2.0/24", "-o", str(file),
+                 "--access-key", sim.access_key, "--secret-key", sim.secret_key,
+                 "--state-directory", str(tmp_path / "state"))  # fmt: skip
+
+        def with_simulator() -> None:
+            said = typed(*words)
+            assert said.code == 2
+            assert sim.fingerprint[:2].upper() + ":" in said.err
+            assert not file.exists()
+            assert typed(*words, "--trust-shown").code == 0
+            assert sim.fingerprint in file.read_text()
+            said = typed("doctor", "-c", str(file), "--json")
+            fits("doctor", said.json)
+            assert said.json["ok"], said
+
+        await trio.to_thread.run_sync(with_simulator)
+
+
+async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None:
+    async with simulators(SimOptions(seed=4, edition="professional")) as (sim,):
+        scanners = [
+            scanner_yaml("keys", sim),
+            scanner_yaml("pin", sim, tls={"fingerprint": PRINT}),
+            scanner_yaml("login", sim, auth={"api_keys": {"access_key": "a", "secret_key": "b"}}),
+            scanner_yaml("down", sim, url="https://127.0.0.1:9"),
+            scanner_yaml("name", sim, url="https://nonesuch.example.com"),
+        ]
+        place = site(tmp_path, scanners)
+
+        def with_simulator() -> None:
+            said = typed("doctor", "-c", str(place.file), "--json")
+            assert said.code == 1
+            trouble = {step["check"]: step for step in said.json["steps"] if step["status"] != "ok"}
+            assert trouble.keys() >= {
+                "scanner keys: licence",
+                "scanner pin: login",
+                "scanner login: login",
+                "scanner down: reach",
+                "scanner name: reach",
+                "daemon",
+            }
+            assert all(step["remedy"] for step in trouble.values())
+
+        await trio.to_thread.run_sync(with_simulator)
+
+
+def test_doctor_finds_what_is_wrong_on_this_machine(tmp_path: Path) -> None:
+    place = site(tmp_path, [], http={"bind": "0.0.0.0:9834"})
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    (state / "tasks.db").write_text("not a database at all, but rather some text of a person")
+    place.file.chmod(0o644)
+    said = typed("doctor", "-c", str(place.file), "--offline")
+    assert said.code == 1
+    for part in ("can be reached", "everybody", "chmod 700", "Restore a backup", "does not run"):
+        assert part in said.out, part
+    place.file.write_text("scaners: []")
+    said = typed("doctor", "-c", str(place.file), "--json")
+    assert (said.code, said.json["steps"][0]["check"]) == (1, "config")
+
+
+def test_the_entry_for_claude_desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("")
+    entry = typed("mcp", "--print-config", "--config", "c.yaml").json["mcpServers"]["nessus"]
+    assert os.access(entry["command"], os.X_OK)
+    assert Path(entry["command"]).is_absolute()
+    assert entry["args"][-3:] == ["mcp", "--config", str(tmp_path / "c.yaml")]
+    entry = typed("mcp", "--print-config", "--ssh", "scan.example.com").json["mcpServers"]["nessus"]
+    assert entry["args"][-3:] == ["scan.example.com", "nessus-sched", "mcp"]
+    one_sentence(typed("mcp", "--ssh", "x"), 2, "--print-config")
+    one_sentence(typed("mcp", "--print-config", "--ssh", "-oProxyCommand=x"), 2, "host name")
+    assert "Claude Desktop" in typed("mcp", "--help").out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    assert "_NESSUS_SCHED_COMPLETE" in typed("completion", shell).out
+
+
+def test_completing_a_command() -> None:
+    program = shutil.which("nessus-sched", path=str(Path(sys.executable).parent))
+    assert program is not None
+    env = {**os.environ, "_NESSUS_SCHED_COMPLETE": "bash_complete",
+           "COMP_WORDS": "nessus-sched resu", "COMP_CWORD": "1"}  # fmt: skip
+    done = subprocess.run([program], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["plain,resume", "plain,results", "plain,resume-all"]
+
+
+def test_shapes() -> None:
+    assert typed("shapes", "queue").json["type"] == "object"
+    assert "tasks" in typed("shapes").json
+    one_sentence(typed("shapes", "nonesuch"), 2, "there are:")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "192.0.2.1"), ("watch",), ("cancel", "t-1"), ("queue",), ("top",),
+        ("scanners", "list"), ("scanners", "test", "a"), ("reload",), ("pause-all",),
+        ("resume-all",), ("dlq", "retry", "t-1"), ("dlq", "purge", "--all"),
+    ],
+)  # fmt: skip
+def test_no_daemon_is_one_sentence(words: Sequence[str], tmp_path: Path) -> None:
+    place = site(tmp_path, [])
+    env = {"XDG_RUNTIME_DIR": str(tmp_path), "NESSUS_SCHED_SOCKET": None}
+    one_sentence(typed(*words, "-c", str(place.file), env=env), 3, "no daemon answers at")
+    missing = str(tmp_path / "missing.yaml")
+    one_sentence(typed(*words, "-c", missing, env=env), 2, "does not exist")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("tasks",), 3, "no daemon answers at"),
+        (("status", "t-1"), 3, "no daemon answers at"),
+        (("dlq", "list"), 3, "no daemon answers at"),
+        (("journal", "verify"), 1, "tasks.db"),
+        (("backup", "copy.db"), 1, "tasks.db"),
+    ],
+)
+def test_no_daemon_and_no_store(words: Sequence[str], code: int, part: str, tmp_path: Path) -> None:
+    place = site(tmp_path, [])
+    env = {"XDG_RUNTIME_DIR": str(tmp_path), "NESSUS_SCHED_SOCKET": None}
+    one_sentence(typed(*words, "-c", str(place.file), env=env), code, part)

@@ -1,0 +1,214 @@
+"""Reports in files: neither a daemon nor a configuration is needed, until one is imported."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from support.command import Said, fits, one_sentence, typed
+from support.nessus_xml import document, element, host, item, output
+from support.processes import site
+
+SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "data"
+HOSTILE = "\x1b[31m\u202ered[bold]x[/bold]"
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No configuration and no daemon of whoever runs the tests."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    for name in ("NESSUS_SCHED_CONFIG", "NESSUS_SCHED_SOCKET", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    """Three findings on two hosts, one of them with texts that try to do harm."""
+    path = tmp_path / "made.nessus"
+    evil = "&#x202e;red[bold]x[/bold]"
+    path.write_bytes(
+        document(
+            host(
+                "192.0.2.1",
+                item(10, element("cve", "CVE-2021-44228"), severity=4, port=443),
+                item(11, output("=1+1"), severity=2),
+            ),
+            host("192.0.2.2", item(12, severity=0, pluginName="NAME")),
+        ).replace(b"NAME", evil.encode())
+    )
+    return path
+
+
+def asked(shape: str, *words: str) -> dict[str, object]:
+    said = typed(*words, "--json")
+    assert said.code == 0, said
+    fits(shape, said.json)
+    found: dict[str, object] = said.json
+    return found
+
+
+def test_summary_and_findings_of_a_file(report: Path) -> None:
+    summary = asked("results summary", "results", "summary", str(report))
+    assert (summary["hosts"], summary["findings"], summary["problems"]) == (2, 3, [])
+    shown = asked("results show", "results", "show", str(report), "-f", "severity>=medium")
+    assert shown["total"] == 2
+    assert "CVE-2021-44228" in typed("results", "show", str(report)).out
+    record = typed("results", "show", str(report), "--profile", "full", "-f", "plugin_id=11").out
+    assert "severity: medium" in record
+    both = typed("results", "show", str(report), "--any", "-f", "plugin_id=11", "-f", "port=443")
+    assert "2 findings" in both.err
+
+
+def test_pages_of_a_file_go_on_where_they_ended(report: Path) -> None:
+    first = asked("results show", "results", "show", str(report), "-n", "2")
+    rest = asked(
+        "results show", "results", "show", str(report), "-n", "2",
+        "--cursor", str(first["next_cursor"]),
+    )  # fmt: skip
+    whole = asked("results show", "results", "show", str(report), "-n", "2", "--all")
+    assert whole["findings"] == [*first["findings"], *rest["findings"]]  # type: ignore[misc]  # lists
+    assert rest["next_cursor"] is None
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "--profile", "full"), ("summary",)])
+def test_nothing_a_host_wrote_steers_a_terminal(report: Path, words: Sequence[str]) -> None:
+    said = typed("results", words[0], str(report), *words[1:])
+    assert not set("\x1b\u202e") & set(said.out + said.err)
+    if words[0] == "show":
+        assert "red[bold]x[/bold]" in said.out
+
+
+def test_packed_and_piped_reports(report: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "made.nessus.gz"
+    packed.write_bytes(gzip.compress(report.read_bytes()))
+    assert asked("results summary", "results", "summary", str(packed))["findings"] == 3
+    piped = typed("results", "summary", "-", "--json", stdin=report.read_text())
+    assert piped.json["findings"] == 3
+
+
+def test_exports_of_a_file(report: Path, tmp_path: Path) -> None:
+    table = list(csv.DictReader(typed("results", "export", str(report)).out.splitlines()))
+    assert [row["severity"] for row in table] == ["critical", "medium", "info"]
+    outputs = typed("results", "export", str(report), "--fields", "plugin_output").out
+    assert "'=1+1" in outputs
+    lines = typed("results", "export", str(report), "--format", "jsonl").out.splitlines()
+    assert [json.loads(each)["plugin_id"] for each in lines] == [10, 11, 12]
+    page = tmp_path / "made.html"
+    assert typed("results", "export", str(report), "--format", "html", "-o", str(page)).code == 0
+    assert "CVE-2021-44228" in page.read_text()
+    nowhere = str(tmp_path / "no" / "x.csv")
+    one_sentence(typed("results", "export", str(report), "-o", nowhere), 1, "cannot write")
+
+
+def test_two_files_compared(report: Path, tmp_path: Path) -> None:
+    later = tmp_path / "later.nessus"
+    new = item(13, severity=3)
+    later.write_bytes(document(host("192.0.2.1", item(10, severity=4, port=443), new)))
+    found = asked("results compare", "results", "compare", str(report), str(later))
+    severities = found["counts"]["severities"]  # type: ignore[index]  # checked by its shape
+    numbers = {change: sum(by.values()) for change, by in severities.items()}
+    assert numbers == {"new": 1, "fixed": 1, "persisting": 1, "host_added": 0, "host_gone": 1}
+    said = typed("results", "compare", str(report), str(later))
+    assert "Check 13" in said.out
+    assert "192.0.2.2" in said.err
+
+
+def test_a_broken_file_tells_where_and_what_was_saved(report: Path) -> None:
+    whole = report.read_bytes()
+    report.write_bytes(whole[: whole.index(b"192.0.2.2") + 5])
+    said = typed("results", "show", str(report))
+    assert said.code == 0
+    assert "line 2, column" in said.err
+    assert "kept" in said.err
+    shown = asked("results show", "results", "show", str(report))
+    assert shown["complete"] is False
+    assert shown["total"] == 2
+
+
+def test_a_file_of_which_nothing_can_be_read(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.nessus"
+    bad.write_text("hello")
+    one_sentence(typed("results", "show", str(bad)), 1, "nothing could be read: line 1")
+    one_sentence(typed("results", "summary", str(bad)), 1, "nothing could be read: line 1")
+    said = typed("results", "summary", str(bad), "--json")
+    assert (said.code, said.json["problems"][0]["line"]) == (1, 1)
+    one_sentence(typed("results", "compare", str(bad), str(bad)), 1, "nothing could be read")
+    packed = tmp_path / "bad.nessus.gz"
+    packed.write_bytes(gzip.compress(b"x" * 1000)[:20])
+    one_sentence(typed("results", "summary", str(packed)), 1, "cannot be read")
+
+
+@pytest.mark.parametrize("command", ["show", "summary", "export"])
+def test_a_file_that_is_not_there(command: str, tmp_path: Path) -> None:
+    one_sentence(typed("results", command, "no.nessus"), 1, "there is no such file")
+    one_sentence(typed("results", command, str(tmp_path)), 1, "is not a file")
+
+
+def test_without_daemon_and_configuration_a_task_is_not_found() -> None:
+    one_sentence(typed("results", "show", "t-abc"), 3, "no daemon answers")
+
+
+@pytest.mark.parametrize(
+    ("sample", "counts"),
+    [
+        ("heimdall2_sample", (1, 1, 5, 2, 140)),
+        ("pytenable_example", (7, 77, 9, 2, 135)),
+        ("defectdojo_nessus_with_cvssv3", (2, 10, 13, 1, 23)),
+    ],
+)
+def test_samples_have_their_figures(sample: str, counts: tuple[int, ...]) -> None:
+    path = SAMPLES / "nessus" / f"{sample}.nessus"
+    if not path.exists():
+        pytest.skip("the samples are not beside this checkout")
+    summary = asked("results summary", "results", "summary", str(path))
+    assert tuple(summary["severity_counts"].values()) == counts  # type: ignore[attr-defined]
+    shown = asked("results show", "results", "show", str(path), "--all", "-n", "1000")
+    assert shown["total"] == sum(counts)
+
+
+def imported(place: Path, *words: str) -> Said:
+    config = place / "config.yaml"
+    if not config.exists():
+        site(place, [])
+    return typed(*words, "--config", str(config))
+
+
+def test_an_imported_report_is_a_task(report: Path, tmp_path: Path) -> None:
+    said = imported(tmp_path, "results", "import", str(report), "--json")
+    fits("results import", said.json)
+    task_id = said.json["task_id"]
+    listed = imported(tmp_path, "tasks", "--json")
+    assert [(each["name"], each["status"]) for each in listed.json["tasks"]] == [
+        ("made.nessus", "completed")
+    ]
+    assert "no daemon answers" in listed.err
+    shown = imported(tmp_path, "results", "show", task_id[-6:], "-f", "severity=critical", "--json")
+    assert [row["plugin_id"] for row in shown.json["findings"]] == [10]
+    later = imported(tmp_path, "results", "import", str(report), "--name", "again", "--json")
+    other = later.json["task_id"]
+    compared = imported(tmp_path, "results", "compare", task_id, other, "--json")
+    assert sum(compared.json["counts"]["severities"]["persisting"].values()) == 3
+    with_file = imported(tmp_path, "results", "compare", task_id, str(report), "--json")
+    assert sum(with_file.json["counts"]["severities"]["persisting"].values()) == 3
+    found = imported(tmp_path, "results", "search", "-f", "cve contains 44228", "--json")
+    assert {row["task_id"] for row in found.json["findings"]} == {task_id, other}
+    assert imported(tmp_path, "journal", "verify", "--json").json["ok"]
+    assert "imported" in imported(tmp_path, "journal", "show", task_id).out
+    assert "completed" in imported(tmp_path, "status", task_id).out
+    one_sentence(imported(tmp_path, "scanners", "list"), 3, "no daemon answers")
+    copy = imported(tmp_path, "backup", str(tmp_path / "copy.db"))
+    assert copy.code == 0
+
+
+def test_what_cannot_be_imported(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.nessus"
+    bad.write_text("hello")
+    one_sentence(imported(tmp_path, "results", "import", str(bad)), 1, "nothing could be read")
+    one_sentence(imported(tmp_path, "results", "import", "no.nessus"), 2, "does not exist")
+    one_sentence(typed("results", "import", str(bad)), 2, "--config is needed")

@@ -1,0 +1,301 @@
+"""Every command against a running daemon and simulated scanners."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nessus_sched.cli.shapes import SHAPES
+from support.command import Said, fits, one_sentence
+from support.live_daemon import CANARIES, Live
+
+BASIC = ("submit", "192.0.2.10", "--name", "web tier")
+
+
+def asked(live: Live, shape: str, *words: str, code: int = 0) -> Any:
+    """What a command prints with --json, once it has the documented shape."""
+    said = live(*words, "--json")
+    assert said.code == code, said
+    fits(shape, said.json)
+    return said.json
+
+
+def submitted(live: Live, *words: str) -> str:
+    answer = asked(live, "submit", "submit", *words)
+    return str(answer["task_id"])
+
+
+def completed(live: Live, *words: str) -> str:
+    return str(asked(live, "submit --wait", "submit", *words, "--wait")["task_id"])
+
+
+@pytest.fixture(scope="module")
+def done(live: Live) -> str:
+    """A completed task."""
+    return completed(live, "192.0.2.10", "198.51.100.0/29", "--name", "web tier")
+
+
+@pytest.fixture
+def dead(live: Live) -> str:
+    """A dead letter."""
+    task_id = submitted(live, "192.0.2.99", "--kind", "custom", "--template", "nonesuch")
+    asked(live, "watch", "watch", task_id, code=1)
+    return task_id
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--kind", "basic", "--description", "why", "--pool", "nessus", "--priority", "high"),
+        ("--kind", "trusted", "--credential", "linux"),
+        ("--kind", "privileged", "--credential", "linux", "--max-runtime", "90m"),
+        ("--kind", "custom", "--template", "advanced", "--set", "portscan_range=1-1024"),
+        ("--kind", "compliance", "--credential", "linux", "--audit", "cis"),
+        ("--kind", "quick", "--discovery", "ports", "--scanner", "west"),
+    ],
+)
+def test_each_kind_is_accepted(live: Live, words: Sequence[str]) -> None:
+    answer = asked(live, "submit", "submit", "192.0.2.50", *words)
+    assert answer["created"]
+    status = asked(live, "status", "status", answer["task_id"])
+    assert status["kind"] == words[1]
+    asked(live, "cancel", "cancel", answer["task_id"])
+
+
+def test_a_key_gives_the_same_task_and_a_dry_run_none(live: Live) -> None:
+    first = submitted(live, "192.0.2.60", "--key", "weekly")
+    again = asked(live, "submit", "submit", "192.0.2.60", "--key", "weekly")
+    assert (again["task_id"], again["created"]) == (first, False)
+    assert asked(live, "submit", "submit", "192.0.2.61", "--dry-run")["task_id"] is None
+    assert "would be accepted" in live("submit", "192.0.2.61", "--dry-run").out
+
+
+def test_a_task_by_the_beginning_or_end_of_its_id(live: Live, done: str) -> None:
+    assert asked(live, "status", "status", done[-6:])["task_id"] == done
+    assert asked(live, "status", "status", done[:-1])["task_id"] == done
+    assert done in live("status", done[2:-1]).out
+    one_sentence(live("status", "t"), 1, "type more of it")
+    one_sentence(live("status", "nonesuch"), 1, "no task 'nonesuch'")
+
+
+def test_tasks_by_every_filter(live: Live, done: str) -> None:
+    def listed(*words: str) -> list[str]:
+        return [task["task_id"] for task in asked(live, "tasks", "tasks", *words)["tasks"]]
+
+    assert done in listed("--state", "completed")
+    assert done not in listed("--unfinished")
+    assert listed("--target", "192.0.2.10", "--text", "WEB") == [done]
+    assert done in listed("--since", "1h", "--kind", "basic", "--pool", "nessus")
+    assert done not in listed("--until", "1h")
+    first = asked(live, "tasks", "tasks", "--limit", "1")
+    assert len(first["tasks"]) == 1
+    assert first["tasks"][0]["task_id"] not in listed("--cursor", first["next_cursor"])
+    assert "web tier" in live("tasks", "-n", "100").out
+
+
+def test_watch_tells_every_change(live: Live) -> None:
+    task_id = submitted(live, "192.0.2.70")
+    said = live("watch", task_id[-8:])
+    assert said.code == 0
+    assert f"{task_id}  completed 100 %" in said.out
+    assert asked(live, "watch", "watch", task_id)["tasks"][0]["settled"]
+
+
+def test_cancel_goes_on_behind_a_refusal(live: Live, done: str) -> None:
+    asked(live, "pause-all", "pause-all")
+    waiting = submitted(live, "192.0.2.80")
+    answer = live("cancel", done, waiting)
+    assert answer.code == 1
+    assert f"{waiting}  canceled" in answer.out
+    assert f"task {done} is completed already" in answer.err
+    one_sentence(live("pause", done), 1, "only a running scan can be paused")
+    one_sentence(live("resume", done), 1, "only a paused scan can be resumed")
+    asked(live, "resume-all", "resume-all")
+
+
+def test_everything_paused_is_said_everywhere(live: Live) -> None:
+    assert "nothing starts" in live("pause-all", "--running", "keep").out
+    waiting = submitted(live, "192.0.2.81")
+    assert "paused" in live("queue").err
+    queue = asked(live, "queue", "queue")
+    assert waiting in [row["task_id"] for row in queue["waiting"]]
+    assert "PAUSED" in live("top").out
+    assert "paused" in live("doctor", "--offline").out
+    assert "may start" in live("resume-all").out
+    asked(live, "watch", "watch", waiting)
+
+
+def test_scanners_are_listed_switched_and_tested(live: Live) -> None:
+    rows = asked(live, "scanners list", "scanners", "list")["scanners"]
+    assert [row["scanner_instance"] for row in rows] == ["east", "west", "north"]
+    for action, key, value in (
+        ("drain", "draining", True),
+        ("undrain", "draining", False),
+        ("disable", "enabled", False),
+        ("enable", "enabled", True),
+    ):
+        assert asked(live, f"scanners {action}", "scanners", action, "east")[key] is value
+    assert "draining" in (live("scanners", "drain", "east"), live("scanners", "list"))[1].out
+    live("scanners", "undrain", "east")
+    assert asked(live, "scanners test", "scanners", "test", "west")["passed"]
+    assert asked(live, "scanners test", "scanners", "test", "north", code=1)["passed"] is False
+    one_sentence(live("scanners", "drain", "south"), 1, "known: east, north, west")
+
+
+def test_results_of_a_task(live: Live, done: str) -> None:
+    summary = asked(live, "results summary", "results", "summary", done)
+    shown = asked(live, "results show", "results", "show", done, "--all", "-n", "7")
+    assert len(shown["findings"]) == shown["total"] == summary["findings"]
+    serious = asked(live, "results show", "results", "show", done, "-f", "severity>=medium")
+    assert all(row["severity"] >= 2 for row in serious["findings"])
+    counts = summary["severity_counts"]
+    assert serious["total"] == sum(counts[each] for each in ("critical", "high", "medium"))
+    assert str(summary["hosts"]) in live("results", "summary", done).out
+    assert "plugin" in live("results", "show", done, "--sort", "-cvss_score").out
+    found = asked(live, "results search", "results", "search", "-f", "severity>=low")
+    assert done in {row["task_id"] for row in found["findings"]}
+
+
+def test_exports_of_a_task_have_every_finding(live: Live, done: str, tmp_path: Path) -> None:
+    total = asked(live, "results summary", "results", "summary", done)["findings"]
+    lines = live("results", "export", done, "--format", "jsonl").out.splitlines()
+    assert len([json.loads(line) for line in lines]) == total
+    table = live("results", "export", done, "--fields", "host,severity").out.splitlines()
+    assert table[0] == "host,severity"
+    assert len(table) == total + 1
+    page = tmp_path / "report.html"
+    assert live("results", "export", done, "--format", "html", "-o", str(page)).code == 0
+    assert "<svg" in page.read_text()
+
+
+def test_compare_two_tasks(live: Live, done: str) -> None:
+    later = completed(live, "192.0.2.10", "--name", "again")
+    found = asked(live, "results compare", "results", "compare", done, later)
+    assert found["counts"]["hosts_in_both"] <= 1
+    assert "persisting" in live("results", "compare", done, later, "--change", "persisting").out
+
+
+def test_dead_letters(live: Live, dead: str) -> None:
+    letters = asked(live, "dlq list", "dlq", "list")
+    (letter,) = [task for task in letters["tasks"] if task["task_id"] == dead]
+    assert dead in live("dlq", "list").out
+    assert letter["error"]["code"] in live("dlq", "show", dead).out
+    assert asked(live, "dlq show", "dlq", "show", dead)["entries"][0]["event"] == "submitted"
+    assert asked(live, "dlq retry", "dlq", "retry", dead)["tasks"][0]["status"] == "queued"
+    asked(live, "watch", "watch", dead, code=1)
+    one_sentence(live("dlq", "purge"), 2, "say which")
+    one_sentence(live("dlq", "purge", dead), 2, "--yes")
+    kept = asked(live, "dlq purge", "dlq", "purge", dead, "--older-than", "1d", "--yes")
+    assert kept["task_ids"] == []
+    code = letter["error"]["code"]
+    wanted = ("dlq", "purge", "--class", code, "--older-than", "0s")
+    assert dead in asked(live, "dlq purge", *wanted, "--dry-run")["task_ids"]
+    assert dead in asked(live, "dlq purge", *wanted, "--yes")["task_ids"]
+    one_sentence(live("status", dead), 1, "no task")
+    assert asked(live, "journal verify", "journal", "verify")["ok"]
+
+
+def test_a_task_that_lives_is_never_purged(live: Live, done: str) -> None:
+    one_sentence(live("dlq", "purge", done, "--yes"), 1, "not a dead letter")
+    one_sentence(live("dlq", "retry", done), 1, "not a dead letter")
+    one_sentence(live("dlq", "show", done), 1, "no dead letter")
+
+
+def test_journal_and_backup_beside_the_daemon(live: Live, done: str, tmp_path: Path) -> None:
+    events = [row["event"] for row in
+              asked(live, "journal show", "journal", "show", done)["entries"]]  # fmt: skip
+    assert events[0] == "submitted"
+    assert events[-1] == "completed"
+    assert "submitted" in live("journal", "show", done).out
+    head = asked(live, "journal verify", "journal", "verify")["head"]
+    assert live("journal", "verify", "--expect", head).code == 0
+    assert live("journal", "verify", "--expect", f"1:{'0' * 64}").code == 1
+    one_sentence(live("journal", "verify", "--expect", "x"), 2, "--expect takes a head")
+    copy = tmp_path / "copy.db"
+    assert asked(live, "backup", "backup", str(copy))["bytes"] == copy.stat().st_size
+    one_sentence(live("backup", str(copy)), 1, "--force")
+    one_sentence(live("backup", str(tmp_path / "no" / "x.db")), 1, "cannot back up")
+
+
+def test_reload_applies_or_says_what_is_wrong(live: Live) -> None:
+    assert asked(live, "reload", "reload")["applied"]
+    right = live.place.file.read_text()
+    live.place.file.write_text(right.replace('"max_concurrent_scans": 2', '"max_scans": 2'))
+    try:
+        assert not asked(live, "reload", "reload", code=78)["applied"]
+        one_sentence(live("reload"), 78, "max_scans")
+    finally:
+        live.place.file.write_text(right)
+    assert "in force" in live("reload").out
+
+
+def test_top_and_doctor(live: Live, done: str) -> None:
+    assert done in live("top", "--once").out
+    steps = asked(live, "doctor", "doctor", code=1)["steps"]
+    failed = [step["check"] for step in steps if step["status"] == "failed"]
+    assert failed == ["scanner north: reach"]
+    assert "runs, and answers" in live("doctor").out
+
+
+def test_import_is_refused_beside_a_daemon(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "some.nessus"
+    file.write_text("<x/>")
+    one_sentence(live("results", "import", str(file)), 1, "stop the daemon")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("submit", "203.0.113.1"), 1, "allow-list"),
+        (("submit", "not a target"), 1, "not"),
+        (("submit", "192.0.2.1", "--kind", "trusted"), 2, "needs --credential"),
+        (("submit", "192.0.2.1", "--audit", "cis"), 2, "does not go with --kind basic"),
+        (("submit", "192.0.2.1", "--kind", "trusted", "--credential", "x"), 1, "x"),
+        (("submit", "192.0.2.1", "--kind", "custom", "--set", "x"), 2, "NAME=VALUE"),
+        (("submit", "192.0.2.1", "--scanner", "south"), 1, "south"),
+        (("submit", "192.0.2.1", "--max-runtime", "soon"), 2, "no duration"),
+        (("submit",), 2, "TARGETS"),
+        (("tasks", "--state", "lost"), 2, "lost"),
+        (("tasks", "--since", "whenever"), 2, "no time"),
+        (("tasks", "--target", "x y z!"), 1, "target"),
+        (("tasks", "--cursor", "x"), 1, "cursor"),
+        (("journal", "show", "nonesuch"), 1, "no task"),
+        (("results", "show", "nonesuch"), 1, "no task"),
+        (("results", "search", "-f", "sevrity=1"), 2, "did you mean 'severity'"),
+        (("scanners", "test", "south"), 1, "south"),
+        (("cancl",), 2, "Did you mean 'cancel'"),
+    ],
+)
+def test_bad_input_is_one_sentence(live: Live, words: Sequence[str], code: int, part: str) -> None:
+    one_sentence(live(*words), code, part)
+
+
+def test_a_filter_on_a_task_that_cannot_be_read(live: Live, done: str) -> None:
+    one_sentence(live("results", "show", done, "-f", "sevrity=1"), 2, "did you mean 'severity'")
+    one_sentence(live("results", "show", done, "--fields", "x"), 2, "unknown field")
+    one_sentence(live("results", "export", done, "--fields", "x"), 2, "unknown field")
+
+
+def test_no_command_shows_a_secret(live: Live, done: str) -> None:
+    secrets = [*CANARIES, *(sim.access_key for sim in live.sims),
+               *(sim.secret_key for sim in live.sims)]  # fmt: skip
+    said: list[Said] = [
+        live(*words)
+        for words in (
+            ("config", "show"), ("config", "show", "--json"), ("config", "check"), ("doctor",),
+            ("scanners", "list", "--json"), ("scanners", "test", "north"), ("status", done),
+            ("journal", "show", done, "--json"), ("queue", "--json"), ("top",), ("reload",),
+        )
+    ]  # fmt: skip
+    for each in said:
+        assert not [secret for secret in secrets if secret in each.out + each.err]
+
+
+def test_every_documented_shape_is_compared_with_what_is_printed() -> None:
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    switches = {f"scanners {word}" for word in ("drain", "undrain", "enable", "disable")}
+    assert not [shape for shape in SHAPES.keys() - switches if f'"{shape}"' not in text]

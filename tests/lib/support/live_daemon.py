@@ -1,0 +1,101 @@
+"""A daemon with simulated scanners for commands that run in this process, one after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.serve import RunningSim
+from support.command import Said, typed
+from support.processes import Site, daemon, scanner_yaml, simulators, site
+
+CANARIES = ("canary-escalation-72615", "canary-password-11843", "canary-secret-55902")
+
+
+@attrs.frozen(kw_only=True)
+class Live:
+    """A running daemon; call it with the words of a command."""
+
+    place: Site
+    sims: list[RunningSim]
+
+    def __call__(self, *words: str) -> Said:
+        environ = self.place.environ
+        env = {
+            "NESSUS_SCHED_CONFIG": str(self.place.file),
+            "NESSUS_SCHED_SOCKET": None,
+            "XDG_RUNTIME_DIR": environ["XDG_RUNTIME_DIR"],
+        }
+        return typed(*words, env=env)
+
+
+@contextmanager
+def live_daemon(directory: Path) -> Iterator[Live]:
+    """The daemon as a process, its scanners in a thread; both end with the block."""
+    started: list[Live] = []
+    ready = threading.Event()
+    stop: list[Callable[[], None]] = []
+
+    async def main() -> None:
+        over = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        stop.append(lambda: token.run_sync_soon(over.set))
+        options = [SimOptions(seed=seed, scans_take=0.5, export_takes=0.02) for seed in (1, 2)]
+        async with simulators(*options) as sims:
+            place = _site(directory, sims)
+            async with daemon(place):
+                started.append(Live(place=place, sims=sims))
+                ready.set()
+                await over.wait()
+
+    def run() -> None:
+        try:
+            trio.run(main)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    ready.wait()
+    assert started, "the daemon did not start"
+    try:
+        yield started[0]
+    finally:
+        stop[0]()
+        thread.join()
+
+
+def _site(directory: Path, sims: list[RunningSim]) -> Site:
+    escalation = {"method": "sudo", "account": "root", "password": CANARIES[0]}
+    credential: dict[str, Any] = {
+        "name": "linux",
+        "kind": "ssh_password",
+        "username": "scan",
+        "password": CANARIES[1],
+        "escalation": escalation,
+    }
+    scanners = [scanner_yaml("east", sims[0], 2), scanner_yaml("west", sims[1], 2)]
+    scanners.append(
+        {
+            "id": "north",
+            "url": "https://127.0.0.1:9",
+            "enabled": False,
+            "auth": {"ui_session": {"username": "scan", "password": CANARIES[2]}},
+        }
+    )
+    audit = directory / "cis.audit"
+    audit.write_text('<check_type:"Unix"></check_type>')
+    return site(
+        directory,
+        scanners,
+        credentials=[credential],
+        audits=[{"name": "cis", "file": str(audit)}],
+        scheduling={"max_attempts": 1},
+    )
