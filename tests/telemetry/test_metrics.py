@@ -180,11 +180,10 @@ def test_calls_and_requests_are_counted() -> None:
     metrics = Metrics("1.2.3")
     metrics.observe_call("submit_scan", "ok", 0.02)
     metrics.observe_scanner_request("one", 0.5, None)
-    metrics.observe_scanner_request("one", 0.5, "login_refused")
+    metrics.observe_scanner_request("one", 0.5, "server_error")
     seen = scraped(metrics)
     assert seen["nessus_api_requests_total", "ok", "submit_scan"] == 1
     assert seen["nessus_scanner_request_duration_seconds_count", "one"] == 2
-    assert seen["nessus_scanner_request_errors_total", "login_refused", "one"] == 1
-    assert seen["nessus_scanner_login_refusals_total", "one"] == 1
+    assert seen["nessus_scanner_request_errors_total", "server_error", "one"] == 1
     assert any(key[0] == "nessus_sched_build_info" and "1.2.3" in key for key in seen)
     assert any(key[0].startswith("process_") for key in seen)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 import trio
 
+from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.states import TaskState
 from nessus_sched.daemon.system import System
 from nessus_sched.nessus.messages import RequestRecord
@@ -13,6 +16,9 @@ from nessus_sched.telemetry.gauges import Commits, Reading
 from nessus_sched.telemetry.metrics import Metrics
 
 log = structlog.get_logger("nessus")
+
+UNAUTHORIZED: Final = "unauthorized"
+_CLASSES: Final = {401: UNAUTHORIZED, 404: "not_found", 412: "gated", 429: "too_many_requests"}
 
 LAG_EVERY = 5.0
 
@@ -51,10 +57,9 @@ async def refresh(system: System, metrics: Metrics) -> None:
     )
 
 
-def scanner_request(metrics: Metrics, scanner_id: str, record: RequestRecord) -> None:
-    """Counts one request to a scanner; an outcome that is no HTTP status is an error's kind.
-
-    For the log it runs in the context of who asked, and so under a task's trace id."""
+def scanner_request(metrics: Metrics, scanner: ScannerSettings, record: RequestRecord) -> None:
+    """Counts one request to a scanner. For the log it runs in the context of who asked,
+    and so under a task's trace id."""
     outcome = record.outcome
     log.debug(
         events.SCANNER_REQUEST,
@@ -63,8 +68,22 @@ def scanner_request(metrics: Metrics, scanner_id: str, record: RequestRecord) ->
         outcome=outcome,
         seconds=round(record.seconds, 3),
     )
-    error = None if outcome.isdigit() and int(outcome) < 400 else outcome
-    metrics.observe_scanner_request(scanner_id, record.seconds, error)
+    error = error_class(outcome)
+    metrics.observe_scanner_request(scanner.id, record.seconds, error)
+    # A session that has expired is no refusal: it is made anew.
+    if error == UNAUTHORIZED and (isinstance(scanner.auth, ApiKeys) or record.route == "/session"):
+        metrics.login_refusals.labels(scanner.id).inc()
+
+
+def error_class(outcome: str) -> str | None:
+    """Of a request's outcome: an HTTP status, or the kind of the error that stood in for an
+    answer. None for no error."""
+    if not outcome.isdigit():
+        return outcome
+    status = int(outcome)
+    if status >= 500:
+        return "server_error"
+    return None if status < 400 else _CLASSES.get(status, "refused")
 
 
 async def measure_loop_lag(metrics: Metrics) -> None:

@@ -191,5 +191,5 @@ def _connect(export_limit: int, metrics: Metrics, scanner: ScannerSettings) -> S
         scanner,
         now=system_now,
         export_limit=export_limit,
-        on_request=partial(scanner_request, metrics, scanner.id),
+        on_request=partial(scanner_request, metrics, scanner),
     )
