@@ -35,7 +35,9 @@ class Redactor:
 
     def know(self, secrets: Iterable[Secret]) -> None:
         """From now on these secrets are masked in every text, instead of those before."""
-        values = {secret.reveal() for secret in secrets}
+        whole = {secret.reveal() for secret in secrets}
+        # A key may be quoted line by line.
+        values = whole.union(*(value.splitlines() for value in whole))
         long = (value for value in values if len(value) >= _SHORTEST)
         self._known = tuple(sorted(long, key=len, reverse=True))
 
