@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ def daemon_or_store(config: Path | None) -> Iterator[Asking]:
         try:
             asked: Asking = stack.enter_context(daemon(config))
         except NoDaemon as error:
-            if config is None:
+            if config is None or not os.access(config, os.R_OK):  # it is the system's, not ours
                 raise
             # Only now: what reads the stores takes longer to import than a daemon to answer.
             from nessus_sched.cli.configured import loaded
