@@ -8,10 +8,10 @@ something else are refused with the reason.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import Final
 
-from nessus_sched.core.ranges import V4, Range, address_text, overlap, range_text
+from nessus_sched.core.ranges import V4, Range, address_text, range_text
 
 
 class Unreadable(ValueError):
@@ -110,9 +110,10 @@ def _v4(text: str) -> int:
         raise Unreadable("is not an address; write four decimal numbers such as 192.0.2.1")
     if not all(map(_DECIMAL.fullmatch, octets)):
         raise Unreadable("has leading zeros or no plain decimal numbers")
-    if any(int(octet) > 255 for octet in octets):
+    numbers = [*map(int, octets)]
+    if max(numbers) > 255:
         raise Unreadable("has a number above 255")
-    return V4 + int(IPv4Address(text))
+    return V4 + int.from_bytes(numbers)
 
 
 def _v6(text: str) -> int:
@@ -147,7 +148,7 @@ with an IPv4 address inside would get past a rule about that address."""
 def refuse_special(wanted: Range) -> None:
     """Raises `Unreadable` when `wanted` touches addresses that are never targets."""
     for special, reason in _SPECIAL:
-        if overlap((special,), (wanted,)):
+        if special[0] <= wanted[1] and wanted[0] <= special[1]:
             first = address_text(max(special[0], wanted[0]))
             raise Unreadable(f"{first} {reason}" if wanted[0] != wanted[1] else reason)
 
