@@ -144,7 +144,7 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
             trouble = {step["check"]: step for step in said.json["steps"] if step["status"] != "ok"}
             assert trouble.keys() >= {
                 "scanner keys: licence",
-                "scanner pin: login",
+                "scanner pin: certificate",
                 "scanner login: login",
                 "scanner down: reach",
                 "scanner name: reach",

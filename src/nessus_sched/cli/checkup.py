@@ -53,8 +53,8 @@ def _config(file: Path, config: Config) -> Iterator[Step]:
 
 
 def _directory(directory: Path) -> Iterator[Step]:
-    if not directory.exists():
-        parent = next(each for each in directory.parents if each.exists())
+    if not os.path.exists(directory):
+        parent = next(each for each in directory.parents if os.path.exists(each))
         if os.access(parent, os.W_OK):
             yield ok("state", f"{directory} is not there yet; the daemon makes it")
         else:
@@ -78,7 +78,7 @@ def _directory(directory: Path) -> Iterator[Step]:
 
 
 def _store(directory: Path) -> Iterator[Step]:
-    if not (directory / "tasks.db").exists():
+    if not os.path.exists(directory / "tasks.db"):
         return
     try:
         with read_offline(directory) as store:
@@ -88,7 +88,7 @@ def _store(directory: Path) -> Iterator[Step]:
 
 
 def _disk(directory: Path) -> Iterator[Step]:
-    place = next(each for each in (directory, *directory.parents) if each.exists())
+    place = next(each for each in (directory, *directory.parents) if os.path.exists(each))
     free = shutil.disk_usage(place).free
     if free < NONE_LEFT:
         yield failed("disk", f"{size(free)} are free", "Make room, or shorten retention.")

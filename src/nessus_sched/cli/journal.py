@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +18,9 @@ from nessus_sched.cli.screen import line, note, print_json, table
 from nessus_sched.cli.spoken import size, when
 from nessus_sched.cli.taskref import task_id_of
 from nessus_sched.core.clock import system_now
+
+if TYPE_CHECKING:
+    from nessus_sched.store.offline import OfflineStore
 
 
 @click.group("journal")
@@ -69,19 +74,14 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
     make a new chain: keep the head that this prints somewhere else, and give it to --expect
     next time. Exit code 1 if something does not fit.
     """
-    from nessus_sched.store.errors import StoreError
     from nessus_sched.store.journal import JournalHead
-    from nessus_sched.store.offline import read_offline
 
     try:
         head = None if expect is None else JournalHead.parse(expect)
     except ValueError:
         raise click.UsageError("--expect takes a head such as 12:ab...") from None
-    try:
-        with read_offline(loaded(config).state_directory) as store:
-            report = store.verify(head)
-    except StoreError as error:
-        raise click.ClickException(str(error)) from error
+    with _store(config) as store:
+        report = store.verify(head)
     if as_json:
         print_json(
             {
@@ -114,17 +114,27 @@ def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None
     the copy in the place of tasks.db there, without its -wal and -shm. Findings are not in it:
     keep the exports directory besides, from which they can be read again.
     """
-    from nessus_sched.store.errors import StoreError
-    from nessus_sched.store.offline import read_offline
-
     if file.exists() and not force:
         raise click.ClickException(f"{file} is there already; --force replaces it")
-    try:
-        with read_offline(loaded(config).state_directory) as store:
-            written = store.backup(file.absolute())
-    except StoreError as error:
-        raise click.ClickException(str(error)) from error
+    with _store(config) as store:
+        written = store.backup(file.absolute())
     if as_json:
         print_json({"file": str(file), "bytes": written})
     else:
         line(f"{file}: {size(written)}")
+
+
+@contextmanager
+def _store(config: Path) -> Iterator[OfflineStore]:
+    """The task store of a configuration. Raises `click.ClickException`."""
+    from nessus_sched.store.errors import StoreError
+    from nessus_sched.store.offline import read_offline
+
+    directory = loaded(config).state_directory
+    try:
+        with read_offline(directory) as store:
+            yield store
+    except StoreError as error:
+        closed = not os.access(directory, os.R_OK | os.X_OK)
+        hint = "; run this as the user that runs the daemon" if closed else ""
+        raise click.ClickException(f"{error}{hint}") from error

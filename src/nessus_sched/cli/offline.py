@@ -28,7 +28,7 @@ def daemon_or_store(config: Path | None) -> Iterator[Asking]:
             from nessus_sched.cli.left import Left
 
             found = loaded(config)
-            if not (found.state_directory / "tasks.db").exists():
+            if not os.path.exists(found.state_directory / "tasks.db"):
                 raise
             note(f"no daemon answers; this is from {found.state_directory} as it was left")
             asked = Left(found, error)

@@ -7,6 +7,7 @@ cut, so that grep and awk find everything. Cells are data: no markup is read in 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,9 @@ def cell(value: Any) -> str:
 def table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> None:
     """Prints a table; the first column is never cut."""
     texts = [[cell(value) for value in row] for row in rows]
-    if is_terminal():
+    if is_terminal() and not texts:
+        click.echo("none")
+    elif is_terminal():
         console().print(drawn(columns, texts, title=title))
     else:
         _plain(columns, texts, title)
@@ -93,7 +96,7 @@ def fields(pairs: Sequence[tuple[str, Any]]) -> None:
     known = [(name, cell(value)) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
-        styled = is_terminal() and value in STYLES
+        styled = is_terminal() and value in STYLES and not os.environ.get("NO_COLOR")
         shown = click.style(value, **_click_style(value)) if styled else value
         click.echo(f"{name:<{width}}  {shown}")
 

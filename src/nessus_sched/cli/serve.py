@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,6 +17,8 @@ from nessus_sched.cli.configured import loaded
 from nessus_sched.cli.options import config_option
 from nessus_sched.cli.running import leaves
 from nessus_sched.config.schema import Config
+
+_PR_SET_DUMPABLE: Final = 4
 
 
 @click.command("serve")
@@ -29,8 +34,18 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
 
     Exit codes: 0 stopped, 1 cannot start, 78 a mistake in the configuration.
     """
-    os.umask(0o077)
+    keep_private()
     _serve(config, loaded(config), stdio=stdio, on_demand=on_demand)
+
+
+def keep_private() -> None:
+    """Files for us alone; no core with secrets in it; our memory and environment closed to
+    other processes of our user (prctl(2), PR_SET_DUMPABLE, which also holds where cores are
+    piped to a collector, which RLIMIT_CORE does not)."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:

@@ -19,7 +19,8 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import LIVE
 from nessus_sched.results.untrusted import clean_line
 
-LOOK_EVERY: Final = 1.0
+LOOK_EVERY: Final = (0.2, 1.0)
+"""Seconds between looks, at first and later: most waits are over at once or take long."""
 MOST: Final = 40
 """Tasks watched when none are named: more than fit on a screen help nobody."""
 
@@ -64,7 +65,7 @@ def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> li
     """Shows the tasks until all have settled; their last statuses."""
     display: Display = Silence() if quiet else Bars() if is_terminal() else Lines()
     found: dict[str, dict[str, Any]] = {}
-    pause = threading.Event()
+    pause, (every, slowest) = threading.Event(), LOOK_EVERY
     with display:
         while True:
             for task_id in task_ids:
@@ -73,7 +74,8 @@ def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> li
                     display.show(found[task_id])
             if all(task["settled"] for task in found.values()):
                 return [found[task_id] for task_id in task_ids]
-            pause.wait(LOOK_EVERY)
+            pause.wait(every)
+            every = min(1.2 * every, slowest)
 
 
 def remark(task: Mapping[str, Any]) -> str:

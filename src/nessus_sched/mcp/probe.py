@@ -24,6 +24,15 @@ _REMEDIES: Final = {
     "the password.",
 }
 
+_CHECKS: Final = {
+    "scanner_unreachable": "reach",
+    "certificate_mismatch": "certificate",
+    "login_refused": "login",
+    "license_limit": "licence",
+    "license_refuses_api": "licence",
+}
+"""What has failed when an error of that kind is met."""
+
 
 @attrs.frozen(kw_only=True)
 class Step:
@@ -65,7 +74,7 @@ async def probe(scanner: Scanner, now: Now) -> AsyncIterator[Step]:
         templates = await scanner.templates()
     except ScannerError as error:
         remedy = _REMEDIES.get(error.kind, "The message says what the scanner wants.")
-        yield failed("reach" if error.transient else "login", str(error), remedy)
+        yield failed(_CHECKS.get(error.kind, "answer"), str(error), remedy)
         return
     usable = sum(template.usable for template in templates)
     if usable:
