@@ -65,7 +65,8 @@ def test_the_scanners_own_limit_and_other_peoples_scans_count(
     slots = Slots(4)
     slots.report(max_scans=max_scans, foreign=foreign)
     assert slots.capacity == capacity
-    assert slots.statistics().limit == 4
+    figures = slots.statistics()
+    assert (figures.limit, figures.max_scans, figures.foreign) == (4, max_scans, foreign)
 
 
 def test_what_the_scanner_reported_outlives_a_new_limit() -> None:

@@ -184,15 +184,47 @@ def test_a_mixture_gives_an_interval() -> None:
     assert 2 <= estimate.low <= 25 <= estimate.seconds <= 75 <= estimate.high <= 98
 
 
-def test_lowered_limits_and_holds_are_waited_for() -> None:
+def test_the_first_scans_to_end_above_a_lowered_limit_leave_no_slot() -> None:
     scanners = pool(limit=2)
+    scanners.release("t1000", 50.0)
+    for order in (1, 2):
+        scanners.place(entry(order, pinned="a"), 50.0)
+    assert scanners.take_all("a", 50.0) == ["t1"]
+    waits = []
+    for limit in (2, 1):
+        scanners.configure([spec("a", limit)], FREE_FOR_ALL, 60.0)
+        estimate = scanners.estimate("t2", 60.0)
+        assert estimate is not None
+        waits.append(estimate.seconds)
+    assert waits == [40.0, 90.0]
+
+
+def test_a_hold_is_waited_for() -> None:
+    scanners = pool()
     scanners.place(entry(1, pinned="a"), 0.0)
-    scanners.configure([spec("a", 1)], FREE_FOR_ALL, 0.0)
-    scanners.progressed("t1000", 1, 10.0)
     scanners.hold("a", 400.0, "full", 10.0)
     estimate = scanners.estimate("t1", 10.0)
     assert estimate is not None
     assert estimate.seconds == 390.0
+
+
+def test_a_task_blocked_from_another_scanner_gets_the_next_slot_of_its_own() -> None:
+    """The blocker on a ends after 70 s, the next slot of b is free after 100."""
+    scanners = pool(scanners=2)
+    scanners.release("t1001", 20.0)
+    scanners.place(entry(5, pinned="b"), 20.0)
+    assert scanners.take_all("b", 20.0) == ["t5"]
+    scanners.configure([spec("a", 1), spec("b", 2)], PoolSettings(overlap_guard=True), 20.0)
+    scanners.place(entry(1, "10.0.3.232", pinned="b"), 20.0)
+    assert scanners.take_all("b", 20.0) == []
+    scanners.configure([spec("a", 1), spec("b", 1)], PoolSettings(overlap_guard=True), 30.0)
+    scanners.place(entry(2, pinned="b"), 30.0)
+    scanners.release("t5", 30.0)
+    assert scanners.take_all("b", 30.0) == ["t2"]
+    assert scanners.wait_reason("t1", 30.0).blocker == "t1000"
+    estimate = scanners.estimate("t1", 30.0)
+    assert estimate is not None
+    assert estimate.seconds == 100.0
 
 
 def test_a_blocked_task_waits_for_its_blocker() -> None:

@@ -140,6 +140,22 @@ def test_an_entry_that_cannot_run_claims_nothing() -> None:
     assert scanners.take_all("b", 2.0) == ["t3"]
 
 
+def test_a_claim_counts_for_nothing_while_its_scanner_is_down() -> None:
+    scanners = pool(("a", 1), ("b", 1))
+    for order in (0, 2):
+        scanners.place(entry(order, "192.0.2.1", pinned="b"), 0.0)
+    scanners.take_all("b", 0.0)
+    scanners.place(entry(1, "192.0.2.1-192.0.2.9", accepted_at=0.0, pinned="a"), 0.0)
+    scanners.take_all("a", 0.0)
+    scanners.release("t0", 1.0)
+    assert scanners.take_all("b", 1.0) == ["t2"]
+    assert scanners.take_all("a", 1.0) == []  # t1 is blocked again, and claims.
+    scanners.release("t2", 2.0)
+    scanners.failed("a", 2.0, "refused", trip=True)
+    scanners.place(entry(3, "192.0.2.9", pinned="b"), 2.0)
+    assert scanners.take_all("b", 2.0) == ["t3"]
+
+
 def test_thousands_with_the_same_target_are_looked_at_one_by_one() -> None:
     """Only the first of them moves when the one before has ended."""
     scanners = pool(("a", 3))

@@ -362,6 +362,7 @@ def test_queues_are_rebuilt_in_the_order_of_acceptance() -> None:
             for task in scanners.take_all(scanner_id, 100.0):
                 taken.append(task)
                 scanners.release(task, 100.0)
+    assert sorted(taken) == sorted(each.task_id for each in entries)
     free = [task for task in taken if task not in own]
     assert free == sorted(free, key=lambda task: int(task[1:]))
 

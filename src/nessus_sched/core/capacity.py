@@ -9,10 +9,13 @@ import trio
 @attrs.frozen(kw_only=True)
 class SlotStatistics:
     """`limit` is the operator's `max_concurrent_scans`, `capacity` what the scanner's own
-    limit and other people's scans leave of it; `active` are the borrowing task ids, and
-    may for a while be more than `capacity` after it was lowered or after a restart."""
+    limit (`max_scans`, None when it tells none) and other people's scans (`foreign`) leave
+    of it; `active` are the borrowing task ids, and may for a while be more than `capacity`
+    after it was lowered or after a restart."""
 
     limit: int
+    max_scans: int | None = None
+    foreign: int = 0
     capacity: int
     active: tuple[str, ...]
     free: int
@@ -44,11 +47,6 @@ class Slots:
     def foreign(self) -> int:
         """Other people's scans that run there."""
         return self._foreign
-
-    @property
-    def max_scans(self) -> int | None:
-        """The scanner's own limit on concurrent scans, ours and other people's."""
-        return self._max_scans
 
     def borrow(self, task_id: str) -> None:
         """Raises `trio.WouldBlock` when none is free."""
@@ -83,6 +81,8 @@ class Slots:
     def statistics(self) -> SlotStatistics:
         return SlotStatistics(
             limit=self._limit,
+            max_scans=self._max_scans,
+            foreign=self._foreign,
             capacity=self.capacity,
             active=self.borrowers(),
             free=self.free,

@@ -95,6 +95,12 @@ class Model:
         scanner = self.scanners[scanner_id]
         return not scanner.removed and scanner.spec.pool == entry.pool and scanner.reaches(entry)
 
+    def could_run(self, entry: QueueEntry) -> bool:
+        return any(
+            scanner.usable and self.may_run(entry, scanner_id)
+            for scanner_id, scanner in self.scanners.items()
+        )
+
     def queue(self, pool: Pool, scanner_id: str | None) -> list[QueueEntry]:
         """What the pool says lies in that queue, in the order that it ought to have."""
         found = (
@@ -103,9 +109,14 @@ class Model:
         return sorted(found, key=due)
 
     def excused(self, entry: QueueEntry) -> bool:
-        """It may be passed over: a task that runs, or one that goes before it, overlaps."""
+        """It may be passed over: a task that runs overlaps, or one that goes before it and
+        that some scanner would take."""
         rivals = [each for each, _ in self.running.values()]
-        rivals += [each for each in self.waiting.values() if due(each) < due(entry)]
+        rivals += [
+            each
+            for each in self.waiting.values()
+            if due(each) < due(entry) and self.could_run(each)
+        ]
         return any(self.overlap(entry, each) for each in rivals)
 
     def check_take(self, pool: Pool, scanner_id: str, now: float) -> QueueEntry | None:
