@@ -10,15 +10,11 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from nessus_sched.core.breaker import BreakerState, BreakerStatistics
-from nessus_sched.core.capacity import SlotStatistics
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.queues import QueueStatistics
-from nessus_sched.core.snapshot import PoolStatistics, ScannerStatistics
 from nessus_sched.core.states import TRANSITIONS, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task, TaskError
-from nessus_sched.telemetry.gauges import Commits, Reading
 from nessus_sched.telemetry.metrics import Metrics
+from support.readings import reading, scanner
 
 S = TaskState
 
@@ -48,49 +44,6 @@ def step(
     event = "submitted" if before is None else "moved"
     entry = JournalEntry(at=at, event=event, task_id="t", before=before, after=after)
     metrics.observe_change(made, entry)
-
-
-def scanner(scanner_id: str, **changes: Any) -> ScannerStatistics:
-    made = ScannerStatistics(
-        scanner_id=scanner_id,
-        pool="nessus",
-        enabled=True,
-        draining=False,
-        removed=False,
-        usable=True,
-        obstacle=None,
-        held_until=None,
-        held_reason="",
-        slots=SlotStatistics(limit=4, capacity=4, active=("a", "b"), free=2),
-        free=2,
-        queue=QueueStatistics(length=3, parked=1, oldest=40.0),
-        load=1.25,
-        breaker=BreakerStatistics(
-            state=BreakerState.OPEN, failures=5, openings=2, opened_at=1.0, probe_at=2.0, reason=""
-        ),
-    )
-    return attrs.evolve(made, **changes)
-
-
-def reading(*scanners: ScannerStatistics) -> Reading:
-    return Reading(
-        at=100.0,
-        pool=PoolStatistics(
-            paused=False,
-            scanners=scanners,
-            overflow=QueueStatistics(length=7, parked=0, oldest=None),
-            active=2,
-            queued=10,
-            capacity=4,
-            free=2,
-        ),
-        up={"one": True},
-        plugin_set_at={"one": 40.0},
-        dead_letters=3,
-        sizes={"tasks": 4096},
-        commits=Commits(commits=9, changes=20, largest_batch=5, p50=0.001, p99=0.01),
-        clients=2,
-    )
 
 
 def test_a_life_moves_its_metrics() -> None:
