@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.cli.man import man_page
 from nessus_sched.cli.share import shared
 
 CONFIG: Final = "etc/nessus-sched"
@@ -44,6 +45,7 @@ def plan(program: str, prefix: str) -> Sequence[Item]:
         _copy(lib / "systemd/system/nessus-sched.socket", "systemd/nessus-sched.socket"),
         _copy(lib / "sysusers.d/nessus-sched.conf", "systemd/nessus-sched.sysusers"),
         _copy(lib / "tmpfiles.d/nessus-sched.conf", "systemd/nessus-sched.tmpfiles"),
+        Item(path=str(top / "share/man/man1/nessus-sched.1"), text=man_page()),
         Item(path=CONFIG, mode=0o755),
         Item(path=f"{CONFIG}/credentials", mode=0o700),
         _copy(Path(CONFIG, "example.yaml"), "etc/nessus-sched.yaml"),

@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
         "cancel": Place("tasks:cancel_command", "Cancel tasks."),
         "pause": Place("tasks:pause_command", "Pause running scans."),
         "resume": Place("tasks:resume_command", "Let paused scans go on."),
+        "credentials": Place("scanners:credentials_command", "Logins and audits to name."),
         "results": Place("results:results_group", "Show, compare and export what was found."),
     },
     "Operate": {
@@ -54,6 +55,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
         "sim": Place("sim:sim_command", "Run a simulated Nessus scanner."),
         "install": Place("install:install_command", "Put the systemd service in place."),
         "uninstall": Place("install:uninstall_command", "Take the systemd service away."),
+        "man": Place("man:man_command", "The manual page."),
         "completion": Place("completion:completion_command", "Completion for your shell."),
         "shapes": Place("shapes:shapes_command", "The JSON that each --json prints, as schemas."),
     },
