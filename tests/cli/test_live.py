@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nessus_sched.cli import screen, watch
 from nessus_sched.cli.shapes import SHAPES
 from support.command import Said, fits, one_sentence
 from support.live_daemon import CANARIES, Live
@@ -144,6 +145,28 @@ def test_scanners_are_listed_switched_and_tested(live: Live) -> None:
     assert asked(live, "scanners test", "scanners", "test", "west")["passed"]
     assert asked(live, "scanners test", "scanners", "test", "north", code=1)["passed"] is False
     one_sentence(live("scanners", "drain", "south"), 1, "known: east, north, west")
+
+
+def test_what_can_be_named(live: Live) -> None:
+    templates = asked(live, "scanners templates", "scanners", "templates", "west")["templates"]
+    assert templates[0]["name"] in live("scanners", "templates").out
+    found = asked(live, "credentials", "credentials")
+    assert [each["name"] for each in found["credentials"]] == ["linux"]
+    assert "cis" in live("credentials").out
+    one_sentence(live("scanners", "templates", "south"), 1, "south")
+
+
+def test_on_a_terminal_everything_is_drawn(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (screen, watch):
+        monkeypatch.setattr(module, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    name = "[red]x[/red]"
+    task_id = completed(live, "192.0.2.90", "--name", name)
+    assert name in live("tasks", "--text", name).out
+    assert name in live("watch", task_id).out
+    assert name in live("status", task_id).out
+    assert live("results", "summary", task_id).code == 0
+    assert "none" in live("tasks", "--text", "nobody called it so").out
 
 
 def test_results_of_a_task(live: Live, done: str) -> None:

@@ -119,6 +119,9 @@ class _Service:
     async def history(self, task_id: str) -> Sequence[JournalRecord]:
         return self._store.journal_of(task_id)
 
+    def views(self, tasks: Sequence[Task]) -> list[TaskView]:
+        return [self.view(task) for task in tasks]
+
     def view(self, task: Task) -> TaskView:
         return TaskView(task=task, standing=Standing(), progress=task.progress)
 

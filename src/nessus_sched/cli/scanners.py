@@ -109,6 +109,46 @@ def test_command(scanner: str, config: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+@scanners_group.command("templates")
+@click.argument("scanner", required=False)
+@daemon_option
+@json_option
+def templates_command(scanner: str | None, config: Path | None, as_json: bool) -> None:
+    """List the scan templates of a scanner (or the first that answers), for --template."""
+    with daemon(config) as connection:
+        answer = connection.call("list_scan_templates", scanner_instance=scanner)
+    if as_json:
+        print_json(answer)
+        return
+    rows = [(each["name"], each["usable"], each["title"]) for each in answer["templates"]]
+    table(("template", "usable", "title"), rows)
+
+
+@click.command("credentials")
+@daemon_option
+@json_option
+def credentials_command(config: Path | None, as_json: bool) -> None:
+    """List the configured logins and audits, for --credential and --audit; no secrets."""
+    with daemon(config) as connection:
+        answer = connection.call("list_credentials")
+    if as_json:
+        print_json(answer)
+        return
+    table(
+        ("credential", "kind", "escalation", "privileged"),
+        [
+            (each["name"], each["kind"], each["escalation"], each["privileged"])
+            for each in answer["credentials"]
+        ],
+    )
+    if answer["audits"]:
+        line()
+        table(
+            ("audit", "category", "description"),
+            [(each["name"], each["category"], each["description"]) for each in answer["audits"]],
+        )
+
+
 def show_steps(steps: Sequence[Mapping[str, Any]]) -> None:
     table(
         ("check", "result", "found", "what to do"),

@@ -67,7 +67,7 @@ def cell(value: Any) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> None:
-    """Prints a table; the first column is never cut."""
+    """Prints a table; its first two columns are never cut."""
     texts = [[cell(value) for value in row] for row in rows]
     if is_terminal() and not texts:
         click.echo("none")
@@ -84,11 +84,17 @@ def drawn(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> An
 
     made = Table(title=title or None, title_justify="left", title_style="bold", box=None)
     for number, column in enumerate(columns):
-        made.add_column(column, no_wrap=number == 0, header_style="bold dim")
+        made.add_column(column, no_wrap=number < 2, header_style="bold dim")
     for row in rows:
         cells = map(cell, row)
-        made.add_row(*(Text(text, style=STYLES.get(text, "")) for text in cells))
+        made.add_row(*(Text(text, style=_style(text)) for text in cells))
     return made
+
+
+def _style(text: str) -> str:
+    """By the first word: a state may be followed by its progress."""
+    first, _, rest = text.partition(" ")
+    return STYLES.get(first, "") if not rest or rest[0] in "#0123456789" else ""
 
 
 def fields(pairs: Sequence[tuple[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -25,7 +25,9 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind
 
-LARGEST_PAGE = 100
+LARGEST_PAGE: Final = 100
+SERIOUS: Final = ("critical", "high", "medium", "low")
+SERIOUS_COLUMN: Final = "C/H/M/L"
 
 
 @click.command("status")
@@ -229,25 +231,33 @@ def _validation(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def show_tasks(rows: Sequence[Mapping[str, Any]]) -> None:
     now = system_now()
     table(
-        ("task", "state", "progress", "kind", "scanner", "name", "targets", "age", "findings"),
+        ("task", "state", "scanner", "age", SERIOUS_COLUMN, "name", "targets"),
         [
             (
                 row["task_id"],
-                row["status"],
-                _progress(row),
-                row["kind"],
+                _state(row),
                 row["scanner_instance"],
+                ago(row["created_at"], now).removesuffix(" ago"),
+                serious(row["severity_counts"]),
                 row["name"],
                 row["targets"],
-                ago(row["created_at"], now).removesuffix(" ago"),
-                counts(row["severity_counts"]) if row["severity_counts"] else None,
             )
             for row in rows
         ],
     )
 
 
-def _progress(row: Mapping[str, Any]) -> str | None:
-    if row["status"] == "queued":
-        return f"#{row['queue_position']}" if row["queue_position"] else None
-    return None if row["progress_percent"] is None else f"{row['progress_percent']} %"
+def _state(row: Mapping[str, Any]) -> str:
+    """The state, with the place in the queue or the progress while there is one."""
+    if row["status"] == "queued" and row["queue_position"]:
+        return f"queued #{row['queue_position']}"
+    if row["status"] == "running" and row["progress_percent"] is not None:
+        return f"running {row['progress_percent']} %"
+    return str(row["status"])
+
+
+def serious(by_severity: Mapping[str, int] | None) -> str | None:
+    """Numbers of critical, high, medium and low findings, for a table with little room."""
+    if by_severity is None:
+        return None
+    return "/".join(str(by_severity.get(name, 0)) for name in SERIOUS)

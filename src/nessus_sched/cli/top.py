@@ -15,7 +15,8 @@ from nessus_sched.cli.options import daemon_option
 from nessus_sched.cli.queue import waiting_rows
 from nessus_sched.cli.scanners import COLUMNS, scanner_rows
 from nessus_sched.cli.screen import console, drawn, is_terminal, line, table
-from nessus_sched.cli.spoken import ago, counts, duration
+from nessus_sched.cli.spoken import ago, duration
+from nessus_sched.cli.tasks import SERIOUS_COLUMN, serious
 from nessus_sched.cli.watch import time_left
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import SETTLED
@@ -100,7 +101,7 @@ def tables(seen: Look) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]
         ),
         (
             "Ended",
-            ("task", "state", "scanner", "age", "name", "findings"),
+            ("task", "state", "scanner", "age", SERIOUS_COLUMN, "name"),
             [_ended(task) for task in seen["ended"]],
         ),
     ]
@@ -122,9 +123,9 @@ def _running(task: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _ended(task: Mapping[str, Any]) -> tuple[Any, ...]:
-    found = counts(task["severity_counts"]) if task["severity_counts"] else None
+    found = serious(task["severity_counts"])
     age = ago(task["created_at"], system_now()).removesuffix(" ago")
-    return (task["task_id"], task["status"], task["scanner_instance"], age, task["name"], found)
+    return (task["task_id"], task["status"], task["scanner_instance"], age, found, task["name"])
 
 
 def screen(seen: Look) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,8 @@ from nessus_sched.results.untrusted import clean_line
 
 LOOK_EVERY: Final = (0.2, 1.0)
 """Seconds between looks, at first and later: most waits are over at once or take long."""
+EXIT_INTERRUPTED: Final = 130
+"""As shells have it for SIGINT."""
 MOST: Final = 40
 """Tasks watched when none are named: more than fit on a screen help nobody."""
 
@@ -33,7 +36,7 @@ def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
     """Follow tasks, or all unfinished ones, with their progress until they have ended.
 
     On a terminal as bars, elsewhere as a line for every change. Ctrl-C stops watching, not
-    the scans. Exit codes: 0 all completed, 1 some did not.
+    the scans. Exit codes: 0 all completed, 1 some did not, 130 stopped watching.
     """
     with daemon(config) as connection:
         task_ids = task_ids_of(connection, tasks) if tasks else _unfinished(connection)
@@ -66,7 +69,7 @@ def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> li
     display: Display = Silence() if quiet else Bars() if is_terminal() else Lines()
     found: dict[str, dict[str, Any]] = {}
     pause, (every, slowest) = threading.Event(), LOOK_EVERY
-    with display:
+    with display, interruptible():
         while True:
             for task_id in task_ids:
                 if task_id not in found or not found[task_id]["settled"]:
@@ -76,6 +79,15 @@ def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> li
                 return [found[task_id] for task_id in task_ids]
             pause.wait(every)
             every = min(1.2 * every, slowest)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is how one stops looking, not an accident."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def remark(task: Mapping[str, Any]) -> str:
@@ -141,7 +153,7 @@ class Bars(Silence):
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             TextColumn("{task.fields[name]}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24, complete_style="cyan"),
             TextColumn("{task.fields[percent]:>5}", markup=False),
             TextColumn("[{task.fields[style]}]{task.fields[status]}[/]"),
             TextColumn("{task.fields[remark]}", markup=False, style="dim"),
