@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 import trio
 
+from nessus_sched.cli.client import daemon as operate
 from nessus_sched.daemon.notifying import SIGNATURE
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.faults import Fault, FaultKind
@@ -128,13 +130,16 @@ async def submit_all(tools: Tools) -> dict[str, str]:
     return made
 
 
-async def test_metrics_log_and_webhook_tell_what_happened(tmp_path: Path) -> None:
-    pages = Pages()
+async def test_metrics_log_and_webhook_tell_what_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages, log = Pages(), tmp_path / "daemon.log"
     options = [attrs.evolve(FAST, seed=seed) for seed in (1, 2)]
     async with webhook() as hook, simulators(*options) as sims:
         for sim in sims:
             sim.nessus.faults.inject(Fault(kind=FaultKind.SCAN_ABORTS, scan="doomed*", times=None))
         place = place_of(tmp_path, pages, hook, sims)
+        monkeypatch.setenv("NESSUS_SCHED_SOCKET", str(place.socket))
         async with daemon(place) as process:
             async with client(place) as tools:
                 await pages.until(lambda now: now["status"] == "ok")
@@ -155,9 +160,11 @@ async def test_metrics_log_and_webhook_tell_what_happened(tmp_path: Path) -> Non
                 if shutil.which("promtool") is not None:
                     assert promtool("check", "metrics", text=text) == ""
                 check_page(await pages.get("/"))
-            await _reload_twice(place, process)
+                await _idle(log)
+            await _mistaken_reload(place, process, log)
+            await _talkative(place, log)
     check_posts(hook, made)
-    check_log(tmp_path / "daemon.log", ends)
+    check_log(log, ends)
 
 
 async def _lose_login(pages: Pages, sim: RunningSim) -> None:
@@ -174,19 +181,39 @@ async def _await_posts(hook: Hook, count: int) -> None:
             await trio.sleep(0.05)
 
 
-async def _reload_twice(place: Site, process: trio.Process) -> None:
-    """First with a mistake, then with another level of the log."""
-    log = trio.Path(place.directory / "daemon.log")
-    for components, event in (
-        ({"nessus": "nonsense"}, "config_rejected"),
-        ({"nessus": "debug"}, "scanner_request"),
-    ):
-        place.config["log"] = {"components": components}
-        place.write()
-        process.send_signal(signal.SIGHUP)
-        with trio.fail_after(30):
-            while f'"{event}"' not in await log.read_text():  # noqa: ASYNC110 - another process
-                await trio.sleep(0.05)
+async def _idle(log: Path) -> None:
+    """Scanners are polled many times meanwhile; the log has nothing to say of it."""
+    before = log.stat().st_size
+    await trio.sleep(1.5)
+    assert log.read_bytes()[before:] == b""
+
+
+async def _mistaken_reload(place: Site, process: trio.Process, log: Path) -> None:
+    right = place.config
+    place.config = {**right, "log": {"level": "nonsense"}}
+    place.write()
+    process.send_signal(signal.SIGHUP)
+    await _until_logged(log, "config_rejected")
+    place.config = right
+    place.write()
+
+
+async def _talkative(place: Site, log: Path) -> None:
+    """An operator makes the log talk of every request to a scanner."""
+
+    def set_level() -> dict[str, Any]:
+        with operate(place.file) as running:
+            return running.operate("set_log_level", level="debug", component="nessus")
+
+    levels = await trio.to_thread.run_sync(set_level)
+    assert levels == {"level": "info", "components": {"mcp": "debug", "nessus": "debug"}}
+    await _until_logged(log, "scanner_request")
+
+
+async def _until_logged(log: Path, event: str) -> None:
+    with trio.fail_after(30):
+        while f'"{event}"' not in log.read_text():  # noqa: ASYNC110 - another process writes it
+            await trio.sleep(0.05)
 
 
 def check_metrics(

@@ -82,7 +82,10 @@ def test_levels_are_per_component_and_change_while_running() -> None:
     mcp.warning("c")
     log.set_level(LogLevel.DEBUG)
     mcp.debug("d")
-    log.set_level(LogLevel.ERROR, "mcp")
+    assert log.set_level(LogLevel.ERROR, "mcp") == (
+        LogLevel.DEBUG,
+        {"nessus": LogLevel.DEBUG, "mcp": LogLevel.ERROR},
+    )
     mcp.warning("e")
     mcp.error("f")
     log.apply(settings)
@@ -190,6 +193,14 @@ def test_libraries_and_warnings_speak_through_our_log() -> None:
     ]
     assert lines[0]["message"] == "yes 1"
     assert "yes 3" in lines[2]["message"]
+
+
+def test_libraries_that_would_log_keys_and_cookies_never_do() -> None:
+    components = dict.fromkeys(("httpx", "httpcore", "hpack"), LogLevel.DEBUG)
+    _log, stream = set_up(LogSettings(format=LogFormat.JSON, components=components))
+    for name in ("httpcore.http11", "hpack.hpack", "httpx"):
+        logging.getLogger(name).debug("Set-Cookie")
+    assert [line["component"] for line in logged(stream)] == ["httpx"]
 
 
 def test_a_stream_that_nobody_reads_any_more_is_no_error() -> None:

@@ -65,6 +65,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         findings=system.findings,
         exports=system.exports,
         reload=partial(reloader.reload, actor="operator"),
+        set_log_level=reloader.logs.set_level,
         scopes_of=lambda peer: roles.now().scopes_of(peer),
     )
 

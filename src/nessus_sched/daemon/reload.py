@@ -38,7 +38,7 @@ class Reloader:
         self._environ = environ
         self._system = system
         self._notifier = notifier
-        self._logs = logs
+        self.logs = logs
         self._lock = trio.Lock()
         self.problems: Sequence[str] = ()
         self.rejected_at: float | None = None
@@ -64,9 +64,9 @@ class Reloader:
             log.error(events.CONFIG_REJECTED, file=str(self._file), problems=self.problems)
             return
         changes = diff(context.config, config)
-        self._logs.apply(config.log)
+        self.logs.apply(config.log)
         # The old ones too: requests that are under way may still tell of them.
-        self._logs.know([*secrets_of(context.config), *secrets_of(config)])
+        self.logs.know([*secrets_of(context.config), *secrets_of(config)])
         await self._system.fleet.apply(config)
         self.problems, self.rejected_at = (), None
         told = changes.lines()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 
 from nessus_sched.config.schema import Config
+from nessus_sched.config.values import LogLevel
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scope import Scope
 from nessus_sched.mcp.peer import Peer
@@ -20,6 +21,10 @@ async def _nothing_to_reload() -> Sequence[str]:
     return ()
 
 
+def _keep_level(level: LogLevel, _component: str | None) -> tuple[LogLevel, Mapping[str, LogLevel]]:
+    return level, {}
+
+
 def _no_limits(_peer: Peer) -> Sequence[Scope]:
     return ()
 
@@ -27,6 +32,7 @@ def _no_limits(_peer: Peer) -> Sequence[Scope]:
 @attrs.frozen(kw_only=True)
 class App:
     """`reload` re-reads the configuration and answers with what is wrong with it;
+    `set_log_level(level, component)` changes the log's level and answers with all levels;
     `scopes_of` gives the limits on targets that a peer's role has."""
 
     service: Service
@@ -34,6 +40,9 @@ class App:
     findings: FindingsStore
     exports: ExportStore
     reload: Callable[[], Awaitable[Sequence[str]]] = _nothing_to_reload
+    set_log_level: Callable[[LogLevel, str | None], tuple[LogLevel, Mapping[str, LogLevel]]] = (
+        _keep_level
+    )
     scopes_of: Callable[[Peer], Sequence[Scope]] = _no_limits
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -50,13 +50,17 @@ class Log:
         self.components = dict(settings.components)
         _quiet_libraries(self.components)
 
-    def set_level(self, level: LogLevel, component: str | None = None) -> None:
-        """Changes the level of a component, or of all that have none of their own."""
+    def set_level(
+        self, level: LogLevel, component: str | None = None
+    ) -> tuple[LogLevel, Mapping[str, LogLevel]]:
+        """Changes the level of a component, or of all that have none of their own; returns
+        what is in force now, until the next `apply`."""
         if component is None:
             self.level = level
         else:
             self.components[component] = level
             _quiet_libraries(self.components)
+        return self.level, self.components
 
     def know(self, secrets: Iterable[Secret]) -> None:
         """Masks these secrets in whatever text they turn up."""
@@ -142,10 +146,11 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, now: Now =
 
 def _quiet_libraries(components: dict[str, LogLevel]) -> None:
     """Libraries speak from warnings upwards unless the configuration names one of them.
-    `hpack` never does: it would log headers."""
+    `hpack` and `httpcore` never do: they would log headers, and so keys and cookies."""
     for name, level in components.items():
         logging.getLogger(name).setLevel(level.upper())
-    logging.getLogger("hpack").setLevel(logging.WARNING)
+    for name in ("hpack", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _renderer(wanted: LogFormat, stream: TextIO) -> Any:
