@@ -12,6 +12,7 @@ import click
 from nessus_sched.cli.client import Refused, daemon
 from nessus_sched.cli.offline import daemon_or_store
 from nessus_sched.cli.options import daemon_option, json_option, task_argument, tasks_argument
+from nessus_sched.cli.pages import listed
 from nessus_sched.cli.screen import line, note, print_json, table
 from nessus_sched.cli.spoken import ago, seconds_given
 from nessus_sched.cli.taskref import task_id_of, task_ids_of
@@ -25,13 +26,13 @@ def dlq_group() -> None:
 
 
 @dlq_group.command("list")
-@click.option("--limit", "-n", default=50, show_default=True, type=click.IntRange(1, 100))
+@click.option("--limit", "-n", default=50, show_default=True, type=click.IntRange(1, 100_000))
 @daemon_option
 @json_option
 def list_command(limit: int, config: Path | None, as_json: bool) -> None:
     """List dead letters with what went wrong, newest first."""
     with daemon_or_store(config) as asked:
-        found = asked.call("list_dead_letters", limit=limit)
+        found = listed(asked, "list_dead_letters", "tasks", most=limit)
     if as_json:
         print_json(found)
         return
@@ -52,7 +53,7 @@ def list_command(limit: int, config: Path | None, as_json: bool) -> None:
         ],
     )
     if found["total"] > len(found["tasks"]):
-        note(f"{found['total']} in all: --limit, or 'nessus-sched tasks --state dead'")
+        note(f"{found['total']} in all: --limit")
 
 
 @dlq_group.command("show")

@@ -11,6 +11,7 @@ import click
 
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.options import daemon_option, json_option
+from nessus_sched.cli.pages import listed
 from nessus_sched.cli.screen import line, note, print_json, table
 from nessus_sched.cli.spoken import ago
 from nessus_sched.core.clock import system_now
@@ -30,7 +31,7 @@ def scanners_group() -> None:
 def list_command(config: Path | None, as_json: bool) -> None:
     """Show every scanner: may it be used (and why not), slots, queue, plugin age."""
     with daemon(config) as connection:
-        found = connection.call("list_scanners")
+        found = listed(connection, "list_scanners", "scanners")
     if as_json:
         print_json(found)
         return

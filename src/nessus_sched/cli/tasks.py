@@ -18,6 +18,7 @@ from nessus_sched.cli.options import (
     task_argument,
     tasks_argument,
 )
+from nessus_sched.cli.pages import listed
 from nessus_sched.cli.screen import fields, line, note, print_json, table
 from nessus_sched.cli.spoken import ago, counts, duration, moment_given, when
 from nessus_sched.cli.taskref import task_id_of, task_ids_of
@@ -25,7 +26,6 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind
 
-LARGEST_PAGE: Final = 100
 SERIOUS: Final = ("critical", "high", "medium", "low")
 SERIOUS_COLUMN: Final = "C/H/M/L"
 
@@ -89,16 +89,11 @@ def tasks_command(
         "created_before": until,
     }
     with daemon_or_store(config) as asked:
-        found = asked.call("list_tasks", **wanted, limit=min(limit, LARGEST_PAGE), cursor=cursor)
-        rows = found["tasks"]
-        while found["next_cursor"] and len(rows) < limit:
-            size = min(limit - len(rows), LARGEST_PAGE)
-            found = asked.call("list_tasks", **wanted, limit=size, cursor=found["next_cursor"])
-            rows += found["tasks"]
+        found = listed(asked, "list_tasks", "tasks", most=limit, cursor=cursor, **wanted)
     if as_json:
-        print_json({**found, "tasks": rows})
+        print_json(found)
         return
-    show_tasks(rows)
+    show_tasks(found["tasks"])
     if found["next_cursor"]:
         note(f"There are more: --limit, or --cursor {found['next_cursor']}.")
 

@@ -12,6 +12,7 @@ import click
 
 from nessus_sched.cli.client import Asking, daemon
 from nessus_sched.cli.options import daemon_option
+from nessus_sched.cli.pages import listed
 from nessus_sched.cli.queue import waiting_rows
 from nessus_sched.cli.scanners import COLUMNS, scanner_rows
 from nessus_sched.cli.screen import console, drawn, is_terminal, line, table
@@ -69,7 +70,7 @@ def look(asked: Asking) -> Look:
     return {
         "queue": queue,
         "running": running,
-        "scanners": asked.call("list_scanners")["scanners"],
+        "scanners": listed(asked, "list_scanners", "scanners")["scanners"],
         "ended": ended["tasks"],
         "counts": ended["counts"],
     }
