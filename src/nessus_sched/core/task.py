@@ -98,6 +98,9 @@ class Task:
     created_at: float
     order: int
     """Place in the order of acceptance; queues are rebuilt by it after a restart."""
+    resolved: tuple[str, ...] = ()
+    """The addresses that the names among its targets had at submission; for the overlap
+    guard only, what is scanned is looked up again."""
     state: TaskState = TaskState.QUEUED
     desired: Desired = Desired.RUN
     idempotency_key: str | None = None

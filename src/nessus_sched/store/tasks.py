@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -169,7 +169,7 @@ class TaskStore:
         """How many tasks are stored in each state, without reading the disk."""
         return {state: self._ledger.counts[state] for state in TaskState}
 
-    async def unfinished(self, *, page: int = _PAGE) -> AsyncIterator[Task]:
+    async def unfinished(self, *, page: int = _PAGE) -> AsyncGenerator[Task, None]:
         """Every live task in the order of acceptance, a page in memory at a time."""
         after = 0
         while True:

@@ -80,6 +80,8 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
     "scan_created": "Its scan was created on the scanner.",
     "scan_found": "Its scan was found on the scanner by its marker.",
     "scan_vanished": "Its scan is not on the scanner any more.",
+    "scan_withdrawn": "Its scan was deleted, to be made anew: its launch was in doubt.",
+    "scan_disowned": "Somebody renamed or moved its scan on the scanner.",
     "launched": "Its scan was launched.",
     "launch_delayed": "It cannot be launched now and is tried again.",
     "adopted": "Its running scan was found again, and is followed.",
