@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import trio
 
 from nessus_sched.core.journal import JournalEntry
@@ -12,17 +15,24 @@ class Changes:
     """Wakes those who wait for a task. Holds nothing for tasks that nobody waits for."""
 
     def __init__(self) -> None:
-        self._waiters: dict[str, trio.Event] = {}
+        self._waiters: dict[str, tuple[trio.Event, int]] = {}
+        """The event of each task that is waited for, and by how many."""
 
     def observe(self, task: Task, entry: JournalEntry) -> None:
         if entry.before is not entry.after and task.task_id in self._waiters:
-            self._waiters.pop(task.task_id).set()
+            self._waiters.pop(task.task_id)[0].set()
 
-    async def next_of(self, task_id: str) -> None:
-        """Returns when the task enters another state."""
-        event = self._waiters.setdefault(task_id, trio.Event())
+    @contextmanager
+    def of(self, task_id: str) -> Iterator[trio.Event]:
+        """An event that is set when the task enters another state, from now on: to be had
+        before its present state is looked at, lest a change in between be missed."""
+        event, count = self._waiters.get(task_id, (trio.Event(), 0))
+        self._waiters[task_id] = (event, count + 1)
         try:
-            await event.wait()
+            yield event
         finally:
-            if self._waiters.get(task_id) is event and not event.statistics().tasks_waiting:
-                del self._waiters[task_id]
+            waiters = self._waiters.get(task_id)
+            if waiters is not None and waiters[0] is event:
+                self._waiters[task_id] = (event, waiters[1] - 1)
+                if waiters[1] == 1:
+                    del self._waiters[task_id]

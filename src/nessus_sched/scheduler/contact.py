@@ -17,6 +17,7 @@ from nessus_sched.core.scanner import (
     RemoteScan,
     ScannerError,
     ScannerInfo,
+    TransientError,
 )
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.registry import configure_pool
@@ -52,11 +53,12 @@ class Contact:
         self._changed_at = self._context.now()
         self._rows: dict[int, str] = {}
         self._look = trio.Event()
-        self._usable = trio.Event()
+        self._retry_after = 0.0
         self._tidings = Tidings(driver.log)
 
     async def keep(self) -> None:
         """Keeps in contact until cancelled."""
+        self._hold(self._driver.settings.timeout, "it has not been contacted yet")
         while True:
             self._look = trio.Event()
             await self._turn()
@@ -72,61 +74,77 @@ class Contact:
         """The way to the scanner has changed: what was known of it may be wrong."""
         self.info = None
         self._info_at = -math.inf
-        self._context.pool.succeeded(self._id, self._context.now())
+        if self._listed:
+            self._context.pool.succeeded(self._id, self._context.now())
         self.look_soon()
-
-    async def usable(self) -> None:
-        """Returns when the latest exchange was fine: at once, or after the next that is."""
-        while self.trouble is not None:
-            await self._usable.wait()
 
     def troubled(self, error: ScannerError) -> None:
         """Takes note of an exchange that failed."""
-        now = self._context.now()
-        pool, polling, scanner_id = self._context.pool, self._context.config.polling, self._id
+        now, polling = self._context.now(), self._context.config.polling
+        asked_for = (error.retry_after if isinstance(error, TransientError) else None) or 0.0
         if isinstance(error, NoCapacity):
-            pool.hold(scanner_id, now + polling.slowest, str(error), now)
+            if self._listed:
+                self._context.pool.succeeded(self._id, now)
+            self._hold(max(polling.slowest, asked_for), str(error))
             return
         self._tidings.troubled(error, round(now - self.since, 1))
         if self.trouble is None:
-            self._usable = trio.Event()
             self.since = now
         self.trouble = str(error)
+        self._retry_after = asked_for
         self._info_at = -math.inf
+        if not self._listed:
+            return
         if isinstance(error, NotReady):
-            pool.hold(scanner_id, now + polling.probe, str(error), now)
+            # It answers: that is no case for the breaker.
+            self._context.pool.succeeded(self._id, now)
         else:
-            pool.failed(scanner_id, now, str(error), trip=not error.transient)
-        self._tidings.breaker(pool.breaker(scanner_id))
+            self._context.pool.failed(self._id, now, str(error), trip=not error.transient)
+        self._tidings.breaker(self._context.pool.breaker(self._id))
+        # Until it answers, work that others can do goes to them.
+        self._hold(polling.slowest + self._driver.settings.timeout, str(error))
 
     @property
     def _id(self) -> str:
         return self._driver.id
 
+    @property
+    def _listed(self) -> bool:
+        """The pool knows the scanner: not once it was removed and nothing runs there, while
+        its last reports are still fetched."""
+        return self._id in self._context.pool.scanners()
+
+    def _hold(self, seconds: float, reason: str) -> None:
+        now = self._context.now()
+        if self._listed:
+            self._context.pool.hold(self._id, now + seconds, reason, now)
+
     async def _turn(self) -> None:
         """One exchange, or none while the breaker is open and no probe is due."""
-        pool, now = self._context.pool, self._context.now()
-        if pool.breaker(self._id).state is BreakerState.CLOSED:
+        pool = self._context.pool
+        if not self._listed or pool.breaker(self._id).state is BreakerState.CLOSED:
             await self._talk()
-        elif pool.begin_probe(self._id, now):
+        elif pool.begin_probe(self._id, self._context.now()):
             self._tidings.breaker(pool.breaker(self._id))
             try:
                 await self._talk()
             finally:
-                pool.abandon_probe(self._id, self._context.now())
+                if self._listed:
+                    pool.abandon_probe(self._id, self._context.now())
 
     def _pause(self) -> float:
         """Seconds until the next exchange."""
         now, polling = self._context.now(), self._context.config.polling
         if self.trouble is not None:
-            breaker = self._context.pool.breaker(self._id)
-            if breaker.probe_at is not None:
-                return max(0.0, breaker.probe_at - now)
+            breaker = self._context.pool.breaker(self._id) if self._listed else None
+            if breaker is not None and breaker.probe_at is not None:
+                return max(self._retry_after, breaker.probe_at - now)
             return backoff(
-                max(1, breaker.failures),
+                max(1, breaker.failures if breaker else 1),
                 base=polling.fastest,
                 maximum=polling.slowest,
                 random=self._context.random,
+                retry_after=self._retry_after,
             )
         if not self._driver.runs:
             return polling.slowest
@@ -135,11 +153,12 @@ class Contact:
     async def _talk(self) -> None:
         try:
             await self._read_info()
+            asked_at = self._context.now()
             rows = await self._driver.scanner.list_scans()
         except ScannerError as error:
             self.troubled(error)
             return
-        self._reached(rows)
+        self._reached(rows, asked_at)
         await self._read_progress()
 
     async def _read_info(self) -> None:
@@ -156,25 +175,33 @@ class Contact:
             self._context.licensed[self._id] = self.info.licensed_hosts
             configure_pool(self._context)
 
-    def _reached(self, rows: Sequence[RemoteScan]) -> None:
+    def _reached(self, rows: Sequence[RemoteScan], asked_at: float) -> None:
         now = self._context.now()
-        driver, pool = self._driver, self._context.pool
+        driver = self._driver
         self.reached_at = now
-        mine = {run.task.nessus_scan_id: run for run in driver.runs.values()}
-        foreign = sum(row.status in OCCUPIES and row.scan_id not in mine for row in rows)
-        max_scans = self.info.max_scans if self.info else None
-        pool.succeeded(driver.id, now)
-        self._tidings.breaker(pool.breaker(driver.id))
-        pool.report(driver.id, now, max_scans=max_scans, foreign=foreign)
+        if self._listed:
+            self._tell_pool(rows)
         if self.trouble is not None:
             self._tidings.usable(self.info, round(now - self.since, 1))
             self.trouble = None
             self.since = now
-            self._usable.set()
-        self._distribute(rows)
+            for run in driver.runs.values():
+                run.wake()
+        self._distribute(rows, asked_at)
         driver.ring()
 
-    def _distribute(self, rows: Sequence[RemoteScan]) -> None:
+    def _tell_pool(self, rows: Sequence[RemoteScan]) -> None:
+        pool, now = self._context.pool, self._context.now()
+        mine = {run.task.nessus_scan_id for run in self._driver.runs.values()}
+        foreign = sum(row.status in OCCUPIES and row.scan_id not in mine for row in rows)
+        max_scans = self.info.max_scans if self.info else None
+        pool.succeeded(self._id, now)
+        self._tidings.breaker(pool.breaker(self._id))
+        if self.trouble is not None:
+            pool.hold(self._id, now, "", now)
+        pool.report(self._id, now, max_scans=max_scans, foreign=foreign)
+
+    def _distribute(self, rows: Sequence[RemoteScan], asked_at: float) -> None:
         seen = {row.scan_id: row for row in rows}
         mine = {run.task.nessus_scan_id for run in self._driver.runs.values()}
         statuses = {row.scan_id: row.status_text for row in rows if row.scan_id in mine}
@@ -184,13 +211,14 @@ class Contact:
         for run in list(self._driver.runs.values()):
             scan_id = run.task.nessus_scan_id
             if scan_id is not None and run.task.state in {TaskState.RUNNING, TaskState.PAUSED}:
-                run.observe(seen.get(scan_id))
+                run.observe(seen.get(scan_id), asked_at)
 
     async def _read_progress(self) -> None:
         now = self._context.now()
         every = PROGRESS_SHARE * self._context.config.polling.fastest
         async with trio.open_nursery() as nursery:
             for run in self._driver.runs.values():
-                if run.task.state is TaskState.RUNNING and now - run.details_at >= every:
+                scan_id, running = run.task.nessus_scan_id, run.task.state is TaskState.RUNNING
+                if scan_id is not None and running and now - run.details_at >= every:
                     run.details_at = now
-                    nursery.start_soon(refresh, run, self._driver)
+                    nursery.start_soon(refresh, run, self._driver, scan_id)

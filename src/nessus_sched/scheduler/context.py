@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import structlog
@@ -19,6 +19,8 @@ from nessus_sched.core.pool import Pool
 from nessus_sched.core.task import Task
 from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.store.tasks import TaskStore
+
+T = TypeVar("T")
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """A host name to its addresses, as text. Raises OSError when it cannot be resolved."""
@@ -41,7 +43,7 @@ class Reports(Protocol):
 
 
 STORE_PATIENCE = 5.0
-"""Seconds between two tries to write what has happened while the store cannot."""
+"""Seconds between two tries to use the store while it is not available."""
 
 
 @attrs.define(kw_only=True)
@@ -63,14 +65,16 @@ class Context:
 
     async def record_surely(self, task: Task, entry: JournalEntry) -> None:
         """Writes what has already happened; waits as long as the store cannot."""
+        await self.surely(lambda: self.record(task, entry))
+
+    async def surely(self, use: Callable[[], Awaitable[T]]) -> T:
+        """Uses the store; again and again while it is not available."""
         while True:
             try:
-                await self.record(task, entry)
+                return await use()
             except StoreUnavailable as error:
                 self.log.warning("store_unavailable", reason=str(error))
-                await trio.sleep(STORE_PATIENCE)
-            else:
-                return
+            await trio.sleep(STORE_PATIENCE)
 
     async def record(self, task: Task, entry: JournalEntry) -> None:
         """Writes a change and tells the observers. Raises `StoreUnavailable`."""

@@ -10,7 +10,7 @@ import trio
 from nessus_sched.config.schema import ScannerSettings
 from nessus_sched.core.entry import QueueEntry
 from nessus_sched.core.scanner import Scanner, ScannerError
-from nessus_sched.core.states import HOLDS_SLOT, TaskState
+from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
 from nessus_sched.scheduler.contact import Contact
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.exporting import export
@@ -61,6 +61,8 @@ class Driver:
         self.link = Contact(self)
         self._connect = connect
         self._ended = ended
+        self.gone = trio.Event()
+        """It has left, and another driver may take its place."""
         self._retiring = False
         self._work = trio.Event()
         self._scope = trio.CancelScope()
@@ -99,6 +101,11 @@ class Driver:
         self._retiring = True
         self._leave_if_idle()
 
+    @property
+    def leaving(self) -> bool:
+        """Retired and idle: it is on its way out, and `gone` will be set."""
+        return self._scope.cancel_called
+
     def _leave_if_idle(self) -> None:
         if self._retiring and not self.runs and not self.starting:
             self._scope.cancel(reason="the scanner was removed from the configuration")
@@ -120,12 +127,9 @@ class Driver:
     def troubled(self, error: ScannerError) -> None:
         self.link.troubled(error)
 
-    async def contact(self) -> None:
-        """Returns as soon as the scanner can be used (at once, when it can)."""
-        await self.link.usable()
-
     @property
     def answers(self) -> bool:
+        """The latest exchange with the scanner was fine, and it was ready."""
         return self.link.trouble is None
 
     async def _take_work(self) -> None:
@@ -133,17 +137,18 @@ class Driver:
         pool = self.context.pool
         while True:
             self._work = trio.Event()
-            now = self.context.now()
-            while self.answers and (entry := pool.take(self.id, now)) is not None:
-                self.starting[entry.task_id] = trio.Event()
-                self._nursery.start_soon(self._begin, entry)
-            deadline = pool.deadline(self.id, now)
+            now, deadline = self.context.now(), None
+            if not self._retiring:
+                while self.answers and (entry := pool.take(self.id, now)) is not None:
+                    self.starting[entry.task_id] = trio.Event()
+                    self._nursery.start_soon(self._begin, entry)
+                deadline = pool.deadline(self.id, now)
             with trio.move_on_after(IDLE if deadline is None else max(BRIEF, deadline - now)):
                 await self._work.wait()
 
     async def _begin(self, entry: QueueEntry) -> None:
         """The slot is borrowed; journal the intent, then carry the task."""
-        task = await self.context.store.get(entry.task_id)
+        task = await self.context.surely(lambda: self.context.store.get(entry.task_id))
         assert task is not None
         run = Run(self.context, task)
         self.runs[task.task_id] = run
@@ -167,6 +172,10 @@ class Driver:
                 await step(run, self)
                 if run.task.state not in HOLDS_SLOT and self.context.pool.active(task.task_id):
                     self._release(run)
+            if run.canceling and run.task.state in LIVE:
+                # The command came while the task was on its way to a queue.
+                await run.advance(TaskState.CANCELED, event="canceled")
+        run.over = True
         del self.runs[task.task_id]
         self._ended(run)
         self._leave_if_idle()

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nessus_sched.core.retry import backoff
-from nessus_sched.core.scanner import NotFound, ScannerError, TransientError
+from nessus_sched.core.scanner import NotFound, ScannerError, TransientError, Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.run import Run
+from nessus_sched.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
 
 BAD_EXPORTS = 8
-"""Reports in a row that came back broken, from a scanner that answers, before we give up."""
+"""Failures of a scanner that answers to give us the report, before we give up."""
 
 
 async def export(run: Run, driver: Driver) -> None:
@@ -23,15 +24,16 @@ async def export(run: Run, driver: Driver) -> None:
         await run.advance(TaskState.CANCELED, event="canceled", cause="canceled while exporting")
         return
     try:
-        await _fetch(run, driver)
+        with run.until_canceled():
+            await _fetch(run, driver)
     except NotFound:
         await setbacks.bury(
             run, "scan_vanished", "the scan was deleted on the scanner before its export"
         )
-    except TransientError as error:
-        await _try_later(run, driver, error)
     except ScannerError as error:
-        await setbacks.bury(run, error.kind, str(error))
+        await _failed(run, driver, error)
+    except (StoreUnavailable, OSError) as error:
+        await _try_later(run, driver, "disk_trouble", f"the report cannot be kept: {error}")
 
 
 async def _fetch(run: Run, driver: Driver) -> None:
@@ -55,23 +57,30 @@ async def _fetch(run: Run, driver: Driver) -> None:
     )
 
 
-async def _try_later(run: Run, driver: Driver, error: TransientError) -> None:
-    run.setbacks += 1
-    if driver.answers and run.setbacks >= BAD_EXPORTS:
+async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
+    if driver.answers and not isinstance(error, Unreachable):
+        run.setbacks += 1
+    if run.setbacks >= BAD_EXPORTS:
         await setbacks.bury(run, error.kind, f"the report could not be fetched: {error}")
         return
+    retry_after = error.retry_after if isinstance(error, TransientError) else None
+    await _try_later(run, driver, error.kind, str(error), retry_after)
+
+
+async def _try_later(
+    run: Run, driver: Driver, kind: str, message: str, retry_after: float | None = None
+) -> None:
     await run.advance(
         event="export_delayed",
-        cause=str(error),
-        error=setbacks.task_error(run, error.kind, str(error), transient=True),
+        cause=message,
+        error=setbacks.task_error(run, kind, message, transient=True),
     )
     settings = run.context.config.scheduling
     delay = backoff(
-        run.setbacks,
+        run.setbacks + 1,
         base=settings.backoff_base,
         maximum=settings.backoff_max,
         random=run.context.random,
-        retry_after=error.retry_after,
+        retry_after=retry_after,
     )
-    await run.woken(within=delay)
-    await driver.contact()
+    await setbacks.usable_again(run, driver, delay)

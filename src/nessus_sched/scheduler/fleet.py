@@ -10,7 +10,7 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.routing import Placement
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets import parse_targets
-from nessus_sched.core.task import Task
+from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import Connect, Driver
@@ -46,16 +46,18 @@ class Fleet:
         removed, limits raised and lowered, no scan dropped."""
         self.context.config = config
         configure_pool(self.context)
-        for settings in config.scanners:
-            driver = self.drivers.get(settings.id)
-            if driver is None:
-                await self._add_driver(settings)
-            else:
-                driver.reconfigure(settings)
         kept = {settings.id for settings in config.scanners}
         for scanner_id, driver in self.drivers.items():
             if scanner_id not in kept:
                 driver.retire()
+        for settings in config.scanners:
+            present = self.drivers.get(settings.id)
+            if present is not None and not present.leaving:
+                present.reconfigure(settings)
+                continue
+            if present is not None:
+                await present.gone.wait()
+            await self._add_driver(settings)
 
     async def _add_driver(self, settings: ScannerSettings) -> None:
         assert self._nursery is not None
@@ -70,12 +72,16 @@ class Fleet:
             await driver.run(task_status=task_status)
         finally:
             del self.drivers[driver.id]
+            driver.gone.set()
 
     async def recover(self) -> None:
         """Every unfinished task resumes where the journal says it was."""
         queued = []
         async for task in self.context.store.unfinished():
-            if task.state is TaskState.QUEUED:
+            waits = task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
+            if waits and task.desired is Desired.CANCEL:
+                await Run(self.context, task).advance(TaskState.CANCELED, event="canceled")
+            elif task.state is TaskState.QUEUED:
                 queued.append(entry_of(task))
             elif task.state is TaskState.RETRY_WAIT:
                 self.retries.add(task.task_id, task.retry_at or self.context.now())
@@ -117,7 +123,7 @@ class Fleet:
             self.retries.add(task.task_id, task.retry_at)
 
     async def _retry(self, task_id: str) -> None:
-        task = await self.context.store.get(task_id)
+        task = await self.context.surely(lambda: self.context.store.get(task_id))
         if task is None or task.state is not TaskState.RETRY_WAIT:
             return
         now = self.context.now()
@@ -160,7 +166,7 @@ def entry_of(task: Task) -> QueueEntry:
         order=task.order,
         accepted_at=task.created_at,
         kind=request.kind,
-        targets=parse_targets(request.targets),
+        targets=parse_targets((*request.targets, *task.resolved)),
         priority=request.priority,
         pool=request.pool,
         pinned=request.scanner_instance,

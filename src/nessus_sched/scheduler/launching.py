@@ -3,7 +3,9 @@
 The order of steps is the promise (P2): the intent is journaled before anything is
 created, the scan id before anything is launched, the uuid as soon as it is known. An
 answer that was lost makes the run *unsure*, and an unsure run looks for its marker on
-the scanner before it does anything again.
+the scanner before it does anything again. A scan whose launch is in doubt and which has
+not started is deleted and made anew: a launch that is still on its way then finds
+nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +15,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from nessus_sched.core.scanner import (
+    CertificateMismatch,
+    LoginRefused,
     NoCapacity,
     NotFound,
+    NotOurs,
     NotReady,
+    Refused,
     RemoteScan,
     ScannerError,
     ScanStatus,
@@ -23,8 +29,9 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
 from nessus_sched.scheduler import setbacks
-from nessus_sched.scheduler.plan import PlanError, plan
+from nessus_sched.scheduler.plan import NameUnresolved, PlanError, plan
 from nessus_sched.scheduler.run import Run
 
 if TYPE_CHECKING:
@@ -35,6 +42,9 @@ SETTLE = 5.0
 TROUBLES = 5
 """Setbacks in one attempt, on a scanner that answers, before the attempt has failed."""
 
+UNTOUCHED = (Unreachable, NotReady, NoCapacity, LoginRefused, CertificateMismatch)
+"""Errors that say: nothing was changed, and it is not the task's fault."""
+
 
 async def launch(run: Run, driver: Driver) -> None:
     """One try at getting the present attempt's scan to run. Afterwards the run is in
@@ -42,31 +52,34 @@ async def launch(run: Run, driver: Driver) -> None:
     try:
         if run.unsure:
             await _look(run, driver)
-        if run.task.state is not TaskState.LAUNCHING:
-            return
+            if run.unsure or run.task.state is not TaskState.LAUNCHING:
+                return
         if run.canceling or run.setbacks >= TROUBLES:
             await _give_up(run, driver)
             return
         await _create(run, driver)
         await _start(run, driver)
+    except NameUnresolved as error:
+        await setbacks.fail_attempt(run, error.kind, str(error))
     except PlanError as error:
-        await _bury(run, driver, error.kind, str(error))
+        await setbacks.bury(run, error.kind, str(error))
     except ScannerError as error:
         await _went_wrong(run, driver, error)
 
 
 async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:
     """A request of the launch failed: what that means depends on what may have happened."""
-    if not isinstance(error, TransientError):
-        await _bury(run, driver, error.kind, str(error))
-        return
-    untouched = isinstance(error, Unreachable | NotReady) and not run.unsure
-    if isinstance(error, NoCapacity) or (untouched and run.task.nessus_scan_id is None):
+    if run.unsure:
+        await setbacks.pause_launch(run, driver, error)
+    elif isinstance(error, UNTOUCHED):
         await _requeue(run, driver, error)
-        return
-    # Even a 5xx may have taken effect.
-    run.unsure = run.unsure or not untouched
-    await setbacks.pause_launch(run, driver, error)
+    elif isinstance(error, TransientError):
+        # Even a 5xx may have taken effect.
+        run.unsure = True
+        await setbacks.pause_launch(run, driver, error)
+    else:
+        await _discard(run, driver)
+        await setbacks.bury(run, error.kind, str(error))
 
 
 async def _create(run: Run, driver: Driver) -> None:
@@ -86,47 +99,100 @@ async def _start(run: Run, driver: Driver) -> None:
         await run.advance(event="scan_vanished", nessus_scan_id=None)
         run.setbacks += 1
         return
-    await _launched(run, driver, uuid, event="launched")
+    await _launched(run, driver, uuid, event="launched", at=run.context.now())
 
 
-async def _launched(run: Run, driver: Driver, uuid: str | None, *, event: str) -> None:
-    run.unsure = False
-    run.seen = False
+async def _launched(run: Run, driver: Driver, uuid: str | None, *, event: str, at: float) -> None:
+    run.begin_following()
     await run.advance(
         TaskState.RUNNING,
         event=event,
         detail={"scan_uuid": uuid},
         scan_uuid=uuid,
-        launched_at=run.context.now(),
+        launched_at=at,
     )
     driver.look_soon()
 
 
 async def _look(run: Run, driver: Driver) -> None:
-    """Finds out what became of a request whose answer was lost; leaves the run sure."""
-    found = await driver.scanner.find_by_marker(run.task.marker)
+    """Finds out what became of a request whose answer was lost, and leaves the run sure;
+    or unsure still, to look again."""
+    found = await _find(run.task, driver)
     if found is None or found.status is ScanStatus.EMPTY:
         # It may still be on its way through a slow scanner.
         await trio.sleep(SETTLE)
-        found = await driver.scanner.find_by_marker(run.task.marker)
+        found = await _find(run.task, driver)
+    known = run.task.nessus_scan_id
     if found is not None and found.status is not ScanStatus.EMPTY:
         await _adopt(run, driver, found)
-        return
-    if found is None:
-        if run.task.nessus_scan_id is not None:
-            await run.advance(event="scan_vanished", nessus_scan_id=None)
-    elif found.scan_id != run.task.nessus_scan_id:
+    elif found is not None and found.scan_id == known:
+        await _withdraw(run, driver, found.scan_id)
+    elif found is not None:
+        # Created, its answer lost; so it was never launched.
         await run.advance(
             event="scan_found", nessus_scan_id=found.scan_id, detail={"scan_id": found.scan_id}
         )
-    run.unsure = False
+        run.unsure = False
+    elif known is None:
+        run.unsure = False
+    elif known == run.withdrawing:
+        await _withdrawn(run)
+    else:
+        # It may have been launched before somebody deleted it: never twice in one attempt.
+        run.unsure = False
+        await setbacks.fail_attempt(
+            run, "scan_vanished", "the scan was deleted on the scanner while it was launched"
+        )
+
+
+async def _find(task: Task, driver: Driver) -> RemoteScan | None:
+    """Our scan with the present attempt's marker. Of several (a create that was held up on
+    its way, and made again) the one that was launched, or else the one we know."""
+    rows = [row for row in await driver.scanner.list_scans() if row.ours]
+    marked = [row for row in rows if task.marker in row.name]
+    return min(
+        marked,
+        key=lambda row: (
+            row.status is ScanStatus.EMPTY,
+            row.scan_id != task.nessus_scan_id,
+            row.scan_id,
+        ),
+        default=None,
+    )
 
 
 async def _adopt(run: Run, driver: Driver, found: RemoteScan) -> None:
     if run.task.nessus_scan_id != found.scan_id:
         await run.advance(event="scan_found", nessus_scan_id=found.scan_id)
     details = await driver.scanner.details(found.scan_id)
-    await _launched(run, driver, details.uuid or found.uuid, event="adopted")
+    # Launched at some time since we set about it: the scanner's clock may be wrong.
+    earliest, now = run.task.entered[TaskState.LAUNCHING], run.context.now()
+    at = now if details.started_at is None else min(now, max(earliest, details.started_at))
+    await _launched(run, driver, details.uuid or found.uuid, event="adopted", at=at)
+
+
+async def _withdraw(run: Run, driver: Driver, scan_id: int) -> None:
+    """Deletes the scan whose launch is in doubt, unless it has started after all."""
+    run.withdrawing = scan_id
+    try:
+        await driver.scanner.delete(scan_id, run.task.marker)
+    except (Refused, NotOurs) as error:
+        run.setbacks += 1
+        if run.setbacks >= TROUBLES:
+            run.unsure = False
+            await setbacks.fail_attempt(run, error.kind, str(error))
+        return
+    await _withdrawn(run)
+
+
+async def _withdrawn(run: Run) -> None:
+    await run.advance(
+        event="scan_withdrawn",
+        cause="its launch was in doubt, and it had not started",
+        nessus_scan_id=None,
+    )
+    run.withdrawing = None
+    run.unsure = False
 
 
 async def _give_up(run: Run, driver: Driver) -> None:
@@ -142,16 +208,11 @@ async def _give_up(run: Run, driver: Driver) -> None:
     await setbacks.fail_attempt(run, kind, message)
 
 
-async def _bury(run: Run, driver: Driver, kind: str, message: str) -> None:
-    await _discard(run, driver)
-    await setbacks.bury(run, kind, message)
-
-
 async def _discard(run: Run, driver: Driver) -> None:
     """Removes the created but never launched scan; what cannot be removed now is left to
     housekeeping, which knows it by its marker."""
     scan_id = run.task.nessus_scan_id
-    if scan_id is None:
+    if scan_id is None or not driver.answers:
         return
     try:
         await driver.scanner.delete(scan_id, run.task.marker)
@@ -159,14 +220,15 @@ async def _discard(run: Run, driver: Driver) -> None:
         run.context.log.info("scan_left_behind", scan_id=scan_id, reason=str(error))
 
 
-async def _requeue(run: Run, driver: Driver, error: TransientError) -> None:
+async def _requeue(run: Run, driver: Driver, error: ScannerError) -> None:
     """Nothing runs, and it is not the task's fault: back to its old place in the queue."""
-    await _discard(run, driver)
     driver.troubled(error)
+    await _discard(run, driver)
     await run.advance(
         TaskState.QUEUED,
         event="requeued",
         cause=str(error),
         error=setbacks.task_error(run, error.kind, str(error), transient=True),
         nessus_scan_id=None,
+        scanner_instance=run.task.request.scanner_instance,
     )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import HOLDS_SLOT
 from nessus_sched.core.task import Desired
 from nessus_sched.scheduler.admission import unknown
 from nessus_sched.scheduler.context import Context
@@ -66,12 +66,12 @@ class Operator:
             return 0
         desired = Desired.PAUSE if running == WhatRuns.PAUSE else Desired.CANCEL
         runs = [run for driver in self._fleet.drivers.values() for run in driver.runs.values()]
-        told = [
-            run for run in runs if desired is Desired.CANCEL or run.task.state is TaskState.RUNNING
-        ]
-        for run in told:
-            await run.want(desired, actor=actor, cause=f"everything was told to {running}")
-        return len(told)
+        cause = f"everything was told to {running}"
+        told = [run for run in runs if run.task.state in HOLDS_SLOT]
+        try:
+            return sum([await run.want(desired, actor=actor, cause=cause) for run in told])
+        except StoreUnavailable as error:
+            raise Unwritable(f"some scans were not told: {error}") from error
 
     async def resume_all(self, *, actor: str) -> None:
         """Lets scans start again; those that were paused stay so until they are resumed."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from nessus_sched.core.scanner import AuditFile, ScanOrder
-from nessus_sched.core.scope import OutOfScope
-from nessus_sched.core.targets import parse_targets
+from nessus_sched.core.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.custom import check_settings
 from nessus_sched.scheduler.errors import RequestError
-from nessus_sched.scheduler.scoping import approved, scope_of
+from nessus_sched.scheduler.scoping import Unresolved, approved, scope_of
 
 
 class PlanError(Exception):
@@ -20,16 +19,21 @@ class PlanError(Exception):
         self.kind = kind
 
 
+class NameUnresolved(PlanError):
+    """A name has no address at the moment: that may pass."""
+
+
 async def plan(task: Task, context: Context) -> ScanOrder:
     """The order for the task's present attempt. Raises `PlanError` when its targets have
     left the scope, or its credential, audit or settings the configuration, since it was
-    accepted."""
+    accepted; `NameUnresolved` when trying again may help."""
     config, request = context.config, task.request
     try:
-        _, texts = await approved(
-            parse_targets(request.targets), [scope_of(config.targets)], context.resolve
-        )
-    except OutOfScope as error:
+        targets = parse_targets(request.targets)
+        _, texts = await approved(targets, [scope_of(config.targets)], context.resolve)
+    except Unresolved as error:
+        raise NameUnresolved("name_not_resolved", str(error)) from error
+    except BadTargets as error:
         raise PlanError("targets_refused", f"no longer in scope: {error}") from error
     credential = next((c for c in config.credentials if c.name == request.credential), None)
     if request.credential is not None and credential is None:

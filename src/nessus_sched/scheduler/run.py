@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -18,8 +19,9 @@ from nessus_sched.scheduler.context import Context
 class Run:
     """Holds the present `Task` of one active task and is the only one to change it.
 
-    Invariant: `task` is what the store holds. Every change is durable before it is seen
-    here; the lock keeps a command of the submitter and the task's own progress apart.
+    Invariant: `task` is what the store holds, until the run is `over`. Every change is
+    durable before it is seen here; the lock keeps a command of the submitter and the
+    task's own progress apart.
     """
 
     def __init__(self, context: Context, task: Task, *, unsure: bool = False) -> None:
@@ -27,18 +29,28 @@ class Run:
         self.task = task
         self.unsure = unsure
         """A create or launch may have happened without our knowing: look before acting."""
+        self.withdrawing: int | None = None
+        """The scan that we have begun to delete, so that its absence is no surprise."""
         self.setbacks = 0
-        """Troubles met in the present attempt's launch; not durable, only paces retries."""
+        """Troubles met in the present step; not durable, only paces and bounds retries."""
         self.row: RemoteScan | None = None
         """The scan's row in the latest list, None when it was not in it."""
         self.seen = False
-        """At least one list has been taken since the scan was launched or adopted."""
+        """A list has been taken since the scan was launched or adopted."""
+        self.began_at = context.now()
+        """A list that was asked for earlier says nothing about the present scan."""
         self.progress: int | None = task.progress
         self.details_at = float("-inf")
-        self.command_at = float("-inf")
-        """When a pause, resume or stop was last sent, so that it is not repeated at once."""
+        self.sent: Desired | None = None
+        """The latest command that was sent to the scanner: what it does on its own
+        account can be told from what we asked for."""
+        self.sent_at = float("-inf")
+        self.stopping_since: float | None = None
+        self.over = False
+        """No driver carries the task any more."""
         self._lock = trio.Lock()
         self._woken = trio.Event()
+        self._work: trio.CancelScope | None = None
 
     async def advance(
         self,
@@ -46,7 +58,6 @@ class Run:
         *,
         event: str,
         cause: str = "",
-        actor: str = SYSTEM,
         detail: Mapping[str, Any] | None = None,
         error: TaskError | None = None,
         **changes: Any,
@@ -69,31 +80,65 @@ class Run:
             entry = JournalEntry(
                 at=now,
                 event=event,
-                actor=actor,
                 task_id=task.task_id,
                 before=before,
                 after=task.state,
                 cause=cause,
                 detail=detail or {},
+                actor=SYSTEM,
             )
             await self.context.record_surely(task, entry)
             self.task = task
 
-    async def want(self, desired: Desired, *, actor: str, cause: str) -> None:
-        """Takes a command of the submitter durably and wakes the task's life to obey it."""
-        await self.advance(event=f"{desired}_requested", cause=cause, actor=actor, desired=desired)
-        self.command_at = float("-inf")
+    async def want(self, desired: Desired, *, actor: str, cause: str) -> bool:
+        """Takes a command of the submitter durably and wakes the task's life to obey it.
+        False when the run is over: the task is somewhere else by now. Raises
+        `StoreUnavailable`, and then nothing has changed."""
+        async with self._lock:
+            if self.over:
+                return False
+            task = attrs.evolve(self.task, desired=desired)
+            entry = JournalEntry(
+                at=self.context.now(),
+                event=f"{desired}_requested",
+                task_id=task.task_id,
+                before=task.state,
+                after=task.state,
+                cause=cause,
+                actor=actor,
+            )
+            await self.context.record(task, entry)
+            self.task = task
+        self.sent_at = float("-inf")
         self.wake()
+        if self.canceling and self._work is not None:
+            self._work.cancel(reason="the task was canceled")
+        return True
 
     @property
     def canceling(self) -> bool:
         return self.task.desired is Desired.CANCEL
 
-    def observe(self, row: RemoteScan | None) -> None:
-        """Takes the scan's row from a list of the scanner's."""
-        self.row = row
-        self.seen = True
-        self.wake()
+    @contextmanager
+    def until_canceled(self) -> Iterator[None]:
+        """What is in the block is given up when the submitter cancels the task."""
+        with trio.CancelScope() as self._work:
+            yield
+        self._work = None
+
+    def begin_following(self) -> None:
+        """The scan has just been launched or found: what was seen before is out of date."""
+        self.unsure = self.seen = False
+        self.withdrawing = self.row = None
+        self.setbacks = 0
+        self.began_at = self.context.now()
+
+    def observe(self, row: RemoteScan | None, asked_at: float) -> None:
+        """Takes the scan's row from a list that the scanner was asked for at that time."""
+        if asked_at >= self.began_at:
+            self.row = row
+            self.seen = True
+            self.wake()
 
     def wake(self) -> None:
         self._woken.set()

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping
 import trio
 
 from nessus_sched.config.schema import TargetSettings
-from nessus_sched.core.scope import Scope
+from nessus_sched.core.scope import OutOfScope, Scope
 from nessus_sched.core.targets import TargetSet
 from nessus_sched.scheduler.context import Resolve
 
 LOOKUPS_AT_ONCE = 16
+
+
+class Unresolved(OutOfScope):
+    """Out of scope only because names do not resolve at the moment."""
 
 
 async def look_up(names: Iterable[str], resolve: Resolve) -> Mapping[str, tuple[str, ...]]:
@@ -41,11 +45,19 @@ async def approved(
     targets: TargetSet, scopes: Iterable[Scope], resolve: Resolve
 ) -> tuple[TargetSet, tuple[str, ...]]:
     """The set with the addresses of its names, and the texts to send to a scanner: exactly
-    what was checked. Every scope must allow it; raises `OutOfScope`."""
+    what was checked. Every scope must allow it; raises `OutOfScope`, and of that
+    `Unresolved` when all that is wrong is that names have no address."""
     addresses = await look_up(targets.names, resolve)
+    lost = [name for name, found in addresses.items() if not found]
     texts: tuple[str, ...] = ()
     for scope in scopes:
-        texts = scope.approve(targets, addresses)
+        try:
+            texts = scope.approve(targets, addresses)
+        except OutOfScope as error:
+            # A lost name has one problem, or more when the name itself is out of scope.
+            if len(error.problems) == len(lost):
+                raise Unresolved(error.problems) from error
+            raise
     return targets.resolved(addresses), texts
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 
 import attrs
 import trio
 
+from nessus_sched.core.estimates import Estimate
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.reasons import WaitCode
@@ -26,12 +28,14 @@ from nessus_sched.scheduler.errors import (
     Unwritable,
 )
 from nessus_sched.scheduler.fleet import Fleet, entry_of
+from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.views import ScannerView, Standing, Submission, TaskView
 from nessus_sched.store.errors import (
     IdempotencyConflict,
     StaleTransition,
     StoreUnavailable,
 )
+from nessus_sched.store.errors import UnknownTask as StoredNoMore
 from nessus_sched.store.journal import JournalRecord
 from nessus_sched.store.listing import TaskFilter, TaskPage
 
@@ -74,8 +78,7 @@ class Service:
         and estimated only. `scopes` are the caller's own limits on targets."""
         admitted = await admit(request, self.context, scopes)
         task = self._new_task(admitted, actor, trace_id, idempotency_key)
-        entry = attrs.evolve(entry_of(task), targets=admitted.targets)
-        now = self.context.now()
+        entry, now = entry_of(task), self.context.now()
         reason = self.context.pool.refusal(entry)
         if reason is not None:
             raise RequestError(reason.text, code=reason.code, hint=NEVER_HINTS[reason.code])
@@ -119,11 +122,12 @@ class Service:
     async def wait(self, task_id: str, *, within: float) -> TaskView:
         """Returns when the task has settled, changed its state, or `within` seconds have
         passed, whatever comes first."""
-        view = await self.task(task_id)
-        if view.task.state in SETTLED:
-            return view
-        with trio.move_on_after(within):
-            await self._changes.next_of(task_id)
+        with self._changes.of(task_id) as changed:
+            view = await self.task(task_id)
+            if view.task.state in SETTLED:
+                return view
+            with trio.move_on_after(within):
+                await changed.wait()
         return await self.task(task_id)
 
     async def cancel(self, task_id: str, *, actor: str) -> TaskView:
@@ -137,17 +141,18 @@ class Service:
                 raise NotPossible(f"task {task_id} is {task.state} already")
             run = self.fleet.run_of(task_id)
             if run is not None:
-                await run.want(Desired.CANCEL, actor=actor, cause="asked for by the submitter")
-                return self.view(run.task)
-            if await self._cancel_waiting(task, actor):
+                if await self._tell(run, Desired.CANCEL, actor):
+                    return self.view(run.task)
+            elif await self._cancel_waiting(task, actor):
                 return await self.task(task_id)
             await trio.sleep(IN_BETWEEN)
 
     async def pause(self, task_id: str, *, actor: str) -> TaskView:
-        """Has a running scan paused; it keeps its slot."""
+        """Has a running scan paused; it keeps its slot. Pausing twice is fine."""
         return await self._command(task_id, Desired.PAUSE, TaskState.RUNNING, actor)
 
     async def resume(self, task_id: str, *, actor: str) -> TaskView:
+        """Has a paused scan go on, or takes back a pause that is under way."""
         return await self._command(task_id, Desired.RUN, TaskState.PAUSED, actor)
 
     async def retry_dead(self, task_id: str, *, actor: str) -> TaskView:
@@ -161,27 +166,37 @@ class Service:
         )
         entry = self._entry(task, after, "retried_by_operator", actor)
         with trio.CancelScope(shield=True):
-            await self._record(after, entry)
+            try:
+                await self._record(after, entry)
+            except (StaleTransition, StoredNoMore) as error:
+                raise NotPossible(f"task {task_id} is no dead letter any more") from error
             self.fleet.enqueue(after)
         return self.view(after)
 
     def view(self, task: Task) -> TaskView:
         """The task with where it stands right now."""
+        return self.views([task])[0]
+
+    def views(self, tasks: Sequence[Task]) -> list[TaskView]:
+        """Several at once: a listing costs little more than one task, because what takes
+        time is shared, the estimates."""
+        ids = [task.task_id for task in tasks]
+        estimates = self.context.pool.estimates(ids, self.context.now())
+        return [self._view(task, estimates.get(task.task_id)) for task in tasks]
+
+    def _view(self, task: Task, estimate: Estimate | None) -> TaskView:
         run = self.fleet.run_of(task.task_id)
         if run is not None:
             return TaskView(task=run.task, standing=Standing(), progress=run.progress)
-        return TaskView(task=task, standing=self.standing(task.task_id), progress=task.progress)
-
-    def standing(self, task_id: str) -> Standing:
-        pool, now = self.context.pool, self.context.now()
-        if not pool.waiting(task_id):
-            return Standing()
-        return Standing(
-            queue=pool.queue_of(task_id) or OVERFLOW,
-            position=pool.position(task_id),
-            estimate=pool.estimate(task_id, now),
-            wait_reason=pool.wait_reason(task_id, now),
-        )
+        pool, standing = self.context.pool, Standing()
+        if pool.waiting(task.task_id):
+            standing = Standing(
+                queue=pool.queue_of(task.task_id) or OVERFLOW,
+                position=pool.position(task.task_id),
+                estimate=estimate,
+                wait_reason=pool.wait_reason(task.task_id, self.context.now()),
+            )
+        return TaskView(task=task, standing=standing, progress=task.progress)
 
     def scanners(self) -> list[ScannerView]:
         """Every scanner that is configured, or was and still runs something."""
@@ -205,23 +220,25 @@ class Service:
     async def waiting(self, *, limit: int) -> list[TaskView]:
         """The first queued tasks, in the order of acceptance, each with its standing."""
         found: list[Task] = []
-        async for task in self.context.store.unfinished():
-            if self.context.pool.waiting(task.task_id):
-                found.append(task)
-                if len(found) == limit:
-                    break
-        return [self.view(task) for task in found]
+        async with aclosing(self.context.store.unfinished()) as tasks:
+            async for task in tasks:
+                if self.context.pool.waiting(task.task_id):
+                    found.append(task)
+                    if len(found) == limit:
+                        break
+        return self.views(found)
 
     def active(self) -> list[TaskView]:
         """The tasks that drivers carry, in the order of acceptance."""
         runs = [run for driver in self.fleet.drivers.values() for run in driver.runs.values()]
-        return [self.view(run.task) for run in sorted(runs, key=lambda run: run.task.order)]
+        return self.views(sorted((run.task for run in runs), key=lambda task: task.order))
 
     def _new_task(
         self, admitted: Admitted, actor: str, trace_id: str | None, idempotency_key: str | None
     ) -> Task:
         now, random = self.context.now(), self.context.random
         self._order += 1
+        known = attrs.evolve(admitted.targets, names=())
         return Task(
             task_id=new_task_id(random, now),
             trace_id=trace_id or new_trace_id(random),
@@ -229,6 +246,7 @@ class Service:
             actor=actor,
             created_at=now,
             order=self._order,
+            resolved=known.texts if admitted.targets.names else (),
             idempotency_key=idempotency_key,
             entered={TaskState.QUEUED: now},
         )
@@ -275,15 +293,15 @@ class Service:
             desired=Desired.CANCEL,
             entered={**task.entered, TaskState.CANCELED: now},
         )
-        try:
-            with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=True):
+            try:
                 await self._record(after, self._entry(task, after, "canceled", actor))
-        except StaleTransition:
-            return False
-        except RequestError:
-            if entry is not None:
-                pool.place(entry, now)
-            raise
+            except (StaleTransition, RequestError) as error:
+                if entry is not None:
+                    pool.place(entry, now)
+                if isinstance(error, RequestError):
+                    raise
+                return False  # it had just moved on
         return True
 
     async def _command(
@@ -291,13 +309,26 @@ class Service:
     ) -> TaskView:
         view = await self._settled_place(task_id)
         run = self.fleet.run_of(task_id)
-        if run is None or run.task.state is not state:
+        possible = run is not None and run.task.state in {TaskState.RUNNING, TaskState.PAUSED}
+        if run is None or not possible or run.canceling:
             raise NotPossible(
                 f"task {task_id} is {view.task.state}; only a {state} scan can be "
                 f"{'paused' if desired is Desired.PAUSE else 'resumed'}"
             )
-        await run.want(desired, actor=actor, cause="asked for by the submitter")
+        if run.task.desired is not desired and not await self._tell(run, desired, actor):
+            raise NotPossible(f"the scan of task {task_id} has just ended")
         return self.view(run.task)
+
+    async def _tell(self, run: Run, desired: Desired, actor: str) -> bool:
+        """False when the task has just left its scanner. While the store is away nothing is
+        taken on: the run itself may be waiting for it."""
+        health = self.context.store.health
+        if not health.ok:
+            raise Unwritable(f"nothing was changed: {health.reason}")
+        try:
+            return await run.want(desired, actor=actor, cause="asked for by the submitter")
+        except StoreUnavailable as error:
+            raise Unwritable(f"nothing was changed: {error}") from error
 
     async def _record(self, task: Task, entry: JournalEntry) -> None:
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from nessus_sched.core.retry import backoff
-from nessus_sched.core.scanner import TransientError
+from nessus_sched.core.scanner import ScannerError, TransientError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
 from nessus_sched.scheduler.run import Run
@@ -61,7 +62,7 @@ async def bury(run: Run, kind: str, message: str) -> None:
     )
 
 
-async def pause_launch(run: Run, driver: Driver, error: TransientError) -> None:
+async def pause_launch(run: Run, driver: Driver, error: ScannerError) -> None:
     """Trouble in the midst of launching: tell, wait until the scanner is worth another
     try, stay in the same attempt with its slot."""
     run.setbacks += 1
@@ -69,7 +70,7 @@ async def pause_launch(run: Run, driver: Driver, error: TransientError) -> None:
     await run.advance(
         event="launch_delayed",
         cause=str(error),
-        error=task_error(run, error.kind, str(error), transient=True),
+        error=task_error(run, error.kind, str(error), transient=error.transient),
     )
     settings = run.context.config.polling
     delay = backoff(
@@ -77,10 +78,18 @@ async def pause_launch(run: Run, driver: Driver, error: TransientError) -> None:
         base=settings.fastest,
         maximum=settings.slowest,
         random=run.context.random,
-        retry_after=error.retry_after,
+        retry_after=error.retry_after if isinstance(error, TransientError) else None,
     )
+    await usable_again(run, driver, delay)
+
+
+async def usable_again(run: Run, driver: Driver, delay: float) -> None:
+    """Returns after `delay` seconds, or later as soon as the scanner answers; but when the
+    submitter changes his mind, at once."""
+    wish = run.task.desired
     await run.woken(within=delay)
-    await driver.contact()
+    while not driver.answers and run.task.desired is wish:
+        await run.woken(within=math.inf)
 
 
 BETWEEN_ATTEMPTS: Mapping[str, Any] = {

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from nessus_sched.core.scanner import (
     ENDED,
     NotFound,
+    NotOurs,
     Refused,
     RemoteScan,
     ScanDetails,
     ScannerError,
     ScanStatus,
-    TransientError,
 )
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.task import Desired
@@ -30,23 +30,32 @@ QUARTER = 25
 """Percent of a scan's work whose completion is worth a line in the log."""
 STANDSTILL = 3600.0
 """Upper bound in seconds between two looks; the driver's polls come far sooner."""
+DISOWNED = "scan_not_ours"
+DISOWNED_TEXT = "the scan was renamed or moved on the scanner by somebody else"
+STARTS_WITHIN = 120.0
+"""Seconds after its launch in which a scan may still be told to be empty."""
+STOPS_WITHIN = 3600.0
+"""Seconds given to a scanner that was told to stop a scan, before we are done with it."""
 
 
 async def watch(run: Run, driver: Driver) -> None:
     """Waits for news of the scan or a command, and acts on it once."""
     remaining = _deadline(run) - run.context.now()
     await run.woken(within=min(remaining, STANDSTILL) if remaining > 0 else REPEAT_COMMAND)
-    if not run.seen:
+    if not run.seen or not driver.answers:
         return
     try:
-        if run.row is None:
-            await _missing(run, driver)
-        elif run.row.status in ENDED:
+        if run.row is None or run.row.status in ENDED:
             await _ended(run, driver)
+        elif run.row.status is ScanStatus.EMPTY:
+            await _empty(run, driver)
+        elif run.row.status is ScanStatus.PAUSED and not (run.row.ours or run.canceling):
+            await setbacks.bury(run, DISOWNED, f"{DISOWNED_TEXT}, and nobody here can resume it")
         else:
+            await _note_owner(run, run.row)
             await _follow(run, run.row)
             await _command(run, driver, run.row)
-    except (TransientError, Refused) as error:
+    except ScannerError as error:
         # Polling goes on, and with it the next try.
         run.context.log.info("scan_not_followed", reason=str(error))
 
@@ -61,11 +70,24 @@ def _deadline(run: Run) -> float:
     return task.launched_at + task.paused_for + limit
 
 
+async def _note_owner(run: Run, row: RemoteScan) -> None:
+    """Says once that the scan is somebody else's by now: it is still followed, because its
+    results are what was asked for, but nothing is done to it any more."""
+    last = run.task.last_error
+    if row.ours or (last is not None and last.kind == DISOWNED):
+        return
+    await run.advance(
+        event="scan_disowned",
+        cause=DISOWNED_TEXT,
+        error=setbacks.task_error(run, DISOWNED, DISOWNED_TEXT, transient=False),
+    )
+
+
 async def _follow(run: Run, row: RemoteScan) -> None:
     """Takes over a pause or resume that has happened on the scanner, whoever did it."""
     state, desired = run.task.state, run.task.desired
     if row.status is ScanStatus.PAUSED and state is TaskState.RUNNING:
-        ours = desired is not Desired.RUN
+        ours = desired is not Desired.RUN or run.sent is Desired.PAUSE
         await run.advance(
             TaskState.PAUSED,
             event="paused" if ours else "paused_on_scanner",
@@ -73,7 +95,7 @@ async def _follow(run: Run, row: RemoteScan) -> None:
             desired=desired if ours else Desired.PAUSE,
         )
     elif row.status is ScanStatus.RUNNING and state is TaskState.PAUSED:
-        ours = desired is not Desired.PAUSE
+        ours = desired is not Desired.PAUSE or run.sent is Desired.RUN
         await run.advance(
             TaskState.RUNNING,
             event="resumed" if ours else "resumed_on_scanner",
@@ -86,53 +108,108 @@ async def _follow(run: Run, row: RemoteScan) -> None:
 async def _command(run: Run, driver: Driver, row: RemoteScan) -> None:
     """Sends the scanner what the submitter wants and it does not do yet."""
     now = run.context.now()
-    overdue = now >= _deadline(run)
-    if now - run.command_at < REPEAT_COMMAND:
+    state, desired = run.task.state, run.task.desired
+    if desired is Desired.CANCEL or now >= _deadline(run):
+        await _stop(run, driver, row)
         return
-    scan_id, state, desired = row.scan_id, run.task.state, run.task.desired
-    if desired is Desired.CANCEL or overdue:
-        send = driver.scanner.stop
-    elif desired is Desired.PAUSE and state is TaskState.RUNNING:
+    if now - run.sent_at < REPEAT_COMMAND or not row.ours:
+        return
+    if desired is Desired.PAUSE and state is TaskState.RUNNING:
         send = driver.scanner.pause
     elif desired is Desired.RUN and state is TaskState.PAUSED:
         send = driver.scanner.resume
     else:
         return
-    run.command_at = now
-    await send(scan_id)
+    run.sent, run.sent_at = desired, now
+    await send(row.scan_id)
     driver.look_soon()
 
 
-async def _missing(run: Run, driver: Driver) -> None:
-    """Not in the list: gone for good, or only a list that was taken too early?"""
-    assert run.task.nessus_scan_id is not None
-    try:
-        details = await driver.scanner.details(run.task.nessus_scan_id, uuid=run.task.scan_uuid)
-    except NotFound:
-        if run.canceling:
-            await run.advance(TaskState.CANCELED, event="canceled", cause="its scan is gone")
-        else:
-            await setbacks.bury(
-                run, "scan_vanished", "the scan was deleted on the scanner by somebody else"
-            )
-        return
-    if details.status in ENDED:
-        await _conclude(run, details)
-
-
-async def _ended(run: Run, driver: Driver) -> None:
-    """The list says it has ended; the details of our own run must say so too, because the
-    two can disagree for some seconds (NESSUS.md B)."""
-    assert run.row is not None
-    details = await driver.scanner.details(run.row.scan_id, uuid=run.task.scan_uuid)
-    if details.status in ENDED:
-        await _conclude(run, details)
-    else:
+async def _stop(run: Run, driver: Driver, row: RemoteScan) -> None:
+    now = run.context.now()
+    if run.stopping_since is None:
+        run.stopping_since = now
+    if not row.ours:
+        await _let_go(run, "its scan was renamed or moved on the scanner, and is left alone")
+    elif now - run.stopping_since >= STOPS_WITHIN:
+        await _let_go(run, "the scanner was told to stop the scan and has not done it")
+    elif now - run.sent_at >= REPEAT_COMMAND:
+        run.sent, run.sent_at = Desired.CANCEL, now
+        await driver.scanner.stop(row.scan_id)
         driver.look_soon()
 
 
+async def _let_go(run: Run, message: str) -> None:
+    """Done with a scan that should end and cannot be made to."""
+    if run.canceling:
+        await run.advance(
+            TaskState.CANCELED,
+            event="canceled",
+            cause=message,
+            error=setbacks.task_error(run, "not_stopped", message, transient=False),
+        )
+    else:
+        await _timed_out(run, f"reached its maximum runtime; {message}")
+
+
+async def _ended(run: Run, driver: Driver) -> None:
+    """The list says that it has ended, or does not have it. The details of our own run
+    must agree, because the two can differ for some seconds (NESSUS.md B)."""
+    scan_id = run.task.nessus_scan_id
+    assert scan_id is not None
+    try:
+        details = await driver.scanner.details(scan_id, uuid=run.task.scan_uuid)
+    except NotFound:
+        await _gone(run)
+        return
+    if details.status in ENDED:
+        await _conclude(run, details)
+    elif run.row is None:
+        row = RemoteScan(
+            scan_id=scan_id,
+            name=details.name,
+            status=details.status,
+            status_text=details.status_text,
+            ours=run.task.marker in details.name,
+        )
+        await _command(run, driver, row)
+
+
+async def _gone(run: Run) -> None:
+    if run.canceling:
+        await run.advance(TaskState.CANCELED, event="canceled", cause="its scan is gone")
+    else:
+        await setbacks.bury(
+            run, "scan_vanished", "the scan was deleted on the scanner by somebody else"
+        )
+
+
+async def _empty(run: Run, driver: Driver) -> None:
+    """Launched, and yet it has never run: the scanner may have forgotten it in a crash. A
+    scan that starts after all cannot be deleted, and is followed."""
+    assert run.row is not None
+    if run.context.now() - run.began_at < STARTS_WITHIN:
+        return
+    details = await driver.scanner.details(run.row.scan_id)
+    if details.status is not ScanStatus.EMPTY:
+        driver.look_soon()
+        return
+    try:
+        await driver.scanner.delete(run.row.scan_id, run.task.marker)
+    except Refused:
+        driver.look_soon()
+        return
+    except NotOurs:
+        pass  # somebody has a use for it
+    if run.canceling:
+        await run.advance(TaskState.CANCELED, event="canceled", cause="its scan never started")
+        return
+    await setbacks.fail_attempt(
+        run, "scan_not_started", "the scanner took the launch and never started the scan"
+    )
+
+
 async def _conclude(run: Run, details: ScanDetails) -> None:
-    now = run.context.now()
     if details.status is ScanStatus.COMPLETED and not run.canceling:
         await run.advance(
             TaskState.EXPORTING,
@@ -143,14 +220,8 @@ async def _conclude(run: Run, details: ScanDetails) -> None:
         )
     elif run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", history_id=details.history_id)
-    elif details.status is ScanStatus.STOPPED and now >= _deadline(run):
-        message = "stopped because it reached its maximum runtime"
-        await run.advance(
-            TaskState.TIMED_OUT,
-            event="timed_out",
-            cause=message,
-            error=setbacks.task_error(run, "max_runtime", message, transient=False),
-        )
+    elif details.status is ScanStatus.STOPPED and run.context.now() >= _deadline(run):
+        await _timed_out(run, "stopped because it reached its maximum runtime")
     elif details.status is ScanStatus.STOPPED:
         message = "the scan was stopped on the scanner by somebody else"
         await run.advance(
@@ -165,12 +236,20 @@ async def _conclude(run: Run, details: ScanDetails) -> None:
         )
 
 
-async def refresh(run: Run, driver: Driver) -> None:
+async def _timed_out(run: Run, message: str) -> None:
+    await run.advance(
+        TaskState.TIMED_OUT,
+        event="timed_out",
+        cause=message,
+        error=setbacks.task_error(run, "max_runtime", message, transient=False),
+    )
+
+
+async def refresh(run: Run, driver: Driver, scan_id: int) -> None:
     """Reads the scan's progress; never lets it go backwards (hosts appear as they come
     alive, so the scanner's own sum does)."""
-    assert run.task.nessus_scan_id is not None
     try:
-        details = await driver.scanner.details(run.task.nessus_scan_id, uuid=run.task.scan_uuid)
+        details = await driver.scanner.details(scan_id, uuid=run.task.scan_uuid)
     except ScannerError as error:
         run.context.log.debug("progress_unknown", reason=str(error))
         return

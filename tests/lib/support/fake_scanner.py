@@ -7,9 +7,11 @@ was launched, how many scans ran at once, what was touched that was not ours.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 import trio
@@ -17,9 +19,10 @@ import trio
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     ENDED,
+    NoCapacity,
     NotFound,
     NotOurs,
-    OutcomeUnknown,
+    NotReady,
     Refused,
     RemoteScan,
     ScanDetails,
@@ -30,31 +33,42 @@ from nessus_sched.core.scanner import (
     ScanTemplate,
     Unreachable,
 )
+from support.trouble import CHANGES, Effect, Trouble
 
-Fault = Callable[[str], tuple[str, ScannerError] | None]
-"""Asked before each request with its name: None, or when it fails (`before` or `after` it
-takes effect) and with what."""
+T = TypeVar("T")
 
+OCCUPYING = frozenset({ScanStatus.RUNNING, ScanStatus.PAUSED})
 
-def no_faults(_request: str) -> None:
-    return None
+Fault = Callable[[str], Trouble | None]
+"""Asked before each request with its name: what goes wrong with it, if anything."""
 
 
 @attrs.define(kw_only=True)
 class FakeScan:
+    """`left` seconds of scanning remain as of `touched_at`; `runs` counts its launches."""
+
     scan_id: int
     name: str
     duration: float
     status: ScanStatus = ScanStatus.EMPTY
     uuid: str | None = None
-    started_at: float = 0.0
+    started_at: float | None = None
+    touched_at: float = 0.0
     left: float = 0.0
     ours: bool = True
+    foreign: bool = False
+    """Somebody else's from the beginning: never to be touched."""
+    runs: int = 0
+    order: ScanOrder | None = None
 
 
 class FakeScanner:
     """Implements `Scanner`. `duration(order)` says how long a scan takes, in seconds;
-    `latency` how long each request does."""
+    half of `latency` passes before a request takes effect, half before its answer is here.
+
+    `step(request, moment)` is called right `before` and right `after` each request takes
+    effect; a test that cancels the caller there kills the daemon at that very moment.
+    """
 
     def __init__(
         self,
@@ -66,7 +80,21 @@ class FakeScanner:
         self.now = now
         self.duration = duration
         self.latency = latency
-        self.fault: Fault = no_faults
+        self.lag = 0.0
+        """Seconds that a pause, resume or stop takes after it was accepted."""
+        self.max_scans: int | None = None
+        """Refuses to launch more than so many, other people's included."""
+        self.down: ScannerError | None = None
+        """While set, every request meets it and changes nothing."""
+        self.loading_until = float("-inf")
+        self.fault: Fault = lambda _request: None
+        self.arrives_anyway: Callable[[], float | None] = lambda: None
+        """Whether a request whose sender has died takes effect all the same, and after how
+        many seconds."""
+        self.step: Callable[[str, str], None] = lambda _request, _moment: None
+        self.on_launch: Callable[[FakeScan], None] = lambda _scan: None
+        self.info_answer = ScannerInfo(ready=True, edition="Nessus Manager", scan_api=True)
+        self.closed = False
         self.scans: dict[int, FakeScan] = {}
         self.orders: dict[int, ScanOrder] = {}
         self.launches: Counter[str] = Counter()
@@ -74,169 +102,220 @@ class FakeScanner:
         self.requests: Counter[str] = Counter()
         self.most_running = 0
         self.deleted: list[str] = []
-        self.info_answer = ScannerInfo(ready=True, edition="Nessus Manager", scan_api=True)
-        self.closed = False
+        self.touched_foreign: list[str] = []
+        self._last_id = 0
+        self._later: list[tuple[float, int, Callable[[], object]]] = []
+        self._turn = 0
 
     # What the test does to the scanner, as a person there would.
 
-    def running(self) -> int:
-        self._pass_time()
-        return sum(scan.status is ScanStatus.RUNNING for scan in self.scans.values())
-
-    def occupied(self) -> int:
-        self._pass_time()
-        return sum(
-            scan.status in (ScanStatus.RUNNING, ScanStatus.PAUSED) for scan in self.scans.values()
-        )
+    def active(self, *, foreign: bool = False) -> list[FakeScan]:
+        """The scans that occupy the scanner now."""
+        self.pass_time()
+        scans = self.scans.values()
+        return [each for each in scans if each.status in OCCUPYING and each.foreign is foreign]
 
     def add_foreign(self, name: str, duration: float) -> FakeScan:
-        scan = self._new(name, duration, ours=False)
+        scan = self._new(name, duration, foreign=True)
         self._run(scan)
         return scan
 
-    def restart(self) -> None:
-        """Aborts what runs, as a restart of the scanner does."""
-        self._pass_time()
+    def restart(self, loading: float = 0.0) -> None:
+        """Aborts what runs, as a restart of the scanner does, and is `loading` for a while."""
+        self.pass_time()
+        self.loading_until = self.now() + loading
         for scan in self.scans.values():
-            if scan.status in (ScanStatus.RUNNING, ScanStatus.PAUSED):
+            if scan.status in OCCUPYING:
                 scan.status = ScanStatus.ABORTED
+
+    def set_status(self, scan: FakeScan, status: ScanStatus) -> None:
+        self.pass_time()
+        scan.status = status
+        scan.touched_at = self.now()
+
+    def rename(self, scan: FakeScan, name: str) -> None:
+        scan.name, scan.ours = name, False
+
+    def remove(self, scan: FakeScan) -> None:
+        self.scans.pop(scan.scan_id, None)
+
+    def pass_time(self) -> None:
+        """Brings the scans up to the present, with the requests that arrived late."""
+        now = self.now()
+        while self._later and self._later[0][0] <= now:
+            due, _, effect = heapq.heappop(self._later)
+            self._progress(due)
+            try:
+                effect()
+            except ScannerError:
+                continue  # refused, and nobody there to hear it
+        self._progress(now)
 
     # The protocol.
 
     async def info(self) -> ScannerInfo:
-        await self._ask("info")
-        return self.info_answer
+        def effect() -> ScannerInfo:
+            loading = self.now() < self.loading_until
+            return attrs.evolve(self.info_answer, ready=False) if loading else self.info_answer
+
+        return await self._request("info", effect)
 
     async def templates(self) -> Sequence[ScanTemplate]:
         return ()
 
     async def list_scans(self) -> Sequence[RemoteScan]:
-        await self._ask("list_scans")
-        return [self._row(scan) for scan in self.scans.values()]
+        return await self._request("list_scans", self._rows)
 
     async def find_by_marker(self, marker: str) -> RemoteScan | None:
-        await self._ask("find_by_marker")
-        found = [scan for scan in self.scans.values() if scan.ours and marker in scan.name]
-        found.sort(key=lambda scan: scan.status is ScanStatus.EMPTY)
-        return self._row(found[0]) if found else None
+        def effect() -> RemoteScan | None:
+            found = [row for row in self._rows() if row.ours and marker in row.name]
+            found.sort(key=lambda row: (row.status is ScanStatus.EMPTY, row.scan_id))
+            return found[0] if found else None
+
+        return await self._request("find_by_marker", effect)
 
     async def create_scan(self, order: ScanOrder) -> int:
-        after = await self._ask("create_scan")
-        scan = self._new(order.name, self.duration(order), ours=True)
-        self.orders[scan.scan_id] = order
-        _raise(after)
-        return scan.scan_id
+        def effect() -> int:
+            scan = self._new(order.name, self.duration(order))
+            scan.order = self.orders[scan.scan_id] = order
+            return scan.scan_id
+
+        return await self._request("create_scan", effect)
 
     async def launch(self, scan_id: int) -> str:
-        after = await self._ask("launch")
-        scan = self._scan(scan_id)
-        if scan.status is ScanStatus.RUNNING:
-            raise Refused("that scan is running already")
-        self.launches[scan.name] += 1
-        self._run(scan)
-        _raise(after)
-        assert scan.uuid is not None
-        return scan.uuid
+        def effect() -> str:
+            scan = self._own(scan_id)
+            if scan.status not in OCCUPYING:
+                everybodys = sum(each.status in OCCUPYING for each in self.scans.values())
+                if self.max_scans is not None and everybodys >= self.max_scans:
+                    raise NoCapacity("the scanner runs all it may")
+                self.launches[scan.name] += 1
+                self._run(scan)
+            assert scan.uuid is not None
+            return scan.uuid
+
+        return await self._request("launch", effect)
 
     async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
-        await self._ask("details")
-        scan = self._scan(scan_id)
-        done = 1 - scan.left / scan.duration if scan.duration else 1.0
-        return ScanDetails(
-            scan_id=scan_id,
-            name=scan.name,
-            status=scan.status,
-            status_text=scan.status,
-            uuid=scan.uuid,
-            history_id=scan_id * 10 if scan.uuid else None,
-            progress=round(100 * done) if scan.uuid else None,
-            hosts=1,
-            started_at=scan.started_at,
-        )
+        return await self._request("details", lambda: self._details(scan_id, uuid))
 
     async def pause(self, scan_id: int) -> None:
-        await self._control("pause", scan_id, ScanStatus.RUNNING, ScanStatus.PAUSED)
+        await self._control("pause", scan_id, {ScanStatus.RUNNING}, ScanStatus.PAUSED)
 
     async def resume(self, scan_id: int) -> None:
-        await self._control("resume", scan_id, ScanStatus.PAUSED, ScanStatus.RUNNING)
+        await self._control("resume", scan_id, {ScanStatus.PAUSED}, ScanStatus.RUNNING)
 
     async def stop(self, scan_id: int) -> None:
-        after = await self._ask("stop")
-        scan = self._scan(scan_id)
-        if scan.status in (ScanStatus.RUNNING, ScanStatus.PAUSED):
-            scan.status = ScanStatus.STOPPED
-        _raise(after)
+        await self._control("stop", scan_id, OCCUPYING, ScanStatus.STOPPED)
 
     async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
-        after = await self._ask("export")
-        scan = self._scan(scan_id)
-        if scan.status not in ENDED:
-            raise Refused("that scan is still running")
-        _raise(after)
-        return destination.write_bytes(REPORT)
+        def effect() -> int:
+            if self._scan(scan_id).status not in ENDED:
+                raise Refused("that scan is still running")
+            return destination.write_bytes(REPORT)
+
+        return await self._request("export", effect)
 
     async def delete(self, scan_id: int, marker: str) -> None:
-        after = await self._ask("delete")
-        scan = self.scans.get(scan_id)
-        if scan is None:
-            return
-        if not scan.ours or marker not in scan.name:
-            raise NotOurs("that scan is not ours")
-        if scan.status in (ScanStatus.RUNNING, ScanStatus.PAUSED):
-            raise Refused("cannot delete an active scan")
-        del self.scans[scan_id]
-        self.deleted.append(scan.name)
-        _raise(after)
+        def effect() -> None:
+            scan = self.scans.get(scan_id)
+            if scan is None:
+                return
+            self._notice_foreign("delete", scan)
+            if not scan.ours or marker not in scan.name:
+                raise NotOurs("that scan is not ours")
+            if scan.status in OCCUPYING:
+                raise Refused("cannot delete an active scan")
+            del self.scans[scan_id]
+            self.deleted.append(scan.name)
+
+        await self._request("delete", effect)
 
     async def close(self) -> None:
         self.closed = True
 
-    async def _ask(self, request: str) -> ScannerError | None:
-        """One round trip; returns the error that comes after the effect, if any."""
+    async def _request(self, request: str, effect: Callable[[], T]) -> T:
+        """One round trip."""
         self.requests[request] += 1
-        fault = self.fault(request)
-        await trio.sleep(self.latency)
-        self._pass_time()
-        if fault is None:
-            return None
-        when, error = fault
-        if when == "before":
-            raise error
-        return error
+        trouble = self._trouble(request)
+        delay = self.latency / 2 if trouble is None else trouble.takes
+        try:
+            await trio.sleep(delay)
+            await self._moment(request, "before")
+        except trio.Cancelled:
+            after = self.arrives_anyway()
+            if after is not None and request in CHANGES:
+                self._take_effect_in(after, effect)
+            raise
+        self.pass_time()
+        if trouble is not None:
+            if trouble.effect is Effect.LATE:
+                self._take_effect_in(trouble.delay, effect)
+            elif trouble.effect is Effect.DONE:
+                effect()
+                await self._moment(request, "after")
+            raise type(trouble.error)(str(trouble.error))
+        result = effect()
+        await self._moment(request, "after")
+        await trio.sleep(self.latency / 2)
+        return result
+
+    def _take_effect_in(self, seconds: float, effect: Callable[[], object]) -> None:
+        self._turn += 1
+        heapq.heappush(self._later, (self.now() + seconds, self._turn, effect))
+
+    def _trouble(self, request: str) -> Trouble | None:
+        if self.down is not None:
+            return Trouble(error=self.down)
+        if request != "info" and self.now() < self.loading_until:
+            return Trouble(error=NotReady("the scanner is loading its plugins"))
+        return self.fault(request)
+
+    async def _moment(self, request: str, moment: str) -> None:
+        self.step(request, moment)
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _control(
-        self, request: str, scan_id: int, before: ScanStatus, after_status: ScanStatus
-    ) -> None:
-        after = await self._ask(request)
-        scan = self._scan(scan_id)
-        if scan.status is not before:
-            raise Refused(f"cannot {request} a scan that is {scan.status}")
-        scan.status = after_status
-        scan.started_at = self.now()
-        self.most_running = max(self.most_running, self.occupied())
-        _raise(after)
+        self, request: str, scan_id: int, before: set[ScanStatus] | frozenset[ScanStatus],
+        after: ScanStatus,
+    ) -> None:  # fmt: skip
+        def take_effect() -> None:
+            scan = self.scans.get(scan_id)
+            if scan is not None and scan.status in before:
+                self.set_status(scan, after)
 
-    def _new(self, name: str, duration: float, *, ours: bool) -> FakeScan:
-        scan_id = max(self.scans, default=0) + 1 + len(self.deleted)
-        scan = FakeScan(scan_id=scan_id, name=name, duration=duration, left=duration, ours=ours)
-        self.scans[scan_id] = scan
+        def effect() -> None:
+            if self._own(scan_id, request).status not in before:
+                raise Refused(f"cannot {request} that scan now")
+            self._take_effect_in(self.lag, take_effect)
+            self.pass_time()
+
+        await self._request(request, effect)
+
+    def _new(self, name: str, duration: float, *, foreign: bool = False) -> FakeScan:
+        self._last_id += 1
+        scan = FakeScan(
+            scan_id=self._last_id, name=name, duration=duration, ours=not foreign, foreign=foreign
+        )
+        self.scans[scan.scan_id] = scan
         return scan
 
     def _run(self, scan: FakeScan) -> None:
+        scan.runs += 1
         scan.status = ScanStatus.RUNNING
-        scan.uuid = f"uuid-{scan.scan_id}"
-        scan.started_at = self.now()
+        scan.uuid = f"uuid-{scan.scan_id}-{scan.runs}"
+        scan.started_at = scan.touched_at = self.now()
         scan.left = scan.duration
-        ours = sum(s.ours for s in self.scans.values() if s.status is ScanStatus.RUNNING)
-        paused = sum(s.ours for s in self.scans.values() if s.status is ScanStatus.PAUSED)
-        self.most_running = max(self.most_running, ours + paused)
+        ours = sum(not s.foreign for s in self.scans.values() if s.status in OCCUPYING)
+        self.most_running = max(self.most_running, ours)
+        if not scan.foreign:
+            self.on_launch(scan)
 
-    def _pass_time(self) -> None:
-        now = self.now()
+    def _progress(self, now: float) -> None:
         for scan in self.scans.values():
             if scan.status is ScanStatus.RUNNING:
-                scan.left -= now - scan.started_at
-                scan.started_at = now
+                scan.left -= now - scan.touched_at
+                scan.touched_at = now
                 if scan.left <= 0:
                     scan.left = 0.0
                     scan.status = ScanStatus.COMPLETED
@@ -247,28 +326,50 @@ class FakeScanner:
         except KeyError:
             raise NotFound("the scanner has no such scan") from None
 
-    def _row(self, scan: FakeScan) -> RemoteScan:
-        return RemoteScan(
-            scan_id=scan.scan_id,
+    def _own(self, scan_id: int, request: str = "launch") -> FakeScan:
+        scan = self._scan(scan_id)
+        self._notice_foreign(request, scan)
+        if not scan.ours:
+            raise NotOurs("that scan is not ours")
+        return scan
+
+    def _notice_foreign(self, request: str, scan: FakeScan) -> None:
+        if scan.foreign:
+            self.touched_foreign.append(f"{request} {scan.name}")
+
+    def _details(self, scan_id: int, uuid: str | None) -> ScanDetails:
+        scan = self._scan(scan_id)
+        if uuid is not None and scan.uuid is not None and uuid != scan.uuid:
+            raise NotFound("that scan has no such run")
+        done = 1 - scan.left / scan.duration if scan.duration else 1.0
+        return ScanDetails(
+            scan_id=scan_id,
             name=scan.name,
             status=scan.status,
             status_text=scan.status,
             uuid=scan.uuid,
-            ours=scan.ours,
+            history_id=scan_id * 10 + scan.runs if scan.uuid else None,
+            progress=round(100 * done) if scan.uuid else None,
+            hosts=1,
+            started_at=scan.started_at,
         )
+
+    def _rows(self) -> list[RemoteScan]:
+        return [
+            RemoteScan(
+                scan_id=scan.scan_id,
+                name=scan.name,
+                status=scan.status,
+                status_text=scan.status,
+                uuid=scan.uuid,
+                ours=scan.ours,
+            )
+            for scan in self.scans.values()
+        ]
 
 
 def unreachable() -> ScannerError:
     return Unreachable("no connection to the scanner")
-
-
-def lost() -> ScannerError:
-    return OutcomeUnknown("the answer was lost")
-
-
-def _raise(error: ScannerError | None) -> None:
-    if error is not None:
-        raise error
 
 
 REPORT = b"""<?xml version="1.0" ?>

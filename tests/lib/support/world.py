@@ -25,8 +25,10 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.registry import pool_settings, specs_of
 from nessus_sched.scheduler.service import Service
+from nessus_sched.store.connection import Connect, connect
 from nessus_sched.store.executor import InLine
 from nessus_sched.store.tasks import TaskStore
 from support.fake_scanner import FakeScanner
@@ -84,6 +86,7 @@ class World:
     context: Context
     store: TaskStore
     scanners: Mapping[str, FakeScanner]
+    operator: Operator
 
     async def submit(self, *targets: str, **changes: Any) -> Task:
         submission = await self.service.submit(basic(*targets, **changes), actor="test")
@@ -112,6 +115,7 @@ async def world(
     scanners: Mapping[str, FakeScanner],
     *,
     seed: int = 0,
+    connect: Connect = connect,
     resolve: Callable[[str], Sequence[str]] | None = None,
 ) -> AsyncIterator[World]:
     """Runs until the block ends, then stops as at a kill: nothing is cleaned up."""
@@ -126,7 +130,9 @@ async def world(
     async def digest(_task: Task, _path: Path) -> Mapping[str, Any]:
         return {"findings": 1}
 
-    async with TaskStore.open(config.state_directory, now=now, executor=InLine()) as store:
+    async with TaskStore.open(
+        config.state_directory, now=now, executor=InLine(), connect=connect
+    ) as store:
         pool = Pool(pool_settings(config), on_wake=lambda scanner_id: fleet.ring(scanner_id))
         pool.configure(specs_of(config), pool_settings(config), now())
         context = Context(
@@ -144,6 +150,11 @@ async def world(
         async with trio.open_nursery() as nursery:
             await nursery.start(fleet.run)
             yield World(
-                service=service, fleet=fleet, context=context, store=store, scanners=scanners
+                service=service,
+                fleet=fleet,
+                context=context,
+                store=store,
+                scanners=scanners,
+                operator=Operator(context, fleet),
             )
             nursery.cancel_scope.cancel(reason="the test ends this life")

@@ -1,0 +1,125 @@
+"""What must be true of a story of many lives, checked against the scanners' own ledgers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from nessus_sched.core.scanner import ScanStatus
+from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.targets import parse_targets
+from nessus_sched.core.task import Task, marker
+from nessus_sched.scheduler.errors import RequestError
+from support.fake_scanner import FakeScan, FakeScanner
+from support.trouble import CHANGES
+
+if TYPE_CHECKING:
+    from support.life_story import Story
+    from support.world import World
+
+
+REFUSALS = {"store_unavailable", "no_scanner", "unknown_scanner", "unknown_pool"}
+"""What a submitter may be told while the disk fails or a scanner is taken out."""
+
+
+class Judge:
+    """Watches every launch as it happens, and looks at everything in the end."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.acknowledged: dict[str, str] = {}
+        """Task ids by idempotency key."""
+        self.cancel_asked: set[str] = set()
+        self.limits = {each.id: each.max_concurrent_scans for each in story.config.scanners}
+        """The highest that ever held: what runs when a limit is lowered may finish."""
+        self.happened: Counter[str] = Counter()
+
+    def accepted(self, key: str, task: Task) -> None:
+        assert self.acknowledged.setdefault(key, task.task_id) == task.task_id
+
+    def refused(self, error: RequestError) -> None:
+        assert error.code in {
+            "store_unavailable",
+            "no_scanner",
+            "unknown_scanner",
+            "unknown_pool",
+        }, error.code
+
+    def launched(self, scan: FakeScan) -> None:
+        """The moment a scan begins to run."""
+        scanner_id, scanner = self._scanner_of(scan)
+        running = [each for each in scanner.active() if each.ours]
+        assert len(running) <= self.limits[scanner_id], f"{len(running)} scans on {scanner_id}"
+        assert scan.runs == 1, f"{scan.name} was launched {scan.runs} times"
+        assert scan.order is not None
+        everywhere = sum(s.launches[scan.name] for s in self.story.scanners.values())
+        assert everywhere == 1, f"{scan.name} was launched {everywhere} times"
+        if self.story.config.scheduling.overlap_guard:
+            self._check_overlap(scan)
+
+    def changes(self) -> Counter[str]:
+        """How many requests that change something the scanners have seen."""
+        found: Counter[str] = Counter()
+        for scanner in self.story.scanners.values():
+            found.update({name: scanner.requests[name] for name in CHANGES})
+        return found
+
+    async def the_end(self, w: World) -> None:
+        report = await w.store.verify()
+        assert report.ok, report.problems
+        for key, request in self.story.requests.items():
+            if key not in self.acknowledged:
+                continue
+            task = await w.store.get(self.acknowledged[key])
+            assert task is not None, f"{key} was acknowledged and is lost"
+            assert task.request.targets == request.targets
+            await self._check_task(w, task)
+        for scanner in self.story.scanners.values():
+            assert not scanner.touched_foreign
+            left = [each.name for each in scanner.active() if each.ours]
+            assert not left, f"still running, and no task knows: {left}"
+        for lane in w.service.statistics().scanners:
+            assert not lane.slots.active, f"{lane.scanner_id} still has {lane.slots.active}"
+        assert not any(driver.runs or driver.starting for driver in w.fleet.drivers.values())
+
+    async def _check_task(self, w: World, task: Task) -> None:
+        assert task.state in SETTLED, task
+        journal = await w.store.journal_of(task.task_id)
+        events = [record.entry.event for record in journal]
+        self.happened.update(events)
+        self.happened[f"end:{task.state}"] += 1
+        if task.state is TaskState.DEAD and task.last_error is not None:
+            self.happened[f"dead:{task.last_error.kind}"] += 1
+        if task.state is TaskState.COMPLETED:
+            self._check_completed(task)
+        if task.state is TaskState.CANCELED and not self.story.hazards.people:
+            assert task.task_id in self.cancel_asked, f"nobody canceled {task.task_id}"
+        for attempt in range(1, task.attempt + 1):
+            name = marker(task.task_id, attempt)
+            for scanner in self.story.scanners.values():
+                assert sum(n for each, n in scanner.launches.items() if name in each) <= 1
+
+    def _check_completed(self, task: Task) -> None:
+        assert task.scanner_instance is not None
+        assert task.nessus_scan_id is not None
+        scan = self.story.scanners[task.scanner_instance].scans.get(task.nessus_scan_id)
+        if scan is not None:
+            assert scan.status is ScanStatus.COMPLETED, f"{task.task_id} did not complete"
+            assert scan.uuid == task.scan_uuid
+
+    def _check_overlap(self, scan: FakeScan) -> None:
+        assert scan.order is not None
+        targets = parse_targets(text.partition("[")[0] for text in scan.order.targets)
+        for scanner in self.story.scanners.values():
+            for other in scanner.active():
+                if other is scan or not other.ours or other.order is None:
+                    continue
+                theirs = parse_targets(text.partition("[")[0] for text in other.order.targets)
+                assert not targets.overlaps(theirs), f"{scan.name} overlaps {other.name}"
+
+    def _scanner_of(self, scan: FakeScan) -> tuple[str, FakeScanner]:
+        return next(
+            (scanner_id, scanner)
+            for scanner_id, scanner in self.story.scanners.items()
+            if scanner.scans.get(scan.scan_id) is scan
+        )

@@ -1,0 +1,220 @@
+"""A random story of many lives of the scheduler, told from a seed and judged by the ledger.
+
+While the story lasts, submitters submit, people meddle with scans on the scanners,
+operators switch and reload, scanners fail in every way they can, the disk fails, and the
+daemon is killed and started again. Then peace comes: nothing fails any more, and
+everything must come to its end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from random import Random
+
+import attrs
+import trio
+import trio.testing
+
+from nessus_sched.config.schema import Config, PollingSettings, SchedulingSettings
+from nessus_sched.core.scanner import ScanOrder
+from nessus_sched.core.task import Desired, Priority, ScanRequest
+from nessus_sched.scheduler.errors import RequestError
+from support.fake_scanner import FakeScanner
+from support.life_judge import Judge
+from support.meddling import Meddling, quietly
+from support.mortality import Life, make_reproducible, mortal, mortal_connect
+from support.world import World, basic, config_of, scanner_settings, virtual_now, world
+
+MINUTE = 60.0
+HOUR = 3600.0
+PATIENCE = 3 * 24 * HOUR
+NAMES = ("www.example.com", "mail.example.com")
+
+
+@attrs.frozen(kw_only=True)
+class Hazards:
+    """How bad a story is: `trouble` is the share of requests that fail, `lives` how often
+    the daemon is started while it lasts; the others say who meddles."""
+
+    trouble: float = 0.0
+    outages: bool = False
+    people: bool = False
+    operators: bool = False
+    reloads: bool = False
+    disk: bool = False
+    lives: int = 1
+
+    @classmethod
+    def of(cls, random: Random) -> Hazards:
+        return cls(
+            trouble=random.choice([0.0, 0.02, 0.1, 0.3]),
+            outages=random.random() < 0.6,
+            people=random.random() < 0.3,
+            operators=random.random() < 0.4,
+            reloads=random.random() < 0.3,
+            disk=random.random() < 0.2,
+            lives=random.choice([1, 2, 4, 8]),
+        )
+
+
+class Story:
+    """`fatal` is the step at which a life is killed, counted over all lives: a moment
+    before or after a commit or a request to a scanner takes effect."""
+
+    def __init__(
+        self,
+        seed: int,
+        directory: Path,
+        *,
+        hazards: Hazards | None = None,
+        tasks: int = 10,
+        lasts: float = HOUR,
+        fatal: int | None = None,
+    ) -> None:
+        self.random = random = Random(seed)
+        self.seed = seed
+        self.hazards = hazards or Hazards.of(random)
+        self.lasts, self.fatal = lasts, fatal
+        self.steps = 0
+        self.life = Life()
+        self.config = self._config(directory)
+        self.requests = {f"key-{n}": self._request() for n in range(tasks)}
+        """All that will be asked for, by idempotency key."""
+        self.scanners: dict[str, FakeScanner] = {}
+        self.judge = Judge(self)
+        self.meddling = Meddling(self)
+
+    def tell(self) -> Counter[str]:
+        """Plays and judges it; returns how often what happened."""
+        make_reproducible(self.seed)
+        trio.run(self._tell, clock=trio.testing.MockClock(autojump_threshold=0))
+        return self.judge.happened
+
+    def world(self) -> AbstractAsyncContextManager[World]:
+        """The daemon's heart, on the state that the lives before have left."""
+        return world(
+            self.config,
+            self.scanners,
+            seed=self.random.randrange(2**32),
+            connect=mortal_connect(self.life, self.step),
+            resolve=lambda name: (f"192.0.2.{NAMES.index(name) + 1}",),
+        )
+
+    def step(self, _what: str, _moment: str) -> None:
+        self.steps += 1
+        if self.steps == self.fatal:
+            self.life.die()
+
+    async def _tell(self) -> None:
+        self.scanners = {each.id: self._scanner() for each in self.config.scanners}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.meddling.with_scanners)
+            await self._lives()
+            nursery.cancel_scope.cancel(reason="peace")
+        await self._peace()
+        await self._quiet()
+
+    async def _lives(self) -> None:
+        """One after the other; one that was killed at the fatal step has a successor."""
+        end = trio.current_time() + self.lasts
+        each = self.lasts / self.hazards.lives
+        while trio.current_time() < end:
+            self.life = Life()
+            async with mortal(self.life), self.world() as w, trio.open_nursery() as nursery:
+                nursery.start_soon(self._submit, w)
+                for meddler in self.meddling.meddlers():
+                    nursery.start_soon(meddler, w)
+                await trio.sleep(each * self.random.uniform(0.1, 1.9))
+                self.life.die()
+            await trio.sleep(self.random.choice([0.0, 1.0, 10 * MINUTE]))
+
+    async def _peace(self) -> None:
+        """Nothing fails any more; whoever waits for a person gets one."""
+        self.life = Life()
+        self.meddling.pacify()
+        async with self.world() as w:
+            await self.meddling.switch_everything_on(w)
+            await self._submit(w)
+            await self._all_settled(w)
+            await self.judge.the_end(w)
+
+    async def _quiet(self) -> None:
+        """A last life, in which nothing is left to do."""
+        before = self.judge.changes()
+        async with self.world() as w:
+            await trio.sleep(10 * MINUTE)
+            await self.judge.the_end(w)
+        assert self.judge.changes() == before, "something was changed when all was settled"
+
+    async def _all_settled(self, w: World) -> None:
+        deadline = trio.current_time() + PATIENCE
+        while waiting := [task async for task in w.store.unfinished()]:
+            assert trio.current_time() < deadline, f"never settled: {waiting[0]}"
+            for task in waiting:
+                run = w.fleet.run_of(task.task_id)
+                if run is not None and run.task.desired is Desired.PAUSE:
+                    await quietly(w.service.resume, task.task_id, actor="peace")
+            await trio.sleep(2 * MINUTE)
+
+    async def _submit(self, w: World) -> None:
+        """Sends what was not acknowledged yet, again if need be."""
+        for key, request in self.requests.items():
+            if key in self.judge.acknowledged:
+                continue
+            await trio.sleep(self.random.expovariate(2 / MINUTE))
+            try:
+                submission = await w.service.submit(request, actor="test", idempotency_key=key)
+            except RequestError as error:
+                self.judge.refused(error)
+            else:
+                self.judge.accepted(key, submission.view.task)
+
+    def _config(self, directory: Path) -> Config:
+        random = self.random
+        scanners = [
+            scanner_settings(f"scanner{n}", random.randint(1, 3))
+            for n in range(random.randint(1, 3))
+        ]
+        return config_of(
+            directory,
+            *scanners,
+            scheduling=SchedulingSettings(
+                backoff_base=10.0,
+                backoff_max=120.0,
+                max_attempts=random.randint(1, 4),
+                overlap_guard=random.random() < 0.8,
+                max_runtime=random.choice([20 * MINUTE, 24 * HOUR]),
+            ),
+            polling=PollingSettings(fastest=5.0, slowest=90.0),
+        )
+
+    def _request(self) -> ScanRequest:
+        random = self.random
+        named = random.random() < 0.3
+        last = random.choice([random.randrange(1, 8), random.randrange(1, 250)])
+        target = random.choice(NAMES) if random.random() < 0.1 else f"192.0.2.{last}"
+        return basic(
+            target,
+            scanner_instance=random.choice(self.config.scanners).id if named else None,
+            priority=random.choice(list(Priority)),
+            max_runtime=random.choice([None, None, None, 5 * MINUTE]),
+        )
+
+    def _scanner(self) -> FakeScanner:
+        random = self.random
+        scanner = FakeScanner(
+            virtual_now(), duration=self._duration, latency=random.choice([0.05, 2.0])
+        )
+        scanner.lag = random.choice([0.0, 20.0])
+        scanner.max_scans = random.choice([None, None, 1, 3])
+        if random.random() < 0.5:
+            told = attrs.evolve(scanner.info_answer, max_scans=scanner.max_scans)
+            scanner.info_answer = told
+        scanner.step = self.step
+        scanner.on_launch = self.judge.launched
+        return scanner
+
+    def _duration(self, _order: ScanOrder) -> float:
+        return self.random.lognormvariate(5.0, 1.0)

@@ -1,0 +1,194 @@
+"""All that meddles with a story of many lives: people, operators, outages, a bad disk."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from nessus_sched.core.scanner import (
+    CertificateMismatch,
+    LoginRefused,
+    ScannerError,
+    ScanStatus,
+    Unreachable,
+)
+from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.scheduler.operator import Switch, WhatRuns
+from support.fake_scanner import FakeScan, FakeScanner
+from support.trouble import Trouble, kinds_for
+from support.world import World
+
+if TYPE_CHECKING:
+    from support.life_story import Story
+
+MINUTE = 60.0
+OUTAGES: tuple[ScannerError, ...] = (
+    Unreachable("no connection to the scanner"),
+    LoginRefused("the password has expired"),
+    CertificateMismatch("another certificate"),
+)
+
+
+async def quietly(command: Callable[..., Awaitable[object]], *args: str, **kwargs: Any) -> bool:
+    """Gives a command that may well be impossible now; whether it was possible."""
+    try:
+        await command(*args, **kwargs)
+    except RequestError:
+        return False
+    return True
+
+
+class Meddling:
+    """Every meddler acts at random times, as far as the story's hazards allow it."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.random = Random(story.random.randrange(2**32))
+
+    async def with_scanners(self) -> None:
+        """What happens to the scanners, whether the daemon lives or not."""
+        async with trio.open_nursery() as nursery:
+            for scanner in self.story.scanners.values():
+                if self.story.hazards.trouble:
+                    scanner.fault = self._fault
+                    scanner.arrives_anyway = self._arrives_anyway
+                if self.story.hazards.outages:
+                    nursery.start_soon(self._outages, scanner)
+                if self.story.hazards.people:
+                    nursery.start_soon(self._people, scanner)
+            await trio.sleep_forever()
+
+    def meddlers(self) -> Sequence[Callable[[World], Awaitable[None]]]:
+        """What happens to a life of the daemon."""
+        hazards = self.story.hazards
+        found: list[Callable[[World], Awaitable[None]]] = [self._submitters]
+        if hazards.operators:
+            found.append(self._operators)
+        if hazards.reloads:
+            found.append(self._reloads)
+        if hazards.disk:
+            found.append(self._disk)
+        return found
+
+    def pacify(self) -> None:
+        for scanner in self.story.scanners.values():
+            scanner.fault = lambda _request: None
+            scanner.down = None
+            scanner.loading_until = float("-inf")
+            scanner.max_scans = None
+            scanner.info_answer = attrs.evolve(scanner.info_answer, max_scans=None)
+
+    async def switch_everything_on(self, w: World) -> None:
+        for settings in self.story.config.scanners:
+            await w.operator.switch(settings.id, Switch.UNDRAIN, actor="peace")
+            await w.operator.switch(settings.id, Switch.ENABLE, actor="peace")
+        await w.operator.resume_all(actor="peace")
+
+    async def _now_and_then(self, every: float) -> None:
+        await trio.sleep(self.random.expovariate(1 / every))
+
+    def _fault(self, request: str) -> Trouble | None:
+        if self.random.random() >= self.story.hazards.trouble:
+            return None
+        return self.random.choice(kinds_for(request, self.random))
+
+    def _arrives_anyway(self) -> float | None:
+        return self.random.choice([None, 0.0, 3.0])
+
+    async def _outages(self, scanner: FakeScanner) -> None:
+        while True:
+            await self._now_and_then(15 * MINUTE)
+            match self.random.randrange(3):
+                case 0:
+                    scanner.restart(loading=self.random.choice([0.0, MINUTE, 20 * MINUTE]))
+                case 1:
+                    scanner.add_foreign("somebody's", self.random.uniform(0, 20 * MINUTE))
+                case _:
+                    scanner.down = self.random.choice(OUTAGES)
+                    await self._now_and_then(10 * MINUTE)
+                    scanner.down = None
+
+    async def _people(self, scanner: FakeScanner) -> None:
+        while True:
+            await self._now_and_then(6 * MINUTE)
+            ours = [each for each in scanner.scans.values() if each.ours]
+            if ours:
+                self._meddle(scanner, self.random.choice(ours))
+
+    def _meddle(self, scanner: FakeScanner, scan: FakeScan) -> None:
+        scanner.pass_time()
+        choice = self.random.randrange(5)
+        if choice == 0 and scan.status is ScanStatus.RUNNING:
+            scanner.set_status(scan, ScanStatus.PAUSED)
+        elif choice == 1 and scan.status is ScanStatus.PAUSED:
+            scanner.set_status(scan, ScanStatus.RUNNING)
+        elif choice == 2 and scan.status in {ScanStatus.RUNNING, ScanStatus.PAUSED}:
+            scanner.set_status(scan, ScanStatus.STOPPED)
+        elif choice == 3:
+            scanner.remove(scan)
+        elif choice == 4:
+            scanner.rename(scan, f"somebody's {scan.scan_id}")
+
+    async def _submitters(self, w: World) -> None:
+        """Submitters who change their minds."""
+        judge = self.story.judge
+        while True:
+            await self._now_and_then(4 * MINUTE)
+            if not judge.acknowledged:
+                continue
+            task_id = self.random.choice(list(judge.acknowledged.values()))
+            command = self.random.choice(["cancel", "pause", "resume", "retry_dead"])
+            if command == "cancel":
+                judge.cancel_asked.add(task_id)
+            done = await quietly(getattr(w.service, command), task_id, actor="submitter")
+            judge.happened[f"asked:{command}:{done}"] += 1
+
+    async def _operators(self, w: World) -> None:
+        while True:
+            await self._now_and_then(8 * MINUTE)
+            scanner_id = self.random.choice(self.story.config.scanners).id
+            await quietly(
+                w.operator.switch, scanner_id, self.random.choice(list(Switch)), actor="op"
+            )
+            if self.random.random() < 0.2:
+                running = self.random.choice(list(WhatRuns))
+                if running is WhatRuns.STOP:
+                    self.story.judge.cancel_asked.update(self.story.judge.acknowledged.values())
+                await quietly(w.operator.pause_all, running, actor="op")
+                await self._now_and_then(5 * MINUTE)
+                await quietly(w.operator.resume_all, actor="op")
+
+    async def _reloads(self, w: World) -> None:
+        """Limits raised and lowered, a scanner taken out and put back, a new password."""
+        while True:
+            await self._now_and_then(10 * MINUTE)
+            scanners = [
+                attrs.evolve(
+                    each,
+                    max_concurrent_scans=self.random.randint(1, 3),
+                    timeout=self.random.choice([30.0, 60.0]),
+                )
+                for each in self.story.config.scanners
+            ]
+            for each in scanners:
+                limits = self.story.judge.limits
+                limits[each.id] = max(limits[each.id], each.max_concurrent_scans)
+            self.story.config = attrs.evolve(self.story.config, scanners=tuple(scanners))
+            out = self.random.randrange(len(scanners))
+            if self.random.random() < 0.5:
+                fewer = scanners[:out] + scanners[out + 1 :]
+                await w.fleet.apply(attrs.evolve(self.story.config, scanners=tuple(fewer)))
+                await trio.sleep(self.random.choice([0.0, 0.01, MINUTE, 10 * MINUTE]))
+            await w.fleet.apply(self.story.config)
+
+    async def _disk(self, _w: World) -> None:
+        life = self.story.life
+        while True:
+            await self._now_and_then(10 * MINUTE)
+            life.disk_fails = True
+            await self._now_and_then(2 * MINUTE)
+            life.disk_fails = False

@@ -1,0 +1,39 @@
+"""Many lives of the scheduler in virtual time: random stories, and deaths at every step."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.life_story import Story
+
+SEEDS = int(os.environ.get("NESSUS_SCHED_LIVES", "48"))
+FIRST_SEED = int(os.environ.get("NESSUS_SCHED_FIRST_LIFE", "0"))
+BATCHES = 8
+MEMORY = Path("/dev/shm")  # noqa: S108 - only a fresh directory of our own in it
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    """In memory where there is such a place: the disk's own safety is proved elsewhere."""
+    place = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as name:
+        yield Path(name)
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_whatever_happens_nothing_is_lost_and_nothing_done_twice(batch: int) -> None:
+    """More with NESSUS_SCHED_LIVES=5000; one again with NESSUS_SCHED_FIRST_LIFE=<seed>
+    NESSUS_SCHED_LIVES=1."""
+    for seed in range(FIRST_SEED + batch, FIRST_SEED + SEEDS, BATCHES):
+        with directory() as place:
+            try:
+                Story(seed, place).tell()
+            except BaseException as error:
+                error.add_note(f"seed {seed}")
+                raise
