@@ -142,6 +142,7 @@ async def serve_socket(
     """Listens on the Unix socket until cancelled. Raises `SocketTrouble`."""
     config = system.context.config
     limits = transport_limits(config.limits)
+    system.connections.most = config.limits.connections
     async with _listener(config, file, environ) as (listener, path):
         with _published(file, path, environ):
             task_status.started(path)

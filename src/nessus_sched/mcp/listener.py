@@ -52,7 +52,7 @@ class Connections:
     """Counts the clients of all listeners and bounds their number."""
 
     def __init__(self, most: int = MAX_CONNECTIONS) -> None:
-        self._most = most
+        self.most = most
         self._connected = self._total = self._refused = 0
         self._idle_since: float | None = None
         self.changed = trio.Event()
@@ -72,7 +72,7 @@ class Connections:
 
     def enter(self) -> bool:
         """Counts a client in; False when there are too many."""
-        if self._connected >= self._most:
+        if self._connected >= self.most:
             self._refused += 1
             return False
         self._connected += 1

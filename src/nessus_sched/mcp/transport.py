@@ -132,9 +132,13 @@ def _parsed(line: bytes | None) -> types.JSONRPCMessage | bytes:
     if line is None:
         return _error_line(types.INVALID_REQUEST, "The line is too long")
     try:
-        return types.jsonrpc_message_adapter.validate_json(line, by_name=False)
+        message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValueError:
         return _rejected(line)
+    notification = isinstance(message, types.JSONRPCNotification)
+    if notification and b'"id"' in line and "id" in json.loads(line):
+        return _rejected(line)  # an id of a wrong type: its sender waits for an answer
+    return message
 
 
 def _rejected(line: bytes) -> bytes:
