@@ -17,6 +17,15 @@ AGAIN = 0.1
 """Seconds before a call is repeated that was not answered."""
 BACKLOG = 12
 """More tasks than this ahead of the scanners, and the submitters hold back."""
+CHANGES = {
+    "queued": ["cancel_scan"],
+    "launching": ["cancel_scan", "pause_scan"],
+    "running": ["pause_scan", "pause_scan", "pause_scan", "cancel_scan"],
+    "paused": ["resume_scan", "resume_scan", "resume_scan", "cancel_scan"],
+    "exporting": ["cancel_scan"],
+    "retry_wait": ["cancel_scan"],
+}
+"""What a submitter may want of a task, by its status."""
 
 
 @attrs.define
@@ -47,7 +56,6 @@ class Submitter:
     book: Book
     random: Random
     launched: Callable[[], int]
-    done: bool = False
     _submitted: int = 0
     _tools: Tools | None = None
 
@@ -60,7 +68,6 @@ class Submitter:
                 await self._submit(f"{self.name}-{self._submitted}")
             await self._meddle()
             await trio.sleep(self.random.uniform(0.05, 0.8))
-        self.done = True
 
     async def _submit(self, key: str) -> None:
         random = self.random
@@ -78,18 +85,19 @@ class Submitter:
             self.book.accept(key, await self._insist(tool, **arguments))
 
     async def _meddle(self) -> None:
-        if not self.book.acknowledged or self.random.random() < 0.5:
+        """Changes the mind about one of the latest tasks, as far as its state allows."""
+        listed = await self._insist("list_tasks", states=list(CHANGES), limit=BACKLOG)
+        if not listed["tasks"] or self.random.random() < 0.4:
             return
-        recent = list(self.book.acknowledged.values())[-BACKLOG:]
-        tool = self.random.choice(["cancel_scan", "pause_scan", "resume_scan", "resume_scan"])
-        task_id = self.random.choice(recent)
+        task = self.random.choice(listed["tasks"])
+        tool = self.random.choice(CHANGES[task["status"]])
         if tool == "cancel_scan":
-            self.book.cancel_asked.add(task_id)
+            self.book.cancel_asked.add(task["task_id"])
         try:
-            await self._insist(tool, task_id=task_id)
+            await self._insist(tool, task_id=task["task_id"])
         except CallFailed as error:
             if "[not_possible_now]" not in str(error):
-                self.book.problems.append(f"{tool} {task_id}: {error}")
+                self.book.problems.append(f"{tool} {task['task_id']}: {error}")
 
     async def _insist(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Asks until there is an answer."""

@@ -18,7 +18,6 @@ from random import Random
 
 import attrs
 import trio
-from mcp import MCPError
 
 from nessus_sched.core.states import SETTLED
 from nessus_sched.sim.faults import Fault, FaultKind
@@ -26,13 +25,13 @@ from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
 from nessus_sched.store.offline import read_offline
 from support.ambush import STEPS, Ambush, AtTime, Moment
-from support.processes import Site, client, daemon, scanner_yaml, simulators, site
+from support.processes import START, Site, client, daemon, scanner_yaml, simulators, site
 from support.submitters import Book, Submitter, resume_everything
 from support.torture_judge import judge
 
 CLIENTS = 2
-PATIENCE = 6.0
-"""Seconds after which a daemon is killed though its moment has not come."""
+PATIENCE = 8.0
+"""Seconds of service after which a daemon is killed though its moment has not come."""
 RECOVERY = 120.0
 """Seconds within which everything must have ended, once nothing fails any more."""
 FAULTS = (
@@ -69,13 +68,13 @@ class Round:
     lives: int = 6
     book: Book = attrs.field(factory=Book)
     counts: Counter[str] = attrs.field(factory=Counter)
-    clients: int = CLIENTS
-    """How many still have something to ask."""
+    clients: int = 0
+    """How many are connected and have something to ask."""
 
     async def run(self) -> Outcome:
         random = self._random("plan")
         options = [
-            SimOptions(seed=seed, scans_take=random.uniform(0.2, 2.0), export_takes=0.1)
+            SimOptions(seed=seed, scans_take=random.uniform(0.5, 3.0), export_takes=0.1)
             for seed in (1, 2)
         ]
         limits = [random.randint(1, 3) for _ in options]
@@ -138,8 +137,9 @@ class Round:
                         check=False,
                     )
                 )
-                skip = random.choice([0, 0, 1, 3])
-                came = await ambush.kill(process, moment, skip, PATIENCE)
+                await self._all_connected()  # the first life is spared until then
+                skip = random.choice([0, 0, 0, 1, 2])
+                came = await ambush.kill(process, moment, skip, partial(patience, place))
         if process.returncode != -signal.SIGKILL:
             self.book.problems.append(f"a daemon ended by itself with {process.returncode}")
         self.counts["kills"] += 1
@@ -148,7 +148,7 @@ class Round:
     @asynccontextmanager
     async def _clients(self, place: Site, sims: Sequence[RunningSim]) -> AsyncIterator[None]:
         async with trio.open_nursery() as nursery:
-            for number in range(self.clients):
+            for number in range(CLIENTS):
                 nursery.start_soon(self._client, f"{number}", place, sims)
             yield
 
@@ -159,13 +159,16 @@ class Round:
             random=self._random(f"client {name}"),
             launched=lambda: sum(sim.nessus.ledger.launches() for sim in sims),
         )
-        while not submitter.done:
-            try:
-                async with client(place, "--no-start") as tools:
-                    await submitter.run(tools)
-            except* MCPError:  # no daemon to shake hands with
-                await trio.sleep(0.2)
+        await reachable(place)
+        async with client(place, "--no-start") as tools:
+            self.clients += 1
+            await submitter.run(tools)
         self.clients -= 1
+
+    async def _all_connected(self) -> None:
+        with trio.fail_after(2 * START):
+            while self.clients < CLIENTS:  # noqa: ASYNC110 - there is no event
+                await trio.sleep(0.05)
 
     async def _recover(self, place: Site, sims: Sequence[RunningSim]) -> None:
         """A life in peace, until everything has ended; then a stop as usual."""
@@ -195,7 +198,7 @@ async def _weather(
 
     async def blow() -> None:
         while True:
-            await trio.sleep(random.uniform(0.3, 2.5))
+            await trio.sleep(random.uniform(1.0, 5.0))
             sim = random.choice(sims)
             if random.random() < 0.1:
                 counts["fault restart"] += 1
@@ -209,3 +212,21 @@ async def _weather(
         nursery.start_soon(blow)
         yield
         nursery.cancel_scope.cancel(reason="the weather clears up")
+
+
+async def reachable(place: Site) -> None:
+    """Returns when a daemon accepts connections."""
+    while True:
+        try:
+            stream = await trio.open_unix_socket(str(place.socket))
+        except OSError:
+            await trio.sleep(0.05)
+        else:
+            await stream.aclose()
+            return
+
+
+async def patience(place: Site) -> None:
+    """Ends when a daemon that has come up has been waited for long enough."""
+    await reachable(place)
+    await trio.sleep(PATIENCE)

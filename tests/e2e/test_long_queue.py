@@ -1,0 +1,31 @@
+"""A long queue: what a start with it costs, compared with a start without.
+
+`python tests/bench/bench_recovery.py` has the full hundred thousand, and latencies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.crowd import cost
+
+TASKS = 20_000
+SHARE = TASKS / 100_000
+START = 10.0
+"""Seconds that a start with 100,000 queued tasks may take."""
+MEMORY = 256.0
+"""MiB that a daemon with 100,000 queued tasks may take."""
+
+
+@pytest.mark.slow
+async def test_a_start_with_a_long_queue_keeps_to_time_and_memory(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    empty = await cost(tmp_path / "empty", 0, times=1)
+    full = await cost(tmp_path / "full", TASKS, times=20)
+    print(empty, full, sep="\n")
+    # Processor time: how long it takes depends on what else the machine does.
+    assert full.worked - empty.worked < SHARE * START
+    assert full.memory - empty.memory < SHARE * (MEMORY - empty.memory)
