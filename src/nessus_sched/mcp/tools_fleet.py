@@ -121,7 +121,7 @@ async def list_dead_letters(app: Any, call: Call, args: DeadArgs) -> DeadAnswer:
             limit=args.limit,
             cursor=number_of(args.cursor, "list_dead_letters"),
         )
-    rows = [status_answer(app, app.service.view(task)) for task in page.tasks]
+    rows = [status_answer(app, view) for view in app.service.views(page.tasks)]
     kept = fitting(rows, room(args.limit))
     after = page.cursor if len(kept) == len(rows) else page.tasks[len(kept) - 1].order
     return DeadAnswer(

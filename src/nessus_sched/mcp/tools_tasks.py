@@ -148,7 +148,7 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
     with translated():
         cursor = number_of(args.cursor, "list_tasks")
         page = await app.service.tasks(wanted, limit=args.limit, cursor=cursor)
-    rows = fitting([_row(app, app.service.view(task)) for task in page.tasks], room(args.limit))
+    rows = fitting([_row(app, view) for view in app.service.views(page.tasks)], room(args.limit))
     after = page.cursor if len(rows) == len(page.tasks) else page.tasks[len(rows) - 1].order
     counts = app.service.context.store.counts()
     return ListAnswer(
