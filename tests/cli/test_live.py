@@ -256,6 +256,13 @@ def test_reload_applies_or_says_what_is_wrong(live: Live) -> None:
     assert "in force" in live("reload").out
 
 
+def test_log_level(live: Live) -> None:
+    changed = asked(live, "log-level", "log-level", "debug", "nessus")
+    assert changed["components"]["nessus"] == "debug"
+    assert "info" in live("log-level", "info").out
+    one_sentence(live("log-level", "loud"), 2, "loud")
+
+
 def test_top_and_doctor(live: Live, done: str) -> None:
     assert done in live("top", "--once").out
     steps = asked(live, "doctor", "doctor", code=1)["steps"]

@@ -9,8 +9,9 @@ import click
 
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.configured import EXIT_CONFIG
-from nessus_sched.cli.options import daemon_option, json_option
+from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.screen import line, note, print_json
+from nessus_sched.config.values import LogLevel
 
 
 @click.command("reload")
@@ -33,6 +34,27 @@ def reload_command(config: Path | None, as_json: bool) -> None:
         note("nothing was changed")
     if not answer["applied"]:
         sys.exit(EXIT_CONFIG)
+
+
+@click.command("log-level")
+@click.argument("level", type=one_of(LogLevel))
+@click.argument("component", required=False)
+@daemon_option
+@json_option
+def log_level_command(
+    level: str, component: str | None, config: Path | None, as_json: bool
+) -> None:
+    """Log more or less from now on, until the next reload or restart.
+
+    COMPONENT limits it to a part of the program: nessus, scheduler, mcp, daemon, ...
+    """
+    with daemon(config) as connection:
+        answer = connection.operate("set_log_level", level=level, component=component)
+    if as_json:
+        print_json(answer)
+        return
+    others = [f"{name} {its}" for name, its in answer["components"].items()]
+    line(", ".join([f"log level {answer['level']}", *others]))
 
 
 @click.command("pause-all")

@@ -48,6 +48,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
         "pause-all": Place("control:pause_all_command", "Start nothing more, anywhere."),
         "resume-all": Place("control:resume_all_command", "Let scans start again."),
         "reload": Place("control:reload_command", "Have the daemon read its configuration again."),
+        "log-level": Place("control:log_level_command", "Log more or less, at once."),
         "journal": Place("journal:journal_group", "The history of a task; check it for tampering."),
         "backup": Place("journal:backup_command", "Copy the task store while it is in use."),
     },

@@ -147,6 +147,7 @@ SHAPES: Final[Mapping[str, type]] = {
     "pause-all": answer_of("pause_all"),
     "resume-all": answer_of("resume_all"),
     "reload": answer_of("reload"),
+    "log-level": answer_of("set_log_level"),
     "journal show": answer_of("show_journal"),
     "journal verify": Verified,
     "backup": BackedUp,
