@@ -1,0 +1,123 @@
+"""How long a host waits for `nessus-sched mcp`, and what the relay weighs.
+
+    python tests/bench/bench_relay.py [--rounds N] [--json]
+
+A daemon with a simulated scanner runs; each round starts a relay, sends what a host sends,
+waits for the answer to `tools/list`, reads the relay's memory from /proc, closes stdin and
+waits for the end. For comparison, the start of a bare interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+
+from nessus_sched.sim.options import SimOptions
+from support.mcp_wire import INITIALIZE, notification, request
+from support.standing import standing
+
+HANDSHAKE = (
+    request(0, "initialize", **INITIALIZE)
+    + notification("notifications/initialized")
+    + request(1, "tools/list")
+)
+
+
+def one_round(argv: Sequence[str], environ: Mapping[str, str]) -> dict[str, float]:
+    """Milliseconds and MiB of one relay."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(environ)
+    ) as relay:
+        assert relay.stdin is not None
+        assert relay.stdout is not None
+        relay.stdin.write(HANDSHAKE)
+        relay.stdin.flush()
+        first = json.loads(relay.stdout.readline())
+        greeted = time.perf_counter()
+        listed = json.loads(relay.stdout.readline())
+        answered = time.perf_counter()
+        assert first["id"] == 0
+        assert listed["result"]["tools"]
+        memory = mebibytes(relay.pid)
+        relay.stdin.close()
+        assert relay.wait(timeout=10) == 0
+        ended = time.perf_counter()
+    return {
+        "initialize_ms": (greeted - started) * 1000,
+        "tools_list_ms": (answered - started) * 1000,
+        "end_ms": (ended - answered) * 1000,
+        **memory,
+    }
+
+
+def mebibytes(pid: int) -> dict[str, float]:
+    status = Path(f"/proc/{pid}/status").read_text()
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+
+    def of(text: str, key: str) -> float:
+        found = re.search(rf"{key}:\s+(\d+) kB", text)
+        assert found
+        return int(found[1]) / 1024
+
+    return {"rss_mib": of(status, "VmRSS"), "pss_mib": of(rollup, "Pss")}
+
+
+def bare() -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return (time.perf_counter() - started) * 1000
+
+
+def measured(rounds: int) -> dict[str, Any]:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        standing(Path(directory), {"a": SimOptions()}) as stand,
+    ):
+        argv = stand.place.argv("mcp")
+        one_round(argv, stand.place.environ)
+        taken = [one_round(argv, stand.place.environ) for _ in range(rounds)]
+    figures = {
+        name: {
+            "median": statistics.median(each[name] for each in taken),
+            "min": min(each[name] for each in taken),
+            "max": max(each[name] for each in taken),
+        }
+        for name in taken[0]
+    }
+    starts = [bare() for _ in range(rounds)]
+    figures["bare_interpreter_ms"] = {
+        "median": statistics.median(starts), "min": min(starts), "max": max(starts)
+    }  # fmt: skip
+    return {"rounds": rounds, "load": os.getloadavg()[0], "figures": figures}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = measured(options.rounds)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{found['rounds']} rounds, load {found['load']:.1f}")
+    print(f"{'':22}{'median':>9}{'min':>9}{'max':>9}")
+    for name, row in found["figures"].items():
+        print(f"{name:22}{row['median']:9.1f}{row['min']:9.1f}{row['max']:9.1f}")
+
+
+if __name__ == "__main__":
+    main()
