@@ -284,7 +284,7 @@ def test_import_is_refused_beside_a_daemon(live: Live, tmp_path: Path) -> None:
         (("submit", "not a target"), 1, "not"),
         (("submit", "192.0.2.1", "--kind", "trusted"), 2, "needs --credential"),
         (("submit", "192.0.2.1", "--audit", "cis"), 2, "does not go with --kind basic"),
-        (("submit", "192.0.2.1", "--kind", "trusted", "--credential", "x"), 1, "x"),
+        (("submit", "192.0.2.1", "--kind", "trusted", "--credential", "x"), 1, "known: linux"),
         (("submit", "192.0.2.1", "--kind", "custom", "--set", "x"), 2, "NAME=VALUE"),
         (("submit", "192.0.2.1", "--scanner", "south"), 1, "south"),
         (("submit", "192.0.2.1", "--max-runtime", "soon"), 2, "no duration"),
