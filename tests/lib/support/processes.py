@@ -93,8 +93,9 @@ async def simulators(*options: SimOptions) -> AsyncIterator[list[RunningSim]]:
 
 
 @asynccontextmanager
-async def daemon(place: Site, *words: str) -> AsyncIterator[trio.Process]:
-    """`serve` as a process, listening; stopped with SIGTERM at the end if it still runs."""
+async def daemon(place: Site, *words: str, within: float = START) -> AsyncIterator[trio.Process]:
+    """`serve` as a process, listening `within` seconds; stopped with SIGTERM at the end if it
+    still runs."""
     log = place.directory / "daemon.log"
     with log.open("ab") as output:
         async with trio.open_nursery() as nursery:
@@ -108,7 +109,7 @@ async def daemon(place: Site, *words: str) -> AsyncIterator[trio.Process]:
             )
             process: trio.Process = await nursery.start(run)
             try:
-                await listening(place, process)
+                await listening(place, process, within)
                 yield process
             finally:
                 if process.returncode is None:
@@ -119,9 +120,9 @@ async def daemon(place: Site, *words: str) -> AsyncIterator[trio.Process]:
                     process.kill()
 
 
-async def listening(place: Site, process: trio.Process) -> None:
+async def listening(place: Site, process: trio.Process, within: float = START) -> None:
     """Returns when the daemon accepts connections."""
-    with trio.fail_after(START):
+    with trio.fail_after(within):
         while True:
             assert process.poll() is None, (place.directory / "daemon.log").read_text()
             try:

@@ -17,15 +17,15 @@ AGAIN = 0.1
 """Seconds before a call is repeated that was not answered."""
 BACKLOG = 12
 """More tasks than this ahead of the scanners, and the submitters hold back."""
-CHANGES = {
-    "queued": ["cancel_scan"],
-    "launching": ["cancel_scan", "pause_scan"],
+CHANGES: dict[str, list[str | None]] = {
+    "queued": [None, None, None, "cancel_scan"],
+    "launching": [None, None, "cancel_scan"],
     "running": ["pause_scan", "pause_scan", "pause_scan", "cancel_scan"],
     "paused": ["resume_scan", "resume_scan", "resume_scan", "cancel_scan"],
-    "exporting": ["cancel_scan"],
-    "retry_wait": ["cancel_scan"],
+    "exporting": [None, None, "cancel_scan"],
+    "retry_wait": [None, None, "cancel_scan"],
 }
-"""What a submitter may want of a task, by its status."""
+"""What a submitter may want of a task, by its status; None for nothing."""
 
 
 @attrs.define
@@ -91,6 +91,8 @@ class Submitter:
             return
         task = self.random.choice(listed["tasks"])
         tool = self.random.choice(CHANGES[task["status"]])
+        if tool is None:
+            return
         if tool == "cancel_scan":
             self.book.cancel_asked.add(task["task_id"])
         try:
