@@ -113,7 +113,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
     ("submit_scan", {"targets": ["192.0.2.1"], "nane": "x"}, "invalid_arguments", "'name'"),
     (
         "submit_trusted_scan",
-        {"targets": ["192.0.2.1"], "credential": "root:secret"},
+        {"targets": ["192.0.2.1"], "credential": "linux"},
         "unknown_credential",
         "list_credentials",
     ),
