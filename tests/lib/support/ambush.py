@@ -6,6 +6,7 @@ it, or somebody who reads the journal from outside does.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -110,14 +111,27 @@ class Ambush:
         """From now on that scanner's requests can be the moment."""
         nessus.faults = _Watched(self)
 
-    async def kill(self, process: trio.Process, moment: Moment, skip: int, within: float) -> bool:
+    async def kill(
+        self,
+        process: trio.Process,
+        moment: Moment,
+        skip: int,
+        patience: Callable[[], Awaitable[None]],
+    ) -> bool:
         """Kills the process at the moment (the first `skip` like it are let pass), or when
-        that has not come `within` seconds; returns whether it came. Does nothing to a
-        process that has ended by itself."""
+        `patience` returns before; returns whether the moment came. Does nothing to a process
+        that has ended by itself."""
         came = False
-        with trio.move_on_after(within):
+        async with trio.open_nursery() as nursery:
+
+            async def lose_patience() -> None:
+                await patience()
+                nursery.cancel_scope.cancel(reason="the moment has not come")
+
+            nursery.start_soon(lose_patience)
             await self._await(process, moment, skip)
             came = True
+            nursery.cancel_scope.cancel(reason="the moment has come")
         self._moment = None
         process.kill()
         await process.wait()
