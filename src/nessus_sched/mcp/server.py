@@ -223,17 +223,20 @@ class _Handlers:
         uri = str(params.uri)
         if self._face.resources is None:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown resource: {uri[:200]}")
-        mime_type, text = await _guarded(uri, self._face.resources.read(_call(ctx), uri))
+        reading = self._face.resources.read(_call(ctx), uri)
+        mime_type, text = await _guarded(uri, reading, data={"uri": uri[:1000]})
         contents = types.TextResourceContents(uri=uri, mime_type=mime_type, text=text)
         return types.ReadResourceResult(contents=[contents])
 
 
-async def _guarded(what: str, work: Awaitable[R]) -> R:
-    """The supervisor for what answers with a protocol error instead of a tool error."""
+async def _guarded(what: str, work: Awaitable[R], *, data: Any = None) -> R:
+    """The supervisor for what answers with a protocol error instead of a tool error; `data`
+    goes into the error."""
     try:
         return await work
     except ToolError as refusal:
-        raise MCPError(code=types.INVALID_PARAMS, message=_sentence(refusal)) from None
+        message = f"{_sentence(refusal)} [{refusal.code}]"
+        raise MCPError(code=types.INVALID_PARAMS, message=message, data=data) from None
     except Exception as error:  # noqa: BLE001 - the supervisor: nothing may leak or end a connection
         message = f"Internal error, incident {_incident(what, error)}."
         raise MCPError(code=types.INTERNAL_ERROR, message=message) from None
