@@ -76,17 +76,23 @@ def _ended_badly(
             yield f"{task.task_id} completed, and its scan is {scan.latest.status}"
 
 
+def _marker(name: str) -> str:
+    found = MARKER.search(name)
+    return found[0] if found else name
+
+
 def _misused(sim: RunningSim, limit: int, tasks: Mapping[str, Task]) -> Iterator[str]:
-    """Launched or created twice, left behind, or too many at once."""
+    """Launched or there twice, left behind, or too many at once."""
     ledger = sim.nessus.ledger
     if ledger.max_running > limit:
         yield f"{ledger.max_running} scans ran at once, its limit is {limit}"
-    for what in ("launch", "create"):
-        counted: Counter[str] = Counter()
-        for name, count in ledger.of(what).items():
-            found = MARKER.search(name)
-            counted[found[0] if found else name] += count
-        yield from (f"{what} {n} times: {name}" for name, n in counted.items() if n > 1)
+    launched: Counter[str] = Counter()
+    for name, count in ledger.of("launch").items():
+        launched[_marker(name)] += count
+    yield from (f"launched {n} times: {name}" for name, n in launched.items() if n > 1)
+    # One that was withdrawn may have been made anew, but never are there two.
+    there = Counter(_marker(scan.name) for scan in sim.nessus.scans.values())
+    yield from (f"there {n} times: {name}" for name, n in there.items() if n > 1)
     for scan in sim.nessus.scans.values():
         found = MARKER.search(scan.name)
         if found is None or found["task"] not in tasks:
