@@ -19,6 +19,7 @@ the next start.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -114,6 +115,9 @@ async def serve(config: Config, options: ServeOptions) -> None:
             nursery.start_soon(feed_watchdog, notifier, system)
             if options.on_demand:
                 nursery.start_soon(end_when_idle, system, nursery.cancel_scope)
+            # What is loaded by now stays: a full collection that looks through all of it
+            # stops the loop for 120 ms.
+            gc.freeze()
             notifier.ready()
             log.info(
                 events.STARTED,
