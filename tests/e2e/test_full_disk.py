@@ -4,7 +4,7 @@ recover."""
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from nessus_sched.mcp.client import CallFailed, Tools
+from nessus_sched.sim.faults import Fault, FaultKind
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.store.offline import read_offline
 from support.processes import client, daemon, scanner_yaml, settled, simulators, site
@@ -97,9 +98,7 @@ async def test_a_full_disk_refuses_submissions_and_recovers_without_a_restart(
                 assert "full" in ill["components"]["store"]["reason"]
 
                 polls = sim.nessus.ledger.requests["GET /scans"]
-                with trio.fail_after(30):
-                    while sim.nessus.ledger.requests["GET /scans"] < polls + 3:  # noqa: ASYNC110
-                        await trio.sleep(0.05)
+                await until(lambda: sim.nessus.ledger.requests["GET /scans"] >= polls + 3)
                 for task_id in running:
                     assert (await status(tools, task_id))["status"] == "running"
                 # They end while nothing can be written.
@@ -121,6 +120,42 @@ async def test_a_full_disk_refuses_submissions_and_recovers_without_a_restart(
         with read_offline(state) as store:
             assert store.verify().ok
             assert sum(store.counts().values()) == len(running) + len(accepted) + 1
+
+
+async def test_a_report_that_finds_no_room_is_fetched_again_when_there_is(tmp_path: Path) -> None:
+    state, port = tmp_path / "state", free_port()
+    with small_disk(state):
+        async with simulators(SimOptions(seed=1, scans_take=0.1, export_takes=0.05)) as (sim,):
+            refusing = sim.nessus.faults.inject(
+                Fault(kind=FaultKind.STATUS, method="POST", path="/scans/*/export", times=None)
+            )
+            place = site(
+                tmp_path,
+                [scanner_yaml("east", sim, 2)],
+                http={"bind": f"127.0.0.1:{port}"},
+                scheduling={"backoff_base": "1s", "backoff_max": "1s"},
+            )
+            async with daemon(place) as process, client(place, "--no-start") as tools:
+                submitted = await tools.call("submit_scan", targets=["192.0.2.1"])
+                await until(lambda: refusing.struck > 0)
+                filler = await trio.to_thread.run_sync(fill, state)
+                sim.nessus.faults.clear()
+                await until(lambda: sim.nessus.ledger.totals["download"] > 0)
+                await health(port, 503)
+                assert (await status(tools, submitted["task_id"]))["status"] == "exporting"
+                filler.unlink()
+                assert (await settled(tools, submitted["task_id"]))["status"] == "completed"
+                await health(port, 200)
+                assert process.returncode is None
+                results = await tools.call("get_scan_results", task_id=submitted["task_id"])
+                assert results["total"] > 0
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Looks again and again: what it waits for happens in another process."""
+    with trio.fail_after(60):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await trio.sleep(0.05)
 
 
 async def two_running(tools: Tools) -> list[str]:
