@@ -28,6 +28,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     scanners = {
         "east": SimOptions(seed=3, scans_take=1.0, export_takes=0.05),
         "west": SimOptions(seed=4, scans_take=600.0, max_scans=1),
+        "small": SimOptions(seed=5, scans_take=0.3, licensed_ips=16),
     }
     directory = tmp_path_factory.mktemp("session")
     with standing(directory, scanners, credentials=[*CREDENTIALS, WRONG]) as stand:
@@ -177,6 +178,33 @@ async def test_what_hosts_wrote_is_fenced_and_labelled(stand: Standing) -> None:
     assert outputs
     assert all(text.startswith(OPEN) and text.endswith(CLOSE) for text in outputs)
     assert OPEN in page["untrusted"]
+
+
+async def test_a_licence_is_respected_before_anything_is_launched(stand: Standing) -> None:
+    async with client(stand.place) as tools:
+        while (await tools.call("list_scanners"))["scanners"][2]["licensed_hosts"] != 16:
+            pass
+        large = {"targets": ["198.51.100.0/24"], "dry_run": True}
+        with pytest.raises(CallFailed) as caught:
+            await tools.call("submit_scan", scanner_instance="small", **large)
+        assert str(caught.value).endswith("[license_limit]")
+        assert "allows 16" in str(caught.value)
+        assert "submit_quick_scan" in str(caught.value)
+        assert (await tools.call("submit_scan", **large))["scanner_instance"] != "small"
+        found = await tools.call("submit_quick_scan", scanner_instance="small", **large)
+        assert found["status"] == "valid"
+
+
+async def test_a_dry_run_estimates_and_changes_nothing(stand: Standing) -> None:
+    async with client(stand.place) as tools:
+        before = await tools.call("list_tasks")
+        dry = await tools.call(
+            "submit_scan", targets=["192.0.2.200"], scanner_instance="east", dry_run=True
+        )
+        assert dry["estimated_wait_seconds"] == 0
+        assert dry["target_count"] == 1
+        assert dry["task_id"] is None
+        assert (await tools.call("list_tasks"))["counts"] == before["counts"]
 
 
 async def test_the_trace_of_the_caller_is_the_trace_of_the_task(stand: Standing) -> None:

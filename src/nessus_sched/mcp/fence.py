@@ -28,7 +28,7 @@ WRITTEN_BY_HOSTS: Final = frozenset(
 )
 """Fields of findings that hold free text of a host; other fields are names and numbers."""
 
-_FENCE = re.compile(r"<(?=\s*/?\s*untrusted\b)", re.IGNORECASE)
+_FENCE = re.compile(r"<(?=\s*/?\s*untrusted)", re.IGNORECASE)
 
 
 def fenced(text: str) -> str:
