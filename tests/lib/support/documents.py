@@ -1,0 +1,56 @@
+"""The pages in etc/doc that are made from the program.
+
+`PYTHONPATH=tests/lib .venv/bin/python -m support.documents` brings them up to date; a test
+tells when they are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from nessus_sched.config.reference import reference
+from nessus_sched.core.states import FINAL, HOLDS_SLOT, TRANSITIONS, TaskState
+
+FOLDER = Path(__file__).parents[3] / "etc/doc"
+_BEGIN, _END = "<!-- states: made by support.documents -->\n", "<!-- end of states -->\n"
+
+
+def pages() -> Mapping[Path, str]:
+    """What each page should say."""
+    architecture = FOLDER / "architecture.md"
+    return {
+        FOLDER / "configuration.md": reference().rstrip() + "\n",
+        architecture: _with_states(architecture.read_text(encoding="utf-8")),
+    }
+
+
+def _with_states(text: str) -> str:
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    diagram = "".join(f"{line}\n" for line in _diagram())
+    return f"{before}{_BEGIN}{diagram}{_END}{after}"
+
+
+def _diagram() -> Iterator[str]:
+    """A state diagram for Mermaid, and the same in a table for eyes."""
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield f"    [*] --> {TaskState.QUEUED}"
+    for state, following in TRANSITIONS.items():
+        yield from (f"    {state} --> {after}" for after in _in_order(following))
+        if state in FINAL:
+            yield f"    {state} --> [*]"
+    yield from ("```", "", "| from | to | a slot |", "|---|---|---|")
+    for state, following in TRANSITIONS.items():
+        to = ", ".join(_in_order(following)) or "(final)"
+        yield f"| {state} | {to} | {'holds one' if state in HOLDS_SLOT else ''} |"
+
+
+def _in_order(states: frozenset[TaskState]) -> list[TaskState]:
+    return [state for state in TaskState if state in states]
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
