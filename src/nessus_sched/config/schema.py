@@ -238,10 +238,17 @@ class RoleSettings:
 
 @attrs.frozen(kw_only=True)
 class WebhookSettings:
-    """A URL that is told of the end of tasks."""
+    """A URL that is told of the end of tasks, with a JSON document: `id` (the same at every
+    try), `event`, `at`, `task`, `severity_counts`, `credentialed`, `error`. Any 2xx answer
+    will do; others are tried again for some minutes if they may pass (5xx, 408, 429, no
+    answer). What has not got through when the daemon stops is lost."""
 
-    url: WebhookUrl = field("Receives a JSON document by POST.")
-    secret: Secret | None = field("Key of the HMAC-SHA-256 signature header.", default=None)
+    url: WebhookUrl = field("Receives the document by POST, directly and without redirects.")
+    secret: Secret | None = field(
+        "Key of the signature: the header `X-Nessus-Sched-Signature` is then `sha256=` and the "
+        "HMAC-SHA-256 of the body in hex.",
+        default=None,
+    )
     events: tuple[NotifyOn, ...] = field("Which ends it is told of.", default=tuple(NotifyOn))
 
 

@@ -1,0 +1,148 @@
+"""How quickly /health answers while the daemon is busy; prints a table.
+
+python tests/bench/bench_health.py [MEBIBYTES OF THE EXPORT, 256 by default]
+
+One daemon, one simulated scanner, this program: three processes. /health is asked some
+thirty times a second while nothing happens, while a large report is fetched and imported,
+and while the scanner answers no request at all. The scanner is also listed as twenty more
+that hang, so that many requests hang at once.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+
+from nessus_sched.mcp.client import Tools
+from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.serve import RunningSim, serve_sim
+from support.pages import Pages
+from support.processes import Site, client, daemon, settled, site
+
+OUTPUT = 2000
+OVERHEAD = 750
+"""Bytes of one finding's XML besides its output, about."""
+EVERY = 0.03
+HANGING = 20
+
+
+async def main(mebibytes: int) -> None:
+    pages = Pages()
+    with tempfile.TemporaryDirectory() as name:
+        async with trio.open_nursery() as nursery:
+            sim = await _simulator(nursery, mebibytes)
+            place = _place(Path(name), pages, sim)
+            async with daemon(place) as process, client(place) as tools:
+                await pages.until(lambda now: now["status"] == "ok", within=120)
+                print(f"{'':24}{'answers':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'seconds':>9}")
+                await _measured("nothing happens", pages, partial(trio.sleep, 5))
+                await _measured(f"import of {mebibytes} MiB", pages, partial(_scan, tools))
+                await _hang(sim)
+                await trio.sleep(1)
+                await _measured("every scanner hangs", pages, partial(trio.sleep, 15))
+                peak = Path(f"/proc/{process.pid}/status").read_text()
+                print(next(line for line in peak.splitlines() if line.startswith("VmHWM")))
+            nursery.cancel_scope.cancel()
+
+
+async def _measured(what: str, pages: Pages, work: Callable[[], Awaitable[object]]) -> None:
+    times: list[float] = []
+    started = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_ask, pages, times)
+        await work()
+        nursery.cancel_scope.cancel()
+    seconds = time.perf_counter() - started
+    ordered = sorted(1000 * each for each in times)
+    p50, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
+    print(f"{what:24}{len(ordered):8}{p50:9.1f}{p99:9.1f}{ordered[-1]:9.1f}{seconds:9.1f}")
+
+
+async def _ask(pages: Pages, times: list[float]) -> None:
+    while True:
+        started = time.perf_counter()
+        await pages.get("/health")
+        times.append(time.perf_counter() - started)
+        await trio.sleep(EVERY)
+
+
+async def _scan(tools: Tools) -> None:
+    task = await tools.call("submit_scan", targets=["192.0.2.1"], scanner_instance="s0")
+    done = await settled(tools, task["task_id"], within=1800)
+    assert done["status"] == "completed", done
+
+
+def _place(directory: Path, pages: Pages, sim: dict[str, Any]) -> Site:
+    scanners = [
+        {
+            "id": f"s{number}",
+            "url": sim["url"],
+            "auth": {"api_keys": {"access_key": sim["access"], "secret_key": sim["secret"]}},
+            "tls": {"fingerprint": sim["fingerprint"]},
+        }
+        for number in range(HANGING + 1)
+    ]
+    return site(
+        directory, scanners, http=pages.settings, polling={"fastest": "0.5s", "slowest": "2s"}
+    )
+
+
+async def _simulator(nursery: trio.Nursery, mebibytes: int) -> dict[str, Any]:
+    """In a process of its own; returns how to reach it."""
+    command = [sys.executable, __file__, "sim", str(mebibytes)]
+    process = await nursery.start(
+        partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
+    )
+    line = b""
+    while not line.endswith(b"\n"):
+        line += await process.stdout.receive_some()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+async def _serve(mebibytes: int) -> None:
+    options = SimOptions(
+        scans_take=2.0,
+        control=True,
+        filler_findings=mebibytes * 2**20 // (OUTPUT + OVERHEAD),
+        filler_bytes=OUTPUT,
+    )
+    async with trio.open_nursery() as nursery:
+        sim: RunningSim = await nursery.start(serve_sim, options)
+        told = {
+            "url": sim.url,
+            "fingerprint": sim.fingerprint,
+            "access": sim.access_key,
+            "secret": sim.secret_key,
+        }
+        print(json.dumps(told), flush=True)
+
+
+async def _hang(sim: dict[str, Any]) -> None:
+    def inject() -> None:
+        context = ssl._create_unverified_context()  # noqa: S323 - our own simulator
+        body = json.dumps({"kind": "hang", "times": None}).encode()
+        request = urllib.request.Request(f"{sim['url']}/_sim/faults", data=body, method="POST")  # noqa: S310 - https
+        urllib.request.urlopen(request, context=context, timeout=10).close()  # noqa: S310 - https
+
+    await trio.to_thread.run_sync(inject)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["sim"]:
+        trio.run(_serve, int(sys.argv[2]))
+    else:
+        trio.run(main, int(sys.argv[1]) if sys.argv[1:] else 256)
