@@ -11,7 +11,7 @@ import pytest
 
 from support.crowd import cost
 
-TASKS = 20_000
+TASKS = 10_000
 SHARE = TASKS / 100_000
 START = 10.0
 """Seconds that a start with 100,000 queued tasks may take."""
