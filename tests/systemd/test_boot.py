@@ -299,6 +299,17 @@ def test_a_mistake_in_the_configuration_is_told_and_not_tried_again(machine: Mac
     eventually(lambda: healthy(machine))
 
 
+def test_a_missing_secret_is_told_and_not_tried_again(machine: Machine) -> None:
+    key = machine.root / "etc/nessus-sched/credentials/east-access-key"
+    key.rename(key.with_suffix(".away"))
+    machine.run("systemctl", "restart", "nessus-sched", rc=1)
+    assert (machine.of("ExecMainStatus"), machine.of("ActiveState")) == ("243", "failed")
+    key.with_suffix(".away").rename(key)
+    machine.run("systemctl", "reset-failed", "nessus-sched.service", "nessus-sched.socket")
+    machine.run("systemctl", "start", "nessus-sched")
+    eventually(lambda: healthy(machine))
+
+
 def test_an_upgrade_keeps_tasks_and_running_scans_and_a_downgrade_is_refused(
     machine: Machine, wheel: Path, tmp_path: Path
 ) -> None:
