@@ -8,6 +8,7 @@ scenarios do not apply, and why, is in `conformance/REVISION.yaml`.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,6 @@ def checks(directory: Path) -> dict[str, list[dict[str, Any]]]:
     """The suite's checks by scenario."""
     found: dict[str, list[dict[str, Any]]] = {}
     for file in directory.glob("server-*/checks.json"):
-        name = file.parent.name.removeprefix("server-").rsplit("-20", 1)[0]
+        name = re.sub(r"-\d{4}-\d\d-\d\dT.*", "", file.parent.name.removeprefix("server-"))
         found[name] = json.loads(file.read_text())
     return found
