@@ -50,6 +50,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
         "reload": Place("control:reload_command", "Have the daemon read its configuration again."),
         "log-level": Place("control:log_level_command", "Log more or less, at once."),
         "journal": Place("journal:journal_group", "The history of a task; check it for tampering."),
+        "housekeeping": Place(
+            "housekeeping:housekeeping_command", "Delete what has been kept long enough."
+        ),
         "backup": Place("journal:backup_command", "Copy the task store while it is in use."),
     },
     "Tools": {

@@ -148,6 +148,7 @@ SHAPES: Final[Mapping[str, type]] = {
     "resume-all": answer_of("resume_all"),
     "reload": answer_of("reload"),
     "log-level": answer_of("set_log_level"),
+    "housekeeping": answer_of("housekeeping"),
     "journal show": answer_of("show_journal"),
     "journal verify": Verified,
     "backup": BackedUp,

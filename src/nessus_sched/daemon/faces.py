@@ -62,6 +62,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
     app = App(
         service=system.service,
         operator=system.operator,
+        housekeeping=system.housekeeping,
         findings=system.findings,
         exports=system.exports,
         reload=partial(reloader.reload, actor="operator"),

@@ -9,6 +9,7 @@
           notifications  webhooks at the end of tasks
           socket         MCP and the command line, one task a connection
           stdio          MCP on our own stdin and stdout, when asked for
+          housekeeping   what has been kept long enough goes
           loop lag       measured for the metrics
           watchdog       tells systemd that the loop turns
           idle           ends a daemon that a relay started, when nobody needs it any more
@@ -53,6 +54,7 @@ from nessus_sched.daemon.watchdog import feed_watchdog
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.registry import pool_settings, specs_of
 from nessus_sched.scheduler.scoping import system_resolve
@@ -111,6 +113,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             )
             if options.stdio:
                 nursery.start_soon(serve_stdio, server, system, nursery.cancel_scope)
+            nursery.start_soon(system.housekeeping.run)
             nursery.start_soon(measure_loop_lag, metrics)
             nursery.start_soon(feed_watchdog, notifier, system)
             if options.on_demand:
@@ -184,6 +187,7 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             context=context,
             fleet=fleet,
             operator=Operator(context, fleet),
+            housekeeping=Housekeeping(context, fleet, findings, exports, metrics.observe_deletions),
             service=service,
             findings=findings,
             exports=exports,

@@ -7,6 +7,7 @@ import attrs
 from nessus_sched.mcp.listener import Connections
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
@@ -19,6 +20,7 @@ class System:
     fleet: Fleet
     service: Service
     operator: Operator
+    housekeeping: Housekeeping
     findings: FindingsStore
     exports: ExportStore
     connections: Connections = attrs.field(factory=Connections)

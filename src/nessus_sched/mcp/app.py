@@ -11,6 +11,7 @@ from nessus_sched.config.values import LogLevel
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scope import Scope
 from nessus_sched.mcp.peer import Peer
+from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
@@ -37,6 +38,7 @@ class App:
 
     service: Service
     operator: Operator
+    housekeeping: Housekeeping
     findings: FindingsStore
     exports: ExportStore
     reload: Callable[[], Awaitable[Sequence[str]]] = _nothing_to_reload

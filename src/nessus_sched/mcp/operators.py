@@ -6,6 +6,9 @@ from nessus_sched.mcp.operators_fleet import FLEET_ACTIONS
 from nessus_sched.mcp.operators_log import LOG_ACTIONS
 from nessus_sched.mcp.operators_results import RESULT_ACTIONS
 from nessus_sched.mcp.operators_tasks import TASK_ACTIONS
+from nessus_sched.mcp.operators_upkeep import UPKEEP_ACTIONS
 from nessus_sched.mcp.registry import Registry
 
-OPERATORS = Registry((*FLEET_ACTIONS, *LOG_ACTIONS, *TASK_ACTIONS, *RESULT_ACTIONS))
+OPERATORS = Registry(
+    (*FLEET_ACTIONS, *LOG_ACTIONS, *TASK_ACTIONS, *RESULT_ACTIONS, *UPKEEP_ACTIONS)
+)

@@ -110,6 +110,15 @@ class ExportStore:
                 path.name.removesuffix(_SUFFIX) for path in self.directory.glob(f"*{_SUFFIX}")
             )
 
+    def older_than(self, before: float) -> frozenset[str]:
+        """The tasks whose export was stored before `before` (epoch seconds)."""
+        with _disk("listed"):
+            return frozenset(
+                path.name.removesuffix(_SUFFIX)
+                for path in self.directory.glob(f"*{_SUFFIX}")
+                if path.stat().st_mtime < before
+            )
+
     def statistics(self) -> ExportStatistics:
         with _disk("listed"):
             sizes = [path.stat().st_size for path in self.directory.glob(f"*{_SUFFIX}")]

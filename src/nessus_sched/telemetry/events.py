@@ -106,7 +106,10 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
 """The events of a task's journal; in the log each is called `task_EVENT` and has
 `TASK_FIELDS` as far as they are known."""
 
-HOUSEKEEPING: Final = Event("housekeeping", "What was cleaned up.", "deleted", "seconds")
+HOUSEKEEPING: Final = Event("housekeeping", "What was deleted for its age.", "deleted")
+HOUSEKEEPING_INTERRUPTED: Final = Event(
+    "housekeeping_interrupted", "The rest is done in the next round.", "reason"
+)
 STORE_UNAVAILABLE: Final = Event("store_unavailable", "The store cannot write.", "reason")
 OPERATOR_ACTION: Final = Event("operator_action", "An operator did something.", "action", "actor")
 NOTIFIED: Final = Event("notified", "A webhook took a notification.", "about", "tries")

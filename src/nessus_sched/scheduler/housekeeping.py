@@ -1,0 +1,191 @@
+"""Housekeeping: what has been kept long enough goes, here and on the scanners.
+
+In small batches with pauses between them, so that no submission waits for it. On a scanner
+only scans in our own folder with the marker of a task that we know are touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol
+
+import trio
+
+from nessus_sched.core.scanner import ENDED, RemoteScan, ScannerError, ScanStatus
+from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.task import Task, marked, marker
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.driver import Driver
+from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.store.errors import StoreError
+from nessus_sched.store.findings import FindingsStore
+from nessus_sched.telemetry import events
+
+EVERY = 600.0
+"""Seconds between two rounds."""
+BREATH = 0.05
+"""Seconds between two batches, for others to write."""
+SCANS_A_ROUND = 100
+"""Scans deleted on one scanner in one round."""
+
+
+class Exports(Protocol):
+    """The reports on disk; blocks."""
+
+    def delete(self, task_id: str) -> bool: ...
+
+    def older_than(self, before: float) -> Collection[str]: ...
+
+
+class Housekeeping:
+    """`deleted(what, count)` is told of every batch, for the metrics."""
+
+    def __init__(
+        self,
+        context: Context,
+        fleet: Fleet,
+        findings: FindingsStore,
+        exports: Exports,
+        deleted: Callable[[str, int], None] = lambda _what, _count: None,
+    ) -> None:
+        self._context = context
+        self._fleet = fleet
+        self._findings = findings
+        self._exports = exports
+        self._deleted = deleted
+        self._one_at_a_time = trio.Lock()
+
+    async def run(self) -> None:
+        """A round every ten minutes, for ever."""
+        await self._findings.reap()  # what an earlier process left half deleted
+        while True:
+            await trio.sleep(EVERY)
+            try:
+                await self.sweep()
+            except StoreError as error:
+                self._context.log.warning(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
+
+    async def sweep(self, *, dry_run: bool = False) -> Mapping[str, int]:
+        """One round; how much of what was deleted, or with `dry_run` would be.
+        Raises `StoreError`."""
+        async with self._one_at_a_time:
+            counts: Counter[str] = Counter()
+            counts["scans"] = await self._scans(dry_run=dry_run)
+            for what, states, kept in self._terms():
+                counts[what] = await self._tasks(what, states, kept, dry_run=dry_run)
+            counts["findings"] = await self._old_findings(dry_run=dry_run)
+            counts["exports"] = await self._old_exports(dry_run=dry_run)
+            if not dry_run:
+                await self._tidy()
+            if any(counts.values()) and not dry_run:
+                self._context.log.info(events.HOUSEKEEPING, deleted=dict(counts))
+            return counts
+
+    def _terms(self) -> list[tuple[str, frozenset[TaskState], float]]:
+        """What is deleted under which name, and for how many seconds it is kept."""
+        kept = self._context.config.retention
+        ended = frozenset({TaskState.CANCELED, TaskState.TIMED_OUT})
+        return [
+            ("completed_tasks", frozenset({TaskState.COMPLETED}), kept.completed),
+            ("canceled_tasks", ended, kept.canceled),
+            ("dead_letters", frozenset({TaskState.DEAD}), kept.dead),
+        ]
+
+    async def _tasks(
+        self, what: str, states: frozenset[TaskState], kept: float, *, dry_run: bool
+    ) -> int:
+        store, now = self._context.store, self._context.now()
+        if dry_run:
+            return sum((await store.count_purgeable(states, before=now - kept)).values())
+        total = 0
+        while task_ids := await store.purge(states, before=now - kept, at=now):
+            for task_id in task_ids:
+                await self._findings.delete(task_id)
+                await trio.to_thread.run_sync(self._exports.delete, task_id)
+            self._deleted(what, len(task_ids))
+            total += len(task_ids)
+            await trio.sleep(BREATH)
+        return total
+
+    async def _old_findings(self, *, dry_run: bool) -> int:
+        before = self._context.now() - self._context.config.retention.findings
+        imports = await self._findings.imports()
+        old = [task_id for task_id, at in imports.items() if at < before]
+        for task_id in () if dry_run else old:
+            await self._findings.delete(task_id)
+        self._count("findings", old, dry_run=dry_run)
+        return len(old)
+
+    async def _old_exports(self, *, dry_run: bool) -> int:
+        before = self._context.now() - self._context.config.retention.exports
+        old = await trio.to_thread.run_sync(self._exports.older_than, before)
+        for task_id in () if dry_run else old:
+            await trio.to_thread.run_sync(self._exports.delete, task_id)
+        self._count("exports", old, dry_run=dry_run)
+        return len(old)
+
+    async def _tidy(self) -> None:
+        """Old idempotency keys, the journal's beginning, and space for the file system."""
+        store, now = self._context.store, self._context.now()
+        kept = self._context.config.retention
+        before = now - max(kept.completed, kept.canceled, kept.dead)
+        await self._findings.reap()
+        await _in_steps(lambda: store.purge_keys(now))
+        await _in_steps(lambda: store.prune_journal(before=before, at=now))
+        await _in_steps(store.give_back_space)
+
+    async def _scans(self, *, dry_run: bool) -> int:
+        total = 0
+        for driver in list(self._fleet.drivers.values()):
+            if not driver.answers:
+                continue
+            try:
+                total += await self._scans_of(driver, dry_run=dry_run)
+            except ScannerError as error:
+                driver.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
+        return total
+
+    async def _scans_of(self, driver: Driver, *, dry_run: bool) -> int:
+        done = 0
+        for row in await driver.scanner.list_scans():
+            found = marked(row.name)
+            if not row.ours or found is None:
+                continue
+            task = await self._context.store.get(found[0])
+            # Of a task that we do not know: perhaps another daemon's with the same folder.
+            if task is None or not self._unneeded(row, task, found[1]):
+                continue
+            if not dry_run:
+                await driver.scanner.delete(row.scan_id, marker(*found))
+                self._deleted("scans", 1)
+            done += 1
+            if done == SCANS_A_ROUND:
+                break
+        return done
+
+    def _unneeded(self, row: RemoteScan, task: Task, attempt: int) -> bool:
+        """Whether nobody will ask for the scan any more: its task has settled, it belongs to
+        an earlier attempt, or it is a double that was never launched."""
+        kept = self._context.config.retention.remote_scans
+        old = max(task.entered.values()) < self._context.now() - kept
+        idle = row.status in ENDED or row.status is ScanStatus.EMPTY
+        if not idle or not old:
+            return False
+        if task.state in SETTLED or attempt < task.attempt:
+            return True
+        launching = task.state in {TaskState.QUEUED, TaskState.LAUNCHING, TaskState.RETRY_WAIT}
+        return row.scan_id != task.nessus_scan_id and not launching
+
+    def _count(self, what: str, items: Collection[str], *, dry_run: bool) -> None:
+        if items and not dry_run:
+            self._deleted(what, len(items))
+
+
+async def _in_steps(step: Callable[[], Awaitable[int]]) -> None:
+    """Repeats `step`, with pauses, until it has nothing left to do or gets no further."""
+    before = math.inf
+    while 0 < (left := await step()) != before:
+        before = left
+        await trio.sleep(BREATH)

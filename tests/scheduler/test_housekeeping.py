@@ -1,0 +1,146 @@
+"""Housekeeping: what has been kept long enough goes, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from nessus_sched.config.schema import Config, PollingSettings, RetentionSettings
+from nessus_sched.core.scanner import ScanStatus
+from nessus_sched.core.states import TaskState
+from nessus_sched.scheduler.housekeeping import Housekeeping
+from nessus_sched.store.executor import InLine
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings import open_findings
+from support.fake_scanner import FakeScanner
+from support.world import EPOCH, World, config_of, scanner_settings, virtual_now, world
+
+DAY = 86400.0
+KEPT = RetentionSettings(
+    completed=30 * DAY,
+    canceled=7 * DAY,
+    dead=90 * DAY,
+    findings=20 * DAY,
+    exports=10 * DAY,
+    remote_scans=DAY,
+)
+
+
+def configured(directory: Path, **retention: float) -> Config:
+    kept = attrs.evolve(KEPT, **retention)
+    # Months pass here: look at the scanner now and then only.
+    polling = PollingSettings(fastest=3600.0, slowest=DAY / 4, info=DAY)
+    return config_of(directory, scanner_settings("a"), retention=kept, polling=polling)
+
+
+@attrs.define
+class Deleted:
+    counts: Counter[str] = attrs.field(factory=Counter)
+
+    def __call__(self, what: str, count: int) -> None:
+        self.counts[what] += count
+
+
+async def housekeeping(w: World, directory: Path, deleted: Any) -> Housekeeping:
+    findings = await open_findings(directory / "findings.db", InLine())
+    exports = ExportStore(directory / "exports")
+    exports.prepare()
+    return Housekeeping(w.context, w.fleet, findings, exports, deleted)
+
+
+async def test_finished_scans_leave_the_scanner_and_then_tasks_leave_the_store(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    scanner, deleted = FakeScanner(virtual_now()), Deleted()
+    async with world(configured(tmp_path), {"a": scanner}) as w:
+        done = await w.submit("192.0.2.1")
+        await w.settled(done.task_id)
+        keeper = await housekeeping(w, tmp_path, deleted)
+
+        assert not any((await keeper.sweep()).values())
+        assert len(scanner.scans) == 1
+
+        await trio.sleep(2 * DAY)
+        assert (await keeper.sweep(dry_run=True))["scans"] == 1
+        assert len(scanner.scans) == 1
+        assert (await keeper.sweep())["scans"] == 1
+        assert not scanner.scans
+        assert (await w.task(done.task_id)).state is TaskState.COMPLETED
+
+        await trio.sleep(30 * DAY)
+        assert (await keeper.sweep(dry_run=True))["completed_tasks"] == 1
+        assert (await keeper.sweep())["completed_tasks"] == 1
+        assert await w.store.get(done.task_id) is None
+        assert (await w.store.verify()).ok
+    assert deleted.counts == {"scans": 1, "completed_tasks": 1}
+
+
+async def test_scans_that_run_or_wait_for_their_task_are_left_alone(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: 10 * DAY)
+    config = attrs.evolve(
+        configured(tmp_path), scheduling=attrs.evolve(Config().scheduling, max_runtime=30 * DAY)
+    )
+    async with world(config, {"a": scanner}) as w:
+        running = await w.submit("192.0.2.1")
+        await w.until(running.task_id, TaskState.RUNNING)
+        await trio.sleep(3 * DAY)
+        keeper = await housekeeping(w, tmp_path, Deleted())
+        assert not any((await keeper.sweep()).values())
+        assert (await w.settled(running.task_id)).state is TaskState.COMPLETED
+
+
+async def test_other_peoples_scans_and_those_of_unknown_tasks_are_never_touched(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    async with world(configured(tmp_path), {"a": scanner}) as w:
+        foreign = scanner.add_foreign("weekly", 10.0)
+        unknown = scanner.add_foreign("somebody's [ns:t-23456789abcdef.1]", 10.0)
+        unknown.ours = True
+        await trio.sleep(100 * DAY)
+        keeper = await housekeeping(w, tmp_path, Deleted())
+        assert not any((await keeper.sweep()).values())
+    assert set(scanner.scans) == {foreign.scan_id, unknown.scan_id}
+
+
+async def test_an_aborted_attempt_and_a_double_are_cleared_away(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: 5 * DAY)
+    config = attrs.evolve(
+        configured(tmp_path), scheduling=attrs.evolve(Config().scheduling, max_runtime=30 * DAY)
+    )
+    async with world(config, {"a": scanner}) as w:
+        task = await w.submit("192.0.2.1")
+        await w.until(task.task_id, TaskState.RUNNING)
+        scanner.restart()
+        await w.until(task.task_id, TaskState.RETRY_WAIT)
+        await w.until(task.task_id, TaskState.RUNNING)
+        now = await w.task(task.task_id)
+        double = scanner.add_foreign(f"double {now.marker}", 1.0)
+        double.ours, double.status = True, ScanStatus.EMPTY
+        await trio.sleep(2 * DAY)
+        keeper = await housekeeping(w, tmp_path, Deleted())
+        assert (await keeper.sweep())["scans"] == 2
+        assert set(scanner.scans) == {now.nessus_scan_id}
+
+
+async def test_exports_and_findings_have_terms_of_their_own(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    deleted = Deleted()
+    async with world(configured(tmp_path), {"a": FakeScanner(virtual_now())}) as w:
+        keeper = await housekeeping(w, tmp_path, deleted)
+        findings = keeper._findings
+        await findings.put("t-old", [], at=EPOCH - 21 * DAY)
+        await findings.put("t-new", [], at=EPOCH - 19 * DAY)
+        counts = await keeper.sweep()
+        assert counts["findings"] == 1
+        assert set(await findings.imports()) == {"t-new"}
+    assert deleted.counts == {"findings": 1}
