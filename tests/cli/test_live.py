@@ -256,6 +256,13 @@ def test_reload_applies_or_says_what_is_wrong(live: Live) -> None:
     assert "in force" in live("reload").out
 
 
+def test_housekeeping(live: Live, done: str) -> None:
+    counts = asked(live, "housekeeping", "housekeeping", "--dry-run")["deleted"]
+    assert not any(counts.values())
+    assert "deleted: nothing" in live("housekeeping").out
+    assert done in live("tasks").out
+
+
 def test_log_level(live: Live) -> None:
     changed = asked(live, "log-level", "log-level", "debug", "nessus")
     assert changed["components"]["nessus"] == "debug"
