@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.life_story import Story
+from support.life_story import Hazards, Story
 
 SEEDS = int(os.environ.get("NESSUS_SCHED_LIVES", "48"))
 FIRST_SEED = int(os.environ.get("NESSUS_SCHED_FIRST_LIFE", "0"))
@@ -37,3 +37,30 @@ def test_whatever_happens_nothing_is_lost_and_nothing_done_twice(batch: int) -> 
             except BaseException as error:
                 error.add_note(f"seed {seed}")
                 raise
+
+
+STRIDE = int(os.environ.get("NESSUS_SCHED_STRIDE", "40"))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_any_step_it_goes_on_where_it_was(seed: int) -> None:
+    """A step is right before or right after a commit or a request to a scanner takes
+    effect. All of them with NESSUS_SCHED_STRIDE=1."""
+    steps = short_story(seed, fatal=()).steps
+    assert steps > STRIDE
+    for step in range(1 + seed, steps, STRIDE):
+        # Once more while it recovers.
+        for again in (0, 1 + step % 13):
+            short_story(seed, fatal={step, step + again})
+
+
+def short_story(seed: int, *, fatal: Collection[int]) -> Story:
+    hazards = Hazards(trouble=0.1 * (seed % 3), people=seed == 5, outages=seed > 3)
+    with directory() as place:
+        story = Story(seed, place, hazards=hazards, tasks=4, lasts=900.0, fatal=fatal)
+        try:
+            story.tell()
+        except BaseException as error:
+            error.add_note(f"seed {seed}, killed at steps {sorted(fatal)}")
+            raise
+    return story

@@ -52,7 +52,8 @@ class Contact:
         self._info_at = -math.inf
         self._changed_at = self._context.now()
         self._rows: dict[int, str] = {}
-        self._look = trio.Event()
+        self._happened = trio.Event()
+        self._troubled_at = -math.inf
         self._retry_after = 0.0
         self._tidings = Tidings(driver.log)
 
@@ -60,15 +61,23 @@ class Contact:
         """Keeps in contact until cancelled."""
         self._hold(self._driver.settings.timeout, "it has not been contacted yet")
         while True:
-            self._look = trio.Event()
             await self._turn()
-            with trio.move_on_after(self._pause()):
-                await self._look.wait()
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Until the next exchange is due, which what happens meanwhile may change."""
+        rested_from = trio.current_time()
+        while (left := rested_from + self._pause() - trio.current_time()) > 0:
+            self._happened = trio.Event()
+            with trio.move_on_after(left):
+                await self._happened.wait()
+                continue
+            return
 
     def look_soon(self) -> None:
         """Something has just changed there: poll fast again."""
         self._changed_at = self._context.now()
-        self._look.set()
+        self._happened.set()
 
     def start_over(self) -> None:
         """The way to the scanner has changed: what was known of it may be wrong."""
@@ -91,7 +100,8 @@ class Contact:
         if self.trouble is None:
             self.since = now
         self.trouble = str(error)
-        self._retry_after = asked_for
+        self._troubled_at, self._retry_after = now, asked_for
+        self._happened.set()
         self._info_at = -math.inf
         if not self._listed:
             return
@@ -102,7 +112,7 @@ class Contact:
             self._context.pool.failed(self._id, now, str(error), trip=not error.transient)
         self._tidings.breaker(self._context.pool.breaker(self._id))
         # Until it answers, work that others can do goes to them.
-        self._hold(polling.slowest + self._driver.settings.timeout, str(error))
+        self._hold(max(polling.slowest, asked_for) + self._driver.settings.timeout, str(error))
 
     @property
     def _id(self) -> str:
@@ -151,6 +161,7 @@ class Contact:
         return min(polling.slowest, max(polling.fastest, SLACK * (now - self._changed_at)))
 
     async def _talk(self) -> None:
+        began_at = self._context.now()
         try:
             await self._read_info()
             asked_at = self._context.now()
@@ -158,6 +169,8 @@ class Contact:
         except ScannerError as error:
             self.troubled(error)
             return
+        if self._troubled_at > began_at:
+            return  # another request has failed meanwhile: the next exchange will show
         self._reached(rows, asked_at)
         await self._read_progress()
 

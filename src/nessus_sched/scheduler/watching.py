@@ -220,7 +220,7 @@ async def _conclude(run: Run, details: ScanDetails) -> None:
         )
     elif run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", history_id=details.history_id)
-    elif details.status is ScanStatus.STOPPED and run.context.now() >= _deadline(run):
+    elif details.status is ScanStatus.STOPPED and _was_overdue(run, details):
         await _timed_out(run, "stopped because it reached its maximum runtime")
     elif details.status is ScanStatus.STOPPED:
         message = "the scan was stopped on the scanner by somebody else"
@@ -234,6 +234,13 @@ async def _conclude(run: Run, details: ScanDetails) -> None:
         await setbacks.fail_attempt(
             run, "scan_aborted", "the scanner aborted the scan (an error or a restart there)"
         )
+
+
+def _was_overdue(run: Run, details: ScanDetails) -> bool:
+    """Stopped by us for its runtime, perhaps in an earlier life; not by a person before."""
+    now = run.context.now()
+    ended_at = now if details.ended_at is None else min(now, details.ended_at)
+    return run.stopping_since is not None or ended_at >= _deadline(run)
 
 
 async def _timed_out(run: Run, message: str) -> None:

@@ -352,6 +352,7 @@ class FakeScanner:
             progress=round(100 * done) if scan.uuid else None,
             hosts=1,
             started_at=scan.started_at,
+            ended_at=scan.touched_at if scan.status in ENDED else None,
         )
 
     def _rows(self) -> list[RemoteScan]:

@@ -9,6 +9,7 @@ everything must come to its end.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from random import Random
@@ -60,8 +61,9 @@ class Hazards:
 
 
 class Story:
-    """`fatal` is the step at which a life is killed, counted over all lives: a moment
-    before or after a commit or a request to a scanner takes effect."""
+    """`fatal` are the steps at which a life is killed, counted over all lives: a moment
+    before or after a commit or a request to a scanner takes effect. `steps` says in the
+    end how many there were before peace came."""
 
     def __init__(
         self,
@@ -71,13 +73,14 @@ class Story:
         hazards: Hazards | None = None,
         tasks: int = 10,
         lasts: float = HOUR,
-        fatal: int | None = None,
+        fatal: Collection[int] = (),
     ) -> None:
         self.random = random = Random(seed)
         self.seed = seed
         self.hazards = hazards or Hazards.of(random)
         self.lasts, self.fatal = lasts, fatal
         self.steps = 0
+        self.peace = False
         self.life = Life()
         self.config = self._config(directory)
         self.requests = {f"key-{n}": self._request() for n in range(tasks)}
@@ -103,8 +106,8 @@ class Story:
         )
 
     def step(self, _what: str, _moment: str) -> None:
-        self.steps += 1
-        if self.steps == self.fatal:
+        self.steps += not self.peace
+        if self.steps in self.fatal and not self.peace:
             self.life.die()
 
     async def _tell(self) -> None:
@@ -132,7 +135,7 @@ class Story:
 
     async def _peace(self) -> None:
         """Nothing fails any more; whoever waits for a person gets one."""
-        self.life = Life()
+        self.life, self.peace = Life(), True
         self.meddling.pacify()
         async with self.world() as w:
             await self.meddling.switch_everything_on(w)

@@ -92,6 +92,16 @@ class World:
         submission = await self.service.submit(basic(*targets, **changes), actor="test")
         return submission.view.task
 
+    async def running(self, *targets: str, **changes: Any) -> Task:
+        """A new task, as soon as its scan runs."""
+        task = await self.submit(*targets, **changes)
+        return await self.until(task.task_id, TaskState.RUNNING)
+
+    async def events(self, task: Task) -> list[str]:
+        """What happened to it, by the journal."""
+        records = await self.service.history(task.task_id)
+        return [record.entry.event for record in records]
+
     async def task(self, task_id: str) -> Task:
         return (await self.service.task(task_id)).task
 
@@ -120,7 +130,6 @@ async def world(
 ) -> AsyncIterator[World]:
     """Runs until the block ends, then stops as at a kill: nothing is cleaned up."""
     now = virtual_now()
-    random = Random(seed)
 
     async def look_up(name: str) -> Sequence[str]:
         if resolve is None:
@@ -143,7 +152,7 @@ async def world(
             digest=digest,
             resolve=look_up,
             now=now,
-            random=random,
+            random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
         )
         fleet = Fleet(context, lambda settings: scanners[settings.id])
         service = Service(context, fleet, last_order=await store.last_order())
@@ -158,3 +167,20 @@ async def world(
                 operator=Operator(context, fleet),
             )
             nursery.cancel_scope.cancel(reason="the test ends this life")
+
+
+@asynccontextmanager
+async def one_scanner(
+    directory: Path, limit: int = 1, **changes: Any
+) -> AsyncIterator[tuple[World, FakeScanner]]:
+    """A world with the scanner `a` alone; `changes` are those of `config_of`."""
+    scanner = FakeScanner(virtual_now())
+    config = config_of(directory, scanner_settings("a", limit), **changes)
+    async with world(config, {"a": scanner}) as w:
+        yield w, scanner
+
+
+async def seen(what: Callable[[], bool]) -> None:
+    """Returns when it is so."""
+    while not what():  # noqa: ASYNC110 - a fake has no events
+        await trio.sleep(0.01)

@@ -1,0 +1,194 @@
+"""What a new life of the daemon makes of what the last one left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.scanner import BadExport, ScanStatus
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Priority
+from support.fake_scanner import FakeScanner, unreachable
+from support.trouble import Effect, Trouble, lost
+from support.world import config_of, scanner_settings, seen, virtual_now, world
+
+
+async def test_every_state_goes_on_where_it_was(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """One task in each state at the moment of death; `a` runs, `b` aborts and exports."""
+    scanners = {name: FakeScanner(virtual_now()) for name in "abc"}
+    config = config_of(tmp_path, *(scanner_settings(name, 2) for name in "abc"))
+    async with world(config, scanners) as w:
+        running = await w.running("192.0.2.1", scanner_instance="a")
+        paused = await w.running("192.0.2.2", scanner_instance="a")
+        await w.service.pause(paused.task_id, actor="me")
+        await w.until(paused.task_id, TaskState.PAUSED)
+        queued = [
+            await w.submit(f"192.0.2.{n}", scanner_instance="a", priority=priority)
+            for n, priority in enumerate([Priority.LOW, Priority.NORMAL, Priority.HIGH], 10)
+        ]
+        retrying = await w.running("192.0.2.3", scanner_instance="b")
+        scanners["b"].restart()
+        await w.until(retrying.task_id, TaskState.RETRY_WAIT)
+        scanners["b"].fault = lambda request: (
+            Trouble(error=BadExport("cut off")) if request == "export" else None
+        )
+        scanners["b"].duration = lambda _order: 1.0
+        exporting = await w.submit("192.0.2.4", scanner_instance="b")
+        await w.until(exporting.task_id, TaskState.EXPORTING)
+        scanners["c"].fault = lambda request: lost(Effect.DONE) if request == "launch" else None
+        launching = await w.submit("192.0.2.5", scanner_instance="c")
+        await seen(lambda: scanners["c"].launches.total() == 1)
+    for scanner in scanners.values():
+        scanner.fault = lambda _request: None
+    async with world(config, scanners) as w:
+        assert w.service.statistics().scanners[0].slots.active == tuple(
+            sorted([running.task_id, paused.task_id])
+        )
+        positions = [(await w.service.task(task.task_id)).standing.position for task in queued]
+        assert positions == [3, 2, 1]
+        await w.service.resume(paused.task_id, actor="me")
+        for task in (running, paused, retrying, exporting, launching, *queued):
+            done = await w.settled(task.task_id)
+            assert done.state is TaskState.COMPLETED, done
+            assert done.attempt == (2 if task is retrying else 1)
+    assert {n for scanner in scanners.values() for n in scanner.launches.values()} == {1}
+
+
+async def test_five_running_scans_are_adopted_with_one_poll(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a", 5))
+    async with world(config, {"a": scanner}) as w:
+        tasks = [await w.running(f"192.0.2.{n}") for n in range(1, 6)]
+    before = scanner.requests.copy()
+    async with world(config, {"a": scanner}) as w:
+        await trio.sleep(1)
+        assert scanner.requests["list_scans"] - before["list_scans"] == 1
+        assert len(w.service.active()) == 5
+        assert w.service.statistics().scanners[0].free == 0
+        for task in tasks:
+            await w.settled(task.task_id)
+    assert scanner.most_running == 5
+
+
+async def test_more_than_the_limit_are_adopted_and_none_is_added(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    async with world(config_of(tmp_path, scanner_settings("a", 3)), {"a": scanner}) as w:
+        for n in range(1, 4):
+            await w.running(f"192.0.2.{n}")
+        await w.submit("192.0.2.9")
+    async with world(config_of(tmp_path, scanner_settings("a", 1)), {"a": scanner}) as w:
+        await trio.sleep(300)
+        assert len(scanner.active()) == 3
+        last = await w.submit("192.0.2.10")
+        assert (await w.settled(last.task_id)).state is TaskState.COMPLETED
+    assert scanner.most_running == 3
+
+
+async def test_a_scan_that_ended_while_we_were_away(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a", 4))
+    async with world(config, {"a": scanner}) as w:
+        tasks = [await w.running(f"192.0.2.{n}") for n in range(1, 5)]
+    scanner.set_status(scanner.scans[2], ScanStatus.STOPPED)
+    scanner.set_status(scanner.scans[3], ScanStatus.ABORTED)
+    scanner.remove(scanner.scans[4])
+    await trio.sleep(86400)
+    async with world(config, {"a": scanner}) as w:
+        await w.until(tasks[2].task_id, TaskState.RETRY_WAIT)
+        ends = [await w.settled(task.task_id) for task in tasks]
+    assert [(end.state, end.last_error and end.last_error.kind) for end in ends] == [
+        (TaskState.COMPLETED, None),
+        (TaskState.CANCELED, "stopped_on_scanner"),
+        (TaskState.COMPLETED, "scan_aborted"),
+        (TaskState.DEAD, "scan_vanished"),
+    ]
+
+
+async def test_a_wait_for_the_next_attempt_goes_on_with_what_remains_of_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": scanner}) as w:
+        task = await w.running()
+        scanner.restart()
+        waiting = await w.until(task.task_id, TaskState.RETRY_WAIT)
+    assert waiting.retry_at is not None
+    async with world(config, {"a": scanner}) as w:
+        await w.until(task.task_id, TaskState.LAUNCHING)
+        assert w.context.now() == pytest.approx(waiting.retry_at, abs=0.2)
+
+
+async def test_a_task_whose_scanner_is_down_at_start_waits_for_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanners = {name: FakeScanner(virtual_now()) for name in "ab"}
+    config = config_of(tmp_path, scanner_settings("a"), scanner_settings("b"))
+    async with world(config, scanners) as w:
+        task = await w.running("192.0.2.1", scanner_instance="a")
+    scanners["a"].down = unreachable()
+    async with world(config, scanners) as w:
+        other = await w.submit("192.0.2.2")
+        assert (await w.settled(other.task_id)).scanner_instance == "b"
+        assert (await w.task(task.task_id)).state is TaskState.RUNNING
+        scanners["a"].down = None
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_running_task_whose_scanner_was_removed_is_told_so(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanners = {name: FakeScanner(virtual_now()) for name in "ab"}
+    both = config_of(tmp_path, scanner_settings("a"), scanner_settings("b"))
+    async with world(both, scanners) as w:
+        running = await w.running("192.0.2.1", scanner_instance="a")
+        queued = await w.submit("192.0.2.2", scanner_instance="a")
+    async with world(config_of(tmp_path, scanner_settings("b")), scanners) as w:
+        dead = await w.settled(running.task_id)
+        assert dead.last_error is not None
+        assert dead.last_error.kind == "scanner_removed"
+        standing = (await w.service.task(queued.task_id)).standing
+        assert standing.wait_reason is not None
+        assert standing.wait_reason.code is WaitCode.SCANNER_REMOVED
+    async with world(both, scanners) as w:
+        assert (await w.settled(queued.task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_cancel_that_was_acknowledged_before_death_is_obeyed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": scanner}) as w:
+        task = await w.running()
+        await w.service.cancel(task.task_id, actor="me")
+    async with world(config, {"a": scanner}) as w:
+        assert (await w.settled(task.task_id, within=60)).state is TaskState.CANCELED
+        assert scanner.scans[1].status is ScanStatus.STOPPED
+
+
+async def test_the_overlap_guard_knows_what_names_meant(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanners = {"a": FakeScanner(virtual_now())}
+    config = config_of(tmp_path, scanner_settings("a", 2))
+    async with world(config, scanners, resolve=lambda _name: ["192.0.2.7"]) as w:
+        named = await w.running("www.example.com")
+    async with world(config, scanners) as w:  # where names do not resolve
+        overlapping = await w.submit("192.0.2.0/28")
+        await trio.sleep(60)
+        standing = (await w.service.task(overlapping.task_id)).standing
+        assert standing.wait_reason is not None
+        assert standing.wait_reason.blocker == named.task_id
+        await w.settled(named.task_id)
+        assert (await w.settled(overlapping.task_id)).state is TaskState.COMPLETED
