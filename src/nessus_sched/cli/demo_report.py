@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from nessus_sched.cli.demo_words import trouble_of
 from nessus_sched.results.untrusted import clean_line
 
 SEVERITY_STYLE = {
@@ -41,6 +42,7 @@ class DemoScreen:
         self._console = Console(quiet=quiet, highlight=False)
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def scene_is_up(self, urls: Mapping[str, str]) -> None:
         self._console.print("[bold]Two simulated Nessus scanners and the daemon are up.[/]")
@@ -65,7 +67,8 @@ class DemoScreen:
             yield
         self._console.print()
 
-    def update(self, tasks: Sequence[Mapping[str, Any]]) -> None:
+    def update(self, tasks: Sequence[Mapping[str, Any]], *, standing: bool = False) -> None:
+        """Tells each trouble once; what tasks wait for only when all is `standing` still."""
         assert self._progress is not None
         for task in tasks:
             task_id = task["task_id"]
@@ -75,6 +78,16 @@ class DemoScreen:
                 self._bars[task_id] = self._progress.add_task(name, total=100, **shown)
             done = 100 if task["settled"] else task["progress_percent"] or 0
             self._progress.update(self._bars[task_id], completed=done, **shown)
+            if not task["settled"] and (standing or task["error"]):
+                self._tell_trouble(task)
+
+    def _tell_trouble(self, task: Mapping[str, Any]) -> None:
+        trouble = trouble_of(task)
+        if trouble is None or (task["task_id"], trouble[0]) in self._told:
+            return
+        self._told.add((task["task_id"], trouble[0]))
+        told = clean_line(f"  {task['name']}, {task['status']}: {trouble[1]}")
+        self._console.print(told, style="yellow", markup=False)
 
     def results(
         self,

@@ -15,12 +15,14 @@ import click
 import trio
 
 from nessus_sched.cli.demo_config import ALLOWED
+from nessus_sched.cli.demo_follow import follow
+from nessus_sched.cli.demo_replay import replay_files
 from nessus_sched.cli.demo_report import DemoScreen
 from nessus_sched.cli.demo_scene import Scene, demo_scene
+from nessus_sched.cli.demo_words import not_completed
 from nessus_sched.mcp.client import CallFailed, Tools, connected
 from nessus_sched.results.model import SEVERITIES
 
-LOOK_EVERY = 0.25
 WORST_FIRST = tuple(reversed(SEVERITIES))
 
 SUBMISSIONS: Sequence[tuple[str, str, Sequence[str], Mapping[str, Any]]] = (
@@ -38,17 +40,21 @@ async def run_demo(as_json: bool, replay: Path | None, stay: bool) -> None:
     """Raises `click.ClickException` when something does not come up or a scan fails."""
     screen = DemoScreen(quiet=as_json)
     started = trio.current_time()
-    files = _replay_files(replay)
+    files = replay_files(replay)
     async with demo_scene(files) as scene:
         screen.scene_is_up({name: sim.url for name, sim in scene.sims.items()})
         with (scene.directory / "relay.log").open("w") as errors:
             argv = [sys.executable, "-m", "nessus_sched", "mcp", "--config", str(scene.config_file)]
             async with connected(argv, os.environ, errors) as tools:
                 task_ids = await _submit_all(tools, files, screen)
-                finished = await _follow(tools, task_ids, screen)
+                finished = await follow(tools, task_ids, screen)
                 scanners = await tools.call("list_scanners")
                 queue = await tools.call("get_queue_status")
-                hosts = {t: await tools.call("get_scan_summary", task_id=t) for t in task_ids}
+                hosts = {
+                    task["task_id"]: await tools.call("get_scan_summary", task_id=task["task_id"])
+                    for task in finished
+                    if task["status"] == "completed"
+                }
         document = _document(finished, scene, trio.current_time() - started)
         if as_json:
             click.echo(json.dumps(document, indent=2))
@@ -58,18 +64,9 @@ async def run_demo(as_json: bool, replay: Path | None, stay: bool) -> None:
             screen.what_next(scene.config_file if stay else None)
         if stay and not as_json:
             await trio.sleep_forever()
-    failed = [task["name"] for task in finished if task["status"] != "completed"]
+    failed = not_completed(finished)
     if failed:
-        raise click.ClickException(f"not completed: {', '.join(failed)}")
-
-
-def _replay_files(directory: Path | None) -> list[Path]:
-    if directory is None:
-        return []
-    files = sorted(directory.glob("*.nessus"))
-    if not files:
-        raise click.ClickException(f"there is no .nessus file in {directory}")
-    return files
+        raise click.ClickException(failed)
 
 
 async def _submit_all(tools: Tools, files: Sequence[Path], screen: DemoScreen) -> list[str]:
@@ -92,19 +89,6 @@ async def _submit_all(tools: Tools, files: Sequence[Path], screen: DemoScreen) -
     except CallFailed as error:
         raise click.ClickException(str(error)) from error
     return task_ids
-
-
-async def _follow(
-    tools: Tools, task_ids: Sequence[str], screen: DemoScreen
-) -> list[dict[str, Any]]:
-    """Shows progress until every task has settled."""
-    with screen.progress():
-        while True:
-            found = [await tools.call("get_scan_status", task_id=task_id) for task_id in task_ids]
-            screen.update(found)
-            if all(task["settled"] for task in found):
-                return found
-            await trio.sleep(LOOK_EVERY)
 
 
 async def _health(scene: Scene) -> dict[str, Any]:
