@@ -47,7 +47,7 @@ MOVED = (
     "nessus_scanner_plugin_age_seconds", "nessus_store_size_bytes",
     "nessus_journal_commit_latency_seconds", "nessus_journal_commit_latency_seconds_count",
     "nessus_journal_largest_batch", "nessus_journal_commits_total",
-    "nessus_journal_changes_total", "process_resident_memory_bytes",
+    "nessus_journal_changes_total", "nessus_ttl_deletions_total", "process_resident_memory_bytes",
 )  # fmt: skip
 """Not 0 when the workload is over."""
 BUSY = (
@@ -61,7 +61,8 @@ EVENTS = frozenset({
     "task_launched", "scan_progress", "task_scan_finished", "exported", "parsed",
     "task_completed", "task_retry_scheduled", "task_retry_due", "task_dead",
     "task_canceled", "auth_verdict", "tool_called", "client_connected",
-    "client_gone", "notified", "scanner_request", "stopping", "stopped",
+    "client_gone", "notified", "housekeeping", "scan_removed",
+    "scanner_request", "stopping", "stopped",
 })  # fmt: skip
 
 
@@ -107,6 +108,7 @@ def place_of(directory: Path, pages: Pages, hook: Hook, sims: list[RunningSim]) 
             {"name": name, "kind": "ssh_password", "username": "scan", "password": password}
             for name, password in PASSWORDS.items()
         ],
+        retention={"remote_scans": "0s"},
         log={"components": {"mcp": "debug"}},
         notifications=[{"url": hook.url, "secret": KEY, "events": ["dead", "failed"]}],
     )
@@ -152,6 +154,7 @@ async def test_metrics_log_and_webhook_tell_what_happened(
                 made["last"] = (await tools.call("submit_trusted_scan", **last))["task_id"]
                 ends["last"] = await settled(tools, made["last"])
                 await _lose_login(pages, sims[1])
+                await _clean_up(place, sims)
                 await _await_posts(hook, 3)
                 text = (await pages.get("/metrics")).body
                 queue = await tools.call("get_queue_status")
@@ -173,6 +176,21 @@ async def _lose_login(pages: Pages, sim: RunningSim) -> None:
     await pages.until(lambda now: now["status"] == "degraded")
     sim.nessus.faults.clear()
     await pages.until(lambda now: now["status"] == "ok")
+
+
+async def _clean_up(place: Site, sims: list[RunningSim]) -> None:
+    """What has ended goes from the scanners; nothing is told to be kept there."""
+    deleted = await _operate(place, "housekeeping")
+    removed = sum(sim.nessus.ledger.totals["delete"] for sim in sims)
+    assert deleted["deleted"]["scans"] == removed == sum(s.nessus.ledger.launches() for s in sims)
+
+
+async def _operate(place: Site, action: str, **arguments: Any) -> dict[str, Any]:
+    def call() -> dict[str, Any]:
+        with operate(place.file) as running:
+            return running.operate(action, **arguments)
+
+    return await trio.to_thread.run_sync(call)
 
 
 async def _await_posts(hook: Hook, count: int) -> None:
@@ -201,11 +219,7 @@ async def _mistaken_reload(place: Site, process: trio.Process, log: Path) -> Non
 async def _talkative(place: Site, log: Path) -> None:
     """An operator makes the log talk of every request to a scanner."""
 
-    def set_level() -> dict[str, Any]:
-        with operate(place.file) as running:
-            return running.operate("set_log_level", level="debug", component="nessus")
-
-    levels = await trio.to_thread.run_sync(set_level)
+    levels = await _operate(place, "set_log_level", level="debug", component="nessus")
     assert levels == {"level": "info", "components": {"mcp": "debug", "nessus": "debug"}}
     await _until_logged(log, "scanner_request")
 
@@ -235,6 +249,7 @@ def check_metrics(
     assert seen.sum("nessus_task_duration_seconds_count") == states["completed"]
     launches = sum(sim.nessus.ledger.launches() for sim in sims)
     assert seen.sum("nessus_launch_latency_seconds_count") == launches
+    assert seen.by("nessus_ttl_deletions_total", "what") == {"scans": launches}
     assert seen.sum("nessus_retries_total", kind="scan_aborted") == 1
     assert seen.sum("nessus_validations_total", scan_type="trusted", credentialed="no") == 1
     assert seen.sum("nessus_auth_failures_total") == 1
@@ -286,6 +301,7 @@ def check_log(file: Path, ends: dict[str, Any]) -> None:
     assert told == [
         "task_submitted", "task_taken", "task_scan_created", "task_launched",
         "task_scan_finished", "exported", "parsed", "task_completed", "auth_verdict",
+        "scan_removed",
     ]  # fmt: skip
     assert {line["task_id"] for line in life if "task_id" in line} == {seen["task_id"]}
     assert re.fullmatch("[0-9a-f]{32}", seen["trace_id"])

@@ -160,6 +160,12 @@ class Housekeeping:
             if not dry_run:
                 await driver.scanner.delete(row.scan_id, marker(*found))
                 self._deleted("scans", 1)
+                driver.log.info(
+                    events.SCAN_REMOVED,
+                    scan_id=row.scan_id,
+                    task_id=task.task_id,
+                    trace_id=task.trace_id,
+                )
             done += 1
             if done == SCANS_A_ROUND:
                 break

@@ -54,6 +54,9 @@ SCANNER_REQUEST: Final = Event(
 SCAN_LEFT_BEHIND: Final = Event(
     "scan_left_behind", "A scan of a canceled task stays on its scanner.", "scan_id", "reason"
 )
+SCAN_REMOVED: Final = Event(
+    "scan_removed", "A finished scan of ours was deleted on its scanner.", "scan_id"
+)
 SCAN_NOT_FOLLOWED: Final = Event(
     "scan_not_followed", "A scan cannot be followed for the moment.", "reason"
 )
