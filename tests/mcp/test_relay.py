@@ -17,6 +17,8 @@ import pytest
 import trio
 from mcp import Client
 
+from nessus_sched.mcp.relay import READING_TOOLS, harmless
+from nessus_sched.mcp.tools import TOOLS
 from support.mcp_app import App, client_streams
 from support.mcp_daemon import daemon
 from support.mcp_wire import Lines, call, notification, opened, request, until, works
@@ -326,3 +328,26 @@ def test_json_ids_of_every_kind_are_told_apart() -> None:
 
     assert json.loads(error_line("1", -1, "ä"))["id"] == "1"
     assert json.loads(error_line(1, -1, "ä"))["id"] == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "may_be_asked_again"),
+    [
+        ({"method": "tools/list"}, True),
+        ({"method": "tools/call", "params": {"name": "get_scan_status"}}, True),
+        ({"method": "tools/call", "params": {"name": "wait_for_scan"}}, True),
+        ({"method": "tools/call", "params": {"name": "submit_scan"}}, False),
+        ({"method": "tools/call", "params": {"name": "cancel_scan"}}, False),
+        ({"method": "tools/call", "params": None}, False),
+        ({"method": "operator/call", "params": {"name": "get_anything"}}, False),
+    ],
+)
+def test_only_what_changes_nothing_is_asked_again(
+    request_: dict[str, Any], may_be_asked_again: bool
+) -> None:
+    assert harmless(request_) is may_be_asked_again
+
+
+def test_no_tool_that_writes_is_taken_for_a_reading_one() -> None:
+    reading = {tool.name for tool in TOOLS if tool.name.startswith(READING_TOOLS)}
+    assert reading == {tool.name for tool in TOOLS if not tool.writes}

@@ -42,7 +42,8 @@ ATOMIC = 4096  # as much as a writable pipe takes without blocking (PIPE_BUF)
 
 PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
 ASK_AGAIN = ("initialize", "server/discover", "ping", "tools/list", "prompts/list")
-"""Methods that may be sent twice: they change nothing."""
+READING_TOOLS = ("get_", "list_", "search_", "compare_", "wait_")
+"""Methods, and beginnings of tools' names, that may be asked twice: they change nothing."""
 
 GONE = (
     "The nessus-sched daemon went away while it worked on this; perhaps it is restarting. "
@@ -65,6 +66,15 @@ def error_line(request_id: Any, code: int, message: str) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode() + b"\n"
 
 
+def harmless(request: Any) -> bool:
+    """Whether a request may be asked again when its answer was lost."""
+    if request.get("method") != "tools/call":
+        return request.get("method") in ASK_AGAIN
+    params = request.get("params")
+    name = params.get("name") if isinstance(params, dict) else None
+    return isinstance(name, str) and name.startswith(READING_TOOLS)
+
+
 class Relay:
     """One host, and the daemon at one of `paths`, started by `starter` when it is not there."""
 
@@ -82,7 +92,6 @@ class Relay:
         self._start_after = 0.0
         self._trouble = ""
         self._connected_before = False
-        self._heard = False
         self._outstanding: dict[str, tuple[Any, bytes]] = {}
         self._again: set[str] = set()
         self._initialize: bytes | None = None
@@ -194,7 +203,7 @@ class Relay:
         if self._starter is not None:
             self._starter.done()
         self._sock, self._daemon = sock, Lines(MAX_ANSWER)
-        self._trouble, self._heard = "", False
+        self._trouble = ""
         if self._connected_before and self._handshaken and self._initialize:
             self._swallow = repr(message_of(self._initialize).get("id"))
             self._to_daemon += self._initialize + b"\n"
@@ -243,7 +252,6 @@ class Relay:
         if not chunk:
             self._lost(sock)
             return
-        self._heard = True
         for line in self._daemon.feed(chunk):
             if line is not None:
                 self._answered(line)
@@ -269,9 +277,8 @@ class Relay:
             self._starter.reap()
         outstanding, self._outstanding = self._outstanding, {}
         for key, (request_id, line) in outstanding.items():
-            method = message_of(line).get("method")
-            if method in ASK_AGAIN and not self._heard and key not in self._again:
-                self._again.add(key)  # it was on its way out when we came
+            if harmless(message_of(line)) and key not in self._again:
+                self._again.add(key)
                 self._accept(line)
             else:
                 self._to_host += error_line(request_id, INTERNAL_ERROR, GONE)
