@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from nessus_sched.cli.main import COMMANDS
+from nessus_sched.mcp import rendezvous
 from nessus_sched.sim.options import SimOptions
 from support.command import fits, one_sentence, typed
 from support.processes import scanner_yaml, simulators, site
@@ -53,6 +54,21 @@ def test_check_says_what_is_wrong_where(tmp_path: Path) -> None:
     fits("config check", checked.json)
     assert (checked.code, checked.json["ok"]) == (78, False)
     one_sentence(typed("config", "check", "-c", str(tmp_path / "no")), 78, "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("serve",), ("doctor",), ("config", "check"), ("config", "show"), ("journal", "verify"),
+     ("backup", "copy.db")],
+)  # fmt: skip
+def test_without_any_configuration_it_is_said_where_one_was_looked_for(
+    words: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendezvous, "SYSTEM_CONFIG", str(tmp_path / "system.yaml"))
+    nowhere = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": None, "NESSUS_SCHED_CONFIG": None}
+    said = typed(*words, env=nowhere)
+    one_sentence(said, 78, f"{tmp_path}/.config/nessus-sched/config.yaml")
+    assert "system.yaml" in said.err
 
 
 def test_show_masks_and_loads_again(tmp_path: Path) -> None:
@@ -218,7 +234,7 @@ def test_no_daemon_is_one_sentence(words: Sequence[str], tmp_path: Path) -> None
     env = {"XDG_RUNTIME_DIR": str(tmp_path), "NESSUS_SCHED_SOCKET": None}
     one_sentence(typed(*words, "-c", str(place.file), env=env), 3, "no daemon answers at")
     missing = str(tmp_path / "missing.yaml")
-    one_sentence(typed(*words, "-c", missing, env=env), 2, "does not exist")
+    one_sentence(typed(*words, "-c", missing, env=env), 78, "there is no such file")
 
 
 @pytest.mark.parametrize(

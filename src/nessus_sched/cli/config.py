@@ -10,8 +10,8 @@ import attrs
 import click
 
 from nessus_sched.cli.config_init import init_command
-from nessus_sched.cli.configured import EXIT_CONFIG, loaded
-from nessus_sched.cli.options import config_option, json_option
+from nessus_sched.cli.configured import loaded
+from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
 from nessus_sched.cli.screen import note, print_json
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError

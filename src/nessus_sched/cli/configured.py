@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Final
 
 import click
 
+from nessus_sched.cli.options import EXIT_CONFIG
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.config.schema import Config
-
-EXIT_CONFIG: Final = 78
-"""EX_CONFIG of sysexits.h: the service unit does not restart after it."""
 
 
 def loaded(file: Path) -> Config:

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from nessus_sched.cli.client import daemon
-from nessus_sched.cli.configured import EXIT_CONFIG
-from nessus_sched.cli.options import daemon_option, json_option, one_of
+from nessus_sched.cli.options import EXIT_CONFIG, daemon_option, json_option, one_of
 from nessus_sched.cli.screen import line, note, print_json
 from nessus_sched.config.values import LogLevel
 

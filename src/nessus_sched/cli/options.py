@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from nessus_sched.mcp import rendezvous
 
+EXIT_CONFIG: Final = 78
+"""EX_CONFIG of sysexits.h: the service unit does not restart after it."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 _HELP = (
     "Configuration file. Default: $NESSUS_SCHED_CONFIG, then the user's, then "
     f"{rendezvous.SYSTEM_CONFIG}."
 )
+
+
+class NoConfiguration(click.ClickException):
+    """No file to be configured by. Exit code 78, as with a mistake in it."""
+
+    exit_code = EXIT_CONFIG
 
 
 def default_config() -> str | None:
@@ -30,9 +38,27 @@ def _config(**rest: Any) -> Callable[[F], F]:
     )
 
 
-config_option = _config(type=click.Path(path_type=Path), required=True)
+def _some(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path:
+    """The file, there or not: reading it tells. Raises `NoConfiguration` when none is meant."""
+    if file is None:
+        raise NoConfiguration(
+            "there is no configuration: no --config, no $NESSUS_SCHED_CONFIG, no "
+            f"{' and no '.join(rendezvous.config_places(os.environ))}; "
+            "'nessus-sched config init' makes one"
+        )
+    return file
+
+
+def _there(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
+    """Raises `NoConfiguration` when a file is named that is not there."""
+    if file is not None and not os.path.exists(file):
+        raise NoConfiguration(f"{file}: there is no such file")
+    return file
+
+
+config_option = _config(type=click.Path(path_type=Path), callback=_some)
 """For commands that read the file."""
-daemon_option = _config(type=click.Path(path_type=Path, exists=True, readable=False))
+daemon_option = _config(type=click.Path(path_type=Path), callback=_there)
 """For commands that talk to the file's daemon; without a file to the system's."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 

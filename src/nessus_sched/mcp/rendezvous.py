@@ -32,11 +32,16 @@ def default_config(environ: Mapping[str, str]) -> str | None:
     named = environ.get("NESSUS_SCHED_CONFIG")
     if named:
         return named
-    home = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    for path in (f"{home}/nessus-sched/config.yaml", SYSTEM_CONFIG):
+    for path in config_places(environ):
         if os.path.exists(path):
             return path
     return None
+
+
+def config_places(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Where a configuration is looked for when none is named: the user's, the system's."""
+    home = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return f"{home}/nessus-sched/config.yaml", SYSTEM_CONFIG
 
 
 def key_of(config: str) -> str:
