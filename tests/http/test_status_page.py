@@ -9,7 +9,6 @@ import attrs
 import pytest
 import trio
 
-from nessus_sched.core.scanner import Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
 from nessus_sched.http.overview import Overview
@@ -28,10 +27,10 @@ async def seen(directory: Path) -> Overview:
     fakes = {"a": FakeScanner(virtual_now()), "b": FakeScanner(virtual_now())}
     async with world(config_of(directory, *scanners), fakes) as w:
         await trio.sleep(5)
-        w.fleet.drivers["b"].troubled(Unreachable(f"down {EVIL}"))
         running = await w.submit("192.0.2.1", name=f"running {EVIL}")
         waiting = await w.submit("192.0.2.2", name="waiting", scanner_instance="a")
         await trio.sleep(20)
+        up, other = w.service.scanners()
         error = TaskError(kind="x", message=EVIL, transient=False, at=1.0)
         counts = {"critical": 3, "info": 9}
         ended = attrs.evolve(
@@ -43,7 +42,7 @@ async def seen(directory: Path) -> Overview:
             version="1.2.3",
             health=Health(components={"store": component}),
             pool=w.service.statistics(),
-            scanners=w.service.scanners(),
+            scanners=[up, attrs.evolve(other, trouble=f"down {EVIL}")],
             active=w.service.active(),
             waiting=[w.service.view(waiting)],
             ended=[ended],
