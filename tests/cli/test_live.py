@@ -256,6 +256,23 @@ def test_reload_applies_or_says_what_is_wrong(live: Live) -> None:
     assert "in force" in live("reload").out
 
 
+def test_reload_tells_what_changed_and_what_needs_a_restart(live: Live) -> None:
+    right = live.place.file.read_text()
+    changed = json.loads(right)
+    changed["http"]["bind"] = "127.0.0.1:9999"
+    changed["scanners"][0]["labels"] = {"site": "east"}
+    live.place.file.write_text(json.dumps(changed))
+    try:
+        answer = asked(live, "reload", "reload")
+        assert answer["changes"][0] == "scanner east changed: labels"
+        assert answer["needs_restart"] == ["http.bind"]
+        again = live("reload").out
+        assert again.endswith("in force, but for http.bind: restart the daemon for that\n")
+    finally:
+        live.place.file.write_text(right)
+    assert asked(live, "reload", "reload")["needs_restart"] == []
+
+
 def test_housekeeping(live: Live, done: str) -> None:
     counts = asked(live, "housekeeping", "housekeeping", "--dry-run")["deleted"]
     assert not any(counts.values())

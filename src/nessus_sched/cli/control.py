@@ -26,7 +26,11 @@ def reload_command(config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     elif answer["applied"]:
-        line("the configuration is read again and in force")
+        for change in answer["changes"]:
+            line(change)
+        restart = ", ".join(answer["needs_restart"])
+        but = f", but for {restart}: restart the daemon for that" if restart else ""
+        line(f"the configuration is read again and in force{but}")
     else:
         for problem in answer["problems"]:
             note(problem)

@@ -41,9 +41,10 @@ class HealthCheck:
         )
 
     def _config(self) -> Found:
-        problems = self._reloader.problems
+        problems, restart = self._reloader.last.problems, self._reloader.last.needs_restart
         if not problems:
-            return Found(Status.OK, "the configuration file is in force")
+            but = f", but for what needs a restart: {', '.join(restart)}" if restart else ""
+            return Found(Status.OK, f"the configuration file is in force{but}")
         return Found(
             Status.DEGRADED,
             f"the latest reload was refused, the configuration before is in force: {problems[0]}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -15,6 +15,7 @@ from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.daemon.notify import Notifier
 from nessus_sched.daemon.system import System
+from nessus_sched.mcp.app import Reloaded
 from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.logging import Log
@@ -23,8 +24,7 @@ log = structlog.get_logger("daemon")
 
 
 class Reloader:
-    """`problems` says what was wrong with the file at the last reload; empty when it is in
-    force."""
+    """`last` is what became of the last reload."""
 
     def __init__(
         self,
@@ -37,38 +37,38 @@ class Reloader:
         self._file = file
         self._environ = environ
         self._system = system
+        self._started_with = system.context.config
         self._notifier = notifier
         self.logs = logs
         self._lock = trio.Lock()
-        self.problems: Sequence[str] = ()
+        self.last = Reloaded()
         self.rejected_at: float | None = None
 
-    async def reload(self, *, actor: str) -> Sequence[str]:
-        """Reads the file again and applies what changed; returns its problems, and changes
-        nothing when there are any."""
+    async def reload(self, *, actor: str) -> Reloaded:
+        """Reads the file again and applies what changed, or nothing when it has problems."""
         async with self._lock:
             self._notifier.reloading()
             try:
-                await self._reload(actor)
+                self.last = await self._reload(actor)
             finally:
                 self._notifier.ready()
-        return self.problems
+            return self.last
 
-    async def _reload(self, actor: str) -> None:
+    async def _reload(self, actor: str) -> Reloaded:
         context = self._system.context
         try:
             config = await trio.to_thread.run_sync(lambda: load(self._file, environ=self._environ))
         except ConfigError as error:
-            self.problems = [str(problem) for problem in error.problems]
+            problems = [str(problem) for problem in error.problems]
             self.rejected_at = context.now()
-            log.error(events.CONFIG_REJECTED, file=str(self._file), problems=self.problems)
-            return
+            log.error(events.CONFIG_REJECTED, file=str(self._file), problems=problems)
+            return Reloaded(problems=problems, needs_restart=self.last.needs_restart)
         changes = diff(context.config, config)
         self.logs.apply(config.log)
         # The old ones too: requests that are under way may still tell of them.
         self.logs.know([*secrets_of(context.config), *secrets_of(config)])
         await self._system.fleet.apply(config)
-        self.problems, self.rejected_at = (), None
+        self.rejected_at = None
         told = changes.lines()
         log.info(events.CONFIG_LOADED, file=str(self._file), changes=told)
         entry = JournalEntry(
@@ -78,3 +78,5 @@ class Reloader:
             await context.store.note(entry)
         except StoreUnavailable as error:
             log.warning("store_unavailable", reason=str(error))
+        # A key may have changed at an earlier reload, and not be in force since.
+        return Reloaded(changes=told, needs_restart=diff(self._started_with, config).restart)

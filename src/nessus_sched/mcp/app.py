@@ -18,8 +18,19 @@ from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings import FindingsStore
 
 
-async def _nothing_to_reload() -> Sequence[str]:
-    return ()
+@attrs.frozen(kw_only=True)
+class Reloaded:
+    """What became of reading the configuration again: either its `problems`, and nothing was
+    applied, or the `changes`; `needs_restart` are the keys of which the running daemon still
+    has the value it was started with."""
+
+    problems: Sequence[str] = ()
+    changes: Sequence[str] = ()
+    needs_restart: Sequence[str] = ()
+
+
+async def _nothing_to_reload() -> Reloaded:
+    return Reloaded()
 
 
 def _keep_level(level: LogLevel, _component: str | None) -> tuple[LogLevel, Mapping[str, LogLevel]]:
@@ -32,7 +43,7 @@ def _no_limits(_peer: Peer) -> Sequence[Scope]:
 
 @attrs.frozen(kw_only=True)
 class App:
-    """`reload` re-reads the configuration and answers with what is wrong with it;
+    """`reload` re-reads the configuration and answers with what became of it;
     `set_log_level(level, component)` changes the log's level and answers with all levels;
     `scopes_of` gives the limits on targets that a peer's role has."""
 
@@ -41,7 +52,7 @@ class App:
     housekeeping: Housekeeping
     findings: FindingsStore
     exports: ExportStore
-    reload: Callable[[], Awaitable[Sequence[str]]] = _nothing_to_reload
+    reload: Callable[[], Awaitable[Reloaded]] = _nothing_to_reload
     set_log_level: Callable[[LogLevel, str | None], tuple[LogLevel, Mapping[str, LogLevel]]] = (
         _keep_level
     )

@@ -16,8 +16,10 @@ from nessus_sched.scheduler.admission import unknown
 
 @attrs.frozen(kw_only=True)
 class ReloadAnswer:
-    applied: bool = field("The file is in force now.")
+    applied: bool = field("The file is in force now, but for `needs_restart`.")
     problems: list[str] = field("What is wrong with it; the old configuration stays.")
+    changes: list[str] = field("What is different from before.")
+    needs_restart: list[str] = field("Keys whose new value takes effect only after a restart.")
 
 
 @attrs.frozen(kw_only=True)
@@ -52,8 +54,13 @@ class PausedAnswer:
 @tool(writes=True)
 async def reload(app: Any, call: Call, args: NoArgs) -> ReloadAnswer:
     """Re-read the configuration and apply it, or say what is wrong with it."""
-    problems = await app.reload()
-    return ReloadAnswer(applied=not problems, problems=list(problems))
+    reloaded = await app.reload()
+    return ReloadAnswer(
+        applied=not reloaded.problems,
+        problems=list(reloaded.problems),
+        changes=list(reloaded.changes),
+        needs_restart=list(reloaded.needs_restart),
+    )
 
 
 @tool(writes=True)
