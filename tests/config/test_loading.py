@@ -37,8 +37,13 @@ SCANNER = """\
 """
 
 
-def test_an_empty_file_is_all_defaults() -> None:
-    assert loads("") == loads("---\n") == loads("# nothing\n") == Config()
+@pytest.mark.parametrize("text", ["", "---\n", "# nothing\n"])
+def test_an_empty_file_is_a_mistake_and_no_configuration(text: str) -> None:
+    assert problems(text) == ["f.yaml:1:1: the file has no content (see config init)"]
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    assert loads("scanners: []\n") == loads("{}") == Config()
 
 
 def test_a_full_file() -> None:

@@ -53,10 +53,12 @@ def load_text(
     except NotYaml as error:
         line, column = error.place
         raise ConfigError([_problem(file, (line, column), str(error), "")]) from None
+    if document.data is None:
+        raise ConfigError([_problem(file, (1, 1), "the file has no content", "see config init")])
     if credentials_directory is None and environ.get("CREDENTIALS_DIRECTORY"):
         credentials_directory = Path(environ["CREDENTIALS_DIRECTORY"])
     sources = Sources(environ=environ, folder=folder, credentials_directory=credentials_directory)
-    data, unresolved = substitute({} if document.data is None else document.data, sources)
+    data, unresolved = substitute(document.data, sources)
     config, unfit = structure(data, folder)
     problems = [
         _problem(file, place, wrong.message, wrong.hint) for place, wrong in document.mistakes
