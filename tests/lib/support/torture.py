@@ -27,7 +27,7 @@ from nessus_sched.store.offline import read_offline
 from support.ambush import STEPS, Ambush, AtTime, Moment
 from support.processes import START, Site, client, daemon, scanner_yaml, simulators, site
 from support.submitters import Book, Submitter, resume_everything
-from support.torture_judge import judge
+from support.torture_judge import judge, left_behind
 
 CLIENTS = 2
 PATIENCE = 8.0
@@ -52,10 +52,12 @@ FAULTS = (
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What a round was and what came of it; `problems` are broken promises."""
+    """What a round was and what came of it; `problems` are broken promises, `left` what
+    waits on the scanners for housekeeping."""
 
     seed: int
     problems: Sequence[str]
+    left: Sequence[str]
     counts: Counter[str]
 
 
@@ -92,10 +94,11 @@ class Round:
                 name: (sim, limit) for name, sim, limit in zip("ab", sims, limits, strict=True)
             }
             problems, ends = judge(self.directory / "state", scanners, self.book)
+            left = left_behind(self.directory / "state", scanners)
             self.counts["launches"] = sum(sim.nessus.ledger.launches() for sim in sims)
         counts = self.counts + ends + self.book.seen
         counts["tasks"] = len(self.book.acknowledged)
-        return Outcome(seed=self.seed, problems=problems, counts=counts)
+        return Outcome(seed=self.seed, problems=problems, left=left, counts=counts)
 
     def _random(self, purpose: str) -> Random:
         return Random(f"{self.seed} {purpose}")

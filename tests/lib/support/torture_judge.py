@@ -76,6 +76,24 @@ def _ended_badly(
             yield f"{task.task_id} completed, and its scan is {scan.latest.status}"
 
 
+def left_behind(directory: Path, scanners: Mapping[str, tuple[RunningSim, int]]) -> list[str]:
+    """Empty scans of earlier attempts: created, then given up while their scanner was down.
+    They run nothing; only housekeeping deletes them, when they are old enough."""
+    with read_offline(directory) as store:
+        attempts = {task.task_id: task.attempt for task in _all(store)}
+    return [
+        f"{name}: {scan.name} was left empty by an earlier attempt"
+        for name, (sim, _) in scanners.items()
+        for scan in sim.nessus.scans.values()
+        if scan.latest is None and _earlier(scan.name, attempts)
+    ]
+
+
+def _earlier(name: str, attempts: Mapping[str, int]) -> bool:
+    found = MARKER.search(name)
+    return found is not None and int(found["attempt"]) < attempts.get(found["task"], 0)
+
+
 def _marker(name: str) -> str:
     found = MARKER.search(name)
     return found[0] if found else name
@@ -97,6 +115,8 @@ def _misused(sim: RunningSim, limit: int, tasks: Mapping[str, Task]) -> Iterator
         found = MARKER.search(scan.name)
         if found is None or found["task"] not in tasks:
             yield f"{scan.name} is of no task"
-        elif scan.busy or scan.latest is None:
+        elif scan.busy or (
+            scan.latest is None and int(found["attempt"]) >= tasks[found["task"]].attempt
+        ):
             task = tasks[found["task"]]
             yield f"{scan.name} was left {scan.status_text}; its task is {task.state}"
