@@ -92,6 +92,7 @@ def test_after_the_last_file_comes_the_first(tmp_path: Path) -> None:
     assert list(call.nessus.ledger.replayed.values()) == ["a.nessus", "b.nessus", "a.nessus"]
 
 
-def test_an_empty_directory_is_an_error(tmp_path: Path) -> None:
+def test_a_directory_without_files_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "directory.nessus").mkdir()
     with pytest.raises(ValueError, match=r"no \.nessus file"):
         hand_driven(replay_directory=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,42 @@ from nessus_sched.sim.options import EDITIONS, SimOptions
 from nessus_sched.sim.serve import RunningSim, serve_sim
 
 
+class Seconds(click.FloatRange):
+    """From zero on; a range by itself lets nan and inf through."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
+
+
 @click.command("sim")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8834, show_default=True, help="Port; 0 for any free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8834, show_default=True,
+    help="Port; 0 for any free one.",
+)  # fmt: skip
 @click.option("--seed", default=1, show_default=True, help="Decides keys, hosts and findings.")
 @click.option(
     "--edition", type=click.Choice(list(EDITIONS)), default="manager", show_default=True,
     help="What its licence allows; professional and essentials refuse API writes.",
 )  # fmt: skip
 @click.option(
-    "--scans-take", type=float, default=10.0, show_default=True, metavar="SECONDS",
+    "--scans-take", type=Seconds(), default=10.0, show_default=True, metavar="SECONDS",
     help="How long a scan runs.",
 )  # fmt: skip
-@click.option("--max-scans", default=0, show_default=True, help="Its own limit; 0 for none.")
 @click.option(
-    "--loading-seconds", type=float, default=0.0, show_default=True, metavar="SECONDS",
+    "--max-scans", type=click.IntRange(min=0), default=0, show_default=True,
+    help="Its own limit; 0 for none.",
+)  # fmt: skip
+@click.option(
+    "--loading-seconds", type=Seconds(), default=0.0, show_default=True, metavar="SECONDS",
     help="How long it loads plugins after its start.",
 )  # fmt: skip
 @click.option(
@@ -51,6 +73,8 @@ async def _run(options: SimOptions) -> None:
     async with trio.open_nursery() as nursery:
         try:
             running: RunningSim = await nursery.start(serve_sim, options)
+        except ValueError as error:  # what it was told to replay
+            raise click.ClickException(str(error)) from error
         except OSError as error:
             raise click.ClickException(
                 f"cannot listen on {options.host}:{options.port}: {error.strerror or error}"

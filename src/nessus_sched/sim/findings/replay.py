@@ -27,7 +27,8 @@ class Replay:
     @classmethod
     def find(cls, directory: Path | None, files: Sequence[Path]) -> Replay | None:
         """None when nothing is to be replayed; raises `ValueError` for an empty directory."""
-        found = [*files, *(sorted(directory.glob("*.nessus")) if directory else ())]
+        inside = sorted(directory.glob("*.nessus")) if directory else []
+        found = [*files, *(path for path in inside if path.is_file())]
         if not found and directory is not None:
             raise ValueError(f"there is no .nessus file in {directory}")
         return cls(found) if found else None
