@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import trio
 
@@ -13,8 +16,10 @@ from nessus_sched.cli.demo_follow import PATIENCE, follow
 from nessus_sched.cli.demo_replay import replay_files
 from nessus_sched.cli.demo_report import DemoScreen
 from nessus_sched.cli.demo_words import not_completed
+from nessus_sched.cli.running import run
 from support.command import one_sentence, typed
 from support.nessus_xml import document, host, item
+from support.processes import PROGRAM, environment
 
 WHOLE = document(host("192.0.2.1", item(10)))
 BROKEN = {"code": "bad_export", "message": "the report ends in the middle"}
@@ -101,3 +106,36 @@ async def test_what_ends_is_followed_to_its_end(autojump_clock: trio.testing.Moc
         Slowly(*tasks), [each["task_id"] for each in tasks], DemoScreen(quiet=True)
     )
     assert not_completed(found) is None
+
+
+@pytest.mark.parametrize(
+    ("by", "code", "said"),
+    [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, ""), (None, 1, "")],
+)
+def test_a_demo_that_is_broken_off_leaves_nothing(
+    by: signal.Signals | None, code: int, said: str, tmp_path: Path
+) -> None:
+    environ = {**environment(tmp_path), "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    ) as demo:
+        assert demo.stdout is not None
+        assert "are up" in demo.stdout.readline()
+        if by is None:
+            demo.stdout.close()
+        else:
+            demo.send_signal(by)
+        assert demo.stderr is not None
+        assert demo.stderr.read().strip() == said
+        assert demo.wait() == code
+    assert not list(tmp_path.glob("nessus-sched-demo-*"))
+
+
+@pytest.mark.parametrize("error", [click.ClickException("x"), SystemExit(3), KeyboardInterrupt()])
+def test_what_ends_a_command_is_taken_out_of_its_groups(error: BaseException) -> None:
+    async def work() -> None:
+        raise BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [error]), ValueError()])
+
+    with pytest.raises(type(error)) as raised:
+        run(work)
+    assert raised.value is error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -45,6 +46,7 @@ async def demo_scene(files: Sequence[Path]) -> AsyncIterator[Scene]:
     the scanners in turn. Raises `click.ClickException`."""
     with tempfile.TemporaryDirectory(prefix="nessus-sched-demo-") as name:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_when_told)
             sims = {
                 scanner_id: await nursery.start(
                     serve_sim,
@@ -61,6 +63,13 @@ async def demo_scene(files: Sequence[Path]) -> AsyncIterator[Scene]:
             async with _daemon(nursery, scene):
                 yield scene
             nursery.cancel_scope.cancel(reason="the demo is over")
+
+
+async def _end_when_told() -> None:
+    """So that nothing stays behind; Ctrl-C does the same by itself."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as received:
+        async for number in received:
+            raise SystemExit(128 + number)
 
 
 def _config(scene: Scene) -> str:

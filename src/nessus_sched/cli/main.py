@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import click
 
@@ -69,6 +69,18 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
 _PLACES: Final = {name: place for part in COMMANDS.values() for name, place in part.items()}
 
 
+class Interrupted(click.ClickException):
+    """Ctrl-C. Exit code 130, as a shell tells of SIGINT."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted.")
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, err=True)
+
+
 class LazyGroup(click.Group):
     """Imports a subcommand's module when it is needed."""
 
@@ -83,6 +95,12 @@ class LazyGroup(click.Group):
         command: Any = getattr(importlib.import_module(_HERE + module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -112,7 +130,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 fine; 1 refused, failed, or no such task; 2 wrong usage;
-    3 no daemon answers; 78 a mistake in the configuration.
+    3 no daemon answers; 78 a mistake in the configuration; 130 interrupted.
     """
 
 

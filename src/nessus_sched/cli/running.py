@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 import trio
@@ -11,15 +11,20 @@ import trio
 T = TypeVar("T")
 
 
+PLAIN: Final = (KeyboardInterrupt, click.ClickException, SystemExit, BrokenPipeError)
+"""What click ends a command for without a traceback; the first of these counts."""
+
+
 def run(work: Callable[..., Awaitable[T]], *args: object) -> T:
-    """`trio.run`, with what went wrong for the user as one plain `ClickException` and not as
-    a group of them."""
+    """`trio.run`, with what ends a command plainly as itself and not in a group."""
     try:
         return trio.run(work, *args)
     except BaseExceptionGroup as group:
-        for error in leaves(group):
-            if isinstance(error, click.ClickException):
-                raise error from None
+        found = list(leaves(group))
+        for kind in PLAIN:
+            for error in found:
+                if isinstance(error, kind):
+                    raise error from None
         raise
 
 
