@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
-from nessus_sched.core.scanner import ENDED, RemoteScan, ScannerError, ScanStatus
+from nessus_sched.core.scanner import ENDED, NotOurs, Refused, RemoteScan, ScannerError, ScanStatus
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task, marked, marker
 from nessus_sched.scheduler.context import Context
@@ -22,6 +22,8 @@ from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.store.errors import StoreError
 from nessus_sched.store.findings import FindingsStore
 from nessus_sched.telemetry import events
+
+RunSync = Callable[..., Awaitable[Any]]
 
 EVERY = 600.0
 """Seconds between two rounds."""
@@ -40,7 +42,8 @@ class Exports(Protocol):
 
 
 class Housekeeping:
-    """`deleted(what, count)` is told of every batch, for the metrics."""
+    """`deleted(what, count)` is told of every batch, for the metrics. `run_sync` does what
+    blocks; virtual time does not see threads, so a simulation brings its own."""
 
     def __init__(
         self,
@@ -49,7 +52,9 @@ class Housekeeping:
         findings: FindingsStore,
         exports: Exports,
         deleted: Callable[[str, int], None] = lambda _what, _count: None,
+        run_sync: RunSync = trio.to_thread.run_sync,
     ) -> None:
+        self._run_sync = run_sync
         self._context = context
         self._fleet = fleet
         self._findings = findings
@@ -59,13 +64,14 @@ class Housekeeping:
 
     async def run(self) -> None:
         """A round every ten minutes, for ever."""
-        await self._findings.reap()  # what an earlier process left half deleted
         while True:
-            await trio.sleep(EVERY)
             try:
+                await self._findings.reap()  # also what an earlier process left half deleted
+                await trio.sleep(EVERY)
                 await self.sweep()
             except StoreError as error:
                 self._context.log.warning(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
+                await trio.sleep(EVERY)
 
     async def sweep(self, *, dry_run: bool = False) -> Mapping[str, int]:
         """One round; how much of what was deleted, or with `dry_run` would be.
@@ -103,7 +109,7 @@ class Housekeeping:
         while task_ids := await store.purge(states, before=now - kept, at=now):
             for task_id in task_ids:
                 await self._findings.delete(task_id)
-                await trio.to_thread.run_sync(self._exports.delete, task_id)
+                await self._run_sync(self._exports.delete, task_id)
             self._deleted(what, len(task_ids))
             total += len(task_ids)
             await trio.sleep(BREATH)
@@ -120,9 +126,9 @@ class Housekeeping:
 
     async def _old_exports(self, *, dry_run: bool) -> int:
         before = self._context.now() - self._context.config.retention.exports
-        old = await trio.to_thread.run_sync(self._exports.older_than, before)
+        old = await self._run_sync(self._exports.older_than, before)
         for task_id in () if dry_run else old:
-            await trio.to_thread.run_sync(self._exports.delete, task_id)
+            await self._run_sync(self._exports.delete, task_id)
         self._count("exports", old, dry_run=dry_run)
         return len(old)
 
@@ -132,9 +138,12 @@ class Housekeeping:
         kept = self._context.config.retention
         before = now - max(kept.completed, kept.canceled, kept.dead)
         await self._findings.reap()
-        await _in_steps(lambda: store.purge_keys(now))
-        await _in_steps(lambda: store.prune_journal(before=before, at=now))
-        await _in_steps(store.give_back_space)
+        await _in_batches(lambda: store.purge_keys(now))
+        await _in_batches(lambda: store.prune_journal(before=before, at=now))
+        left = math.inf
+        while 0 < (free := await store.give_back_space()) < left:
+            left = free
+            await trio.sleep(BREATH)
 
     async def _scans(self, *, dry_run: bool) -> int:
         total = 0
@@ -157,19 +166,22 @@ class Housekeeping:
             # Of a task that we do not know: perhaps another daemon's with the same folder.
             if task is None or not self._unneeded(row, task, found[1]):
                 continue
-            if not dry_run:
-                await driver.scanner.delete(row.scan_id, marker(*found))
-                self._deleted("scans", 1)
-                driver.log.info(
-                    events.SCAN_REMOVED,
-                    scan_id=row.scan_id,
-                    task_id=task.task_id,
-                    trace_id=task.trace_id,
-                )
-            done += 1
+            done += dry_run or await self._remove(driver, row.scan_id, marker(*found), task)
             if done == SCANS_A_ROUND:
                 break
         return done
+
+    async def _remove(self, driver: Driver, scan_id: int, its_marker: str, task: Task) -> bool:
+        """False when the scanner will not have it: that holds up no other scan."""
+        told = {"scan_id": scan_id, "task_id": task.task_id, "trace_id": task.trace_id}
+        try:
+            await driver.scanner.delete(scan_id, its_marker)
+        except (Refused, NotOurs) as error:
+            driver.log.info(events.SCAN_LEFT_BEHIND, reason=str(error), **told)
+            return False
+        self._deleted("scans", 1)
+        driver.log.info(events.SCAN_REMOVED, **told)
+        return True
 
     def _unneeded(self, row: RemoteScan, task: Task, attempt: int) -> bool:
         """Whether nobody will ask for the scan any more: its task has settled, it belongs to
@@ -189,9 +201,7 @@ class Housekeeping:
             self._deleted(what, len(items))
 
 
-async def _in_steps(step: Callable[[], Awaitable[int]]) -> None:
-    """Repeats `step`, with pauses, until it has nothing left to do or gets no further."""
-    before = math.inf
-    while 0 < (left := await step()) != before:
-        before = left
+async def _in_batches(batch: Callable[[], Awaitable[int]]) -> None:
+    """Until a batch finds nothing left to do."""
+    while await batch():  # noqa: ASYNC110 - a breath, not a wait
         await trio.sleep(BREATH)

@@ -29,7 +29,7 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Task
+from nessus_sched.core.task import Task, TaskError
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.plan import NameUnresolved, PlanError, plan
 from nessus_sched.scheduler.run import Run
@@ -138,11 +138,19 @@ async def _look(run: Run, driver: Driver) -> None:
     elif known == run.withdrawing:
         await _withdrawn(run)
     else:
-        # It may have been launched before somebody deleted it: never twice in one attempt.
-        run.unsure = False
-        await setbacks.fail_attempt(
-            run, "scan_vanished", "the scan was deleted on the scanner while it was launched"
-        )
+        await _vanished(run)
+
+
+async def _vanished(run: Run) -> None:
+    """The scan is gone and may have been launched before: never twice in one attempt."""
+    run.unsure = False
+    if run.recovered:
+        # Perhaps we were about to give it up when we died.
+        await _back_to_queue(run, "its scan is no longer on the scanner")
+        return
+    await setbacks.fail_attempt(
+        run, "scan_vanished", "the scan was deleted on the scanner while it was launched"
+    )
 
 
 async def _find(task: Task, driver: Driver) -> RemoteScan | None:
@@ -224,11 +232,16 @@ async def _requeue(run: Run, driver: Driver, error: ScannerError) -> None:
     """Nothing runs, and it is not the task's fault: back to its old place in the queue."""
     driver.troubled(error)
     await _discard(run, driver)
+    trouble = setbacks.task_error(run, error.kind, str(error), transient=True)
+    await _back_to_queue(run, str(error), error=trouble)
+
+
+async def _back_to_queue(run: Run, cause: str, *, error: TaskError | None = None) -> None:
     await run.advance(
         TaskState.QUEUED,
         event="requeued",
-        cause=str(error),
-        error=setbacks.task_error(run, error.kind, str(error), transient=True),
+        cause=cause,
+        error=error,
         nessus_scan_id=None,
         scanner_instance=run.task.request.scanner_instance,
     )

@@ -27,8 +27,9 @@ class Run:
     def __init__(self, context: Context, task: Task, *, unsure: bool = False) -> None:
         self.context = context
         self.task = task
-        self.unsure = unsure
-        """A create or launch may have happened without our knowing: look before acting."""
+        self.unsure = self.recovered = unsure
+        """A create or launch may have happened without our knowing: look before acting.
+        `recovered`: because we died in the midst of it."""
         self.withdrawing: int | None = None
         """The scan that we have begun to delete, so that its absence is no surprise."""
         self.setbacks = 0
@@ -128,7 +129,7 @@ class Run:
 
     def begin_following(self) -> None:
         """The scan has just been launched or found: what was seen before is out of date."""
-        self.unsure = self.seen = False
+        self.unsure = self.recovered = self.seen = False
         self.withdrawing = self.row = None
         self.setbacks = 0
         self.began_at = self.context.now()

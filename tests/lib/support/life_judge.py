@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from support.world import World
 
 
+BY_PEOPLE = {"scan_vanished", "scan_not_ours", "not_ours"}
+"""What a task dies of only when somebody has laid hands on its scan."""
 REFUSALS = {"store_unavailable", "no_scanner", "unknown_scanner", "unknown_pool"}
 """What a submitter may be told while the disk fails or a scanner is taken out."""
 
@@ -82,6 +84,12 @@ class Judge:
             assert not lane.slots.active, f"{lane.scanner_id} still has {lane.slots.active}"
         assert not any(driver.runs or driver.starting for driver in w.fleet.drivers.values())
 
+    def nothing_is_left(self) -> None:
+        """After housekeeping, no scan of ours lies about on a scanner."""
+        for scanner in self.story.scanners.values():
+            left = [scan.name for scan in scanner.scans.values() if scan.ours]
+            assert not left, f"left behind: {left}"
+
     async def _check_task(self, w: World, task: Task) -> None:
         assert task.state in SETTLED, task
         journal = await w.store.journal_of(task.task_id)
@@ -90,6 +98,7 @@ class Judge:
         self.happened[f"end:{task.state}"] += 1
         if task.state is TaskState.DEAD and task.last_error is not None:
             self.happened[f"dead:{task.last_error.kind}"] += 1
+            assert self.story.hazards.people or task.last_error.kind not in BY_PEOPLE, task
         if task.state is TaskState.COMPLETED:
             self._check_completed(task)
         if task.state is TaskState.CANCELED and not self.story.hazards.people:

@@ -18,7 +18,12 @@ import attrs
 import trio
 import trio.testing
 
-from nessus_sched.config.schema import Config, PollingSettings, SchedulingSettings
+from nessus_sched.config.schema import (
+    Config,
+    PollingSettings,
+    RetentionSettings,
+    SchedulingSettings,
+)
 from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.task import Desired, Priority, ScanRequest
 from nessus_sched.scheduler.errors import RequestError
@@ -149,6 +154,10 @@ class Story:
         async with self.world() as w:
             await trio.sleep(10 * MINUTE)
             await self.judge.the_end(w)
+            self.judge.happened["removed"] += await self.meddling.sweep(w)
+            self.judge.nothing_is_left()
+            removals = Counter(delete=self.judge.changes()["delete"] - before["delete"])
+            before += removals
         assert self.judge.changes() == before, "something was changed when all was settled"
 
     async def _all_settled(self, w: World) -> None:
@@ -190,6 +199,7 @@ class Story:
                 overlap_guard=random.random() < 0.8,
                 max_runtime=random.choice([20 * MINUTE, 24 * HOUR]),
             ),
+            retention=RetentionSettings(remote_scans=random.choice([0.0, 5 * MINUTE])),
             polling=PollingSettings(fastest=5.0, slowest=90.0),
         )
 

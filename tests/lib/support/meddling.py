@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Switch, WhatRuns
+from nessus_sched.store.errors import StoreError
 from support.fake_scanner import FakeScan, FakeScanner
 from support.trouble import Trouble, kinds_for
 from support.world import World
@@ -40,6 +43,19 @@ async def quietly(command: Callable[..., Awaitable[object]], *args: str, **kwarg
     except RequestError:
         return False
     return True
+
+
+class Nothing:
+    """Neither findings nor exports: housekeeping is here for the scans."""
+
+    async def imports(self) -> dict[str, float]:
+        return {}
+
+    async def reap(self) -> None:
+        pass
+
+    def older_than(self, _before: float) -> tuple[str, ...]:
+        return ()
 
 
 class Meddling:
@@ -65,7 +81,7 @@ class Meddling:
     def meddlers(self) -> Sequence[Callable[[World], Awaitable[None]]]:
         """What happens to a life of the daemon."""
         hazards = self.story.hazards
-        found: list[Callable[[World], Awaitable[None]]] = [self._submitters]
+        found: list[Callable[[World], Awaitable[None]]] = [self._submitters, self._tidy]
         if hazards.operators:
             found.append(self._operators)
         if hazards.reloads:
@@ -146,6 +162,22 @@ class Meddling:
                 judge.cancel_asked.add(task_id)
             done = await quietly(getattr(w.service, command), task_id, actor="submitter")
             judge.happened[f"asked:{command}:{done}"] += 1
+
+    async def _tidy(self, w: World) -> None:
+        while True:
+            await self._now_and_then(5 * MINUTE)
+            with suppress(StoreError):
+                await self.sweep(w)
+
+    async def sweep(self, w: World) -> int:
+        """Housekeeping; how many scans it removed from the scanners."""
+
+        async def in_line(work: Callable[..., object], *args: object) -> object:
+            return work(*args)
+
+        nothing: Any = Nothing()
+        keeper = Housekeeping(w.context, w.fleet, nothing, nothing, run_sync=in_line)
+        return (await keeper.sweep())["scans"]
 
     async def _operators(self, w: World) -> None:
         while True:
