@@ -15,7 +15,11 @@ def main() -> int:
         if code is not None:
             return code
     import importlib
+    import signal
 
+    if sys.argv[1:2] == ["serve"]:
+        # A reload that is asked for while we start must not end us: it waits for the daemon.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     return int(importlib.import_module("nessus_sched.cli.main").main() or 0)
 
 

@@ -16,6 +16,8 @@ log = structlog.get_logger("daemon")
 async def obey_signals(stop: trio.CancelScope, reloader: Reloader) -> None:
     """Obeys signals until told to stop, then cancels `stop`."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
+        # It was held back while we started.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         async for number in received:
             if number == signal.SIGHUP:
                 await reloader.reload(actor="signal")
