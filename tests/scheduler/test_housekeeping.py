@@ -131,6 +131,23 @@ async def test_an_aborted_attempt_and_a_double_are_cleared_away(
         assert set(scanner.scans) == {now.nessus_scan_id}
 
 
+async def test_a_scan_of_an_earlier_attempt_that_never_ran_goes_at_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: DAY / 2)
+    async with world(configured(tmp_path), {"a": scanner}) as w:
+        task = await w.submit("192.0.2.1")
+        await w.until(task.task_id, TaskState.RUNNING)
+        scanner.restart()
+        await w.until(task.task_id, TaskState.RETRY_WAIT)
+        await w.until(task.task_id, TaskState.RUNNING)
+        left = scanner.add_foreign(f"left behind [ns:{task.task_id}.1]", 1.0)
+        left.ours, left.status = True, ScanStatus.EMPTY
+        keeper = await housekeeping(w, tmp_path, Deleted())
+        assert (await keeper.sweep())["scans"] == 1
+        assert left.scan_id not in scanner.scans
+
+
 async def test_exports_and_findings_have_terms_of_their_own(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

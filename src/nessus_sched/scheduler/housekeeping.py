@@ -185,11 +185,11 @@ class Housekeeping:
 
     def _unneeded(self, row: RemoteScan, task: Task, attempt: int) -> bool:
         """Whether nobody will ask for the scan any more: its task has settled, it belongs to
-        an earlier attempt, or it is a double that was never launched."""
+        an earlier attempt, or it is a double. What was never launched has nothing in it that
+        somebody could want to look at, and is not kept for a while."""
         kept = self._context.config.retention.remote_scans
         old = max(task.entered.values()) < self._context.now() - kept
-        idle = row.status in ENDED or row.status is ScanStatus.EMPTY
-        if not idle or not old:
+        if row.status is not ScanStatus.EMPTY and not (old and row.status in ENDED):
             return False
         if task.state in SETTLED or attempt < task.attempt:
             return True
