@@ -33,10 +33,10 @@ async def test_a_reload_during_the_start_is_done_after_it(tmp_path: Path) -> Non
             )  # fmt: skip
             process: trio.Process = await nursery.start(run)
             with trio.fail_after(START):
-                while not holds_back(process):
+                while not holds_back(process):  # noqa: ASYNC110 - it happens in another process
                     await trio.sleep(0.001)
                 process.send_signal(signal.SIGHUP)
-                while log.read_text().count("config_loaded") < 2:
+                while log.read_text().count("config_loaded") < 2:  # noqa: ASYNC110 - as above
                     await trio.sleep(0.02)
             process.terminate()
     assert log.read_text().count("config_loaded") == 2
