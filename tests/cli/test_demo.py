@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,6 +18,7 @@ import trio
 from nessus_sched.cli.demo_follow import PATIENCE, follow
 from nessus_sched.cli.demo_replay import replay_files
 from nessus_sched.cli.demo_report import DemoScreen
+from nessus_sched.cli.demo_scene import Scene
 from nessus_sched.cli.demo_words import not_completed
 from nessus_sched.cli.running import run
 from support.command import one_sentence, typed
@@ -139,3 +143,33 @@ def test_what_ends_a_command_is_taken_out_of_its_groups(error: BaseException) ->
     with pytest.raises(type(error)) as raised:
         run(work)
     assert raised.value is error
+
+
+@pytest.mark.parametrize("stay", [True, False])
+def test_what_is_to_be_pasted_is_whole(
+    stay: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    directory = Path("/somewhere/with a space/" + "long" * 20)
+    DemoScreen(quiet=False).what_next(
+        Scene(sims={}, directory=directory, http="127.0.0.1:1"), stay=stay
+    )
+    said = capsys.readouterr().out
+    entry = json.loads(said[said.index("{") : said.rindex("}") + 1])["mcpServers"]["nessus"]
+    assert os.access(entry["command"], os.X_OK)
+    assert entry["args"][-3:-1] == ["mcp", "--config"]
+    assert (entry["args"][-1] == str(directory / "nessus-sched.yaml")) == stay
+    assert Path(entry["args"][-1]).is_absolute()
+
+
+def test_the_written_configuration_comes_with_commands_to_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = typed("demo", "--write-config", "it's.yaml").out
+    commands = [shlex.split(line) for line in said.splitlines() if line.startswith("  ")]
+    assert [words[-4] for words in commands[:2]] == ["--port", "--port"]
+    for words in commands:
+        assert os.access(words[0], os.X_OK)
+    for words in commands[2:]:
+        assert words[-2:] == ["--config", str(tmp_path / "it's.yaml")]

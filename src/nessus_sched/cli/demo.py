@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 import click
 
 from nessus_sched.cli.demo_config import FIXED_PORTS, written_config
+from nessus_sched.cli.desktop import client_of, program
 from nessus_sched.cli.options import json_option
 from nessus_sched.cli.running import run
 
@@ -44,9 +47,9 @@ def _write(path: Path) -> None:
             file.write(written_config(state))
     except OSError as error:
         raise click.ClickException(f"cannot write {path}: {error.strerror}") from error
-    first, second = FIXED_PORTS
+    us = shlex.join(program())
     click.echo(f"{path} is written. Start its scanners and the daemon, each in its own terminal:")
-    click.echo(f"  nessus-sched sim --port {first} --seed 1")
-    click.echo(f"  nessus-sched sim --port {second} --seed 2")
-    click.echo(f"  nessus-sched serve --config '{path}'")
-    click.echo(f"and connect a client with: nessus-sched mcp --config '{path}'")
+    for seed, port in enumerate(FIXED_PORTS, 1):
+        click.echo(f"  {us} sim --port {port} --seed {seed}")
+    click.echo(f"  {us} serve --config {shlex.quote(os.path.abspath(path))}")
+    click.echo(f"and connect a client with:\n  {shlex.join(client_of(path))}")

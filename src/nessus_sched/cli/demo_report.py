@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from nessus_sched.cli.demo_scene import Scene
 from nessus_sched.cli.demo_words import trouble_of
+from nessus_sched.cli.desktop import client_of, desktop_entry, program
+from nessus_sched.mcp.rendezvous import config_places
 from nessus_sched.results.untrusted import clean_line
 
 SEVERITY_STYLE = {
@@ -23,16 +26,6 @@ SEVERITY_STYLE = {
     "info": "dim",
 }
 HOSTS_SHOWN = 12
-
-NEXT = """\
-[bold]Your own scanners[/]: write a configuration (etc/nessus-sched.yaml explains every key), then
-  nessus-sched serve --config /path/to/nessus-sched.yaml
-
-[bold]Claude Desktop[/]: Settings > Developer > Edit Config, and restart it afterwards
-  {{"mcpServers": {{"nessus": {{"command": "nessus-sched",
-    "args": ["mcp", "--config", "{config}"]}}}}}}
-
-[bold]Health[/]: curl http://127.0.0.1:9834/health"""
 
 
 class DemoScreen:
@@ -124,14 +117,24 @@ class DemoScreen:
         self._console.print(f"Health: {health['status']}.")
         self._console.print()
 
-    def what_next(self, config: Path | None) -> None:
-        text = NEXT.format(config=config or "/path/to/nessus-sched.yaml")
-        self._console.print(Panel(text, title="What next", title_align="left"))
-        if config is not None:
-            self._console.print(
-                f"Staying up. Connect a client with: nessus-sched mcp --config {config}\n"
-                "Ctrl-C ends the demo."
-            )
+    def what_next(self, scene: Scene, *, stay: bool) -> None:
+        """Lines to copy: never wrapped."""
+        us = shlex.join(program())
+        config = scene.config_file if stay else config_places(os.environ)[0]
+        self._lines("What next", "")
+        self._lines("Your own scanners:", f"  {us} config init", f"  {us} serve", "")
+        self._lines("Claude Desktop: Settings > Developer > Edit Config, and restart it afterwards")
+        self._lines("", desktop_entry(client_of(config)), "")
+        if stay:
+            self._lines("Health:", f"  curl http://{scene.http}/health", "")
+            self._lines("Staying up. Connect a client with:", f"  {shlex.join(client_of(config))}")
+            self._lines("Ctrl-C ends the demo.")
+
+    def _lines(self, heading: str, *rest: str) -> None:
+        if heading:
+            self._console.print(heading, style="bold", markup=False, soft_wrap=True)
+        for each in rest:
+            self._console.print(each, markup=False, soft_wrap=True)
 
     def _hosts(self, summaries: Mapping[str, Mapping[str, Any]], severities: Sequence[str]) -> None:
         table = _severity_table("Worst hosts", ["host"], severities)

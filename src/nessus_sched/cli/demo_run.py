@@ -61,7 +61,7 @@ async def run_demo(as_json: bool, replay: Path | None, stay: bool) -> None:
         else:
             screen.results(finished, hosts, document)
             screen.state(scanners, queue, await _health(scene))
-            screen.what_next(scene.config_file if stay else None)
+            screen.what_next(scene, stay=stay)
         if stay and not as_json:
             await trio.sleep_forever()
     failed = not_completed(finished)

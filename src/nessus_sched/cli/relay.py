@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from nessus_sched.cli.desktop import client_of, desktop_entry, program
 from nessus_sched.cli.options import default_config
 from nessus_sched.cli.screen import note
 
@@ -40,8 +40,8 @@ def mcp_command(
     if ssh is not None and not print_config:
         raise click.UsageError("--ssh goes with --print-config")
     if print_config:
-        entry = _by_ssh(ssh, config) if ssh else _local(config, socket, no_start)
-        click.echo(json.dumps({"mcpServers": {"nessus": entry}}, indent=2))
+        words = _by_ssh(ssh, config) if ssh else _local(config, socket, no_start)
+        click.echo(desktop_entry(words))
         return
     from nessus_sched.mcp import relay
 
@@ -51,32 +51,20 @@ def mcp_command(
     sys.exit(relay.main(words))
 
 
-def _local(config: str | None, socket: str | None, no_start: bool) -> dict[str, object]:
+def _local(config: str | None, socket: str | None, no_start: bool) -> list[str]:
     found = config or (None if socket else default_config())
-    words = [*_program(), "mcp"]
-    if found is not None:
-        if not Path(found).exists():
-            note(f"warning: there is no file {found} yet")
-        words += ["--config", os.path.abspath(found)]
+    words = [*program(), "mcp"] if found is None else client_of(found)
+    if found is not None and not Path(found).exists():
+        note(f"warning: there is no file {found} yet")
     words += ["--socket", os.path.abspath(socket)] if socket else []
     words += ["--no-start"] if no_start else []
-    return {"command": words[0], "args": words[1:]}
+    return words
 
 
-def _program() -> list[str]:
-    """This program with its absolute path: a desktop does not have the shell's PATH."""
-    beside = Path(sys.executable).with_name("nessus-sched")
-    called = shutil.which(sys.argv[0]) or ""
-    for path in (called, str(beside), shutil.which("nessus-sched") or ""):
-        if Path(path).name == "nessus-sched" and os.access(path, os.X_OK):
-            return [os.path.abspath(path)]
-    return [sys.executable, "-m", "nessus_sched"]
-
-
-def _by_ssh(host: str, config: str | None) -> dict[str, object]:
+def _by_ssh(host: str, config: str | None) -> list[str]:
     """Keys without a prompt and no terminal: nothing but MCP may be on stdout."""
     if host.startswith("-"):
         raise click.UsageError("--ssh takes a host name or user@host")
     remote = ["nessus-sched", "mcp", *(["--config", config] if config else [])]
     ssh = shutil.which("ssh") or "/usr/bin/ssh"
-    return {"command": ssh, "args": ["-T", "-o", "BatchMode=yes", host, *remote]}
+    return [ssh, "-T", "-o", "BatchMode=yes", host, *remote]
