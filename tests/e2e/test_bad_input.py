@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import trio
 
 from nessus_sched.mcp.client import CallFailed
 from nessus_sched.sim.options import SimOptions
+from nessus_sched.store.schema import TASKS
 from support.processes import Site, client, daemon, scanner_yaml, simulators, site
 
 SCANNER: dict[str, Any] = {
@@ -145,3 +147,16 @@ async def test_scanners_that_cannot_be_used_say_why(place: Site) -> None:
     for name, said in [("login", "key"), ("certificate", "fingerprint"), ("gone", "refused")]:
         assert not found[name]["available"]
         assert said in found[name]["reason"], found[name]["reason"]
+
+
+def test_a_store_of_a_newer_version(tmp_path: Path) -> None:
+    place = site(tmp_path, [SCANNER])
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    with sqlite3.connect(state / "tasks.db") as connection:
+        connection.execute(f"PRAGMA application_id = {TASKS.application_id}")
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    code, text = refused(place)
+    assert code == 78
+    assert "newer" in text

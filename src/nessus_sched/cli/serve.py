@@ -32,7 +32,8 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
     this command, and serves /health and /metrics. SIGTERM stops it and leaves running scans
     on their scanners; SIGHUP re-reads the configuration.
 
-    Exit codes: 0 stopped, 1 cannot start, 78 a mistake in the configuration.
+    Exit codes: 0 stopped, 1 cannot start, 78 a mistake in the configuration or a store of a
+    newer version.
     """
     keep_private()
     _serve(config, loaded(config), stdio=stdio, on_demand=on_demand)
@@ -67,7 +68,7 @@ def cannot_start() -> Iterator[None]:
     """One clear sentence for each thing that keeps a daemon from starting."""
     from nessus_sched.http.server import HttpTrouble
     from nessus_sched.mcp.listener import SocketTrouble
-    from nessus_sched.store.errors import StoreError
+    from nessus_sched.store.errors import StoreError, WrongSchema
 
     expected = (StoreError, SocketTrouble, HttpTrouble)
     try:
@@ -78,4 +79,5 @@ def cannot_start() -> Iterator[None]:
             raise
         for each in found:
             click.echo(f"nessus-sched: {each}", err=True)
-        sys.exit(1)
+        lasting = any(isinstance(each, WrongSchema) for each in found)
+        sys.exit(EXIT_CONFIG if lasting else 1)
