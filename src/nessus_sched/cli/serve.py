@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from nessus_sched.cli.configured import loaded
-from nessus_sched.cli.options import config_option
+from nessus_sched.cli.options import EXIT_CONFIG, config_option
 from nessus_sched.cli.running import leaves
 from nessus_sched.config.schema import Config
 
