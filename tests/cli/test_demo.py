@@ -15,15 +15,18 @@ import click
 import pytest
 import trio
 
+from nessus_sched.cli.demo_config import written_config
 from nessus_sched.cli.demo_follow import PATIENCE, follow
 from nessus_sched.cli.demo_replay import replay_files
 from nessus_sched.cli.demo_report import DemoScreen
 from nessus_sched.cli.demo_scene import Scene
 from nessus_sched.cli.demo_words import not_completed
 from nessus_sched.cli.running import run
+from nessus_sched.config.loading import load
+from nessus_sched.sim.options import SimOptions
 from support.command import one_sentence, typed
 from support.nessus_xml import document, host, item
-from support.processes import PROGRAM, environment
+from support.processes import PROGRAM, environment, simulators
 
 WHOLE = document(host("192.0.2.1", item(10)))
 BROKEN = {"code": "bad_export", "message": "the report ends in the middle"}
@@ -173,3 +176,11 @@ def test_the_written_configuration_comes_with_commands_to_copy(
         assert os.access(words[0], os.X_OK)
     for words in commands[2:]:
         assert words[-2:] == ["--config", str(tmp_path / "it's.yaml")]
+
+
+async def test_the_written_configuration_pins_its_simulators(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(written_config(tmp_path / "state"))
+    scanners = load(file, environ={}).scanners
+    async with simulators(SimOptions(seed=1), SimOptions(seed=2)) as sims:
+        assert [each.tls.fingerprint for each in scanners] == [each.fingerprint for each in sims]

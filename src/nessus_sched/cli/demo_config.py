@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 
+from nessus_sched.sim.certificate import make_certificate
 from nessus_sched.sim.options import SimOptions
 
 FIXED_PORTS = (18834, 18835)
@@ -17,15 +18,14 @@ ALLOWED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 class DemoScanner:
     id: str
     url: str
-    fingerprint: str | None
+    fingerprint: str
     access_key: str
     secret_key: str
     max_concurrent_scans: int
 
 
 def written_config(state_directory: Path) -> str:
-    """For scanners that are started by hand later, on fixed ports; their certificates are
-    not known yet."""
+    """For scanners that are started by hand later, on fixed ports."""
     scanners = []
     for number, (name, port) in enumerate(zip(("east", "west"), FIXED_PORTS, strict=True), 1):
         options = SimOptions(seed=number)
@@ -33,7 +33,7 @@ def written_config(state_directory: Path) -> str:
             DemoScanner(
                 id=name,
                 url=f"https://127.0.0.1:{port}",
-                fingerprint=None,
+                fingerprint=make_certificate(options.host, seed=number).fingerprint,
                 access_key=options.effective_access_key,
                 secret_key=options.effective_secret_key,
                 max_concurrent_scans=2,
@@ -65,11 +65,6 @@ def config_text(state_directory: Path, scanners: Sequence[DemoScanner], *, http:
 
 
 def _scanner_lines(scanner: DemoScanner) -> list[str]:
-    tls = (
-        f"    tls: {{fingerprint: {scanner.fingerprint}}}"
-        if scanner.fingerprint
-        else "    tls: {verify: false}  # only because it is a simulator on this machine"
-    )
     return [
         f"  - id: {scanner.id}",
         f"    name: Simulated scanner {scanner.id}",
@@ -78,7 +73,7 @@ def _scanner_lines(scanner: DemoScanner) -> list[str]:
         "      api_keys:",
         f"        access_key: {scanner.access_key}",
         f"        secret_key: {scanner.secret_key}",
-        tls,
+        f"    tls: {{fingerprint: {scanner.fingerprint}}}",
         f"    max_concurrent_scans: {scanner.max_concurrent_scans}",
     ]
 

@@ -11,12 +11,14 @@ from tempfile import TemporaryDirectory
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import NameOID
 
-_VALID = dt.timedelta(days=4 * 365)
-_BEFORE = dt.timedelta(days=1)
+from nessus_sched.sim.options import derived_key
+
+_BEGINS = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+_ENDS = dt.datetime(2049, 12, 31, tzinfo=dt.UTC)
 
 
 @attrs.frozen
@@ -29,22 +31,24 @@ class Certificate:
     pem: bytes = attrs.field(repr=False)
 
 
-def make_certificate(host: str, *, now: float) -> Certificate:
-    """For `host` and the names of this machine; `now` is epoch seconds."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def make_certificate(host: str, *, seed: int, generation: int = 0) -> Certificate:
+    """For `host` and the names of this machine. It follows from its arguments, as the API
+    keys do, so that it can be pinned ahead; a changed one is of the next `generation`."""
+    # Ed25519, because its keys and signatures need no chance.
+    secret = derived_key(seed, f"certificate {generation}")
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Simulated Nessus")])
-    begins = dt.datetime.fromtimestamp(now, dt.UTC) - _BEFORE
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begins)
-        .not_valid_after(begins + _VALID)
+        .serial_number(int(derived_key(seed, f"serial number {generation}")[:16], 16))
+        .not_valid_before(_BEGINS)
+        .not_valid_after(_ENDS)
         .add_extension(x509.SubjectAlternativeName(_names(host)), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .sign(key, None)
     )
     private = key.private_bytes(
         serialization.Encoding.PEM,

@@ -78,7 +78,7 @@ async def serve_sim(
     host = f"[{options.host}]" if ":" in options.host else options.host
     running = RunningSim(
         url=f"https://{host}:{port}",
-        certificate=make_certificate(options.host, now=nessus.now()),
+        certificate=make_certificate(options.host, seed=options.seed),
         nessus=nessus,
     )
     server = _Server(running, port)
@@ -163,7 +163,10 @@ class _Server:
     def _renew_certificate(self) -> None:
         if self._generation != self._nessus.certificate_generation:
             self._generation = self._nessus.certificate_generation
-            certificate = make_certificate(self._nessus.options.host, now=self._nessus.now())
+            options = self._nessus.options
+            certificate = make_certificate(
+                options.host, seed=options.seed, generation=self._generation
+            )
             self._running.certificate = certificate
             self._tls = tls_context(certificate)
 
