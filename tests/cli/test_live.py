@@ -130,6 +130,26 @@ def test_everything_paused_is_said_everywhere(live: Live) -> None:
     asked(live, "watch", "watch", waiting)
 
 
+def test_scans_that_stay_paused_are_counted(live: Live) -> None:
+    def reaches(state: str) -> bool:
+        return any(live("status", task_id, "--json").json["status"] == state for _ in range(1000))
+
+    for sim in live.sims:
+        sim.nessus.scans_take = 60.0
+    try:
+        task_id = submitted(live, "192.0.2.82")
+        assert reaches("running")
+        assert "1 running scan is told to pause" in live("pause-all", "--running", "pause").out
+        assert reaches("paused")
+        assert asked(live, "resume-all", "resume-all")["paused_scans"] == 1
+        assert "1 scan stays paused" in live("resume-all").out
+        asked(live, "resume", "resume", task_id)
+        asked(live, "cancel", "cancel", task_id)
+    finally:
+        for sim in live.sims:
+            sim.nessus.scans_take = 0.5
+
+
 def test_scanners_are_listed_switched_and_tested(live: Live) -> None:
     rows = asked(live, "scanners list", "scanners", "list")["scanners"]
     assert [row["scanner_instance"] for row in rows] == ["east", "west", "north"]

@@ -77,8 +77,8 @@ def pause_all_command(running: str, config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        told = f"; {answer['told']} running scans are told to {running}" if answer["told"] else ""
-        line(f"paused: nothing starts{told}")
+        told = _scans(answer["told"], "running scan is", "running scans are")
+        line("paused: nothing starts" + (f"; {told} told to {running}" if told else ""))
 
 
 @click.command("resume-all")
@@ -92,3 +92,14 @@ def resume_all_command(config: Path | None, as_json: bool) -> None:
         print_json(answer)
     else:
         line("scans may start again")
+        paused = _scans(answer["paused_scans"], "scan stays", "scans stay")
+        if paused:
+            line(
+                f"{paused} paused: 'nessus-sched tasks --state paused' lists what "
+                "'nessus-sched resume' takes"
+            )
+
+
+def _scans(count: int, one: str, more: str) -> str:
+    """Nothing for none."""
+    return f"{count} {one if count == 1 else more}" if count else ""

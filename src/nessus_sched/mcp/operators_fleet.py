@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from nessus_sched.core.fields import field
+from nessus_sched.core.states import TaskState
 from nessus_sched.mcp.probe import Step, probe
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
@@ -49,6 +50,7 @@ class PauseArgs:
 class PausedAnswer:
     paused: bool = field("Nothing starts.")
     told: int = field("Running scans that were told to pause or stop.")
+    paused_scans: int = field("Scans that are paused, each until it is resumed itself.")
 
 
 @tool(writes=True)
@@ -92,7 +94,7 @@ async def pause_all(app: Any, call: Call, args: PauseArgs) -> PausedAnswer:
     """Start nothing more, anywhere; on request pause or stop what runs."""
     with translated():
         told = await app.operator.pause_all(args.running, actor=call.peer.actor)
-    return PausedAnswer(paused=True, told=told)
+    return PausedAnswer(paused=True, told=told, paused_scans=_paused_scans(app))
 
 
 @tool(writes=True)
@@ -100,7 +102,12 @@ async def resume_all(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
     """Let scans start again."""
     with translated():
         await app.operator.resume_all(actor=call.peer.actor)
-    return PausedAnswer(paused=False, told=0)
+    return PausedAnswer(paused=False, told=0, paused_scans=_paused_scans(app))
+
+
+def _paused_scans(app: Any) -> int:
+    count: int = app.service.context.store.counts()[TaskState.PAUSED]
+    return count
 
 
 FLEET_ACTIONS: tuple[ToolDef, ...] = (reload, switch_scanner, test_scanner, pause_all, resume_all)
