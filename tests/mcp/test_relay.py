@@ -89,6 +89,13 @@ async def test_it_ends_within_a_second_with_code_0(
         assert trio.current_time() - started < 1 * await slowness()
 
 
+async def test_a_person_who_starts_it_is_told_what_it_is_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nessus_sched", "mcp", "--socket", str(tmp_path / "s")]
+    done = await trio.run_process(command, stdin=b"", capture_stderr=True, env=BARE)
+    assert done.stderr.startswith(b"nessus-sched mcp: nothing came on standard input")
+    assert done.stderr.count(b"\n") == 1
+
+
 async def test_the_end_of_input_is_no_reason_to_lose_answers(tmp_path: Path) -> None:
     async with daemon(tmp_path / "s", App()), relay(tmp_path / "s") as process:
         lines = await opened(pipes(process))

@@ -52,6 +52,12 @@ GONE = (
 )
 
 
+NOBODY = (
+    "nothing came on standard input, and no daemon runs; this is for an MCP client to start: "
+    "see 'nessus-sched mcp --help'"
+)
+
+
 def message_of(line: bytes) -> Any:
     """The JSON object on a line; an empty one for what is none."""
     try:
@@ -88,6 +94,7 @@ class Relay:
         self._daemon = Lines(MAX_ANSWER)
         self._to_daemon = bytearray()
         self._waiting: list[bytes] = []
+        self._asked = False
         self._give_up_at = 0.0
         self._start_after = 0.0
         self._trouble = ""
@@ -112,6 +119,8 @@ class Relay:
                         return 0
                 elif self._sock is not None:
                     self._exchange(self._sock, event)
+        if not self._asked and not any(map(os.path.exists, self._paths)):
+            sys.stderr.write(f"nessus-sched mcp: {NOBODY}\n")
         return 0
 
     def _finished(self) -> bool:
@@ -152,6 +161,7 @@ class Relay:
                 self._accept(line)
 
     def _accept(self, line: bytes) -> None:
+        self._asked = True
         message = message_of(line) or {}
         method = message.get("method")
         if method == "initialize":
