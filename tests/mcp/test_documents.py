@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from nessus_sched.mcp.app import App
 from nessus_sched.mcp.documents import Documents
 from nessus_sched.mcp.peer import Peer
 from nessus_sched.mcp.registry import Call, ToolError
-from nessus_sched.scheduler.operator import Operator
+from support.apps import app_of
 from support.fake_scanner import FakeScanner
 from support.world import config_of, scanner_settings, virtual_now, world
 
@@ -24,12 +23,7 @@ async def test_a_task_and_the_queue_can_be_read(
 ) -> None:
     config = config_of(tmp_path, scanner_settings("a"))
     async with world(config, {"a": FakeScanner(virtual_now())}) as w:
-        app = App(
-            service=w.service,
-            operator=Operator(w.context, w.fleet),
-            findings=None,  # type: ignore[arg-type] # no resource that is read here needs it
-            exports=None,  # type: ignore[arg-type] # the same
-        )
+        app = app_of(w)
         documents = Documents(app=app, permits=lambda _peer, _tool: True)
         task = await w.submit(name="weekly")
         _, text = await documents.read(CALL, f"nessus-sched://task/{task.task_id}")

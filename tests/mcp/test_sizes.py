@@ -16,7 +16,7 @@ from nessus_sched.mcp.app import App
 from nessus_sched.mcp.peer import Peer
 from nessus_sched.mcp.registry import Call
 from nessus_sched.mcp.tools import TOOLS
-from nessus_sched.scheduler.operator import Operator
+from support.apps import app_of
 from support.fake_scanner import FakeScanner
 from support.world import World, basic, config_of, scanner_settings, virtual_now, world
 
@@ -37,12 +37,7 @@ async def crowd(directory: Path, **changes: Any) -> AsyncIterator[tuple[World, A
     settings = [scanner_settings(name, 1, **{**about, **changes}) for name in names]
     config = config_of(directory, *settings)
     async with world(config, {name: FakeScanner(virtual_now()) for name in names}) as w:
-        app = App(
-            service=w.service,
-            operator=Operator(w.context, w.fleet),
-            findings=None,  # type: ignore[arg-type] # no tool that is called here needs it
-            exports=None,  # type: ignore[arg-type] # the same
-        )
+        app = app_of(w)
         yield w, app
 
 

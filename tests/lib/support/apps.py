@@ -1,0 +1,22 @@
+"""What the tools work on, over a scheduler in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from nessus_sched.mcp.app import App
+from nessus_sched.scheduler.operator import Operator
+from support.world import World
+
+
+def app_of(w: World) -> App:
+    """For tools and resources that look at tasks and scanners only: there are no stores for
+    results, and no housekeeping."""
+    nothing = cast(Any, None)
+    return App(
+        service=w.service,
+        operator=Operator(w.context, w.fleet),
+        housekeeping=nothing,
+        findings=nothing,
+        exports=nothing,
+    )
