@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -14,12 +15,14 @@ from typing import Any
 import click
 import pytest
 import trio
+from rich.console import Console
 
 from nessus_sched.cli.demo_config import written_config
 from nessus_sched.cli.demo_follow import PATIENCE, follow
 from nessus_sched.cli.demo_replay import replay_files
 from nessus_sched.cli.demo_report import DemoScreen
 from nessus_sched.cli.demo_scene import Scene
+from nessus_sched.cli.demo_tables import fitting, scan_rows
 from nessus_sched.cli.demo_words import not_completed
 from nessus_sched.cli.running import run
 from nessus_sched.config.loading import load
@@ -184,3 +187,23 @@ async def test_the_written_configuration_pins_its_simulators(tmp_path: Path) -> 
     scanners = load(file, environ={}).scanners
     async with simulators(SimOptions(seed=1), SimOptions(seed=2)) as sims:
         assert [each.tls.fingerprint for each in scanners] == [each.fingerprint for each in sims]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_ones(width: int) -> None:
+    counts = {"critical": 1, "high": 22, "medium": 333, "low": 4, "info": 5555}
+    validation = {"verdict": {"credentialed": "partly"}, "warnings": [{"message": "x"}]}
+    done = task("web [red]tier", "completed", severity_counts=counts, validation=validation)
+    held = task("printers", severity_counts=None, validation=None)
+    screen = Console(width=width, file=io.StringIO())
+    rows, total = scan_rows([done, held], counts)
+    screen.print(fitting(screen, "Findings", rows, total))
+    assert isinstance(screen.file, io.StringIO)
+    lines = screen.file.getvalue().splitlines()
+    assert len(lines) == 5
+    assert "web [red]tier" in lines[2]
+    assert lines[1].split()[:2] == ["scan", "scanner" if width >= 80 else "critical"]
+    assert ("status" in lines[1]) == (width >= 120)
+    if width >= 80:
+        assert lines[2].split()[-2:] == ["partly", "1"]
+        assert lines[3].split()[-2:] == ["-", "-"]

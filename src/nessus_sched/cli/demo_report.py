@@ -10,21 +10,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from nessus_sched.cli.demo_scene import Scene
+from nessus_sched.cli.demo_tables import Row, fitting, scan_rows
 from nessus_sched.cli.demo_words import trouble_of
 from nessus_sched.cli.desktop import client_of, desktop_entry, program
 from nessus_sched.mcp.rendezvous import config_places
 from nessus_sched.results.untrusted import clean_line
 
-SEVERITY_STYLE = {
-    "critical": "bold white on red",
-    "high": "bold red",
-    "medium": "yellow",
-    "low": "cyan",
-    "info": "dim",
-}
 HOSTS_SHOWN = 12
 
 
@@ -89,30 +82,24 @@ class DemoScreen:
         document: Mapping[str, Any],
     ) -> None:
         """Findings by severity for each scan, and the worst hosts."""
-        severities = list(document["severity_counts"])
-        table = _severity_table("Findings", ["scan", "scanner", "status"], severities)
-        for task in tasks:
-            counts = task["severity_counts"] or {}
-            first = [clean_line(task["name"], 40), task["scanner_instance"] or "", task["status"]]
-            table.add_row(*first, *(str(counts.get(each, 0)) for each in severities))
-        totals = (str(document["severity_counts"][each]) for each in severities)
-        table.add_section()
-        table.add_row("all", "", "", *totals, style="bold")
-        self._console.print(table)
-        self._hosts(summaries, [each for each in severities if each != "info"])
+        totals = document["severity_counts"]
+        self._table("Findings", *scan_rows(tasks, totals))
+        self._hosts(summaries, [each for each in totals if each != "info"])
 
     def state(
         self, scanners: Mapping[str, Any], queue: Mapping[str, Any], health: Mapping[str, Any]
     ) -> None:
-        table = Table(title="Scanners", title_justify="left")
-        for column in ("scanner", "edition", "slots", "queue", "available"):
-            table.add_column(column)
-        for scanner in scanners["scanners"]:
-            slots = f"{scanner['active_scans']} of {scanner['max_concurrent_scans']} used"
-            free = "yes" if scanner["available"] else scanner["reason"]
-            edition = clean_line(scanner["edition"] or "")
-            table.add_row(scanner["scanner_instance"], edition, slots, str(scanner["queued"]), free)
-        self._console.print(table)
+        rows = [
+            {
+                "scanner": each["scanner_instance"],
+                "edition": clean_line(each["edition"] or ""),
+                "slots": f"{each['active_scans']} of {each['max_concurrent_scans']} used",
+                "queue": str(each["queued"]),
+                "available": "yes" if each["available"] else clean_line(each["reason"]),
+            }
+            for each in scanners["scanners"]
+        ]
+        self._table("Scanners", rows)
         self._console.print(f"Queue: {queue['queued']} waiting, {queue['active']} running.")
         self._console.print(f"Health: {health['status']}.")
         self._console.print()
@@ -137,19 +124,15 @@ class DemoScreen:
             self._console.print(each, markup=False, soft_wrap=True)
 
     def _hosts(self, summaries: Mapping[str, Mapping[str, Any]], severities: Sequence[str]) -> None:
-        table = _severity_table("Worst hosts", ["host"], severities)
         hosts = [host for each in summaries.values() for host in each["summary"]["top_hosts"]]
         hosts.sort(key=lambda host: [-host[each] for each in severities])
-        for host in hosts[:HOSTS_SHOWN]:
-            counts = (str(host[each]) for each in severities)
-            table.add_row(clean_line(host["host"], 60), *counts)
-        self._console.print(table)
+        rows = [
+            {"host": clean_line(host["host"], 60), **{each: str(host[each]) for each in severities}}
+            for host in hosts[:HOSTS_SHOWN]
+        ]
+        self._table("Worst hosts", rows)
 
-
-def _severity_table(title: str, first: Sequence[str], severities: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in first:
-        table.add_column(column)
-    for severity in severities:
-        table.add_column(severity, justify="right", style=SEVERITY_STYLE[severity])
-    return table
+    def _table(self, title: str, rows: Sequence[Row], total: Row | None = None) -> None:
+        if rows:
+            self._console.print(fitting(self._console, title, rows, total))
+            self._console.print()
