@@ -185,9 +185,9 @@ async def test_a_user_of_the_group_does_a_whole_scan(machine: Machine) -> None:
 async def test_a_user_of_the_group_does_so_through_ssh(machine: Machine) -> None:
     machine.run(
         "sh", "-c",
-        "test -e /root/.ssh/id_ed25519 || { ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519"
+        "test -e ~root/.ssh/id_ed25519 || { ssh-keygen -q -t ed25519 -N '' -f ~root/.ssh/id_ed25519"
         " && install -d -o alice -g alice -m 0700 /home/alice/.ssh && install -o alice -g alice"
-        " -m 0600 /root/.ssh/id_ed25519.pub /home/alice/.ssh/authorized_keys; }",
+        " -m 0600 ~root/.ssh/id_ed25519.pub /home/alice/.ssh/authorized_keys; }",
     )  # fmt: skip
     words = "ssh -T -o BatchMode=yes -o StrictHostKeyChecking=accept-new alice@127.0.0.1"
     async with client(machine, *words.split(), "nessus-sched", "mcp") as tools:

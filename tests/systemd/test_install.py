@@ -16,6 +16,8 @@ from nessus_sched.cli.install_plan import out_of_reach
 PROGRAM = "/opt/elsewhere/bin/nessus-sched"
 UNIT = "usr/local/lib/systemd/system/nessus-sched.service"
 
+ROOTS_OWN = os.path.expanduser("~root/venv/bin/x")
+
 
 def run(root: Path, *words: str) -> Result:
     return CliRunner().invoke(
@@ -126,7 +128,7 @@ def test_users_who_are_not_root_are_told_so(monkeypatch: pytest.MonkeyPatch) -> 
         assert "only root" in refused.output
 
 
-@pytest.mark.parametrize("program", ["/root/venv/bin/x", "/home/a/x", "/opt/a b/x", "opt/x"])
+@pytest.mark.parametrize("program", [ROOTS_OWN, "/home/a/x", "/opt/a b/x", "opt/x"])
 def test_a_program_that_the_service_could_not_run_is_refused(tmp_path: Path, program: str) -> None:
     refused = run(tmp_path, "--program", program)
     assert refused.exit_code == 1
