@@ -192,3 +192,19 @@ async def test_the_overlap_guard_knows_what_names_meant(
         assert standing.wait_reason.blocker == named.task_id
         await w.settled(named.task_id)
         assert (await w.settled(overlapping.task_id)).state is TaskState.COMPLETED
+
+
+async def test_estimates_know_how_long_scans_took_before(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    async with world(config, {"a": scanner}) as w:
+        for n in range(1, 6):
+            await w.settled((await w.submit(f"192.0.2.{n}")).task_id)
+    async with world(config, {"a": scanner}) as w:
+        await w.running("192.0.2.1")
+        task = await w.submit("192.0.2.2")
+        estimate = (await w.service.task(task.task_id)).standing.estimate
+        assert estimate is not None
+        assert 500 < estimate.seconds < 700

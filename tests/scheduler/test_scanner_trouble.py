@@ -152,6 +152,33 @@ async def test_a_lost_answer_never_makes_two_scans_of_one_attempt(
         assert sum(scan.runs for scan in scanner.scans.values()) == 1
 
 
+async def test_a_request_that_is_slow_on_its_way_is_waited_for(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        fails(scanner, "create_scan", lost(Effect.LATE, delay=4.0))
+        await w.settled((await w.submit()).task_id)
+        assert (scanner.requests["create_scan"], len(scanner.scans)) == (1, 1)
+
+
+async def test_of_two_scans_with_one_marker_the_launched_one_counts(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        troubles = {
+            "create_scan": [lost(Effect.LATE, delay=8.0)],
+            "launch": [lost(Effect.DONE, takes=5.0)],
+        }
+        scanner.fault = lambda request: next(iter(troubles.pop(request, [])), None)
+        task = await w.submit()
+        done = await w.settled(task.task_id)
+        assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
+        assert sorted((scan.runs, scan.name) for scan in scanner.scans.values()) == [
+            (0, f"{task.task_id} [ns:{task.task_id}.1]"),
+            (1, f"{task.task_id} [ns:{task.task_id}.1]"),
+        ]
+
+
 async def test_a_scan_deleted_while_its_launch_was_in_doubt_is_not_launched_again(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

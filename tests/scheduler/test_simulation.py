@@ -12,7 +12,7 @@ import pytest
 
 from support.life_story import Hazards, Story
 
-SEEDS = int(os.environ.get("NESSUS_SCHED_LIVES", "48"))
+SEEDS = int(os.environ.get("NESSUS_SCHED_LIVES", "160"))
 FIRST_SEED = int(os.environ.get("NESSUS_SCHED_FIRST_LIFE", "0"))
 BATCHES = 8
 MEMORY = Path("/dev/shm")  # noqa: S108 - only a fresh directory of our own in it

@@ -164,14 +164,13 @@ class Contact:
         began_at = self._context.now()
         try:
             await self._read_info()
-            asked_at = self._context.now()
             rows = await self._driver.scanner.list_scans()
         except ScannerError as error:
             self.troubled(error)
             return
         if self._troubled_at > began_at:
             return  # another request has failed meanwhile: the next exchange will show
-        self._reached(rows, asked_at)
+        self._reached(rows)
         await self._read_progress()
 
     async def _read_info(self) -> None:
@@ -188,7 +187,7 @@ class Contact:
             self._context.licensed[self._id] = self.info.licensed_hosts
             configure_pool(self._context)
 
-    def _reached(self, rows: Sequence[RemoteScan], asked_at: float) -> None:
+    def _reached(self, rows: Sequence[RemoteScan]) -> None:
         now = self._context.now()
         driver = self._driver
         self.reached_at = now
@@ -200,7 +199,7 @@ class Contact:
             self.since = now
             for run in driver.runs.values():
                 run.wake()
-        self._distribute(rows, asked_at)
+        self._distribute(rows)
         driver.ring()
 
     def _tell_pool(self, rows: Sequence[RemoteScan]) -> None:
@@ -214,7 +213,7 @@ class Contact:
             pool.hold(self._id, now, "", now)
         pool.report(self._id, now, max_scans=max_scans, foreign=foreign)
 
-    def _distribute(self, rows: Sequence[RemoteScan], asked_at: float) -> None:
+    def _distribute(self, rows: Sequence[RemoteScan]) -> None:
         seen = {row.scan_id: row for row in rows}
         mine = {run.task.nessus_scan_id for run in self._driver.runs.values()}
         statuses = {row.scan_id: row.status_text for row in rows if row.scan_id in mine}
@@ -224,7 +223,7 @@ class Contact:
         for run in list(self._driver.runs.values()):
             scan_id = run.task.nessus_scan_id
             if scan_id is not None and run.task.state in {TaskState.RUNNING, TaskState.PAUSED}:
-                run.observe(seen.get(scan_id), asked_at)
+                run.observe(seen.get(scan_id))
 
     async def _read_progress(self) -> None:
         now = self._context.now()

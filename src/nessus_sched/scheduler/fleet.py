@@ -18,6 +18,10 @@ from nessus_sched.scheduler.registry import configure_pool
 from nessus_sched.scheduler.retries import Retries
 from nessus_sched.scheduler.run import Run
 from nessus_sched.store.errors import StaleTransition
+from nessus_sched.store.listing import TaskFilter
+
+RECALLED = 500
+"""So many of the latest completed tasks are recalled at start."""
 
 
 class Fleet:
@@ -88,6 +92,18 @@ class Fleet:
             else:
                 await self._readopt(task)
         self.context.pool.restore(queued, self.context.now())
+        await self._recall_durations()
+
+    async def _recall_durations(self) -> None:
+        """How long scans took before, so that estimates need not be learned anew."""
+        completed = TaskFilter(states=frozenset({TaskState.COMPLETED}))
+        page = await self.context.store.list(completed, limit=RECALLED)
+        for task in reversed(page.tasks):
+            began = task.entered.get(TaskState.LAUNCHING)
+            ended = task.entered.get(TaskState.EXPORTING)
+            if began is not None and ended is not None and task.scanner_instance is not None:
+                entry = entry_of(task)
+                self.context.pool.durations.record(entry, task.scanner_instance, ended - began)
 
     def enqueue(self, task: Task) -> Placement:
         """Puts a queued task, durable by now, where it belongs."""

@@ -39,7 +39,7 @@ class Run:
         self.seen = False
         """A list has been taken since the scan was launched or adopted."""
         self.began_at = context.now()
-        """A list that was asked for earlier says nothing about the present scan."""
+        """When the scan was launched, or found in this life."""
         self.progress: int | None = task.progress
         self.details_at = float("-inf")
         self.sent: Desired | None = None
@@ -134,12 +134,12 @@ class Run:
         self.setbacks = 0
         self.began_at = self.context.now()
 
-    def observe(self, row: RemoteScan | None, asked_at: float) -> None:
-        """Takes the scan's row from a list that the scanner was asked for at that time."""
-        if asked_at >= self.began_at:
-            self.row = row
-            self.seen = True
-            self.wake()
+    def observe(self, row: RemoteScan | None) -> None:
+        """Takes the scan's row from a list. The list may have been made before the launch:
+        then the scan is not in it, or empty, and both are looked into before they count."""
+        self.row = row
+        self.seen = True
+        self.wake()
 
     def wake(self) -> None:
         self._woken.set()

@@ -120,36 +120,44 @@ class Story:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.meddling.with_scanners)
             await self._lives()
-            nursery.cancel_scope.cancel(reason="peace")
-        await self._peace()
+            nursery.cancel_scope.cancel(reason="the story is told")
         await self._quiet()
 
     async def _lives(self) -> None:
-        """One after the other; one that was killed at the fatal step has a successor."""
+        """One after the other; one that was killed at a fatal step has a successor. Peace
+        comes while the last one lives, or finds it dead."""
         end = trio.current_time() + self.lasts
-        each = self.lasts / self.hazards.lives
-        while trio.current_time() < end:
+        while not self.peace:
             self.life = Life()
-            async with mortal(self.life), self.world() as w, trio.open_nursery() as nursery:
-                nursery.start_soon(self._submit, w)
-                for meddler in self.meddling.meddlers():
-                    nursery.start_soon(meddler, w)
-                await trio.sleep(each * self.random.uniform(0.1, 1.9))
-                self.life.die()
+            async with mortal(self.life), self.world() as w:
+                if trio.current_time() < end:
+                    await self._hard_times(w)
+                if trio.current_time() >= end and self.random.random() < 0.5:
+                    await self._peace(w)
+                else:
+                    self.life.die()
             await trio.sleep(self.random.choice([0.0, 1.0, 10 * MINUTE]))
 
-    async def _peace(self) -> None:
+    async def _hard_times(self, w: World) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._submit, w)
+            for meddler in self.meddling.meddlers():
+                nursery.start_soon(meddler, w)
+            await trio.sleep(self.lasts / self.hazards.lives * self.random.uniform(0.1, 1.9))
+            nursery.cancel_scope.cancel(reason="hard times are over")
+
+    async def _peace(self, w: World) -> None:
         """Nothing fails any more; whoever waits for a person gets one."""
-        self.life, self.peace = Life(), True
+        self.peace = True
         self.meddling.pacify()
-        async with self.world() as w:
-            await self.meddling.switch_everything_on(w)
-            await self._submit(w)
-            await self._all_settled(w)
-            await self.judge.the_end(w)
+        await self.meddling.switch_everything_on(w)
+        await self._submit(w)
+        await self._all_settled(w)
+        await self.judge.the_end(w)
 
     async def _quiet(self) -> None:
         """A last life, in which nothing is left to do."""
+        self.life = Life()
         before = self.judge.changes()
         async with self.world() as w:
             await trio.sleep(10 * MINUTE)
@@ -230,4 +238,4 @@ class Story:
         return scanner
 
     def _duration(self, _order: ScanOrder) -> float:
-        return self.random.lognormvariate(5.0, 1.0)
+        return self.random.lognormvariate(self.random.choice([2.5, 5.0]), 1.0)

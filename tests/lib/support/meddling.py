@@ -91,6 +91,7 @@ class Meddling:
         return found
 
     def pacify(self) -> None:
+        self.story.life.disk_fails = False
         for scanner in self.story.scanners.values():
             scanner.fault = lambda _request: None
             scanner.down = None
@@ -99,6 +100,7 @@ class Meddling:
             scanner.info_answer = attrs.evolve(scanner.info_answer, max_scans=None)
 
     async def switch_everything_on(self, w: World) -> None:
+        await w.fleet.apply(self.story.config)
         for settings in self.story.config.scanners:
             await w.operator.switch(settings.id, Switch.UNDRAIN, actor="peace")
             await w.operator.switch(settings.id, Switch.ENABLE, actor="peace")
@@ -106,6 +108,8 @@ class Meddling:
 
     async def _now_and_then(self, every: float) -> None:
         await trio.sleep(self.random.expovariate(1 / every))
+        if self.story.peace:
+            await trio.sleep_forever()
 
     def _fault(self, request: str) -> Trouble | None:
         if self.random.random() >= self.story.hazards.trouble:
@@ -153,10 +157,13 @@ class Meddling:
         """Submitters who change their minds."""
         judge = self.story.judge
         while True:
-            await self._now_and_then(4 * MINUTE)
+            await self._now_and_then(2 * MINUTE)
             if not judge.acknowledged:
                 continue
             task_id = self.random.choice(list(judge.acknowledged.values()))
+            busy = [run for driver in w.fleet.drivers.values() for run in driver.runs]
+            if busy and self.random.random() < 0.5:
+                task_id = self.random.choice(busy)
             command = self.random.choice(["cancel", "pause", "resume", "retry_dead"])
             if command == "cancel":
                 judge.cancel_asked.add(task_id)

@@ -58,7 +58,7 @@ def kinds_for(request: str, random: Random) -> Sequence[Trouble]:
         return (unreachable, broken, busy, Trouble(error=BadExport("a truncated report")))
     if request in READS:
         return (unreachable, broken, busy, Trouble(error=NoCapacity("slow down")))
-    delay = random.choice([0.5, 4.0, 30.0])
+    delay = random.choice([0.5, 4.0, 30.0, 120.0])
     changed = tuple(lost(effect, delay=delay, takes=slow) for effect in Effect)
     took_effect = Trouble(error=TransientError("the scanner answered 500"), effect=Effect.DONE)
     more: Mapping[str, Sequence[Trouble]] = {
