@@ -208,3 +208,24 @@ async def test_estimates_know_how_long_scans_took_before(
         estimate = (await w.service.task(task.task_id)).standing.estimate
         assert estimate is not None
         assert 500 < estimate.seconds < 700
+
+
+async def test_a_report_that_is_the_end_of_every_life_is_given_up(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: 1.0)
+    scanner.fault = lambda request: (
+        Trouble(error=BadExport("never told"), takes=1e6) if request == "export" else None
+    )
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": scanner}) as w:
+        task = await w.submit()
+        await w.until(task.task_id, TaskState.EXPORTING)
+    for _ in range(8):
+        async with world(config, {"a": scanner}) as w:
+            await trio.sleep(60)
+            assert (await w.task(task.task_id)).state is TaskState.EXPORTING
+    async with world(config, {"a": scanner}) as w:
+        dead = await w.settled(task.task_id, within=1)
+        assert dead.last_error is not None
+        assert (dead.state, dead.last_error.kind) == (TaskState.DEAD, "report_unreadable")

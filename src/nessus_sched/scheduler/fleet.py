@@ -20,6 +20,8 @@ from nessus_sched.scheduler.run import Run
 from nessus_sched.store.errors import StaleTransition
 from nessus_sched.store.listing import TaskFilter
 
+RESUMES = 8
+"""So many times an export is begun again after a restart."""
 RECALLED = 500
 """So many of the latest completed tasks are recalled at start."""
 
@@ -169,9 +171,25 @@ class Fleet:
                 f"its scanner {task.scanner_instance!r} is no longer configured",
             )
             return
+        if task.state is TaskState.EXPORTING and not await self._resume_export(run):
+            return
         if task.state in HOLDS_SLOT:
             self.context.pool.adopt(driver.id, entry_of(task), task.entered[TaskState.LAUNCHING])
         driver.adopt(run)
+
+    async def _resume_export(self, run: Run) -> bool:
+        """False when reading this report has been our end too often: one report that we
+        cannot survive must not be the end of everything."""
+        history = await self.context.store.journal_of(run.task.task_id)
+        events = [record.entry.event for record in history]
+        if events.count("export_resumed") >= RESUMES:
+            message = (
+                f"the daemon has ended {RESUMES + 1} times while it fetched or read the report"
+            )
+            await setbacks.bury(run, "report_unreadable", message)
+            return False
+        await run.advance(event="export_resumed")
+        return True
 
 
 def entry_of(task: Task) -> QueueEntry:

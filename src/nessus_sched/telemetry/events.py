@@ -97,6 +97,7 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
     "resumed_on_scanner": "Somebody resumed its scan on the scanner.",
     "stopped_on_scanner": "Somebody stopped its scan on the scanner.",
     "scan_finished": "Its scan has ended; the report is fetched.",
+    "export_resumed": "We ended while its report was fetched; it is fetched again.",
     "export_delayed": "Its report cannot be fetched now and is tried again.",
     "completed": "It is done and its findings are stored.",
     "canceled": "It was canceled.",
