@@ -180,12 +180,12 @@ class Fleet:
     async def _resume_export(self, run: Run) -> bool:
         """False when reading this report has been our end too often: one report that we
         cannot survive must not be the end of everything."""
-        history = await self.context.store.journal_of(run.task.task_id)
-        events = [record.entry.event for record in history]
-        if events.count("export_resumed") >= RESUMES:
-            message = (
-                f"the daemon has ended {RESUMES + 1} times while it fetched or read the report"
-            )
+        ends = 0
+        for record in await self.context.store.journal_of(run.task.task_id):
+            event = record.entry.event
+            ends = 0 if event == "scan_finished" else ends + (event == "export_resumed")
+        if ends >= RESUMES:
+            message = f"the daemon has ended {ends + 1} times while it fetched or read the report"
             await setbacks.bury(run, "report_unreadable", message)
             return False
         await run.advance(event="export_resumed")
