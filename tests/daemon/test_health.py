@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -20,7 +21,13 @@ from nessus_sched.sim.serve import RunningSim
 from support.pages import Pages
 from support.processes import Site, client, daemon, scanner_yaml, simulators, site
 
-POLLING = {"fastest": "0.2s", "slowest": "0.5s", "probe": "0.5s", "probe_max": "0.5s"}
+POLLING = {
+    "fastest": "0.2s",
+    "slowest": "0.5s",
+    "probe": "0.5s",
+    "probe_max": "0.5s",
+    "info": "1s",
+}
 
 Trouble = Callable[[RunningSim], AbstractContextManager[None]]
 
@@ -48,6 +55,15 @@ def loading(sim: RunningSim) -> Iterator[None]:
     sim.nessus.restart(down_seconds=0.0, loading_seconds=0.0)
 
 
+@contextmanager
+def without_api(sim: RunningSim) -> Iterator[None]:
+    """It answers well, and would refuse every scan."""
+    before = sim.nessus.options
+    sim.nessus.options = attrs.evolve(before, edition="professional")
+    yield
+    sim.nessus.options = before
+
+
 TROUBLES: dict[str, tuple[Trouble, str]] = {
     "refuses connections": (refusing, "refused"),
     "does not answer": (fault(kind=FaultKind.HANG), "answer"),
@@ -55,7 +71,17 @@ TROUBLES: dict[str, tuple[Trouble, str]] = {
     "has other keys": (fault(kind=FaultKind.STATUS, status=401), "credentials"),
     "fails inside": (fault(kind=FaultKind.STATUS, status=500), "500"),
     "is too busy": (fault(kind=FaultKind.STATUS, status=429), "429"),
-    "answers nonsense": (fault(kind=FaultKind.HTML), ""),
+    "answers nonsense": (fault(kind=FaultKind.HTML), "web page"),
+    "answers nothing": (fault(kind=FaultKind.EMPTY), "nothing"),
+    "answers halves": (fault(kind=FaultKind.TRUNCATED, after_bytes=5), "reached"),
+    "takes too long": (fault(kind=FaultKind.SLOW, seconds=3.0), "no answer within"),
+    "breaks off its answers": (fault(kind=FaultKind.RESET_AFTER), "connection"),
+    "forbids it": (fault(kind=FaultKind.STATUS, status=403, path="/scans"), "no right"),
+    "has no licence any more": (
+        fault(kind=FaultKind.STATUS, status=403, message="license expired"),
+        "licence does not allow",
+    ),
+    "has the port of another server": (fault(kind=FaultKind.STATUS, status=404), "not know"),
     "loads its plugins": (loading, "loading"),
 }
 
@@ -76,14 +102,28 @@ async def test_each_trouble_of_a_scanner_is_told_and_its_end_too(tmp_path: Path)
         async with daemon(place) as process:
             await pages.until(lambda now: now["status"] == "ok")
             for trouble, words in TROUBLES.values():
+                since = datetime.now(UTC)  # noqa: TID251 - the daemon's clock is the real one
                 with trouble(east):
                     ill = await pages.until(lambda now: status(now, "scanner:east") == "degraded")
                     assert (status(ill, "scanners"), ill["status"]) == ("degraded", "degraded")
-                    assert words in ill["components"]["scanner:east"]["reason"].lower()
+                    for component in ("scanner:east", "scanners"):
+                        assert words in ill["components"][component]["reason"].lower()
+                        assert _since(ill, component) >= since.replace(microsecond=0)
                     assert status(ill, "scanner:west") == "ok"
                     assert (await pages.get("/ready")).status == 200
                 await pages.until(lambda now: now["status"] == "ok")
+            with without_api(east):
+                ill = await pages.until(lambda now: status(now, "scanner:east") == "degraded")
+                assert "API access" in ill["components"]["scanner:east"]["reason"]
+            await pages.until(lambda now: now["status"] == "ok")
             await _certificate(place, process, pages, east)
+            with loading(east), refusing(west):
+                ill = await pages.until(lambda now: now["status"] == "failed")
+                assert ill["components"]["scanners"]["reason"] == (
+                    "no scanner can be used: 1 not ready yet, such as loading plugins, "
+                    "1 unreachable"
+                )
+            await pages.until(lambda now: now["status"] == "ok")
             with refusing(east), refusing(west):
                 ill = await pages.until(lambda now: now["status"] == "failed")
                 assert (await pages.get("/health")).status == 503

@@ -55,7 +55,10 @@ async def test_health_is_200_when_well_and_503_when_no_scanner_is_reachable(
             sim.nessus.refuse(5.0)
             ill = await health(port, 503)
             assert ill["status"] == "failed"
-            assert "no scanner is reachable" in ill["components"]["scanners"]["reason"]
+            assert (
+                "no scanner can be used: east: The scanner cannot be reached"
+                in ill["components"]["scanners"]["reason"]
+            )
             assert (await trio.to_thread.run_sync(get, port, "/ready"))[0] == 503
             assert (await trio.to_thread.run_sync(get, port, "/live"))[0] == 200
             await health(port, 200)

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Final
+
+from nessus_sched.config.schema import ApiKeys
+from nessus_sched.core.scanner import (
+    CertificateMismatch,
+    LicenseLimit,
+    LoginRefused,
+    NotReady,
+    Unreachable,
+)
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
+from nessus_sched.scheduler.contact import NOT_CONTACTED
 from nessus_sched.scheduler.views import ScannerView
 from nessus_sched.telemetry.health import Found, Health, HealthRecord, Status
 
@@ -17,15 +29,15 @@ class HealthCheck:
         self._record = HealthRecord()
 
     def health(self) -> Health:
-        scanners = self._system.service.scanners()
+        scanners, now = self._system.service.scanners(), self._system.context.now()
         found: dict[str, Found] = {
             "store": self._store(),
             "config": self._config(),
             "scanners": _scanners(scanners),
             "scheduling": self._scheduling(),
-            **{f"scanner:{each.settings.id}": _scanner(each) for each in scanners},
+            **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
-        return self._record.update(found, self._system.context.now())
+        return self._record.update(found, now)
 
     def ready(self) -> bool:
         """Work is accepted, and some scanner can do it."""
@@ -59,27 +71,41 @@ class HealthCheck:
 
 def _scanners(scanners: list[ScannerView]) -> Found:
     wanted = [each for each in scanners if each.statistics.enabled]
-    usable = [each for each in wanted if each.trouble is None]
     if not scanners:
         return Found(Status.FAILED, "no scanner is configured")
     if not wanted:
         return Found(Status.FAILED, "every scanner is disabled")
-    if not usable:
-        return Found(
-            Status.FAILED,
-            f"no scanner is reachable ({len(wanted)} configured)",
-            max(each.since for each in wanted),
-        )
-    if len(usable) < len(wanted):
-        return Found(
-            Status.DEGRADED,
-            f"{len(usable)} of {len(wanted)} scanners are reachable",
-            max(each.since for each in wanted if each.trouble is not None),
-        )
-    return Found(Status.OK, f"{len(usable)} of {len(wanted)} scanners are reachable")
+    out = [each for each in wanted if each.trouble is not None]
+    if not out:
+        if all(each.statistics.draining for each in wanted):
+            return Found(Status.DEGRADED, "every scanner is draining: nothing starts")
+        return Found(Status.OK, f"{len(wanted)} of {len(wanted)} scanners can be used")
+    since = max(each.since for each in out)
+    if len(out) < len(wanted):
+        can = f"{len(wanted) - len(out)} of {len(wanted)} scanners can be used"
+        return Found(Status.DEGRADED, f"{can}; {_troubles(out)}", since)
+    return Found(Status.FAILED, f"no scanner can be used: {_troubles(out)}", since)
 
 
-def _scanner(view: ScannerView) -> Found:
+_WORDS: Final = {
+    NOT_CONTACTED: NOT_CONTACTED,
+    Unreachable.kind: "unreachable",
+    NotReady.kind: "not ready yet, such as loading plugins",
+    LoginRefused.kind: "login refused",
+    CertificateMismatch.kind: "another certificate than the trusted one",
+    LicenseLimit.kind: "stopped by the licence",
+}
+
+
+def _troubles(out: list[ScannerView]) -> str:
+    """What is the matter with these: in full for one, counted by kind for more."""
+    if len(out) == 1:
+        return f"{out[0].settings.id}: {out[0].trouble}"
+    kinds = Counter(_WORDS.get(each.trouble_kind or "", "failing requests") for each in out)
+    return ", ".join(f"{count} {words}" for words, count in kinds.most_common())
+
+
+def _scanner(view: ScannerView, now: float) -> Found:
     statistics = view.statistics
     if not statistics.enabled:
         return Found(Status.OK, "disabled by the operator")
@@ -87,5 +113,25 @@ def _scanner(view: ScannerView) -> Found:
         return Found(Status.DEGRADED, view.trouble, view.since)
     if statistics.obstacle is not None:
         return Found(Status.DEGRADED, statistics.obstacle.text)
+    refused = _licence_refuses(view, now)
+    if refused is not None:
+        return Found(Status.DEGRADED, refused)
     slots = statistics.slots
-    return Found(Status.OK, f"{len(slots.active)} of {slots.capacity} slots used")
+    used = f"{len(slots.active)} of {slots.capacity} slots used"
+    held = f"; starts nothing just now: {statistics.held_reason}" if statistics.held_until else ""
+    return Found(Status.OK, used + held)
+
+
+def _licence_refuses(view: ScannerView, now: float) -> str | None:
+    """Why every task that is sent there will fail, though the scanner answers."""
+    info = view.info
+    if info is None:
+        return None
+    if info.license_expires_at is not None and info.license_expires_at < now:
+        return "its licence has expired: it starts no scan"
+    if info.scan_api is False and isinstance(view.settings.auth, ApiKeys):
+        return (
+            "its licence refuses new scans with API keys: use auth.ui_session, or a licence "
+            "with API access"
+        )
+    return None

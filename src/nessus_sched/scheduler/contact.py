@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SLACK = 0.1
 """The wait between polls as a share of the time since something last changed: fast after
 a change, slower the longer a scan takes."""
+NOT_CONTACTED = "not contacted yet"
 PROGRESS_SHARE = 5
 """Progress is read this many times less often than the list: it costs one request a scan."""
 
@@ -45,7 +46,9 @@ class Contact:
         self._driver = driver
         self._context = driver.context
         self.info: ScannerInfo | None = None
-        self.trouble: str | None = "not contacted yet"
+        self.trouble: str | None = NOT_CONTACTED
+        self.trouble_kind: str | None = NOT_CONTACTED
+        """The `kind` of the error behind `trouble`."""
         self.since = self._context.now()
         """When `trouble` last changed between None and something, epoch seconds."""
         self.reached_at: float | None = None
@@ -99,7 +102,7 @@ class Contact:
         self._tidings.troubled(error, round(now - self.since, 1))
         if self.trouble is None:
             self.since = now
-        self.trouble = str(error)
+        self.trouble, self.trouble_kind = str(error), error.kind
         self._troubled_at, self._retry_after = now, asked_for
         self._happened.set()
         self._info_at = -math.inf
@@ -195,7 +198,7 @@ class Contact:
             self._tell_pool(rows)
         if self.trouble is not None:
             self._tidings.usable(self.info, round(now - self.since, 1))
-            self.trouble = None
+            self.trouble = self.trouble_kind = None
             self.since = now
             for run in driver.runs.values():
                 run.wake()

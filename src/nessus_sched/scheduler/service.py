@@ -207,6 +207,7 @@ class Service:
                 statistics=each,
                 info=driver.link.info,
                 trouble=driver.link.trouble,
+                trouble_kind=driver.link.trouble_kind,
                 since=driver.link.since,
                 reached_at=driver.link.reached_at,
             )

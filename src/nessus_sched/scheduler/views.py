@@ -46,13 +46,15 @@ class Submission:
 class ScannerView:
     """A scanner: what the operator said of it, what the pool counts, what it says itself.
 
-    `trouble` says why it cannot be used now, None when the latest exchange was fine;
-    `since` is when that last changed, `reached_at` when it last answered (epoch seconds).
+    `trouble` says why it cannot be used now, None when the latest exchange was fine, and
+    `trouble_kind` the same as a stable code; `since` is when that last changed,
+    `reached_at` when it last answered (epoch seconds).
     """
 
     settings: ScannerSettings
     statistics: ScannerStatistics
     info: ScannerInfo | None
     trouble: str | None
+    trouble_kind: str | None
     since: float
     reached_at: float | None
