@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,13 @@ def test_a_task_by_the_beginning_or_end_of_its_id(live: Live, done: str) -> None
     assert asked(live, "status", "status", done[-6:])["task_id"] == done
     assert asked(live, "status", "status", done[:-1])["task_id"] == done
     assert done in live("status", done[2:-1]).out
-    one_sentence(live("status", "t"), 1, "type more of it")
+    assert asked(live, "status", "status", done.upper())["task_id"] == done
+    another = submitted(live, "192.0.2.71", "--name", "another")
+    several = live("status", "t")
+    one_sentence(several, 1, "'t' may mean any of these; type more of it")
+    assert f"  {done}  completed, " in several.err
+    assert re.search(rf"  {another}  \w+, \w+ ago  another\n", several.err)
+    live("watch", another)
     one_sentence(live("status", "nonesuch"), 1, "no task 'nonesuch'")
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, ScanKind, Task
-from nessus_sched.store import listing
+from nessus_sched.store import listing, queries
 from nessus_sched.store.connection import open_offline
 from nessus_sched.store.listing import Listing, TaskFilter
 from nessus_sched.store.offline import read_offline
@@ -180,3 +180,33 @@ def test_what_the_faces_list_is_read_off_an_index(
     reads = [step for step in plan if "task " in step]
     # In order of acceptance off the index: nothing is read that is not asked for.
     assert all("USING INDEX task_by_" in step and "rowid<?" in step for step in reads), plan
+
+
+PARTS = ("t", "t0", "00000", "t00000012", "12", "2", "7", "%", "_", "T1", "nonesuch", "\U0010ffff")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_an_id_means_what_begins_or_ends_so(
+    filled: tuple[Path, Stored], part: str
+) -> None:
+    directory, stored = filled
+    ids = sorted((task.task_id for task, _ in stored), reverse=True)
+    expected = [each for each in ids if each.startswith((part, f"t-{part}")) or each.endswith(part)]
+    with read_offline(directory) as store:
+        assert [task.task_id for task in store.meant(part, limit=100)] == expected
+        assert [task.task_id for task in store.meant(part, limit=3)] == expected[:3]
+
+
+def test_a_part_of_an_id_is_looked_for_in_the_index_alone(filled: tuple[Path, Stored]) -> None:
+    directory, _ = filled
+    asked: list[str] = []
+    connection = open_offline(directory / FILE_NAME, TASKS)
+    connection.set_trace_callback(asked.append)
+    queries.meant(connection, "t0", 10)
+    connection.set_trace_callback(None)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
+    connection.close()
+    searches = [step for step in plan if "task_id>? AND task_id<?" in step]
+    assert len(searches) == 2
+    reads = [step for step in plan if " task " in step and "(task_id=?)" not in step]
+    assert all("COVERING INDEX" in step for step in reads), plan

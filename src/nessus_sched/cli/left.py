@@ -104,6 +104,9 @@ class _Service:
     async def get(self, task_id: str) -> Task | None:
         return self._store.get(task_id)
 
+    async def meant(self, part: str, *, limit: int) -> Sequence[Task]:
+        return self._store.meant(part, limit=limit)
+
     def counts(self) -> dict[TaskState, int]:
         return self._store.counts()
 

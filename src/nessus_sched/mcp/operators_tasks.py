@@ -15,12 +15,13 @@ from nessus_sched.mcp.app import App
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
 from nessus_sched.mcp.tools_tasks import TaskArgs
+from nessus_sched.results.untrusted import clean_line
 from nessus_sched.store.journal import JournalRecord
 from nessus_sched.store.listing import TaskFilter
 
 PAGE: Final = 200
-LOOKED_THROUGH: Final = 2000
-"""Latest tasks among which the beginning of an id is looked for."""
+MOST_MEANT: Final = 10
+"""So many tasks are named when part of an id may mean several."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,8 +30,17 @@ class FindArgs:
 
 
 @attrs.frozen(kw_only=True)
+class FoundTask:
+    task_id: str = field("The whole id.")
+    status: str = field("Its state.")
+    name: str = field("What it is called.")
+    created_at: str = field("When it was accepted (ISO 8601).")
+
+
+@attrs.frozen(kw_only=True)
 class FindAnswer:
-    task_ids: list[str] = field("The tasks that are meant, newest first, at most 10.")
+    tasks: list[FoundTask] = field("The tasks that may be meant, newest first, at most 10.")
+    more: bool = field("There are others.")
 
 
 @attrs.frozen(kw_only=True)
@@ -69,16 +79,23 @@ class PurgeAnswer:
 
 @tool(writes=False)
 async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
-    """Tasks whose id begins or ends so, among the latest."""
+    """Tasks with that id, or whose id begins or ends so."""
+    store, part = app.service.context.store, args.part.lower()
     with translated():
-        if await app.service.context.store.get(args.part) is not None:
-            return FindAnswer(task_ids=[args.part])
-        found = [
-            task.task_id
-            async for task in _tasks(app, TaskFilter(), most=LOOKED_THROUGH)
-            if meant(task.task_id, args.part)
-        ]
-    return FindAnswer(task_ids=found[:10])
+        exact = await store.get(part)
+        found = [exact] if exact else await store.meant(part, limit=MOST_MEANT + 1)
+    return FindAnswer(
+        tasks=[
+            FoundTask(
+                task_id=task.task_id,
+                status=task.state,
+                name=clean_line(task.request.name, 60),
+                created_at=iso(task.created_at) or "",
+            )
+            for task in found[:MOST_MEANT]
+        ],
+        more=len(found) > MOST_MEANT,
+    )
 
 
 @tool(writes=False)
@@ -126,12 +143,6 @@ TASK_ACTIONS: tuple[ToolDef, ...] = (
 )
 
 
-def meant(task_id: str, part: str) -> bool:
-    """Whether the id is meant by its beginning, with or without the `t-` that all have, or
-    by its end: ids of one day begin alike."""
-    return task_id.startswith((part, f"t-{part}")) or task_id.endswith(part)
-
-
 def journal_rows(records: Sequence[JournalRecord]) -> list[JournalRow]:
     return [
         JournalRow(
@@ -148,17 +159,16 @@ def journal_rows(records: Sequence[JournalRecord]) -> list[JournalRow]:
     ]
 
 
-async def _tasks(app: App, wanted: TaskFilter, most: int | None = None) -> AsyncIterator[Task]:
-    """All tasks that match, newest first, up to `most`."""
-    cursor, left = None, most
-    while left is None or left > 0:
+async def _tasks(app: App, wanted: TaskFilter) -> AsyncIterator[Task]:
+    """All tasks that match, newest first."""
+    cursor = None
+    while True:
         page = await app.service.tasks(wanted, limit=PAGE, cursor=cursor)
         for task in page.tasks:
             yield task
         cursor = page.cursor
         if cursor is None:
             return
-        left = None if left is None else left - len(page.tasks)
 
 
 async def _must_be_dead(app: App, task_ids: Sequence[str]) -> None:

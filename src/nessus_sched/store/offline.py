@@ -32,6 +32,9 @@ class OfflineStore:
     def get(self, task_id: str) -> Task | None:
         return snapshot(self._connection, lambda c: queries.get(c, task_id))
 
+    def meant(self, part: str, *, limit: int) -> Sequence[Task]:
+        return snapshot(self._connection, lambda c: queries.meant(c, part, limit))
+
     def list(
         self, wanted: TaskFilter | None = None, *, limit: int = 50, cursor: int | None = None
     ) -> TaskPage:

