@@ -22,8 +22,6 @@ async def test_nothing_is_lost_nothing_runs_twice_and_nothing_is_left_behind(
     tmp_path: Path, seed: int
 ) -> None:
     outcome = await Round(directory=tmp_path, seed=seed, lives=6).run()
-    # `outcome.left` is not judged here, only by the command: an empty scan given up while
-    # its scanner was down stays there until housekeeping.
     assert not outcome.problems, f"seed {seed}, {tmp_path}"
     assert outcome.counts["kills"] == 5
     assert outcome.counts["tasks"] > 0

@@ -161,7 +161,7 @@ async def test_a_request_that_is_slow_on_its_way_is_waited_for(
         assert (scanner.requests["create_scan"], len(scanner.scans)) == (1, 1)
 
 
-async def test_of_two_scans_with_one_marker_the_launched_one_counts(
+async def test_of_two_scans_with_one_marker_the_launched_one_counts_and_the_other_goes(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
@@ -173,10 +173,9 @@ async def test_of_two_scans_with_one_marker_the_launched_one_counts(
         task = await w.submit()
         done = await w.settled(task.task_id)
         assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
-        assert sorted((scan.runs, scan.name) for scan in scanner.scans.values()) == [
-            (0, f"{task.task_id} [ns:{task.task_id}.1]"),
-            (1, f"{task.task_id} [ns:{task.task_id}.1]"),
-        ]
+        name = f"{task.task_id} [ns:{task.task_id}.1]"
+        assert [(scan.runs, scan.name) for scan in scanner.scans.values()] == [(1, name)]
+        assert scanner.deleted == [name]
 
 
 async def test_a_scan_deleted_while_its_launch_was_in_doubt_is_not_launched_again(

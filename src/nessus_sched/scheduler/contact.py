@@ -17,6 +17,7 @@ from nessus_sched.core.scanner import (
     RemoteScan,
     ScannerError,
     ScannerInfo,
+    ScanStatus,
     TransientError,
 )
 from nessus_sched.core.states import TaskState
@@ -33,6 +34,9 @@ a change, slower the longer a scan takes."""
 NOT_CONTACTED = "not contacted yet"
 PROGRESS_SHARE = 5
 """Progress is read this many times less often than the list: it costs one request a scan."""
+
+CLEARING = 60.0
+"""Seconds at least between two clearings of scans that were never launched."""
 
 
 class Contact:
@@ -55,6 +59,7 @@ class Contact:
         self._info_at = -math.inf
         self._changed_at = self._context.now()
         self._rows: dict[int, str] = {}
+        self._cleared_at = -math.inf
         self._happened = trio.Event()
         self._troubled_at = -math.inf
         self._retry_after = 0.0
@@ -200,14 +205,20 @@ class Contact:
             self._tidings.usable(self.info, round(now - self.since, 1))
             self.trouble = self.trouble_kind = None
             self.since = now
+            self._cleared_at = -math.inf
             for run in driver.runs.values():
                 run.wake()
         self._distribute(rows)
+        self._clear_away(rows)
         driver.ring()
+
+    def _mine(self) -> set[int | None]:
+        """The scans of the present runs."""
+        return {run.task.nessus_scan_id for run in self._driver.runs.values()}
 
     def _tell_pool(self, rows: Sequence[RemoteScan]) -> None:
         pool, now = self._context.pool, self._context.now()
-        mine = {run.task.nessus_scan_id for run in self._driver.runs.values()}
+        mine = self._mine()
         foreign = sum(row.status in OCCUPIES and row.scan_id not in mine for row in rows)
         max_scans = self.info.max_scans if self.info else None
         pool.succeeded(self._id, now)
@@ -218,7 +229,7 @@ class Contact:
 
     def _distribute(self, rows: Sequence[RemoteScan]) -> None:
         seen = {row.scan_id: row for row in rows}
-        mine = {run.task.nessus_scan_id for run in self._driver.runs.values()}
+        mine = self._mine()
         statuses = {row.scan_id: row.status_text for row in rows if row.scan_id in mine}
         if statuses != self._rows:
             self._rows = statuses
@@ -227,6 +238,19 @@ class Contact:
             scan_id = run.task.nessus_scan_id
             if scan_id is not None and run.task.state in {TaskState.RUNNING, TaskState.PAUSED}:
                 run.observe(seen.get(scan_id))
+
+    def _clear_away(self, rows: Sequence[RemoteScan]) -> None:
+        """Scans that were created, and given up while the scanner was away or we were."""
+        mine = self._mine()
+        empty = [
+            row
+            for row in rows
+            if row.ours and row.status is ScanStatus.EMPTY and row.scan_id not in mine
+        ]
+        now = self._context.now()
+        if empty and now - self._cleared_at >= CLEARING:
+            self._cleared_at = now
+            self._driver.clear_away(empty)
 
     async def _read_progress(self) -> None:
         now = self._context.now()

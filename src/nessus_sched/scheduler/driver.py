@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 import trio
 
 from nessus_sched.config.schema import ScannerSettings
 from nessus_sched.core.entry import QueueEntry
-from nessus_sched.core.scanner import Scanner, ScannerError
+from nessus_sched.core.scanner import RemoteScan, Scanner, ScannerError
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
+from nessus_sched.scheduler import leftovers
 from nessus_sched.scheduler.contact import Contact
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.exporting import export
@@ -126,6 +127,11 @@ class Driver:
 
     def troubled(self, error: ScannerError) -> None:
         self.link.troubled(error)
+
+    def clear_away(self, rows: Sequence[RemoteScan]) -> None:
+        """Deletes what of these nobody needs, beside everything else."""
+        assert self._nursery is not None
+        self._nursery.start_soon(leftovers.clear, self, rows)
 
     @property
     def answers(self) -> bool:

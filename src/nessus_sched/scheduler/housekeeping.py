@@ -1,7 +1,6 @@
 """Housekeeping: what has been kept long enough goes, here and on the scanners.
 
-In small batches with pauses between them, so that no submission waits for it. On a scanner
-only scans in our own folder with the marker of a task that we know are touched.
+In small batches with pauses between them, so that no submission waits for it.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from typing import Any, Protocol
 
 import trio
 
-from nessus_sched.core.scanner import ENDED, NotOurs, Refused, RemoteScan, ScannerError, ScanStatus
-from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.task import Task, marked, marker
+from nessus_sched.core.scanner import ScannerError
+from nessus_sched.core.states import TaskState
+from nessus_sched.scheduler import leftovers
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.driver import Driver
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.store.errors import StoreError
 from nessus_sched.store.findings import FindingsStore
@@ -29,8 +27,6 @@ EVERY = 600.0
 """Seconds between two rounds."""
 BREATH = 0.05
 """Seconds between two batches, for others to write."""
-SCANS_A_ROUND = 100
-"""Scans deleted on one scanner in one round."""
 
 
 class Exports(Protocol):
@@ -151,50 +147,15 @@ class Housekeeping:
             if not driver.answers:
                 continue
             try:
-                total += await self._scans_of(driver, dry_run=dry_run)
+                rows = await driver.scanner.list_scans()
             except ScannerError as error:
                 driver.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
+                continue
+            found = await leftovers.clear(driver, rows, dry_run=dry_run)
+            if found and not dry_run:
+                self._deleted("scans", found)
+            total += found
         return total
-
-    async def _scans_of(self, driver: Driver, *, dry_run: bool) -> int:
-        done = 0
-        for row in await driver.scanner.list_scans():
-            found = marked(row.name)
-            if not row.ours or found is None:
-                continue
-            task = await self._context.store.get(found[0])
-            # Of a task that we do not know: perhaps another daemon's with the same folder.
-            if task is None or not self._unneeded(row, task, found[1]):
-                continue
-            done += dry_run or await self._remove(driver, row.scan_id, marker(*found), task)
-            if done == SCANS_A_ROUND:
-                break
-        return done
-
-    async def _remove(self, driver: Driver, scan_id: int, its_marker: str, task: Task) -> bool:
-        """False when the scanner will not have it: that holds up no other scan."""
-        told = {"scan_id": scan_id, "task_id": task.task_id, "trace_id": task.trace_id}
-        try:
-            await driver.scanner.delete(scan_id, its_marker)
-        except (Refused, NotOurs) as error:
-            driver.log.info(events.SCAN_LEFT_BEHIND, reason=str(error), **told)
-            return False
-        self._deleted("scans", 1)
-        driver.log.info(events.SCAN_REMOVED, **told)
-        return True
-
-    def _unneeded(self, row: RemoteScan, task: Task, attempt: int) -> bool:
-        """Whether nobody will ask for the scan any more: its task has settled, it belongs to
-        an earlier attempt, or it is a double. What was never launched has nothing in it that
-        somebody could want to look at, and is not kept for a while."""
-        kept = self._context.config.retention.remote_scans
-        old = max(task.entered.values()) < self._context.now() - kept
-        if row.status is not ScanStatus.EMPTY and not (old and row.status in ENDED):
-            return False
-        if task.state in SETTLED or attempt < task.attempt:
-            return True
-        launching = task.state in {TaskState.QUEUED, TaskState.LAUNCHING, TaskState.RETRY_WAIT}
-        return row.scan_id != task.nessus_scan_id and not launching
 
     def _count(self, what: str, items: Collection[str], *, dry_run: bool) -> None:
         if items and not dry_run:

@@ -217,8 +217,8 @@ async def _give_up(run: Run, driver: Driver) -> None:
 
 
 async def _discard(run: Run, driver: Driver) -> None:
-    """Removes the created but never launched scan; what cannot be removed now is left to
-    housekeeping, which knows it by its marker."""
+    """Removes the created but never launched scan. What cannot be removed now is cleared
+    away when the scanner answers again: it is known by its marker."""
     scan_id = run.task.nessus_scan_id
     if scan_id is None or not driver.answers:
         return

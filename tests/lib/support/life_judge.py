@@ -80,6 +80,12 @@ class Judge:
             assert not scanner.touched_foreign
             left = [each.name for each in scanner.active() if each.ours]
             assert not left, f"still running, and no task knows: {left}"
+            empty = [
+                each.name
+                for each in scanner.scans.values()
+                if each.ours and each.status is ScanStatus.EMPTY
+            ]
+            assert not empty, f"left behind: {empty}"
         for lane in w.service.statistics().scanners:
             assert not lane.slots.active, f"{lane.scanner_id} still has {lane.slots.active}"
         assert not any(driver.runs or driver.starting for driver in w.fleet.drivers.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from nessus_sched.store.offline import read_offline
 from support.ambush import STEPS, Ambush, AtTime, Moment
 from support.processes import START, Site, client, daemon, scanner_yaml, simulators, site
 from support.submitters import Book, Submitter, resume_everything
-from support.torture_judge import judge, left_behind
+from support.torture_judge import judge, left_empty
 
 CLIENTS = 2
 PATIENCE = 8.0
@@ -52,12 +52,10 @@ FAULTS = (
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What a round was and what came of it; `problems` are broken promises, `left` what
-    waits on the scanners for housekeeping."""
+    """What a round was and what came of it; `problems` are broken promises."""
 
     seed: int
     problems: Sequence[str]
-    left: Sequence[str]
     counts: Counter[str]
 
 
@@ -85,20 +83,19 @@ class Round:
             ambush = Ambush(self.directory / "state")
             for sim in sims:
                 ambush.watch(sim.nessus)
+            scanners = {
+                name: (sim, limit) for name, sim, limit in zip("ab", sims, limits, strict=True)
+            }
             async with self._clients(place, sims):
                 async with _weather(sims, self._random("weather"), self.counts):
                     for moment in self._moments(random):
                         await self._life(place, ambush, moment, random)
-                await self._recover(place, sims)
-            scanners = {
-                name: (sim, limit) for name, sim, limit in zip("ab", sims, limits, strict=True)
-            }
+                await self._recover(place, scanners)
             problems, ends = judge(self.directory / "state", scanners, self.book)
-            left = left_behind(self.directory / "state", scanners)
             self.counts["launches"] = sum(sim.nessus.ledger.launches() for sim in sims)
         counts = self.counts + ends + self.book.seen
         counts["tasks"] = len(self.book.acknowledged)
-        return Outcome(seed=self.seed, problems=problems, left=left, counts=counts)
+        return Outcome(seed=self.seed, problems=problems, counts=counts)
 
     def _random(self, purpose: str) -> Random:
         return Random(f"{self.seed} {purpose}")
@@ -173,15 +170,16 @@ class Round:
             while self.clients < CLIENTS:  # noqa: ASYNC110 - there is no event
                 await trio.sleep(0.05)
 
-    async def _recover(self, place: Site, sims: Sequence[RunningSim]) -> None:
-        """A life in peace, until everything has ended; then a stop as usual."""
-        for sim in sims:
+    async def _recover(self, place: Site, scanners: Mapping[str, tuple[RunningSim, int]]) -> None:
+        """A life in peace, until everything has ended and nothing lies about on the scanners;
+        then a stop as usual."""
+        for sim, _ in scanners.values():
             sim.nessus.faults.clear()
         self.book.closed = True
         async with daemon(place) as process:
             async with client(place, "--no-start") as tools:
                 with trio.move_on_after(RECOVERY):
-                    while self.clients or self._live():
+                    while self.clients or self._live() or left_empty(scanners):
                         await resume_everything(tools)
                         await trio.sleep(0.2)
             process.send_signal(signal.SIGTERM)

@@ -32,6 +32,7 @@ def judge(
         problems += _ended_badly(task, scanners, book)
     for name, (sim, limit) in scanners.items():
         problems += (f"{name}: {each}" for each in _misused(sim, limit, tasks))
+    problems += left_empty(scanners)
     return problems, Counter(f"{task.state}" for task in tasks.values())
 
 
@@ -76,22 +77,14 @@ def _ended_badly(
             yield f"{task.task_id} completed, and its scan is {scan.latest.status}"
 
 
-def left_behind(directory: Path, scanners: Mapping[str, tuple[RunningSim, int]]) -> list[str]:
-    """Empty scans of earlier attempts: created, then given up while their scanner was down.
-    They run nothing; only housekeeping deletes them, when they are old enough."""
-    with read_offline(directory) as store:
-        attempts = {task.task_id: task.attempt for task in _all(store)}
+def left_empty(scanners: Mapping[str, tuple[RunningSim, int]]) -> list[str]:
+    """Scans that were created and never launched: in the end no task has a use for them."""
     return [
-        f"{name}: {scan.name} was left empty by an earlier attempt"
+        f"{name}: {scan.name} was left {scan.status_text}"
         for name, (sim, _) in scanners.items()
         for scan in sim.nessus.scans.values()
-        if scan.latest is None and _earlier(scan.name, attempts)
+        if scan.latest is None
     ]
-
-
-def _earlier(name: str, attempts: Mapping[str, int]) -> bool:
-    found = MARKER.search(name)
-    return found is not None and int(found["attempt"]) < attempts.get(found["task"], 0)
 
 
 def _marker(name: str) -> str:
@@ -115,8 +108,6 @@ def _misused(sim: RunningSim, limit: int, tasks: Mapping[str, Task]) -> Iterator
         found = MARKER.search(scan.name)
         if found is None or found["task"] not in tasks:
             yield f"{scan.name} is of no task"
-        elif scan.busy or (
-            scan.latest is None and int(found["attempt"]) >= tasks[found["task"]].attempt
-        ):
+        elif scan.busy:
             task = tasks[found["task"]]
             yield f"{scan.name} was left {scan.status_text}; its task is {task.state}"

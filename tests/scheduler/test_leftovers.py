@@ -1,0 +1,134 @@
+"""Scans that were created and never launched leave as soon as their scanner answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from nessus_sched.core.scanner import Refused, ScanStatus
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task, marker
+from support.fake_scanner import FakeScan, FakeScanner, unreachable
+from support.trouble import Effect, Trouble, lost
+from support.world import config_of, one_scanner, scanner_settings, seen, virtual_now, world
+
+
+def add_empty(scanner: FakeScanner, task: Task, attempt: int) -> FakeScan:
+    scan = scanner.add_foreign(f"left {marker(task.task_id, attempt)}", 1.0)
+    scan.ours, scan.foreign, scan.status = True, False, ScanStatus.EMPTY
+    return scan
+
+
+def add_unknown(scanner: FakeScanner) -> FakeScan:
+    """With a marker, in our folder, of a task that was never ours."""
+    scan = scanner.add_foreign("another daemon's [ns:t-23456789abcdef.1]", 1.0)
+    scan.ours, scan.status = True, ScanStatus.EMPTY
+    return scan
+
+
+def goes_down_at_the_launch(scanner: FakeScanner) -> None:
+    """The scan is created, and then there is no connection any more."""
+
+    def fault(request: str) -> Trouble | None:
+        if request != "launch":
+            return None
+        scanner.down = unreachable()
+        return Trouble(error=unreachable())
+
+    scanner.fault = fault
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+async def test_a_scan_given_up_while_its_scanner_was_down_goes_when_it_is_back(
+    tmp_path: Path, autojump_clock: MockClock, canceled: bool
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        goes_down_at_the_launch(scanner)
+        task = await w.submit()
+        await w.until(task.task_id, TaskState.LAUNCHING)
+        await w.until(task.task_id, TaskState.QUEUED)
+        assert len(scanner.scans) == 1
+        if canceled:
+            await w.service.cancel(task.task_id, actor="me")
+        scanner.down, scanner.fault = None, lambda _request: None
+        await seen(lambda: len(scanner.deleted) == 1)
+        await trio.sleep(5)
+        assert {scan.name for scan in scanner.scans.values()} == (
+            set() if canceled else {f"{task.task_id} {marker(task.task_id, 2)}"}
+        )
+
+
+async def test_what_an_earlier_life_left_goes_with_the_first_look(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": scanner}) as w:
+        task = await w.submit()
+        await w.settled(task.task_id)
+    left = add_empty(scanner, task, 1)
+    async with world(config, {"a": scanner}):
+        await trio.sleep(1)
+        assert scanner.deleted == [left.name]
+
+
+async def test_what_waits_for_its_launch_is_let_alone(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The scan is there, its answer still on its way: every look in between finds it."""
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.fault = lambda request: (
+            lost(Effect.DONE, takes=300.0) if request == "create_scan" else None
+        )
+        task = await w.submit()
+        await seen(lambda: scanner.requests["create_scan"] == 1)
+        double = add_empty(scanner, task, 1)
+        await trio.sleep(200)
+        assert (await w.task(task.task_id)).state is TaskState.LAUNCHING
+        assert double.scan_id in scanner.scans
+
+
+async def test_a_scan_of_an_attempt_yet_to_come_and_those_of_others_are_let_alone(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        await w.running()
+        waiting = await w.submit("192.0.2.2")
+        kept = [add_empty(scanner, waiting, 1), add_unknown(scanner)]
+        await trio.sleep(300)
+        assert (await w.task(waiting.task_id)).state is TaskState.QUEUED
+        assert all(scan.scan_id in scanner.scans for scan in kept)
+        assert not scanner.deleted
+
+
+async def test_a_double_that_appears_while_its_twin_runs_goes(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        task = await w.running()
+        double = add_empty(scanner, task, 1)
+        await seen(lambda: double.scan_id not in scanner.scans)
+        done = await w.settled(task.task_id)
+        assert done.state is TaskState.COMPLETED
+        assert set(scanner.scans) == {done.nessus_scan_id}
+
+
+async def test_one_that_cannot_be_deleted_is_tried_once_a_minute_and_holds_up_no_other(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        task = await w.running()
+        stuck, other = add_empty(scanner, task, 1), add_empty(scanner, task, 1)
+        refused = Trouble(error=Refused("not now"))
+
+        def fault(request: str) -> Trouble | None:
+            return refused if request == "delete" and scanner.requests["delete"] != 2 else None
+
+        scanner.fault = fault
+        await trio.sleep(299)
+        assert stuck.scan_id in scanner.scans
+        assert other.scan_id not in scanner.scans
+        assert 3 <= scanner.requests["delete"] <= 6
