@@ -10,8 +10,14 @@ from typing import Any
 import attrs
 import trio
 
-from nessus_sched.config.schema import Config, PollingSettings, RetentionSettings
+from nessus_sched.config.schema import (
+    Config,
+    PollingSettings,
+    RetentionSettings,
+    SchedulingSettings,
+)
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import marker
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.store.executor import InLine
 from nessus_sched.store.exports import ExportStore
@@ -130,6 +136,25 @@ async def test_an_aborted_attempt_is_cleared_away(
         keeper = await housekeeping(w, tmp_path, Deleted())
         assert (await keeper.sweep())["scans"] == 1
         assert set(scanner.scans) == {(await w.task(task.task_id)).nessus_scan_id}
+
+
+async def test_the_scans_of_a_purged_dead_letter_go(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+    config = attrs.evolve(configured(tmp_path), scheduling=SchedulingSettings(max_attempts=1))
+    async with world(config, {"a": scanner}) as w:
+        task = await w.running("192.0.2.1")
+        scanner.restart()
+        assert (await w.settled(task.task_id)).state is TaskState.DEAD
+        keeper = await housekeeping(w, tmp_path, Deleted())
+        assert (await keeper.sweep())["scans"] == 0
+        running = scanner.add_foreign("of the same task " + marker(task.task_id, 2), 5 * DAY)
+        running.ours = True
+
+        await w.store.purge_tasks([task.task_id], at=w.context.now())
+        assert (await keeper.sweep())["scans"] == 1
+        assert set(scanner.scans) == {running.scan_id}
 
 
 async def test_exports_and_findings_have_terms_of_their_own(

@@ -1,6 +1,6 @@
 """Scans of ours that nobody needs any more leave their scanner.
 
-Only those in our own folder with the marker of a task that we know are touched, and
+Only those in our own folder with the marker of a task that we have or had are touched, and
 of these none that runs or that its task may still come back to.
 """
 
@@ -62,7 +62,8 @@ async def _unneeded(row: RemoteScan, task_id: str, attempt: int, context: Contex
         return False
     task = await context.store.get(task_id)
     if task is None:
-        return False  # perhaps another daemon's with the same folder
+        # Purged, or never ours: perhaps another daemon's with the same folder.
+        return bool(await context.store.journal_of(task_id))
     kept = 0.0 if row.status is ScanStatus.EMPTY else context.config.retention.remote_scans
     old = max(task.entered.values()) <= context.now() - kept
     return old and _done_with(row, task, attempt)
