@@ -23,6 +23,7 @@ from support.processes import scanner_yaml, simulators, site
 PRINT = "00:" * 31 + "ff"
 INIT = ("config", "init", "--url", "https://192.0.2.5:8834", "--allow", "192.0.2.0/24")
 KEYS = ("--access-key", "canary$a{b}", "--secret-key", "${file:secret}")
+UI_LOGIN = {"username": "admin", "password": "nessus"}
 NOBODY = {"NESSUS_ACCESS_KEY": None, "NESSUS_SECRET_KEY": None}
 
 
@@ -151,6 +152,7 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
             scanner_yaml("login", sim, auth={"api_keys": {"access_key": "a", "secret_key": "b"}}),
             scanner_yaml("down", sim, url="https://127.0.0.1:9"),
             scanner_yaml("name", sim, url="https://nonesuch.example.com"),
+            scanner_yaml("session", sim, auth={"ui_session": UI_LOGIN}),
         ]
         place = site(tmp_path, scanners)
 
@@ -167,6 +169,8 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
                 "daemon",
             }
             assert all(step["remedy"] for step in trouble.values())
+            assert not any("session" in check for check in trouble)
+            assert trouble["scanner keys: licence"]["status"] == "failed"
 
         await trio.to_thread.run_sync(with_simulator)
 

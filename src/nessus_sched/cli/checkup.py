@@ -13,9 +13,9 @@ import attrs
 import click
 
 from nessus_sched.cli.client import daemon
-from nessus_sched.cli.spoken import size
+from nessus_sched.cli.spoken import number, size
 from nessus_sched.config.advice import warnings
-from nessus_sched.config.schema import Config, ScannerSettings
+from nessus_sched.config.schema import ApiKeys, Config, ScannerSettings
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.mcp.probe import Step, failed, ok, probe, warning
@@ -44,7 +44,7 @@ def checkup(file: Path, config: Config) -> list[Step]:
 
 
 def _config(file: Path, config: Config) -> Iterator[Step]:
-    yield ok("config", f"{file} is in order; {len(config.scanners)} scanners")
+    yield ok("config", f"{file} is in order, with {number(len(config.scanners), 'scanner')}")
     for text in warnings(config):
         yield warning("config", text, "Change it, unless it is meant so.")
     mode = stat.S_IMODE(file.stat().st_mode)
@@ -82,7 +82,7 @@ def _store(directory: Path) -> Iterator[Step]:
         return
     try:
         with read_offline(directory) as store:
-            yield ok("store", f"{sum(store.counts().values())} tasks can be read")
+            yield ok("store", f"{number(sum(store.counts().values()), 'task')} can be read")
     except StoreError as error:
         yield failed("store", str(error), "Restore a backup, or ask 'journal verify'.")
 
@@ -134,9 +134,10 @@ async def scanner_checkup(settings: ScannerSettings) -> list[Step]:
     """One scanner, contacted from here with its configured login."""
     prefix = f"scanner {settings.id}"
     steps = []
+    keys = isinstance(settings.auth, ApiKeys)
     scanner = NessusScanner(settings, now=system_now)
     try:
-        steps = [step async for step in probe(scanner, system_now)]
+        steps = [step async for step in probe(scanner, system_now, keys=keys)]
     except ScannerError as error:
         steps = [failed("reach", str(error), "Look at the message.")]
     finally:

@@ -74,7 +74,7 @@ def init_command(
         raise click.ClickException(f"{output} is there already; --force replaces it")
     url = url or _asked("--url", "URL of the scanner", default="https://127.0.0.1:8834")
     kind = login or ("session" if username else "api-keys" if access_key else None)
-    kind = kind or _asked("--login", "Log in with api-keys or session", default="api-keys")
+    kind = kind or _login()
     keys = kind == "api-keys"
     answers = Answers(
         scanner_id=scanner_id,
@@ -123,6 +123,17 @@ def _asked(option: str, question: str, default: str | None = None, *, hidden: bo
 
 def _secret(option: str, question: str) -> str:
     return _asked(option, question, hidden=True)
+
+
+def _login() -> str:
+    if sys.stdin.isatty():
+        click.echo(
+            "Nessus Manager takes scans with API keys. Professional, Expert and Essentials refuse\n"
+            "them: there, session logs in as the web interface does, which the vendor does not\n"
+            "support.",
+            err=True,
+        )
+    return _asked("--login", "Log in with api-keys or session", default="api-keys")
 
 
 def _allowed() -> Sequence[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from nessus_sched.config.schema import ApiKeys
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 from nessus_sched.mcp.probe import Step, probe
@@ -80,8 +81,9 @@ async def test_scanner(app: Any, call: Call, args: TestArgs) -> TestAnswer:
     drivers = app.service.fleet.drivers
     if args.scanner_instance not in drivers:
         raise ToolError("unknown_scanner", unknown("scanner", args.scanner_instance, drivers))
-    scanner = drivers[args.scanner_instance].scanner
-    steps = [step async for step in probe(scanner, app.now)]
+    driver = drivers[args.scanner_instance]
+    keys = isinstance(driver.settings.auth, ApiKeys)
+    steps = [step async for step in probe(driver.scanner, app.now, keys=keys)]
     return TestAnswer(
         scanner_instance=args.scanner_instance,
         passed=all(step.status != "failed" for step in steps),

@@ -56,9 +56,9 @@ def failed(check: str, message: str, remedy: str) -> Step:
     return Step(check=check, status="failed", message=clean_line(message, 500), remedy=remedy)
 
 
-async def probe(scanner: Scanner, now: Now) -> AsyncIterator[Step]:
+async def probe(scanner: Scanner, now: Now, *, keys: bool) -> AsyncIterator[Step]:
     """Asks the scanner for all that a scan needs, changing nothing there; ends with the
-    first step that fails."""
+    first answer that is a refusal. `keys`: it is driven with API keys."""
     try:
         info = await scanner.info()
         yield ok("reach", "reachable")
@@ -66,7 +66,7 @@ async def probe(scanner: Scanner, now: Now) -> AsyncIterator[Step]:
             loaded = "" if info.loading_percent is None else f" ({info.loading_percent} %)"
             yield warning("ready", f"still loading its plugins{loaded}", "Wait some minutes.")
             return
-        for step in _info_steps(info, now()):
+        for step in _info_steps(info, now(), keys):
             yield step
         scans = await scanner.list_scans()
         ours = sum(scan.ours for scan in scans)
@@ -83,20 +83,24 @@ async def probe(scanner: Scanner, now: Now) -> AsyncIterator[Step]:
         yield failed("templates", "no template may be used", "Look at the scanner's licence.")
 
 
-def _info_steps(info: ScannerInfo, now: float) -> list[Step]:
+def _info_steps(info: ScannerInfo, now: float, keys: bool) -> list[Step]:
     hosts = "no host limit" if info.licensed_hosts is None else f"{info.licensed_hosts} hosts"
     steps = [ok("edition", f"{info.edition or 'unknown edition'} {info.version}, {hosts}")]
-    if info.scan_api is False:
-        steps.append(
-            warning(
-                "licence",
-                "the licence does not allow scans through the API with keys",
-                "Use auth.ui_session, or a licence with API access.",
-            )
-        )
-    else:
-        steps.append(ok("licence", "scans may be created through the API"))
+    steps.append(_licence(info, keys))
     return [*steps, *_licence_end(info, now), _plugins(info, now)]
+
+
+def _licence(info: ScannerInfo, keys: bool) -> Step:
+    if info.scan_api is not False:
+        return ok("licence", "scans may be created through the API")
+    if keys:
+        return failed(
+            "licence",
+            "the licence refuses scans that are created with API keys",
+            "Use auth.ui_session (config init --force --login session), or a licence with "
+            "API access.",
+        )
+    return ok("licence", "scans are created as the web interface does; API keys would not do")
 
 
 def _licence_end(info: ScannerInfo, now: float) -> list[Step]:
