@@ -184,6 +184,8 @@ class _Server:
         self._open.add(stream)
         try:
             await TCPServer(ASGIWrapper(app), self._config, self._context, ConnectionState({}), tls)
+        except trio.ClosedResourceError:
+            pass  # we broke it in its handshake, where hypercorn expects that of the client only
         finally:
             self._open.discard(stream)
             self._spared.discard(stream)
