@@ -144,11 +144,11 @@ async def test_a_restart_breaks_what_is_under_way() -> None:
 
 async def test_a_restart_in_the_midst_of_a_handshake_breaks_that_connection_only() -> None:
     async with serving() as sim, client_of(sim) as client:
-        stream = await trio.open_tcp_stream("127.0.0.1", _port(sim))
-        await client.get("/server/status")  # later than it, so that it has been accepted
-        sim.nessus.restart(down_seconds=0.0)
-        with pytest.raises(trio.BrokenResourceError):
-            await stream.receive_some(1)
+        async with await trio.open_tcp_stream("127.0.0.1", _port(sim)) as stream:
+            await client.get("/server/status")  # later than it, so that it has been accepted
+            sim.nessus.restart(down_seconds=0.0)
+            with pytest.raises(trio.BrokenResourceError):
+                await stream.receive_some(1)
         await eventually(partial(_accepts, sim, other_than=""))
 
 
