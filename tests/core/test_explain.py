@@ -29,7 +29,7 @@ def test_behind_others_in_a_queue() -> None:
         scanners.place(entry(order, pinned="a"), 0.0)
     assert reason(scanners, "t1") == (
         "scanner_full",
-        "next in the queue of a; scanner a runs 1 of 1 scans",
+        "next in the queue of a; scanner a runs 1 of 1 scan",
     )
     assert reason(scanners, "t2")[1].startswith("behind 1 other in the queue of a; ")
     assert reason(scanners, "t3")[1].startswith("behind 2 others in the queue of a; ")
@@ -40,9 +40,38 @@ def test_behind_others_in_the_overflow_queue() -> None:
     for order in (1, 2):
         scanners.place(entry(order), 0.0)
     assert reason(scanners, "t1")[1] == (
-        "next in the overflow queue; the 2 scanners that could run it are full (3 scans run there)"
+        "next in the overflow queue; the 2 scanners that could run it run 3 of 3 scans"
     )
     assert reason(scanners, "t2")[0] == "behind"
+
+
+def test_others_in_the_overflow_queue_that_wait_for_other_scanners() -> None:
+    scanners = WatchedPool([spec("a", 1, "192.0.2.0/24"), spec("b", 1, "198.51.100.0/24")])
+    for order in range(1, 7):
+        network = "192.0.2" if order % 2 else "198.51.100"
+        scanners.place(entry(order, f"{network}.{order}"), 0.0)
+        scanners.take_all("a", 0.0)
+        scanners.take_all("b", 0.0)
+    assert [scanners.position(f"t{order}") for order in (3, 4, 5, 6)] == [1, 2, 3, 4]
+    code, text = reason(scanners, "t4")
+    assert code == "scanner_full"
+    assert text == (
+        "next in the overflow queue (those before it are for other scanners); "
+        "scanner b runs 1 of 1 scan"
+    )
+    assert reason(scanners, "t5")[1].startswith(
+        "behind 1 other in the overflow queue (1 more for other scanners); "
+    )
+
+
+def test_more_scans_than_allowed_are_told_as_such() -> None:
+    scanners = full(a=3)
+    scanners.place(entry(1, pinned="a"), 0.0)
+    scanners.report("a", 0.0, max_scans=1, foreign=0)
+    text = reason(scanners, "t1")[1]
+    assert text.endswith("scanner a runs 3 scans, more than the 1 allowed now")
+    scanners.report("a", 0.0, max_scans=4, foreign=1)
+    assert reason(scanners, "t1")[1].endswith("runs 3 of 3 scans (1 scan of others runs there)")
 
 
 def test_a_free_slot_is_no_reason_to_wait() -> None:
@@ -77,9 +106,11 @@ def test_a_held_scanner_says_for_how_long() -> None:
     scanners = full(a=1)
     scanners.place(entry(1, pinned="a"), 0.0)
     scanners.hold("a", 60.0, "it is loading plugins", 0.0)
-    assert reason(scanners, "t1", 20.0) == (
-        "scanner_held",
-        "next in the queue of a; scanner a takes nothing for 40 s (it is loading plugins)",
+    code, text = reason(scanners, "t1", 20.0)
+    assert code == "scanner_held"
+    assert text == (
+        "next in the queue of a; scanner a starts nothing just now (it is loading plugins); "
+        "it is asked again within 40 s"
     )
 
 

@@ -85,13 +85,15 @@ def test_a_scanner_finds_only_what_it_may_run_in_the_overflow_queue() -> None:
     assert served(waiting, "b") == ["t1"]
 
 
-def test_positions_count_those_who_compete() -> None:
+def test_positions_are_places_in_the_queue() -> None:
     waiting = queues()
     lone = waiting.enqueue(entry(1), None, frozenset({"c"}))
     shared = [waiting.enqueue(entry(order), None, ALL) for order in (2, 4)]
     partly = waiting.enqueue(entry(3), None, frozenset({"a"}))
     own = [waiting.enqueue(entry(order), "a", ALL) for order in (5, 6)]
-    assert [waiting.position(each) for each in (lone, shared[0], partly, shared[1])] == [1, 1, 2, 3]
+    overflow = (lone, shared[0], partly, shared[1])
+    assert [waiting.position(each) for each in overflow] == [1, 2, 3, 4]
+    assert [waiting.competing_before(each) for each in overflow] == [0, 0, 1, 2]
     assert [waiting.position(each) for each in own] == [1, 2]
 
 

@@ -177,9 +177,11 @@ def test_the_system_is_trusted_by_default() -> None:
 async def test_nobody_listens() -> None:
     async with serving(by_trustme("127.0.0.1")) as port:
         pass
-    with pytest.raises(Unreachable, match="refused") as caught:
+    with pytest.raises(Unreachable, match="reached: connection refused") as caught:
         await client(port).list_scans()
     no_secrets(caught.value)
+    with pytest.raises(Unreachable, match=f":{port}: connection refused"):
+        await fetch_fingerprint("127.0.0.1", port)
 
 
 async def test_a_name_that_does_not_resolve() -> None:

@@ -63,15 +63,6 @@ def test_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("")
-    with (
-        pytest.raises(StateDirectoryError, match="cannot use"),
-        hold_state_directory(tmp_path / "state"),
-    ):
-        pass
-
-
 def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / LOCK_NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StateDirectoryError, match="cannot open"), hold_state_directory(tmp_path):
@@ -90,3 +81,14 @@ def test_a_directory_of_someone_else_says_whose_it_is(
 
 def test_nobody_holds_a_directory_that_is_not_there(tmp_path: Path) -> None:
     assert holder(tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize("below", ["", "state"])
+def test_a_file_in_place_of_the_directory_is_called_one(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "passwd"
+    file.write_text("root:x:0:0")
+    with (
+        pytest.raises(StateDirectoryError, match="is a file or lies below one"),
+        hold_state_directory(file / below),
+    ):
+        pass

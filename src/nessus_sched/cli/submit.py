@@ -79,7 +79,8 @@ def submit_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Queue a scan of addresses, networks, ranges (192.0.2.1-20) or host names.
+    """Queue a scan of addresses, networks, ranges (192.0.2.1-20) or host names; one word may
+    hold several, separated by commas or white space.
 
     \b
     basic       what an attacker on the network sees

@@ -164,7 +164,9 @@ def bind(value: object) -> str:
 def split_bind(value: str) -> tuple[str, int]:
     """Address (without brackets) and port of a `Bind`; port 0 lets the system choose."""
     host, colon, port = value.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+    if not colon or value.endswith("]"):
+        raise Unfit("the port is missing; write 127.0.0.1:9834 or [::1]:9834")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise Unfit("the port must be a number from 0 to 65535")
     if host == "localhost":
         return host, int(port)

@@ -106,7 +106,6 @@ def _none_usable(board: Board, waiting: Waiting, lanes: list[Lane], now: float) 
 
 def _in_turn(board: Board, waiting: Waiting, usable: list[Lane], now: float) -> WaitReason:
     before = board.queues.ready_before(waiting)
-    ahead = board.queues.position(waiting) - 1
     where = "the overflow queue"
     if waiting.scanner_id is not None:
         where = f"the queue of {waiting.scanner_id}"
@@ -117,26 +116,43 @@ def _in_turn(board: Board, waiting: Waiting, usable: list[Lane], now: float) -> 
     if before < room:
         return WaitReason(code=WaitCode.STARTING, text="a slot is free: it is about to start")
     state = _fullness(usable, now)
+    ahead = board.queues.competing_before(waiting)
+    others = board.queues.position(waiting) - 1 - ahead
     if ahead:
-        others = "1 other" if ahead == 1 else f"{ahead} others"
-        return WaitReason(code=WaitCode.BEHIND, text=f"behind {others} in {where}; {state}")
+        rest = f" ({others} more for other scanners)" if others else ""
+        text = f"behind {_number(ahead, 'other')} in {where}{rest}; {state}"
+        return WaitReason(code=WaitCode.BEHIND, text=text)
     held = all(lane.hold_until > now for lane in usable)
     code = WaitCode.SCANNER_HELD if held else WaitCode.SCANNER_FULL
-    return WaitReason(code=code, text=f"next in {where}; {state}")
+    rest = " (those before it are for other scanners)" if others else ""
+    return WaitReason(code=code, text=f"next in {where}{rest}; {state}")
 
 
 def _fullness(lanes: list[Lane], now: float) -> str:
+    active = sum(lane.slots.active for lane in lanes)
+    capacity = sum(lane.slots.capacity for lane in lanes)
+    name = f"scanner {lanes[0].scanner_id}"
     if len(lanes) > 1:
-        active = sum(lane.slots.active for lane in lanes)
-        return f"the {len(lanes)} scanners that could run it are full ({active} scans run there)"
-    (lane,) = lanes
-    name = f"scanner {lane.scanner_id}"
-    if lane.hold_until > now:
-        return f"{name} takes nothing for {lane.hold_until - now:.0f} s ({lane.hold_reason})"
-    text = f"{name} runs {lane.slots.active} of {lane.slots.capacity} scans"
-    if lane.slots.foreign:
-        text += f" ({lane.slots.foreign} scans of others run there)"
+        name = f"the {len(lanes)} scanners that could run it"
+    held = [lane for lane in lanes if lane.hold_until > now]
+    if len(held) == len(lanes):
+        first = min(held, key=lambda lane: lane.hold_until)
+        starts = "start" if len(lanes) > 1 else "starts"
+        again = f"it is asked again within {first.hold_until - now:.0f} s"
+        return f"{name} {starts} nothing just now ({first.hold_reason}); {again}"
+    runs = "run" if len(lanes) > 1 else "runs"
+    text = f"{name} {runs} {active} of {_number(capacity, 'scan')}"
+    if active > capacity:
+        text = f"{name} {runs} {_number(active, 'scan')}, more than the {capacity} allowed now"
+    foreign = sum(lane.slots.foreign for lane in lanes)
+    if foreign:
+        verb = "runs" if foreign == 1 else "run"
+        text += f" ({_number(foreign, 'scan')} of others {verb} there)"
     return text
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _down(lane: Lane, now: float) -> str:

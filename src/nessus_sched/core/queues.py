@@ -164,12 +164,17 @@ class Queues:
         return None if own is None else self._waiting[own[2]]
 
     def position(self, waiting: Waiting) -> int:
-        """1 for the entry that is next in its queue. In the overflow queue only those count
-        that compete for a scanner with it."""
-        return sum(line.rank(waiting.key) for line in self._competing(waiting)) + 1
+        """Its place in its queue, from 1."""
+        if waiting.scanner_id is not None:
+            return self.competing_before(waiting) + 1
+        return sum(line.rank(waiting.key) for line in self._overflow.values()) + 1
+
+    def competing_before(self, waiting: Waiting) -> int:
+        """How many go before it there that compete for a scanner with it."""
+        return sum(line.rank(waiting.key) for line in self._competing(waiting))
 
     def ready_before(self, waiting: Waiting) -> int:
-        """How many go before it there, parked ones left out."""
+        """The same, parked ones left out."""
         return sum(line.ready.rank(waiting.key) for line in self._competing(waiting))
 
     def own_length(self, scanner_id: str) -> int:

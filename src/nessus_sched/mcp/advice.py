@@ -11,20 +11,18 @@ _OPERATOR: Final = "An operator can then retry it with `nessus-sched dlq retry`.
 _AGAIN: Final = "It is tried again by itself; list_scanners shows how the scanner is."
 
 BY_ERROR: Final = {
-    "scanner_unreachable": f"The scanner cannot be reached. {_AGAIN}",
-    "scanner_not_ready": f"The scanner is still loading its plugins. {_AGAIN}",
-    "scanner_full": f"The scanner runs all it may. {_AGAIN}",
-    "scanner_trouble": f"The scanner had trouble of its own. {_AGAIN}",
+    "scanner_unreachable": _AGAIN,
+    "scanner_not_ready": _AGAIN,
+    "scanner_full": _AGAIN,
+    "scanner_trouble": _AGAIN,
     "outcome_unknown": "The scanner is looked at before anything is done again; just wait.",
     "bad_export": "The report came back damaged and is fetched again by itself.",
-    "certificate_mismatch": "The scanner shows another certificate than configured: tell the "
-    f"operator, who must find out why before trusting it. {_OPERATOR}",
-    "login_refused": "The scanner refuses our login: the operator must check its keys or password "
-    f"in the configuration. {_OPERATOR}",
-    "license_refuses_api": "The scanner's licence refuses scans through its API: name another "
-    "scanner, or the operator chooses `ui_session` for it.",
-    "license_limit": "The licence has expired or has no room: scan fewer hosts at once (find the "
-    "live ones with submit_quick_scan), or name another scanner.",
+    "certificate_mismatch": "Tell the operator, who must find out why before trusting it. "
+    f"{_OPERATOR}",
+    "login_refused": f"Tell the operator, who must correct it in the configuration. {_OPERATOR}",
+    "license_refuses_api": "Name another scanner, or tell the operator.",
+    "license_limit": "Scan fewer hosts at once (find the live ones with submit_quick_scan), or "
+    "name another scanner.",
     "not_found": "The scanner does not have what was named: see list_scan_templates, then submit "
     "a corrected request.",
     "scanner_refused": "The scanner says no to this very request: correct it by the message and "
@@ -37,7 +35,7 @@ BY_ERROR: Final = {
     "unknown_audit": "The audit has left the configuration: see list_credentials and submit it "
     "anew with another.",
     "settings_refused": "The operator no longer allows these settings: submit it anew without.",
-    "scan_aborted": f"The scanner broke the scan off (an error or a restart there). {_AGAIN}",
+    "scan_aborted": _AGAIN,
     "scan_vanished": "Somebody deleted the scan on the scanner: submit it anew if it is still "
     "wanted.",
     "stopped_on_scanner": "Somebody stopped the scan on the scanner: ask before submitting it "

@@ -8,13 +8,14 @@ from typing import Any
 import attrs
 
 from nessus_sched.core.fields import field
+from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.mcp.advice import advice, error_advice
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.fence import NAMES, cleaned
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.scheduler.views import TaskView
+from nessus_sched.scheduler.views import Standing, TaskView
 
 MAX_TARGETS = 20
 """Targets spelt out in an answer; the rest is counted."""
@@ -121,13 +122,24 @@ def wait_answer(app: App, view: TaskView) -> WaitAnswer | None:
     return WaitAnswer(
         queue=standing.queue,
         queue_position=standing.position,
-        estimated_wait_seconds=round(estimate.seconds) if estimate else None,
+        estimated_wait_seconds=wait_seconds(standing),
         estimated_wait_low=round(estimate.low) if estimate else None,
-        estimated_wait_high=round(estimate.high) if estimate else None,
+        estimated_wait_high=max(round(estimate.high), wait_seconds(standing) or 0)
+        if estimate
+        else None,
         estimated_start=iso(app.now() + estimate.seconds) if estimate else None,
         wait_code=str(reason.code) if reason else None,
         wait_reason=clean_line(reason.text, LONGEST_REASON) if reason else None,
     )
+
+
+def wait_seconds(standing: Standing) -> int | None:
+    """The estimated wait in whole seconds; none of them only when it is about to start."""
+    if standing.estimate is None:
+        return None
+    reason = standing.wait_reason
+    at_once = reason is None or reason.code is WaitCode.STARTING
+    return max(round(standing.estimate.seconds), 0 if at_once else 1)
 
 
 def status_answer(app: App, view: TaskView) -> StatusAnswer:

@@ -288,7 +288,9 @@ def _answer(value: Any) -> types.CallToolResult:
 
 def _sentence(refusal: edge.BadArguments | ToolError) -> str:
     hint = refusal.hint if isinstance(refusal, ToolError) else ""
-    text = f"{str(refusal).rstrip('.')}. {hint}".strip() if hint else str(refusal)
+    text = str(refusal)
+    if hint:
+        text = f"{text.rstrip('.')}{'.' if hint[0].isupper() else ';'} {hint}"
     return text.encode("utf-8", "replace").decode()
 
 

@@ -10,7 +10,13 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.targets import parse_targets
 from nessus_sched.core.task import DEFAULT_POOL, Discovery, Priority, ScanKind, ScanRequest
 from nessus_sched.mcp.advice import advice
-from nessus_sched.mcp.answers import LONGEST_REASON, MAX_TARGETS, SubmitAnswer, scanner_url
+from nessus_sched.mcp.answers import (
+    LONGEST_REASON,
+    MAX_TARGETS,
+    SubmitAnswer,
+    scanner_url,
+    wait_seconds,
+)
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, tool
@@ -28,7 +34,8 @@ class SubmitArgs:
 
     targets: list[str] = field(
         "What to scan: addresses, networks (192.0.2.0/24), ranges (192.0.2.1-20) or host names. "
-        "All must be inside the configured scope.",
+        "One entry may hold several, separated by commas or white space. All must be inside the "
+        "configured scope.",
         min_length=1,
         max_length=10000,
         examples=TARGETS,
@@ -222,7 +229,7 @@ def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
         scanner_url=scanner_url(app, scanner_id),
         queue=standing.queue,
         queue_position=standing.position,
-        estimated_wait_seconds=round(standing.estimate.seconds) if standing.estimate else None,
+        estimated_wait_seconds=wait_seconds(standing),
         wait_reason=clean_line(reason.text, LONGEST_REASON) if reason else None,
         target_count=parse_targets(task.request.targets).address_count,
         targets=list(task.request.targets[:MAX_TARGETS]),

@@ -7,9 +7,12 @@ line, without control characters and without our secrets.
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import ssl
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import attrs
@@ -66,6 +69,27 @@ def clean(text: str, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> 
     visible = (c if unicodedata.category(c)[0] != "C" else " " for c in text[: 20 * longest])
     line = " ".join("".join(visible).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and all that led to it; Trio reports failed connects as a group."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            yield from (deeper for one in error.exceptions for deeper in chain(one))
+        error = error.__cause__ or error.__context__
+
+
+def system_words(error: BaseException) -> str | None:
+    """What the system says is wrong, without the address that Trio puts before it (which is
+    told where it is needed, and looks like `('127.0.0.1', 9)`); None where it says nothing."""
+    for each in chain(error):
+        if isinstance(each, OSError) and each.strerror:
+            # Name look-ups and TLS have numbers of their own.
+            if each.errno and not isinstance(each, ssl.SSLError | socket.gaierror):
+                return os.strerror(each.errno)
+            return each.strerror
+    return None
 
 
 def said(answer: Answer, secrets: Iterable[str] = ()) -> str:

@@ -8,7 +8,7 @@ slow drip would last for ever; the text of a `ConnectError` is empty.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -20,7 +20,7 @@ from nessus_sched import __version__
 from nessus_sched.config.schema import TlsSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.nessus import tls
-from nessus_sched.nessus.errors import Failure, clean, unanswered
+from nessus_sched.nessus.errors import Failure, chain, clean, system_words, unanswered
 from nessus_sched.nessus.messages import Answer, Call, OnRequest, RequestRecord
 
 Transport = httpx.AsyncBaseTransport
@@ -141,7 +141,7 @@ class NessusHttp:
 
     def _failure(self, error: Exception, *, answered: bool) -> Failure:
         certificate = next(
-            (e for e in _chain(error) if isinstance(e, ssl.SSLCertVerificationError)), None
+            (e for e in chain(error) if isinstance(e, ssl.SSLCertVerificationError)), None
         )
         if certificate is not None:
             return Failure(reason=tls.explain(certificate, self._url), sent=False, certificate=True)
@@ -254,15 +254,6 @@ def _content(call: Call) -> dict[str, Any]:
     return content
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that led to it; Trio reports failed connects as a group."""
-    while error is not None:
-        yield error
-        if isinstance(error, BaseExceptionGroup):
-            yield from (deeper for one in error.exceptions for deeper in _chain(one))
-        error = error.__cause__ or error.__context__
-
-
 def _reason(error: Exception) -> str:
     """In a person's words; the texts of a `LocalProtocolError` quote our own headers."""
     if isinstance(error, httpx.TimeoutException):
@@ -271,7 +262,7 @@ def _reason(error: Exception) -> str:
         )
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         return "the request cannot be expressed in HTTP"
-    system = next((e for e in _chain(error) if isinstance(e, OSError) and e.strerror), None)
-    if system is not None:
-        return clean(str(system.strerror)).lower()
+    words = system_words(error)
+    if words is not None:
+        return clean(words).lower()
     return "no connection" if isinstance(error, httpx.ConnectError) else "the connection broke off"

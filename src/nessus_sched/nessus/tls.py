@@ -13,6 +13,7 @@ import trio
 
 from nessus_sched.config.schema import TlsSettings
 from nessus_sched.core.scanner import CertificateMismatch, Unreachable
+from nessus_sched.nessus.errors import system_words
 
 FETCH_SECONDS: Final = 15.0
 
@@ -68,7 +69,7 @@ async def fetch_fingerprint(host: str, port: int) -> str:
                 shown = stream.getpeercert(binary_form=True)
             return _fingerprint(shown)
         except (OSError, trio.BrokenResourceError) as error:
-            problem = type(error).__name__
+            problem = (system_words(error) or "no TLS there").lower()
     raise Unreachable(f"No certificate to be had from {host}:{port}: {problem}.")
 
 

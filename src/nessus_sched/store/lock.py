@@ -64,6 +64,10 @@ def prepare_directory(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = directory.stat()
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StateDirectoryError(
+            f"state directory {directory} is a file or lies below one; change `state_directory`"
+        ) from error
     except OSError as error:
         raise StateDirectoryError(
             f"cannot use state directory {directory}: {error.strerror}"
