@@ -118,6 +118,16 @@ async def test_no_more_than_the_allowed_number_runs_at_once(autojump_clock: Any)
     assert app.most == 32
 
 
+async def test_a_client_that_calls_too_often_waits_and_loses_nothing(autojump_clock: Any) -> None:
+    async with wire(App(), limits=Limits(rate=10, burst=50)) as stream, trio.open_nursery() as all_:
+        lines = await opened(stream)
+        begun = trio.current_time()
+        flood = b"".join(call(number, "echo", text="x") for number in range(1, 151))
+        all_.start_soon(stream.send_all, flood)
+        assert {(await lines.next())["id"] for _ in range(150)} == set(range(1, 151))
+        assert 9.5 < trio.current_time() - begun < 11
+
+
 async def test_canceled_calls_make_room_and_get_no_answer(autojump_clock: Any) -> None:
     app = App()
     async with wire(app, limits=Limits(in_flight=2)) as stream:

@@ -17,6 +17,19 @@ print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
 print(*resource.getrlimit(resource.RLIMIT_CORE), os.umask(0))
 """
 
+_CRASH = """
+import sys
+from nessus_sched.__main__ import main
+from nessus_sched.daemon import serve
+
+async def fails(metrics):
+    raise ValueError("cannot log in with canary-key-40417")
+
+serve.measure_loop_lag = fails
+sys.argv[1:] = ["serve", "--config", sys.argv[1]]
+main()
+"""
+
 
 def test_no_core_can_be_taken_and_files_are_ours_alone() -> None:
     said = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=True)
@@ -31,3 +44,14 @@ async def test_a_daemon_takes_care_of_that_and_of_its_directory(tmp_path: Path) 
         assert core.split()[4:6] == ["0", "0"]
         for path in (tmp_path / "state", *(tmp_path / "state").rglob("*"), place.socket.parent):
             assert not stat.S_IMODE(path.lstat().st_mode) & 0o077, path
+
+
+def test_a_crash_is_logged_without_secrets(tmp_path: Path) -> None:
+    login = {"access_key": "an-access-key", "secret_key": "canary-key-40417"}
+    scanner = {"id": "east", "url": "https://127.0.0.1:9", "auth": {"api_keys": login}}
+    place = site(tmp_path, [{**scanner, "max_concurrent_scans": 1}])
+    words = [sys.executable, "-c", _CRASH, str(place.file)]
+    said = subprocess.run(words, capture_output=True, text=True, env=place.environ, timeout=60)
+    assert said.returncode == 1
+    assert "ValueError: cannot log in with" in said.stdout + said.stderr
+    assert "canary" not in said.stdout + said.stderr
