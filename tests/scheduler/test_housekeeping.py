@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,12 @@ async def in_line(work: Callable[..., object], *args: object) -> object:
     return work(*args)
 
 
-async def housekeeping(w: World, directory: Path, deleted: Any) -> Housekeeping:
-    findings = await open_findings(directory / "findings.db", InLine())
+@asynccontextmanager
+async def housekeeping(w: World, directory: Path, deleted: Any) -> AsyncIterator[Housekeeping]:
     exports = ExportStore(directory / "exports")
     exports.prepare()
-    return Housekeeping(w.context, w.fleet, findings, exports, deleted, run_sync=in_line)
+    async with aclosing(await open_findings(directory / "findings.db", InLine())) as findings:
+        yield Housekeeping(w.context, w.fleet, findings, exports, deleted, run_sync=in_line)
 
 
 async def test_finished_scans_leave_the_scanner_and_then_tasks_leave_the_store(
@@ -70,23 +72,22 @@ async def test_finished_scans_leave_the_scanner_and_then_tasks_leave_the_store(
     async with world(configured(tmp_path), {"a": scanner}) as w:
         done = await w.submit("192.0.2.1")
         await w.settled(done.task_id)
-        keeper = await housekeeping(w, tmp_path, deleted)
+        async with housekeeping(w, tmp_path, deleted) as keeper:
+            assert not any((await keeper.sweep()).values())
+            assert len(scanner.scans) == 1
 
-        assert not any((await keeper.sweep()).values())
-        assert len(scanner.scans) == 1
+            await trio.sleep(2 * DAY)
+            assert (await keeper.sweep(dry_run=True))["scans"] == 1
+            assert len(scanner.scans) == 1
+            assert (await keeper.sweep())["scans"] == 1
+            assert not scanner.scans
+            assert (await w.task(done.task_id)).state is TaskState.COMPLETED
 
-        await trio.sleep(2 * DAY)
-        assert (await keeper.sweep(dry_run=True))["scans"] == 1
-        assert len(scanner.scans) == 1
-        assert (await keeper.sweep())["scans"] == 1
-        assert not scanner.scans
-        assert (await w.task(done.task_id)).state is TaskState.COMPLETED
-
-        await trio.sleep(30 * DAY)
-        assert (await keeper.sweep(dry_run=True))["completed_tasks"] == 1
-        assert (await keeper.sweep())["completed_tasks"] == 1
-        assert await w.store.get(done.task_id) is None
-        assert (await w.store.verify()).ok
+            await trio.sleep(30 * DAY)
+            assert (await keeper.sweep(dry_run=True))["completed_tasks"] == 1
+            assert (await keeper.sweep())["completed_tasks"] == 1
+            assert await w.store.get(done.task_id) is None
+            assert (await w.store.verify()).ok
     assert deleted.counts == {"scans": 1, "completed_tasks": 1}
 
 
@@ -101,9 +102,9 @@ async def test_scans_that_run_or_wait_for_their_task_are_left_alone(
         running = await w.submit("192.0.2.1")
         await w.until(running.task_id, TaskState.RUNNING)
         await trio.sleep(3 * DAY)
-        keeper = await housekeeping(w, tmp_path, Deleted())
-        assert not any((await keeper.sweep()).values())
-        assert (await w.settled(running.task_id)).state is TaskState.COMPLETED
+        async with housekeeping(w, tmp_path, Deleted()) as keeper:
+            assert not any((await keeper.sweep()).values())
+            assert (await w.settled(running.task_id)).state is TaskState.COMPLETED
 
 
 async def test_other_peoples_scans_and_those_of_unknown_tasks_are_never_touched(
@@ -115,8 +116,8 @@ async def test_other_peoples_scans_and_those_of_unknown_tasks_are_never_touched(
         unknown = scanner.add_foreign("somebody's [ns:t-23456789abcdef.1]", 10.0)
         unknown.ours = True
         await trio.sleep(100 * DAY)
-        keeper = await housekeeping(w, tmp_path, Deleted())
-        assert not any((await keeper.sweep()).values())
+        async with housekeeping(w, tmp_path, Deleted()) as keeper:
+            assert not any((await keeper.sweep()).values())
     assert set(scanner.scans) == {foreign.scan_id, unknown.scan_id}
 
 
@@ -133,9 +134,9 @@ async def test_an_aborted_attempt_is_cleared_away(
         await w.until(task.task_id, TaskState.RETRY_WAIT)
         await w.until(task.task_id, TaskState.RUNNING)
         await trio.sleep(2 * DAY)
-        keeper = await housekeeping(w, tmp_path, Deleted())
-        assert (await keeper.sweep())["scans"] == 1
-        assert set(scanner.scans) == {(await w.task(task.task_id)).nessus_scan_id}
+        async with housekeeping(w, tmp_path, Deleted()) as keeper:
+            assert (await keeper.sweep())["scans"] == 1
+            assert set(scanner.scans) == {(await w.task(task.task_id)).nessus_scan_id}
 
 
 async def test_the_scans_of_a_purged_dead_letter_go(
@@ -147,22 +148,24 @@ async def test_the_scans_of_a_purged_dead_letter_go(
         task = await w.running("192.0.2.1")
         scanner.restart()
         assert (await w.settled(task.task_id)).state is TaskState.DEAD
-        keeper = await housekeeping(w, tmp_path, Deleted())
-        assert (await keeper.sweep())["scans"] == 0
-        running = scanner.add_foreign("of the same task " + marker(task.task_id, 2), 5 * DAY)
-        running.ours = True
+        async with housekeeping(w, tmp_path, Deleted()) as keeper:
+            assert (await keeper.sweep())["scans"] == 0
+            running = scanner.add_foreign("of the same task " + marker(task.task_id, 2), 5 * DAY)
+            running.ours = True
 
-        await w.store.purge_tasks([task.task_id], at=w.context.now())
-        assert (await keeper.sweep())["scans"] == 1
-        assert set(scanner.scans) == {running.scan_id}
+            await w.store.purge_tasks([task.task_id], at=w.context.now())
+            assert (await keeper.sweep())["scans"] == 1
+            assert set(scanner.scans) == {running.scan_id}
 
 
 async def test_exports_and_findings_have_terms_of_their_own(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     deleted = Deleted()
-    async with world(configured(tmp_path), {"a": FakeScanner(virtual_now())}) as w:
-        keeper = await housekeeping(w, tmp_path, deleted)
+    async with (
+        world(configured(tmp_path), {"a": FakeScanner(virtual_now())}) as w,
+        housekeeping(w, tmp_path, deleted) as keeper,
+    ):
         findings = keeper._findings
         await findings.put("t-old", [], at=EPOCH - 21 * DAY)
         await findings.put("t-new", [], at=EPOCH - 19 * DAY)

@@ -132,6 +132,10 @@ class Reader:
         self._parser = parser = expat.ParserCreate("UTF-8", None, self._handlers.names)
         parser.buffer_text = True
         parser.buffer_size = 2**16
+        if hasattr(parser, "SetReparseDeferralEnabled"):
+            # expat 2.6 may keep back what it has: damage would then seem to be later than it
+            # is, and cost findings. What this guards against, `_check_pending` bounds.
+            parser.SetReparseDeferralEnabled(False)
         parser.Parse(prefix, False)
         self._fed = len(prefix)
         self._base = (line - 1, column - len(prefix))
