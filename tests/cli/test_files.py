@@ -211,4 +211,4 @@ def test_what_cannot_be_imported(tmp_path: Path) -> None:
     bad.write_text("hello")
     one_sentence(imported(tmp_path, "results", "import", str(bad)), 1, "nothing could be read")
     one_sentence(imported(tmp_path, "results", "import", "no.nessus"), 2, "does not exist")
-    one_sentence(typed("results", "import", str(bad)), 2, "--config is needed")
+    one_sentence(typed("results", "import", str(bad)), 3, "no daemon answers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from nessus_sched.cli import screen, watch
 from nessus_sched.cli.shapes import SHAPES
 from support.command import Said, fits, one_sentence
 from support.live_daemon import CANARIES, Live
+from support.nessus_xml import document, host, item
 
 BASIC = ("submit", "192.0.2.10", "--name", "web tier")
 
@@ -322,10 +324,36 @@ def test_top_and_doctor(live: Live, done: str) -> None:
     assert "runs, and answers" in live("doctor").out
 
 
-def test_import_is_refused_beside_a_daemon(live: Live, tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_report_is_imported_beside_the_daemon(live: Live, tmp_path: Path, packed: bool) -> None:
+    # Two pieces and a bit.
+    text = document(*(host(f"192.0.2.{number}", item(10, severity=4)) for number in range(1, 9)))
+    padded = text.replace(b"</NessusClientData_v2>", b" " * 2**21 + b"</NessusClientData_v2>")
     file = tmp_path / "some.nessus"
-    file.write_text("<x/>")
-    one_sentence(live("results", "import", str(file)), 1, "stop the daemon")
+    file.write_bytes(gzip.compress(padded) if packed else padded)
+    before = set((live.place.directory / "state/exports").iterdir())
+    answer = asked(live, "results import", "results", "import", str(file), "--name", "last year")
+    assert (answer["hosts"], answer["findings"], answer["complete"]) == (8, 8, True)
+    status = asked(live, "status", "status", answer["task_id"])
+    assert (status["status"], status["name"]) == ("completed", "last year")
+    found = live("results", "show", answer["task_id"], "-f", "host=192.0.2.8", "--json").json
+    assert [row["plugin_id"] for row in found["findings"]] == [10]
+    after = set((live.place.directory / "state/exports").iterdir())
+    assert {path.name for path in after - before} == {f"{answer['task_id']}.nessus.gz"}
+    submitted(live, "192.0.2.72")  # the next place in the order is free
+    assert asked(live, "journal verify", "journal", "verify")["ok"]
+
+
+def test_what_cannot_be_imported_beside_the_daemon_leaves_nothing(
+    live: Live, tmp_path: Path
+) -> None:
+    before = asked(live, "tasks", "tasks")["tasks"]
+    for content in (b"", b"hello"):
+        file = tmp_path / "some.nessus"
+        file.write_bytes(content)
+        one_sentence(live("results", "import", str(file)), 1, "nothing could be read")
+    assert not list((live.place.directory / "state/exports").glob("*.part"))
+    assert asked(live, "tasks", "tasks")["tasks"] == before
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ class Daemon:
         self._sock = sock
         self._lines = lines
         self._next = 0
+        self._patience = ANSWER_WITHIN
 
     def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """Calls a tool that models have, too. Raises `Refused`."""
@@ -62,6 +63,11 @@ class Daemon:
     def operate(self, action: str, /, **arguments: Any) -> dict[str, Any]:
         """Calls an operator action. Raises `Refused`."""
         return self._called(OPERATOR_CALL, action, arguments)
+
+    def wait_up_to(self, seconds: float) -> None:
+        """Has the answers that follow take up to so long."""
+        self._patience = seconds
+        self._sock.settimeout(seconds)
 
     def handshake(self) -> None:
         self._request(
@@ -107,7 +113,7 @@ class Daemon:
         try:
             line = self._lines.readline()
         except TimeoutError:
-            raise click.ClickException(f"no answer within {ANSWER_WITHIN:g} s") from None
+            raise click.ClickException(f"no answer within {self._patience:g} s") from None
         except OSError as error:
             raise NoDaemon(f"the daemon went away: {error.strerror}") from error
         if not line:

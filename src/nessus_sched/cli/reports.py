@@ -26,7 +26,7 @@ from nessus_sched.results.parser import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.query import BadQuery
 from nessus_sched.results.query_input import read_query
-from nessus_sched.results.summary import SummaryBuilder, summarise
+from nessus_sched.results.summary import SummaryBuilder, nothing_in, summarise
 from nessus_sched.store.findings import open_findings
 from nessus_sched.store.findings_compare import Change
 from nessus_sched.store.findings_reader import FindingsReader, open_findings_offline
@@ -177,10 +177,9 @@ async def store_report(stream: BinaryIO, path: Path, name: str, at: float = 0.0)
 
 def nothing_read(subject: str, summary: Mapping[str, Any]) -> None:
     """Raises `click.ClickException` when there is nothing in a report to go on with."""
-    if summary["hosts"] or summary["findings"] or summary["complete"]:
-        return
-    said = [f"line {each['line']}: {each['message']}" for each in summary["problems"]]
-    raise click.ClickException(f"{subject}: nothing could be read: {'; '.join(said)}")
+    problem = nothing_in(summary)
+    if problem is not None:
+        raise click.ClickException(f"{subject}: {problem}")
 
 
 def checked(query: Query) -> Any:

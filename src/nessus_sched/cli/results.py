@@ -248,14 +248,12 @@ def export_command(
 def import_command(file: Path, name: str, config: Path | None, as_json: bool) -> None:
     """Keep a .nessus file as a completed task, so that show, compare and search find it.
 
-    It is written to the state directory, which must not be in use: stop the daemon first. To
-    only look at a file no import is needed. Exit code 1 if nothing could be read.
+    A running daemon is sent what is in the file; without one it is written to the state
+    directory. To only look at a file no import is needed. Exit code 1 if nothing could be read.
     """
     from nessus_sched.cli.results_import import imported
     from nessus_sched.cli.results_text import show_problems
 
-    if config is None:
-        raise click.UsageError("--config is needed: it says where tasks are kept")
     answer = imported(file, name or file.name, config)
     if as_json:
         print_json(answer)

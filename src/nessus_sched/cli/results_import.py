@@ -1,99 +1,111 @@
-"""`results import`: a report from elsewhere becomes a completed task."""
+"""`results import`: a report from elsewhere becomes a completed task.
+
+With a daemon running, the file's content is sent to it; otherwise it is written to the
+state directory from here, by the same actions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import os
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
 
 import click
-import trio
 
+from nessus_sched.cli.client import Daemon, NoDaemon, daemon
 from nessus_sched.cli.configured import loaded
-from nessus_sched.cli.reports import nothing_read, store_report, stream_of
+from nessus_sched.cli.reports import stream_of
 from nessus_sched.cli.running import run
+from nessus_sched.cli.screen import note
+from nessus_sched.cli.spoken import size
+from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.ids import new_task_id, new_trace_id
-from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.states import TaskState
-from nessus_sched.core.targets import BadTargets, parse_targets
-from nessus_sched.core.task import ScanKind, ScanRequest, Task
+from nessus_sched.core.task import Task
+from nessus_sched.daemon.reports import Reports
+from nessus_sched.mcp import edge
+from nessus_sched.mcp.operators_import import PIECE, import_answer
+from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.scheduler.importing import Imports
 from nessus_sched.store.errors import AlreadyRunning, StoreError
 from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings import open_findings
 from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks import TaskStore
 
 ACTOR: Final = "import"
+READ_WITHIN: Final = 3600.0
+"""Seconds that the daemon has to read a report."""
+LARGE: Final = 16 * 2**20
 
 
-def imported(file: Path, name: str, config: Path) -> dict[str, Any]:
-    """Stores findings, report and task; what became of it. Raises `click.ClickException`."""
-    directory = loaded(config).state_directory
+def imported(file: Path, name: str, config: Path | None) -> dict[str, Any]:
+    """Stores findings, report and task; an `ImportAnswer`. Raises `click.ClickException`."""
     try:
-        with hold_state_directory(directory):
-            return run(_import, file, name, directory)
+        with daemon(config) as connection:
+            return _sent(connection, file, name)
+    except NoDaemon:
+        if config is None or not os.access(config, os.R_OK):
+            raise
+    found = loaded(config)
+    try:
+        with hold_state_directory(found.state_directory):
+            return run(_import, file, name, found)
     except AlreadyRunning as error:
         raise click.ClickException(
-            f"{error}; stop the daemon to import, or look at the file itself: nessus-sched "
-            f"results show {file}"
+            f"{error}, and does not answer; to only look at the file: nessus-sched results show "
+            f"{file}"
         ) from error
     except StoreError as error:
         raise click.ClickException(str(error)) from error
 
 
-async def _import(file: Path, name: str, directory: Path) -> dict[str, Any]:
-    now, random = system_now(), SystemRandom()
+def _sent(connection: Daemon, file: Path, name: str) -> dict[str, Any]:
+    begun = connection.operate("import_begin", name=name[:100], file=file.name[:255])
+    task_id, sent = begun["task_id"], 0
+    with stream_of(str(file)) as stream:
+        while piece := stream.read(PIECE):
+            data = base64.b64encode(piece).decode()
+            connection.operate("import_piece", task_id=task_id, data=data)
+            sent += len(piece)
+    if sent > LARGE:
+        note(f"{size(sent)} sent; the daemon reads it now")
+    connection.wait_up_to(READ_WITHIN)
+    return connection.operate("import_end", task_id=task_id)
+
+
+async def _import(file: Path, name: str, config: Config) -> dict[str, Any]:
+    directory = config.state_directory
     exports = ExportStore(directory / "exports")
-    async with TaskStore.open(directory, now=system_now) as store:
-        order = await store.last_order() + 1
-        task_id = new_task_id(random, now)
-        await trio.to_thread.run_sync(exports.prepare)
-        with stream_of(str(file)) as stream:
-            summary = await store_report(stream, directory / "findings.db", task_id, at=now)
-        nothing_read(str(file), summary)
-        with stream_of(str(file)) as stream:
-            kept = await trio.to_thread.run_sync(exports.write, task_id, stream)
-        task = Task(
-            task_id=task_id,
-            trace_id=new_trace_id(random),
-            request=_request(name, summary),
-            actor=ACTOR,
-            created_at=now,
-            order=order,
-            state=TaskState.COMPLETED,
-            entered={TaskState.COMPLETED: now},
-            export_file=kept,
-            summary=summary,
-            cleaned=True,
-        )
-        entry = JournalEntry(
-            at=now,
-            event="imported",
-            actor=ACTOR,
-            task_id=task_id,
-            after=TaskState.COMPLETED,
-            detail={"file": file.name},
-        )
-        await store.submit(task, entry)
-    return {"task_id": task_id, "name": name, **_told(summary)}
-
-
-def _request(name: str, summary: Mapping[str, Any]) -> ScanRequest:
-    hosts = [each["host"] for each in summary["host_verdicts"]]
-    return ScanRequest(
-        kind=ScanKind.CUSTOM, targets=tuple(filter(_readable, hosts)), name=name[:100]
-    )
-
-
-def _readable(target: str) -> bool:
+    exports.prepare()
+    findings = await open_findings(directory / "findings.db")
     try:
-        parse_targets([target])
-    except BadTargets:
-        return False
-    return True
+        async with TaskStore.open(directory, now=system_now) as store:
+            reports = Reports(findings, exports, system_now)
+            last = await store.last_order()
+            imports = Imports(
+                store=store,
+                reports=reports,
+                digest=reports.read,
+                now=system_now,
+                random=SystemRandom(),
+                next_order=lambda: last + 1,
+                most=lambda: config.limits.export_size,
+            )
+            task = await _taken_in(imports, file, name)
+    finally:
+        await findings.aclose()
+    return edge.answer(import_answer(task))[0]
 
 
-def _told(summary: Mapping[str, Any]) -> dict[str, Any]:
-    keys: Sequence[str] = ("hosts", "findings", "severity_counts", "complete", "problems")
-    return {key: summary[key] for key in keys}
+async def _taken_in(imports: Imports, file: Path, name: str) -> Task:
+    try:
+        task_id = imports.begin(name=name[:100], file=file.name, owner=ACTOR)
+        with stream_of(str(file)) as stream:
+            while piece := stream.read(PIECE):
+                await imports.add(task_id, piece, owner=ACTOR)
+        return await imports.finish(task_id, owner=ACTOR, actor=ACTOR)
+    except (RequestError, StoreError) as error:
+        # Here, because nurseries around us put what they raise into groups.
+        raise click.ClickException(str(error)) from error

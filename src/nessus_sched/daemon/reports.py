@@ -47,28 +47,41 @@ class Reports:
 
         return await trio.to_thread.run_sync(compress, limiter=self._reading)
 
+    async def drop(self, task_id: str) -> None:
+        await self.findings.delete(task_id)
+        await trio.to_thread.run_sync(self.exports.delete, task_id)
+
     async def digest(self, task: Task, path: Path) -> Mapping[str, Any]:
-        """Reads the report once: findings into their database, counts and verdicts into
-        the summary that is returned."""
-        builder, started = SummaryBuilder(), trio.current_time()
-        stream = await trio.to_thread.run_sync(path.open, "rb")
-        try:
-            reader = Reader(stream)
-            await self.findings.put(task.task_id, _watched(reader, builder), at=self._now())
-        finally:
-            stream.close()
-        facts = ScanFacts(
-            now=self._now(),
-            requested=task.request.targets,
-            credential=task.request.credential is not None,
-        )
-        summary = builder.finish(reader.report, facts)
+        """`read`, and a line in the log."""
+        started = trio.current_time()
+        summary = await self.read(task, path)
         log.info(
             events.PARSED,
             **{key: summary[key] for key in ("findings", "hosts", "complete")},
             seconds=round(trio.current_time() - started, 3),
         )
         return summary
+
+    async def read(self, task: Task, path: Path) -> Mapping[str, Any]:
+        """Reads the report once: findings into their database, counts and verdicts into
+        the summary that is returned."""
+        builder = SummaryBuilder()
+        stream = await trio.to_thread.run_sync(path.open, "rb")
+        try:
+            reader = Reader(stream)
+            await self.findings.put(task.task_id, _watched(reader, builder), at=self._now())
+        finally:
+            stream.close()
+        return builder.finish(reader.report, self._facts(task))
+
+    def _facts(self, task: Task) -> ScanFacts:
+        if task.scanner_instance is None:
+            return ScanFacts()  # from elsewhere: nobody knows what was asked for, and when
+        return ScanFacts(
+            now=self._now(),
+            requested=task.request.targets,
+            credential=task.request.credential is not None,
+        )
 
 
 def _watched(reader: Reader, builder: SummaryBuilder) -> Any:

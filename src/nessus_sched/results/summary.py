@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from nessus_sched.results.evidence import HostEvidence
@@ -195,6 +195,14 @@ class SummaryBuilder:
             "plugin_set": clean_line(info.plugin_set or "", 40),
             "port_range": clean_line(info.port_range or "", 80),
         }
+
+
+def nothing_in(summary: Mapping[str, Any]) -> str | None:
+    """Why there is nothing in a report to go on with; None when there is something."""
+    if summary["hosts"] or summary["findings"] or summary["complete"]:
+        return None
+    said = [f"line {each['line']}: {each['message']}" for each in summary["problems"]]
+    return f"nothing could be read: {'; '.join(said)}"
 
 
 def _unfinished(host: HostReport) -> bool:

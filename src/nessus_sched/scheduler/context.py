@@ -41,6 +41,9 @@ class Reports(Protocol):
     async def keep(self, task_id: str, path: Path) -> str:
         """Keeps the fetched report durably; returns the name of its file."""
 
+    async def drop(self, task_id: str) -> None:
+        """Takes back what was read and kept of a report that came to nothing."""
+
 
 STORE_PATIENCE = 5.0
 """Seconds between two tries to use the store while it is not available."""

@@ -28,6 +28,7 @@ from nessus_sched.scheduler.errors import (
     Unwritable,
 )
 from nessus_sched.scheduler.fleet import Fleet, entry_of
+from nessus_sched.scheduler.importing import Imports
 from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.views import ScannerView, Standing, Submission, TaskView
 from nessus_sched.store.errors import (
@@ -63,6 +64,16 @@ class Service:
         """Is told the estimated start (epoch seconds) that a submitter is told."""
         self._changes = Changes()
         context.observers.append(self._changes.observe)
+        self.imports = Imports(
+            store=context.store,
+            reports=context.exports,
+            digest=context.digest,
+            now=context.now,
+            random=context.random,
+            next_order=self._next_order,
+            most=lambda: context.config.limits.export_size,
+        )
+        """Reports from elsewhere, on their way to be tasks."""
 
     async def submit(
         self,
@@ -238,7 +249,6 @@ class Service:
         self, admitted: Admitted, actor: str, trace_id: str | None, idempotency_key: str | None
     ) -> Task:
         now, random = self.context.now(), self.context.random
-        self._order += 1
         known = attrs.evolve(admitted.targets, names=())
         return Task(
             task_id=new_task_id(random, now),
@@ -246,11 +256,15 @@ class Service:
             request=admitted.request,
             actor=actor,
             created_at=now,
-            order=self._order,
+            order=self._next_order(),
             resolved=known.texts if admitted.targets.names else (),
             idempotency_key=idempotency_key,
             entered={TaskState.QUEUED: now},
         )
+
+    def _next_order(self) -> int:
+        self._order += 1
+        return self._order
 
     async def _store(self, task: Task) -> tuple[Task, bool]:
         entry = JournalEntry(

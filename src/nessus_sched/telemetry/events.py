@@ -66,6 +66,7 @@ SCAN_PROGRESS: Final = Event(
 )
 EXPORTED: Final = Event("exported", "A report is on disk.", "bytes")
 PARSED: Final = Event("parsed", "A report was read.", "findings", "hosts", "complete", "seconds")
+IMPORTED: Final = Event("imported", "A report from elsewhere became a task.", "actor")
 AUTH_VERDICT: Final = Event(
     "auth_verdict",
     "Whether a scan's logins worked: the word for the scan, and hosts by how far they got.",

@@ -76,6 +76,9 @@ class FakeExports:
         assert path.read_bytes()
         return f"{task_id}.nessus"
 
+    async def drop(self, task_id: str) -> None:
+        pass
+
 
 @attrs.define(kw_only=True)
 class World:
