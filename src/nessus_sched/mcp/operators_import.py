@@ -15,7 +15,6 @@ from nessus_sched.mcp.fence import cleaned
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.telemetry import events
 
 PIECE: Final = 2**20
 """Bytes that are sent at a time."""
@@ -90,7 +89,7 @@ async def import_end(app: Any, call: Call, args: EndArgs) -> ImportAnswer:
             actor=call.peer.actor,
             trace_id=call.trace_id,
         )
-    log.info(events.IMPORTED, task_id=task.task_id, actor=task.actor)
+    log.info("task_imported", task_id=task.task_id, actor=task.actor)
     return import_answer(task)
 
 

@@ -66,7 +66,6 @@ SCAN_PROGRESS: Final = Event(
 )
 EXPORTED: Final = Event("exported", "A report is on disk.", "bytes")
 PARSED: Final = Event("parsed", "A report was read.", "findings", "hosts", "complete", "seconds")
-IMPORTED: Final = Event("imported", "A report from elsewhere became a task.", "actor")
 AUTH_VERDICT: Final = Event(
     "auth_verdict",
     "Whether a scan's logins worked: the word for the scan, and hosts by how far they got.",
@@ -79,6 +78,7 @@ TASK_FIELDS: Final = (
 )  # fmt: skip
 TASK_EVENTS: Final[Mapping[str, str]] = {
     "submitted": "A submission was accepted, created and put into `queue`.",
+    "imported": "A report from elsewhere became a completed task.",
     "taken": "It was routed: a scanner's slot was taken for it.",
     "requeued": "The scanner had no room after all.",
     "scan_created": "Its scan was created on the scanner.",
