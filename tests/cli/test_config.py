@@ -72,6 +72,14 @@ def test_without_any_configuration_it_is_said_where_one_was_looked_for(
     assert "system.yaml" in said.err
 
 
+def test_a_daemon_is_reached_by_those_who_may_not_read_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = site(tmp_path, [])
+    monkeypatch.setattr(os, "access", lambda *_args, **_options: False)  # root may read anything
+    one_sentence(typed("tasks", "-c", str(place.file), env=place.environ), 3, "no daemon answers")
+
+
 def test_show_masks_and_loads_again(tmp_path: Path) -> None:
     auth = {"api_keys": {"access_key": "canary-one-1", "secret_key": "canary-two-2"}}
     place = site(tmp_path, [{"id": "a", "url": "https://192.0.2.1", "auth": auth}])

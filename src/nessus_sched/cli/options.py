@@ -56,9 +56,11 @@ def _there(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) 
     return file
 
 
-config_option = _config(type=click.Path(path_type=Path), callback=_some)
+_FILE: Final = click.Path(path_type=Path, readable=False)
+"""Members of the socket's group may not read the configuration of the service that they use."""
+config_option = _config(type=_FILE, callback=_some)
 """For commands that read the file."""
-daemon_option = _config(type=click.Path(path_type=Path), callback=_there)
+daemon_option = _config(type=_FILE, callback=_there)
 """For commands that talk to the file's daemon; without a file to the system's."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
