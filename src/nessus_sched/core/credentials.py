@@ -18,7 +18,7 @@ class CredentialKind(StrEnum):
 
 
 class EscalationMethod(StrEnum):
-    """`elevate_privileges_with` of Nessus (NESSUS.md D), in our spelling."""
+    """`elevate_privileges_with` of Nessus, in our spelling."""
 
     SUDO = "sudo"
     SU = "su"

@@ -44,7 +44,7 @@ class ScannerInfo:
     """What a scanner says of itself.
 
     `ready` is False while plugins load (`loading_percent` 0..100 when told). `scan_api`
-    is the licence feature without which writes with API keys are refused (NESSUS.md 0.1);
+    is the licence feature without which writes with API keys are refused;
     None where the scanner does not tell. `max_scans` is the scanner's own limit, None for
     no limit or not told. `plugin_set_at` and `boot_time` are epoch seconds.
     """
@@ -237,7 +237,7 @@ class LoginRefused(ScannerError):
 
 
 class ApiRefused(ScannerError):
-    """The licence refuses writes through its API (412, NESSUS.md 0.1)."""
+    """The licence refuses writes through its API (412)."""
 
     kind = "license_refuses_api"
 

@@ -29,7 +29,7 @@ from nessus_sched.scheduler.views import TaskView
 from nessus_sched.store.listing import TaskFilter
 
 LONGEST_WAIT = 25.0
-"""Seconds; hosts cut calls off at 60 (MCP.md), some earlier."""
+"""Seconds; hosts cut calls off at 60, some earlier."""
 REPORT_EVERY = 5.0
 
 

@@ -154,7 +154,7 @@ class Plugin:
 
 @attrs.frozen(kw_only=True)
 class ComplianceResult:
-    """One check of an audit (NESSUS.md E.2); attributes are the `cm:compliance-*` elements.
+    """One check of an audit; attributes are the `cm:compliance-*` elements.
 
     `result` is the scanner's word in upper case, usually one of `COMPLIANCE_RESULTS`.
     Many checks share one plugin id: a check is known by `check_id`, else by `check_name`

@@ -154,7 +154,7 @@ async def _let_go(run: Run, message: str) -> None:
 
 async def _ended(run: Run, driver: Driver) -> None:
     """The list says that it has ended, or does not have it. The details of our own run
-    must agree, because the two can differ for some seconds (NESSUS.md B)."""
+    must agree, because the two can differ for some seconds."""
     scan_id = run.task.nessus_scan_id
     assert scan_id is not None
     try:

@@ -25,7 +25,7 @@ def hex_digits(generator: random.Random, count: int) -> str:
 
 
 def run_uuid(generator: random.Random) -> str:
-    """The uuid of a run: 8-4-4-4-28 hex digits, 52 characters (NESSUS.md A.6)."""
+    """The uuid of a run: 8-4-4-4-28 hex digits, 52 characters."""
     return "-".join(hex_digits(generator, count) for count in (8, 4, 4, 4, 28))
 
 

@@ -42,7 +42,7 @@ class Export:
 
 @attrs.define
 class Exports:
-    """By token. A download uses its token up (NESSUS.md A.7)."""
+    """By token. A download uses its token up."""
 
     seed: int
     by_token: dict[str, Export] = attrs.field(factory=dict)

@@ -10,7 +10,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Edition:
-    """A product edition and what its licence allows (NESSUS.md C, A.2)."""
+    """A product edition and what its licence allows."""
 
     name: str
     title: str

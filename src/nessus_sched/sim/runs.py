@@ -10,7 +10,7 @@ from nessus_sched.sim.findings.report import Report, Span
 
 
 class RunStatus(StrEnum):
-    """The words of an on-prem Nessus (NESSUS.md B)."""
+    """The words of an on-prem Nessus."""
 
     PENDING = "pending"
     RUNNING = "running"

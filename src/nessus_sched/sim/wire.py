@@ -23,7 +23,7 @@ STANDARD_HEADERS = (
     ("strict-transport-security", "max-age=31536000"),
     ("expect-ct", "max-age=0"),
 )
-"""What a Nessus 8 was recorded to send with every answer (NESSUS.md A.0)."""
+"""What a Nessus 8 was recorded to send with every answer."""
 
 
 @attrs.frozen(kw_only=True)

@@ -8,7 +8,7 @@ from typing import Final
 from nessus_sched.store.findings_schema import SCAN_PARTS, Table
 
 _BATCH: Final = 1000
-"""Rows a step deletes from a table: some ten milliseconds (STORE.md)."""
+"""Rows a step deletes from a table: some ten milliseconds."""
 _VACUUM_PAGES: Final = 500
 
 

@@ -25,7 +25,7 @@ _FORMATS = {
     "db": "Nessus DB",
     "pdf": "PDF",
 }
-_NEEDS_JAVA = "pdf"  # without it the export fails (NESSUS.md C)
+_NEEDS_JAVA = "pdf"  # without it the export fails
 
 
 def export_formats(call: Call) -> Response:

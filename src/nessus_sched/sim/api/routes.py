@@ -28,7 +28,7 @@ class Access(Enum):
     """With a login of any kind."""
     GATED = auto()
     """A write on scans: also the licence must have `scan_api`, or the request carry the
-    token of the web UI (NESSUS.md 0.1)."""
+    token of the web UI."""
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """What becomes of the credentials of a scan on each machine, and the plugins that say so.
 
-The plugins and their meaning are those of NESSUS.md E.3.
+The plugins are the real ones, and mean what they mean there.
 """
 
 from __future__ import annotations

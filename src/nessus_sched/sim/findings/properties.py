@@ -1,4 +1,4 @@
-"""The HostProperties tags of a generated host (NESSUS.md E.1)."""
+"""The HostProperties tags of a generated host."""
 
 from __future__ import annotations
 
