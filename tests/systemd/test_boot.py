@@ -1,5 +1,6 @@
 """The service on a booted systemd, with real users. Takes minutes: set NESSUS_SCHED_BOOT to a
-directory for the Debian it needs, which is kept there.
+directory for the Debian it needs, which is kept there; NESSUS_SCHED_BOOT_SUITE names another
+than Debian 12.
 
 One machine for all tests. Each finds the service well and leaves it so.
 """
@@ -25,6 +26,7 @@ from support.processes import settled
 
 CHECKOUT = Path(__file__).parents[2]
 PLACE = os.environ.get("NESSUS_SCHED_BOOT", "")
+SUITE = os.environ.get("NESSUS_SCHED_BOOT_SUITE", "bookworm")
 SIM = SimOptions(seed=1)
 SCAN = 12
 """Seconds that a simulated scan takes: enough to restart a daemon in the middle."""
@@ -62,7 +64,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return wheels(CHECKOUT, tmp_path_factory.mktemp("wheels"))
+    return wheels(CHECKOUT, tmp_path_factory.mktemp("wheels"), base(Path(PLACE), SUITE))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,8 @@ def machine(wheel: Path) -> Iterator[Machine]:
     """A machine as an administrator leaves it who followed the README."""
     root = Path(PLACE) / "root"
     shutil.rmtree(root, ignore_errors=True)
-    subprocess.run(["cp", "-a", "--reflink=auto", str(base(Path(PLACE))), str(root)], check=True)
+    fresh = str(base(Path(PLACE), SUITE))
+    subprocess.run(["cp", "-a", "--reflink=auto", fresh, str(root)], check=True)
     with booted(root) as running:
         set_up(running, wheel)
         yield running

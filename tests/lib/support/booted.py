@@ -86,25 +86,27 @@ def eventually(found: object, seconds: float = 30.0) -> None:
         time.sleep(0.2)  # noqa: TID251 - a machine outside has no virtual time
 
 
-def base(place: Path) -> Path:
-    """The file system of a Debian 12 below `place`; made once, which takes a minute or so."""
-    root = place / "base"
+def base(place: Path, suite: str) -> Path:
+    """The file system of a Debian below `place`; made once, which takes a minute or so."""
+    root = place / suite
     if not root.exists():
-        fresh = place / "base.new"
-        mirror = [str(SOURCES)] if SOURCES.exists() else []
-        options = ["--variant=minbase", f"--include={PACKAGES}"]
-        subprocess.run(["mmdebstrap", *options, "bookworm", str(fresh), *mirror], check=True)
+        fresh = place / f"{suite}.new"
+        ours = SOURCES.exists() and suite in SOURCES.read_text()
+        options = ["--variant=minbase", f"--include={PACKAGES}", suite, str(fresh)]
+        subprocess.run(["mmdebstrap", *options, *([str(SOURCES)] if ours else [])], check=True)
         fresh.rename(root)
     return root
 
 
-def wheels(checkout: Path, place: Path) -> Path:
-    """A wheel of the checkout, in a folder with all that it needs."""
-    subprocess.run(
-        ["/usr/bin/python3", "-m", "pip", "wheel", "-q", "-w", str(place), str(checkout)],
-        check=True,
-    )
+def wheels(checkout: Path, place: Path, root: Path) -> Path:
+    """A wheel of the checkout, in a folder with all that it needs for the Python there."""
+    pip = ["/usr/bin/python3", "-m", "pip"]
+    build = ["wheel", "-q", "--no-deps", "-w", str(place), str(checkout)]
+    subprocess.run([*pip, *build], check=True)
     (wheel,) = place.glob("nessus_sched-*.whl")
+    version = (root / "usr/bin/python3").readlink().name.removeprefix("python")
+    there = ["--only-binary=:all:", "--python-version", version]
+    subprocess.run([*pip, "download", "-q", *there, "-d", str(place), str(wheel)], check=True)
     return wheel
 
 
