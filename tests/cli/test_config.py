@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -112,6 +113,29 @@ def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
     assert typed(*words, "--force", env=NOBODY).code == 0
 
 
+def test_init_by_root_lets_the_service_read_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "etc" / "config.yaml"
+    asked: list[str] = []
+
+    def service_user(name: str) -> pwd.struct_passwd:
+        asked.append(name)
+        return pwd.getpwuid(os.getuid())
+
+    monkeypatch.setattr(rendezvous, "SYSTEM_CONFIG", str(file))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwnam", service_user)
+    words = (*INIT, *KEYS[:3], "y", "--fingerprint", PRINT)
+    said = typed(*words, env=NOBODY)
+    assert said.code == 0, said
+    assert set(asked) == {"nessus-sched"}
+    for path, mode in ((file, 0o640), (file.parent, 0o750)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert path.stat().st_gid == pwd.getpwuid(os.getuid()).pw_gid
+    assert "only you and the user nessus-sched can read it" in said.out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "part"),
     [
@@ -153,8 +177,12 @@ async def test_init_fetches_the_certificate_and_doctor_is_content(tmp_path: Path
 
 
 async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None:
-    async with simulators(SimOptions(seed=4, edition="professional")) as (sim,):
+    other = SimOptions(seed=5, permissions=16)
+    async with simulators(SimOptions(seed=4, edition="professional"), other) as (sim, reader):
+        real = reader.nessus.now
+        reader.nessus.now = lambda: real() + 3600
         scanners = [
+            scanner_yaml("reader", reader),
             scanner_yaml("keys", sim),
             scanner_yaml("pin", sim, tls={"fingerprint": PRINT}),
             scanner_yaml("login", sim, auth={"api_keys": {"access_key": "a", "secret_key": "b"}}),
@@ -174,10 +202,16 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
                 "scanner login: login",
                 "scanner down: reach",
                 "scanner name: reach",
+                "scanner reader: rights",
+                "scanner reader: clock",
                 "daemon",
             }
             assert all(step["remedy"] for step in trouble.values())
             assert not any("session" in check for check in trouble)
+            assert "ahead of ours" in trouble["scanner reader: clock"]["message"]
+            assert "only read" in trouble["scanner reader: rights"]["message"]
+            assert trouble["scanner reader: rights"]["status"] == "failed"
+            assert not reader.nessus.scans
             assert trouble["scanner keys: licence"]["status"] == "failed"
 
         await trio.to_thread.run_sync(with_simulator)

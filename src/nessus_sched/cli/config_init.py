@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -15,6 +17,8 @@ from nessus_sched.cli.config_text import Answers, config_text
 from nessus_sched.config.loading import load_text
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.mcp import rendezvous
+
+SERVICE_USER: Final = "nessus-sched"
 
 
 @click.command("init")
@@ -185,19 +189,37 @@ def _approved(url: str, trust_shown: bool) -> str:
 
 
 def _write(output: Path, text: str, force: bool) -> None:
+    """For us alone; where root writes the service's file, for the service's group as well."""
+    group = _service_group(output)
+    mine = group is None
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if force else os.O_EXCL)
     try:
-        output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not output.parent.exists():
+            output.parent.mkdir(mode=0o700 if mine else 0o750, parents=True)
+            os.chown(output.parent, -1, -1 if group is None else group)
         with open(os.open(output, flags, 0o600), "w") as file:
-            os.fchmod(file.fileno(), 0o600)  # an older file may have been open to others
+            os.fchown(file.fileno(), -1, -1 if group is None else group)
+            # An older file may have been open to others.
+            os.fchmod(file.fileno(), 0o600 if mine else 0o640)
             file.write(text)
     except OSError as error:
         raise click.ClickException(f"cannot write {output}: {error.strerror}") from None
 
 
+def _service_group(output: Path) -> int | None:
+    """The group of the service's user, where that is who will read the file."""
+    if os.geteuid() != 0 or output != Path(rendezvous.SYSTEM_CONFIG):
+        return None
+    try:
+        return pwd.getpwnam(SERVICE_USER).pw_gid
+    except KeyError:
+        return None
+
+
 def _what_next(output: Path) -> None:
     option = "" if output == _default_output() else f" --config {output}"
-    click.echo(f"{output} is written; only you can read it. Next:")
+    also = "" if _service_group(output) is None else f" and the user {SERVICE_USER}"
+    click.echo(f"{output} is written; only you{also} can read it. Next:")
     click.echo(f"  nessus-sched doctor{option}               whether everything works")
     click.echo(f"  nessus-sched serve{option}                run the daemon")
     click.echo(f"  nessus-sched mcp --print-config{option}   the entry for Claude Desktop")

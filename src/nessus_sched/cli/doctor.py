@@ -26,8 +26,9 @@ def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
     """Look at everything that must be right, and say what to do where it is not.
 
     Configuration, state directory, disk, clock, daemon and socket, and each scanner: reach,
-    certificate, login, licence, templates, age of its plugins. Changes nothing anywhere. Exit
-    code 1 if something failed.
+    certificate, clock, login and its rights, licence, templates, age of its plugins. Changes
+    nothing anywhere; so whether a scan really starts is not tested. Exit code 1 if something
+    failed.
     """
     steps = run(_examine, config, offline)
     bad = sum(step.status == "failed" for step in steps)

@@ -34,6 +34,8 @@ class ScanStatus(StrEnum):
     """A status string we do not know: treated as not ended, bounded by the run deadline."""
 
 
+MAY_SCAN = 32
+"""From this permission of a login on it may create scans: a standard user (NESSUS.md A.1)."""
 ENDED = frozenset({ScanStatus.COMPLETED, ScanStatus.STOPPED, ScanStatus.ABORTED})
 OCCUPIES = frozenset({ScanStatus.PENDING, ScanStatus.RUNNING, ScanStatus.PAUSED})
 """Statuses in which a scan uses up the scanner's capacity."""
@@ -137,8 +139,15 @@ class Scanner(Protocol):
     after a stale connection or session.
     """
 
+    clock_ahead: float | None
+    """By how many seconds its clock is ahead of ours, once `list_scans` has told."""
+
     async def info(self) -> ScannerInfo:
         """Server status and properties; works while the scanner is still loading."""
+
+    async def permissions(self) -> int | None:
+        """What our login may do: 16 only read, 32 and more (`MAY_SCAN`) create scans; None
+        where the scanner does not tell."""
 
     async def templates(self) -> Sequence[ScanTemplate]: ...
 

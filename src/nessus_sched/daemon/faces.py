@@ -28,6 +28,7 @@ from nessus_sched.mcp import rendezvous
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.documents import Documents
 from nessus_sched.mcp.listener import (
+    SocketTrouble,
     accept,
     inherited_listener,
     own_peer,
@@ -41,6 +42,7 @@ from nessus_sched.mcp.registry import ToolDef
 from nessus_sched.mcp.roles import Roles
 from nessus_sched.mcp.server import Face, build_server
 from nessus_sched.mcp.stdio import claim_stdio
+from nessus_sched.mcp.tidying import tidy
 from nessus_sched.mcp.tools import INSTRUCTIONS, TOOLS
 from nessus_sched.mcp.transport import Limits, serve_stream
 from nessus_sched.scheduler.context import Context
@@ -144,6 +146,7 @@ async def serve_socket(
     config = system.context.config
     limits = transport_limits(config.limits)
     system.connections.most = config.limits.connections
+    await trio.to_thread.run_sync(tidy, _runtime_directory(environ), system.context.now)
     async with _listener(config, file, environ) as (listener, path):
         with _published(file, path, environ):
             task_status.started(path)
@@ -191,6 +194,13 @@ def transport_limits(limits: LimitSettings) -> Limits:
         rate=limits.calls_per_second,
         burst=round(10 * limits.calls_per_second),
     )
+
+
+def _runtime_directory(environ: Mapping[str, str]) -> Path:
+    try:
+        return Path(rendezvous.user_directory(environ))
+    except (rendezvous.UnsafeDirectory, OSError) as error:
+        raise SocketTrouble(f"no directory to be found in: {error}") from error
 
 
 @contextmanager

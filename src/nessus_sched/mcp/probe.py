@@ -9,11 +9,13 @@ import attrs
 
 from nessus_sched.core.clock import Now
 from nessus_sched.core.fields import field
-from nessus_sched.core.scanner import Scanner, ScannerError, ScannerInfo
+from nessus_sched.core.scanner import MAY_SCAN, Scanner, ScannerError, ScannerInfo
 from nessus_sched.results.untrusted import clean_line
 
 OLD_PLUGINS: Final = 14.0
 """Days after which a plugin set is called old: the vendor publishes one or more a day."""
+CLOCKS_APART: Final = 60.0
+"""Seconds by which clocks may differ unremarked."""
 _DAY: Final = 86400.0
 
 _REMEDIES: Final = {
@@ -70,7 +72,10 @@ async def probe(scanner: Scanner, now: Now, *, keys: bool) -> AsyncIterator[Step
             yield step
         scans = await scanner.list_scans()
         ours = sum(scan.ours for scan in scans)
+        yield _clock(scanner.clock_ahead)
         yield ok("login", f"logged in; {len(scans)} scans are visible, {ours} of them ours")
+        if info.scan_api is not False or not keys:
+            yield _rights(await scanner.permissions())
         templates = await scanner.templates()
     except ScannerError as error:
         remedy = _REMEDIES.get(error.kind, "The message says what the scanner wants.")
@@ -88,6 +93,37 @@ def _info_steps(info: ScannerInfo, now: float, keys: bool) -> list[Step]:
     steps = [ok("edition", f"{info.edition or 'unknown edition'} {info.version}, {hosts}")]
     steps.append(_licence(info, keys))
     return [*steps, *_licence_end(info, now), _plugins(info, now)]
+
+
+def _clock(ahead: float | None) -> Step:
+    if ahead is None:
+        return ok("clock", "the scanner does not tell its time; not compared with ours")
+    if abs(ahead) <= CLOCKS_APART:
+        return ok("clock", f"the scanner's clock is within {CLOCKS_APART:.0f} s of ours")
+    which = "ahead of" if ahead > 0 else "behind"
+    return warning(
+        "clock",
+        f"the scanner's clock is {abs(ahead):.0f} s {which} ours: one of them is wrong",
+        "Compare both with timedatectl, and keep them with NTP (timedatectl set-ntp true).",
+    )
+
+
+def _rights(permissions: int | None) -> Step:
+    """Told from the role of the login: nothing is created for a test."""
+    if permissions is None:
+        return warning(
+            "rights",
+            "the scanner does not tell what this login may do: whether it may create scans was "
+            "not tested",
+            "Submit a quick scan of one address.",
+        )
+    if permissions < MAY_SCAN:
+        return failed(
+            "rights",
+            f"this login may only read (permissions {permissions}), and not create scans",
+            f"Give the user the role Standard or higher on the scanner ({MAY_SCAN} or more).",
+        )
+    return ok("rights", f"this login may create scans (permissions {permissions})")
 
 
 def _licence(info: ScannerInfo, keys: bool) -> Step:

@@ -22,7 +22,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import exports, orders, reading, routes
 from nessus_sched.nessus.auth import auth_for
-from nessus_sched.nessus.decode import Document, tolerant, whole
+from nessus_sched.nessus.decode import Document, moment, tolerant, whole
 from nessus_sched.nessus.disk import RunSync, in_thread
 from nessus_sched.nessus.errors import document, unreadable
 from nessus_sched.nessus.http import NessusHttp, Transport
@@ -67,6 +67,8 @@ class NessusScanner:
         )
         self._link = Link(self._http, auth_for(settings.auth, self._http))
         self._library = Library(self._link, settings.folder, now)
+        self.clock_ahead: float | None = None
+        self._now = now
         self._export_limit = export_limit
         self._run_sync = run_sync
 
@@ -92,6 +94,10 @@ class NessusScanner:
         self._http.hint = _GATE_HINT if gated else ""
         return info
 
+    async def permissions(self) -> int | None:
+        answer = await self._link.send(routes.WHO_AM_I)
+        return whole(tolerant(answer.body).get("permissions")) if answer.ok else None
+
     async def templates(self) -> Sequence[ScanTemplate]:
         return await self._library.templates()
 
@@ -102,6 +108,8 @@ class NessusScanner:
         if "scans" not in listing:
             # Not to be taken for an empty list: that would say that all scans are gone.
             raise unreadable(call, answer, what="no list of scans.")
+        told = moment(listing.get("timestamp"))
+        self.clock_ahead = None if told is None else told - self._now()
         folders = reading.own_folders(listing, self._settings.folder)
         return reading.scan_rows(listing, folders)
 

@@ -19,6 +19,7 @@ TEMPLATES: Final = Call(method="GET", route="/editor/scan/templates")
 POLICIES: Final = Call(method="GET", route="/policies")
 FOLDERS: Final = Call(method="GET", route="/folders")
 SCANS: Final = Call(method="GET", route="/scans")
+WHO_AM_I: Final = Call(method="GET", route="/session")
 LOGOUT: Final = Call(method="DELETE", route="/session")
 
 

@@ -105,6 +105,8 @@ class SimOptions:
     password: str = attrs.field(default="nessus", repr=False)
     access_key: str = attrs.field(default="", repr=False)
     secret_key: str = attrs.field(default="", repr=False)
+    permissions: int = 128
+    """Of the account: 16 may only read, from 32 on it may create scans."""
     idle_timeout: float = 30 * 60.0
     max_login_attempts: int = 5
     """Bad logins until the account is locked, 0 for never."""

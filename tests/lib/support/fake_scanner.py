@@ -19,6 +19,7 @@ import trio
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     ENDED,
+    MAY_SCAN,
     NoCapacity,
     NotFound,
     NotOurs,
@@ -94,6 +95,7 @@ class FakeScanner:
         self.step: Callable[[str, str], None] = lambda _request, _moment: None
         self.on_launch: Callable[[FakeScan], None] = lambda _scan: None
         self.info_answer = ScannerInfo(ready=True, edition="Nessus Manager", scan_api=True)
+        self.clock_ahead: float | None = None
         self.closed = False
         self.scans: dict[int, FakeScan] = {}
         self.orders: dict[int, ScanOrder] = {}
@@ -159,6 +161,9 @@ class FakeScanner:
             return attrs.evolve(self.info_answer, ready=False) if loading else self.info_answer
 
         return await self._request("info", effect)
+
+    async def permissions(self) -> int | None:
+        return MAY_SCAN
 
     async def templates(self) -> Sequence[ScanTemplate]:
         return ()

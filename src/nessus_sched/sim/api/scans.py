@@ -25,6 +25,8 @@ from nessus_sched.sim.templates import Template, find_template
 from nessus_sched.sim.wire import EMPTY, ApiError, NotFound, Response, reply
 
 _OWNER_ID = 2
+_STANDARD = 32
+"""The permission from which on an account may create scans."""
 
 
 def list_scans(call: Call) -> Response:
@@ -44,6 +46,8 @@ def list_scans(call: Call) -> Response:
 
 
 def create_scan(call: Call) -> Response:
+    if call.nessus.options.permissions < _STANDARD:
+        raise ApiError(403, "You do not have permission to perform this request")
     template = find_template(call.body.get("uuid"))
     _check_template(call, template)
     settings = _settings(call)

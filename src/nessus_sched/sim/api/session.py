@@ -40,7 +40,7 @@ def who_am_i(call: Call) -> Response:
             "email": accounts.email,
             "name": accounts.name,
             "type": "local",
-            "permissions": 128,
+            "permissions": call.nessus.options.permissions,
             "lastlogin": int(accounts.last_login),
             "container_id": 0,
             "groups": None,
