@@ -238,8 +238,11 @@ async def test_a_lost_answer_makes_the_token_suspect() -> None:
 
 async def test_a_web_ui_without_a_token() -> None:
     nessus = ScriptedNessus()
-    nessus.on("GET /nessus6.js", Raw(pieces=[LURES.encode()]))
+    nessus.on("GET /nessus6.js", Raw(pieces=[b"x" * 10_000, LURES.encode()]))
     with pytest.raises(ApiRefused, match="X-API-Token"):
+        await scanner(nessus, auth=PERSON).create_scan(order())
+    nessus.on("GET /nessus6.js", (200, "<html>come back later</html>"))
+    with pytest.raises(TransientError, match="something else"):
         await scanner(nessus, auth=PERSON).create_scan(order())
     assert not nessus.asked("POST /scans")
     nessus.on("GET /nessus6.js", (503, ""))

@@ -25,6 +25,9 @@ _API_TOKEN: Final = re.compile(
     rb"getApiToken[^}]{0,80}?return\s*[\"'](" + _UUID + rb")[\"']", re.IGNORECASE
 )
 _OVERLAP: Final = 256
+_BUNDLE: Final = 10_000
+"""Bytes: what is shorter is no bundle (megabytes, NESSUS.md A.1) but a page of a proxy, or cut
+off."""
 LOGOUT_SECONDS: Final = 3.0
 
 
@@ -152,10 +155,11 @@ class SessionAuth:
 
     async def _find_mark(self) -> Secret:
         found: list[bytes] = []
-        tail = b""
+        tail, size = b"", 0
 
         def search(piece: bytes) -> bool:
-            nonlocal tail
+            nonlocal tail, size
+            size += len(piece)
             window = tail + piece
             found.extend(_API_TOKEN.findall(window))
             tail = window[-_OVERLAP:]
@@ -164,6 +168,8 @@ class SessionAuth:
         answer = await self._http.exchange(routes.UI_BUNDLE, {}, sink=search)
         if not answer.ok:
             raise refusal(routes.UI_BUNDLE, answer)
+        if not found and size < _BUNDLE:
+            raise unreadable(routes.UI_BUNDLE, answer, what="something else than the web UI.")
         if not found:
             raise ApiRefused(
                 "The scanner's web UI has no X-API-Token where we look for it, so its licence "

@@ -29,7 +29,7 @@ from nessus_sched.core.task import Desired, Priority, ScanRequest
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
 from support.life_judge import Judge
-from support.meddling import Meddling, quietly
+from support.meddling import Meddling, quietly, sweep
 from support.mortality import Life, make_reproducible, mortal, mortal_connect
 from support.world import World, basic, config_of, scanner_settings, virtual_now, world
 
@@ -165,7 +165,7 @@ class Story:
         async with self.world() as w:
             await trio.sleep(10 * MINUTE)
             await self.judge.the_end(w)
-            self.judge.happened["removed"] += await self.meddling.sweep(w)
+            self.judge.happened["removed"] += await sweep(w)
             self.judge.nothing_is_left()
             removals = Counter(delete=self.judge.changes()["delete"] - before["delete"])
             before += removals

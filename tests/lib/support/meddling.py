@@ -58,6 +58,17 @@ class Nothing:
         return ()
 
 
+async def sweep(w: World) -> int:
+    """Housekeeping; how many scans it removed from the scanners."""
+
+    async def in_line(work: Callable[..., object], *args: object) -> object:
+        return work(*args)
+
+    nothing: Any = Nothing()
+    keeper = Housekeeping(w.context, w.fleet, nothing, nothing, run_sync=in_line)
+    return (await keeper.sweep())["scans"]
+
+
 class Meddling:
     """Every meddler acts at random times, as far as the story's hazards allow it."""
 
@@ -174,17 +185,7 @@ class Meddling:
         while True:
             await self._now_and_then(5 * MINUTE)
             with suppress(StoreError):
-                await self.sweep(w)
-
-    async def sweep(self, w: World) -> int:
-        """Housekeeping; how many scans it removed from the scanners."""
-
-        async def in_line(work: Callable[..., object], *args: object) -> object:
-            return work(*args)
-
-        nothing: Any = Nothing()
-        keeper = Housekeeping(w.context, w.fleet, nothing, nothing, run_sync=in_line)
-        return (await keeper.sweep())["scans"]
+                await sweep(w)
 
     async def _operators(self, w: World) -> None:
         while True:

@@ -20,6 +20,7 @@ from nessus_sched.config.schema import (
 )
 from nessus_sched.core.clock import Now
 from nessus_sched.core.pool import Pool
+from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
@@ -88,7 +89,6 @@ class World:
     fleet: Fleet
     context: Context
     store: TaskStore
-    scanners: Mapping[str, FakeScanner]
     operator: Operator
 
     async def submit(self, *targets: str, **changes: Any) -> Task:
@@ -118,6 +118,7 @@ class World:
     async def until(self, task_id: str, state: TaskState, within: float = 1e6) -> Task:
         with trio.fail_after(within):
             while (task := await self.task(task_id)).state is not state:
+                assert task.state not in SETTLED, f"it will never be {state}: {task}"
                 await self.service.wait(task_id, within=within)
         return task
 
@@ -125,7 +126,7 @@ class World:
 @asynccontextmanager
 async def world(
     config: Config,
-    scanners: Mapping[str, FakeScanner],
+    scanners: Mapping[str, Scanner],
     *,
     seed: int = 0,
     connect: Connect = connect,
@@ -166,7 +167,6 @@ async def world(
                 fleet=fleet,
                 context=context,
                 store=store,
-                scanners=scanners,
                 operator=Operator(context, fleet),
             )
             nursery.cancel_scope.cancel(reason="the test ends this life")
