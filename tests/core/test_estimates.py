@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from nessus_sched.core import durations as module
 from nessus_sched.core.board import Active
 from nessus_sched.core.durations import ENOUGH, FEWEST, REMEMBERED, Durations
 from nessus_sched.core.estimates import Estimate, summary
-from nessus_sched.core.forecast import HORIZON, ROUNDS, remaining
+from nessus_sched.core.forecast import HORIZON, ROUNDS, Forecast, Round, remaining
 from nessus_sched.core.pool import PoolSettings
 from nessus_sched.core.task import ScanKind
 from support.pools import FREE_FOR_ALL, WatchedPool, entry, spec
@@ -161,6 +162,38 @@ def test_an_estimate_is_computed_anew_whenever_asked() -> None:
         assert estimate is not None
         waits.append(estimate.seconds)
     assert waits == [100.0, 70.0, 1.0]
+
+
+def test_many_submissions_far_behind_share_one_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = 0
+
+    def play(self: Forecast, random: Random) -> Round:
+        nonlocal played
+        played += 1
+        return really(self, random)
+
+    really = Forecast._play
+    monkeypatch.setattr(Forecast, "_play", play)
+    scanners = pool()
+    for order in range(4 * HORIZON):
+        scanners.place(entry(order), 0.0)
+    waits = [scanners.estimate(f"t{2 * HORIZON + n}", n / 1000) for n in range(HORIZON)]
+    assert played == ROUNDS
+    seconds = [wait.seconds for wait in waits if wait]
+    assert seconds == [100.0 * (2 * HORIZON + n + 1) for n in range(HORIZON)]
+    scanners.estimate(f"t{2 * HORIZON}", 2.0)
+    assert played == 2 * ROUNDS
+
+
+def test_the_next_tasks_never_share_an_old_forecast() -> None:
+    scanners = pool()
+    for order in range(4 * HORIZON):
+        scanners.place(entry(order), 0.0)
+    scanners.estimate(f"t{3 * HORIZON}", 0.0)
+    scanners.release("t1000", 0.5)
+    estimate = scanners.estimate("t0", 0.5)
+    assert estimate is not None
+    assert estimate.seconds == 0.0
 
 
 def test_the_overflow_queue_waits_for_the_first_of_all_scanners() -> None:

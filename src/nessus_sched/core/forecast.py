@@ -103,7 +103,7 @@ class Forecast:
     def __init__(self, board: Board, durations: Durations, pool: str, now: float) -> None:
         self._board = board
         self._durations = durations
-        self._now = now
+        self.now = now
         self._likes: dict[tuple[object, ...], Sequence[float]] = {}
         self._lines: dict[QueueName, list[Waiting]] = {}
         lanes = [each for each in board.lanes.values() if each.usable and each.spec.pool == pool]
@@ -119,6 +119,14 @@ class Forecast:
         found = [self._start(waiting, played) for played in self._rounds]
         return [math.inf if self.blind and start > 0 else start for start in found]
 
+    def reaches(self, waiting: Waiting) -> bool:
+        """Whether its start was played through, or is known from what was; that of an entry
+        far behind in its queue is only extrapolated."""
+        rank, name = self._board.queues.rank(waiting), waiting.queue_name
+        return waiting.parked_on is not None or any(
+            rank < len(played.served.get(name, ())) + BASE for played in self._rounds
+        )
+
     def _track(self, lane: Lane) -> Track:
         lines = self._board.queues.beginnings(lane.scanner_id, HORIZON)
         self._lines.update(lines)
@@ -127,7 +135,7 @@ class Forecast:
         for task_id in lane.slots.borrowers():
             active = self._board.active[task_id]
             like = self._like(active.entry, lane.scanner_id)
-            values = remaining(active, self._durations, like, self._now)
+            values = remaining(active, self._durations, like, self.now)
             running.append((task_id, values))
         return Track(lane=lane, own=own, shared=tuple(shared), running=tuple(running))
 
@@ -166,7 +174,7 @@ class Forecast:
         ends = sorted(played.ends[task_id] for task_id, _ in track.running)
         capacity = track.lane.slots.capacity
         free = [0.0] * (capacity - len(ends)) + ends[max(0, len(ends) - capacity) :]
-        held = max(0.0, track.lane.hold_until - self._now)
+        held = max(0.0, track.lane.hold_until - self.now)
         return [max(end, held) for end in free]
 
     def _next(self, track: Track, played: Round) -> QueueName | None:

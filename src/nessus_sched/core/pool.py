@@ -17,6 +17,7 @@ from nessus_sched.core.durations import Durations
 from nessus_sched.core.entry import QueueEntry
 from nessus_sched.core.estimates import Estimate, estimates
 from nessus_sched.core.explain import explain, refusal
+from nessus_sched.core.forecast import Forecast
 from nessus_sched.core.lanes import Lane, ScannerSpec
 from nessus_sched.core.overlap import OverlapGuard
 from nessus_sched.core.queues import Queues, Reach, Waiting
@@ -61,6 +62,7 @@ class Pool:
         )
         self.durations = Durations()
         """Of finished scans; after a restart, fed with those of before."""
+        self._forecasts: dict[str, Forecast] = {}
         self._traffic = Traffic(board=self._board, on_wake=on_wake, on_move=on_move)
 
     # Tasks.
@@ -297,7 +299,8 @@ class Pool:
         """Of those that wait and of which something is known. One call for a whole listing
         costs little more than for one task."""
         found = (self._board.queues.get(task_id) for task_id in task_ids)
-        return estimates(self._board, self.durations, (each for each in found if each), now)
+        waiting = [each for each in found if each]
+        return estimates(self._board, self.durations, waiting, now, self._forecasts)
 
     def statistics(self, now: float) -> PoolStatistics:
         return snapshot(self._board, now)
