@@ -35,6 +35,8 @@ class Judge:
         self.limits = {each.id: each.max_concurrent_scans for each in story.config.scanners}
         """The highest that ever held: what runs when a limit is lowered may finish."""
         self.happened: Counter[str] = Counter()
+        self.head = ""
+        """The end of the journal, whose hash stands for all that was ever written."""
 
     def accepted(self, key: str, task: Task) -> None:
         assert self.acknowledged.setdefault(key, task.task_id) == task.task_id
@@ -69,6 +71,7 @@ class Judge:
     async def the_end(self, w: World) -> None:
         report = await w.store.verify()
         assert report.ok, report.problems
+        self.head = str(report.head)
         for key, request in self.story.requests.items():
             if key not in self.acknowledged:
                 continue
