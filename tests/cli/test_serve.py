@@ -1,15 +1,17 @@
-"""What befalls `serve` before it serves."""
+"""What befalls `serve` before it serves, and how it ends when it must not."""
 
 from __future__ import annotations
 
+import json
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
-from support.processes import START, site
+from support.processes import START, daemon, site
 
 STATUS = "/proc/{}/status"
 HELD = 1 << (signal.SIGHUP - 1)
@@ -40,3 +42,57 @@ async def test_a_reload_during_the_start_is_done_after_it(tmp_path: Path) -> Non
                     await trio.sleep(0.02)
             process.terminate()
     assert log.read_text().count("config_loaded") == 2
+
+
+def lines(log: Path) -> list[dict[str, object]]:
+    """The log, without what is not of it."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+async def test_a_daemon_that_was_killed_is_told_of_by_the_next(tmp_path: Path) -> None:
+    place = site(tmp_path, [])
+    log = tmp_path / "daemon.log"
+    async with daemon(place) as process:
+        process.kill()
+    async with daemon(place):
+        pass
+    told = [line["pid"] for line in lines(log) if line["event"] == "died_before"]
+    assert told == [process.pid]
+
+
+async def test_a_fault_of_the_interpreter_is_told(tmp_path: Path) -> None:
+    async with daemon(site(tmp_path, [])) as process:
+        process.send_signal(signal.SIGBUS)
+        await process.wait()
+    said = (tmp_path / "daemon.log").read_text()
+    assert "Fatal Python error: Bus error" in said
+
+
+CRASHING = """
+import sys
+from nessus_sched.cli.main import main
+from nessus_sched.daemon import serve
+from nessus_sched.store.errors import StoreUnavailable
+
+async def fail(*_):
+    serve.structlog.get_logger("daemon").info("about to")
+    raise {error}
+
+serve.measure_loop_lag = fail
+sys.argv = ["nessus-sched", "serve", "--config", sys.argv[1]]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("error", ["StoreUnavailable('the disk is gone')", "MemoryError()"])
+async def test_whatever_ends_a_daemon_that_was_up_is_in_the_log(error: str, tmp_path: Path) -> None:
+    place = site(tmp_path, [])
+    argv = [sys.executable, "-c", CRASHING.format(error=error), str(place.file)]
+    with trio.fail_after(START):
+        ended = await trio.run_process(
+            argv, capture_stderr=True, capture_stdout=True, env=place.environ, check=False
+        )
+    said = [json.loads(line) for line in ended.stderr.decode().splitlines() if line[:1] == "{"]
+    assert ended.returncode == 1
+    assert said[-1]["event"] == "crashed"
+    assert error.split("(")[0] in said[-1]["exception"]

@@ -92,3 +92,13 @@ def test_a_file_in_place_of_the_directory_is_called_one(tmp_path: Path, below: s
         hold_state_directory(file / below),
     ):
         pass
+
+
+def test_only_a_holder_that_died_is_told_of(tmp_path: Path) -> None:
+    for _ in range(2):
+        with hold_state_directory(tmp_path) as died:
+            assert died is None
+    with hold_in_another_process(tmp_path) as process:
+        process.kill()
+    with hold_state_directory(tmp_path) as died:
+        assert died == process.pid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import resource
 import sys
@@ -42,7 +43,9 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
 def keep_private() -> None:
     """Files for us alone; no core with secrets in it; our memory and environment closed to
     other processes of our user (prctl(2), PR_SET_DUMPABLE, which also holds where cores are
-    piped to a collector, which RLIMIT_CORE does not)."""
+    piped to a collector, which RLIMIT_CORE does not). Without a core, a fault of the
+    interpreter is told on stderr by where each thread was, which shows no values."""
+    faulthandler.enable(2)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":

@@ -17,8 +17,10 @@ class Notifier:
         own = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog: float | None = int(usec) / 1e6 if usec.isdigit() and own else None
         """Seconds within which systemd wants to hear from us, None for no watchdog."""
+        self.was_ready = False
 
     def ready(self) -> None:
+        self.was_ready = True
         self._send("READY=1")
 
     def reloading(self) -> None:

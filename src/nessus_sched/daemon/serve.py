@@ -23,8 +23,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -59,6 +59,7 @@ from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.registry import pool_settings, specs_of
 from nessus_sched.scheduler.scoping import system_resolve
 from nessus_sched.scheduler.service import Service
+from nessus_sched.store.errors import StoreError
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings import open_findings
 from nessus_sched.store.lock import hold_state_directory
@@ -104,7 +105,9 @@ async def serve(config: Config, options: ServeOptions) -> None:
     for warning in warnings(config):
         log.warning(events.CONFIG_WARNING, warning=warning)
     metrics = Metrics(__version__)
-    with hold_state_directory(config.state_directory):
+    with _crashes(notifier), hold_state_directory(config.state_directory) as died:
+        if died is not None:
+            log.warning(events.DIED_BEFORE, pid=died)
         async with _system(config, metrics) as system, trio.open_nursery() as nursery:
             reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
             nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
@@ -137,6 +140,21 @@ async def serve(config: Config, options: ServeOptions) -> None:
             )
         notifier.stopping()
     log.info(events.STOPPED)
+
+
+class Crash(Exception):
+    """The daemon was up, and ended by an error: nothing that a start is refused for."""
+
+
+@contextmanager
+def _crashes(notifier: Notifier) -> Iterator[None]:
+    """Errors of the start are told in a sentence; the same error later is a crash."""
+    try:
+        yield
+    except (ExceptionGroup, StoreError, OSError) as error:
+        if notifier.was_ready:
+            raise Crash("the daemon was up, and ended by this error") from error
+        raise
 
 
 def _log_crash(

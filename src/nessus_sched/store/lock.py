@@ -16,8 +16,9 @@ LOCK_NAME: Final = "lock"
 
 
 @contextmanager
-def hold_state_directory(directory: Path) -> Iterator[None]:
-    """Makes the directory (mode 0700) if need be and holds it for this process.
+def hold_state_directory(directory: Path) -> Iterator[int | None]:
+    """Makes the directory (mode 0700) if need be and holds it for this process. Yields the
+    pid of a holder before us that died without letting go, None for none.
 
     The kernel drops the lock with the process, however that dies. Raises
     `AlreadyRunning` with the holder's pid, or `StateDirectoryError`.
@@ -30,9 +31,13 @@ def hold_state_directory(directory: Path) -> Iterator[None]:
         raise StateDirectoryError(f"cannot open {path}: {error.strerror}") from error
     try:
         _lock(descriptor, directory)
+        died = _read_pid(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        try:
+            yield died
+        finally:
+            os.ftruncate(descriptor, 0)
     finally:
         # The file stays: removing it would let a third process lock a new one beside us.
         os.close(descriptor)

@@ -27,6 +27,11 @@ STARTED: Final = Event("started", "The daemon is up.", "version", "state_directo
 STOPPING: Final = Event("stopping", "The daemon ends, and why.", "reason")
 STOPPED: Final = Event("stopped", "Everything is closed.")
 CRASHED: Final = Event("crashed", "The daemon ends by an error of its own.")
+DIED_BEFORE: Final = Event(
+    "died_before",
+    "The last daemon here ended without a word: killed, or the machine went down.",
+    "pid",
+)
 CONFIG_LOADED: Final = Event("config_loaded", "A configuration is in force.", "file", "changes")
 CONFIG_REJECTED: Final = Event(
     "config_rejected", "A reload was refused; the old configuration stays.", "file", "problems"
