@@ -44,14 +44,16 @@ async def clear(driver: Driver, rows: Sequence[RemoteScan], *, dry_run: bool = F
 
 async def _remove(driver: Driver, scan_id: int, task_id: str, attempt: int) -> bool:
     """False when the scanner will not have it: that holds up no other scan."""
+    told: dict[str, object] = {"scan_id": scan_id, "task_id": task_id}
+    task = await driver.context.store.get(task_id)
+    if task is not None:  # or it has been purged
+        told["trace_id"] = task.trace_id
     try:
         await driver.scanner.delete(scan_id, marker(task_id, attempt))
     except (Refused, NotOurs) as error:
-        driver.log.info(
-            events.SCAN_LEFT_BEHIND, scan_id=scan_id, task_id=task_id, reason=str(error)
-        )
+        driver.log.info(events.SCAN_LEFT_BEHIND, reason=str(error), **told)
         return False
-    driver.log.info(events.SCAN_REMOVED, scan_id=scan_id, task_id=task_id)
+    driver.log.info(events.SCAN_REMOVED, **told)
     return True
 
 
