@@ -85,6 +85,7 @@ def test_a_second_time_changes_nothing_and_an_upgrade_only_what_differs(tmp_path
 def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
     said = run(tmp_path, "--dry-run")
     assert said.exit_code == 0
+    assert "nothing is changed" in said.output
     assert UNIT in said.output
     assert tree(tmp_path) == {}
 

@@ -35,9 +35,9 @@ _ALWAYS: Final = (
     "or, if it runs already: systemctl restart nessus-sched (running scans go on)",
 )
 _INSTEAD: Final = """\
-Install the program where every user can reach it, for example:
+Install the program where every user can reach it; from a clone or with a wheel instead of .:
   python3 -m venv /opt/nessus-sched
-  /opt/nessus-sched/bin/pip install nessus-sched
+  /opt/nessus-sched/bin/pip install .
   /opt/nessus-sched/bin/nessus-sched install --systemd"""
 
 
@@ -76,6 +76,7 @@ def install_command(
         raise click.UsageError("say --systemd")
     path = _program(program, root)
     _needs_root(root, dry_run)
+    _announce(dry_run)
     for item in plan(path, prefix):
         click.echo(f"{_done(put, item, root, dry_run):10} {_shown(root, item.path)}")
     live = root == Path("/") and _RUNNING.is_dir()
@@ -101,6 +102,7 @@ def uninstall_command(
     """
     path = program or _this_program()
     _needs_root(root, dry_run)
+    _announce(dry_run)
     live = root == Path("/") and _RUNNING.is_dir() and not dry_run
     if (root / prefix.strip("/") / "lib/systemd/system/nessus-sched.service").exists():
         _run(["systemctl", "disable", "--now", *_UNITS], really=live)
@@ -140,6 +142,11 @@ def _needs_root(root: Path, dry_run: bool) -> None:
         raise click.ClickException(
             "only root may do that: use sudo, or see with --dry-run what it would do"
         )
+
+
+def _announce(dry_run: bool) -> None:
+    if dry_run:
+        click.echo("This is what would be done; nothing is changed.")
 
 
 def _done(work: Callable[..., Any], item: object, root: Path, dry_run: bool) -> Any:
