@@ -172,11 +172,18 @@ async def _find(task: Task, driver: Driver) -> RemoteScan | None:
 async def _adopt(run: Run, driver: Driver, found: RemoteScan) -> None:
     if run.task.nessus_scan_id != found.scan_id:
         await run.advance(event="scan_found", nessus_scan_id=found.scan_id)
-    details = await driver.scanner.details(found.scan_id)
+    uuid, started_at = found.uuid, None
+    try:
+        details = await driver.scanner.details(found.scan_id)
+        uuid, started_at = details.uuid or uuid, details.started_at
+    except TransientError:
+        if run.setbacks < TROUBLES:
+            raise
+        # That it is there is all we need to follow it.
     # Launched at some time since we set about it: the scanner's clock may be wrong.
     earliest, now = run.task.entered[TaskState.LAUNCHING], run.context.now()
-    at = now if details.started_at is None else min(now, max(earliest, details.started_at))
-    await _launched(run, driver, details.uuid or found.uuid, event="adopted", at=at)
+    at = now if started_at is None else min(now, max(earliest, started_at))
+    await _launched(run, driver, uuid, event="adopted", at=at)
 
 
 async def _withdraw(run: Run, driver: Driver, scan_id: int) -> None:

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from nessus_sched.core.journal import SYSTEM, JournalEntry
-from nessus_sched.core.scanner import RemoteScan
+from nessus_sched.core.scanner import RemoteScan, ScannerError
 from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import Desired, Task, TaskError
 from nessus_sched.scheduler.context import Context
@@ -41,6 +41,8 @@ class Run:
         self.began_at = context.now()
         """When the scan was launched, or found in this life."""
         self.progress: int | None = task.progress
+        self.untold: ScannerError | None = None
+        """Why the scan's progress could not be read, until that is noted."""
         self.details_at = float("-inf")
         self.sent: Desired | None = None
         """The latest command that was sent to the scanner: what it does on its own

@@ -34,6 +34,8 @@ DISOWNED = "scan_not_ours"
 DISOWNED_TEXT = "the scan was renamed or moved on the scanner by somebody else"
 STARTS_WITHIN = 120.0
 """Seconds after its launch in which a scan may still be told to be empty."""
+UNTOLD = 20
+"""Failures to read the details of a scan that has ended by the list, before we believe it."""
 STOPS_WITHIN = 3600.0
 """Seconds given to a scanner that was told to stop a scan, before we are done with it."""
 
@@ -44,6 +46,8 @@ async def watch(run: Run, driver: Driver) -> None:
     await run.woken(within=min(remaining, STANDSTILL) if remaining > 0 else REPEAT_COMMAND)
     if not run.seen or not driver.answers:
         return
+    if run.untold is not None:
+        await _not_told(run, run.untold)
     try:
         if run.row is None or run.row.status in ENDED:
             await _ended(run, driver)
@@ -57,7 +61,38 @@ async def watch(run: Run, driver: Driver) -> None:
             await _command(run, driver, run.row)
     except ScannerError as error:
         # Polling goes on, and with it the next try.
-        run.context.log.info("scan_not_followed", reason=str(error))
+        await _not_told(run, error)
+        if run.row is not None and run.row.status in ENDED:
+            await _ended_untold(run, run.row)
+
+
+async def _not_told(run: Run, error: ScannerError) -> None:
+    """A request about a scan failed while the scanner answers others: says so, once."""
+    run.untold = None
+    run.context.log.info("scan_not_followed", reason=str(error))
+    last = run.task.last_error
+    if last is None or last.kind != error.kind:
+        await run.advance(
+            event="scan_not_followed",
+            cause=str(error),
+            error=setbacks.task_error(run, error.kind, str(error), transient=error.transient),
+        )
+
+
+async def _ended_untold(run: Run, row: RemoteScan) -> None:
+    """The list says that it has ended, and no details are to be had. The list's word is
+    good enough for a cancel, and for anything when the details fail again and again."""
+    run.setbacks += 1
+    if run.canceling or run.setbacks >= UNTOLD:
+        await _conclude(
+            run,
+            ScanDetails(
+                scan_id=row.scan_id,
+                name=row.name,
+                status=row.status,
+                status_text=row.status_text,
+            ),
+        )
 
 
 def _deadline(run: Run) -> float:
@@ -210,6 +245,7 @@ async def _empty(run: Run, driver: Driver) -> None:
 
 
 async def _conclude(run: Run, details: ScanDetails) -> None:
+    run.setbacks = 0
     if details.status is ScanStatus.COMPLETED and not run.canceling:
         await run.advance(
             TaskState.EXPORTING,
@@ -259,6 +295,7 @@ async def refresh(run: Run, driver: Driver, scan_id: int) -> None:
         details = await driver.scanner.details(scan_id, uuid=run.task.scan_uuid)
     except ScannerError as error:
         run.context.log.debug("progress_unknown", reason=str(error))
+        run.untold = error
         return
     still_running = run.task.state in HOLDS_SLOT and details.status not in ENDED
     if details.progress is not None and still_running:
