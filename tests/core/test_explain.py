@@ -40,7 +40,7 @@ def test_behind_others_in_the_overflow_queue() -> None:
     for order in (1, 2):
         scanners.place(entry(order), 0.0)
     assert reason(scanners, "t1")[1] == (
-        "next in the overflow queue; the 2 scanners that could run it run 3 of 3 scans"
+        "next in the overflow queue; its 2 scanners run 3 of 3 scans"
     )
     assert reason(scanners, "t2")[0] == "behind"
 

@@ -104,6 +104,26 @@ def test_the_dashboard_asks_for_metrics_that_exist(known: set[str]) -> None:
     }  # fmt: skip
 
 
+def test_grafana_can_take_in_the_dashboard() -> None:
+    dashboard = json.loads(DASHBOARD.read_text())
+    assert dashboard["schemaVersion"] >= 36  # from there on data sources are named by uid
+    assert dashboard["title"]
+    assert len(dashboard["uid"]) <= 40
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)
+    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource"
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    for panel in dashboard["panels"]:
+        targets = panel.get("targets", [])
+        assert bool(targets) == (panel["type"] != "row"), panel["title"]
+        assert len({target["refId"] for target in targets}) == len(targets), panel["title"]
+        for each in [*targets, panel] if targets else ():
+            assert each["datasource"] == source, panel["title"]
+        used = {name for target in targets for name in re.findall(r"\$(\w+)", target["expr"])}
+        assert used <= {*variables, "__rate_interval", "__range"}, panel["title"]
+
+
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in json.loads(DASHBOARD.read_text())["panels"]:

@@ -31,6 +31,10 @@ STYLES: Mapping[str, str] = {
 """How a cell that is exactly such a word looks on a terminal."""
 
 
+_KEPT = 24
+"""Characters of a column that are never cut away in favour of the last one."""
+
+
 def is_terminal() -> bool:
     return sys.stdout.isatty()
 
@@ -77,17 +81,28 @@ def table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> No
         _plain(columns, texts, title)
 
 
-def drawn(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> Any:
-    """The table as something rich can draw."""
+def drawn(
+    columns: Sequence[str], rows: Sequence[Row], *, title: str = "", wrap: bool = True
+) -> Any:
+    """The table as something rich can draw. Without `wrap` a row is a line, cut at its end;
+    the columns before the last keep their width, up to a point."""
     from rich.table import Table
     from rich.text import Text
 
     made = Table(title=title or None, title_justify="left", title_style="bold", box=None)
     for number, column in enumerate(columns):
-        made.add_column(column, no_wrap=number < 2, header_style="bold dim")
+        longest = max((len(cell(row[number])) for row in rows), default=0)
+        kept = not wrap and number < len(columns) - 1
+        made.add_column(
+            column,
+            no_wrap=number < 2 or kept,
+            min_width=min(max(longest, len(column)), _KEPT) if kept else None,
+            header_style="bold dim",
+        )
+    how: dict[str, Any] = {} if wrap else {"no_wrap": True, "overflow": "ellipsis"}
     for row in rows:
         cells = map(cell, row)
-        made.add_row(*(Text(text, style=_style(text)) for text in cells))
+        made.add_row(*(Text(text, style=_style(text), **how) for text in cells))
     return made
 
 

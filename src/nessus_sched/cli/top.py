@@ -25,9 +25,17 @@ from nessus_sched.core.states import SETTLED
 RECENT: Final = 8
 RUNNING: Final = 30
 """Running tasks of which the progress is asked one by one."""
-_BAR: Final = 20
+_BAR: Final = 12
+_AROUND: Final = 3
+"""Lines of a table besides its rows: title, heads, and the empty line behind it."""
+
+_EDITION: Final = COLUMNS.index("edition")
+_SCANNER: Final = COLUMNS[:_EDITION] + COLUMNS[_EDITION + 1 :]
+"""What changes by the minute; `scanners list` has the rest."""
 
 Look = Mapping[str, Any]
+Shown = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]
+"""Title, columns and rows of a table."""
 
 
 @click.command("top")
@@ -56,7 +64,7 @@ def _live(asked: Asking, every: float) -> None:
     pause = threading.Event()
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(screen(look(asked)), refresh=True)
+            live.update(screen(look(asked), live.console.height), refresh=True)
             pause.wait(every)
 
 
@@ -86,13 +94,13 @@ def headline(seen: Look) -> str:
     )
 
 
-def tables(seen: Look) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
-    """Title, columns and rows of every table that has rows."""
-    found: list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]] = [
-        ("Scanners", COLUMNS, scanner_rows(seen["scanners"])),
+def tables(seen: Look) -> list[Shown]:
+    """Every table that has rows."""
+    found: list[Shown] = [
+        ("Scanners", _SCANNER, [_without_edition(row) for row in scanner_rows(seen["scanners"])]),
         (
             "Running",
-            ("task", "state", "scanner", "progress", "", "left", "name"),
+            ("task", "state", "scanner", "name", "progress", "", "left"),
             [_running(task) for task in seen["running"]],
         ),
         (
@@ -116,10 +124,10 @@ def _running(task: Mapping[str, Any]) -> tuple[Any, ...]:
         task["task_id"],
         task["status"],
         task["scanner_instance"],
+        task["name"],
         "█" * done + "░" * (_BAR - done),
         None if progress is None else f"{progress} %",
         duration(time_left(task)),
-        task["name"],
     )
 
 
@@ -129,15 +137,37 @@ def _ended(task: Mapping[str, Any]) -> tuple[Any, ...]:
     return (task["task_id"], task["status"], task["scanner_instance"], age, found, task["name"])
 
 
-def screen(seen: Look) -> Any:
-    """As something rich can draw."""
+def _without_edition(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row[:_EDITION] + row[_EDITION + 1 :]
+
+
+def screen(seen: Look, height: int) -> Any:
+    """As something rich can draw, in at most `height` lines."""
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = [Text(headline(seen), style="bold"), Text()]
-    for title, columns, rows in tables(seen):
-        parts += [drawn(columns, rows, title=title), Text()]
-    return Group(*parts)
+    head = Text(headline(seen), style="bold", no_wrap=True, overflow="ellipsis")
+    parts: list[Any] = [head, Text()]
+    # The last table has no empty line behind it, and the first line one.
+    for title, columns, rows, left_out in fitted(tables(seen), height - 1):
+        more = f" (and {left_out} more)" if left_out else ""
+        parts += [drawn(columns, rows, title=title + more, wrap=False), Text()]
+    return Group(*parts[:-1])
+
+
+def fitted(
+    found: list[Shown], height: int
+) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]], int]]:
+    """The tables with their first rows, and how many were left out: the longest is cut
+    first, and a row of each always stays."""
+    shown = [len(rows) for _, _, rows in found]
+    while sum(shown) + _AROUND * len(found) > height and max(shown) > 1:
+        longest = max(range(len(shown)), key=lambda place: (shown[place], place))
+        shown[longest] -= 1
+    return [
+        (title, columns, rows[:count], len(rows) - count)
+        for (title, columns, rows), count in zip(found, shown, strict=True)
+    ]
 
 
 def _print(seen: Look) -> None:

@@ -99,12 +99,12 @@ def remark(task: Mapping[str, Any]) -> str:
     wait = task["wait"] or {}
     if wait:
         seconds = wait["estimated_wait_seconds"]
-        start = "" if seconds is None else f", starts in about {duration(seconds)}"
+        start = "" if seconds is None else f", starts in ~{duration(seconds)}"
         return clean_line(f"#{wait['queue_position']} of {wait['queue']}{start}", 200)
     if task["error"]:
         return clean_line(task["error"]["message"], 200)
     left = time_left(task)
-    return "" if left is None else f"about {duration(left)} left"
+    return "" if left is None else f"~{duration(left)} left"
 
 
 def time_left(task: Mapping[str, Any]) -> float | None:
@@ -149,14 +149,18 @@ class Bars(Silence):
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TaskID, TextColumn
+        from rich.table import Column
 
+        last = Column(no_wrap=True, overflow="ellipsis")
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             TextColumn("{task.fields[name]}", markup=False),
-            BarColumn(bar_width=24, complete_style="cyan"),
+            BarColumn(
+                bar_width=None, complete_style="cyan", table_column=Column(min_width=8, ratio=1)
+            ),
             TextColumn("{task.fields[percent]:>5}", markup=False),
             TextColumn("[{task.fields[style]}]{task.fields[status]}[/]"),
-            TextColumn("{task.fields[remark]}", markup=False, style="dim"),
+            TextColumn("{task.fields[remark]}", markup=False, style="dim", table_column=last),
             console=console(),
         )
         self._bars: dict[str, TaskID] = {}

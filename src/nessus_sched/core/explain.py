@@ -133,7 +133,7 @@ def _fullness(lanes: list[Lane], now: float) -> str:
     capacity = sum(lane.slots.capacity for lane in lanes)
     name = f"scanner {lanes[0].scanner_id}"
     if len(lanes) > 1:
-        name = f"the {len(lanes)} scanners that could run it"
+        name = f"its {len(lanes)} scanners"
     held = [lane for lane in lanes if lane.hold_until > now]
     if len(held) == len(lanes):
         first = min(held, key=lambda lane: lane.hold_until)

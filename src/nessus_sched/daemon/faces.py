@@ -124,7 +124,11 @@ async def serve_http(
         status_page=_status_page(system, check) if settings.status_page else None,
         hosts=frozenset(settings.hosts),
     )
-    await serve_pages(HttpApp(sources), listen(settings.bind), task_status=task_status)
+    sock = listen(settings.bind)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(check.follow)
+        await serve_pages(HttpApp(sources), sock, task_status=task_status)
+        nursery.cancel_scope.cancel(reason="the pages are served no more")
 
 
 def _status_page(system: System, check: HealthCheck) -> Callable[[], Awaitable[str]]:

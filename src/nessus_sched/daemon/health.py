@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+import trio
+
 from nessus_sched.config.schema import ApiKeys
 from nessus_sched.core.scanner import (
     CertificateMismatch,
@@ -18,6 +20,8 @@ from nessus_sched.daemon.system import System
 from nessus_sched.scheduler.contact import NOT_CONTACTED
 from nessus_sched.scheduler.views import ScannerView
 from nessus_sched.telemetry.health import Found, Health, HealthRecord, Status
+
+FOLLOWED_EVERY: Final = 5.0
 
 
 class HealthCheck:
@@ -38,6 +42,12 @@ class HealthCheck:
             **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
         return self._record.update(found, now)
+
+    async def follow(self) -> None:
+        """Looks now and then, so that `since` does not depend on who asked when."""
+        while True:
+            self.health()
+            await trio.sleep(FOLLOWED_EVERY)
 
     def ready(self) -> bool:
         """Work is accepted, and some scanner can do it."""

@@ -72,7 +72,8 @@ def _troubles(overview: Overview) -> Markup | None:
         for name, component in overview.health.components.items()
         if component.status is not Status.OK
     ]
-    return element("ul", *found, class_="troubles") if found else None
+    tone = _HEALTH[overview.health.status]
+    return element("ul", *found, class_=f"troubles {tone}") if found else None
 
 
 def _totals(overview: Overview) -> Markup:

@@ -10,14 +10,15 @@ STYLE = """
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 14px/1.45 system-ui, "DejaVu Sans", sans-serif; }
 header, main, footer { max-width: 1180px; margin: 0 auto; padding: 0 20px; }
-header { display: flex; align-items: center; gap: 12px; padding-top: 18px; }
-h1 { font-size: 20px; margin: 0; } h2 { font-size: 15px; margin: 0 0 8px; }
+header { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; padding-top: 18px; }
+h1 { font-size: 20px; margin: 0; white-space: nowrap; } h2 { font-size: 15px; margin: 0 0 8px; }
 .when { margin-left: auto; color: var(--dim); font-variant-numeric: tabular-nums; }
 section, .troubles, .totals > div { background: var(--card); border: 1px solid var(--line);
   border-radius: 8px; }
 section { padding: 14px 16px; margin: 14px 0; overflow-x: auto; }
 .troubles { list-style: none; margin: 14px 0 0; padding: 10px 16px;
   border-left: 4px solid var(--bad); }
+.troubles.warn { border-left-color: var(--warn); }
 .troubles li { margin: 4px 0; } .troubles .pill { margin-right: 8px; }
 .whole { white-space: nowrap; } td:first-child { min-width: 150px; }
 .totals { display: flex; flex-wrap: wrap; gap: 14px; margin: 14px 0; }

@@ -1,0 +1,54 @@
+"""What fits on the screen of `top`, and the picture of it in the documentation."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from rich.console import Console
+
+from nessus_sched.cli.top import Shown, fitted, screen
+from support.pictures import FILE, picture, seen
+
+
+def shown(*counts: int) -> list[Shown]:
+    return [("title", ("one", "two"), [(number,) for number in range(count)]) for count in counts]
+
+
+@pytest.mark.parametrize(
+    ("counts", "height", "left"),
+    [
+        ((2, 3), 11, [2, 3]),
+        ((2, 3), 10, [2, 2]),
+        ((2, 30, 4), 19, [2, 4, 4]),
+        ((2, 30, 4), 16, [2, 3, 2]),
+        ((5, 5), 0, [1, 1]),
+        ((), 0, []),
+    ],
+)
+def test_the_longest_table_is_cut_first(
+    counts: tuple[int, ...], height: int, left: list[int]
+) -> None:
+    found = fitted(shown(*counts), height)
+    assert [len(rows) for _, _, rows, _ in found] == left
+    assert [len(rows) + more for _, _, rows, more in found] == list(counts)
+
+
+@pytest.mark.parametrize("size", [(100, 30), (80, 24), (60, 20)])
+def test_it_fits_the_terminal_line_by_line(size: tuple[int, int]) -> None:
+    width, height = size
+    console = Console(width=width, height=height, color_system=None)
+    with console.capture() as capture:
+        console.print(screen(seen(), height))
+    lines = capture.get().rstrip("\n").split("\n")
+    assert len(lines) <= height
+    for title in ("Scanners", "Running", "Waiting", "Ended"):
+        assert any(line.startswith(title) for line in lines)
+    assert any("t-aypb2m97k3m9pq" in line for line in lines)
+
+
+def test_the_picture_is_current_and_loads_nothing() -> None:
+    drawn = picture()
+    assert not re.search(r"url\((?!#)|href=|@import|src=", drawn)
+    texts = [re.findall(r">([^<>]+)</text>", svg) for svg in (drawn, FILE.read_text("utf-8"))]
+    assert texts[0] == texts[1], "run: PYTHONPATH=tests/lib .venv/bin/python -m support.pictures"
