@@ -73,7 +73,7 @@ async def probe(scanner: Scanner, now: Now, *, keys: bool) -> AsyncIterator[Step
         scans = await scanner.list_scans()
         ours = sum(scan.ours for scan in scans)
         yield _clock(scanner.clock_ahead)
-        yield ok("login", f"logged in; {len(scans)} scans are visible, {ours} of them ours")
+        yield ok("login", f"logged in; scans: {len(scans)}, of them ours: {ours}")
         if info.scan_api is not False or not keys:
             yield _rights(await scanner.permissions())
         templates = await scanner.templates()

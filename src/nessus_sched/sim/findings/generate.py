@@ -22,6 +22,8 @@ _PING = 10180
 _OPEN_PORT = 11219
 _SYSTEM = frozenset({11936, 54615, 45590})
 _FILLER = 22964
+_FEED_AGE = 86400
+"""Seconds from the publication of the plugins to a scan with them."""
 _DEVICES = {"linux": "general-purpose", "windows": "general-purpose", "device": "embedded"}
 
 
@@ -156,11 +158,12 @@ def _item(plugin: Plugin, machine: Machine, service: Service | None) -> Item:
 
 def _scan_information(order: ScanOrder, login: Login, span: Span) -> Item:
     started = time.strftime("%Y/%m/%d %H:%M UTC", time.gmtime(span.start))
+    feed = time.strftime("%Y%m%d%H%M", time.gmtime(span.start - _FEED_AGE))
     output = f"""Information about this scan :
 
 Nessus version : 10.8.3
 Nessus build : 20010
-Plugin feed version : 202511060226
+Plugin feed version : {feed}
 Scanner edition used : Nessus
 Scanner OS : LINUX
 Scan type : Normal
