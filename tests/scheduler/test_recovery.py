@@ -13,6 +13,7 @@ from nessus_sched.core.scanner import BadExport, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority
 from support.fake_scanner import FakeScanner, unreachable
+from support.mortality import Life, make_reproducible, mortal, mortal_connect
 from support.trouble import Effect, Trouble, lost
 from support.world import config_of, scanner_settings, seen, virtual_now, world
 
@@ -229,3 +230,29 @@ async def test_a_report_that_is_the_end_of_every_life_is_given_up(
         dead = await w.settled(task.task_id, within=1)
         assert dead.last_error is not None
         assert (dead.state, dead.last_error.kind) == (TaskState.DEAD, "report_unreadable")
+
+
+async def test_a_stop_in_the_midst_of_recovery_is_quiet(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: 1.0)
+    scanner.fault = lambda request: (
+        Trouble(error=BadExport("never told"), takes=1e6) if request == "export" else None
+    )
+    config = config_of(tmp_path, scanner_settings("a", 3))
+    async with world(config, {"a": scanner}) as w:
+        tasks = [await w.submit(f"192.0.2.{n}") for n in range(1, 4)]
+        for task in tasks:
+            await w.until(task.task_id, TaskState.EXPORTING)
+    for seed in range(40):
+        make_reproducible(seed)
+        last, life, commits = 1 + seed % 4, Life(), 0
+
+        def step(what: str, moment: str, life: Life = life, last: int = last) -> None:
+            nonlocal commits
+            commits += (what, moment) == ("commit", "after")
+            if commits == last:
+                life.scope.cancel(reason="stop")
+
+        async with mortal(life), world(config, {"a": scanner}, connect=mortal_connect(life, step)):
+            await trio.sleep(60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import trio
 
 from nessus_sched.config.schema import Config, ScannerSettings
@@ -83,16 +85,17 @@ class Fleet:
     async def recover(self) -> None:
         """Every unfinished task resumes where the journal says it was."""
         queued = []
-        async for task in self.context.store.unfinished():
-            waits = task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
-            if waits and task.desired is Desired.CANCEL:
-                await Run(self.context, task).advance(TaskState.CANCELED, event="canceled")
-            elif task.state is TaskState.QUEUED:
-                queued.append(entry_of(task))
-            elif task.state is TaskState.RETRY_WAIT:
-                self.retries.add(task.task_id, task.retry_at or self.context.now())
-            else:
-                await self._readopt(task)
+        async with aclosing(self.context.store.unfinished()) as unfinished:
+            async for task in unfinished:
+                waits = task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
+                if waits and task.desired is Desired.CANCEL:
+                    await Run(self.context, task).advance(TaskState.CANCELED, event="canceled")
+                elif task.state is TaskState.QUEUED:
+                    queued.append(entry_of(task))
+                elif task.state is TaskState.RETRY_WAIT:
+                    self.retries.add(task.task_id, task.retry_at or self.context.now())
+                else:
+                    await self._readopt(task)
         self.context.pool.restore(queued, self.context.now())
         await self._recall_durations()
 
@@ -173,6 +176,7 @@ class Fleet:
             return
         if task.state is TaskState.EXPORTING and not await self._resume_export(run):
             return
+        await trio.lowlevel.checkpoint_if_cancelled()  # a stop may have ended the driver by now
         if task.state in HOLDS_SLOT:
             self.context.pool.adopt(driver.id, entry_of(task), task.entered[TaskState.LAUNCHING])
         driver.adopt(run)
