@@ -33,6 +33,7 @@ from support.world import (
     config_of,
     one_scanner,
     scanner_settings,
+    seen,
     virtual_now,
     world,
 )
@@ -511,3 +512,52 @@ async def test_a_renamed_scan_that_is_paused_does_not_hold_its_slot_for_ever(
         scanner.set_status(scanner.scans[1], ScanStatus.PAUSED)
         dead = await w.settled(task.task_id, within=120)
         assert (dead.state, kind(dead)) == (TaskState.DEAD, "scan_not_ours")
+
+
+async def test_it_looks_before_it_launches_where_the_scanner_has_a_limit_of_its_own(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Somebody has filled the scanner since the latest poll."""
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.max_scans = 1
+        scanner.info_answer = attrs.evolve(scanner.info_answer, max_scans=1)
+        await seen(lambda: scanner.requests["list_scans"] == 1)
+        await trio.sleep(30)
+        scanner.add_foreign("somebody's", 300.0)
+        polls = scanner.requests["list_scans"]
+        task = await w.submit()
+        await trio.sleep(5)
+        assert scanner.requests["list_scans"] == polls + 1
+        assert (await w.task(task.task_id)).state is TaskState.QUEUED
+        assert not scanner.requests["create_scan"]
+        done = await w.settled(task.task_id)
+        assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
+
+
+@pytest.mark.parametrize("max_scans", [None, 4])
+async def test_it_does_not_look_when_that_would_tell_nothing_new(
+    tmp_path: Path, autojump_clock: MockClock, max_scans: int | None
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.info_answer = attrs.evolve(scanner.info_answer, max_scans=max_scans)
+        await seen(lambda: scanner.requests["list_scans"] == 1)
+        await trio.sleep(1 if max_scans else 30)
+        polls = scanner.requests["list_scans"]
+        await w.running()
+        assert scanner.requests["list_scans"] == polls
+
+
+async def test_a_scan_that_waits_on_the_scanner_says_so(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.on_launch = lambda scan: scanner.set_status(scan, ScanStatus.PENDING)
+        task = await w.running()
+        await trio.sleep(60)
+        shown = (await w.task(task.task_id)).last_error
+        assert shown is not None
+        assert (shown.kind, shown.transient) == ("scan_pending", True)
+        assert "waits on the scanner" in shown.message
+        scanner.set_status(scanner.scans[1], ScanStatus.RUNNING)
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+        assert (await w.events(task)).count("scan_pending") == 1

@@ -130,6 +130,11 @@ class Pool:
             queues.park(waiting, self._board.guard.park(waiting, blocker))
         return None
 
+    def wanted(self, scanner_id: str, now: float) -> bool:
+        """Whether `take` would find a slot and a task to look at."""
+        free = not self._board.paused and self._lane(scanner_id).free(now) > 0
+        return free and self._board.queues.head_for(scanner_id) is not None
+
     def adopt(self, scanner_id: str, entry: QueueEntry, since: float) -> None:
         """Counts a scan that runs already (found after a restart), since then, even above
         the limit."""

@@ -63,6 +63,8 @@ class Contact:
         self._happened = trio.Event()
         self._troubled_at = -math.inf
         self._retry_after = 0.0
+        self._due = False
+        """Somebody waits for the next exchange."""
         self._tidings = Tidings(driver.log)
 
     async def keep(self) -> None:
@@ -86,6 +88,16 @@ class Contact:
         """Something has just changed there: poll fast again."""
         self._changed_at = self._context.now()
         self._happened.set()
+
+    def look_if_stale(self) -> bool:
+        """Whether what is known of other people's scans may be relied on; if not, the next
+        exchange is due at once. They matter where the scanner has a limit of its own."""
+        age = self._context.now() - (self.reached_at or -math.inf)
+        limited = self.info is not None and self.info.max_scans is not None
+        self._due = limited and age > self._context.config.polling.fastest
+        if self._due:
+            self._happened.set()
+        return not self._due
 
     def start_over(self) -> None:
         """The way to the scanner has changed: what was known of it may be wrong."""
@@ -164,12 +176,15 @@ class Contact:
                 random=self._context.random,
                 retry_after=self._retry_after,
             )
+        if self._due:
+            return 0.0
         if not self._driver.runs:
             return polling.slowest
         return min(polling.slowest, max(polling.fastest, SLACK * (now - self._changed_at)))
 
     async def _talk(self) -> None:
         began_at = self._context.now()
+        self._due = False
         try:
             await self._read_info()
             rows = await self._driver.scanner.list_scans()

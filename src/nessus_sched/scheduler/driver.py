@@ -145,12 +145,19 @@ class Driver:
             self._work = trio.Event()
             now, deadline = self.context.now(), None
             if not self._retiring:
-                while self.answers and (entry := pool.take(self.id, now)) is not None:
+                while self._ready(now) and (entry := pool.take(self.id, now)) is not None:
                     self.starting[entry.task_id] = trio.Event()
                     self._nursery.start_soon(self._begin, entry)
                 deadline = pool.deadline(self.id, now)
             with trio.move_on_after(IDLE if deadline is None else max(BRIEF, deadline - now)):
                 await self._work.wait()
+
+    def _ready(self, now: float) -> bool:
+        """It answers; and when there is work, how many scans others run there is known as
+        of now. Else it is asked, and rings when it has answered."""
+        return self.answers and (
+            not self.context.pool.wanted(self.id, now) or self.link.look_if_stale()
+        )
 
     async def _begin(self, entry: QueueEntry) -> None:
         """The slot is borrowed; journal the intent, then carry the task."""

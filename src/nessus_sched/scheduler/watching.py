@@ -32,6 +32,8 @@ STANDSTILL = 3600.0
 """Upper bound in seconds between two looks; the driver's polls come far sooner."""
 DISOWNED = "scan_not_ours"
 DISOWNED_TEXT = "the scan was renamed or moved on the scanner by somebody else"
+PENDING = "scan_pending"
+PENDING_TEXT = "the scan was launched and waits on the scanner, which runs all that it can"
 STARTS_WITHIN = 120.0
 """Seconds after its launch in which a scan may still be told to be empty."""
 UNTOLD = 20
@@ -57,6 +59,7 @@ async def watch(run: Run, driver: Driver) -> None:
             await setbacks.bury(run, DISOWNED, f"{DISOWNED_TEXT}, and nobody here can resume it")
         else:
             await _note_owner(run, run.row)
+            await _note_pending(run, run.row)
             await _follow(run, run.row)
             await _command(run, driver, run.row)
     except ScannerError as error:
@@ -116,6 +119,17 @@ async def _note_owner(run: Run, row: RemoteScan) -> None:
         cause=DISOWNED_TEXT,
         error=setbacks.task_error(run, DISOWNED, DISOWNED_TEXT, transient=False),
     )
+
+
+async def _note_pending(run: Run, row: RemoteScan) -> None:
+    """Says once that it has been launched and does not run yet."""
+    last = run.task.last_error
+    if row.status is ScanStatus.PENDING and (last is None or last.kind != PENDING):
+        await run.advance(
+            event=PENDING,
+            cause=PENDING_TEXT,
+            error=setbacks.task_error(run, PENDING, PENDING_TEXT, transient=True),
+        )
 
 
 async def _follow(run: Run, row: RemoteScan) -> None:

@@ -91,6 +91,7 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
     "scan_vanished": "Its scan is not on the scanner any more.",
     "scan_withdrawn": "Its scan was deleted, to be made anew: its launch was in doubt.",
     "scan_not_followed": "The scanner answers, and does not tell how its scan is doing.",
+    "scan_pending": "Its scan was launched and waits on the scanner.",
     "scan_disowned": "Somebody renamed or moved its scan on the scanner.",
     "launched": "Its scan was launched.",
     "launch_delayed": "It cannot be launched now and is tried again.",
