@@ -290,7 +290,7 @@ def test_no_daemon_is_one_sentence(words: Sequence[str], tmp_path: Path) -> None
         (("status", "t-1"), 3, "no daemon answers at"),
         (("dlq", "list"), 3, "no daemon answers at"),
         (("journal", "verify"), 1, "tasks.db"),
-        (("backup", "copy.db"), 1, "tasks.db"),
+        (("backup", "copy.db"), 1, "no daemon has run"),
     ],
 )
 def test_no_daemon_and_no_store(words: Sequence[str], code: int, part: str, tmp_path: Path) -> None:

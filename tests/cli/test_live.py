@@ -314,6 +314,7 @@ def test_log_level(live: Live) -> None:
     assert changed["components"]["nessus"] == "debug"
     assert "info" in live("log-level", "info").out
     one_sentence(live("log-level", "loud"), 2, "loud")
+    one_sentence(live("log-level", "debug", "nesus"), 1, "did you mean 'nessus'")
 
 
 def test_top_and_doctor(live: Live, done: str) -> None:

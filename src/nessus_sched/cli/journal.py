@@ -135,6 +135,6 @@ def _store(config: Path) -> Iterator[OfflineStore]:
         with read_offline(directory) as store:
             yield store
     except StoreError as error:
-        closed = not os.access(directory, os.R_OK | os.X_OK)
+        closed = os.path.exists(directory) and not os.access(directory, os.R_OK | os.X_OK)
         hint = "; run this as the user that runs the daemon" if closed else ""
         raise click.ClickException(f"{error}{hint}") from error

@@ -155,9 +155,7 @@ class Bars(Silence):
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             TextColumn("{task.fields[name]}", markup=False),
-            BarColumn(
-                bar_width=None, complete_style="cyan", table_column=Column(min_width=8, ratio=1)
-            ),
+            BarColumn(bar_width=24, complete_style="cyan", table_column=Column(min_width=8)),
             TextColumn("{task.fields[percent]:>5}", markup=False),
             TextColumn("[{task.fields[style]}]{task.fields[status]}[/]"),
             TextColumn("{task.fields[remark]}", markup=False, style="dim", table_column=last),

@@ -6,9 +6,11 @@ from typing import Any
 
 import attrs
 
+from nessus_sched.config.checks import COMPONENTS
 from nessus_sched.config.values import LogLevel
 from nessus_sched.core.fields import field
-from nessus_sched.mcp.registry import Call, ToolDef, tool
+from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
+from nessus_sched.scheduler.admission import unknown
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +33,9 @@ class LevelAnswer:
 @tool(writes=True)
 async def set_log_level(app: Any, call: Call, args: LevelArgs) -> LevelAnswer:
     """Log more or less from now on, until the next reload or restart."""
+    if args.component is not None and args.component not in COMPONENTS:
+        message = unknown("component", args.component, COMPONENTS)
+        raise ToolError("unknown_component", message)
     level, components = app.set_log_level(args.level, args.component)
     return LevelAnswer(level=level, components=dict(components))
 

@@ -35,7 +35,8 @@ def copy_store(
             partial.unlink(missing_ok=True)
         _sync(destination.parent)
     except (OSError, sqlite3.Error) as error:
-        raise BackupFailed(f"cannot back up to {destination}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BackupFailed(f"cannot back up to {destination}: {reason}") from error
     return size
 
 

@@ -74,8 +74,16 @@ def open_offline(path: Path, schema: Schema) -> sqlite3.Connection:
 
     A log beside the file means that a daemon runs, or died: SQLite then reads both.
     Without one the file is whole and nobody writes it, and it is opened as immutable,
-    so that no log files of another owner are left behind. Raises as `open_writer`.
+    so that no log files of another owner are left behind. Raises as `open_writer`, and
+    `StoreUnavailable` where there is no file.
     """
+    try:
+        os.lstat(path)
+    except FileNotFoundError as error:
+        message = f"there is no {path}: no daemon has run with this configuration"
+        raise StoreUnavailable(message) from error
+    except OSError:
+        pass  # closed to us, which SQLite will say
     logged = path.with_name(path.name + "-wal").exists()
     return open_reader(path, schema, mode="mode=ro" if logged else "mode=ro&immutable=1")
 
