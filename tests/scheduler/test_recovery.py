@@ -256,3 +256,29 @@ async def test_a_stop_in_the_midst_of_recovery_is_quiet(
 
         async with mortal(life), world(config, {"a": scanner}, connect=mortal_connect(life, step)):
             await trio.sleep(60)
+
+
+async def test_what_ran_after_the_backup_was_taken_is_not_launched_again(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(
+        virtual_now(), duration=lambda order: 60.0 if "192.0.2.3" in order.targets else 600.0
+    )
+    (tmp_path / "restored").mkdir()
+    async with world(config_of(tmp_path, scanner_settings("a")), {"a": scanner}) as w:
+        running = [await w.running(f"192.0.2.{n}") for n in (1, 2)]
+        done = await w.submit("192.0.2.3")
+        again = await w.submit("192.0.2.4")
+        await w.store.backup(tmp_path / "restored" / "tasks.db")
+        await w.until(again.task_id, TaskState.RUNNING)
+        await w.settled(done.task_id)
+        scanner.restart()
+        assert (await w.until(again.task_id, TaskState.RETRY_WAIT)).attempt == 1
+        await w.until(again.task_id, TaskState.RUNNING)
+        before = scanner.launches.copy()
+    restored = config_of(tmp_path / "restored", scanner_settings("a"))
+    async with world(restored, {"a": scanner}) as w:
+        ends = [await w.settled(task.task_id) for task in (*running, done, again)]
+    assert {end.state for end in ends} == {TaskState.COMPLETED}
+    assert [end.attempt for end in ends] == [1, 1, 1, 2]
+    assert scanner.launches == before

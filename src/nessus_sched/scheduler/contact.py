@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -21,6 +21,7 @@ from nessus_sched.core.scanner import (
     TransientError,
 )
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import marked
 from nessus_sched.scheduler.registry import configure_pool
 from nessus_sched.scheduler.tidings import Tidings
 from nessus_sched.scheduler.watching import refresh
@@ -59,6 +60,8 @@ class Contact:
         self._info_at = -math.inf
         self._changed_at = self._context.now()
         self._rows: dict[int, str] = {}
+        self.attempts: Mapping[str, int] = {}
+        """The latest attempt of each task that has a scan there, by the latest list."""
         self._cleared_at = -math.inf
         self._happened = trio.Event()
         self._troubled_at = -math.inf
@@ -223,6 +226,8 @@ class Contact:
             self._cleared_at = -math.inf
             for run in driver.runs.values():
                 run.wake()
+        found = (marked(row.name) for row in rows if row.ours)
+        self.attempts = dict(sorted(each for each in found if each))
         self._distribute(rows)
         self._clear_away(rows)
         driver.ring()

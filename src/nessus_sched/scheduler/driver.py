@@ -160,18 +160,21 @@ class Driver:
         )
 
     async def _begin(self, entry: QueueEntry) -> None:
-        """The slot is borrowed; journal the intent, then carry the task."""
+        """The slot is borrowed; journal the intent, then carry the task. An attempt that the
+        scanner has already was begun after the backup that we were restored from."""
         task = await self.context.surely(lambda: self.context.store.get(entry.task_id))
         assert task is not None
-        run = Run(self.context, task)
+        begun = self.link.attempts.get(task.task_id, 0)
+        attempt = max(task.attempt + 1, begun)
+        run = Run(self.context, task, unsure=attempt == begun)
         self.runs[task.task_id] = run
         self.starting.pop(task.task_id).set()
         await run.advance(
             TaskState.LAUNCHING,
             event="taken",
-            attempt=task.attempt + 1,
+            attempt=attempt,
             scanner_instance=self.id,
-            detail={"scanner_instance": self.id, "attempt": task.attempt + 1},
+            detail={"scanner_instance": self.id, "attempt": attempt},
         )
         await self._carry(run)
 
