@@ -265,3 +265,21 @@ async def test_a_name_that_leads_out_of_the_scope_by_now_is_refused(
         assert dead.last_error is not None
         assert (dead.state, dead.last_error.kind) == (TaskState.DEAD, "targets_refused")
         assert scanner.requests["create_scan"] == 1
+
+
+async def test_a_scanner_is_looked_at_more_often_while_something_waits_for_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.duration = lambda _order: 1800.0
+        first = await w.running("192.0.2.1")
+        second = await w.submit("192.0.2.2")
+        end = await w.settled(first.task_id)
+        asked_when_wanted = scanner.requests["list_scans"]
+        done = await w.settled(second.task_id)
+        asked_otherwise = scanner.requests["list_scans"] - asked_when_wanted
+        assert asked_when_wanted > 2 * asked_otherwise
+        begun = done.entered[TaskState.LAUNCHING]
+        assert first.launched_at is not None
+        assert begun - (first.launched_at + 1800) < 0.02 * 1800 + 1
+        assert end.entered[TaskState.EXPORTING] <= begun

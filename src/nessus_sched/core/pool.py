@@ -280,6 +280,10 @@ class Pool:
     def waiting(self, task_id: str) -> bool:
         return task_id in self._board.queues
 
+    def work_for(self, scanner_id: str) -> bool:
+        """Whether something waits that the scanner would take if it had a free slot."""
+        return self._board.queues.work_for(scanner_id)
+
     def active(self, task_id: str) -> Active | None:
         return self._board.active.get(task_id)
 

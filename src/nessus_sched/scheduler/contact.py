@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SLACK = 0.1
 """The wait between polls as a share of the time since something last changed: fast after
 a change, slower the longer a scan takes."""
+SLACK_WHEN_WANTED = 0.02
+"""The same while something waits for the scanner: an end that is not seen is an idle slot."""
 NOT_CONTACTED = "not contacted yet"
 PROGRESS_SHARE = 5
 """Progress is read this many times less often than the list: it costs one request a scan."""
@@ -183,7 +185,8 @@ class Contact:
             return 0.0
         if not self._driver.runs:
             return polling.slowest
-        return min(polling.slowest, max(polling.fastest, SLACK * (now - self._changed_at)))
+        slack = SLACK_WHEN_WANTED if self._context.pool.work_for(self._id) else SLACK
+        return min(polling.slowest, max(polling.fastest, slack * (now - self._changed_at)))
 
     async def _talk(self) -> None:
         began_at = self._context.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from itertools import chain
 from typing import Final
 
 from nessus_sched.core.states import TaskState
@@ -12,16 +13,19 @@ from nessus_sched.store.codec import EncodedEntry, EncodedTask, decode_task
 from nessus_sched.store.errors import DuplicateTask, StaleTransition, UnknownTask
 from nessus_sched.store.journal import JournalHead, chain_hash
 
-_INSERT_TASK: Final = """
-INSERT INTO task (ord, task_id, state, scanner, kind, pool, priority, actor, created_at,
-                  updated_at, words, document, journal_seq)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_TASK: Final = (
+    "INSERT INTO task (ord, task_id, state, scanner, kind, pool, priority, actor, created_at,"
+    " updated_at, words, document, journal_seq) VALUES "
+)
+_JOURNAL: Final = (
+    "INSERT INTO journal (seq, hash, task_ord, purged_id, task_digest, content) VALUES "
+)
 _UPDATE_TASK: Final = """
 UPDATE task SET state = ?, scanner = ?, updated_at = ?, document = ?, journal_seq = ?
 WHERE task_id = ? AND ord = ? AND state = ?"""
-_INSERT_JOURNAL: Final = """
-INSERT INTO journal (seq, hash, task_ord, purged_id, task_digest, content)
-VALUES (?, ?, ?, ?, ?, ?)"""
+_AT_ONCE: Final = 128
+"""Rows in one statement. SQLite lets go of the interpreter for each statement, and on a busy
+loop it takes a while to get it back."""
 
 
 class Transaction:
@@ -44,11 +48,19 @@ class Transaction:
     def flush(self) -> None:
         """Writes what was gathered. Raises sqlite3.IntegrityError for a taken id."""
         if self._tasks:
-            self.connection.executemany(_INSERT_TASK, self._tasks)
-            self._tasks.clear()
+            self._insert(_TASK, self._tasks)
         if self._entries:
-            self.connection.executemany(_INSERT_JOURNAL, self._entries)
-            self._entries.clear()
+            self._insert(_JOURNAL, self._entries)
+
+    def _insert(self, into: str, rows: list[tuple[object, ...]]) -> None:
+        one = "(" + ", ".join("?" * len(rows[0])) + ")"
+        whole = len(rows) - len(rows) % _AT_ONCE
+        many = "" if not whole else into + ", ".join([one] * _AT_ONCE)
+        for start in range(0, whole, _AT_ONCE):
+            values = chain.from_iterable(rows[start : start + _AT_ONCE])
+            self.connection.execute(many, tuple(values))
+        self.connection.executemany(into + one, rows[whole:])
+        rows.clear()
 
     def append(self, entry: EncodedEntry) -> int:
         """Chains one journal entry behind the last; returns its number."""
