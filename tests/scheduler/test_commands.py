@@ -310,3 +310,18 @@ async def test_a_scanner_that_does_not_stop_a_scan_does_not_hold_it_up(
         assert done.last_error is not None
         assert "has not done it" in done.last_error.message
         assert scanner.requests["stop"] < 150
+
+
+async def test_a_cancel_before_the_scan_is_created_creates_none(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The look for the scan of a life that has ended finds nothing; the cancel came meanwhile."""
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.fault = lambda request: lost(Effect.NONE) if request == "create_scan" else None
+        task = await w.submit()
+        await seen(lambda: scanner.requests["create_scan"] == 1)
+        await w.service.cancel(task.task_id, actor="me")
+        scanner.fault = lambda _request: None
+        assert (await w.settled(task.task_id)).state is TaskState.CANCELED
+        assert scanner.requests["create_scan"] == 1
+        assert not scanner.launches

@@ -132,3 +132,20 @@ async def test_one_that_cannot_be_deleted_is_tried_once_a_minute_and_holds_up_no
         assert stuck.scan_id in scanner.scans
         assert other.scan_id not in scanner.scans
         assert 3 <= scanner.requests["delete"] <= 6
+
+
+async def test_a_task_that_was_sent_back_may_go_to_another_scanner(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanners = {name: FakeScanner(virtual_now()) for name in "ab"}
+    config = config_of(tmp_path, scanner_settings("a", 1), scanner_settings("b", 1))
+    async with world(config, scanners) as w:
+        blocker = await w.running("192.0.2.9", scanner_instance="b")
+        goes_down_at_the_launch(scanners["a"])
+        task = await w.submit()
+        await w.until(task.task_id, TaskState.LAUNCHING)
+        sent_back = await w.until(task.task_id, TaskState.QUEUED)
+        assert sent_back.scanner_instance is None
+        done = await w.settled(task.task_id)
+        assert (done.state, done.scanner_instance) == (TaskState.COMPLETED, "b")
+        assert (await w.task(blocker.task_id)).state is TaskState.COMPLETED

@@ -561,3 +561,15 @@ async def test_a_scan_that_waits_on_the_scanner_says_so(
         scanner.set_status(scanner.scans[1], ScanStatus.RUNNING)
         assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
         assert (await w.events(task)).count("scan_pending") == 1
+
+
+async def test_a_withdrawal_whose_answer_is_lost_costs_no_attempt(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        troubles = {"launch": [lost(Effect.NONE)], "delete": [lost(Effect.DONE)]}
+        scanner.fault = lambda request: next(iter(troubles.pop(request, [])), None)
+        task = await w.submit()
+        done = await w.settled(task.task_id)
+        assert (done.state, done.attempt, done.failures) == (TaskState.COMPLETED, 1, 0)
+        assert "scan_withdrawn" in await w.events(task)
