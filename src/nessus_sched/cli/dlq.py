@@ -76,7 +76,7 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
     show_entries(found["entries"])
 
 
-@dlq_group.command("retry")
+@dlq_group.command("retry", short_help="Put dead letters back into the queue.")
 @tasks_argument
 @daemon_option
 @json_option

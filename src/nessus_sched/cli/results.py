@@ -164,7 +164,9 @@ def search_command(config: Path | None, as_json: bool, everything: bool, **optio
     print_json(page) if as_json else show_findings(page, query)
 
 
-@results_group.command("compare", epilog=FILTER_HELP)
+@results_group.command(
+    "compare", epilog=FILTER_HELP, short_help="What changed between two reports."
+)
 @click.argument("before", metavar="BEFORE")
 @click.argument("after", metavar="AFTER")
 @click.option(
@@ -240,7 +242,7 @@ def export_command(
         note(f"{output}: {written} characters")
 
 
-@results_group.command("import")
+@results_group.command("import", short_help="Keep a .nessus file as a completed task.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", default="", help="What to call it. Default: the file's name.")
 @daemon_option

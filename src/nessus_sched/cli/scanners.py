@@ -25,7 +25,7 @@ def scanners_group() -> None:
     """
 
 
-@scanners_group.command("list")
+@scanners_group.command("list", short_help="Every scanner, and whether it may be used.")
 @daemon_option
 @json_option
 def list_command(config: Path | None, as_json: bool) -> None:
@@ -91,7 +91,7 @@ scanners_group.add_command(
 )
 
 
-@scanners_group.command("test")
+@scanners_group.command("test", short_help="Have the daemon try a scanner out.")
 @click.argument("scanner")
 @daemon_option
 @json_option
@@ -110,7 +110,7 @@ def test_command(scanner: str, config: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-@scanners_group.command("templates")
+@scanners_group.command("templates", short_help="The scan templates of a scanner.")
 @click.argument("scanner", required=False)
 @daemon_option
 @json_option
