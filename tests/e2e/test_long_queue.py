@@ -1,6 +1,6 @@
 """A long queue: what a start with it costs, compared with a start without.
 
-`python tests/bench/bench_recovery.py` has the full hundred thousand, and latencies.
+`python -m tests.bench startup` has the full hundred thousand, and a million.
 """
 
 from __future__ import annotations

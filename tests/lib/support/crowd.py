@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Awaitable, Callable, Iterator
-from itertools import count
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import count, islice
 from pathlib import Path
 from random import Random
 from time import perf_counter
 
 import attrs
-import trio
 
 from nessus_sched.core.ids import new_task_id
+from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, ScanKind, Task
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.options import SimOptions
+from nessus_sched.store.ledger import Ledger, Request
 from nessus_sched.store.lock import prepare_directory
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.schema import FILE_NAME
+from nessus_sched.store.submission import Submit
 from support.processes import client, daemon, scanner_yaml, simulators, site
 from support.stored import START, a_request, a_task, submitted
 
-CALLERS = 500
+BATCH = 20_000
 MIB = 1024
-LONG = 120.0
+LONG = 300.0
 """Seconds for a start on a machine that is busy with other things."""
 
 
@@ -68,28 +70,36 @@ def crowd(seed: int = 1) -> Iterator[Task]:
         yield a_task(order, request=request, task_id=new_task_id(random, START + order))
 
 
-async def fill(directory: Path, tasks: int) -> None:
-    """A state directory with that many queued tasks."""
+def completed() -> Iterator[Task]:
+    """The same some time after they have ended."""
+    for task in crowd():
+        entered = {TaskState.QUEUED: task.created_at, TaskState.COMPLETED: task.created_at + 600}
+        yield attrs.evolve(
+            task,
+            state=TaskState.COMPLETED,
+            attempt=1,
+            scanner_instance="a",
+            launched_at=task.created_at,
+            entered=entered,
+        )
+
+
+def fill(directory: Path, tasks: Iterable[Task]) -> None:
+    """A state directory with those tasks, each with the one journal row that made it; in
+    large transactions through the store's own writer."""
     prepare_directory(directory)
-    source = crowd()
-
-    async def caller() -> None:
-        for task in source:
-            if task.order > tasks:
-                return
-            await store.submit(task, submitted(task))
-
-    async with (
-        TaskStore.open(directory, now=lambda: START) as store,
-        trio.open_nursery() as nursery,
-    ):
-        for _ in range(CALLERS):
-            nursery.start_soon(caller)
+    ledger, source = Ledger(directory / FILE_NAME), iter(tasks)
+    ledger.open()
+    while batch := list(islice(source, BATCH)):
+        requests = [Request(Submit.of(task, submitted(task), 0.0)) for task in batch]
+        ledger.commit(requests)
+        assert all(request.error is None for request in requests)
+    ledger.close()
 
 
 async def cost(directory: Path, tasks: int, times: int = 100) -> Cost:
     """Fills a store and starts a daemon on it, with two scanners that are full for ever."""
-    await fill(directory / "state", tasks)
+    fill(directory / "state", islice(crowd(), tasks))
     full = SimOptions(seed=1, scans_take=30 * 86400.0)
     async with simulators(full, full) as (a, b):
         place = site(

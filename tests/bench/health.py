@@ -1,9 +1,7 @@
-"""How quickly /health answers while the daemon is busy; prints a table.
+"""How quickly /health and /metrics answer while the daemon is busy.
 
-python tests/bench/bench_health.py [MEBIBYTES OF THE EXPORT, 256 by default]
-
-One daemon, one simulated scanner, this program: three processes. /health is asked some
-thirty times a second while nothing happens, while a large report is fetched and imported,
+One daemon, one simulated scanner, this program: three processes. Each page is asked for
+some thirty times a second while nothing happens, while a large report is fetched and imported,
 and while the scanner answers no request at all. The scanner is also listed as twenty more
 that hang, so that many requests hang at once.
 """
@@ -24,14 +22,17 @@ from typing import Any
 
 import trio
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim, serve_sim
+from support.crowd import resident
 from support.pages import Pages
 from support.processes import Site, client, daemon, settled, site
+from tests.bench.figures import Figure, latency
+from tests.bench.submissions import OURS
 
+REPORT = 1000
+"""MiB."""
 OUTPUT = 2000
 OVERHEAD = 750
 """Bytes of one finding's XML besides its output, about."""
@@ -39,42 +40,52 @@ EVERY = 0.03
 HANGING = 20
 
 
-async def main(mebibytes: int) -> None:
-    pages = Pages()
+async def _measure(mebibytes: int) -> list[Figure]:
+    pages, found = Pages(), []
     with tempfile.TemporaryDirectory() as name:
         async with trio.open_nursery() as nursery:
             sim = await _simulator(nursery, mebibytes)
             place = _place(Path(name), pages, sim)
             async with daemon(place) as process, client(place) as tools:
                 await pages.until(lambda now: now["status"] == "ok", within=120)
-                print(f"{'':24}{'answers':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}{'seconds':>9}")
-                await _measured("nothing happens", pages, partial(trio.sleep, 5))
-                await _measured(f"import of {mebibytes} MiB", pages, partial(_scan, tools))
+                found += await _during("nothing happens", pages, partial(trio.sleep, 5))
+                importing = f"a report of {mebibytes} MiB is fetched and imported"
+                found += await _during(importing, pages, partial(_scan, tools))
+                peak = resident(process.pid, "VmHWM")
+                found.append(
+                    Figure(what=f"most memory, {importing}", who=OURS, unit="MiB", value=peak)
+                )
                 await _hang(sim)
                 await trio.sleep(1)
-                await _measured("every scanner hangs", pages, partial(trio.sleep, 15))
-                peak = Path(f"/proc/{process.pid}/status").read_text()
-                print(next(line for line in peak.splitlines() if line.startswith("VmHWM")))
+                found += await _during("every scanner hangs", pages, partial(trio.sleep, 10))
             nursery.cancel_scope.cancel()
+    return found
 
 
-async def _measured(what: str, pages: Pages, work: Callable[[], Awaitable[object]]) -> None:
-    times: list[float] = []
-    started = time.perf_counter()
+async def _during(when: str, pages: Pages, work: Callable[[], Awaitable[object]]) -> list[Figure]:
+    times: dict[str, list[float]] = {"/health": [], "/metrics": []}
+    begun = time.perf_counter()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_ask, pages, times)
+        for path in times:
+            nursery.start_soon(_ask, pages, path, times[path])
         await work()
         nursery.cancel_scope.cancel()
-    seconds = time.perf_counter() - started
-    ordered = sorted(1000 * each for each in times)
-    p50, p99 = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
-    print(f"{what:24}{len(ordered):8}{p50:9.1f}{p99:9.1f}{ordered[-1]:9.1f}{seconds:9.1f}")
+    seconds = time.perf_counter() - begun
+    place = partial(Figure, what=when)
+    return [
+        *(latency(when, path, taken) for path, taken in times.items()),
+        *(
+            place(who=f"{path}, slowest", unit="ms", value=1000 * max(t))
+            for path, t in times.items()
+        ),
+        place(who="this took", unit="s", value=seconds),
+    ]
 
 
-async def _ask(pages: Pages, times: list[float]) -> None:
+async def _ask(pages: Pages, path: str, times: list[float]) -> None:
     while True:
         started = time.perf_counter()
-        await pages.get("/health")
+        await pages.get(path)
         times.append(time.perf_counter() - started)
         await trio.sleep(EVERY)
 
@@ -102,7 +113,7 @@ def _place(directory: Path, pages: Pages, sim: dict[str, Any]) -> Site:
 
 async def _simulator(nursery: trio.Nursery, mebibytes: int) -> dict[str, Any]:
     """In a process of its own; returns how to reach it."""
-    command = [sys.executable, __file__, "sim", str(mebibytes)]
+    command = [sys.executable, "-m", "tests.bench.health", str(mebibytes)]
     process = await nursery.start(
         partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
     )
@@ -141,8 +152,9 @@ async def _hang(sim: dict[str, Any]) -> None:
     await trio.to_thread.run_sync(inject)
 
 
+def measure() -> list[Figure]:
+    return trio.run(_measure, REPORT)
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["sim"]:
-        trio.run(_serve, int(sys.argv[2]))
-    else:
-        trio.run(main, int(sys.argv[1]) if sys.argv[1:] else 256)
+    trio.run(_serve, int(sys.argv[1]))

@@ -1,7 +1,4 @@
-"""MB/s and peak memory of our parser, pyTenable's reader and a plain iterparse; prints a table.
-
-python tests/bench/bench_parser.py [10 200 1000]      sizes in MB
-python tests/bench/bench_parser.py 10 --file REPORT   a report of one's own as well
+"""Speed and peak memory of our parser, pyTenable's reader and a plain iterparse.
 
 The reports come from the simulator. Every measurement is a process of its own, so that
 its peak memory is its own too.
@@ -9,13 +6,13 @@ its peak memory is its own too.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import iterparse
 
@@ -28,6 +25,7 @@ from nessus_sched.sim.findings.generate import GeneratedReport
 from nessus_sched.sim.findings.machines import build_machine
 from nessus_sched.sim.findings.report import ScanOrder, Span
 from nessus_sched.sim.options import SimOptions
+from tests.bench.figures import Figure
 
 MB = 1_000_000
 _MACHINES = 60
@@ -91,7 +89,14 @@ READERS: dict[str, Callable[[Path], int]] = {
 }
 
 
-def measure(reader: str, path: Path) -> None:
+SIZES = {
+    10: list(READERS),
+    100: list(READERS),
+    1000: ["ours, with summary", "plain iterparse"],  # pyTenable would take minutes
+}
+
+
+def run_alone(reader: str, path: Path) -> None:
     """Prints findings, seconds and peak kilobytes; run in a process of its own."""
     begin = time.perf_counter()
     findings = READERS[reader](path)
@@ -105,36 +110,29 @@ def peak_memory() -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
 
 
-def compare(path: Path) -> None:
-    size = path.stat().st_size
-    for reader in READERS:
-        command = [sys.executable, __file__, "--measure", reader, "--file", str(path)]
+def compare(path: Path, readers: Iterable[str], at: int) -> list[Figure]:
+    found = []
+    for reader in readers:
+        command = [sys.executable, "-m", "tests.bench.parsing", reader, str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        findings, seconds, peak = done.stdout.split()
-        print(
-            f"{size / MB:8.0f} MB  {reader:20} {int(findings):>9} findings"
-            f" {size / MB / float(seconds):7.1f} MB/s  peak {int(peak) / 1000:6.0f} MB"
-        )
+        _, seconds, peak = done.stdout.split()
+        place = partial(Figure, who=reader, at=at, of="MB")
+        speed = path.stat().st_size / MB / float(seconds)
+        found.append(place(what="reading a report", unit="MB/s", value=speed))
+        found.append(place(what="most memory", unit="MB", value=int(peak) / 1000))
+    return found
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("sizes", nargs="*", type=int, default=[10, 200, 1000], metavar="MB")
-    arguments.add_argument("--file", type=Path)
-    arguments.add_argument("--measure", choices=READERS, help=argparse.SUPPRESS)
-    chosen = arguments.parse_args()
-    if chosen.measure:
-        measure(chosen.measure, chosen.file)
-        return
-    if chosen.file:
-        compare(chosen.file)
+def measure() -> list[Figure]:
+    found = []
     with tempfile.TemporaryDirectory() as folder:
-        for size in chosen.sizes:
+        for size, readers in SIZES.items():
             path = Path(folder) / f"{size}.nessus"
             write_report(path, size * MB)
-            compare(path)
+            found += compare(path, readers, size)
             path.unlink()
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(sys.argv[1], Path(sys.argv[2]))

@@ -1,7 +1,5 @@
 """How long a host waits for `nessus-sched mcp`, and what the relay weighs.
 
-    python tests/bench/bench_relay.py [--rounds N] [--json]
-
 A daemon with a simulated scanner runs; each round starts a relay, sends what a host sends,
 waits for the answer to `tools/list`, reads the relay's memory from /proc, closes stdin and
 waits for the end. For comparison, the start of a bare interpreter.
@@ -9,9 +7,7 @@ waits for the end. For comparison, the start of a bare interpreter.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -20,13 +16,19 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
 from nessus_sched.sim.options import SimOptions
 from support.mcp_wire import INITIALIZE, notification, request
 from support.standing import standing
+from tests.bench.figures import Figure
+
+ROWS = {
+    "initialize_ms": ("start until initialize is answered", "ms"),
+    "tools_list_ms": ("start until tools/list is answered", "ms"),
+    "end_ms": ("end, once stdin is closed", "ms"),
+    "rss_mib": ("memory", "MiB"),
+    "pss_mib": ("memory of its own", "MiB"),
+}
 
 HANDSHAKE = (
     request(0, "initialize", **INITIALIZE)
@@ -81,7 +83,7 @@ def bare() -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def measured(rounds: int) -> dict[str, Any]:
+def measure(rounds: int) -> list[Figure]:
     with (
         tempfile.TemporaryDirectory() as directory,
         standing(Path(directory), {"a": SimOptions()}) as stand,
@@ -89,35 +91,13 @@ def measured(rounds: int) -> dict[str, Any]:
         argv = stand.place.argv("mcp")
         one_round(argv, stand.place.environ)
         taken = [one_round(argv, stand.place.environ) for _ in range(rounds)]
-    figures = {
-        name: {
-            "median": statistics.median(each[name] for each in taken),
-            "min": min(each[name] for each in taken),
-            "max": max(each[name] for each in taken),
-        }
-        for name in taken[0]
-    }
-    starts = [bare() for _ in range(rounds)]
-    figures["bare_interpreter_ms"] = {
-        "median": statistics.median(starts), "min": min(starts), "max": max(starts)
-    }  # fmt: skip
-    return {"rounds": rounds, "load": os.getloadavg()[0], "figures": figures}
+    starts = statistics.median(bare() for _ in range(rounds))
+    return [
+        *(_figure(name, statistics.median(each[name] for each in taken)) for name in taken[0]),
+        Figure(what="start and end", who="a bare interpreter", unit="ms", value=starts),
+    ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    found = measured(options.rounds)
-    if options.json:
-        print(json.dumps(found, indent=2))
-        return
-    print(f"{found['rounds']} rounds, load {found['load']:.1f}")
-    print(f"{'':22}{'median':>9}{'min':>9}{'max':>9}")
-    for name, row in found["figures"].items():
-        print(f"{name:22}{row['median']:9.1f}{row['min']:9.1f}{row['max']:9.1f}")
-
-
-if __name__ == "__main__":
-    main()
+def _figure(name: str, value: float) -> Figure:
+    what, unit = ROWS[name]
+    return Figure(what=what, who="nessus-sched mcp", unit=unit, value=value)
