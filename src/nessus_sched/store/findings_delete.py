@@ -73,8 +73,8 @@ def _delete_plugins(connection: sqlite3.Connection, scan: int) -> bool:
         [(scan, row) for (row,) in rows],
     )
     connection.executemany(
-        "DELETE FROM plugins WHERE plugin_row = ?1"
-        " AND NOT EXISTS (SELECT 1 FROM plugin_tally WHERE plugin_row = ?1)",
+        "DELETE FROM plugins WHERE plugin_row = ? AND NOT EXISTS"
+        " (SELECT 1 FROM plugin_tally WHERE plugin_tally.plugin_row = plugins.plugin_row)",
         rows,
     )
     return bool(rows)
