@@ -23,7 +23,7 @@ _JOURNAL: Final = (
 _UPDATE_TASK: Final = """
 UPDATE task SET state = ?, scanner = ?, updated_at = ?, document = ?, journal_seq = ?
 WHERE task_id = ? AND ord = ? AND state = ?"""
-_AT_ONCE: Final = 128
+_AT_ONCE: Final = 64
 """Rows in one statement. SQLite lets go of the interpreter for each statement, and on a busy
 loop it takes a while to get it back."""
 
@@ -53,13 +53,11 @@ class Transaction:
             self._insert(_JOURNAL, self._entries)
 
     def _insert(self, into: str, rows: list[tuple[object, ...]]) -> None:
-        one = "(" + ", ".join("?" * len(rows[0])) + ")"
-        whole = len(rows) - len(rows) % _AT_ONCE
-        many = "" if not whole else into + ", ".join([one] * _AT_ONCE)
-        for start in range(0, whole, _AT_ONCE):
-            values = chain.from_iterable(rows[start : start + _AT_ONCE])
-            self.connection.execute(many, tuple(values))
-        self.connection.executemany(into + one, rows[whole:])
+        row = "(" + ", ".join("?" * len(rows[0])) + ")"
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            values = tuple(chain.from_iterable(some))
+            self.connection.execute(into + ", ".join([row] * len(some)), values)
         rows.clear()
 
     def append(self, entry: EncodedEntry) -> int:
