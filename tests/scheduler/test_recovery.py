@@ -11,8 +11,8 @@ from trio.testing import MockClock
 from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.scanner import BadExport, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Priority
-from support.fake_scanner import FakeScanner, unreachable
+from nessus_sched.core.task import Priority, marker
+from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.mortality import Life, make_reproducible, mortal, mortal_connect
 from support.trouble import Effect, Trouble, lost
 from support.world import config_of, scanner_settings, seen, virtual_now, world
@@ -276,9 +276,30 @@ async def test_what_ran_after_the_backup_was_taken_is_not_launched_again(
         assert (await w.until(again.task_id, TaskState.RETRY_WAIT)).attempt == 1
         await w.until(again.task_id, TaskState.RUNNING)
         before = scanner.launches.copy()
+    double = FakeScan(scan_id=0, name=f"double {marker(done.task_id, 1)}", duration=1.0)
+    scanner.scans[double.scan_id] = double  # its create was held up on its way
     restored = config_of(tmp_path / "restored", scanner_settings("a"))
     async with world(restored, {"a": scanner}) as w:
         ends = [await w.settled(task.task_id) for task in (*running, done, again)]
     assert {end.state for end in ends} == {TaskState.COMPLETED}
     assert [end.attempt for end in ends] == [1, 1, 1, 2]
     assert scanner.launches == before
+
+
+async def test_a_scan_gone_when_we_died_launching_costs_no_attempt(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Perhaps it was us who deleted it."""
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": scanner}) as w:
+        scanner.fault = lambda request: (
+            lost(Effect.NONE, takes=1e6) if request == "launch" else None
+        )
+        task = await w.submit()
+        await seen(lambda: scanner.requests["launch"] == 1)
+    scanner.remove(scanner.scans[1])
+    scanner.fault = lambda _request: None
+    async with world(config, {"a": scanner}) as w:
+        done = await w.settled(task.task_id)
+    assert (done.state, done.failures) == (TaskState.COMPLETED, 0)

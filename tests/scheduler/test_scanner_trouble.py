@@ -25,7 +25,7 @@ from nessus_sched.core.scanner import (
     TransientError,
 )
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Task
+from nessus_sched.core.task import Task, marker
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.trouble import Effect, Trouble, lost
 from support.world import (
@@ -543,8 +543,10 @@ async def test_it_does_not_look_when_that_would_tell_nothing_new(
         await seen(lambda: scanner.requests["list_scans"] == 1)
         await trio.sleep(1 if max_scans else 30)
         polls = scanner.requests["list_scans"]
+        polls_at_launch: list[int] = []
+        scanner.on_launch = lambda _scan: polls_at_launch.append(scanner.requests["list_scans"])
         await w.running()
-        assert scanner.requests["list_scans"] == polls
+        assert polls_at_launch == [polls]
 
 
 async def test_a_scan_that_waits_on_the_scanner_says_so(
@@ -573,3 +575,89 @@ async def test_a_withdrawal_whose_answer_is_lost_costs_no_attempt(
         done = await w.settled(task.task_id)
         assert (done.state, done.attempt, done.failures) == (TaskState.COMPLETED, 1, 0)
         assert "scan_withdrawn" in await w.events(task)
+
+
+# Doubts.
+
+
+async def test_somebody_elses_copy_is_not_taken_for_ours(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        fails(scanner, "create_scan", lost(Effect.NONE))
+        task = await w.submit()
+        copy = scanner.add_foreign(f"copy of {marker(task.task_id, 1)}", 60.0)
+        done = await w.settled(task.task_id)
+        assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
+        assert done.nessus_scan_id != copy.scan_id
+        assert not scanner.touched_foreign
+
+
+async def test_a_scan_that_starts_before_it_is_withdrawn_is_stopped_by_a_cancel(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.on_launch = lambda scan: scanner.set_status(scan, ScanStatus.EMPTY)
+        troubles = {"launch": lost(Effect.DONE)}
+
+        def fault(request: str) -> Trouble | None:
+            if request == "delete":
+                scanner.set_status(scanner.scans[1], ScanStatus.RUNNING)
+            return troubles.pop(request, None)
+
+        scanner.fault = fault
+        task = await w.submit()
+        await seen(lambda: scanner.requests["launch"] == 1)
+        await w.service.cancel(task.task_id, actor="me")
+        assert (await w.settled(task.task_id)).state is TaskState.CANCELED
+        assert scanner.requests["launch"] == 1
+        assert not scanner.active()
+
+
+async def test_a_scan_that_can_never_be_withdrawn_costs_an_attempt_and_no_more(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        launches = [lost(Effect.NONE)]
+
+        def fault(request: str) -> Trouble | None:
+            if request == "delete":
+                return Trouble(error=Refused("never"))
+            return launches.pop() if request == "launch" and launches else None
+
+        scanner.fault = fault
+        task = await w.submit()
+        done = await w.settled(task.task_id, within=3600)
+        assert (done.state, done.attempt, kind(done)) == (TaskState.COMPLETED, 2, "scanner_refused")
+
+
+@pytest.mark.parametrize("wrong_by", [-86400.0, 86400.0])
+async def test_an_adopted_scan_counts_its_runtime_by_our_clock(
+    tmp_path: Path, autojump_clock: MockClock, wrong_by: float
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+
+        def launched(scan: FakeScan) -> None:
+            scan.started_at = w.context.now() + wrong_by
+
+        scanner.on_launch = launched
+        fails(scanner, "launch", lost(Effect.DONE))
+        task = await w.running()
+        assert "adopted" in await w.events(task)
+        assert task.launched_at is not None
+        assert task.entered[TaskState.LAUNCHING] <= task.launched_at <= w.context.now()
+
+
+async def test_an_overdue_scan_is_stopped_only_when_its_scanner_answers(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.duration = lambda _order: 1e5
+        task = await w.running(max_runtime=600.0)
+        await trio.sleep(60)
+        scanner.down = unreachable()
+        await trio.sleep(6000)
+        assert not scanner.requests["stop"]
+        scanner.down = None
+        assert (await w.settled(task.task_id)).state is TaskState.TIMED_OUT
+        assert scanner.requests["stop"] == 1
