@@ -35,9 +35,7 @@ class Run:
         self.setbacks = 0
         """Troubles met in the present step; not durable, only paces and bounds retries."""
         self.row: RemoteScan | None = None
-        """The scan's row in the latest list, None when it was not in it."""
-        self.seen = False
-        """A list has been taken since the scan was launched or adopted."""
+        """The scan's row in the latest list, None when it was not in it or none was taken."""
         self.began_at = context.now()
         """When the scan was launched, or found in this life."""
         self.progress: int | None = task.progress
@@ -131,7 +129,7 @@ class Run:
 
     def begin_following(self) -> None:
         """The scan has just been launched or found: what was seen before is out of date."""
-        self.unsure = self.recovered = self.seen = False
+        self.unsure = self.recovered = False
         self.withdrawing = self.row = None
         self.setbacks = 0
         self.began_at = self.context.now()
@@ -140,7 +138,6 @@ class Run:
         """Takes the scan's row from a list. The list may have been made before the launch:
         then the scan is not in it, or empty, and both are looked into before they count."""
         self.row = row
-        self.seen = True
         self.wake()
 
     def wake(self) -> None:

@@ -46,7 +46,7 @@ async def watch(run: Run, driver: Driver) -> None:
     """Waits for news of the scan or a command, and acts on it once."""
     remaining = _deadline(run) - run.context.now()
     await run.woken(within=min(remaining, STANDSTILL) if remaining > 0 else REPEAT_COMMAND)
-    if not run.seen or not driver.answers:
+    if not driver.answers:
         return
     if run.untold is not None:
         await _not_told(run, run.untold)
@@ -202,8 +202,8 @@ async def _let_go(run: Run, message: str) -> None:
 
 
 async def _ended(run: Run, driver: Driver) -> None:
-    """The list says that it has ended, or does not have it. The details of our own run
-    must agree, because the two can differ for some seconds."""
+    """The list says that it has ended, or does not have it (or none was taken since the
+    launch). The details of our own run must agree: the two can differ for some seconds."""
     scan_id = run.task.nessus_scan_id
     assert scan_id is not None
     try:
