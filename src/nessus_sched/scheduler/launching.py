@@ -55,7 +55,7 @@ async def launch(run: Run, driver: Driver) -> None:
             if run.unsure or run.task.state is not TaskState.LAUNCHING:
                 return
         if run.canceling or run.setbacks >= TROUBLES:
-            await _give_up(run, driver)
+            await _give_up(run)
             return
         await _create(run, driver)
         await _start(run, driver)
@@ -78,7 +78,6 @@ async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:
         run.unsure = True
         await setbacks.pause_launch(run, driver, error)
     else:
-        await _discard(run, driver)
         await setbacks.bury(run, error.kind, str(error))
 
 
@@ -210,9 +209,8 @@ async def _withdrawn(run: Run) -> None:
     run.unsure = False
 
 
-async def _give_up(run: Run, driver: Driver) -> None:
+async def _give_up(run: Run) -> None:
     """Ends an attempt of which it is certain that nothing runs."""
-    await _discard(run, driver)
     if run.canceling:
         await run.advance(
             TaskState.CANCELED, event="canceled", cause="canceled before its scan was launched"
@@ -223,22 +221,9 @@ async def _give_up(run: Run, driver: Driver) -> None:
     await setbacks.fail_attempt(run, kind, message)
 
 
-async def _discard(run: Run, driver: Driver) -> None:
-    """Removes the created but never launched scan. What cannot be removed now is cleared
-    away when the scanner answers again: it is known by its marker."""
-    scan_id = run.task.nessus_scan_id
-    if scan_id is None or not driver.answers:
-        return
-    try:
-        await driver.scanner.delete(scan_id, run.task.marker)
-    except ScannerError as error:
-        run.context.log.info("scan_left_behind", scan_id=scan_id, reason=str(error))
-
-
 async def _requeue(run: Run, driver: Driver, error: ScannerError) -> None:
     """Nothing runs, and it is not the task's fault: back to its old place in the queue."""
     driver.troubled(error)
-    await _discard(run, driver)
     trouble = setbacks.task_error(run, error.kind, str(error), transient=True)
     await _back_to_queue(run, str(error), error=trouble)
 

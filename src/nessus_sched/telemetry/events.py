@@ -57,7 +57,7 @@ SCANNER_REQUEST: Final = Event(
     "method", "route", "outcome", "seconds",
 )  # fmt: skip
 SCAN_LEFT_BEHIND: Final = Event(
-    "scan_left_behind", "A scan of a canceled task stays on its scanner.", "scan_id", "reason"
+    "scan_left_behind", "The scanner does not let us delete a scan.", "scan_id", "reason"
 )
 SCAN_REMOVED: Final = Event(
     "scan_removed", "A finished scan of ours was deleted on its scanner.", "scan_id"
