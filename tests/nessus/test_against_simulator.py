@@ -62,7 +62,7 @@ async def test_a_scan_from_creation_to_deletion(
     assert info.scan_api
     assert info.plugin_set_at
     scan_id = await one.client.create_scan(scan_order())
-    found = await one.client.find_by_marker(MARKER)
+    found = await one.listed()
     assert found is not None
     assert (found.scan_id, found.status, found.ours) == (scan_id, ScanStatus.EMPTY, True)
     uuid = await one.client.launch(scan_id)
@@ -78,7 +78,7 @@ async def test_a_scan_from_creation_to_deletion(
     assert path.stat().st_size == size
     assert b"192.0.2.7" in path.read_bytes()
     await one.client.delete(scan_id, MARKER)
-    assert await one.client.find_by_marker(MARKER) is None
+    assert await one.listed() is None
     await one.client.close()
     assert one.nessus.ledger.launches() == 1
     assert one.nessus.ledger.totals["logout"] == (1 if auth == "session" else 0)
@@ -275,11 +275,11 @@ async def test_a_lost_answer_is_never_repeated_blindly(
     one.inject(kind=kind, method=method, path=path)
     if path == "/scans":
         error = await failure(one.client.create_scan(scan_order()))
-        found = await one.client.find_by_marker(MARKER)
+        found = await one.listed()
         assert (found is not None) is happened
     else:
         error = await failure(one.client.launch(scan_id))
-        found = await one.client.find_by_marker(marker("first", 1))
+        found = await one.listed("first")
         assert found is not None
         assert (found.status is not ScanStatus.EMPTY) is happened
         assert one.nessus.ledger.launches() == int(happened)
@@ -452,7 +452,7 @@ async def test_somebody_elses_scans_are_safe(autojump_clock: Clock) -> None:
     scan.name = f"copied {MARKER}"
     scan.folder_id = 3
     assert type(await failure(one.client.delete(scan_id, MARKER))) is NotOurs
-    assert await one.client.find_by_marker(MARKER) is None
+    assert await one.listed() is None
     assert scan_id in one.nessus.scans
 
 
@@ -460,8 +460,8 @@ async def test_two_clients_share_a_scanner_and_not_their_scans(autojump_clock: C
     one = lab()
     two = lab(nessus=one.nessus)
     await one.finished("a")
-    assert await two.client.find_by_marker(marker("a", 1))
-    assert await two.client.find_by_marker(marker("b", 1)) is None
+    assert await two.listed("a")
+    assert await two.listed("b") is None
 
 
 async def test_no_error_of_a_login_shows_its_password(autojump_clock: Clock) -> None:

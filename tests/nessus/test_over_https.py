@@ -75,7 +75,7 @@ async def test_connections_that_are_reset(nursery: trio.Nursery) -> None:
     with pytest.raises(OutcomeUnknown) as caught:
         await one.client.create_scan(scan_order())
     no_secrets(caught.value)
-    found = await one.client.find_by_marker(marker("task", 1))
+    found = await one.listed()
     assert found is not None
     ended = await one.ended(found.scan_id, await one.client.launch(found.scan_id))
     assert ended.status is ScanStatus.COMPLETED

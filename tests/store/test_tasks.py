@@ -11,6 +11,7 @@ import trio
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import LIVE, IllegalTransition, TaskState
 from nessus_sched.core.task import Desired, Priority, ScanKind, Task, TaskError
+from nessus_sched.store.codec import decode_task, encode_task
 from nessus_sched.store.errors import (
     DuplicateTask,
     IdempotencyConflict,
@@ -45,6 +46,12 @@ async def test_a_submitted_task_reads_back_as_it_was(store: TaskStore, tmp_path:
     )
     assert await submit(store, task) == task
     assert await store.get(task.task_id) == task
+
+
+def test_a_document_with_a_field_that_is_no_more_still_reads() -> None:
+    task = a_task()
+    document = encode_task(task, updated_at=START).document
+    assert decode_task(f'{document[:-1]},"cleaned":true}}') == task
 
 
 async def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:

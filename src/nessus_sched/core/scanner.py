@@ -154,9 +154,6 @@ class Scanner(Protocol):
     async def list_scans(self) -> Sequence[RemoteScan]:
         """All scans this login can see, ours and other people's, in one request."""
 
-    async def find_by_marker(self, marker: str) -> RemoteScan | None:
-        """Our scan with that marker, looked up in our own folder only."""
-
     async def create_scan(self, order: ScanOrder) -> int:
         """Creates but does not launch; returns the scan id."""
 

@@ -124,8 +124,6 @@ class Task:
     export_file: str | None = None
     summary: Mapping[str, Any] | None = None
     """Validation statistics of the finished scan: the document of `results.summary`."""
-    cleaned: bool = False
-    """The scan on the scanner has been deleted by our housekeeping."""
 
     @property
     def pinned(self) -> bool:

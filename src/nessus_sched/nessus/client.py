@@ -17,7 +17,6 @@ from nessus_sched.core.scanner import (
     ScanDetails,
     ScannerInfo,
     ScanOrder,
-    ScanStatus,
     ScanTemplate,
 )
 from nessus_sched.nessus import exports, orders, reading, routes
@@ -112,12 +111,6 @@ class NessusScanner:
         self.clock_ahead = None if told is None else told - self._now()
         folders = reading.own_folders(listing, self._settings.folder)
         return reading.scan_rows(listing, folders)
-
-    async def find_by_marker(self, marker: str) -> RemoteScan | None:
-        found = [scan for scan in await self.list_scans() if scan.ours and marker in scan.name]
-        # Were there two, the one that was launched is the one that matters.
-        found.sort(key=lambda scan: (scan.status is ScanStatus.EMPTY, scan.scan_id))
-        return found[0] if found else None
 
     async def create_scan(self, order: ScanOrder) -> int:
         return await orders.create(order, self._link, self._library, self._run_sync)

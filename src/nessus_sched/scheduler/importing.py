@@ -142,7 +142,6 @@ class Imports:
             order=0,
             state=TaskState.COMPLETED,
             entered={TaskState.COMPLETED: now},
-            cleaned=True,
         )
         await trio.to_thread.run_sync(_append, upload.path, b"")  # of an empty file nothing came
         summary = await self.digest(task, upload.path)

@@ -171,14 +171,6 @@ class FakeScanner:
     async def list_scans(self) -> Sequence[RemoteScan]:
         return await self._request("list_scans", self._rows)
 
-    async def find_by_marker(self, marker: str) -> RemoteScan | None:
-        def effect() -> RemoteScan | None:
-            found = [row for row in self._rows() if row.ours and marker in row.name]
-            found.sort(key=lambda row: (row.status is ScanStatus.EMPTY, row.scan_id))
-            return found[0] if found else None
-
-        return await self._request("find_by_marker", effect)
-
     async def create_scan(self, order: ScanOrder) -> int:
         def effect() -> int:
             scan = self._new(order.name, self.duration(order))

@@ -9,7 +9,7 @@ import httpx
 import trio
 
 from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
-from nessus_sched.core.scanner import ENDED, ScanDetails, ScanOrder
+from nessus_sched.core.scanner import ENDED, RemoteScan, ScanDetails, ScanOrder
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind, ScanRequest, marker
 from nessus_sched.nessus import NessusScanner
@@ -35,6 +35,11 @@ class Lab:
 
     def inject(self, **fault: Any) -> None:
         self.nessus.faults.inject(Fault(**fault))
+
+    async def listed(self, task: str = "task") -> RemoteScan | None:
+        """The scan of its first attempt, where the list has it as ours."""
+        rows = await self.client.list_scans()
+        return next((row for row in rows if row.ours and marker(task, 1) in row.name), None)
 
     async def ended(self, scan_id: int, uuid: str) -> ScanDetails:
         """Watches the run to its end."""

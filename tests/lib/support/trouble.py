@@ -39,7 +39,7 @@ class Trouble:
 
 
 CHANGES = ("create_scan", "launch", "pause", "resume", "stop", "delete")
-READS = ("info", "list_scans", "find_by_marker", "details", "export")
+READS = ("info", "list_scans", "details", "export")
 
 
 def lost(effect: Effect, *, delay: float = 0.0, takes: float = 0.025) -> Trouble:
