@@ -35,7 +35,7 @@ class ScanStatus(StrEnum):
 
 
 MAY_SCAN = 32
-"""From this permission of a login on it may create scans: a standard user (NESSUS.md A.1)."""
+"""From this permission of a login on it may create scans: a standard user."""
 ENDED = frozenset({ScanStatus.COMPLETED, ScanStatus.STOPPED, ScanStatus.ABORTED})
 OCCUPIES = frozenset({ScanStatus.PENDING, ScanStatus.RUNNING, ScanStatus.PAUSED})
 """Statuses in which a scan uses up the scanner's capacity."""

@@ -26,8 +26,7 @@ _API_TOKEN: Final = re.compile(
 )
 _OVERLAP: Final = 256
 _BUNDLE: Final = 10_000
-"""Bytes: what is shorter is no bundle (megabytes, NESSUS.md A.1) but a page of a proxy, or cut
-off."""
+"""Bytes: what is shorter is no bundle, which has megabytes, but a page of a proxy, or cut off."""
 LOGOUT_SECONDS: Final = 3.0
 
 
