@@ -20,7 +20,7 @@ from nessus_sched.results.parser import Event, Reader
 from nessus_sched.results.query import BadQuery
 from nessus_sched.results.query_input import read_query
 from nessus_sched.store.errors import StoreUnavailable, WrongSchema
-from nessus_sched.store.findings import FindingsStore, open_findings, temporary_findings
+from nessus_sched.store.findings import FindingsStore, open_findings
 from nessus_sched.store.findings_compare import Change
 from nessus_sched.store.findings_read import NoFindings
 from nessus_sched.store.findings_reader import open_findings_offline
@@ -502,19 +502,18 @@ SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "data" / "nessus"
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="no sample reports beside the checkout")
-async def test_real_reports_come_back_as_they_were() -> None:
-    async with temporary_findings() as store:
-        for file in sorted(SAMPLES.glob("*.nessus")):
-            with file.open("rb") as stream:
-                events = list(Reader(stream))
-            findings = [event for event in events if isinstance(event, Finding)]
-            imported = await store.put(file.stem, events, at=0.0)
-            assert imported.findings == len(findings)
-            query = read_query({"profile": "full", "page_size": 1000, "sort": ["index"]})
-            rows = (await store.page(file.stem, query)).rows
-            by_index = sorted(findings, key=lambda finding: finding.index)
-            for row, finding in zip(rows, by_index, strict=True):
-                assert row["plugin_id"] == finding.plugin.plugin_id
-                assert row["severity"] == finding.severity
-                assert row.get("plugin_output") == finding.plugin_output
-                assert row.get("cve", []) == list(finding.plugin.cve)
+async def test_real_reports_come_back_as_they_were(store: FindingsStore) -> None:
+    for file in sorted(SAMPLES.glob("*.nessus")):
+        with file.open("rb") as stream:
+            events = list(Reader(stream))
+        findings = [event for event in events if isinstance(event, Finding)]
+        imported = await store.put(file.stem, events, at=0.0)
+        assert imported.findings == len(findings)
+        query = read_query({"profile": "full", "page_size": 1000, "sort": ["index"]})
+        rows = (await store.page(file.stem, query)).rows
+        by_index = sorted(findings, key=lambda finding: finding.index)
+        for row, finding in zip(rows, by_index, strict=True):
+            assert row["plugin_id"] == finding.plugin.plugin_id
+            assert row["severity"] == finding.severity
+            assert row.get("plugin_output") == finding.plugin_output
+            assert row.get("cve", []) == list(finding.plugin.cve)

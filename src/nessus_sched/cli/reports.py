@@ -157,7 +157,7 @@ def compare_files(
         return edge.answer(_asking(path, both))[0]
 
 
-async def store_report(stream: BinaryIO, path: Path, name: str, at: float = 0.0) -> dict[str, Any]:
+async def store_report(stream: BinaryIO, path: Path, name: str) -> dict[str, Any]:
     """Reads a report into a findings database under that name; its summary."""
     builder = SummaryBuilder()
     reader = Reader(stream)
@@ -169,7 +169,7 @@ async def store_report(stream: BinaryIO, path: Path, name: str, at: float = 0.0)
 
     findings = await open_findings(path)
     try:
-        await findings.put(name, events(), at=at)
+        await findings.put(name, events(), at=0.0)
     finally:
         await findings.aclose()
     return builder.finish(reader.report, ScanFacts())

@@ -7,10 +7,8 @@ a snapshot each and take milliseconds; writes (imports, deletions) come one at a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import trio
@@ -31,8 +29,8 @@ T = TypeVar("T")
 class FindingsStore(FindingsReader):
     """The findings database, open for reading and writing; one in a process.
 
-    Made by `open_findings` or `temporary_findings`. Methods that write raise
-    `StoreUnavailable` when the disk says no, and then have changed nothing.
+    Made by `open_findings`. Methods that write raise `StoreUnavailable` when the disk says no,
+    and then have changed nothing.
     """
 
     def __init__(self, path: Path, writer: sqlite3.Connection, executor: Executor) -> None:
@@ -98,15 +96,3 @@ async def open_findings(path: Path, executor: Executor | None = None) -> Finding
         return connection
 
     return FindingsStore(path, await place.write(connect), place)
-
-
-@asynccontextmanager
-async def temporary_findings() -> AsyncIterator[FindingsStore]:
-    """An empty database that is gone afterwards: for looking at one report without a
-    daemon, with the same code."""
-    with TemporaryDirectory(prefix="nessus-sched-", ignore_cleanup_errors=True) as directory:
-        store = await open_findings(Path(directory) / "findings.db")
-        try:
-            yield store
-        finally:
-            await store.aclose()
