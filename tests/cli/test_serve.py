@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from support.crash import crashed
 from support.processes import START, daemon, site
 
 STATUS = "/proc/{}/status"
@@ -68,31 +68,9 @@ async def test_a_fault_of_the_interpreter_is_told(tmp_path: Path) -> None:
     assert "Fatal Python error: Bus error" in said
 
 
-CRASHING = """
-import sys
-from nessus_sched.cli.main import main
-from nessus_sched.daemon import serve
-from nessus_sched.store.errors import StoreUnavailable
-
-async def fail(*_):
-    serve.structlog.get_logger("daemon").info("about to")
-    raise {error}
-
-serve.measure_loop_lag = fail
-sys.argv = ["nessus-sched", "serve", "--config", sys.argv[1]]
-sys.exit(main())
-"""
-
-
 @pytest.mark.parametrize("error", ["StoreUnavailable('the disk is gone')", "MemoryError()"])
-async def test_whatever_ends_a_daemon_that_was_up_is_in_the_log(error: str, tmp_path: Path) -> None:
-    place = site(tmp_path, [])
-    argv = [sys.executable, "-c", CRASHING.format(error=error), str(place.file)]
-    with trio.fail_after(START):
-        ended = await trio.run_process(
-            argv, capture_stderr=True, capture_stdout=True, env=place.environ, check=False
-        )
-    said = [json.loads(line) for line in ended.stderr.decode().splitlines() if line[:1] == "{"]
-    assert ended.returncode == 1
-    assert said[-1]["event"] == "crashed"
-    assert error.split("(")[0] in said[-1]["exception"]
+def test_whatever_ends_a_daemon_that_was_up_is_in_the_log(error: str, tmp_path: Path) -> None:
+    said = crashed(site(tmp_path, []), error).splitlines()
+    last = [json.loads(line) for line in said if line.startswith("{")][-1]
+    assert last["event"] == "crashed"
+    assert error.split("(")[0] in last["exception"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.crash import crashed
 from support.processes import daemon, site
 
 _ASK = """
@@ -15,19 +16,6 @@ from nessus_sched.cli.serve import keep_private
 keep_private()
 print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
 print(*resource.getrlimit(resource.RLIMIT_CORE), os.umask(0))
-"""
-
-_CRASH = """
-import sys
-from nessus_sched.__main__ import main
-from nessus_sched.daemon import serve
-
-async def fails(metrics):
-    raise ValueError("cannot log in with canary-key-40417")
-
-serve.measure_loop_lag = fails
-sys.argv[1:] = ["serve", "--config", sys.argv[1]]
-main()
 """
 
 
@@ -50,8 +38,6 @@ def test_a_crash_is_logged_without_secrets(tmp_path: Path) -> None:
     login = {"access_key": "an-access-key", "secret_key": "canary-key-40417"}
     scanner = {"id": "east", "url": "https://127.0.0.1:9", "auth": {"api_keys": login}}
     place = site(tmp_path, [{**scanner, "max_concurrent_scans": 1}])
-    words = [sys.executable, "-c", _CRASH, str(place.file)]
-    said = subprocess.run(words, capture_output=True, text=True, env=place.environ, timeout=60)
-    assert said.returncode == 1
-    assert "ValueError: cannot log in with" in said.stdout + said.stderr
-    assert "canary" not in said.stdout + said.stderr
+    said = crashed(place, "ValueError('cannot log in with canary-key-40417')")
+    assert "ValueError: cannot log in with" in said
+    assert "canary" not in said
