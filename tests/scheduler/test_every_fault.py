@@ -29,6 +29,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.scheduler.leftovers import clear
 from nessus_sched.sim import Fault, FaultKind, SimOptions, SimulatedNessus
+from support import ambush
 from support.scripted_nessus import inline
 from support.sim import SimTransport
 from support.world import World, config_of, scanner_settings, virtual_now, world
@@ -37,22 +38,11 @@ REQUESTS = (
     ("POST", "/session"),
     ("GET", "/nessus6.js"),
     ("GET", "/server/status"),
-    ("GET", "/server/properties"),
     ("GET", "/settings/advanced"),
     ("GET", "/folders"),
     ("POST", "/folders"),
     ("GET", "/editor/scan/templates"),
-    ("GET", "/scans"),
-    ("POST", "/scans"),
-    ("POST", "/scans/*/launch"),
-    ("GET", "/scans/*"),
-    ("POST", "/scans/*/pause"),
-    ("POST", "/scans/*/resume"),
-    ("POST", "/scans/*/stop"),
-    ("POST", "/scans/*/export"),
-    ("GET", "/scans/*/export/*/status"),
-    ("GET", "/scans/*/export/*/download"),
-    ("DELETE", "/scans/*"),
+    *ambush.REQUESTS,
 )
 FAULTS: dict[str, dict[str, Any]] = {
     "hang": {"kind": FaultKind.HANG},
