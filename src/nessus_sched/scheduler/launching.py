@@ -155,10 +155,9 @@ async def _vanished(run: Run) -> None:
 async def _find(task: Task, driver: Driver) -> RemoteScan | None:
     """Our scan with the present attempt's marker. Of several (a create that was held up on
     its way, and made again) the one that was launched, or else the one we know."""
-    rows = [row for row in await driver.scanner.list_scans() if row.ours]
-    marked = [row for row in rows if task.marker in row.name]
+    rows = await driver.scanner.list_scans()
     return min(
-        marked,
+        (row for row in rows if row.ours and task.marker in row.name),
         key=lambda row: (
             row.status is ScanStatus.EMPTY,
             row.scan_id != task.nessus_scan_id,
