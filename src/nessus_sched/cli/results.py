@@ -11,7 +11,7 @@ import click
 
 from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.screen import note, print_json
-from nessus_sched.cli.spoken import number
+from nessus_sched.core.words import number
 
 F = TypeVar("F", bound=Callable[..., Any])
 

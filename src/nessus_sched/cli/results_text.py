@@ -8,7 +8,8 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.screen import fields, line, note, table
-from nessus_sched.cli.spoken import counts, number
+from nessus_sched.cli.spoken import counts
+from nessus_sched.core.words import number
 from nessus_sched.results.model import SEVERITIES
 from nessus_sched.results.untrusted import clean
 

@@ -61,11 +61,6 @@ def size(number: int) -> str:
     return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 
-def number(count: int, thing: str) -> str:
-    """`1 finding`, `2 findings`."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
 def counts(by_severity: dict[str, int] | None) -> str:
     """`2 critical, 5 high`: without those that are 0."""
     if by_severity is None:

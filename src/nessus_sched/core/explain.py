@@ -9,6 +9,7 @@ from nessus_sched.core.lanes import Lane
 from nessus_sched.core.queues import Waiting
 from nessus_sched.core.reasons import WaitCode, WaitReason
 from nessus_sched.core.routing import unclaimed
+from nessus_sched.core.words import number
 
 NAMED = 3
 """So many scanners are named one by one."""
@@ -120,7 +121,7 @@ def _in_turn(board: Board, waiting: Waiting, usable: list[Lane], now: float) -> 
     others = board.queues.position(waiting) - 1 - ahead
     if ahead:
         rest = f" ({others} more for other scanners)" if others else ""
-        text = f"behind {_number(ahead, 'other')} in {where}{rest}; {state}"
+        text = f"behind {number(ahead, 'other')} in {where}{rest}; {state}"
         return WaitReason(code=WaitCode.BEHIND, text=text)
     held = all(lane.hold_until > now for lane in usable)
     code = WaitCode.SCANNER_HELD if held else WaitCode.SCANNER_FULL
@@ -141,18 +142,14 @@ def _fullness(lanes: list[Lane], now: float) -> str:
         again = f"it is asked again within {first.hold_until - now:.0f} s"
         return f"{name} {starts} nothing just now ({first.hold_reason}); {again}"
     runs = "run" if len(lanes) > 1 else "runs"
-    text = f"{name} {runs} {active} of {_number(capacity, 'scan')}"
+    text = f"{name} {runs} {active} of {number(capacity, 'scan')}"
     if active > capacity:
-        text = f"{name} {runs} {_number(active, 'scan')}, more than the {capacity} allowed now"
+        text = f"{name} {runs} {number(active, 'scan')}, more than the {capacity} allowed now"
     foreign = sum(lane.slots.foreign for lane in lanes)
     if foreign:
         verb = "runs" if foreign == 1 else "run"
-        text += f" ({_number(foreign, 'scan')} of others {verb} there)"
+        text += f" ({number(foreign, 'scan')} of others {verb} there)"
     return text
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _down(lane: Lane, now: float) -> str:
