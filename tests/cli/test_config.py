@@ -118,21 +118,27 @@ def test_init_by_root_lets_the_service_read_its_file(
 ) -> None:
     file = tmp_path / "etc" / "config.yaml"
     asked: list[str] = []
+    given: list[tuple[int, int]] = []
 
     def service_user(name: str) -> pwd.struct_passwd:
         asked.append(name)
-        return pwd.getpwuid(os.getuid())
+        return pwd.struct_passwd((name, "x", 4710, 4711, "", "/", "/bin/false"))
+
+    def give(_what: object, user: int, group: int) -> None:
+        given.append((user, group))
 
     monkeypatch.setattr(rendezvous, "SYSTEM_CONFIG", str(file))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", give)
+    monkeypatch.setattr(os, "fchown", give)
     monkeypatch.setattr(pwd, "getpwnam", service_user)
     words = (*INIT, *KEYS[:3], "y", "--fingerprint", PRINT)
     said = typed(*words, env=NOBODY)
     assert said.code == 0, said
     assert set(asked) == {"nessus-sched"}
+    assert given == [(-1, 4711)] * 2
     for path, mode in ((file, 0o640), (file.parent, 0o750)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
-        assert path.stat().st_gid == pwd.getpwuid(os.getuid()).pw_gid
     assert "only you and the user nessus-sched can read it" in said.out
 
 

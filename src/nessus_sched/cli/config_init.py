@@ -190,17 +190,17 @@ def _approved(url: str, trust_shown: bool) -> str:
 
 def _write(output: Path, text: str, force: bool) -> None:
     """For us alone; where root writes the service's file, for the service's group as well."""
-    group = _service_group(output)
-    mine = group is None
+    service = _service_group(output)
+    group = -1 if service is None else service  # -1 leaves it as it is
+    mode, folder_mode = (0o600, 0o700) if service is None else (0o640, 0o750)
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if force else os.O_EXCL)
     try:
         if not output.parent.exists():
-            output.parent.mkdir(mode=0o700 if mine else 0o750, parents=True)
-            os.chown(output.parent, -1, -1 if group is None else group)
+            output.parent.mkdir(mode=folder_mode, parents=True)
+            os.chown(output.parent, -1, group)
         with open(os.open(output, flags, 0o600), "w") as file:
-            os.fchown(file.fileno(), -1, -1 if group is None else group)
-            # An older file may have been open to others.
-            os.fchmod(file.fileno(), 0o600 if mine else 0o640)
+            os.fchown(file.fileno(), -1, group)
+            os.fchmod(file.fileno(), mode)  # an older file may have been open to others
             file.write(text)
     except OSError as error:
         raise click.ClickException(f"cannot write {output}: {error.strerror}") from None
