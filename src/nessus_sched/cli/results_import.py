@@ -42,6 +42,7 @@ LARGE: Final = 16 * 2**20
 
 def imported(file: Path, name: str, config: Path | None) -> dict[str, Any]:
     """Stores findings, report and task; an `ImportAnswer`. Raises `click.ClickException`."""
+    name = name[:100]
     try:
         with daemon(config) as connection:
             return _sent(connection, file, name)
@@ -62,7 +63,7 @@ def imported(file: Path, name: str, config: Path | None) -> dict[str, Any]:
 
 
 def _sent(connection: Daemon, file: Path, name: str) -> dict[str, Any]:
-    begun = connection.operate("import_begin", name=name[:100], file=file.name[:255])
+    begun = connection.operate("import_begin", name=name, file=file.name)
     task_id, sent = begun["task_id"], 0
     with stream_of(str(file)) as stream:
         while piece := stream.read(PIECE):
@@ -101,7 +102,7 @@ async def _import(file: Path, name: str, config: Config) -> dict[str, Any]:
 
 async def _taken_in(imports: Imports, file: Path, name: str) -> Task:
     try:
-        task_id = imports.begin(name=name[:100], file=file.name, owner=ACTOR)
+        task_id = imports.begin(name=name, file=file.name, owner=ACTOR)
         with stream_of(str(file)) as stream:
             while piece := stream.read(PIECE):
                 await imports.add(task_id, piece, owner=ACTOR)

@@ -117,16 +117,14 @@ def wait_answer(app: App, view: TaskView) -> WaitAnswer | None:
     standing = view.standing
     if standing.queue is None:
         return None
-    estimate = standing.estimate
+    estimate, seconds = standing.estimate, wait_seconds(standing)
     reason = standing.wait_reason
     return WaitAnswer(
         queue=standing.queue,
         queue_position=standing.position,
-        estimated_wait_seconds=wait_seconds(standing),
+        estimated_wait_seconds=seconds,
         estimated_wait_low=round(estimate.low) if estimate else None,
-        estimated_wait_high=max(round(estimate.high), wait_seconds(standing) or 0)
-        if estimate
-        else None,
+        estimated_wait_high=max(round(estimate.high), seconds or 0) if estimate else None,
         estimated_start=iso(app.now() + estimate.seconds) if estimate else None,
         wait_code=str(reason.code) if reason else None,
         wait_reason=clean_line(reason.text, LONGEST_REASON) if reason else None,
