@@ -7,30 +7,16 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nessus_sched.cli import screen, watch
 from nessus_sched.cli.shapes import SHAPES
-from support.command import Said, fits, one_sentence
-from support.live_daemon import CANARIES, Live
+from support.command import Said, one_sentence
+from support.live_daemon import CANARIES, Live, asked, submitted
 from support.nessus_xml import document, host, item
 
 BASIC = ("submit", "192.0.2.10", "--name", "web tier")
-
-
-def asked(live: Live, shape: str, *words: str, code: int = 0) -> Any:
-    """What a command prints with --json, once it has the documented shape."""
-    said = live(*words, "--json")
-    assert said.code == code, said
-    fits(shape, said.json)
-    return said.json
-
-
-def submitted(live: Live, *words: str) -> str:
-    answer = asked(live, "submit", "submit", *words)
-    return str(answer["task_id"])
 
 
 def completed(live: Live, *words: str) -> str:

@@ -13,7 +13,7 @@ import trio
 
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
-from support.command import Said, typed
+from support.command import Said, fits, typed
 from support.processes import Site, daemon, scanner_yaml, simulators, site
 
 CANARIES = ("canary-escalation-72615", "canary-password-11843", "canary-secret-55902")
@@ -34,6 +34,19 @@ class Live:
             "XDG_RUNTIME_DIR": environ["XDG_RUNTIME_DIR"],
         }
         return typed(*words, env=env)
+
+
+def asked(live: Live, shape: str, *words: str, code: int = 0) -> Any:
+    """What a command prints with --json, once it has the documented shape."""
+    said = live(*words, "--json")
+    assert said.code == code, said
+    fits(shape, said.json)
+    return said.json
+
+
+def submitted(live: Live, *words: str) -> str:
+    answer = asked(live, "submit", "submit", *words)
+    return str(answer["task_id"])
 
 
 @contextmanager
