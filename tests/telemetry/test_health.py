@@ -22,3 +22,16 @@ def test_since_changes_with_the_status_only() -> None:
     assert later.components["b"].since == 20.0
     worse = record.update({"a": Found(Status.FAILED, "full")}, 30.0)
     assert worse.components == {"a": Component(status=Status.FAILED, reason="full", since=30.0)}
+
+
+def test_a_turn_is_told_by_its_own_time_not_by_that_of_the_look() -> None:
+    record = HealthRecord()
+
+    def since(status: Status, turned: float, now: float) -> float:
+        return record.update({"a": Found(status, "", turned=turned)}, now).components["a"].since
+
+    assert since(Status.OK, 7.0, now=10.0) == 7.0
+    assert since(Status.OK, 7.0, now=20.0) == 7.0
+    assert since(Status.OK, 24.0, now=25.0) == 24.0  # it was otherwise between two looks
+    assert since(Status.DEGRADED, 24.0, now=30.0) == 30.0  # for another reason than that turn
+    assert since(Status.OK, 24.0, now=40.0) == 40.0

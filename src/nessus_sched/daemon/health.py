@@ -89,7 +89,10 @@ def _scanners(scanners: list[ScannerView]) -> Found:
     if not out:
         if all(each.statistics.draining for each in wanted):
             return Found(Status.DEGRADED, "every scanner is draining: nothing starts")
-        return Found(Status.OK, f"{len(wanted)} of {len(wanted)} scanners can be used")
+        turned = max(each.since for each in wanted)
+        return Found(
+            Status.OK, f"{len(wanted)} of {len(wanted)} scanners can be used", turned=turned
+        )
     since = max(each.since for each in out)
     if len(out) < len(wanted):
         can = f"{len(wanted) - len(out)} of {len(wanted)} scanners can be used"
@@ -129,7 +132,7 @@ def _scanner(view: ScannerView, now: float) -> Found:
     slots = statistics.slots
     used = f"{len(slots.active)} of {slots.capacity} slots used"
     held = f"; starts nothing just now: {statistics.held_reason}" if statistics.held_until else ""
-    return Found(Status.OK, used + held)
+    return Found(Status.OK, used + held, turned=view.since)
 
 
 def _licence_refuses(view: ScannerView, now: float) -> str | None:

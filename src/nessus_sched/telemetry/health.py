@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -31,11 +32,16 @@ class Component:
 
 @attrs.frozen
 class Found:
-    """What a look at a component found; `since` where it knows that itself."""
+    """What a look at a component found; `since` where it knows that itself.
+
+    `turned` is when it last took a turn that may be why its status is what it is: closer to
+    the truth than the time of the look that finds the status changed.
+    """
 
     status: Status
     reason: str
     since: float | None = None
+    turned: float | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -55,15 +61,20 @@ class HealthRecord:
 
     def __init__(self) -> None:
         self._components: dict[str, Component] = {}
+        self._looked_at = -math.inf
 
     def update(self, found: Mapping[str, Found], now: float) -> Health:
         """The health with these components and no others."""
         self._components = {name: self._component(name, each, now) for name, each in found.items()}
+        self._looked_at = now
         return Health(components=dict(self._components))
 
     def _component(self, name: str, found: Found, now: float) -> Component:
-        before = self._components.get(name)
-        since = found.since
-        if since is None:
-            since = before.since if before is not None and before.status is found.status else now
+        since = self._since(name, found, now) if found.since is None else found.since
         return Component(status=found.status, reason=found.reason, since=since)
+
+    def _since(self, name: str, found: Found, now: float) -> float:
+        before = self._components.get(name)
+        if found.turned is not None and found.turned > self._looked_at:
+            return found.turned
+        return now if before is None or before.status is not found.status else before.since
