@@ -78,6 +78,12 @@ def test_a_name_without_addresses_does_not_pass(resolved: Resolved) -> None:
     assert "does not resolve" in refused("web.example.com", resolved)
 
 
+def test_all_that_is_wrong_with_a_name_is_told_of_it_once() -> None:
+    message = refused("web.example.net", {})
+    assert message.count("web.example.net") == 1
+    assert message.endswith("a name rule; and does not resolve to an address")
+
+
 NOWHERE = "0.0.0.0"  # noqa: S104 - a target, not something to bind
 
 

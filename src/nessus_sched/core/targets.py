@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 import attrs
@@ -50,7 +52,10 @@ class BadTargets(ValueError):
 
     def __init__(self, problems: Iterable[BadTarget]) -> None:
         self.problems = tuple(problems)
-        listed = "; ".join(map(str, self.problems[:20]))
+        listed = "; ".join(
+            str(BadTarget(text, "; and ".join(dict.fromkeys(each.reason for each in several))))
+            for text, several in groupby(self.problems[:20], key=attrgetter("text"))
+        )
         more = len(self.problems) - 20
         super().__init__(f"{listed}; and {more} more" if more > 0 else listed)
 
