@@ -241,6 +241,15 @@ def test_a_hold_is_waited_for() -> None:
     assert estimate.seconds == 390.0
 
 
+def test_nothing_is_foretold_of_a_hold_that_may_end_at_any_time() -> None:
+    scanners = pool(scanners=2)
+    scanners.place(entry(1, pinned="a"), 0.0)
+    scanners.hold("a", 400.0, "loading", 10.0, at_latest=True)
+    assert scanners.estimate("t1", 10.0) is None
+    scanners.hold("a", 20.0, "", 20.0)
+    assert scanners.estimate("t1", 20.0) is not None
+
+
 def test_a_task_blocked_from_another_scanner_gets_the_next_slot_of_its_own() -> None:
     """The blocker on a ends after 70 s, the next slot of b is free after 100."""
     scanners = pool(scanners=2)

@@ -112,6 +112,11 @@ def test_a_held_scanner_says_for_how_long() -> None:
         "next in the queue of a; scanner a starts nothing just now (it is loading plugins); "
         "it is asked again within 40 s"
     )
+    scanners.hold("a", 60.0, "it is loading plugins", 0.0, at_latest=True)
+    assert reason(scanners, "t1", 20.0)[1] == (
+        "next in the queue of a; scanner a starts nothing just now (it is loading plugins); "
+        "asked again and again until that is over"
+    )
 
 
 def test_none_of_several_scanners_is_usable() -> None:

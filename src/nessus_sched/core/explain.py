@@ -140,6 +140,8 @@ def _fullness(lanes: list[Lane], now: float) -> str:
         first = min(held, key=lambda lane: lane.hold_until)
         starts = "start" if len(lanes) > 1 else "starts"
         again = f"it is asked again within {first.hold_until - now:.0f} s"
+        if first.hold_at_latest:
+            again = "asked again and again until that is over"
         return f"{name} {starts} nothing just now ({first.hold_reason}); {again}"
     runs = "run" if len(lanes) > 1 else "runs"
     text = f"{name} {runs} {active} of {number(capacity, 'scan')}"

@@ -174,7 +174,10 @@ class Forecast:
         ends = sorted(played.ends[task_id] for task_id, _ in track.running)
         capacity = track.lane.slots.capacity
         free = [0.0] * (capacity - len(ends)) + ends[max(0, len(ends) - capacity) :]
-        held = max(0.0, track.lane.hold_until - self.now)
+        lane = track.lane
+        held = max(0.0, lane.hold_until - self.now)
+        if held and lane.hold_at_latest:
+            held = math.inf
         return [max(end, held) for end in free]
 
     def _next(self, track: Track, played: Round) -> QueueName | None:

@@ -61,6 +61,7 @@ class Lane:
         self.removed = removed
         self.hold_until = float("-inf")
         self.hold_reason = ""
+        self.hold_at_latest = False
         self.chosen = 0
         """When routing last chose it, as a running number: ties go round."""
 

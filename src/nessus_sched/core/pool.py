@@ -230,10 +230,13 @@ class Pool:
         lane.slots.report(max_scans=max_scans, foreign=foreign)
         self._traffic.changed(lane, now)
 
-    def hold(self, scanner_id: str, until: float, reason: str, now: float) -> None:
-        """Starts nothing there before `until`: the scanner is full, or not ready."""
+    def hold(
+        self, scanner_id: str, until: float, reason: str, now: float, *, at_latest: bool = False
+    ) -> None:
+        """Starts nothing there before `until`: the scanner is full, or not ready. `at_latest`:
+        that is only a bound, and nobody can tell how much sooner it ends."""
         lane = self._lane(scanner_id)
-        lane.hold_until, lane.hold_reason = until, reason
+        lane.hold_until, lane.hold_reason, lane.hold_at_latest = until, reason, at_latest
         self._traffic.changed(lane, now)
 
     def failed(self, scanner_id: str, now: float, reason: str, *, trip: bool = False) -> None:

@@ -74,7 +74,7 @@ class Contact:
 
     async def keep(self) -> None:
         """Keeps in contact until cancelled."""
-        self._hold(self._driver.settings.timeout, "it has not been contacted yet")
+        self._hold(self._driver.settings.timeout, "it has not been contacted yet", at_latest=True)
         while True:
             await self._turn()
             await self._rest()
@@ -137,7 +137,8 @@ class Contact:
             self._context.pool.failed(self._id, now, str(error), trip=not error.transient)
         self._tidings.breaker(self._context.pool.breaker(self._id))
         # Until it answers, work that others can do goes to them.
-        self._hold(max(polling.slowest, asked_for) + self._driver.settings.timeout, str(error))
+        seconds = max(polling.slowest, asked_for) + self._driver.settings.timeout
+        self._hold(seconds, str(error), at_latest=True)
 
     @property
     def _id(self) -> str:
@@ -149,10 +150,10 @@ class Contact:
         its last reports are still fetched."""
         return self._id in self._context.pool.scanners()
 
-    def _hold(self, seconds: float, reason: str) -> None:
+    def _hold(self, seconds: float, reason: str, *, at_latest: bool = False) -> None:
         now = self._context.now()
         if self._listed:
-            self._context.pool.hold(self._id, now + seconds, reason, now)
+            self._context.pool.hold(self._id, now + seconds, reason, now, at_latest=at_latest)
 
     async def _turn(self) -> None:
         """One exchange, or none while the breaker is open and no probe is due."""
