@@ -87,6 +87,7 @@ def test_tasks_by_every_filter(live: Live, done: str) -> None:
     assert listed("--target", "192.0.2.10", "--text", "WEB") == [done]
     assert done in listed("--since", "1h", "--kind", "basic", "--pool", "nessus")
     assert done not in listed("--until", "1h")
+    completed(live, "192.0.2.73")  # so that there is more than one page
     first = asked(live, "tasks", "tasks", "--limit", "1")
     assert len(first["tasks"]) == 1
     assert first["tasks"][0]["task_id"] not in listed("--cursor", first["next_cursor"])
