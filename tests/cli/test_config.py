@@ -239,6 +239,21 @@ def test_doctor_finds_what_is_wrong_on_this_machine(tmp_path: Path) -> None:
     assert (said.code, said.json["steps"][0]["check"]) == (1, "config")
 
 
+def test_doctor_tells_a_closed_socket_from_a_daemon_that_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(self: object, path: str) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr("socket.socket.connect", closed)  # root may open any
+    place = site(tmp_path, [])
+    said = typed("doctor", "-c", str(place.file), "--offline", "--json")
+    (step,) = [step for step in said.json["steps"] if step["check"] == "daemon"]
+    assert (said.code, step["status"]) == (1, "failed")
+    assert "not in the socket's group" in step["message"]
+    assert "usermod" in step["remedy"]
+
+
 def test_the_entry_for_claude_desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text("")

@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 import click
 
-from nessus_sched.cli.client import daemon
+from nessus_sched.cli.client import NotAllowed, daemon
 from nessus_sched.cli.spoken import size
 from nessus_sched.config.advice import warnings
 from nessus_sched.config.schema import ApiKeys, Config, ScannerSettings
@@ -110,6 +110,10 @@ def _daemon(file: Path, directory: Path) -> Iterator[Step]:
     try:
         with daemon(file) as connection:
             scanners = connection.call("list_scanners")
+    except NotAllowed as error:
+        advice = "usermod --append --groups GROUP USER, with the socket's group; log in again."
+        yield failed("daemon", error.message, advice)
+        return
     except click.ClickException as error:
         if held is not None:
             advice = "Restart it, or see which configuration it runs with."

@@ -37,6 +37,10 @@ class NoDaemon(click.ClickException):
     exit_code = 3
 
 
+class NotAllowed(NoDaemon):
+    """Somebody may answer, but not us: the socket is closed to our user."""
+
+
 class Asking(Protocol):
     """What commands ask: a daemon, or what it left behind. Raises `Refused`."""
 
@@ -145,8 +149,9 @@ def _connected(paths: list[str]) -> socket.socket:
             sock.connect(path)
         except PermissionError as error:
             sock.close()
-            raise NoDaemon(
-                f"you may not use {path}: your user is not in the socket's group"
+            raise NotAllowed(
+                f"you may not use {path}: your user is not in the socket's group; have the "
+                "operator add you to it, and log in again"
             ) from error
         except OSError:
             sock.close()

@@ -199,7 +199,10 @@ class Relay:
             try:
                 sock.connect(path)
             except PermissionError:
-                self._trouble = f"You may not use {path}: your user is not in the socket's group. "
+                self._trouble = (
+                    f"You may not use {path}: your user is not in the socket's group. Tell the "
+                    "user to have the operator add them to it, and to log in again."
+                )
             except OSError:
                 pass
             else:
@@ -236,7 +239,7 @@ class Relay:
                 self._refuse(f"The nessus-sched daemon could not start: {failure}")
                 return
         if self._trouble or now > self._give_up_at:
-            self._refuse(self._trouble + self._hint)
+            self._refuse(self._trouble or self._hint)
 
     def _refuse(self, reason: str) -> None:
         waiting, self._waiting = self._waiting, []
