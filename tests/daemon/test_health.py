@@ -22,10 +22,10 @@ from support.pages import Pages
 from support.processes import Site, client, daemon, scanner_yaml, simulators, site
 
 POLLING = {
-    "fastest": "0.2s",
-    "slowest": "0.5s",
-    "probe": "0.5s",
-    "probe_max": "0.5s",
+    "fastest": "0.1s",
+    "slowest": "0.2s",
+    "probe": "0.1s",
+    "probe_max": "0.2s",
     "info": "1s",
 }
 
