@@ -11,7 +11,7 @@ import pytest
 from nessus_sched.config.schema import Config, RoleSettings
 from nessus_sched.core.targets import parse_targets
 from nessus_sched.mcp.peer import Peer
-from nessus_sched.mcp.roles import Roles, unknown_tools
+from nessus_sched.mcp.roles import Roles, warnings
 from nessus_sched.mcp.tools import TOOLS
 
 STRANGER = 54321
@@ -83,4 +83,5 @@ def test_a_role_narrows_the_targets() -> None:
 
 def test_a_tool_that_does_not_exist_is_noticed() -> None:
     config = Config(roles=(RoleSettings(name="typo", tools=("list_task", "list_tasks")),))
-    assert unknown_tools(config, EVERYTHING) == ["role typo: there is no tool 'list_task'"]
+    assert "role typo: there is no tool 'list_task'" in warnings(config)
+    assert not any("list_tasks" in warning for warning in warnings(config))

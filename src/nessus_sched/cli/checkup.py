@@ -14,12 +14,12 @@ import click
 
 from nessus_sched.cli.client import NotAllowed, daemon
 from nessus_sched.cli.spoken import size
-from nessus_sched.config.advice import warnings
 from nessus_sched.config.schema import ApiKeys, Config, ScannerSettings
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.words import number
 from nessus_sched.mcp.probe import Step, failed, ok, probe, warning
+from nessus_sched.mcp.roles import warnings
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.errors import StoreError
 from nessus_sched.store.lock import holder

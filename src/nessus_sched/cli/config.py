@@ -31,7 +31,7 @@ def check_command(config: Path, as_json: bool) -> None:
     Every mistake is told with line and column. Nothing is contacted; `doctor` does that.
     Exit codes: 0 it can be used (there may be warnings), 78 it cannot.
     """
-    from nessus_sched.config.advice import warnings
+    from nessus_sched.mcp.roles import warnings
 
     try:
         found = load(config, environ=os.environ)

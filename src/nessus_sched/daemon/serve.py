@@ -35,7 +35,6 @@ import structlog
 import trio
 
 from nessus_sched import __version__
-from nessus_sched.config.advice import warnings
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
@@ -51,6 +50,7 @@ from nessus_sched.daemon.reports import Reports
 from nessus_sched.daemon.signals import obey_signals
 from nessus_sched.daemon.system import System
 from nessus_sched.daemon.watchdog import feed_watchdog
+from nessus_sched.mcp.roles import warnings
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet

@@ -5,12 +5,15 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from nessus_sched.config import advice
 from nessus_sched.config.schema import Config, RoleSettings
 from nessus_sched.core.scope import Scope
+from nessus_sched.mcp.operators import OPERATORS
 from nessus_sched.mcp.peer import Peer
 from nessus_sched.mcp.registry import ToolDef
+from nessus_sched.mcp.tools import TOOLS
 
 EVERYBODY = "*"
 NOTHING = RoleSettings(name="nobody", tools=(), read_only=True, targets=())
@@ -58,15 +61,17 @@ class Roles:
         return NOTHING
 
 
-def unknown_tools(config: Config, known: Iterable[str]) -> list[str]:
-    """Names in roles that no tool has: a role that is meant to allow them allows nothing."""
-    names = set(known)
-    return [
+def warnings(config: Config) -> tuple[str, ...]:
+    """What is allowed but unwise, as `config.advice`; and names in roles that no tool has: a
+    role that is meant to allow them allows nothing."""
+    known = {tool.name for tool in (*TOOLS, *OPERATORS)}
+    unknown = (
         f"role {role.name}: there is no tool {tool!r}"
         for role in config.roles
         for tool in role.tools or ()
-        if tool not in names
-    ]
+        if tool not in known
+    )
+    return (*advice.warnings(config), *unknown)
 
 
 def _users(uid: int | None) -> set[str]:
