@@ -14,8 +14,10 @@ import attrs
 
 from nessus_sched.core.board import Board
 from nessus_sched.core.durations import Durations
+from nessus_sched.core.explain import explain
 from nessus_sched.core.forecast import Forecast
 from nessus_sched.core.queues import Waiting
+from nessus_sched.core.reasons import WaitCode
 
 TAIL: Final = 4
 """With 39 rounds, the next value lies between the 4th from either end 32 times in 40."""
@@ -35,6 +37,9 @@ class Estimate:
     high: float
 
 
+AT_ONCE: Final = Estimate(seconds=0.0, low=0.0, high=0.0)
+
+
 def estimates(
     board: Board,
     durations: Durations,
@@ -45,12 +50,15 @@ def estimates(
     """Of those waiting tasks of which something can be said, by task id. Ask for a whole
     listing at once: all tasks of a pool share the work. `kept` has the last forecast of
     each pool, by name."""
+    found: dict[str, Estimate] = {}
     asked: dict[str, list[Waiting]] = {}
     for each in waiting:
+        if explain(board, each, now).code is WaitCode.STARTING:
+            found[each.entry.task_id] = AT_ONCE
+            continue
         pools = {lane.spec.pool for lane in board.lanes_of(each.reach) if lane.usable}
         if len(pools) == 1 and not board.paused:
             asked.setdefault(pools.pop(), []).append(each)
-    found: dict[str, Estimate] = {}
     for pool, entries in asked.items():
         forecast = kept.get(pool)
         if forecast is None or now - forecast.now > FRESH or any(map(forecast.reaches, entries)):

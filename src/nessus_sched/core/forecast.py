@@ -85,10 +85,13 @@ class Track:
 @attrs.define(kw_only=True, eq=False)
 class Round:
     """How one future went, in seconds from now: when the running tasks end, when slots
-    became free and on which scanner (in order), and when the entries of each queue start."""
+    became free and on which scanner (in order), and when the entries of each queue start.
+    The game is over when every queue is empty, or after `HORIZON` starts."""
 
     ends: dict[str, float] = attrs.field(factory=dict)
     freed: list[tuple[float, str]] = attrs.field(factory=list)
+    later: list[tuple[float, str]] = attrs.field(factory=list)
+    """What was still to be freed at the end of the game, in no order."""
     starts: dict[str, float] = attrs.field(factory=dict)
     served: dict[QueueName, list[float]]
 
@@ -108,6 +111,7 @@ class Forecast:
         self._lines: dict[QueueName, list[Waiting]] = {}
         lanes = [each for each in board.lanes.values() if each.usable and each.spec.pool == pool]
         self._tracks = [self._track(lane) for lane in lanes]
+        self._waiting = sum(map(len, self._lines.values()))
         running = [values for track in self._tracks for _, values in track.running]
         self.blind = not all(running)
         # The same board must give the same estimates, so the seed is fixed.
@@ -153,7 +157,8 @@ class Forecast:
             for free_at in self._slots(track, played, random)
         ]
         heapq.heapify(slots)
-        while slots and len(played.starts) < HORIZON:
+        last = min(HORIZON, self._waiting)
+        while slots and len(played.starts) < last:
             at, number = heapq.heappop(slots)
             track = self._tracks[number]
             played.freed.append((at, track.lane.scanner_id))
@@ -165,6 +170,7 @@ class Forecast:
             played.starts[entry.task_id] = at
             took = _draw(self._like(entry, track.lane.scanner_id), random)
             heapq.heappush(slots, (at + took, number))
+        played.later = [(at, self._tracks[number].lane.scanner_id) for at, number in slots]
         return played
 
     def _slots(self, track: Track, played: Round, random: Random) -> list[float]:
@@ -207,8 +213,8 @@ class Forecast:
         end = played.ends.get(blocker, math.inf)
         if end == math.inf or self._board.active[blocker].scanner_id in waiting.reach:
             return end
-        later = played.freed[bisect_left(played.freed, (end, "")) :]
-        return next((at for at, scanner_id in later if scanner_id in waiting.reach), end)
+        later = [*played.freed[bisect_left(played.freed, (end, "")) :], *sorted(played.later)]
+        return next((at for at, name in later if at >= end and name in waiting.reach), end)
 
     def _extrapolated(self, waiting: Waiting, played: Round) -> float:
         """Its queue goes on at the pace that it had in the latter half of the game."""
