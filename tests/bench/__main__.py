@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -51,7 +52,8 @@ def measured(name: str) -> list[dict[str, object]]:
     begun = time.perf_counter()
     print(f"{name} ...", file=sys.stderr, end=" ", flush=True)
     command = [sys.executable, "-m", "tests.bench", "--in-process", name]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests/lib")}
+    done = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, check=True)
     print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr)
     found: list[dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -82,5 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "tests/lib"))
     main()

@@ -81,7 +81,7 @@ class Game:
     def tasks(self) -> int:
         """As many as keep it busy."""
         mean = sum(m * n for m, n in DURATIONS.items()) / sum(DURATIONS.values())
-        return int(1.3 * self.scanners * self.slots * (1.5 * self.seconds / mean + 1))
+        return 50 + int(1.4 * self.scanners * self.slots * (1.5 * self.seconds / mean + 1))
 
 
 @attrs.frozen(kw_only=True)
@@ -243,5 +243,5 @@ def measure() -> list[Figure]:
 
 def measure_scale() -> list[Figure]:
     """How the scheduler itself grows."""
-    games = [Game(scanners=n, slots=1, seconds=HOUR / 4) for n in (10, 100, 1000)]
+    games = [Game(scanners=n, slots=1, seconds=HOUR / 6) for n in (10, 100, 1000)]
     return [figure for game in games for figure in utilisation(game)]

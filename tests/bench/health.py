@@ -119,7 +119,9 @@ async def _simulator(nursery: trio.Nursery, mebibytes: int) -> dict[str, Any]:
     )
     line = b""
     while not line.endswith(b"\n"):
-        line += await process.stdout.receive_some()
+        chunk = await process.stdout.receive_some()
+        assert chunk, "the simulator did not start"
+        line += chunk
     found: dict[str, Any] = json.loads(line)
     return found
 

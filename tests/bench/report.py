@@ -14,28 +14,36 @@ from tests.bench.figures import Figure
 
 Found = Mapping[str, Sequence[Figure]]
 """Figures by the part that they are of."""
+RESULTS = "results.json"
+PAGE = "README.md"
+INTRODUCTION = """\
+Made by `python -m tests.bench`: medians, and in brackets latencies in milliseconds
+(median / 99th percentile; beside a median in milliseconds only the 99th percentile)."""
 
 
 def write(directory: Path, machine: Mapping[str, str], found: Found) -> None:
-    """Puts the figures with those of other parts that were kept, and all tables and charts
-    anew."""
+    """Puts the figures with those of other parts that were kept, and the page and the charts
+    anew. The machine is taken to be the one of before."""
     directory.mkdir(exist_ok=True)
-    file = directory / "results.json"
-    kept = json.loads(file.read_text()) if file.exists() else {}
-    for name, figures in found.items():
-        kept[name] = {"machine": machine, "figures": [_compact(figure) for figure in figures]}
-    file.write_text(json.dumps(kept, indent=1) + "\n")
-    everything = {
-        name: cattrs.structure(part["figures"], list[Figure]) for name, part in kept.items()
-    }
-    (directory / "README.md").write_text(markdown(machine, everything))
+    file = directory / RESULTS
+    kept = json.loads(file.read_text())["parts"] if file.exists() else {}
+    kept |= {name: [_compact(figure) for figure in figures] for name, figures in found.items()}
+    file.write_text(json.dumps({"machine": machine, "parts": kept}, indent=1) + "\n")
+    machine, found = read(directory)
+    (directory / PAGE).write_text(markdown(machine, found))
     if find_spec("matplotlib"):
         from tests.bench.charts import draw
 
-        draw(directory, everything)
+        draw(directory, found)
+
+
+def read(directory: Path) -> tuple[dict[str, str], dict[str, list[Figure]]]:
+    document = json.loads((directory / RESULTS).read_text())
+    return document["machine"], cattrs.structure(document["parts"], dict[str, list[Figure]])
 
 
 def _compact(figure: Figure) -> dict[str, object]:
+    """Without what is absent, and with the digits that mean something."""
     row = attrs.asdict(figure, filter=lambda _, value: value is not None and value != "")
     return {k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in row.items()}
 
@@ -44,10 +52,9 @@ def markdown(machine: Mapping[str, str], found: Found) -> str:
     lines = [
         "# Measurements",
         "",
-        "Made by `python -m tests.bench`: medians; in brackets the latency at the median and"
-        " at the 99th percentile, in milliseconds. "
-        + ", ".join(f"{what} {value}" for what, value in machine.items())
-        + ".",
+        INTRODUCTION,
+        "",
+        *(f"- {what}: {value}" for what, value in machine.items()),
     ]
     for name, figures in found.items():
         lines += ["", f"## {name.replace('_', ' ').capitalize()}"]
