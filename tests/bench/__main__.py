@@ -75,12 +75,13 @@ def main() -> None:
     from tests.bench.figures import Figure, machine
     from tests.bench.report import markdown, write
 
-    names = chosen.parts or list(PARTS)
     here = machine()
-    found = {name: cattrs.structure(measured(name), list[Figure]) for name in names}
-    print(markdown(here, found))
-    if chosen.write or not chosen.parts:
-        write(OUT, here, found)
+    keep = chosen.write or not chosen.parts
+    for name in chosen.parts or PARTS:
+        found = {name: cattrs.structure(measured(name), list[Figure])}
+        print(markdown(here, found))
+        if keep:
+            write(OUT, here, found)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,8 @@ async def call_rate(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send, callers)  # a pipe that is full both ways would stand still
-        while sent or perf_counter() - begun < seconds:
+        awaited = callers
+        while awaited:
             *lines, rest = (rest + await stream.receive_some()).split(b"\n")
             now = perf_counter()
             for line in lines:
@@ -100,7 +101,9 @@ async def call_rate(
                 assert found, line
                 assert b'"isError":true' not in line, line
                 latencies.append(now - sent.pop(int(found[1])))
-            if now - begun < seconds and lines:
+            if now - begun >= seconds:
+                awaited -= len(lines)
+            elif lines:
                 nursery.start_soon(send, len(lines))
     return rate(latencies, perf_counter() - begun)
 
