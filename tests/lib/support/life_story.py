@@ -36,8 +36,9 @@ from support.world import World, basic, config_of, scanner_settings, virtual_now
 MINUTE = 60.0
 HOUR = 3600.0
 PATIENCE = 3 * 24 * HOUR
-TIDYING = 4 * MINUTE
-"""Within which empty scans that nobody needs must be gone, when nothing else happens."""
+TIDYING = 20 * MINUTE
+"""Within which empty scans that nobody needs must be gone, when nothing else happens: a
+scanner whose breaker was open last is looked at again after a quarter of an hour at most."""
 NAMES = ("www.example.com", "mail.example.com")
 
 
