@@ -10,12 +10,19 @@ from nessus_sched.core.ids import new_task_id, new_trace_id
 NOW = 1_800_000_000.0
 
 
-def test_ids_of_tasks_sort_by_time_and_differ_within_a_second() -> None:
+def test_ids_of_tasks_sort_by_time_within_a_second() -> None:
     random = Random(1)
-    ids = [new_task_id(random, NOW + n // 100) for n in range(1000)]
+    ids = [new_task_id(random, NOW + n / 500) for n in range(1000)]
     assert len(set(ids)) == 1000
-    assert [each[:8] for each in ids] == sorted(each[:8] for each in ids)
+    assert ids == sorted(ids)
     assert all(re.fullmatch(r"t-[2-9a-hj-km-np-z]{14}", each) for each in ids)
+
+
+def test_ids_of_one_moment_differ() -> None:
+    random = Random(1)
+    ids = {new_task_id(random, NOW) for _ in range(1000)}
+    assert len(ids) == 1000
+    assert {each[:10] for each in ids} == {new_task_id(random, NOW)[:10]}
 
 
 def test_ids_follow_from_the_randomness_they_are_given() -> None:
