@@ -11,7 +11,7 @@ import trio
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import LIVE, IllegalTransition, TaskState
 from nessus_sched.core.task import Desired, Priority, ScanKind, Task, TaskError
-from nessus_sched.store.codec import decode_task, encode_task
+from nessus_sched.store.codec import decode_task, encode_task, request_digest
 from nessus_sched.store.errors import (
     DuplicateTask,
     IdempotencyConflict,
@@ -29,11 +29,12 @@ async def submit(store: TaskStore, task: Task) -> Task:
     return submission.task
 
 
-async def test_a_submitted_task_reads_back_as_it_was(store: TaskStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Käse \x00", "half a \ud800 character"])
+async def test_a_submitted_task_reads_back_as_it_was(store: TaskStore, name: str) -> None:
     task = a_task(
         request=a_request(
             kind=ScanKind.COMPLIANCE,
-            name="Käse \ud800 \x00",
+            name=name,
             settings={"a": "1"},
             priority=Priority.HIGH,
             max_runtime=3600.0,
@@ -46,6 +47,11 @@ async def test_a_submitted_task_reads_back_as_it_was(store: TaskStore, tmp_path:
     )
     assert await submit(store, task) == task
     assert await store.get(task.task_id) == task
+
+
+def test_a_key_taken_before_an_upgrade_is_known_after_it() -> None:
+    digest = request_digest(a_request(name="Käse", settings={"b": "2", "a": "1"}))
+    assert digest.hex() == "bb8c6a2589e7a7fb2e4c8065850a3bdd6c0c23bf2889905f343f90c67c6ebe48"
 
 
 def test_a_document_with_a_field_that_is_no_more_still_reads() -> None:

@@ -72,7 +72,7 @@ class Transaction:
     def insert(self, task: EncodedTask, entry: EncodedEntry) -> None:
         seq = self.append(entry)
         self._tasks.append((*task[:-1], seq))
-        self.moved[TaskState(task.state)] += 1
+        self.moved[task.state] += 1
 
     def update(self, task: EncodedTask, entry: EncodedEntry, before: TaskState) -> None:
         """Raises `StaleTransition` or `UnknownTask` unless the stored task is `before`."""
@@ -85,7 +85,7 @@ class Transaction:
         self.append(entry)
         if task.state != before:
             self.moved[before] -= 1
-            self.moved[TaskState(task.state)] += 1
+            self.moved[task.state] += 1
 
     def set_switch(self, name: str, value: str) -> None:
         self.connection.execute("INSERT OR REPLACE INTO switch VALUES (?, ?)", (name, value))
