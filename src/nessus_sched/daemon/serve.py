@@ -20,7 +20,6 @@ the next start.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -40,6 +39,7 @@ from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.pool import Pool
 from nessus_sched.core.scanner import Scanner
+from nessus_sched.daemon import interpreter
 from nessus_sched.daemon.faces import mcp_server, serve_http, serve_socket, serve_stdio
 from nessus_sched.daemon.idle import end_when_idle
 from nessus_sched.daemon.notify import Notifier
@@ -72,10 +72,6 @@ from nessus_sched.telemetry.metrics import Metrics
 
 log = structlog.get_logger("daemon")
 
-SWITCH_INTERVAL = 0.0005
-"""Seconds for which a thread that parses or stores may keep the interpreter from the loop,
-which asks for it several times in each answer; Python's own 5 ms add up."""
-
 
 @attrs.frozen(kw_only=True)
 class ServeOptions:
@@ -100,10 +96,8 @@ async def serve(config: Config, options: ServeOptions) -> None:
     logs = configure(config.log)
     logs.know(secrets_of(config))
     sys.excepthook = _log_crash
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    # What is loaded until we are ready stays. To look through it for garbage takes a third
-    # of the start with a long queue, and later 120 ms of the loop at a time.
-    gc.disable()
+    interpreter.tune()
+    interpreter.before_loading()
     log.info(events.CONFIG_LOADED, file=str(options.config_file))
     for warning in warnings(config):
         log.warning(events.CONFIG_WARNING, warning=warning)
@@ -129,8 +123,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             nursery.start_soon(feed_watchdog, notifier, system)
             if options.on_demand:
                 nursery.start_soon(end_when_idle, system, nursery.cancel_scope)
-            gc.freeze()
-            gc.enable()
+            interpreter.loaded()
             notifier.ready()
             log.info(
                 events.STARTED,
