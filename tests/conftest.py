@@ -1,0 +1,14 @@
+"""For every test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pytest's own has the name of the test in it, and the path of a Unix socket no more than
+    107 bytes."""
+    return tmp_path_factory.mktemp("t")
