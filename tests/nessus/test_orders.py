@@ -298,7 +298,10 @@ async def test_an_audit_that_the_scanner_has(nessus: ScriptedNessus, name: str) 
         order(ScanKind.TRUSTED, credential=login(CredentialKind.WINDOWS, password=None)),
         order(ScanKind.TRUSTED, credential=login(CredentialKind.SSH_KEY)),
         order(ScanKind.PRIVILEGED, credential=login(escalation=Escalation(method=M.SU_SUDO))),
-        *(order(ScanKind.CUSTOM, template="basic", settings={key: "x"}) for key in sorted(RESERVED)),
+        *(
+            order(ScanKind.CUSTOM, template="basic", settings={key: "x"})
+            for key in sorted(RESERVED)
+        ),
     ],
     ids=lambda what: f"{what.request.kind} {dict(what.request.settings)}",
 )
