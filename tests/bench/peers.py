@@ -50,6 +50,17 @@ def sync_rate(directory: Path, seconds: float) -> Rate:
         return rate(latencies, time.perf_counter() - begun)
 
 
+async def hop_rate(seconds: float) -> Rate:
+    """To a thread and back, which is what keeps a commit from holding up the loop."""
+    latencies: list[float] = []
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        start = time.perf_counter()
+        await trio.to_thread.run_sync(int)
+        latencies.append(time.perf_counter() - start)
+    return rate(latencies, time.perf_counter() - begun)
+
+
 @contextmanager
 def _server(socket: Path, *argv: str) -> Iterator[None]:
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

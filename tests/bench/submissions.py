@@ -25,7 +25,15 @@ from nessus_sched.daemon import interpreter
 from nessus_sched.store.tasks import TaskStore
 from support.stored import START, a_request, submitted
 from tests.bench.figures import Figure, Rate, medians, rate
-from tests.bench.peers import PEERS, REDIS, Peer, Submit, sync_rate, usual_redis_rate
+from tests.bench.peers import (
+    PEERS,
+    REDIS,
+    Peer,
+    Submit,
+    hop_rate,
+    sync_rate,
+    usual_redis_rate,
+)
 
 OURS = "nessus-sched"
 CALLERS = (1, 16, 256, 2000)
@@ -75,9 +83,9 @@ async def submission_rate(peer: Peer, directory: Path, callers: int, seconds: fl
 
 def one_round(root: Path, callers: tuple[int, ...], seconds: float) -> list[Figure]:
     """Everybody once, in turn, so that all meet the same machine."""
-    found = []
     with tempfile.TemporaryDirectory(dir=root.absolute()) as name:
-        found.append(sync_rate(Path(name), seconds).figure(WHAT, "the disk: one fdatasync each", 1))
+        found = [sync_rate(Path(name), seconds).figure(WHAT, "the disk: one fdatasync each", 1)]
+    found.append(trio.run(hop_rate, seconds).figure(WHAT, "a round trip to a thread each", 1))
     for at in callers:
         for who, peer in {OURS: ours, **PEERS}.items():
             with tempfile.TemporaryDirectory(dir=root.absolute()) as name:
