@@ -75,6 +75,16 @@ async def test_a_global_pause_stops_everything_from_starting(
         assert (await w.settled(running.task_id)).state is TaskState.CANCELED
 
 
+async def test_a_global_pause_takes_back_no_cancel(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, _scanner):
+        task = await w.running("192.0.2.1")
+        await w.service.cancel(task.task_id, actor="test")
+        assert await w.operator.pause_all("pause", actor="op") == 0
+        assert (await w.settled(task.task_id)).state is TaskState.CANCELED
+
+
 async def test_stopping_everything_spares_finished_scans(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

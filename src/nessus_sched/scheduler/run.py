@@ -93,10 +93,11 @@ class Run:
 
     async def want(self, desired: Desired, *, actor: str, cause: str) -> bool:
         """Takes a command of the submitter durably and wakes the task's life to obey it.
-        False when the run is over: the task is somewhere else by now. Raises
-        `StoreUnavailable`, and then nothing has changed."""
+        False when the run is over, the task being somewhere else by now, and for anything
+        after a cancel, which nothing takes back. Raises `StoreUnavailable`, and then
+        nothing has changed."""
         async with self._lock:
-            if self.over:
+            if self.over or (self.canceling and desired is not Desired.CANCEL):
                 return False
             task = attrs.evolve(self.task, desired=desired)
             entry = JournalEntry(

@@ -331,11 +331,11 @@ class Service:
                 f"{'paused' if desired is Desired.PAUSE else 'resumed'}"
             )
         if run.task.desired is not desired and not await self._tell(run, desired, actor):
-            raise NotPossible(f"the scan of task {task_id} has just ended")
+            raise NotPossible(f"the scan of task {task_id} has just ended or been canceled")
         return self.view(run.task)
 
     async def _tell(self, run: Run, desired: Desired, actor: str) -> bool:
-        """False when the task has just left its scanner. While the store is away nothing is
+        """False when the run does not take it, see `Run.want`. While the store is away nothing is
         taken on: the run itself may be waiting for it."""
         health = self.context.store.health
         if not health.ok:
