@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -159,6 +160,32 @@ def test_init_asks_for_what_is_missing(
     file = tmp_path / "config.yaml"
     one_sentence(typed(*words, "-o", str(file), env=NOBODY), code, part)
     assert not file.exists()
+
+
+def test_init_asks_again_at_once_after_an_answer_that_cannot_be_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    answers = {
+        "192.0.2.5:8834": "it must begin with https://",
+        "https://192.0.2.5:8834": None,
+        "seesion": "is not one of 'api-keys', 'session'",
+        "session": None,
+        "admin": None,
+        "nessus": None,
+        "192.0.2.0/24, 300.1.1.1": "'300.1.1.1': expected",
+        "192.0.2.0/24, 198.51.100.0/24": None,
+    }
+    file = tmp_path / "config.yaml"
+    words = ("config", "init", "--fingerprint", PRINT, "-o", str(file))
+    said = typed(*words, env=NOBODY, stdin="\n".join([*answers, ""]))
+    assert said.code == 0, said
+    complaints = re.findall(r"^Error: (.*)$", said.out + said.err, re.MULTILINE)
+    for complaint, expected in zip(complaints, filter(None, answers.values()), strict=True):
+        assert expected in complaint
+    shown = typed("config", "show", "-c", str(file), "--json").json
+    assert shown["targets"]["allow"] == ["192.0.2.0/24", "198.51.100.0/24"]
+    assert "ui_session" in shown["scanners"][0]["auth"]
 
 
 async def test_init_fetches_the_certificate_and_doctor_is_content(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,18 +14,20 @@ import attrs
 import click
 
 from nessus_sched.cli.config_text import Answers, config_text
+from nessus_sched.config import formats, values
 from nessus_sched.config.loading import load_text
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.mcp import rendezvous
 
 SERVICE_USER: Final = "nessus-sched"
+LOGINS: Final = click.Choice(["api-keys", "session"])
 
 
 @click.command("init")
 @click.option("--url", help="Where the scanner's API listens, such as https://192.0.2.5:8834.")
 @click.option("--id", "scanner_id", default="local", show_default=True, help="What to call it.")
 @click.option(
-    "--login", type=click.Choice(["api-keys", "session"]),
+    "--login", type=LOGINS,
     help="API keys, or user and password as the web interface logs in (for licences whose API "
     "refuses scans; not supported by the vendor).",
 )  # fmt: skip
@@ -76,7 +78,7 @@ def init_command(
     output = output or _default_output()
     if output.exists() and not force:
         raise click.ClickException(f"{output} is there already; --force replaces it")
-    url = url or _asked("--url", "URL of the scanner", default="https://127.0.0.1:8834")
+    url = url or _asked("--url", "URL of the scanner", default="https://127.0.0.1:8834", read=_url)
     kind = login or ("session" if username else "api-keys" if access_key else None)
     kind = kind or _login()
     keys = kind == "api-keys"
@@ -118,10 +120,18 @@ def _default_state() -> str:
     return f"{home}/nessus-sched"
 
 
-def _asked(option: str, question: str, default: str | None = None, *, hidden: bool = False) -> str:
+def _asked(
+    option: str,
+    question: str,
+    default: str | None = None,
+    *,
+    hidden: bool = False,
+    read: Callable[[str], str] | None = None,
+) -> str:
+    """What a person answers; asked again as long as `read` does not take it."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{option} is needed (nobody can be asked: stdin is no terminal)")
-    answer: str = click.prompt(question, default=default, hide_input=hidden)
+    answer: str = click.prompt(question, default=default, hide_input=hidden, value_proc=read)
     return answer
 
 
@@ -137,11 +147,34 @@ def _login() -> str:
             "support.",
             err=True,
         )
-    return _asked("--login", "Log in with api-keys or session", default="api-keys")
+    question = "Log in with api-keys or session"
+    return _asked("--login", question, default="api-keys", read=_kind_of_login)
+
+
+def _kind_of_login(answer: str) -> str:
+    return LOGINS.convert(answer, None, None)
+
+
+def _url(answer: str) -> str:
+    return _fitting(answer, formats.url, values.URL)
 
 
 def _allowed() -> Sequence[str]:
-    return _asked("--allow", "Networks that may be scanned, separated by spaces").split()
+    question = "Networks that may be scanned, separated by spaces"
+    return _asked("--allow", question, read=_rules).split()
+
+
+def _rules(answer: str) -> str:
+    rules = answer.replace(",", " ").split() or [""]
+    return " ".join(_fitting(rule, formats.rule, values.RULE) for rule in rules)
+
+
+def _fitting(answer: str, read: Callable[[object], str], form: values.Form) -> str:
+    """What the configuration would take of it, or why it would not."""
+    try:
+        return read(answer)
+    except ValueError as error:
+        raise click.BadParameter(f"{answer!r}: expected {form.expected}: {error}") from None
 
 
 def _check(answers: Answers, output: Path) -> None:
