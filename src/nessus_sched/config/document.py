@@ -67,9 +67,10 @@ class Document:
 class NotYaml(Exception):
     """The text cannot be read as YAML at all, from `place` on."""
 
-    def __init__(self, message: str, place: Place) -> None:
+    def __init__(self, message: str, place: Place, hint: str = "") -> None:
         super().__init__(message)
         self.place = place
+        self.hint = hint
 
 
 def read_document(text: str) -> Document:
@@ -90,7 +91,8 @@ def _events(text: str) -> Iterator[Event]:
             yield event
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise NotYaml(_explained(error), _place(mark) if mark else place) from None
+        hint = _hint(text, mark.index) if mark else ""
+        raise NotYaml(_explained(error), _place(mark) if mark else place, hint) from None
     except YAMLError:
         raise NotYaml("has a character that YAML does not allow", _first_bad(text)) from None
     except (ValueError, OverflowError):
@@ -107,6 +109,17 @@ def _explained(error: MarkedYAMLError) -> str:
     words = ", ".join(part for part in (error.problem, error.context) if part)
     kept = _QUOTED.sub(lambda m: m[0] if _HARMLESS.fullmatch(m[0]) else "'…'", words)
     return f"is not YAML: {kept}".replace("\n", " ")
+
+
+def _hint(text: str, index: int) -> str:
+    """What is usually meant where the parser stumbles."""
+    if text[index : index + 1] == "\t":
+        return "that is a tab; indent with spaces"
+    if text[index - 1 : index + 1] == "${":
+        return "put ${...} in quotes where it stands within { } or [ ]"
+    if text[index : index + 1] in ("@", "`", "%"):
+        return QUOTE_IT
+    return ""
 
 
 def _first_bad(text: str) -> Place:

@@ -52,7 +52,7 @@ def load_text(
         document = read_document(text)
     except NotYaml as error:
         line, column = error.place
-        raise ConfigError([_problem(file, (line, column), str(error), "")]) from None
+        raise ConfigError([_problem(file, (line, column), str(error), error.hint)]) from None
     if document.data is None:
         raise ConfigError([_problem(file, (1, 1), "the file has no content", "see config init")])
     if credentials_directory is None and environ.get("CREDENTIALS_DIRECTORY"):
