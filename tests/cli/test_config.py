@@ -74,6 +74,16 @@ def test_without_any_configuration_it_is_said_where_one_was_looked_for(
     assert "system.yaml" in said.err
 
 
+def test_without_configuration_and_daemon_the_first_step_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendezvous, "SYSTEM_CONFIG", str(tmp_path / "system.yaml"))
+    monkeypatch.setattr(rendezvous, "SYSTEM_SOCKETS", (str(tmp_path / "mcp.sock"),))
+    nowhere = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": None, "NESSUS_SCHED_CONFIG": None,
+               "NESSUS_SCHED_SOCKET": None}  # fmt: skip
+    one_sentence(typed("tasks", env=nowhere), 3, "'nessus-sched config init' makes one")
+
+
 def test_a_daemon_is_reached_by_those_who_may_not_read_its_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +274,10 @@ def test_doctor_finds_what_is_wrong_on_this_machine(tmp_path: Path) -> None:
     place.file.write_text("scaners: []")
     said = typed("doctor", "-c", str(place.file), "--json")
     assert (said.code, said.json["steps"][0]["check"]) == (1, "config")
+    place.file.unlink()
+    place.file.mkdir()
+    said = typed("doctor", "-c", str(place.file), "--json")
+    assert (said.code, "--config" in said.json["steps"][0]["remedy"]) == (1, True)
 
 
 def test_doctor_tells_a_closed_socket_from_a_daemon_that_does_not_run(

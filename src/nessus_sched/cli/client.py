@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import click
 
 from nessus_sched import __version__
+from nessus_sched.cli.spoken import for_people
 from nessus_sched.mcp import rendezvous
 
 OPERATOR_CALL: Final = "operator/call"
@@ -27,7 +28,7 @@ class Refused(click.ClickException):
     """The daemon refused a call; `code` is its stable code. Exit code 1."""
 
     def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
+        super().__init__(for_people(message))
         self.code = code
 
 
@@ -135,13 +136,18 @@ def daemon(config: Path | None) -> Iterator[Daemon]:
         paths = [named] if named else rendezvous.candidates(file, os.environ)
     except (rendezvous.UnsafeDirectory, OSError) as error:
         raise click.ClickException(str(error)) from error
-    with _connected(paths) as sock, sock.makefile("rb") as lines:
+    start = (
+        "; start it with 'nessus-sched serve --config FILE' or 'systemctl start nessus-sched'"
+        if named or file
+        else ", and there is no configuration: 'nessus-sched config init' makes one"
+    )
+    with _connected(paths, start) as sock, sock.makefile("rb") as lines:
         connection = Daemon(sock, lines)
         connection.handshake()
         yield connection
 
 
-def _connected(paths: list[str]) -> socket.socket:
+def _connected(paths: list[str], remedy: str) -> socket.socket:
     for path in paths:
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(ANSWER_WITHIN)
@@ -157,7 +163,4 @@ def _connected(paths: list[str]) -> socket.socket:
             sock.close()
             continue
         return sock
-    raise NoDaemon(
-        f"no daemon answers at {' or '.join(paths)}; start it with "
-        "'nessus-sched serve --config FILE' or 'systemctl start nessus-sched'"
-    )
+    raise NoDaemon(f"no daemon answers at {' or '.join(paths)}{remedy}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import attrs
 import click
@@ -15,7 +16,11 @@ from nessus_sched.cli.scanners import show_steps
 from nessus_sched.cli.screen import note, print_json
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
+from nessus_sched.core.words import number
 from nessus_sched.mcp.probe import Step, failed
+
+CORRECT: Final = "Correct it; 'config reference' has every key."
+UNREADABLE: Final = "Name the right file with --config, or be a user who may read it."
 
 
 @click.command("doctor")
@@ -37,7 +42,7 @@ def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
         print_json({"ok": not bad, "steps": [attrs.asdict(step) for step in steps]})
     else:
         show_steps([attrs.asdict(step) for step in steps])
-        note(f"{bad} failed, {doubtful} warnings, {len(steps) - bad - doubtful} ok")
+        note(f"{bad} failed, {number(doubtful, 'warning')}, {len(steps) - bad - doubtful} ok")
     if bad:
         sys.exit(1)
 
@@ -49,7 +54,7 @@ async def _examine(file: Path, offline: bool) -> list[Step]:
         config = load(file, environ=os.environ)
     except ConfigError as error:
         return [
-            failed("config", str(problem), "Correct it; 'config reference' has every key.")
+            failed("config", str(problem), CORRECT if problem.line else UNREADABLE)
             for problem in error.problems
         ]
     steps = checkup(file, config)
