@@ -105,10 +105,11 @@ def test_watch_tells_every_change(live: Live) -> None:
 def test_cancel_goes_on_behind_a_refusal(live: Live, done: str) -> None:
     asked(live, "pause-all", "pause-all")
     waiting = submitted(live, "192.0.2.80")
-    answer = live("cancel", done, waiting)
+    answer = live("cancel", done, "nonesuch", waiting)
     assert answer.code == 1
     assert f"{waiting}  canceled" in answer.out
     assert f"task {done} is completed already" in answer.err
+    assert "no task 'nonesuch'" in answer.err
     one_sentence(live("pause", done), 1, "only a running scan can be paused")
     one_sentence(live("resume", done), 1, "only a paused scan can be resumed")
     asked(live, "resume-all", "resume-all")
@@ -222,6 +223,7 @@ def test_dead_letters(live: Live, dead: str) -> None:
     letters = asked(live, "dlq list", "dlq", "list")
     (letter,) = [task for task in letters["tasks"] if task["task_id"] == dead]
     assert dead in live("dlq", "list").out
+    assert f"nessus-sched dlq retry {dead}" in live("status", dead).out
     assert letter["error"]["code"] in live("dlq", "show", dead).out
     assert asked(live, "dlq show", "dlq", "show", dead)["entries"][0]["event"] == "submitted"
     assert asked(live, "dlq retry", "dlq", "retry", dead)["tasks"][0]["status"] == "queued"
@@ -358,7 +360,8 @@ def _ids(live: Live) -> list[str]:
         (("submit", "192.0.2.1", "--audit", "cis"), 2, "does not go with --kind basic"),
         (("submit", "192.0.2.1", "--kind", "trusted", "--credential", "x"), 1, "known: linux"),
         (("submit", "192.0.2.1", "--kind", "custom", "--set", "x"), 2, "NAME=VALUE"),
-        (("submit", "192.0.2.1", "--scanner", "south"), 1, "south"),
+        (("submit", "192.0.2.1", "--scanner", "south"), 1, "see 'nessus-sched scanners list'"),
+        (("submit", "192.0.2.1", "--scanner", "eest"), 1, "did you mean 'west' or 'east'?"),
         (("submit", "192.0.2.1", "--max-runtime", "soon"), 2, "no duration"),
         (("submit",), 2, "TARGETS"),
         (("tasks", "--state", "lost"), 2, "lost"),

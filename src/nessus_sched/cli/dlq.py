@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,8 +16,9 @@ from nessus_sched.cli.pages import listed
 from nessus_sched.cli.screen import line, note, print_json, table
 from nessus_sched.cli.spoken import ago, seconds_given
 from nessus_sched.cli.taskref import task_id_of, task_ids_of
-from nessus_sched.cli.tasks import show_status
+from nessus_sched.cli.tasks import show_status, tell_each
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.words import number
 
 
 @click.group("dlq")
@@ -82,22 +83,8 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
 @json_option
 def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
     """Put dead letters back into the queue, with all their attempts before them."""
-    answers: list[dict[str, Any]] = []
-    refused = 0
     with daemon(config) as connection:
-        for task_id in task_ids_of(connection, tasks):
-            try:
-                answers.append(connection.operate("retry_dead_letter", task_id=task_id))
-            except Refused as error:
-                refused += 1
-                note(f"Error: {error.message}")
-    if as_json:
-        print_json({"tasks": answers})
-    else:
-        for answer in answers:
-            line(f"{answer['task_id']}  {answer['status']}")
-    if refused:
-        sys.exit(1)
+        tell_each(connection, partial(connection.operate, "retry_dead_letter"), tasks, as_json)
 
 
 @dlq_group.command("purge")
@@ -147,7 +134,8 @@ def purge_command(
     note(f"{len(answer['task_ids'])} {said}")
 
 
-def _confirm(number: int) -> None:
+def _confirm(count: int) -> None:
+    dead = number(count, "dead letter")
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{number} dead letters would be deleted: give --yes")
-    click.confirm(f"Delete {number} dead letters for good?", abort=True, err=True)
+        raise click.UsageError(f"{dead} would be deleted: give --yes")
+    click.confirm(f"Delete {dead} for good?", abort=True, err=True)

@@ -187,7 +187,7 @@ def checked(query: Query) -> Any:
     try:
         return read_query(query)
     except BadQuery as error:
-        raise click.UsageError("; ".join(error.problems)) from None
+        raise click.UsageError(str(error)) from None
 
 
 def _asking(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:
@@ -201,7 +201,7 @@ def _asking(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:
     try:
         return trio.run(main)
     except BadQuery as error:
-        raise click.UsageError("; ".join(error.problems)) from None
+        raise click.UsageError(str(error)) from None
 
 
 def all_rows(report: Report, query: Query) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,21 @@ from nessus_sched.core.clock import system_now
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_COMMANDS: Final = {
+    "list_scanners": "scanners list",
+    "list_scan_templates": "scanners templates",
+    "list_credentials": "credentials",
+    "list_tasks": "tasks",
+    "get_scan_status": "status",
+    "submit_trusted_scan": "submit --kind trusted",
+}
+"""The commands that do what the tools of a model do, as far as refusals name them."""
+_TOOL: Final = re.compile(rf"\b(?:{'|'.join(_COMMANDS)})\b")
+
+
+def for_people(advice: str) -> str:
+    """Advice that was written for models, with the commands in place of the tools."""
+    return _TOOL.sub(lambda found: f"'nessus-sched {_COMMANDS[found[0]]}'", advice)
 
 
 def duration(seconds: float | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from nessus_sched.cli.client import Refused, daemon
+from nessus_sched.cli.client import Asking, Refused, daemon
 from nessus_sched.cli.offline import daemon_or_store
 from nessus_sched.cli.options import (
     daemon_option,
@@ -21,7 +22,7 @@ from nessus_sched.cli.options import (
 from nessus_sched.cli.pages import listed
 from nessus_sched.cli.screen import fields, line, note, print_json, table
 from nessus_sched.cli.spoken import ago, counts, duration, moment_given, when
-from nessus_sched.cli.taskref import task_id_of, task_ids_of
+from nessus_sched.cli.taskref import task_id_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind
@@ -129,16 +130,22 @@ def resume_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> 
 
 
 def _tell(tool: str, tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Does one thing to every task, and goes on after those that refuse."""
+    with daemon(config) as connection:
+        tell_each(connection, partial(connection.call, tool), tasks, as_json)
+
+
+def tell_each(
+    asked: Asking, tell: Callable[..., dict[str, Any]], tasks: Sequence[str], as_json: bool
+) -> None:
+    """Does one thing to every task, and goes on after those that refuse or are not there."""
     answers: list[dict[str, Any]] = []
     refused = 0
-    with daemon(config) as connection:
-        for task_id in task_ids_of(connection, tasks):
-            try:
-                answers.append(connection.call(tool, task_id=task_id))
-            except Refused as error:
-                refused += 1
-                note(f"Error: {error.message}")
+    for task in dict.fromkeys(tasks):
+        try:
+            answers.append(tell(task_id=task_id_of(asked, task)))
+        except Refused as error:
+            refused += 1
+            note(f"Error: {error.message}")
     if as_json:
         print_json({"tasks": answers})
     else:
@@ -174,6 +181,7 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("starts in", _estimate(wait)),
             ("error", f"{error['message']} ({error['code']})" if error else None),
             ("next attempt", when(task["retry_at"], now)),
+            ("try again", _retry(task)),
             ("kind", task["kind"]),
             ("targets", _targets(task)),
             ("scanner", _scanner(task)),
@@ -187,6 +195,10 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("trace", task["trace_id"]),
         ]
     )
+
+
+def _retry(task: Mapping[str, Any]) -> str | None:
+    return f"nessus-sched dlq retry {task['task_id']}" if task["status"] == "dead" else None
 
 
 def _place(wait: Mapping[str, Any]) -> str | None:

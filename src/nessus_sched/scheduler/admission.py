@@ -58,10 +58,10 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
-    """One sentence: what there is no such thing of, the nearest one, and what there is."""
+    """One sentence: what there is no such thing of, the nearest ones, and what there is."""
     names = sorted(known)
-    near = get_close_matches(given, names, n=1)
-    meant = f" (did you mean {str(near[0])!r}?)" if near else ""
+    near = get_close_matches(given, names, n=3)
+    meant = f" (did you mean {' or '.join(map(repr, map(str, near)))}?)" if near else ""
     listed = ", ".join(names[:NAMED]) if names else "none configured"
     if len(names) > NAMED:
         listed += f" and {len(names) - NAMED} more"
