@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 
 from nessus_sched.core.states import TaskState
@@ -37,6 +38,22 @@ async def test_a_draining_scanner_finishes_what_runs_and_starts_no_more(
         assert "drain" in view.standing.wait_reason.text
         await operator(w).switch("a", "undrain", actor="test")
         assert (await w.settled(second.task_id)).state is TaskState.COMPLETED
+
+
+async def test_an_action_is_logged_with_who_did_what(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a"))
+    with structlog.testing.capture_logs() as lines:
+        async with world(config, {"a": FakeScanner(virtual_now())}) as w:
+            await operator(w).switch("a", "drain", actor="alice")
+            await operator(w).pause_all("keep", actor="bob")
+    told = [line for line in lines if line["event"] == "operator_action"]
+    known = {"event": "operator_action", "log_level": "info"}
+    assert told == [
+        {**known, "action": "drain", "actor": "alice", "scanner_instance": "a"},
+        {**known, "action": "pause_all", "actor": "bob", "running": "keep"},
+    ]
 
 
 @pytest.mark.parametrize("action", ["drain", "disable"])

@@ -8,7 +8,8 @@ from pathlib import Path
 from nessus_sched.telemetry.events import CATALOGUE, TASK_EVENTS
 
 SOURCE = Path(__file__).parents[2] / "src" / "nessus_sched"
-LOGGED = re.compile(r"\blog\.(?:debug|info|warning|error|exception)\(\s*f?\"([^\"]+)\"")
+LITERAL = re.compile(r"\blog\.(?:debug|info|warning|error|exception|critical)\(\s*f?\"([^\"]+)")
+NAMED = re.compile(r"\bevents\.([A-Z_]+)")
 CHANGES = re.compile(r"event=\"([a-z_]+)\"(?: if [a-z ]+ else \"([a-z_]+)\")?")
 
 
@@ -17,9 +18,12 @@ def texts(*rooms: str) -> str:
     return "\n".join(file.read_text() for file in files)
 
 
-def test_every_logged_event_is_in_the_catalogue() -> None:
-    rooms = ("config", "results", "store", "nessus", "scheduler", "mcp", "http", "daemon")
-    assert not set(LOGGED.findall(texts(*rooms))) - set(CATALOGUE)
+def test_every_event_of_the_catalogue_is_logged_by_its_name_there() -> None:
+    rooms = ("config", "results", "store", "nessus", "telemetry", "scheduler", "mcp", "http")
+    found = texts(*rooms, "daemon")
+    of_tasks = {f"task_{name}" for name in TASK_EVENTS}
+    assert of_tasks.issuperset(LITERAL.findall(found))
+    assert set(CATALOGUE) - of_tasks == {name.lower() for name in NAMED.findall(found)}
 
 
 def test_every_change_of_a_task_is_in_the_catalogue() -> None:

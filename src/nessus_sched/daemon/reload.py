@@ -77,6 +77,6 @@ class Reloader:
         try:
             await context.store.note(entry)
         except StoreUnavailable as error:
-            log.warning("store_unavailable", reason=str(error))
+            log.warning(events.STORE_UNAVAILABLE, reason=str(error))
         # A key may have changed at an earlier reload, and not be in force since.
         return Reloaded(changes=told, needs_restart=diff(self._started_with, config).restart)

@@ -19,6 +19,7 @@ from nessus_sched.core.pool import Pool
 from nessus_sched.core.task import Task
 from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.store.tasks import TaskStore
+from nessus_sched.telemetry import events
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class Context:
             try:
                 return await use()
             except StoreUnavailable as error:
-                self.log.warning("store_unavailable", reason=str(error))
+                self.log.warning(events.STORE_UNAVAILABLE, reason=str(error))
             await trio.sleep(STORE_PATIENCE)
 
     async def record(self, task: Task, entry: JournalEntry) -> None:

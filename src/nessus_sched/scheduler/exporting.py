@@ -10,6 +10,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.run import Run
 from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.telemetry import events
 
 if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
@@ -43,7 +44,7 @@ async def _fetch(run: Run, driver: Driver) -> None:
     try:
         async with driver.exporting:
             size = await driver.scanner.export(task.nessus_scan_id, task.history_id, path)
-            context.log.info("exported", bytes=size)
+            context.log.info(events.EXPORTED, bytes=size)
         summary = await context.digest(task, path)
         file = await context.exports.keep(task.task_id, path)
     finally:

@@ -14,6 +14,7 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import RequestError, UnknownScanner, Unwritable
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.telemetry import events
 
 
 class Switch(StrEnum):
@@ -100,3 +101,4 @@ class Operator:
             await self._context.store.note(entry, switch=(switch, event))
         except StoreUnavailable as error:
             raise Unwritable(f"nothing was changed: {error}") from error
+        self._context.log.info(events.OPERATOR_ACTION, action=event, actor=actor, **detail)

@@ -72,7 +72,7 @@ async def watch(run: Run, driver: Driver) -> None:
 async def _not_told(run: Run, error: ScannerError) -> None:
     """A request about a scan failed while the scanner answers others: says so, once."""
     run.untold = None
-    run.context.log.info("scan_not_followed", reason=str(error))
+    run.context.log.info(events.SCAN_NOT_FOLLOWED, reason=str(error))
     last = run.task.last_error
     if last is None or last.kind != error.kind:
         await run.advance(
@@ -308,7 +308,7 @@ async def refresh(run: Run, driver: Driver, scan_id: int) -> None:
     try:
         details = await driver.scanner.details(scan_id, uuid=run.task.scan_uuid)
     except ScannerError as error:
-        run.context.log.debug("progress_unknown", reason=str(error))
+        run.context.log.debug(events.PROGRESS_UNKNOWN, reason=str(error))
         run.untold = error
         return
     still_running = run.task.state in HOLDS_SLOT and details.status not in ENDED

@@ -123,7 +123,9 @@ HOUSEKEEPING_INTERRUPTED: Final = Event(
     "housekeeping_interrupted", "The rest is done in the next round.", "reason"
 )
 STORE_UNAVAILABLE: Final = Event("store_unavailable", "The store cannot write.", "reason")
-OPERATOR_ACTION: Final = Event("operator_action", "An operator did something.", "action", "actor")
+OPERATOR_ACTION: Final = Event(
+    "operator_action", "An operator did something.", "action", "actor", "running"
+)
 NOTIFIED: Final = Event("notified", "A webhook took a notification.", "about", "tries")
 NOTIFICATION_LOST: Final = Event("notification_lost", "A webhook did not.", "about", "error")
 
