@@ -17,7 +17,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
-from nessus_sched.scheduler.contact import NOT_CONTACTED
+from nessus_sched.scheduler.tidings import NOT_CONTACTED
 from nessus_sched.scheduler.views import ScannerView
 from nessus_sched.telemetry.health import Found, Health, HealthRecord, Status
 

@@ -23,7 +23,7 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import marked
 from nessus_sched.scheduler.registry import configure_pool
-from nessus_sched.scheduler.tidings import Tidings
+from nessus_sched.scheduler.tidings import NOT_CONTACTED, Tidings
 from nessus_sched.scheduler.watching import refresh
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ SLACK = 0.1
 a change, slower the longer a scan takes."""
 SLACK_WHEN_WANTED = 0.02
 """The same while something waits for the scanner: an end that is not seen is an idle slot."""
-NOT_CONTACTED = "not contacted yet"
 PROGRESS_SHARE = 5
 """Progress is read this many times less often than the list: it costs one request a scan."""
 

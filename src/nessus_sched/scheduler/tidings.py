@@ -11,7 +11,8 @@ from nessus_sched.core.breaker import BreakerState, BreakerStatistics
 from nessus_sched.core.scanner import NotReady, ScannerError, ScannerInfo
 from nessus_sched.telemetry import events
 
-_NOTHING_YET: Final = "not contacted yet"
+NOT_CONTACTED: Final = "not contacted yet"
+"""The trouble with a scanner that was never asked."""
 
 
 class Tidings:
@@ -20,7 +21,7 @@ class Tidings:
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
-        self._trouble: str | None = _NOTHING_YET
+        self._trouble: str | None = NOT_CONTACTED
         self._breaker = BreakerState.CLOSED
 
     def troubled(self, error: ScannerError, after: float) -> None:
@@ -59,7 +60,7 @@ class Tidings:
 
     @property
     def _down(self) -> bool:
-        return self._trouble not in (None, _NOTHING_YET, NotReady.kind)
+        return self._trouble not in (None, NOT_CONTACTED, NotReady.kind)
 
 
 def _described(info: ScannerInfo) -> dict[str, object]:
