@@ -183,14 +183,16 @@ class Scanner(Protocol):
 
 class ScannerError(Exception):
     """Something went wrong with a scanner; `str()` is a sentence for a person, `kind` a
-    stable code, `transient` whether trying again later makes sense."""
+    stable code, `transient` whether trying again later makes sense, and then not before
+    `retry_after` seconds, when the scanner said so."""
 
     kind = "scanner_error"
     transient = False
+    retry_after: float | None = None
 
 
 class TransientError(ScannerError):
-    """Try again later, not before `retry_after` seconds when the scanner said so."""
+    """Try again later."""
 
     kind = "scanner_trouble"
     transient = True

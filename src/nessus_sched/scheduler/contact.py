@@ -18,7 +18,6 @@ from nessus_sched.core.scanner import (
     ScannerError,
     ScannerInfo,
     ScanStatus,
-    TransientError,
 )
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import marked
@@ -114,7 +113,7 @@ class Contact:
     def troubled(self, error: ScannerError) -> None:
         """Takes note of an exchange that failed."""
         now, polling = self._context.now(), self._context.config.polling
-        asked_for = (error.retry_after if isinstance(error, TransientError) else None) or 0.0
+        asked_for = error.retry_after or 0.0
         if isinstance(error, NoCapacity):
             if self._listed:
                 self._context.pool.succeeded(self._id, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nessus_sched.core.retry import backoff
-from nessus_sched.core.scanner import NotFound, ScannerError, TransientError, Unreachable
+from nessus_sched.core.scanner import NotFound, ScannerError, Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.run import Run
@@ -64,8 +64,7 @@ async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
     if run.setbacks >= BAD_EXPORTS:
         await setbacks.bury(run, error.kind, f"the report could not be fetched: {error}")
         return
-    retry_after = error.retry_after if isinstance(error, TransientError) else None
-    await _try_later(run, driver, error.kind, str(error), retry_after)
+    await _try_later(run, driver, error.kind, str(error), error.retry_after)
 
 
 async def _try_later(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from nessus_sched.core.retry import backoff
-from nessus_sched.core.scanner import ScannerError, TransientError
+from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
 from nessus_sched.scheduler.run import Run
@@ -47,7 +47,7 @@ async def fail_attempt(run: Run, kind: str, message: str) -> None:
         failures=failures,
         retry_at=run.context.now() + delay,
         detail={"delay": round(delay, 1), "failures": failures},
-        **BETWEEN_ATTEMPTS,
+        **NO_SCAN,
     )
 
 
@@ -78,7 +78,7 @@ async def pause_launch(run: Run, driver: Driver, error: ScannerError) -> None:
         base=settings.fastest,
         maximum=settings.slowest,
         random=run.context.random,
-        retry_after=error.retry_after if isinstance(error, TransientError) else None,
+        retry_after=error.retry_after,
     )
     await usable_again(run, driver, delay)
 
@@ -92,7 +92,7 @@ async def usable_again(run: Run, driver: Driver, delay: float) -> None:
         await run.woken(within=math.inf)
 
 
-BETWEEN_ATTEMPTS: Mapping[str, Any] = {
+NO_SCAN: Mapping[str, Any] = {
     "nessus_scan_id": None,
     "scan_uuid": None,
     "history_id": None,
@@ -111,5 +111,5 @@ def requeued(task: Task, *, now: float) -> Task:
         entered={**task.entered, TaskState.QUEUED: now},
         retry_at=None,
         scanner_instance=task.request.scanner_instance,
-        **BETWEEN_ATTEMPTS,
+        **NO_SCAN,
     )
