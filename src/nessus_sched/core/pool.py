@@ -42,16 +42,14 @@ class UnknownScanner(KeyError):
 
 
 class Pool:
-    """`on_wake(scanner_id)`: this scanner may have something to take now. `on_move(task_id,
-    scanner_id)`: a waiting task was moved to that scanner's queue, None the overflow queue.
-    Both are called in the midst of a method here and must only take note."""
+    """`on_wake(scanner_id)`: this scanner may have something to take now. It is called in the
+    midst of a method here and must only take note."""
 
     def __init__(
         self,
         settings: PoolSettings,
         *,
         on_wake: Callable[[str], None] = lambda _scanner_id: None,
-        on_move: Callable[[str, str | None], None] = lambda _task_id, _scanner_id: None,
     ) -> None:
         self._settings = settings
         self._board = Board(
@@ -63,7 +61,7 @@ class Pool:
         self.durations = Durations()
         """Of finished scans; after a restart, fed with those of before."""
         self._forecasts: dict[str, Forecast] = {}
-        self._traffic = Traffic(board=self._board, on_wake=on_wake, on_move=on_move)
+        self._traffic = Traffic(board=self._board, on_wake=on_wake)
 
     # Tasks.
 

@@ -26,7 +26,6 @@ class Traffic:
 
     board: Board
     on_wake: Callable[[str], None]
-    on_move: Callable[[str, str | None], None]
     turn: int = 0
 
     def route(self, entry: QueueEntry, now: float) -> tuple[RoutingCase, Lane | None]:
@@ -97,7 +96,6 @@ class Traffic:
             self.board.guard.leave(waiting)
             queues.park(waiting, None)
             queues.move(waiting, queue_name(other))
-            self.on_move(waiting.entry.task_id, queue_name(other))
             if other is None:
                 continue
             self._took_turn(other)

@@ -34,17 +34,12 @@ def spec(scanner_id: str, limit: int, networks: str | None = None, **changes: An
 
 
 class WatchedPool(Pool):
-    """A pool that remembers whom it woke and what it moved."""
+    """A pool that remembers whom it woke."""
 
     def __init__(self, specs: Iterable[ScannerSpec], settings: PoolSettings = FREE_FOR_ALL) -> None:
         self.woken: list[str] = []
-        self.moved: list[tuple[str, str | None]] = []
         self._turns_told = 0
-        super().__init__(
-            settings,
-            on_wake=lambda scanner_id: self.woken.append(scanner_id),
-            on_move=lambda task_id, scanner_id: self.moved.append((task_id, scanner_id)),
-        )
+        super().__init__(settings, on_wake=lambda scanner_id: self.woken.append(scanner_id))
         self.configure(specs, settings, 0.0)
 
     def turns(self) -> list[str]:
