@@ -152,6 +152,18 @@ async def test_listings_say_where_each_stands(tmp_path: Path, autojump_clock: Mo
         assert [view.task.task_id for view in w.service.active()] == [running.task_id]
 
 
+async def test_a_task_that_was_moved_is_shown_where_it_is_now(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, _scanner):
+        await w.settled((await w.submit()).task_id)
+        task = await w.submit("192.0.2.2")
+        assert task.scanner_instance == "a"
+        w.context.pool.set_draining("a", True, w.context.now())
+        view = await w.service.task(task.task_id)
+        assert (view.standing.queue, view.task.scanner_instance) == ("overflow", None)
+
+
 async def test_two_operators_retry_one_dead_letter(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -199,15 +199,18 @@ class Service:
         run = self.fleet.run_of(task.task_id)
         if run is not None:
             return TaskView(task=run.task, standing=Standing(), progress=run.progress)
-        pool, standing = self.context.pool, Standing()
-        if pool.waiting(task.task_id):
-            standing = Standing(
-                queue=pool.queue_of(task.task_id) or OVERFLOW,
-                position=pool.position(task.task_id),
-                estimate=estimate,
-                wait_reason=pool.wait_reason(task.task_id, self.context.now()),
-            )
-        return TaskView(task=task, standing=standing, progress=task.progress)
+        pool = self.context.pool
+        if not pool.waiting(task.task_id):
+            return TaskView(task=task, standing=Standing(), progress=task.progress)
+        # It may have been moved since its state was written.
+        queue = pool.queue_of(task.task_id)
+        standing = Standing(
+            queue=queue or OVERFLOW,
+            position=pool.position(task.task_id),
+            estimate=estimate,
+            wait_reason=pool.wait_reason(task.task_id, self.context.now()),
+        )
+        return TaskView(task=attrs.evolve(task, scanner_instance=queue), standing=standing)
 
     def scanners(self) -> list[ScannerView]:
         """Every scanner that is configured, or was and still runs something."""

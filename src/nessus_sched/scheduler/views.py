@@ -25,7 +25,8 @@ class Standing:
 
 @attrs.frozen(kw_only=True)
 class TaskView:
-    """A task with its standing. `progress` is 0..100, None when nothing is known."""
+    """A task with its standing. `progress` is 0..100, None when nothing is known. The task's
+    `scanner_instance` is, while it waits, the scanner whose queue it is in now."""
 
     task: Task
     standing: Standing
