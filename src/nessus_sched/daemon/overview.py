@@ -10,8 +10,6 @@ from nessus_sched.core.task import Task
 from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.system import System
 from nessus_sched.http.overview import Overview
-from nessus_sched.scheduler.service import OVERFLOW
-from nessus_sched.scheduler.views import Standing, TaskView
 from nessus_sched.store.listing import TaskFilter
 
 WAITING: Final = 10
@@ -23,7 +21,8 @@ _LOOKED_AT: Final = 60
 async def overview(system: System, check: HealthCheck) -> Overview:
     service = system.service
     page = await service.tasks(TaskFilter(states=SETTLED), limit=_LOOKED_AT)
-    waiting = await _waiting(system)
+    # Estimates take their time, and the page is asked for again and again.
+    waiting = await service.waiting(limit=WAITING, estimated=False)
     return Overview(
         at=system.context.now(),
         version=__version__,
@@ -36,24 +35,6 @@ async def overview(system: System, check: HealthCheck) -> Overview:
         dead_letters=system.context.store.counts()[TaskState.DEAD],
         clients=system.connections.statistics().connected,
     )
-
-
-async def _waiting(system: System) -> list[TaskView]:
-    """The first in the order of acceptance, without estimates: these take their time, and
-    the page is asked for again and again."""
-    pool, now = system.context.pool, system.context.now()
-    found: list[TaskView] = []
-    async for task in system.context.store.unfinished():
-        if pool.waiting(task.task_id):
-            standing = Standing(
-                queue=pool.queue_of(task.task_id) or OVERFLOW,
-                position=pool.position(task.task_id),
-                wait_reason=pool.wait_reason(task.task_id, now),
-            )
-            found.append(TaskView(task=task, standing=standing))
-        if len(found) == WAITING:
-            break
-    return found
 
 
 def _ended_at(task: Task) -> float:

@@ -232,7 +232,7 @@ class Service:
     def statistics(self) -> PoolStatistics:
         return self.context.pool.statistics(self.context.now())
 
-    async def waiting(self, *, limit: int) -> list[TaskView]:
+    async def waiting(self, *, limit: int, estimated: bool = True) -> list[TaskView]:
         """The first queued tasks, in the order of acceptance, each with its standing."""
         found: list[Task] = []
         async with aclosing(self.context.store.unfinished()) as tasks:
@@ -241,7 +241,7 @@ class Service:
                     found.append(task)
                     if len(found) == limit:
                         break
-        return self.views(found)
+        return self.views(found) if estimated else [self._view(task, None) for task in found]
 
     def active(self) -> list[TaskView]:
         """The tasks that drivers carry, in the order of acceptance."""
