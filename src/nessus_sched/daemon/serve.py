@@ -37,7 +37,6 @@ from nessus_sched import __version__
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.pool import Pool
 from nessus_sched.core.scanner import Scanner
 from nessus_sched.daemon import interpreter
 from nessus_sched.daemon.faces import mcp_server, serve_http, serve_socket, serve_stdio
@@ -52,11 +51,11 @@ from nessus_sched.daemon.system import System
 from nessus_sched.daemon.watchdog import feed_watchdog
 from nessus_sched.mcp.roles import warnings
 from nessus_sched.nessus.client import NessusScanner
+from nessus_sched.scheduler.configured_pool import new_pool
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
-from nessus_sched.scheduler.registry import pool_settings, specs_of
 from nessus_sched.scheduler.scoping import system_resolve
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.errors import StoreError
@@ -183,9 +182,7 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             TaskStore.open(config.state_directory, now=system_now)
         )
         reports = Reports(findings, exports, system_now)
-        settings = pool_settings(config)
-        pool = Pool(settings, on_wake=lambda scanner_id: fleet.ring(scanner_id))
-        pool.configure(specs_of(config), settings, system_now())
+        pool = new_pool(config, system_now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
         foresight = Foresight(metrics.estimate_error.observe)
         context = Context(
             config=config,

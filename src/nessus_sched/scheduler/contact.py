@@ -21,7 +21,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import marked
-from nessus_sched.scheduler.registry import configure_pool
+from nessus_sched.scheduler.configured_pool import configure_pool
 from nessus_sched.scheduler.tidings import NOT_CONTACTED, Tidings
 from nessus_sched.scheduler.watching import refresh
 

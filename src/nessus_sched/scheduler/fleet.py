@@ -14,9 +14,9 @@ from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets import parse_targets
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler import setbacks
+from nessus_sched.scheduler.configured_pool import configure_pool
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import Connect, Driver
-from nessus_sched.scheduler.registry import configure_pool
 from nessus_sched.scheduler.retries import Retries
 from nessus_sched.scheduler.run import Run
 from nessus_sched.store.errors import StaleTransition

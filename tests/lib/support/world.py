@@ -19,15 +19,14 @@ from nessus_sched.config.schema import (
     TargetSettings,
 )
 from nessus_sched.core.clock import Now
-from nessus_sched.core.pool import Pool
 from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
+from nessus_sched.scheduler.configured_pool import new_pool
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.operator import Operator
-from nessus_sched.scheduler.registry import pool_settings, specs_of
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.connection import Connect, connect
 from nessus_sched.store.executor import InLine
@@ -146,8 +145,7 @@ async def world(
     async with TaskStore.open(
         config.state_directory, now=now, executor=InLine(), connect=connect
     ) as store:
-        pool = Pool(pool_settings(config), on_wake=lambda scanner_id: fleet.ring(scanner_id))
-        pool.configure(specs_of(config), pool_settings(config), now())
+        pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
         context = Context(
             config=config,
             pool=pool,

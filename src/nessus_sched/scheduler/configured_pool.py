@@ -1,32 +1,37 @@
-"""What the pool needs to know of the configuration."""
+"""The pool as the configuration wants it: made at start, and changed at every reload."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.core.breaker import BreakerSettings
 from nessus_sched.core.lanes import ScannerSpec
-from nessus_sched.core.pool import PoolSettings
+from nessus_sched.core.pool import Pool, PoolSettings
 from nessus_sched.core.scope import parse_rules
 from nessus_sched.core.targets import TargetSet
 from nessus_sched.scheduler.context import Context
 
 
-def specs_of(
-    config: Config, licensed: Mapping[str, int | None] | None = None
-) -> Sequence[ScannerSpec]:
-    """`licensed` is how many hosts the licence of each scanner allows, as far as known."""
-    return [_spec(settings, (licensed or {}).get(settings.id)) for settings in config.scanners]
+def new_pool(config: Config, now: float, *, on_wake: Callable[[str], None]) -> Pool:
+    """A pool of the configured scanners, in which nothing waits yet."""
+    pool = Pool(_settings(config), on_wake=on_wake)
+    _configure(pool, config, {}, now)
+    return pool
 
 
 def configure_pool(context: Context) -> None:
     """Tells the pool what the configuration, and the scanners' licences, say now."""
-    config = context.config
-    context.pool.configure(specs_of(config, context.licensed), pool_settings(config), context.now())
+    _configure(context.pool, context.config, context.licensed, context.now())
 
 
-def pool_settings(config: Config) -> PoolSettings:
+def _configure(pool: Pool, config: Config, licensed: Mapping[str, int | None], now: float) -> None:
+    """`licensed` is how many hosts the licence of each scanner allows, as far as known."""
+    specs = [_spec(settings, licensed.get(settings.id)) for settings in config.scanners]
+    pool.configure(specs, _settings(config), now)
+
+
+def _settings(config: Config) -> PoolSettings:
     scheduling, polling = config.scheduling, config.polling
     return PoolSettings(
         fairness_after=scheduling.fairness_after,
