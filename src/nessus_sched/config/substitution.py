@@ -53,9 +53,7 @@ class Sources:
     credentials_directory: Path | None = None
 
 
-def substitute(
-    data: Any, sources: Sources, path: KeyPath = ()
-) -> tuple[Any, tuple[tuple[KeyPath, Wrong], ...]]:
+def substitute(data: Any, sources: Sources) -> tuple[Any, tuple[tuple[KeyPath, Wrong], ...]]:
     """`data` with every reference replaced, and the mistakes with where they are."""
     mistakes: list[tuple[KeyPath, Wrong]] = []
 
@@ -72,7 +70,7 @@ def substitute(
             mistakes.append((here, wrong))
             return Unresolved()
 
-    return walk(data, path), tuple(mistakes)
+    return walk(data, ()), tuple(mistakes)
 
 
 def _text(text: str, sources: Sources) -> str:

@@ -52,9 +52,9 @@ def html_report(title: str, summary: Mapping[str, Any], rows: Iterable[Row]) -> 
     yield "</tbody></table></body></html>\n"
 
 
-def text(value: object, limit: int = _TEXT) -> str:
-    """Any value as harmless HTML text."""
-    return escape(clean("" if value is None else str(value), limit), quote=True)
+def text(value: object) -> str:
+    """Any value as harmless HTML text, cut to 1000 characters."""
+    return escape(clean("" if value is None else str(value), _TEXT), quote=True)
 
 
 def severity_chart(counts: Mapping[str, int]) -> str:

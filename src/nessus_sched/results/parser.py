@@ -40,10 +40,10 @@ _WHAT: Final = {
 }
 
 
-def parse(stream: BinaryIO, *sinks: Sink, limits: Limits | None = None) -> ParseReport:
+def parse(stream: BinaryIO, *sinks: Sink) -> ParseReport:
     """Reads a whole document and hands every event to every sink. Never raises for what
     the document holds: see the report's `complete` and `problems`."""
-    reader = Reader(stream, limits=limits)
+    reader = Reader(stream)
     for event in reader:
         for sink in sinks:
             sink(event)

@@ -49,11 +49,9 @@ HOST_VERDICTS: Final = 25
 """Hosts whose verdict a summary spells out, the most urgent first."""
 
 
-def summarise(
-    stream: BinaryIO, facts: ScanFacts | None = None, *, host_verdicts: int = HOST_VERDICTS
-) -> dict[str, Any]:
+def summarise(stream: BinaryIO, facts: ScanFacts | None = None) -> dict[str, Any]:
     """The summary of a report in a file."""
-    builder = SummaryBuilder(host_verdicts=host_verdicts)
+    builder = SummaryBuilder()
     return builder.finish(parse(stream, builder.add), facts or ScanFacts())
 
 
@@ -62,8 +60,7 @@ class SummaryBuilder:
     `hosts`, `findings`, `severity_counts`, `compliance`, `verdict`, `host_verdicts`,
     `problems`, `warnings` and the rest of `finish`. All of its texts are cleaned."""
 
-    def __init__(self, *, host_verdicts: int = HOST_VERDICTS) -> None:
-        self._most_verdicts = host_verdicts
+    def __init__(self) -> None:
         self._severities: Counter[str] = Counter()
         self._compliance: Counter[str] = Counter()
         self._families: Counter[str] = Counter()
@@ -177,7 +174,7 @@ class SummaryBuilder:
 
     def _urgent(self) -> list[HostVerdict]:
         ordered = [host for login in _URGENCY for host in self._verdicts[login]]
-        return ordered[: self._most_verdicts]
+        return ordered[:HOST_VERDICTS]
 
     def _verdict_document(self, verdict: ScanVerdict, seen: Observed) -> dict[str, Any]:
         document: dict[str, Any] = plain(verdict)

@@ -87,7 +87,7 @@ def purge_keys(transaction: Transaction, now: float) -> int:
     return transaction.connection.execute(sql, (now, BATCH)).rowcount
 
 
-def prune_journal(transaction: Transaction, before: float, at: float, actor: str) -> int:
+def prune_journal(transaction: Transaction, before: float, at: float) -> int:
     """Deletes up to a batch of rows from the beginning; returns how many.
 
     Stops at the first row that is not older than `before` or whose task is still stored.
@@ -100,7 +100,7 @@ def prune_journal(transaction: Transaction, before: float, at: float, actor: str
         through, rows = JournalHead(seq, digest), rows + 1
     if through is None:
         return 0
-    entry = JournalEntry(at=at, event=PRUNED, actor=actor, detail={"through": through.text})
+    entry = JournalEntry(at=at, event=PRUNED, detail={"through": through.text})
     transaction.append(encode_entry(entry))
     transaction.connection.execute("DELETE FROM journal WHERE seq <= ?", (through.seq,))
     transaction.connection.execute("UPDATE chain SET base_seq = ?, base_hash = ?", through)

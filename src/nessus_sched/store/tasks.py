@@ -220,7 +220,6 @@ class TaskStore:
         *,
         before: float,
         at: float,
-        actor: str = SYSTEM,
         limit: int = housekeeping.BATCH,
     ) -> tuple[str, ...]:
         """Deletes up to `limit` settled tasks unchanged since before `before`.
@@ -233,7 +232,7 @@ class TaskStore:
         def apply(transaction: Transaction) -> tuple[str, ...]:
             transaction.flush()
             doomed = housekeeping.aged(transaction.connection, states, before, limit)
-            return housekeeping.purge(transaction, doomed, at, actor)
+            return housekeeping.purge(transaction, doomed, at, SYSTEM)
 
         return await self._writer.write(apply)
 
@@ -253,12 +252,12 @@ class TaskStore:
         """Forgets up to 1,000 expired idempotency keys; returns how many."""
         return await self._writer.write(lambda t: housekeeping.purge_keys(t, now))
 
-    async def prune_journal(self, *, before: float, at: float, actor: str = SYSTEM) -> int:
+    async def prune_journal(self, *, before: float, at: float) -> int:
         """Deletes up to 1,000 rows older than `before` from the journal's beginning.
 
         Only as far as no stored task has a row there; returns how many.
         """
-        return await self._writer.write(lambda t: housekeeping.prune_journal(t, before, at, actor))
+        return await self._writer.write(lambda t: housekeeping.prune_journal(t, before, at))
 
     async def give_back_space(self) -> int:
         """Shrinks the file by up to 2 MB; returns how many free pages are left in it."""
