@@ -12,6 +12,7 @@ from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.scanner import BadExport, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, marker
+from nessus_sched.store.offline import read_offline
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.mortality import Life, make_reproducible, mortal, mortal_connect
 from support.trouble import Effect, Trouble, lost
@@ -269,7 +270,8 @@ async def test_what_ran_after_the_backup_was_taken_is_not_launched_again(
         running = [await w.running(f"192.0.2.{n}") for n in (1, 2)]
         done = await w.submit("192.0.2.3")
         again = await w.submit("192.0.2.4")
-        await w.store.backup(tmp_path / "restored" / "tasks.db")
+        with read_offline(tmp_path) as offline:
+            offline.backup(tmp_path / "restored" / "tasks.db")
         await w.until(again.task_id, TaskState.RUNNING)
         await w.settled(done.task_id)
         scanner.restart()

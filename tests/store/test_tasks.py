@@ -182,8 +182,6 @@ async def test_the_same_key_and_request_return_the_first_task(store: TaskStore) 
     submission = await store.submit(again, submitted(again))
     assert (submission.created, submission.task) == (False, first)
     assert await store.get(again.task_id) is None
-    assert await store.get_by_key("k", START) == first
-    assert await store.get_by_key("other", START) is None
 
 
 async def test_the_same_key_answers_with_the_task_as_it_is_now(store: TaskStore) -> None:

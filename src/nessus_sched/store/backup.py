@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,21 +13,18 @@ from nessus_sched.store.errors import BackupFailed
 STEP_PAGES: Final = 1000
 
 
-def copy_store(
-    source: sqlite3.Connection, destination: Path, check: Callable[[], None] = lambda: None
-) -> int:
+def copy_store(source: sqlite3.Connection, destination: Path) -> int:
     """Writes the snapshot that `source` (in a read transaction) sees to a new file.
 
     The file appears under its name when it is complete and synced, replaces an older one
-    and needs no other file beside it. `check` is called between steps and may raise to
-    give up. Returns the size in bytes; raises `BackupFailed`.
+    and needs no other file beside it. Returns the size in bytes; raises `BackupFailed`.
     """
     partial = destination.with_name(f".{destination.name}.partial")
     try:
         partial.unlink(missing_ok=True)
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         try:
-            _copy(source, partial, check)
+            _copy(source, partial)
             size = _sync(partial)
             partial.replace(destination)
         finally:
@@ -40,11 +36,12 @@ def copy_store(
     return size
 
 
-def _copy(source: sqlite3.Connection, path: Path, check: Callable[[], None]) -> None:
+def _copy(source: sqlite3.Connection, path: Path) -> None:
     target = connect(path)
     try:
         # The transaction of the source keeps the copy from starting over at every write.
-        source.backup(target, pages=STEP_PAGES, progress=lambda *_: check())
+        # Between steps Python runs a moment, and so hears of Ctrl-C.
+        source.backup(target, pages=STEP_PAGES, progress=lambda *_: None)
         target.execute("PRAGMA journal_mode = DELETE").fetchall()
     finally:
         target.close()

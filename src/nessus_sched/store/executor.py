@@ -20,9 +20,6 @@ class Executor(Protocol):
 
     async def read(self, work: Callable[[], T]) -> T: ...
 
-    def check(self) -> None:
-        """Called by long work where it runs: raises `trio.Cancelled` to give up."""
-
 
 class InThreads:
     """One thread at a time for writing, a few for reading."""
@@ -37,9 +34,6 @@ class InThreads:
     async def read(self, work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work, limiter=self._reading)
 
-    def check(self) -> None:
-        trio.from_thread.check_cancelled()
-
 
 class InLine:
     """On the loop: deterministic, and blocks it (up to 0.1 s at a checkpoint)."""
@@ -51,6 +45,3 @@ class InLine:
     async def read(self, work: Callable[[], T]) -> T:
         await trio.lowlevel.checkpoint()
         return work()
-
-    def check(self) -> None:
-        pass

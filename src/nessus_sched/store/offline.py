@@ -63,7 +63,10 @@ class OfflineStore:
         return verification.report()
 
     def backup(self, destination: Path) -> int:
-        """As `TaskStore.backup`."""
+        """Copies the store to one file, in use as it is; returns the size in bytes.
+
+        The copy holds all that was durable when it began. Raises `BackupFailed`.
+        """
         return snapshot(self._connection, lambda c: copy_store(c, destination))
 
 

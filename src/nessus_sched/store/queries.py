@@ -40,15 +40,6 @@ def meant(connection: sqlite3.Connection, part: str, limit: int) -> list[Task]:
     return [decode_task(document) for (document,) in connection.execute(_MEANT, values)]
 
 
-def get_by_key(connection: sqlite3.Connection, key: str, now: float) -> Task | None:
-    """The task submitted with that idempotency key, while the key lives."""
-    sql = (
-        "SELECT document FROM task WHERE task_id = "
-        "(SELECT task_id FROM idempotency WHERE key = ? AND expires_at > ?)"
-    )
-    return _one(connection, sql, key, now)
-
-
 def last_order(connection: sqlite3.Connection) -> int:
     """The highest order number that a task or the journal has, 0 when there is none.
 

@@ -16,7 +16,6 @@ from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import Task
 from nessus_sched.store import housekeeping, queries
-from nessus_sched.store.backup import copy_store
 from nessus_sched.store.codec import EncodedEntry, EncodedTask, encode_entry, encode_task
 from nessus_sched.store.connection import Connect, connect
 from nessus_sched.store.executor import Executor, InThreads
@@ -59,10 +58,8 @@ class TaskStore:
         ledger: Ledger,
         writer: GroupCommit,
         readers: Readers,
-        executor: Executor,
     ) -> None:
         self._path = path
-        self._executor = executor
         self._ledger = ledger
         self._writer = writer
         self._readers = readers
@@ -92,7 +89,7 @@ class TaskStore:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.run)
                 try:
-                    yield cls(path, ledger, writer, readers, executor)
+                    yield cls(path, ledger, writer, readers)
                 finally:
                     writer.close()
         finally:
@@ -153,10 +150,6 @@ class TaskStore:
         """The tasks whose id begins or ends so, newest first."""
         return await self._readers.read(lambda c: queries.meant(c, part, limit))
 
-    async def get_by_key(self, key: str, now: float) -> Task | None:
-        """The task submitted with that idempotency key, while the key lives."""
-        return await self._readers.read(lambda c: queries.get_by_key(c, key, now))
-
     async def list(
         self, wanted: TaskFilter | None = None, *, limit: int = 50, cursor: int | None = None
     ) -> TaskPage:
@@ -205,14 +198,6 @@ class TaskStore:
         verification = Verification(expected)
         await self._readers.run(verification.step)
         return verification.report()
-
-    async def backup(self, destination: Path) -> int:
-        """Copies the store to one file, in use as it is; returns the size in bytes.
-
-        The copy holds all that was durable when it began. Raises `BackupFailed`.
-        """
-        check = self._executor.check
-        return await self._readers.read(lambda c: copy_store(c, destination, check))
 
     async def purge(
         self,
