@@ -21,7 +21,7 @@ from nessus_sched.core.address import (
     parse_range,
     refuse_special,
 )
-from nessus_sched.core.ranges import Ranges, count, difference, merged, overlap, range_text
+from nessus_sched.core.ranges import Ranges, count, merged, overlap, range_text
 
 MAX_CHARACTERS: Final = 1_000_000
 """Of one list of targets; more is refused unread."""
@@ -80,17 +80,6 @@ class TargetSet:
     def overlaps(self, other: TargetSet) -> bool:
         """Whether some address or name is in both."""
         return overlap(self.ranges, other.ranges) or not set(self.names).isdisjoint(other.names)
-
-    def contains(self, text: str) -> bool:
-        """Whether every address, or the name, that `text` means is in the set."""
-        wanted = parse_targets(text)
-        return not difference(wanted.ranges, self.ranges) and set(wanted.names) <= set(self.names)
-
-    def merged(self, other: TargetSet) -> TargetSet:
-        return TargetSet(
-            ranges=merged(self.ranges + other.ranges),
-            names=tuple(sorted({*self.names, *other.names})),
-        )
 
     def resolved(self, addresses: Mapping[str, Iterable[str]]) -> TargetSet:
         """The set with the addresses of its names in it, for `overlaps`; names that

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from nessus_sched.core.states import LIVE, TaskState
+from nessus_sched.core.states import TaskState
 
 DEFAULT_POOL = "nessus"
 
@@ -125,15 +125,6 @@ class Task:
     export_file: str | None = None
     summary: Mapping[str, Any] | None = None
     """Validation statistics of the finished scan: the document of `results.summary`."""
-
-    @property
-    def pinned(self) -> bool:
-        """The submitter named the scanner; no other may run it."""
-        return self.request.scanner_instance is not None
-
-    @property
-    def live(self) -> bool:
-        return self.state in LIVE
 
     @property
     def marker(self) -> str:
