@@ -107,7 +107,7 @@ def test_texts_of_hosts_are_cleaned() -> None:
 
 
 def test_nothing_wrong_means_no_warning() -> None:
-    facts = ScanFacts(now=NOW, requested=("192.0.2.1",), ended="completed")
+    facts = ScanFacts(now=NOW, requested=("192.0.2.1",))
     assert codes(summary(host("192.0.2.1", SCANNED), facts=facts)) == []
 
 
@@ -149,26 +149,11 @@ def test_the_report_itself_may_name_the_targets() -> None:
     assert found["verdict"]["absent"] == ["192.0.2.2"]
 
 
-@pytest.mark.parametrize("ended", ["canceled", "aborted", "stopped"])
-def test_a_scan_that_was_stopped(ended: str) -> None:
-    assert codes(summary(host("a", SCANNED), facts=ScanFacts(ended=ended))) == ["stopped_early"]
-
-
 def test_a_host_without_an_end_was_stopped() -> None:
     begun = {"HOST_START": "Fri Nov  7 13:25:52 2025"}
     assert codes(summary(host("a", SCANNED, tags=begun))) == ["stopped_early"]
     done = begun | {"HOST_END": "Fri Nov  7 13:26:52 2025"}
     assert codes(summary(host("a", SCANNED, tags=done))) == []
-
-
-def test_a_full_licence() -> None:
-    facts = ScanFacts(licensed_hosts=1, requested=("192.0.2.1", "192.0.2.2"))
-    assert codes(summary(host("192.0.2.1", SCANNED), facts=facts)) == [
-        "targets_absent",
-        "license_limit",
-    ]
-    noted = ScanFacts(notes=["Host not scanned: licensed host limit reached"])
-    assert codes(summary(host("192.0.2.1", SCANNED), facts=noted)) == ["license_limit"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from nessus_sched.results.verdict import Credentialed, ScanVerdict
 _DAY: Final = 86400.0
 _NAMED: Final = 10
 """Absent targets named in a warning; the rest is counted."""
+_OLD: Final = 30
+"""Days after which a plugin set is old."""
 
 
 @attrs.frozen(kw_only=True)
@@ -23,17 +25,11 @@ class ScanFacts:
 
     `now` is epoch seconds, for the age of the plugin set. `requested` are the targets as
     single addresses or names, networks or ranges. `credential` says that one was given.
-    `ended` is the scanner's word, such as `completed` or `canceled`; `notes` are the
-    scanner's remarks on the scan. `max_plugin_age` is in seconds.
     """
 
     now: float | None = None
     requested: Sequence[str] = ()
     credential: bool = False
-    ended: str | None = None
-    licensed_hosts: int | None = None
-    notes: Sequence[str] = ()
-    max_plugin_age: float = 30 * _DAY
 
 
 @attrs.frozen(kw_only=True)
@@ -64,8 +60,7 @@ def doubts(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[Doubt
     return (
         *_reading(report),
         *_coverage(seen, facts),
-        *_ending(seen, facts),
-        *_license(seen, facts),
+        *_ending(seen),
         *_login(seen, facts),
         *_settings(seen, facts),
     )
@@ -98,28 +93,12 @@ def _coverage(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
         )
 
 
-def _ending(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
-    early = facts.ended is not None and facts.ended not in ("completed", "imported")
-    if early or seen.unfinished:
-        hosts = f"; {seen.unfinished} host(s) have no end" if seen.unfinished else ""
-        word = clean_line(facts.ended or "unknown", 40)
+def _ending(seen: Observed) -> Iterator[Doubt]:
+    if seen.unfinished:
         yield Doubt(
             code="stopped_early",
-            message=f"The scan did not run to its end (status: {word}){hosts}.",
+            message=f"The scan did not run to its end; {seen.unfinished} host(s) have no end.",
             advice="Results are partial; run the scan again.",
-        )
-
-
-def _license(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
-    noted = [note for note in facts.notes if "licen" in note.lower()]
-    full = facts.licensed_hosts is not None and seen.alive >= facts.licensed_hosts
-    if noted or (full and seen.absent):
-        yield Doubt(
-            code="license_limit",
-            message=clean_line(noted[0])
-            if noted
-            else f"{seen.alive} hosts reported, as many as the licence has room for.",
-            advice="Hosts beyond the licence are not scanned; remove old assets or split.",
         )
 
 
@@ -148,9 +127,10 @@ def _settings(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
             advice="Services on unknown ports were not tested; enable a port scanner.",
         )
     made = seen.info.plugin_set_at
-    if made is not None and facts.now is not None and facts.now - made > facts.max_plugin_age:
+    days = 0.0 if made is None or facts.now is None else (facts.now - made) / _DAY
+    if days > _OLD:
         yield Doubt(
             code="plugin_set_old",
-            message=f"The plugins were {int((facts.now - made) / _DAY)} days old.",
+            message=f"The plugins were {int(days)} days old.",
             advice="Newer weaknesses were not looked for; update the scanner's plugins.",
         )

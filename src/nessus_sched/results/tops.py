@@ -82,11 +82,10 @@ class PluginCount:
 
 
 class PluginCounts:
-    """Counts findings by plugin. `uncounted` are findings of plugins beyond the bound."""
+    """Counts findings by plugin, of a bounded number of plugins."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[int | None, int], PluginCount] = {}
-        self.uncounted = 0
 
     def add(self, finding: Finding) -> None:
         severity = finding.severity or 0
@@ -94,7 +93,6 @@ class PluginCounts:
         count = self._counts.get(key)
         if count is None:
             if len(self._counts) >= _PLUGINS:
-                self.uncounted += 1
                 return
             count = self._counts[key] = PluginCount(finding.plugin, severity)
         count.findings += 1
