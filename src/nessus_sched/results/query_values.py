@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -16,6 +17,9 @@ MAX_TEXT: Final = 1000
 """Characters in a text to look for."""
 
 _LARGEST: Final = 2.0**63
+_ONE_HOST: Final = ("host", "host_ip")
+_SEVERAL: Final = re.compile(r"[0-9a-fA-F.:]+/[0-9.]+|[0-9.]+-[0-9.]+")
+"""A network or a range: no host is called so, and "nothing found" would be taken for fine."""
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -26,6 +30,8 @@ class BadValue(ValueError):
 def read_value(field: Field, raw: Any) -> Scalar:
     """Raises `BadValue` when `raw` is no value for `field`."""
     try:
+        if field.name in _ONE_HOST and _SEVERAL.fullmatch(str(raw).strip()):
+            raise BadValue("one address or name, or with contains the beginning of some")
         return _READERS[field.kind](raw)
     except BadValue as wrong:
         message = f"{field.name} takes {wrong}, not {_shown(raw)}"
