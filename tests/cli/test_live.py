@@ -366,6 +366,8 @@ def _ids(live: Live) -> list[str]:
         (("submit",), 2, "TARGETS"),
         (("tasks", "--state", "lost"), 2, "lost"),
         (("tasks", "--since", "whenever"), 2, "no time"),
+        (("tasks", "--scanner", "eest"), 1, "did you mean 'west' or 'east'?"),
+        (("tasks", "--pool", "nesus"), 1, "did you mean 'nessus'?"),
         (("tasks", "--target", "x y z!"), 1, "target"),
         (("tasks", "--cursor", "x"), 1, "cursor"),
         (("journal", "show", "nonesuch"), 1, "no task"),

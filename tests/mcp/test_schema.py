@@ -19,6 +19,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.mcp import edge
 from nessus_sched.mcp.registry import Call, Registry, tool
 from nessus_sched.mcp.schema import Unmapped, input_schema, output_schema
+from nessus_sched.mcp.tools_results import SearchArgs
 
 
 class Size(StrEnum):
@@ -193,6 +194,7 @@ def test_good_arguments() -> None:
         ({"share": "0.5"}, {"share": 0.5}),
         ({"filters": '[{"name":"a"}]'}, {"filters": [{"name": "a"}]}),
         ({"filters": ['{"name":"a"}']}, {"filters": [{"name": "a"}]}),
+        ({"filters": {"name": "a"}}, {"filters": [{"name": "a"}]}),
         ({"filters": [{"name": "a", "value": None}]}, {"filters": [{"name": "a"}]}),
         ({"settings": '{"a":"b"}'}, {"settings": {"a": "b"}}),
         ({"share": None, "since": None, "size": None}, {}),
@@ -201,6 +203,11 @@ def test_good_arguments() -> None:
 )
 def test_sloppy_arguments_are_understood(sloppy: Any, meant: Any) -> None:
     assert parse(**sloppy) == parse(**meant)
+
+
+@pytest.mark.parametrize("alone", ["severity=critical", {"field": "port", "value": 22}])
+def test_a_filter_alone_is_a_list_of_one(alone: Any) -> None:
+    assert edge.parse(SearchArgs, {"filters": alone}).filters == [alone]
 
 
 @pytest.mark.parametrize(
@@ -227,8 +234,10 @@ def test_sloppy_arguments_are_understood(sloppy: Any, meant: Any) -> None:
         ({"since": "2026-01-31T09:30:00"}, "'since' must be a time such as"),
         ({"filters": [{}]}, "missing required argument 'filters[0].name': Which field."),
         ({"filters": [{"name": "a", "vaule": 1}]}, "(did you mean 'value'?)"),
+        ({"filters": "a"}, "'filters' must be array, got \"a\""),
         ({"filters": [{"name": "a", "value": 1.5}]}, "must be string or integer, got 1.5"),
         ({"settings": {"a": 1}}, "'settings.a' must be string, got 1"),
+        ({"run": 1}, "unknown argument 'run' (did you mean 'dry_run'"),
         ({"targts": 1}, "unknown argument 'targts' (did you mean 'targets'?)"),
         ({"zzz\n\x1b[2J": 1}, "unknown argument 'zzz\\n\\u001b[2J' (known: targets, count"),
     ],

@@ -98,8 +98,9 @@ async def test_wrong_arguments_are_a_tool_error_that_names_all_of_them() -> None
 async def test_an_unknown_tool_is_a_protocol_error(mode: str) -> None:
     async with Client(server_of(App()), mode=mode) as client:
         with pytest.raises(MCPError) as caught:
-            await client.call_tool("nothing", {})
+            await client.call_tool("ecco", {})
     assert caught.value.error.code == -32602
+    assert str(caught.value) == "Unknown tool: ecco (did you mean 'echo'?)"
 
 
 async def test_a_tool_that_takes_too_long_is_cut(autojump_clock: Any) -> None:

@@ -1,8 +1,23 @@
-"""Numbers of things in words."""
+"""Words for people and models: numbers of things, and what was probably meant."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+_LONGEST = 60
+"""Characters of a wrong word that are looked at; the comparison is quadratic."""
 
 
 def number(count: int, thing: str) -> str:
     """`1 finding`, `2 findings`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def meant(given: str, known: Iterable[str]) -> str:
+    """` (did you mean 'east' or 'west'?)`: up to three names that are near; empty when none is."""
+    word, names = given[:_LONGEST], [str(name) for name in known]
+    near = [name for name in names if name.startswith(f"{word}_") or name.endswith(f"_{word}")]
+    near += get_close_matches(word, names, n=3)
+    found = " or ".join(f"'{name}'" for name in list(dict.fromkeys(near))[:3])
+    return f" (did you mean {found}?)" if found else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import attrs
 from jsonschema.exceptions import ValidationError
 
+from nessus_sched.core.words import meant
 from nessus_sched.mcp.schema import Schema
 
 _SHOWN: Final = 60
@@ -54,24 +54,22 @@ def _inner(where: str, name: str) -> str:
 def _missing(where: str, name: str, schema: Schema) -> Problem:
     path = _inner(where, name)
     doc = schema["properties"][name].get("description")
-    message = f"missing required argument '{path}'" + (f": {doc}" if doc else "")
+    message = f"missing required argument '{path}'" + (f": {doc.rstrip('.')}" if doc else "")
     return Problem(where=path, message=message)
 
 
 def _unknown(where: str, given: set[str], schema: Schema) -> Iterator[Problem]:
     known = list(schema["properties"])
     for name in sorted(given - set(known)):
-        close = difflib.get_close_matches(name[:_SHOWN], known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+        hint = meant(name, known) or f" (known: {', '.join(known) or 'none'})"
         path = _inner(where, _show(name).strip('"'))
-        yield Problem(where=path, message=f"unknown argument '{path}' ({hint})")
+        yield Problem(where=path, message=f"unknown argument '{path}'{hint}")
 
 
 def _complaint(rule: str, value: Any, wanted: Any) -> str:
     match rule:
         case "enum":
-            close = difflib.get_close_matches(str(value)[:_SHOWN], wanted, n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            hint = meant(str(value), wanted)
             return f"must be one of {', '.join(wanted)}; got {_show(value)}{hint}"
         case "type":
             kinds = wanted if isinstance(wanted, str) else " or ".join(wanted)

@@ -48,7 +48,7 @@ def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
     """The instance of the attrs class `cls` that `arguments` describe.
 
     Forgives what hosts are known to get wrong: values JSON-encoded in strings, null for
-    "not given", one string where a list of strings is wanted, no arguments at all. Raises
+    "not given", one thing where a list of such is wanted, no arguments at all. Raises
     `BadArguments` with every other mistake.
     """
     schema, validator = _checks(cast(Hashable, cls))
@@ -121,6 +121,8 @@ def _tidy(schema: Schema, value: Any) -> Any:
     kind = schema.get("type")
     if isinstance(value, str) and kind in ("object", "array", "integer", "number", "boolean"):
         value = _decoded(schema, value)
+    if isinstance(value, str | dict) and kind == "array":
+        value = _alone(schema["items"], value)
     if isinstance(value, dict) and "properties" in schema:
         required = schema.get("required", ())
         return {
@@ -139,11 +141,14 @@ def _decoded(schema: Schema, text: str) -> Any:
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         value = text
-    if _is_of(schema["type"], value):
-        return value
-    if schema["type"] == "array" and schema["items"].get("type") == "string":
-        return [text]
-    return text
+    return value if _is_of(schema["type"], value) else text
+
+
+def _alone(items: Schema, value: str | dict[str, Any]) -> Any:
+    """A list of `value`, where such a thing may stand in the list."""
+    kind = "string" if isinstance(value, str) else "object"
+    kinds = (each.get("type") for each in items.get("anyOf", (items,)))
+    return [value] if kind in kinds else value
 
 
 def _is_of(kind: str, value: Any) -> bool:

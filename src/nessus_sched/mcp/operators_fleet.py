@@ -10,10 +10,9 @@ from nessus_sched.config.schema import ApiKeys
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 from nessus_sched.mcp.probe import Step, probe
-from nessus_sched.mcp.refusals import translated
-from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
+from nessus_sched.mcp.refusals import check_scanner, translated
+from nessus_sched.mcp.registry import Call, ToolDef, tool
 from nessus_sched.mcp.tools_fleet import NoArgs, ScannerAnswer, scanner_answer
-from nessus_sched.scheduler.admission import unknown
 
 
 @attrs.frozen(kw_only=True)
@@ -78,10 +77,8 @@ async def switch_scanner(app: Any, call: Call, args: SwitchArgs) -> ScannerAnswe
 @tool(writes=False, timeout=55.0)
 async def test_scanner(app: Any, call: Call, args: TestArgs) -> TestAnswer:
     """Ask a scanner for all that a scan needs, changing nothing there."""
-    drivers = app.service.fleet.drivers
-    if args.scanner_instance not in drivers:
-        raise ToolError("unknown_scanner", unknown("scanner", args.scanner_instance, drivers))
-    driver = drivers[args.scanner_instance]
+    check_scanner(app, args.scanner_instance)
+    driver = app.service.fleet.drivers[args.scanner_instance]
     keys = isinstance(driver.settings.auth, ApiKeys)
     steps = [step async for step in probe(driver.scanner, app.now, keys=keys)]
     return TestAnswer(

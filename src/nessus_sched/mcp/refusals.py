@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nessus_sched.mcp.app import App
 from nessus_sched.mcp.registry import ToolError
 from nessus_sched.results.query import BadQuery
+from nessus_sched.scheduler.admission import unknown
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.store.findings_read import NoFindings
@@ -27,3 +29,17 @@ def translated() -> Iterator[None]:
         ) from error
     except StoreUnavailable as error:
         raise ToolError("store_unavailable", str(error), "Try again later.") from error
+
+
+def check_scanner(app: App, name: str | None) -> None:
+    """Raises `ToolError` when a scanner is named that is none."""
+    drivers = app.service.fleet.drivers
+    if name is not None and name not in drivers:
+        raise ToolError("unknown_scanner", unknown("scanner", name, drivers))
+
+
+def check_pool(app: App, name: str | None) -> None:
+    """The same for a pool."""
+    pools = {scanner.pool for scanner in app.config.scanners}
+    if name is not None and name not in pools:
+        raise ToolError("unknown_pool", unknown("pool", name, pools))

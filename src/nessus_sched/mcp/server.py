@@ -19,6 +19,7 @@ from mcp import MCPError, types
 from mcp.server import Server, ServerRequestContext
 from mcp.server.caching import CacheHint
 
+from nessus_sched.core.words import meant
 from nessus_sched.mcp import edge
 from nessus_sched.mcp.inline import refuse_secrets
 from nessus_sched.mcp.offers import PromptDef, ResourceDef, Resources
@@ -131,7 +132,9 @@ class _Handlers:
     ) -> types.CallToolResult:
         tool = registry.get(params.name)
         if tool is None or not self._face.permits(_peer(ctx), tool):
-            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name[:80]}")
+            known = (each.name for each in registry if self._face.permits(_peer(ctx), each))
+            said = f"Unknown tool: {params.name[:80]}{meant(params.name, known)}"
+            raise MCPError(code=types.INVALID_PARAMS, message=said)
         call, started, status = _call(ctx), trio.current_time(), "canceled"
         with structlog.contextvars.bound_contextvars(trace_id=call.trace_id):
             try:

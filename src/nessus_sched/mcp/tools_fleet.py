@@ -22,7 +22,7 @@ from nessus_sched.mcp.bounds import (
     room,
 )
 from nessus_sched.mcp.fence import NAMES
-from nessus_sched.mcp.refusals import translated
+from nessus_sched.mcp.refusals import check_pool, translated
 from nessus_sched.mcp.registry import Call, ToolDef, tool
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import ScannerView
@@ -93,6 +93,7 @@ class DeadAnswer:
 async def list_scanners(app: Any, call: Call, args: ScannersArgs) -> ScannersAnswer:
     """All Nessus scanners: whether each can be used now (and why not), its free slots, queue,
     licence and plugin age. Long pages are cut; next_cursor goes on."""
+    check_pool(app, args.pool)
     found = [scanner_answer(view) for view in app.service.scanners()]
     wanted = [
         each

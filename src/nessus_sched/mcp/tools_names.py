@@ -11,10 +11,10 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.mcp.bounds import USUAL_BYTES, fitting
 from nessus_sched.mcp.fence import NAMES
+from nessus_sched.mcp.refusals import check_scanner
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
 from nessus_sched.mcp.tools_fleet import NoArgs
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.scheduler.admission import unknown
 
 
 @attrs.frozen(kw_only=True)
@@ -64,9 +64,8 @@ async def list_scan_templates(app: Any, call: Call, args: TemplatesArgs) -> Temp
     """The scan templates that a scanner offers, for submit_custom_scan."""
     drivers = app.service.fleet.drivers
     names: Sequence[str] = list(drivers)
+    check_scanner(app, args.scanner_instance)
     if args.scanner_instance is not None:
-        if args.scanner_instance not in drivers:
-            raise ToolError("unknown_scanner", unknown("scanner", args.scanner_instance, drivers))
         names = [args.scanner_instance]
     trouble = "no scanner is configured"
     for name in names:

@@ -173,6 +173,8 @@ async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswe
 async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
     """Search the findings of all tasks, latest first: which hosts have a CVE, a plugin or a
     severity. Use filters, such as ["cve contains CVE-2021-44228"]."""
+    for task_id in args.task_ids:
+        await _must_have_results(app, task_id)
     scope = Scope(task_ids=tuple(args.task_ids) or None)
     with translated():
         page = await app.findings.search(read_query_of(args), scope, max_bytes=args.max_bytes)

@@ -22,7 +22,7 @@ from nessus_sched.mcp.answers import (
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.bounds import MAX_ROWS, USUAL_ROWS, fitting, number_of, room
 from nessus_sched.mcp.fence import NAMES
-from nessus_sched.mcp.refusals import translated
+from nessus_sched.mcp.refusals import check_pool, check_scanner, translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import TaskView
@@ -148,6 +148,10 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
     with translated():
         cursor = number_of(args.cursor, "list_tasks")
         page = await app.service.tasks(wanted, limit=args.limit, cursor=cursor)
+    if not page.tasks and cursor is None:
+        # With a wrong name an empty list would be taken for idleness.
+        check_scanner(app, args.scanner_instance)
+        check_pool(app, args.pool)
     rows = fitting([_row(app, view) for view in app.service.views(page.tasks)], room(args.limit))
     after = page.cursor if len(rows) == len(page.tasks) else page.tasks[len(rows) - 1].order
     counts = app.service.context.store.counts()

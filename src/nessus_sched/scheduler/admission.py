@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 import attrs
 
@@ -12,6 +11,7 @@ from nessus_sched.core.credentials import CredentialKind
 from nessus_sched.core.scope import OutOfScope, Scope
 from nessus_sched.core.targets import BadTargets, TargetSet, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
+from nessus_sched.core.words import meant
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.custom import check_settings
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
@@ -60,12 +60,10 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
     """One sentence: what there is no such thing of, the nearest ones, and what there is."""
     names = sorted(known)
-    near = get_close_matches(given, names, n=3)
-    meant = f" (did you mean {' or '.join(map(repr, map(str, near)))}?)" if near else ""
     listed = ", ".join(names[:NAMED]) if names else "none configured"
     if len(names) > NAMED:
         listed += f" and {len(names) - NAMED} more"
-    return f"no {what} {given!r}{meant}; known: {listed}"
+    return f"no {what} {given!r}{meant(given, names)}; known: {listed}"
 
 
 def _check_place(request: ScanRequest, config: Config) -> None:
