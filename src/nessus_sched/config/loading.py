@@ -6,13 +6,12 @@ Nothing falls back silently: a file with one mistake gives no configuration at a
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from nessus_sched.config.document import Document, NotYaml, Place, read_document
+from nessus_sched.config.files import Unusable, content
 from nessus_sched.config.problems import ConfigError, KeyPath, Problem, Wrong, path_text
 from nessus_sched.config.schema import Config
 from nessus_sched.config.structure import structure
@@ -84,25 +83,14 @@ def _placed(
 
 
 def _read(path: Path) -> str:
-    """The text of a regular file of bounded size."""
-
-    def refuse(reason: str) -> ConfigError:
-        return ConfigError([Problem(file=str(path), message=reason)])
-
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise refuse("is not a regular file")
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise refuse(f"is longer than {MAX_BYTES} bytes")
+        found = content(path, MAX_BYTES)
+    except Unusable as error:
+        raise ConfigError([Problem(file=str(path), message=str(error))]) from None
     try:
-        return content.decode("utf-8-sig")
+        return found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        line = found[: error.start].count(b"\n") + 1
         raise ConfigError(
             [Problem(file=str(path), line=line, column=1, message="is not UTF-8 text")]
         ) from None

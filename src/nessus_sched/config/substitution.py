@@ -13,15 +13,14 @@ References may stand inside a longer text. What comes out is not looked at again
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, final
 
 import attrs
 
+from nessus_sched.config.files import Unusable, content
 from nessus_sched.config.problems import KeyPath, Wrong
 
 MAX_FILE: Final = 65536
@@ -131,20 +130,11 @@ def _credential(name: str, sources: Sources) -> str:
 
 
 def _read(path: Path, what: str) -> str:
-    """The text of a small regular file; a FIFO or a device is not waited for."""
+    """The text of a small file, as a secret is kept in one."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Wrong(f"{what} {path} is not a regular file")
-            content = file.read(MAX_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a file name"
-        raise Wrong(f"{what} {path} cannot be read: {reason}") from None
-    if len(content) > MAX_FILE:
-        raise Wrong(f"{what} {path} is longer than {MAX_FILE} bytes")
-    try:
-        text = content.decode()
+        text = content(path, MAX_FILE).decode()
+    except Unusable as error:
+        raise Wrong(f"{what} {path} {error}") from None
     except UnicodeDecodeError:
         raise Wrong(f"{what} {path} is not UTF-8 text") from None
     if "\0" in text:
