@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import click
 import trio
+
+from nessus_sched.core.groups import leaves
 
 T = TypeVar("T")
 
@@ -26,12 +28,3 @@ def run(work: Callable[..., Awaitable[T]], *args: object) -> T:
                 if isinstance(error, kind):
                     raise error from None
         raise
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions in a group, however deep; or the one that is none."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error

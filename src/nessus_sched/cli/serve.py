@@ -16,8 +16,8 @@ import click
 
 from nessus_sched.cli.configured import loaded
 from nessus_sched.cli.options import EXIT_CONFIG, config_option
-from nessus_sched.cli.running import leaves
 from nessus_sched.config.schema import Config
+from nessus_sched.core.groups import leaves
 
 _PR_SET_DUMPABLE: Final = 4
 

@@ -18,6 +18,7 @@ import attrs
 import structlog
 import trio
 
+from nessus_sched.core.groups import leaves
 from nessus_sched.mcp.peer import Peer
 from nessus_sched.telemetry import events
 
@@ -174,13 +175,7 @@ def own_peer() -> Peer:
 
 
 def _names(group: BaseExceptionGroup[Exception]) -> str:
-    return ", ".join(sorted({type(leaf).__name__ for leaf in _leaves(group)}))
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
+    return ", ".join(sorted({type(leaf).__name__ for leaf in leaves(group)}))
 
 
 def _bound(path: Path, mode: int, group: str | None) -> socket.socket:
