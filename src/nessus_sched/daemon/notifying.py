@@ -1,7 +1,8 @@
 """Webhooks: telling others of the end of tasks.
 
-A notification is sent at most once per end of a task and webhook, and is lost when the
-daemon stops before it got through; the journal is the record, this is a courtesy.
+There is one notification per end of a task and webhook. It comes twice when the answer to it
+was lost, and never when the daemon stops before it got through: the journal is the record,
+this is a courtesy.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from nessus_sched.telemetry import events
 
 log = structlog.get_logger("daemon")
 
-READ_AT_ONCE = 1
-"""Reports read at the same time: parsing takes a core."""
+COMPRESSED_AT_ONCE = 1
+"""Reports compressed at the same time: it takes a core. They are also read one by one, since
+the findings have one writer."""
 
 
 class Reports:
@@ -31,7 +32,7 @@ class Reports:
         self.findings = findings
         self.exports = exports
         self._now = now
-        self._reading = trio.CapacityLimiter(READ_AT_ONCE)
+        self._compressing = trio.CapacityLimiter(COMPRESSED_AT_ONCE)
 
     def scratch(self, task_id: str) -> Path:
         return self.exports.directory / f"{task_id}.fetched.part"
@@ -45,7 +46,7 @@ class Reports:
             path.unlink()  # here, because giving back a gigabyte takes a tenth of a second
             return name
 
-        return await trio.to_thread.run_sync(compress, limiter=self._reading)
+        return await trio.to_thread.run_sync(compress, limiter=self._compressing)
 
     async def drop(self, task_id: str) -> None:
         await self.findings.delete(task_id)

@@ -109,7 +109,6 @@ class Imports:
                 if not stored:
                     with trio.CancelScope(shield=True):
                         await self.reports.drop(task_id)
-            upload.path.unlink(missing_ok=True)
         return task
 
     def _forget(self, before: float) -> None:

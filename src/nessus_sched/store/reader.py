@@ -1,4 +1,4 @@
-"""Short reads on connections of their own, beside the writer."""
+"""Short reads of a database on connections of their own, beside the writer."""
 
 from __future__ import annotations
 
@@ -71,4 +71,4 @@ def snapshot(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection]
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"the task store cannot be read: {error}") from error
+        raise StoreUnavailable(f"the database cannot be read: {error}") from error
