@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import attrs
 import pytest
+import trio
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
@@ -96,4 +98,29 @@ async def test_only_so_many_at_once_and_the_forsaken_are_forgotten(bench: Bench)
     assert len(bench.left()) == OPEN_AT_ONCE
     bench.now += FORGOTTEN_AFTER + 1
     bench.imports.begin(name="", file="", owner="c1")
+    assert not bench.left()
+
+
+async def test_one_that_is_being_read_counts_and_is_not_forgotten(bench: Bench) -> None:
+    reading = trio.Event()
+
+    async def digest(_task: Task, _path: Path) -> Mapping[str, Any]:
+        reading.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+    imports = attrs.evolve(bench.imports, digest=digest)
+    task_id = imports.begin(name="", file="", owner="c1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(imports.finish, task_id, owner="c1", actor="uid:7"))
+        await reading.wait()
+        bench.now += FORGOTTEN_AFTER + 1
+        for _ in range(OPEN_AT_ONCE - 1):
+            imports.begin(name="", file="", owner="c1")
+        with pytest.raises(RequestError, match="being imported already"):
+            imports.begin(name="", file="", owner="c1")
+        with pytest.raises(RequestError, match="no report"):
+            await imports.add(task_id, b"x", owner="c1")
+        assert bench.left()
+        nursery.cancel_scope.cancel()
     assert not bench.left()

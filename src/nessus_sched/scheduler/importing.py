@@ -40,7 +40,8 @@ class UnreadableReport(RequestError):
 
 @attrs.define(kw_only=True, eq=False)
 class _Upload:
-    """A report of which `size` bytes have come, for the client `owner`."""
+    """A report of which `size` bytes have come, for the client `owner`. `held`: a piece of it
+    is being written, or it is being read."""
 
     task_id: str
     owner: str
@@ -49,6 +50,7 @@ class _Upload:
     path: Path
     touched_at: float
     size: int = 0
+    held: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +86,7 @@ class Imports:
     async def add(self, task_id: str, piece: bytes, *, owner: str) -> None:
         """The next piece of the report. Raises `RequestError` or `StoreUnavailable`, and then
         it is given up."""
-        with self._taken(task_id, owner) as upload:
+        with self._held(task_id, owner) as upload:
             upload.size += len(piece)
             if upload.size > self.most():
                 raise RequestError(
@@ -93,14 +95,13 @@ class Imports:
                 )
             await trio.to_thread.run_sync(_append, upload.path, piece)
             upload.touched_at = self.now()
-            self._uploads[task_id] = upload
 
     async def finish(
         self, task_id: str, *, owner: str, actor: str, trace_id: str | None = None
     ) -> Task:
         """Reads the report and keeps it: findings, file and task, or nothing at all. Raises
         `UnreadableReport` or `StoreUnavailable`."""
-        with self._taken(task_id, owner) as upload:
+        with self._held(task_id, owner, last=True) as upload:
             stored = False
             try:
                 task = await self._kept(upload, actor, trace_id or new_trace_id(self.random))
@@ -113,22 +114,28 @@ class Imports:
 
     def _forget(self, before: float) -> None:
         for upload in list(self._uploads.values()):
-            if upload.touched_at < before:
-                del self._uploads[upload.task_id]
-                upload.path.unlink(missing_ok=True)
+            if upload.touched_at < before and not upload.held:
+                self._give_up(upload)
+
+    def _give_up(self, upload: _Upload) -> None:
+        del self._uploads[upload.task_id]
+        upload.path.unlink(missing_ok=True)
 
     @contextmanager
-    def _taken(self, task_id: str, owner: str) -> Iterator[_Upload]:
-        """The report, which nobody else has meanwhile; given up unless it is put back."""
+    def _held(self, task_id: str, owner: str, *, last: bool = False) -> Iterator[_Upload]:
+        """The report, which nobody else has meanwhile; given up afterwards if the block fails
+        or was its `last`."""
         upload = self._uploads.get(task_id)
-        if upload is None or upload.owner != owner:
+        if upload is None or upload.owner != owner or upload.held:
             raise NotPossible(f"no report {task_id!r} is being imported here", hint="begin again")
-        del self._uploads[task_id]
+        upload.held, goes_on = True, False
         try:
             yield upload
+            goes_on = not last
         finally:
-            if task_id not in self._uploads:
-                upload.path.unlink(missing_ok=True)
+            upload.held = False
+            if not goes_on:
+                self._give_up(upload)
 
     async def _kept(self, upload: _Upload, actor: str, trace_id: str) -> Task:
         now, task_id = self.now(), upload.task_id
