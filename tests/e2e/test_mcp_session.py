@@ -195,6 +195,18 @@ async def test_a_licence_is_respected_before_anything_is_launched(stand: Standin
         assert found["status"] == "valid"
 
 
+async def test_results_say_when_the_licence_was_used_up(stand: Standing) -> None:
+    async with client(stand.place) as tools:
+        warned = []
+        for network in ("192.0.2.0/28", "192.0.2.128/28", "198.51.100.64/28"):
+            task = await tools.call("submit_scan", targets=[network], scanner_instance="small")
+            while (await tools.call("wait_for_scan", task_id=task["task_id"]))["timed_out"]:
+                pass
+            summary = (await tools.call("get_scan_summary", task_id=task["task_id"]))["summary"]
+            warned.append("license_limit" in {each["code"] for each in summary["warnings"]})
+        assert warned == [False, False, True]
+
+
 async def test_a_dry_run_estimates_and_changes_nothing(stand: Standing) -> None:
     async with client(stand.place) as tools:
         before = await tools.call("list_tasks")

@@ -171,6 +171,20 @@ def test_a_credential_without_effect(sign: str, code: list[str]) -> None:
     assert codes(summary(host("a", SCANNED, sign))) == []
 
 
+@pytest.mark.parametrize(
+    ("requested", "code"),
+    [
+        (["192.0.2.1"], []),
+        (["192.0.2.1", "192.0.2.2"], ["targets_absent", "license_limit"]),
+        (["192.0.2.0/28"], ["license_limit"]),
+        (["192.0.2.1-9"], ["license_limit"]),
+    ],
+)
+def test_a_licence_without_room(requested: list[str], code: list[str]) -> None:
+    facts = ScanFacts(requested=requested, used_up=16)
+    assert codes(summary(host("192.0.2.1", SCANNED), facts=facts)) == code
+
+
 def test_no_port_scanner() -> None:
     words = INFO + "\nWARNING : No port scanner was enabled during the scan. This may\nlead\n"
     assert codes(summary(host("a", item(19506, output(words))))) == ["no_port_scanner"]

@@ -12,6 +12,7 @@ import attrs
 import pytest
 import trio
 
+from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
@@ -36,7 +37,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async def digest(task: Task, path: Path) -> Mapping[str, Any]:
+    async def digest(task: Task, path: Path, _info: ScannerInfo | None) -> Mapping[str, Any]:
         return SUMMARY if path.read_bytes() == b"onetwo" else {**SUMMARY, "hosts": 0, "complete": 0}
 
     async with TaskStore.open(tmp_path, now=lambda: made.now) as store:
@@ -104,7 +105,7 @@ async def test_only_so_many_at_once_and_the_forsaken_are_forgotten(bench: Bench)
 async def test_one_that_is_being_read_counts_and_is_not_forgotten(bench: Bench) -> None:
     reading = trio.Event()
 
-    async def digest(_task: Task, _path: Path) -> Mapping[str, Any]:
+    async def digest(_task: Task, _path: Path, _info: ScannerInfo | None) -> Mapping[str, Any]:
         reading.set()
         await trio.sleep_forever()
         raise AssertionError

@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from nessus_sched.core.clock import Now
+from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.task import Task
 from nessus_sched.results.parser import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
@@ -52,10 +53,10 @@ class Reports:
         await self.findings.delete(task_id)
         await trio.to_thread.run_sync(self.exports.delete, task_id)
 
-    async def digest(self, task: Task, path: Path) -> Mapping[str, Any]:
+    async def digest(self, task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
         """`read`, and a line in the log."""
         started = trio.current_time()
-        summary = await self.read(task, path)
+        summary = await self.read(task, path, info)
         log.info(
             events.PARSED,
             **{key: summary[key] for key in ("findings", "hosts", "complete")},
@@ -63,7 +64,7 @@ class Reports:
         )
         return summary
 
-    async def read(self, task: Task, path: Path) -> Mapping[str, Any]:
+    async def read(self, task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
         """Reads the report once: findings into their database, counts and verdicts into
         the summary that is returned."""
         builder = SummaryBuilder()
@@ -73,16 +74,24 @@ class Reports:
             await self.findings.put(task.task_id, _watched(reader, builder), at=self._now())
         finally:
             stream.close()
-        return builder.finish(reader.report, self._facts(task))
+        return builder.finish(reader.report, self._facts(task, info))
 
-    def _facts(self, task: Task) -> ScanFacts:
+    def _facts(self, task: Task, info: ScannerInfo | None) -> ScanFacts:
         if task.scanner_instance is None:
             return ScanFacts()  # from elsewhere: nobody knows what was asked for, and when
         return ScanFacts(
             now=self._now(),
             requested=task.request.targets,
             credential=task.request.credential is not None,
+            used_up=_used_up(info),
         )
+
+
+def _used_up(info: ScannerInfo | None) -> int | None:
+    """The number of hosts of a licence that has no room for more."""
+    if info is None or info.licensed_hosts is None or info.used_hosts is None:
+        return None
+    return info.licensed_hosts if info.used_hosts >= info.licensed_hosts else None
 
 
 def _watched(reader: Reader, builder: SummaryBuilder) -> Any:

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.results.presence import is_many
 from nessus_sched.results.problems import ParseReport
 from nessus_sched.results.scaninfo import ScanInfo
 from nessus_sched.results.untrusted import clean_line
@@ -25,11 +26,13 @@ class ScanFacts:
 
     `now` is epoch seconds, for the age of the plugin set. `requested` are the targets as
     single addresses or names, networks or ranges. `credential` says that one was given.
+    `used_up` is how many hosts the scanner's licence is for, when it has no room for more.
     """
 
     now: float | None = None
     requested: Sequence[str] = ()
     credential: bool = False
+    used_up: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +64,7 @@ def doubts(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[Doubt
         *_reading(report),
         *_coverage(seen, facts),
         *_ending(seen),
+        *_license(seen, facts),
         *_login(seen, facts),
         *_settings(seen, facts),
     )
@@ -99,6 +103,18 @@ def _ending(seen: Observed) -> Iterator[Doubt]:
             code="stopped_early",
             message=f"The scan did not run to its end; {seen.unfinished} host(s) have no end.",
             advice="Results are partial; run the scan again.",
+        )
+
+
+def _license(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    """Hosts beyond the licence are skipped without an error. Of a network nobody can tell
+    whether that happened; where every target was reported it did not."""
+    if facts.used_up is not None and (seen.absent or any(map(is_many, facts.requested))):
+        yield Doubt(
+            code="license_limit",
+            message=f"The scanner's licence, for {facts.used_up} hosts, is used up; it skips "
+            "hosts that it has not scanned before.",
+            advice="Scan on a scanner whose licence has room, or let old hosts expire there.",
         )
 
 

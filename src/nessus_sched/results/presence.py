@@ -46,6 +46,11 @@ class SeenHosts:
         return [target for target in dict.fromkeys(targets) if not self.has(target)]
 
 
+def is_many(target: str) -> bool:
+    """A network or a range, not a single address or name."""
+    return _bounds(target) is not None
+
+
 def _address(text: str) -> Address | None:
     try:
         return ipaddress.ip_address(text.strip().strip("[]"))

@@ -16,6 +16,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool import Pool
+from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.task import Task
 from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.store.tasks import TaskStore
@@ -26,8 +27,9 @@ T = TypeVar("T")
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """A host name to its addresses, as text. Raises OSError when it cannot be resolved."""
 
-Digest = Callable[[Task, Path], Awaitable[Mapping[str, Any]]]
-"""Reads a scan's report into the findings store and returns its summary document."""
+Digest = Callable[[Task, Path, ScannerInfo | None], Awaitable[Mapping[str, Any]]]
+"""Reads a scan's report into the findings store and returns its summary document. What the
+scanner said of itself after the scan is None for a report from elsewhere."""
 
 Observer = Callable[[Task, JournalEntry], None]
 """Told of every change of a task, after it is durable; must not block or raise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nessus_sched.core.retry import backoff
-from nessus_sched.core.scanner import NotFound, ScannerError, Unreachable
+from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.run import Run
@@ -41,11 +41,12 @@ async def _fetch(run: Run, driver: Driver) -> None:
     task, context = run.task, run.context
     assert task.nessus_scan_id is not None
     path = context.exports.scratch(task.task_id)
+    info = await _info_after(driver)
     try:
         async with driver.exporting:
             size = await driver.scanner.export(task.nessus_scan_id, task.history_id, path)
             context.log.info(events.EXPORTED, bytes=size)
-        summary = await context.digest(task, path)
+        summary = await context.digest(task, path, info)
         file = await context.exports.keep(task.task_id, path)
     finally:
         path.unlink(missing_ok=True)
@@ -56,6 +57,14 @@ async def _fetch(run: Run, driver: Driver) -> None:
         export_file=file,
         detail={"bytes": size, "findings": summary["findings"]},
     )
+
+
+async def _info_after(driver: Driver) -> ScannerInfo | None:
+    """Asked anew where there is a licence that this very scan may have used up."""
+    info = driver.link.info
+    if info is None or info.licensed_hosts is None:
+        return info
+    return await driver.scanner.info()
 
 
 async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:

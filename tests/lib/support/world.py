@@ -19,7 +19,7 @@ from nessus_sched.config.schema import (
     TargetSettings,
 )
 from nessus_sched.core.clock import Now
-from nessus_sched.core.scanner import Scanner
+from nessus_sched.core.scanner import Scanner, ScannerInfo
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
@@ -139,7 +139,7 @@ async def world(
             raise OSError("no such name")
         return resolve(name)
 
-    async def digest(_task: Task, _path: Path) -> Mapping[str, Any]:
+    async def digest(_task: Task, _path: Path, _info: ScannerInfo | None) -> Mapping[str, Any]:
         return {"findings": 1}
 
     async with TaskStore.open(
