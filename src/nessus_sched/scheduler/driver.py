@@ -55,7 +55,7 @@ class Driver:
         self.settings = settings
         self.scanner = connect(settings)
         self.runs: dict[str, Run] = {}
-        self.starting: dict[str, trio.Event] = {}
+        self.starting: set[str] = set()
         """Taken from the queue, with a slot, and not yet in `runs`."""
         self.exporting = trio.CapacityLimiter(EXPORTS_AT_ONCE)
         self.log = structlog.get_logger("scheduler").bind(scanner_instance=settings.id)
@@ -146,7 +146,7 @@ class Driver:
             now, deadline = self.context.now(), None
             if not self._retiring:
                 while self._ready(now) and (entry := pool.take(self.id, now)) is not None:
-                    self.starting[entry.task_id] = trio.Event()
+                    self.starting.add(entry.task_id)
                     self._nursery.start_soon(self._begin, entry)
                 deadline = pool.deadline(self.id, now)
             with trio.move_on_after(IDLE if deadline is None else max(BRIEF, deadline - now)):
@@ -168,7 +168,7 @@ class Driver:
         attempt = max(task.attempt + 1, begun)
         run = Run(self.context, task, unsure=attempt == begun)
         self.runs[task.task_id] = run
-        self.starting.pop(task.task_id).set()
+        self.starting.remove(task.task_id)
         await run.advance(
             TaskState.LAUNCHING,
             event="taken",

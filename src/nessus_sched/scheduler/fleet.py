@@ -128,13 +128,6 @@ class Fleet:
                 return run
         return None
 
-    async def begun(self, task_id: str) -> None:
-        """Returns when the task is not just between its queue and its run."""
-        for driver in self.drivers.values():
-            starting = driver.starting.get(task_id)
-            if starting is not None:
-                await starting.wait()
-
     def _ended(self, run: Run) -> None:
         task = run.task
         if task.state is TaskState.QUEUED:

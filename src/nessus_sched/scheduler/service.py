@@ -106,11 +106,10 @@ class Service:
             )
         placed = self.context.pool.preview(entry, now).scanner_id
         task = attrs.evolve(task, scanner_instance=placed)
-        # From here on it is wholly in or wholly out: stored and queued, or neither.
-        with trio.CancelScope(shield=True):
-            stored, created = await self._store(task)
-            if created:
-                self.context.pool.place(entry, self.context.now())
+        # When this is cancelled nothing was stored; what is stored is queued at once.
+        stored, created = await self._store(task)
+        if created:
+            self.context.pool.place(entry, self.context.now())
         view = self.view(stored)
         if created and view.standing.estimate is not None:
             self.on_told(stored.task_id, self.context.now() + view.standing.estimate.seconds)
@@ -144,7 +143,7 @@ class Service:
     async def cancel(self, task_id: str, *, actor: str) -> TaskView:
         """Takes a task out of its queue, or has its scan stopped. Canceling twice is fine."""
         while True:
-            view = await self._settled_place(task_id)
+            view = await self.task(task_id)
             task = view.task
             if task.state is TaskState.CANCELED:
                 return view
@@ -176,12 +175,11 @@ class Service:
             setbacks.requeued(task, now=now), failures=0, desired=Desired.RUN, last_error=None
         )
         entry = self._entry(task, after, "retried_by_operator", actor)
-        with trio.CancelScope(shield=True):
-            try:
-                await self._record(after, entry)
-            except (StaleTransition, StoredNoMore) as error:
-                raise NotPossible(f"task {task_id} is no dead letter any more") from error
-            self.fleet.enqueue(after)
+        try:
+            await self._record(after, entry)
+        except (StaleTransition, StoredNoMore) as error:
+            raise NotPossible(f"task {task_id} is no dead letter any more") from error
+        self.fleet.enqueue(after)
         return self.view(after)
 
     def view(self, task: Task) -> TaskView:
@@ -294,10 +292,6 @@ class Service:
             self.context.announce(task, entry)
         return submission.task, submission.created
 
-    async def _settled_place(self, task_id: str) -> TaskView:
-        await self.fleet.begun(task_id)
-        return await self.task(task_id)
-
     async def _cancel_waiting(self, task: Task, actor: str) -> bool:
         """Cancels a task that no driver has; False when it was just on its way to one."""
         pool = self.context.pool
@@ -325,7 +319,7 @@ class Service:
     async def _command(
         self, task_id: str, desired: Desired, state: TaskState, actor: str
     ) -> TaskView:
-        view = await self._settled_place(task_id)
+        view = await self.task(task_id)
         run = self.fleet.run_of(task_id)
         possible = run is not None and run.task.state in {TaskState.RUNNING, TaskState.PAUSED}
         if run is None or not possible or run.canceling:
