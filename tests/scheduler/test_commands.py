@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from nessus_sched.config.schema import SchedulingSettings
+from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.scanner import BadExport, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Desired
+from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler.errors import NotPossible, UnknownTask
-from support.fake_scanner import FakeScanner, unreachable
+from nessus_sched.store.tasks import TaskStore
+from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.trouble import Effect, Trouble, lost
 from support.world import config_of, one_scanner, scanner_settings, seen, virtual_now, world
 
@@ -138,15 +142,20 @@ async def test_canceling_twice_is_fine_and_too_late_is_told(
             await w.service.cancel("t-nosuchtask", actor="me")
 
 
+@pytest.mark.parametrize("lag", [0.0, 0.1])
 async def test_cancels_at_every_moment_of_a_life_are_obeyed(
-    tmp_path: Path, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock, lag: float
 ) -> None:
-    """One task after the other, each canceled a little later in its life than the last."""
-    async with one_scanner(tmp_path) as (w, scanner):
+    """One task after the other, each canceled a little later in its life than the last; the
+    first attempt of each is aborted."""
+    scheduling = SchedulingSettings(backoff_base=0.5, backoff_max=0.5)
+    async with one_scanner(tmp_path, scheduling=scheduling) as (w, scanner):
+        slowed_down(w.store, lag)
         scanner.duration = lambda _order: 1.0
-        for step in range(80):
+        scanner.on_launch = aborts_first_attempts
+        for step in range(100):
             task = await w.submit()
-            await trio.sleep(step * 0.031)
+            await trio.sleep(step * 0.067)
             try:
                 await w.service.cancel(task.task_id, actor="me")
             except NotPossible:
@@ -155,6 +164,54 @@ async def test_cancels_at_every_moment_of_a_life_are_obeyed(
             assert (await w.settled(task.task_id, within=120)).state is TaskState.CANCELED
         assert not scanner.active()
         assert not w.context.pool.statistics(w.context.now()).scanners[0].slots.active
+
+
+async def test_a_cancel_whose_caller_goes_away_loses_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, _scanner):
+        await w.running()
+        waiting = await w.submit("192.0.2.2")
+        slowed_down(w.store, 1.0)
+        with trio.move_on_after(1.5):
+            await w.service.cancel(waiting.task_id, actor="me")
+        assert (await w.settled(waiting.task_id)).state is TaskState.CANCELED
+
+
+async def test_a_cancel_of_a_task_that_is_just_being_taken_is_obeyed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, _scanner):
+        await w.operator.pause_all("keep", actor="op")
+        task = await w.submit()
+        await trio.sleep(1)
+        slowed_down(w.store, 2.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(w.service.cancel, task.task_id, actor="me"))
+            await trio.sleep(1)
+            await w.operator.resume_all(actor="op")
+        assert (await w.settled(task.task_id)).state is TaskState.CANCELED
+
+
+def slowed_down(store: TaskStore, seconds: float) -> None:
+    """Lets changes take a while to be written, and what was read a while to be here."""
+    get, record = store.get, store.record
+
+    async def late(task_id: str) -> Task | None:
+        task = await get(task_id)
+        await trio.sleep(seconds)
+        return task
+
+    async def slowly(task: Task, entry: JournalEntry) -> None:
+        await trio.sleep(seconds)
+        await record(task, entry)
+
+    store.get, store.record = late, slowly  # type: ignore[method-assign]
+
+
+def aborts_first_attempts(scan: FakeScan) -> None:
+    if scan.name.endswith(".1]"):
+        scan.status = ScanStatus.ABORTED
 
 
 # Pause and resume.
@@ -324,4 +381,3 @@ async def test_a_cancel_before_the_scan_is_created_creates_none(
         scanner.fault = lambda _request: None
         assert (await w.settled(task.task_id)).state is TaskState.CANCELED
         assert scanner.requests["create_scan"] == 1
-        assert not scanner.launches
