@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from trio.testing import MockClock
 from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.scanner import BadExport, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Priority, marker
+from nessus_sched.core.task import Priority, Task, marker
 from nessus_sched.store.offline import read_offline
+from nessus_sched.store.tasks import TaskStore
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.mortality import Life, make_reproducible, mortal, mortal_connect
 from support.trouble import Effect, Trouble, lost
@@ -76,6 +79,26 @@ async def test_five_running_scans_are_adopted_with_one_poll(
         for task in tasks:
             await w.settled(task.task_id)
     assert scanner.most_running == 5
+
+
+async def test_a_scanner_that_answers_before_its_tasks_are_read_is_asked_again_soon(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: 20.0)
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    async with world(config, {"a": scanner}) as w:
+        task = await w.running()
+    at_once = TaskStore.unfinished
+
+    async def later(store: TaskStore) -> AsyncIterator[Task]:
+        await trio.sleep(1)
+        async with aclosing(at_once(store)) as tasks:
+            async for each in tasks:
+                yield each
+
+    monkeypatch.setattr(TaskStore, "unfinished", later)
+    async with world(config, {"a": scanner}) as w:
+        assert (await w.settled(task.task_id, within=30)).state is TaskState.COMPLETED
 
 
 async def test_more_than_the_limit_are_adopted_and_none_is_added(

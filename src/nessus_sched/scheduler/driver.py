@@ -120,6 +120,7 @@ class Driver:
         assert self._nursery is not None
         self.runs[run.task.task_id] = run
         self._nursery.start_soon(self._carry, run)
+        self.look_soon()  # it may have been asked already, when nothing seemed to run there
 
     def look_soon(self) -> None:
         """Something has just changed on the scanner; ask it again shortly."""
