@@ -1,4 +1,4 @@
-"""Credentials as Nessus wants them (section D of the Nessus facts)."""
+"""Credentials as Nessus wants them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What goes wrong, in the words of `core.scanner`: from HTTP to one plain sentence.
 
-The table is section C of the Nessus facts. Texts of the scanner are data: cut, on one
-line, without control characters and without our secrets.
+The statuses mean what recorded scanners meant by them, and the same status can mean several
+things. Texts of the scanner are data: cut, on one line, without control characters and without
+our secrets.
 """
 
 from __future__ import annotations

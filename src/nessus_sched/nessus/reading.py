@@ -42,7 +42,7 @@ STATUSES: Final[Mapping[str, ScanStatus]] = {
     "completed": _S.COMPLETED,
     "imported": _S.COMPLETED,
 }
-"""Section B of the Nessus facts, on-premise and cloud words alike."""
+"""By the scanner's own word, those of other versions and of the cloud among them."""
 
 
 def status_of(word: object) -> ScanStatus:

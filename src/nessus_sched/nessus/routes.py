@@ -1,6 +1,6 @@
 """The endpoints that are used, one function each: path, body, and what a lost answer means.
 
-Sources: sections A.1 to A.7 of the Nessus facts, and the recorded requests of pyTenable.
+As the scanner's own pages under `/api` document them, and pyTenable's recorded requests show.
 """
 
 from __future__ import annotations
