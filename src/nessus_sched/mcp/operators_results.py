@@ -5,7 +5,6 @@ Texts are not made fit for showing here; whoever shows them does that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -13,9 +12,9 @@ import attrs
 from nessus_sched.core.fields import field
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
+from nessus_sched.mcp.tools_results import query_of
 from nessus_sched.mcp.tools_tasks import TaskArgs
 from nessus_sched.results.query import Match
-from nessus_sched.results.query_input import read_query
 from nessus_sched.results.query_page import Page
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.store.findings_compare import Change, Comparison
@@ -87,7 +86,7 @@ async def read_summary(app: Any, call: Call, args: TaskArgs) -> SummaryAnswer:
 async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
     """A page of a task's findings."""
     with translated():
-        query = read_query(query_of(args))
+        query = query_of(args)
         return findings_answer(await app.findings.page(args.task_id, query, max_bytes=LARGE))
 
 
@@ -95,7 +94,7 @@ async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
 async def search_all(app: Any, call: Call, args: PageArgs) -> FindingsAnswer:
     """A page of the findings of all tasks, the latest import first."""
     with translated():
-        query = read_query(query_of(args))
+        query = query_of(args)
         return findings_answer(await app.findings.search(query, Scope(), max_bytes=LARGE))
 
 
@@ -103,7 +102,7 @@ async def search_all(app: Any, call: Call, args: PageArgs) -> FindingsAnswer:
 async def compare_findings(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
     """What changed between two tasks, and a page of the findings that did."""
     with translated():
-        query = read_query(query_of(args))
+        query = query_of(args)
         comparison = await app.findings.compare(args.before, args.after, query)
         page = await app.findings.changed(
             args.before, args.after, args.change, query, max_bytes=LARGE
@@ -112,18 +111,6 @@ async def compare_findings(app: Any, call: Call, args: CompareArgs) -> CompareAn
 
 
 RESULT_ACTIONS: tuple[ToolDef, ...] = (read_summary, read_findings, search_all, compare_findings)
-
-
-def query_of(args: PageArgs) -> Mapping[str, Any]:
-    return {
-        "profile": args.profile,
-        "fields": args.fields or None,
-        "filters": args.filters,
-        "match": args.match,
-        "sort": args.sort or None,
-        "page_size": args.page_size,
-        "cursor": args.cursor,
-    }
 
 
 def findings_answer(page: Page) -> FindingsAnswer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
@@ -16,8 +15,8 @@ from nessus_sched.mcp.fence import FINDINGS, cleaned, fenced_row
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
 from nessus_sched.mcp.tools_tasks import TaskArgs
-from nessus_sched.results.query import PROFILES, Match
-from nessus_sched.results.query_input import read_query
+from nessus_sched.results.query import PROFILES, Match, Query
+from nessus_sched.results.query_input import KEYS, read_query
 from nessus_sched.results.query_page import Page
 from nessus_sched.store.findings_compare import Change
 from nessus_sched.store.findings_search import Scope
@@ -133,9 +132,7 @@ async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswe
     get_scan_summary first. An empty page with total 0 means that nothing matches."""
     await _must_have_results(app, args.task_id)
     with translated():
-        page = await app.findings.page(
-            args.task_id, read_query(_query(args)), max_bytes=args.max_bytes
-        )
+        page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
     return page_answer(page, fence=True)
 
 
@@ -160,7 +157,7 @@ async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswe
     is not fixed."""
     for task_id in (args.before_task_id, args.after_task_id):
         await _must_have_results(app, task_id)
-    query = read_query_of(args)
+    query = query_of(args)
     with translated():
         comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
         page = await app.findings.changed(
@@ -177,7 +174,7 @@ async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
         await _must_have_results(app, task_id)
     scope = Scope(task_ids=tuple(args.task_ids) or None)
     with translated():
-        page = await app.findings.search(read_query_of(args), scope, max_bytes=args.max_bytes)
+        page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
     return page_answer(page, fence=True)
 
 
@@ -189,9 +186,11 @@ RESULT_TOOLS: tuple[ToolDef, ...] = (
 )
 
 
-def read_query_of(args: QueryArgs) -> Any:
+def query_of(args: object) -> Query:
+    """What the arguments of a tool ask for: they have an attribute for each of a query's
+    keys. Raises `ToolError`."""
     with translated():
-        return read_query(_query(args))
+        return read_query({key: getattr(args, key) for key in KEYS})
 
 
 async def _must_have_results(app: App, task_id: str) -> None:
@@ -209,18 +208,6 @@ def _not_yet(task_id: str, state: TaskState) -> ToolError:
         f"Task {task_id} is {state}: it has no results.",
         "get_scan_status tells how it stands.",
     )
-
-
-def _query(args: QueryArgs) -> Mapping[str, Any]:
-    return {
-        "profile": args.profile,
-        "fields": args.fields or None,
-        "filters": args.filters,
-        "match": args.match,
-        "sort": args.sort or None,
-        "page_size": args.page_size,
-        "cursor": args.cursor,
-    }
 
 
 def page_answer(page: Page, *, fence: bool = False) -> PageAnswer:

@@ -40,7 +40,7 @@ MAX_MEMBERS: Final = 500
 """Members of a list to compare with."""
 MAX_SORT_KEYS: Final = 5
 
-_KEYS: Final = ("profile", "fields", "filters", "match", "sort", "page_size", "cursor")
+KEYS: Final = ("profile", "fields", "filters", "match", "sort", "page_size", "cursor")
 _HINTS: Final[Mapping[str, str]] = {
     "cvss": "cvss_score", "cvss2": "cvss_base_score", "cvss3": "cvss3_base_score",
     "epss": "epss_score", "exploit": "exploit_available", "family": "plugin_family",
@@ -65,9 +65,7 @@ def read_query(raw: Mapping[str, Any]) -> Query:
     - `page_size`, `cursor`
     """
     given = {key: value for key, value in raw.items() if value is not None}
-    problems = [
-        _unknown("key", str(key), _KEYS) + _valid(_KEYS) for key in given if key not in _KEYS
-    ]
+    problems = [_unknown("key", str(key), KEYS) + _valid(KEYS) for key in given if key not in KEYS]
     profile = _one(_profile, given.get("profile"), "profile", problems)
     fields = _each(_field, given.get("fields"), "fields", problems)
     conditions = _each(_condition, given.get("filters"), "filters", problems)
