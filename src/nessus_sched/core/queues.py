@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Final
 
 import attrs
 
@@ -22,6 +23,8 @@ Reach = frozenset[str]
 """The scanners that could ever run a task."""
 QueueName = str | Reach
 """A scanner's own queue by its id, or the part of the overflow queue with that reach."""
+OVERFLOW: Final = "overflow"
+"""What the global queue is called in answers, the journal and metrics."""
 
 
 LotName = tuple[str | None, QueueName, TargetSet]

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from nessus_sched.core.fields import field
+from nessus_sched.core.queues import OVERFLOW
 from nessus_sched.core.states import TaskState
 from nessus_sched.mcp.answers import wait_answer
 from nessus_sched.mcp.app import App
@@ -89,7 +90,7 @@ async def get_queue_status(app: Any, call: Call, args: QueueArgs) -> QueueAnswer
         free_slots=statistics.free,
         queues=[
             QueueRow(
-                queue="overflow",
+                queue=OVERFLOW,
                 length=statistics.overflow.length,
                 blocked=statistics.overflow.parked,
             ),

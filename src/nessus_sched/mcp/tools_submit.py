@@ -21,7 +21,6 @@ from nessus_sched.mcp.app import App
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, tool
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.scheduler.service import OVERFLOW
 from nessus_sched.scheduler.views import Submission
 
 MINUTE = 60.0
@@ -217,16 +216,13 @@ async def _submit(
 def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
     task, standing = submission.view.task, submission.view.standing
     dry, reason = submission.dry_run, standing.wait_reason
-    scanner_id = task.scanner_instance
-    if standing.queue not in (None, OVERFLOW):
-        scanner_id = standing.queue
     return SubmitAnswer(
         task_id=None if dry else task.task_id,
         trace_id=None if dry else task.trace_id,
         status="valid" if dry else task.state,
         created=submission.created,
-        scanner_instance=scanner_id,
-        scanner_url=scanner_url(app, scanner_id),
+        scanner_instance=task.scanner_instance,
+        scanner_url=scanner_url(app, task.scanner_instance),
         queue=standing.queue,
         queue_position=standing.position,
         estimated_wait_seconds=wait_seconds(standing),

@@ -11,6 +11,7 @@ import trio
 from nessus_sched.core.estimates import Estimate
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.queues import OVERFLOW
 from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.scope import Scope
 from nessus_sched.core.snapshot import PoolStatistics
@@ -40,8 +41,6 @@ from nessus_sched.store.errors import UnknownTask as StoredNoMore
 from nessus_sched.store.journal import JournalRecord
 from nessus_sched.store.listing import TaskFilter, TaskPage
 
-OVERFLOW = "overflow"
-"""The name of the global queue in every answer."""
 NEVER_HINTS = {
     **dict.fromkeys(WaitCode, "see list_scanners"),
     WaitCode.UNREACHABLE: "see `networks` in list_scanners; split the targets by what they reach",
@@ -93,8 +92,9 @@ class Service:
         reason = self.context.pool.refusal(entry)
         if reason is not None:
             raise RequestError(reason.text, code=reason.code, hint=NEVER_HINTS[reason.code])
+        placement = self.context.pool.preview(entry, now)
+        task = attrs.evolve(task, scanner_instance=placement.scanner_id)
         if dry_run:
-            placement = self.context.pool.preview(entry, now)
             standing = Standing(
                 queue=placement.scanner_id or OVERFLOW,
                 position=placement.position,
@@ -104,8 +104,6 @@ class Service:
             return Submission(
                 view=TaskView(task=task, standing=standing), created=False, dry_run=True
             )
-        placed = self.context.pool.preview(entry, now).scanner_id
-        task = attrs.evolve(task, scanner_instance=placed)
         # When this is cancelled nothing was stored; what is stored is queued at once.
         stored, created = await self._store(task)
         if created:

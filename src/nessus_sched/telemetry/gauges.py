@@ -10,10 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from nessus_sched.core.breaker import BreakerState
-from nessus_sched.core.queues import QueueStatistics
+from nessus_sched.core.queues import OVERFLOW, QueueStatistics
 from nessus_sched.core.snapshot import PoolStatistics, ScannerStatistics
-
-OVERFLOW = "overflow"
 
 
 @attrs.frozen(kw_only=True)
