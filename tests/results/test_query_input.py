@@ -201,6 +201,13 @@ _FILTER = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("key", ["filters", "page_size", "profile", "match", "sort", "fields"])
+def test_an_error_repeats_little_of_what_was_given(key: str) -> None:
+    with pytest.raises(BadQuery) as caught:
+        read_query({key: "x" * 100_000})
+    assert all(len(problem) < 1000 for problem in caught.value.problems[:1])
+
+
 @given(st.dictionaries(st.sampled_from(_KEYS), _JSON | st.lists(_JSON | _FILTER)))
 def test_any_json_is_a_query_or_a_bad_query(raw: dict[str, Any]) -> None:
     with suppress(BadQuery):

@@ -31,7 +31,7 @@ from nessus_sched.results.query import (
     SortKey,
 )
 from nessus_sched.results.query_text import operator_named, parse_filter, split_list
-from nessus_sched.results.query_values import BadValue, read_value
+from nessus_sched.results.query_values import BadValue, read_value, shown
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ def _page_size(raw: Any) -> int | None:
         return None
     digits = str(raw).strip()
     if not digits.isdecimal() or not 1 <= int(digits[:9]) <= MAX_PAGE_SIZE:
-        raise BadValue(f"takes a whole number from 1 to {MAX_PAGE_SIZE}, not {raw!r}")
+        raise BadValue(f"takes a whole number from 1 to {MAX_PAGE_SIZE}, not {shown(raw)}")
     return int(digits)
 
 
@@ -165,7 +165,7 @@ def _sort_key(raw: Any) -> SortKey:
     name, _, order = text.strip().partition(" ")
     order = order.strip().lower() or "asc"
     if order not in {"asc", "desc", "ascending", "descending"}:
-        raise BadValue(f"unknown order {order!r}; write 'field', '-field' or 'field desc'")
+        raise BadValue(f"unknown order {shown(order)}; write 'field', '-field' or 'field desc'")
     descending = order.startswith("desc") != name.startswith("-")
     field = _field(name.removeprefix("-").removeprefix("+"))
     if field.kind is Kind.LIST:
@@ -197,7 +197,9 @@ def _parts(raw: Any) -> tuple[Field, Op, Any]:
     if isinstance(raw, str):
         typed = parse_filter(raw)
         if typed is None:
-            raise BadValue(f"{raw!r} is no filter; write for example 'severity>=high'" + _OPS_LIST)
+            raise BadValue(
+                f"{shown(raw)} is no filter; write for example 'severity>=high'" + _OPS_LIST
+            )
         return _field(typed.field), typed.op, typed.value
     if not isinstance(raw, Mapping) or "field" not in raw:
         raise BadValue('write {"field": "severity", "op": ">=", "value": "high"}')

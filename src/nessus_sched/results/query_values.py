@@ -34,11 +34,12 @@ def read_value(field: Field, raw: Any) -> Scalar:
             raise BadValue("one address or name, or with contains the beginning of some")
         return _READERS[field.kind](raw)
     except BadValue as wrong:
-        message = f"{field.name} takes {wrong}, not {_shown(raw)}"
+        message = f"{field.name} takes {wrong}, not {shown(raw)}"
         raise BadValue(message) from None
 
 
-def _shown(raw: Any) -> str:
+def shown(raw: Any) -> str:
+    """What was given, cut to a size that an error may repeat."""
     text = repr(raw)
     return text if len(text) <= 60 else text[:60] + "..."
 
