@@ -16,6 +16,7 @@ from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.scope import Scope
 from nessus_sched.core.snapshot import PoolStatistics
 from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.targets import printable
 from nessus_sched.core.task import Desired, ScanRequest, Task
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.admission import Admitted, admit
@@ -117,7 +118,7 @@ class Service:
         run = self.fleet.run_of(task_id)
         task = run.task if run else await self.context.store.get(task_id)
         if task is None:
-            raise UnknownTask(f"no task {task_id!r}", hint="list_tasks shows them")
+            raise UnknownTask(f"no task {printable(task_id)!r}", hint="list_tasks shows them")
         return self.view(task)
 
     async def tasks(self, wanted: TaskFilter, *, limit: int, cursor: int | None = None) -> TaskPage:
