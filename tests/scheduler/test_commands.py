@@ -381,3 +381,15 @@ async def test_a_cancel_before_the_scan_is_created_creates_none(
         scanner.fault = lambda _request: None
         assert (await w.settled(task.task_id)).state is TaskState.CANCELED
         assert scanner.requests["create_scan"] == 1
+
+
+async def test_a_cancel_while_the_scan_is_created_launches_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        scanner.latency = 10.0
+        task = await w.submit()
+        await seen(lambda: scanner.requests["create_scan"] == 1)
+        await w.service.cancel(task.task_id, actor="me")
+        assert (await w.settled(task.task_id)).state is TaskState.CANCELED
+        assert not scanner.launches

@@ -58,7 +58,8 @@ async def launch(run: Run, driver: Driver) -> None:
             await _give_up(run)
             return
         await _create(run, driver)
-        await _start(run, driver)
+        if not run.canceling:
+            await _start(run, driver)
     except NameUnresolved as error:
         await setbacks.fail_attempt(run, error.kind, str(error))
     except PlanError as error:
