@@ -72,7 +72,7 @@ class Contact:
 
     async def keep(self) -> None:
         """Keeps in contact until cancelled."""
-        self._hold(self._driver.settings.timeout, "it has not been contacted yet", at_latest=True)
+        self._hold_until_contacted()
         while True:
             await self._turn()
             await self._rest()
@@ -103,11 +103,18 @@ class Contact:
         return not self._due
 
     def start_over(self) -> None:
-        """The way to the scanner has changed: what was known of it may be wrong."""
+        """The way to the scanner has changed: it is as if it had never been contacted, and an
+        exchange that is under way on the old one tells nothing."""
+        now = self._context.now()
         self.info = None
         self._info_at = -math.inf
+        if self.trouble is None:
+            self.since = now
+        self.trouble = self.trouble_kind = NOT_CONTACTED
+        self._troubled_at, self._retry_after = now, 0.0
         if self._listed:
-            self._context.pool.succeeded(self._id, self._context.now())
+            self._context.pool.succeeded(self._id, now)
+        self._hold_until_contacted()
         self.look_soon()
 
     def troubled(self, error: ScannerError) -> None:
@@ -152,6 +159,9 @@ class Contact:
         now = self._context.now()
         if self._listed:
             self._context.pool.hold(self._id, now + seconds, reason, now, at_latest=at_latest)
+
+    def _hold_until_contacted(self) -> None:
+        self._hold(self._driver.settings.timeout, "it has not been contacted yet", at_latest=True)
 
     async def _turn(self) -> None:
         """One exchange, or none while the breaker is open and no probe is due."""
