@@ -17,6 +17,7 @@ from nessus_sched.config.schema import (
     RetentionSettings,
     SchedulingSettings,
 )
+from nessus_sched.core.scanner import Refused
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import marker
 from nessus_sched.scheduler.housekeeping import Housekeeping
@@ -24,6 +25,7 @@ from nessus_sched.store.executor import InLine
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings import open_findings
 from support.fake_scanner import FakeScanner
+from support.trouble import Trouble
 from support.world import EPOCH, World, config_of, scanner_settings, virtual_now, world
 
 DAY = 86400.0
@@ -79,6 +81,11 @@ async def test_finished_scans_leave_the_scanner_and_then_tasks_leave_the_store(
             await trio.sleep(2 * DAY)
             assert (await keeper.sweep(dry_run=True))["scans"] == 1
             assert len(scanner.scans) == 1
+            scanner.fault = lambda request: (
+                Trouble(error=Refused("not now")) if request == "delete" else None
+            )
+            assert (await keeper.sweep())["scans"] == 0
+            scanner.fault = lambda _request: None
             assert (await keeper.sweep())["scans"] == 1
             assert not scanner.scans
             assert (await w.task(done.task_id)).state is TaskState.COMPLETED
@@ -105,6 +112,7 @@ async def test_scans_that_run_or_wait_for_their_task_are_left_alone(
         async with housekeeping(w, tmp_path, Deleted()) as keeper:
             assert not any((await keeper.sweep()).values())
             assert (await w.settled(running.task_id)).state is TaskState.COMPLETED
+            assert not any((await keeper.sweep()).values()), "kept from its end on"
 
 
 async def test_other_peoples_scans_and_those_of_unknown_tasks_are_never_touched(
@@ -115,10 +123,15 @@ async def test_other_peoples_scans_and_those_of_unknown_tasks_are_never_touched(
         foreign = scanner.add_foreign("weekly", 10.0)
         unknown = scanner.add_foreign("somebody's [ns:t-23456789abcdef.1]", 10.0)
         unknown.ours = True
-        await trio.sleep(100 * DAY)
+        task = await w.submit("192.0.2.1")
+        await w.settled(task.task_id)
+        moved = scanner.add_foreign("taken out of our folder " + task.marker, 10.0)
+        scanner.remove(next(scan for scan in scanner.scans.values() if not scan.foreign))
+        await trio.sleep(20 * DAY)
         async with housekeeping(w, tmp_path, Deleted()) as keeper:
             assert not any((await keeper.sweep()).values())
-    assert set(scanner.scans) == {foreign.scan_id, unknown.scan_id}
+    assert set(scanner.scans) == {foreign.scan_id, unknown.scan_id, moved.scan_id}
+    assert not scanner.requests["delete"]
 
 
 async def test_an_aborted_attempt_is_cleared_away(

@@ -8,9 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.core.scanner import Refused, ScanStatus
+from nessus_sched.core.scanner import NotOurs, Refused, ScannerError, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, marker
+from nessus_sched.scheduler.leftovers import AT_ONCE
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.trouble import Effect, Trouble, lost
 from support.world import config_of, one_scanner, scanner_settings, seen, virtual_now, world
@@ -116,13 +117,14 @@ async def test_a_double_that_appears_while_its_twin_runs_goes(
         assert set(scanner.scans) == {done.nessus_scan_id}
 
 
+@pytest.mark.parametrize("error", [Refused("not now"), NotOurs("moved meanwhile")])
 async def test_one_that_cannot_be_deleted_is_tried_once_a_minute_and_holds_up_no_other(
-    tmp_path: Path, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock, error: ScannerError
 ) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
         task = await w.running()
         stuck, other = add_empty(scanner, task, 1), add_empty(scanner, task, 1)
-        refused = Trouble(error=Refused("not now"))
+        refused = Trouble(error=error)
 
         def fault(request: str) -> Trouble | None:
             return refused if request == "delete" and scanner.requests["delete"] != 2 else None
@@ -132,6 +134,26 @@ async def test_one_that_cannot_be_deleted_is_tried_once_a_minute_and_holds_up_no
         assert stuck.scan_id in scanner.scans
         assert other.scan_id not in scanner.scans
         assert 3 <= scanner.requests["delete"] <= 6
+
+
+async def test_many_go_in_portions_and_none_is_tried_when_the_scanner_fails(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        task = await w.running()
+        scanner.fault = lambda request: (
+            Trouble(error=unreachable()) if request == "delete" else None
+        )
+        for _ in range(AT_ONCE + 1):
+            add_empty(scanner, task, 1)
+        await seen(lambda: scanner.requests["delete"] > 0)
+        await trio.sleep(30)
+        assert scanner.requests["delete"] == 1
+        scanner.fault = lambda _request: None
+        await seen(lambda: len(scanner.deleted) == AT_ONCE)
+        await trio.sleep(30)
+        assert len(scanner.deleted) == AT_ONCE
+        await seen(lambda: len(scanner.scans) == 1)
 
 
 async def test_a_task_that_was_sent_back_may_go_to_another_scanner(

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 100
 """Scans deleted on one scanner in one go."""
-BETWEEN_ATTEMPTS = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT})
-"""States in which all attempts that were begun are over."""
 
 
 async def clear(driver: Driver, rows: Sequence[RemoteScan], *, dry_run: bool = False) -> int:
@@ -72,9 +70,9 @@ async def _unneeded(row: RemoteScan, task_id: str, attempt: int, context: Contex
 
 
 def _done_with(row: RemoteScan, task: Task, attempt: int) -> bool:
-    """Its task has settled, it belongs to an attempt that is over, or it is a double."""
-    if task.state in SETTLED or attempt < task.attempt:
+    """Its task has settled, or has another scan by now, or none."""
+    if task.state in SETTLED:
         return True
     if attempt > task.attempt or task.state is TaskState.LAUNCHING:
         return False  # not begun yet, as far as a restored backup knows; or just being made
-    return task.state in BETWEEN_ATTEMPTS or row.scan_id != task.nessus_scan_id
+    return row.scan_id != task.nessus_scan_id
