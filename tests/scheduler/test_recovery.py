@@ -10,8 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.reasons import WaitCode
-from nessus_sched.core.scanner import BadExport, ScanStatus
+from nessus_sched.core.scanner import BadExport, NoCapacity, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, Task, marker
 from nessus_sched.store.offline import read_offline
@@ -202,6 +203,42 @@ async def test_a_cancel_that_was_acknowledged_before_death_is_obeyed(
         assert scanner.scans[1].status is ScanStatus.STOPPED
 
 
+@pytest.mark.parametrize("state", [TaskState.QUEUED, TaskState.RETRY_WAIT])
+async def test_a_cancel_that_came_on_the_way_to_a_queue_is_obeyed_after_death(
+    tmp_path: Path, autojump_clock: MockClock, state: TaskState
+) -> None:
+    """Canceled while a request is under way whose failure sends the task back; we die right
+    after that was written."""
+    life, scanner = Life(), FakeScanner(virtual_now())
+    full = Trouble(error=NoCapacity("the scanner is full"), takes=10.0)
+    scanner.fault = lambda request: full if request == "create_scan" else None
+    config = config_of(tmp_path, scanner_settings("a"))
+    connect = mortal_connect(life, lambda _what, _moment: None)
+
+    async def resolve(_name: str) -> tuple[str, ...]:
+        if state is TaskState.QUEUED or not scanner.requests["list_scans"]:
+            return ("192.0.2.1",)
+        await trio.sleep(10)
+        raise OSError("no such name")
+
+    def on_change(task: Task, entry: JournalEntry) -> None:
+        if entry.before is TaskState.LAUNCHING and task.state is state:
+            life.die()
+
+    async with mortal(life), world(config, {"a": scanner}, connect=connect) as w:
+        w.context.resolve = resolve
+        w.context.observers.append(on_change)
+        task = await w.submit("www.example.com")
+        await w.until(task.task_id, TaskState.LAUNCHING)
+        await trio.sleep(5)
+        await w.service.cancel(task.task_id, actor="me")
+        await trio.sleep_forever()
+    scanner.fault = lambda _request: None
+    async with world(config, {"a": scanner}) as w:
+        assert (await w.settled(task.task_id)).state is TaskState.CANCELED
+    assert not scanner.launches
+
+
 async def test_the_overlap_guard_knows_what_names_meant(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -224,9 +261,11 @@ async def test_estimates_know_how_long_scans_took_before(
 ) -> None:
     scanner = FakeScanner(virtual_now())
     config = config_of(tmp_path, scanner_settings("a", 1))
+    slow = [Trouble(error=BadExport("cut off"), takes=900.0) for _ in range(5)]
+    scanner.fault = lambda request: slow.pop() if request == "export" and slow else None
     async with world(config, {"a": scanner}) as w:
-        for n in range(1, 6):
-            await w.settled((await w.submit(f"192.0.2.{n}")).task_id)
+        for task in [await w.submit(f"192.0.2.{n}") for n in range(1, 6)]:
+            await w.settled(task.task_id)
     async with world(config, {"a": scanner}) as w:
         await w.running("192.0.2.1")
         task = await w.submit("192.0.2.2")
