@@ -7,6 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
+from nessus_sched.cli.screen import drawn
 from nessus_sched.cli.top import Shown, fitted, screen
 from support.pictures import FILE, picture, seen
 
@@ -32,6 +33,17 @@ def test_the_longest_table_is_cut_first(
     found = fitted(shown(*counts), height)
     assert [len(rows) for _, _, rows, _ in found] == left
     assert [len(rows) + more for _, _, rows, more in found] == list(counts)
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_a_table_folds_its_cells_and_loses_nothing(width: int) -> None:
+    row = ("high", "192.0.2.4", "445/tcp", "97833", "MS17-010: Security Update for SMB Server",
+           "8.1", "CVE-2017-0143 CVE-2017-0144", "known exploited")  # fmt: skip
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(drawn(("severity", "host", "port", "id", "name", "score", "cve", ""), [row]))
+    drawn_row = capture.get()[capture.get().index("high") :]
+    assert sorted("".join(drawn_row.split())) == sorted("".join("".join(row).split()))
 
 
 @pytest.mark.parametrize("size", [(100, 30), (80, 24), (60, 20)])

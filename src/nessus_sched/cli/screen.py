@@ -84,8 +84,9 @@ def table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> No
 def drawn(
     columns: Sequence[str], rows: Sequence[Row], *, title: str = "", wrap: bool = True
 ) -> Any:
-    """The table as something rich can draw. Without `wrap` a row is a line, cut at its end;
-    the columns before the last keep their width, up to a point."""
+    """The table as something rich can draw. Cells are folded, so that nothing is lost;
+    without `wrap` a row is a line, cut at its end, and the columns before the last keep their
+    width, up to a point."""
     from rich.table import Table
     from rich.text import Text
 
@@ -99,7 +100,7 @@ def drawn(
             min_width=min(max(longest, len(column)), _KEPT) if kept else None,
             header_style="bold dim",
         )
-    how: dict[str, Any] = {} if wrap else {"no_wrap": True, "overflow": "ellipsis"}
+    how: dict[str, Any] = {"no_wrap": not wrap, "overflow": "fold" if wrap else "ellipsis"}
     for row in rows:
         cells = map(cell, row)
         made.add_row(*(Text(text, style=_style(text), **how) for text in cells))
