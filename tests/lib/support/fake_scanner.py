@@ -378,3 +378,13 @@ REPORT = b"""<?xml version="1.0" ?>
 <plugin_output>Credentialed checks : no</plugin_output></ReportItem>
 </ReportHost></Report></NessusClientData_v2>
 """
+
+
+def fails(scanner: FakeScanner, request: str, *troubles: Trouble) -> None:
+    """The next requests of that name meet these troubles, one after the other."""
+    left = list(troubles)
+
+    def fault(name: str) -> Trouble | None:
+        return left.pop(0) if name == request and left else None
+
+    scanner.fault = fault

@@ -185,3 +185,9 @@ async def seen(what: Callable[[], bool]) -> None:
     """Returns when it is so."""
     while not what():  # noqa: ASYNC110 - a fake has no events
         await trio.sleep(0.01)
+
+
+def error_kind(task: Task) -> str:
+    """Of its latest error, which it must have."""
+    assert task.last_error is not None
+    return task.last_error.kind
