@@ -6,15 +6,16 @@ from typing import Any
 
 import attrs
 import httpx
+import pytest
 import trio
 
 from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
-from nessus_sched.core.scanner import ENDED, RemoteScan, ScanDetails, ScanOrder
+from nessus_sched.core.scanner import ENDED, RemoteScan, ScanDetails, ScannerError, ScanOrder
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind, ScanRequest, marker
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.sim import Fault, SimOptions, SimulatedNessus, asgi_app
-from support.scripted_nessus import inline
+from support.scripted_nessus import inline, no_secrets
 
 START = 1_750_000_000.0
 
@@ -80,3 +81,11 @@ def scan_order(task: str = "task", *, credential: Any = None, **request: Any) ->
         request=made,
         credential=credential,
     )
+
+
+async def failure(awaitable: Any) -> ScannerError:
+    """What it raises, which must show no secret."""
+    with pytest.raises(ScannerError) as caught:
+        await awaitable
+    no_secrets(caught.value)
+    return caught.value
