@@ -188,6 +188,8 @@ def test_an_imported_report_is_a_task(report: Path, tmp_path: Path) -> None:
         ("made.nessus", "completed")
     ]
     assert "no daemon answers" in listed.err
+    assert imported(tmp_path, "tasks", "--state", "running").code == 0
+    one_sentence(imported(tmp_path, "tasks", "--scanner", "nowhere"), 1, "no scanner 'nowhere'")
     shown = imported(tmp_path, "results", "show", task_id[-6:], "-f", "severity=critical", "--json")
     assert [row["plugin_id"] for row in shown.json["findings"]] == [10]
     later = imported(tmp_path, "results", "import", str(report), "--name", "again", "--json")

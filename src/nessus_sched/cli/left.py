@@ -75,7 +75,11 @@ class Left:
             with read_offline(directory) as store:
                 findings = await _findings(directory) if name in _WITH_FINDINGS else None
                 try:
-                    app = _StandIn(service=_Service(store), config=self._config, findings=findings)
+                    app = _StandIn(
+                        service=_Service(store, self._config),
+                        config=self._config,
+                        findings=findings,
+                    )
                     result = await tool.fn(app, Call(peer=Peer(connection="offline")), args)
                 finally:
                     if findings is not None:
@@ -96,10 +100,10 @@ async def _findings(directory: Path) -> OfflineFindings:
 class _Service:
     """The reading half of `scheduler.service.Service`."""
 
-    def __init__(self, store: OfflineStore) -> None:
+    def __init__(self, store: OfflineStore, config: Config) -> None:
         self._store = store
-        self.context = self
-        self.store = self
+        self.context = self.store = self.fleet = self
+        self.drivers = {scanner.id for scanner in config.scanners}
 
     async def get(self, task_id: str) -> Task | None:
         return self._store.get(task_id)
