@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -289,6 +290,36 @@ def test_reload_tells_what_changed_and_what_needs_a_restart(live: Live) -> None:
     finally:
         live.place.file.write_text(right)
     assert asked(live, "reload", "reload")["needs_restart"] == []
+
+
+def test_a_reload_changes_how_many_may_connect(live: Live) -> None:
+    right = live.place.file.read_text()
+    changed = json.loads(right) | {"limits": {"connections": 1}}
+    live.place.file.write_text(json.dumps(changed))
+    try:
+        assert asked(live, "reload", "reload")["changes"] == ["limits changed"]
+        with connected(live.place.socket):
+            assert live("queue").code == 3
+    finally:
+        live.place.file.write_text(right)
+    # It may take the daemon a moment to notice that the other has gone.
+    assert any(live("reload").code == 0 for _ in range(100))
+
+
+def connected(path: Path) -> socket.socket:
+    """A connection that the daemon has taken; it may have to notice first that another has
+    gone."""
+    for _ in range(100):
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(str(path))
+            sock.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+            if sock.recv(1000):
+                return sock
+        except OSError:
+            pass
+        sock.close()
+    raise AssertionError("the daemon takes no connection")
 
 
 def test_housekeeping(live: Live, done: str) -> None:

@@ -18,7 +18,7 @@ from nessus_sched.config.schema import (
     TargetSettings,
     TlsSettings,
 )
-from nessus_sched.config.values import LogLevel
+from nessus_sched.config.values import LogFormat, LogLevel
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.secret import Secret
 
@@ -91,22 +91,31 @@ def test_sections_scope_and_what_needs_a_restart() -> None:
         state_directory=OLD.state_directory / "x",
         targets=TargetSettings(allow=("192.0.2.1",)),
         socket=SocketSettings(mode=0o600),
-        http=HttpSettings(bind=None, status_page=False),
-        log=LogSettings(level=LogLevel.DEBUG),
+        http=HttpSettings(bind=None, hosts=("a.example.com",), status_page=False),
+        log=LogSettings(level=LogLevel.DEBUG, format=LogFormat.JSON),
     )
     found = diff(OLD, new)
     assert found == ConfigDiff(
         scope_changed=True,
-        sections=("http", "log"),
-        restart=("state_directory", "socket.mode", "http.bind"),
+        sections=("log",),
+        restart=(
+            "state_directory",
+            "socket.mode",
+            "http.bind",
+            "http.hosts",
+            "http.status_page",
+            "log.format",
+        ),
     )
     assert found.lines() == (
         "scope changed",
-        "http changed",
         "log changed",
         "state_directory changed: needs a restart",
         "socket.mode changed: needs a restart",
         "http.bind changed: needs a restart",
+        "http.hosts changed: needs a restart",
+        "http.status_page changed: needs a restart",
+        "log.format changed: needs a restart",
     )
 
 
@@ -129,7 +138,7 @@ def test_lines_say_all_and_no_secret() -> None:
 @pytest.mark.parametrize("field", [field.name for field in attrs.fields(Config)])
 def test_no_changed_section_goes_unnoticed(field: str) -> None:
     # Anything that is not equal will do: diff looks at no section's inside but these.
-    if field in {"scanners", "credentials", "state_directory", "socket", "http"}:
+    if field in {"scanners", "credentials", "state_directory", "socket", "http", "log"}:
         return
     changed: dict[str, Any] = {field: "changed"}
     assert diff(OLD, attrs.evolve(OLD, **changed))

@@ -49,8 +49,11 @@ AT_START_ONLY: Final = (
     ("socket", "mode"),
     ("socket", "group"),
     ("http", "bind"),
+    ("http", "hosts"),
+    ("http", "status_page"),
+    ("log", "format"),
 )
-"""What the daemon opens once, at start."""
+"""What the daemon opens, or looks at, once at start."""
 
 
 @attrs.frozen(kw_only=True)

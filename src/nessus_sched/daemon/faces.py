@@ -148,17 +148,17 @@ async def serve_socket(
 ) -> None:
     """Listens on the Unix socket until cancelled. Raises `SocketTrouble`."""
     config = system.context.config
-    limits = transport_limits(config.limits)
     system.connections.most = config.limits.connections
+
+    async def serve_client(stream: trio.SocketStream, peer: Peer) -> None:
+        limits = transport_limits(system.context.config.limits)  # of a reload since, perhaps
+        await serve_stream(server, stream, peer, limits)
+
     await trio.to_thread.run_sync(tidy, _runtime_directory(environ), system.context.now)
     async with _listener(config, file, environ) as (listener, path):
         with _published(file, path, environ):
             task_status.started(path)
-            await accept(
-                listener,
-                lambda stream, peer: serve_stream(server, stream, peer, limits),
-                system.connections,
-            )
+            await accept(listener, serve_client, system.connections)
 
 
 @asynccontextmanager

@@ -195,7 +195,7 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             random=SystemRandom(),
             observers=[log_change, metrics.observe_change, foresight.observe],
         )
-        fleet = Fleet(context, partial(_connect, config.limits.export_size, metrics))
+        fleet = Fleet(context, partial(_connect, context, metrics))
         service = Service(context, fleet, last_order=await store.last_order())
         service.on_told = foresight.told
         yield System(
@@ -209,10 +209,10 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
         )
 
 
-def _connect(export_limit: int, metrics: Metrics, scanner: ScannerSettings) -> Scanner:
+def _connect(context: Context, metrics: Metrics, scanner: ScannerSettings) -> Scanner:
     return NessusScanner(
         scanner,
         now=system_now,
-        export_limit=export_limit,
+        export_limit=lambda: context.config.limits.export_size,
         on_request=partial(scanner_request, metrics, scanner),
     )

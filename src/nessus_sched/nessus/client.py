@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +41,8 @@ class NessusScanner:
 
     `now` is for Retry-After dates and the age of cached templates. `transport` replaces
     the network (an ASGI application, a recorded conversation), `run_sync` the threads that
-    do blocking work. `on_request` is called after each request. May be used by many tasks
+    do blocking work. `on_request` is called after each request, `export_limit` gives the
+    bytes that a report may have now. May be used by many tasks
     at once; close it when done. Nothing is sent before the first call.
     """
 
@@ -52,7 +53,7 @@ class NessusScanner:
         now: Now,
         transport: Transport | None = None,
         on_request: OnRequest | None = None,
-        export_limit: int = LARGEST_EXPORT,
+        export_limit: Callable[[], int] = lambda: LARGEST_EXPORT,
         run_sync: RunSync = in_thread,
     ) -> None:
         self._settings = settings
@@ -158,7 +159,7 @@ class NessusScanner:
             history_id,
             destination,
             link=self._link,
-            limit=self._export_limit,
+            limit=self._export_limit(),
             run_sync=self._run_sync,
         )
 

@@ -132,7 +132,7 @@ def scanner(
         transport=transport,
         on_request=on_request,
         run_sync=run_sync or inline,
-        export_limit=2**20,
+        export_limit=lambda: 2**20,
     )
 
 
