@@ -83,6 +83,27 @@ def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
 
 
+def shown_query(options: Mapping[str, Any], as_json: bool) -> dict[str, Any]:
+    """The same, for a table of the fields that have room there unless others are asked for."""
+    from nessus_sched.cli.results_text import TABLE_FIELDS
+
+    query = query_of(options)
+    if not as_json and not ({"profile", "fields"} & query.keys()):
+        query["fields"] = list(TABLE_FIELDS)
+    return query
+
+
+def pages(
+    ask: Callable[[dict[str, Any]], dict[str, Any]], query: dict[str, Any], everything: bool
+) -> dict[str, Any]:
+    """The page that is asked for, or with `everything` it and all behind it as one."""
+    page = ask(query)
+    while everything and page["next_cursor"]:
+        further = ask({**query, "cursor": page["next_cursor"]})
+        page = {**further, "findings": page["findings"] + further["findings"]}
+    return page
+
+
 @results_group.command("summary")
 @subject_argument
 @daemon_option
@@ -116,20 +137,14 @@ def show_command(
     """List findings, worst first."""
     from nessus_sched.cli.reports import nothing_read, opened
     from nessus_sched.cli.results_text import (
-        TABLE_FIELDS,
         cleaned,
         show_findings,
         show_problems,
     )
 
-    query = query_of(options)
-    if not as_json and not ({"profile", "fields"} & query.keys()):
-        query["fields"] = list(TABLE_FIELDS)
+    query = shown_query(options, as_json)
     with opened(subject, config) as report:
-        page = report.page(query)
-        while everything and page["next_cursor"]:
-            further = report.page({**query, "cursor": page["next_cursor"]})
-            page = {**further, "findings": page["findings"] + further["findings"]}
+        page = pages(report.page, query, everything)
         summary = report.summary()
     page["findings"] = [cleaned(row) for row in page["findings"]]
     if as_json:
@@ -149,17 +164,12 @@ def search_command(config: Path | None, as_json: bool, everything: bool, **optio
     """Search the findings of all tasks, the latest first."""
     from nessus_sched.cli.offline import daemon_or_store
     from nessus_sched.cli.reports import checked
-    from nessus_sched.cli.results_text import TABLE_FIELDS, cleaned, show_findings
+    from nessus_sched.cli.results_text import cleaned, show_findings
 
-    query = query_of(options)
-    if not as_json and not ({"profile", "fields"} & query.keys()):
-        query["fields"] = list(TABLE_FIELDS)
+    query = shown_query(options, as_json)
     checked(query)
     with daemon_or_store(config) as asked:
-        page = asked.operate("search_all", **query)
-        while everything and page["next_cursor"]:
-            further = asked.operate("search_all", **{**query, "cursor": page["next_cursor"]})
-            page = {**further, "findings": page["findings"] + further["findings"]}
+        page = pages(lambda wanted: asked.operate("search_all", **wanted), query, everything)
     page["findings"] = [cleaned(row) for row in page["findings"]]
     print_json(page) if as_json else show_findings(page, query)
 
@@ -191,13 +201,11 @@ def compare_command(
     Hosts that only one of them saw are counted apart: what was not scanned is not fixed.
     """
     from nessus_sched.cli.results_compare import compared
-    from nessus_sched.cli.results_text import TABLE_FIELDS, cleaned, show_comparison
+    from nessus_sched.cli.results_text import cleaned, show_comparison
 
-    query = query_of(options)
+    query = shown_query(options, as_json)
     if everything:
         query["page_size"] = 1000
-    if not as_json and not ({"profile", "fields"} & query.keys()):
-        query["fields"] = list(TABLE_FIELDS)
     found = compared(before, after, change, query, config)
     while everything and found["page"]["next_cursor"]:
         rows = found["page"]["findings"]
