@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -178,6 +179,17 @@ async def test_what_hosts_wrote_is_fenced_and_labelled(stand: Standing) -> None:
     assert outputs
     assert all(text.startswith(OPEN) and text.endswith(CLOSE) for text in outputs)
     assert OPEN in page["untrusted"]
+
+
+async def test_a_search_says_of_which_scan_a_finding_is(stand: Standing) -> None:
+    async with client(stand.place) as tools:
+        task = await tools.call("submit_scan", targets=["192.0.2.7"], scanner_instance="east")
+        while (await tools.call("wait_for_scan", task_id=task["task_id"]))["timed_out"]:
+            pass
+        found = await tools.call("search_findings", task_ids=[task["task_id"]], page_size=3)
+        assert {row["task_id"] for row in found["findings"]} == {task["task_id"]}
+        for row in found["findings"]:
+            assert datetime.fromisoformat(row["imported_at"]).tzinfo is UTC
 
 
 async def test_a_licence_is_respected_before_anything_is_launched(stand: Standing) -> None:

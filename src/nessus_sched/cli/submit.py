@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
     "--max-runtime",
     type=seconds_given,
     metavar="DURATION",
-    help="Stop it after that: 90m, 8h.",
+    help="Stop it after that: 90m, 8h; counted in whole minutes.",
 )
 @click.option("--dry-run", is_flag=True, help="Only check, route and estimate.")
 @click.option("--wait", "-w", is_flag=True, help="Follow it until it has ended.")
@@ -126,7 +127,7 @@ def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "pool": options["pool"],
         "priority": options["priority"],
         "idempotency_key": options["key"],
-        "max_runtime_minutes": None if runtime is None else max(1, round(runtime / 60)),
+        "max_runtime_minutes": None if runtime is None else math.ceil(runtime / 60),
         **{name: options[name] for name in OWN if name != "settings"},
         "settings": _settings(options["settings"]) or None,
     }

@@ -9,6 +9,7 @@ import attrs
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 from nessus_sched.mcp import digest
+from nessus_sched.mcp.answers import iso
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.bounds import USUAL_BYTES
 from nessus_sched.mcp.fence import FINDINGS, cleaned, fenced_row
@@ -175,7 +176,8 @@ async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
     scope = Scope(task_ids=tuple(args.task_ids) or None)
     with translated():
         page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
-    return page_answer(page, fence=True)
+    rows = [{**row, "imported_at": iso(row["imported_at"])} for row in page.rows]
+    return page_answer(attrs.evolve(page, rows=rows), fence=True)
 
 
 RESULT_TOOLS: tuple[ToolDef, ...] = (
