@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -151,6 +152,9 @@ async def test_too_many_clients_are_turned_away(tmp_path: Path) -> None:
     path = tmp_path / "s"
     async with daemon(path, App(), most=2) as connections:
         first, second, third = [await trio.open_unix_socket(path) for _ in range(3)]
+        said = json.loads(await third.receive_some())
+        assert said["id"] is None
+        assert "all 2 connections are taken" in said["error"]["message"]
         assert await third.receive_some() == b""
         assert await works(first, await opened(first))
         assert connections.statistics().refused == 1

@@ -103,6 +103,8 @@ class Daemon:
             message = self._receive()
             if message.get("id") == request_id and "method" not in message:
                 break
+            if message.get("id") is None and "error" in message:
+                break  # it refuses whatever we ask
         if "error" in message:
             raise click.ClickException(f"the daemon refused: {message['error']['message']}")
         result: dict[str, Any] = message["result"]
@@ -111,6 +113,8 @@ class Daemon:
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self._sock.sendall(json.dumps(message).encode() + b"\n")
+        except BrokenPipeError:
+            return  # what it said before it left is read next
         except OSError as error:
             raise NoDaemon(f"the daemon went away: {error.strerror}") from error
 

@@ -10,7 +10,7 @@ import socket
 import stat
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ import trio
 
 from nessus_sched.core.groups import leaves
 from nessus_sched.mcp.peer import Peer
+from nessus_sched.mcp.transport import refusal
 from nessus_sched.telemetry import events
 
 MAX_PATH: Final = 107
@@ -135,7 +136,7 @@ async def accept(listener: trio.SocketListener, handler: Handler, connections: C
         peer = peer_of(stream)
         if not connections.enter():
             log.warning(events.CLIENT_REFUSED, uid=peer.uid)
-            await stream.aclose()
+            await _turn_away(stream, connections.most)
             return
         try:
             await supervised(handler, stream, peer)
@@ -144,6 +145,13 @@ async def accept(listener: trio.SocketListener, handler: Handler, connections: C
 
     connections.started()
     await trio.serve_listeners(serve, [listener])
+
+
+async def _turn_away(stream: trio.SocketStream, most: int) -> None:
+    message = f"all {most} connections are taken: close one, or raise limits.connections"
+    async with stream:
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(refusal(message))
 
 
 async def supervised(handler: Handler, stream: Any, peer: Peer) -> None:

@@ -152,6 +152,11 @@ def _rejected(line: bytes) -> bytes:
     return _error_line(types.INVALID_REQUEST, "Not a JSON-RPC 2.0 message", request_id)
 
 
+def refusal(message: str) -> bytes:
+    """What a client reads that is not let in at all."""
+    return _error_line(types.INTERNAL_ERROR, message)
+
+
 def _error_line(code: int, message: str, request_id: str | int | None = None) -> bytes:
     error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
     return json.dumps(error).encode() + b"\n"
