@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,14 @@ from nessus_sched.config.schema import (
     RetentionSettings,
     SchedulingSettings,
 )
-from nessus_sched.core.scanner import Refused
+from nessus_sched.core.scanner import Refused, ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import marker
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.store.executor import InLine
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings import open_findings
-from support.fake_scanner import FakeScanner
+from support.fake_scanner import FakeScanner, unreachable
 from support.trouble import Trouble
 from support.world import EPOCH, World, config_of, scanner_settings, virtual_now, world
 
@@ -67,6 +69,10 @@ async def housekeeping(w: World, directory: Path, deleted: Any) -> AsyncIterator
         yield Housekeeping(w.context, w.fleet, findings, exports, deleted, run_sync=in_line)
 
 
+def fails(scanner: FakeScanner, failing: str, error: ScannerError) -> None:
+    scanner.fault = lambda request: Trouble(error=error) if request == failing else None
+
+
 async def test_finished_scans_leave_the_scanner_and_then_tasks_leave_the_store(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -81,10 +87,9 @@ async def test_finished_scans_leave_the_scanner_and_then_tasks_leave_the_store(
             await trio.sleep(2 * DAY)
             assert (await keeper.sweep(dry_run=True))["scans"] == 1
             assert len(scanner.scans) == 1
-            scanner.fault = lambda request: (
-                Trouble(error=Refused("not now")) if request == "delete" else None
-            )
-            assert (await keeper.sweep())["scans"] == 0
+            for troubled, error in (("delete", Refused("not now")), ("list_scans", unreachable())):
+                fails(scanner, troubled, error)
+                assert (await keeper.sweep())["scans"] == 0
             scanner.fault = lambda _request: None
             assert (await keeper.sweep())["scans"] == 1
             assert not scanner.scans
@@ -179,10 +184,58 @@ async def test_exports_and_findings_have_terms_of_their_own(
         world(configured(tmp_path), {"a": FakeScanner(virtual_now())}) as w,
         housekeeping(w, tmp_path, deleted) as keeper,
     ):
-        findings = keeper._findings
-        await findings.put("t-old", [], at=EPOCH - 21 * DAY)
-        await findings.put("t-new", [], at=EPOCH - 19 * DAY)
-        counts = await keeper.sweep()
-        assert counts["findings"] == 1
-        assert set(await findings.imports()) == {"t-new"}
-    assert deleted.counts == {"findings": 1}
+        findings, exports = keeper._findings, ExportStore(tmp_path / "exports")
+        for name, days in (("t-old", 21), ("t-young", 19), ("t-new", 9)):
+            at = EPOCH - days * DAY
+            await findings.put(name, [], at=at)
+            os.utime(exports.directory / exports.write(name, BytesIO(b"a report")), (at, at))
+        for dry_run in (True, False):
+            assert (
+                exports.task_ids() == set(await findings.imports()) == {"t-old", "t-young", "t-new"}
+            )
+            counts = await keeper.sweep(dry_run=dry_run)
+            assert (counts["findings"], counts["exports"]) == (1, 2)
+        assert set(await findings.imports()) == {"t-young", "t-new"}
+        assert exports.task_ids() == {"t-new"}
+    assert deleted.counts == {"findings": 1, "exports": 2}
+
+
+async def test_each_kind_of_end_has_its_term_and_all_of_a_task_goes_with_it(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = configured(tmp_path, findings=1000 * DAY, exports=1000 * DAY)
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: DAY)
+    async with (
+        world(config, {"a": scanner}) as w,
+        housekeeping(w, tmp_path, Deleted()) as keeper,
+    ):
+        findings, exports = keeper._findings, ExportStore(tmp_path / "exports")
+        ends = [await w.running(f"192.0.2.{n}", max_runtime=2.0 * DAY / n) for n in (1, 4)]
+        ends += [await w.submit(f"192.0.2.{n}") for n in (5, 6)]
+        await w.service.cancel(ends[2].task_id, actor="me")
+        for task in ends[:2]:
+            await w.settled(task.task_id)
+        await w.until(ends[3].task_id, TaskState.RUNNING)
+        scanner.remove(scanner.active()[0])
+        states = [(await w.settled(task.task_id)).state for task in ends]
+        assert states == [
+            TaskState.COMPLETED, TaskState.TIMED_OUT, TaskState.CANCELED, TaskState.DEAD
+        ]  # fmt: skip
+        completed, timed_out, canceled, dead = (task.task_id for task in ends)
+        for task_id in (completed, timed_out, canceled, dead):
+            await findings.put(task_id, [], at=w.context.now())
+            exports.write(task_id, BytesIO(b"a report"))
+        for day, left in ((11, {completed, dead}), (34, {dead}), (95, set())):
+            await trio.sleep_until(day * DAY)
+            foreseen = await keeper.sweep(dry_run=True)
+            assert await keeper.sweep() == foreseen
+            assert exports.task_ids() == set(await findings.imports()) == left
+            assert {task.task_id for task in (await w.store.list(limit=10)).tasks} == left
+            events = [each.entry.event for each in await w.store.journal_of(completed)]
+            assert ("submitted" in events) == (day < 90)
+        await trio.sleep_until(200 * DAY)
+        await keeper.sweep(dry_run=True)
+        assert await w.store.journal_of(dead)
+        await keeper.sweep()
+        assert not await w.store.journal_of(dead)
+        assert (await w.store.verify()).ok
