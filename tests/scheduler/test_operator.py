@@ -9,9 +9,10 @@ import structlog
 import trio
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.scheduler.errors import RequestError, Unwritable
 from nessus_sched.scheduler.operator import Operator
 from support.fake_scanner import FakeScanner
+from support.mortality import Life, mortal_connect
 from support.world import World, config_of, scanner_settings, virtual_now, world
 
 LONG = 10_000.0
@@ -106,3 +107,20 @@ async def test_what_does_not_exist_is_refused_with_what_does(
             await operator(w).switch("east", "drian", actor="test")
         with pytest.raises(RequestError, match="keep"):
             await operator(w).pause_all("kep", actor="test")
+
+
+async def test_what_cannot_be_noted_is_not_switched(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    life, config = Life(), config_of(tmp_path, scanner_settings("a"))
+    connect = mortal_connect(life, lambda _what, _moment: None)
+    async with world(config, {"a": FakeScanner(virtual_now())}, connect=connect) as w:
+        life.disk_fails = True
+        with pytest.raises(Unwritable):
+            await operator(w).switch("a", "drain", actor="test")
+        with pytest.raises(Unwritable):
+            await operator(w).pause_all("keep", actor="test")
+        life.disk_fails = False
+        await trio.sleep(60)
+        task = await w.submit("192.0.2.1")
+        assert (await w.settled(task.task_id, within=1000)).state is TaskState.COMPLETED

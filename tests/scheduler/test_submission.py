@@ -10,7 +10,9 @@ from trio.testing import MockClock
 
 from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import Conflict, NotPossible, TargetsRefused, Unwritable
+from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.store.listing import TaskFilter
 from support.fake_scanner import FakeScanner
 from support.mortality import Life, mortal_connect
@@ -187,6 +189,50 @@ async def test_two_operators_retry_one_dead_letter(
         assert (done.state, done.attempt) == (TaskState.COMPLETED, 2)
 
 
+async def test_a_dead_letter_that_was_paused_runs_when_it_is_retried(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        task = await w.running()
+        await w.service.pause(task.task_id, actor="me")
+        await w.until(task.task_id, TaskState.PAUSED)
+        scanner.remove(scanner.scans[1])
+        dead = await w.settled(task.task_id)
+        assert dead.last_error is not None
+        assert not dead.last_error.transient
+        await w.service.retry_dead(task.task_id, actor="op")
+        assert (await w.settled(task.task_id, within=3600)).state is TaskState.COMPLETED
+
+
+async def test_what_happens_while_a_task_is_read_is_noticed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """What was read is old by the time it is here: canceled or purged meanwhile."""
+    async with one_scanner(tmp_path) as (w, scanner):
+        running, waiting = await w.running("192.0.2.1"), await w.submit("192.0.2.2")
+        await w.operator.pause_all("keep", actor="op")
+        scanner.remove(scanner.scans[1])
+        dead = await w.settled(running.task_id)
+        get = w.store.get
+
+        async def meanwhile(task_id: str) -> Task | None:
+            w.store.get = get  # type: ignore[method-assign]
+            task = await get(task_id)
+            if task_id == waiting.task_id:
+                await w.service.cancel(task_id, actor="me")
+            else:
+                await w.store.purge_tasks([task_id], at=w.context.now())
+            return task
+
+        w.store.get = meanwhile  # type: ignore[method-assign]
+        with trio.fail_after(1):
+            view = await w.service.wait(waiting.task_id, within=3600)
+        assert view.task.state is TaskState.CANCELED
+        w.store.get = meanwhile  # type: ignore[method-assign]
+        with pytest.raises(NotPossible):
+            await w.service.retry_dead(dead.task_id, actor="op")
+
+
 # A store that fails.
 
 
@@ -225,7 +271,7 @@ async def test_a_report_that_cannot_be_kept_is_fetched_again(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
-        full = [OSError(28, "No space left on device") for _ in range(20)]
+        full = [OSError(28, "No space left on device"), StoreUnavailable("the disk is full")] * 10
 
         scanner.duration = lambda _order: 10.0
         keep = w.context.exports.keep
