@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.config.schema import Config, TargetSettings
+from nessus_sched.config.schema import AuditSettings, Config, TargetSettings
 from nessus_sched.core.breaker import BreakerState
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.reasons import WaitCode
@@ -241,6 +242,33 @@ async def test_a_credential_that_has_vanished_is_told(
         assert dead.last_error is not None
         assert (dead.state, dead.last_error.kind) == (TaskState.DEAD, "unknown_credential")
         assert "wonderland" not in str(dead)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind"),
+    [
+        (ScanRequest(kind=ScanKind.CUSTOM, template="advanced", targets=("192.0.2.2",),
+                     settings={"max_checks_per_host": "1"}), "settings_refused"),
+        (ScanRequest(kind=ScanKind.CUSTOM, template="advanced", targets=("192.0.2.2",),
+                     audit="cis"), "unknown_audit"),
+    ],
+)  # fmt: skip
+async def test_what_the_operator_no_longer_allows_is_not_sent(
+    tmp_path: Path, autojump_clock: MockClock, wanted: ScanRequest, kind: str
+) -> None:
+    allowed: dict[str, Any] = {
+        "audits": (AuditSettings(name="cis", file=tmp_path / "cis.audit"),),
+        "custom_settings_allowed": ("max_checks_per_host",),
+    }
+    async with one_scanner(tmp_path, **allowed) as (w, scanner):
+        await w.running("192.0.2.1")
+        task = (await w.service.submit(wanted, actor="me")).view.task
+        nothing: dict[str, Any] = dict.fromkeys(allowed, ())
+        await w.fleet.apply(attrs.evolve(w.context.config, **nothing))
+        dead = await w.settled(task.task_id)
+        assert dead.last_error is not None
+        assert (dead.state, dead.last_error.kind) == (TaskState.DEAD, kind)
+        assert scanner.requests["create_scan"] == 1
 
 
 async def test_a_name_that_does_not_resolve_now_is_tried_again(
