@@ -98,7 +98,7 @@ def one_round(root: Path, callers: tuple[int, ...], seconds: float) -> list[Figu
     return found
 
 
-def measure(rounds: int = 2) -> list[Figure]:
+def measure(rounds: int = 5) -> list[Figure]:
     return medians([one_round(Path(), CALLERS, 1.0) for _ in range(rounds)])
 
 
