@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.scope import Scope
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import Conflict, NotPossible, TargetsRefused, Unwritable
@@ -61,6 +62,22 @@ async def test_a_key_counts_across_restarts(tmp_path: Path, autojump_clock: Mock
         assert await submit(w, "k", "192.0.2.1") == first
         await w.settled(first)
         assert await count(w) == 1
+
+
+async def test_a_callers_own_limits_count_besides_those_of_all(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    narrow = [Scope((allow,), (), max_addresses=256) for allow in ("192.0.2.0/28", "192.0.2.0/29")]
+    async with one_scanner(tmp_path) as (w, _scanner):
+        for beyond in ("192.0.2.9", "192.0.2.200"):
+            with pytest.raises(TargetsRefused):
+                await w.service.submit(basic(beyond), actor="me", scopes=narrow)
+        assert await count(w) == 0
+        within = await w.service.submit(basic("192.0.2.1"), actor="me", scopes=narrow)
+        assert within.created
+        everywhere = [Scope(("0.0.0.0/0",), (), max_addresses=256)]
+        with pytest.raises(TargetsRefused):
+            await w.service.submit(basic("203.0.113.1"), actor="me", scopes=everywhere)
 
 
 async def test_many_at_once_with_one_key_make_one_task(
