@@ -5,14 +5,22 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
+from trio.testing import MockClock
 
 from nessus_sched.config.schema import Config, RoleSettings
 from nessus_sched.core.targets import parse_targets
+from nessus_sched.mcp import edge
 from nessus_sched.mcp.peer import Peer
+from nessus_sched.mcp.registry import Call, ToolError
 from nessus_sched.mcp.roles import Roles, warnings
 from nessus_sched.mcp.tools import TOOLS
+from support.apps import app_of
+from support.world import one_scanner
 
 STRANGER = 54321
 
@@ -79,6 +87,21 @@ def test_a_role_narrows_the_targets() -> None:
     (scope,) = roles.scopes_of(peer(STRANGER))
     assert scope.check(parse_targets("192.0.2.1"), {}) == ()
     assert scope.check(parse_targets("192.0.2.200"), {})
+
+
+async def test_a_submission_is_held_to_the_targets_of_its_callers_role(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    lab = RoleSettings(name="lab", users=("*",), targets=("192.0.2.0/28",))
+    submit = TOOLS.get("submit_scan")
+    assert submit is not None
+    async with one_scanner(tmp_path) as (w, _scanner):
+        app = attrs.evolve(app_of(w), scopes_of=Roles(Config(roles=(lab,))).scopes_of)
+        call = Call(peer=peer(STRANGER))
+        with pytest.raises(ToolError, match=r"192\.0\.2\.200"):
+            await submit.fn(app, call, edge.parse(submit.arguments, {"targets": ["192.0.2.200"]}))
+        within: Any = edge.parse(submit.arguments, {"targets": ["192.0.2.1"]})
+        assert (await submit.fn(app, call, within)).task_id
 
 
 def test_a_tool_that_does_not_exist_is_noticed() -> None:
