@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -14,7 +17,15 @@ from nessus_sched.core.scanner import LoginRefused, NoCapacity, ScannerError, Tr
 from nessus_sched.core.states import TaskState
 from support.fake_scanner import FakeScanner, unreachable
 from support.trouble import Trouble
-from support.world import config_of, one_scanner, scanner_settings, seen, virtual_now, world
+from support.world import (
+    World,
+    config_of,
+    one_scanner,
+    scanner_settings,
+    seen,
+    virtual_now,
+    world,
+)
 
 
 async def test_a_scanner_that_has_not_answered_yet_gets_no_work_that_others_can_do(
@@ -41,36 +52,57 @@ async def test_one_launch_after_the_other_does_not_put_off_the_next_look(
         assert (await w.task(first.task_id)).state is TaskState.COMPLETED
 
 
+LATE = Trouble(error=LoginRefused("old password"), takes=20.0)
+
+
+@pytest.mark.parametrize(
+    ("latency", "trouble"), [(0.05, None), (20.0, None), (0.05, LATE)], ids=["well", "late", "bad"]
+)
 async def test_a_scanner_behind_a_changed_connection_is_asked_what_it_is(
-    tmp_path: Path, autojump_clock: MockClock
+    latency: float, trouble: Trouble | None, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    old, new = FakeScanner(virtual_now()), FakeScanner(virtual_now())
+    old, new = FakeScanner(virtual_now(), latency=latency), FakeScanner(virtual_now())
+    old.fault = lambda _request: trouble
     new.info_answer = attrs.evolve(new.info_answer, version="10.9.0")
-    scanners, config = {"a": old}, config_of(tmp_path, scanner_settings("a"))
-    async with world(config, scanners) as w:
-        await trio.sleep(5)
-        scanners["a"] = new
-        moved = attrs.evolve(config.scanners[0], url="https://192.0.2.200:8834")
-        await w.fleet.apply(attrs.evolve(config, scanners=(moved,)))
-        await trio.sleep(5)
-        assert w.service.scanners()[0].info == new.info_answer
+    async with moved_after(5, tmp_path, {"a": old}, new) as w:
+        await trio.sleep(60)
+        (scanner,) = w.service.scanners()
+        assert (scanner.info, scanner.trouble) == (new.info_answer, None)
 
 
 async def test_nothing_starts_over_a_changed_connection_before_it_has_answered(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    old, new = FakeScanner(virtual_now()), FakeScanner(virtual_now())
+    new = FakeScanner(virtual_now())
     new.down = LoginRefused("wrong password")
-    scanners, config = {"a": old}, config_of(tmp_path, scanner_settings("a"))
-    async with world(config, scanners) as w:
-        await trio.sleep(5)
-        scanners["a"] = new
-        moved = attrs.evolve(config.scanners[0], url="https://192.0.2.200:8834")
-        await w.fleet.apply(attrs.evolve(config, scanners=(moved,)))
+    async with moved_after(5, tmp_path, {"a": FakeScanner(virtual_now())}, new) as w:
         task = await w.submit()
         await trio.sleep(5)
         assert w.service.scanners()[0].trouble == "wrong password"
         assert (await w.task(task.task_id)).attempt == 0
+
+
+async def test_until_a_changed_connection_answers_work_goes_to_others(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanners = {name: FakeScanner(virtual_now()) for name in "ab"}
+    async with moved_after(5, tmp_path, scanners, FakeScanner(virtual_now(), latency=1200.0)) as w:
+        for task in [await w.submit(f"192.0.2.{n}") for n in (1, 2)]:
+            await w.until(task.task_id, TaskState.RUNNING, within=10)
+
+
+@asynccontextmanager
+async def moved_after(
+    seconds: float, directory: Path, scanners: dict[str, FakeScanner], new: FakeScanner
+) -> AsyncIterator[World]:
+    """A world in which the URL of scanner `a` is changed by then, and leads to `new`."""
+    config = config_of(directory, *map(scanner_settings, scanners))
+    async with world(config, scanners) as w:
+        await trio.sleep(seconds)
+        scanners["a"] = new
+        moved = attrs.evolve(config.scanners[0], url="https://192.0.2.200:8834")
+        await w.fleet.apply(attrs.evolve(config, scanners=(moved, *config.scanners[1:])))
+        yield w
 
 
 async def test_a_refused_login_is_not_tried_again_and_again(

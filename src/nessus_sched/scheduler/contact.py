@@ -15,6 +15,7 @@ from nessus_sched.core.scanner import (
     NoCapacity,
     NotReady,
     RemoteScan,
+    Scanner,
     ScannerError,
     ScannerInfo,
     ScanStatus,
@@ -103,15 +104,14 @@ class Contact:
         return not self._due
 
     def start_over(self) -> None:
-        """The way to the scanner has changed: it is as if it had never been contacted, and an
-        exchange that is under way on the old one tells nothing."""
+        """The way to the scanner has changed: it is as if it had never been contacted."""
         now = self._context.now()
         self.info = None
         self._info_at = -math.inf
         if self.trouble is None:
             self.since = now
         self.trouble = self.trouble_kind = NOT_CONTACTED
-        self._troubled_at, self._retry_after = now, 0.0
+        self._retry_after = 0.0
         if self._listed:
             self._context.pool.succeeded(self._id, now)
         self._hold_until_contacted()
@@ -198,24 +198,30 @@ class Contact:
         return min(polling.slowest, max(polling.fastest, slack * (now - self._changed_at)))
 
     async def _talk(self) -> None:
-        began_at = self._context.now()
+        began_at, scanner = self._context.now(), self._driver.scanner
         self._due = False
         try:
-            await self._read_info()
-            rows = await self._driver.scanner.list_scans()
+            await self._read_info(scanner)
+            rows = await scanner.list_scans()
         except ScannerError as error:
-            self.troubled(error)
+            if scanner is self._driver.scanner:
+                self.troubled(error)
             return
+        if scanner is not self._driver.scanner:
+            return  # the way to it has changed meanwhile: what the old one led to says nothing
         if self._troubled_at > began_at:
             return  # another request has failed meanwhile: the next exchange will show
         self._reached(rows)
         await self._read_progress()
 
-    async def _read_info(self) -> None:
+    async def _read_info(self, scanner: Scanner) -> None:
         now = self._context.now()
         if now - self._info_at < self._context.config.polling.info:
             return
-        self.info = await self._driver.scanner.info()
+        info = await scanner.info()
+        if scanner is not self._driver.scanner:
+            return
+        self.info = info
         if not self.info.ready:
             percent = self.info.loading_percent
             told = "" if percent is None else f" ({percent} %)"
