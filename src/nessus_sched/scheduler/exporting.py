@@ -60,11 +60,15 @@ async def _fetch(run: Run, driver: Driver) -> None:
 
 
 async def _info_after(driver: Driver) -> ScannerInfo | None:
-    """Asked anew where there is a licence that this very scan may have used up."""
+    """Asked anew where there is a licence that this very scan may have used up. It serves a
+    warning only: no report is given up because it was not told."""
     info = driver.link.info
     if info is None or info.licensed_hosts is None:
         return info
-    return await driver.scanner.info()
+    try:
+        return await driver.scanner.info()
+    except ScannerError:
+        return info
 
 
 async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
