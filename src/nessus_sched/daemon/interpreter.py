@@ -26,5 +26,6 @@ def before_loading() -> None:
 
 
 def loaded() -> None:
+    """From here on what is made may be garbage one day; what was loaded is left alone."""
     gc.freeze()
     gc.enable()

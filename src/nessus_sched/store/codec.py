@@ -19,7 +19,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanRequest, Task
 
 _CONVERTER: Final = cattrs.Converter(omit_if_default=True, detailed_validation=False)
-# Looked up once: the look-up takes as long as a third of the writing.
+# Looked up once, and not for every task.
 _plain_task: Final = _CONVERTER.get_unstructure_hook(Task)
 _plain_entry: Final = _CONVERTER.get_unstructure_hook(JournalEntry)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -107,14 +107,14 @@ def digest_of(document: str) -> bytes:
 def request_digest(request: ScanRequest) -> bytes:
     """The same for equal requests, whatever the order of their settings."""
     plain = _CONVERTER.unstructure(request)
-    return digest_of(json.dumps(plain, separators=(",", ":"), sort_keys=True))
+    return digest_of(json.dumps(plain, separators=(",", ":"), sort_keys=True, allow_nan=False))
 
 
 def _encode(plain: object) -> str:
     try:
         return _ENCODER.encode(plain).decode()
     except UnicodeEncodeError:  # a lone surrogate, which can be kept only as its escape
-        return json.dumps(plain, separators=(",", ":"))
+        return json.dumps(plain, separators=(",", ":"), allow_nan=False)
 
 
 def fold(text: str) -> str:
