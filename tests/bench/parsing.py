@@ -23,7 +23,7 @@ from nessus_sched.results.parser import Reader
 from nessus_sched.results.summary import summarise
 from nessus_sched.sim.findings.generate import GeneratedReport
 from nessus_sched.sim.findings.machines import build_machine
-from nessus_sched.sim.findings.report import ScanOrder, Span
+from nessus_sched.sim.findings.report import HostProgress, ScanOrder, Span
 from nessus_sched.sim.options import SimOptions
 from tests.bench.figures import Figure
 
@@ -43,7 +43,7 @@ def write_report(path: Path, size: int) -> None:
             order = ScanOrder(scan_name="bench", template="basic", policy="Basic", targets=targets)
             machines = [build_machine(1, target) for target in targets]
             report = GeneratedReport(order, machines, SimOptions())
-            document = b"".join(report.document(span, [1.0] * len(targets)))
+            document = b"".join(report.document([HostProgress(1.0, span)] * len(targets)))
             body = document[document.index(b"<ReportHost") : document.rindex(b"</Report>")]
             if block == 0:
                 stream.write(document[: document.index(b"<ReportHost")])

@@ -92,6 +92,18 @@ def test_speed_and_capacity_can_be_changed() -> None:
     assert nessus.scans_take == 2.5
 
 
+def test_what_it_refuses_can_be_changed() -> None:
+    nessus, _ = sim()
+    told = ask(nessus, "POST", "refusals", {"names": ["no_rights", "disk_full"]})
+    assert told == (200, {"names": ["disk_full", "no_rights"]})
+    assert nessus.permissions == 16
+    status, told = ask(nessus, "POST", "refusals", {"names": ["everything"]})
+    assert status == 400
+    assert "license_expired" in told["error"]
+    assert ask(nessus, "GET", "refusals") == (200, {"names": ["disk_full", "no_rights"]})
+    assert ask(nessus, "POST", "refusals", {}) == (200, {"names": []})
+
+
 def test_only_loopback_or_the_bearer_of_the_token() -> None:
     nessus, _ = sim()
     assert ask(nessus, "GET", "ledger", client="::1")[0] == 200

@@ -122,13 +122,49 @@ def test_the_export_of_a_stopped_scan_agrees_too() -> None:
     assert 0 < len(done) < len(details["hosts"])
 
 
+@pytest.mark.parametrize("ends", ["stopped", "restarted"])
+def test_hosts_that_were_not_finished_have_no_end(ends: str) -> None:
+    call, clock = hand_driven(scans_take=100.0)
+    scan_id = call.create(targets=MANY)
+    call.launch(scan_id)
+    clock.pass_time(60.0)
+    if ends == "stopped":
+        call("POST", f"/scans/{scan_id}/stop")
+    else:
+        call.nessus.restart()
+    clock.pass_time(1.0)
+    shown = {
+        host["hostname"]: host["scanprogresscurrent"] == 100
+        for host in call.get(f"/scans/{scan_id}")["hosts"]
+    }
+    assert set(shown.values()) == {True, False}
+    for host in parsed(export(call, clock, scan_id)).iter("ReportHost"):
+        finished = shown[host.get("name", "")]
+        for tag in ("HOST_END", "HOST_END_TIMESTAMP", "Credentialed_Scan"):
+            assert (tag in tags(host)) == finished
+        assert (19506 in plugins(host)) == finished
+        assert "HOST_START_TIMESTAMP" in tags(host)
+
+
+def test_each_host_has_times_of_its_own() -> None:
+    call, clock = hand_driven(scans_take=100.0)
+    _, report = scanned(call, clock, targets=MANY)
+    times = [
+        (int(tags(host)["HOST_START_TIMESTAMP"]), int(tags(host)["HOST_END_TIMESTAMP"]))
+        for host in report.iter("ReportHost")
+    ]
+    assert times == sorted(times)
+    assert len({start for start, _ in times}) > 10
+    assert all(49 <= end - start <= 51 for start, end in times)
+
+
 def test_every_host_tells_about_the_scan() -> None:
     call, clock = hand_driven()
     _, report = scanned(call, clock, targets=MANY)
     for host in report.iter("ReportHost"):
         text = scan_information(host)
         assert "Credentialed checks : no" in text
-        assert "Scan duration : 10 sec" in text
+        assert "Scan duration : 5 sec" in text  # of this host, not of the whole scan
         assert tags(host)["Credentialed_Scan"] == "false"
         assert int(tags(host)["HOST_END_TIMESTAMP"]) > int(tags(host)["HOST_START_TIMESTAMP"])
 
@@ -260,6 +296,27 @@ def test_names_and_ipv6_are_targets() -> None:
     _, report = scanned(call, clock, targets="www.example.com 2001:db8::7")
     names = [host.get("name") for host in report.iter("ReportHost")]
     assert names == ["www.example.com", "2001:db8::7"]
+
+
+def test_a_name_with_an_address_is_scanned_there_and_reported_under_the_name() -> None:
+    call, clock = hand_driven(dead_targets=("gone.example.com", "203.0.113.9"))
+    targets = "db.example.com[192.0.2.7],v6.example.com[2001:db8::7]"
+    dead = "gone.example.com[192.0.2.8],at.example.com[203.0.113.9]"
+    details, report = scanned(call, clock, targets=f"{targets},{dead}")
+    assert details["info"]["targets"].split(",")[0] == "db.example.com[192.0.2.7]"
+    shown = {h.get("name"): tags(h)["host-ip"] for h in report.iter("ReportHost")}
+    assert shown == {"db.example.com": "192.0.2.7", "v6.example.com": "2001:db8::7"}
+    alone, _ = scanned(call, clock, targets="192.0.2.7")
+    assert alone["hosts"][0]["severitycount"] == details["hosts"][0]["severitycount"]
+
+
+@pytest.mark.parametrize(
+    "target", ["name[]", "[192.0.2.1]", "a[b]", "a[192.0.2.1", "a[192.0.2.0/24]"]
+)
+def test_brackets_hold_one_address(target: str) -> None:
+    call, _ = hand_driven()
+    body = {"uuid": BASIC, "settings": {"name": "x", "text_targets": target}}
+    assert call("POST", "/scans", body).status == 400
 
 
 def test_a_target_file_counts() -> None:

@@ -66,6 +66,21 @@ def test_a_pause_stops_the_work_and_keeps_what_was_done() -> None:
     assert call.status(scan_id) == "completed"
 
 
+def test_pausing_may_take_longer_than_the_rest() -> None:
+    call, clock = hand_driven(scans_take=1000.0, pause_takes=120.0, transition_takes=1.0)
+    scan_id = call.create()
+    call.launch(scan_id)
+    clock.pass_time(40.0)
+    call("POST", f"/scans/{scan_id}/pause")
+    clock.pass_time(119.0)
+    assert call.status(scan_id) == "pausing"
+    clock.pass_time(2.0)
+    assert call.status(scan_id) == "paused"
+    call("POST", f"/scans/{scan_id}/resume")
+    clock.pass_time(1.5)
+    assert call.status(scan_id) == "running"
+
+
 def test_a_stopped_scan_is_canceled_with_what_it_found() -> None:
     call, clock = hand_driven(scans_take=100.0)
     scan_id = call.create(targets="192.0.2.1,192.0.2.2")

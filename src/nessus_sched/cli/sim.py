@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import trio
 
 from nessus_sched.cli.running import run
 from nessus_sched.sim.options import EDITIONS, SimOptions
+from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.serve import RunningSim, serve_sim
 
 
@@ -54,19 +56,27 @@ class Seconds(click.FloatRange):
     help="How long it loads plugins after its start.",
 )  # fmt: skip
 @click.option(
+    "--pause-takes", type=Seconds(), metavar="SECONDS",
+    help="How long a scan takes to pause; a real one may take minutes.",
+)  # fmt: skip
+@click.option(
+    "--refuse", "refuses", multiple=True, type=click.Choice(list(map(str, Refusal))),
+    help="Refuse work in this way from the start; may be repeated.",
+)  # fmt: skip
+@click.option(
     "--replay", "replay_directory", type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR", help="Answer scans with the .nessus files of a directory, in turn.",
 )  # fmt: skip
 @click.option("--username", default="admin", show_default=True, help="Its user.")
 @click.option("--password", default="nessus", show_default=True, help="That user's password.")
 @click.option("--control", is_flag=True, help="Serve /_sim/ for injecting faults (loopback only).")
-def sim_command(**options: Any) -> None:
+def sim_command(refuses: Sequence[str], **options: Any) -> None:
     """Run a simulated Nessus scanner over HTTPS, for trying things out and for tests.
 
     It prints its URL, certificate fingerprint and API keys, and serves until interrupted.
     Nothing is scanned: findings are made up from the seed and the targets.
     """
-    run(_run, SimOptions(**options))
+    run(_run, SimOptions(refuses=frozenset(map(Refusal, refuses)), **options))
 
 
 async def _run(options: SimOptions) -> None:

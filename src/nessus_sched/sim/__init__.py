@@ -9,6 +9,7 @@ from nessus_sched.sim.app import ConnectionBroken, asgi_app
 from nessus_sched.sim.faults import Fault, FaultKind
 from nessus_sched.sim.ledger import Ledger
 from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.serve import RunningSim, serve_sim
 from nessus_sched.sim.state import SimulatedNessus
 
@@ -17,6 +18,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Ledger",
+    "Refusal",
     "RunningSim",
     "SimOptions",
     "SimulatedNessus",

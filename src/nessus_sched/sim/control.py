@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 
 from nessus_sched.sim.faults import Fault, FaultKind
+from nessus_sched.sim.fields import list_field
+from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.state import SimulatedNessus
 from nessus_sched.sim.wire import ApiError, Request, Response, read_json, refusal, reply
 
@@ -20,6 +22,7 @@ def control(nessus: SimulatedNessus, request: Request) -> Response:
     """Serve one control request.
 
     `GET ledger`, `GET faults`, `POST faults` (the fields of `Fault`), `DELETE faults[/ID]`,
+    `GET refusals`, `POST refusals` (`names`: all that are in force from now on),
     `POST restart|refuse|certificate|reinstall-ui|expire-sessions|options`.
     """
     nessus.advance()
@@ -80,6 +83,18 @@ def _clear_faults(nessus: SimulatedNessus, rest: str, _body: Mapping[str, Any]) 
     return {}
 
 
+def _list_refusals(nessus: SimulatedNessus, _rest: str, _body: Mapping[str, Any]) -> Any:
+    return {"names": sorted(nessus.refuses)}
+
+
+def _set_refusals(nessus: SimulatedNessus, rest: str, body: Mapping[str, Any]) -> Any:
+    try:
+        nessus.refuses = {Refusal(name) for name in list_field(body, "names")}
+    except ValueError:
+        raise ApiError(400, f"names are of: {', '.join(Refusal)}") from None
+    return _list_refusals(nessus, rest, body)
+
+
 def _restart(nessus: SimulatedNessus, _rest: str, body: Mapping[str, Any]) -> Any:
     loading = body.get("loading_seconds")
     nessus.restart(
@@ -113,6 +128,8 @@ def _options(nessus: SimulatedNessus, _rest: str, body: Mapping[str, Any]) -> An
     """What can be changed while it runs."""
     if "scans_take" in body:
         nessus.scans_take = _seconds(body, "scans_take", 0.0)
+    if "pause_takes" in body:
+        nessus.pause_takes = _seconds(body, "pause_takes", 0.0)
     if "max_scans" in body:
         nessus.preferences.values["global.max_scans"] = str(int(_seconds(body, "max_scans", 0)))
     return {"scans_take": nessus.scans_take, "max_scans": nessus.preferences.max_scans()}
@@ -130,6 +147,8 @@ _ACTIONS: Mapping[str, Callable[[SimulatedNessus, str, Mapping[str, Any]], Any]]
     "GET faults": _list_faults,
     "POST faults": _inject,
     "DELETE faults": _clear_faults,
+    "GET refusals": _list_refusals,
+    "POST refusals": _set_refusals,
     "POST restart": _restart,
     "POST refuse": _refuse,
     "POST certificate": _certificate,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import attrs
 
+from nessus_sched.sim.refusals import Refusal
+
 
 @attrs.frozen(kw_only=True)
 class Edition:
@@ -83,7 +85,10 @@ class SimOptions:
     # Speed and size
     scans_take: float = 10.0
     transition_takes: float = 0.2
-    """How long pausing, resuming and stopping take."""
+    """How long resuming and stopping take."""
+    pause_takes: float | None = None
+    """How long pausing takes, None for as long as the others. A real scanner lets the checks
+    that run come to their end first, which can take minutes."""
     export_takes: float = 0.5
     """How long after its creation an export is ready."""
     loading_seconds: float = 0.0
@@ -97,6 +102,8 @@ class SimOptions:
     """Instead of the edition's own limit."""
     launch_conflict_status: int = 500
     """The answer to launching a running scan: old documents say 500, others saw 409."""
+    refuses: frozenset[Refusal] = frozenset()
+    """What it refuses from the start; can be changed while it runs."""
     gate_cuts_body: bool = False
     """Break the connection after the headers of a 412, as Essentials 10 was seen to do."""
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import attrs
 
-from nessus_sched.sim.findings.report import Report, Span
+from nessus_sched.sim.findings.report import HostProgress, Report, Span
 
 
 class RunStatus(StrEnum):
@@ -54,6 +54,7 @@ class Run:
     alt_targets: bool
     takes: float
     transition_takes: float
+    pause_takes: float | None = None
     report: Report
     owner_id: int
     status: RunStatus = RunStatus.PENDING
@@ -92,13 +93,18 @@ class Run:
     def next_step(self) -> Step | None:
         """When it will change its state by itself, and to which."""
         if self.status in _SETTLES:
-            return Step(self._since + self.transition_takes, self, _SETTLES[self.status])
+            return Step(self._since + self._transition(), self, _SETTLES[self.status])
         if self.status is not RunStatus.RUNNING:
             return None
         started = self._since - self._worked  # had it run without a pause
         if self.aborts_at is not None:
             return Step(started + self.takes * self.aborts_at, self, RunStatus.ABORTED)
         return Step(started + self.takes, self, RunStatus.COMPLETED)
+
+    def _transition(self) -> float:
+        if self.status is RunStatus.PAUSING and self.pause_takes is not None:
+            return self.pause_takes
+        return self.transition_takes
 
     def progress(self, now: float) -> float:
         """The share of the work that is done, 0..1."""
@@ -109,18 +115,26 @@ class Run:
             worked += now - self._since
         return min(1.0, worked / self.takes) if self.takes > 0 else 0.0
 
-    def shares(self, now: float) -> list[float]:
-        """How much of each host is done, 0..1; they start and end one after another."""
+    def hosts(self, now: float) -> list[HostProgress]:
+        """How far each host is. They start and end one after another, each taking half of
+        the work's time."""
         count = len(self.report.hosts)
-        progress = self.progress(now)
-        if progress >= 1:
-            return [1.0] * count
-        starts = (0.5 * index / count for index in range(count))
-        return [min(1.0, max(0.0, (progress - start) / 0.5)) for start in starts]
+        progress, span = self.progress(now), self.span(now)
+        return [_host_progress(0.5 * index / count, progress, span) for index in range(count)]
 
     def span(self, now: float) -> Span:
         start = self.created_at if self.started_at is None else self.started_at
         return Span(start, now if self.ended_at is None else self.ended_at)
+
+
+def _host_progress(begins: float, progress: float, span: Span) -> HostProgress:
+    """Of a host whose checks begin after the share `begins` of the work; pauses are spread
+    over the whole span."""
+    share = min(1.0, max(0.0, (progress - begins) / 0.5))
+    whole = (span.end - span.start) / progress if progress > 0 else 0.0
+    start = span.start + whole * min(begins, progress)
+    end = span.start + whole * min(begins + 0.5, progress)
+    return HostProgress(share, Span(start, end, finished=share >= 1))
 
 
 @attrs.frozen

@@ -84,6 +84,7 @@ class LaunchPlan:
     takes: float
     transition_takes: float
     report: Report
+    pause_takes: float | None = None
     aborts_at: float | None = None
     held: bool = False
     shown_as: str | None = None

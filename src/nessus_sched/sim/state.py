@@ -18,9 +18,12 @@ from nessus_sched.sim.ledger import Ledger
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.policies import Policies
 from nessus_sched.sim.preferences import Preferences
+from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.runs import Run
 from nessus_sched.sim.scans import Engine, LaunchPlan, Scan
 from nessus_sched.sim.wire import ApiError
+
+READ_ONLY = 16
 
 
 class SimulatedNessus:
@@ -47,6 +50,8 @@ class SimulatedNessus:
         self.uploads: dict[str, bytes] = {}
         self.used_ips: set[str] = set()
         self.scans_take = self.options.scans_take
+        self.pause_takes = self.options.pause_takes
+        self.refuses = set(self.options.refuses)
         self.boot_time = now()
         self.loading_until = self.boot_time + self.options.loading_seconds
         self.refusing_until = self.boot_time
@@ -60,6 +65,16 @@ class SimulatedNessus:
         )
         self._replay = Replay.find(self.options.replay_directory, self.options.replay_files)
         self._drawn = 0
+
+    @property
+    def permissions(self) -> int:
+        """Of the account: 16 may only read, from 32 on it may create scans."""
+        return READ_ONLY if Refusal.NO_RIGHTS in self.refuses else self.options.permissions
+
+    @property
+    def scan_api(self) -> bool:
+        """Whether scans can be changed without the token of the web UI."""
+        return self.options.licence.scan_api and Refusal.NO_API not in self.refuses
 
     @property
     def scans(self) -> dict[int, Scan]:
@@ -105,6 +120,7 @@ class SimulatedNessus:
             alt_targets=bool(alt_targets),
             takes=self.scans_take,
             transition_takes=self.options.transition_takes,
+            pause_takes=self.pause_takes,
             report=self._report(scan, targets),
             aborts_at=aborts.progress if aborts else None,
             held=self.faults.for_scan(FaultKind.STAYS_PENDING, scan.name) is not None,

@@ -17,6 +17,7 @@ MOST_ADDRESSES = 4096
 """Of one network or range, only so many addresses are looked at: it is a simulation."""
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}(?<!-)\Z")
+_NAMED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]\Z")
 _SHORT_RANGE = re.compile(r"(\d+\.\d+\.\d+)\.(\d+)-(\d+)\Z")
 
 
@@ -28,6 +29,8 @@ class Target:
     text: str
     first: Address | None
     last: Address | None
+    name: str = ""
+    """The name before an address in brackets: reports show the host under it."""
 
     @property
     def single(self) -> bool:
@@ -57,12 +60,22 @@ def parse(texts: Sequence[str]) -> list[Target]:
 
 def _parse_one(text: str) -> Target:
     try:
-        return _parse_address(text)
+        return _parse_named(text) or _parse_address(text)
     except ValueError:
         looks_numeric = re.fullmatch(r"[\d./:-]+", text) is not None
         if looks_numeric or not _NAME.match(text):
             raise ApiError(400, f"{text}: Unrecognized target format") from None
         return Target(text, None, None)
+
+
+def _parse_named(text: str) -> Target | None:
+    """`name[address]` scans the address under that name, without looking the name up.
+    Raises `ValueError` when the address is none."""
+    found = _NAMED.match(text)
+    if found is None or not _NAME.match(found[1]):
+        return None
+    address = ipaddress.ip_address(found[2])
+    return Target(text, address, address, name=found[1])
 
 
 def _parse_address(text: str) -> Target:

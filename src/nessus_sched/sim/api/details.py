@@ -9,7 +9,7 @@ from typing import Any
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.api.views import history_row, run_info
 from nessus_sched.sim.findings.plugins import Item, Plugin, load_data
-from nessus_sched.sim.findings.report import HostSummary, Tally
+from nessus_sched.sim.findings.report import HostProgress, HostSummary, Tally
 from nessus_sched.sim.runs import Run
 from nessus_sched.sim.wire import NotFound, Response, reply
 
@@ -48,9 +48,9 @@ def scan_details(call: Call) -> Response:
 
 def host_details(call: Call) -> Response:
     run, index = _host_of(call)
-    host, _ = _known(run, call.now)[index]
+    host, progress = _known(run, call.now)[index]
     host_id = index + _FIRST_HOST_ID
-    tags = run.report.properties(index, run.span(call.now))
+    tags = run.report.properties(index, progress.span)
     return reply(
         {
             "info": {
@@ -71,10 +71,10 @@ def host_details(call: Call) -> Response:
 def plugin_output(call: Call) -> Response:
     run, index = _host_of(call)
     plugin_id = call.number("plugin_id")
-    host, _ = _known(run, call.now)[index]
+    host, progress = _known(run, call.now)[index]
     if plugin_id not in host.plugin_ids():
         raise NotFound
-    found = run.report.items(index, run.span(call.now))
+    found = run.report.items(index, progress.span)
     items = [item for item in found if item.plugin.id == plugin_id]
     return reply(
         {
@@ -124,13 +124,12 @@ def plugin_description(plugin: Plugin) -> dict[str, Any]:
     }
 
 
-def _known(run: Run, now: float) -> list[tuple[HostSummary, float]]:
-    """Each host as far as it is known, with the share that is."""
-    shares = run.shares(now)
+def _known(run: Run, now: float) -> list[tuple[HostSummary, HostProgress]]:
+    """Each host as far as it is known. Hosts begin in order, so this is a prefix of all."""
     return [
-        (host.part(share), share)
-        for host, share in zip(run.report.hosts, shares, strict=True)
-        if share > 0
+        (host.part(progress.share), progress)
+        for host, progress in zip(run.report.hosts, run.hosts(now), strict=True)
+        if progress.share > 0
     ]
 
 
@@ -143,11 +142,11 @@ def _host_of(call: Call) -> tuple[Run, int]:
 
 
 def _host_rows(
-    known: Sequence[tuple[HostSummary, float]], *, compliance: bool = False
+    known: Sequence[tuple[HostSummary, HostProgress]], *, compliance: bool = False
 ) -> list[dict[str, Any]]:
     return [
-        _host_row(index, host, share, compliance=compliance)
-        for index, (host, share) in enumerate(known)
+        _host_row(index, host, progress.share, compliance=compliance)
+        for index, (host, progress) in enumerate(known)
         if (host.compliance if compliance else host.tallies)
     ]
 
@@ -226,7 +225,7 @@ def _findings_of_host(
     ]
 
 
-def _remediations(known: Sequence[tuple[HostSummary, float]]) -> dict[str, Any]:
+def _remediations(known: Sequence[tuple[HostSummary, HostProgress]]) -> dict[str, Any]:
     """Plugins for which there is a patch, with the hosts they would help."""
     fixes: dict[int, list[Tally]] = {}
     impacted = 0

@@ -6,6 +6,7 @@ from nessus_sched.sim.accounts import LOG_IN_FIRST, Login
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.api.routes import Access, Route, find_route
 from nessus_sched.sim.faults import answer_instead, spoil
+from nessus_sched.sim.refusals import answer_to
 from nessus_sched.sim.state import SimulatedNessus
 from nessus_sched.sim.wire import Answer, ApiError, Request, Response, refusal
 
@@ -38,6 +39,9 @@ def _serve(nessus: SimulatedNessus, request: Request, now: float) -> Response:
         call = Call(nessus=nessus, request=request, params=params, login=login, now=now)
         if route.access is Access.GATED and not _licensed(nessus, login):
             return _gate(nessus)
+        if refused := answer_to(route.label, nessus.refuses):
+            nessus.ledger.record("refused", at=now)
+            return refusal(refused.status, refused.text)
         return route.handler(call)
     except ApiError as error:
         return refusal(error.status, error.message)
@@ -57,7 +61,7 @@ def _enter(nessus: SimulatedNessus, route: Route, request: Request, now: float) 
 
 
 def _licensed(nessus: SimulatedNessus, login: Login | None) -> bool:
-    return nessus.options.licence.scan_api or (login is not None and login.from_ui)
+    return nessus.scan_api or (login is not None and login.from_ui)
 
 
 def _gate(nessus: SimulatedNessus) -> Response:

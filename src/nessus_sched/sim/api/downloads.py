@@ -103,11 +103,11 @@ def _download(call: Call, export: Export) -> Response:
 
 
 def _document(scan: Scan, run: Run, kind: str, now: float) -> Document:
-    span, shares, report = run.span(now), run.shares(now), run.report
+    progress, report = run.hosts(now), run.report
     makers: dict[str, Callable[[], Iterable[bytes]]] = {
-        "nessus": lambda: report.document(span, shares),
-        "csv": lambda: formats.as_csv(report, span, shares),
-        "html": lambda: formats.as_html(report, scan.name, shares),
+        "nessus": lambda: report.document(progress),
+        "csv": lambda: formats.as_csv(report, progress),
+        "html": lambda: formats.as_html(report, scan.name, progress),
         "db": lambda: [b"SIMULATED NESSUS DB\n"],
         "pdf": list,
     }

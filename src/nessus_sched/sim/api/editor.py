@@ -10,6 +10,7 @@ from nessus_sched.sim.exports import Document
 from nessus_sched.sim.findings.logins import SentCredential
 from nessus_sched.sim.findings.plugins import catalogue, families
 from nessus_sched.sim.policies import default_settings
+from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.templates import Template, find_template, templates
 from nessus_sched.sim.wire import NotFound, Response, reply
 
@@ -37,13 +38,14 @@ AUDITS = {
 def template_list(call: Call) -> Response:
     _check_type(call)
     edition = call.nessus.options.licence
-    return reply({"templates": [row.as_json(edition) for row in templates().values()]})
+    offered = {} if Refusal.NO_TEMPLATES in call.nessus.refuses else templates()
+    return reply({"templates": [row.as_json(edition) for row in offered.values()] or None})
 
 
 def template_details(call: Call) -> Response:
     _check_type(call)
     uuid = call.params["uuid"]
-    if uuid not in templates():
+    if uuid not in templates() or Refusal.NO_TEMPLATES in call.nessus.refuses:
         raise NotFound
     return reply(_editor(call, find_template(uuid), {}, []))
 

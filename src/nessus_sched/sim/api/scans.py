@@ -46,7 +46,7 @@ def list_scans(call: Call) -> Response:
 
 
 def create_scan(call: Call) -> Response:
-    if call.nessus.options.permissions < _STANDARD:
+    if call.nessus.permissions < _STANDARD:
         raise ApiError(403, "You do not have permission to perform this request")
     template = find_template(call.body.get("uuid"))
     _check_template(call, template)

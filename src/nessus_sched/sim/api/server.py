@@ -6,7 +6,9 @@ import time
 from typing import Any
 
 from nessus_sched.sim.api.calls import Call
+from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.scans import Scan
+from nessus_sched.sim.state import SimulatedNessus
 from nessus_sched.sim.templates import templates
 from nessus_sched.sim.wire import EMPTY, ApiError, NotFound, Response, reply
 
@@ -44,8 +46,14 @@ def properties(call: Call) -> Response:
 
 def _details(call: Call) -> dict[str, Any]:
     nessus = call.nessus
-    plugin_set = time.strftime("%Y%m%d%H%M", time.gmtime(nessus.boot_time - _DAY))
+    plugin_set: str | None = time.strftime("%Y%m%d%H%M", time.gmtime(nessus.boot_time - _DAY))
+    version = plugin_set
     expires = int(nessus.boot_time) + _LICENSED_FOR
+    if Refusal.LICENSE_EXPIRED in nessus.refuses:
+        expires = int(nessus.boot_time) - _DAY
+    days_left = max(0, expires - int(call.now)) // _DAY
+    if Refusal.NO_PLUGINS in nessus.refuses:
+        plugin_set = None
     return {
         "installers": {},
         "loaded_plugin_set": plugin_set,
@@ -53,7 +61,7 @@ def _details(call: Call) -> dict[str, Any]:
         "features": {"report": True, "remote_link": False, "local_scanner": True},
         "server_uuid": nessus.server_uuid,
         "users_count": 1,
-        "template_version": plugin_set,
+        "template_version": version,
         "update": {"href": None, "new_version": 0, "restart": 0},
         "restart_pending": {"reason": None, "type": None},
         "restart_needed": None,
@@ -61,7 +69,7 @@ def _details(call: Call) -> dict[str, Any]:
         "feed": "ProFeed",
         "feed_error": 0,
         "capabilities": {"multi_scanner": False, "multi_user": "full", "report_email_config": True},
-        "used_ip_count": len(nessus.used_ips),
+        "used_ip_count": _used_ips(nessus),
         "idle_timeout": str(max(1, int(nessus.options.idle_timeout // 60))),
         "scanner_boottime": int(nessus.boot_time),
         "disable_rss_widget": None,
@@ -69,7 +77,7 @@ def _details(call: Call) -> dict[str, Any]:
         "npv7_downgrade_required": False,
         "npv7_upgrade_required": False,
         "expiration": expires,
-        "expiration_time": _LICENSED_FOR // _DAY,
+        "expiration_time": days_left,
         "notifications": [],
         "tenable_links": [],
     }
@@ -77,19 +85,31 @@ def _details(call: Call) -> dict[str, Any]:
 
 def _license(call: Call, expires: int) -> dict[str, Any]:
     edition = call.nessus.options.licence
+    scan_api = call.nessus.scan_api
     return {
         "type": edition.license_type,
         "name": edition.title,
-        "restricted": not edition.scan_api,
-        "ips": call.nessus.options.ip_limit or 0,
+        "restricted": not scan_api,
+        "ips": _ip_limit(call.nessus),
         "activation_code": "SIMU-LATE-DSIM-ULAT",
         "expiration_date": expires,
         "evaluation": False,
         "agents": 0,
         "scanners": 1,
         "users": 1,
-        "features": {"api": True, "scan_api": edition.scan_api, "report": True},
+        "features": {"api": True, "scan_api": scan_api, "report": True},
     }
+
+
+def _ip_limit(nessus: SimulatedNessus) -> int:
+    """0 for no limit."""
+    full = Refusal.HOST_LIMIT in nessus.refuses
+    return nessus.options.ip_limit or (max(16, len(nessus.used_ips)) if full else 0)
+
+
+def _used_ips(nessus: SimulatedNessus) -> int:
+    full = Refusal.HOST_LIMIT in nessus.refuses
+    return _ip_limit(nessus) if full else len(nessus.used_ips)
 
 
 def restart(call: Call) -> Response:

@@ -40,7 +40,7 @@ def who_am_i(call: Call) -> Response:
             "email": accounts.email,
             "name": accounts.name,
             "type": "local",
-            "permissions": call.nessus.options.permissions,
+            "permissions": call.nessus.permissions,
             "lastlogin": int(accounts.last_login),
             "container_id": 0,
             "groups": None,

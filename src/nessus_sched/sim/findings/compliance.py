@@ -63,7 +63,7 @@ def compliance_items(
 
 
 def _result(seed: int, machine: Machine, login: Login, audit: str, name: str) -> str:
-    roll = share(seed, "compliance", machine.target, audit, name)
+    roll = share(seed, "compliance", machine.ip, audit, name)
     if login.state == "partial" and roll < 0.3:
         return "ERROR"  # could not be read with the privileges of this login
     if roll < 0.55:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from nessus_sched.sim.findings.plugins import Item
-from nessus_sched.sim.findings.report import Report, Span
+from nessus_sched.sim.findings.report import HostProgress, Report
 
 _COLUMNS = (
     "Plugin ID",
@@ -28,22 +28,22 @@ _COLUMNS = (
 _RISKS = ("None", "Low", "Medium", "High", "Critical")
 
 
-def as_csv(report: Report, span: Span, shares: Sequence[float]) -> Iterator[bytes]:
+def as_csv(report: Report, progress: Sequence[HostProgress]) -> Iterator[bytes]:
     """A row for each finding and CVE, as Nessus does."""
     yield _line(_COLUMNS)
-    for index, share in enumerate(shares):
-        host = report.hosts[index].part(share)
+    for index, done in enumerate(progress):
+        host = report.hosts[index].part(done.share)
         known = host.plugin_ids()
         if known:
-            for item in report.items(index, span):
+            for item in report.items(index, done.span):
                 if item.plugin.id in known:
                     yield from _rows(host.name, item)
 
 
-def as_html(report: Report, title: str, shares: Sequence[float]) -> Iterator[bytes]:
+def as_html(report: Report, title: str, progress: Sequence[HostProgress]) -> Iterator[bytes]:
     yield f"<!doctype html><title>{escape(title)}</title><h1>{escape(title)}</h1>\n".encode()
-    for index, share in enumerate(shares):
-        host = report.hosts[index].part(share)
+    for index, done in enumerate(progress):
+        host = report.hosts[index].part(done.share)
         yield f"<h2>{escape(host.name)}</h2><p>{host.counts}</p>\n".encode()
 
 

@@ -14,7 +14,14 @@ from nessus_sched.sim.findings.machines import Machine, Service
 from nessus_sched.sim.findings.nessusxml import Host, write_document
 from nessus_sched.sim.findings.plugins import Item, Plugin, catalogue
 from nessus_sched.sim.findings.properties import host_properties
-from nessus_sched.sim.findings.report import HostSummary, ScanOrder, Span, Tally, summarize
+from nessus_sched.sim.findings.report import (
+    HostProgress,
+    HostSummary,
+    ScanOrder,
+    Span,
+    Tally,
+    summarize,
+)
 from nessus_sched.sim.options import SimOptions
 
 SCAN_INFORMATION = 19506
@@ -49,21 +56,22 @@ class GeneratedReport:
         machine = self._machines[index]
         return host_properties(machine, self._login(machine), self._order.policy, span)
 
-    def document(self, span: Span, shares: Sequence[float]) -> Iterable[bytes]:
+    def document(self, progress: Sequence[HostProgress]) -> Iterable[bytes]:
         return write_document(
             scan_name=self._order.scan_name,
             policy=self._order.policy,
             targets=self._order.targets,
-            hosts=self._hosts(span, shares),
+            hosts=self._hosts(progress),
         )
 
-    def _hosts(self, span: Span, shares: Sequence[float]) -> Iterator[Host]:
-        for index, done in enumerate(shares):
-            known = self.hosts[index].part(done).plugin_ids()
+    def _hosts(self, progress: Sequence[HostProgress]) -> Iterator[Host]:
+        for index, host in enumerate(progress):
+            known = self.hosts[index].part(host.share).plugin_ids()
+            span = host.span
             if known:
                 machine = self._machines[index]
                 items = (item for item in self._found(machine, span) if item.plugin.id in known)
-                filler = self._filler(index) if done >= 1 else ()
+                filler = self._filler(index) if span.finished else ()
                 properties = self.properties(index, span)
                 yield Host(machine.target, properties, chain(items, filler))
 
@@ -108,7 +116,7 @@ def _matches(seed: int, machine: Machine, login: Login) -> Iterator[Item]:
             continue
         for service in _places(plugin, machine):
             port = service.port if service else 0
-            if share(seed, machine.target, plugin.id, port) < plugin.chance:
+            if share(seed, machine.ip, plugin.id, port) < plugin.chance:
                 yield _item(plugin, machine, service)
 
 

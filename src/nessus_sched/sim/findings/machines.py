@@ -91,8 +91,8 @@ _SOMETIMES = {
 }
 
 
-def build_machine(seed: int, target: str) -> Machine:
-    """The machine behind one address or name."""
+def build_machine(seed: int, target: str, *, name: str = "") -> Machine:
+    """The machine behind one address or name; an address may come with a name to go by."""
     roll = dice(seed, "machine", target)
     kind = roll.choices(("linux", "windows", "device"), weights=(5, 4, 1))[0]
     os_name, cpe = roll.choice(_SYSTEMS[kind])
@@ -100,9 +100,9 @@ def build_machine(seed: int, target: str) -> Machine:
     ip = _address(target) or f"198.51.100.{roll.randrange(1, 255)}"
     named = ip != target
     return Machine(
-        target=target,
+        target=name or target,
         ip=ip,
-        fqdn=target if named else f"{kind}-{roll.randrange(16**4):04x}.example.com",
+        fqdn=target if named else name or f"{kind}-{roll.randrange(16**4):04x}.example.com",
         mac="02:00:00:" + ":".join(f"{roll.randrange(256):02X}" for _ in range(3)),
         kind=kind,
         os_name=os_name,
@@ -135,14 +135,14 @@ class Network:
         seen: set[str] = set()
         for target in parse(texts):
             for member in target.members():
-                if member not in seen and self._answers(member, listed=target.single):
-                    yield build_machine(self.seed, member)
+                if member not in seen and self._answers(member, target):
+                    yield build_machine(self.seed, member, name=target.name)
                 seen.add(member)
 
-    def _answers(self, member: str, *, listed: bool) -> bool:
-        if any(_covers(dead, member) for dead in self.dead):
+    def _answers(self, member: str, target: Target) -> bool:
+        if any(_covers(dead, known) for dead in self.dead for known in (member, target.name)):
             return False
-        return listed or share(self.seed, "alive", member) < self.alive_share
+        return target.single or share(self.seed, "alive", member) < self.alive_share
 
 
 def _covers(target: Target, member: str) -> bool:

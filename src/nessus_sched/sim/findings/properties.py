@@ -16,10 +16,12 @@ def ctime(at: float) -> str:
 
 
 def host_properties(machine: Machine, login: Login, policy: str, span: Span) -> dict[str, str]:
-    """Tag names to values, in the order of a file."""
+    """Tag names to values, in the order of a file. Those that come with the end of a host
+    are missing while it is not finished."""
     tags = {"cpe-0": f"{machine.cpe} -> {machine.os_name}"}
-    results = "LastAuthenticatedResults" if login.worked else "LastUnauthenticatedResults"
-    tags[results] = str(int(span.end))
+    if span.finished:
+        results = "LastAuthenticatedResults" if login.worked else "LastUnauthenticatedResults"
+        tags[results] = str(int(span.end))
     tags["policy-used"] = policy
     tags["os"] = machine.kind if machine.kind != "device" else "other"
     tags["operating-system"] = machine.os_name
@@ -32,13 +34,15 @@ def host_properties(machine: Machine, login: Login, policy: str, span: Span) -> 
     tags["host-rdns"] = machine.fqdn
     if machine.kind == "windows":
         tags["netbios-name"] = machine.fqdn.partition(".")[0].upper()[:15]
-    tags["Credentialed_Scan"] = str(login.worked).lower()
+    if span.finished:
+        tags["Credentialed_Scan"] = str(login.worked).lower()
     if login.worked:
         tags["local-checks-proto"] = login.protocol
         tags[f"{login.protocol}-login-used"] = login.user
     tags["host-ip"] = machine.ip
-    tags["HOST_END_TIMESTAMP"] = str(int(span.end))
-    tags["HOST_END"] = ctime(span.end)
+    if span.finished:
+        tags["HOST_END_TIMESTAMP"] = str(int(span.end))
+        tags["HOST_END"] = ctime(span.end)
     tags["HOST_START_TIMESTAMP"] = str(int(span.start))
     tags["HOST_START"] = ctime(span.start)
     return tags

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from nessus_sched.sim.findings.nessusxml import Host
 from nessus_sched.sim.findings.plugins import Item, Plugin
-from nessus_sched.sim.findings.report import HostSummary, Span, summarize
+from nessus_sched.sim.findings.report import HostProgress, HostSummary, Span, summarize
 
 _CHUNK = 256 * 1024
 
@@ -70,8 +70,8 @@ class ReplayedReport:
     def properties(self, index: int, span: Span) -> Mapping[str, str]:
         return self._host(index).properties
 
-    def document(self, span: Span, shares: Sequence[float]) -> Iterable[bytes]:
-        """The file, whatever the shares are."""
+    def document(self, progress: Sequence[HostProgress]) -> Iterable[bytes]:
+        """The whole file, however far the run came."""
         with self._open() as file:
             while chunk := file.read(_CHUNK):
                 yield chunk

@@ -31,10 +31,20 @@ class ScanOrder:
 
 @attrs.frozen
 class Span:
-    """Epoch seconds from which to which the run lasted."""
+    """Epoch seconds from which to which a run or the scan of a host lasted. `finished` is
+    False for a host that was still being scanned when the run ended, or is now."""
 
     start: float
     end: float
+    finished: bool = True
+
+
+@attrs.frozen
+class HostProgress:
+    """How far one host is: the share (0..1) of its checks, and when they ran."""
+
+    share: float
+    span: Span
 
 
 @attrs.frozen
@@ -105,10 +115,10 @@ class Report(Protocol):
         """The size of the document when it is known beforehand."""
 
     def items(self, index: int, span: Span) -> Iterable[Item]:
-        """The ReportItems of one host, in order."""
+        """The ReportItems of one host, in order; `span` is that host's."""
 
     def properties(self, index: int, span: Span) -> Mapping[str, str]:
         """The host's HostProperties tags."""
 
-    def document(self, span: Span, shares: Sequence[float]) -> Iterable[bytes]:
-        """The `.nessus` file in chunks; `shares` is how much of each host was scanned."""
+    def document(self, progress: Sequence[HostProgress]) -> Iterable[bytes]:
+        """The `.nessus` file in chunks, with each host as far as it was scanned."""
