@@ -152,7 +152,7 @@ async def test_a_scan_that_can_never_be_withdrawn_costs_an_attempt_and_no_more(
         assert (done.state, done.attempt, error_kind(done)) == (
             TaskState.COMPLETED,
             2,
-            "scanner_refused",
+            "launch_in_doubt",
         )
 
 

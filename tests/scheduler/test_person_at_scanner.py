@@ -86,4 +86,4 @@ async def test_a_renamed_scan_that_is_paused_does_not_hold_its_slot_for_ever(
         task = await renamed(w, scanner)
         scanner.set_status(scanner.scans[1], ScanStatus.PAUSED)
         dead = await w.settled(task.task_id, within=120)
-        assert (dead.state, error_kind(dead)) == (TaskState.DEAD, "scan_not_ours")
+        assert (dead.state, error_kind(dead)) == (TaskState.DEAD, "not_ours")

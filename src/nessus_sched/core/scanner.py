@@ -13,6 +13,8 @@ from typing import Protocol
 import attrs
 
 from nessus_sched.core.credentials import Credential
+from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.task import ScanRequest
 
 
@@ -183,19 +185,22 @@ class Scanner(Protocol):
 
 class ScannerError(Exception):
     """Something went wrong with a scanner; `str()` is a sentence for a person, `kind` a
-    stable code, `transient` whether trying again later makes sense, and then not before
-    `retry_after` seconds, when the scanner said so."""
+    stable code. It is not worth trying again before `retry_after` seconds, when the scanner
+    said so."""
 
-    kind = "scanner_error"
-    transient = False
+    kind = ErrorKind.SCANNER_ERROR
     retry_after: float | None = None
+
+    @property
+    def transient(self) -> bool:
+        """It may pass by itself."""
+        return FAULTS[self.kind].passes
 
 
 class TransientError(ScannerError):
     """Try again later."""
 
-    kind = "scanner_trouble"
-    transient = True
+    kind = ErrorKind.SCANNER_TROUBLE
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -205,70 +210,124 @@ class TransientError(ScannerError):
 class Unreachable(TransientError):
     """No connection, or it broke before a read was answered. Nothing was changed."""
 
-    kind = "scanner_unreachable"
+    kind = ErrorKind.SCANNER_UNREACHABLE
 
 
 class NotReady(TransientError):
     """The scanner is up and still loading its plugins."""
 
-    kind = "scanner_not_ready"
+    kind = ErrorKind.SCANNER_NOT_READY
 
 
 class NoCapacity(TransientError):
     """The scanner runs all it can or may: the task waits, it has not failed."""
 
-    kind = "scanner_full"
+    kind = ErrorKind.SCANNER_FULL
 
 
 class OutcomeUnknown(TransientError):
     """A change was sent and its answer lost: it may or may not have happened."""
 
-    kind = "outcome_unknown"
+    kind = ErrorKind.OUTCOME_UNKNOWN
 
 
 class BadExport(TransientError):
     """The export failed or came back incomplete."""
 
-    kind = "bad_export"
+    kind = ErrorKind.BAD_EXPORT
 
 
 class CertificateMismatch(ScannerError):
     """The scanner showed another certificate than the one that is trusted."""
 
-    kind = "certificate_mismatch"
+    kind = ErrorKind.CERTIFICATE_MISMATCH
 
 
 class LoginRefused(ScannerError):
     """Wrong keys or password. Not repeated by itself: five tries lock the account."""
 
-    kind = "login_refused"
+    kind = ErrorKind.LOGIN_REFUSED
 
 
 class ApiRefused(ScannerError):
-    """The licence refuses writes through its API (412)."""
+    """The license refuses writes through its API (412)."""
 
-    kind = "license_refuses_api"
+    kind = ErrorKind.LICENSE_REFUSES_API
 
 
 class LicenseLimit(ScannerError):
-    """The licence has expired, or has no room for these hosts."""
+    """The license has no room for these hosts."""
 
-    kind = "license_limit"
+    kind = ErrorKind.LICENSE_LIMIT
+
+
+class LicenseExpired(ScannerError):
+    """The license has expired, or the scanner was never registered."""
+
+    kind = ErrorKind.LICENSE_EXPIRED
+
+
+class TemplateNotLicensed(ScannerError):
+    """The license does not include the template of this scan."""
+
+    kind = ErrorKind.TEMPLATE_NOT_LICENSED
+
+
+class NoTemplates(ScannerError):
+    """The scanner offers no template that may be used."""
+
+    kind = ErrorKind.NO_TEMPLATES
+
+
+class NoPlugins(ScannerError):
+    """The scanner has no plugins to scan with."""
+
+    kind = ErrorKind.NO_PLUGINS
+
+
+class DiskFull(ScannerError):
+    """The scanner's disk is full."""
+
+    kind = ErrorKind.SCANNER_DISK_FULL
 
 
 class NotFound(ScannerError):
     """The scanner has no such scan, template or policy."""
 
-    kind = "not_found"
+    kind = ErrorKind.NOT_FOUND
 
 
 class Refused(ScannerError):
     """The scanner understood and says no (400, 403, 405, 409)."""
 
-    kind = "scanner_refused"
+    kind = ErrorKind.SCANNER_REFUSED
+
+
+class PermissionDenied(Refused):
+    """Our user on the scanner has no right to do this (403)."""
+
+    kind = ErrorKind.PERMISSION_DENIED
+
+
+class LaunchRefused(Refused):
+    """The scanner created the scan and does not launch it."""
+
+    kind = ErrorKind.LAUNCH_REFUSED
+
+
+class BadOrder(Refused):
+    """No scan can be made from the order; the scanner was not even asked."""
+
+    kind = ErrorKind.BAD_ORDER
+
+
+class ReportTooLarge(Refused):
+    """The report exceeds the configured limit."""
+
+    kind = ErrorKind.REPORT_TOO_LARGE
 
 
 class NotOurs(ScannerError):
     """That scan is not in our folder or does not carry our marker; it is left alone."""
 
-    kind = "not_ours"
+    kind = ErrorKind.NOT_OURS

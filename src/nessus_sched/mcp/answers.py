@@ -7,11 +7,12 @@ from typing import Any
 
 import attrs
 
+from nessus_sched.core.faults import advice as error_advice
 from nessus_sched.core.fields import field
 from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.mcp.advice import advice, error_advice
+from nessus_sched.mcp.advice import advice
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.fence import NAMES, cleaned
 from nessus_sched.results.untrusted import clean_line
@@ -180,7 +181,7 @@ def _error(task: Task) -> TaskErrorAnswer | None:
         code=error.kind,
         message=clean_line(error.message, 500),
         transient=error.transient,
-        advice=error_advice(error.kind, transient=error.transient),
+        advice=error_advice(error.kind, goes_on=task.state not in SETTLED),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
@@ -28,13 +29,13 @@ async def export(run: Run, driver: Driver) -> None:
         with run.until_canceled():
             await _fetch(run, driver)
     except NotFound:
-        await setbacks.bury(
-            run, "scan_vanished", "the scan was deleted on the scanner before its export"
+        await setbacks.fail(
+            run, ErrorKind.SCAN_VANISHED, "the scan was deleted on the scanner before its export"
         )
     except ScannerError as error:
         await _failed(run, driver, error)
     except (StoreUnavailable, OSError) as error:
-        await _try_later(run, driver, "disk_trouble", f"the report cannot be kept: {error}")
+        await _try_later(run, driver, ErrorKind.DISK_TROUBLE, f"the report cannot be kept: {error}")
 
 
 async def _fetch(run: Run, driver: Driver) -> None:
@@ -75,13 +76,14 @@ async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
     if driver.answers and not isinstance(error, Unreachable):
         run.setbacks += 1
     if run.setbacks >= BAD_EXPORTS:
-        await setbacks.bury(run, error.kind, f"the report could not be fetched: {error}")
+        message = f"the report could not be fetched: {error}"
+        await setbacks.fail(run, error.kind, message, exhausted=True)
         return
     await _try_later(run, driver, error.kind, str(error), error.retry_after)
 
 
 async def _try_later(
-    run: Run, driver: Driver, kind: str, message: str, retry_after: float | None = None
+    run: Run, driver: Driver, kind: ErrorKind, message: str, retry_after: float | None = None
 ) -> None:
     await run.advance(
         event="export_delayed",

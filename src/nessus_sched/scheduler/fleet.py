@@ -8,6 +8,7 @@ import trio
 
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.routing import Placement
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
@@ -161,9 +162,9 @@ class Fleet:
         run = Run(self.context, task, unsure=task.state is TaskState.LAUNCHING)
         driver = self.drivers.get(task.scanner_instance)
         if driver is None:
-            await setbacks.bury(
+            await setbacks.fail(
                 run,
-                "scanner_removed",
+                ErrorKind.SCANNER_REMOVED,
                 f"its scanner {task.scanner_instance!r} is no longer configured",
             )
             return
@@ -183,7 +184,7 @@ class Fleet:
             ends = 0 if event == "scan_finished" else ends + (event == "export_resumed")
         if ends >= RESUMES:
             message = f"the daemon has ended {ends + 1} times while it fetched or read the report"
-            await setbacks.bury(run, "report_unreadable", message)
+            await setbacks.fail(run, ErrorKind.REPORT_UNREADABLE, message)
             return False
         await run.advance(event="export_resumed")
         return True

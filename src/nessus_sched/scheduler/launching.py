@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.faults import kind_of
 from nessus_sched.core.scanner import (
     CertificateMismatch,
     LoginRefused,
@@ -31,7 +33,7 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
 from nessus_sched.scheduler import setbacks
-from nessus_sched.scheduler.plan import NameUnresolved, PlanError, plan
+from nessus_sched.scheduler.plan import PlanError, plan
 from nessus_sched.scheduler.run import Run
 
 if TYPE_CHECKING:
@@ -60,10 +62,8 @@ async def launch(run: Run, driver: Driver) -> None:
         await _create(run, driver)
         if not run.canceling:
             await _start(run, driver)
-    except NameUnresolved as error:
-        await setbacks.fail_attempt(run, error.kind, str(error))
     except PlanError as error:
-        await setbacks.bury(run, error.kind, str(error))
+        await setbacks.fail(run, error.kind, str(error))
     except ScannerError as error:
         await _went_wrong(run, driver, error)
 
@@ -79,7 +79,7 @@ async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:
         run.unsure = True
         await setbacks.pause_launch(run, driver, error)
     else:
-        await setbacks.bury(run, error.kind, str(error))
+        await setbacks.fail(run, error.kind, str(error))
 
 
 async def _create(run: Run, driver: Driver) -> None:
@@ -148,8 +148,10 @@ async def _vanished(run: Run) -> None:
         # Perhaps we were about to give it up when we died.
         await _back_to_queue(run, "its scan is no longer on the scanner")
         return
-    await setbacks.fail_attempt(
-        run, "scan_vanished", "the scan was deleted on the scanner while it was launched"
+    await setbacks.fail(
+        run,
+        ErrorKind.VANISHED_AT_LAUNCH,
+        "the scan was deleted on the scanner while it was launched",
     )
 
 
@@ -194,7 +196,7 @@ async def _withdraw(run: Run, driver: Driver, scan_id: int) -> None:
         run.setbacks += 1
         if run.setbacks >= TROUBLES:
             run.unsure = False
-            await setbacks.fail_attempt(run, error.kind, str(error))
+            await setbacks.fail(run, ErrorKind.LAUNCH_IN_DOUBT, str(error))
         return
     await _withdrawn(run)
 
@@ -217,8 +219,9 @@ async def _give_up(run: Run) -> None:
         )
         return
     error = run.task.last_error
-    kind, message = (error.kind, error.message) if error else ("scanner_trouble", "launch failed")
-    await setbacks.fail_attempt(run, kind, message)
+    kind = kind_of(error.kind) if error else ErrorKind.SCANNER_TROUBLE
+    message = error.message if error else "launch failed"
+    await setbacks.fail(run, kind, message, exhausted=True)
 
 
 async def _requeue(run: Run, driver: Driver, error: ScannerError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import AuditFile, ScanOrder
 from nessus_sched.core.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
@@ -14,39 +15,36 @@ from nessus_sched.scheduler.scoping import Unresolved, approved, scope_of
 class PlanError(Exception):
     """The task may not, or can no longer, be run as it was asked for."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: ErrorKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-class NameUnresolved(PlanError):
-    """A name has no address at the moment: that may pass."""
 
 
 async def plan(task: Task, context: Context) -> ScanOrder:
     """The order for the task's present attempt. Raises `PlanError` when its targets have
     left the scope, or its credential, audit or settings the configuration, since it was
-    accepted; `NameUnresolved` when trying again may help."""
+    accepted, or when a name does not resolve."""
     config, request = context.config, task.request
     try:
         targets = parse_targets(request.targets)
         _, texts = await approved(targets, [scope_of(config.targets)], context.resolve)
     except Unresolved as error:
-        raise NameUnresolved("name_not_resolved", str(error)) from error
+        raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error
     except BadTargets as error:
-        raise PlanError("targets_refused", f"no longer in scope: {error}") from error
+        raise PlanError(ErrorKind.TARGETS_REFUSED, f"no longer in scope: {error}") from error
     credential = next((c for c in config.credentials if c.name == request.credential), None)
     if request.credential is not None and credential is None:
         raise PlanError(
-            "unknown_credential", f"credential {request.credential!r} is no longer configured"
+            ErrorKind.UNKNOWN_CREDENTIAL,
+            f"credential {request.credential!r} is no longer configured",
         )
     audit = next((a for a in config.audits if a.name == request.audit), None)
     if request.audit is not None and audit is None:
-        raise PlanError("unknown_audit", f"audit {request.audit!r} is no longer configured")
+        raise PlanError(ErrorKind.UNKNOWN_AUDIT, f"audit {request.audit!r} is no longer configured")
     try:
         check_settings(request, config)
     except RequestError as error:
-        raise PlanError(error.code, f"no longer allowed: {error}") from error
+        raise PlanError(ErrorKind.SETTINGS_REFUSED, f"no longer allowed: {error}") from error
     return ScanOrder(
         name=f"{request.name or task.task_id} {task.marker}",
         marker=task.marker,

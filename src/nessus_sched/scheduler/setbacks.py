@@ -1,4 +1,4 @@
-"""What becomes of a task when something goes wrong."""
+"""What becomes of a task when something goes wrong; `core.faults` decides."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nessus_sched.core.error_kinds import ErrorKind, Response
+from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
@@ -18,13 +20,34 @@ if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
 
 
-def task_error(run: Run, kind: str, message: str, *, transient: bool) -> TaskError:
-    return TaskError(kind=kind, message=message, transient=transient, at=run.context.now())
+EXHAUSTED: Mapping[TaskState, Response] = {
+    TaskState.LAUNCHING: Response.RETRY,
+    TaskState.EXPORTING: Response.BURY,
+}
+"""What follows when a step was repeated too often. A scan whose report cannot be had is not run
+again."""
 
 
-async def fail_attempt(run: Run, kind: str, message: str) -> None:
-    """The attempt has failed for a reason that may pass: wait and try again, or, with all
-    attempts used up, become a dead letter."""
+def task_error(
+    run: Run, kind: ErrorKind, message: str, *, transient: bool | None = None
+) -> TaskError:
+    """`transient` says whether the task goes on; by default as the table has it."""
+    goes_on = not FAULTS[kind].final if transient is None else transient
+    return TaskError(kind=kind, message=message, transient=goes_on, at=run.context.now())
+
+
+async def fail(run: Run, kind: ErrorKind, message: str, *, exhausted: bool = False) -> None:
+    """The attempt has failed: as the table says the task is tried again or becomes a dead
+    letter. `exhausted`: the step was repeated too often."""
+    response = EXHAUSTED[run.task.state] if exhausted else FAULTS[kind].response
+    if response is Response.RETRY:
+        await _fail_attempt(run, kind, message)
+    else:
+        await _bury(run, kind, message)
+
+
+async def _fail_attempt(run: Run, kind: ErrorKind, message: str) -> None:
+    """Wait and try again or, with all attempts used up, become a dead letter."""
     settings = run.context.config.scheduling
     failures = run.task.failures + 1
     error = task_error(run, kind, message, transient=True)
@@ -51,7 +74,7 @@ async def fail_attempt(run: Run, kind: str, message: str) -> None:
     )
 
 
-async def bury(run: Run, kind: str, message: str) -> None:
+async def _bury(run: Run, kind: ErrorKind, message: str) -> None:
     """The task has failed for a reason that will not pass by itself."""
     await run.advance(
         TaskState.DEAD,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import (
     ENDED,
     NotFound,
@@ -30,9 +31,7 @@ QUARTER = 25
 """Percent of a scan's work whose completion is worth a line in the log."""
 STANDSTILL = 3600.0
 """Upper bound in seconds between two looks; the driver's polls come far sooner."""
-DISOWNED = "scan_not_ours"
 DISOWNED_TEXT = "the scan was renamed or moved on the scanner by somebody else"
-PENDING = "scan_pending"
 PENDING_TEXT = "the scan was launched and waits on the scanner, which runs all that it can"
 STARTS_WITHIN = 120.0
 """Seconds after its launch in which a scan may still be told to be empty."""
@@ -56,7 +55,8 @@ async def watch(run: Run, driver: Driver) -> None:
         elif run.row.status is ScanStatus.EMPTY:
             await _empty(run, driver)
         elif run.row.status is ScanStatus.PAUSED and not (run.row.ours or run.canceling):
-            await setbacks.bury(run, DISOWNED, f"{DISOWNED_TEXT}, and nobody here can resume it")
+            message = f"{DISOWNED_TEXT}, and nobody here can resume it"
+            await setbacks.fail(run, ErrorKind.NOT_OURS, message)
         else:
             await _note_owner(run, run.row)
             await _note_pending(run, run.row)
@@ -78,7 +78,7 @@ async def _not_told(run: Run, error: ScannerError) -> None:
         await run.advance(
             event="scan_not_followed",
             cause=str(error),
-            error=setbacks.task_error(run, error.kind, str(error), transient=error.transient),
+            error=setbacks.task_error(run, error.kind, str(error), transient=True),
         )
 
 
@@ -112,23 +112,23 @@ async def _note_owner(run: Run, row: RemoteScan) -> None:
     """Says once that the scan is somebody else's by now: it is still followed, because its
     results are what was asked for, but nothing is done to it any more."""
     last = run.task.last_error
-    if row.ours or (last is not None and last.kind == DISOWNED):
+    if row.ours or (last is not None and last.kind == ErrorKind.NOT_OURS):
         return
     await run.advance(
         event="scan_disowned",
         cause=DISOWNED_TEXT,
-        error=setbacks.task_error(run, DISOWNED, DISOWNED_TEXT, transient=False),
+        error=setbacks.task_error(run, ErrorKind.NOT_OURS, DISOWNED_TEXT),
     )
 
 
 async def _note_pending(run: Run, row: RemoteScan) -> None:
     """Says once that it has been launched and does not run yet."""
     last = run.task.last_error
-    if row.status is ScanStatus.PENDING and (last is None or last.kind != PENDING):
+    if row.status is ScanStatus.PENDING and (last is None or last.kind != ErrorKind.SCAN_PENDING):
         await run.advance(
-            event=PENDING,
+            event="scan_pending",
             cause=PENDING_TEXT,
-            error=setbacks.task_error(run, PENDING, PENDING_TEXT, transient=True),
+            error=setbacks.task_error(run, ErrorKind.SCAN_PENDING, PENDING_TEXT),
         )
 
 
@@ -195,7 +195,7 @@ async def _let_go(run: Run, message: str) -> None:
             TaskState.CANCELED,
             event="canceled",
             cause=message,
-            error=setbacks.task_error(run, "not_stopped", message, transient=False),
+            error=setbacks.task_error(run, ErrorKind.NOT_STOPPED, message),
         )
     else:
         await _timed_out(run, f"reached its maximum runtime; {message}")
@@ -228,8 +228,8 @@ async def _gone(run: Run) -> None:
     if run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan is gone")
     else:
-        await setbacks.bury(
-            run, "scan_vanished", "the scan was deleted on the scanner by somebody else"
+        await setbacks.fail(
+            run, ErrorKind.SCAN_VANISHED, "the scan was deleted on the scanner by somebody else"
         )
 
 
@@ -253,8 +253,10 @@ async def _empty(run: Run, driver: Driver) -> None:
     if run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan never started")
         return
-    await setbacks.fail_attempt(
-        run, "scan_not_started", "the scanner took the launch and never started the scan"
+    await setbacks.fail(
+        run,
+        ErrorKind.SCAN_NOT_STARTED,
+        "the scanner accepted the launch and never started the scan",
     )
 
 
@@ -278,11 +280,13 @@ async def _conclude(run: Run, details: ScanDetails) -> None:
             TaskState.CANCELED,
             event="stopped_on_scanner",
             cause=message,
-            error=setbacks.task_error(run, "stopped_on_scanner", message, transient=False),
+            error=setbacks.task_error(run, ErrorKind.STOPPED_ON_SCANNER, message),
         )
     else:
-        await setbacks.fail_attempt(
-            run, "scan_aborted", "the scanner aborted the scan (an error or a restart there)"
+        await setbacks.fail(
+            run,
+            ErrorKind.SCAN_ABORTED,
+            "the scanner aborted the scan (an error or a restart there)",
         )
 
 
@@ -298,7 +302,7 @@ async def _timed_out(run: Run, message: str) -> None:
         TaskState.TIMED_OUT,
         event="timed_out",
         cause=message,
-        error=setbacks.task_error(run, "max_runtime", message, transient=False),
+        error=setbacks.task_error(run, ErrorKind.MAX_RUNTIME, message),
     )
 
 

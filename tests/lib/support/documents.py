@@ -10,9 +10,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nessus_sched.config.reference import reference
+from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.states import FINAL, HOLDS_SLOT, TRANSITIONS, TaskState
 
 FOLDER = Path(__file__).parents[3] / "etc/doc"
+_ERRORS = """\
+# Error codes
+
+The last error of a task has one of these codes. MCP tools and `nessus-sched status --json` show it
+as `error.code`, `nessus-sched dlq purge` selects by it, and metrics count retries by it. The cause
+says who has to change something. What follows:
+
+- **repeat**: the step is repeated with growing delays. When a launch keeps failing, the attempt has
+  failed; when an export does, the task becomes a dead letter.
+- **requeue**: the task returns to its old place in the queue.
+- **suspend**: the same, and the scanner gets no more work until one task has been accepted there.
+- **reroute**: the task goes to another scanner, and becomes a dead letter when none is left.
+- **retry**: the attempt has failed; the next one follows after a delay, up to `max_attempts`.
+- **bury**: the task becomes a dead letter, which `nessus-sched dlq retry` revives.
+- **end**: the task ends as canceled or timed out.
+"""
 _BEGIN, _END = "<!-- states: made by support.documents -->\n", "<!-- end of states -->\n"
 
 
@@ -22,7 +39,19 @@ def pages() -> Mapping[Path, str]:
     return {
         FOLDER / "configuration.md": reference().rstrip() + "\n",
         architecture: _with_states(architecture.read_text(encoding="utf-8")),
+        FOLDER / "errors.md": "".join(f"{line}\n" for line in _errors()),
     }
+
+
+def _errors() -> Iterator[str]:
+    yield from _ERRORS.splitlines()
+    yield from ("", "| code | cause | may pass by itself | uses up an attempt | what follows |")
+    yield "|---|---|---|---|---|"
+    for kind, fault in FAULTS.items():
+        passes, counts = ("yes" if is_so else "" for is_so in (fault.passes, fault.counts))
+        yield f"| `{kind}` | {fault.blame} | {passes} | {counts} | {fault.response} |"
+    yield from ("", "## What to do", "")
+    yield from (f"- `{kind}`: {fault.advice}" for kind, fault in FAULTS.items())
 
 
 def _with_states(text: str) -> str:

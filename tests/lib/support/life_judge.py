@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.world import World
 
 
-BY_PEOPLE = {"scan_vanished", "scan_not_ours", "not_ours"}
+BY_PEOPLE = {"scan_vanished", "vanished_at_launch", "not_ours"}
 """What a task dies of only when somebody has laid hands on its scan."""
 REFUSALS = {"store_unavailable", "no_scanner", "unknown_scanner", "unknown_pool"}
 """What a submitter may be told while the disk fails or a scanner is taken out."""
