@@ -173,7 +173,7 @@ async def test_a_cancel_whose_caller_goes_away_loses_nothing(
         await w.running()
         waiting = await w.submit("192.0.2.2")
         slowed_down(w.store, 1.0)
-        with trio.move_on_after(1.5):
+        with trio.move_on_after(2.5):
             await w.service.cancel(waiting.task_id, actor="me")
         assert (await w.settled(waiting.task_id)).state is TaskState.CANCELED
 
@@ -266,32 +266,16 @@ async def test_a_pause_whose_answer_was_lost_is_sent_again_only_if_need_be(
 
 async def test_what_cannot_be_paused_says_so(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
-        task, queued = await w.running("192.0.2.1"), await w.submit("192.0.2.2")
-        with pytest.raises(NotPossible, match="queued; only a running scan can be paused"):
-            await w.service.pause(queued.task_id, actor="me")
-        with pytest.raises(NotPossible, match="queued; only a paused scan can be resumed"):
-            await w.service.resume(queued.task_id, actor="me")
+        task = await w.running("192.0.2.1")
         await w.service.resume(task.task_id, actor="me")
         assert "run_requested" not in await w.events(task), "it runs already"
         await w.service.cancel(task.task_id, actor="me")
         with pytest.raises(NotPossible):
             await w.service.pause(task.task_id, actor="me")
         await w.settled(task.task_id)
-        with pytest.raises(NotPossible, match="canceled; only"):
+        with pytest.raises(NotPossible, match="canceled and cannot be resumed"):
             await w.service.resume(task.task_id, actor="me")
         assert scanner.requests["pause"] == 0
-
-
-async def test_a_retry_keeps_a_pause_in_mind(tmp_path: Path, autojump_clock: MockClock) -> None:
-    async with one_scanner(tmp_path) as (w, scanner):
-        task = await w.running()
-        await w.service.pause(task.task_id, actor="me")
-        await w.until(task.task_id, TaskState.PAUSED)
-        scanner.restart()
-        await w.until(task.task_id, TaskState.RETRY_WAIT)
-        await w.until(task.task_id, TaskState.PAUSED)
-        await w.service.resume(task.task_id, actor="me")
-        assert (await w.settled(task.task_id)).attempt == 2
 
 
 # The longest a scan may run.

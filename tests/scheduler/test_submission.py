@@ -206,7 +206,7 @@ async def test_two_operators_retry_one_dead_letter(
         assert (done.state, done.attempt) == (TaskState.COMPLETED, 2)
 
 
-async def test_a_dead_letter_that_was_paused_runs_when_it_is_retried(
+async def test_a_dead_letter_that_was_paused_stays_so_when_it_is_retried(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
@@ -218,6 +218,9 @@ async def test_a_dead_letter_that_was_paused_runs_when_it_is_retried(
         assert dead.last_error is not None
         assert not dead.last_error.transient
         await w.service.retry_dead(task.task_id, actor="op")
+        await trio.sleep(86400)
+        assert scanner.launches.total() == 1
+        await w.service.resume(task.task_id, actor="me")
         assert (await w.settled(task.task_id, within=3600)).state is TaskState.COMPLETED
 
 

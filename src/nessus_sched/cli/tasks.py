@@ -116,7 +116,8 @@ def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> 
 @daemon_option
 @json_option
 def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Pause running scans; each keeps its slot until it is resumed or canceled."""
+    """Pause tasks: a running scan keeps its slot until it is resumed or canceled, a waiting
+    task is not launched."""
     _tell("pause_scan", tasks, config, as_json)
 
 
@@ -125,7 +126,7 @@ def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 @daemon_option
 @json_option
 def resume_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Let paused scans go on."""
+    """Let paused tasks go on."""
     _tell("resume_scan", tasks, config, as_json)
 
 
@@ -160,7 +161,7 @@ def state_of(task: Mapping[str, Any]) -> str:
     wish = {"cancel": "canceled", "pause": "paused", "run": "running"}[task["desired"]]
     under_way = (
         (task["desired"] == "cancel" and task["status"] != "canceled" and not task["settled"])
-        or (task["desired"] == "pause" and task["status"] == "running")
+        or (task["desired"] == "pause" and task["status"] in {"launching", "running"})
         or (task["desired"] == "run" and task["status"] == "paused")
     )
     return f"{task['status']}, to be {wish}" if under_way else str(task["status"])

@@ -12,6 +12,8 @@ class WaitCode(StrEnum):
     """A slot is free; it is about to start."""
     BEHIND = "behind"
     """Others go before it."""
+    PAUSED = "paused"
+    """Its submitter paused it before it ran."""
     PAUSED_ALL = "paused_all"
     OVERLAP = "overlap"
     """Another task has to finish first, because both have targets in common."""

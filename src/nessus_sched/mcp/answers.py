@@ -38,7 +38,9 @@ class TaskErrorAnswer:
 class WaitAnswer:
     """Where a waiting task stands."""
 
-    queue: str | None = field("`overflow`, or the scanner whose queue it is in.")
+    queue: str | None = field(
+        "`overflow`, or the scanner whose queue it is in; null: it is in none."
+    )
     queue_position: int | None = field("Place in that queue, 1 is next.")
     estimated_wait_seconds: float | None = field(
         "Median estimate from measured scans; null when nothing is known."
@@ -92,7 +94,7 @@ class StatusAnswer:
     created_at: str = field("ISO 8601.")
     entered: dict[str, str] = field("When it last entered each state (ISO 8601).")
     retry_at: str | None = field("When the next attempt is due.")
-    wait: WaitAnswer | None = field("Null unless it waits in a queue.")
+    wait: WaitAnswer | None = field("Null unless it waits for something.")
     error: TaskErrorAnswer | None = field("The last thing that went wrong.")
     severity_counts: dict[str, int] | None = field("Findings by severity, when completed.")
     validation: dict[str, Any] | None = field("Verdict on logins, and warnings, when completed.")
@@ -116,7 +118,7 @@ def scanner_url(app: App, scanner_id: str | None) -> str | None:
 
 def wait_answer(app: App, view: TaskView) -> WaitAnswer | None:
     standing = view.standing
-    if standing.queue is None:
+    if standing.queue is None and standing.wait_reason is None:
         return None
     estimate, seconds = standing.estimate, wait_seconds(standing)
     reason = standing.wait_reason

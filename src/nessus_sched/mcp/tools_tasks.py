@@ -173,15 +173,15 @@ async def cancel_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
 
 @tool(writes=True)
 async def pause_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
-    """Pause a running scan. It keeps its slot on the scanner until resume_scan or
-    cancel_scan, so do not leave it paused for long."""
+    """Pause a task. A running scan keeps its slot on the scanner until resume_scan or
+    cancel_scan, so do not leave it paused for long; a waiting task is not launched."""
     with translated():
         return status_answer(app, await app.service.pause(args.task_id, actor=call.peer.actor))
 
 
 @tool(writes=True)
 async def resume_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
-    """Let a paused scan go on."""
+    """Let a paused task go on."""
     with translated():
         return status_answer(app, await app.service.resume(args.task_id, actor=call.peer.actor))
 

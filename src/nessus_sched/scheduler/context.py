@@ -18,6 +18,7 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool import Pool
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.task import Task
+from nessus_sched.scheduler.turns import Turns
 from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.store.tasks import TaskStore
 from nessus_sched.telemetry import events
@@ -67,6 +68,8 @@ class Context:
     observers: list[Observer] = attrs.field(factory=list)
     licensed: dict[str, int | None] = attrs.field(factory=dict)
     """How many hosts the licence of each scanner allows, as last told; None for no limit."""
+    turns: Turns = attrs.field(factory=Turns)
+    """Held, by task id, from reading a task that no driver carries until its change is stored."""
     log: FilteringBoundLogger = attrs.field(factory=lambda: structlog.get_logger("scheduler"))
 
     async def record_surely(self, task: Task, entry: JournalEntry) -> None:

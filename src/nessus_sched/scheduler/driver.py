@@ -163,13 +163,14 @@ class Driver:
     async def _begin(self, entry: QueueEntry) -> None:
         """The slot is borrowed; journal the intent, then carry the task. An attempt that the
         scanner has already was begun after the backup that we were restored from."""
-        task = await self.context.surely(lambda: self.context.store.get(entry.task_id))
-        assert task is not None
-        begun = self.link.attempts.get(task.task_id, 0)
-        attempt = max(task.attempt + 1, begun)
-        run = Run(self.context, task, unsure=attempt == begun)
-        self.runs[task.task_id] = run
-        self.starting.remove(task.task_id)
+        async with self.context.turns.of(entry.task_id):
+            task = await self.context.surely(lambda: self.context.store.get(entry.task_id))
+            assert task is not None
+            begun = self.link.attempts.get(task.task_id, 0)
+            attempt = max(task.attempt + 1, begun)
+            run = Run(self.context, task, unsure=attempt == begun)
+            self.runs[task.task_id] = run
+            self.starting.remove(task.task_id)
         await run.advance(
             TaskState.LAUNCHING,
             event="taken",

@@ -10,7 +10,6 @@ from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.core.entry import QueueEntry
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.routing import Placement
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets import parse_targets
 from nessus_sched.core.task import Desired, Task
@@ -31,12 +30,14 @@ RECALLED = 500
 
 class Fleet:
     """Invariant: a task that is not settled is in exactly one place: in a queue of the
-    pool, starting or running in one driver, or waiting in `retries`."""
+    pool, starting or running in one driver, waiting in `retries`, or in `held`."""
 
     def __init__(self, context: Context, connect: Connect) -> None:
         self.context = context
         self.drivers: dict[str, Driver] = {}
         self.retries = Retries(context.now, self._retry)
+        self.held: set[str] = set()
+        """Tasks that were paused before they ran: in no queue until they are resumed."""
         self._connect = connect
         self._nursery: trio.Nursery | None = None
 
@@ -85,12 +86,14 @@ class Fleet:
 
     async def recover(self) -> None:
         """Every unfinished task resumes where the journal says it was."""
-        queued = []
+        queued: list[QueueEntry] = []
         async with aclosing(self.context.store.unfinished()) as unfinished:
             async for task in unfinished:
                 waits = task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
                 if waits and task.desired is Desired.CANCEL:
                     await Run(self.context, task).advance(TaskState.CANCELED, event="canceled")
+                elif waits and task.desired is Desired.PAUSE:
+                    self.held.add(task.task_id)
                 elif task.state is TaskState.QUEUED:
                     queued.append(entry_of(task))
                 elif task.state is TaskState.RETRY_WAIT:
@@ -111,9 +114,12 @@ class Fleet:
                 entry = entry_of(task)
                 self.context.pool.durations.record(entry, task.scanner_instance, ended - began)
 
-    def enqueue(self, task: Task) -> Placement:
+    def enqueue(self, task: Task) -> None:
         """Puts a queued task, durable by now, where it belongs."""
-        return self.context.pool.place(entry_of(task), self.context.now())
+        if task.desired is Desired.PAUSE:
+            self.held.add(task.task_id)
+        else:
+            self.context.pool.place(entry_of(task), self.context.now())
 
     def ring(self, scanner_id: str) -> None:
         """The pool's `on_wake`: this scanner's driver may have work now."""
@@ -138,8 +144,15 @@ class Fleet:
             self.retries.add(task.task_id, task.retry_at)
 
     async def _retry(self, task_id: str) -> None:
+        async with self.context.turns.of(task_id):
+            await self._requeue(task_id)
+
+    async def _requeue(self, task_id: str) -> None:
         task = await self.context.surely(lambda: self.context.store.get(task_id))
         if task is None or task.state is not TaskState.RETRY_WAIT:
+            return
+        if task.desired is Desired.PAUSE:
+            self.held.add(task_id)
             return
         now = self.context.now()
         after = setbacks.requeued(task, now=now)

@@ -31,7 +31,7 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Task, TaskError
+from nessus_sched.core.task import Desired, Task, TaskError
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.plan import PlanError, plan
 from nessus_sched.scheduler.run import Run
@@ -56,11 +56,11 @@ async def launch(run: Run, driver: Driver) -> None:
             await _look(run, driver)
             if run.unsure or run.task.state is not TaskState.LAUNCHING:
                 return
-        if run.canceling or run.setbacks >= TROUBLES:
+        if run.wanted is not Desired.RUN or run.setbacks >= TROUBLES:
             await _give_up(run)
             return
         await _create(run, driver)
-        if not run.canceling:
+        if run.wanted is Desired.RUN:
             await _start(run, driver)
     except PlanError as error:
         await setbacks.fail(run, error.kind, str(error))
@@ -217,6 +217,9 @@ async def _give_up(run: Run) -> None:
         await run.advance(
             TaskState.CANCELED, event="canceled", cause="canceled before its scan was launched"
         )
+        return
+    if run.wanted is Desired.PAUSE:
+        await _back_to_queue(run, "paused before its scan was launched")
         return
     error = run.task.last_error
     kind = kind_of(error.kind) if error else ErrorKind.SCANNER_TROUBLE

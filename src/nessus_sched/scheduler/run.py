@@ -118,6 +118,10 @@ class Run:
         return True
 
     @property
+    def wanted(self) -> Desired:
+        return self.task.desired
+
+    @property
     def canceling(self) -> bool:
         return self.task.desired is Desired.CANCEL
 

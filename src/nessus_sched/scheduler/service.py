@@ -12,13 +12,13 @@ from nessus_sched.core.estimates import Estimate
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.queues import OVERFLOW
-from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.reasons import WaitCode, WaitReason
 from nessus_sched.core.scope import Scope
 from nessus_sched.core.snapshot import PoolStatistics
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets import printable
 from nessus_sched.core.task import Desired, ScanRequest, Task
-from nessus_sched.scheduler import setbacks
+from nessus_sched.scheduler import setbacks, waiting
 from nessus_sched.scheduler.admission import Admitted, admit
 from nessus_sched.scheduler.changes import Changes
 from nessus_sched.scheduler.context import Context
@@ -49,6 +49,9 @@ NEVER_HINTS = {
     "and scan those, no more at once than the licence allows; or name a scanner with a larger one",
 }
 """What to do about a request that could never run."""
+HELD = WaitReason(
+    code=WaitCode.PAUSED, text="its submitter paused it; it is launched after it is resumed"
+)
 IN_BETWEEN = 0.01
 """Seconds until a task that is just between two places has arrived in the next."""
 
@@ -152,33 +155,39 @@ class Service:
             if run is not None:
                 if await self._tell(run, Desired.CANCEL, actor):
                     return self.view(run.task)
-            elif await self._cancel_waiting(task, actor):
+            elif await self._tell_waiting(task_id, Desired.CANCEL, actor):
                 return await self.task(task_id)
             await trio.sleep(IN_BETWEEN)
 
     async def pause(self, task_id: str, *, actor: str) -> TaskView:
-        """Has a running scan paused; it keeps its slot. Pausing twice is fine."""
-        return await self._command(task_id, Desired.PAUSE, TaskState.RUNNING, actor)
+        """Has a running scan paused, which keeps its slot; one that does not run yet is not
+        launched until it is resumed. Pausing twice is fine."""
+        return await self._command(task_id, Desired.PAUSE, actor)
 
     async def resume(self, task_id: str, *, actor: str) -> TaskView:
-        """Has a paused scan go on, or takes back a pause that is under way."""
-        return await self._command(task_id, Desired.RUN, TaskState.PAUSED, actor)
+        """Lets a paused task go on, or takes back a pause that is under way."""
+        return await self._command(task_id, Desired.RUN, actor)
 
     async def retry_dead(self, task_id: str, *, actor: str) -> TaskView:
-        """Puts a dead letter back into the queue with all its attempts before it."""
-        task = (await self.task(task_id)).task
-        if task.state is not TaskState.DEAD:
-            raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
-        now = self.context.now()
-        after = attrs.evolve(
-            setbacks.requeued(task, now=now), failures=0, desired=Desired.RUN, last_error=None
-        )
-        entry = self._entry(task, after, "retried_by_operator", actor)
-        try:
-            await self._record(after, entry)
-        except (StaleTransition, StoredNoMore) as error:
-            raise NotPossible(f"task {task_id} is no dead letter any more") from error
-        self.fleet.enqueue(after)
+        """Puts a dead letter back into the queue with all its attempts before it. One that was
+        paused stays paused."""
+        async with self.context.turns.of(task_id):
+            task = (await self.task(task_id)).task
+            if task.state is not TaskState.DEAD:
+                raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
+            paused = task.desired is Desired.PAUSE
+            after = attrs.evolve(
+                setbacks.requeued(task, now=self.context.now()),
+                failures=0,
+                desired=Desired.PAUSE if paused else Desired.RUN,
+                last_error=None,
+            )
+            entry = self._entry(task, after, "retried_by_operator", actor)
+            try:
+                await self._record(after, entry)
+            except (StaleTransition, StoredNoMore) as error:
+                raise NotPossible(f"task {task_id} is no dead letter any more") from error
+            self.fleet.enqueue(after)
         return self.view(after)
 
     def view(self, task: Task) -> TaskView:
@@ -197,6 +206,8 @@ class Service:
         if run is not None:
             return TaskView(task=run.task, standing=Standing(), progress=run.progress)
         pool = self.context.pool
+        if task.state in waiting.WAITS and task.desired is Desired.PAUSE:
+            return TaskView(task=task, standing=Standing(wait_reason=HELD))
         if not pool.waiting(task.task_id):
             return TaskView(task=task, standing=Standing(), progress=task.progress)
         # It may have been moved since its state was written.
@@ -291,44 +302,31 @@ class Service:
             self.context.announce(task, entry)
         return submission.task, submission.created
 
-    async def _cancel_waiting(self, task: Task, actor: str) -> bool:
-        """Cancels a task that no driver has; False when it was just on its way to one."""
-        pool = self.context.pool
-        entry = pool.withdraw(task.task_id, self.context.now())
-        if entry is None and task.state is TaskState.QUEUED:
-            return False
-        now = self.context.now()
-        after = attrs.evolve(
-            task,
-            state=TaskState.CANCELED,
-            desired=Desired.CANCEL,
-            entered={**task.entered, TaskState.CANCELED: now},
-        )
-        with trio.CancelScope(shield=True):
-            try:
-                await self._record(after, self._entry(task, after, "canceled", actor))
-            except (StaleTransition, RequestError) as error:
-                if entry is not None:
-                    pool.place(entry, now)
-                if isinstance(error, RequestError):
-                    raise
-                return False  # it had just moved on
-        return True
+    async def _tell_waiting(self, task_id: str, desired: Desired, actor: str) -> bool:
+        """See `waiting.command`."""
+        try:
+            return await waiting.command(self.fleet, task_id, desired, actor=actor)
+        except StoreUnavailable as error:
+            raise Unwritable(f"nothing was changed: {error}") from error
 
-    async def _command(
-        self, task_id: str, desired: Desired, state: TaskState, actor: str
-    ) -> TaskView:
-        view = await self.task(task_id)
-        run = self.fleet.run_of(task_id)
-        possible = run is not None and run.task.state in {TaskState.RUNNING, TaskState.PAUSED}
-        if run is None or not possible or run.canceling:
-            raise NotPossible(
-                f"task {task_id} is {view.task.state}; only a {state} scan can be "
-                f"{'paused' if desired is Desired.PAUSE else 'resumed'}"
-            )
-        if run.task.desired is not desired and not await self._tell(run, desired, actor):
-            raise NotPossible(f"the scan of task {task_id} has just ended or been canceled")
-        return self.view(run.task)
+    async def _command(self, task_id: str, desired: Desired, actor: str) -> TaskView:
+        """Pauses or resumes a task, wherever it is."""
+        verb = "paused" if desired is Desired.PAUSE else "resumed"
+        while True:
+            task = (await self.task(task_id)).task
+            if task.state in SETTLED or task.state is TaskState.EXPORTING:
+                raise NotPossible(f"task {task_id} is {task.state} and cannot be {verb}")
+            if task.desired is Desired.CANCEL:
+                raise NotPossible(f"task {task_id} is being canceled and cannot be {verb}")
+            if task.desired is desired:
+                return self.view(task)
+            run = self.fleet.run_of(task_id)
+            if run is not None:
+                if await self._tell(run, desired, actor):
+                    return self.view(run.task)
+            elif await self._tell_waiting(task_id, desired, actor):
+                return await self.task(task_id)
+            await trio.sleep(IN_BETWEEN)
 
     async def _tell(self, run: Run, desired: Desired, actor: str) -> bool:
         """False when the run does not take it, see `Run.want`. While the store is away nothing is

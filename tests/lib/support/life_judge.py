@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import trio
+
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets import parse_targets
-from nessus_sched.core.task import Task, marker
+from nessus_sched.core.task import Task, marked, marker
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScan, FakeScanner
 from support.trouble import CHANGES
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 BY_PEOPLE = {"scan_vanished", "vanished_at_launch", "not_ours"}
 """What a task dies of only when somebody has laid hands on its scan."""
+IN_FLIGHT = 200.0
+"""Seconds for which a launch that was sent before a pause may still take effect."""
 REFUSALS = {"store_unavailable", "no_scanner", "unknown_scanner", "unknown_pool"}
 """What a submitter may be told while the disk fails or a scanner is taken out."""
 
@@ -34,6 +38,8 @@ class Judge:
         self.cancel_asked: set[str] = set()
         self.limits = {each.id: each.max_concurrent_scans for each in story.config.scanners}
         """The highest that ever held: what runs when a limit is lowered may finish."""
+        self.paused: dict[str, float] = {}
+        """When the pause of each task that was not resumed since was acknowledged."""
         self.happened: Counter[str] = Counter()
         self.head = ""
         """The end of the journal, whose hash stands for all that was ever written."""
@@ -58,8 +64,16 @@ class Judge:
         assert scan.order is not None
         everywhere = sum(s.launches[scan.name] for s in self.story.scanners.values())
         assert everywhere == 1, f"{scan.name} was launched {everywhere} times"
+        self._check_not_paused(scan)
         if self.story.config.scheduling.overlap_guard:
             self._check_overlap(scan)
+
+    def _check_not_paused(self, scan: FakeScan) -> None:
+        found = marked(scan.name)
+        assert found is not None
+        since = self.paused.get(found[0])
+        on_its_way = since is not None and trio.current_time() - since <= IN_FLIGHT
+        assert since is None or on_its_way, f"{scan.name} was launched and is paused"
 
     def changes(self) -> Counter[str]:
         """How many requests that change something the scanners have seen."""

@@ -177,8 +177,8 @@ class Story:
         while waiting := [task async for task in w.store.unfinished()]:
             assert trio.current_time() < deadline, f"never settled: {waiting[0]}"
             for task in waiting:
-                run = w.fleet.run_of(task.task_id)
-                if run is not None and run.task.desired is Desired.PAUSE:
+                if (await w.task(task.task_id)).desired is Desired.PAUSE:
+                    self.judge.paused.pop(task.task_id, None)
                     await quietly(w.service.resume, task.task_id, actor="peace")
             await trio.sleep(2 * MINUTE)
 

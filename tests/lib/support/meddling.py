@@ -17,6 +17,7 @@ from nessus_sched.core.scanner import (
     ScanStatus,
     Unreachable,
 )
+from nessus_sched.core.task import marked
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Switch, WhatRuns
@@ -43,6 +44,12 @@ async def quietly(command: Callable[..., Awaitable[object]], *args: str, **kwarg
     except RequestError:
         return False
     return True
+
+
+def task_of(scan: FakeScan) -> str:
+    found = marked(scan.name)
+    assert found is not None
+    return found[0]
 
 
 class Nothing:
@@ -157,6 +164,7 @@ class Meddling:
             scanner.set_status(scan, ScanStatus.PAUSED)
         elif choice == 1 and scan.status is ScanStatus.PAUSED:
             scanner.set_status(scan, ScanStatus.RUNNING)
+            self.story.judge.paused.pop(task_of(scan), None)
         elif choice == 2 and scan.status in {ScanStatus.RUNNING, ScanStatus.PAUSED}:
             scanner.set_status(scan, ScanStatus.STOPPED)
         elif choice == 3:
@@ -178,7 +186,10 @@ class Meddling:
             command = self.random.choice(["cancel", "pause", "resume", "retry_dead"])
             if command == "cancel":
                 judge.cancel_asked.add(task_id)
+            judge.paused.pop(task_id, None)
             done = await quietly(getattr(w.service, command), task_id, actor="submitter")
+            if command == "pause" and done:
+                judge.paused[task_id] = trio.current_time()
             judge.happened[f"asked:{command}:{done}"] += 1
 
     async def _tidy(self, w: World) -> None:

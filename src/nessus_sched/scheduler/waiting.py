@@ -1,0 +1,73 @@
+"""Commands for a task that no driver carries: it waits in a queue, for its next attempt, or on
+hold because its submitter paused it."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Desired, Task
+from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.store.errors import StaleTransition, StoreUnavailable
+
+WAITS = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT})
+
+
+async def command(fleet: Fleet, task_id: str, desired: Desired, *, actor: str) -> bool:
+    """Does what the submitter wants with a waiting task. False when it is on its way to or
+    from a driver: look again. Raises `StoreUnavailable`, and then nothing has changed."""
+    context = fleet.context
+    async with context.turns.of(task_id):
+        task = await context.store.get(task_id)
+        if task is None or task.state not in WAITS or fleet.run_of(task_id) is not None:
+            return False
+        entry = context.pool.withdraw(task_id, context.now())
+        if entry is None and task.state is TaskState.QUEUED and task_id not in fleet.held:
+            return False
+        return await _change(fleet, task, desired, actor, entry)
+
+
+async def _change(
+    fleet: Fleet, task: Task, desired: Desired, actor: str, entry: QueueEntry | None
+) -> bool:
+    """Durably, then in memory; `entry` is the task's place in its queue, which it left."""
+    context, now = fleet.context, fleet.context.now()
+    after = attrs.evolve(task, desired=desired)
+    event = f"{desired}_requested"
+    if desired is Desired.CANCEL:
+        entered = {**task.entered, TaskState.CANCELED: now}
+        after = attrs.evolve(after, state=TaskState.CANCELED, entered=entered)
+        event = "canceled"
+    journal = JournalEntry(
+        at=now,
+        event=event,
+        actor=actor,
+        task_id=task.task_id,
+        before=task.state,
+        after=after.state,
+    )
+    with trio.CancelScope(shield=True):
+        try:
+            await context.record(after, journal)
+        except (StaleTransition, StoreUnavailable) as error:
+            if entry is not None:
+                context.pool.place(entry, now)
+            if isinstance(error, StoreUnavailable):
+                raise
+            return False  # it had just moved on
+    _rearrange(fleet, after)
+    return True
+
+
+def _rearrange(fleet: Fleet, task: Task) -> None:
+    """Where it waits from now on. One that waits for its next attempt stays with the timer,
+    which puts it on hold if it is paused when that attempt is due."""
+    was_held = task.task_id in fleet.held
+    fleet.held.discard(task.task_id)
+    if task.state is TaskState.QUEUED:
+        fleet.enqueue(task)
+    elif task.state is TaskState.RETRY_WAIT and was_held:
+        fleet.retries.add(task.task_id, fleet.context.now())
