@@ -36,7 +36,7 @@ SSH = Credential(
     password=Secret(PASSWORD),
     escalation=Escalation(method=EscalationMethod.SUDO, password=Secret("canary-sudo")),
 )
-AUDIT = "CIS_Debian_11_Server_L1.audit"
+AUDIT = "CIS Debian Linux 11 Server L1 v1.0.0"
 
 
 @pytest.mark.parametrize("auth", ["keys", "session"])

@@ -185,7 +185,8 @@ async def test_the_editor() -> None:
         uuid = template(nessus, "compliance")
         details = nessus.editor.template_details("scan", uuid)
         assert {row["id"] for row in details["settings"]["basic"]["inputs"]} >= {"name"}
-        audit = details["compliance"]["data"][0]["audits"][0]
+        audits = [row for kind in details["compliance"]["data"] for row in kind["audits"]]
+        audit = next(row for row in audits if row["type"] == "feed")
         assert nessus.editor.export_audit("scan", uuid, audit["id"]).read()
         assert nessus.editor.details("scan", created(nessus))["uuid"] == template(nessus)
         assert nessus.editor.plugin_description(1, 1, 19506)["pluginid"] == "19506"

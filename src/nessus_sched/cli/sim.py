@@ -12,6 +12,8 @@ import click
 import trio
 
 from nessus_sched.cli.running import run
+from nessus_sched.sim.assumptions import ASSUMPTIONS
+from nessus_sched.sim.assumptions import parse as parse_assumptions
 from nessus_sched.sim.options import EDITIONS, SimOptions
 from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.serve import RunningSim, serve_sim
@@ -30,6 +32,28 @@ class Seconds(click.FloatRange):
         if not math.isfinite(seconds):
             self.fail(f"{value} is no number of seconds.", param, ctx)
         return seconds
+
+
+def _assumed(
+    ctx: click.Context, _param: click.Parameter, entries: Sequence[str]
+) -> dict[str, bool]:
+    """NAME=yes or NAME=no each; `list` prints what there is and exits."""
+    if "list" in entries:
+        click.echo(assumptions_table())
+        ctx.exit()
+    try:
+        return parse_assumptions(entries)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def assumptions_table() -> str:
+    """Each with its default, meaning and evidence, for people."""
+    return "\n".join(
+        f"{each.name} ({'yes' if each.default else 'no'})\n"
+        f"    {each.meaning}\n    Evidence: {each.evidence}"
+        for each in ASSUMPTIONS.values()
+    )
 
 
 @click.command("sim")
@@ -69,6 +93,10 @@ class Seconds(click.FloatRange):
 )  # fmt: skip
 @click.option("--username", default="admin", show_default=True, help="Its user.")
 @click.option("--password", default="nessus", show_default=True, help="That user's password.")
+@click.option(
+    "--assume", multiple=True, callback=_assumed, metavar="NAME=yes|no",
+    help="Answer a question that evidence leaves open; may be repeated, `list` prints them.",
+)  # fmt: skip
 @click.option("--control", is_flag=True, help="Serve /_sim/ for injecting faults (loopback only).")
 def sim_command(refuses: Sequence[str], **options: Any) -> None:
     """Run a simulated Nessus scanner over HTTPS, for trying things out and for tests.

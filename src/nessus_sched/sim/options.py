@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
+from nessus_sched.sim.assumptions import ASSUMPTIONS
 from nessus_sched.sim.refusals import Refusal
 
 
@@ -63,6 +65,12 @@ def _known_edition(_options: object, _field: object, value: str) -> None:
         raise ValueError(f"unknown edition {value!r}; choose one of {', '.join(EDITIONS)}")
 
 
+def _known_assumptions(_options: object, _field: object, value: Mapping[str, bool]) -> None:
+    unknown = sorted(set(value) - set(ASSUMPTIONS))
+    if unknown:
+        raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(ASSUMPTIONS)}")
+
+
 def derived_key(seed: int, purpose: str) -> str:
     """64 hex digits that follow from the seed, so that a config can be written ahead."""
     return hashlib.sha256(f"nessus-sched sim {purpose} {seed}".encode()).hexdigest()
@@ -81,6 +89,9 @@ class SimOptions:
     """0 lets the system choose."""
     seed: int = 1
     edition: str = attrs.field(default="manager", validator=_known_edition)
+
+    assume: Mapping[str, bool] = attrs.field(factory=dict, validator=_known_assumptions)
+    """What is not settled by evidence, by name; see `sim.assumptions`."""
 
     # Speed and size
     scans_take: float = 10.0
@@ -144,6 +155,10 @@ class SimOptions:
     """Serve the control interface under `/_sim/`."""
     control_token: str | None = attrs.field(default=None, repr=False)
     """Bearer token for it; without one it answers loopback addresses only."""
+
+    def assumes(self, name: str) -> bool:
+        """Whether an assumption holds."""
+        return self.assume.get(name, ASSUMPTIONS[name].default)
 
     @property
     def licence(self) -> Edition:

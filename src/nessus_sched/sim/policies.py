@@ -28,6 +28,7 @@ class Policy:
     created_at: float
     modified_at: float
     settings: dict[str, Any] = attrs.field(factory=dict)
+    plugins: dict[str, Any] = attrs.field(factory=dict)
     credentials: list[SentCredential] = attrs.field(factory=list)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import attrs
 
 from nessus_sched.sim.fields import bad_field, list_field, object_field
+from nessus_sched.sim.findings.compliance import Audit
+from nessus_sched.sim.findings.conduct import Conduct
 from nessus_sched.sim.findings.logins import SentCredential
 from nessus_sched.sim.findings.report import Report, ScanOrder
 from nessus_sched.sim.ledger import Ledger
@@ -32,8 +34,10 @@ class Scan:
     created_at: float
     modified_at: float
     settings: dict[str, Any] = attrs.field(factory=dict)
+    plugins: dict[str, Any] = attrs.field(factory=dict)
+    """Families as the request sent them."""
     credentials: list[SentCredential] = attrs.field(factory=list)
-    audits: list[str] = attrs.field(factory=list)
+    audits: list[Audit] = attrs.field(factory=list)
     policy_id: int | None = None
     enabled: bool = True
     read: bool = True
@@ -62,7 +66,7 @@ class Scan:
                 return run
         raise NotFound("Scan not found")
 
-    def order(self, targets: Sequence[str]) -> ScanOrder:
+    def order(self, targets: Sequence[str], conduct: Conduct) -> ScanOrder:
         return ScanOrder(
             scan_name=self.name,
             template=self.template,
@@ -70,7 +74,8 @@ class Scan:
             targets=tuple(targets),
             credentials=tuple(self.credentials),
             audits=tuple(self.audits),
-            settings=self.settings,
+            template_uuid=self.template_uuid,
+            conduct=conduct,
         )
 
 
@@ -171,10 +176,10 @@ class Engine:
         """Ends the scan at once, also one that hangs in `stopping`."""
         self._move(scan, _STOPPABLE | {RunStatus.STOPPING}, RunStatus.CANCELED, now)
 
-    def abort_all(self, now: float) -> None:
+    def end_all(self, status: RunStatus, now: float) -> None:
         """What a restart of the scanner does to what runs on it."""
         for run in self.unfinished():
-            run.enter(RunStatus.ABORTED, now)
+            run.enter(status, now)
         self._note()
 
     def delete(self, scan: Scan) -> None:

@@ -9,6 +9,7 @@ from nessus_sched.sim.accounts import Accounts
 from nessus_sched.sim.chance import dice, guid, hex_digits, run_uuid
 from nessus_sched.sim.exports import Exports
 from nessus_sched.sim.faults import FaultKind, Faults
+from nessus_sched.sim.findings.conduct import Conduct, Rules, conduct_of
 from nessus_sched.sim.findings.generate import GeneratedReport
 from nessus_sched.sim.findings.machines import Machine, Network
 from nessus_sched.sim.findings.replay import Replay
@@ -19,7 +20,7 @@ from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.policies import Policies
 from nessus_sched.sim.preferences import Preferences
 from nessus_sched.sim.refusals import Refusal
-from nessus_sched.sim.runs import Run
+from nessus_sched.sim.runs import Run, RunStatus
 from nessus_sched.sim.scans import Engine, LaunchPlan, Scan
 from nessus_sched.sim.wire import ApiError
 
@@ -112,16 +113,17 @@ class SimulatedNessus:
         if self.engine.full() and self.options.over_limit == "refuse":
             raise ApiError(500, "The maximum number of concurrent scans is reached")
         targets = tuple(alt_targets) or scan.targets
+        report = self._report(scan, targets)
         aborts = self.faults.for_scan(FaultKind.SCAN_ABORTS, scan.name)
         unknown = self.faults.for_scan(FaultKind.UNKNOWN_STATUS, scan.name)
         plan = LaunchPlan(
             uuid=self.fresh_uuid(),
             targets=targets,
             alt_targets=bool(alt_targets),
-            takes=self.scans_take,
+            takes=self.scans_take * self._conduct(scan).slowness(len(report.hosts)),
             transition_takes=self.options.transition_takes,
             pause_takes=self.pause_takes,
-            report=self._report(scan, targets),
+            report=report,
             aborts_at=aborts.progress if aborts else None,
             held=self.faults.for_scan(FaultKind.STAYS_PENDING, scan.name) is not None,
             shown_as=(unknown.message or "mystified") if unknown else None,
@@ -136,7 +138,8 @@ class SimulatedNessus:
         token survive."""
         now = self.advance()
         loading = self.options.loading_seconds if loading_seconds is None else loading_seconds
-        self.engine.abort_all(now)
+        cancels = self.options.assumes("restart_cancels")
+        self.engine.end_all(RunStatus.CANCELED if cancels else RunStatus.ABORTED, now)
         self.accounts.forget_sessions()
         self.exports.forget_all()
         self.boot_time = now + down_seconds
@@ -162,8 +165,22 @@ class SimulatedNessus:
             report = self._replay.for_scan(scan.id)
             self.ledger.replayed[scan.name] = report.name
             return report
-        machines = [machine for machine in self._network.survey(targets) if self._licensed(machine)]
-        return GeneratedReport(scan.order(targets), machines, self.options)
+        conduct = self._conduct(scan)
+        found = self._network.survey(targets, ping=conduct.ping)
+        machines = [machine for machine in found if self._licensed(machine)]
+        return GeneratedReport(scan.order(targets, conduct), machines, self.options)
+
+    def _conduct(self, scan: Scan) -> Conduct:
+        """Of a scan with a policy, the policy's settings come first."""
+        policy = None if scan.policy_id is None else self.policies.by_id.get(scan.policy_id)
+        settings = {**(policy.settings if policy else {}), **scan.settings}
+        plugins = {**(policy.plugins if policy else {}), **scan.plugins}
+        rules = Rules(
+            fills_defaults=self.options.assumes("fills_defaults"),
+            mode_ids_work=self.options.assumes("mode_ids_work"),
+            netstat_ignores_range=self.options.assumes("netstat_ignores_port_range"),
+        )
+        return conduct_of(scan.template, settings, plugins, rules)
 
     def _licensed(self, machine: Machine) -> bool:
         """Whether the licence still has room; hosts beyond it are skipped, without an error."""

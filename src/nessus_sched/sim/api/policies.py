@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from nessus_sched.sim.api.bodies import credentials_of, plugins_of, settings_of
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.exports import Document
-from nessus_sched.sim.fields import id_list, object_field, text_field
+from nessus_sched.sim.fields import id_list, text_field
 from nessus_sched.sim.policies import Policy, default_settings
-from nessus_sched.sim.scans import merge_credentials
 from nessus_sched.sim.templates import find_template
 from nessus_sched.sim.wire import EMPTY, ApiError, NotFound, Response, reply
 
@@ -48,20 +48,20 @@ def policy_details(call: Call) -> Response:
 
 def create_policy(call: Call) -> Response:
     template = find_template(call.body.get("uuid"))
-    settings = _settings(call)
+    settings = settings_of(call, template)
     policy = call.nessus.policies.add(text_field(settings, "name"), template, settings, call.now)
-    _credentials(call, policy)
+    _take(call, policy)
     call.record("create_policy")
     return reply({"policy_id": policy.id, "policy_name": policy.name})
 
 
 def edit_policy(call: Call) -> Response:
     policy = call.nessus.policies.get(call.id)
-    settings = _settings(call)
+    settings = settings_of(call, policy.template)
     policy.name = text_field(settings, "name", policy.name)
     policy.settings |= settings
     policy.modified_at = call.now
-    _credentials(call, policy)
+    _take(call, policy)
     return EMPTY
 
 
@@ -69,7 +69,7 @@ def copy_policy(call: Call) -> Response:
     original = call.nessus.policies.get(call.id)
     name = f"Copy of {original.name}"
     copy = call.nessus.policies.add(name, original.template, dict(original.settings), call.now)
-    copy.credentials = list(original.credentials)
+    copy.credentials, copy.plugins = list(original.credentials), dict(original.plugins)
     return reply({"id": copy.id, "name": copy.name})
 
 
@@ -109,13 +109,9 @@ def import_policy(call: Call) -> Response:
     return reply(_row(call, policy))
 
 
-def _settings(call: Call) -> dict[str, Any]:
-    return object_field(call.body, "settings")
-
-
-def _credentials(call: Call, policy: Policy) -> None:
-    change = object_field(call.body, "credentials")
-    policy.credentials = merge_credentials(policy.credentials, change, call.nessus.credential_ids)
+def _take(call: Call, policy: Policy) -> None:
+    policy.credentials = credentials_of(call, policy.template, policy.credentials)
+    policy.plugins = plugins_of(call, policy.template, policy.plugins)
 
 
 def _delete(call: Call, policy_id: int) -> None:

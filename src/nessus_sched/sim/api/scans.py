@@ -8,11 +8,18 @@ from typing import Any
 import attrs
 
 from nessus_sched.sim import targets
+from nessus_sched.sim.api.bodies import (
+    audits_of,
+    check_compliance,
+    credentials_of,
+    plugins_of,
+    settings_of,
+)
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.api.folders import folder_rows
 from nessus_sched.sim.api.views import scan_copy, scan_object, scan_row
+from nessus_sched.sim.blueprints import SCAN_SETTINGS
 from nessus_sched.sim.fields import (
-    bad_field,
     id_list,
     list_field,
     number_field,
@@ -20,7 +27,7 @@ from nessus_sched.sim.fields import (
     text_field,
 )
 from nessus_sched.sim.folders import MY_SCANS
-from nessus_sched.sim.scans import Scan, merge_credentials
+from nessus_sched.sim.scans import Scan
 from nessus_sched.sim.templates import Template, find_template
 from nessus_sched.sim.wire import EMPTY, ApiError, NotFound, Response, reply
 
@@ -50,13 +57,13 @@ def create_scan(call: Call) -> Response:
         raise ApiError(403, "You do not have permission to perform this request")
     template = find_template(call.body.get("uuid"))
     _check_template(call, template)
-    settings = _settings(call)
+    settings = object_field(call.body, "settings")
     scan = new_scan(call, text_field(settings, "name"), template)
     if settings.get("policy_id") is not None:
         policy = call.nessus.policies.get(number_field(settings, "policy_id"))
         scan.policy_id, scan.policy_title = policy.id, policy.name
         scan.credentials = list(policy.credentials)
-    _apply(call, scan)
+    _apply(call, scan, template)
     call.nessus.scans[scan.id] = scan
     call.record("create", scan.name)
     if settings.get("launch_now"):
@@ -70,7 +77,7 @@ def configure_scan(call: Call) -> Response:
         raise ApiError(409, "Can not edit an active scan")
     template = find_template(call.body.get("uuid", scan.template_uuid))
     _check_template(call, template)
-    _apply(call, scan)
+    _apply(call, scan, template)
     if template.uuid != scan.template_uuid:
         scan.template, scan.template_uuid = template.name, template.uuid
         scan.policy_title = template.title
@@ -204,26 +211,28 @@ def new_scan(call: Call, name: str, template: Template) -> Scan:
     )
 
 
-def _apply(call: Call, scan: Scan) -> None:
+def _apply(call: Call, scan: Scan, template: Template) -> None:
     """Take over what the body says; nothing of it when any part is wrong."""
-    settings = _settings(call)
+    settings = settings_of(call, template)
     wanted = _targets(call, settings)
     folder_id = wanted_folder(call, settings, scan.folder_id)
-    change = object_field(call.body, "credentials")
-    credentials = merge_credentials(scan.credentials, change, call.nessus.credential_ids)
-    audits = _audits(scan.audits, object_field(call.body, "audits"))
+    credentials = credentials_of(call, template, scan.credentials)
+    plugins = plugins_of(call, template, scan.plugins)
+    audits = audits_of(call, scan.audits)
+    if scan.policy_id is None:
+        check_compliance(call, template, audits, credentials)
+    elif not call.nessus.options.assumes("policy_scans_take_settings"):
+        settings = {name: settings[name] for name in SCAN_SETTINGS & settings.keys()}
+        credentials, plugins = scan.credentials, scan.plugins
     scan.name = text_field(settings, "name", scan.name)
     scan.credentials = credentials
+    scan.plugins = plugins
     scan.audits = audits
     scan.settings |= settings
     scan.enabled = bool(settings.get("enabled", scan.enabled))
     scan.folder_id = folder_id
     if wanted:
         scan.targets = tuple(wanted)
-
-
-def _settings(call: Call) -> dict[str, Any]:
-    return object_field(call.body, "settings")
 
 
 def _targets(call: Call, settings: Mapping[str, Any]) -> list[str]:
@@ -238,21 +247,9 @@ def _targets(call: Call, settings: Mapping[str, Any]) -> list[str]:
 
 
 def wanted_folder(call: Call, body: Mapping[str, Any], default: int | None = None) -> int:
-    return call.nessus.folders.get(number_field(body, "folder_id", default)).id
-
-
-def _audits(existing: list[str], change: Mapping[str, Any]) -> list[str]:
-    """The names of audit files: uploaded ones by file, those of the feed by id."""
-    added = list(existing)
-    for kind, key in (("custom", "file"), ("feed", "id")):
-        section = object_field(change, kind)
-        for audit in list_field(section, "add"):
-            if not isinstance(audit, dict):
-                raise bad_field("audits")
-            added.append(text_field(audit, key))
-        gone = {str(name) for name in list_field(section, "delete")}
-        added = [name for name in added if name not in gone]
-    return added
+    """Null counts as not given."""
+    given = {} if body.get("folder_id") is None else body
+    return call.nessus.folders.get(number_field(given, "folder_id", default)).id
 
 
 def _check_template(call: Call, template: Template) -> None:

@@ -5,12 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+import attrs
+
 from nessus_sched.sim.chance import share
 from nessus_sched.sim.findings.logins import Login
 from nessus_sched.sim.findings.machines import Machine
 from nessus_sched.sim.findings.plugins import Item, catalogue
 
 PLUGINS = {"linux": 21157, "windows": 21156}
+
+
+@attrs.frozen
+class Audit:
+    """`file` is an uploaded name or the id of one of the feed; `category` such as `Unix`."""
+
+    file: str
+    category: str
+
+
+CATEGORIES = {"linux": "Unix", "windows": "Windows"}
 _SEVERITY = {"PASSED": 0, "WARNING": 2, "ERROR": 2, "FAILED": 3}
 
 # (name, policy value, a value that fails it, solution)
@@ -45,13 +58,13 @@ _CHECKS = {
 
 
 def compliance_items(
-    seed: int, machine: Machine, login: Login, audits: tuple[str, ...]
+    seed: int, machine: Machine, login: Login, audits: tuple[Audit, ...]
 ) -> Iterator[Item]:
-    """One item a check and audit; nothing without a login that works."""
+    """One item a check and audit of the machine's kind; nothing without a login that works."""
     plugin_id = PLUGINS.get(machine.kind)
     if plugin_id is None or not login.worked:
         return
-    for audit in audits:
+    for audit in (each.file for each in audits if each.category == CATEGORIES[machine.kind]):
         for name, wanted, bad, how in _CHECKS[machine.kind]:
             result = _result(seed, machine, login, audit, name)
             actual = {"PASSED": wanted, "FAILED": bad}.get(result, "")

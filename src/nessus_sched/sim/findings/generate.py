@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 
 from nessus_sched.sim.chance import share
 from nessus_sched.sim.findings.compliance import compliance_items
+from nessus_sched.sim.findings.information import scan_information
 from nessus_sched.sim.findings.logins import Login, log_in, login_items
 from nessus_sched.sim.findings.machines import Machine, Service
 from nessus_sched.sim.findings.nessusxml import Host, write_document
@@ -22,15 +22,12 @@ from nessus_sched.sim.findings.report import (
     Tally,
     summarize,
 )
+from nessus_sched.sim.findings.sight import Sight, look
 from nessus_sched.sim.options import SimOptions
 
-SCAN_INFORMATION = 19506
 _PING = 10180
-_OPEN_PORT = 11219
 _SYSTEM = frozenset({11936, 54615, 45590})
 _FILLER = 22964
-_FEED_AGE = 86400
-"""Seconds from the publication of the plugins to a scan with them."""
 _DEVICES = {"linux": "general-purpose", "windows": "general-purpose", "device": "embedded"}
 
 
@@ -58,9 +55,7 @@ class GeneratedReport:
 
     def document(self, progress: Sequence[HostProgress]) -> Iterable[bytes]:
         return write_document(
-            scan_name=self._order.scan_name,
-            policy=self._order.policy,
-            targets=self._order.targets,
+            order=self._order,
             hosts=self._hosts(progress),
         )
 
@@ -84,19 +79,33 @@ class GeneratedReport:
         )
 
     def _login(self, machine: Machine) -> Login:
+        if not machine.up or self._order.template == "discovery":
+            return Login(state="none")
         return log_in(machine, self._order.credentials, self._options)
 
     def _found(self, machine: Machine, span: Span) -> Iterator[Item]:
-        order = self._order
+        login = self._login(machine)
+        sight = look(machine, self._order.conduct, login)
+        runs = self._order.conduct.runs
+        found = self._findings(machine, sight, login) if machine.up else ()
+        yield from (item for item in found if runs(item.plugin.id, item.plugin.family))
+        yield scan_information(self._order, sight, login, span)
+
+    def _findings(self, machine: Machine, sight: Sight, login: Login) -> Iterator[Item]:
+        """In the order of a report: how it is alive, its ports, then the rest."""
+        order, seed = self._order, self._options.seed
+        if order.conduct.ping:
+            yield _item(catalogue()[_PING], machine, None)
+        for plugin_id, service in sight.found:
+            yield _item(catalogue()[plugin_id], machine, service)
         if order.template == "discovery":
-            login = Login(state="none")
-            yield from _discovered(machine, str(order.settings.get("discovery_mode", "")))
-        else:
-            login = self._login(machine)
-            yield from _matches(self._options.seed, machine, login)
-            yield from login_items(machine, login)
-            yield from compliance_items(self._options.seed, machine, login, order.audits)
-        yield _scan_information(order, login, span)
+            mode = order.conduct.modes.get("discovery")
+            if mode is not None and mode.id == "os_identification":
+                yield from (_item(catalogue()[each], machine, None) for each in sorted(_SYSTEM))
+            return
+        yield from _matches(seed, machine, sight, login)
+        yield from login_items(machine, login)
+        yield from compliance_items(seed, machine, login, order.audits)
 
     def _filler(self, index: int) -> Iterator[Item]:
         plugin = catalogue()[_FILLER]
@@ -108,39 +117,27 @@ class GeneratedReport:
             yield Item(plugin=plugin, port=port, service="unknown", severity=0, output=output)
 
 
-def _matches(seed: int, machine: Machine, login: Login) -> Iterator[Item]:
+def _matches(seed: int, machine: Machine, sight: Sight, login: Login) -> Iterator[Item]:
     for plugin in catalogue().values():
         if plugin.on == "code" or (plugin.os is not None and plugin.os != machine.kind):
             continue
         if plugin.local and not login.worked:
             continue
-        for service in _places(plugin, machine):
+        for service in _places(plugin, sight):
             port = service.port if service else 0
             if share(seed, machine.ip, plugin.id, port) < plugin.chance:
                 yield _item(plugin, machine, service)
 
 
-def _places(plugin: Plugin, machine: Machine) -> Iterator[Service | None]:
+def _places(plugin: Plugin, sight: Sight) -> Iterator[Service | None]:
     """The services that the plugin looks at; None for the host as a whole."""
     if plugin.on == "host":
         yield None
         return
-    for service in machine.services:
-        every_tcp = plugin.on in ("open", "tcp") and service.protocol == "tcp"
+    for service in sight.services:
+        every_tcp = plugin.on == "tcp" and service.protocol == "tcp"
         if every_tcp or plugin.on in service.speaks:
             yield service
-
-
-def _discovered(machine: Machine, mode: str) -> Iterator[Item]:
-    """Host discovery finds live hosts; its other modes the system or the open ports too."""
-    plugins = catalogue()
-    yield _item(plugins[_PING], machine, None)
-    mode = mode.lower()
-    if "os" in mode.split():
-        yield from (_item(plugins[plugin_id], machine, None) for plugin_id in sorted(_SYSTEM))
-    if "port" in mode or "custom" in mode:
-        for service in _places(plugins[_OPEN_PORT], machine):
-            yield _item(plugins[_OPEN_PORT], machine, service)
 
 
 def _item(plugin: Plugin, machine: Machine, service: Service | None) -> Item:
@@ -151,6 +148,7 @@ def _item(plugin: Plugin, machine: Machine, service: Service | None) -> Item:
         "cpe": machine.cpe,
         "device": _DEVICES[machine.kind],
         "port": service.port if service else 0,
+        "protocol": service.protocol if service else "",
         "service": service.name if service else "",
         "product": service.product if service else "",
     }
@@ -162,42 +160,3 @@ def _item(plugin: Plugin, machine: Machine, service: Service | None) -> Item:
         severity=plugin.severity,
         output=plugin.output.format(**words),
     )
-
-
-def _scan_information(order: ScanOrder, login: Login, span: Span) -> Item:
-    started = time.strftime("%Y/%m/%d %H:%M UTC", time.gmtime(span.start))
-    feed = time.strftime("%Y%m%d%H%M", time.gmtime(span.start - _FEED_AGE))
-    output = f"""Information about this scan :
-
-Nessus version : 10.8.3
-Nessus build : 20010
-Plugin feed version : {feed}
-Scanner edition used : Nessus
-Scanner OS : LINUX
-Scan type : Normal
-Scan name : {order.scan_name}
-Scan policy used : {order.policy}
-Scanner IP : 192.0.2.1
-Port scanner(s) : nessus_syn_scanner
-Port range : default
-Ping RTT : 1.024 ms
-Thorough tests : no
-Experimental tests : no
-Paranoia level : 1
-Report verbosity : 1
-Safe checks : yes
-Optimize the test : yes
-Credentialed checks : {login.credentialed}
-Patch management checks : None
-Display superseded patches : yes (supersedence plugin launched)
-CGI scanning : disabled
-Web application tests : disabled
-Max hosts : 100
-Max checks : 5
-Recv timeout : 5
-Backports : None
-Allow post-scan editing : Yes
-Scan Start Date : {started}
-Scan duration : {int(span.end - span.start)} sec
-"""
-    return Item(plugin=catalogue()[SCAN_INFORMATION], severity=0, output=output)

@@ -35,6 +35,8 @@ class Machine:
     os_name: str
     cpe: str
     services: tuple[Service, ...]
+    up: bool = True
+    """False for an address where nobody answers, but which was taken for up."""
 
     @property
     def login_service(self) -> Service | None:
@@ -89,6 +91,14 @@ _SOMETIMES = {
         (0.4, Service(443, "www", ("http", "tls"), product="Virata-EmWeb/R6_2_1")),
     ),
 }
+_HIGH = {
+    "linux": (
+        (0.3, Service(48443, "www", ("http", "tls"), product="nginx/1.14.0 (Ubuntu)")),
+        (0.15, Service(61616, "www", ("http",), product="Apache/2.4.29 (Ubuntu)")),
+    ),
+    "windows": ((0.25, Service(47001, "www", ("http",), product="Microsoft-HTTPAPI/2.0")),),
+    "device": ((0.2, Service(60443, "www", ("http", "tls"), product="Virata-EmWeb/R6_2_1")),),
+}
 
 
 def build_machine(seed: int, target: str, *, name: str = "") -> Machine:
@@ -107,8 +117,20 @@ def build_machine(seed: int, target: str, *, name: str = "") -> Machine:
         kind=kind,
         os_name=os_name,
         cpe=cpe,
-        services=tuple(sorted((*_ALWAYS[kind], *extra), key=lambda service: service.port)),
+        services=tuple(
+            sorted(
+                (*_ALWAYS[kind], *extra, *_on_high_ports(seed, kind, ip)),
+                key=lambda service: service.port,
+            )
+        ),
     )
+
+
+def _on_high_ports(seed: int, kind: str, ip: str) -> Iterator[Service]:
+    """Services outside the ports that a scan looks at by default."""
+    for chance, service in _HIGH[kind]:
+        if share(seed, "high port", ip, service.port) < chance:
+            yield service
 
 
 def _address(target: str) -> str | None:
@@ -130,13 +152,18 @@ class Network:
     def build(cls, seed: int, alive_share: float, dead_targets: Sequence[str]) -> Network:
         return cls(seed, alive_share, tuple(parse(list(dead_targets))))
 
-    def survey(self, texts: Sequence[str]) -> Iterator[Machine]:
-        """The machines that answer among the targets, each once, in order."""
+    def survey(self, texts: Sequence[str], *, ping: bool = True) -> Iterator[Machine]:
+        """The machines that answer among the targets, each once, in order; without a ping
+        every address."""
         seen: set[str] = set()
         for target in parse(texts):
             for member in target.members():
-                if member not in seen and self._answers(member, target):
+                answers = member not in seen and self._answers(member, target)
+                if answers:
                     yield build_machine(self.seed, member, name=target.name)
+                elif member not in seen and not ping:
+                    nobody = build_machine(self.seed, member, name=target.name)
+                    yield attrs.evolve(nobody, services=(), up=False)
                 seen.add(member)
 
     def _answers(self, member: str, target: Target) -> bool:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from html import escape
 
 import attrs
 
 from nessus_sched.sim.findings.plugins import Item, catalogue, families
+from nessus_sched.sim.findings.policyxml import (
+    individual_plugins,
+    plugin_preferences,
+    server_preferences,
+)
+from nessus_sched.sim.findings.report import ScanOrder
 
 CHUNK = 64 * 1024
 """About how many characters are gathered before they are handed on."""
 
-_PLUGIN_SET_SIZE = 6000
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
 
@@ -25,13 +30,11 @@ class Host:
     items: Iterable[Item]
 
 
-def write_document(
-    *, scan_name: str, policy: str, targets: Sequence[str], hosts: Iterable[Host]
-) -> Iterator[bytes]:
+def write_document(*, order: ScanOrder, hosts: Iterable[Host]) -> Iterator[bytes]:
     """The whole file in chunks of about 64 kB."""
     gathered: list[str] = []
     size = 0
-    for piece in _pieces(scan_name, policy, targets, hosts):
+    for piece in _pieces(order, hosts):
         gathered.append(piece)
         size += len(piece)
         if size >= CHUNK:
@@ -41,12 +44,10 @@ def write_document(
     yield "".join(gathered).encode()
 
 
-def _pieces(
-    scan_name: str, policy: str, targets: Sequence[str], hosts: Iterable[Host]
-) -> Iterator[str]:
+def _pieces(order: ScanOrder, hosts: Iterable[Host]) -> Iterator[str]:
     yield '<?xml version="1.0" ?>\n<NessusClientData_v2>\n'
-    yield from _policy(policy, targets)
-    yield f'<Report name="{_text(scan_name)}" xmlns:cm="http://www.nessus.org/cm">\n'
+    yield from _policy(order)
+    yield f'<Report name="{_text(order.scan_name)}" xmlns:cm="http://www.nessus.org/cm">\n'
     for host in hosts:
         yield f'<ReportHost name="{_text(host.name)}"><HostProperties>\n'
         for name, value in host.properties.items():
@@ -58,31 +59,29 @@ def _pieces(
     yield "</Report>\n</NessusClientData_v2>\n"
 
 
-def _policy(policy: str, targets: Sequence[str]) -> Iterator[str]:
-    # The plugin set of a real file is one giant line; some readers fall over it.
-    plugin_set = ";".join(str(10_000 + 7 * number) for number in range(_PLUGIN_SET_SIZE))
-    server = {
-        "TARGET": ",".join(targets),
-        "max_hosts": "100",
-        "max_checks": "5",
-        "safe_checks": "yes",
-        "port_range": "default",
-        "plugin_set": plugin_set,
-    }
-    yield f"<Policy><policyName>{_text(policy)}</policyName>\n<Preferences><ServerPreferences>\n"
-    for name, value in server.items():
+def _policy(order: ScanOrder) -> Iterator[str]:
+    yield f"<Policy><policyName>{_text(order.policy)}</policyName>\n"
+    yield "<Preferences><ServerPreferences>\n"
+    for name, value in server_preferences(order).items():
         yield f"<preference><name>{name}</name>\n<value>{_text(value)}</value>\n</preference>\n"
-    yield "</ServerPreferences>\n<PluginsPreferences>\n</PluginsPreferences>\n</Preferences>\n"
-    yield "<FamilySelection>\n"
+    yield "</ServerPreferences>\n<PluginsPreferences>\n"
+    for choice in plugin_preferences(order.conduct):
+        yield "<item>"
+        for name, value in choice.elements().items():
+            yield f"<{name}>{_text(value)}</{name}>\n"
+        yield "</item>\n"
+    yield "</PluginsPreferences>\n</Preferences>\n<FamilySelection>\n"
     for family in families():
-        name = _text(family)
-        yield f"<FamilyItem><FamilyName>{name}</FamilyName>\n<Status>enabled</Status>\n"
-        yield "</FamilyItem>\n"
+        status = order.conduct.families.get(family, "enabled")
+        yield f"<FamilyItem><FamilyName>{_text(family)}</FamilyName>\n"
+        yield f"<Status>{_text(status)}</Status>\n</FamilyItem>\n"
     yield "</FamilySelection>\n<IndividualPluginSelection>\n"
-    scanner = catalogue()[11219]
-    yield f"<PluginItem><PluginId>{scanner.id}</PluginId>\n"
-    yield f"<PluginName>{scanner.name}</PluginName>\n<Family>{scanner.family}</Family>\n"
-    yield "<Status>enabled</Status>\n</PluginItem>\n</IndividualPluginSelection>\n</Policy>\n"
+    for plugin, status in individual_plugins(order.conduct):
+        yield f"<PluginItem><PluginId>{plugin.id}</PluginId>\n"
+        yield f"<PluginName>{_text(plugin.name)}</PluginName>\n"
+        yield f"<Family>{_text(plugin.family)}</Family>\n<Status>{status}</Status>\n"
+        yield "</PluginItem>\n"
+    yield "</IndividualPluginSelection>\n</Policy>\n"
 
 
 def _report_item(item: Item) -> str:

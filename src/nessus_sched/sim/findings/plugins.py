@@ -17,7 +17,7 @@ Elements = Mapping[str, str | list[str]]
 class Plugin:
     """`elements` are the child elements of a ReportItem by name; a list repeats one.
 
-    `on` is the service that it looks at: `host`, `open` (every open port), `tcp` (every
+    `on` is the service that it looks at: `host`, `tcp` (every
     TCP service), a service such as `ssh`, or `code` for plugins that the simulator places
     itself. `chance` is how many of those it fires on, `local` that it needs a login.
     """

@@ -18,6 +18,22 @@ def ctime(at: float) -> str:
 def host_properties(machine: Machine, login: Login, policy: str, span: Span) -> dict[str, str]:
     """Tag names to values, in the order of a file. Those that come with the end of a host
     are missing while it is not finished."""
+    tags = _of_machine(machine, login, policy, span) if machine.up else {"policy-used": policy}
+    if span.finished:
+        tags["Credentialed_Scan"] = str(login.worked).lower()
+    if login.worked:
+        tags["local-checks-proto"] = login.protocol
+        tags[f"{login.protocol}-login-used"] = login.user
+    tags["host-ip"] = machine.ip
+    if span.finished:
+        tags["HOST_END_TIMESTAMP"] = str(int(span.end))
+        tags["HOST_END"] = ctime(span.end)
+    tags["HOST_START_TIMESTAMP"] = str(int(span.start))
+    tags["HOST_START"] = ctime(span.start)
+    return tags
+
+
+def _of_machine(machine: Machine, login: Login, policy: str, span: Span) -> dict[str, str]:
     tags = {"cpe-0": f"{machine.cpe} -> {machine.os_name}"}
     if span.finished:
         results = "LastAuthenticatedResults" if login.worked else "LastUnauthenticatedResults"
@@ -34,15 +50,4 @@ def host_properties(machine: Machine, login: Login, policy: str, span: Span) -> 
     tags["host-rdns"] = machine.fqdn
     if machine.kind == "windows":
         tags["netbios-name"] = machine.fqdn.partition(".")[0].upper()[:15]
-    if span.finished:
-        tags["Credentialed_Scan"] = str(login.worked).lower()
-    if login.worked:
-        tags["local-checks-proto"] = login.protocol
-        tags[f"{login.protocol}-login-used"] = login.user
-    tags["host-ip"] = machine.ip
-    if span.finished:
-        tags["HOST_END_TIMESTAMP"] = str(int(span.end))
-        tags["HOST_END"] = ctime(span.end)
-    tags["HOST_START_TIMESTAMP"] = str(int(span.start))
-    tags["HOST_START"] = ctime(span.start)
     return tags

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
+from nessus_sched.sim.findings.compliance import Audit
+from nessus_sched.sim.findings.conduct import Conduct
 from nessus_sched.sim.findings.logins import SentCredential
 from nessus_sched.sim.findings.plugins import Item, Plugin
 
@@ -25,8 +27,9 @@ class ScanOrder:
     """Its title, as reports show it."""
     targets: tuple[str, ...]
     credentials: tuple[SentCredential, ...] = ()
-    audits: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    audits: tuple[Audit, ...] = ()
+    template_uuid: str = ""
+    conduct: Conduct = attrs.field(factory=Conduct, repr=False)
 
 
 @attrs.frozen

@@ -1,0 +1,135 @@
+"""What a request body may say about a scan or policy: settings, credentials, audits, plugins.
+
+What real scanners do with a body that makes no sense is partly unknown; `sim.assumptions`
+lists those questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nessus_sched.sim import blueprints
+from nessus_sched.sim.api.calls import Call
+from nessus_sched.sim.fields import bad_field, list_field, object_field, text_field
+from nessus_sched.sim.findings.compliance import Audit
+from nessus_sched.sim.findings.conduct import MODE_PARTS, chosen_mode, offered
+from nessus_sched.sim.findings.logins import SentCredential
+from nessus_sched.sim.scans import merge_credentials
+from nessus_sched.sim.templates import Template
+from nessus_sched.sim.wire import NotFound
+
+_STRUCTURED = frozenset(
+    {"acls", "filters", "agent_group_id", "emails", "tag_targets", "target_groups", "folder_id"}
+)
+"""Settings that may be lists or objects, or null."""
+
+
+def settings_of(call: Call, template: Template) -> dict[str, Any]:
+    """Those that count; `ApiError` 400 for what is refused."""
+    given = object_field(call.body, "settings")
+    kept = {}
+    for name, value in given.items():
+        if isinstance(value, list | dict) and name not in _STRUCTURED:
+            raise bad_field(name)
+        if _known(call, name) and _sensible(call, name, value):
+            kept[name] = value
+    ids = call.nessus.options.assumes("mode_ids_work")
+    for part in MODE_PARTS:
+        choice = blueprints.mode_of(template.name, part)
+        if choice and choice["id"] in kept and not chosen_mode(template.name, part, kept, ids=ids):
+            if call.nessus.options.assumes("unknown_modes_refused"):
+                raise bad_field(choice["id"])
+            del kept[choice["id"]]
+    return kept
+
+
+def credentials_of(
+    call: Call, template: Template, existing: Sequence[SentCredential]
+) -> list[SentCredential]:
+    """The existing ones changed as the body says, without those that the template cannot
+    hold, or 400 for them."""
+    change = object_field(call.body, "credentials")
+    added = object_field(change, "add")
+    held: dict[str, dict[str, Any]] = {}
+    for category in added:
+        for name, instances in object_field(added, category).items():
+            if blueprints.holds(template.name, category, name):
+                held.setdefault(category, {})[name] = instances
+            elif call.nessus.options.assumes("misplaced_credentials_refused"):
+                raise bad_field("credentials")
+    return merge_credentials(existing, {**change, "add": held}, call.nessus.credential_ids)
+
+
+def audits_of(call: Call, existing: Sequence[Audit]) -> list[Audit]:
+    """Uploaded ones by file and category, those of the feed by id."""
+    change = object_field(call.body, "audits")
+    custom, feed = object_field(change, "custom"), object_field(change, "feed")
+    added = [*map(_custom_audit, _objects(custom, "add")), *map(_feed_audit, _objects(feed, "add"))]
+    gone = {str(name) for section in (custom, feed) for name in list_field(section, "delete")}
+    return [audit for audit in (*existing, *added) if audit.file not in gone]
+
+
+def plugins_of(call: Call, template: Template, existing: Mapping[str, Any]) -> dict[str, Any]:
+    """Families, where the template has them; without the right header they may be ignored."""
+    given = object_field(call.body, "plugins")
+    version_2 = call.request.headers.get("x-api-version") == "2"
+    ignored = call.nessus.options.assumes("plugins_need_version_2") and not version_2
+    if ignored or not blueprints.blueprint(template.name)["families"]:
+        return dict(existing)
+    return {**existing, **given}
+
+
+def check_compliance(
+    call: Call, template: Template, audits: Sequence[Audit], credentials: Sequence[SentCredential]
+) -> None:
+    """Raises `ApiError` for a compliance scan that could find nothing, where that is refused."""
+    assumes = call.nessus.options.assumes
+    if template.name == "compliance" and not audits and assumes("compliance_needs_audit"):
+        raise NotFound
+    if not assumes("audit_needs_credential"):
+        return
+    offered_types = {sent.type for sent in credentials}
+    required = {each["name"]: set(each["required_creds"]) for each in blueprints.audit_categories()}
+    for audit in audits:
+        if audit.category in required and not required[audit.category] & offered_types:
+            raise bad_field("credentials")
+
+
+def _known(call: Call, name: str) -> bool:
+    known = name in blueprints.known_settings()
+    if not known and call.nessus.options.assumes("unknown_settings_refused"):
+        raise bad_field(name)
+    return known
+
+
+def _sensible(call: Call, name: str, value: object) -> bool:
+    """Whether a setting of the editor has a value that it offers; others may be anything."""
+    sensible = blueprints.values_of(name) is None or offered(name, value)
+    if name == "portscan_range":
+        sensible = offered(name, value)
+    if not sensible and call.nessus.options.assumes("bad_values_refused"):
+        raise bad_field(name)
+    return sensible
+
+
+def _objects(section: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    entries = list_field(section, name)
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise bad_field("audits")
+    return entries
+
+
+def _custom_audit(entry: Mapping[str, Any]) -> Audit:
+    """The file is named directly or among the variables."""
+    variables = object_field(entry, "variables")
+    file = text_field(entry, "file", variables.get("file"))
+    return Audit(file, text_field(entry, "category"))
+
+
+def _feed_audit(entry: Mapping[str, Any]) -> Audit:
+    audit_id = text_field(entry, "id")
+    for category in blueprints.audit_categories():
+        if any(audit["id"] == audit_id for audit in category["audits"]):
+            return Audit(audit_id, category["name"])
+    raise NotFound

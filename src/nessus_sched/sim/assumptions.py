@@ -1,0 +1,164 @@
+"""What is not settled by evidence about real scanners, as switches.
+
+A client must work whichever way each of them is. `nessus-sched sim --assume list` prints this
+table; the documentation of the simulator is made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+
+@attrs.frozen
+class Assumption:
+    """`meaning` is what `yes` means; `evidence` what is known."""
+
+    name: str
+    default: bool
+    meaning: str
+    evidence: str
+
+
+_TABLE = (
+    Assumption(
+        "fills_defaults",
+        True,
+        "Settings that a request leaves out have the defaults of the template.",
+        "Nessus 10.10 did not fill them in: a scan with nothing but name and targets ran without"
+        " ping and port scanner. The vendor says that the defaults are those of the UI only.",
+    ),
+    Assumption(
+        "mode_ids_work",
+        True,
+        "Modes are also taken by the id that reports show, such as portscan_common.",
+        "All captured requests send names; none with an id was found.",
+    ),
+    Assumption(
+        "unknown_modes_refused",
+        False,
+        "A mode that the template does not offer is refused with 400; otherwise it is ignored.",
+        "None.",
+    ),
+    Assumption(
+        "unknown_settings_refused",
+        False,
+        "A setting that no template has is refused with 400; otherwise it is ignored.",
+        "None.",
+    ),
+    Assumption(
+        "bad_values_refused",
+        False,
+        "A value that a setting does not offer is refused with 400; otherwise it is ignored.",
+        "None.",
+    ),
+    Assumption(
+        "misplaced_credentials_refused",
+        False,
+        "A credential of a type that the template does not have is refused with 400; otherwise"
+        " it is dropped without a word.",
+        "Editor answers list the types of each template; what a wrong one does is not recorded.",
+    ),
+    Assumption(
+        "policy_scans_take_settings",
+        True,
+        "A scan that is based on a policy can have settings and credentials of its own.",
+        "The vendor says that it takes none.",
+    ),
+    Assumption(
+        "compliance_needs_audit",
+        False,
+        "A compliance scan without an audit is refused with 404; otherwise it finds nothing.",
+        "Refused or empty, by different reports.",
+    ),
+    Assumption(
+        "audit_needs_credential",
+        False,
+        "An audit without a credential that its category requires is refused with 400;"
+        " otherwise it finds nothing.",
+        "Editor answers list the required credentials; what a missing one does is not recorded.",
+    ),
+    Assumption(
+        "plugins_need_version_2",
+        False,
+        "Plugin families in a request count only with the header X-API-Version: 2.",
+        "One observer of engine 19.18; a recorded Nessus 8 took them without.",
+    ),
+    Assumption(
+        "netstat_ignores_port_range",
+        True,
+        "Ports that netstat lists count whatever the port range is.",
+        "The vendor's documentation of local port enumerators.",
+    ),
+    Assumption(
+        "long_folder_names_refused",
+        False,
+        "A folder name of more than 20 characters is refused with 400.",
+        "One client cuts names to 20.",
+    ),
+    Assumption(
+        "uploads_renamed",
+        True,
+        "An upload whose name is taken gets a new name; otherwise it replaces the old file.",
+        "The answer has the name to use; when it differs is not recorded.",
+    ),
+    Assumption(
+        "trial_refuses_export",
+        True,
+        "A trial license answers an export with 403; otherwise the download is a JSON error.",
+        "One author saw both, in 2026.",
+    ),
+    Assumption(
+        "partial_exports_have_unfinished_hosts",
+        True,
+        "Exports of stopped and aborted runs have the hosts that were not finished, without an"
+        " end; otherwise only the finished ones.",
+        "None recorded.",
+    ),
+    Assumption(
+        "restart_cancels",
+        False,
+        "A restart leaves running scans canceled instead of aborted.",
+        "Both words occur in reports.",
+    ),
+    Assumption(
+        "empty_rows_dated",
+        False,
+        "Scans that never ran have a uuid and dates in the list.",
+        "A recorded Nessus 8 shows null and 0; others were seen with both.",
+    ),
+    Assumption(
+        "always_gzip",
+        False,
+        "The script of the web UI comes gzipped even to clients that do not ask for it.",
+        "A build or a proxy may do so.",
+    ),
+    Assumption(
+        "keep_alive",
+        True,
+        "Connections stay open after an answer.",
+        "Recorded of Nessus 8; API-less editions close them with a 412.",
+    ),
+    Assumption(
+        "certificate_has_names",
+        True,
+        "The certificate names the host, as one that the operator installed does.",
+        "The one that a fresh Nessus makes for itself has no subject alternative names.",
+    ),
+)
+
+ASSUMPTIONS: Mapping[str, Assumption] = {assumption.name: assumption for assumption in _TABLE}
+
+
+def parse(entries: Iterable[str]) -> dict[str, bool]:
+    """`NAME=yes|no` each. Raises `ValueError` saying what is wrong."""
+    chosen = {}
+    for entry in entries:
+        name, _, word = entry.partition("=")
+        if name not in ASSUMPTIONS:
+            raise ValueError(f"unknown {name!r}; there are {', '.join(ASSUMPTIONS)}")
+        if word not in ("yes", "no"):
+            raise ValueError(f"{name} must be yes or no")
+        chosen[name] = word == "yes"
+    return chosen
