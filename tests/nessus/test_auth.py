@@ -242,7 +242,7 @@ async def test_a_web_ui_without_a_token() -> None:
     with pytest.raises(ApiRefused, match="X-API-Token"):
         await scanner(nessus, auth=PERSON).create_scan(order())
     nessus.on("GET /nessus6.js", (200, "<html>come back later</html>"))
-    with pytest.raises(TransientError, match="something else"):
+    with pytest.raises(TransientError, match="something other"):
         await scanner(nessus, auth=PERSON).create_scan(order())
     assert not nessus.asked("POST /scans")
     nessus.on("GET /nessus6.js", (503, ""))

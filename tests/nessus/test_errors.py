@@ -27,7 +27,8 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import RequestRecord
 from nessus_sched.nessus.errors import LONGEST, clean
-from nessus_sched.nessus.http import LARGEST_ANSWER, retry_after
+from nessus_sched.nessus.messages import LONG
+from nessus_sched.nessus.wire import retry_after
 from support.scripted_nessus import (
     CANARIES,
     MARKER,
@@ -238,13 +239,13 @@ async def test_a_deeply_nested_answer_is_no_json() -> None:
 
 async def test_an_endless_answer_is_cut_off() -> None:
     nessus = ScriptedNessus()
-    nessus.on("GET /scans", Raw(pieces=[b" " * 2**20] * (LARGEST_ANSWER // 2**20 + 1)))
+    nessus.on("GET /scans", Raw(pieces=[b" " * 2**20] * (LONG // 2**20 + 1)))
     assert "larger" in str(await failure(scanner(nessus).list_scans))
 
 
-async def test_a_compressed_answer_is_refused() -> None:
+async def test_an_answer_in_an_unknown_encoding_is_refused() -> None:
     nessus = ScriptedNessus()
-    nessus.on("GET /scans", Raw(headers={"Content-Encoding": "gzip"}, pieces=[b"\x1f\x8b"]))
+    nessus.on("GET /scans", Raw(headers={"Content-Encoding": "br"}, pieces=[b"\x1f\x8b"]))
     assert "compressed" in str(await failure(scanner(nessus).list_scans))
 
 

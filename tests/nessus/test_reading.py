@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nessus_sched.core.scanner import LicenseLimit, NotFound, ScanStatus, TransientError
+from nessus_sched.core.scanner import LicenseExpired, NotFound, ScanStatus, TransientError
 from nessus_sched.nessus import reading
 from support.scripted_nessus import UUID, ScriptedNessus, recorded, row, scanner
 
@@ -145,7 +145,7 @@ def test_nothing_a_scanner_sends_breaks_the_reading(holder: dict[str, Any]) -> N
     reading.scan_rows(holder, frozenset({3}))
     reading.own_folders(holder, "ours")
     reading.templates(holder)
-    reading.scanner_info(holder, holder, ready=True)
+    reading.scanner_info(holder, holder)
 
 
 @pytest.mark.parametrize("name", ["vwt_nessus_GET_scans.json", "csn_nessus8_scans_list.json"])
@@ -250,7 +250,7 @@ async def test_info_of_a_scanner_that_is_loading(reply: Any, percent: int | None
 async def test_info_of_a_scanner_that_is_not_registered_or_broken() -> None:
     nessus = ScriptedNessus()
     nessus.on("GET /server/status", {"status": "register"})
-    with pytest.raises(LicenseLimit):
+    with pytest.raises(LicenseExpired):
         await scanner(nessus).info()
     nessus.on("GET /server/status", (500, ""))
     with pytest.raises(TransientError):

@@ -47,6 +47,7 @@ class ErrorKind(StrEnum):
     NOT_STOPPED = "not_stopped"
     MAX_RUNTIME = "max_runtime"
     BAD_EXPORT = "bad_export"
+    EXPORT_NOT_ALLOWED = "export_not_allowed"
     REPORT_TOO_LARGE = "report_too_large"
     REPORT_UNREADABLE = "report_unreadable"
     DISK_TROUBLE = "disk_trouble"

@@ -253,6 +253,13 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             True,
             "The report arrived damaged or was not ready in time.",
         ),
+        ErrorKind.EXPORT_NOT_ALLOWED: Fault(
+            _B.SCANNER,
+            _R.BURY,
+            False,
+            "Tell the operator that this scanner does not export reports, as in trial mode: its "
+            "license must allow it, or scans must go to another scanner.",
+        ),
         ErrorKind.REPORT_TOO_LARGE: Fault(
             _B.OURS,
             _R.REPEAT,

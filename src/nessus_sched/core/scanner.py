@@ -47,7 +47,8 @@ OCCUPIES = frozenset({ScanStatus.PENDING, ScanStatus.RUNNING, ScanStatus.PAUSED}
 class ScannerInfo:
     """What a scanner says of itself.
 
-    `ready` is False while plugins load (`loading_percent` 0..100 when told). `scan_api`
+    `ready` is False while plugins load (`loading_percent` 0..100 when told) and in other
+    states, of which `not_ready` tells in words. `scan_api`
     is the licence feature without which writes with API keys are refused;
     None where the scanner does not tell. `max_scans` is the scanner's own limit, None for
     no limit or not told. `plugin_set_at` and `boot_time` are epoch seconds.
@@ -55,6 +56,7 @@ class ScannerInfo:
 
     ready: bool
     loading_percent: int | None = None
+    not_ready: str = ""
     edition: str = ""
     version: str = ""
     scan_api: bool | None = None
@@ -235,6 +237,12 @@ class BadExport(TransientError):
     """The export failed or came back incomplete."""
 
     kind = ErrorKind.BAD_EXPORT
+
+
+class ExportNotAllowed(ScannerError):
+    """The scanner does not hand out reports, such as in trial mode."""
+
+    kind = ErrorKind.EXPORT_NOT_ALLOWED
 
 
 class CertificateMismatch(ScannerError):

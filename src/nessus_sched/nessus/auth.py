@@ -15,7 +15,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.nessus import routes
 from nessus_sched.nessus.errors import document, refusal, unreadable
 from nessus_sched.nessus.http import NessusHttp
-from nessus_sched.nessus.messages import Call
+from nessus_sched.nessus.messages import LONG, Call
 
 _SESSION: Final = "X-Cookie"
 _MARK: Final = "X-API-Token"
@@ -149,7 +149,7 @@ class SessionAuth:
             raise refusal(call, answer, self.secrets())
         token = document(call, answer).get("token")
         if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):
-            raise unreadable(call, answer, what="no session token.")
+            raise unreadable(call, "no session token.")
         return Secret(token)
 
     async def _find_mark(self) -> Secret:
@@ -162,13 +162,13 @@ class SessionAuth:
             window = tail + piece
             found.extend(_API_TOKEN.findall(window))
             tail = window[-_OVERLAP:]
-            return not found
+            return not found and size <= LONG
 
         answer = await self._http.exchange(routes.UI_BUNDLE, {}, sink=search)
         if not answer.ok:
             raise refusal(routes.UI_BUNDLE, answer)
         if not found and size < _BUNDLE:
-            raise unreadable(routes.UI_BUNDLE, answer, what="something else than the web UI.")
+            raise unreadable(routes.UI_BUNDLE, "something other than the web UI.")
         if not found:
             raise ApiRefused(
                 "The scanner's web UI has no X-API-Token where we look for it, so its licence "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,6 @@ from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     OCCUPIES,
-    LicenseLimit,
     NotFound,
     NotOurs,
     RemoteScan,
@@ -21,13 +21,14 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import exports, orders, reading, routes
 from nessus_sched.nessus.auth import auth_for
-from nessus_sched.nessus.decode import Document, moment, tolerant, whole
+from nessus_sched.nessus.decode import Document, token, tolerant, whole
 from nessus_sched.nessus.disk import RunSync, in_thread
 from nessus_sched.nessus.errors import document, unreadable
-from nessus_sched.nessus.http import NessusHttp, Transport
+from nessus_sched.nessus.http import NessusHttp
 from nessus_sched.nessus.library import Library
 from nessus_sched.nessus.link import Link
 from nessus_sched.nessus.messages import OnRequest
+from nessus_sched.nessus.wire import Transport
 
 LARGEST_EXPORT: Final = 4 * 2**30
 _GATE_HINT: Final = (
@@ -65,7 +66,7 @@ class NessusScanner:
             transport=transport,
             on_request=on_request,
         )
-        self._link = Link(self._http, auth_for(settings.auth, self._http))
+        self._link = Link(self._http, auth_for(settings.auth, self._http), run_sync)
         self._library = Library(self._link, settings.folder, now)
         self.clock_ahead: float | None = None
         self._now = now
@@ -81,15 +82,13 @@ class NessusScanner:
         if not answer.ok and answer.status != 503:
             raise self._link.refusal(call, answer)
         status = document(call, answer) if answer.ok else tolerant(answer.body)
-        if status.get("status") == "register":
-            raise LicenseLimit("The scanner is not registered with Tenable yet.")
         if not answer.ok or status.get("status") != "ready":
-            return reading.scanner_info({}, {}, ready=False, loading=whole(status.get("progress")))
+            return reading.not_ready(status)
         # First what needs a login: an expired session is remade for it, while the
         # properties would merely come reduced.
         advanced = await self._advanced()
         properties = await self._link.ask(routes.SERVER_PROPERTIES)
-        info = reading.scanner_info(properties, advanced, ready=True)
+        info = reading.scanner_info(properties, advanced)
         gated = info.scan_api is False and isinstance(self._settings.auth, ApiKeys)
         self._http.hint = _GATE_HINT if gated else ""
         return info
@@ -102,16 +101,12 @@ class NessusScanner:
         return await self._library.templates()
 
     async def list_scans(self) -> Sequence[RemoteScan]:
-        call = routes.SCANS
-        answer = await self._link.do(call)
-        listing = document(call, answer)
-        if "scans" not in listing:
-            # Not to be taken for an empty list: that would say that all scans are gone.
-            raise unreadable(call, answer, what="no list of scans.")
-        told = moment(listing.get("timestamp"))
+        listed = await self._link.read(
+            routes.SCANS, partial(reading.listing, folder=self._settings.folder)
+        )
+        told = listed.timestamp
         self.clock_ahead = None if told is None else told - self._now()
-        folders = reading.own_folders(listing, self._settings.folder)
-        return reading.scan_rows(listing, folders)
+        return listed.scans
 
     async def create_scan(self, order: ScanOrder) -> int:
         return await orders.create(order, self._link, self._library, self._run_sync)
@@ -121,10 +116,10 @@ class NessusScanner:
         call = routes.control(scan_id, "launch")
         answer = await self._link.send(call)
         if answer.ok:
-            uuid = document(call, answer).get("scan_uuid")
-            if isinstance(uuid, str) and uuid:
-                return uuid
-            raise unreadable(call, answer, what="no uuid of the run.")
+            uuid = token(document(call, answer).get("scan_uuid"))
+            if uuid is None:
+                raise unreadable(call, "no uuid of the run.")
+            return uuid
         if answer.status in {409, 500}:
             # What it says when the scan is running already, too.
             present = await self.details(scan_id)
@@ -133,15 +128,16 @@ class NessusScanner:
         raise self._link.refusal(call, answer)
 
     async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
-        found = await self._link.ask(routes.scan(scan_id))
-        latest = reading.latest_uuid(found)
-        if uuid is not None and latest != uuid:
-            run = reading.run_of(found, uuid)
-            if run is not None:
-                found = await self._link.ask(routes.scan(scan_id, whole(run.get("history_id"))))
-            elif latest is not None:
-                raise NotFound(f"Scan {scan_id} has no such run any more.")
-        return reading.details(found, scan_id)
+        found = await self._link.read(
+            routes.scan(scan_id), partial(reading.run_details, scan_id=scan_id, uuid=uuid)
+        )
+        if isinstance(found, int):
+            found = await self._link.read(
+                routes.scan(scan_id, found), partial(reading.details, scan_id=scan_id)
+            )
+        if found is None:
+            raise NotFound(f"Scan {scan_id} has no such run any more.")
+        return found
 
     async def pause(self, scan_id: int) -> None:
         await self._control(scan_id, "pause")

@@ -11,6 +11,8 @@ import trio
 
 T = TypeVar("T")
 _THREADS: Final = trio.CapacityLimiter(4)
+_HEAD: Final = 4096
+_TAIL: Final = 64
 
 
 class RunSync(Protocol):
@@ -41,6 +43,8 @@ class PartFile:
         self._descriptor = -1
         self._problem: OSError | TooLarge | None = None
         self.size = 0
+        self.head = b""
+        """The first bytes, enough for an error that came instead of the document."""
         self.tail = b""
         """The last bytes, enough to see how the document ends."""
 
@@ -56,7 +60,9 @@ class PartFile:
     def write(self, piece: bytes) -> bool:
         """False when no more can be taken; `check` then tells why."""
         self.size += len(piece)
-        self.tail = (self.tail + piece)[-64:]
+        self.tail = (self.tail + piece[-_TAIL:])[-_TAIL:]
+        if len(self.head) < _HEAD:
+            self.head += piece[: _HEAD - len(self.head)]
         if self.size > self._limit:
             self._problem = TooLarge()
             return False

@@ -7,7 +7,6 @@ our secrets.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -21,6 +20,7 @@ import attrs
 from nessus_sched.core.scanner import (
     ApiRefused,
     CertificateMismatch,
+    ExportNotAllowed,
     LicenseLimit,
     LoginRefused,
     NoCapacity,
@@ -33,7 +33,7 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.secret import MASK
-from nessus_sched.nessus.decode import Document, tolerant
+from nessus_sched.nessus.decode import Document, Unreadable, parse, text, tolerant
 from nessus_sched.nessus.messages import Answer, Call
 
 LONGEST: Final = 200
@@ -44,6 +44,8 @@ _CAPACITY: Final = re.compile(
     r"|\bscans?\b.{0,60}\b(too many|maximum|limit|capacity|in progress)",
     re.IGNORECASE,
 )
+NO_EXPORT: Final = re.compile(r"export\b.{0,40}\bnot (allowed|permitted|available)", re.IGNORECASE)
+"""As in "Export is not allowed in trial mode"."""
 API_GATE: Final = (
     "The scanner's licence refuses changes through its API (412). Use a licence with API "
     "access, or choose `ui_session` authentication for this scanner."
@@ -53,22 +55,26 @@ API_GATE: Final = (
 @attrs.frozen(kw_only=True)
 class Failure:
     """A request that got no answer. `sent`: some of it may have reached the scanner;
-    `stale`: the connection broke before any of an answer came."""
+    `stale`: the connection broke before any of an answer came; `impossible`: it cannot be
+    put into HTTP."""
 
     reason: str
     sent: bool
     stale: bool = False
     certificate: bool = False
+    impossible: bool = False
 
 
-def clean(text: str, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> str:
+def clean(told: str, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> str:
     """One short line of foreign text, without control characters and our secrets."""
     parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= _SHORTEST_SECRET:
-            text = text.replace(part, MASK)
-    visible = (c if unicodedata.category(c)[0] != "C" else " " for c in text[: 20 * longest])
-    line = " ".join("".join(visible).split())
+            told = told.replace(part, MASK)
+    told = told[: 20 * longest]
+    if not told.isprintable():
+        told = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in told)
+    line = " ".join(told.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
@@ -95,14 +101,20 @@ def system_words(error: BaseException) -> str | None:
 
 def said(answer: Answer, secrets: Iterable[str] = ()) -> str:
     """The scanner's own words for an error, empty when it has none."""
-    told = tolerant(answer.body)
-    return clean(str(told.get("error") or told.get("message") or ""), secrets)
+    return words(tolerant(answer.body), secrets)
+
+
+def words(told: Document, secrets: Iterable[str] = ()) -> str:
+    """What a document says is wrong, empty when it does not."""
+    return clean(text(told.get("error") or told.get("message")), secrets)
 
 
 def unanswered(call: Call, failure: Failure, *, hint: str = "") -> ScannerError:
     """The error for a request without an answer."""
     if failure.certificate:
         return CertificateMismatch(failure.reason)
+    if failure.impossible:
+        return Refused(f"{call.method} {call.route} cannot be sent: {failure.reason}.")
     if call.changes and failure.sent:
         return OutcomeUnknown(
             f"The answer to {call.method} {call.route} was lost ({failure.reason}); "
@@ -113,22 +125,24 @@ def unanswered(call: Call, failure: Failure, *, hint: str = "") -> ScannerError:
 
 def refusal(call: Call, answer: Answer, secrets: Iterable[str] = ()) -> ScannerError:
     """The error for an answer that is not a success."""
-    words = said(answer, secrets)
+    reason = said(answer, secrets)
     where = f"{call.method} {call.route}"
-    told = f"{answer.status}: {words}" if words else str(answer.status)
+    told = f"{answer.status}: {reason}" if reason else str(answer.status)
     if answer.status == 401:
         return LoginRefused(
             f"The scanner does not accept our login ({told}); check its keys or password."
         )
     if answer.status == 412:
         return ApiRefused(API_GATE)
-    if answer.status >= 300 and _LICENSE.search(words):
+    if answer.status in {400, 403} and NO_EXPORT.search(reason):
+        return ExportNotAllowed(f"The scanner allows no export ({told}).")
+    if answer.status >= 300 and _LICENSE.search(reason):
         return LicenseLimit(f"The scanner's licence does not allow this ({told}).")
     if answer.status == 404:
         return NotFound(f"The scanner does not know what {where} asks for ({told}).")
     if answer.status == 429 or answer.status >= 500:
-        return _trouble(call, answer, words, told)
-    if _CAPACITY.search(words):
+        return _trouble(call, answer, reason, told)
+    if _CAPACITY.search(reason):
         return NoCapacity(f"The scanner runs all it may ({told}).", retry_after=answer.retry_after)
     if 300 <= answer.status < 400:
         return Refused(f"{where} is redirected ({told}): `url` must be the scanner's own address.")
@@ -137,10 +151,10 @@ def refusal(call: Call, answer: Answer, secrets: Iterable[str] = ()) -> ScannerE
     return Refused(f"The scanner refuses {where} ({told}).")
 
 
-def _trouble(call: Call, answer: Answer, words: str, told: str) -> TransientError:
+def _trouble(call: Call, answer: Answer, reason: str, told: str) -> TransientError:
     """5xx and 429: not now."""
     later = answer.retry_after
-    if _CAPACITY.search(words):
+    if _CAPACITY.search(reason):
         return NoCapacity(f"The scanner runs all it may ({told}).", retry_after=later)
     if answer.status == 503:
         return NotReady(f"The scanner is not ready yet ({told}).", retry_after=later)
@@ -155,29 +169,19 @@ def _trouble(call: Call, answer: Answer, words: str, told: str) -> TransientErro
     return TransientError(f"{call.method} {call.route} failed ({told}).", retry_after=later)
 
 
-def unreadable(call: Call, answer: Answer, *, what: str = "") -> TransientError:
-    """The error for a success whose content makes no sense."""
-    if not what:
-        page = answer.body.lstrip()[:1] == b"<"
-        what = "a web page; is there a proxy, or is `url` wrong?" if page else "no valid JSON."
-        what = "nothing." if not answer.body else what
-    text = f"{call.method} {call.route} was answered with {what}"
+def unreadable(call: Call, what: str) -> TransientError:
+    """The error for a success whose content makes no sense: it is `what`."""
+    told = f"{call.method} {call.route} was answered with {what}"
     if call.changes:
-        return OutcomeUnknown(f"{text} Whether it took effect is not known.")
-    return TransientError(text)
+        return OutcomeUnknown(f"{told} Whether it took effect is not known.")
+    return TransientError(told)
 
 
 def document(call: Call, answer: Answer) -> Document:
-    """The JSON object that a success consists of; raises for anything else."""
-    problem: ScannerError | None = None
-    found: object = None
+    """The JSON object that a success consists of; raises for anything else. At once: for
+    answers that may be long there is `Link.ask`."""
     try:
-        found = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        problem = unreadable(call, answer)
-    if problem is None and not isinstance(found, dict):
-        problem = unreadable(call, answer, what="something other than a JSON object.")
-    if problem is not None:
-        raise problem
-    assert isinstance(found, dict)
-    return found
+        return parse(answer.body)
+    except Unreadable as error:
+        problem = unreadable(call, str(error))
+    raise problem

@@ -7,10 +7,18 @@ from typing import Final
 
 import trio
 
-from nessus_sched.core.scanner import BadExport, NotFound, Refused, TransientError
+from nessus_sched.core.scanner import (
+    BadExport,
+    ExportNotAllowed,
+    NotFound,
+    Refused,
+    ScannerError,
+    TransientError,
+)
 from nessus_sched.nessus import routes
+from nessus_sched.nessus.decode import token, tolerant
 from nessus_sched.nessus.disk import PartFile, RunSync, TooLarge
-from nessus_sched.nessus.errors import document, unreadable
+from nessus_sched.nessus.errors import NO_EXPORT, document, unreadable
 from nessus_sched.nessus.link import Link
 
 TRIES: Final = 3
@@ -54,20 +62,20 @@ class _Again(Exception):
     """This export is lost; a new one may succeed."""
 
 
-async def _order(scan_id: int, history_id: int | None, link: Link) -> int | str:
+async def _order(scan_id: int, history_id: int | None, link: Link) -> str:
     call = routes.export(scan_id, history_id)
     answer = await link.send(call)
     if answer.status == 409:
         raise BadExport(f"The scan cannot be exported yet ({link.said(call, answer)}).")
     if not answer.ok:
         raise link.refusal(call, answer)
-    file = document(call, answer).get("file")
-    if not isinstance(file, int | str) or isinstance(file, bool):
-        raise unreadable(call, answer, what="no file id.")
+    file = token(document(call, answer).get("file"))
+    if file is None:
+        raise unreadable(call, "no file id.")
     return file
 
 
-async def _until_ready(scan_id: int, file: int | str, link: Link) -> None:
+async def _until_ready(scan_id: int, file: str, link: Link) -> None:
     call = routes.export_status(scan_id, file)
     wait = FIRST_WAIT
     deadline = trio.current_time() + LONGEST_EXPORT
@@ -88,7 +96,7 @@ async def _until_ready(scan_id: int, file: int | str, link: Link) -> None:
 
 
 async def _fetch(
-    scan_id: int, file: int | str, destination: Path, link: Link, limit: int, run_sync: RunSync
+    scan_id: int, file: str, destination: Path, link: Link, limit: int, run_sync: RunSync
 ) -> int:
     with PartFile(destination, limit) as part:
         try:
@@ -99,7 +107,18 @@ async def _fetch(
         except (NotFound, TransientError) as error:
             raise _Again(f"the download broke off after {part.size} bytes: {error}") from None
         if not part.tail.rstrip().endswith(_END):
-            what = "is a web page" if b"</html>" in part.tail.lower() else "ends in the middle"
-            raise _Again(f"the report {what}, after {part.size} bytes")
+            raise _instead(part, link)
         await run_sync(part.keep)
         return part.size
+
+
+def _instead(part: PartFile, link: Link) -> _Again | ScannerError:
+    """The error for a download that is no report. One author saw a JSON error with status
+    200 there, on a scanner in trial mode."""
+    if part.head.lstrip().startswith(b"{"):
+        words = link.words(tolerant(part.head))
+        if NO_EXPORT.search(words):
+            return ExportNotAllowed(f"The scanner allows no export ({words}).")
+        return _Again(f"the scanner sent an error for the report ({words or 'without a reason'})")
+    what = "is a web page" if b"</html>" in part.tail.lower() else "ends in the middle"
+    return _Again(f"the report {what}, after {part.size} bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import Final
 
 import trio
@@ -12,13 +13,15 @@ from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import LicenseLimit, NotFound, ScanTemplate
 from nessus_sched.core.task import ScanRequest
 from nessus_sched.nessus import reading, routes
-from nessus_sched.nessus.decode import Document, part, rows, whole
-from nessus_sched.nessus.errors import clean
+from nessus_sched.nessus.decode import Document, file_name, identity, part, rows, text, token
+from nessus_sched.nessus.errors import LONGEST, clean
 from nessus_sched.nessus.link import Link
 from nessus_sched.nessus.payloads import Base, template_name
 
 TEMPLATES_FRESH: Final = 3600.0
 """Seconds; templates change with licence and version only."""
+COMPARED: Final = 1000
+"""Names among which one like the wanted is looked for."""
 
 
 class Library:
@@ -34,7 +37,7 @@ class Library:
 
     async def templates(self) -> Sequence[ScanTemplate]:
         if self._now() - self._read_at > TEMPLATES_FRESH:
-            self._templates = reading.templates(await self._link.ask(routes.TEMPLATES))
+            self._templates = await self._link.read(routes.TEMPLATES, reading.templates)
             self._read_at = self._now()
         return self._templates
 
@@ -54,10 +57,10 @@ class Library:
             if found:
                 return min(found)
             made = await self._link.ask(routes.create_folder(self._folder))
-            identity = whole(made.get("id"))
-            if identity is None:
+            folder_id = identity(made.get("id"))
+            if folder_id is None:
                 raise NotFound(f"The scanner made no folder {self._folder!r}.")
-            return identity
+            return folder_id
 
     async def audit_id(self, name: str) -> str:
         """The id of an audit that the scanner brings along, by its name or id."""
@@ -65,8 +68,9 @@ class Library:
         compliance = part(await self._link.ask(routes.template(template.uuid)), "compliance")
         audits = [audit for group in rows(compliance, "data") for audit in rows(group, "audits")]
         for audit in audits:
-            if name in (audit.get("name"), str(audit.get("id"))):
-                return str(audit.get("id"))
+            audit_id = file_name(text(audit.get("id")))
+            if audit_id is not None and name in (audit.get("name"), audit_id):
+                return audit_id
         raise _unknown("audit", name, _names(audits))
 
     async def _template(self, name: str) -> ScanTemplate:
@@ -81,17 +85,17 @@ class Library:
     async def _policy(self, name: str) -> Base:
         policies = rows(await self._link.ask(routes.POLICIES), "policies")
         for policy in policies:
-            identity, uuid = whole(policy.get("id")), policy.get("template_uuid")
-            if policy.get("name") == name and identity is not None and isinstance(uuid, str):
-                return Base(template_uuid=uuid, policy_id=identity)
+            policy_id, uuid = identity(policy.get("id")), token(policy.get("template_uuid"))
+            if policy.get("name") == name and policy_id is not None and uuid is not None:
+                return Base(template_uuid=uuid, policy_id=policy_id)
         raise _unknown("policy", name, _names(policies))
 
 
 def _names(found: Iterable[Document]) -> list[str]:
-    return [str(row.get("name")) for row in found]
+    return [text(row.get("name"), longest=LONGEST) for row in found]
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> NotFound:
-    near = [clean(other) for other in get_close_matches(name, list(known), n=3)]
+    near = [clean(other) for other in get_close_matches(name, islice(known, COMPARED), n=3)]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return NotFound(f"The scanner has no {what} {clean(name)!r}.{hint}")

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, TypeVar
+
+import trio
 
 from nessus_sched.core.scanner import OutcomeUnknown, ScannerError
 from nessus_sched.core.secret import Secret
 from nessus_sched.nessus.auth import Auth
-from nessus_sched.nessus.decode import Document
-from nessus_sched.nessus.errors import document, refusal, said
-from nessus_sched.nessus.http import NessusHttp, Sink
-from nessus_sched.nessus.messages import Answer, Call
+from nessus_sched.nessus.decode import Document, Unreadable, parse
+from nessus_sched.nessus.disk import RunSync
+from nessus_sched.nessus.errors import refusal, said, unreadable, words
+from nessus_sched.nessus.http import NessusHttp
+from nessus_sched.nessus.messages import SHORT, Answer, Call
+from nessus_sched.nessus.wire import Sink
 
-_RENEWABLE = frozenset({401, 412})
+T = TypeVar("T")
+
+_RENEWABLE: Final = frozenset({401, 412})
+_LONG_ANSWERS: Final = trio.CapacityLimiter(1)
+"""Long answers are parsed one at a time: each may take a hundred megabytes meanwhile."""
 
 
 class Link:
-    def __init__(self, http: NessusHttp, auth: Auth) -> None:
+    """`run_sync` does what takes long, in a thread."""
+
+    def __init__(self, http: NessusHttp, auth: Auth, run_sync: RunSync) -> None:
         self._http = http
         self._auth = auth
+        self._run_sync = run_sync
         self._told: list[Secret] = []
         """Every secret that the scanner was told: it may repeat one in any later answer."""
 
@@ -45,7 +58,21 @@ class Link:
 
     async def ask(self, call: Call) -> Document:
         """The JSON object that a success consists of."""
-        return document(call, await self.do(call))
+        return await self.read(call, lambda found: found)
+
+    async def read(self, call: Call, make: Callable[[Document], T]) -> T:
+        """What `make`, which is pure, makes of the JSON object that a success consists of;
+        it may raise `Unreadable`. Long answers are dealt with in a thread."""
+        body = (await self.do(call)).body
+        work = partial(_made, body, make)
+        try:
+            if len(body) <= SHORT:
+                return work()
+            async with _LONG_ANSWERS:
+                return await self._run_sync(work)
+        except Unreadable as error:
+            problem = unreadable(call, str(error))
+        raise problem
 
     def refusal(self, call: Call, answer: Answer) -> ScannerError:
         return refusal(call, answer, self._secrets())
@@ -53,6 +80,10 @@ class Link:
     def said(self, call: Call, answer: Answer) -> str:
         """The scanner's own words, or the status when it has none."""
         return said(answer, self._secrets()) or str(answer.status)
+
+    def words(self, told: Document) -> str:
+        """What a document says is wrong, empty when it does not."""
+        return words(told, self._secrets())
 
     async def close(self) -> None:
         await self._auth.close()
@@ -71,3 +102,7 @@ class Link:
             if call.gated:
                 self._auth.lost()
             raise
+
+
+def _made(body: bytes, make: Callable[[Document], T]) -> T:
+    return make(parse(body))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
 
 from nessus_sched.core.secret import Secret
+
+SHORT: Final = 256 * 2**10
+"""Bytes of an answer that is parsed at once, in some milliseconds."""
+LONG: Final = 32 * 2**20
+"""Bytes of the longest answers: lists of scans, details, templates."""
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +31,7 @@ class Call:
     `route` is the path with placeholders for `ids`, and what metrics are labelled with.
     `changes`: the request alters scans, so that a lost answer leaves the outcome unknown.
     `gated`: licences without `scan_api` refuse it unless it looks like the web UI's own.
+    `largest`: bytes that a success may have; over `SHORT` it is to be read by `Link.ask`.
     `secrets` are what the body contains and an error text must not repeat.
     """
 
@@ -38,6 +44,7 @@ class Call:
     changes: bool = False
     gated: bool = False
     anonymous: bool = False
+    largest: int = SHORT
     secrets: tuple[Secret, ...] = ()
 
     @property

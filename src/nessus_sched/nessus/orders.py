@@ -11,7 +11,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind
 from nessus_sched.nessus import payloads, routes
 from nessus_sched.nessus.credentials import credentials_body, secrets_of
-from nessus_sched.nessus.decode import part, whole
+from nessus_sched.nessus.decode import file_name, identity, part
 from nessus_sched.nessus.disk import RunSync
 from nessus_sched.nessus.errors import document, unreadable
 from nessus_sched.nessus.library import Library
@@ -34,9 +34,9 @@ async def create(order: ScanOrder, link: Link, library: Library, run_sync: RunSy
     call = routes.create_scan(body, secrets_of(order.credential))
     answer = await link.do(call)
     made = part(document(call, answer), "scan")
-    scan_id = whole(made.get("id"))
+    scan_id = identity(made.get("id"))
     if scan_id is None:
-        raise unreadable(call, answer, what="no scan id.")
+        raise unreadable(call, "no scan id.")
     await _check_targets(order, scan_id, made.get("custom_targets"), link)
     return scan_id
 
@@ -80,9 +80,9 @@ async def _upload(link: Link, name: str, content: bytes, secrets: tuple[Secret, 
     """Returns the name the scanner gave the file."""
     call = routes.upload(name, content, secrets)
     answer = await link.do(call)
-    given = document(call, answer).get("fileuploaded")
-    if not isinstance(given, str) or not given:
-        raise unreadable(call, answer, what="no file name.")
+    given = file_name(document(call, answer).get("fileuploaded"))
+    if given is None:
+        raise unreadable(call, "no file name.")
     return given
 
 

@@ -7,19 +7,34 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import attrs
+
 from nessus_sched.core.scanner import (
     ENDED,
+    LicenseExpired,
     RemoteScan,
     ScanDetails,
     ScannerInfo,
     ScanStatus,
     ScanTemplate,
 )
-from nessus_sched.nessus.decode import Document, moment, part, rows, whole
+from nessus_sched.nessus.decode import (
+    Document,
+    Unreadable,
+    identity,
+    moment,
+    part,
+    rows,
+    text,
+    token,
+    whole,
+)
 from nessus_sched.nessus.errors import clean
 
 MARKER: Final = re.compile(r"\[ns:[^\[\]\s]+\]")
 LONGEST_NAME: Final = 1000
+MOST_HOSTS: Final = 2**32
+_LONGEST_WORD: Final = 60
 _S = ScanStatus
 STATUSES: Final[Mapping[str, ScanStatus]] = {
     "empty": _S.EMPTY,
@@ -45,68 +60,107 @@ STATUSES: Final[Mapping[str, ScanStatus]] = {
 """By the scanner's own word, those of other versions and of the cloud among them."""
 
 
+NOT_READY: Final[Mapping[str, str]] = {
+    "loading": "is loading its plugins",
+    "initializing": "is initializing",
+    "locked": "is locked (locked): enter its encryption password in its web interface",
+    "corrupt-db": "has a damaged database (corrupt-db)",
+    "download-failed": "could not download its plugins (download-failed)",
+}
+"""What the words of `/server/status` mean, after "the scanner"."""
+UNLICENSED: Final[Mapping[str, str]] = {
+    "register": "The scanner is not registered with Tenable yet (register).",
+    "feed-expired": "The scanner's plugin feed has expired (feed-expired): renew its license.",
+    "eval-expired": "The scanner's evaluation license has expired (eval-expired).",
+}
+"""Those of its words that a license puts right."""
+
+
+@attrs.frozen(kw_only=True)
+class Listing:
+    """A scan list; `timestamp` is the scanner's clock, epoch seconds."""
+
+    scans: Sequence[RemoteScan]
+    timestamp: float | None
+
+
 def status_of(word: object) -> ScanStatus:
-    return STATUSES.get(str(word).lower(), ScanStatus.UNKNOWN)
+    return STATUSES.get(text(word).lower(), ScanStatus.UNKNOWN)
 
 
 def own_folders(document: Document, name: str) -> frozenset[int]:
     """Ids of the custom folders with that name in `GET /folders` or `GET /scans`."""
     found = (
-        whole(row.get("id"))
+        identity(row.get("id"))
         for row in rows(document, "folders")
         if row.get("name") == name and row.get("type") == "custom"
     )
-    return frozenset(identity for identity in found if identity is not None)
+    return frozenset(folder_id for folder_id in found if folder_id is not None)
+
+
+def listing(document: Document, folder: str) -> Listing:
+    """Of `GET /scans`. A document without the list raises `Unreadable`: taken for an empty
+    list, it would say that all scans are gone."""
+    if "scans" not in document:
+        raise Unreadable("no list of scans.")
+    return Listing(
+        scans=scan_rows(document, own_folders(document, folder)),
+        timestamp=moment(document.get("timestamp")),
+    )
 
 
 def scan_rows(document: Document, folders: frozenset[int]) -> Sequence[RemoteScan]:
     found = []
     for row in rows(document, "scans"):
-        scan_id = whole(row.get("id"))
+        scan_id = identity(row.get("id"))
         if scan_id is None:
             continue
-        name = str(row.get("name") or "")
+        name = text(row.get("name"))
         found.append(
             RemoteScan(
                 scan_id=scan_id,
                 name=clean(name, longest=LONGEST_NAME),
                 status=status_of(row.get("status")),
-                status_text=clean(str(row.get("status"))),
-                uuid=_text(row.get("uuid")),
-                ours=whole(row.get("folder_id")) in folders and MARKER.search(name) is not None,
+                status_text=clean(text(row.get("status"))),
+                uuid=token(row.get("uuid")),
+                ours=identity(row.get("folder_id")) in folders and MARKER.search(name) is not None,
             )
         )
     return found
 
 
-def latest_uuid(document: Document) -> str | None:
-    """Of a scan's details: the run that they describe."""
-    return _text(part(document, "info").get("uuid"))
-
-
-def run_of(document: Document, uuid: str) -> Document | None:
-    """The entry of a scan's history for the run with that uuid."""
-    return next((row for row in rows(document, "history") if row.get("uuid") == uuid), None)
+def run_details(document: Document, scan_id: int, uuid: str | None) -> ScanDetails | int | None:
+    """The run with that uuid, or the latest where none is asked for. Where the document is
+    about another run: the `history_id` to ask for, or None when there is no such run."""
+    latest = token(part(document, "info").get("uuid"))
+    if uuid is not None and latest != uuid:
+        run = _run_of(document, uuid)
+        history_id = None if run is None else identity(run.get("history_id"))
+        if history_id is not None:
+            return history_id
+        if run is None and latest is not None:
+            return None
+    return details(document, scan_id)
 
 
 def details(document: Document, scan_id: int) -> ScanDetails:
     """The run that `info` is about."""
     info = part(document, "info")
-    uuid = latest_uuid(document)
-    run = (run_of(document, uuid) if uuid else None) or {}
+    uuid = token(info.get("uuid"))
+    run = (_run_of(document, uuid) if uuid else None) or {}
     word = _unfinished_first(info.get("status"), run.get("status"))
     status = status_of(word)
     hosts = rows(document, "hosts")
     ended = status in ENDED
     return ScanDetails(
         scan_id=scan_id,
-        name=clean(str(info.get("name") or ""), longest=LONGEST_NAME),
+        name=clean(text(info.get("name")), longest=LONGEST_NAME),
         status=status,
-        status_text=clean(str(word)),
+        status_text=clean(text(word)),
         uuid=uuid,
-        history_id=whole(run.get("history_id")),
+        history_id=identity(run.get("history_id")),
         progress=100 if status is ScanStatus.COMPLETED else progress(hosts),
-        hosts=max(whole(info.get("hostcount")) or 0, len(hosts)),
+        hosts=max(whole(info.get("hostcount"), most=MOST_HOSTS) or 0, len(hosts)),
         started_at=moment(info.get("scan_start")) or moment(run.get("creation_date")),
         ended_at=(moment(info.get("scan_end")) or moment(run.get("last_modification_date")))
         if ended
@@ -114,41 +168,60 @@ def details(document: Document, scan_id: int) -> ScanDetails:
     )
 
 
+def _run_of(document: Document, uuid: str) -> Document | None:
+    """The entry of a scan's history for the run with that uuid."""
+    return next((row for row in rows(document, "history") if row.get("uuid") == uuid), None)
+
+
 def progress(hosts: Sequence[Document]) -> int | None:
     """Percent over all hosts, None while none is known. Not monotone, since hosts are added
     as they are found alive; below 100, which only a completed scan has."""
-    total = sum(max(whole(host.get("scanprogresstotal")) or 0, 0) for host in hosts)
-    current = sum(max(whole(host.get("scanprogresscurrent")) or 0, 0) for host in hosts)
+    total = sum(whole(host.get("scanprogresstotal")) or 0 for host in hosts)
+    current = sum(whole(host.get("scanprogresscurrent")) or 0 for host in hosts)
     return min(99, 100 * current // total) if total else None
 
 
 def templates(document: Document) -> Sequence[ScanTemplate]:
     """Templates of network scans, those that the licence does not allow marked so."""
-    return [
-        ScanTemplate(
-            name=clean(str(row.get("name") or "")),
-            title=clean(str(row.get("title") or "")),
-            uuid=str(row.get("uuid") or ""),
-            description=clean(str(row.get("desc") or "")),
-            usable=bool(row.get("license_fulfilled", True)) and not row.get("unsupported"),
+    found = []
+    for row in rows(document, "templates"):
+        name, uuid = clean(text(row.get("name"))), token(row.get("uuid"))
+        if not name or uuid is None or row.get("is_agent") or row.get("is_was"):
+            continue
+        found.append(
+            ScanTemplate(
+                name=name,
+                title=clean(text(row.get("title"))),
+                uuid=uuid,
+                description=clean(text(row.get("desc"))),
+                usable=bool(row.get("license_fulfilled", True)) and not row.get("unsupported"),
+            )
         )
-        for row in rows(document, "templates")
-        if row.get("name") and row.get("uuid") and not row.get("is_agent") and not row.get("is_was")
-    ]
+    return found
 
 
-def scanner_info(
-    properties: Document, advanced: Document, *, ready: bool, loading: int | None = None
-) -> ScannerInfo:
+def not_ready(status: Document) -> ScannerInfo:
+    """What `/server/status` says of a scanner that is not ready. Raises `LicenseExpired` for
+    what only a license puts right."""
+    word = clean(text(status.get("status")), longest=_LONGEST_WORD).lower()
+    if word in UNLICENSED:
+        raise LicenseExpired(UNLICENSED[word])
+    return ScannerInfo(
+        ready=False,
+        loading_percent=whole(status.get("progress"), most=100),
+        not_ready=NOT_READY.get(word) or (f"is not ready: {word}" if word else "is not ready"),
+    )
+
+
+def scanner_info(properties: Document, advanced: Document) -> ScannerInfo:
     """`properties` may be the reduced set of a call without login, or empty."""
     license_ = part(properties, "license")
     features = {**part(properties, "features"), **part(license_, "features")}
     scan_api = features.get("scan_api")
     return ScannerInfo(
-        ready=ready,
-        loading_percent=loading,
-        edition=clean(str(properties.get("nessus_type") or "")),
-        version=clean(str(properties.get("server_version") or "")),
+        ready=True,
+        edition=clean(text(properties.get("nessus_type"))),
+        version=clean(text(properties.get("server_version"))),
         scan_api=None if scan_api is None else bool(scan_api),
         licensed_hosts=whole(license_.get("ips")) or None,
         used_hosts=whole(properties.get("used_ip_count")),
@@ -178,10 +251,9 @@ def _max_scans(advanced: Document) -> int | None:
 def _plugin_set(value: object) -> float | None:
     """`YYYYMMDDHHMM`, UTC."""
     try:
-        return datetime.strptime(str(value), "%Y%m%d%H%M").replace(tzinfo=UTC).timestamp()
+        told = datetime.strptime(text(value, longest=_LONGEST_WORD), "%Y%m%d%H%M").replace(
+            tzinfo=UTC
+        )
     except ValueError:
         return None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return moment(told.timestamp())

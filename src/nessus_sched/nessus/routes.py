@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nessus_sched.core.secret import Secret
-from nessus_sched.nessus.messages import Call, Upload
+from nessus_sched.nessus.messages import LONG, Call, Upload
 
 SERVER_STATUS: Final = Call(method="GET", route="/server/status", anonymous=True)
-SERVER_PROPERTIES: Final = Call(method="GET", route="/server/properties")
-ADVANCED_SETTINGS: Final = Call(method="GET", route="/settings/advanced")
+SERVER_PROPERTIES: Final = Call(method="GET", route="/server/properties", largest=LONG)
+ADVANCED_SETTINGS: Final = Call(method="GET", route="/settings/advanced", largest=LONG)
 UI_BUNDLE: Final = Call(method="GET", route="/nessus6.js", anonymous=True)
-TEMPLATES: Final = Call(method="GET", route="/editor/scan/templates")
-POLICIES: Final = Call(method="GET", route="/policies")
-FOLDERS: Final = Call(method="GET", route="/folders")
-SCANS: Final = Call(method="GET", route="/scans")
+TEMPLATES: Final = Call(method="GET", route="/editor/scan/templates", largest=LONG)
+POLICIES: Final = Call(method="GET", route="/policies", largest=LONG)
+FOLDERS: Final = Call(method="GET", route="/folders", largest=LONG)
+SCANS: Final = Call(method="GET", route="/scans", largest=LONG)
 WHO_AM_I: Final = Call(method="GET", route="/session")
 LOGOUT: Final = Call(method="DELETE", route="/session")
 
@@ -34,7 +34,8 @@ def login(username: str, password: Secret) -> Call:
 
 
 def template(uuid: str) -> Call:
-    return Call(method="GET", route="/editor/scan/templates/{uuid}", ids={"uuid": uuid})
+    route = "/editor/scan/templates/{uuid}"
+    return Call(method="GET", route=route, ids={"uuid": uuid}, largest=LONG)
 
 
 def create_folder(name: str) -> Call:
@@ -57,7 +58,13 @@ def create_scan(body: Mapping[str, Any], secrets: tuple[Secret, ...] = ()) -> Ca
 
 def scan(scan_id: int, history_id: int | None = None) -> Call:
     query = {} if history_id is None else {"history_id": history_id}
-    return Call(method="GET", route="/scans/{scan_id}", ids={"scan_id": scan_id}, query=query)
+    return Call(
+        method="GET",
+        route="/scans/{scan_id}",
+        ids={"scan_id": scan_id},
+        query=query,
+        largest=LONG,
+    )
 
 
 def edit_scan(scan_id: int, body: Mapping[str, Any]) -> Call:

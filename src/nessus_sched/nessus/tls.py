@@ -13,7 +13,7 @@ import trio
 
 from nessus_sched.config.schema import TlsSettings
 from nessus_sched.core.scanner import CertificateMismatch, Unreachable
-from nessus_sched.nessus.errors import system_words
+from nessus_sched.nessus.errors import clean, system_words
 
 FETCH_SECONDS: Final = 15.0
 
@@ -121,10 +121,9 @@ def _trusting(ca_file: str) -> ssl.SSLContext:
     class Named(ssl.SSLObject):
         def do_handshake(self) -> None:
             super().do_handshake()
-            shown = self.getpeercert() or {}
-            names = cast("Sequence[tuple[str, str]]", shown.get("subjectAltName", ()))
+            names = _names(self)
             if names and not any(_matches(*name, self.server_hostname) for name in names):
-                known = ", ".join(name for _, name in names[:5])
+                known = clean(", ".join(name for _, name in names[:5]))
                 raise WrongName(
                     1, f"is made out to {known}; use such a name in `url`, or pin the certificate."
                 )
@@ -137,6 +136,16 @@ def _trusting(ca_file: str) -> ssl.SSLContext:
     return context
 
 
+def _names(connection: ssl.SSLObject) -> Sequence[tuple[str, str]]:
+    """The subjectAltName of the other side's certificate. Raises `WrongName` where it cannot
+    be read: an error of another kind would pass through Trio and httpx as it is."""
+    try:
+        shown = connection.getpeercert() or {}
+    except ValueError:
+        raise WrongName(1, "has names that cannot be read; pin it if it is yours.") from None
+    return cast("Sequence[tuple[str, str]]", shown.get("subjectAltName", ()))
+
+
 def _matches(kind: str, name: str, host: str | None) -> bool:
     if host is None:
         return False
@@ -144,7 +153,10 @@ def _matches(kind: str, name: str, host: str | None) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return kind == "DNS" and _dns_matches(name.lower(), host.lower().rstrip("."))
-    return kind == "IP Address" and ipaddress.ip_address(name.strip()) == address
+    try:
+        return kind == "IP Address" and ipaddress.ip_address(name.strip()) == address
+    except ValueError:
+        return False  # OpenSSL writes "<invalid>" for an address of a wrong length
 
 
 def _dns_matches(pattern: str, host: str) -> bool:

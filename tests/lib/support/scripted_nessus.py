@@ -159,17 +159,19 @@ def created(scan_id: int = 7, targets: str | None = "192.0.2.7,192.0.2.16/28") -
     return {"scan": {"id": scan_id, "uuid": "template-x", "custom_targets": targets}}
 
 
+def find_recordings() -> Path:
+    """Where the recorded answers of real scanners are; a folder that does not exist where
+    they are not next to the checkout."""
+    places = [
+        folder / "shared" / "data" / "nessus_json" for folder in Path(__file__).resolve().parents
+    ]
+    return next((place for place in places if place.exists()), places[-1])
+
+
 def recorded(name: str) -> Any:
     """A recorded answer of a real scanner; skips the test where the recordings are not."""
-    found = next(
-        (
-            folder / "shared" / "data" / "nessus_json" / name
-            for folder in Path(__file__).resolve().parents
-            if (folder / "shared" / "data" / "nessus_json" / name).exists()
-        ),
-        None,
-    )
-    if found is None:
+    found = find_recordings() / name
+    if not found.exists():
         pytest.skip("the recorded answers are not next to the checkout")
     return json.loads(found.read_bytes())
 
