@@ -102,6 +102,17 @@ async def test_only_so_many_at_once_and_the_forsaken_are_forgotten(bench: Bench)
     assert not bench.left()
 
 
+async def test_a_client_that_leaves_makes_room(bench: Bench) -> None:
+    for number in range(OPEN_AT_ONCE):
+        task_id = bench.imports.begin(name="", file="", owner=f"c{number}")
+        await bench.imports.add(task_id, b"one", owner=f"c{number}")
+    bench.imports.abandon("c0")
+    assert len(bench.left()) == OPEN_AT_ONCE - 1
+    bench.imports.begin(name="", file="", owner="c9")
+    with pytest.raises(RequestError):
+        bench.imports.begin(name="", file="", owner="c9")
+
+
 async def test_one_that_is_being_read_counts_and_is_not_forgotten(bench: Bench) -> None:
     reading = trio.Event()
 

@@ -112,6 +112,12 @@ class Imports:
                         await self.reports.drop(task_id)
         return task
 
+    def abandon(self, owner: str) -> None:
+        """Gives up what a client had begun that is gone."""
+        for upload in list(self._uploads.values()):
+            if upload.owner == owner and not upload.held:
+                self._give_up(upload)
+
     def _forget(self, before: float) -> None:
         for upload in list(self._uploads.values()):
             if upload.touched_at < before and not upload.held:
