@@ -18,6 +18,8 @@ MAX_BYTES: Final = 60_000
 """Of the rows when a client asks for many: 15,000 tokens; hosts cut off at 25,000."""
 USUAL_ROWS: Final = 20
 MAX_ROWS: Final = 100
+_DIGITS: Final = 18
+"""Of the largest cursor: SQLite's integers have 64 bits."""
 
 
 def room(limit: int) -> int:
@@ -45,6 +47,6 @@ def number_of(cursor: str | None, tool: str) -> int | None:
     """The number that a cursor of ours is. Raises `ToolError` for any other text."""
     if cursor is None:
         return None
-    if not cursor.isascii() or not cursor.isdigit():
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > _DIGITS:
         raise ToolError("bad_arguments", f"cursor: not one that {tool} returned")
     return int(cursor)

@@ -60,7 +60,7 @@ def _missing(where: str, name: str, schema: Schema) -> Problem:
 
 def _unknown(where: str, given: set[str], schema: Schema) -> Iterator[Problem]:
     known = list(schema["properties"])
-    for name in sorted(given - set(known)):
+    for name in sorted(given - set(known)):  # lazily: looking for near names is expensive
         hint = meant(name, known) or f" (known: {', '.join(known) or 'none'})"
         path = _inner(where, _show(name).strip('"'))
         yield Problem(where=path, message=f"unknown argument '{path}'{hint}")
@@ -92,5 +92,9 @@ def _complaint(rule: str, value: Any, wanted: Any) -> str:
 
 def _show(value: Any) -> str:
     """`value` as short JSON text, safe to put into a sentence."""
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    text = ""
+    for piece in json.JSONEncoder().iterencode(value):  # piece by piece: it may be large
+        text += piece
+        if len(text) > _SHOWN:
+            return f"{text[:_SHOWN]}..."
+    return text

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from datetime import datetime
 from functools import cache
+from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
 import cattrs
@@ -19,12 +20,14 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.validators import extend
 
 from nessus_sched.core.secret import MASK, Secret
-from nessus_sched.mcp.complaints import Problem, path_of, problems_of
+from nessus_sched.mcp.complaints import Problem, problems_of
 from nessus_sched.mcp.schema import Schema, input_schema
+from nessus_sched.mcp.weight import MAX_ITEMS, items_in, oversized
 
 T = TypeVar("T")
 
 MAX_PROBLEMS: Final = 20
+"""Problems that are reported of one call; the search for them ends there."""
 _BITS: Final = 64
 
 _formats = FormatChecker(formats=())
@@ -44,19 +47,26 @@ class BadArguments(Exception):
         super().__init__(f"Invalid arguments: {said}. Example: {example}")
 
 
+def refuse_oversized(cls: type, arguments: Mapping[str, Any] | None) -> None:
+    """Raises `BadArguments` when arguments are too long, too many or too deep to be looked
+    at more closely."""
+    schema, _validator = _checks(cast(Hashable, cls))
+    _refuse(oversized(schema, dict(arguments or {})), schema)
+
+
 def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
     """The instance of the attrs class `cls` that `arguments` describe.
 
     Forgives what hosts are known to get wrong: values JSON-encoded in strings, null for
     "not given", one thing where a list of such is wanted, no arguments at all. Raises
-    `BadArguments` with every other mistake.
+    `BadArguments` with the other mistakes, the first `MAX_PROBLEMS` of them.
     """
+    refuse_oversized(cls, arguments)
     schema, validator = _checks(cast(Hashable, cls))
     tidy = _tidy(schema, _tamed(dict(arguments or {})))
-    errors = sorted(validator.iter_errors(tidy), key=path_of)
-    problems = tuple(problem for error in errors for problem in problems_of(error))
-    if problems:
-        raise BadArguments(problems[:MAX_PROBLEMS], example_of(schema))
+    _refuse(oversized(schema, tidy), schema)  # what was decoded only now
+    errors = validator.iter_errors(tidy)
+    _refuse((problem for error in errors for problem in problems_of(error)), schema)
     try:
         return _converter.structure(tidy, cls)
     except cattrs.BaseValidationError as error:
@@ -64,6 +74,13 @@ def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
             Problem(where="", message=message) for message in cattrs.transform_error(error)
         )
         raise BadArguments(found[:MAX_PROBLEMS], example_of(schema)) from None
+
+
+def _refuse(problems: Iterable[Problem], schema: Schema) -> None:
+    """Raises `BadArguments` if there are `problems`; makes no more of them than it reports."""
+    found = sorted(islice(problems, MAX_PROBLEMS), key=lambda problem: problem.where)
+    if found:
+        raise BadArguments(tuple(found), example_of(schema))
 
 
 def answer(value: Any) -> tuple[dict[str, Any], str]:
@@ -136,6 +153,8 @@ def _tidy(schema: Schema, value: Any) -> Any:
 
 
 def _decoded(schema: Schema, text: str) -> Any:
+    if items_in(text.encode("utf-8", "surrogatepass")) > MAX_ITEMS:
+        return text
     try:
         value = _tamed(json.loads(text))
         json.dumps(value, ensure_ascii=False).encode()

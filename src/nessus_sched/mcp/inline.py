@@ -23,7 +23,7 @@ _TEXTS: Final = (
         r"(pass(word|wd|phrase|code)|pwd|secret|api.?key|community.?string)[\"']?\s{0,5}[:=]\s{0,5}[\"']?\w",
         re.IGNORECASE,
     ),
-    re.compile(r"[a-z][a-z0-9+.-]{0,20}://[^\s/:@]{1,100}:[^\s/@]{1,200}@", re.IGNORECASE),
+    re.compile(r"[a-z0-9+.-]://[^\s/:@]{1,100}:[^\s/@]{1,200}@", re.IGNORECASE),
     re.compile(r"^[^\s:@/]{1,100}:[^\s@]{1,200}@[^\s@]{1,300}$"),
 )
 _CREDENTIAL: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -8,7 +8,7 @@ or value is an error that says what is valid, because an empty answer would be r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
@@ -39,6 +39,12 @@ MAX_CONDITIONS: Final = 50
 MAX_MEMBERS: Final = 500
 """Members of a list to compare with."""
 MAX_SORT_KEYS: Final = 5
+MAX_FIELDS: Final = 200
+_MOST: Final[Mapping[str, tuple[int, str]]] = {
+    "fields": (MAX_FIELDS, ""),
+    "filters": (MAX_CONDITIONS, "; use 'in' for alternatives"),
+    "sort": (MAX_SORT_KEYS, " fields"),
+}
 
 KEYS: Final = ("profile", "fields", "filters", "match", "sort", "page_size", "cursor")
 _HINTS: Final[Mapping[str, str]] = {
@@ -73,7 +79,6 @@ def read_query(raw: Mapping[str, Any]) -> Query:
     sort = _each(_sort_key, given.get("sort"), "sort", problems)
     page_size = _one(_page_size, given.get("page_size"), "page_size", problems)
     cursor = _one(_cursor, given.get("cursor"), "cursor", problems)
-    problems += _too_many(conditions, sort)
     if problems:
         raise BadQuery(*_with_field_list(problems))
     return Query(
@@ -97,7 +102,12 @@ def _one(read: Callable[[Any], T | None], raw: Any, where: str, problems: list[s
 
 def _each(read: Callable[[Any], T], raw: Any, where: str, problems: list[str]) -> list[T]:
     found: list[T] = []
-    for place, item in enumerate(_items(raw)):
+    items = _items(raw)
+    most, advice = _MOST[where]
+    if len(items) > most:
+        problems.append(f"{where}: at most {most}{advice}")
+        return found
+    for place, item in enumerate(items):
         label = f"{where}[{place}]"
         value = _one(read, item, label, problems)
         if value is not None:
@@ -105,7 +115,7 @@ def _each(read: Callable[[Any], T], raw: Any, where: str, problems: list[str]) -
     return found
 
 
-def _items(raw: Any) -> Iterable[Any]:
+def _items(raw: Any) -> Sequence[Any]:
     """What was given as a list; a single thing counts as a list of one."""
     if raw is None:
         return ()
@@ -227,15 +237,6 @@ def _members(field: Field, raw: Any) -> tuple[Scalar, ...]:
     if not 1 <= len(members) <= MAX_MEMBERS:
         raise BadValue(f"{field.name} takes a list of 1 to {MAX_MEMBERS} values here")
     return tuple(read_value(field, member) for member in members)
-
-
-def _too_many(conditions: list[Condition], sort: list[SortKey]) -> list[str]:
-    problems = []
-    if len(conditions) > MAX_CONDITIONS:
-        problems.append(f"filters: at most {MAX_CONDITIONS}; use 'in' for alternatives")
-    if len(sort) > MAX_SORT_KEYS:
-        problems.append(f"sort: at most {MAX_SORT_KEYS} fields")
-    return problems
 
 
 _UNKNOWN_FIELD: Final = "unknown field "

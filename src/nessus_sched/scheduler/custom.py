@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from typing import Final
 
 from nessus_sched.config.checks import NEVER_CUSTOM
@@ -44,10 +45,10 @@ LONGEST: Final = 1000
 
 def check_settings(request: ScanRequest, config: Config) -> None:
     """Raises `RequestError` with every setting that the submitter may not set."""
-    problems = list(_problems(request, frozenset(config.custom_settings_allowed)))
+    problems = list(islice(_problems(request, frozenset(config.custom_settings_allowed)), 20))
     if problems:
         raise RequestError(
-            "settings: " + "; ".join(problems[:20]),
+            "settings: " + "; ".join(problems),
             hint="leave these out; the operator can allow more with custom_settings_allowed",
             code="settings_refused",
         )
@@ -57,6 +58,7 @@ def _problems(request: ScanRequest, added: frozenset[str]) -> Iterator[str]:
     allowed = (HARMLESS | added) - NEVER_CUSTOM
     if len(request.settings) > MOST:
         yield f"{len(request.settings)} are too many, at most {MOST}"
+        return
     for name, value in request.settings.items():
         if name in NEVER_CUSTOM:
             yield f"{printable(name)} is set by the scheduler itself"
