@@ -17,11 +17,11 @@ from mcp import Client
 from nessus_sched.mcp.listener import (
     MAX_PATH,
     Connections,
+    Guest,
     SocketTrouble,
     accept,
     unix_listener,
 )
-from nessus_sched.mcp.peer import Peer
 from support.mcp_app import App, client_streams
 from support.mcp_daemon import daemon
 from support.mcp_wire import call, opened, until, works
@@ -134,7 +134,7 @@ async def test_a_client_that_dies_in_the_middle_harms_nobody(tmp_path: Path) -> 
 async def test_a_handler_that_crashes_ends_its_client_only(tmp_path: Path) -> None:
     seen: list[Any] = []
 
-    async def handler(stream: trio.SocketStream, peer: Peer) -> None:
+    async def handler(stream: trio.SocketStream, guest: Guest) -> None:
         seen.append(structlog.contextvars.get_contextvars()["connection"])
         raise RuntimeError("a mistake of ours")
 
@@ -154,10 +154,11 @@ async def test_too_many_clients_are_turned_away(tmp_path: Path) -> None:
         first, second, third = [await trio.open_unix_socket(path) for _ in range(3)]
         said = json.loads(await third.receive_some())
         assert said["id"] is None
-        assert "all 2 connections are taken" in said["error"]["message"]
+        assert said["error"]["message"].startswith("limits.connections: all of it is in use (2).")
+        assert said["error"]["data"] == {"closing": True}
         assert await third.receive_some() == b""
         assert await works(first, await opened(first))
-        assert connections.statistics().refused == 1
+        assert connections.statistics().refused["limits.connections"] == 1
         for stream in (first, second, third):
             await stream.aclose()
 

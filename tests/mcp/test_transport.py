@@ -25,8 +25,11 @@ from support.mcp_wire import call, notification, opened, works
         (b'{"jsonrpc":"1.0","id":7,"method":"ping"}', -32600, 7),
         (b'{"jsonrpc":"2.0","id":"a","method":5}', -32600, "a"),
         (b'{"jsonrpc":"2.0","id":true,"method":5}', -32600, None),
-        (b"[" * 100_000, -32700, None),
-        (b'{"a":' * 50_000, -32700, None),
+        (b"[" * 20_000, -32700, None),
+        (b'{"a":' * 20_000, -32700, None),
+        (b"[" * 100_000, -32600, None),
+        (b'{"jsonrpc":"2.0","id":7,"a":' + b"{" * 50_000, -32600, 7),
+        (b'{"method":"ping","params":[' + b"1," * 50_000 + b'1],"id":"x"}', -32600, "x"),
     ],
 )
 async def test_what_is_no_message_is_answered(line: bytes, code: int, id_: Any) -> None:

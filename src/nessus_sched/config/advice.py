@@ -16,7 +16,17 @@ from nessus_sched.core.targets import parse_targets
 
 def warnings(config: Config) -> tuple[str, ...]:
     """Sentences for the log, `config check` and health; they hold no secrets."""
-    return (*_scanners(config), *_scope(config), *_exposure(config))
+    return (*_scanners(config), *_scope(config), *_exposure(config), *_limits(config))
+
+
+def _limits(config: Config) -> Iterator[str]:
+    limits = config.limits
+    # As it comes in, and three times that as objects.
+    if 4 * limits.message_size > limits.connection_memory // 2:
+        yield (
+            "limits.message_size: the largest message needs four times its size, and a user gets "
+            "only half of limits.connection_memory: raise one or lower the other"
+        )
 
 
 def _scanners(config: Config) -> Iterator[str]:

@@ -181,6 +181,25 @@ class LimitSettings:
     message_size: Size = field(
         "Largest message a client may send.", default=4 * 2**20, minimum=4096, maximum=2**30
     )
+    message_items: int = field(
+        "Most values (members of lists and objects, at any depth) in such a message.",
+        default=25_000,
+        minimum=1000,
+        maximum=10_000_000,
+    )
+    connection_memory: Size = field(
+        "Memory for all connections together: unfinished messages, requests in work and answers "
+        "not yet read. A user gets at most half of it.",
+        default=96 * 2**20,
+        minimum=16 * 2**20,
+        maximum=2**40,
+    )
+    stall: Seconds = field(
+        "How long a client may keep the daemon waiting for a first message, for the rest of a "
+        "message, or with reading an answer, before its connection is closed. Idle clients stay.",
+        default=30,
+        minimum=1,
+    )
     calls_at_once: int = field(
         "Calls of one connection that are worked on at once.", default=32, minimum=1, maximum=4096
     )

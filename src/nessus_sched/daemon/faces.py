@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import structlog
 import trio
 
@@ -28,6 +30,7 @@ from nessus_sched.mcp import rendezvous
 from nessus_sched.mcp.app import App
 from nessus_sched.mcp.documents import Documents
 from nessus_sched.mcp.listener import (
+    Guest,
     SocketTrouble,
     accept,
     inherited_listener,
@@ -148,17 +151,26 @@ async def serve_socket(
 ) -> None:
     """Listens on the Unix socket until cancelled. Raises `SocketTrouble`."""
     config = system.context.config
-    system.connections.most = config.limits.connections
+    system.connections.apply(config.limits)
+    roles = CurrentRoles(system.context)
 
-    async def serve_client(stream: trio.SocketStream, peer: Peer) -> None:
+    async def serve_client(stream: trio.SocketStream, guest: Guest) -> None:
         limits = transport_limits(system.context.config.limits)  # of a reload since, perhaps
-        await serve_stream(server, stream, peer, limits)
+        try:
+            await serve_stream(
+                server, stream, guest.peer, limits, memory=guest.memory, activity=guest.activity
+            )
+        finally:
+            system.service.imports.abandon(guest.peer.connection)
+
+    def admit(peer: Peer) -> str | None:
+        return roles.now().stranger(peer)
 
     await trio.to_thread.run_sync(tidy, _runtime_directory(environ), system.context.now)
     async with _listener(config, file, environ) as (listener, path):
         with _published(file, path, environ):
             task_status.started(path)
-            await accept(listener, serve_client, system.connections)
+            await accept(listener, serve_client, system.connections, admit)
 
 
 @asynccontextmanager
@@ -179,9 +191,14 @@ async def _listener(
 
 async def serve_stdio(server: Server[Any], system: System, stop: trio.CancelScope) -> None:
     """Serves the client on our own stdin and stdout, and ends the daemon with it."""
-    limits = transport_limits(system.context.config.limits)
+    # A host takes its time, and we live for no other client on this stream.
+    limits = attrs.evolve(transport_limits(system.context.config.limits), stall=math.inf)
     await supervised(
-        lambda stream, peer: serve_stream(server, stream, peer, limits), claim_stdio(), own_peer()
+        lambda stream, peer: serve_stream(
+            server, stream, peer, limits, memory=system.connections.memory
+        ),
+        claim_stdio(),
+        own_peer(),
     )
     stop.cancel(reason="the client on stdin is gone")
 
@@ -194,6 +211,8 @@ def socket_path(config: Config, file: Path, environ: Mapping[str, str]) -> Path:
 def transport_limits(limits: LimitSettings) -> Limits:
     return Limits(
         max_line=limits.message_size,
+        max_items=limits.message_items,
+        stall=limits.stall,
         in_flight=limits.calls_at_once,
         rate=limits.calls_per_second,
         burst=round(10 * limits.calls_per_second),

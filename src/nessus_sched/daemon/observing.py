@@ -10,9 +10,10 @@ import trio
 from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.states import TaskState
 from nessus_sched.daemon.system import System
+from nessus_sched.mcp.listener import Connections
 from nessus_sched.nessus.messages import RequestRecord
 from nessus_sched.telemetry import events
-from nessus_sched.telemetry.gauges import Commits, Reading
+from nessus_sched.telemetry.gauges import Commits, Doors, Reading
 from nessus_sched.telemetry.metrics import Metrics
 
 log = structlog.get_logger("nessus")
@@ -53,7 +54,19 @@ async def refresh(system: System, metrics: Metrics) -> None:
             p50=writer.commit_p50,
             p99=writer.commit_p99,
         ),
-        clients=system.connections.statistics().connected,
+        doors=_doors(system.connections),
+    )
+
+
+def _doors(connections: Connections) -> Doors:
+    statistics = connections.statistics()
+    return Doors(
+        connections=statistics.connected,
+        most_connections=connections.places.limit,
+        memory=connections.memory.used,
+        most_memory=connections.memory.limit,
+        refused=statistics.refused,
+        displaced=statistics.displaced,
     )
 
 

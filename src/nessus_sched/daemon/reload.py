@@ -68,7 +68,7 @@ class Reloader:
         # The old ones too: requests that are under way may still tell of them.
         self.logs.know([*secrets_of(context.config), *secrets_of(config)])
         await self._system.fleet.apply(config)
-        self._system.connections.most = config.limits.connections
+        self._system.connections.apply(config.limits)
         self.rejected_at = None
         told = changes.lines()
         log.info(events.CONFIG_LOADED, file=str(self._file), changes=told)

@@ -2,37 +2,96 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+
 MAX_LINE = 8 * 1024 * 1024
+TOO_LONG = "The line is too long"
+KEPT = 512
+"""Bytes of each end of a lost line that are kept, because its id may be there."""
+
+_BOM = b"\xef\xbb\xbf"
+_VALUE = rb'\s*:\s*(-?[0-9]{1,18}|"[ !#-\[\]-~]{1,200}")\s*'
+_FIRST = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"' + _VALUE + rb"[,}]")
+_LAST = re.compile(rb',\s*"id"' + _VALUE + rb'(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$')
+
+
+class Lost(Exception):
+    """A line that was not kept: `why`, and the id of its message if that could be seen."""
+
+    def __init__(self, why: str, ends: bytes) -> None:
+        super().__init__(why)
+        self.why = why
+        self.request_id = id_at_the_ends(ends)
+
+
+def id_at_the_ends(line: bytes) -> int | str | None:
+    """The id of a message without decoding it: SDKs write it first or last."""
+    found = _FIRST.match(line[:KEPT]) or _LAST.search(line[-KEPT:])
+    if found is None:
+        return None
+    text = found[1].decode()
+    return text[1:-1] if text.startswith('"') else int(text)
+
+
+def _always(_length: int) -> None:
+    pass
 
 
 class Lines:
     """Puts lines together, within bounds. What never ends in `\\n` is never a line: its
-    sender died while writing it."""
+    sender died while writing it.
 
-    def __init__(self, max_line: int = MAX_LINE) -> None:
+    `reserve(n)` is called before the unfinished line grows to `n` bytes, and with 0 when it
+    is done with; if it raises `Lost`, so is the line.
+    """
+
+    def __init__(self, max_line: int = MAX_LINE, reserve: Callable[[int], None] = _always) -> None:
         self._max_line = max_line
+        self._reserve = reserve
         self._rest = bytearray()
-        self._overlong = False
+        self._lost = ""
+        self._first = True
 
-    def feed(self, chunk: bytes) -> list[bytes | None]:
-        """The lines that `chunk` completes, without their ends and without empty ones;
-        None stands for one that was too long and is lost."""
+    @property
+    def unfinished(self) -> bool:
+        """A line has begun and not ended."""
+        return bool(self._rest)
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | Lost]:
+        """The lines that `chunk` completes, without their ends and without empty ones, and
+        what was lost. To be exhausted before the next chunk."""
         *ended, rest = chunk.split(b"\n")
-        lines: list[bytes | None] = []
         for part in ended:
             self._take(part)
-            if self._overlong:
-                lines.append(None)
-            elif self._rest.strip():
-                lines.append(bytes(self._rest))
+            line, lost = bytes(self._rest), self._lost
             self._rest.clear()
-            self._overlong = False
+            self._lost = ""
+            if self._first:
+                line, self._first = line.removeprefix(_BOM), False
+            if lost:
+                yield Lost(lost, line)
+            elif line.strip():
+                yield line
+            del line
+            self._reserve(0)
         self._take(rest)
-        return lines
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._rest.clear()
+        self._reserve(0)
 
     def _take(self, part: bytes) -> None:
-        if len(self._rest) + len(part) > self._max_line:
-            self._overlong = True
-            self._rest.clear()
-        if not self._overlong:
-            self._rest += part
+        length = len(self._rest) + len(part)
+        if not self._lost:
+            try:
+                if length > self._max_line:
+                    raise Lost(TOO_LONG, b"")
+                self._reserve(length)
+            except Lost as lost:
+                self._lost = lost.why
+        self._rest += part
+        if self._lost and len(self._rest) > 2 * KEPT:
+            del self._rest[KEPT:-KEPT]
+            self._reserve(0)

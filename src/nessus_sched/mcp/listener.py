@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import grp
 import itertools
+import math
 import os
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,18 +21,22 @@ import attrs
 import structlog
 import trio
 
+from nessus_sched.config.schema import LimitSettings
 from nessus_sched.core.groups import leaves
+from nessus_sched.mcp.budget import CONNECTIONS, MEMORY, SHARE, Budget, NoRoom, privileged
 from nessus_sched.mcp.peer import Peer
-from nessus_sched.mcp.transport import refusal
+from nessus_sched.mcp.transport import Activity, Stalled, refusal
 from nessus_sched.telemetry import events
 
 MAX_PATH: Final = 107
 """Bytes that the kernel takes as the path of a socket."""
 
-MAX_CONNECTIONS: Final = 256
+IDLE: Final = 60.0
+"""Seconds without a request after which a client's place may be given to another."""
 _BACKLOG: Final = 128
-
-Handler = Callable[[trio.SocketStream, Peer], Coroutine[Any, Any, None]]
+_FAREWELL: Final = 1.0
+_QUIET: Final = 10.0
+"""Seconds between two warnings about refused clients; the metrics count all of them."""
 
 log = structlog.get_logger("mcp")
 _numbers = itertools.count(1)
@@ -42,29 +49,62 @@ class SocketTrouble(Exception):
 @attrs.frozen(kw_only=True)
 class Clients:
     """A snapshot: how many clients there are, how many there were, and since when (on
-    Trio's clock) there has been none; `idle_since` is None while there is one."""
+    Trio's clock) there has been none; `idle_since` is None while there is one. `refused` by
+    the limit or rule that kept them out or made them wait in vain; `displaced` were idle and
+    made room for others."""
 
     connected: int
     total: int
-    refused: int
+    refused: Mapping[str, int]
+    displaced: int
     idle_since: float | None
 
 
-class Connections:
-    """Counts the clients of all listeners and bounds their number."""
+@attrs.frozen(kw_only=True, eq=False)
+class Guest:
+    """A client that was let in."""
 
-    def __init__(self, most: int = MAX_CONNECTIONS) -> None:
-        self.most = most
-        self._connected = self._total = self._refused = 0
+    peer: Peer
+    memory: Budget
+    activity: Activity = attrs.field(factory=Activity)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+
+Handler = Callable[[trio.SocketStream, Guest], Coroutine[Any, Any, None]]
+Admit = Callable[[Peer], str | None]
+
+
+def admit_all(_peer: Peer) -> str | None:
+    """Why a client may not come in at all; None if it may."""
+    return None
+
+
+class Connections:
+    """The clients of all listeners, and what they may take together."""
+
+    def __init__(self, most: int = CONNECTIONS, memory: int = MEMORY) -> None:
+        self.places = Budget("limits.connections", most)
+        self.memory = Budget("limits.connection_memory", memory)
+        self._guests: set[Guest] = set()
+        self._total = self._displaced = 0
+        self._refused: Counter[str] = Counter()
+        self._warned_at = -math.inf
         self._idle_since: float | None = None
         self.changed = trio.Event()
         """Set, and replaced, whenever a client comes or goes."""
 
+    def apply(self, limits: LimitSettings) -> None:
+        """Takes on the limits of a configuration; who is in stays in."""
+        self.places.limit = limits.connections
+        self.memory.limit = limits.connection_memory
+
     def statistics(self) -> Clients:
+        limits = {each.key: each.refused for each in (self.places, self.memory)}
         return Clients(
-            connected=self._connected,
+            connected=len(self._guests),
             total=self._total,
-            refused=self._refused,
+            refused={**limits, **self._refused},
+            displaced=self._displaced,
             idle_since=self._idle_since,
         )
 
@@ -72,22 +112,71 @@ class Connections:
         """Nobody is there yet: idle from now on."""
         self._idle_since = trio.current_time()
 
-    def enter(self) -> bool:
-        """Counts a client in; False when there are too many."""
-        if self._connected >= self.most:
-            self._refused += 1
-            return False
-        self._connected += 1
+    def enter(self, peer: Peer) -> Guest:
+        """Lets a client in; an idle one may have to make room. Raises `NoRoom`."""
+        if not self.places.fits(peer.uid, 1):
+            self._displace(peer.uid)
+        if not self.places.fits(peer.uid, 1):
+            raise self.places.refusal(peer.uid)
+        guest = Guest(peer=peer, memory=self.memory)
+        self.places.take(peer.uid, 1)
+        self._guests.add(guest)
         self._total += 1
         self._idle_since = None
         self._tell()
-        return True
+        return guest
 
-    def leave(self) -> None:
-        self._connected -= 1
-        if not self._connected:
+    def leave(self, guest: Guest) -> None:
+        if guest not in self._guests:
+            return  # displaced
+        self._guests.remove(guest)
+        self.places.give_back(guest.peer.uid, 1)
+        if not self._guests:
             self._idle_since = trio.current_time()
         self._tell()
+
+    def refused(self, why: str, uid: int | None) -> None:
+        """Counts a client that was turned away or cut off."""
+        self._refused[why] += 1
+        self.warn(why, uid)
+
+    def warn(self, why: str, uid: int | None) -> None:
+        if trio.current_time() >= self._warned_at + _QUIET:
+            self._warned_at = trio.current_time()
+            log.warning(events.CLIENT_REFUSED, uid=uid, reason=why)
+
+    def _displace(self, newcomer: int | None) -> None:
+        """Closes the connection that has been idle for the longest, of the user who has the
+        most: for an ordinary newcomer its own, or one of a user who has more than it."""
+        places, idle_before = self.places, trio.current_time() - IDLE
+        own = not privileged(newcomer) and places.used_by(newcomer) >= places.limit // SHARE
+        idle = [
+            guest
+            for guest in self._guests
+            if not guest.activity.busy
+            and guest.activity.at <= idle_before
+            and self._may_displace(newcomer, guest.peer.uid, own=own)
+        ]
+        if not idle:
+            return
+        guest = max(
+            idle,
+            key=lambda each: (
+                not privileged(each.peer.uid),
+                places.used_by(each.peer.uid),
+                -each.activity.at,
+            ),
+        )
+        guest.scope.cancel(reason="idle, and its place was needed")
+        self.leave(guest)
+        self._displaced += 1
+
+    def _may_displace(self, newcomer: int | None, uid: int | None, *, own: bool) -> bool:
+        if uid == newcomer or own:
+            return uid == newcomer
+        if privileged(newcomer):
+            return True
+        return not privileged(uid) and self.places.used_by(uid) > self.places.used_by(newcomer)
 
     def _tell(self) -> None:
         self.changed.set()
@@ -125,36 +214,66 @@ def inherited_listener(fd: int) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
 
 
-async def accept(listener: trio.SocketListener, handler: Handler, connections: Connections) -> None:
-    """Runs `handler(stream, peer)` for every client, for ever.
+async def accept(
+    listener: trio.SocketListener,
+    handler: Handler,
+    connections: Connections,
+    admit: Admit = admit_all,
+) -> None:
+    """Runs `handler(stream, guest)` for every client, forever.
 
     Whatever happens to one client ends that client only. Context variables of its task
-    name the connection and the peer, so that every log line of its calls does.
+    name the connection and the peer, so that every log line of its calls does. A client
+    that may not come in, by `admit` or for lack of room, gets one line that says why before
+    anything is read from it.
     """
 
     async def serve(stream: trio.SocketStream) -> None:
         peer = peer_of(stream)
-        if not connections.enter():
-            log.warning(events.CLIENT_REFUSED, uid=peer.uid)
-            await _turn_away(stream, connections.most)
+        unwanted = admit(peer)
+        if unwanted is not None:
+            connections.refused("role", peer.uid)
+            await _turn_away(stream, unwanted)
             return
         try:
-            await supervised(handler, stream, peer)
+            guest = connections.enter(peer)
+        except NoRoom as full:
+            connections.warn(connections.places.key, peer.uid)
+            await _turn_away(stream, str(full))
+            return
+        try:
+            with guest.scope:
+                await supervised(partial(_served, handler, guest, connections), stream, peer)
         finally:
-            connections.leave()
+            connections.leave(guest)
 
     connections.started()
     await trio.serve_listeners(serve, [listener])
 
 
-async def _turn_away(stream: trio.SocketStream, most: int) -> None:
-    message = f"all {most} connections are taken: close one, or raise limits.connections"
+async def _served(
+    handler: Handler,
+    guest: Guest,
+    connections: Connections,
+    stream: trio.SocketStream,
+    peer: Peer,
+) -> None:
+    try:
+        await handler(stream, guest)
+    except* Stalled as stalled:
+        connections.refused("limits.stall", peer.uid)
+        log.debug(events.CLIENT_REFUSED, uid=peer.uid, reason=_said(stalled))
+
+
+async def _turn_away(stream: trio.SocketStream, reason: str) -> None:
     async with stream:
-        with suppress(trio.BrokenResourceError):
-            await stream.send_all(refusal(message))
+        with suppress(trio.BrokenResourceError), trio.move_on_after(_FAREWELL):
+            await stream.send_all(refusal(reason))
 
 
-async def supervised(handler: Handler, stream: Any, peer: Peer) -> None:
+async def supervised(
+    handler: Callable[[Any, Peer], Coroutine[Any, Any, None]], stream: Any, peer: Peer
+) -> None:
     """One client, from its first byte to its last; nothing but cancellation comes out."""
     structlog.contextvars.bind_contextvars(connection=peer.connection)
     log.debug(events.CLIENT_CONNECTED, uid=peer.uid, gid=peer.gid)
@@ -180,6 +299,10 @@ def peer_of(stream: trio.SocketStream) -> Peer:
 def own_peer() -> Peer:
     """Ourselves: whoever started us speaks on our stdin."""
     return Peer(connection=f"c{next(_numbers)}", uid=os.getuid(), gid=os.getgid())
+
+
+def _said(group: BaseExceptionGroup[Exception]) -> str:
+    return "; ".join(sorted({str(leaf) for leaf in leaves(group)}))
 
 
 def _names(group: BaseExceptionGroup[Exception]) -> str:

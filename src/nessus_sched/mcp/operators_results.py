@@ -20,8 +20,10 @@ from nessus_sched.results.untrusted import clean_line
 from nessus_sched.store.findings_compare import Change, Comparison
 from nessus_sched.store.findings_search import Scope
 
-LARGE: Final = 8 * 2**20
+LARGE: Final = 2 * 2**20
 """Bytes of the rows of one page."""
+MEMORY: Final = 8 * LARGE
+"""Bytes that such a page takes, as objects and as text."""
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +84,7 @@ async def read_summary(app: Any, call: Call, args: TaskArgs) -> SummaryAnswer:
     return SummaryAnswer(title=title, summary=dict(task.summary))
 
 
-@tool(writes=False, open_world=True)
+@tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
     """A page of a task's findings."""
     with translated():
@@ -90,7 +92,7 @@ async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
         return findings_answer(await app.findings.page(args.task_id, query, max_bytes=LARGE))
 
 
-@tool(writes=False, open_world=True)
+@tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def search_all(app: Any, call: Call, args: PageArgs) -> FindingsAnswer:
     """A page of the findings of all tasks, the latest import first."""
     with translated():
@@ -98,7 +100,7 @@ async def search_all(app: Any, call: Call, args: PageArgs) -> FindingsAnswer:
         return findings_answer(await app.findings.search(query, Scope(), max_bytes=LARGE))
 
 
-@tool(writes=False, open_world=True)
+@tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def compare_findings(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
     """What changed between two tasks, and a page of the findings that did."""
     with translated():

@@ -48,8 +48,10 @@ class Call:
 
 @attrs.frozen(kw_only=True)
 class ToolDef:
-    """A tool. `timeout` in seconds bounds a call; the other flags become the annotations
-    of the specification, all of them said explicitly because its defaults are pessimistic."""
+    """A tool. `timeout` in seconds bounds a call. `answer_memory`: bytes that its answer may
+    take, as objects and as text, beyond what every request is charged. The other flags
+    become the annotations of the specification, all of them said explicitly because its
+    defaults are pessimistic."""
 
     name: str
     title: str
@@ -62,6 +64,7 @@ class ToolDef:
     idempotent: bool
     open_world: bool
     timeout: float
+    answer_memory: int = 0
 
     @property
     def input_schema(self) -> Schema:
@@ -79,6 +82,7 @@ def tool(
     idempotent: bool = True,
     open_world: bool = False,
     timeout: float = 45.0,
+    answer_memory: int = 0,
 ) -> Callable[[Callable[[Any, Call, Any], Awaitable[Any]]], ToolDef]:
     """Makes a `ToolDef` of `async def name(app, call, args: Args) -> Answer`; the docstring
     is the description."""
@@ -100,6 +104,7 @@ def tool(
             idempotent=idempotent,
             open_world=open_world,
             timeout=timeout,
+            answer_memory=answer_memory,
         )
 
     return define

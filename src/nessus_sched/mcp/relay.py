@@ -18,7 +18,7 @@ import sys
 import time
 
 from nessus_sched.mcp import rendezvous
-from nessus_sched.mcp.lines import Lines
+from nessus_sched.mcp.lines import TOO_LONG, Lines, Lost
 
 TYPE_CHECKING = False  # `typing` would cost a tenth of our start
 if TYPE_CHECKING:
@@ -81,6 +81,13 @@ def harmless(request: Any) -> bool:
     return isinstance(name, str) and name.startswith(READING_TOOLS)
 
 
+def closing(message: Any) -> bool:
+    """Whether the daemon says why it closes the connection, or never opened it."""
+    error = message.get("error")
+    data = error.get("data") if isinstance(error, dict) else None
+    return message.get("id") is None and isinstance(data, dict) and data.get("closing") is True
+
+
 class Relay:
     """One host, and the daemon at one of `paths`, started by `starter` when it is not there."""
 
@@ -98,6 +105,7 @@ class Relay:
         self._give_up_at = 0.0
         self._start_after = 0.0
         self._trouble = ""
+        self._turned_away = ""
         self._connected_before = False
         self._outstanding: dict[str, tuple[Any, bytes]] = {}
         self._again: set[str] = set()
@@ -155,8 +163,8 @@ class Relay:
             self._linger_until = time.monotonic() + LINGER
             return
         for line in self._host.feed(chunk):
-            if line is None:
-                self._to_host += error_line(None, INVALID_REQUEST, "The line is too long")
+            if isinstance(line, Lost):
+                self._to_host += error_line(line.request_id, INVALID_REQUEST, TOO_LONG)
             else:
                 self._accept(line)
 
@@ -266,11 +274,14 @@ class Relay:
             self._lost(sock)
             return
         for line in self._daemon.feed(chunk):
-            if line is not None:
+            if not isinstance(line, Lost):
                 self._answered(line)
 
     def _answered(self, line: bytes) -> None:
         message = message_of(line) or {}
+        if closing(message):
+            self._turned_away = message["error"]["message"]
+            return
         if "method" not in message and "id" in message:
             key = repr(message["id"])
             if key == self._swallow:
@@ -289,6 +300,12 @@ class Relay:
         if self._starter is not None:
             self._starter.reap()
         outstanding, self._outstanding = self._outstanding, {}
+        turned_away, self._turned_away = self._turned_away, ""
+        if turned_away:
+            reason = f"The nessus-sched daemon closed the connection: {turned_away}."
+            for request_id, _line in outstanding.values():
+                self._to_host += error_line(request_id, INTERNAL_ERROR, reason)
+            return
         for key, (request_id, line) in outstanding.items():
             if harmless(message_of(line)) and key not in self._again:
                 self._again.add(key)

@@ -53,6 +53,12 @@ class Roles:
             self._found[key] = self._first_match(peer)
         return self._found[key]
 
+    def stranger(self, peer: Peer) -> str | None:
+        """Why a caller may not connect at all; None if a role names it."""
+        if self.role_of(peer) is not NOTHING:
+            return None
+        return f"no role names your user (uid {peer.uid}): the operator can add it under roles"
+
     def _first_match(self, peer: Peer) -> RoleSettings:
         users, groups = _users(peer.uid), _groups(peer.uid, peer.gid)
         for role in self._roles:

@@ -21,10 +21,12 @@ from mcp.server.caching import CacheHint
 
 from nessus_sched.core.words import meant
 from nessus_sched.mcp import edge
+from nessus_sched.mcp.budget import NoRoom, Ticket
 from nessus_sched.mcp.inline import refuse_secrets
 from nessus_sched.mcp.offers import PromptDef, ResourceDef, Resources
 from nessus_sched.mcp.peer import Peer
 from nessus_sched.mcp.registry import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
+from nessus_sched.mcp.weight import weight_of
 from nessus_sched.telemetry import events
 
 R = TypeVar("R")
@@ -39,6 +41,9 @@ ERROR_META: Final = "nessus-sched/error"
 """Key in a tool error's `_meta` under which programs find its code."""
 
 CALLS_AT_ONCE: Final = 256
+_HEAVY: Final = 500
+"""Weight of arguments (`weight_of`) from which the event loop does not read them itself; that
+much takes a few milliseconds."""
 _LIST_TTL_MS: Final = 300_000
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -110,6 +115,7 @@ class _Handlers:
     def __init__(self, face: Face) -> None:
         self._face = face
         self._room = trio.Semaphore(face.calls_at_once)
+        self._heavy = trio.CapacityLimiter(1)
 
     async def list_tools(self, ctx: Context, _params: object) -> types.ListToolsResult:
         peer = _peer(ctx)
@@ -138,7 +144,7 @@ class _Handlers:
         call, started, status = _call(ctx), trio.current_time(), "canceled"
         with structlog.contextvars.bound_contextvars(trace_id=call.trace_id):
             try:
-                result = await self._outcome(tool, call, params.arguments)
+                result = await self._outcome(tool, call, ctx.request, params.arguments)
                 status = "ok" if not result.is_error else _code_of(result)
                 return result
             finally:
@@ -148,16 +154,19 @@ class _Handlers:
                 write(events.TOOL_CALLED, tool=tool.name, status=status, seconds=round(seconds, 3))
 
     async def _outcome(
-        self, tool: ToolDef, call: Call, arguments: dict[str, Any] | None
+        self, tool: ToolDef, call: Call, ticket: object, arguments: dict[str, Any] | None
     ) -> types.CallToolResult:
         try:
-            refuse_secrets(arguments, texts=tool.writes)
-            args: Any = edge.parse(tool.arguments, arguments)
+            args = await self._checked(tool, arguments)
+            if tool.answer_memory and isinstance(ticket, Ticket):
+                await ticket.charge(tool.answer_memory)
             with trio.move_on_after(tool.timeout) as scope:
                 async with self._room:
                     return _answer(await tool.fn(self._face.app, call, args))
         except (edge.BadArguments, ToolError) as refusal:
             return _refusal(refusal)
+        except NoRoom as full:
+            return _refusal(ToolError("no_room", str(full)))
         except Exception as error:  # noqa: BLE001 - the supervisor: no tool may end a connection
             incident = _incident(tool.name, error)
             return _refusal(ToolError("internal_error", f"Internal error, incident {incident}."))
@@ -169,6 +178,12 @@ class _Handlers:
                 "What it started may go on; look at the state before asking again.",
             )
         )
+
+    async def _checked(self, tool: ToolDef, arguments: dict[str, Any] | None) -> Any:
+        """The tool's arguments; heavy ones are read in a thread, one at a time."""
+        if weight_of(arguments) <= _HEAVY:
+            return _read_arguments(tool, arguments)
+        return await trio.to_thread.run_sync(_read_arguments, tool, arguments, limiter=self._heavy)
 
     async def list_prompts(self, _ctx: Context, _params: object) -> types.ListPromptsResult:
         return types.ListPromptsResult(
@@ -232,6 +247,12 @@ class _Handlers:
         return types.ReadResourceResult(contents=[contents])
 
 
+def _read_arguments(tool: ToolDef, arguments: dict[str, Any] | None) -> Any:
+    edge.refuse_oversized(tool.arguments, arguments)
+    refuse_secrets(arguments, texts=tool.writes)
+    return edge.parse(tool.arguments, arguments)
+
+
 async def _guarded(what: str, work: Awaitable[R], *, data: Any = None) -> R:
     """The supervisor for what answers with a protocol error instead of a tool error; `data`
     goes into the error."""
@@ -252,7 +273,7 @@ def _incident(what: str, error: Exception) -> str:
 
 
 def _peer(ctx: Context) -> Peer:
-    return ctx.request if isinstance(ctx.request, Peer) else Peer(connection="memory")
+    return ctx.request.peer if isinstance(ctx.request, Ticket) else Peer(connection="memory")
 
 
 def _call(ctx: Context) -> Call:

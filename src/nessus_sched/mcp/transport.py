@@ -7,6 +7,9 @@ lines in silence, and lets one client queue any number of calls.
 from __future__ import annotations
 
 import json
+import math
+from collections import defaultdict, deque
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -17,76 +20,200 @@ from mcp import types
 from mcp.server import Server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 
-from nessus_sched.mcp.lines import MAX_LINE, Lines
+from nessus_sched.mcp.budget import DECODED, MEMORY, REQUEST, Budget, NoRoom, Ticket
+from nessus_sched.mcp.lines import MAX_LINE, Lines, Lost, id_at_the_ends
 from nessus_sched.mcp.peer import Peer
+from nessus_sched.mcp.weight import MAX_ITEMS, items_in
 
 _CHUNK: Final = 65_536
+_TICK: Final = 0.01
+"""Seconds in which what has already come can still be read."""
+_FAREWELL: Final = 1.0
+"""Seconds that a client has to take the last line."""
 Inbound = MemoryObjectSendStream[SessionMessage | Exception]
 Outbound = MemoryObjectReceiveStream[SessionMessage]
+
+
+class Stalled(Exception):
+    """The client keeps us waiting for too long; the message says in what."""
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
     """What one connection may cost. Beyond `in_flight` requests or `rate` lines a second
-    (after a burst) we read no further until there is room: nothing is refused or lost."""
+    (after a burst) we read no further until there is room: nothing is refused or lost.
+
+    `stall`: seconds for which a client may keep us waiting before its first message, in the
+    middle of one, and with taking 64 KiB of our answers. `max_items`: values in a message.
+    """
 
     max_line: int = MAX_LINE
+    max_items: int = MAX_ITEMS
     in_flight: int = 32
     rate: float = 500.0
     burst: int = 1000
     linger: float = 0.5
     """Seconds for which outstanding answers are awaited after the end of input."""
+    stall: float = math.inf
+
+
+@attrs.define(kw_only=True, eq=False)
+class Activity:
+    """What a connection is doing: requests in work, and when it last asked or was answered
+    (on Trio's clock)."""
+
+    busy: int = 0
+    at: float = attrs.field(factory=trio.current_time)
 
 
 async def serve_stream(
-    server: Server[Any], stream: trio.abc.Stream, peer: Peer, limits: Limits | None = None
+    server: Server[Any],
+    stream: trio.abc.Stream,
+    peer: Peer,
+    limits: Limits | None = None,
+    *,
+    memory: Budget | None = None,
+    activity: Activity | None = None,
 ) -> None:
-    """Serves one client until its input ends, and closes the stream; the peer of a request
-    is `ctx.request`.
+    """Serves one client until its input ends, and closes the stream; the ticket of a request
+    is `ctx.request`. What the client makes us keep is taken from `memory`.
 
-    Raises what the stream raises (`trio.BrokenResourceError`, perhaps in a group) when the
-    client disappears. Tasks of the server inherit the caller's context variables.
+    Raises `Stalled`, and what the stream raises (`trio.BrokenResourceError`, perhaps in a
+    group) when the client disappears. Tasks of the server inherit the caller's context
+    variables.
     """
-    connection = _Connection(stream, peer, limits or Limits())
+    connection = _Connection(
+        stream,
+        peer,
+        limits or Limits(),
+        memory or Budget("limits.connection_memory", MEMORY),
+        activity or Activity(),
+    )
     to_server, at_server = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    from_server, at_client = anyio.create_memory_object_stream[SessionMessage](16)
-    async with stream, trio.open_nursery() as outer:
-        outer.start_soon(connection.write_all, at_client)
-        async with trio.open_nursery() as inner:
-            inner.start_soon(connection.read_all, to_server)
-            await server.run(at_server, from_server, server.create_initialization_options())
-            inner.cancel_scope.cancel(reason="the server has ended the connection")
+    from_server, at_client = anyio.create_memory_object_stream[SessionMessage](0)
+    try:
+        async with stream, trio.open_nursery() as outer:
+            outer.start_soon(connection.write_all, at_client)
+            async with trio.open_nursery() as inner:
+                inner.start_soon(connection.read_all, to_server)
+                await server.run(at_server, from_server, server.create_initialization_options())
+                inner.cancel_scope.cancel(reason="the server has ended the connection")
+    finally:
+        connection.close()
 
 
 class _Connection:
-    def __init__(self, stream: trio.abc.Stream, peer: Peer, limits: Limits) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        peer: Peer,
+        limits: Limits,
+        memory: Budget,
+        activity: Activity,
+    ) -> None:
         self._stream = stream
         self._peer = peer
         self._limits = limits
+        self._memory = memory
+        self._activity = activity
+        self._lines = Lines(limits.max_line, self._reserve)
+        self._reserved = 0
+        self._greeted = False
+        self._waited = 0.0
         self._writing = trio.Lock()  # Trio's streams refuse concurrent sends
         self._slots = trio.Semaphore(limits.in_flight, max_value=limits.in_flight)
+        self._tickets: defaultdict[Any, deque[Ticket]] = defaultdict(deque)
+
+    def close(self) -> None:
+        """Gives back what was taken from the budget."""
+        self._lines.close()
+        for tickets in self._tickets.values():
+            for ticket in tickets:
+                ticket.settle()
+        self._tickets.clear()
 
     async def read_all(self, to_server: Inbound) -> None:
-        lines, pace = Lines(self._limits.max_line), _Pace(self._limits)
+        pace = _Pace(self._limits)
         async with to_server:
-            while chunk := await self._stream.receive_some(_CHUNK):
-                for line in lines.feed(bytes(chunk)):
+            while chunk := await self._receive():
+                for line in self._lines.feed(bytes(chunk)):
                     await pace.wait()
                     await self._take(line, to_server)
+                    self._waited = 0.0
             # `printf ... | nessus-sched`: the end of input cancels what is in flight.
             with trio.move_on_after(self._limits.linger):
                 for _ in range(self._limits.in_flight):
                     await self._slots.acquire()
 
-    async def _take(self, line: bytes | None, to_server: Inbound) -> None:
+    async def _receive(self) -> bytes | bytearray:
+        """The next bytes. Raises `Stalled` when a message that is due does not come; the
+        time that we take does not count."""
+        if self._greeted and not self._lines.unfinished:
+            return await self._stream.receive_some(_CHUNK)
+        patience = max(0.0, self._limits.stall - self._waited)
+        began = trio.current_time()
+        with trio.move_on_after(patience + _TICK):
+            chunk = await self._stream.receive_some(_CHUNK)
+            self._waited += trio.current_time() - began
+            return chunk
+        what = "the rest of a message" if self._greeted else "a first message"
+        reason = f"waited {self._limits.stall:g} s for {what} (limits.stall)"
+        with trio.move_on_after(_FAREWELL):
+            await self._send(refusal(reason))
+        raise Stalled(reason)
+
+    def _reserve(self, length: int) -> None:
+        """Takes from the budget what an unfinished line needs."""
+        length = max(0, length - _CHUNK)  # so much is part of what a connection costs
+        more = length - self._reserved
+        if more > 0 and not self._memory.fits(self._peer.uid, more):
+            raise Lost(str(self._memory.refusal(self._peer.uid, more)), b"")
+        if more > 0:
+            self._memory.take(self._peer.uid, more)
+        elif more < 0:
+            self._memory.give_back(self._peer.uid, -more)
+        self._reserved = length
+
+    async def _take(self, line: bytes | Lost, to_server: Inbound) -> None:
+        self._activity.at = trio.current_time()
+        if isinstance(line, Lost):
+            await self._send(_error_line(types.INVALID_REQUEST, line.why, line.request_id))
+            return
+        if items_in(line) > self._limits.max_items:
+            why = (
+                f"The message has more than {self._limits.max_items} values (limits.message_items)"
+            )
+            await self._send(_error_line(types.INVALID_REQUEST, why, id_at_the_ends(line)))
+            return
         message = _parsed(line)
         if isinstance(message, bytes):
             await self._send(message)
-        elif isinstance(message, types.JSONRPCRequest):
-            await self._slots.acquire()
-            await to_server.send(SessionMessage(message, self._metadata()))
+            return
+        self._greeted = True
+        if isinstance(message, types.JSONRPCRequest):
+            await self._request(message, len(line), to_server)
         else:
             await to_server.send(SessionMessage(message))
+
+    async def _request(
+        self, message: types.JSONRPCRequest, length: int, to_server: Inbound
+    ) -> None:
+        await self._slots.acquire()
+        ticket = Ticket(peer=self._peer, memory=self._memory)
+        try:
+            await ticket.charge(REQUEST + DECODED * length)
+        except NoRoom as refused:
+            self._slots.release()
+            await self._send(_error_line(types.INTERNAL_ERROR, str(refused), message.id))
+            return
+        self._activity.busy += 1
+        self._tickets[message.id].append(ticket)
+        metadata = ServerMessageMetadata(
+            request_context=ticket,
+            # A canceled request gets no answer; the hook tells us that it is over.
+            on_request_unanswered=partial(self._settled, message.id),
+        )
+        await to_server.send(SessionMessage(message, metadata))
 
     async def write_all(self, from_server: Outbound) -> None:
         async with from_server:
@@ -95,19 +222,27 @@ class _Connection:
                 text = message.model_dump_json(by_alias=True, exclude_unset=True)
                 await self._send(text.encode() + b"\n")
                 if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
-                    await self._settled()
+                    await self._settled(message.id)
 
     async def _send(self, data: bytes) -> None:
         async with self._writing:
-            await self._stream.send_all(data)
+            for begin in range(0, len(data), _CHUNK):
+                with trio.move_on_after(self._limits.stall) as scope:
+                    await self._stream.send_all(data[begin : begin + _CHUNK])
+                if scope.cancelled_caught:
+                    raise Stalled(
+                        f"waited {self._limits.stall:g} s for answers to be read (limits.stall)"
+                    )
 
-    def _metadata(self) -> ServerMessageMetadata:
-        # A canceled request gets no answer; the hook tells us that it is over.
-        return ServerMessageMetadata(
-            request_context=self._peer, on_request_unanswered=self._settled
-        )
-
-    async def _settled(self) -> None:
+    async def _settled(self, request_id: Any) -> None:
+        self._activity.at = trio.current_time()
+        tickets = self._tickets.get(request_id)
+        if not tickets:
+            return  # an error of the protocol itself, which belongs to no request
+        self._activity.busy -= 1
+        tickets.popleft().settle()
+        if not tickets:
+            del self._tickets[request_id]
         self._slots.release()
 
 
@@ -127,10 +262,8 @@ class _Pace:
             await trio.sleep(-self._tokens / self._limits.rate)
 
 
-def _parsed(line: bytes | None) -> types.JSONRPCMessage | bytes:
+def _parsed(line: bytes) -> types.JSONRPCMessage | bytes:
     """The message on a line, or the error line to answer with."""
-    if line is None:
-        return _error_line(types.INVALID_REQUEST, "The line is too long")
     try:
         message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValueError:
@@ -153,10 +286,15 @@ def _rejected(line: bytes) -> bytes:
 
 
 def refusal(message: str) -> bytes:
-    """What a client reads that is not let in at all."""
-    return _error_line(types.INTERNAL_ERROR, message)
+    """The last line to a client whose connection is closed for a reason that it should know;
+    the relay knows it by `data.closing`."""
+    return _error_line(types.INTERNAL_ERROR, message, data={"closing": True})
 
 
-def _error_line(code: int, message: str, request_id: str | int | None = None) -> bytes:
-    error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}}
-    return json.dumps(error).encode() + b"\n"
+def _error_line(
+    code: int, message: str, request_id: str | int | None = None, data: Any = None
+) -> bytes:
+    error: dict[str, Any] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode() + b"\n"

@@ -131,7 +131,9 @@ NOTIFICATION_LOST: Final = Event("notification_lost", "A webhook did not.", "abo
 
 CLIENT_CONNECTED: Final = Event("client_connected", "An MCP client is there.", "uid", "gid")
 CLIENT_GONE: Final = Event("client_gone", "An MCP client is gone.", "seconds", "error")
-CLIENT_REFUSED: Final = Event("client_refused", "Too many connections.", "uid")
+CLIENT_REFUSED: Final = Event(
+    "client_refused", "A client was turned away or cut off.", "uid", "reason"
+)
 TOOL_CALLED: Final = Event(
     "tool_called", "A tool was called (one that only reads: debug).", "tool", "status", "seconds"
 )

@@ -27,6 +27,19 @@ class Commits:
 
 
 @attrs.frozen(kw_only=True)
+class Doors:
+    """What connections take of what they may: places, and bytes of memory. `refused` by the
+    limit or rule that did it; `displaced` were idle and made room for others."""
+
+    connections: int = 0
+    most_connections: int = 0
+    memory: int = 0
+    most_memory: int = 0
+    refused: Mapping[str, int] = attrs.field(factory=dict)
+    displaced: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class Reading:
     """All that a scrape needs, frozen: it is rendered in another thread.
 
@@ -41,7 +54,7 @@ class Reading:
     dead_letters: int = 0
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     commits: Commits = attrs.field(factory=Commits)
-    clients: int = 0
+    doors: Doors = attrs.field(factory=Doors)
 
 
 class Gauges(Collector):
@@ -58,6 +71,7 @@ class Gauges(Collector):
         yield from _queues(reading)
         yield from _scanners(reading)
         yield from _store(reading)
+        yield from _doors(reading.doors)
 
     def describe(self) -> Iterator[Metric]:
         """Nothing is known when the registry asks at registration."""
@@ -79,9 +93,6 @@ def _totals(reading: Reading) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "nessus_paused", "1 while an operator holds back all launches.", value=pool.paused
     )
-    yield GaugeMetricFamily(
-        "nessus_clients", "Connected MCP and command line clients.", value=reading.clients
-    )
     counts: dict[tuple[str, str], int] = {}
     for scanner in pool.scanners:
         key = (scanner.pool, "true" if scanner.enabled else "false")
@@ -92,6 +103,33 @@ def _totals(reading: Reading) -> Iterator[Metric]:
     for key, count in sorted(counts.items()):
         instances.add_metric(key, count)
     yield instances
+
+
+def _doors(doors: Doors) -> Iterator[Metric]:
+    for name, doc, value in (
+        ("clients", "Connected MCP and command line clients.", doors.connections),
+        ("clients_limit", "limits.connections.", doors.most_connections),
+        (
+            "connection_memory_bytes",
+            "Charged for unfinished messages, requests in work and unread answers.",
+            doors.memory,
+        ),
+        ("connection_memory_limit_bytes", "limits.connection_memory.", doors.most_memory),
+    ):
+        yield GaugeMetricFamily(f"nessus_{name}", doc, value=value)
+    refused = CounterMetricFamily(
+        "nessus_clients_refused",
+        "Clients and messages that were turned away or cut off, by limit or rule.",
+        labels=("limit",),
+    )
+    for limit, count in sorted(doors.refused.items()):
+        refused.add_metric((limit,), count)
+    yield refused
+    yield CounterMetricFamily(
+        "nessus_clients_displaced",
+        "Idle clients that were disconnected to make room for others.",
+        value=doors.displaced,
+    )
 
 
 def _queues(reading: Reading) -> Iterator[Metric]:

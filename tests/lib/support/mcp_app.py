@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -17,11 +17,12 @@ from mcp.server import Server
 from mcp.shared.message import SessionMessage
 
 from nessus_sched.core.fields import field
+from nessus_sched.mcp.budget import Budget
 from nessus_sched.mcp.offers import PromptArgument, PromptDef, ResourceDef
 from nessus_sched.mcp.peer import Peer
 from nessus_sched.mcp.registry import Call, Registry, ToolError, tool
 from nessus_sched.mcp.server import Face, build_server
-from nessus_sched.mcp.transport import Limits, serve_stream
+from nessus_sched.mcp.transport import Limits, Stalled, serve_stream
 
 
 class Colour(StrEnum):
@@ -206,15 +207,38 @@ async def client_streams(stream: trio.abc.Stream) -> AsyncIterator[Any]:
         at_client.close()
 
 
+@contextmanager
+def suppress_stalls() -> Iterator[None]:
+    try:
+        yield
+    except* Stalled:
+        pass
+
+
 @asynccontextmanager
 async def wire(
-    app: App, *, limits: Limits | None = None, peer: Peer | None = None, **changes: Any
+    app: App,
+    *,
+    limits: Limits | None = None,
+    peer: Peer | None = None,
+    memory: Budget | None = None,
+    **changes: Any,
 ) -> AsyncIterator[trio.abc.Stream]:
-    """The client's end of a connection in memory to a server of `app`."""
+    """The client's end of a connection in memory to a server of `app`; it ends as if the
+    server had hung up when the server cuts it off."""
     ours, theirs = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            serve_stream, server_of(app, **changes), theirs, peer or Peer(connection="t"), limits
-        )
+
+        async def serve() -> None:
+            with suppress_stalls():
+                await serve_stream(
+                    server_of(app, **changes),
+                    theirs,
+                    peer or Peer(connection="t"),
+                    limits,
+                    memory=memory,
+                )
+
+        nursery.start_soon(serve)
         yield ours
         nursery.cancel_scope.cancel()

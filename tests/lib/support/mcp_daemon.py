@@ -10,22 +10,30 @@ from pathlib import Path
 
 import trio
 
-from nessus_sched.mcp.listener import MAX_CONNECTIONS, Connections, accept, unix_listener
-from nessus_sched.mcp.peer import Peer
-from nessus_sched.mcp.transport import serve_stream
+from nessus_sched.mcp.budget import CONNECTIONS
+from nessus_sched.mcp.listener import Admit, Connections, Guest, accept, admit_all, unix_listener
+from nessus_sched.mcp.transport import Limits, serve_stream
 from support.mcp_app import App, server_of
 
 
 @asynccontextmanager
-async def daemon(path: Path, app: App, most: int = MAX_CONNECTIONS) -> AsyncIterator[Connections]:
+async def daemon(
+    path: Path,
+    app: App,
+    most: int = CONNECTIONS,
+    admit: Admit = admit_all,
+    limits: Limits | None = None,
+) -> AsyncIterator[Connections]:
     """Serves `app` at `path` for as long as it is entered."""
     server, connections = server_of(app), Connections(most)
 
-    async def handler(stream: trio.SocketStream, peer: Peer) -> None:
-        await serve_stream(server, stream, peer)
+    async def handler(stream: trio.SocketStream, guest: Guest) -> None:
+        await serve_stream(
+            server, stream, guest.peer, limits, memory=guest.memory, activity=guest.activity
+        )
 
     async with unix_listener(path) as listener, trio.open_nursery() as nursery:
-        nursery.start_soon(accept, listener, handler, connections)
+        nursery.start_soon(accept, listener, handler, connections, admit)
         yield connections
         nursery.cancel_scope.cancel()
 

@@ -10,7 +10,7 @@ from nessus_sched.core.breaker import BreakerState, BreakerStatistics
 from nessus_sched.core.capacity import SlotStatistics
 from nessus_sched.core.queues import QueueStatistics
 from nessus_sched.core.snapshot import PoolStatistics, ScannerStatistics
-from nessus_sched.telemetry.gauges import Commits, Reading
+from nessus_sched.telemetry.gauges import Commits, Doors, Reading
 
 
 def scanner(scanner_id: str, **changes: Any) -> ScannerStatistics:
@@ -52,5 +52,12 @@ def reading(*scanners: ScannerStatistics) -> Reading:
         dead_letters=3,
         sizes={"tasks": 4096},
         commits=Commits(commits=9, changes=20, largest_batch=5, p50=0.001, p99=0.01),
-        clients=2,
+        doors=Doors(
+            connections=2,
+            most_connections=256,
+            memory=4096,
+            most_memory=2**20,
+            refused={"limits.connections": 7, "role": 1},
+            displaced=3,
+        ),
     )
