@@ -33,7 +33,11 @@ def written_config(state_directory: Path) -> str:
             DemoScanner(
                 id=name,
                 url=f"https://127.0.0.1:{port}",
-                fingerprint=make_certificate(options.host, seed=number).fingerprint,
+                fingerprint=make_certificate(
+                    options.host,
+                    seed=number,
+                    names=options.assumes("certificate_has_names"),
+                ).fingerprint,
                 access_key=options.effective_access_key,
                 secret_key=options.effective_secret_key,
                 max_concurrent_scans=2,

@@ -65,8 +65,9 @@ def assumptions_table() -> str:
 @click.option("--seed", default=1, show_default=True, help="Decides keys, hosts and findings.")
 @click.option(
     "--edition", type=click.Choice(list(EDITIONS)), default="manager", show_default=True,
-    help="What its licence allows; professional and essentials refuse API writes.",
+    help="What its licence allows; all but manager refuse API writes.",
 )  # fmt: skip
+@click.option("--trial", is_flag=True, help="An evaluation license, which cannot export.")
 @click.option(
     "--scans-take", type=Seconds(), default=10.0, show_default=True, metavar="SECONDS",
     help="How long a scan runs.",

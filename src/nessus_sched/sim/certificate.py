@@ -1,21 +1,23 @@
-"""A self-signed certificate like the one a fresh Nessus has."""
+"""The certificate: like the one a fresh Nessus makes for itself, or one with names."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
 import ipaddress
+from functools import cache
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext, TLSVersion
 from tempfile import TemporaryDirectory
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from nessus_sched.sim.options import derived_key
+from nessus_sched.sim.rsa_key import seeded_rsa_key
 
 _BEGINS = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 _ENDS = dt.datetime(2049, 12, 31, tzinfo=dt.UTC)
@@ -31,9 +33,51 @@ class Certificate:
     pem: bytes = attrs.field(repr=False)
 
 
-def make_certificate(host: str, *, seed: int, generation: int = 0) -> Certificate:
+def make_certificate(
+    host: str, *, seed: int, generation: int = 0, names: bool = True
+) -> Certificate:
     """For `host` and the names of this machine. It follows from its arguments, as the API
-    keys do, so that it can be pinned ahead; a changed one is of the next `generation`."""
+    keys do, so that it can be pinned ahead; a changed one is of the next `generation`.
+
+    Without `names` it looks like the one that Nessus installs: RSA, signed by a CA that is
+    not sent along, without subject alternative names.
+    """
+    return _with_names(host, seed, generation) if names else _as_installed(seed, generation)
+
+
+@cache
+def _as_installed(seed: int, generation: int) -> Certificate:
+    """Cached, because finding the primes takes most of a second."""
+    key = seeded_rsa_key("certificate", seed, generation)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(_nessus_name("Nessus Server", "localhost.localdomain"))
+        .issuer_name(
+            _nessus_name("Nessus Certification Authority", "Nessus Certification Authority")
+        )
+        .public_key(key.public_key())
+        .serial_number(int(derived_key(seed, f"serial number {generation}")[:4], 16) + 1)
+        .not_valid_before(_BEGINS)
+        .not_valid_after(_ENDS)
+        .sign(key, hashes.SHA256())  # the CA's own key is nobody's business
+    )
+    return _packed(key, certificate)
+
+
+def _nessus_name(unit: str, common: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Nessus Users United"),
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
+            x509.NameAttribute(NameOID.LOCALITY_NAME, "New York"),
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
+            x509.NameAttribute(NameOID.STATE_OR_PROVINCE_NAME, "NY"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
+        ]
+    )
+
+
+def _with_names(host: str, seed: int, generation: int) -> Certificate:
     # Ed25519, because its keys and signatures need no chance.
     secret = derived_key(seed, f"certificate {generation}")
     key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
@@ -50,6 +94,12 @@ def make_certificate(host: str, *, seed: int, generation: int = 0) -> Certificat
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, None)
     )
+    return _packed(key, certificate)
+
+
+def _packed(
+    key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey, certificate: x509.Certificate
+) -> Certificate:
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

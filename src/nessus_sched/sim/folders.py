@@ -10,6 +10,8 @@ from nessus_sched.sim.wire import ApiError, NotFound
 
 TRASH = 2
 MY_SCANS = 3
+SHORT_NAME = 20
+"""Where some scanners may limit the length of a name."""
 
 
 @attrs.define(kw_only=True)
@@ -33,6 +35,8 @@ class Folders:
     """By id. `ids` gives new ones, shared with scans and policies."""
 
     ids: Iterator[int]
+    longest: int | None = None
+    """How long a name may be."""
     by_id: dict[int, Folder] = attrs.field(factory=_fresh)
 
     def get(self, folder_id: int) -> Folder:
@@ -63,7 +67,7 @@ class Folders:
         return folder
 
     def _check_name(self, name: str) -> None:
-        if not name:
+        if not name or (self.longest is not None and len(name) > self.longest):
             raise ApiError(400, "Invalid 'name' field")
         if any(folder.name == name for folder in self.by_id.values()):
             raise ApiError(400, "A folder with this name already exists")

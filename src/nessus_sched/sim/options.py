@@ -49,6 +49,14 @@ EDITIONS = {
             locked_templates=_MANAGER_ONLY,
         ),
         Edition(
+            name="expert",
+            title="Nessus Expert",
+            license_type="expert",
+            scan_api=False,
+            licensed_ips=None,
+            locked_templates=_MANAGER_ONLY,
+        ),
+        Edition(
             name="essentials",
             title="Nessus Essentials",
             license_type="home",
@@ -109,6 +117,8 @@ class SimOptions:
     over_limit: str = attrs.field(
         default="pending", validator=attrs.validators.in_(["pending", "refuse"])
     )
+    trial: bool = False
+    """An evaluation license, with which results cannot be exported."""
     licensed_ips: int | None = None
     """Instead of the edition's own limit."""
     launch_conflict_status: int = 500

@@ -78,7 +78,7 @@ async def serve_sim(
     host = f"[{options.host}]" if ":" in options.host else options.host
     running = RunningSim(
         url=f"https://{host}:{port}",
-        certificate=make_certificate(options.host, seed=options.seed),
+        certificate=_certificate(options, 0),
         nessus=nessus,
     )
     server = _Server(running, port)
@@ -89,6 +89,15 @@ async def serve_sim(
         finally:
             # A connection whose client does not read would outlive the cancellation.
             server.break_connections()
+
+
+def _certificate(options: SimOptions, generation: int) -> Certificate:
+    return make_certificate(
+        options.host,
+        seed=options.seed,
+        generation=generation,
+        names=options.assumes("certificate_has_names"),
+    )
 
 
 def _system_time() -> float:
@@ -164,9 +173,7 @@ class _Server:
         if self._generation != self._nessus.certificate_generation:
             self._generation = self._nessus.certificate_generation
             options = self._nessus.options
-            certificate = make_certificate(
-                options.host, seed=options.seed, generation=self._generation
-            )
+            certificate = _certificate(options, self._generation)
             self._running.certificate = certificate
             self._tls = tls_context(certificate)
 

@@ -14,7 +14,7 @@ from nessus_sched.sim.findings.generate import GeneratedReport
 from nessus_sched.sim.findings.machines import Machine, Network
 from nessus_sched.sim.findings.replay import Replay
 from nessus_sched.sim.findings.report import Report
-from nessus_sched.sim.folders import Folders
+from nessus_sched.sim.folders import SHORT_NAME, Folders
 from nessus_sched.sim.ledger import Ledger
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.policies import Policies
@@ -43,7 +43,8 @@ class SimulatedNessus:
         self.ledger = Ledger()
         self.faults = Faults()
         self.accounts = Accounts(self.options)
-        self.folders = Folders(ids)
+        short = self.options.assumes("long_folder_names_refused")
+        self.folders = Folders(ids, longest=SHORT_NAME if short else None)
         self.policies = Policies(ids)
         self.preferences = Preferences(max_scans=self.options.max_scans)
         self.exports = Exports(self.options.seed)

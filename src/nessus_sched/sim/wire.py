@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-JSON = "application/json; charset=utf-8"
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
 
 STANDARD_HEADERS = (
     ("server", "NessusWWW"),
@@ -131,14 +132,22 @@ def refusal(status: int, message: str, **delivery: Any) -> Response:
     return attrs.evolve(Response(status=status, body=body), **delivery)
 
 
+def without_body(answer: Response) -> Response:
+    """What HEAD is answered with."""
+    length = len(answer.body) if isinstance(answer.body, bytes) else answer.length
+    return attrs.evolve(answer, body=(), length=length)
+
+
 EMPTY = Response(content_type="text/html; charset=utf-8")
 """The empty 200 with which Nessus answers most actions."""
 
 
 def read_json(request: Request) -> dict[str, Any]:
-    """The body as an object; empty counts as `{}`."""
+    """The body as an object, also of a form; empty counts as `{}`."""
     if not request.body.strip():
         return {}
+    if request.headers.get("content-type", "").startswith(FORM):
+        return dict(parse_qsl(request.body.decode("latin-1"), keep_blank_values=True))
     try:
         value = json.loads(request.body)
     except ValueError:

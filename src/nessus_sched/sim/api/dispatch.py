@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import attrs
+
 from nessus_sched.sim.accounts import LOG_IN_FIRST, Login
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.api.routes import Access, Route, find_route
 from nessus_sched.sim.faults import answer_instead, spoil
 from nessus_sched.sim.refusals import answer_to
 from nessus_sched.sim.state import SimulatedNessus
-from nessus_sched.sim.wire import Answer, ApiError, Request, Response, refusal
+from nessus_sched.sim.wire import Answer, ApiError, Request, Response, refusal, without_body
 
 UNKNOWN_ROUTE = "Unknown API endpoint"
 
@@ -23,11 +25,14 @@ def respond(nessus: SimulatedNessus, request: Request) -> Answer:
         if instead is not None:
             return instead
     answer = _serve(nessus, request, now)
+    if not nessus.options.assumes("keep_alive"):
+        answer = attrs.evolve(answer, headers=(*answer.headers, ("connection", "close")))
     return answer if fault is None else spoil(fault, answer)
 
 
 def _serve(nessus: SimulatedNessus, request: Request, now: float) -> Response:
-    found = find_route(request.method, request.path)
+    method = "GET" if request.method == "HEAD" else request.method
+    found = find_route(method, request.path)
     if found is None:
         return refusal(404, UNKNOWN_ROUTE)
     route, params = found
@@ -42,7 +47,8 @@ def _serve(nessus: SimulatedNessus, request: Request, now: float) -> Response:
         if refused := answer_to(route.label, nessus.refuses):
             nessus.ledger.record("refused", at=now)
             return refusal(refused.status, refused.text)
-        return route.handler(call)
+        answer = route.handler(call)
+        return without_body(answer) if request.method == "HEAD" else answer
     except ApiError as error:
         return refusal(error.status, error.message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from email.message import Message
@@ -14,9 +15,10 @@ from nessus_sched.sim.exports import Document, Export
 from nessus_sched.sim.faults import FaultKind
 from nessus_sched.sim.fields import text_field
 from nessus_sched.sim.findings import formats
+from nessus_sched.sim.findings.report import HostProgress
 from nessus_sched.sim.runs import Run
 from nessus_sched.sim.scans import Scan
-from nessus_sched.sim.wire import ApiError, NotFound, Response, reply
+from nessus_sched.sim.wire import JSON, ApiError, NotFound, Response, reply
 
 _FORMATS = {
     "nessus": "Nessus",
@@ -25,6 +27,7 @@ _FORMATS = {
     "db": "Nessus DB",
     "pdf": "PDF",
 }
+_TRIAL = "Export is not allowed in trial mode"
 _NEEDS_JAVA = "pdf"  # without it the export fails
 
 
@@ -41,6 +44,9 @@ def export_scan(call: Call) -> Response:
         raise ApiError(404, "Scan not found")
     if not run.ended:
         raise ApiError(409, "Can not export running scans")
+    trial, refused = call.nessus.options.trial, call.nessus.options.assumes("trial_refuses_export")
+    if trial and refused:
+        raise ApiError(403, _TRIAL)
     kind = text_field(call.body, "format", "nessus")
     if kind not in _FORMATS:
         raise ApiError(400, "Invalid 'format' field")
@@ -50,7 +56,7 @@ def export_scan(call: Call) -> Response:
         call.nessus.faults.for_scan(FaultKind.EXPORT_FAILS, scan.name)
     )
     export = call.nessus.exports.add(
-        _document(scan, run, kind, call.now),
+        _document(call, scan, run, kind) if not trial else _trial_document(scan, kind),
         ready_at=call.now + call.nessus.options.export_takes,
         scan_id=scan.id,
         fails=fails,
@@ -102,8 +108,18 @@ def _download(call: Call, export: Export) -> Response:
     )
 
 
-def _document(scan: Scan, run: Run, kind: str, now: float) -> Document:
-    progress, report = run.hosts(now), run.report
+def _trial_document(scan: Scan, kind: str) -> Document:
+    content = json.dumps({"error": _TRIAL}).encode()
+    return Document(
+        name=f"{scan.name}.{kind}", open=lambda: [content], content_type=JSON, length=len(content)
+    )
+
+
+def _document(call: Call, scan: Scan, run: Run, kind: str) -> Document:
+    progress, report = run.hosts(call.now), run.report
+    if not call.nessus.options.assumes("partial_exports_have_unfinished_hosts"):
+        nothing = HostProgress(0.0, run.span(call.now))
+        progress = [host if host.span.finished else nothing for host in progress]
     makers: dict[str, Callable[[], Iterable[bytes]]] = {
         "nessus": lambda: report.document(progress),
         "csv": lambda: formats.as_csv(report, progress),
@@ -129,7 +145,7 @@ def attachment(call: Call) -> Response:
 def upload(call: Call) -> Response:
     """A multipart form with the file in `Filedata`; the answer's name is the one to use."""
     name, content = _uploaded_file(call.request.headers.get("content-type", ""), call.request.body)
-    if name in call.nessus.uploads:
+    if name in call.nessus.uploads and call.nessus.options.assumes("uploads_renamed"):
         stem = PurePosixPath(name)
         name = call.nessus.fresh_name(stem.stem) + stem.suffix
     call.nessus.uploads[name] = content

@@ -13,6 +13,8 @@ from nessus_sched.sim.api import (
     editor,
     folders,
     imports,
+    library,
+    people,
     policies,
     scans,
     server,
@@ -59,6 +61,7 @@ _GATED = Access.GATED
 _OPEN = Access.OPEN
 
 ROUTES = (
+    Route("GET", "/", server.front_page, _OPEN, awake=True),
     Route("GET", "/nessus6.js", session.ui_script, _OPEN, awake=True),
     Route("POST", "/session", session.log_in, _OPEN),
     Route("DELETE", "/session", session.log_out),
@@ -87,6 +90,15 @@ ROUTES = (
         "/editor/{type}/{id}/families/{family_id}/plugins/{plugin_id}",
         editor.plugin_of_family,
     ),
+    Route("GET", "/plugins/families", library.families),
+    Route("GET", "/plugins/families/{id}", library.family),
+    Route("GET", "/plugins/plugin/{id}", library.plugin),
+    Route("GET", "/users", people.users),
+    Route("GET", "/users/{id}", people.user),
+    Route("GET", "/permissions/{type}/{id}", people.permissions),
+    Route("PUT", "/permissions/{type}/{id}", people.set_permissions),
+    Route("GET", "/agents", people.agents),
+    Route("GET", "/agent-groups", people.agent_groups),
     Route("GET", "/folders", folders.list_folders),
     Route("POST", "/folders", folders.create_folder),
     Route("PUT", "/folders/{id}", folders.rename_folder),

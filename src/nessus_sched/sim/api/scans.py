@@ -41,11 +41,12 @@ def list_scans(call: Call) -> Response:
     so a scan that never ran (date 0) passes no filter."""
     folder_id = call.query_number("folder_id")
     since = call.query_number("last_modification_date")
+    dated = call.nessus.options.assumes("empty_rows_dated")
     rows = [
         row
         for scan in call.nessus.scans.values()
         if (folder_id is None or scan.folder_id == folder_id)
-        and (row := scan_row(scan))["last_modification_date"] >= (since or 0)
+        and (row := scan_row(scan, empty_dated=dated))["last_modification_date"] >= (since or 0)
     ]
     return reply(
         {"folders": folder_rows(call.nessus), "scans": rows or None, "timestamp": int(call.now)}

@@ -93,7 +93,7 @@ def _license(call: Call, expires: int) -> dict[str, Any]:
         "ips": _ip_limit(call.nessus),
         "activation_code": "SIMU-LATE-DSIM-ULAT",
         "expiration_date": expires,
-        "evaluation": False,
+        "evaluation": call.nessus.options.trial,
         "agents": 0,
         "scanners": 1,
         "users": 1,
@@ -145,6 +145,12 @@ def health(call: Call) -> Response:
 
 def alerts(call: Call) -> Response:
     return reply([])
+
+
+def front_page(_call: Call) -> Response:
+    """The page that loads the web UI."""
+    page = b'<!doctype html><title>Nessus</title><script src="nessus6.js"></script>\n'
+    return Response(body=page, content_type="text/html")
 
 
 def scanners(call: Call) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 
 from nessus_sched.sim.api.calls import Call
@@ -88,8 +89,9 @@ def ui_script(call: Call) -> Response:
         lines[number] += hit
     script = "".join(lines).encode()
     etag = hashlib.sha256(script).hexdigest()[:32]
-    return Response(
-        body=script,
-        content_type="application/javascript",
-        headers=(("etag", f'"{etag}"'), ("cache-control", "must-revalidate")),
-    )
+    headers = [("etag", f'"{etag}"'), ("cache-control", "must-revalidate")]
+    asked = "gzip" in call.request.headers.get("accept-encoding", "")
+    if asked or call.nessus.options.assumes("always_gzip"):
+        script = gzip.compress(script, mtime=0)
+        headers.append(("content-encoding", "gzip"))
+    return Response(body=script, content_type="application/javascript", headers=tuple(headers))

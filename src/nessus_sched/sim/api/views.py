@@ -9,17 +9,25 @@ from nessus_sched.sim.runs import Run, RunStatus
 from nessus_sched.sim.scans import Scan
 
 
-def scan_row(scan: Scan) -> dict[str, Any]:
-    """A row of GET /scans. A scan that never ran shows no type, no uuid and both dates 0."""
+def scan_row(scan: Scan, *, empty_dated: bool = False) -> dict[str, Any]:
+    """A row of GET /scans. A scan that never ran shows no type and, unless `empty_dated`,
+    no uuid and both dates 0."""
     run = scan.latest
+    changed, created, uuid = (
+        (run.modified_at, run.created_at, run.uuid)
+        if run
+        else (scan.modified_at, scan.created_at, scan.uuid)
+        if empty_dated
+        else (0, 0, None)
+    )
     return {
         "folder_id": scan.folder_id,
         "type": "local" if run else None,
         "read": scan.read,
-        "last_modification_date": int(run.modified_at) if run else 0,
-        "creation_date": int(run.created_at) if run else 0,
+        "last_modification_date": int(changed),
+        "creation_date": int(created),
         "status": scan.status_text,
-        "uuid": run.uuid if run else None,
+        "uuid": uuid,
         "shared": False,
         "user_permissions": 128,
         "owner": scan.owner,
