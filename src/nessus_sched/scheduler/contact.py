@@ -225,7 +225,7 @@ class Contact:
         if not self.info.ready:
             percent = self.info.loading_percent
             told = "" if percent is None else f" ({percent} %)"
-            raise NotReady(f"the scanner {self.info.not_ready or 'is not ready'}{told}")
+            raise NotReady(f"the scanner {self.info.not_ready or 'is loading its plugins'}{told}")
         self._info_at = now
         if self._context.licensed.get(self._id) != self.info.licensed_hosts:
             self._context.licensed[self._id] = self.info.licensed_hosts
