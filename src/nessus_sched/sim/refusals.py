@@ -6,7 +6,7 @@ texts of the others are plausible, and a client must not depend on the exact wor
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 import attrs
@@ -47,7 +47,7 @@ class Words:
     routes: tuple[str, ...]
 
 
-_ANSWERS = {
+ANSWERS: Mapping[Refusal, Words] = {
     Refusal.LICENSE_EXPIRED: Words(403, "Your license has expired", (*_CREATE, _LAUNCH)),
     Refusal.NO_RIGHTS: Words(
         403,
@@ -79,7 +79,7 @@ _ANSWERS = {
 def answer_to(route: str, refusals: Collection[Refusal]) -> Words | None:
     """How a request to that route is refused; None when it is served. The API gate is not
     here, because every gated route has it."""
-    for refusal, words in _ANSWERS.items():
+    for refusal, words in ANSWERS.items():
         if refusal in refusals and route in words.routes:
             return words
     return None

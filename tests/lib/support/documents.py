@@ -12,6 +12,8 @@ from pathlib import Path
 from nessus_sched.config.reference import reference
 from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.states import FINAL, HOLDS_SLOT, TRANSITIONS, TaskState
+from nessus_sched.sim.assumptions import ASSUMPTIONS
+from nessus_sched.sim.refusals import ANSWERS, Refusal
 
 FOLDER = Path(__file__).parents[3] / "etc/doc"
 _ERRORS = """\
@@ -30,15 +32,20 @@ says who has to change something. What follows:
 - **bury**: the task becomes a dead letter, which `nessus-sched dlq retry` revives.
 - **end**: the task ends as canceled or timed out.
 """
+_ASSUMED = "<!-- assumptions: made by support.documents -->\n"
+_REFUSED = "<!-- refusals: made by support.documents -->\n"
+_TABLE_END = "<!-- end of table -->\n"
 _BEGIN, _END = "<!-- states: made by support.documents -->\n", "<!-- end of states -->\n"
 
 
 def pages() -> Mapping[Path, str]:
     """What each page should say."""
     architecture = FOLDER / "architecture.md"
+    simulator = FOLDER / "simulator.md"
     return {
         FOLDER / "configuration.md": reference().rstrip() + "\n",
         architecture: _with_states(architecture.read_text(encoding="utf-8")),
+        simulator: _with_tables(simulator.read_text(encoding="utf-8")),
         FOLDER / "errors.md": "".join(f"{line}\n" for line in _errors()),
     }
 
@@ -52,6 +59,31 @@ def _errors() -> Iterator[str]:
         yield f"| `{kind}` | {fault.blame} | {passes} | {counts} | {fault.response} |"
     yield from ("", "## What to do", "")
     yield from (f"- `{kind}`: {fault.advice}" for kind, fault in FAULTS.items())
+
+
+def _with_tables(text: str) -> str:
+    for begin, rows in ((_ASSUMED, _assumptions()), (_REFUSED, _refusals())):
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(_TABLE_END)
+        table = "".join(f"{row}\n" for row in rows)
+        text = f"{before}{begin}{table}{_TABLE_END}{after}"
+    return text
+
+
+def _assumptions() -> Iterator[str]:
+    yield from ("| name | default | what `yes` means | evidence |", "|---|---|---|---|")
+    for each in ASSUMPTIONS.values():
+        default = "yes" if each.default else "no"
+        yield f"| `{each.name}` | {default} | {each.meaning} | {each.evidence} |"
+
+
+def _refusals() -> Iterator[str]:
+    yield from ("| name | answer | requests |", "|---|---|---|")
+    for refusal in Refusal:
+        words = ANSWERS.get(refusal)
+        answer = f"{words.status} `{words.text}`" if words else "412 `API is not available`"
+        routes = ", ".join(f"`{route}`" for route in words.routes) if words else "all writes"
+        yield f"| `{refusal}` | {answer} | {routes} |"
 
 
 def _with_states(text: str) -> str:
