@@ -15,13 +15,15 @@ import attrs
 import pytest
 import trio
 
+from nessus_sched.results.absence import Reason
+from nessus_sched.results.comparison import Change
+from nessus_sched.results.coverage import ScanCoverage
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
 from nessus_sched.results.parser import Event, Reader
 from nessus_sched.results.query import BadQuery
 from nessus_sched.results.query_input import read_query
 from nessus_sched.store.errors import StoreUnavailable, WrongSchema
 from nessus_sched.store.findings import FindingsStore, open_findings
-from nessus_sched.store.findings_compare import Change
 from nessus_sched.store.findings_read import NoFindings
 from nessus_sched.store.findings_reader import open_findings_offline
 from nessus_sched.store.findings_search import Scope
@@ -370,12 +372,14 @@ async def test_what_changed_between_two_scans(store: FindingsStore) -> None:
     await store.put("after", after, at=1.0)
     comparison = await store.compare("before", "after")
     assert comparison.severities == {
-        Change.NEW: {"critical": 1},
-        Change.FIXED: {"critical": 1},
-        Change.PERSISTING: {"medium": 1, "info": 1},
-        Change.HOST_ADDED: {"low": 1},
-        Change.HOST_GONE: {"high": 1},
+        Change.NEW: {},
+        Change.NOT_CHECKED_BEFORE: {"critical": 1, "low": 1},
+        Change.FIXED: {},
+        Change.NOT_CHECKED: {"critical": 1, "high": 1},
+        Change.CHANGED: {"medium": 1},
+        Change.PERSISTING: {"info": 1},
     }
+    assert comparison.not_checked == {Reason.UNKNOWN: 2}
     assert (comparison.hosts_added, comparison.hosts_gone) == (("added",), ("gone",))
     assert (comparison.hosts_added_total, comparison.hosts_gone_total) == (1, 1)
     assert comparison.hosts_in_both == 2
@@ -391,11 +395,12 @@ async def test_what_changed_between_two_scans(store: FindingsStore) -> None:
         for change in Change
     }
     assert ports == {
-        Change.NEW: [("same", 8022)],
-        Change.FIXED: [("same", 22)],
-        Change.PERSISTING: [("same", 80), ("case.example", 1)],
-        Change.HOST_ADDED: [("added", 1)],
-        Change.HOST_GONE: [("gone", 80)],
+        Change.NEW: [],
+        Change.NOT_CHECKED_BEFORE: [("same", 8022), ("added", 1)],
+        Change.FIXED: [],
+        Change.NOT_CHECKED: [("same", 22), ("gone", 80)],
+        Change.CHANGED: [("same", 80)],
+        Change.PERSISTING: [("case.example", 1)],
     }
     severe = await store.compare("before", "after", read_query({"filters": ["severity>=high"]}))
     assert severe.severities[Change.PERSISTING] == {}
@@ -418,6 +423,53 @@ async def test_changes_page_and_count_alike(store: FindingsStore) -> None:
             if cursor is None:
                 break
         assert rows == sum(comparison.severities[change].values())
+
+
+RELEASED = Path(__file__).parent / "released"
+
+
+async def test_scans_of_an_older_version_never_prove_that_something_is_fixed(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript((RELEASED / "findings-1.sql").read_text())
+    connection.close()
+    beside = await open_findings_offline(path)  # nothing has migrated it yet
+    assert (await beside.compare("t00000001", "t00000002")).not_checked == {Reason.UNKNOWN: 1}
+    await beside.aclose()
+    store = await open_findings(path)
+    comparison = await store.compare("t00000001", "t00000002")
+    assert comparison.severities[Change.PERSISTING] == {"high": 1}
+    assert not comparison.severities[Change.FIXED]
+    assert comparison.not_checked == {Reason.UNKNOWN: 1}
+    assert "import its report again" in comparison.notes[1]
+    await store.put("t00000003", report(("192.0.2.1", PLUGIN, 80, 3)), at=30.0)
+    assert await store.delete("t00000001")
+    await store.reap()
+    assert sorted(await store.imports()) == ["t00000002", "t00000003"]
+    await store.aclose()
+
+
+async def test_the_coverage_of_a_scan_goes_with_it(store: FindingsStore, path: Path) -> None:
+    for task in ("t", "u"):
+        await store.put(
+            task, report(("a", PLUGIN, 1, 3)), at=0.0,
+            coverage=lambda: ScanCoverage(whole=True, plugins=frozenset({1, 2})),
+        )  # fmt: skip
+    tables = ("scan_coverage", "host_coverage", "plugin_sets")
+
+    def rows() -> list[int]:
+        connection = sqlite3.connect(path)
+        return [
+            connection.execute(f"SELECT count(*) FROM {each}").fetchone()[0]  # noqa: S608
+            for each in tables
+        ]
+
+    assert rows() == [2, 2, 1]
+    await store.delete("t")
+    await store.reap()
+    assert rows() == [1, 1, 1]
+    await store.delete("u")
+    await store.reap()
+    assert rows() == [0, 0, 0]
 
 
 async def test_compliance_checks_of_one_plugin_are_told_apart(store: FindingsStore) -> None:

@@ -22,13 +22,14 @@ from nessus_sched.cli.offline import daemon_or_store
 from nessus_sched.cli.taskref import task_id_of
 from nessus_sched.mcp import edge
 from nessus_sched.mcp.operators_results import compare_answer, findings_answer
+from nessus_sched.results.comparison import Change
+from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.parser import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.query import BadQuery
 from nessus_sched.results.query_input import read_query
 from nessus_sched.results.summary import SummaryBuilder, nothing_in, summarise
 from nessus_sched.store.findings import open_findings
-from nessus_sched.store.findings_compare import Change
 from nessus_sched.store.findings_reader import FindingsReader, open_findings_offline
 
 T = TypeVar("T")
@@ -169,7 +170,7 @@ async def store_report(stream: BinaryIO, path: Path, name: str) -> dict[str, Any
 
     findings = await open_findings(path)
     try:
-        await findings.put(name, events(), at=0.0)
+        await findings.put(name, events(), at=0.0, coverage=lambda: scan_coverage(reader.report))
     finally:
         await findings.aclose()
     return builder.finish(reader.report, ScanFacts())

@@ -180,7 +180,10 @@ def search_command(config: Path | None, as_json: bool, everything: bool, **optio
 @click.argument("before", metavar="BEFORE")
 @click.argument("after", metavar="AFTER")
 @click.option(
-    "--change", type=one_of(["new", "fixed", "persisting", "host_added", "host_gone"]),
+    "--change",
+    type=one_of(
+        ["new", "not_checked_before", "fixed", "not_checked", "changed", "persisting"]
+    ),
     default="new", show_default=True, help="Which findings to list.",
 )  # fmt: skip
 @query_options
@@ -198,7 +201,8 @@ def compare_command(
 ) -> None:
     """Show what changed from one report to a later one; each is a FILE or a TASK.
 
-    Hosts that only one of them saw are counted apart: what was not scanned is not fixed.
+    A finding counts as fixed only if the later scan would have shown it; otherwise it is
+    not checked, with the reason. A different severity or compliance result is a change.
     """
     from nessus_sched.cli.results_compare import compared
     from nessus_sched.cli.results_text import cleaned, show_comparison

@@ -14,9 +14,9 @@ from nessus_sched.cli.configured import loaded
 from nessus_sched.cli.offline import daemon_or_store
 from nessus_sched.cli.reports import Query, checked, compare_files, is_file, stream_of
 from nessus_sched.cli.taskref import task_id_of
+from nessus_sched.results.comparison import Change
 from nessus_sched.store.errors import StoreError
 from nessus_sched.store.exports import ExportStore
-from nessus_sched.store.findings_compare import Change
 
 
 def compared(

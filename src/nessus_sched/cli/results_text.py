@@ -202,7 +202,9 @@ def show_comparison(found: Mapping[str, Any], change: str, query: Mapping[str, A
     for what, key in (("only before", "hosts_gone"), ("only after", "hosts_added")):
         if totals[f"{key}_total"]:
             hosts = " ".join(totals[key][:10])
-            note(f"{number(totals[f'{key}_total'], 'host')} {what}, not compared: {clean(hosts)}")
+            note(f"{number(totals[f'{key}_total'], 'host')} {what}: {clean(hosts)}")
+    for each in totals["notes"]:
+        note(each)
     line()
     line(f"{change}:")
     show_findings(found["page"], query)

@@ -12,6 +12,7 @@ import trio
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.task import Task
+from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.parser import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.summary import SummaryBuilder
@@ -71,7 +72,12 @@ class Reports:
         stream = await trio.to_thread.run_sync(path.open, "rb")
         try:
             reader = Reader(stream)
-            await self.findings.put(task.task_id, _watched(reader, builder), at=self._now())
+            await self.findings.put(
+                task.task_id,
+                _watched(reader, builder),
+                at=self._now(),
+                coverage=lambda: scan_coverage(reader.report),
+            )
         finally:
             stream.close()
         return builder.finish(reader.report, self._facts(task, info))

@@ -14,10 +14,10 @@ from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
 from nessus_sched.mcp.tools_results import query_of
 from nessus_sched.mcp.tools_tasks import TaskArgs
+from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.query import Match
 from nessus_sched.results.query_page import Page
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.store.findings_compare import Change, Comparison
 from nessus_sched.store.findings_search import Scope
 
 LARGE: Final = 2 * 2**20
@@ -67,8 +67,9 @@ class FindingsAnswer:
 @attrs.frozen(kw_only=True)
 class CompareAnswer:
     counts: dict[str, Any] = field(
-        "severities (by change: new, fixed, persisting, host_added, host_gone), hosts_added, "
-        "hosts_gone and their totals, hosts_in_both."
+        "severities (by change: new, not_checked_before, fixed, not_checked, changed, "
+        "persisting), not_checked and not_checked_before (by reason), hosts_added, hosts_gone "
+        "and their totals, hosts_in_both, notes."
     )
     page: FindingsAnswer = field("The findings with the change that was asked for.")
 

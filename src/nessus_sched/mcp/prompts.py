@@ -36,8 +36,8 @@ host_verdicts: for each host give the reason and the advice. If host_verdicts_le
 say that more hosts are concerned and call it again with detail "full"."""
 _CHANGED: Final = """\
 What changed between the scans {before_task_id} and {after_task_id}? Call compare_scans for the \
-new findings, then with change "fixed". Say which hosts only one of them saw: what was not scanned \
-is not fixed."""
+new findings, then with change "fixed" and "changed". Read counts.notes and say what was not \
+checked and why: it may still be there."""
 
 
 def _prompt(

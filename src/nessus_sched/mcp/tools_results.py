@@ -16,10 +16,10 @@ from nessus_sched.mcp.fence import FINDINGS, cleaned, fenced_row
 from nessus_sched.mcp.refusals import translated
 from nessus_sched.mcp.registry import Call, ToolDef, ToolError, tool
 from nessus_sched.mcp.tools_tasks import TaskArgs
+from nessus_sched.results.comparison import Change
 from nessus_sched.results.query import PROFILES, Match, Query
 from nessus_sched.results.query_input import KEYS, read_query
 from nessus_sched.results.query_page import Page
-from nessus_sched.store.findings_compare import Change
 from nessus_sched.store.findings_search import Scope
 
 MAX_BYTES = 40_000
@@ -120,7 +120,9 @@ class SummaryAnswer:
 
 @attrs.frozen(kw_only=True)
 class CompareAnswer:
-    counts: dict[str, Any] = field("How many findings are new, fixed and persisting, and more.")
+    counts: dict[str, Any] = field(
+        "severities by change; not_checked and not_checked_before by reason; hosts; notes."
+    )
     page: PageAnswer = field("The findings with the change that was asked for.")
 
 
@@ -153,9 +155,10 @@ async def get_scan_summary(app: Any, call: Call, args: SummaryArgs) -> SummaryAn
 
 @tool(writes=False, open_world=True)
 async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
-    """What changed between two completed tasks: new, fixed and persisting findings by host,
-    port and plugin. Hosts that only one of them saw are counted apart: what was not scanned
-    is not fixed."""
+    """What changed between two completed tasks. A finding is fixed only if the later scan
+    would have shown it; otherwise it is not_checked, with the reason (host down, login
+    failed, port not scanned ...), and may still be there. new and not_checked_before
+    differ likewise. changed: another severity or compliance result. Read counts.notes."""
     for task_id in (args.before_task_id, args.after_task_id):
         await _must_have_results(app, task_id)
     query = query_of(args)

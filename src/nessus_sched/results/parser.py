@@ -100,6 +100,7 @@ class Reader:
             requested=handlers.policy.targets,
             problems=self._problems.kept,
             problem_counts=self._problems.counts,
+            plugin_set=handlers.policy.plugin_set,
         )
 
     def _cleaned(self) -> Iterator[bytes]:

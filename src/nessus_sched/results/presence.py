@@ -46,6 +46,30 @@ class SeenHosts:
         return [target for target in dict.fromkeys(targets) if not self.has(target)]
 
 
+class TargetList:
+    """Targets as a policy words them, separated by commas or line breaks."""
+
+    def __init__(self, text: str | None) -> None:
+        words = (text or "").replace(",", "\n").split()
+        self._ranges = [
+            (_version(word), *bounds) for word in words if (bounds := _bounds(word)) is not None
+        ]
+        self._single = {_address(word) or host_key(word) for word in words}
+
+    def include(self, *names: str | None) -> bool:
+        """Whether a host with these names and addresses was among the targets."""
+        return any(self._includes(name) for name in names if name)
+
+    def _includes(self, name: str) -> bool:
+        address = _address(name)
+        if (address or host_key(name)) in self._single:
+            return True
+        return address is not None and any(
+            version == address.version and first <= int(address) <= last
+            for version, first, last in self._ranges
+        )
+
+
 def is_many(target: str) -> bool:
     """A network or a range, not a single address or name."""
     return _bounds(target) is not None

@@ -73,7 +73,8 @@ class Problem:
 class ParseReport:
     """What a parser has read. `complete` is True only if the document was whole: findings
     can be missing otherwise. `problems` holds the first `KEPT`, `problem_counts` counts
-    all. `requested` is the target list of the scan's policy, when the report tells."""
+    all. `requested` is the target list of the scan's policy and `plugin_set` its list of
+    active plugins, both as text, when the report has them."""
 
     complete: bool
     hosts: int
@@ -85,6 +86,7 @@ class ParseReport:
     requested: str | None
     problems: tuple[Problem, ...]
     problem_counts: Mapping[str, int]
+    plugin_set: str | None = None
 
 
 class ProblemList:

@@ -45,11 +45,17 @@ def credentialed_word(output: str) -> str | None:
     return found[1].lower() if found else None
 
 
-def read_scan_info(output: str) -> ScanInfo:
-    """The output of plugin 19506 as facts."""
+def said_lines(output: str) -> dict[str, str]:
+    """The lines `key : value` by key in lower case; the first of a key counts."""
     said: dict[str, str] = {}
     for key, value in _LINE.findall(output[:20_000]):
         said.setdefault(key.lower(), value)
+    return said
+
+
+def read_scan_info(output: str) -> ScanInfo:
+    """The output of plugin 19506 as facts."""
+    said = said_lines(output)
     scanners = said.get("port scanner(s)")
     seconds = _SECONDS.match(said.get("scan duration", ""))
     plugin_set = said.get("plugin feed version")

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import trio
 
+from nessus_sched.results.coverage import ScanCoverage
 from nessus_sched.results.parser import Event
 from nessus_sched.store.connection import open_writer
 from nessus_sched.store.errors import StoreUnavailable
@@ -39,13 +40,22 @@ class FindingsStore(FindingsReader):
         self._writer = writer
         self._executor = executor
 
-    async def put(self, task_id: str, events: Iterable[Event], *, at: float) -> Imported:
+    async def put(
+        self,
+        task_id: str,
+        events: Iterable[Event],
+        *,
+        at: float,
+        coverage: Callable[[], ScanCoverage] | None = None,
+    ) -> Imported:
         """Stores a report's findings in place of those the task had, all or none; durable
         when it returns. `events` (as a `results.parser.Reader` gives) is iterated in the
-        writing thread, and what it raises is raised here. Cancellation undoes it all."""
+        writing thread, and what it raises is raised here. `coverage` is called there after
+        the last event and tells what the scan could see; without it no comparison says
+        that something is fixed. Cancellation undoes it all."""
         return await self._write(
             lambda connection: import_events(
-                connection, task_id, events, at=at, check=_raise_if_cancelled
+                connection, task_id, events, at=at, check=_raise_if_cancelled, coverage=coverage
             )
         )
 

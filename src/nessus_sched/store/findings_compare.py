@@ -1,143 +1,152 @@
 """What changed between two scans.
 
 A finding is the same in both when host, plugin, port, protocol and, for compliance, the
-check are. A host that only one of the scans saw says nothing about its findings: they are
-neither new nor fixed, and kept apart.
+check are. One that the later scan does not show is fixed only where that scan would have
+shown it (`results.absence`); the same holds for the earlier scan and what is new.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from enum import StrEnum
-from typing import Final
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import attrs
 
+from nessus_sched.results.absence import Reason
+from nessus_sched.results.comparison import IN_BEFORE, MOST_HOSTS, Change, Comparison, notes
+from nessus_sched.results.model import SEVERITIES
 from nessus_sched.results.query import Query
 from nessus_sched.results.query_page import severity_counts
-from nessus_sched.store.findings_read import Question, ask, scan_of, summed
-from nessus_sched.store.findings_schema import STORED_SEVERITIES
-from nessus_sched.store.findings_sql import Clause, ScanRow, join
+from nessus_sched.store.findings_functions import host_order
+from nessus_sched.store.findings_pairing import ABSENCE, OF_HOST, RESULT, Pairing, paired
+from nessus_sched.store.findings_read import Question, ask, scan_of, source_of, where_of
+from nessus_sched.store.findings_schema import NO_SEVERITY, STORED_SEVERITIES
+from nessus_sched.store.findings_sql import Clause, join
+
+Annotate = Callable[[int], Mapping[str, Any]]
+"""What to tell of the finding of a row, besides its fields."""
 
 
-class Change(StrEnum):
-    """What became of a finding from the scan before to the scan after."""
-
-    NEW = "new"
-    FIXED = "fixed"
-    PERSISTING = "persisting"
-    HOST_ADDED = "host_added"
-    """On a host that only the scan after saw."""
-    HOST_GONE = "host_gone"
-    """On a host that only the scan before saw."""
-
-
-IN_BEFORE: Final = frozenset({Change.FIXED, Change.HOST_GONE})
-"""Changes whose findings are those of the scan before."""
-
-
-@attrs.frozen(kw_only=True)
-class Comparison:
-    """Numbers of findings by change and severity, and the hosts that only one scan saw
-    (at most `MOST_HOSTS` of each; the totals count all)."""
-
-    severities: Mapping[Change, Mapping[str, int]]
-    hosts_added: tuple[str, ...]
-    hosts_gone: tuple[str, ...]
-    hosts_added_total: int
-    hosts_gone_total: int
-    hosts_in_both: int
-
-
-MOST_HOSTS: Final = 100
-
-
-def question_of(
+@contextmanager
+def changed(
     connection: sqlite3.Connection, before: str, after: str, change: Change, query: Query
-) -> Question:
-    """The findings with that change. Raises `NoFindings`."""
+) -> Iterator[tuple[Question, Annotate]]:
+    """The findings with that change, to be read within the block. Raises `NoFindings`."""
     earlier, later = scan_of(connection, before), scan_of(connection, after)
     own, other = (earlier, later) if change in IN_BEFORE else (later, earlier)
-    return ask(own, query, _besides(change, other))
+    with paired(connection, own, other) as pairing:
+        question = ask(own, query, _besides(change, pairing))
+        yield question, lambda row: _annotation(connection, pairing, change, row)
 
 
-def _besides(change: Change, other: ScanRow) -> Clause:
-    seen, known = _seen(other), _known(other)
-    if change is Change.PERSISTING:
-        return known
-    if change in {Change.HOST_ADDED, Change.HOST_GONE}:
-        return _not(seen)
-    return join("AND", [seen, _not(known)])
-
-
-def _seen(other: ScanRow) -> Clause:
-    """The other scan saw the host."""
-    return Clause(
-        "host_row IN (SELECT host_row FROM hosts WHERE host IN"
-        " (SELECT host FROM hosts WHERE host_row BETWEEN ? AND ?))",
-        other.rows,
-    )
-
-
-def _known(other: ScanRow) -> Clause:
-    """The other scan has the finding."""
-    return Clause(
-        # In order, because a million random numbers are indexed three times as fast so.
-        "same IN (SELECT same FROM findings WHERE finding_row BETWEEN ? AND ? ORDER BY same)",
-        other.rows,
-    )
+def _besides(change: Change, pairing: Pairing) -> Clause:
+    known = pairing.known()
+    if change in (Change.CHANGED, Change.PERSISTING):
+        alike = pairing.alike()
+        return join("AND", [known, alike if change is Change.PERSISTING else _not(alike)])
+    proved = change in (Change.NEW, Change.FIXED)
+    return join("AND", [_not(known), Clause(f"{ABSENCE} {'=' if proved else '<>'} ''")])
 
 
 def _not(clause: Clause) -> Clause:
-    return Clause(f"NOT {clause.sql}", clause.values)
+    return Clause(f"NOT ({clause.sql})", clause.values)
+
+
+def _annotation(
+    connection: sqlite3.Connection, pairing: Pairing, change: Change, row: int
+) -> Mapping[str, Any]:
+    if change in (Change.NOT_CHECKED, Change.NOT_CHECKED_BEFORE):
+        (reason,) = connection.execute(
+            f"SELECT {ABSENCE} FROM findings WHERE finding_row = ?", (row,)
+        ).fetchone()
+        return {"not_checked": reason}
+    if change is Change.CHANGED:
+        return {"before": _state_before(connection, pairing, row)}
+    return {}
+
+
+def _state_before(connection: sqlite3.Connection, pairing: Pairing, row: int) -> str | None:
+    """The result of the check, else the severity, that the other scan has for a finding."""
+    (host_row,) = connection.execute(
+        "SELECT host_row FROM findings WHERE finding_row = ?", (row,)
+    ).fetchone()
+    for other in pairing.counterparts[host_row]:
+        found = connection.execute(
+            f"SELECT severity, {RESULT} FROM findings INDEXED BY findings_by_host"
+            f" WHERE host_row = ? AND {OF_HOST} ="
+            f" (SELECT {OF_HOST} FROM findings WHERE finding_row = ?)",
+            (other, row),
+        ).fetchone()
+        if found is not None:
+            severity, result = found
+            return result or ("none" if severity == NO_SEVERITY else SEVERITIES[severity])
+    return None
 
 
 def compare(connection: sqlite3.Connection, before: str, after: str, query: Query) -> Comparison:
     """Raises `NoFindings`."""
     earlier, later = scan_of(connection, before), scan_of(connection, after)
-    new, persisting, added = _changes(connection, ask(later, query), earlier)
-    fixed, _, gone = _changes(connection, ask(earlier, query), later)
-    hosts_added = _hosts_without(connection, later, earlier)
-    hosts_gone = _hosts_without(connection, earlier, later)
-    (hosts_after,) = connection.execute(
-        "SELECT count(DISTINCT host) FROM hosts WHERE host_row BETWEEN ? AND ?", later.rows
-    ).fetchone()
-    return Comparison(
+    with paired(connection, later, earlier) as pairing:
+        now = _tally(connection, ask(later, query), pairing)
+        added, in_both = _sorted(pairing.hosts_without()), pairing.hosts_in_both()
+    with paired(connection, earlier, later) as pairing:
+        then = _tally(connection, ask(earlier, query), pairing)
+        gone = _sorted(pairing.hosts_without())
+    comparison = Comparison(
         severities={
-            Change.NEW: new,
-            Change.FIXED: fixed,
-            Change.PERSISTING: persisting,
-            Change.HOST_ADDED: added,
-            Change.HOST_GONE: gone,
+            Change.NEW: _severities(now, ""),
+            Change.NOT_CHECKED_BEFORE: _severities(now, *Reason),
+            Change.FIXED: _severities(then, ""),
+            Change.NOT_CHECKED: _severities(then, *Reason),
+            Change.CHANGED: _severities(now, _CHANGED),
+            Change.PERSISTING: _severities(now, _PERSISTING),
         },
-        hosts_added=tuple(hosts_added[:MOST_HOSTS]),
-        hosts_gone=tuple(hosts_gone[:MOST_HOSTS]),
-        hosts_added_total=len(hosts_added),
-        hosts_gone_total=len(hosts_gone),
-        hosts_in_both=hosts_after - len(hosts_added),
+        not_checked=_reasons(then),
+        not_checked_before=_reasons(now),
+        hosts_added=tuple(added[:MOST_HOSTS]),
+        hosts_gone=tuple(gone[:MOST_HOSTS]),
+        hosts_added_total=len(added),
+        hosts_gone_total=len(gone),
+        hosts_in_both=in_both,
     )
+    return attrs.evolve(comparison, notes=notes(comparison))
 
 
-def _changes(
-    connection: sqlite3.Connection, question: Question, other: ScanRow
-) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """Findings that only this scan has, that both have, and on hosts only this one saw."""
-    seen, known = _seen(other), _known(other)
-    sums = Clause(f"sum({known.sql}), sum(NOT {seen.sql})", known.values + seen.values)
-    found = {severity: rest for severity, *rest in summed(connection, question, sums)}
-    counts = [found.get(severity, (0, 0, 0)) for severity in STORED_SEVERITIES]
-    return (
-        severity_counts(total - both - elsewhere for both, elsewhere, total in counts),
-        severity_counts(both for both, _, _ in counts),
-        severity_counts(elsewhere for _, elsewhere, _ in counts),
-    )
+_CHANGED = Change.CHANGED.value
+_PERSISTING = Change.PERSISTING.value
+_Tally = Counter[tuple[str, int]]
+"""Numbers of findings by what became of them (changed, persisting, empty for proved
+absent from the other scan, a `Reason`) and severity."""
 
 
-def _hosts_without(connection: sqlite3.Connection, scan: ScanRow, other: ScanRow) -> list[str]:
+def _tally(connection: sqlite3.Connection, question: Question, pairing: Pairing) -> _Tally:
+    known, alike = pairing.known(), pairing.alike()
+    where = where_of(question, question.scan.rows)
     found = connection.execute(
-        "SELECT DISTINCT host FROM hosts WHERE host_row BETWEEN ? AND ? AND host NOT IN"
-        " (SELECT host FROM hosts WHERE host_row BETWEEN ? AND ?) ORDER BY host_order(host)",
-        (*scan.rows, *other.rows),
+        f"SELECT CASE WHEN {known.sql} THEN CASE WHEN {alike.sql} THEN '{_PERSISTING}'"
+        f" ELSE '{_CHANGED}' END ELSE {ABSENCE} END AS became, severity, count(*)"
+        f" FROM {source_of(connection, question)} WHERE {where.sql} GROUP BY became, severity",
+        (*known.values, *alike.values, *where.values),
     )
-    return [host for (host,) in found]
+    return Counter({(became, severity): count for became, severity, count in found})
+
+
+def _severities(tally: _Tally, *became: str) -> dict[str, int]:
+    return severity_counts(
+        sum(tally[each, severity] for each in became) for severity in STORED_SEVERITIES
+    )
+
+
+def _reasons(tally: _Tally) -> dict[Reason, int]:
+    counts = {
+        reason: sum(tally[reason.value, severity] for severity in STORED_SEVERITIES)
+        for reason in Reason
+    }
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _sorted(hosts: list[str]) -> list[str]:
+    return sorted(hosts, key=lambda host: host_order(host) or "")

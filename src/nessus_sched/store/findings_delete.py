@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from nessus_sched.store.findings_coverage import forget_coverage
 from nessus_sched.store.findings_schema import SCAN_PARTS, Table
 
 _BATCH: Final = 1000
@@ -31,6 +32,7 @@ def reap_some(connection: sqlite3.Connection) -> bool:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not _delete_some(connection, *hidden):
+            forget_coverage(connection, hidden[0])
             connection.execute("DELETE FROM scans WHERE scan = ?", (hidden[0],))
         connection.execute("COMMIT")
     finally:
@@ -49,6 +51,13 @@ def _delete_some(connection: sqlite3.Connection, scan: int, first: int, last: in
             (first, last, _BATCH),
         ):
             return True
+    if _delete(
+        connection,
+        "host_coverage WHERE host_row IN (SELECT host_row FROM host_coverage"
+        " WHERE host_row BETWEEN ? AND ? LIMIT ?)",
+        (first, last, _BATCH),
+    ):
+        return True
     if _delete(
         connection,
         "host_tally WHERE host_row IN (SELECT DISTINCT host_row FROM host_tally"

@@ -11,7 +11,9 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.coverage import CoverageBuilder, ScanCoverage, to_data
 from nessus_sched.results.model import ComplianceResult, Finding, HostEnd, HostReport, Plugin
+from nessus_sched.store.findings_coverage import store_coverage
 from nessus_sched.store.findings_schema import (
     NO_SEVERITY,
     STORED_SEVERITIES,
@@ -71,12 +73,16 @@ def import_events(
     *,
     at: float,
     check: Callable[[], None],
+    coverage: Callable[[], ScanCoverage] | None = None,
 ) -> Imported:
     """Stores the findings of a task in place of those it had; all of them or, when
-    anything is raised, none. `check` is called now and then and may raise to give up."""
+    anything is raised, none. `check` is called now and then and may raise to give up.
+    `coverage` is called after the last event; without it nothing is known of the scan."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        imported = _import(connection, task_id, events, at=at, check=check)
+        scan, imported = _import(connection, task_id, events, at=at, check=check)
+        if coverage is not None:
+            store_coverage(connection, scan, coverage())
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
@@ -92,7 +98,8 @@ def _import(
     *,
     at: float,
     check: Callable[[], None],
-) -> Imported:
+) -> tuple[int, Imported]:
+    """The number of the scan, and what was stored."""
     connection.execute(_STAGE)
     connection.execute("UPDATE scans SET ready = 0 WHERE task_id = ? AND ready", (task_id,))
     (first,) = connection.execute("SELECT coalesce(max(last_row), 0) + 1 FROM scans").fetchone()
@@ -108,11 +115,12 @@ def _import(
         " VALUES (?, ?, ?, ?, ?)",
         (task_id, at, first, first + max(stage.hosts, sum(counts)), json.dumps(counts)),
     ).lastrowid
+    assert scan is not None
     check()
     connection.execute(_PLACE, {"first": first})
     for statement in _TALLY:
         connection.execute(statement, {"scan": scan} if ":scan" in statement else {})
-    return Imported(hosts=stage.hosts, findings=sum(counts), severities=counts)
+    return scan, Imported(hosts=stage.hosts, findings=sum(counts), severities=counts)
 
 
 def _severity_counts(connection: sqlite3.Connection) -> tuple[int, ...]:
@@ -137,13 +145,19 @@ class _Stage:
             _Rows(connection, _insert(Table.COMPLIANCES)), first
         )
         self._findings = _Rows(connection, f"INSERT INTO temp.staged VALUES ({_marks(9)})")
+        self._coverage = CoverageBuilder()
+        self._covered = _Rows(connection, "INSERT OR REPLACE INTO host_coverage VALUES (?, ?)")
 
     def add(self, event: HostReport | Finding | HostEnd) -> None:
+        covered = self._coverage.add(event)
         if isinstance(event, Finding):
             self._add_finding(event)
         else:
             # Once when it begins, in case its end is missing, and once when it is complete.
             self._add_host(event.host if isinstance(event, HostEnd) else event)
+        if covered is not None and isinstance(event, HostEnd):
+            facts = json.dumps(to_data(covered), sort_keys=True)
+            self._covered.add((self._first + event.host.index, facts))
 
     def _add_host(self, host: HostReport) -> None:
         self.hosts = max(self.hosts, host.index + 1)
@@ -173,7 +187,7 @@ class _Stage:
         )
 
     def flush(self) -> None:
-        for rows in (self._hosts, self._findings):
+        for rows in (self._hosts, self._findings, self._covered):
             rows.flush()
         for part in (self._services, self._outputs, self._compliances):
             part.rows.flush()

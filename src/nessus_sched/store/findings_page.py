@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -34,9 +34,11 @@ def read_page(
     context: Sequence[object],
     max_bytes: int | None,
     name_task: bool = False,
+    annotate: Callable[[int], Mapping[str, Any]] | None = None,
 ) -> Page:
     """The page of `query`, put to these scans, one after the other; `name_task` puts the
-    task and the time of its import in front of every row. `context` is what makes the
+    task and the time of its import in front of every row, `annotate` what it says of the
+    row's finding. `context` is what makes the
     cursor of another question another cursor. Raises `BadQuery` for a bad cursor."""
     asked = fingerprint(query, *context)
     cursor = decode_cursor(query.cursor, asked) if query.cursor else None
@@ -44,7 +46,7 @@ def read_page(
     hits = list(_hits(connection, questions, counted, cursor, query.page_size + 1, name_task))
     more = len(hits) > query.page_size
     wanted = hits[: query.page_size]
-    fitted = fit(_full_rows(connection, wanted), max_bytes)
+    fitted = fit(_full_rows(connection, wanted, annotate), max_bytes)
     shown = len(fitted.rows)
     at_end = shown == len(wanted) and not more
     page = Page(
@@ -95,10 +97,15 @@ def _hits(
         raise BadQuery(_STALE)
 
 
-def _full_rows(connection: sqlite3.Connection, hits: Sequence[_Hit]) -> Iterator[dict[str, Any]]:
+def _full_rows(
+    connection: sqlite3.Connection,
+    hits: Sequence[_Hit],
+    annotate: Callable[[int], Mapping[str, Any]] | None,
+) -> Iterator[dict[str, Any]]:
     for hit in hits:
+        told = annotate(hit.row) if annotate else {}
         for row in read_rows(connection, hit.question.query, [hit.row]):
-            yield {**hit.prefix, **row}
+            yield {**hit.prefix, **told, **row}
 
 
 def _next(hit: _Hit, asked: str, totals: Counts) -> str:

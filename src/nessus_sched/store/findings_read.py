@@ -125,10 +125,10 @@ def summed(
 ) -> list[tuple[int, ...]]:
     """For each severity: the severity, these sums over the matching findings, and how
     many those are."""
-    where = _where(question, question.scan.rows)
+    where = where_of(question, question.scan.rows)
     columns = f"{sums.sql}, count(*)" if sums else "count(*)"
     return connection.execute(
-        f"SELECT severity, {columns} FROM {_findings(connection, question)}"
+        f"SELECT severity, {columns} FROM {source_of(connection, question)}"
         f" WHERE {where.sql} GROUP BY severity",
         (*(sums.values if sums else ()), *where.values),
     ).fetchall()
@@ -150,14 +150,15 @@ def _tally_range(scan: ScanRow, part: Table) -> Clause:
     return Clause("host_row BETWEEN ? AND ?", scan.rows)
 
 
-def _where(question: Question, rows: tuple[int, int]) -> Clause:
+def where_of(question: Question, rows: tuple[int, int]) -> Clause:
+    """The findings among these rows that match."""
     chosen = question.selection
     clauses = [Clause("finding_row BETWEEN ? AND ?", rows), in_severities(chosen.severities)]
     clauses += [clause for clause in (chosen.where, question.besides) if clause]
     return join("AND", clauses)
 
 
-def _findings(connection: sqlite3.Connection, question: Question) -> str:
+def source_of(connection: sqlite3.Connection, question: Question) -> str:
     """The table of findings and the way to go through it."""
     chosen = question.selection
     if not chosen.alternatives:
@@ -186,12 +187,12 @@ def page_rows(
     if rows is None:
         return []
     order = question.order
-    where = [_where(question, rows)]
+    where = [where_of(question, rows)]
     if last:
         where.append(after(order, _sort_values(connection, order, last), last))
     clause = join("AND", where)
     found = connection.execute(
-        f"SELECT finding_row FROM {_findings(connection, question)}"
+        f"SELECT finding_row FROM {source_of(connection, question)}"
         f"{join_parts(key.field for key in order)}"
         f" WHERE {clause.sql} ORDER BY {order_by(order)} LIMIT ?",
         (*clause.values, limit),

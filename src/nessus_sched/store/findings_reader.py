@@ -9,11 +9,12 @@ from typing import Protocol, TypeVar
 
 import attrs
 
+from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.query import Query
 from nessus_sched.results.query_page import Page
 from nessus_sched.store.connection import open_offline
 from nessus_sched.store.executor import Executor, InThreads
-from nessus_sched.store.findings_compare import Change, Comparison, compare, question_of
+from nessus_sched.store.findings_compare import changed, compare
 from nessus_sched.store.findings_functions import register
 from nessus_sched.store.findings_page import read_page
 from nessus_sched.store.findings_read import ask, scan_of
@@ -99,12 +100,20 @@ class FindingsReader:
         *,
         max_bytes: int | None = None,
     ) -> Page:
-        """A page, as by `page`, of the findings with that change."""
+        """A page, as by `page`, of the findings with that change. Rows that were not
+        checked begin with the reason (`not_checked`), changed ones with what the scan
+        before had (`before`: the result of the check or the severity)."""
 
         def work(connection: sqlite3.Connection) -> Page:
-            question = question_of(connection, before, after, change, query)
-            context = ("changed", before, after, change)
-            return read_page(connection, [question], query, context=context, max_bytes=max_bytes)
+            with changed(connection, before, after, change, query) as (question, annotate):
+                return read_page(
+                    connection,
+                    [question],
+                    query,
+                    context=("changed", before, after, change),
+                    max_bytes=max_bytes,
+                    annotate=annotate,
+                )
 
         return await self._read(work)
 

@@ -132,7 +132,19 @@ CREATE TABLE host_tally (
 ) WITHOUT ROWID;
 """
 
-SCHEMA: Final = Schema(name="findings", application_id=0x4E534644, steps=(_DDL,))
+_COVERAGE: Final = """
+-- What each scan could see (results.coverage); nothing is known of scans stored before.
+-- `ids` are the active plugins, packed; most scans share one list.
+CREATE TABLE plugin_sets (
+  plugin_set INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, ids BLOB NOT NULL
+);
+CREATE TABLE scan_coverage (
+  scan INTEGER PRIMARY KEY, whole INTEGER NOT NULL, targets TEXT, plugin_set INTEGER
+);
+CREATE TABLE host_coverage (host_row INTEGER PRIMARY KEY, facts TEXT NOT NULL);
+"""
+
+SCHEMA: Final = Schema(name="findings", application_id=0x4E534644, steps=(_DDL, _COVERAGE))
 
 
 def prepare(connection: sqlite3.Connection) -> None:

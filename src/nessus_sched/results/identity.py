@@ -1,0 +1,97 @@
+"""Which hosts of two reports are the same machine, whatever name each was scanned by."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable
+
+import attrs
+
+from nessus_sched.results.model import host_key
+
+
+@attrs.frozen(kw_only=True)
+class HostNames:
+    """A host's names; `key` is the one it was scanned by (`model.host_key`)."""
+
+    key: str
+    ip: str | None = None
+    fqdn: str | None = None
+    netbios: str | None = None
+    macs: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Match:
+    """The same machine at place `index` of the other report, or `changed`: in its place,
+    and by all signs another one."""
+
+    index: int
+    changed: bool
+
+
+class Directory:
+    """The hosts of a report, to be found by those of another."""
+
+    def __init__(self, hosts: Iterable[HostNames]) -> None:
+        self._hosts = list(hosts)
+        self._by_name: dict[str, list[int]] = defaultdict(list)
+        for index, host in enumerate(self._hosts):
+            for name in {host.key, *_names(host)}:
+                self._by_name[name].append(index)
+
+    def find(self, host: HostNames) -> list[Match]:
+        candidates = {
+            index for name in {host.key, *_names(host)} for index in self._by_name.get(name, ())
+        }
+        return [
+            Match(index, _differ(host, self._hosts[index]))
+            for index in sorted(candidates)
+            if _same(host, self._hosts[index])
+        ]
+
+
+def _names(host: HostNames) -> set[str]:
+    return {_plain(name) for name in (host.ip, host.fqdn) if name}
+
+
+def _plain(name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(name.strip().strip("[]")))
+    except ValueError:
+        return host_key(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip().strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _same(one: HostNames, other: HostNames) -> bool:
+    """By the name of the scan; else by the address, unless both were scanned by different
+    names: two sites of one server are two hosts."""
+    if one.key == other.key:
+        return True
+    addresses = [_plain(host.ip or host.key) for host in (one, other)]
+    if addresses[0] != addresses[1]:
+        return False
+    if _is_address(one.key) or _is_address(other.key):
+        return True
+    return one.fqdn is not None and other.fqdn is not None and _names(one) == _names(other)
+
+
+def _differ(one: HostNames, other: HostNames) -> bool:
+    macs = [{mac.lower() for mac in host.macs} for host in (one, other)]
+    if macs[0] and macs[1]:
+        return not macs[0] & macs[1]
+    return _unlike(one.netbios, other.netbios) or (
+        _is_address(one.key) and _unlike(one.fqdn, other.fqdn)
+    )
+
+
+def _unlike(one: str | None, other: str | None) -> bool:
+    return bool(one and other) and host_key(one or "") != host_key(other or "")

@@ -1,0 +1,49 @@
+"""Port ranges as the scanner words them: `default`, `all`, `1-1024,8834`, `T:1-99,U:53`."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+_PART: Final = re.compile(r"(?:([TU]):)?(?:([0-9]{1,5})(?:-([0-9]{1,5}))?|(default|all))", re.I)
+_CERTAIN: Final = frozenset(
+    {
+        21, 22, 23, 25, 53, 80, 110, 111, 119, 135, 139, 143, 389, 443, 445, 465, 512, 513, 514,
+        515, 587, 636, 873, 993, 995, 1433, 1521, 1723, 2049, 3306, 3389, 5060, 5432, 5900, 6000,
+        8000, 8080, 8443,
+    }
+)  # fmt: skip
+"""`default` stands for the about 4,790 ports of the scanner's services file, which is not
+public. These well-known services are in every such file; of others nothing is known."""
+
+
+def in_range(text: str, port: int, *, udp: bool = False) -> bool:
+    """Whether a range surely includes the port; False for what cannot be read."""
+    return any(
+        first <= port <= last if first else port in _CERTAIN
+        for for_udp, first, last in _parts(text)
+        if for_udp in (None, udp)
+    )
+
+
+@lru_cache(maxsize=256)
+def _parts(text: str) -> tuple[tuple[bool | None, int, int], ...]:
+    """First and last port, or 0 for `default`, and whether it is for UDP (None: for both).
+    A letter holds for the parts that follow it."""
+    parts = []
+    for_udp: bool | None = None
+    for word in text.replace(" ", "").split(","):
+        found = _PART.fullmatch(word)
+        if found is None:
+            continue
+        letter, first, last, name = found.groups()
+        if letter:
+            for_udp = letter.upper() == "U"
+        if name is None:
+            parts.append((for_udp, max(int(first), 1), int(last or first)))
+        elif name.lower() == "all":
+            parts.append((for_udp, 1, 65535))
+        else:
+            parts.append((for_udp, 0, 0))
+    return tuple(parts)
