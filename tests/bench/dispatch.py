@@ -17,7 +17,6 @@ import trio.testing
 from nessus_sched.config.schema import TargetSettings
 from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import marked
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
@@ -163,7 +162,7 @@ def _shares(
         if scan.started_at is None:
             continue
         ended = scan.started_at + scan.duration
-        task_id, _ = marked(scan.name) or ("", 0)
+        task_id = scan.name.rpartition("[ns:")[2].partition(".")[0]
         busy += _overlap(scan.started_at, ended, begun, until)
         unnoticed += _overlap(ended, noticed.get(task_id, until), begun, until)
     return Shares(

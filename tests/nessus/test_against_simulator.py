@@ -24,7 +24,8 @@ from nessus_sched.core.scanner import (
     ScanStatus,
 )
 from nessus_sched.core.secret import Secret
-from nessus_sched.core.task import Discovery, ScanKind, marker
+from nessus_sched.core.task import Discovery, ScanKind
+from support.seals import marker
 from support.simulated_nessus import Lab, failure, lab, scan_order
 
 MARKER = marker("task", 1)
@@ -52,7 +53,7 @@ async def test_a_scan_from_creation_to_deletion(
     found = await one.listed()
     assert found is not None
     assert (found.scan_id, found.status, found.ours) == (scan_id, ScanStatus.EMPTY, True)
-    uuid = await one.client.launch(scan_id)
+    uuid = await one.launch(scan_id)
     seen = [await one.client.details(scan_id, uuid=uuid)]
     while seen[-1].status is not ScanStatus.COMPLETED:
         await trio.sleep(1)
@@ -64,7 +65,7 @@ async def test_a_scan_from_creation_to_deletion(
     size = await one.client.export(scan_id, seen[-1].history_id, path)
     assert path.stat().st_size == size
     assert b"192.0.2.7" in path.read_bytes()
-    await one.client.delete(scan_id, MARKER)
+    await one.client.delete(scan_id, (MARKER,))
     assert await one.listed() is None
     await one.client.close()
     assert one.nessus.ledger.launches() == 1
@@ -74,18 +75,18 @@ async def test_a_scan_from_creation_to_deletion(
 async def test_pause_resume_stop(autojump_clock: Clock) -> None:
     one = lab()
     scan_id = await one.client.create_scan(scan_order())
-    uuid = await one.client.launch(scan_id)
+    uuid = await one.launch(scan_id)
     await trio.sleep(1)
-    await one.client.pause(scan_id)
+    await one.client.pause(scan_id, (MARKER,))
     await trio.sleep(1)
     assert (await one.client.details(scan_id)).status is ScanStatus.PAUSED
-    assert type(await failure(one.client.pause(scan_id))) is Refused
-    await one.client.resume(scan_id)
+    assert type(await failure(one.client.pause(scan_id, (MARKER,)))) is Refused
+    await one.client.resume(scan_id, (MARKER,))
     await trio.sleep(1)
     assert (await one.client.details(scan_id)).status is ScanStatus.RUNNING
-    assert type(await failure(one.client.delete(scan_id, MARKER))) is Refused
+    assert type(await failure(one.client.delete(scan_id, (MARKER,)))) is Refused
     assert type(await failure(one.client.export(scan_id, None, Path("x")))) is BadExport
-    await one.client.stop(scan_id)
+    await one.client.stop(scan_id, (MARKER,))
     ended = await one.ended(scan_id, uuid)
     assert ended.status is ScanStatus.STOPPED
     assert ended.ended_at is not None
@@ -95,7 +96,7 @@ async def test_pause_resume_stop(autojump_clock: Clock) -> None:
 async def test_launching_twice_is_launching_once(autojump_clock: Clock, status: int) -> None:
     one = lab(launch_conflict_status=status)
     scan_id = await one.client.create_scan(scan_order())
-    assert await one.client.launch(scan_id) == await one.client.launch(scan_id)
+    assert await one.launch(scan_id) == await one.client.launch(scan_id, (MARKER,))
     assert one.nessus.ledger.launches() == 1
 
 
@@ -179,11 +180,11 @@ async def test_a_template_beyond_the_licence(autojump_clock: Clock) -> None:
 async def test_a_session_that_expires_while_a_scan_runs(autojump_clock: Clock) -> None:
     one = lab("session", idle_timeout=60.0, scans_take=600.0)
     scan_id = await one.client.create_scan(scan_order())
-    uuid = await one.client.launch(scan_id)
+    uuid = await one.launch(scan_id)
     await trio.sleep(300)
     assert (await one.client.details(scan_id, uuid=uuid)).status is ScanStatus.RUNNING
     await trio.sleep(100)
-    await one.client.pause(scan_id)
+    await one.client.pause(scan_id, (MARKER,))
     assert one.nessus.ledger.totals["login"] == 3
     assert one.nessus.ledger.totals["pause"] == 1
 
@@ -218,7 +219,7 @@ async def test_a_scanner_that_loads_its_plugins(autojump_clock: Clock) -> None:
 async def test_a_restart_is_survived(autojump_clock: Clock, auth: str) -> None:
     one = lab(auth, scans_take=100.0)
     scan_id = await one.client.create_scan(scan_order())
-    uuid = await one.client.launch(scan_id)
+    uuid = await one.launch(scan_id)
     await trio.sleep(10)
     before = await one.client.info()
     one.nessus.restart(loading_seconds=30.0)
@@ -236,8 +237,8 @@ async def test_a_full_scanner(autojump_clock: Clock) -> None:
     assert (await one.client.info()).max_scans == 1
     first = await one.client.create_scan(scan_order("a"))
     second = await one.client.create_scan(scan_order("b"))
-    await one.client.launch(first)
-    assert type(await failure(one.client.launch(second))) is NoCapacity
+    await one.launch(first, "a")
+    assert type(await failure(one.launch(second, "b"))) is NoCapacity
     assert one.nessus.ledger.max_running == 1
 
 
@@ -245,8 +246,8 @@ async def test_a_scan_that_waits_for_room_is_pending(autojump_clock: Clock) -> N
     one = lab(max_scans=1)
     first = await one.client.create_scan(scan_order("a"))
     second = await one.client.create_scan(scan_order("b"))
-    await one.client.launch(first)
-    uuid = await one.client.launch(second)
+    await one.launch(first, "a")
+    uuid = await one.launch(second, "b")
     found = await one.client.details(second, uuid=uuid)
     assert (found.status, found.progress) == (ScanStatus.PENDING, None)
 
@@ -272,7 +273,7 @@ async def test_a_scan_that_aborts_and_one_that_stays_pending(autojump_clock: Clo
     assert ended.status is ScanStatus.ABORTED
     one.inject(kind="stays_pending")
     scan_id = await one.client.create_scan(scan_order("second"))
-    uuid = await one.client.launch(scan_id)
+    uuid = await one.launch(scan_id, "second")
     await trio.sleep(1000)
     assert (await one.client.details(scan_id, uuid=uuid)).status is ScanStatus.PENDING
 
@@ -281,7 +282,7 @@ async def test_an_unknown_status_has_not_ended(autojump_clock: Clock) -> None:
     one = lab()
     one.inject(kind="unknown_status", message="levitating")
     scan_id = await one.client.create_scan(scan_order())
-    uuid = await one.client.launch(scan_id)
+    uuid = await one.launch(scan_id)
     await trio.sleep(1)
     found = await one.client.details(scan_id, uuid=uuid)
     assert (found.status, found.status_text) == (ScanStatus.UNKNOWN, "levitating")
@@ -290,7 +291,7 @@ async def test_an_unknown_status_has_not_ended(autojump_clock: Clock) -> None:
 async def test_the_second_run_of_a_scan_is_told_from_the_first(autojump_clock: Clock) -> None:
     one = lab()
     scan_id, first = await one.finished()
-    uuid = await one.client.launch(scan_id)
+    uuid = await one.launch(scan_id)
     again = await one.client.details(scan_id, uuid=first.uuid)
     assert (again.status, again.history_id) == (ScanStatus.COMPLETED, first.history_id)
     second = await one.ended(scan_id, uuid)
@@ -305,11 +306,11 @@ async def test_somebody_elses_scans_are_safe(autojump_clock: Clock) -> None:
     scan = one.nessus.scans[scan_id]
     scan.name = "mine now"
     for act in (one.client.launch, one.client.pause, one.client.resume, one.client.stop):
-        assert type(await failure(act(scan_id))) is NotOurs
-    assert type(await failure(one.client.delete(scan_id, MARKER))) is NotOurs
+        assert type(await failure(act(scan_id, (MARKER,)))) is NotOurs
+    assert type(await failure(one.client.delete(scan_id, (MARKER,)))) is NotOurs
     scan.name = f"copied {MARKER}"
     scan.folder_id = 3
-    assert type(await failure(one.client.delete(scan_id, MARKER))) is NotOurs
+    assert type(await failure(one.client.delete(scan_id, (MARKER,)))) is NotOurs
     assert await one.listed() is None
     assert scan_id in one.nessus.scans
 

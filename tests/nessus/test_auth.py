@@ -126,7 +126,7 @@ async def test_a_change_refused_for_its_session_is_sent_again() -> None:
     nessus.on("GET /nessus6.js", bundle(OLD))
     refused = (401, {"error": "Invalid Credentials"})
     nessus.on("POST /scans/7/launch", refused, {"scan_uuid": UUID})
-    assert await scanner(nessus, auth=PERSON).launch(7) == UUID
+    assert await scanner(nessus, auth=PERSON).launch(7, ("[ns:task.1]",)) == UUID
     assert len(nessus.asked("POST /scans/7/launch")) == 2
 
 
@@ -211,7 +211,7 @@ async def test_session_and_token_may_be_outdated_at_once() -> None:
     sessions(nessus, "first", "second")
     nessus.on("GET /nessus6.js", bundle(OLD), bundle(NEW))
     nessus.on("POST /scans/7/launch", (401, ""), (412, ""), {"scan_uuid": UUID})
-    assert await scanner(nessus, auth=PERSON).launch(7) == UUID
+    assert await scanner(nessus, auth=PERSON).launch(7, ("[ns:task.1]",)) == UUID
     headers = nessus.asked("POST /scans/7/launch")[-1].headers
     assert (headers["X-Cookie"], headers["X-API-Token"]) == ("token=second", NEW)
 

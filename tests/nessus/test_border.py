@@ -31,6 +31,7 @@ from nessus_sched.nessus.wire import PIECES_PER_SECOND, retry_after
 from support.raw_wire import plain_answer, raw_transport
 from support.scripted_nessus import (
     FOLDERS,
+    MARKER,
     UUID,
     Raw,
     ScriptedNessus,
@@ -265,7 +266,7 @@ async def test_names_that_no_request_can_hold(name: Any, tmp_path: Path) -> None
         await client.export(7, None, tmp_path / "report")
     nessus.on("POST /scans/7/launch", {"scan_uuid": name})
     with pytest.raises(OutcomeUnknown, match="no uuid"):
-        await client.launch(7)
+        await client.launch(7, (MARKER,))
     nessus.on("POST /scans", created(7))
     nessus.on("GET /editor/scan/templates", {"templates": [{"name": "basic", "uuid": name}]})
     with pytest.raises(ScannerError, match="no template"):

@@ -65,7 +65,7 @@ async def test_a_missing_folder_is_made() -> None:
 async def test_launch_returns_the_uuid_of_the_run() -> None:
     nessus = ScriptedNessus()
     nessus.on("POST /scans/7/launch", {"scan_uuid": UUID})
-    assert await scanner(nessus).launch(7) == UUID
+    assert await scanner(nessus).launch(7, (MARKER,)) == UUID
 
 
 @pytest.mark.parametrize("status", [409, 500])
@@ -73,7 +73,7 @@ async def test_a_launch_that_is_refused_because_it_runs_is_a_success(status: int
     nessus = ScriptedNessus()
     nessus.on("POST /scans/7/launch", (status, {"error": "Scan is already running"}))
     nessus.on("GET /scans/7", {"info": {"uuid": UUID, "status": "running"}})
-    assert await scanner(nessus).launch(7) == UUID
+    assert await scanner(nessus).launch(7, (MARKER,)) == UUID
 
 
 async def test_a_launch_that_fails_and_does_not_run_is_an_error() -> None:
@@ -81,14 +81,14 @@ async def test_a_launch_that_fails_and_does_not_run_is_an_error() -> None:
     nessus.on("POST /scans/7/launch", (500, {"error": "internal"}))
     nessus.on("GET /scans/7", {"info": {"uuid": None, "status": "empty"}})
     with pytest.raises(TransientError, match="500: internal"):
-        await scanner(nessus).launch(7)
+        await scanner(nessus).launch(7, (MARKER,))
 
 
 async def test_a_launch_without_a_uuid_is_an_unknown_outcome() -> None:
     nessus = ScriptedNessus()
     nessus.on("POST /scans/7/launch", {})
     with pytest.raises(OutcomeUnknown, match="no uuid"):
-        await scanner(nessus).launch(7)
+        await scanner(nessus).launch(7, (MARKER,))
 
 
 async def test_the_list_tells_ours_from_other_peoples() -> None:
@@ -153,11 +153,11 @@ async def test_other_peoples_scans_are_left_alone(action: str) -> None:
     nessus.scans(row(7, name="somebody's"))
     client = scanner(nessus)
     with pytest.raises(NotOurs):
-        await getattr(client, action)(7)
+        await getattr(client, action)(7, (MARKER,))
     with pytest.raises(NotOurs):
-        await client.delete(7, MARKER)
+        await client.delete(7, (MARKER,))
     with pytest.raises(NotFound):
-        await getattr(client, action)(8)
+        await getattr(client, action)(8, (MARKER,))
     assert {request.method for request in nessus.requests} == {"GET"}
 
 
@@ -165,25 +165,25 @@ async def test_other_peoples_scans_are_left_alone(action: str) -> None:
 async def test_control(action: str) -> None:
     nessus = ScriptedNessus()
     nessus.on(f"POST /scans/7/{action}", (200, ""))
-    await getattr(scanner(nessus), action)(7)
+    await getattr(scanner(nessus), action)(7, (MARKER,))
     nessus.on(f"POST /scans/7/{action}", (409, {"error": "not in the right state"}))
     with pytest.raises(Refused, match="not in the right state"):
-        await getattr(scanner(nessus), action)(7)
+        await getattr(scanner(nessus), action)(7, (MARKER,))
 
 
 async def test_delete_checks_folder_and_marker() -> None:
     nessus = ScriptedNessus()
     nessus.on("DELETE /scans/7", (200, ""))
-    await scanner(nessus).delete(7, MARKER)
+    await scanner(nessus).delete(7, (MARKER,))
     assert len(nessus.asked("DELETE /scans/7")) == 1
-    await scanner(nessus).delete(8, MARKER)
+    await scanner(nessus).delete(8, (MARKER,))
     with pytest.raises(NotOurs):
-        await scanner(nessus).delete(7, "[ns:other.1]")
+        await scanner(nessus).delete(7, ("[ns:other.1]",))
     nessus.on("DELETE /scans/7", (404, {"error": "gone"}))
-    await scanner(nessus).delete(7, MARKER)
+    await scanner(nessus).delete(7, (MARKER,))
     nessus.on("DELETE /scans/7", (409, {"error": "Can not delete an active scan"}))
     with pytest.raises(Refused, match="active"):
-        await scanner(nessus).delete(7, MARKER)
+        await scanner(nessus).delete(7, (MARKER,))
 
 
 async def test_export_writes_the_whole_report(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ async def test_all_other_changes_are_unknown_as_well_when_the_answer_is_lost() -
         nessus.on(f"POST /scans/7/{act.__name__}", httpx.ReadError(""))
         assert type(await failure(partial(act, 7))) is OutcomeUnknown
     nessus.on("DELETE /scans/7", httpx.ReadError(""))
-    assert type(await failure(lambda: client.delete(7, MARKER))) is OutcomeUnknown
+    assert type(await failure(lambda: client.delete(7, (MARKER,)))) is OutcomeUnknown
 
 
 async def test_preparing_a_scan_may_be_lost_without_harm() -> None:

@@ -41,7 +41,7 @@ async def test_a_lost_answer_is_never_repeated_blindly(
         found = await one.listed()
         assert (found is not None) is happened
     else:
-        error = await failure(one.client.launch(scan_id))
+        error = await failure(one.launch(scan_id, "first"))
         found = await one.listed("first")
         assert found is not None
         assert (found.status is not ScanStatus.EMPTY) is happened
@@ -117,7 +117,7 @@ async def test_each_fault_of_a_change(
     scan_id = await one.client.create_scan(scan_order("first"))
     one.inject(method=method, path=path, **fault)
     launching = path.endswith("launch")
-    act = one.client.launch(scan_id) if launching else one.client.create_scan(scan_order())
+    act = one.launch(scan_id, "first") if launching else one.client.create_scan(scan_order())
     assert type(await failure(act)) is kind
 
 

@@ -17,10 +17,10 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.secret import Secret
-from nessus_sched.core.task import marker
 from nessus_sched.nessus import NessusScanner, fetch_fingerprint
 from nessus_sched.sim import RunningSim, SimOptions, serve_sim
 from support.scripted_nessus import no_secrets
+from support.seals import marker
 from support.simulated_nessus import Lab, scan_order
 
 SETTLED = 0.3
@@ -46,7 +46,7 @@ async def test_a_scan_over_https(nursery: trio.Nursery, tmp_path: Path) -> None:
     assert ended.status is ScanStatus.COMPLETED
     path = tmp_path / "report.nessus"
     assert await one.client.export(scan_id, ended.history_id, path) == path.stat().st_size
-    await one.client.delete(scan_id, marker("task", 1))
+    await one.client.delete(scan_id, (marker("task", 1),))
     await one.client.close()
 
 
@@ -77,7 +77,7 @@ async def test_connections_that_are_reset(nursery: trio.Nursery) -> None:
     no_secrets(caught.value)
     found = await one.listed()
     assert found is not None
-    ended = await one.ended(found.scan_id, await one.client.launch(found.scan_id))
+    ended = await one.ended(found.scan_id, await one.launch(found.scan_id))
     assert ended.status is ScanStatus.COMPLETED
     await one.client.close()
 

@@ -258,7 +258,7 @@ async def test_a_connection_that_drops_on_a_change_leaves_it_unknown() -> None:
     async with serving(shown, drop_changes) as port:
         scanner = client(port, fingerprint=shown.fingerprint)
         with pytest.raises(OutcomeUnknown) as caught:
-            await scanner.launch(7)
+            await scanner.launch(7, ("[ns:task.1]",))
         no_secrets(caught.value)
         await scanner.close()
     assert posts == 1

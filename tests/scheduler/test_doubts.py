@@ -10,8 +10,8 @@ from trio.testing import MockClock
 
 from nessus_sched.core.scanner import Refused, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import marker
 from support.fake_scanner import FakeScan, fails, unreachable
+from support.seals import marker
 from support.trouble import Effect, Trouble, lost
 from support.world import error_kind, one_scanner, seen
 
@@ -55,7 +55,7 @@ async def test_of_two_scans_with_one_marker_the_launched_one_counts_and_the_othe
         task = await w.submit()
         done = await w.settled(task.task_id)
         assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
-        name = f"{task.task_id} [ns:{task.task_id}.1]"
+        name = f"{task.task_id} {marker(task.task_id, 1)}"
         assert [(scan.runs, scan.name) for scan in scanner.scans.values()] == [(1, name)]
         assert scanner.deleted == [name]
 

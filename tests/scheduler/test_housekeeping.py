@@ -21,12 +21,12 @@ from nessus_sched.config.schema import (
 )
 from nessus_sched.core.scanner import Refused, ScannerError
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import marker
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.store.executor import InLine
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings import open_findings
 from support.fake_scanner import FakeScanner, unreachable
+from support.seals import marker
 from support.trouble import Trouble
 from support.world import EPOCH, World, config_of, scanner_settings, virtual_now, world
 
@@ -130,7 +130,7 @@ async def test_other_peoples_scans_and_those_of_unknown_tasks_are_never_touched(
         unknown.ours = True
         task = await w.submit("192.0.2.1")
         await w.settled(task.task_id)
-        moved = scanner.add_foreign("taken out of our folder " + task.marker, 10.0)
+        moved = scanner.add_foreign("taken out of our folder " + marker(task.task_id, 1), 10.0)
         scanner.remove(next(scan for scan in scanner.scans.values() if not scan.foreign))
         await trio.sleep(20 * DAY)
         async with housekeeping(w, tmp_path, Deleted()) as keeper:

@@ -8,13 +8,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from nessus_sched.config.schema import RetentionSettings
 from nessus_sched.core.scanner import NotOurs, Refused, ScannerError, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Task, marker
+from nessus_sched.core.task import Task
 from nessus_sched.scheduler.leftovers import AT_ONCE
-from support.fake_scanner import FakeScan, FakeScanner, unreachable
+from support.fake_scanner import FakeScan, FakeScanner, fails, unreachable
+from support.meddling import sweep
+from support.seals import marker
 from support.trouble import Effect, Trouble, lost
-from support.world import config_of, one_scanner, scanner_settings, seen, virtual_now, world
+from support.world import World, config_of, one_scanner, scanner_settings, seen, virtual_now, world
 
 
 def add_empty(scanner: FakeScanner, task: Task, attempt: int) -> FakeScan:
@@ -28,6 +31,12 @@ def add_unknown(scanner: FakeScanner) -> FakeScan:
     scan = scanner.add_foreign("another daemon's [ns:t-23456789abcdef.1]", 1.0)
     scan.ours, scan.status = True, ScanStatus.EMPTY
     return scan
+
+
+async def doubted(w: World, scanner: FakeScanner) -> Task:
+    """A running task; the answer to its first request to create a scan was lost."""
+    fails(scanner, "create_scan", lost(Effect.NONE))
+    return await w.running()
 
 
 def goes_down_at_the_launch(scanner: FakeScanner) -> None:
@@ -68,7 +77,7 @@ async def test_what_an_earlier_life_left_goes_with_the_first_look(
     scanner = FakeScanner(virtual_now())
     config = config_of(tmp_path, scanner_settings("a"))
     async with world(config, {"a": scanner}) as w:
-        task = await w.submit()
+        task = await doubted(w, scanner)
         await w.settled(task.task_id)
     left = add_empty(scanner, task, 1)
     async with world(config, {"a": scanner}):
@@ -109,7 +118,7 @@ async def test_a_double_that_appears_while_its_twin_runs_goes(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
-        task = await w.running()
+        task = await doubted(w, scanner)
         double = add_empty(scanner, task, 1)
         await seen(lambda: double.scan_id not in scanner.scans)
         done = await w.settled(task.task_id)
@@ -117,12 +126,40 @@ async def test_a_double_that_appears_while_its_twin_runs_goes(
         assert set(scanner.scans) == {done.nessus_scan_id}
 
 
+async def test_a_copy_that_a_person_made_is_let_alone(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """It has the name of the original, and so its marker, and lies in the same folder."""
+    kept = RetentionSettings(remote_scans=0.0)
+    async with one_scanner(tmp_path, retention=kept) as (w, scanner):
+        task = await w.running()
+        copies = [add_empty(scanner, task, 1), add_empty(scanner, task, 1)]
+        scanner.set_status(copies[1], ScanStatus.COMPLETED)
+        done = await w.settled(task.task_id)
+        assert done.nessus_scan_id not in {copy.scan_id for copy in copies}
+        await trio.sleep(300)
+        assert await sweep(w) == 1, "the original is no longer needed"
+        assert set(scanner.scans) == {copy.scan_id for copy in copies}
+
+
+async def test_a_double_with_other_targets_is_let_alone(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        task = await doubted(w, scanner)
+        double = add_empty(scanner, task, 1)
+        double.targets = "192.0.2.1,192.0.2.9"
+        await w.settled(task.task_id)
+        await trio.sleep(300)
+        assert double.scan_id in scanner.scans
+
+
 @pytest.mark.parametrize("error", [Refused("not now"), NotOurs("moved meanwhile")])
 async def test_one_that_cannot_be_deleted_is_tried_once_a_minute_and_holds_up_no_other(
     tmp_path: Path, autojump_clock: MockClock, error: ScannerError
 ) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
-        task = await w.running()
+        task = await doubted(w, scanner)
         stuck, other = add_empty(scanner, task, 1), add_empty(scanner, task, 1)
         refused = Trouble(error=error)
 
@@ -140,7 +177,7 @@ async def test_many_go_in_portions_and_none_is_tried_when_the_scanner_fails(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
-        task = await w.running()
+        task = await doubted(w, scanner)
         scanner.fault = lambda request: (
             Trouble(error=unreachable()) if request == "delete" else None
         )

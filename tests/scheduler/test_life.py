@@ -8,6 +8,7 @@ import trio
 
 from nessus_sched.core.states import TaskState
 from support.fake_scanner import FakeScanner
+from support.seals import marker
 from support.world import config_of, scanner_settings, virtual_now, world
 
 
@@ -22,7 +23,7 @@ async def test_a_scan_is_launched_followed_exported_and_completed(
     assert done.summary == {"findings": 1}
     assert list(scanner.launches.values()) == [1]
     assert scanner.orders[1].targets == ("192.0.2.0/28",)
-    assert scanner.orders[1].name == f"weekly [ns:{task.task_id}.1]"
+    assert scanner.orders[1].name == f"weekly {marker(task.task_id, 1)}"
 
 
 async def test_the_journal_tells_the_whole_life(

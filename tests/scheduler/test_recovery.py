@@ -14,11 +14,12 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.scanner import BadExport, NoCapacity, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Priority, Task, marker
+from nessus_sched.core.task import Priority, Task
 from nessus_sched.store.offline import read_offline
 from nessus_sched.store.tasks import TaskStore
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.mortality import Life, make_reproducible, mortal, mortal_connect
+from support.seals import marker
 from support.trouble import Effect, Trouble, lost
 from support.world import config_of, scanner_settings, seen, virtual_now, world
 

@@ -126,3 +126,44 @@ def test_new_files_are_ours_alone(tmp_path: Path) -> None:
     modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     connection.close()
     assert modes == dict.fromkeys((FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"), 0o600)
+
+
+async def test_the_key_of_the_markers_is_made_once_and_is_in_backups(tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "other").mkdir()
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        seal = await store.seal()
+        assert len(seal.key) == 32
+        assert seal.plain_until == 0
+    with read_offline(tmp_path) as offline:
+        offline.backup(tmp_path / "copy" / FILE_NAME)
+    for directory, same in (
+        (tmp_path, True),
+        (tmp_path / "copy", True),
+        (tmp_path / "other", False),
+    ):
+        async with TaskStore.open(directory, now=lambda: START) as store:
+            assert (await store.seal() == seal) is same
+
+
+async def test_attempts_begun_before_markers_had_digests_are_known(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / FILE_NAME)
+    old.executescript((RELEASED / "tasks-1.sql").read_text())
+    old.close()
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        head = (await store.verify()).head
+        assert (await store.seal()).plain_until == head.seq > 0
+        task = a_task(60)
+        await store.submit(task, submitted(task))
+        assert (await store.seal()).plain_until == head.seq
+
+
+async def test_a_store_without_its_key_is_not_used(tmp_path: Path) -> None:
+    async with TaskStore.open(tmp_path, now=lambda: START):
+        pass
+    changed = connect(tmp_path / FILE_NAME)
+    changed.execute("DELETE FROM seal")
+    changed.close()
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        with pytest.raises(StoreUnavailable, match="restore a backup"):
+            await store.seal()

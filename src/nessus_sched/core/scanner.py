@@ -36,6 +36,9 @@ class ScanStatus(StrEnum):
     """A status string we do not know: treated as not ended, bounded by the run deadline."""
 
 
+Marks = Sequence[str]
+"""The markers that a scan may have, see `core.seal`."""
+
 MAY_SCAN = 32
 """From this permission of a login on it may create scans: a standard user."""
 ENDED = frozenset({ScanStatus.COMPLETED, ScanStatus.STOPPED, ScanStatus.ABORTED})
@@ -78,7 +81,10 @@ class RemoteScan:
     status_text: str
     uuid: str | None = None
     ours: bool = False
-    """It lies in our folder and carries a marker."""
+    """It lies in our folder and its name ends like a marker, of whomever: `core.seal` says
+    whether it is a valid one."""
+    created_at: float | None = None
+    """Epoch seconds on the scanner's clock, None where it does not say."""
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +102,8 @@ class ScanDetails:
     hosts: int = 0
     started_at: float | None = None
     ended_at: float | None = None
+    targets: str | None = None
+    """What it scans, as the scanner shows it; None where it does not."""
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +128,7 @@ class AuditFile:
 class ScanOrder:
     """All that is needed to create the scan of one attempt on a scanner.
 
-    `name` contains the marker; `targets` are what scope checking approved at dispatch.
+    `name` ends with the marker; `targets` are what scope checking approved at dispatch.
     `audit` is the file behind `request.audit`; without one, that name is looked up among
     the audits that the scanner brings along.
     """
@@ -140,7 +148,9 @@ class Scanner(Protocol):
     Only `create_scan`, `launch`, `pause`, `resume`, `stop` and `delete` change anything
     on the scanner; when the answer to one of them is lost they raise `OutcomeUnknown`
     and the caller looks before it does anything again. Reads repeat themselves once
-    after a stale connection or session.
+    after a stale connection or session. What changes a scan raises `NotOurs`, and then
+    has changed nothing, unless the scan lies in our folder and its name ends with one of
+    `marks`.
     """
 
     clock_ahead: float | None
@@ -161,25 +171,24 @@ class Scanner(Protocol):
     async def create_scan(self, order: ScanOrder) -> int:
         """Creates but does not launch; returns the scan id."""
 
-    async def launch(self, scan_id: int) -> str:
+    async def launch(self, scan_id: int, marks: Marks) -> str:
         """Returns the uuid of the run."""
 
     async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
         """The run with that uuid, or the latest."""
 
-    async def pause(self, scan_id: int) -> None: ...
+    async def pause(self, scan_id: int, marks: Marks) -> None: ...
 
-    async def resume(self, scan_id: int) -> None: ...
+    async def resume(self, scan_id: int, marks: Marks) -> None: ...
 
-    async def stop(self, scan_id: int) -> None: ...
+    async def stop(self, scan_id: int, marks: Marks) -> None: ...
 
     async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
         """Exports the run as `.nessus` v2 and writes it to `destination`, whole or not at
         all; returns its size in bytes. Raises `BadExport` for a truncated document."""
 
-    async def delete(self, scan_id: int, marker: str) -> None:
-        """Deletes the scan if it lies in our folder and carries `marker`; a scan that is
-        gone already is a success, somebody else's raises `NotOurs`."""
+    async def delete(self, scan_id: int, marks: Marks) -> None:
+        """A scan that is gone already is a success."""
 
     async def close(self) -> None:
         """Logs out (bounded, errors ignored) and closes the connections."""

@@ -21,7 +21,7 @@ from nessus_sched.core.address import (
     parse_range,
     refuse_special,
 )
-from nessus_sched.core.ranges import Ranges, count, merged, overlap, range_text
+from nessus_sched.core.ranges import Ranges, count, difference, merged, overlap, range_text
 
 MAX_CHARACTERS: Final = 1_000_000
 """Of one list of targets; more is refused unread."""
@@ -113,3 +113,32 @@ def parse_targets(texts: str | Iterable[str]) -> TargetSet:
     if problems:
         raise BadTargets(problems)
     return TargetSet(ranges=merged(ranges), names=tuple(sorted(names)))
+
+
+def other_targets(ours: Iterable[str], shown: str | None) -> tuple[str, ...]:
+    """The words of a scanner's list of targets that are not part of `ours`.
+
+    Empty when nothing is shown. A part is enough, and the last word may be incomplete: a long
+    list may be shown cut. A name counts whatever address it is pinned to.
+    """
+    words = (shown or "").translate(SEPARATORS).split()
+    known = parse_targets(ours) if words else TargetSet()
+    other = [word for word in words if not _part_of(known, word.lower().partition("[")[0])]
+    if len(words) > 1 and other == words[-1:] and _begins(known, other[0].lower()):
+        return ()
+    return tuple(other)
+
+
+def _part_of(known: TargetSet, word: str) -> bool:
+    if word in known.names or word in known.texts:
+        return True
+    try:
+        found = parse_range(word)
+    except Unreadable:
+        return False
+    return found is not None and not difference((found,), known.ranges)
+
+
+def _begins(known: TargetSet, word: str) -> bool:
+    start = word.rstrip(".…")
+    return any(text.startswith(start) for text in known.texts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -125,22 +124,3 @@ class Task:
     export_file: str | None = None
     summary: Mapping[str, Any] | None = None
     """Validation statistics of the finished scan: the document of `results.summary`."""
-
-    @property
-    def marker(self) -> str:
-        """What the scan of the present attempt carries in its name on the scanner."""
-        return marker(self.task_id, self.attempt)
-
-
-def marker(task_id: str, attempt: int) -> str:
-    """The text by which a scan on a scanner is known to be that attempt's, and no other's."""
-    return f"[ns:{task_id}.{attempt}]"
-
-
-_MARKED = re.compile(r"\[ns:(t-[0-9a-z]+)\.([0-9]+)\]")
-
-
-def marked(name: str) -> tuple[str, int] | None:
-    """The task id and attempt that a scan's name carries, None when it carries none."""
-    found = _MARKED.search(name)
-    return (found[1], int(found[2])) if found else None

@@ -192,6 +192,7 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             digest=reports.digest,
             resolve=system_resolve,
             now=system_now,
+            seal=await store.seal(),
             random=SystemRandom(),
             observers=[log_change, metrics.observe_change, foresight.observe],
         )

@@ -11,6 +11,7 @@ from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     OCCUPIES,
+    Marks,
     NotFound,
     NotOurs,
     RemoteScan,
@@ -19,6 +20,7 @@ from nessus_sched.core.scanner import (
     ScanOrder,
     ScanTemplate,
 )
+from nessus_sched.core.seal import bears
 from nessus_sched.nessus import exports, orders, reading, routes
 from nessus_sched.nessus.auth import auth_for
 from nessus_sched.nessus.decode import Document, token, tolerant, whole
@@ -111,8 +113,8 @@ class NessusScanner:
     async def create_scan(self, order: ScanOrder) -> int:
         return await orders.create(order, self._link, self._library, self._run_sync)
 
-    async def launch(self, scan_id: int) -> str:
-        await self._must_be_ours(scan_id)
+    async def launch(self, scan_id: int, marks: Marks) -> str:
+        await self._must_be_ours(scan_id, marks)
         call = routes.control(scan_id, "launch")
         answer = await self._link.send(call)
         if answer.ok:
@@ -139,14 +141,14 @@ class NessusScanner:
             raise NotFound(f"Scan {scan_id} has no such run any more.")
         return found
 
-    async def pause(self, scan_id: int) -> None:
-        await self._control(scan_id, "pause")
+    async def pause(self, scan_id: int, marks: Marks) -> None:
+        await self._control(scan_id, "pause", marks)
 
-    async def resume(self, scan_id: int) -> None:
-        await self._control(scan_id, "resume")
+    async def resume(self, scan_id: int, marks: Marks) -> None:
+        await self._control(scan_id, "resume", marks)
 
-    async def stop(self, scan_id: int) -> None:
-        await self._control(scan_id, "stop")
+    async def stop(self, scan_id: int, marks: Marks) -> None:
+        await self._control(scan_id, "stop", marks)
 
     async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
         """Raises `OSError` as well, when `destination` cannot be written."""
@@ -159,12 +161,9 @@ class NessusScanner:
             run_sync=self._run_sync,
         )
 
-    async def delete(self, scan_id: int, marker: str) -> None:
-        found = {scan.scan_id: scan for scan in await self.list_scans()}.get(scan_id)
-        if found is None:
+    async def delete(self, scan_id: int, marks: Marks) -> None:
+        if not await self._is_ours(scan_id, marks):
             return
-        if not found.ours or marker not in found.name:
-            raise NotOurs(f"Scan {scan_id} on the scanner is not ours; it is left alone.")
         call = routes.delete_scan(scan_id)
         answer = await self._link.send(call)
         if not answer.ok and answer.status != 404:
@@ -173,17 +172,23 @@ class NessusScanner:
     async def close(self) -> None:
         await self._link.close()
 
-    async def _control(self, scan_id: int, action: str) -> None:
-        await self._must_be_ours(scan_id)
+    async def _control(self, scan_id: int, action: str, marks: Marks) -> None:
+        await self._must_be_ours(scan_id, marks)
         await self._link.do(routes.control(scan_id, action))
 
-    async def _must_be_ours(self, scan_id: int) -> None:
-        """Ids are given anew after a reinstallation, so an id alone proves nothing."""
+    async def _must_be_ours(self, scan_id: int, marks: Marks) -> None:
+        if not await self._is_ours(scan_id, marks):
+            raise NotFound(f"The scanner has no scan {scan_id}.")
+
+    async def _is_ours(self, scan_id: int, marks: Marks) -> bool:
+        """False for a scan that does not exist; raises `NotOurs`. A reinstalled scanner
+        numbers its scans from the beginning, so an id alone proves nothing."""
         found = {scan.scan_id: scan for scan in await self.list_scans()}.get(scan_id)
         if found is None:
-            raise NotFound(f"The scanner has no scan {scan_id}.")
-        if not found.ours:
+            return False
+        if not found.ours or not bears(found.name, marks):
             raise NotOurs(f"Scan {scan_id} on the scanner is not ours; it is left alone.")
+        return True
 
     async def _advanced(self) -> Document:
         """The settings that only an administrator may see; without login it is refused,

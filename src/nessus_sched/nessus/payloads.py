@@ -63,8 +63,8 @@ def check(order: ScanOrder) -> None:
     kind = order.request.kind
     if not order.targets:
         raise Refused("A scan needs targets.")
-    if order.marker not in order.name:
-        raise Refused("The name of a scan must contain its marker.")
+    if not order.name.endswith(order.marker):
+        raise Refused("The name of a scan must end with its marker.")
     if order.credential is None and kind in NEEDS_CREDENTIAL:
         raise Refused(f"A {kind} scan needs a credential.")
     if kind is ScanKind.COMPLIANCE and not order.request.audit:

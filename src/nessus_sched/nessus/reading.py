@@ -31,7 +31,7 @@ from nessus_sched.nessus.decode import (
 )
 from nessus_sched.nessus.errors import clean
 
-MARKER: Final = re.compile(r"\[ns:[^\[\]\s]+\]")
+MARKER: Final = re.compile(r"\[ns:[^\[\]\s]+\]\Z")
 LONGEST_NAME: Final = 1000
 MOST_HOSTS: Final = 2**32
 _LONGEST_WORD: Final = 60
@@ -115,15 +115,16 @@ def scan_rows(document: Document, folders: frozenset[int]) -> Sequence[RemoteSca
         scan_id = identity(row.get("id"))
         if scan_id is None:
             continue
-        name = text(row.get("name"))
+        name = clean(text(row.get("name")), longest=LONGEST_NAME)
         found.append(
             RemoteScan(
                 scan_id=scan_id,
-                name=clean(name, longest=LONGEST_NAME),
+                name=name,
                 status=status_of(row.get("status")),
                 status_text=clean(text(row.get("status"))),
                 uuid=token(row.get("uuid")),
                 ours=identity(row.get("folder_id")) in folders and MARKER.search(name) is not None,
+                created_at=moment(row.get("creation_date")),
             )
         )
     return found
@@ -165,6 +166,7 @@ def details(document: Document, scan_id: int) -> ScanDetails:
         ended_at=(moment(info.get("scan_end")) or moment(run.get("last_modification_date")))
         if ended
         else None,
+        targets=text(info.get("targets")) or None,
     )
 
 

@@ -9,6 +9,7 @@ import attrs
 from nessus_sched.config.schema import Config
 from nessus_sched.core.credentials import CredentialKind
 from nessus_sched.core.scope import OutOfScope, Scope
+from nessus_sched.core.seal import imitates_marker
 from nessus_sched.core.targets import BadTargets, TargetSet, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.core.words import meant
@@ -35,6 +36,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     """Checks a request against configuration and scope (`extra`: the caller's own limits).
     Raises `RequestError` with what to do instead."""
     config = context.config
+    _check_words(request)
     _check_place(request, config)
     _check_credential(request, config)
     _check_audit(request, config)
@@ -64,6 +66,16 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     if len(names) > NAMED:
         listed += f" and {len(names) - NAMED} more"
     return f"no {what} {given!r}{meant(given, names)}; known: {listed}"
+
+
+def _check_words(request: ScanRequest) -> None:
+    for what, text in (("name", request.name), ("description", request.description)):
+        if imitates_marker(text):
+            raise RequestError(
+                f"the {what} contains '[ns:', which marks the scheduler's own scans",
+                hint=f"choose a {what} without it",
+                code="reserved_name",
+            )
 
 
 def _check_place(request: ScanRequest, config: Config) -> None:

@@ -21,7 +21,6 @@ from nessus_sched.core.scanner import (
     ScanStatus,
 )
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import marked
 from nessus_sched.scheduler.configured_pool import configure_pool
 from nessus_sched.scheduler.tidings import NOT_CONTACTED, Tidings
 from nessus_sched.scheduler.watching import refresh
@@ -244,11 +243,14 @@ class Contact:
             self._cleared_at = -math.inf
             for run in driver.runs.values():
                 run.wake()
-        found = (marked(row.name) for row in rows if row.ours)
-        self.attempts = dict(sorted(each for each in found if each))
+        self.attempts = self._attempts(rows)
         self._distribute(rows)
         self._clear_away(rows)
         driver.ring()
+
+    def _attempts(self, rows: Sequence[RemoteScan]) -> Mapping[str, int]:
+        found = (self._context.seal.read(row.name) for row in rows if row.ours)
+        return dict(sorted((each.task_id, each.attempt) for each in found if each and each.sealed))
 
     def _mine(self) -> set[int | None]:
         """The scans of the present runs."""

@@ -17,6 +17,7 @@ from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool import Pool
 from nessus_sched.core.scanner import ScannerInfo
+from nessus_sched.core.seal import Seal
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.turns import Turns
 from nessus_sched.store.errors import StoreUnavailable
@@ -64,6 +65,7 @@ class Context:
     digest: Digest
     resolve: Resolve
     now: Now
+    seal: Seal
     random: Random
     observers: list[Observer] = attrs.field(factory=list)
     licensed: dict[str, int | None] = attrs.field(factory=dict)

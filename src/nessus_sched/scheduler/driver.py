@@ -55,6 +55,8 @@ class Driver:
         self.settings = settings
         self.scanner = connect(settings)
         self.runs: dict[str, Run] = {}
+        self.left_alone: set[int] = set()
+        """Scans whose markers are ours and whose origin is not known, as far as reported."""
         self.starting: set[str] = set()
         """Taken from the queue, with a slot, and not yet in `runs`."""
         self.exporting = trio.CapacityLimiter(EXPORTS_AT_ONCE)
@@ -169,6 +171,7 @@ class Driver:
             begun = self.link.attempts.get(task.task_id, 0)
             attempt = max(task.attempt + 1, begun)
             run = Run(self.context, task, unsure=attempt == begun)
+            run.restored = attempt == begun
             self.runs[task.task_id] = run
             self.starting.remove(task.task_id)
         await run.advance(
@@ -176,7 +179,8 @@ class Driver:
             event="taken",
             attempt=attempt,
             scanner_instance=self.id,
-            detail={"scanner_instance": self.id, "attempt": attempt},
+            detail={"scanner_instance": self.id, "attempt": attempt}
+            | ({"found": True} if run.restored else {}),
         )
         await self._carry(run)
 

@@ -19,6 +19,7 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import Connect, Driver
 from nessus_sched.scheduler.retries import Retries
 from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.traces import traces
 from nessus_sched.store.errors import StaleTransition
 from nessus_sched.store.listing import TaskFilter
 
@@ -173,6 +174,7 @@ class Fleet:
         """A task that was on a scanner: its slot is borrowed again, whatever the limit."""
         assert task.scanner_instance is not None
         run = Run(self.context, task, unsure=task.state is TaskState.LAUNCHING)
+        run.plain = await self._begun_plain(task)
         driver = self.drivers.get(task.scanner_instance)
         if driver is None:
             await setbacks.fail(
@@ -181,12 +183,21 @@ class Fleet:
                 f"its scanner {task.scanner_instance!r} is no longer configured",
             )
             return
+        if task.state is TaskState.LAUNCHING and task.nessus_scan_id is None:
+            await run.advance(event="launch_resumed")
         if task.state is TaskState.EXPORTING and not await self._resume_export(run):
             return
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop may have ended the driver by now
         if task.state in HOLDS_SLOT:
             self.context.pool.adopt(driver.id, entry_of(task), task.entered[TaskState.LAUNCHING])
         driver.adopt(run)
+
+    async def _begun_plain(self, task: Task) -> bool:
+        """Its attempt was begun by a release whose markers had no digest."""
+        if not self.context.seal.plain_until:
+            return False
+        trace = traces(await self.context.store.journal_of(task.task_id)).get(task.attempt)
+        return trace is not None and trace.begun <= self.context.seal.plain_until
 
     async def _resume_export(self, run: Run) -> bool:
         """False when reading this report has been our end too often: one report that we

@@ -31,8 +31,9 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Desired, Task, TaskError
+from nessus_sched.core.task import Desired, TaskError
 from nessus_sched.scheduler import setbacks
+from nessus_sched.scheduler.ownership import has_our_targets
 from nessus_sched.scheduler.plan import PlanError, plan
 from nessus_sched.scheduler.run import Run
 
@@ -93,7 +94,7 @@ async def _create(run: Run, driver: Driver) -> None:
 async def _start(run: Run, driver: Driver) -> None:
     assert run.task.nessus_scan_id is not None
     try:
-        uuid = await driver.scanner.launch(run.task.nessus_scan_id)
+        uuid = await driver.scanner.launch(run.task.nessus_scan_id, run.marks)
     except NotFound:
         # Somebody deleted it between our two requests: create it anew.
         await run.advance(event="scan_vanished", nessus_scan_id=None)
@@ -117,11 +118,11 @@ async def _launched(run: Run, driver: Driver, uuid: str | None, *, event: str, a
 async def _look(run: Run, driver: Driver) -> None:
     """Finds out what became of a request whose answer was lost, and leaves the run sure;
     or unsure still, to look again."""
-    found = await _find(run.task, driver)
+    found = await _find(run, driver)
     if found is None or found.status is ScanStatus.EMPTY:
         # It may still be on its way through a slow scanner.
         await trio.sleep(SETTLE)
-        found = await _find(run.task, driver)
+        found = await _find(run, driver)
     known = run.task.nessus_scan_id
     if found is not None and found.status is not ScanStatus.EMPTY:
         await _adopt(run, driver, found)
@@ -155,24 +156,27 @@ async def _vanished(run: Run) -> None:
     )
 
 
-async def _find(task: Task, driver: Driver) -> RemoteScan | None:
-    """Our scan with the present attempt's marker. Of several (a create that was held up on
-    its way, and made again) the one that was launched, or else the one we know."""
-    rows = await driver.scanner.list_scans()
-    return min(
-        (row for row in rows if row.ours and task.marker in row.name),
-        key=lambda row: (
-            row.status is ScanStatus.EMPTY,
-            row.scan_id != task.nessus_scan_id,
-            row.scan_id,
-        ),
-        default=None,
-    )
+async def _find(run: Run, driver: Driver) -> RemoteScan | None:
+    """The present attempt's scan: the one whose id is journaled, and no other. Where none is
+    (the answer to its creation was lost), the first one that was created with our marker and
+    our targets; later ones are copies, or creations that arrived late. An attempt that only
+    the scanner remembers may have been launched, and then that scan counts."""
+    rows = [row for row in await driver.scanner.list_scans() if run.owns(row)]
+    known = run.task.nessus_scan_id
+    if known is not None:
+        return next((row for row in rows if row.scan_id == known), None)
+    rows.sort(key=lambda row: (run.restored and row.status is ScanStatus.EMPTY, row.scan_id))
+    for row in rows:
+        if await has_our_targets(run.task, driver, row, sealed=not run.plain):
+            return row
+    return None
 
 
 async def _adopt(run: Run, driver: Driver, found: RemoteScan) -> None:
     if run.task.nessus_scan_id != found.scan_id:
-        await run.advance(event="scan_found", nessus_scan_id=found.scan_id)
+        await run.advance(
+            event="scan_found", nessus_scan_id=found.scan_id, detail={"scan_id": found.scan_id}
+        )
     uuid, started_at = found.uuid, None
     try:
         details = await driver.scanner.details(found.scan_id)
@@ -191,7 +195,7 @@ async def _withdraw(run: Run, driver: Driver, scan_id: int) -> None:
     """Deletes the scan whose launch is in doubt, unless it has started after all."""
     run.withdrawing = scan_id
     try:
-        await driver.scanner.delete(scan_id, run.task.marker)
+        await driver.scanner.delete(scan_id, run.marks)
     except (Refused, NotOurs) as error:
         run.setbacks += 1
         if run.setbacks >= TROUBLES:

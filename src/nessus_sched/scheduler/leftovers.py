@@ -1,7 +1,9 @@
 """Scans of ours that nobody needs any more leave their scanner.
 
-Only those in our own folder with the marker of a task that we have or had are touched, and
-of these none that runs or that its task may still come back to.
+Only those are deleted that we know we created: the marker is valid, and the journal has the
+scan's id or a doubt about the creation of just such a scan. None of them runs or is one that
+its task may still come back to. Everything else, such as a copy that a person made of one
+of our scans, is left alone.
 """
 
 from __future__ import annotations
@@ -9,10 +11,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nessus_sched.core.scanner import ENDED, NotOurs, Refused, RemoteScan, ScannerError, ScanStatus
+from nessus_sched.core.scanner import (
+    ENDED,
+    NotFound,
+    NotOurs,
+    Refused,
+    RemoteScan,
+    ScannerError,
+    ScanStatus,
+)
+from nessus_sched.core.seal import Mark
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.task import Task, marked, marker
+from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.ownership import has_our_targets
+from nessus_sched.scheduler.traces import traces
 from nessus_sched.telemetry import events
 
 if TYPE_CHECKING:
@@ -24,30 +37,71 @@ AT_ONCE = 100
 
 async def clear(driver: Driver, rows: Sequence[RemoteScan], *, dry_run: bool = False) -> int:
     """Deletes those of the listed scans that are no longer needed, as far as the scanner
-    lets us; how many, or with `dry_run` would be."""
+    lets us; returns how many, or with `dry_run` how many it would delete."""
     done = 0
     for row in rows:
-        found = marked(row.name)
+        mark = driver.context.seal.read(row.name) if row.ours else None
         if done == AT_ONCE:
             break
-        if not row.ours or found is None or not await _unneeded(row, *found, driver.context):
+        if mark is None:
             continue
         try:
-            done += dry_run or await _remove(driver, row.scan_id, *found)
+            task = await driver.context.store.get(mark.task_id)
+            if not _unneeded(row, task, mark, driver.context):
+                continue
+            if not await _created_by_us(row, task, mark, driver):
+                if mark.sealed:
+                    _report(driver, row, task)
+                continue
+            done += dry_run or await _remove(driver, row, task, mark)
         except ScannerError as error:
             driver.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
             break
     return done
 
 
-async def _remove(driver: Driver, scan_id: int, task_id: str, attempt: int) -> bool:
-    """False when the scanner will not have it: that holds up no other scan."""
-    told: dict[str, object] = {"scan_id": scan_id, "task_id": task_id}
-    task = await driver.context.store.get(task_id)
-    if task is not None:  # or it has been purged
-        told["trace_id"] = task.trace_id
+async def _created_by_us(row: RemoteScan, task: Task | None, mark: Mark, driver: Driver) -> bool:
+    store, seal = driver.context.store, driver.context.seal
+    trace = traces(await store.journal_of(mark.task_id)).get(mark.attempt)
+    if trace is None or trace.scanner_instance != driver.id:
+        return False
+    if not mark.sealed and trace.begun > seal.plain_until:
+        return False
+    if row.scan_id in trace.scans:
+        return True
+    if not trace.doubted or task is None or row.status is not ScanStatus.EMPTY:
+        return False
     try:
-        await driver.scanner.delete(scan_id, marker(task_id, attempt))
+        return await has_our_targets(task, driver, row, sealed=mark.sealed)
+    except NotFound:
+        return False
+
+
+def _report(driver: Driver, row: RemoteScan, task: Task | None) -> None:
+    """Once for each scan."""
+    if row.scan_id in driver.left_alone:
+        return
+    driver.left_alone.add(row.scan_id)
+    driver.log.info(
+        events.SCAN_LEFT_BEHIND,
+        reason="we have no record of creating it; perhaps somebody copied one of our scans",
+        **_told(row, task),
+    )
+
+
+def _told(row: RemoteScan, task: Task | None) -> dict[str, object]:
+    told: dict[str, object] = {"scan_id": row.scan_id}
+    if task is not None:  # or it has been purged
+        told |= {"task_id": task.task_id, "trace_id": task.trace_id}
+    return told
+
+
+async def _remove(driver: Driver, row: RemoteScan, task: Task | None, mark: Mark) -> bool:
+    """False when the scanner refuses: that holds up no other scan."""
+    told = {"task_id": mark.task_id, **_told(row, task)}
+    marks = driver.context.seal.marks(mark.task_id, mark.attempt, plain=not mark.sealed)
+    try:
+        await driver.scanner.delete(row.scan_id, marks)
     except (Refused, NotOurs) as error:
         driver.log.info(events.SCAN_LEFT_BEHIND, reason=str(error), **told)
         return False
@@ -55,18 +109,16 @@ async def _remove(driver: Driver, scan_id: int, task_id: str, attempt: int) -> b
     return True
 
 
-async def _unneeded(row: RemoteScan, task_id: str, attempt: int, context: Context) -> bool:
+def _unneeded(row: RemoteScan, task: Task | None, mark: Mark, context: Context) -> bool:
     """What was never launched has nothing in it that somebody could want to look at, and is
     not kept for a while; the results of a scan are, after its task has settled."""
     if row.status is not ScanStatus.EMPTY and row.status not in ENDED:
         return False
-    task = await context.store.get(task_id)
     if task is None:
-        # Purged, or never ours: perhaps another daemon's with the same folder.
-        return bool(await context.store.journal_of(task_id))
+        return True  # purged, or never ours
     kept = 0.0 if row.status is ScanStatus.EMPTY else context.config.retention.remote_scans
     old = max(task.entered.values()) <= context.now() - kept
-    return old and _done_with(row, task, attempt)
+    return old and _done_with(row, task, mark.attempt)
 
 
 def _done_with(row: RemoteScan, task: Task, attempt: int) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import attrs
+
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import AuditFile, ScanOrder
+from nessus_sched.core.seal import without_markers
 from nessus_sched.core.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
@@ -45,11 +48,14 @@ async def plan(task: Task, context: Context) -> ScanOrder:
         check_settings(request, config)
     except RequestError as error:
         raise PlanError(ErrorKind.SETTINGS_REFUSED, f"no longer allowed: {error}") from error
+    marker = context.seal.mark(task.task_id, task.attempt)
+    # Older releases accepted any name.
+    title, description = without_markers(request.name), without_markers(request.description)
     return ScanOrder(
-        name=f"{request.name or task.task_id} {task.marker}",
-        marker=task.marker,
+        name=f"{title or task.task_id} {marker}",
+        marker=marker,
         targets=texts,
-        request=request,
+        request=attrs.evolve(request, name=title, description=description),
         credential=credential,
         settings=request.settings,
         audit=AuditFile(file=audit.file, category=audit.category) if audit else None,

@@ -10,7 +10,8 @@ import attrs
 import trio
 
 from nessus_sched.core.journal import SYSTEM, JournalEntry
-from nessus_sched.core.scanner import RemoteScan, ScannerError
+from nessus_sched.core.scanner import Marks, RemoteScan, ScannerError
+from nessus_sched.core.seal import bears
 from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import Desired, Task, TaskError
 from nessus_sched.scheduler.context import Context
@@ -34,6 +35,10 @@ class Run:
         """The scan that we have begun to delete, so that its absence is no surprise."""
         self.setbacks = 0
         """Troubles met in the present step; not durable, only paces and bounds retries."""
+        self.plain = False
+        """The attempt was begun before markers had digests."""
+        self.restored = False
+        """The scanner knew the attempt before the journal did, which was restored."""
         self.row: RemoteScan | None = None
         """The scan's row in the latest list, None when it was not in it or none was taken."""
         self.began_at = context.now()
@@ -122,6 +127,15 @@ class Run:
         return self.task.desired
 
     @property
+    def marks(self) -> Marks:
+        """The markers that the scan of the present attempt may have."""
+        return self.context.seal.marks(self.task.task_id, self.task.attempt, plain=self.plain)
+
+    def owns(self, row: RemoteScan) -> bool:
+        """Folder and marker say that it is a scan of the present attempt."""
+        return row.ours and bears(row.name, self.marks)
+
+    @property
     def canceling(self) -> bool:
         return self.task.desired is Desired.CANCEL
 
@@ -142,7 +156,7 @@ class Run:
     def observe(self, row: RemoteScan | None) -> None:
         """Takes the scan's row from a list. The list may have been made before the launch:
         then the scan is not in it, or empty, and both are looked into before they count."""
-        self.row = row
+        self.row = None if row is None else attrs.evolve(row, ours=self.owns(row))
         self.wake()
 
     def wake(self) -> None:

@@ -16,7 +16,9 @@ from nessus_sched.core.scanner import (
     ScannerError,
     ScanStatus,
 )
+from nessus_sched.core.seal import bears
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
+from nessus_sched.core.targets import other_targets, printable
 from nessus_sched.core.task import Desired
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.run import Run
@@ -32,6 +34,7 @@ QUARTER = 25
 STANDSTILL = 3600.0
 """Upper bound in seconds between two looks; the driver's polls come far sooner."""
 DISOWNED_TEXT = "the scan was renamed or moved on the scanner by somebody else"
+RETARGETED = "the scan was changed on the scanner by somebody else and has other targets"
 PENDING_TEXT = "the scan was launched and waits on the scanner, which runs all that it can"
 STARTS_WITHIN = 120.0
 """Seconds after its launch in which a scan may still be told to be empty."""
@@ -170,7 +173,7 @@ async def _command(run: Run, driver: Driver, row: RemoteScan) -> None:
     else:
         return
     run.sent, run.sent_at = desired, now
-    await send(row.scan_id)
+    await send(row.scan_id, run.marks)
     driver.look_soon()
 
 
@@ -184,7 +187,7 @@ async def _stop(run: Run, driver: Driver, row: RemoteScan) -> None:
         await _let_go(run, "the scanner was told to stop the scan and has not done it")
     elif now - run.sent_at >= REPEAT_COMMAND:
         run.sent, run.sent_at = Desired.CANCEL, now
-        await driver.scanner.stop(row.scan_id)
+        await driver.scanner.stop(row.scan_id, run.marks)
         driver.look_soon()
 
 
@@ -211,7 +214,9 @@ async def _ended(run: Run, driver: Driver) -> None:
     except NotFound:
         await _gone(run)
         return
-    if details.status in ENDED:
+    if other := other_targets(run.task.request.targets, details.targets):
+        await setbacks.fail(run, ErrorKind.NOT_OURS, f"{RETARGETED}: {printable(other[0])}")
+    elif details.status in ENDED:
         await _conclude(run, details)
     elif run.row is None:
         row = RemoteScan(
@@ -219,7 +224,7 @@ async def _ended(run: Run, driver: Driver) -> None:
             name=details.name,
             status=details.status,
             status_text=details.status_text,
-            ours=run.task.marker in details.name,
+            ours=bears(details.name, run.marks),
         )
         await _command(run, driver, row)
 
@@ -244,7 +249,7 @@ async def _empty(run: Run, driver: Driver) -> None:
         driver.look_soon()
         return
     try:
-        await driver.scanner.delete(run.row.scan_id, run.task.marker)
+        await driver.scanner.delete(run.row.scan_id, run.marks)
     except Refused:
         driver.look_soon()
         return

@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
+from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import LIVE
 from nessus_sched.core.task import Task
 from nessus_sched.store.codec import decode_entry, decode_task
+from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.store.journal import JournalRecord
 from nessus_sched.store.listing import merged_states
 
@@ -79,6 +81,14 @@ def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[
 
 def switches(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT name, value FROM switch"))
+
+
+def seal(connection: sqlite3.Connection) -> Seal:
+    """Raises `StoreUnavailable` for a file from which it was deleted."""
+    row = connection.execute("SELECT key, plain_until FROM seal").fetchone()
+    if row is None:
+        raise StoreUnavailable("the key of the scans' markers is missing; restore a backup")
+    return Seal(*row)
 
 
 def _one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Task | None:

@@ -72,4 +72,13 @@ CREATE TABLE switch (                   -- what operators have set, until they s
 CREATE TABLE probe (filler BLOB) STRICT; -- written and emptied to see if the disk is back
 """
 
-TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1,))
+_V2: Final = """
+CREATE TABLE seal (                     -- signs the names of our scans on the scanners
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    key BLOB NOT NULL,
+    plain_until INTEGER NOT NULL        -- attempts begun by this journal row have names unsigned
+) STRICT;
+INSERT INTO seal SELECT 1, randomblob(32), head_seq FROM chain;
+"""
+
+TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2))

@@ -13,6 +13,7 @@ import trio
 
 from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import SYSTEM, JournalEntry
+from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import Task
 from nessus_sched.store import housekeeping, queries
@@ -142,6 +143,10 @@ class TaskStore:
     async def switches(self) -> dict[str, str]:
         """What operators have set, by name."""
         return await self._readers.read(queries.switches)
+
+    async def seal(self) -> Seal:
+        """Under which this store's tasks mark their scans; made with the store."""
+        return await self._readers.read(queries.seal)
 
     async def get(self, task_id: str) -> Task | None:
         return await self._readers.read(lambda c: queries.get(c, task_id))

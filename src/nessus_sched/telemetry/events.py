@@ -87,6 +87,7 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
     "taken": "It was routed: a scanner's slot was taken for it.",
     "requeued": "The scanner had no room after all.",
     "scan_created": "Its scan was created on the scanner.",
+    "launch_resumed": "The daemon was restarted while its scan was being created.",
     "scan_found": "Its scan was found on the scanner by its marker.",
     "scan_vanished": "Its scan is not on the scanner any more.",
     "scan_withdrawn": "Its scan was deleted, to be made anew: its launch was in doubt.",

@@ -20,6 +20,7 @@ from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     ENDED,
     MAY_SCAN,
+    Marks,
     NoCapacity,
     NotFound,
     NotOurs,
@@ -34,6 +35,7 @@ from nessus_sched.core.scanner import (
     ScanTemplate,
     Unreachable,
 )
+from nessus_sched.core.seal import bears
 from support.trouble import CHANGES, Effect, Trouble
 
 T = TypeVar("T")
@@ -60,6 +62,8 @@ class FakeScan:
     foreign: bool = False
     """Somebody else's from the beginning: never to be touched."""
     runs: int = 0
+    targets: str | None = None
+    """What it is shown to scan, when that is not what was ordered."""
     order: ScanOrder | None = None
 
 
@@ -179,9 +183,9 @@ class FakeScanner:
 
         return await self._request("create_scan", effect)
 
-    async def launch(self, scan_id: int) -> str:
+    async def launch(self, scan_id: int, marks: Marks) -> str:
         def effect() -> str:
-            scan = self._own(scan_id)
+            scan = self._own(scan_id, "launch", marks)
             if scan.status not in OCCUPYING:
                 everybodys = sum(each.status in OCCUPYING for each in self.scans.values())
                 if self.max_scans is not None and everybodys >= self.max_scans:
@@ -196,14 +200,14 @@ class FakeScanner:
     async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
         return await self._request("details", lambda: self._details(scan_id, uuid))
 
-    async def pause(self, scan_id: int) -> None:
-        await self._control("pause", scan_id, {ScanStatus.RUNNING}, ScanStatus.PAUSED)
+    async def pause(self, scan_id: int, marks: Marks) -> None:
+        await self._control("pause", scan_id, marks, {ScanStatus.RUNNING}, ScanStatus.PAUSED)
 
-    async def resume(self, scan_id: int) -> None:
-        await self._control("resume", scan_id, {ScanStatus.PAUSED}, ScanStatus.RUNNING)
+    async def resume(self, scan_id: int, marks: Marks) -> None:
+        await self._control("resume", scan_id, marks, {ScanStatus.PAUSED}, ScanStatus.RUNNING)
 
-    async def stop(self, scan_id: int) -> None:
-        await self._control("stop", scan_id, OCCUPYING, ScanStatus.STOPPED)
+    async def stop(self, scan_id: int, marks: Marks) -> None:
+        await self._control("stop", scan_id, marks, OCCUPYING, ScanStatus.STOPPED)
 
     async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
         def effect() -> int:
@@ -213,14 +217,12 @@ class FakeScanner:
 
         return await self._request("export", effect)
 
-    async def delete(self, scan_id: int, marker: str) -> None:
+    async def delete(self, scan_id: int, marks: Marks) -> None:
         def effect() -> None:
             scan = self.scans.get(scan_id)
             if scan is None:
                 return
-            self._notice_foreign("delete", scan)
-            if not scan.ours or marker not in scan.name:
-                raise NotOurs("that scan is not ours")
+            self._own(scan_id, "delete", marks)
             if scan.status in OCCUPYING:
                 raise Refused("cannot delete an active scan")
             del self.scans[scan_id]
@@ -273,8 +275,8 @@ class FakeScanner:
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _control(
-        self, request: str, scan_id: int, before: set[ScanStatus] | frozenset[ScanStatus],
-        after: ScanStatus,
+        self, request: str, scan_id: int, marks: Marks,
+        before: set[ScanStatus] | frozenset[ScanStatus], after: ScanStatus,
     ) -> None:  # fmt: skip
         def take_effect() -> None:
             scan = self.scans.get(scan_id)
@@ -282,7 +284,7 @@ class FakeScanner:
                 self.set_status(scan, after)
 
         def effect() -> None:
-            if self._own(scan_id, request).status not in before:
+            if self._own(scan_id, request, marks).status not in before:
                 raise Refused(f"cannot {request} that scan now")
             self._take_effect_in(self.lag, take_effect)
             self.pass_time()
@@ -323,10 +325,10 @@ class FakeScanner:
         except KeyError:
             raise NotFound("the scanner has no such scan") from None
 
-    def _own(self, scan_id: int, request: str = "launch") -> FakeScan:
+    def _own(self, scan_id: int, request: str, marks: Marks) -> FakeScan:
         scan = self._scan(scan_id)
         self._notice_foreign(request, scan)
-        if not scan.ours:
+        if not scan.ours or not bears(scan.name, marks):
             raise NotOurs("that scan is not ours")
         return scan
 
@@ -350,6 +352,7 @@ class FakeScanner:
             hosts=1,
             started_at=scan.started_at,
             ended_at=scan.touched_at if scan.status in ENDED else None,
+            targets=scan.targets or (",".join(scan.order.targets) if scan.order else None),
         )
 
     def _rows(self) -> list[RemoteScan]:

@@ -96,14 +96,14 @@ class Situation:
 
 async def _create(scanner: NessusScanner, _: Path) -> object:
     scan_id = await scanner.create_scan(order(ScanKind.PRIVILEGED, credential=KEY))
-    return scan_id, await scanner.launch(7)
+    return scan_id, await scanner.launch(7, (MARKER,))
 
 
 async def _control(scanner: NessusScanner, _: Path) -> None:
-    await scanner.pause(7)
-    await scanner.resume(7)
-    await scanner.stop(7)
-    await scanner.delete(7, MARKER)
+    await scanner.pause(7, (MARKER,))
+    await scanner.resume(7, (MARKER,))
+    await scanner.stop(7, (MARKER,))
+    await scanner.delete(7, (MARKER,))
 
 
 async def _details(scanner: NessusScanner, _: Path) -> object:

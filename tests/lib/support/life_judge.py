@@ -10,9 +10,10 @@ import trio
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets import parse_targets
-from nessus_sched.core.task import Task, marked, marker
+from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScan, FakeScanner
+from support.seals import marked, marker
 from support.trouble import CHANGES
 
 if TYPE_CHECKING:

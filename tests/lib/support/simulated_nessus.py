@@ -12,10 +12,11 @@ import trio
 from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
 from nessus_sched.core.scanner import ENDED, RemoteScan, ScanDetails, ScannerError, ScanOrder
 from nessus_sched.core.secret import Secret
-from nessus_sched.core.task import ScanKind, ScanRequest, marker
+from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.sim import Fault, SimOptions, SimulatedNessus, asgi_app
 from support.scripted_nessus import inline, no_secrets
+from support.seals import marker
 
 START = 1_750_000_000.0
 
@@ -53,7 +54,10 @@ class Lab:
     async def finished(self, task: str = "task", **changes: Any) -> tuple[int, ScanDetails]:
         """A scan that was created, launched and watched to its end."""
         scan_id = await self.client.create_scan(scan_order(task, **changes))
-        return scan_id, await self.ended(scan_id, await self.client.launch(scan_id))
+        return scan_id, await self.ended(scan_id, await self.launch(scan_id, task))
+
+    async def launch(self, scan_id: int, task: str = "task") -> str:
+        return await self.client.launch(scan_id, (marker(task, 1),))
 
 
 def lab(auth: str = "keys", *, nessus: SimulatedNessus | None = None, **options: Any) -> Lab:

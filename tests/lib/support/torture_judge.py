@@ -15,7 +15,7 @@ from nessus_sched.store.listing import TaskFilter
 from nessus_sched.store.offline import OfflineStore, read_offline
 from support.submitters import Book
 
-MARKER = re.compile(r"\[ns:(?P<task>[^\].]+)\.(?P<attempt>\d+)\]")
+MARKER = re.compile(r"\[ns:(?P<task>[^\].]+)\.(?P<attempt>\d+)\.\w+\]$")
 
 
 def judge(
@@ -71,7 +71,8 @@ def _ended_badly(
         assert task.nessus_scan_id is not None
         sim, _ = scanners[task.scanner_instance]
         scan = sim.nessus.scans.get(task.nessus_scan_id)
-        if scan is None or task.marker not in scan.name or scan.latest is None:
+        marked = f"[ns:{task.task_id}.{task.attempt}."
+        if scan is None or marked not in scan.name or scan.latest is None:
             yield f"{task.task_id} completed with a scan that is not its own"
         elif (scan.latest.status, scan.latest.uuid) != (RunStatus.COMPLETED, task.scan_uuid):
             yield f"{task.task_id} completed, and its scan is {scan.latest.status}"

@@ -20,6 +20,7 @@ from nessus_sched.config.schema import (
 )
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import Scanner, ScannerInfo
+from nessus_sched.core.seal import Seal
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
@@ -32,6 +33,7 @@ from nessus_sched.store.connection import Connect, connect
 from nessus_sched.store.executor import InLine
 from nessus_sched.store.tasks import TaskStore
 from support.fake_scanner import FakeScanner
+from support.seals import SEAL
 
 EPOCH = 1_800_000_000.0
 KEY = Secret("0" * 64)
@@ -128,6 +130,7 @@ async def world(
     scanners: Mapping[str, Scanner],
     *,
     seed: int = 0,
+    seal: Seal = SEAL,
     connect: Connect = connect,
     resolve: Callable[[str], Sequence[str]] | None = None,
 ) -> AsyncIterator[World]:
@@ -154,6 +157,7 @@ async def world(
             digest=digest,
             resolve=look_up,
             now=now,
+            seal=seal,
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
         )
         fleet = Fleet(context, lambda settings: scanners[settings.id])
