@@ -46,6 +46,10 @@ class Budget:
         self.refused = 0
         self._by_user: Counter[int | None] = Counter()
         self._released = trio.Event()
+        self.turn = trio.Lock()
+        """Held while a message is decoded or an answer encoded. Trio polls for input and
+        output between passes over all tasks that can run: so at most one of them does
+        that in each pass, however many clients there are, and the others wait their turn."""
 
     def used_by(self, uid: int | None) -> int:
         return self._by_user[uid]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -116,6 +117,7 @@ class _Handlers:
         self._face = face
         self._room = trio.Semaphore(face.calls_at_once)
         self._heavy = trio.CapacityLimiter(1)
+        self._turn = trio.Lock()  # one answer in each pass of the loop, see `transport`
 
     async def list_tools(self, ctx: Context, _params: object) -> types.ListToolsResult:
         peer = _peer(ctx)
@@ -162,7 +164,10 @@ class _Handlers:
                 await ticket.charge(tool.answer_memory)
             with trio.move_on_after(tool.timeout) as scope:
                 async with self._room:
-                    return _answer(await tool.fn(self._face.app, call, args))
+                    value = await tool.fn(self._face.app, call, args)
+            if not scope.cancelled_caught:
+                async with self._turn:
+                    return _answer(value)
         except (edge.BadArguments, ToolError) as refusal:
             return _refusal(refusal)
         except NoRoom as full:
@@ -170,7 +175,6 @@ class _Handlers:
         except Exception as error:  # noqa: BLE001 - the supervisor: no tool may end a connection
             incident = _incident(tool.name, error)
             return _refusal(ToolError("internal_error", f"Internal error, incident {incident}."))
-        assert scope.cancelled_caught
         return _refusal(
             ToolError(
                 "timeout",
@@ -286,6 +290,7 @@ def _call(ctx: Context) -> Call:
     )
 
 
+@cache
 def _listed(tool: ToolDef) -> types.Tool:
     return types.Tool(
         name=tool.name,

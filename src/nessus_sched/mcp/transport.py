@@ -185,7 +185,8 @@ class _Connection:
             )
             await self._send(_error_line(types.INVALID_REQUEST, why, id_at_the_ends(line)))
             return
-        message = _parsed(line)
+        async with self._memory.turn:
+            message = _parsed(line)
         if isinstance(message, bytes):
             await self._send(message)
             return
@@ -213,13 +214,15 @@ class _Connection:
             # A canceled request gets no answer; the hook tells us that it is over.
             on_request_unanswered=partial(self._settled, message.id),
         )
-        await to_server.send(SessionMessage(message, metadata))
+        async with self._memory.turn:  # for what the server does at once
+            await to_server.send(SessionMessage(message, metadata))
 
     async def write_all(self, from_server: Outbound) -> None:
         async with from_server:
             async for item in from_server:
                 message = item.message
-                text = message.model_dump_json(by_alias=True, exclude_unset=True)
+                async with self._memory.turn:
+                    text = message.model_dump_json(by_alias=True, exclude_unset=True)
                 await self._send(text.encode() + b"\n")
                 if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
                     await self._settled(message.id)

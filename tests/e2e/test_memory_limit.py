@@ -1,0 +1,226 @@
+"""A daemon with the unit's memory, and users who try to exhaust it: others are served."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from support.control_group import ControlGroup, control_group
+from support.mcp_wire import call, opened, request
+from support.processes import Site, daemon, environment
+from support.web import free_port, get
+
+UNIT = Path(__file__).parents[2] / "systemd/nessus-sched.service"
+ALICE, BOB, CAROL, DAVE = 70_001, 70_002, 70_003, 70_004
+MESSAGE = 4 * 2**20
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.getuid() != 0, reason="needs root, for other users and a control group"),
+]
+
+
+@attrs.define(kw_only=True)
+class ConfinedSite(Site):
+    group: ControlGroup
+
+    def argv(self, *words: str) -> list[str]:
+        return self.group.inside(Site.argv(self, *words))
+
+
+@attrs.frozen
+class Place:
+    site: ConfinedSite
+    port: int
+    socket: Path
+    latencies: list[float]
+
+
+def memory_max() -> int:
+    found = re.search(r"^MemoryMax=(\d+)M$", UNIT.read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) * 2**20
+
+
+@contextmanager
+def as_user(uid: int) -> Iterator[None]:
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def connection(place: Place, uid: int) -> trio.SocketStream:
+    """A connection of that user: the kernel notes who connects."""
+    sock = socket.socket(socket.AF_UNIX)
+    with as_user(uid):
+        sock.connect(os.fspath(place.socket))
+    return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+
+
+@asynccontextmanager
+async def confined(group: ControlGroup, directory: Path) -> AsyncIterator[Place]:
+    """The daemon in the group, and somebody who asks for its health all the time."""
+    port, path = free_port(), directory / "mcp.sock"
+    config = {
+        "state_directory": str(directory / "state"),
+        "http": {"bind": f"127.0.0.1:{port}"},
+        "socket": {"path": str(path), "mode": "0666"},
+        "targets": {"allow": ["192.0.2.0/24"]},
+        "scanners": [],
+        "roles": [
+            {"name": "readers", "users": [str(BOB), str(CAROL), str(DAVE)], "read_only": True},
+            {"name": "submitters", "users": [str(ALICE)]},
+        ],
+    }
+    directory.chmod(0o755)
+    site = ConfinedSite(directory=directory, config=config, group=group)
+    site.write()
+    environment(directory)
+    async with daemon(site), trio.open_nursery() as nursery:
+        place = Place(site, port, path, [])
+        nursery.start_soon(watch, place)
+        yield place
+        nursery.cancel_scope.cancel()
+
+
+async def watch(place: Place) -> None:
+    while True:
+        place.latencies.append(await trio.to_thread.run_sync(asked, place.port))
+        await trio.sleep(0.02)
+
+
+def asked(port: int) -> float:
+    began = time.monotonic()
+    status, _body = get(port, "/health")
+    assert status in (200, 503)  # it has no scanner
+    return time.monotonic() - began
+
+
+async def served(place: Place, uid: int, within: float = 60.0) -> None:
+    """A new client of that user gets an answer."""
+    with trio.fail_after(within):
+        async with connection(place, uid) as stream:
+            lines = await opened(stream)
+            await stream.send_all(call("w", "list_credentials"))
+            assert "result" in await lines.next()
+
+
+async def said(stream: trio.SocketStream, within: float = 60.0) -> Any:
+    """The first answer on a connection."""
+    got = b""
+    with trio.fail_after(within), suppress(trio.BrokenResourceError):
+        while b"\n" not in got and (chunk := await stream.receive_some()):
+            got += chunk
+    return json.loads(got.split(b"\n")[0])
+
+
+def huge_messages() -> Iterator[bytes]:
+    wrong = ",".join(["[]"] * (MESSAGE // 3 - 200))
+    yield f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"search_findings",\
+"arguments":{{"fields":[{wrong}]}}}}}}\n'.encode()
+    yield call(2, "search_findings", fields="[" + "1," * (MESSAGE // 2 - 200) + "1]")
+    yield call(3, "submit_custom_scan", settings={f"n{n}": "1" for n in range(250_000)})
+    yield call(4, "search_findings", filters=[{"field": "x"}] * 240_000)
+    yield call(5, "search_findings", fields=["x" * 100_000] * 40)
+    yield call(6, "submit_scan", targets=["a://b" * 25_000] * 32)
+    yield call(7, "submit_scan", targets=["192.0.2.1"] * 9_999, description="://" * 1_000_000)
+
+
+async def messages(place: Place) -> None:
+    for message in huge_messages():
+        assert len(message) <= MESSAGE
+        async with connection(place, ALICE) as stream:
+            lines = await opened(stream)
+            await stream.send_all(message)
+            with trio.fail_after(60):
+                answer = await lines.next()
+            assert "error" in answer or answer["result"]["isError"]
+            assert answer["id"] in range(1, 8)
+            assert len(json.dumps(answer)) < 20_000
+
+
+async def unfinished_lines(place: Place) -> None:
+    refused: list[str] = []
+
+    async def one() -> None:
+        async with connection(place, ALICE) as stream:
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(b"x" * (MESSAGE - 1))
+                await stream.send_all(b"\n")
+            refused.append((await said(stream))["error"]["message"])
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(108):
+            nursery.start_soon(one)
+    assert len(refused) == 108
+    assert any(text.startswith("limits.connection_memory: your user's") for text in refused)
+
+
+async def unread_answers(place: Place) -> None:
+    with ExitStack() as left:
+
+        async def one() -> None:
+            stream = connection(place, BOB)
+            left.callback(stream.socket.close)
+            lines = await opened(stream)
+            with trio.move_on_after(5), suppress(trio.BrokenResourceError):
+                await stream.send_all(b"".join(request(n, "tools/list") for n in range(1, 33)))
+            del lines
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(one)
+        await served(place, CAROL)
+        await served(place, 0)
+
+
+async def idle_connections(place: Place) -> None:
+    streams = [connection(place, CAROL) for _ in range(256)]
+    turned_away = await said(streams[-1])
+    assert turned_away["error"]["message"].startswith("limits.connections: your user's share")
+    await served(place, DAVE)
+    await served(place, 0)
+    for stream in streams:
+        await stream.aclose()
+
+
+async def strangers(place: Place) -> None:
+    for _ in range(300):
+        async with connection(place, 70_999) as stream:
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(b"x" * 1000)
+    async with connection(place, 70_999) as stream:
+        assert "no role names your user" in (await said(stream))["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "attack", [messages, unfinished_lines, unread_answers, idle_connections, strangers]
+)
+async def test_within_the_memory_of_the_unit(
+    attack: Callable[[Place], Awaitable[None]], record_property: Callable[[str, object], None]
+) -> None:
+    with TemporaryDirectory() as directory, control_group(memory_max()) as group:
+        async with confined(group, Path(directory)) as place:
+            await served(place, DAVE)
+            await attack(place)
+            await served(place, DAVE)
+            await served(place, 0)
+            assert group.killed() == 0
+        slowest, peak = max(place.latencies), group.peak()
+    record_property("slowest", round(slowest, 3))
+    record_property("peak", peak)
+    print(f"slowest answer {1000 * slowest:.0f} ms of {len(place.latencies)}, peak {peak} MiB")
