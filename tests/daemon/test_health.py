@@ -79,7 +79,7 @@ TROUBLES: dict[str, tuple[Trouble, str]] = {
     "forbids it": (fault(kind=FaultKind.STATUS, status=403, path="/scans"), "no right"),
     "has no licence any more": (
         fault(kind=FaultKind.STATUS, status=403, message="license expired"),
-        "licence does not allow",
+        "license does not allow",
     ),
     "has the port of another server": (fault(kind=FaultKind.STATUS, status=404), "not know"),
     "loads its plugins": (loading, "loading"),

@@ -13,18 +13,27 @@ from nessus_sched.core.credentials import Credential, CredentialKind, Escalation
 from nessus_sched.core.scanner import (
     ApiRefused,
     BadExport,
+    DiskFull,
+    LaunchRefused,
+    LicenseExpired,
     LicenseLimit,
     LoginRefused,
     NoCapacity,
+    NoPlugins,
+    NoTemplates,
     NotFound,
     NotOurs,
     NotReady,
     OutcomeUnknown,
+    PermissionDenied,
     Refused,
+    ScannerError,
     ScanStatus,
+    TemplateNotLicensed,
 )
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import Discovery, ScanKind
+from nessus_sched.sim.refusals import Refusal
 from support.seals import marker
 from support.simulated_nessus import Lab, failure, lab, scan_order
 
@@ -171,7 +180,7 @@ async def test_a_licence_without_api_is_passed_as_the_web_ui(
 async def test_a_template_beyond_the_licence(autojump_clock: Clock) -> None:
     one = lab("session", edition="essentials")
     order = scan_order(kind=ScanKind.CUSTOM, template="pci")
-    assert type(await failure(one.client.create_scan(order))) is LicenseLimit
+    assert type(await failure(one.client.create_scan(order))) is TemplateNotLicensed
     names = {template.name: template.usable for template in await one.client.templates()}
     assert names["basic"]
     assert not names["pci"]
@@ -329,3 +338,45 @@ async def test_no_error_of_a_login_shows_its_password(autojump_clock: Clock) -> 
         one.inject(kind=kind, method="POST", path="/session")
         error = await failure(one.client.list_scans())
         assert one.nessus.accounts.password not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        (Refusal.LICENSE_EXPIRED, LicenseExpired),
+        (Refusal.NO_RIGHTS, PermissionDenied),
+        (Refusal.NO_API, ApiRefused),
+        (Refusal.NO_PLUGINS, NoPlugins),
+        (Refusal.NO_TEMPLATES, NoTemplates),
+        (Refusal.SCAN_LIMIT, NoCapacity),
+        (Refusal.DISK_FULL, DiskFull),
+    ],
+)
+async def test_why_a_whole_scanner_creates_nothing(
+    autojump_clock: Clock, refusal: Refusal, kind: type[ScannerError]
+) -> None:
+    one = lab()
+    one.nessus.refuses = {refusal}
+    assert type(await failure(one.client.create_scan(scan_order()))) is kind
+    one.nessus.refuses = set()
+    assert await one.client.create_scan(scan_order())
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [(Refusal.HOST_LIMIT, LicenseLimit), (Refusal.LAUNCH_REFUSED, LaunchRefused)],
+)
+async def test_why_a_whole_scanner_launches_nothing(
+    autojump_clock: Clock, refusal: Refusal, kind: type[ScannerError]
+) -> None:
+    one = lab()
+    scan_id = await one.client.create_scan(scan_order())
+    one.nessus.refuses = {refusal}
+    assert type(await failure(one.launch(scan_id))) is kind
+
+
+async def test_a_scanner_without_plugins_says_so(autojump_clock: Clock) -> None:
+    one = lab()
+    assert (await one.client.info()).plugins is True
+    one.nessus.refuses = {Refusal.NO_PLUGINS}
+    assert (await one.client.info()).plugins is False

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from nessus_sched.core.credentials import Credential, CredentialKind, Escalation, EscalationMethod
 from nessus_sched.core.scanner import (
     AuditFile,
-    LicenseLimit,
+    BadOrder,
+    NoTemplates,
     NotFound,
     OutcomeUnknown,
-    Refused,
     ScannerError,
     ScanOrder,
     TransientError,
@@ -142,7 +142,7 @@ async def test_unknown_names_are_told_with_what_was_perhaps_meant(nessus: Script
 async def test_a_template_beyond_the_licence(nessus: ScriptedNessus) -> None:
     locked = {**templates()[0], "license_fulfilled": 0}
     nessus.on("GET /editor/scan/templates", {"templates": [locked]})
-    assert type(await refusal(nessus, order())) is LicenseLimit
+    assert type(await refusal(nessus, order())) is NoTemplates
     found = await scanner(nessus).templates()
     assert [(template.name, template.usable) for template in found] == [("basic", False)]
 
@@ -308,13 +308,13 @@ async def test_an_audit_that_the_scanner_has(nessus: ScriptedNessus, name: str) 
 async def test_orders_that_are_refused_before_anything_is_created(
     nessus: ScriptedNessus, what: ScanOrder
 ) -> None:
-    assert type(await refusal(nessus, what)) is Refused
+    assert type(await refusal(nessus, what)) is BadOrder
     assert not nessus.asked("POST /scans")
 
 
 def test_a_name_without_its_marker_is_refused() -> None:
     request = ScanRequest(kind=ScanKind.BASIC, targets=("192.0.2.1",))
-    with pytest.raises(Refused, match="marker"):
+    with pytest.raises(BadOrder, match="marker"):
         check(ScanOrder(name="x", marker=MARKER, targets=("192.0.2.1",), request=request))
 
 

@@ -13,10 +13,11 @@ from nessus_sched.core.breaker import BreakerState
 from nessus_sched.core.reasons import WaitCode
 from nessus_sched.core.scanner import (
     BadExport,
+    BadOrder,
     CertificateMismatch,
-    LicenseLimit,
     LoginRefused,
     NotFound,
+    NotOurs,
     Refused,
     ScannerError,
     ScannerInfo,
@@ -82,9 +83,10 @@ async def test_a_dead_letter_gets_all_its_attempts_again(
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
-        ("create_scan", LicenseLimit("the licence has expired")),
+        ("create_scan", BadOrder("no scan can be made of it")),
+        ("create_scan", Refused("a bad setting")),
         ("create_scan", NotFound("no such template")),
-        ("launch", Refused("no right to launch")),
+        ("launch", NotOurs("somebody moved it")),
     ],
 )
 async def test_a_refusal_that_will_not_pass_makes_a_dead_letter_at_once(

@@ -89,6 +89,9 @@ scanners_group.add_command(_switch("enable", "is enabled", "Give it work."))
 scanners_group.add_command(
     _switch("disable", "is disabled", "Give it no work; its running scans are still watched.")
 )
+scanners_group.add_command(
+    _switch("retry", "is tried now", "Try a suspended or failing scanner now.")
+)
 
 
 @scanners_group.command("test", short_help="Have the daemon try a scanner out.")

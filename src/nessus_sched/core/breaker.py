@@ -100,6 +100,12 @@ class Breaker:
         self._state, self._probe_at = BreakerState.HALF_OPEN, None
         return True
 
+    def look_again(self, now: float) -> None:
+        """Something may have changed: a probe is due at once, and the waits start over."""
+        self._wait = self.settings.probe
+        if self._probe_at is not None:
+            self._probe_at = min(self._probe_at, now)
+
     def abandon_probe(self, now: float) -> None:
         """The probe ended without an outcome: the next may begin at once."""
         if self._state is BreakerState.HALF_OPEN:

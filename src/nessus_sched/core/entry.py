@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 import attrs
 
-from nessus_sched.core.targets import TargetSet
-from nessus_sched.core.task import DEFAULT_POOL, Priority, ScanKind
+from nessus_sched.core.targets import TargetSet, parse_targets
+from nessus_sched.core.task import DEFAULT_POOL, Priority, ScanKind, Task
 
 HANDICAP: Mapping[Priority, int] = MappingProxyType(
     {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
@@ -22,7 +22,8 @@ class QueueEntry:
 
     `order` is its place in the order of acceptance, unique; `accepted_at` (epoch seconds)
     is when it was accepted, and stays when it is queued again after a failed attempt;
-    `pinned` is the scanner that its submitter named.
+    `pinned` is the scanner that its submitter named, `refused_by` are those that have refused
+    it.
     """
 
     task_id: str
@@ -33,3 +34,20 @@ class QueueEntry:
     priority: Priority = Priority.NORMAL
     pool: str = DEFAULT_POOL
     pinned: str | None = None
+    refused_by: tuple[str, ...] = ()
+
+
+def entry_of(task: Task) -> QueueEntry:
+    """The little that queues, routing and the overlap guard need of a task."""
+    request = task.request
+    return QueueEntry(
+        task_id=task.task_id,
+        order=task.order,
+        accepted_at=task.created_at,
+        kind=request.kind,
+        targets=parse_targets((*request.targets, *task.resolved)),
+        priority=request.priority,
+        pool=request.pool,
+        pinned=request.scanner_instance,
+        refused_by=task.refused_by,
+    )

@@ -62,6 +62,8 @@ class Blame(StrEnum):
     PERSON = "person"
     """Somebody who changed the scan on the scanner."""
     OURS = "ours"
+    UNCLEAR = "unclear"
+    """The task's, or the scanner's if it happens to several tasks in a row."""
 
 
 class Response(StrEnum):

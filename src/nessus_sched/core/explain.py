@@ -9,6 +9,7 @@ from nessus_sched.core.lanes import Lane
 from nessus_sched.core.queues import Waiting
 from nessus_sched.core.reasons import WaitCode, WaitReason
 from nessus_sched.core.routing import unclaimed
+from nessus_sched.core.suspension import SuspensionStatistics
 from nessus_sched.core.words import number
 
 NAMED = 3
@@ -23,6 +24,8 @@ def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
             known = _some([each.scanner_id for each in board.lanes.values() if not each.removed])
             text = f"there is no scanner {entry.pinned}; there are: {known}"
             return WaitReason(code=WaitCode.SCANNER_REMOVED, text=text)
+        if entry.pinned in entry.refused_by:
+            return WaitReason(code=WaitCode.REFUSED, text=f"scanner {entry.pinned} refuses it")
         if not lane.spec.reaches(entry.targets):
             text = f"scanner {entry.pinned} does not reach all targets"
             return WaitReason(code=WaitCode.UNREACHABLE, text=text)
@@ -38,6 +41,9 @@ def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
         for lane in board.lanes.values()
         if not lane.removed and lane.spec.pool == entry.pool and lane.spec.reaches(entry.targets)
     ]
+    if any(lane.scanner_id in entry.refused_by for lane in reaching):
+        text = f"every scanner that it may run on refuses it: {_some(list(entry.refused_by))}"
+        return WaitReason(code=WaitCode.REFUSED, text=text)
     if reaching:
         return _license(reaching)
     text = f"no single scanner of pool {entry.pool} reaches all targets"
@@ -66,6 +72,9 @@ def obstacle(lane: Lane, now: float) -> WaitReason | None:
         )
     if not lane.breaker.closed:
         return WaitReason(code=WaitCode.SCANNER_DOWN, text=f"{name} is down{_down(lane, now)}")
+    if (suspended := lane.suspension.statistics()) is not None:
+        text = f"{name} is suspended{_suspended(suspended, now)}"
+        return WaitReason(code=WaitCode.SCANNER_SUSPENDED, text=text)
     return None
 
 
@@ -160,6 +169,14 @@ def _down(lane: Lane, now: float) -> str:
     if figures.state is BreakerState.HALF_OPEN or figures.probe_at is None:
         return f"{why}; it is being tried again"
     return f"{why}; it is tried again in {max(0.0, figures.probe_at - now):.0f} s"
+
+
+def _suspended(figures: SuspensionStatistics, now: float) -> str:
+    again = "a task is trying it now"
+    if figures.probe_at is not None:
+        left = figures.probe_at - now
+        again = f"a task tries it again in {left:.0f} s" if left > 0 else "the next task tries it"
+    return f" ({figures.reason}); {again}"
 
 
 def _some(texts: list[str], separator: str = ", ") -> str:

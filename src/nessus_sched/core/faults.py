@@ -52,7 +52,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             "Its scanner is no longer configured: submit it again without scanner_instance.",
         ),
         ErrorKind.SCANNER_REFUSED: Fault(
-            _B.TASK,
+            _B.UNCLEAR,
             _R.REROUTE,
             False,
             "The scanner rejects this request: correct it according to the message and submit "

@@ -8,6 +8,7 @@ from nessus_sched.core.breaker import Breaker, BreakerSettings
 from nessus_sched.core.capacity import Slots
 from nessus_sched.core.entry import QueueEntry
 from nessus_sched.core.ranges import count, difference
+from nessus_sched.core.suspension import Suspension
 from nessus_sched.core.targets import TargetSet
 from nessus_sched.core.task import DEFAULT_POOL, ScanKind
 
@@ -56,6 +57,7 @@ class Lane:
         self.spec = spec
         self.slots = Slots(spec.limit)
         self.breaker = Breaker(breaker)
+        self.suspension = Suspension(breaker)
         self.enabled = spec.enabled
         self.draining = False
         self.removed = removed
@@ -73,7 +75,7 @@ class Lane:
         self.removed = False
         self.spec = spec
         self.slots.set_limit(spec.limit)
-        self.breaker.settings = breaker
+        self.breaker.settings = self.suspension.settings = breaker
 
     @property
     def scanner_id(self) -> str:
@@ -82,11 +84,19 @@ class Lane:
     @property
     def usable(self) -> bool:
         """May be given work, now or when it has a free slot."""
+        return self._open and not self.suspension.active
+
+    @property
+    def _open(self) -> bool:
         return self.enabled and not self.draining and not self.removed and self.breaker.closed
 
     def free(self, now: float) -> int:
-        """Slots in which a scan may be started now."""
-        return self.slots.free if self.usable and now >= self.hold_until else 0
+        """Slots in which a scan may be started now; one while suspended, when a try is due."""
+        if not self._open or now < self.hold_until:
+            return 0
+        if self.suspension.active:
+            return min(1, self.slots.free) if self.suspension.due(now) else 0
+        return self.slots.free
 
     def load(self, queued: int) -> float:
         """Active and queued over capacity."""
@@ -94,5 +104,6 @@ class Lane:
 
     def deadline(self, now: float) -> float | None:
         """When something changes here by itself: a hold ends, or a probe is due."""
-        times = [self.breaker.probe_at, self.hold_until if self.hold_until > now else None]
+        ahead = (self.hold_until, self.suspension.probe_at)
+        times = [self.breaker.probe_at, *(time for time in ahead if time and time > now)]
         return min((time for time in times if time is not None), default=None)

@@ -15,6 +15,7 @@ from nessus_sched.core.board import Active, Board
 from nessus_sched.core.breaker import BreakerSettings, BreakerStatistics
 from nessus_sched.core.durations import Durations
 from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.estimates import Estimate, estimates
 from nessus_sched.core.explain import explain, refusal
 from nessus_sched.core.forecast import Forecast
@@ -24,6 +25,7 @@ from nessus_sched.core.queues import Queues, Reach, Waiting
 from nessus_sched.core.reasons import WaitCode, WaitReason
 from nessus_sched.core.routing import Placement, Reachability, RoutingCase
 from nessus_sched.core.snapshot import PoolStatistics, snapshot
+from nessus_sched.core.suspension import SuspensionStatistics
 from nessus_sched.core.traffic import Traffic, queue_name
 
 
@@ -120,13 +122,20 @@ class Pool:
         if self._board.paused or lane.free(now) == 0:
             return None
         queues = self._board.queues
-        while (waiting := queues.head_for(scanner_id)) is not None:
+        while (waiting := self._head(lane)) is not None:
             blocker = self._board.blocker(waiting)
             if blocker is None:
+                lane.suspension.begin(waiting.entry.task_id)
                 self._traffic.start(lane, waiting, now)
                 return waiting.entry
             queues.park(waiting, self._board.guard.park(waiting, blocker))
         return None
+
+    def _head(self, lane: Lane) -> Waiting | None:
+        """What goes next there; on a suspended scanner those first that have not tried it."""
+        queues, tried = self._board.queues, lane.suspension.tried
+        found = queues.head_for(lane.scanner_id, skip=tried)
+        return queues.head_for(lane.scanner_id) if found is None and tried else found
 
     def wanted(self, scanner_id: str, now: float) -> bool:
         """Whether `take` would find a slot and a task to look at."""
@@ -154,6 +163,7 @@ class Pool:
             self.durations.record_pace(active.reached, took)
         lane = self._lane(active.scanner_id)
         lane.slots.release(task_id)
+        lane.suspension.end(task_id, now)
         self._traffic.unpark(self._board.guard.end(task_id), now)
         self._traffic.wake(lane, now)
         self._bury(lane)
@@ -255,6 +265,41 @@ class Pool:
         lane.breaker.success()
         if reopened:
             self._traffic.changed(lane, now)
+
+    def suspend(
+        self,
+        scanner_id: str,
+        now: float,
+        kind: ErrorKind,
+        reason: str,
+        *,
+        task_id: str | None = None,
+        sure: bool = True,
+        wait: bool = True,
+    ) -> bool:
+        """See `Suspension.suspend`."""
+        lane = self._lane(scanner_id)
+        is_so = lane.suspension.suspend(now, kind, reason, task_id=task_id, sure=sure, wait=wait)
+        self._traffic.changed(lane, now)
+        return is_so
+
+    def accepted(self, scanner_id: str, now: float) -> None:
+        """The scanner has launched a scan: it is no longer suspended."""
+        lane = self._lane(scanner_id)
+        lane.suspension.accepted()
+        self._traffic.changed(lane, now)
+
+    def look_again(self, scanner_id: str, now: float) -> None:
+        """Something may have changed there: if it is suspended or its breaker is open, it is
+        tried at once."""
+        lane = self._lane(scanner_id)
+        lane.suspension.look_again(now)
+        lane.breaker.look_again(now)
+        self._traffic.changed(lane, now)
+
+    def suspension(self, scanner_id: str) -> SuspensionStatistics | None:
+        """None while it is not suspended."""
+        return self._lane(scanner_id).suspension.statistics()
 
     def begin_probe(self, scanner_id: str, now: float) -> bool:
         """See `Breaker.begin_probe`."""

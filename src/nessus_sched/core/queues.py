@@ -9,7 +9,7 @@ and nothing waits for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import Final
 
@@ -154,13 +154,13 @@ class Queues:
         waiting.lot = lot
         self._insert(waiting)
 
-    def head_for(self, scanner_id: str) -> Waiting | None:
+    def head_for(self, scanner_id: str, *, skip: Collection[str] = ()) -> Waiting | None:
         """The entry that goes next on a scanner: of its own queue, else of the overflow
         queue; but an overflow head that has waited longer by more than `fairness_after`,
-        each priority with its handicap, goes first."""
+        each priority with its handicap, goes first. Tasks in `skip` are passed over."""
         line = self._own.get(scanner_id)
-        own = line.ready.first() if line else None
-        heads = (line.ready.first() for line in self._lines_for(scanner_id))
+        own = _first(line, skip) if line else None
+        heads = (_first(line, skip) for line in self._lines_for(scanner_id))
         shared = min((head for head in heads if head is not None), default=None)
         if own is None or (shared is not None and own[0] - shared[0] > self.fairness_after):
             own = shared
@@ -284,3 +284,9 @@ class Queues:
         if not line:
             del self._own[waiting.scanner_id]
         self._unpinned.get(waiting.scanner_id, set()).discard(waiting.entry.task_id)
+
+
+def _first(line: Line, skip: Collection[str]) -> Key | None:
+    if not skip:
+        return line.ready.first()
+    return next((key for key in line.ready if key[2] not in skip), None)

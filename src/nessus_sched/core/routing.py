@@ -64,7 +64,8 @@ class Reachability:
             return self._shared((entry.pinned,))
         groups = self._pools.get(entry.pool, {}).values()
         fitting = (group for group in groups if group[0].spec.admits(entry))
-        return self._shared(tuple(lane.scanner_id for group in fitting for lane in group))
+        found = (lane.scanner_id for group in fitting for lane in group)
+        return self._shared(tuple(each for each in found if each not in entry.refused_by))
 
     def _shared(self, scanner_ids: tuple[str, ...]) -> Reach:
         return self._known.setdefault(scanner_ids, frozenset(scanner_ids))
@@ -78,7 +79,7 @@ def unclaimed(lane: Lane, queues: Queues, now: float) -> int:
 def choose(candidates: Iterable[Lane], queues: Queues, now: float) -> Lane | None:
     """The eligible scanner with a free slot and the lowest load; among equals the one
     whose last turn is longest ago."""
-    free = [lane for lane in candidates if unclaimed(lane, queues, now) > 0]
+    free = [lane for lane in candidates if lane.usable and unclaimed(lane, queues, now) > 0]
     return min(
         free,
         key=lambda lane: (lane.load(queues.own_length(lane.scanner_id)), lane.chosen),

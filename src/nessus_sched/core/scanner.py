@@ -67,6 +67,8 @@ class ScannerInfo:
     used_hosts: int | None = None
     max_scans: int | None = None
     plugin_set_at: float | None = None
+    plugins: bool | None = None
+    """Whether it has plugins to scan with; None where it does not tell."""
     license_expires_at: float | None = None
     boot_time: float | None = None
 
@@ -201,6 +203,8 @@ class ScannerError(Exception):
 
     kind = ErrorKind.SCANNER_ERROR
     retry_after: float | None = None
+    in_doubt = False
+    """It was the answer to a change that may have taken effect all the same."""
 
     @property
     def transient(self) -> bool:

@@ -11,6 +11,7 @@ from nessus_sched.core.explain import obstacle
 from nessus_sched.core.lanes import Lane
 from nessus_sched.core.queues import QueueStatistics
 from nessus_sched.core.reasons import WaitReason
+from nessus_sched.core.suspension import SuspensionStatistics
 
 
 @attrs.frozen(kw_only=True)
@@ -33,6 +34,7 @@ class ScannerStatistics:
     queue: QueueStatistics
     load: float
     breaker: BreakerStatistics
+    suspension: SuspensionStatistics | None
 
 
 @attrs.frozen(kw_only=True)
@@ -74,8 +76,9 @@ def _scanner(board: Board, lane: Lane, now: float) -> ScannerStatistics:
         held_until=lane.hold_until if held else None,
         held_reason=lane.hold_reason if held else "",
         slots=lane.slots.statistics(),
-        free=lane.free(now),
+        free=lane.free(now) if lane.usable else 0,
         queue=board.queues.statistics(lane.scanner_id),
         load=lane.load(board.queues.own_length(lane.scanner_id)),
         breaker=lane.breaker.statistics(),
+        suspension=lane.suspension.statistics(),
     )

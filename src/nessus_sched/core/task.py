@@ -109,6 +109,8 @@ class Task:
     failures: int = 0
     """Attempts that failed and count against `max_attempts`; a scanner that was merely
     down or full does not count."""
+    refused_by: tuple[str, ...] = ()
+    """The scanners that have refused it for a reason of its own, and are not tried again."""
     scanner_instance: str | None = None
     nessus_scan_id: int | None = None
     scan_uuid: str | None = None

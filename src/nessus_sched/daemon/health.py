@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+import attrs
 import trio
 
-from nessus_sched.config.schema import ApiKeys
 from nessus_sched.core.scanner import (
     CertificateMismatch,
-    LicenseLimit,
+    LicenseExpired,
     LoginRefused,
     NotReady,
     Unreachable,
@@ -85,7 +85,7 @@ def _scanners(scanners: list[ScannerView]) -> Found:
         return Found(Status.FAILED, "no scanner is configured")
     if not wanted:
         return Found(Status.FAILED, "every scanner is disabled")
-    out = [each for each in wanted if each.trouble is not None]
+    out = [found for each in wanted if (found := _outage(each)) is not None]
     if not out:
         if all(each.statistics.draining for each in wanted):
             return Found(Status.DEGRADED, "every scanner is draining: nothing starts")
@@ -106,15 +106,36 @@ _WORDS: Final = {
     NotReady.kind: "not ready yet, such as loading plugins",
     LoginRefused.kind: "login refused",
     CertificateMismatch.kind: "another certificate than the trusted one",
-    LicenseLimit.kind: "stopped by the licence",
+    LicenseExpired.kind: "stopped by the license",
 }
 
 
-def _troubles(out: list[ScannerView]) -> str:
+@attrs.frozen
+class _Outage:
+    """Why a scanner cannot be used; `kind` in few words, `since` in epoch seconds."""
+
+    scanner_id: str
+    kind: str
+    reason: str
+    since: float
+
+
+def _outage(view: ScannerView) -> _Outage | None:
+    scanner_id, suspension = view.settings.id, view.statistics.suspension
+    if view.trouble is not None:
+        kind = _WORDS.get(view.trouble_kind or "", "failing requests")
+        return _Outage(scanner_id, kind, view.trouble, view.since)
+    if suspension is not None:
+        reason = f"suspended ({suspension.reason})"
+        return _Outage(scanner_id, "suspended", reason, suspension.since)
+    return None
+
+
+def _troubles(out: list[_Outage]) -> str:
     """What is the matter with these: in full for one, counted by kind for more."""
     if len(out) == 1:
-        return f"{out[0].settings.id}: {out[0].trouble}"
-    kinds = Counter(_WORDS.get(each.trouble_kind or "", "failing requests") for each in out)
+        return f"{out[0].scanner_id}: {out[0].reason}"
+    kinds = Counter(each.kind for each in out)
     return ", ".join(f"{count} {words}" for words, count in kinds.most_common())
 
 
@@ -125,26 +146,10 @@ def _scanner(view: ScannerView, now: float) -> Found:
     if view.trouble is not None:
         return Found(Status.DEGRADED, view.trouble, view.since)
     if statistics.obstacle is not None:
-        return Found(Status.DEGRADED, statistics.obstacle.text)
-    refused = _licence_refuses(view, now)
-    if refused is not None:
-        return Found(Status.DEGRADED, refused)
+        suspension = statistics.suspension
+        since = None if suspension is None else suspension.since
+        return Found(Status.DEGRADED, statistics.obstacle.text, since)
     slots = statistics.slots
     used = f"{len(slots.active)} of {slots.capacity} slots used"
     held = f"; starts nothing just now: {statistics.held_reason}" if statistics.held_until else ""
     return Found(Status.OK, used + held, turned=view.since)
-
-
-def _licence_refuses(view: ScannerView, now: float) -> str | None:
-    """Why every task that is sent there will fail, though the scanner answers."""
-    info = view.info
-    if info is None:
-        return None
-    if info.license_expires_at is not None and info.license_expires_at < now:
-        return "its licence has expired: it starts no scan"
-    if info.scan_api is False and isinstance(view.settings.auth, ApiKeys):
-        return (
-            "its licence refuses new scans with API keys: use auth.ui_session, or a licence "
-            "with API access"
-        )
-    return None

@@ -40,6 +40,8 @@ def _scanner_state(view: ScannerView) -> Markup:
         return fragment(pill("unusable", "bad"), element("small", view.trouble))
     if statistics.draining:
         return pill("draining", "warn")
+    if statistics.suspension is not None and statistics.obstacle is not None:
+        return fragment(pill("suspended", "bad"), element("small", statistics.obstacle.text))
     if statistics.obstacle is not None:
         return fragment(pill("held", "warn"), element("small", statistics.obstacle.text))
     return pill("ready", "good")

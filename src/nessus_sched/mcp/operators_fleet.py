@@ -26,7 +26,7 @@ class ReloadAnswer:
 @attrs.frozen(kw_only=True)
 class SwitchArgs:
     scanner_instance: str = field("The scanner.", min_length=1, max_length=64)
-    action: str = field("drain, undrain, enable or disable.", max_length=16)
+    action: str = field("drain, undrain, enable, disable or retry.", max_length=16)
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +67,7 @@ async def reload(app: Any, call: Call, args: NoArgs) -> ReloadAnswer:
 
 @tool(writes=True)
 async def switch_scanner(app: Any, call: Call, args: SwitchArgs) -> ScannerAnswer:
-    """Drain, undrain, enable or disable a scanner."""
+    """Drain, undrain, enable or disable a scanner, or retry one that is suspended."""
     with translated():
         await app.operator.switch(args.scanner_instance, args.action, actor=call.peer.actor)
     found = {view.settings.id: view for view in app.service.scanners()}

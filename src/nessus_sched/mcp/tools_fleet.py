@@ -53,6 +53,7 @@ class ScannerAnswer:
     enabled: bool = field("By the operator.")
     draining: bool = field("Finishes what runs and starts nothing more.")
     breaker: str = field("closed (used as usual), open (left alone after errors) or half_open.")
+    suspended: str | None = field("Code of the error with which it refuses to scan.")
     max_concurrent_scans: int = field("The operator's limit.")
     capacity: int = field("What holds now, with the scanner's own limit and other people's scans.")
     active_scans: int = field("Of ours.")
@@ -151,6 +152,7 @@ def scanner_answer(view: ScannerView) -> ScannerAnswer:
         enabled=statistics.enabled,
         draining=statistics.draining,
         breaker=statistics.breaker.state,
+        suspended=statistics.suspension.kind if statistics.suspension else None,
         max_concurrent_scans=statistics.slots.limit,
         capacity=statistics.slots.capacity,
         active_scans=len(statistics.slots.active),

@@ -11,9 +11,11 @@ from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     OCCUPIES,
+    LaunchRefused,
     Marks,
     NotFound,
     NotOurs,
+    Refused,
     RemoteScan,
     ScanDetails,
     ScannerInfo,
@@ -127,7 +129,10 @@ class NessusScanner:
             present = await self.details(scan_id)
             if present.status in OCCUPIES and present.uuid:
                 return present.uuid
-        raise self._link.refusal(call, answer)
+        refusal = self._link.refusal(call, answer)
+        if isinstance(refusal, Refused):
+            refusal = LaunchRefused(f"The scanner does not launch scans: {refusal}")
+        raise refusal
 
     async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
         found = await self._link.read(

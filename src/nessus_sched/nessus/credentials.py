@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nessus_sched.core.credentials import Credential, CredentialKind, Escalation, EscalationMethod
-from nessus_sched.core.scanner import Refused
+from nessus_sched.core.scanner import BadOrder
 from nessus_sched.core.secret import Secret
 
 Entry = dict[str, str]
@@ -46,7 +46,7 @@ def credentials_body(
     credential: Credential, *, key_file: str | None, escalate: bool
 ) -> Mapping[str, Any]:
     """The `credentials` of `POST /scans`. `key_file` is the scanner's name of the uploaded
-    private key; without `escalate` the login is used as it is. Raises `Refused` when the
+    private key; without `escalate` the login is used as it is. Raises `BadOrder` when the
     credential lacks something."""
     kind, build = _TYPES[credential.kind]
     entry = build(credential, key_file, escalate)
@@ -65,7 +65,7 @@ def _ssh_password(credential: Credential, key_file: str | None, escalate: bool) 
 
 def _ssh_key(credential: Credential, key_file: str | None, escalate: bool) -> Entry:
     if key_file is None:
-        raise Refused(f"Credential {credential.name!r} has no private key.")
+        raise BadOrder(f"Credential {credential.name!r} has no private key.")
     return {
         "auth_method": "public key",
         "username": credential.username,
@@ -116,14 +116,14 @@ def _account(credential: Credential, escalation: Escalation) -> Entry:
         fields["escalation_password"] = _optional(escalation.password)
     if escalation.method is EscalationMethod.SU_SUDO:
         if not escalation.su_user:
-            raise Refused(f"Credential {credential.name!r} has no su_user for su+sudo.")
+            raise BadOrder(f"Credential {credential.name!r} has no su_user for su+sudo.")
         fields["su_user"] = escalation.su_user
     return fields
 
 
 def _reveal(credential: Credential, secret: Secret | None, what: str) -> str:
     if not secret:
-        raise Refused(f"Credential {credential.name!r} has no {what}.")
+        raise BadOrder(f"Credential {credential.name!r} has no {what}.")
     return secret.reveal()
 
 

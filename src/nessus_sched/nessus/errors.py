@@ -20,13 +20,17 @@ import attrs
 from nessus_sched.core.scanner import (
     ApiRefused,
     CertificateMismatch,
+    DiskFull,
     ExportNotAllowed,
+    LicenseExpired,
     LicenseLimit,
     LoginRefused,
     NoCapacity,
+    NoPlugins,
     NotFound,
     NotReady,
     OutcomeUnknown,
+    PermissionDenied,
     Refused,
     ScannerError,
     TransientError,
@@ -39,6 +43,12 @@ from nessus_sched.nessus.messages import Answer, Call
 LONGEST: Final = 200
 _SHORTEST_SECRET: Final = 3
 _LICENSE: Final = re.compile(r"licen[cs]e|activation code|not activated", re.IGNORECASE)
+_LICENSE_FULL: Final = re.compile(r"exceed|limit|allows|too many|maximum", re.IGNORECASE)
+_DISK_FULL: Final = re.compile(r"no space left|disk (is )?full|disk space", re.IGNORECASE)
+_NO_PLUGINS: Final = re.compile(
+    r"no plugins|plugins (are )?(missing|not loaded)|functionality (is )?(therefore )?limited",
+    re.IGNORECASE,
+)
 _CAPACITY: Final = re.compile(
     r"(too many|max(imum)?|limit|concurrent|capacity)\b.{0,60}\bscans?\b"
     r"|\bscans?\b.{0,60}\b(too many|maximum|limit|capacity|in progress)",
@@ -136,8 +146,10 @@ def refusal(call: Call, answer: Answer, secrets: Iterable[str] = ()) -> ScannerE
         return ApiRefused(API_GATE)
     if answer.status in {400, 403} and NO_EXPORT.search(reason):
         return ExportNotAllowed(f"The scanner allows no export ({told}).")
-    if answer.status >= 300 and _LICENSE.search(reason):
-        return LicenseLimit(f"The scanner's licence does not allow this ({told}).")
+    if (whole := _refuses_all(reason, told)) is not None:
+        # Even a 5xx may have taken effect.
+        whole.in_doubt = call.changes and answer.status >= 500
+        return whole
     if answer.status == 404:
         return NotFound(f"The scanner does not know what {where} asks for ({told}).")
     if answer.status == 429 or answer.status >= 500:
@@ -147,8 +159,21 @@ def refusal(call: Call, answer: Answer, secrets: Iterable[str] = ()) -> ScannerE
     if 300 <= answer.status < 400:
         return Refused(f"{where} is redirected ({told}): `url` must be the scanner's own address.")
     if answer.status == 403:
-        return Refused(f"The scanner's user has no right to {where} ({told}).")
+        return PermissionDenied(f"The scanner's user has no right to {where} ({told}).")
     return Refused(f"The scanner refuses {where} ({told}).")
+
+
+def _refuses_all(reason: str, told: str) -> ScannerError | None:
+    """The error for words that say why the scanner does no such thing for anybody; no
+    recording of most is known, so they are matched loosely."""
+    if _LICENSE.search(reason):
+        text = f"The scanner's license does not allow this ({told})."
+        return LicenseLimit(text) if _LICENSE_FULL.search(reason) else LicenseExpired(text)
+    if _NO_PLUGINS.search(reason):
+        return NoPlugins(f"The scanner has no plugins ({told}).")
+    if _DISK_FULL.search(reason):
+        return DiskFull(f"The scanner's disk is full ({told}).")
+    return None
 
 
 def _trouble(call: Call, answer: Answer, reason: str, told: str) -> TransientError:

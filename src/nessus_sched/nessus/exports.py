@@ -11,7 +11,7 @@ from nessus_sched.core.scanner import (
     BadExport,
     ExportNotAllowed,
     NotFound,
-    Refused,
+    ReportTooLarge,
     ScannerError,
     TransientError,
 )
@@ -103,7 +103,9 @@ async def _fetch(
             await link.do(routes.export_download(scan_id, file), sink=part.write)
             part.check()
         except TooLarge:
-            raise Refused(f"The report is larger than {limit} bytes, the limit set.") from None
+            raise ReportTooLarge(
+                f"The report is larger than {limit} bytes, the limit set."
+            ) from None
         except (NotFound, TransientError) as error:
             raise _Again(f"the download broke off after {part.size} bytes: {error}") from None
         if not part.tail.rstrip().endswith(_END):

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from nessus_sched.core.clock import Now
-from nessus_sched.core.scanner import LicenseLimit, NotFound, ScanTemplate
+from nessus_sched.core.scanner import NoTemplates, NotFound, ScanTemplate, TemplateNotLicensed
 from nessus_sched.core.task import ScanRequest
 from nessus_sched.nessus import reading, routes
 from nessus_sched.nessus.decode import Document, file_name, identity, part, rows, text, token
@@ -42,8 +42,8 @@ class Library:
         return self._templates
 
     async def base_for(self, request: ScanRequest) -> Base:
-        """The template or policy that a request is built upon. Raises `NotFound`, or
-        `LicenseLimit` for a template that the licence does not allow."""
+        """The template or policy that a request is built upon. Raises `NotFound`,
+        `TemplateNotLicensed`, or `NoTemplates` when the scanner has none for anybody."""
         name = template_name(request)
         if name is None:
             assert request.policy is not None
@@ -75,12 +75,23 @@ class Library:
 
     async def _template(self, name: str) -> ScanTemplate:
         known = await self.templates()
+        if not any(template.usable for template in known):
+            self._forget_templates()
+            raise NoTemplates("The scanner offers no template that may be used.")
         found = next((template for template in known if template.name == name), None)
+        if found is None or not found.usable:
+            self._forget_templates()
         if found is None:
             raise _unknown("template", name, (template.name for template in known))
         if not found.usable:
-            raise LicenseLimit(f"The scanner's licence does not allow the template {name!r}.")
+            raise TemplateNotLicensed(
+                f"The scanner's license does not allow the template {name!r}."
+            )
         return found
+
+    def _forget_templates(self) -> None:
+        """They are read again for the next scan: the license may have changed by then."""
+        self._read_at = float("-inf")
 
     async def _policy(self, name: str) -> Base:
         policies = rows(await self._link.ask(routes.POLICIES), "policies")

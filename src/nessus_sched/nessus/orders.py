@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nessus_sched.core.credentials import CredentialKind
-from nessus_sched.core.scanner import OutcomeUnknown, Refused, ScanOrder, TransientError
+from nessus_sched.core.scanner import BadOrder, OutcomeUnknown, Refused, ScanOrder, TransientError
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind
 from nessus_sched.nessus import payloads, routes
@@ -20,7 +20,7 @@ from nessus_sched.nessus.link import Link
 
 async def create(order: ScanOrder, link: Link, library: Library, run_sync: RunSync) -> int:
     """Creates the scan and returns its id; everything before the one request that creates
-    it may be repeated without harm. Raises `Refused` for an order that must not be sent."""
+    it may be repeated without harm. Raises `BadOrder` for an order that must not be sent."""
     payloads.check(order)
     base = await library.base_for(order.request)
     folder_id = await library.folder_id()
@@ -73,7 +73,7 @@ async def _read_audit(order: ScanOrder, run_sync: RunSync) -> bytes:
         return await run_sync(order.audit.file.read_bytes)
     except OSError as error:
         problem = error.strerror or type(error).__name__
-    raise Refused(f"The audit file {order.audit.file} cannot be read: {problem}.")
+    raise BadOrder(f"The audit file {order.audit.file} cannot be read: {problem}.")
 
 
 async def _upload(link: Link, name: str, content: bytes, secrets: tuple[Secret, ...] = ()) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.core.scanner import Refused, ScanOrder
+from nessus_sched.core.scanner import BadOrder, ScanOrder
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
 
 TEMPLATES: Final[Mapping[ScanKind, str]] = {
@@ -50,28 +50,28 @@ class Base:
 
 def template_name(request: ScanRequest) -> str | None:
     """The name of the template to use, None when a policy is named instead. Raises
-    `Refused` for a custom scan with neither."""
+    `BadOrder` for a custom scan with neither."""
     if request.kind is not ScanKind.CUSTOM:
         return TEMPLATES[request.kind]
     if request.template is None and request.policy is None:
-        raise Refused("A custom scan needs a template or a policy.")
+        raise BadOrder("A custom scan needs a template or a policy.")
     return request.template if request.policy is None else None
 
 
 def check(order: ScanOrder) -> None:
-    """Raises `Refused` for an order that must not be sent."""
+    """Raises `BadOrder` for an order that must not be sent."""
     kind = order.request.kind
     if not order.targets:
-        raise Refused("A scan needs targets.")
+        raise BadOrder("A scan needs targets.")
     if not order.name.endswith(order.marker):
-        raise Refused("The name of a scan must end with its marker.")
+        raise BadOrder("The name of a scan must end with its marker.")
     if order.credential is None and kind in NEEDS_CREDENTIAL:
-        raise Refused(f"A {kind} scan needs a credential.")
+        raise BadOrder(f"A {kind} scan needs a credential.")
     if kind is ScanKind.COMPLIANCE and not order.request.audit:
-        raise Refused("A compliance scan needs an audit.")
+        raise BadOrder("A compliance scan needs an audit.")
     forbidden = sorted(RESERVED & {*order.request.settings, *order.settings})
     if forbidden:
-        raise Refused(f"These settings are not to be set: {', '.join(forbidden)}.")
+        raise BadOrder(f"These settings are not to be set: {', '.join(forbidden)}.")
 
 
 def scan_body(

@@ -229,6 +229,7 @@ def scanner_info(properties: Document, advanced: Document) -> ScannerInfo:
         used_hosts=whole(properties.get("used_ip_count")),
         max_scans=_max_scans(advanced),
         plugin_set_at=_plugin_set(properties.get("plugin_set")),
+        plugins=bool(properties["plugin_set"]) if "plugin_set" in properties else None,
         license_expires_at=moment(license_.get("expiration_date"))
         or moment(properties.get("expiration")),
         boot_time=moment(properties.get("scanner_boottime")),

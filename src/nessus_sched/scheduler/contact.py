@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from nessus_sched.config.schema import ApiKeys
 from nessus_sched.core.breaker import BreakerState
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import (
     OCCUPIES,
@@ -21,9 +23,12 @@ from nessus_sched.core.scanner import (
     ScanStatus,
 )
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.suspension import SuspensionStatistics
 from nessus_sched.scheduler.configured_pool import configure_pool
+from nessus_sched.scheduler.refusals import suspicion
 from nessus_sched.scheduler.tidings import NOT_CONTACTED, Tidings
 from nessus_sched.scheduler.watching import refresh
+from nessus_sched.telemetry import events
 
 if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
@@ -57,6 +62,10 @@ class Contact:
         self.since = self._context.now()
         """When `trouble` last changed between None and something, epoch seconds."""
         self.reached_at: float | None = None
+        self._known: ScannerInfo | None = None
+        """What it said of itself last when it was ready."""
+        self._harmless: ScannerInfo | None = None
+        """What it said when a task was accepted, whatever that looked like."""
         self._info_at = -math.inf
         self._changed_at = self._context.now()
         self._rows: dict[int, str] = {}
@@ -115,6 +124,54 @@ class Contact:
             self._context.pool.succeeded(self._id, now)
         self._hold_until_contacted()
         self.look_soon()
+
+    def look_again(self) -> None:
+        """The scanner may be usable again: it is asked and tried at once."""
+        if self._listed:
+            self._context.pool.look_again(self._id, self._context.now())
+        self._info_at = -math.inf
+        self.look_soon()
+
+    def suspend(
+        self,
+        kind: ErrorKind,
+        reason: str,
+        *,
+        task_id: str | None = None,
+        sure: bool = True,
+        wait: bool = True,
+    ) -> bool:
+        """It refuses to scan; see `Suspension.suspend`."""
+        pool, before = self._context.pool, self._suspension
+        is_so = pool.suspend(
+            self._id,
+            self._context.now(),
+            kind,
+            reason,
+            task_id=task_id,
+            sure=sure,
+            wait=wait,
+        )
+        if is_so and before is None:
+            self._driver.log.warning(events.SCANNER_SUSPENDED, kind=kind, reason=reason)
+        return is_so
+
+    def still_suspended(self, reason: str, *, task_id: str) -> bool:
+        """When it is suspended: it has not accepted that task either."""
+        suspension = self._suspension
+        return suspension is not None and self.suspend(suspension.kind, reason, task_id=task_id)
+
+    def accepted(self) -> None:
+        """It has launched a scan."""
+        self._harmless, before = self._known, self._suspension
+        if self._listed:
+            self._context.pool.accepted(self._id, self._context.now())
+        if before is not None:
+            self._driver.log.info(events.SCANNER_RESUMED, kind=before.kind)
+
+    @property
+    def _suspension(self) -> SuspensionStatistics | None:
+        return self._context.pool.suspension(self._id) if self._listed else None
 
     def troubled(self, error: ScannerError) -> None:
         """Takes note of an exchange that failed."""
@@ -215,7 +272,7 @@ class Contact:
 
     async def _read_info(self, scanner: Scanner) -> None:
         now = self._context.now()
-        if now - self._info_at < self._context.config.polling.info:
+        if now - self._info_at < self._context.config.polling.info and not self._suspension:
             return
         info = await scanner.info()
         if scanner is not self._driver.scanner:
@@ -229,6 +286,20 @@ class Contact:
         if self._context.licensed.get(self._id) != self.info.licensed_hosts:
             self._context.licensed[self._id] = self.info.licensed_hosts
             configure_pool(self._context)
+        self._judge(info)
+
+    def _judge(self, info: ScannerInfo) -> None:
+        """A change of license or plugins may end a suspension; what it says of itself may be
+        a reason for one."""
+        if not self._listed:
+            return
+        now, before, self._known = self._context.now(), self._known, info
+        if before != info:
+            self._context.pool.look_again(self._id, now)
+        keys = isinstance(self._driver.settings.auth, ApiKeys)
+        doubt = suspicion(info, now, keys=keys)
+        if doubt is not None and info != self._harmless and not self._suspension:
+            self.suspend(*doubt, wait=False)
 
     def _reached(self, rows: Sequence[RemoteScan]) -> None:
         now = self._context.now()
@@ -241,6 +312,8 @@ class Contact:
             self.trouble = self.trouble_kind = None
             self.since = now
             self._cleared_at = -math.inf
+            if self._listed:
+                self._context.pool.look_again(self._id, now)
             for run in driver.runs.values():
                 run.wake()
         self.attempts = self._attempts(rows)

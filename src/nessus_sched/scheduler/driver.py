@@ -9,6 +9,7 @@ import trio
 
 from nessus_sched.config.schema import ScannerSettings
 from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import RemoteScan, Scanner, ScannerError
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
 from nessus_sched.scheduler import leftovers
@@ -94,10 +95,22 @@ class Driver:
         self._retiring = False
         before, self.settings = self.settings, settings
         if _connection(before) != _connection(settings):
-            self._nursery.start_soon(_close_later, self.scanner)
-            self.scanner = self._connect(settings)
-            self.link.start_over()
+            self._reconnect()
+        self.link.look_again()
         self.ring()
+
+    def retry(self) -> None:
+        """An operator asks to try the scanner now, whatever was wrong with it. A login that
+        was refused is not repeated on the same connection."""
+        if self.link.trouble_kind == ErrorKind.LOGIN_REFUSED:
+            self._reconnect()
+        self.link.look_again()
+
+    def _reconnect(self) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(_close_later, self.scanner)
+        self.scanner = self._connect(self.settings)
+        self.link.start_over()
 
     def retire(self) -> None:
         """The scanner has left the configuration: ends once nothing runs there."""

@@ -7,11 +7,10 @@ from contextlib import aclosing
 import trio
 
 from nessus_sched.config.schema import Config, ScannerSettings
-from nessus_sched.core.entry import QueueEntry
+from nessus_sched.core.entry import QueueEntry, entry_of
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
-from nessus_sched.core.targets import parse_targets
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.configured_pool import configure_pool
@@ -212,18 +211,3 @@ class Fleet:
             return False
         await run.advance(event="export_resumed")
         return True
-
-
-def entry_of(task: Task) -> QueueEntry:
-    """The little that queues, routing and the overlap guard need of a task."""
-    request = task.request
-    return QueueEntry(
-        task_id=task.task_id,
-        order=task.order,
-        accepted_at=task.created_at,
-        kind=request.kind,
-        targets=parse_targets((*request.targets, *task.resolved)),
-        priority=request.priority,
-        pool=request.pool,
-        pinned=request.scanner_instance,
-    )

@@ -14,25 +14,20 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from nessus_sched.core.error_kinds import ErrorKind
-from nessus_sched.core.faults import kind_of
+from nessus_sched.core.error_kinds import ErrorKind, Response
+from nessus_sched.core.faults import FAULTS, kind_of
 from nessus_sched.core.scanner import (
-    CertificateMismatch,
-    LoginRefused,
-    NoCapacity,
     NotFound,
     NotOurs,
-    NotReady,
     Refused,
     RemoteScan,
     ScannerError,
     ScanStatus,
     TransientError,
-    Unreachable,
 )
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Desired, TaskError
-from nessus_sched.scheduler import setbacks
+from nessus_sched.core.task import Desired
+from nessus_sched.scheduler import refusals, setbacks
 from nessus_sched.scheduler.ownership import has_our_targets
 from nessus_sched.scheduler.plan import PlanError, plan
 from nessus_sched.scheduler.run import Run
@@ -45,20 +40,17 @@ SETTLE = 5.0
 TROUBLES = 5
 """Setbacks in one attempt, on a scanner that answers, before the attempt has failed."""
 
-UNTOUCHED = (Unreachable, NotReady, NoCapacity, LoginRefused, CertificateMismatch)
-"""Errors that say: nothing was changed, and it is not the task's fault."""
-
 
 async def launch(run: Run, driver: Driver) -> None:
     """One try at getting the present attempt's scan to run. Afterwards the run is in
     another state, or still launching and to be tried again."""
     try:
         if run.unsure:
-            await _look(run, driver)
+            await (_look(run, driver) if run.refusal is None else _confirm(run, driver))
             if run.unsure or run.task.state is not TaskState.LAUNCHING:
                 return
         if run.wanted is not Desired.RUN or run.setbacks >= TROUBLES:
-            await _give_up(run)
+            await _give_up(run, driver)
             return
         await _create(run, driver)
         if run.wanted is Desired.RUN:
@@ -71,14 +63,20 @@ async def launch(run: Run, driver: Driver) -> None:
 
 async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:
     """A request of the launch failed: what that means depends on what may have happened."""
+    response = FAULTS[error.kind].response
     if run.unsure:
         await setbacks.pause_launch(run, driver, error)
-    elif isinstance(error, UNTOUCHED):
-        await _requeue(run, driver, error)
-    elif isinstance(error, TransientError):
+    elif response is Response.REPEAT:
         # Even a 5xx may have taken effect.
         run.unsure = True
         await setbacks.pause_launch(run, driver, error)
+    elif response is Response.REQUEUE:
+        driver.troubled(error)
+        await refusals.requeue(run, error)
+    elif response is Response.SUSPEND:
+        await refusals.suspended(run, driver, error)
+    elif response is Response.REROUTE:
+        await refusals.rerouted(run, driver, error)
     else:
         await setbacks.fail(run, error.kind, str(error))
 
@@ -104,6 +102,8 @@ async def _start(run: Run, driver: Driver) -> None:
 
 
 async def _launched(run: Run, driver: Driver, uuid: str | None, *, event: str, at: float) -> None:
+    if not run.recovered:
+        driver.link.accepted()
     run.begin_following()
     await run.advance(
         TaskState.RUNNING,
@@ -142,12 +142,25 @@ async def _look(run: Run, driver: Driver) -> None:
         await _vanished(run)
 
 
+async def _confirm(run: Run, driver: Driver) -> None:
+    """The scanner refused with an error after which a scan may run all the same."""
+    await trio.sleep(SETTLE)
+    found = await _find(run, driver)
+    if found is not None and found.status is not ScanStatus.EMPTY:
+        await _adopt(run, driver, found)
+        return
+    refusal, run.refusal, run.unsure = run.refusal, None, False
+    assert refusal is not None
+    if not run.canceling:
+        await refusals.requeue(run, refusal)
+
+
 async def _vanished(run: Run) -> None:
     """The scan is gone and may have been launched before: never twice in one attempt."""
     run.unsure = False
     if run.recovered:
         # Perhaps we were about to give it up when we died.
-        await _back_to_queue(run, "its scan is no longer on the scanner")
+        await refusals.back_to_queue(run, "its scan is no longer on the scanner")
         return
     await setbacks.fail(
         run,
@@ -215,7 +228,7 @@ async def _withdrawn(run: Run) -> None:
     run.unsure = False
 
 
-async def _give_up(run: Run) -> None:
+async def _give_up(run: Run, driver: Driver) -> None:
     """Ends an attempt of which it is certain that nothing runs."""
     if run.canceling:
         await run.advance(
@@ -223,27 +236,12 @@ async def _give_up(run: Run) -> None:
         )
         return
     if run.wanted is Desired.PAUSE:
-        await _back_to_queue(run, "paused before its scan was launched")
+        await refusals.back_to_queue(run, "paused before its scan was launched")
         return
     error = run.task.last_error
     kind = kind_of(error.kind) if error else ErrorKind.SCANNER_TROUBLE
     message = error.message if error else "launch failed"
+    if driver.link.still_suspended(message, task_id=run.task.task_id):
+        await refusals.back_to_queue(run, message)
+        return
     await setbacks.fail(run, kind, message, exhausted=True)
-
-
-async def _requeue(run: Run, driver: Driver, error: ScannerError) -> None:
-    """Nothing runs, and it is not the task's fault: back to its old place in the queue."""
-    driver.troubled(error)
-    trouble = setbacks.task_error(run, error.kind, str(error), transient=True)
-    await _back_to_queue(run, str(error), error=trouble)
-
-
-async def _back_to_queue(run: Run, cause: str, *, error: TaskError | None = None) -> None:
-    await run.advance(
-        TaskState.QUEUED,
-        event="requeued",
-        cause=cause,
-        error=error,
-        nessus_scan_id=None,
-        scanner_instance=run.task.request.scanner_instance,
-    )

@@ -23,6 +23,8 @@ class Switch(StrEnum):
     UNDRAIN = "undrain"
     ENABLE = "enable"
     DISABLE = "disable"
+    RETRY = "retry"
+    """Try a suspended or failing scanner now."""
 
 
 class WhatRuns(StrEnum):
@@ -53,9 +55,14 @@ class Operator:
             raise UnknownScanner(unknown("scanner", scanner_id, self._fleet.drivers))
         if action not in set(Switch):
             raise RequestError(unknown("action", action, list(Switch)), code="unknown_action")
-        what = "flow" if action in FLOW else "use"
-        await self._note(action, actor, {"scanner_instance": scanner_id}, f"{what}:{scanner_id}")
-        self._apply(action, scanner_id)
+        what = f"{'flow' if action in FLOW else 'use'}:{scanner_id}"
+        detail = {"scanner_instance": scanner_id}
+        if action == Switch.RETRY:
+            await self._note(action, actor, detail)
+            self._fleet.drivers[scanner_id].retry()
+        else:
+            await self._note(action, actor, detail, what)
+            self._apply(action, scanner_id)
 
     async def pause_all(self, running: str, *, actor: str) -> int:
         """Starts nothing more; returns how many running scans were told to pause or stop."""
@@ -95,10 +102,12 @@ class Operator:
         else:
             pool.set_enabled(scanner_id, event == Switch.ENABLE, now)
 
-    async def _note(self, event: str, actor: str, detail: Mapping[str, Any], switch: str) -> None:
+    async def _note(
+        self, event: str, actor: str, detail: Mapping[str, Any], switch: str | None = None
+    ) -> None:
         entry = JournalEntry(at=self._context.now(), event=event, actor=actor, detail=detail)
         try:
-            await self._context.store.note(entry, switch=(switch, event))
+            await self._context.store.note(entry, switch=(switch, event) if switch else None)
         except StoreUnavailable as error:
             raise Unwritable(f"nothing was changed: {error}") from error
         self._context.log.info(events.OPERATOR_ACTION, action=event, actor=actor, **detail)

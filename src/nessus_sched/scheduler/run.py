@@ -31,6 +31,8 @@ class Run:
         self.unsure = self.recovered = unsure
         """A create or launch may have happened without our knowing: look before acting.
         `recovered`: because we died in the midst of it."""
+        self.refusal: ScannerError | None = None
+        """The scanner refused with an error that leaves in doubt whether it did."""
         self.withdrawing: int | None = None
         """The scan that we have begun to delete, so that its absence is no surprise."""
         self.setbacks = 0
@@ -149,6 +151,7 @@ class Run:
     def begin_following(self) -> None:
         """The scan has just been launched or found: what was seen before is out of date."""
         self.unsure = self.recovered = False
+        self.refusal = None
         self.withdrawing = self.row = None
         self.setbacks = 0
         self.began_at = self.context.now()

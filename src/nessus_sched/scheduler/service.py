@@ -8,6 +8,7 @@ from contextlib import aclosing
 import attrs
 import trio
 
+from nessus_sched.core.entry import entry_of
 from nessus_sched.core.estimates import Estimate
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
@@ -29,7 +30,7 @@ from nessus_sched.scheduler.errors import (
     UnknownTask,
     Unwritable,
 )
-from nessus_sched.scheduler.fleet import Fleet, entry_of
+from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
 from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.views import ScannerView, Standing, Submission, TaskView
@@ -179,6 +180,7 @@ class Service:
             after = attrs.evolve(
                 setbacks.requeued(task, now=self.context.now()),
                 failures=0,
+                refused_by=(),
                 desired=Desired.PAUSE if paused else Desired.RUN,
                 last_error=None,
             )

@@ -46,6 +46,10 @@ SCANNER_READY: Final = Event(
     "A scanner can be used, and what it says of itself.",
     "after", "edition", "version", "scan_api", "max_scans", "plugin_set",
 )  # fmt: skip
+SCANNER_SUSPENDED: Final = Event(
+    "scanner_suspended", "It answers but refuses to scan.", "kind", "reason"
+)
+SCANNER_RESUMED: Final = Event("scanner_resumed", "It has accepted a scan again.", "kind")
 BREAKER_OPEN: Final = Event(
     "breaker_open", "A scanner is left alone for a while.", "before", "reason", "openings"
 )

@@ -168,6 +168,7 @@ def _scanners(reading: Reading) -> Iterator[Metric]:
             gauge.add_metric((scanner.scanner_id,), float(value(scanner)))
         yield gauge
     yield from _breakers(reading)
+    yield _suspensions(reading)
     age = _gauge("nessus_scanner_plugin_age_seconds", "Age of its plugin set.", label)
     for scanner_id, at in sorted(reading.plugin_set_at.items()):
         age.add_metric((scanner_id,), max(0.0, reading.at - at))
@@ -196,6 +197,18 @@ def _breakers(reading: Reading) -> Iterator[Metric]:
             state.add_metric((scanner.scanner_id, each.value), float(is_it))
         openings.add_metric((scanner.scanner_id,), scanner.breaker.openings)
     yield from (state, openings)
+
+
+def _suspensions(reading: Reading) -> Metric:
+    found = _gauge(
+        "nessus_scanner_suspended",
+        "1 while it answers but refuses to scan, by the code of the error.",
+        ("scanner_instance", "kind"),
+    )
+    for scanner in reading.pool.scanners:
+        if scanner.suspension is not None:
+            found.add_metric((scanner.scanner_id, scanner.suspension.kind.value), 1.0)
+    return found
 
 
 def _commit_latency(commits: Commits) -> Metric:

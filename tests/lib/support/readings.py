@@ -31,6 +31,7 @@ def scanner(scanner_id: str, **changes: Any) -> ScannerStatistics:
         breaker=BreakerStatistics(
             state=BreakerState.OPEN, failures=5, openings=2, opened_at=1.0, probe_at=2.0, reason=""
         ),
+        suspension=None,
     )
     return attrs.evolve(made, **changes)
 

@@ -1,0 +1,95 @@
+"""A scanner that refuses a task: it is suspended, or the task goes to another scanner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from nessus_sched.core.entry import entry_of
+from nessus_sched.core.error_kinds import Blame, ErrorKind
+from nessus_sched.core.faults import FAULTS
+from nessus_sched.core.scanner import ScannerError, ScannerInfo
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import TaskError
+from nessus_sched.scheduler import setbacks
+from nessus_sched.scheduler.run import Run
+
+if TYPE_CHECKING:
+    from nessus_sched.scheduler.driver import Driver
+
+
+def suspicion(info: ScannerInfo, now: float, *, keys: bool) -> tuple[ErrorKind, str] | None:
+    """Why a scanner will probably refuse to scan, by what it says of itself; `keys`: it is
+    driven with API keys. Not every version means the same by it, so a task has to try."""
+    if info.license_expires_at is not None and info.license_expires_at < now:
+        return ErrorKind.LICENSE_EXPIRED, "its license has expired"
+    if info.scan_api is False and keys:
+        remedy = "use auth.ui_session, or a license with API access"
+        return (
+            ErrorKind.LICENSE_REFUSES_API,
+            f"its license refuses new scans with API keys: {remedy}",
+        )
+    if info.plugins is False:
+        return ErrorKind.NO_PLUGINS, "it has no plugins"
+    return None
+
+
+async def suspended(run: Run, driver: Driver, error: ScannerError) -> None:
+    """The scanner refuses whatever the task: the task returns to its old place in the queue,
+    after a look whether its scan has started all the same, where that is in doubt."""
+    driver.look_soon()  # a poll may meet it as well, such as a wrong login
+    driver.link.suspend(error.kind, str(error), task_id=run.task.task_id)
+    if not error.in_doubt:
+        await requeue(run, error)
+        return
+    run.refusal, run.unsure = error, True
+    await run.advance(event="launch_delayed", cause=str(error), error=_noted(run, error))
+
+
+async def rerouted(run: Run, driver: Driver, error: ScannerError) -> None:
+    """The scanner refuses this task: another may run it. When several tasks in a row are
+    refused without a clear reason, the scanner itself is suspended."""
+    task = run.task
+    unclear = FAULTS[error.kind].blame is Blame.UNCLEAR
+    if unclear and driver.link.suspend(error.kind, str(error), task_id=task.task_id, sure=False):
+        await requeue(run, error)
+        return
+    refused_by = (*task.refused_by, driver.id)
+    left = entry_of(attrs.evolve(task, refused_by=refused_by))
+    if run.context.pool.refusal(left) is None:
+        await requeue(run, error, refused_by=refused_by)
+        return
+    every = f" (refused by {', '.join(refused_by)})" if len(refused_by) > 1 else ""
+    await setbacks.fail(run, error.kind, f"{error}{every}")
+
+
+async def requeue(
+    run: Run, error: ScannerError, *, refused_by: tuple[str, ...] | None = None
+) -> None:
+    """Nothing runs, and no attempt is used up."""
+    noted = _noted(run, error)
+    await back_to_queue(run, str(error), error=noted, refused_by=refused_by)
+
+
+async def back_to_queue(
+    run: Run,
+    cause: str,
+    *,
+    error: TaskError | None = None,
+    refused_by: tuple[str, ...] | None = None,
+) -> None:
+    """To its old place there."""
+    await run.advance(
+        TaskState.QUEUED,
+        event="requeued",
+        cause=cause,
+        error=error,
+        nessus_scan_id=None,
+        scanner_instance=run.task.request.scanner_instance,
+        refused_by=run.task.refused_by if refused_by is None else refused_by,
+    )
+
+
+def _noted(run: Run, error: ScannerError) -> TaskError:
+    return setbacks.task_error(run, error.kind, str(error), transient=True)
