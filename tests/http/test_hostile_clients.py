@@ -89,3 +89,21 @@ async def test_a_body_is_not_read(method: bytes, code: bytes, quiet_clock: MockC
     async with connected() as stream:
         assert await dripped(stream, [head, *[b"a" * 65536] * 1000], pause=0) < 1000
         assert (await answer(stream)).startswith(b"HTTP/1.1 " + code)
+
+
+UPGRADE = (
+    b"GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+AMBIGUOUS = HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("asked", "code"), [(UPGRADE, b"403"), (AMBIGUOUS, b"400")])
+async def test_what_we_do_not_speak_is_refused(
+    asked: bytes, code: bytes, quiet_clock: MockClock
+) -> None:
+    async with connected() as stream:
+        await stream.send_all(asked)
+        said = await answer(stream)
+        assert said.startswith(b"HTTP/1.1 " + code)
+        assert said.count(b"HTTP/1.1 ") == 1

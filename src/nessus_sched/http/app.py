@@ -36,6 +36,14 @@ class Page:
     content_type: str = "text/plain; charset=utf-8"
     allow: str | None = None
     policy: str = NOTHING
+    close: bool = False
+
+
+NO_WEBSOCKET: Final = Page(status=403, body=b"There are no websockets here.\n", close=True)
+AMBIGUOUS: Final = Page(
+    status=400, body=b"Content-Length and Transfer-Encoding contradict each other.\n", close=True
+)
+"""A proxy in front may see the end of such a request elsewhere (RFC 9112, 6.1)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,12 +76,16 @@ class App:
         elif scope["type"] == "http":
             page = await self._page(scope)
             await _answer(page, send, head=scope["method"] == "HEAD")
-        # A websocket is refused by our saying nothing.
+        elif scope["type"] == "websocket":
+            await receive()  # that it connects
+            await _answer(NO_WEBSOCKET, send, head=False, kind="websocket.http.response")
 
     async def _page(self, scope: Mapping[str, Any]) -> Page:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if not host_allowed(headers.get(b"host", ""), self._sources.hosts):
             return Page(status=421, body=b"This host name is not served here; see http.hosts.\n")
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            return AMBIGUOUS
         if scope["method"] not in ("GET", "HEAD"):
             return Page(status=405, body=b"Only GET and HEAD.\n", allow="GET, HEAD")
         match scope["path"]:
@@ -122,7 +134,7 @@ def _json_page(status: int, document: Mapping[str, Any]) -> Page:
     return Page(status=status, body=body, content_type="application/json")
 
 
-async def _answer(page: Page, send: Send, *, head: bool) -> None:
+async def _answer(page: Page, send: Send, *, head: bool, kind: str = "http.response") -> None:
     headers = [
         *_HEADERS,
         (b"content-security-policy", page.policy.encode()),
@@ -131,8 +143,10 @@ async def _answer(page: Page, send: Send, *, head: bool) -> None:
     ]
     if page.allow is not None:
         headers.append((b"allow", page.allow.encode()))
-    await send({"type": "http.response.start", "status": page.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else page.body})
+    if page.close:
+        headers.append((b"connection", b"close"))
+    await send({"type": f"{kind}.start", "status": page.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": b"" if head else page.body})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
