@@ -15,7 +15,7 @@ from nessus_sched.mcp.bounds import number_of
 from nessus_sched.mcp.complaints import problems_of
 from nessus_sched.mcp.registry import ToolError
 from nessus_sched.mcp.tools import TOOLS
-from nessus_sched.mcp.weight import MAX_DEPTH, MAX_ITEMS, MAX_MEMBERS, MAX_TEXT
+from nessus_sched.mcp.weight import MAX_DEPTH, MAX_ITEMS, MAX_MEMBERS, MAX_TEXT, MAX_TEXTS
 from nessus_sched.results.query import BadQuery
 from nessus_sched.results.query_input import read_query
 
@@ -46,6 +46,10 @@ def nested(depth: int) -> Any:
         ({"words": json.dumps([1] * 11_000)}, "'words' must have a length of at most 10000"),
         ({"words": "x" * (MAX_TEXT + 1)}, f"'words' must have a length of at most {MAX_TEXT}"),
         ({"words": ["x" * (MAX_TEXT + 1)]}, f"'words[0]' must have a length of at most {MAX_TEXT}"),
+        (
+            {"words": ["x" * 100_000] * 6},
+            f"the arguments have 600005 characters of text, more than {MAX_TEXTS}",
+        ),
         ({"text": "x" * 101}, "'text' must have a length of at most 100, not 101"),
         (
             {"settings": {f"n{n}": "" for n in range(MAX_MEMBERS + 1)}},

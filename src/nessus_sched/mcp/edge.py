@@ -22,7 +22,7 @@ from jsonschema.validators import extend
 from nessus_sched.core.secret import MASK, Secret
 from nessus_sched.mcp.complaints import Problem, problems_of
 from nessus_sched.mcp.schema import Schema, input_schema
-from nessus_sched.mcp.weight import MAX_ITEMS, items_in, oversized
+from nessus_sched.mcp.weight import MAX_ITEMS, items_in, oversized, too_much_text
 
 T = TypeVar("T")
 
@@ -51,7 +51,10 @@ def refuse_oversized(cls: type, arguments: Mapping[str, Any] | None) -> None:
     """Raises `BadArguments` when arguments are too long, too many or too deep to be looked
     at more closely."""
     schema, _validator = _checks(cast(Hashable, cls))
-    _refuse(oversized(schema, dict(arguments or {})), schema)
+    given = dict(arguments or {})
+    _refuse(oversized(schema, given), schema)
+    text = too_much_text(schema, given)
+    _refuse([text] if text else [], schema)
 
 
 def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
