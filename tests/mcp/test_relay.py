@@ -358,3 +358,20 @@ def test_only_what_changes_nothing_is_asked_again(
 def test_no_tool_that_writes_is_taken_for_a_reading_one() -> None:
     reading = {tool.name for tool in TOOLS if tool.name.startswith(READING_TOOLS)}
     assert reading == {tool.name for tool in TOOLS if not tool.writes}
+
+
+async def test_who_is_turned_away_reads_why(tmp_path: Path) -> None:
+    why = "no role names your user"
+    async with (
+        daemon(tmp_path / "s", App(), admit=lambda _peer: why),
+        relay(tmp_path / "s") as process,
+    ):
+        lines = Lines(pipes(process))
+        for number in (1, 2):
+            await pipes(process).send_all(request(number, "initialize"))
+            with trio.fail_after(30):
+                answer = await lines.next()
+            assert answer["id"] == number
+            assert answer["error"]["message"] == (
+                f"The nessus-sched daemon closed the connection: {why}."
+            )

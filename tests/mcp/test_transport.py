@@ -185,3 +185,9 @@ async def test_a_cancel_during_a_call_through_the_official_client() -> None:
             await client.call_tool("hold", {})
         assert not (await client.call_tool("echo", {"text": "x"})).is_error
     assert app.canceled == 1
+
+
+async def test_a_byte_order_mark_before_the_first_message_does_no_harm() -> None:
+    async with wire(App()) as stream:
+        await stream.send_all(b"\xef\xbb\xbf")
+        assert await works(stream, await opened(stream))
