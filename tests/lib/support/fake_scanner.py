@@ -91,6 +91,8 @@ class FakeScanner:
         """Refuses to launch more than so many, other people's included."""
         self.down: ScannerError | None = None
         """While set, every request meets it and changes nothing."""
+        self.refusal: ScannerError | None = None
+        """While set, it answers everything and neither creates nor launches scans."""
         self.loading_until = float("-inf")
         self.fault: Fault = lambda _request: None
         self.arrives_anyway: Callable[[], float | None] = lambda: None
@@ -268,6 +270,8 @@ class FakeScanner:
             return Trouble(error=self.down)
         if request != "info" and self.now() < self.loading_until:
             return Trouble(error=NotReady("the scanner is loading its plugins"))
+        if self.refusal is not None and request in ("create_scan", "launch"):
+            return Trouble(error=self.refusal)
         return self.fault(request)
 
     async def _moment(self, request: str, moment: str) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from nessus_sched.core.error_kinds import Response
+from nessus_sched.core.faults import FAULTS, kind_of
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets import parse_targets
@@ -123,6 +125,8 @@ class Judge:
         if task.state is TaskState.DEAD and task.last_error is not None:
             self.happened[f"dead:{task.last_error.kind}"] += 1
             assert self.story.hazards.people or task.last_error.kind not in BY_PEOPLE, task
+            response = FAULTS[kind_of(task.last_error.kind)].response
+            assert response is not Response.SUSPEND, task
         if task.state is TaskState.COMPLETED:
             self._check_completed(task)
         if task.state is TaskState.CANCELED and not self.story.hazards.people:

@@ -12,7 +12,12 @@ import trio
 
 from nessus_sched.core.scanner import (
     CertificateMismatch,
+    DiskFull,
+    LaunchRefused,
+    LicenseExpired,
     LoginRefused,
+    NoPlugins,
+    PermissionDenied,
     ScannerError,
     ScanStatus,
     Unreachable,
@@ -35,6 +40,22 @@ OUTAGES: tuple[ScannerError, ...] = (
     LoginRefused("the password has expired"),
     CertificateMismatch("another certificate"),
 )
+
+
+class DiskFullPerhaps(DiskFull):
+    """Like a 5xx, after which a scan may run all the same."""
+
+    in_doubt = True
+
+
+REFUSALS: tuple[ScannerError, ...] = (
+    LicenseExpired("the license has expired"),
+    PermissionDenied("no right to scan"),
+    NoPlugins("there are no plugins"),
+    LaunchRefused("scans are not launched"),
+    DiskFullPerhaps("no space left"),
+)
+"""Of a scanner that answers everything else."""
 
 
 async def quietly(command: Callable[..., Awaitable[object]], *args: str, **kwargs: Any) -> bool:
@@ -112,7 +133,7 @@ class Meddling:
         self.story.life.disk_fails = False
         for scanner in self.story.scanners.values():
             scanner.fault = lambda _request: None
-            scanner.down = None
+            scanner.down = scanner.refusal = None
             scanner.loading_until = float("-inf")
             scanner.max_scans = None
             scanner.info_answer = attrs.evolve(scanner.info_answer, max_scans=None)
@@ -140,11 +161,15 @@ class Meddling:
     async def _outages(self, scanner: FakeScanner) -> None:
         while True:
             await self._now_and_then(15 * MINUTE)
-            match self.random.randrange(3):
+            match self.random.randrange(4):
                 case 0:
                     scanner.restart(loading=self.random.choice([0.0, MINUTE, 20 * MINUTE]))
                 case 1:
                     scanner.add_foreign("somebody's", self.random.uniform(0, 20 * MINUTE))
+                case 2:
+                    scanner.refusal = self.random.choice(REFUSALS)
+                    await self._now_and_then(20 * MINUTE)
+                    scanner.refusal = None
                 case _:
                     scanner.down = self.random.choice(OUTAGES)
                     await self._now_and_then(10 * MINUTE)
