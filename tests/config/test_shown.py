@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from nessus_sched.config.schema import (
     TlsSettings,
     WebhookSettings,
 )
+from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.secret import Secret
 
 EXAMPLE = Path(__file__).parents[2] / "etc" / "nessus-sched.yaml"
@@ -106,6 +108,18 @@ def test_the_reference_has_every_key() -> None:
     assert '`"1d"`' in text
 
 
+ED25519 = Credential(
+    name="key",
+    kind=CredentialKind.SSH_KEY,
+    username="scan",
+    private_key=Secret(
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+        + b64encode(b"openssh-key-v1\0 none none ssh-ed25519 ...").decode()
+        + "\n-----END OPENSSH PRIVATE KEY-----\n"
+    ),
+)
+
+
 def test_a_good_configuration_has_no_warnings() -> None:
     assert warnings(GOOD) == ()
 
@@ -121,6 +135,8 @@ def test_a_good_configuration_has_no_warnings() -> None:
         ({"http": HttpSettings(bind="192.0.2.1:9834")}, "from other machines"),
         ({"http": HttpSettings(bind="[::]:9834")}, "from other machines"),
         ({"notifications": (WebhookSettings(url="http://a.example"),)}, "plain http"),
+        ({"scanners": (attrs.evolve(ONE, folder="x" * 21),)}, "longer than 20 characters"),
+        ({"credentials": (ED25519,)}, "Ed25519"),
     ],
 )  # fmt: skip
 def test_warnings(change: dict[str, Any], words: str) -> None:

@@ -58,7 +58,7 @@ async def test_a_scan_from_creation_to_deletion(
     assert info.ready
     assert info.scan_api
     assert info.plugin_set_at
-    scan_id = await one.client.create_scan(scan_order())
+    scan_id = (await one.client.create_scan(scan_order())).scan_id
     found = await one.listed()
     assert found is not None
     assert (found.scan_id, found.status, found.ours) == (scan_id, ScanStatus.EMPTY, True)
@@ -83,7 +83,7 @@ async def test_a_scan_from_creation_to_deletion(
 
 async def test_pause_resume_stop(autojump_clock: Clock) -> None:
     one = lab()
-    scan_id = await one.client.create_scan(scan_order())
+    scan_id = (await one.client.create_scan(scan_order())).scan_id
     uuid = await one.launch(scan_id)
     await trio.sleep(1)
     await one.client.pause(scan_id, (MARKER,))
@@ -104,7 +104,7 @@ async def test_pause_resume_stop(autojump_clock: Clock) -> None:
 @pytest.mark.parametrize("status", [409, 500])
 async def test_launching_twice_is_launching_once(autojump_clock: Clock, status: int) -> None:
     one = lab(launch_conflict_status=status)
-    scan_id = await one.client.create_scan(scan_order())
+    scan_id = (await one.client.create_scan(scan_order())).scan_id
     assert await one.launch(scan_id) == await one.client.launch(scan_id, (MARKER,))
     assert one.nessus.ledger.launches() == 1
 
@@ -188,7 +188,7 @@ async def test_a_template_beyond_the_licence(autojump_clock: Clock) -> None:
 
 async def test_a_session_that_expires_while_a_scan_runs(autojump_clock: Clock) -> None:
     one = lab("session", idle_timeout=60.0, scans_take=600.0)
-    scan_id = await one.client.create_scan(scan_order())
+    scan_id = (await one.client.create_scan(scan_order())).scan_id
     uuid = await one.launch(scan_id)
     await trio.sleep(300)
     assert (await one.client.details(scan_id, uuid=uuid)).status is ScanStatus.RUNNING
@@ -227,7 +227,7 @@ async def test_a_scanner_that_loads_its_plugins(autojump_clock: Clock) -> None:
 @pytest.mark.parametrize("auth", ["keys", "session"])
 async def test_a_restart_is_survived(autojump_clock: Clock, auth: str) -> None:
     one = lab(auth, scans_take=100.0)
-    scan_id = await one.client.create_scan(scan_order())
+    scan_id = (await one.client.create_scan(scan_order())).scan_id
     uuid = await one.launch(scan_id)
     await trio.sleep(10)
     before = await one.client.info()
@@ -244,8 +244,8 @@ async def test_a_restart_is_survived(autojump_clock: Clock, auth: str) -> None:
 async def test_a_full_scanner(autojump_clock: Clock) -> None:
     one = lab(max_scans=1, over_limit="refuse")
     assert (await one.client.info()).max_scans == 1
-    first = await one.client.create_scan(scan_order("a"))
-    second = await one.client.create_scan(scan_order("b"))
+    first = (await one.client.create_scan(scan_order("a"))).scan_id
+    second = (await one.client.create_scan(scan_order("b"))).scan_id
     await one.launch(first, "a")
     assert type(await failure(one.launch(second, "b"))) is NoCapacity
     assert one.nessus.ledger.max_running == 1
@@ -253,8 +253,8 @@ async def test_a_full_scanner(autojump_clock: Clock) -> None:
 
 async def test_a_scan_that_waits_for_room_is_pending(autojump_clock: Clock) -> None:
     one = lab(max_scans=1)
-    first = await one.client.create_scan(scan_order("a"))
-    second = await one.client.create_scan(scan_order("b"))
+    first = (await one.client.create_scan(scan_order("a"))).scan_id
+    second = (await one.client.create_scan(scan_order("b"))).scan_id
     await one.launch(first, "a")
     uuid = await one.launch(second, "b")
     found = await one.client.details(second, uuid=uuid)
@@ -281,7 +281,7 @@ async def test_a_scan_that_aborts_and_one_that_stays_pending(autojump_clock: Clo
     _, ended = await one.finished("first")
     assert ended.status is ScanStatus.ABORTED
     one.inject(kind="stays_pending")
-    scan_id = await one.client.create_scan(scan_order("second"))
+    scan_id = (await one.client.create_scan(scan_order("second"))).scan_id
     uuid = await one.launch(scan_id, "second")
     await trio.sleep(1000)
     assert (await one.client.details(scan_id, uuid=uuid)).status is ScanStatus.PENDING
@@ -290,7 +290,7 @@ async def test_a_scan_that_aborts_and_one_that_stays_pending(autojump_clock: Clo
 async def test_an_unknown_status_has_not_ended(autojump_clock: Clock) -> None:
     one = lab()
     one.inject(kind="unknown_status", message="levitating")
-    scan_id = await one.client.create_scan(scan_order())
+    scan_id = (await one.client.create_scan(scan_order())).scan_id
     uuid = await one.launch(scan_id)
     await trio.sleep(1)
     found = await one.client.details(scan_id, uuid=uuid)
@@ -311,7 +311,7 @@ async def test_the_second_run_of_a_scan_is_told_from_the_first(autojump_clock: C
 
 async def test_somebody_elses_scans_are_safe(autojump_clock: Clock) -> None:
     one = lab()
-    scan_id = await one.client.create_scan(scan_order())
+    scan_id = (await one.client.create_scan(scan_order())).scan_id
     scan = one.nessus.scans[scan_id]
     scan.name = "mine now"
     for act in (one.client.launch, one.client.pause, one.client.resume, one.client.stop):

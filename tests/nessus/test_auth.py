@@ -203,7 +203,7 @@ async def test_a_new_token_is_fetched_when_the_old_one_is_refused() -> None:
     nessus.on("GET /nessus6.js", bundle(OLD), bundle(NEW))
     new = guarded(lambda request: request.headers["X-API-Token"] == NEW, created(), 412)
     nessus.on("POST /scans", new)
-    assert await scanner(nessus, auth=PERSON).create_scan(order()) == 7
+    assert (await scanner(nessus, auth=PERSON).create_scan(order())).scan_id == 7
 
 
 async def test_session_and_token_may_be_outdated_at_once() -> None:

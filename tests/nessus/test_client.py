@@ -37,10 +37,13 @@ def test_it_is_a_scanner() -> None:
 async def test_a_scan_is_created_in_our_folder_and_not_launched() -> None:
     nessus = ScriptedNessus()
     nessus.on("POST /scans", created(7))
-    assert await scanner(nessus).create_scan(order()) == 7
+    assert (await scanner(nessus).create_scan(order())).scan_id == 7
     body = nessus.sent("POST /scans")
     assert body["uuid"] == "uuid-basic"
     assert body["settings"] == {
+        "ping_the_remote_host": "yes",
+        "portscan_range": "default",
+        "syn_scanner": "yes",
         "name": f"nightly {MARKER}",
         "description": "",
         "text_targets": "192.0.2.7,192.0.2.16/28",

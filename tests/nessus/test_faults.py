@@ -35,7 +35,7 @@ async def test_a_lost_answer_is_never_repeated_blindly(
     autojump_clock: Clock, method: str, path: str, happened: bool
 ) -> None:
     one = lab()
-    scan_id = await one.client.create_scan(scan_order("first"))
+    scan_id = (await one.client.create_scan(scan_order("first"))).scan_id
     kind = "reset_after" if happened else "reset_before"
     one.inject(kind=kind, method=method, path=path)
     if path == "/scans":
@@ -116,7 +116,7 @@ async def test_each_fault_of_a_change(
     autojump_clock: Clock, method: str, path: str, fault: dict[str, Any], kind: type[ScannerError]
 ) -> None:
     one = lab()
-    scan_id = await one.client.create_scan(scan_order("first"))
+    scan_id = (await one.client.create_scan(scan_order("first"))).scan_id
     one.inject(method=method, path=path, **fault)
     launching = path.endswith("launch")
     act = one.launch(scan_id, "first") if launching else one.client.create_scan(scan_order())

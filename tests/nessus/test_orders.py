@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.core.credentials import Credential, CredentialKind, Escalation, EscalationMethod
+from nessus_sched.core.reserved import RESERVED
 from nessus_sched.core.scanner import (
     AuditFile,
     BadOrder,
@@ -23,7 +25,7 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
 from nessus_sched.nessus import NessusScanner
-from nessus_sched.nessus.payloads import RESERVED, Base, check, same_targets, scan_body
+from nessus_sched.nessus.payloads import Base, check, same_targets, scan_body
 from support.scripted_nessus import (
     CANARIES,
     FOLDERS,
@@ -31,6 +33,7 @@ from support.scripted_nessus import (
     NOW,
     ScriptedNessus,
     created,
+    editor_answer,
     no_secrets,
     order,
     scanner,
@@ -64,7 +67,7 @@ def nessus() -> ScriptedNessus:
     script = ScriptedNessus()
     script.on("POST /scans", created())
     script.on("POST /file/upload", {"fileuploaded": "renamed-1"})
-    script.on("GET /editor/scan/templates/uuid-compliance", AUDITS)
+    script.on("GET /editor/scan/templates/uuid-compliance", editor_answer("compliance", **AUDITS))
     script.on("GET /policies", {"policies": [{"id": 4, "name": "ours", "template_uuid": "t-4"}]})
     return script
 
@@ -93,17 +96,18 @@ async def refusal(nessus: ScriptedNessus, what: ScanOrder) -> ScannerError:
 async def test_each_kind_has_its_template(
     nessus: ScriptedNessus, kind: ScanKind, template: str
 ) -> None:
-    body = await sent(nessus, order(kind, credential=login()))
+    credential = None if kind is ScanKind.QUICK else login()
+    body = await sent(nessus, order(kind, credential=credential))
     assert body["uuid"] == f"uuid-{template}"
 
 
 @pytest.mark.parametrize(
     ("discovery", "mode"),
     [
-        (Discovery.HOSTS, "host_enumeration"),
-        (Discovery.OS, "os_identification"),
-        (Discovery.PORTS, "portscan_common"),
-        (None, "portscan_common"),
+        (Discovery.HOSTS, "Host enumeration"),
+        (Discovery.OS, "OS Identification"),
+        (Discovery.PORTS, "Port scan (common ports)"),
+        (None, "Port scan (common ports)"),
     ],
 )
 async def test_a_quick_scan_looks_as_far_as_asked(
@@ -114,7 +118,8 @@ async def test_a_quick_scan_looks_as_far_as_asked(
 
 
 async def test_a_custom_scan_by_template(nessus: ScriptedNessus) -> None:
-    what = order(ScanKind.CUSTOM, template="custom", settings={"portscan_range": "1-99"})
+    chosen = {"portscan_range": "1-99"}
+    what = attrs.evolve(order(ScanKind.CUSTOM, template="custom"), settings=chosen)
     body = await sent(nessus, what)
     assert body["uuid"] == "uuid-custom"
     assert body["settings"]["portscan_range"] == "1-99"
@@ -235,7 +240,7 @@ ESCALATIONS: list[tuple[EscalationMethod, dict[str, str]]] = [
             "escalation_password": "canary-root",
         },
     ),
-    (M.PBRUN, {"escalation_account": "root", "escalation_password": "canary-root"}),
+    (M.PBRUN, {"escalation_password": "canary-root"}),
     (M.DZDO, {"escalation_account": "root", "escalation_password": "canary-root"}),
     (M.K5LOGIN, {"escalation_account": "root"}),
     (M.ENABLE, {"escalation_password": "canary-root"}),
@@ -271,9 +276,7 @@ async def test_an_uploaded_audit(nessus: ScriptedNessus, tmp_path: Path) -> None
     audit_file = AuditFile(file=path, category="Unix")
     what = order(ScanKind.COMPLIANCE, audit="debian", audit_file=audit_file, credential=login())
     body = await sent(nessus, what)
-    assert body["audits"] == {
-        "custom": {"add": [{"file": "renamed-1", "category": "Unix", "variables": {}}]}
-    }
+    assert body["audits"] == {"custom": {"add": [{"file": "renamed-1", "category": "Unix"}]}}
     assert b"<check_type: Unix>" in nessus.asked("POST /file/upload")[0].content
     path.unlink()
     assert "cannot be read" in str(await refusal(nessus, what))
@@ -344,14 +347,14 @@ async def test_an_upload_without_a_name_is_not_used(nessus: ScriptedNessus) -> N
 async def test_targets_that_were_ignored_are_set_by_an_edit(nessus: ScriptedNessus) -> None:
     nessus.on("POST /scans", created(targets=None))
     nessus.on("PUT /scans/7", {"id": 7, "custom_targets": "192.0.2.16/28, 192.0.2.7"})
-    assert await scanner(nessus).create_scan(order()) == 7
+    assert (await scanner(nessus).create_scan(order())).scan_id == 7
     assert nessus.sent("PUT /scans/7")["settings"]["text_targets"] == "192.0.2.7,192.0.2.16/28"
 
 
 async def test_a_scanner_that_never_tells_targets_is_believed(nessus: ScriptedNessus) -> None:
     nessus.on("POST /scans", created(targets=None))
     nessus.on("PUT /scans/7", {"scan": {"id": 7}})
-    assert await scanner(nessus).create_scan(order()) == 7
+    assert (await scanner(nessus).create_scan(order())).scan_id == 7
 
 
 async def test_a_scan_of_other_targets_is_removed(nessus: ScriptedNessus) -> None:
@@ -387,9 +390,9 @@ async def test_other_folders_of_the_same_name_do_not_confuse(nessus: ScriptedNes
 def test_whatever_the_settings_the_targets_are_the_orders(
     chosen: dict[str, str], targets: list[str]
 ) -> None:
-    what = order(ScanKind.CUSTOM, template="basic", settings=chosen, targets=tuple(targets))
+    what = order(ScanKind.CUSTOM, template="basic", targets=tuple(targets))
     check(what)
-    body = scan_body(what, Base(template_uuid="u"), folder_id=3)
+    body = scan_body(what, Base(template_uuid="u"), chosen, folder_id=3)
     assert same_targets(targets, body["settings"]["text_targets"])
     assert body["settings"]["launch"] == "ON_DEMAND"
     assert all(body["settings"][key] == value for key, value in chosen.items())

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from nessus_sched.config.checks import NEVER_CUSTOM
+from nessus_sched.core.reserved import RESERVED
 from nessus_sched.core.task import ScanKind, ScanRequest
-from nessus_sched.nessus.payloads import RESERVED
 from nessus_sched.scheduler.custom import HARMLESS
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
@@ -75,4 +74,4 @@ async def test_odd_values_are_refused(
 
 
 def test_nothing_harmless_is_reserved() -> None:
-    assert not HARMLESS & (NEVER_CUSTOM | RESERVED)
+    assert not HARMLESS & RESERVED

@@ -132,7 +132,8 @@ def templates_command(scanner: str | None, config: Path | None, as_json: bool) -
 @daemon_option
 @json_option
 def credentials_command(config: Path | None, as_json: bool) -> None:
-    """List the configured logins and audits, for --credential and --audit; no secrets."""
+    """List configured logins, audits and scan profiles, for --credential, --audit and
+    --profile; no secrets."""
     with daemon(config) as connection:
         answer = connection.call("list_credentials")
     if as_json:
@@ -150,6 +151,15 @@ def credentials_command(config: Path | None, as_json: bool) -> None:
         table(
             ("audit", "category", "description"),
             [(each["name"], each["category"], each["description"]) for each in answer["audits"]],
+        )
+    if answer["scan_profiles"]:
+        line()
+        table(
+            ("profile", "default for", "description"),
+            [
+                (each["name"], ", ".join(each["default_for"]), each["description"])
+                for each in answer["scan_profiles"]
+            ],
         )
 
 

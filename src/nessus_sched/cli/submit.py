@@ -28,7 +28,6 @@ OWN: Final[Mapping[str, frozenset[str]]] = {
     "credential": frozenset({"trusted", "privileged", "custom", "compliance"}),
     "template": frozenset({"custom"}),
     "policy": frozenset({"custom"}),
-    "settings": frozenset({"custom"}),
     "audit": frozenset({"compliance"}),
     "discovery": frozenset({"quick"}),
 }
@@ -53,9 +52,11 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
 @click.option("--credential", metavar="NAME", help="Name of a configured login.")
 @click.option("--template", metavar="NAME", help="custom: a template of the scanner.")
 @click.option("--policy", metavar="NAME", help="custom: a policy on the scanner.")
+@click.option("--profile", metavar="NAME", help="How to scan: a configured scan profile, or none.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="custom: a Nessus setting."
-)
+    "--set", "settings", multiple=True, metavar="NAME=VALUE",
+    help="A Nessus setting, such as portscan_range=1-1024; may be repeated.",
+)  # fmt: skip
 @click.option("--audit", metavar="NAME", help="compliance: a configured audit.")
 @click.option("--discovery", type=one_of(Discovery), help="quick: how far to look.")
 @click.option(
@@ -114,7 +115,7 @@ def submit_command(
 
 def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     for option, kinds in OWN.items():
-        name = "--set" if option == "settings" else f"--{option}"
+        name = f"--{option}"
         if options[option] and kind not in kinds:
             raise click.UsageError(f"{name} does not go with --kind {kind}")
         if not options[option] and kind in NEEDED.get(option, ()):
@@ -128,7 +129,8 @@ def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "priority": options["priority"],
         "idempotency_key": options["key"],
         "max_runtime_minutes": None if runtime is None else math.ceil(runtime / 60),
-        **{name: options[name] for name in OWN if name != "settings"},
+        "profile": options["profile"],
+        **{name: options[name] for name in OWN},
         "settings": _settings(options["settings"]) or None,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter
+from typing import Final
 
 from nessus_sched.config.formats import split_bind
 from nessus_sched.config.schema import Config
 from nessus_sched.core.address import parse_address
 from nessus_sched.core.ranges import overlap
 from nessus_sched.core.scope import parse_rules
+from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets import parse_targets
+
+LONGEST_FOLDER: Final = 20
+"""Characters; a public client reports that longer names are refused."""
 
 
 def warnings(config: Config) -> tuple[str, ...]:
     """Sentences for the log, `config check` and health; they hold no secrets."""
-    return (*_scanners(config), *_scope(config), *_exposure(config), *_limits(config))
+    return (
+        *_scanners(config),
+        *_scope(config),
+        *_exposure(config),
+        *_limits(config),
+        *_keys(config),
+    )
 
 
 def _limits(config: Config) -> Iterator[str]:
@@ -38,11 +50,34 @@ def _scanners(config: Config) -> Iterator[str]:
                 f"scanner {scanner.id}: verify: false accepts any certificate, so whoever is in "
                 "between can read its login; pin the certificate's fingerprint instead"
             )
+        if len(scanner.folder) > LONGEST_FOLDER:
+            yield (
+                f"scanner {scanner.id}: the folder name {scanner.folder!r} is longer than "
+                f"{LONGEST_FOLDER} characters, which Nessus may refuse"
+            )
     by_url = sorted(config.scanners, key=attrgetter("url"))
     for url, group in groupby(by_url, key=attrgetter("url")):
         ids = [scanner.id for scanner in group]
         if len(ids) > 1:
             yield f"scanners {', '.join(ids)} have the same url {url}: their limits add up there"
+
+
+def _keys(config: Config) -> Iterator[str]:
+    for credential in config.credentials:
+        if credential.private_key and _is_ed25519(credential.private_key):
+            yield (
+                f"credential {credential.name}: Nessus is known to take RSA, DSA and ECDSA keys; "
+                "an Ed25519 key may fail to log in: check the login of a first scan"
+            )
+
+
+def _is_ed25519(key: Secret) -> bool:
+    """OpenSSH names the type at the beginning of the key's public half."""
+    body = "".join(line for line in key.reveal().splitlines() if not line.startswith("-----"))
+    try:
+        return b"ssh-ed25519" in b64decode(body)[:200]
+    except ValueError:
+        return False
 
 
 def _scope(config: Config) -> Iterator[str]:

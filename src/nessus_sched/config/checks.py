@@ -10,6 +10,7 @@ import attrs
 
 from nessus_sched.config.problems import Wrong, nearest
 from nessus_sched.config.schema import (
+    AuditSettings,
     Config,
     LogSettings,
     PollingSettings,
@@ -18,17 +19,29 @@ from nessus_sched.config.schema import (
     TlsSettings,
 )
 from nessus_sched.core.credentials import (
+    ALGORITHMS,
     Credential,
     CredentialKind,
     Escalation,
     EscalationMethod,
+    plain_algorithm,
 )
+from nessus_sched.core.profile import NO_PROFILE, ScanProfile, ports_problem
+from nessus_sched.core.reserved import RESERVED
+
+_OURS: Final = "is set by the scheduler itself"
 
 Keys = Mapping[str, Any]
 """A mapping of the file, before its values have been read."""
 
 UNIQUE: Final = MappingProxyType(
-    {"scanners": "id", "credentials": "name", "audits": "name", "roles": "name"}
+    {
+        "scanners": "id",
+        "credentials": "name",
+        "audits": "name",
+        "roles": "name",
+        "scan_profiles": "name",
+    }
 )
 
 COMPONENTS: Final = (
@@ -36,17 +49,6 @@ COMPONENTS: Final = (
     "telemetry",
 )  # fmt: skip
 """The parts of the program that can have a log level of their own."""
-
-NEVER_CUSTOM: Final = frozenset(
-    {
-        "acls", "agent_group_id", "agent_scan_launch_type", "alt_targets", "emails", "enabled",
-        "file_targets", "folder_id", "launch", "launch_now", "name", "owner", "owner_id",
-        "permissions", "policy_id", "rrules", "scanner_id", "scanner_uuid", "shared", "starttime",
-        "tag_id", "tag_targets", "target_network_uuid", "text_targets", "timezone",
-        "user_permissions", "uuid",
-    }
-)  # fmt: skip
-"""Settings that would get past the scope, the queue or the ownership of a scan."""
 
 
 @attrs.frozen
@@ -76,7 +78,7 @@ _METHODS: Final = MappingProxyType(
         EscalationMethod.SUDO: _Kind(frozenset(), _PASSWORD),
         EscalationMethod.SU: _Kind(frozenset({"password"}), _PASSWORD),
         EscalationMethod.SU_SUDO: _Kind(frozenset({"su_user", "password"}), _PASSWORD),
-        EscalationMethod.PBRUN: _Kind(frozenset(), _PASSWORD),
+        EscalationMethod.PBRUN: _Kind(frozenset({"password"})),
         EscalationMethod.DZDO: _Kind(frozenset(), _PASSWORD),
         EscalationMethod.K5LOGIN: _Kind(frozenset(), frozenset({"account"})),
         EscalationMethod.ENABLE: _Kind(frozenset({"password"})),
@@ -99,6 +101,10 @@ def _credential(keys: Keys) -> Iterator[Wrong]:
     if word not in list(CredentialKind):
         return
     yield from _fit(keys, _KINDS[CredentialKind(word)], _ALWAYS, Credential, f"kind {word}")
+    for key, known in ALGORITHMS.items():
+        given = keys.get(key)
+        if isinstance(given, str) and plain_algorithm(given) not in map(plain_algorithm, known):
+            yield Wrong(f"expected one of {', '.join(known)}", at=(key,))
     if keys.get("privacy_password") is not None and keys.get("auth_password") is None:
         yield Wrong("missing key 'auth_password', which privacy needs")
     if keys.get("privileged") is True and keys.get("escalation") is not None:
@@ -121,6 +127,40 @@ def _tls(keys: Keys) -> Iterator[Wrong]:
         yield Wrong("give either ca_file or fingerprint, not both", at=("fingerprint",))
 
 
+def _audit(keys: Keys) -> Iterator[Wrong]:
+    given = [key for key in ("file", "builtin") if keys.get(key) is not None]
+    if len(given) != 1:
+        yield Wrong("give either file or builtin", at=tuple(given[1:]))
+    if keys.get("builtin") is None and keys.get("variables"):
+        yield Wrong("belongs to builtin; an audit file holds its own values", at=("variables",))
+
+
+def _profile(keys: Keys) -> Iterator[Wrong]:
+    if keys.get("name") == NO_PROFILE:
+        yield Wrong(f"{NO_PROFILE!r} means no profile; choose another name", at=("name",))
+    ports = keys.get("ports")
+    if isinstance(ports, str) and (problem := ports_problem(ports)):
+        yield Wrong(problem, at=("ports",))
+    named = keys.get("settings")
+    for name in named if isinstance(named, dict) else ():
+        if name in RESERVED:
+            yield Wrong(_OURS, at=("settings", name), at_key=True)
+
+
+def _default_profiles(profiles: Any) -> Iterator[Wrong]:
+    """A kind of scan has one default profile at most."""
+    taken: dict[str, int] = {}
+    for index, profile in enumerate(profiles if isinstance(profiles, list) else ()):
+        kinds = profile.get("default_for") if isinstance(profile, dict) else None
+        for place, kind in enumerate(kinds if isinstance(kinds, list) else ()):
+            first = taken.setdefault(str(kind), index)
+            if first != index:
+                yield Wrong(
+                    f"scan_profiles[{first}] is the default for {kind} already",
+                    at=("scan_profiles", index, "default_for", place),
+                )
+
+
 def _role(keys: Keys) -> Iterator[Wrong]:
     if not keys.get("users") and not keys.get("groups"):
         yield Wrong("names nobody: give users or groups", hint='users: ["*"] for everybody')
@@ -139,11 +179,9 @@ def _config(keys: Keys) -> Iterator[Wrong]:
         yield from _duplicates(section, key, keys.get(section))
     custom = keys.get("custom_settings_allowed")
     for index, name in enumerate(custom if isinstance(custom, list) else ()):
-        if isinstance(name, str) and name in NEVER_CUSTOM:
-            yield Wrong(
-                "is set by the scheduler itself and can never be allowed",
-                at=("custom_settings_allowed", index),
-            )
+        if isinstance(name, str) and name in RESERVED:
+            yield Wrong(f"{_OURS} and can never be allowed", at=("custom_settings_allowed", index))
+    yield from _default_profiles(keys.get("scan_profiles"))
 
 
 def _duplicates(section: str, key: str, items: Any) -> Iterator[Wrong]:
@@ -162,6 +200,8 @@ CHECKS: Final[Mapping[type, Callable[[Keys], Iterable[Wrong]]]] = MappingProxyTy
         Credential: _credential,
         Escalation: _escalation,
         TlsSettings: _tls,
+        AuditSettings: _audit,
+        ScanProfile: _profile,
         RoleSettings: _role,
         LogSettings: _log,
         Config: _config,

@@ -35,11 +35,12 @@ from nessus_sched.config.values import (
 )
 from nessus_sched.core.credentials import Credential
 from nessus_sched.core.fields import field
+from nessus_sched.core.profile import ScanProfile
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import DEFAULT_POOL
 
 NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
-"""Names of scanners, pools, credentials, audits and roles."""
+"""Names of scanners, pools, credentials, audits, scan profiles and roles."""
 NAME_BOUNDS: Final = {"pattern": NAME, "max_length": 64}
 
 
@@ -225,12 +226,24 @@ class LimitSettings:
 
 @attrs.frozen(kw_only=True)
 class AuditSettings:
-    """A compliance audit file that `submit_compliance_scan` may name."""
+    """A compliance audit that `submit_compliance_scan` may name: a file, or one that the
+    scanner brings along."""
 
     name: str = field("What submitters call it.", **NAME_BOUNDS)
-    file: Annotated[Path, FILE] = field("The `.audit` file.")
+    file: Annotated[Path, FILE] | None = field("The `.audit` file.", default=None)
+    builtin: str | None = field(
+        "Instead of a file: the name or id of an audit of the scanner, such as "
+        "`21157_CIS_Debian_Linux_12_v1.1.0_L1_Server.audit`.",
+        default=None,
+        min_length=1,
+        max_length=300,
+    )
+    variables: Mapping[str, str] = field(
+        "For `builtin`: values of the audit's variables; the others keep their defaults.",
+        factory=dict,
+    )
     category: str = field(
-        "The audit's category in Nessus' compliance tab, such as `Unix` or `Windows`.",
+        "For `file`: the audit's category in Nessus' compliance tab, such as `Unix` or `Windows`.",
         default="Unix",
         min_length=1,
         max_length=64,
@@ -355,8 +368,11 @@ class Config:
         "Logins on targets, used by name; a submitter never sees the secrets.", default=()
     )
     audits: tuple[AuditSettings, ...] = field("Audit files for compliance scans.", default=())
+    scan_profiles: tuple[ScanProfile, ...] = field(
+        "Named sets of scan settings, for submitters to choose from.", default=()
+    )
     custom_settings_allowed: tuple[str, ...] = field(
-        "Nessus settings that `submit_custom_scan` may set besides the usual harmless ones.",
+        "Nessus settings that submitters may set besides the usual harmless ones.",
         default=(),
     )
     roles: tuple[RoleSettings, ...] = field(

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
 from nessus_sched.core.fields import field
 from nessus_sched.core.secret import Secret
+
+ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "auth_algorithm": ("MD5", "SHA1", "SHA-224", "SHA-256", "SHA-384", "SHA-512"),
+    "privacy_algorithm": ("DES", "AES", "AES-192", "AES-192C", "AES-256", "AES-256C"),
+}
+"""Of SNMPv3, by field; Nessus before 10.8 has MD5, SHA1, DES and AES only."""
+
+
+def plain_algorithm(name: str) -> str:
+    """An algorithm's name for comparison: `SHA-1` and `sha1` are one."""
+    return name.replace("-", "").lower()
 
 
 class CredentialKind(StrEnum):
@@ -55,9 +68,17 @@ class Credential:
     private_key: Secret | None = field("For `ssh_key`: the key itself, in PEM.", default=None)
     passphrase: Secret | None = field("For `ssh_key`: of the key, if any.", default=None)
     domain: str = field("For `windows`.", default="", max_length=256)
-    auth_algorithm: str = field("For `snmpv3`.", default="SHA1", pattern=r"[A-Za-z0-9-]+")
+    auth_algorithm: str = field(
+        "For `snmpv3`: MD5, SHA1, and from Nessus 10.8 SHA-224, SHA-256, SHA-384 or SHA-512.",
+        default="SHA1",
+        pattern=r"[A-Za-z0-9-]+",
+    )
     auth_password: Secret | None = field("For `snmpv3`.", default=None)
-    privacy_algorithm: str = field("For `snmpv3`.", default="AES", pattern=r"[A-Za-z0-9-]+")
+    privacy_algorithm: str = field(
+        "For `snmpv3`: DES, AES, and from Nessus 10.8 AES-192, AES-192C, AES-256 or AES-256C.",
+        default="AES",
+        pattern=r"[A-Za-z0-9-]+",
+    )
     privacy_password: Secret | None = field("For `snmpv3`.", default=None)
     escalation: Escalation | None = field("For SSH: how the login becomes root.", default=None)
     privileged: bool = field(

@@ -36,6 +36,8 @@ class ErrorKind(StrEnum):
     TARGETS_REFUSED = "targets_refused"
     UNKNOWN_CREDENTIAL = "unknown_credential"
     UNKNOWN_AUDIT = "unknown_audit"
+    UNKNOWN_PROFILE = "unknown_profile"
+    NOT_TOGETHER = "not_together"
     SETTINGS_REFUSED = "settings_refused"
     SCAN_PENDING = "scan_pending"
     SCAN_NOT_STARTED = "scan_not_started"

@@ -193,6 +193,20 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             "The audit is no longer configured: submit the scan again with one from "
             "list_credentials.",
         ),
+        ErrorKind.UNKNOWN_PROFILE: Fault(
+            _B.OURS,
+            _R.BURY,
+            False,
+            "The scan profile is no longer configured: submit the scan again with one from "
+            "list_credentials, or without.",
+        ),
+        ErrorKind.NOT_TOGETHER: Fault(
+            _B.OURS,
+            _R.BURY,
+            False,
+            "The configuration has changed, and the parts of the request no longer go together: "
+            "submit the scan again as the message says.",
+        ),
         ErrorKind.SETTINGS_REFUSED: Fault(
             _B.OURS,
             _R.BURY,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import attrs
 
+from nessus_sched.core.asked import Asked
 from nessus_sched.core.credentials import Credential
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import FAULTS
@@ -120,10 +121,13 @@ class ScanTemplate:
 
 @attrs.frozen(kw_only=True)
 class AuditFile:
-    """An operator's `.audit` file and its category in Nessus' compliance tab."""
+    """An audit of the configuration: the operator's `.audit` file and its category in Nessus'
+    compliance tab, or one that the scanner brings along, by its name or id there."""
 
-    file: Path
-    category: str
+    file: Path | None = None
+    category: str = ""
+    name: str = ""
+    variables: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -131,8 +135,8 @@ class ScanOrder:
     """All that is needed to create the scan of one attempt on a scanner.
 
     `name` ends with the marker; `targets` are what scope checking approved at dispatch.
-    `audit` is the file behind `request.audit`; without one, that name is looked up among
-    the audits that the scanner brings along.
+    `audit` is what `request.audit` names. `profile` are the settings of the operator's scan
+    profile, of which a template may lack some; `settings` are sent as they are.
     """
 
     name: str
@@ -141,7 +145,16 @@ class ScanOrder:
     request: ScanRequest
     credential: Credential | None = None
     audit: AuditFile | None = None
+    profile: Mapping[str, str] = attrs.field(factory=dict)
     settings: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class CreatedScan:
+    """A scan that was created and not launched, and what it was asked to do."""
+
+    scan_id: int
+    asked: Asked | None = None
 
 
 class Scanner(Protocol):
@@ -170,8 +183,8 @@ class Scanner(Protocol):
     async def list_scans(self) -> Sequence[RemoteScan]:
         """All scans this login can see, ours and other people's, in one request."""
 
-    async def create_scan(self, order: ScanOrder) -> int:
-        """Creates but does not launch; returns the scan id."""
+    async def create_scan(self, order: ScanOrder) -> CreatedScan:
+        """Creates but does not launch."""
 
     async def launch(self, scan_id: int, marks: Marks) -> str:
         """Returns the uuid of the run."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from nessus_sched.core.asked import Asked
 from nessus_sched.core.states import TaskState
 
 DEFAULT_POOL = "nessus"
@@ -66,6 +67,8 @@ class ScanRequest:
     policy: str | None = None
     audit: str | None = None
     discovery: Discovery | None = None
+    profile: str | None = None
+    """A scan profile of the configuration; None for the default of the kind, if any."""
     settings: Mapping[str, str] = attrs.field(factory=dict)
     max_runtime: float | None = None
 
@@ -119,6 +122,9 @@ class Task:
     """When the present attempt's scan was launched; its maximum runtime counts from here."""
     paused_for: float = 0.0
     """Seconds the present attempt has spent paused; they do not count as runtime."""
+    asked: Asked | None = None
+    """What the scan of the present attempt was asked to do; None where it is not known,
+    because the answer to its creation was lost or an older version created it."""
     progress: int | None = None
     entered: Mapping[TaskState, float] = attrs.field(factory=dict)
     retry_at: float | None = None

@@ -54,9 +54,18 @@ class AuditRow:
 
 
 @attrs.frozen(kw_only=True)
+class ProfileRow:
+    name: str = field("Name for a submission.")
+    default_for: list[str] = field("Kinds of scan that use it unless told otherwise.")
+    description: str = field("What it is for.")
+    settings: dict[str, str] = field("The Nessus settings that it sets.")
+
+
+@attrs.frozen(kw_only=True)
 class CredentialsAnswer:
     credentials: list[CredentialRow] = field("Configured credentials, without secrets.")
     audits: list[AuditRow] = field("Configured audits.")
+    scan_profiles: list[ProfileRow] = field("Configured scan profiles.")
 
 
 @tool(writes=False)
@@ -88,8 +97,8 @@ async def list_scan_templates(app: Any, call: Call, args: TemplatesArgs) -> Temp
 
 @tool(writes=False)
 async def list_credentials(app: Any, call: Call, args: NoArgs) -> CredentialsAnswer:
-    """Names and kinds of the configured credentials and audits. Secrets are never shown and
-    never given: submissions use the names."""
+    """Names and kinds of the configured credentials, audits and scan profiles. Secrets are
+    never shown and never given: submissions use the names."""
     return CredentialsAnswer(
         credentials=[
             CredentialRow(
@@ -101,8 +110,21 @@ async def list_credentials(app: Any, call: Call, args: NoArgs) -> CredentialsAns
             for each in app.config.credentials
         ],
         audits=[
-            AuditRow(name=each.name, category=each.category, description=each.description)
+            AuditRow(
+                name=each.name,
+                category=each.category if each.file else "",
+                description=each.description,
+            )
             for each in app.config.audits
+        ],
+        scan_profiles=[
+            ProfileRow(
+                name=each.name,
+                default_for=[str(kind) for kind in each.default_for],
+                description=each.description,
+                settings={**each.words(), **each.settings},
+            )
+            for each in app.config.scan_profiles
         ],
     )
 

@@ -61,6 +61,18 @@ class SubmitArgs:
     max_runtime_minutes: int | None = field(
         "Stop the scan after that long.", default=None, minimum=1, maximum=43200
     )
+    profile: str | None = field(
+        "Name of a configured scan profile: how to scan (ports, speed, ping, web tests). Leave out "
+        "for the usual one; `none` for the scanner's own defaults. See list_credentials.",
+        default=None,
+        max_length=64,
+    )
+    settings: dict[str, str] = field(
+        "Nessus settings by name, such as portscan_range or report_paranoia; only harmless ones "
+        "and those the operator allows. Never a login.",
+        factory=dict,
+        examples=({"portscan_range": "1-1024"},),
+    )
     dry_run: bool = field("Only check, route and estimate; submit nothing.", default=False)
 
 
@@ -89,12 +101,6 @@ class CustomArgs(SubmitArgs):
         "Name of a configured credential (see list_credentials). Never a password or key.",
         default=None,
         max_length=64,
-    )
-    settings: dict[str, str] = field(
-        "Nessus settings by name, such as portscan_range or report_paranoia; only harmless ones "
-        "and those the operator allows. Never a login.",
-        factory=dict,
-        examples=({"portscan_range": "1-1024"},),
     )
 
 
@@ -155,7 +161,6 @@ async def submit_custom_scan(app: Any, call: Call, args: CustomArgs) -> SubmitAn
         credential=args.credential,
         template=args.template,
         policy=args.policy,
-        settings=args.settings,
     )
 
 
@@ -198,6 +203,8 @@ async def _submit(
         scanner_instance=args.scanner_instance,
         pool=args.pool,
         priority=args.priority,
+        profile=args.profile,
+        settings=args.settings,
         max_runtime=None if minutes is None else minutes * MINUTE,
         **own,
     )

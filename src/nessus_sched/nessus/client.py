@@ -11,6 +11,7 @@ from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     OCCUPIES,
+    CreatedScan,
     LaunchRefused,
     Marks,
     NotFound,
@@ -95,6 +96,7 @@ class NessusScanner:
         info = reading.scanner_info(properties, advanced)
         gated = info.scan_api is False and isinstance(self._settings.auth, ApiKeys)
         self._http.hint = _GATE_HINT if gated else ""
+        self._library.note_info(info)
         return info
 
     async def permissions(self) -> int | None:
@@ -112,7 +114,7 @@ class NessusScanner:
         self.clock_ahead = None if told is None else told - self._now()
         return listed.scans
 
-    async def create_scan(self, order: ScanOrder) -> int:
+    async def create_scan(self, order: ScanOrder) -> CreatedScan:
         return await orders.create(order, self._link, self._library, self._run_sync)
 
     async def launch(self, scan_id: int, marks: Marks) -> str:

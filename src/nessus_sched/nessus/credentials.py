@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from nessus_sched.core.credentials import Credential, CredentialKind, Escalation, EscalationMethod
+from nessus_sched.core.credentials import (
+    ALGORITHMS,
+    Credential,
+    CredentialKind,
+    Escalation,
+    EscalationMethod,
+    plain_algorithm,
+)
 from nessus_sched.core.scanner import BadOrder
 from nessus_sched.core.secret import Secret
+from nessus_sched.core.templates import LOGIN_TYPES
+from nessus_sched.nessus.editor import Login, every
 
 Entry = dict[str, str]
 
@@ -22,7 +31,7 @@ ELEVATION: Final[Mapping[EscalationMethod, str]] = {
     _M.ENABLE: "Cisco 'enable'",
     _M.EXPERT: "Checkpoint Gaia 'expert'",
 }
-_WITHOUT_ACCOUNT: Final = frozenset({_M.ENABLE, _M.EXPERT})
+_WITHOUT_ACCOUNT: Final = frozenset({_M.ENABLE, _M.EXPERT, _M.PBRUN})
 _WITHOUT_PASSWORD: Final = frozenset({_M.K5LOGIN})
 
 
@@ -43,14 +52,37 @@ def secrets_of(credential: Credential | None) -> tuple[Secret, ...]:
 
 
 def credentials_body(
-    credential: Credential, *, key_file: str | None, escalate: bool
+    credential: Credential,
+    *,
+    key_file: str | None,
+    escalate: bool,
+    logins: Mapping[str, Login] | None = None,
 ) -> Mapping[str, Any]:
     """The `credentials` of `POST /scans`. `key_file` is the scanner's name of the uploaded
-    private key; without `escalate` the login is used as it is. Raises `BadOrder` when the
-    credential lacks something."""
-    kind, build = _TYPES[credential.kind]
-    entry = build(credential, key_file, escalate)
+    private key; without `escalate` the login is used as it is; `logins` is what the template
+    takes. Raises `BadOrder` when the credential lacks something, or the scanner does not know
+    one of its algorithms."""
+    kind = LOGIN_TYPES[credential.kind]
+    entry = _BUILDERS[credential.kind](credential, key_file, escalate)
+    login = logins.get(kind) if logins is not None else None
+    if login is not None:
+        entry |= _spelled(entry, login)
     return {"add": {"Host": {kind: [entry]}}}
+
+
+def _spelled(entry: Entry, login: Login) -> Entry:
+    """The algorithms of SNMPv3 as the scanner spells them."""
+    found = {}
+    offered = {each.id: each.options for each in every(login.inputs) if each.options}
+    for name in ALGORITHMS.keys() & entry.keys() & offered.keys():
+        plain = plain_algorithm(entry[name])
+        near = [each for each in offered[name] if plain_algorithm(each) == plain]
+        if not near:
+            raise BadOrder(
+                f"The scanner has no {name} {entry[name]!r}; it has: {', '.join(offered[name])}."
+            )
+        found[name] = near[0]
+    return found
 
 
 def _ssh_password(credential: Credential, key_file: str | None, escalate: bool) -> Entry:
@@ -131,11 +163,9 @@ def _optional(secret: Secret | None) -> str:
     return secret.reveal() if secret else ""
 
 
-_TYPES: Final[
-    Mapping[CredentialKind, tuple[str, Callable[[Credential, str | None, bool], Entry]]]
-] = {
-    CredentialKind.SSH_PASSWORD: ("SSH", _ssh_password),
-    CredentialKind.SSH_KEY: ("SSH", _ssh_key),
-    CredentialKind.WINDOWS: ("Windows", _windows),
-    CredentialKind.SNMPV3: ("SNMPv3", _snmpv3),
+_BUILDERS: Final[Mapping[CredentialKind, Callable[[Credential, str | None, bool], Entry]]] = {
+    CredentialKind.SSH_PASSWORD: _ssh_password,
+    CredentialKind.SSH_KEY: _ssh_key,
+    CredentialKind.WINDOWS: _windows,
+    CredentialKind.SNMPV3: _snmpv3,
 }

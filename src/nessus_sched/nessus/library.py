@@ -7,19 +7,29 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Final
 
+import attrs
 import trio
 
 from nessus_sched.core.clock import Now
-from nessus_sched.core.scanner import NoTemplates, NotFound, ScanTemplate, TemplateNotLicensed
-from nessus_sched.core.task import ScanRequest
+from nessus_sched.core.scanner import (
+    NoTemplates,
+    NotFound,
+    ScannerInfo,
+    ScanOrder,
+    ScanTemplate,
+    TemplateNotLicensed,
+)
+from nessus_sched.core.templates import template_name
 from nessus_sched.nessus import reading, routes
-from nessus_sched.nessus.decode import Document, file_name, identity, part, rows, text, token
+from nessus_sched.nessus.decode import Document, identity, rows, text, token, tolerant
+from nessus_sched.nessus.editor import Audit
 from nessus_sched.nessus.errors import LONGEST, clean
 from nessus_sched.nessus.link import Link
-from nessus_sched.nessus.payloads import Base, template_name
+from nessus_sched.nessus.payloads import Base
+from nessus_sched.nessus.shelf import Shelf
 
 TEMPLATES_FRESH: Final = 3600.0
-"""Seconds; templates change with licence and version only."""
+"""Seconds; templates change with license and version only."""
 COMPARED: Final = 1000
 """Names among which one like the wanted is looked for."""
 
@@ -34,6 +44,9 @@ class Library:
         self._templates: Sequence[ScanTemplate] = ()
         self._read_at = float("-inf")
         self._making_folder = trio.Lock()
+        self._shelf = Shelf(link, now)
+        self._manager = False
+        self._local: int | None = None
 
     async def templates(self) -> Sequence[ScanTemplate]:
         if self._now() - self._read_at > TEMPLATES_FRESH:
@@ -41,14 +54,47 @@ class Library:
             self._read_at = self._now()
         return self._templates
 
-    async def base_for(self, request: ScanRequest) -> Base:
-        """The template or policy that a request is built upon. Raises `NotFound`,
+    async def base_for(self, order: ScanOrder) -> Base:
+        """The template or policy that an order is built upon. Raises `NotFound`,
         `TemplateNotLicensed`, or `NoTemplates` when the scanner has none for anybody."""
-        name = template_name(request)
+        request, credential = order.request, order.credential
+        name = template_name(request, credential.kind if credential is not None else None)
         if name is None:
             assert request.policy is not None
-            return await self._policy(request.policy)
-        return Base(template_uuid=(await self._template(name)).uuid)
+            return attrs.evolve(
+                await self._policy(request.policy), scanner_id=await self._local_scanner()
+            )
+        uuid = (await self._template(name)).uuid
+        return Base(
+            template_uuid=uuid,
+            name=name,
+            template=await self._shelf.template(name, uuid),
+            scanner_id=await self._local_scanner(),
+        )
+
+    def note_info(self, info: ScannerInfo) -> None:
+        """What the scanner said of itself: a new plugin set brings new templates."""
+        self._shelf.plugin_set = info.plugin_set_at
+        self._manager = "manager" in info.edition.lower()
+
+    async def _local_scanner(self) -> int | None:
+        """On a Nessus Manager: the scanner that is the Manager itself. Without it, a scan may
+        run on any scanner that is linked to it."""
+        if not self._manager:
+            return None
+        if self._local is None:
+            answer = await self._link.send(routes.SCANNERS)
+            found = tolerant(answer.body) if answer.ok else {}
+            self._local = next(
+                (
+                    identity(row.get("id"))
+                    for row in rows(found, "scanners")
+                    if row.get("type") == "local"
+                ),
+                None,
+            )
+            self._manager = self._local is not None  # else not asked again for every scan
+        return self._local
 
     async def folder_id(self) -> int:
         """Our folder, made when it is missing."""
@@ -62,16 +108,13 @@ class Library:
                 raise NotFound(f"The scanner made no folder {self._folder!r}.")
             return folder_id
 
-    async def audit_id(self, name: str) -> str:
-        """The id of an audit that the scanner brings along, by its name or id."""
-        template = await self._template("compliance")
-        compliance = part(await self._link.ask(routes.template(template.uuid)), "compliance")
-        audits = [audit for group in rows(compliance, "data") for audit in rows(group, "audits")]
+    def audit(self, base: Base, name: str) -> Audit:
+        """An audit that the scanner brings along, by its name or id."""
+        audits = base.template.audits if base.template is not None else ()
         for audit in audits:
-            audit_id = file_name(text(audit.get("id")))
-            if audit_id is not None and name in (audit.get("name"), audit_id):
-                return audit_id
-        raise _unknown("audit", name, _names(audits))
+            if name in (audit.name, audit.id):
+                return audit
+        raise _unknown("audit", name, (audit.name for audit in audits))
 
     async def _template(self, name: str) -> ScanTemplate:
         known = await self.templates()

@@ -97,7 +97,7 @@ class Link:
             if secret not in self._told:
                 self._told.append(secret)
         try:
-            return await self._http.exchange(call, headers, sink=sink)
+            return await self._http.exchange(call, {**call.headers, **headers}, sink=sink)
         except OutcomeUnknown:
             if call.gated:
                 self._auth.lost()

@@ -39,6 +39,7 @@ class Call:
     route: str
     ids: Mapping[str, int | str] = attrs.field(factory=dict)
     query: Mapping[str, int | str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
     body: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     upload: Upload | None = None
     changes: bool = False

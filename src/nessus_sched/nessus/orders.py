@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
+from nessus_sched.core.asked import Scalar
 from nessus_sched.core.credentials import CredentialKind
-from nessus_sched.core.scanner import BadOrder, OutcomeUnknown, Refused, ScanOrder, TransientError
+from nessus_sched.core.scanner import (
+    AuditFile,
+    BadOrder,
+    CreatedScan,
+    OutcomeUnknown,
+    Refused,
+    ScanOrder,
+    TransientError,
+)
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind
 from nessus_sched.nessus import payloads, routes
@@ -16,20 +26,28 @@ from nessus_sched.nessus.disk import RunSync
 from nessus_sched.nessus.errors import document, unreadable
 from nessus_sched.nessus.library import Library
 from nessus_sched.nessus.link import Link
+from nessus_sched.nessus.payloads import Base
 
 
-async def create(order: ScanOrder, link: Link, library: Library, run_sync: RunSync) -> int:
-    """Creates the scan and returns its id; everything before the one request that creates
-    it may be repeated without harm. Raises `BadOrder` for an order that must not be sent."""
+async def create(order: ScanOrder, link: Link, library: Library, run_sync: RunSync) -> CreatedScan:
+    """Creates the scan; everything before the one request that creates it may be repeated
+    without harm. Raises `BadOrder` for an order that must not be sent."""
     payloads.check(order)
-    base = await library.base_for(order.request)
+    base = await library.base_for(order)
+    settings: Mapping[str, Scalar] = {}
+    notes: list[str] = []
+    if base.template is not None:
+        payloads.fits(order, base.template)
+        settings, notes = payloads.settings_for(order, base.template)
+    audits = await _audits(order, base, link, library, run_sync)
     folder_id = await library.folder_id()
     body = payloads.scan_body(
         order,
         base,
+        settings,
         folder_id=folder_id,
-        credentials=await _credentials(order, link),
-        audits=await _audits(order, link, library, run_sync),
+        credentials=await _credentials(order, base, link),
+        audits=audits,
     )
     call = routes.create_scan(body, secrets_of(order.credential))
     answer = await link.do(call)
@@ -38,10 +56,10 @@ async def create(order: ScanOrder, link: Link, library: Library, run_sync: RunSy
     if scan_id is None:
         raise unreadable(call, "no scan id.")
     await _check_targets(order, scan_id, made.get("custom_targets"), link)
-    return scan_id
+    return CreatedScan(scan_id=scan_id, asked=payloads.asked(order, base, settings, notes))
 
 
-async def _credentials(order: ScanOrder, link: Link) -> Mapping[str, Any] | None:
+async def _credentials(order: ScanOrder, base: Base, link: Link) -> Mapping[str, Any] | None:
     credential = order.credential
     if credential is None:
         return None
@@ -50,35 +68,40 @@ async def _credentials(order: ScanOrder, link: Link) -> Mapping[str, Any] | None
         key = credential.private_key
         key_file = await _upload(link, "ssh_key", key.reveal().encode(), (key,))
     return credentials_body(
-        credential, key_file=key_file, escalate=order.request.kind is not ScanKind.TRUSTED
+        credential,
+        key_file=key_file,
+        escalate=order.request.kind is not ScanKind.TRUSTED,
+        logins=base.template.logins if base.template is not None else None,
     )
 
 
 async def _audits(
-    order: ScanOrder, link: Link, library: Library, run_sync: RunSync
+    order: ScanOrder, base: Base, link: Link, library: Library, run_sync: RunSync
 ) -> Mapping[str, Any] | None:
-    if order.request.audit is None:
+    credential, named = order.credential, order.request.audit
+    if named is None or credential is None:
         return None
-    if order.audit is None:
-        return payloads.builtin_audit(await library.audit_id(order.request.audit))
-    content = await _read_audit(order, run_sync)
-    file = await _upload(link, order.audit.file.name, content)
-    return payloads.uploaded_audit(file, order.audit.category)
-
-
-async def _read_audit(order: ScanOrder, run_sync: RunSync) -> bytes:
-    assert order.audit is not None
+    audit = order.audit or AuditFile(name=named)
+    if audit.file is None:
+        found = library.audit(base, audit.name)
+        payloads.check_audit_login(base, found.category, credential.kind)
+        return payloads.builtin_audit(found, audit.variables)
+    payloads.check_audit_login(base, audit.category, credential.kind)
     problem = ""
     try:
-        return await run_sync(order.audit.file.read_bytes)
+        content = await run_sync(audit.file.read_bytes)
     except OSError as error:
         problem = error.strerror or type(error).__name__
-    raise BadOrder(f"The audit file {order.audit.file} cannot be read: {problem}.")
+    if problem:
+        raise BadOrder(f"The audit file {audit.file} cannot be read: {problem}.")
+    file = await _upload(link, audit.file.name, content)
+    return payloads.uploaded_audit(file, audit.category)
 
 
 async def _upload(link: Link, name: str, content: bytes, secrets: tuple[Secret, ...] = ()) -> str:
-    """Returns the name the scanner gave the file."""
-    call = routes.upload(name, content, secrets)
+    """Returns the name the scanner gave the file. Some keep the name they are given, and
+    every upload stays among the user's files: so no two have the same."""
+    call = routes.upload(f"{uuid4().hex}-{name}", content, secrets)
     answer = await link.do(call)
     given = file_name(document(call, answer).get("fileuploaded"))
     if given is None:

@@ -1,4 +1,4 @@
-"""The body of `POST /scans` for each kind of scan."""
+"""The body of `POST /scans` for each kind of scan. Pure."""
 
 from __future__ import annotations
 
@@ -7,85 +7,108 @@ from typing import Any, Final
 
 import attrs
 
+from nessus_sched.core.asked import PORT_SCANNERS, Asked, Scalar, asked_for
+from nessus_sched.core.credentials import CredentialKind
+from nessus_sched.core.reserved import RESERVED
 from nessus_sched.core.scanner import BadOrder, ScanOrder
-from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
-
-TEMPLATES: Final[Mapping[ScanKind, str]] = {
-    ScanKind.BASIC: "basic",
-    ScanKind.TRUSTED: "basic",
-    ScanKind.PRIVILEGED: "advanced",
-    ScanKind.QUICK: "discovery",
-    ScanKind.COMPLIANCE: "compliance",
-}
-"""Template names; a custom scan brings its own."""
+from nessus_sched.core.task import Discovery, ScanKind
+from nessus_sched.core.templates import AUDIT_LOGINS, LOGIN_TYPES
+from nessus_sched.nessus import editor
+from nessus_sched.nessus.editor import EditorTemplate
 
 DISCOVERY_MODES: Final[Mapping[Discovery, str]] = {
-    Discovery.HOSTS: "host_enumeration",
-    Discovery.OS: "os_identification",
-    Discovery.PORTS: "portscan_common",
+    Discovery.HOSTS: "Host enumeration",
+    Discovery.OS: "OS Identification",
+    Discovery.PORTS: "Port scan (common ports)",
 }
-"""`discovery_mode` as it appears in the preferences of exported reports."""
-
-RESERVED: Final = frozenset(
-    {
-        *("name", "description", "folder_id", "policy_id", "scanner_id", "acls"),
-        *("text_targets", "file_targets", "target_groups", "tag_targets", "alt_targets"),
-        *("target_network_uuid", "agent_group_id", "agent_scan_launch_type"),
-        *("enabled", "launch", "launch_now", "starttime", "rrules", "timezone"),
-        *("emails", "sms", "filters", "filter_type", "attach_report", "live_results"),
-    }
-)
-"""Settings that decide what is scanned, when, by whom or for whom: never a submitter's."""
+"""`discovery_mode` by name, as the template `discovery` offers it."""
 
 NEEDS_CREDENTIAL: Final = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
 
 
 @attrs.frozen(kw_only=True)
 class Base:
-    """What a scan is built upon: a template, or a policy made from one."""
+    """What a scan is built upon: a template with what its editor says, or a policy."""
 
     template_uuid: str
+    name: str = ""
+    """Of the template; empty for a policy."""
+    template: EditorTemplate | None = None
     policy_id: int | None = None
-
-
-def template_name(request: ScanRequest) -> str | None:
-    """The name of the template to use, None when a policy is named instead. Raises
-    `BadOrder` for a custom scan with neither."""
-    if request.kind is not ScanKind.CUSTOM:
-        return TEMPLATES[request.kind]
-    if request.template is None and request.policy is None:
-        raise BadOrder("A custom scan needs a template or a policy.")
-    return request.template if request.policy is None else None
+    scanner_id: int | None = None
+    """The local scanner of a Nessus Manager, which may have others linked to it."""
 
 
 def check(order: ScanOrder) -> None:
     """Raises `BadOrder` for an order that must not be sent."""
-    kind = order.request.kind
+    request = order.request
     if not order.targets:
         raise BadOrder("A scan needs targets.")
     if not order.name.endswith(order.marker):
         raise BadOrder("The name of a scan must end with its marker.")
-    if order.credential is None and kind in NEEDS_CREDENTIAL:
-        raise BadOrder(f"A {kind} scan needs a credential.")
-    if kind is ScanKind.COMPLIANCE and not order.request.audit:
+    if request.kind is ScanKind.CUSTOM and request.template is None and request.policy is None:
+        raise BadOrder("A custom scan needs a template or a policy.")
+    if order.credential is None and request.kind in NEEDS_CREDENTIAL:
+        raise BadOrder(f"A {request.kind} scan needs a credential.")
+    if request.kind is ScanKind.COMPLIANCE and not request.audit:
         raise BadOrder("A compliance scan needs an audit.")
-    forbidden = sorted(RESERVED & {*order.request.settings, *order.settings})
+    forbidden = sorted(RESERVED & {*request.settings, *order.profile, *order.settings})
     if forbidden:
         raise BadOrder(f"These settings are not to be set: {', '.join(forbidden)}.")
+    if request.policy is not None and (order.profile or order.settings or order.credential):
+        raise BadOrder(
+            f"The policy {request.policy!r} brings its own settings and credentials; change them "
+            "in the policy, or scan by template."
+        )
+
+
+def fits(order: ScanOrder, template: EditorTemplate) -> None:
+    """Raises `BadOrder` for a credential or a mode that the scanner's template does not take."""
+    if order.credential is not None and template.logins is not None:
+        kind = LOGIN_TYPES[order.credential.kind]
+        if kind not in template.logins:
+            takes = ", ".join(sorted(template.logins)) or "none"
+            raise BadOrder(
+                f"The scanner's template takes no {kind} credential (it takes: {takes}); "
+                "use another kind of scan or a custom scan with the template advanced."
+            )
+    for name, value in {**order.profile, **order.settings}.items():
+        mode = template.mode(name)
+        if mode is not None and mode.options and editor.mode_name(mode, value) is None:
+            raise BadOrder(f"The template has no {name} {value!r}; it has: {_list(mode.options)}.")
+
+
+def settings_for(order: ScanOrder, template: EditorTemplate) -> tuple[dict[str, Scalar], list[str]]:
+    """All settings but ours, and what a person should know about them. The defaults come
+    first, then the kind of scan, the operator's profile, and what the submitter chose."""
+    profile, notes = _known(order.profile, template)
+    wanted = {**profile, **order.settings}
+    own = _by_kind(order, wanted, template)
+    chosen: dict[str, Scalar] = {**own, **wanted}
+    found: dict[str, Scalar] = {}
+    for part in template.parts:
+        if part.mode is not None:
+            found[part.mode.id] = _mode(part, chosen)
+        found |= dict(editor.values(part.inputs, chosen))
+    if order.credential is not None and template.logins:
+        login = template.logins.get(LOGIN_TYPES[order.credential.kind])
+        found |= dict(editor.values(login.settings, chosen)) if login else {}
+    # Modes are there already, as the template spells them.
+    found |= {name: value for name, value in chosen.items() if template.mode(name) is None}
+    return found, notes
 
 
 def scan_body(
     order: ScanOrder,
     base: Base,
+    settings: Mapping[str, Scalar],
     *,
     folder_id: int,
     credentials: Mapping[str, Any] | None = None,
     audits: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
-    """Settings of the order first, ours last, so that nothing overrides a target."""
-    settings: dict[str, Any] = {**_by_kind(order.request), **order.request.settings}
-    settings |= order.settings
-    settings |= {
+    """`settings` first, ours last, so that nothing overrides a target."""
+    ours: dict[str, Any] = {
         "name": order.name,
         "description": order.request.description,
         "text_targets": ",".join(order.targets),
@@ -94,8 +117,18 @@ def scan_body(
         "enabled": False,
     }
     if base.policy_id is not None:
-        settings["policy_id"] = base.policy_id
-    body: dict[str, Any] = {"uuid": base.template_uuid, "settings": settings}
+        ours["policy_id"] = base.policy_id
+    if base.scanner_id is not None:
+        ours["scanner_id"] = base.scanner_id
+    body: dict[str, Any] = {"uuid": base.template_uuid, "settings": {**settings, **ours}}
+    families = base.template.families if base.template is not None else {}
+    plugins = {
+        name: {"status": status}
+        for name, status in families.items()
+        if status in {"enabled", "disabled"}
+    }
+    if plugins:
+        body["plugins"] = plugins
     if credentials is not None:
         body["credentials"] = credentials
     if audits is not None:
@@ -103,14 +136,52 @@ def scan_body(
     return body
 
 
+def asked(
+    order: ScanOrder, base: Base, settings: Mapping[str, Scalar], notes: Sequence[str]
+) -> Asked:
+    """What the report of the scan is to be compared with."""
+    template, credential = base.template, order.credential
+    problem = template.problem if template is not None else ""
+    off = [name for name, word in (template.families if template else {}).items()
+           if word == "disabled"]  # fmt: skip
+    return asked_for(
+        settings,
+        template=base.name,
+        policy=order.request.policy,
+        stand_in=bool(problem),
+        families_off=tuple(sorted(off)) if template is not None and template.families else None,
+        login=LOGIN_TYPES[credential.kind] if credential is not None else None,
+        notes=(*([problem] if problem else ()), *notes),
+    )
+
+
 def uploaded_audit(file: str, category: str) -> Mapping[str, Any]:
-    """The `audits` of a body for an uploaded `.audit` file."""
-    return {"custom": {"add": [{"file": file, "category": category, "variables": {}}]}}
+    """The `audits` of a body for an uploaded `.audit` file; its entry in the editor has no id."""
+    return {"custom": {"add": [{"file": file, "category": category}]}}
 
 
-def builtin_audit(audit_id: str) -> Mapping[str, Any]:
-    """The `audits` of a body for one that the scanner brings along."""
-    return {"feed": {"add": [{"id": audit_id, "variables": {}}]}}
+def builtin_audit(audit: editor.Audit, given: Mapping[str, str]) -> Mapping[str, Any]:
+    """The `audits` of a body for one that the scanner brings along, with all its variables:
+    the defaults, and what the operator gave. Raises `BadOrder` when one is missing."""
+    variables = {**dict(editor.values(audit.variables, given)), **given}
+    missing = sorted(each for each in audit.required if variables.get(each, "") == "")
+    if missing:
+        raise BadOrder(
+            f"The audit {audit.name!r} needs values for {', '.join(missing)}: set them as "
+            "`variables` of the audit in the configuration."
+        )
+    return {"feed": {"add": [{"id": audit.id, "variables": variables}]}}
+
+
+def check_audit_login(base: Base, category: str, credential: CredentialKind) -> None:
+    """Raises `BadOrder` for an audit whose category needs another login."""
+    known = base.template.audit_logins if base.template is not None else {}
+    needed = known.get(category) or AUDIT_LOGINS.get(category)
+    if needed and LOGIN_TYPES[credential] not in needed:
+        raise BadOrder(
+            f"An audit of the category {category!r} needs a login of type "
+            f"{' or '.join(sorted(needed))}, not {LOGIN_TYPES[credential]}."
+        )
 
 
 def same_targets(ordered: Sequence[str], shown: str) -> bool:
@@ -118,7 +189,47 @@ def same_targets(ordered: Sequence[str], shown: str) -> bool:
     return set(shown.replace(",", " ").lower().split()) == {text.lower() for text in ordered}
 
 
-def _by_kind(request: ScanRequest) -> Mapping[str, str]:
-    if request.kind is not ScanKind.QUICK:
+def _known(
+    profile: Mapping[str, str], template: EditorTemplate
+) -> tuple[Mapping[str, str], list[str]]:
+    """A profile may be meant for several templates: what this one does not have is left out."""
+    if template.problem:
+        return profile, []
+    lacking = sorted(profile.keys() - template.names)
+    note = f"The template has no {', '.join(lacking)}, so that part of the profile has no effect."
+    kept = {name: value for name, value in profile.items() if name not in lacking}
+    return kept, [note] if lacking else []
+
+
+def _by_kind(
+    order: ScanOrder, wanted: Mapping[str, Scalar], template: EditorTemplate
+) -> dict[str, Scalar]:
+    """A quick scan is a discovery mode, unless its submitter chooses the details: then it is
+    made of those, without port scanners where only hosts are looked for."""
+    if order.request.kind is not ScanKind.QUICK:
         return {}
-    return {"discovery_mode": DISCOVERY_MODES[request.discovery or Discovery.PORTS]}
+    depth = order.request.discovery or Discovery.PORTS
+    found: dict[str, Scalar] = {"log_live_hosts": "yes"}
+    tab = next((p for p in template.parts if p.mode and p.mode.id == "discovery_mode"), None)
+    details = tab is not None and bool(tab.names & wanted.keys())
+    if not details:
+        return {**found, "discovery_mode": DISCOVERY_MODES[depth]}
+    if depth is Discovery.HOSTS:
+        found |= {name: "no" for name in PORT_SCANNERS if tab is not None and name in tab.names}
+    return found
+
+
+def _mode(part: editor.Part, chosen: Mapping[str, Scalar]) -> str:
+    """The mode that was chosen; else `Custom` where an input of the tab was, since a preset
+    decides them all; else the default."""
+    assert part.mode is not None
+    wanted = chosen.get(part.mode.id)
+    if wanted is not None:
+        return editor.mode_name(part.mode, str(wanted)) or str(wanted)
+    if part.names & chosen.keys() and editor.CUSTOM in part.mode.options:
+        return editor.CUSTOM
+    return editor.default_mode(part.mode)
+
+
+def _list(words: Sequence[str]) -> str:
+    return ", ".join(map(repr, words))

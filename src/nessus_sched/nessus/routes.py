@@ -19,6 +19,7 @@ TEMPLATES: Final = Call(method="GET", route="/editor/scan/templates", largest=LO
 POLICIES: Final = Call(method="GET", route="/policies", largest=LONG)
 FOLDERS: Final = Call(method="GET", route="/folders", largest=LONG)
 SCANS: Final = Call(method="GET", route="/scans", largest=LONG)
+SCANNERS: Final = Call(method="GET", route="/scanners", largest=LONG)
 WHO_AM_I: Final = Call(method="GET", route="/session")
 LOGOUT: Final = Call(method="DELETE", route="/session")
 
@@ -34,8 +35,14 @@ def login(username: str, password: Secret) -> Call:
 
 
 def template(uuid: str) -> Call:
-    route = "/editor/scan/templates/{uuid}"
-    return Call(method="GET", route=route, ids={"uuid": uuid}, largest=LONG)
+    """With version 2 of the API the answer has the template's plugin families, too."""
+    return Call(
+        method="GET",
+        route="/editor/scan/templates/{uuid}",
+        ids={"uuid": uuid},
+        largest=LONG,
+        headers={"X-API-Version": "2"},
+    )
 
 
 def create_folder(name: str) -> Call:

@@ -13,6 +13,7 @@ from nessus_sched.core.seal import imitates_marker
 from nessus_sched.core.targets import BadTargets, TargetSet, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.core.words import meant
+from nessus_sched.scheduler.combinations import check_combination
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.custom import check_settings
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
@@ -42,6 +43,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     _check_audit(request, config)
     _check_custom(request)
     check_settings(request, config)
+    check_combination(request, config)
     try:
         targets = parse_targets(request.targets)
         full, _ = await approved(targets, [scope_of(config.targets), *extra], context.resolve)

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Final
 
-from nessus_sched.config.checks import NEVER_CUSTOM
 from nessus_sched.config.schema import Config
+from nessus_sched.core.reserved import RESERVED
 from nessus_sched.core.targets import printable
 from nessus_sched.core.task import ScanRequest
 from nessus_sched.scheduler.errors import RequestError
@@ -55,12 +55,12 @@ def check_settings(request: ScanRequest, config: Config) -> None:
 
 
 def _problems(request: ScanRequest, added: frozenset[str]) -> Iterator[str]:
-    allowed = (HARMLESS | added) - NEVER_CUSTOM
+    allowed = (HARMLESS | added) - RESERVED
     if len(request.settings) > MOST:
         yield f"{len(request.settings)} are too many, at most {MOST}"
         return
     for name, value in request.settings.items():
-        if name in NEVER_CUSTOM:
+        if name in RESERVED:
             yield f"{printable(name)} is set by the scheduler itself"
         elif name not in allowed:
             near = get_close_matches(name[:100], sorted(allowed), n=1)

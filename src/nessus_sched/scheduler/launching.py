@@ -31,6 +31,7 @@ from nessus_sched.scheduler import refusals, setbacks
 from nessus_sched.scheduler.ownership import has_our_targets
 from nessus_sched.scheduler.plan import PlanError, plan
 from nessus_sched.scheduler.run import Run
+from nessus_sched.telemetry import events
 
 if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
@@ -85,8 +86,16 @@ async def _create(run: Run, driver: Driver) -> None:
     if run.task.nessus_scan_id is not None:
         return
     order = await plan(run.task, run.context)
-    scan_id = await driver.scanner.create_scan(order)
-    await run.advance(event="scan_created", nessus_scan_id=scan_id, detail={"scan_id": scan_id})
+    created = await driver.scanner.create_scan(order)
+    notes = created.asked.notes if created.asked is not None else ()
+    for note in notes:
+        driver.log.warning(events.SETTINGS_NOTE, task_id=run.task.task_id, note=note)
+    await run.advance(
+        event="scan_created",
+        nessus_scan_id=created.scan_id,
+        asked=created.asked,
+        detail={"scan_id": created.scan_id, **({"notes": list(notes)} if notes else {})},
+    )
 
 
 async def _start(run: Run, driver: Driver) -> None:

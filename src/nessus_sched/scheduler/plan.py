@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import attrs
 
+from nessus_sched.config.schema import AuditSettings
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import AuditFile, ScanOrder
 from nessus_sched.core.seal import without_markers
 from nessus_sched.core.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
+from nessus_sched.scheduler.combinations import check_combination, profile_of
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.custom import check_settings
 from nessus_sched.scheduler.errors import RequestError
@@ -44,10 +49,12 @@ async def plan(task: Task, context: Context) -> ScanOrder:
     audit = next((a for a in config.audits if a.name == request.audit), None)
     if request.audit is not None and audit is None:
         raise PlanError(ErrorKind.UNKNOWN_AUDIT, f"audit {request.audit!r} is no longer configured")
-    try:
+    with _as_plan_error(ErrorKind.SETTINGS_REFUSED):
         check_settings(request, config)
-    except RequestError as error:
-        raise PlanError(ErrorKind.SETTINGS_REFUSED, f"no longer allowed: {error}") from error
+    with _as_plan_error(ErrorKind.UNKNOWN_PROFILE):
+        profile = profile_of(request, config)
+    with _as_plan_error(ErrorKind.NOT_TOGETHER):
+        check_combination(request, config)
     marker = context.seal.mark(task.task_id, task.attempt)
     # Older releases accepted any name.
     title, description = without_markers(request.name), without_markers(request.description)
@@ -57,6 +64,24 @@ async def plan(task: Task, context: Context) -> ScanOrder:
         targets=texts,
         request=attrs.evolve(request, name=title, description=description),
         credential=credential,
-        settings=request.settings,
-        audit=AuditFile(file=audit.file, category=audit.category) if audit else None,
+        profile=profile.words() if profile else {},
+        settings={**(profile.settings if profile else {}), **request.settings},
+        audit=_audit(audit) if audit else None,
+    )
+
+
+@contextmanager
+def _as_plan_error(kind: ErrorKind) -> Iterator[None]:
+    try:
+        yield
+    except RequestError as error:
+        raise PlanError(kind, f"no longer possible: {error}") from error
+
+
+def _audit(audit: AuditSettings) -> AuditFile:
+    return AuditFile(
+        file=audit.file,
+        category=audit.category,
+        name=audit.builtin or audit.name,
+        variables=audit.variables,
     )

@@ -122,6 +122,7 @@ NO_SCAN: Mapping[str, Any] = {
     "launched_at": None,
     "paused_for": 0.0,
     "progress": None,
+    "asked": None,
 }
 """A task that waits for its next attempt has no scan; the journal keeps the old ids."""
 

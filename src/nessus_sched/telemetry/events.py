@@ -60,6 +60,11 @@ SCANNER_REQUEST: Final = Event(
     "One request to a scanner (debug).",
     "method", "route", "outcome", "seconds",
 )  # fmt: skip
+SETTINGS_NOTE: Final = Event(
+    "settings_note",
+    "A scan was created with other settings than it should have, and why.",
+    "note",
+)
 SCAN_LEFT_BEHIND: Final = Event(
     "scan_left_behind", "The scanner does not let us delete a scan.", "scan_id", "reason"
 )

@@ -90,6 +90,13 @@ class Metrics:
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
+        self.stand_ins = Counter(
+            "nessus_scans_with_stand_in_settings",
+            "Scans that were sent the web interface's defaults, as the scanner's own could not "
+            "be read.",
+            ["scanner_instance"],
+            registry=registry,
+        )
         self.retries = Counter(
             "nessus_retries", "Failed attempts that are tried again.", ["kind"], registry=registry
         )
@@ -173,6 +180,8 @@ class Metrics:
         kind = task.request.kind.value
         if entry.event == "submitted":
             self.submissions.labels(kind).inc()
+        if entry.event == "scan_created" and task.asked is not None and task.asked.stand_in:
+            self.stand_ins.labels(task.scanner_instance or "").inc()
         if entry.after is None or entry.after is entry.before:
             return
         self._entered(task, entry, entry.after)

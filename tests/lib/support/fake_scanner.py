@@ -20,6 +20,7 @@ from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     ENDED,
     MAY_SCAN,
+    CreatedScan,
     Marks,
     NoCapacity,
     NotFound,
@@ -177,11 +178,11 @@ class FakeScanner:
     async def list_scans(self) -> Sequence[RemoteScan]:
         return await self._request("list_scans", self._rows)
 
-    async def create_scan(self, order: ScanOrder) -> int:
-        def effect() -> int:
+    async def create_scan(self, order: ScanOrder) -> CreatedScan:
+        def effect() -> CreatedScan:
             scan = self._new(order.name, self.duration(order))
             scan.order = self.orders[scan.scan_id] = order
-            return scan.scan_id
+            return CreatedScan(scan_id=scan.scan_id)
 
         return await self._request("create_scan", effect)
 

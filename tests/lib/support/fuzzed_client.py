@@ -26,6 +26,7 @@ from support.scripted_nessus import (
     USER,
     UUID,
     created,
+    editor_answer,
     inline,
     order,
     row,
@@ -61,9 +62,11 @@ GOOD: dict[str, Any] = {
     "GET /folders": {"folders": FOLDERS},
     "POST /folders": {"id": 3},
     "GET /editor/scan/templates": {"templates": templates()},
-    "GET /editor/scan/templates/uuid-compliance": {
-        "compliance": {"data": [{"audits": [{"id": "21157_CIS.audit", "name": "CIS"}]}]}
-    },
+    "GET /editor/scan/templates/uuid-advanced": editor_answer("advanced"),
+    "GET /editor/scan/templates/uuid-compliance": editor_answer(
+        "compliance",
+        compliance={"data": [{"audits": [{"id": "21157_CIS.audit", "name": "CIS"}]}]},
+    ),
     "GET /policies": {"policies": [{"id": 9, "name": "strict", "template_uuid": UUID}]},
     "POST /session": {"token": "0123456789abcdef"},
     "GET /session": {"permissions": 128},
@@ -95,7 +98,7 @@ class Situation:
 
 
 async def _create(scanner: NessusScanner, _: Path) -> object:
-    scan_id = await scanner.create_scan(order(ScanKind.PRIVILEGED, credential=KEY))
+    scan_id = (await scanner.create_scan(order(ScanKind.PRIVILEGED, credential=KEY))).scan_id
     return scan_id, await scanner.launch(7, (MARKER,))
 
 
@@ -110,7 +113,13 @@ async def _details(scanner: NessusScanner, _: Path) -> object:
     return [await scanner.details(7), await scanner.details(7, uuid=UUID[:-1] + "x")]
 
 
-_CREATES = ("GET /folders", "GET /editor/scan/templates", "POST /file/upload", "POST /scans")
+_CREATES = (
+    "GET /folders",
+    "GET /editor/scan/templates",
+    "GET /editor/scan/templates/uuid-advanced",
+    "POST /file/upload",
+    "POST /scans",
+)
 _INFO = ("GET /server/status", "GET /server/properties", "GET /settings/advanced")
 _EXPORTS = ("POST /scans/7/export", *(f"GET /scans/7/export/5/{x}" for x in ("status", "download")))
 SITUATIONS: Mapping[str, Situation] = {

@@ -57,6 +57,8 @@ class ScriptedNessus(httpx.AsyncBaseTransport):
         self.on("GET /settings/advanced", {"preferences": []})
         self.on("GET /folders", {"folders": FOLDERS})
         self.on("GET /editor/scan/templates", {"templates": templates()})
+        for name in TEMPLATE_NAMES:
+            self.on(f"GET /editor/scan/templates/uuid-{name}", editor_answer(name))
         self.on("POST /session", {"token": CANARIES[3]})
         self.on("DELETE /session", (200, ""))
         self.scans(row(7))
@@ -79,7 +81,7 @@ class ScriptedNessus(httpx.AsyncBaseTransport):
         self.requests.append(request)
         replies = self._replies.get(_name(request))
         if not replies:
-            return httpx.Response(404, json={"error": "The requested file was not found"})
+            return _response((404, {"error": "The requested file was not found"}))
         reply = replies.pop(0) if len(replies) > 1 else replies[0]
         if callable(reply) and not isinstance(reply, Exception):
             reply = reply(request)
@@ -93,6 +95,42 @@ def templates() -> list[dict[str, Any]]:
         {"name": name, "title": name.title(), "uuid": f"uuid-{name}", "license_fulfilled": 1}
         for name in TEMPLATE_NAMES
     ]
+
+
+def editor_answer(name: str, **other: Any) -> dict[str, Any]:
+    """What the editor says of a template, in brief."""
+    modes = {
+        "id": "discovery_mode",
+        "type": "ui_radio",
+        "default": "Host enumeration",
+        "options": [
+            {"name": each}
+            for each in (
+                "Host enumeration",
+                "OS Identification",
+                "Port scan (common ports)",
+                "Port scan (all ports)",
+                "Custom",
+            )
+        ],
+    }
+    inputs = [
+        {"type": "checkbox", "id": "ping_the_remote_host", "default": "yes"},
+        {"type": "medium-entry", "id": "portscan_range", "default": "default"},
+        {"type": "checkbox", "id": "syn_scanner", "default": "yes"},
+    ]
+    discovery = {"inputs": inputs, "modes": modes if name == "discovery" else None}
+    types = ["SSH", "Windows", *(["SNMPv3"] if name == "advanced" else [])]
+    host = {"name": "Host", "types": [{"name": each, "inputs": None} for each in types]}
+    return {
+        "name": name,
+        "settings": {
+            "basic": {"inputs": [{"type": "entry", "id": "name"}]},
+            "discovery": discovery,
+        },
+        "credentials": {"data": [] if name == "discovery" else [host]},
+        **other,
+    }
 
 
 def row(scan_id: int, **other: Any) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Lab:
 
     async def finished(self, task: str = "task", **changes: Any) -> tuple[int, ScanDetails]:
         """A scan that was created, launched and watched to its end."""
-        scan_id = await self.client.create_scan(scan_order(task, **changes))
+        scan_id = (await self.client.create_scan(scan_order(task, **changes))).scan_id
         return scan_id, await self.ended(scan_id, await self.launch(scan_id, task))
 
     async def launch(self, scan_id: int, task: str = "task") -> str:

@@ -1,0 +1,112 @@
+"""What the scan of an attempt was asked to do: the settings that decide what it can find."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+Scalar = str | int | float | bool
+"""A setting's value; Nessus writes nearly all of them as text."""
+
+PORT_SCANNERS: Final[Mapping[str, str]] = {
+    "syn_scanner": "syn",
+    "tcp_scanner": "tcp",
+    "udp_scanner": "udp",
+    "ssh_netstat_scanner": "ssh_netstat",
+    "wmi_netstat_scanner": "wmi_netstat",
+    "snmp_scanner": "snmp",
+}
+"""Our words for the port scanners, by the setting that turns each on."""
+
+_WITHOUT_PORTS: Final = ("hostenumeration", "osidentification")
+_ALL_PORTS: Final = "portscanallports"
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """The essentials of what was sent for one attempt, to be compared with its report.
+
+    None means that it was not sent, so the scanner decides. `port_scanners` are the words of
+    `PORT_SCANNERS`. `families_off` are the plugin families that the template turns off, None
+    where it does not say.
+    """
+
+    template: str = ""
+    """Its name; empty for a policy."""
+    policy: str | None = None
+    """A policy brings settings of its own, and none of ours are sent."""
+    stand_in: bool = False
+    """The scanner's own defaults could not be read; those of the web interface were sent."""
+    discovery_mode: str | None = None
+    ping: bool | None = None
+    port_scanners: tuple[str, ...] | None = None
+    port_range: str | None = None
+    max_hosts: int | None = None
+    max_checks: int | None = None
+    ntlmv1_off: bool | None = None
+    safe_checks: bool | None = None
+    web_tests: bool | None = None
+    thorough: bool | None = None
+    families_off: tuple[str, ...] | None = None
+    login: str | None = None
+    """The credential's type in Nessus: SSH, Windows or SNMPv3."""
+    settings: int = 0
+    """How many settings were sent."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about it, in sentences."""
+
+
+def asked_for(settings: Mapping[str, Scalar], **known: Any) -> Asked:
+    """The essentials of `settings` as sent; `known` are the fields they do not tell."""
+    mode = settings.get("discovery_mode")
+    plain = plain_mode(str(mode or ""))
+    return attrs.evolve(
+        Asked(
+            discovery_mode=None if mode is None else str(mode),
+            ping=_flag(settings.get("ping_the_remote_host")),
+            port_scanners=() if plain in _WITHOUT_PORTS else _port_scanners(settings),
+            port_range=_port_range(plain, settings.get("portscan_range")),
+            max_hosts=_number(settings.get("max_hosts_per_scan")),
+            max_checks=_number(settings.get("max_checks_per_host")),
+            ntlmv1_off=_flag(settings.get("dont_use_ntlmv1")),
+            safe_checks=_flag(settings.get("safe_checks")),
+            web_tests=_flag(settings.get("scan_webapps")),
+            thorough=_flag(settings.get("thorough_tests")),
+            settings=len(settings),
+        ),
+        **known,
+    )
+
+
+def plain_mode(name: str) -> str:
+    """A mode's name for comparison: `Host enumeration` and `host_enumeration` are one."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _port_scanners(settings: Mapping[str, Scalar]) -> tuple[str, ...] | None:
+    if not PORT_SCANNERS.keys() & settings.keys():
+        return None
+    return tuple(word for name, word in PORT_SCANNERS.items() if _flag(settings.get(name)) is True)
+
+
+def _port_range(mode: str, value: Scalar | None) -> str | None:
+    """A mode that does not scan ports has no range, and one for all ports its own."""
+    if mode in _WITHOUT_PORTS:
+        return None
+    if mode == _ALL_PORTS:
+        return "1-65535"
+    return None if value is None else str(value)
+
+
+def _flag(value: Scalar | None) -> bool | None:
+    if value is None:
+        return None
+    return str(value).lower() in {"yes", "true", "1", "on"}
+
+
+def _number(value: Scalar | None) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
