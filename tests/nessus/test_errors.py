@@ -114,7 +114,7 @@ async def test_all_other_changes_are_unknown_as_well_when_the_answer_is_lost() -
     client = scanner(nessus)
     for act in (client.launch, client.pause, client.resume, client.stop):
         nessus.on(f"POST /scans/7/{act.__name__}", httpx.ReadError(""))
-        assert type(await failure(partial(act, 7))) is OutcomeUnknown
+        assert type(await failure(partial(act, 7, (MARKER,)))) is OutcomeUnknown
     nessus.on("DELETE /scans/7", httpx.ReadError(""))
     assert type(await failure(lambda: client.delete(7, (MARKER,)))) is OutcomeUnknown
 
