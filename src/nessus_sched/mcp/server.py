@@ -121,9 +121,10 @@ class _Handlers:
 
     async def list_tools(self, ctx: Context, _params: object) -> types.ListToolsResult:
         peer = _peer(ctx)
-        return types.ListToolsResult(
-            tools=[_listed(tool) for tool in self._face.tools if self._face.permits(peer, tool)]
-        )
+        tools = [tool for tool in self._face.tools if self._face.permits(peer, tool)]
+        # In a thread: the schemas of all tools take a while when they are first made.
+        listed = await trio.to_thread.run_sync(lambda: [_listed(tool) for tool in tools])
+        return types.ListToolsResult(tools=listed)
 
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
