@@ -199,7 +199,9 @@ def test_an_imported_report_is_a_task(report: Path, tmp_path: Path) -> None:
     assert sum(compared.json["counts"]["severities"]["persisting"].values()) == 3
     with_file = imported(tmp_path, "results", "compare", task_id, str(report), "--json")
     assert sum(with_file.json["counts"]["severities"]["persisting"].values()) == 3
-    found = imported(tmp_path, "results", "search", "-f", "cve contains 44228", "--json")
+    found = imported(
+        tmp_path, "results", "search", "--history", "-f", "cve contains 44228", "--json"
+    )
     assert {row["task_id"] for row in found.json["findings"]} == {task_id, other}
     assert imported(tmp_path, "journal", "verify", "--json").json["ok"]
     assert "imported" in imported(tmp_path, "journal", "show", task_id).out

@@ -339,7 +339,7 @@ async def test_search_finds_in_all_scans_the_latest_first(
     store: FindingsStore, filters: list[str], scope: Scope, expected: list[tuple[str, str]]
 ) -> None:
     await three_scans(store)
-    assert await found(store, {"filters": filters}, scope) == expected
+    assert await found(store, {"filters": filters}, attrs.evolve(scope, history=True)) == expected
 
 
 async def test_search_agrees_with_the_pages_of_each_task(store: FindingsStore) -> None:
@@ -352,10 +352,99 @@ async def test_search_agrees_with_the_pages_of_each_task(store: FindingsStore) -
         for task in reversed(range(6)):
             page = await store.page(f"t{task}", read_query(asked))
             rows += [(f"t{task}", row["host"]) for row in page.rows]
-        assert await found(store, asked, Scope()) == rows
+        assert await found(store, asked, Scope(history=True)) == rows
         either = {**asked, "match": "any"}
         counts = [(await store.page(f"t{task}", read_query(either))).total for task in range(6)]
-        assert len(await found(store, either, Scope())) == sum(counts)
+        assert len(await found(store, either, Scope(history=True))) == sum(counts)
+
+
+async def scanned(store: FindingsStore, task: str, at: float, *found: tuple[int, int]) -> None:
+    """A whole scan of web.example.com at 192.0.2.1 that showed these plugins and severities."""
+    host = HostReport(
+        index=0, name="web.example.com" if at > 15 else "192.0.2.1", ip="192.0.2.1", ended_at=at
+    )
+    information = (
+        "Information about this scan :\nPort scanner(s) : nessus_syn_scanner\nPort range : all\n"
+        "Thorough tests : no\nParanoia level : 1\nCredentialed checks : no\n"
+    )
+    events: list[Event] = [host]
+    for index, (number, severity) in enumerate([*found, (19506, 0), (10180, 0)]):
+        plugin = Plugin(plugin_id=number, plugin_type="remote")
+        finding = Finding(
+            index=index, host_index=0, host=host.key, port=0 if number > 9999 else 443,
+            protocol="tcp", severity=severity, plugin=plugin,
+            plugin_output=information if number == 19506 else "up",
+        )  # fmt: skip
+        events.append(finding)
+    events.append(HostEnd(host=host, findings=len(found) + 2))
+    coverage = ScanCoverage(
+        whole=True, targets="192.0.2.0/30", plugins=frozenset({1, 2, 3, 4, 10180, 19506})
+    )
+    await store.put(task, events, at=at, coverage=lambda: coverage)
+
+
+async def test_a_search_shows_the_present_state(store: FindingsStore) -> None:
+    await scanned(store, "old", 10.0, (1, 4), (2, 3), (9, 3))
+    await scanned(store, "new", 20.0, (2, 1), (3, 2))
+    query = read_query({"filters": ["severity>=low"], "fields": ["plugin_id", "severity"]})
+    rows = (await store.search(query)).rows
+    # 1 is fixed, 2 is listed as last seen, and nothing shows that 9 was looked for again.
+    assert [(row["task_id"], row["plugin_id"], row["severity"]) for row in rows] == [
+        ("old", 9, 3),
+        ("new", 3, 2),
+        ("new", 2, 1),
+    ]
+    severe = read_query({"filters": ["severity>=high"], "fields": ["plugin_id"]})
+    assert [row["plugin_id"] for row in (await store.search(severe)).rows] == [9]
+    assert (await store.search(severe, Scope(history=True))).total == 3
+
+
+async def test_a_search_is_sorted_across_tasks_and_paged(store: FindingsStore) -> None:
+    await scanned(store, "old", 10.0, (1, 4), (2, 3), (9, 3), (8, 0))
+    await scanned(store, "new", 20.0, (2, 1), (3, 2))
+    pages: list[int] = []
+    cursor = None
+    while True:
+        query = read_query(
+            {"filters": ["port=443"], "fields": ["plugin_id"], "sort": ["-plugin_id"],
+             "page_size": 1, "cursor": cursor}
+        )  # fmt: skip
+        page = await store.search(query)
+        pages += [row["plugin_id"] for row in page.rows]
+        assert page.total == 4
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert pages == [9, 8, 3, 2]
+    with pytest.raises(BadQuery, match="leave out sort"):
+        await store.search(read_query({"sort": ["port"]}), Scope(history=True))
+
+
+@pytest.mark.parametrize(
+    ("host", "total", "note"),
+    [
+        ("192.0.2.1", 3, "last in the report of task new (imported 1970-01-01 00:00 UTC)"),
+        ("WEB.example.com.", 3, "scanned without a login"),
+        ("192.0.2.0/30", 3, "which has 1 host of it"),
+        ("192.0.2.1-9", 3, "which has 1 host of it"),
+        ("192.0.2.2", 0, "a target of task new"),
+        ("192.0.2.77", 0, "in none of 1 report"),
+        ("198.51.100.0/24", 0, "That does not mean it is clean"),
+    ],
+)
+async def test_an_answer_about_a_host_says_when_it_was_scanned(
+    store: FindingsStore, host: str, total: int, note: str
+) -> None:
+    await scanned(store, "new", 20.0, (1, 3))
+    query = read_query({"filters": [f"host={host}"], "fields": ["host"]})
+    for page in (await store.search(query), await store.page("new", query)):
+        assert page.total == total
+        assert note in page.notes[0]
+
+
+async def test_an_empty_answer_does_not_read_as_clean(store: FindingsStore) -> None:
+    page = await store.search(read_query({"filters": ["cve=CVE-2024-1"]}))
+    assert page.notes == ("Nothing matches in 0 reports; hosts that were not scanned are in none.",)
 
 
 async def test_what_changed_between_two_scans(store: FindingsStore) -> None:

@@ -156,12 +156,18 @@ def show_command(
 
 
 @results_group.command("search", epilog=FILTER_HELP)
+@click.option("--history", is_flag=True, help="Every scan's findings, not the present state.")
 @query_options
 @shown_options
 @daemon_option
 @json_option
-def search_command(config: Path | None, as_json: bool, everything: bool, **options: Any) -> None:
-    """Search the findings of all tasks, the latest first."""
+def search_command(
+    history: bool, config: Path | None, as_json: bool, everything: bool, **options: Any
+) -> None:
+    """Search the findings of all tasks.
+
+    Each finding is listed once, as last seen, unless a later scan proves it fixed.
+    """
     from nessus_sched.cli.offline import daemon_or_store
     from nessus_sched.cli.reports import checked
     from nessus_sched.cli.results_text import cleaned, show_findings
@@ -169,7 +175,11 @@ def search_command(config: Path | None, as_json: bool, everything: bool, **optio
     query = shown_query(options, as_json)
     checked(query)
     with daemon_or_store(config) as asked:
-        page = pages(lambda wanted: asked.operate("search_all", **wanted), query, everything)
+        page = pages(
+            lambda wanted: asked.operate("search_all", history=history, **wanted),
+            query,
+            everything,
+        )
     page["findings"] = [cleaned(row) for row in page["findings"]]
     print_json(page) if as_json else show_findings(page, query)
 

@@ -129,6 +129,9 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         table(names, [[_shown(name, row.get(name)) for name in names] for row in rows])
     said = f"{len(rows)} of " if len(rows) < page["total"] else ""
     note(f"{said}{number(page['total'], 'finding')} ({counts(page['severity_counts'])})")
+    if not page["total"]:
+        for each in page["notes"]:
+            note(clean(each))
     if page["next_cursor"]:
         note("more: --all, a larger --page-size, or narrow it with --filter")
 

@@ -49,6 +49,11 @@ class ReadArgs(PageArgs):
 
 
 @attrs.frozen(kw_only=True)
+class SearchArgs(PageArgs):
+    history: bool = field("Every scan's findings, not the present state.", default=False)
+
+
+@attrs.frozen(kw_only=True)
 class CompareArgs(PageArgs):
     before: str = field("The earlier task.", min_length=1, max_length=64)
     after: str = field("The later task.", min_length=1, max_length=64)
@@ -94,11 +99,13 @@ async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
-async def search_all(app: Any, call: Call, args: PageArgs) -> FindingsAnswer:
-    """A page of the findings of all tasks, the latest import first."""
+async def search_all(app: Any, call: Call, args: SearchArgs) -> FindingsAnswer:
+    """A page of the findings of all tasks: the present state, or the history."""
     with translated():
         query = query_of(args)
-        return findings_answer(await app.findings.search(query, Scope(), max_bytes=LARGE))
+        return findings_answer(
+            await app.findings.search(query, Scope(history=args.history), max_bytes=LARGE)
+        )
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)

@@ -87,6 +87,9 @@ class SearchArgs(QueryArgs):
     task_ids: list[str] = field(
         "Only in these tasks; left out: in all that are stored.", factory=list, max_length=100
     )
+    history: bool = field(
+        "Every scan that ever saw a finding, instead of the present state.", default=False
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -172,11 +175,13 @@ async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswe
 
 @tool(writes=False, open_world=True)
 async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
-    """Search the findings of all tasks, latest first: which hosts have a CVE, a plugin or a
-    severity. Use filters, such as ["cve contains CVE-2021-44228"]."""
+    """Search the findings of all tasks: which hosts have a CVE, a plugin or a severity now.
+    Each finding is listed once, as last seen, unless a later scan proves it fixed. Use filters
+    such as ["cve contains CVE-2021-44228", "host=192.0.2.0/24"]. The notes say when a host
+    that is asked for was last scanned: without that, no findings does not mean clean."""
     for task_id in args.task_ids:
         await _must_have_results(app, task_id)
-    scope = Scope(task_ids=tuple(args.task_ids) or None)
+    scope = Scope(task_ids=tuple(args.task_ids) or None, history=args.history)
     with translated():
         page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
     rows = [{**row, "imported_at": iso(row["imported_at"])} for row in page.rows]

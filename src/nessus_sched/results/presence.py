@@ -70,6 +70,17 @@ class TargetList:
         )
 
 
+def within(name: str, several: str) -> bool:
+    """Whether a host's name is an address in a network or range."""
+    bounds, address = _bounds(several), _address(name)
+    return (
+        bounds is not None
+        and address is not None
+        and address.version == _version(several)
+        and bounds[0] <= int(address) <= bounds[1]
+    )
+
+
 def is_many(target: str) -> bool:
     """A network or a range, not a single address or name."""
     return _bounds(target) is not None

@@ -9,6 +9,8 @@ What the operators mean, for every kind of field:
 - A list (`cve`, `xref` ...) fulfils `=`, `contains` and `in` when one of its members does.
 - `!=`, `not contains` and `not in` are the exact opposites of `=`, `contains` and `in`,
   so they also hold where the field is absent.
+- A host (`host`) is found by any of its names and addresses, and by a network or range of
+  addresses (`host=192.0.2.0/24`, `host in 192.0.2.1-20, web.example.com`).
 - `>`, `>=`, `<` and `<=` never hold where the field is absent.
 """
 

@@ -31,7 +31,7 @@ from nessus_sched.results.query import (
     SortKey,
 )
 from nessus_sched.results.query_text import operator_named, parse_filter, split_list
-from nessus_sched.results.query_values import BadValue, read_value, shown
+from nessus_sched.results.query_values import BadValue, looks_several, read_value, shown
 
 T = TypeVar("T")
 
@@ -200,6 +200,8 @@ def _condition(raw: Any) -> Condition:
         return Condition(field=field.name, op=op, value=_members(field, value))
     if value is None:
         raise BadValue(f"{field.name} {op.value} needs a value")
+    if op in {Op.CONTAINS, Op.NOT_CONTAINS} and looks_several(field, value):
+        raise BadValue(f"{field.name} {op.value} takes a part of a name; for a network write =")
     return Condition(field=field.name, op=op, value=read_value(field, value))
 
 

@@ -11,15 +11,16 @@ from typing import Any, Final
 from nessus_sched.results.catalogue import Field
 from nessus_sched.results.kinds import Kind
 from nessus_sched.results.model import SEVERITIES
+from nessus_sched.results.presence import is_many
 from nessus_sched.results.query import Scalar
 
 MAX_TEXT: Final = 1000
 """Characters in a text to look for."""
 
 _LARGEST: Final = 2.0**63
-_ONE_HOST: Final = ("host", "host_ip")
+_HOSTS: Final = ("host", "host_ip")
 _SEVERAL: Final = re.compile(r"[0-9a-fA-F.:]+/[0-9.]+|[0-9.]+-[0-9.]+")
-"""A network or a range: no host is called so, and "nothing found" would be taken for fine."""
+"""What is meant as a network or a range: no host has such a name."""
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -30,12 +31,17 @@ class BadValue(ValueError):
 def read_value(field: Field, raw: Any) -> Scalar:
     """Raises `BadValue` when `raw` is no value for `field`."""
     try:
-        if field.name in _ONE_HOST and _SEVERAL.fullmatch(str(raw).strip()):
-            raise BadValue("one address or name, or with contains the beginning of some")
+        if looks_several(field, raw) and not is_many(str(raw)):
+            raise BadValue("a name, an address, a network such as 192.0.2.0/24 or a range")
         return _READERS[field.kind](raw)
     except BadValue as wrong:
         message = f"{field.name} takes {wrong}, not {shown(raw)}"
         raise BadValue(message) from None
+
+
+def looks_several(field: Field, raw: Any) -> bool:
+    """Whether a network or a range is meant where hosts are asked for."""
+    return field.name in _HOSTS and _SEVERAL.fullmatch(str(raw).strip()) is not None
 
 
 def shown(raw: Any) -> str:

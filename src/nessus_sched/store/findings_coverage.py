@@ -83,7 +83,7 @@ def forget_coverage(connection: sqlite3.Connection, scan: int) -> None:
 
 def read_coverage(connection: sqlite3.Connection, scan: ScanRow) -> ScanCoverage | None:
     """None for a scan of which nothing is known."""
-    if not _known(connection):
+    if not knows_coverage(connection):
         return None
     row = connection.execute(
         "SELECT whole, targets, ids FROM scan_coverage LEFT JOIN plugin_sets USING (plugin_set)"
@@ -97,7 +97,17 @@ def read_coverage(connection: sqlite3.Connection, scan: ScanRow) -> ScanCoverage
     return ScanCoverage(whole=bool(whole), targets=targets, plugins=plugins)
 
 
-def _known(connection: sqlite3.Connection) -> bool:
+def read_targets(connection: sqlite3.Connection, scan: ScanRow) -> str | None:
+    """The target list as the scan's policy has it."""
+    if not knows_coverage(connection):
+        return None
+    row = connection.execute(
+        "SELECT targets FROM scan_coverage WHERE scan = ?", (scan.scan,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def knows_coverage(connection: sqlite3.Connection) -> bool:
     """False in a file that an older version left and no daemon has opened since."""
     (found,) = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'host_coverage'"
@@ -107,7 +117,7 @@ def _known(connection: sqlite3.Connection) -> bool:
 
 def read_hosts(connection: sqlite3.Connection, scan: ScanRow) -> list[StoredHost]:
     facts, join = ("NULL", "")
-    if _known(connection):
+    if knows_coverage(connection):
         facts, join = "facts", " LEFT JOIN host_coverage USING (host_row)"
     found = connection.execute(
         "SELECT host_row, host, host_ip, host_fqdn, host_netbios_name, host_mac_address,"

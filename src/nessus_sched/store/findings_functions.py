@@ -6,6 +6,8 @@ import sqlite3
 from functools import lru_cache
 from ipaddress import ip_address
 
+from nessus_sched.results.presence import within
+
 
 def fold(text: str | None) -> str | None:
     """The text without regard to case; SQLite's own `lower` knows ASCII only."""
@@ -24,6 +26,13 @@ def host_order(host: str | None) -> str | None:
     return f"{address.version}{int(address):032x}"
 
 
+@lru_cache(maxsize=4096)
+def in_network(host: str | None, network: str) -> bool:
+    """Whether a host is an address in a network or a range of addresses."""
+    return host is not None and within(host, network)
+
+
 def register(connection: sqlite3.Connection) -> None:
     connection.create_function("fold", 1, fold, deterministic=True)
+    connection.create_function("in_network", 2, in_network, deterministic=True)
     connection.create_function("host_order", 1, host_order, deterministic=True)

@@ -18,12 +18,11 @@ _STALE = "cursor: these results have been replaced or deleted since; begin again
 
 
 @attrs.frozen(kw_only=True)
-class _Hit:
-    """One row of a page: where it is, and what its row says before the asked fields."""
+class Hit:
+    """One row of a page: where it is."""
 
     question: Question
     row: int
-    prefix: Mapping[str, Any]
 
 
 def read_page(
@@ -43,12 +42,35 @@ def read_page(
     asked = fingerprint(query, *context)
     cursor = decode_cursor(query.cursor, asked) if query.cursor else None
     totals, counted = _totals(connection, questions, cursor)
-    hits = list(_hits(connection, questions, counted, cursor, query.page_size + 1, name_task))
-    more = len(hits) > query.page_size
+    hits = list(_hits(connection, questions, counted, cursor, query.page_size + 1))
+    return shown_page(
+        connection,
+        hits,
+        query,
+        totals=totals,
+        asked=asked,
+        max_bytes=max_bytes,
+        name_task=name_task,
+        annotate=annotate,
+    )
+
+
+def shown_page(
+    connection: sqlite3.Connection,
+    hits: Sequence[Hit],
+    query: Query,
+    *,
+    totals: Counts,
+    asked: str,
+    max_bytes: int | None,
+    name_task: bool = False,
+    annotate: Callable[[int], Mapping[str, Any]] | None = None,
+) -> Page:
+    """The page of these hits, which are one more than belong to it when there are more."""
     wanted = hits[: query.page_size]
-    fitted = fit(_full_rows(connection, wanted, annotate), max_bytes)
+    fitted = fit(_full_rows(connection, wanted, name_task, annotate), max_bytes)
     shown = len(fitted.rows)
-    at_end = shown == len(wanted) and not more
+    at_end = shown == len(hits)
     page = Page(
         rows=fitted.rows,
         total=sum(totals),
@@ -77,8 +99,7 @@ def _hits(
     counted: Mapping[int, Counts],
     cursor: Cursor | None,
     limit: int,
-    name_task: bool,
-) -> Iterator[_Hit]:
+) -> Iterator[Hit]:
     begun = cursor is None
     for question in questions:
         scan = question.scan
@@ -90,25 +111,27 @@ def _hits(
         last = cursor.after if cursor is not None and here else 0
         rows = page_rows(connection, question, counts, last=last, limit=limit)
         limit -= len(rows)
-        prefix = {"task_id": scan.task_id, "imported_at": scan.imported_at} if name_task else {}
         for row in rows:
-            yield _Hit(question=question, row=row, prefix=prefix)
+            yield Hit(question=question, row=row)
     if not begun:
         raise BadQuery(_STALE)
 
 
 def _full_rows(
     connection: sqlite3.Connection,
-    hits: Sequence[_Hit],
+    hits: Sequence[Hit],
+    name_task: bool,
     annotate: Callable[[int], Mapping[str, Any]] | None,
 ) -> Iterator[dict[str, Any]]:
     for hit in hits:
+        scan = hit.question.scan
+        prefix = {"task_id": scan.task_id, "imported_at": scan.imported_at} if name_task else {}
         told = annotate(hit.row) if annotate else {}
         for row in read_rows(connection, hit.question.query, [hit.row]):
-            yield {**hit.prefix, **told, **row}
+            yield {**prefix, **told, **row}
 
 
-def _next(hit: _Hit, asked: str, totals: Counts) -> str:
+def _next(hit: Hit, asked: str, totals: Counts) -> str:
     return encode_cursor(
         Cursor(question=asked, scan=hit.question.scan.scan, after=hit.row, counts=totals)
     )

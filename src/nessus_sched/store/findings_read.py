@@ -189,7 +189,8 @@ def page_rows(
     order = question.order
     where = [where_of(question, rows)]
     if last:
-        where.append(after(order, _sort_values(connection, order, last), last))
+        values = sort_values(connection, order, last)
+        where.append(after(order, [None] * len(order) if values is None else values, last))
     clause = join("AND", where)
     found = connection.execute(
         f"SELECT finding_row FROM {source_of(connection, question)}"
@@ -211,17 +212,18 @@ def _possible_rows(scan: ScanRow, counts: Counts) -> tuple[int, int] | None:
     return (ranges[0][0], ranges[-1][1]) if ranges else None
 
 
-def _sort_values(
+def sort_values(
     connection: sqlite3.Connection, order: Sequence[SortKey], row: int
-) -> Sequence[Any]:
+) -> Sequence[Any] | None:
+    """What a finding is sorted by; None when it is no longer stored."""
     if not order:
         return ()
     values = ", ".join(order_expression(key.field) for key in order)
     parts = join_parts(key.field for key in order)
-    found = connection.execute(
+    found: Sequence[Any] | None = connection.execute(
         f"SELECT {values} FROM findings{parts} WHERE finding_row = ?", (row,)
     ).fetchone()
-    return found if found is not None else [None] * len(order)
+    return found
 
 
 def read_rows(

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import attrs
 
+from nessus_sched.core.words import number
 from nessus_sched.results.comparison import Change, Comparison
-from nessus_sched.results.query import Query
+from nessus_sched.results.query import BadQuery, Query
 from nessus_sched.results.query_page import Page
 from nessus_sched.store.connection import open_offline
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings_compare import changed, compare
 from nessus_sched.store.findings_functions import register
+from nessus_sched.store.findings_hosts import host_notes
 from nessus_sched.store.findings_page import read_page
+from nessus_sched.store.findings_present import read_present
 from nessus_sched.store.findings_read import ask, scan_of
 from nessus_sched.store.findings_schema import SCHEMA
-from nessus_sched.store.findings_search import Scope, ask_all
+from nessus_sched.store.findings_search import Scope, ask_all, scans_of
+from nessus_sched.store.findings_sql import ScanRow
 from nessus_sched.store.findings_tally import Tallies, tallies
 from nessus_sched.store.reader import snapshot
 
@@ -58,29 +62,41 @@ class FindingsReader:
         """
 
         def work(connection: sqlite3.Connection) -> Page:
-            question = ask(scan_of(connection, task_id), query)
+            scan = scan_of(connection, task_id)
             context = ("page", task_id)
-            return read_page(connection, [question], query, context=context, max_bytes=max_bytes)
+            question = ask(scan, query)
+            page = read_page(connection, [question], query, context=context, max_bytes=max_bytes)
+            return _with_hosts(connection, page, query, [scan])
 
         return await self._read(work)
 
     async def search(
         self, query: Query, scope: Scope | None = None, *, max_bytes: int | None = None
     ) -> Page:
-        """A page of findings of all tasks in `scope`, the latest import first and each in
-        the query's order; rows begin with `task_id` and `imported_at` (epoch seconds)."""
+        """A page of findings of all tasks in `scope`; rows begin with `task_id` and
+        `imported_at` (epoch seconds).
+
+        The present state, in the query's order: each finding once, from the latest scan
+        that has it, unless a later one proves it fixed. With `scope.history` every scan's
+        findings, the latest import first and each in the default order. Raises `BadQuery`.
+        """
         within = scope or Scope()
 
         def work(connection: sqlite3.Connection) -> Page:
-            questions = ask_all(connection, query, within)
-            return read_page(
-                connection,
-                questions,
-                query,
-                context=("search", within),
-                max_bytes=max_bytes,
-                name_task=True,
-            )
+            scans = scans_of(connection, within)
+            questions = ask_all(connection, query, scans)
+            context = ("search", within)
+            if within.history:
+                _refuse_sort(query)
+                page = read_page(
+                    connection, questions, query,
+                    context=context, max_bytes=max_bytes, name_task=True,
+                )  # fmt: skip
+            else:
+                page = read_present(
+                    connection, questions, scans, query, context=context, max_bytes=max_bytes
+                )
+            return _with_hosts(connection, page, query, scans)
 
         return await self._read(work)
 
@@ -140,6 +156,23 @@ class FindingsReader:
             return work(connection)
 
         return await self._lend(with_functions)
+
+
+def _refuse_sort(query: Query) -> None:
+    if query.sort:
+        raise BadQuery(
+            "sort: the history comes scan by scan, the latest first; leave out sort or history"
+        )
+
+
+def _with_hosts(
+    connection: sqlite3.Connection, page: Page, query: Query, scans: Sequence[ScanRow]
+) -> Page:
+    told = tuple(host_notes(connection, query, scans))
+    if not page.total and not told:
+        searched = number(len(scans), "report")
+        told = (f"Nothing matches in {searched}; hosts that were not scanned are in none.",)
+    return attrs.evolve(page, notes=(*told, *page.notes))
 
 
 def _statistics(connection: sqlite3.Connection) -> FindingsStatistics:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import attrs
@@ -20,18 +20,27 @@ _MANY_PLUGINS: Final = 5000
 @attrs.frozen(kw_only=True)
 class Scope:
     """The scans to search: imported at `since` or later and before `until` (epoch
-    seconds), and of these tasks; None stands for no limit."""
+    seconds), and of these tasks; None stands for no limit. `history` is for every scan
+    that ever saw a finding, instead of the present state."""
 
     since: float | None = None
     until: float | None = None
     task_ids: tuple[str, ...] | None = None
+    history: bool = False
 
 
-def ask_all(connection: sqlite3.Connection, query: Query, scope: Scope) -> list[Question]:
-    """The query put to every scan of the scope that may have an answer, the latest first."""
+def scans_of(connection: sqlite3.Connection, scope: Scope) -> list[ScanRow]:
+    """The scans of the scope, the latest first."""
     scans = scans_between(connection, scope.since, scope.until)
     if scope.task_ids is not None:
         scans = [scan for scan in scans if scan.task_id in scope.task_ids]
+    return scans
+
+
+def ask_all(
+    connection: sqlite3.Connection, query: Query, scans: Sequence[ScanRow]
+) -> list[Question]:
+    """The query put to every scan that may have an answer."""
     rows = _matching_plugins(connection, query)
     if rows is None:
         return [_ask(scan, query, None) for scan in scans]

@@ -14,6 +14,8 @@ import attrs
 
 from nessus_sched.results.catalogue import FIELDS
 from nessus_sched.results.kinds import Kind
+from nessus_sched.results.model import host_key
+from nessus_sched.results.presence import is_many
 from nessus_sched.results.query import OPPOSITES, Condition, Match, Op, SortKey
 from nessus_sched.store.findings_schema import (
     NO_SEVERITY,
@@ -25,6 +27,13 @@ from nessus_sched.store.findings_schema import (
 _COMPARISONS: Final = frozenset({Op.GREATER, Op.AT_LEAST, Op.LESS, Op.AT_MOST})
 _TEXTUAL: Final = frozenset({Kind.TEXT, Kind.LIST})
 _HOSTS_BY_ORDER: Final = frozenset({"host", "host_name", "host_ip"})
+
+
+HOST_NAMES: Final[Mapping[str, Sequence[str]]] = {
+    "host": ("host", "host_ip", "host_fqdn", "host_netbios_name", "host_hostname"),
+    "host_ip": ("host_ip",),
+}
+"""The columns in which a host that is asked for may be named."""
 
 
 @attrs.frozen
@@ -52,6 +61,8 @@ def predicate(condition: Condition) -> Clause:
     if opposite is not None:
         positive = predicate(attrs.evolve(condition, op=opposite))
         return Clause(f"({positive.sql}) IS NOT TRUE", positive.values)
+    if condition.field in HOST_NAMES and condition.op in (Op.EQUAL, Op.IN):
+        return _names_host(condition)
     column = f'"{condition.field}"'
     if condition.op is Op.PRESENT:
         return Clause(f"{column} IS NOT NULL")
@@ -62,6 +73,20 @@ def predicate(condition: Condition) -> Clause:
             f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {member.sql})", member.values
         )
     return _compare(f"fold({column})" if kind is Kind.TEXT else column, condition, kind)
+
+
+def _names_host(condition: Condition) -> Clause:
+    """The host has one of the names, or an address in one of the networks."""
+    wanted = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    names = [host_key(str(each)).casefold() for each in wanted if not is_many(str(each))]
+    networks = [str(each).strip() for each in wanted if is_many(str(each))]
+    clauses = []
+    for column in HOST_NAMES[condition.field]:
+        if names:
+            marks = ", ".join("?" * len(names))
+            clauses.append(Clause(f"rtrim(fold({column}), '.') IN ({marks})", tuple(names)))
+        clauses += [Clause(f"in_network({column}, ?)", (network,)) for network in networks]
+    return join("OR", clauses)
 
 
 def _compare(value: str, condition: Condition, kind: Kind) -> Clause:

@@ -149,6 +149,9 @@ def ordered(rows: Iterable[dict[str, Value]], sort: Sequence[str]) -> list[dict[
     return result
 
 
+_NAMES: Final = ("host", "host_ip", "host_fqdn", "host_netbios_name", "host_hostname")
+
+
 def holds(row: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
     """Whether a full row fulfils `{"field", "op", "value"}`."""
     op = condition["op"]
@@ -156,6 +159,11 @@ def holds(row: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
     positive = {"!=": "=", "not in": "in", "not contains": "contains", "absent": "present"}
     if op in positive:
         return not holds(row, {**condition, "op": positive[op]})
+    if condition["field"] == "host" and op in ("=", "in"):
+        given = (row[name] for name in _NAMES if row[name] is not None)
+        names = {name.casefold().rstrip(".") for name in given}
+        many = wanted if op == "in" else [wanted]
+        return any(str(each).strip().casefold().rstrip(".") in names for each in many)
     kind = FIELDS[condition["field"]].kind
     value = row[condition["field"]]
     members = value if kind is Kind.LIST else () if value is None else (value,)
