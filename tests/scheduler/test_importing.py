@@ -46,6 +46,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
             reports=FakeExports(tmp_path),
             digest=digest,
             now=lambda: made.now,
+            wall=lambda: made.now,
             random=Random(1),
             next_order=lambda: 7,
             most=lambda: 10,

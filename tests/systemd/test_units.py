@@ -30,7 +30,15 @@ def root(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n")
         path.chmod(0o755)
-    for target in ("multi-user", "network-online", "sockets", "sysinit", "basic", "shutdown"):
+    for target in (
+        "multi-user",
+        "network-online",
+        "time-sync",
+        "sockets",
+        "sysinit",
+        "basic",
+        "shutdown",
+    ):
         (units / f"{target}.target").write_text("[Unit]\nDescription=stub\n")
     return tmp_path
 

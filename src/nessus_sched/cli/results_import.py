@@ -90,6 +90,7 @@ async def _import(file: Path, name: str, config: Config) -> dict[str, Any]:
                 reports=reports,
                 digest=reports.read,
                 now=system_now,
+                wall=system_now,
                 random=SystemRandom(),
                 next_order=lambda: last + 1,
                 most=lambda: config.limits.export_size,

@@ -37,13 +37,14 @@ class QueueEntry:
     refused_by: tuple[str, ...] = ()
 
 
-def entry_of(task: Task) -> QueueEntry:
-    """The little that queues, routing and the overlap guard need of a task."""
+def entry_of(task: Task, *, accepted_at: float | None = None) -> QueueEntry:
+    """The little that queues, routing and the overlap guard need of a task. `accepted_at` is by
+    the clock that the queue goes by."""
     request = task.request
     return QueueEntry(
         task_id=task.task_id,
         order=task.order,
-        accepted_at=task.created_at,
+        accepted_at=task.created_at if accepted_at is None else accepted_at,
         kind=request.kind,
         targets=parse_targets((*request.targets, *task.resolved)),
         priority=request.priority,

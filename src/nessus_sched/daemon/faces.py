@@ -166,7 +166,7 @@ async def serve_socket(
     def admit(peer: Peer) -> str | None:
         return roles.now().stranger(peer)
 
-    await trio.to_thread.run_sync(tidy, _runtime_directory(environ), system.context.now)
+    await trio.to_thread.run_sync(tidy, _runtime_directory(environ), system.context.wall)
     async with _listener(config, file, environ) as (listener, path):
         with _published(file, path, environ):
             task_status.started(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -33,7 +34,8 @@ class HealthCheck:
         self._record = HealthRecord()
 
     def health(self) -> Health:
-        scanners, now = self._system.service.scanners(), self._system.context.now()
+        context = self._system.context
+        scanners, now = self._system.service.scanners(), context.wall()
         found: dict[str, Found] = {
             "store": self._store(),
             "config": self._config(),
@@ -41,7 +43,15 @@ class HealthCheck:
             "scheduling": self._scheduling(),
             **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
-        return self._record.update(found, now)
+        # Remembered by the clock that nobody sets, and shown by the one that is right by now.
+        steady = {name: _moved(each, context.shown_to_steady) for name, each in found.items()}
+        components = self._record.update(steady, context.now()).components
+        return Health(
+            components={
+                name: attrs.evolve(each, since=context.shown(each.since))
+                for name, each in components.items()
+            }
+        )
 
     async def follow(self) -> None:
         """Looks now and then, so that `since` does not depend on who asked when."""
@@ -77,6 +87,12 @@ class HealthCheck:
         if self._system.service.statistics().paused:
             return Found(Status.DEGRADED, "everything was paused by an operator: nothing starts")
         return Found(Status.OK, "tasks start as slots become free")
+
+
+def _moved(found: Found, to: Callable[[float], float]) -> Found:
+    since = None if found.since is None else to(found.since)
+    turned = None if found.turned is None else to(found.turned)
+    return attrs.evolve(found, since=since, turned=turned)
 
 
 def _scanners(scanners: list[ScannerView]) -> Found:

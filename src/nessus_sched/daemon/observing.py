@@ -32,7 +32,7 @@ async def refresh(system: System, metrics: Metrics) -> None:
     exports = await trio.to_thread.run_sync(system.exports.statistics)
     writer = store.writer
     metrics.gauges.reading = Reading(
-        at=system.context.now(),
+        at=system.context.wall(),
         pool=system.service.statistics(),
         up={view.settings.id: view.trouble is None for view in views},
         plugin_set_at={

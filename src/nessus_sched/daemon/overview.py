@@ -24,7 +24,7 @@ async def overview(system: System, check: HealthCheck) -> Overview:
     # Estimates take their time, and the page is asked for again and again.
     waiting = await service.waiting(limit=WAITING, estimated=False)
     return Overview(
-        at=system.context.now(),
+        at=system.context.wall(),
         version=__version__,
         health=check.health(),
         pool=service.statistics(),

@@ -60,7 +60,7 @@ class Reloader:
             config = await trio.to_thread.run_sync(lambda: load(self._file, environ=self._environ))
         except ConfigError as error:
             problems = [str(problem) for problem in error.problems]
-            self.rejected_at = context.now()
+            self.rejected_at = context.wall()
             log.error(events.CONFIG_REJECTED, file=str(self._file), problems=problems)
             return Reloaded(problems=problems, needs_restart=self.last.needs_restart)
         changes = diff(context.config, config)
@@ -73,7 +73,7 @@ class Reloader:
         told = changes.lines()
         log.info(events.CONFIG_LOADED, file=str(self._file), changes=told)
         entry = JournalEntry(
-            at=context.now(), event="reloaded", actor=actor, detail={"changes": list(told)}
+            at=context.wall(), event="reloaded", actor=actor, detail={"changes": list(told)}
         )
         try:
             await context.store.note(entry)

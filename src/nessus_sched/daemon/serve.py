@@ -36,7 +36,7 @@ import trio
 from nessus_sched import __version__
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
-from nessus_sched.core.clock import system_now
+from nessus_sched.core.clock import steady_clock, system_now
 from nessus_sched.core.scanner import Scanner
 from nessus_sched.daemon import interpreter
 from nessus_sched.daemon.faces import mcp_server, serve_http, serve_socket, serve_stdio
@@ -182,7 +182,8 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             TaskStore.open(config.state_directory, now=system_now)
         )
         reports = Reports(findings, exports, system_now)
-        pool = new_pool(config, system_now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
+        now = steady_clock()
+        pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
         foresight = Foresight(metrics.estimate_error.observe)
         context = Context(
             config=config,
@@ -191,7 +192,8 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             exports=reports,
             digest=reports.digest,
             resolve=system_resolve,
-            now=system_now,
+            now=now,
+            wall=system_now,
             seal=await store.seal(),
             random=SystemRandom(),
             observers=[log_change, metrics.observe_change, foresight.observe],

@@ -65,4 +65,4 @@ class App:
 
     @property
     def now(self) -> Now:
-        return self.service.context.now
+        return self.service.context.wall

@@ -65,6 +65,9 @@ class Context:
     digest: Digest
     resolve: Resolve
     now: Now
+    """The steady clock: for waiting and measuring, never written or shown."""
+    wall: Now
+    """The wall clock: for records and people, never compared with `now`."""
     seal: Seal
     random: Random
     observers: list[Observer] = attrs.field(factory=list)
@@ -73,6 +76,24 @@ class Context:
     turns: Turns = attrs.field(factory=Turns)
     """Held, by task id, from reading a task that no driver carries until its change is stored."""
     log: FilteringBoundLogger = attrs.field(factory=lambda: structlog.get_logger("scheduler"))
+
+    def shown(self, moment: float) -> float:
+        """A moment of the steady clock, by the wall clock as it is set now."""
+        return moment + self.wall() - self.now()
+
+    def recorded(self, moment: float) -> float:
+        """A recorded moment by the steady clock; never in the future, however the wall clock
+        was set since."""
+        return min(self.now(), moment + self.now() - self.wall())
+
+    def shown_to_steady(self, moment: float) -> float:
+        """The opposite of `shown`, for a moment that may be yet to come."""
+        return moment + self.now() - self.wall()
+
+    def expired(self, kept: float) -> float:
+        """Records older than this may go after `kept` seconds. A wall clock that was set
+        forward makes nothing older."""
+        return min(self.now(), self.wall()) - kept
 
     async def record_surely(self, task: Task, entry: JournalEntry) -> None:
         """Writes what has already happened; waits as long as the store cannot."""

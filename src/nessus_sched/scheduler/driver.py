@@ -149,6 +149,11 @@ class Driver:
         assert self._nursery is not None
         self._nursery.start_soon(leftovers.clear, self, rows)
 
+    def age(self, moment: float) -> float:
+        """Seconds since a moment of the scanner's clock; 0 for one yet to come."""
+        present = self.context.wall() + (self.scanner.clock_ahead or 0.0)
+        return max(0.0, present - moment)
+
     @property
     def answers(self) -> bool:
         """The latest exchange with the scanner was fine, and it was ready."""
@@ -185,6 +190,7 @@ class Driver:
             attempt = max(task.attempt + 1, begun)
             run = Run(self.context, task, unsure=attempt == begun)
             run.restored = attempt == begun
+            run.accepted_at = entry.accepted_at
             self.runs[task.task_id] = run
             self.starting.remove(task.task_id)
         await run.advance(

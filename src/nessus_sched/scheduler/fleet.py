@@ -24,6 +24,8 @@ from nessus_sched.store.listing import TaskFilter
 
 RESUMES = 8
 """So many times an export is begun again after a restart."""
+LONGEST_RECALLED = 30 * 86400.0
+"""Seconds: a longer scan is a wall clock that was set while it ran."""
 RECALLED = 500
 """So many of the latest completed tasks are recalled at start."""
 
@@ -39,6 +41,9 @@ class Fleet:
         self.held: set[str] = set()
         """Tasks that were paused before they ran: in no queue until they are resumed."""
         self._connect = connect
+        self._accepted: dict[str, float] = {}
+        """When tasks were accepted that have left their queue and may come back, by the steady
+        clock; for others the record has to do."""
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -95,9 +100,9 @@ class Fleet:
                 elif waits and task.desired is Desired.PAUSE:
                     self.held.add(task.task_id)
                 elif task.state is TaskState.QUEUED:
-                    queued.append(entry_of(task))
+                    queued.append(self._entry(task))
                 elif task.state is TaskState.RETRY_WAIT:
-                    self.retries.add(task.task_id, task.retry_at or self.context.now())
+                    self.retries.add(task.task_id, self._retry_at(task))
                 else:
                     await self._readopt(task)
         self.context.pool.restore(queued, self.context.now())
@@ -110,7 +115,9 @@ class Fleet:
         for task in reversed(page.tasks):
             began = task.entered.get(TaskState.LAUNCHING)
             ended = task.entered.get(TaskState.EXPORTING)
-            if began is not None and ended is not None and task.scanner_instance is not None:
+            if began is None or ended is None or task.scanner_instance is None:
+                continue
+            if 0 < ended - began <= LONGEST_RECALLED:
                 entry = entry_of(task)
                 self.context.pool.durations.record(entry, task.scanner_instance, ended - began)
 
@@ -119,7 +126,19 @@ class Fleet:
         if task.desired is Desired.PAUSE:
             self.held.add(task.task_id)
         else:
-            self.context.pool.place(entry_of(task), self.context.now())
+            self.context.pool.place(self._entry(task), self.context.now())
+
+    def _entry(self, task: Task) -> QueueEntry:
+        accepted_at = self._accepted.pop(task.task_id, None)
+        if accepted_at is None:
+            accepted_at = self.context.recorded(task.created_at)
+        return entry_of(task, accepted_at=accepted_at)
+
+    def _retry_at(self, task: Task) -> float:
+        """By the steady clock; never later than any wait can be, however the wall clock was
+        set since it was recorded."""
+        now, longest = self.context.now(), self.context.config.scheduling.backoff_max
+        return min(now + longest, self.context.shown_to_steady(task.retry_at or 0.0))
 
     def ring(self, scanner_id: str) -> None:
         """The pool's `on_wake`: this scanner's driver may have work now."""
@@ -137,11 +156,12 @@ class Fleet:
 
     def _ended(self, run: Run) -> None:
         task = run.task
+        if task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}:
+            self._accepted[task.task_id] = run.accepted_at
         if task.state is TaskState.QUEUED:
             self.enqueue(task)
         elif task.state is TaskState.RETRY_WAIT:
-            assert task.retry_at is not None
-            self.retries.add(task.task_id, task.retry_at)
+            self.retries.add(task.task_id, run.retry_at)
 
     async def _retry(self, task_id: str) -> None:
         async with self.context.turns.of(task_id):
@@ -150,11 +170,12 @@ class Fleet:
     async def _requeue(self, task_id: str) -> None:
         task = await self.context.surely(lambda: self.context.store.get(task_id))
         if task is None or task.state is not TaskState.RETRY_WAIT:
+            self._accepted.pop(task_id, None)
             return
         if task.desired is Desired.PAUSE:
             self.held.add(task_id)
             return
-        now = self.context.now()
+        now = self.context.wall()
         after = setbacks.requeued(task, now=now)
         entry = JournalEntry(
             at=now,
@@ -188,7 +209,9 @@ class Fleet:
             return
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop may have ended the driver by now
         if task.state in HOLDS_SLOT:
-            self.context.pool.adopt(driver.id, entry_of(task), task.entered[TaskState.LAUNCHING])
+            since = self.context.recorded(task.entered[TaskState.LAUNCHING])
+            entry = entry_of(task, accepted_at=run.accepted_at)
+            self.context.pool.adopt(driver.id, entry, since)
         driver.adopt(run)
 
     async def _begun_plain(self, task: Task) -> bool:

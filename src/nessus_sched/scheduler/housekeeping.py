@@ -98,11 +98,11 @@ class Housekeeping:
     async def _tasks(
         self, what: str, states: frozenset[TaskState], kept: float, *, dry_run: bool
     ) -> int:
-        store, now = self._context.store, self._context.now()
+        store, before = self._context.store, self._context.expired(kept)
         if dry_run:
-            return sum((await store.count_purgeable(states, before=now - kept)).values())
+            return sum((await store.count_purgeable(states, before=before)).values())
         total = 0
-        while task_ids := await store.purge(states, before=now - kept, at=now):
+        while task_ids := await store.purge(states, before=before, at=self._context.wall()):
             for task_id in task_ids:
                 await self._findings.delete(task_id)
                 await self._run_sync(self._exports.delete, task_id)
@@ -112,7 +112,7 @@ class Housekeeping:
         return total
 
     async def _old_findings(self, *, dry_run: bool) -> int:
-        before = self._context.now() - self._context.config.retention.findings
+        before = self._context.expired(self._context.config.retention.findings)
         imports = await self._findings.imports()
         old = [task_id for task_id, at in imports.items() if at < before]
         for task_id in () if dry_run else old:
@@ -121,7 +121,7 @@ class Housekeeping:
         return len(old)
 
     async def _old_exports(self, *, dry_run: bool) -> int:
-        before = self._context.now() - self._context.config.retention.exports
+        before = self._context.expired(self._context.config.retention.exports)
         old = await self._run_sync(self._exports.older_than, before)
         for task_id in () if dry_run else old:
             await self._run_sync(self._exports.delete, task_id)
@@ -130,12 +130,12 @@ class Housekeeping:
 
     async def _tidy(self) -> None:
         """Old idempotency keys, the journal's beginning, and space for the file system."""
-        store, now = self._context.store, self._context.now()
+        store, now = self._context.store, self._context.expired(0.0)
         kept = self._context.config.retention
         before = now - max(kept.completed, kept.canceled, kept.dead)
         await self._findings.reap()
         await _in_batches(lambda: store.purge_keys(now))
-        await _in_batches(lambda: store.prune_journal(before=before, at=now))
+        await _in_batches(lambda: store.prune_journal(before=before, at=self._context.wall()))
         left = math.inf
         while 0 < (free := await store.give_back_space()) < left:
             left = free

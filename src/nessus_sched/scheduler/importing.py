@@ -62,6 +62,7 @@ class Imports:
     reports: Reports
     digest: Digest
     now: Now
+    wall: Now
     random: Random
     next_order: Callable[[], int]
     most: Callable[[], int]
@@ -76,7 +77,7 @@ class Imports:
             raise NotPossible(
                 f"{OPEN_AT_ONCE} reports are being imported already", hint="try again in a while"
             )
-        task_id = new_task_id(self.random, now)
+        task_id = new_task_id(self.random, self.wall())
         path = self.reports.scratch(task_id)
         self._uploads[task_id] = _Upload(
             task_id=task_id, owner=owner, name=name, file=file, path=path, touched_at=now
@@ -144,7 +145,7 @@ class Imports:
                 self._give_up(upload)
 
     async def _kept(self, upload: _Upload, actor: str, trace_id: str) -> Task:
-        now, task_id = self.now(), upload.task_id
+        now, task_id = self.wall(), upload.task_id
         task = Task(
             task_id=task_id,
             trace_id=trace_id,

@@ -114,12 +114,13 @@ async def _launched(run: Run, driver: Driver, uuid: str | None, *, event: str, a
     if not run.recovered:
         driver.link.accepted()
     run.begin_following()
+    run.launched_at, run.launch_confirmed = at, True
     await run.advance(
         TaskState.RUNNING,
         event=event,
         detail={"scan_uuid": uuid},
         scan_uuid=uuid,
-        launched_at=at,
+        launched_at=run.context.shown(at),
     )
     driver.look_soon()
 
@@ -208,8 +209,8 @@ async def _adopt(run: Run, driver: Driver, found: RemoteScan) -> None:
             raise
         # That it is there is all we need to follow it.
     # Launched at some time since we set about it: the scanner's clock may be wrong.
-    earliest, now = run.task.entered[TaskState.LAUNCHING], run.context.now()
-    at = now if started_at is None else min(now, max(earliest, started_at))
+    now = run.context.now()
+    at = now if started_at is None else max(run.entered_at, now - driver.age(started_at))
     await _launched(run, driver, uuid, event="adopted", at=at)
 
 

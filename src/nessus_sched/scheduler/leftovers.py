@@ -117,7 +117,7 @@ def _unneeded(row: RemoteScan, task: Task | None, mark: Mark, context: Context) 
     if task is None:
         return True  # purged, or never ours
     kept = 0.0 if row.status is ScanStatus.EMPTY else context.config.retention.remote_scans
-    old = max(task.entered.values()) <= context.now() - kept
+    old = max(task.entered.values()) <= context.expired(kept)
     return old and _done_with(row, task, mark.attempt)
 
 

@@ -105,7 +105,7 @@ class Operator:
     async def _note(
         self, event: str, actor: str, detail: Mapping[str, Any], switch: str | None = None
     ) -> None:
-        entry = JournalEntry(at=self._context.now(), event=event, actor=actor, detail=detail)
+        entry = JournalEntry(at=self._context.wall(), event=event, actor=actor, detail=detail)
         try:
             await self._context.store.note(entry, switch=(switch, event) if switch else None)
         except StoreUnavailable as error:

@@ -45,6 +45,13 @@ class Run:
         """The scan's row in the latest list, None when it was not in it or none was taken."""
         self.began_at = context.now()
         """When the scan was launched, or found in this life."""
+        self.entered_at = context.recorded(task.entered.get(task.state, task.created_at))
+        """When the task entered its present state; this and the next are on the steady clock."""
+        self.launched_at = None if task.launched_at is None else context.recorded(task.launched_at)
+        self.launch_confirmed = task.launched_at is None
+        """`launched_at` was measured in this life, not read from a record."""
+        self.accepted_at = context.recorded(task.created_at)
+        self.retry_at = context.now()
         self.progress: int | None = task.progress
         self.untold: ScannerError | None = None
         """Why the scan's progress could not be read, until that is noted."""
@@ -77,13 +84,16 @@ class Run:
         """
         async with self._lock:
             before = self.task.state
-            now = self.context.now()
+            now = self.context.wall()
             if error is not None:
                 changes["last_error"] = error
             if after is not None and after is not before:
                 check_transition(before, after)
                 changes["state"] = after
                 changes["entered"] = {**self.task.entered, after: now}
+                entered_at = self.context.now()
+            else:
+                entered_at = self.entered_at
             task = attrs.evolve(self.task, **changes)
             entry = JournalEntry(
                 at=now,
@@ -96,7 +106,7 @@ class Run:
                 actor=SYSTEM,
             )
             await self.context.record_surely(task, entry)
-            self.task = task
+            self.task, self.entered_at = task, entered_at
 
     async def want(self, desired: Desired, *, actor: str, cause: str) -> bool:
         """Takes a command of the submitter durably and wakes the task's life to obey it.
@@ -108,7 +118,7 @@ class Run:
                 return False
             task = attrs.evolve(self.task, desired=desired)
             entry = JournalEntry(
-                at=self.context.now(),
+                at=self.context.wall(),
                 event=f"{desired}_requested",
                 task_id=task.task_id,
                 before=task.state,

@@ -33,7 +33,7 @@ from nessus_sched.scheduler.errors import (
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
 from nessus_sched.scheduler.run import Run
-from nessus_sched.scheduler.views import ScannerView, Standing, Submission, TaskView
+from nessus_sched.scheduler.views import ScannerView, Standing, Submission, TaskView, dated
 from nessus_sched.store.errors import (
     IdempotencyConflict,
     StaleTransition,
@@ -73,6 +73,7 @@ class Service:
             reports=context.exports,
             digest=context.digest,
             now=context.now,
+            wall=context.wall,
             random=context.random,
             next_order=self._next_order,
             most=lambda: context.config.limits.export_size,
@@ -93,7 +94,8 @@ class Service:
         and estimated only. `scopes` are the caller's own limits on targets."""
         admitted = await admit(request, self.context, scopes)
         task = self._new_task(admitted, actor, trace_id, idempotency_key)
-        entry, now = entry_of(task), self.context.now()
+        now = self.context.now()
+        entry = entry_of(task, accepted_at=now)
         reason = self.context.pool.refusal(entry)
         if reason is not None:
             raise RequestError(reason.text, code=reason.code, hint=NEVER_HINTS[reason.code])
@@ -115,7 +117,7 @@ class Service:
             self.context.pool.place(entry, self.context.now())
         view = self.view(stored)
         if created and view.standing.estimate is not None:
-            self.on_told(stored.task_id, self.context.now() + view.standing.estimate.seconds)
+            self.on_told(stored.task_id, self.context.wall() + view.standing.estimate.seconds)
         return Submission(view=view, created=created)
 
     async def task(self, task_id: str) -> TaskView:
@@ -178,7 +180,7 @@ class Service:
                 raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
             paused = task.desired is Desired.PAUSE
             after = attrs.evolve(
-                setbacks.requeued(task, now=self.context.now()),
+                setbacks.requeued(task, now=self.context.wall()),
                 failures=0,
                 refused_by=(),
                 desired=Desired.PAUSE if paused else Desired.RUN,
@@ -224,7 +226,7 @@ class Service:
 
     def scanners(self) -> list[ScannerView]:
         """Every scanner that is configured, or was and still runs something."""
-        statistics = self.context.pool.statistics(self.context.now())
+        statistics = self.statistics()
         return [
             ScannerView(
                 settings=driver.settings,
@@ -232,15 +234,18 @@ class Service:
                 info=driver.link.info,
                 trouble=driver.link.trouble,
                 trouble_kind=driver.link.trouble_kind,
-                since=driver.link.since,
-                reached_at=driver.link.reached_at,
+                since=self.context.shown(driver.link.since),
+                reached_at=None
+                if driver.link.reached_at is None
+                else self.context.shown(driver.link.reached_at),
             )
             for each in statistics.scanners
             if (driver := self.fleet.drivers.get(each.scanner_id)) is not None
         ]
 
     def statistics(self) -> PoolStatistics:
-        return self.context.pool.statistics(self.context.now())
+        """All moments in it are by the wall clock, as it is set now."""
+        return dated(self.context.pool.statistics(self.context.now()), self.context.shown)
 
     async def waiting(self, *, limit: int, estimated: bool = True) -> list[TaskView]:
         """The first queued tasks, in the order of acceptance, each with its standing."""
@@ -261,7 +266,7 @@ class Service:
     def _new_task(
         self, admitted: Admitted, actor: str, trace_id: str | None, idempotency_key: str | None
     ) -> Task:
-        now, random = self.context.now(), self.context.random
+        now, random = self.context.wall(), self.context.random
         known = attrs.evolve(admitted.targets, names=())
         return Task(
             task_id=new_task_id(random, now),
@@ -349,7 +354,7 @@ class Service:
 
     def _entry(self, before: Task, after: Task, event: str, actor: str) -> JournalEntry:
         return JournalEntry(
-            at=self.context.now(),
+            at=self.context.wall(),
             event=event,
             actor=actor,
             task_id=before.task_id,

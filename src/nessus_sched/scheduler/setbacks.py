@@ -33,7 +33,7 @@ def task_error(
 ) -> TaskError:
     """`transient` says whether the task goes on; by default as the table has it."""
     goes_on = not FAULTS[kind].final if transient is None else transient
-    return TaskError(kind=kind, message=message, transient=goes_on, at=run.context.now())
+    return TaskError(kind=kind, message=message, transient=goes_on, at=run.context.wall())
 
 
 async def fail(run: Run, kind: ErrorKind, message: str, *, exhausted: bool = False) -> None:
@@ -62,13 +62,14 @@ async def _fail_attempt(run: Run, kind: ErrorKind, message: str) -> None:
         maximum=settings.backoff_max,
         random=run.context.random,
     )
+    run.retry_at = run.context.now() + delay
     await run.advance(
         TaskState.RETRY_WAIT,
         event="retry_scheduled",
         cause=message,
         error=error,
         failures=failures,
-        retry_at=run.context.now() + delay,
+        retry_at=run.context.wall() + delay,
         detail={"delay": round(delay, 1), "failures": failures},
         **NO_SCAN,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from nessus_sched.config.schema import ScannerSettings
 from nessus_sched.core.estimates import Estimate
+from nessus_sched.core.queues import QueueStatistics
 from nessus_sched.core.reasons import WaitReason
 from nessus_sched.core.scanner import ScannerInfo
-from nessus_sched.core.snapshot import ScannerStatistics
+from nessus_sched.core.snapshot import PoolStatistics, ScannerStatistics
 from nessus_sched.core.task import Task
 
 
@@ -59,3 +62,29 @@ class ScannerView:
     trouble_kind: str | None
     since: float
     reached_at: float | None
+
+
+def dated(statistics: PoolStatistics, shown: Callable[[float], float]) -> PoolStatistics:
+    """The same, with the pool's moments turned by `shown` into such as people are shown."""
+
+    def maybe(moment: float | None) -> float | None:
+        return None if moment is None else shown(moment)
+
+    def queue(each: QueueStatistics) -> QueueStatistics:
+        return attrs.evolve(each, oldest=maybe(each.oldest))
+
+    def scanner(each: ScannerStatistics) -> ScannerStatistics:
+        breaker = attrs.evolve(
+            each.breaker,
+            opened_at=maybe(each.breaker.opened_at),
+            probe_at=maybe(each.breaker.probe_at),
+        )
+        return attrs.evolve(
+            each, queue=queue(each.queue), breaker=breaker, held_until=maybe(each.held_until)
+        )
+
+    return attrs.evolve(
+        statistics,
+        overflow=queue(statistics.overflow),
+        scanners=tuple(map(scanner, statistics.scanners)),
+    )

@@ -34,7 +34,7 @@ async def _change(
     fleet: Fleet, task: Task, desired: Desired, actor: str, entry: QueueEntry | None
 ) -> bool:
     """Durably, then in memory; `entry` is the task's place in its queue, which it left."""
-    context, now = fleet.context, fleet.context.now()
+    context, now = fleet.context, fleet.context.wall()
     after = attrs.evolve(task, desired=desired)
     event = f"{desired}_requested"
     if desired is Desired.CANCEL:
@@ -54,7 +54,7 @@ async def _change(
             await context.record(after, journal)
         except (StaleTransition, StoreUnavailable) as error:
             if entry is not None:
-                context.pool.place(entry, now)
+                context.pool.place(entry, context.now())
             if isinstance(error, StoreUnavailable):
                 raise
             return False  # it had just moved on

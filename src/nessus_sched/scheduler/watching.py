@@ -69,7 +69,7 @@ async def watch(run: Run, driver: Driver) -> None:
         # Polling goes on, and with it the next try.
         await _not_told(run, error)
         if run.row is not None and run.row.status in ENDED:
-            await _ended_untold(run, run.row)
+            await _ended_untold(run, driver, run.row)
 
 
 async def _not_told(run: Run, error: ScannerError) -> None:
@@ -85,13 +85,14 @@ async def _not_told(run: Run, error: ScannerError) -> None:
         )
 
 
-async def _ended_untold(run: Run, row: RemoteScan) -> None:
+async def _ended_untold(run: Run, driver: Driver, row: RemoteScan) -> None:
     """The list says that it has ended, and no details are to be had. The list's word is
     good enough for a cancel, and for anything when the details fail again and again."""
     run.setbacks += 1
     if run.canceling or run.setbacks >= UNTOLD:
         await _conclude(
             run,
+            driver,
             ScanDetails(
                 scan_id=row.scan_id,
                 name=row.name,
@@ -102,13 +103,13 @@ async def _ended_untold(run: Run, row: RemoteScan) -> None:
 
 
 def _deadline(run: Run) -> float:
-    """When the scan must have ended, in epoch seconds: through restarts of ours, and
+    """When the scan must have ended, by the steady clock: through restarts of ours, and
     without the time it was paused."""
     task = run.task
-    if task.state is TaskState.PAUSED or task.launched_at is None:
+    if task.state is TaskState.PAUSED or run.launched_at is None:
         return math.inf
     limit = task.request.max_runtime or run.context.config.scheduling.max_runtime
-    return task.launched_at + task.paused_for + limit
+    return run.launched_at + task.paused_for + limit
 
 
 async def _note_owner(run: Run, row: RemoteScan) -> None:
@@ -153,7 +154,7 @@ async def _follow(run: Run, row: RemoteScan) -> None:
             event="resumed" if ours else "resumed_on_scanner",
             cause="" if ours else "resumed on the scanner by somebody else",
             desired=desired if ours else Desired.RUN,
-            paused_for=run.task.paused_for + run.context.now() - run.task.entered[state],
+            paused_for=run.task.paused_for + run.context.now() - run.entered_at,
         )
 
 
@@ -161,7 +162,7 @@ async def _command(run: Run, driver: Driver, row: RemoteScan) -> None:
     """Sends the scanner what the submitter wants and it does not do yet."""
     now = run.context.now()
     state, desired = run.task.state, run.task.desired
-    if desired is Desired.CANCEL or now >= _deadline(run):
+    if desired is Desired.CANCEL or await _overdue(run, driver, row):
         await _stop(run, driver, row)
         return
     if now - run.sent_at < REPEAT_COMMAND or not row.ours:
@@ -175,6 +176,20 @@ async def _command(run: Run, driver: Driver, row: RemoteScan) -> None:
     run.sent, run.sent_at = desired, now
     await send(row.scan_id, run.marks)
     driver.look_soon()
+
+
+async def _overdue(run: Run, driver: Driver, row: RemoteScan) -> bool:
+    """Whether it has reached its maximum runtime. A start that is only known from a record is
+    confirmed by the scanner first: our wall clock may have been set since it was written."""
+    if run.context.now() < _deadline(run):
+        return False
+    if not run.launch_confirmed:
+        details = await driver.scanner.details(row.scan_id, uuid=run.task.scan_uuid)
+        if details.started_at is not None and run.launched_at is not None:
+            ago = driver.age(details.started_at)
+            run.launched_at = max(run.launched_at, run.context.now() - ago)
+        run.launch_confirmed = True
+    return run.context.now() >= _deadline(run)
 
 
 async def _stop(run: Run, driver: Driver, row: RemoteScan) -> None:
@@ -217,7 +232,7 @@ async def _ended(run: Run, driver: Driver) -> None:
     if other := other_targets(run.task.request.targets, details.targets):
         await setbacks.fail(run, ErrorKind.NOT_OURS, f"{RETARGETED}: {printable(other[0])}")
     elif details.status in ENDED:
-        await _conclude(run, details)
+        await _conclude(run, driver, details)
     elif run.row is None:
         row = RemoteScan(
             scan_id=scan_id,
@@ -265,7 +280,7 @@ async def _empty(run: Run, driver: Driver) -> None:
     )
 
 
-async def _conclude(run: Run, details: ScanDetails) -> None:
+async def _conclude(run: Run, driver: Driver, details: ScanDetails) -> None:
     run.setbacks = 0
     if details.status is ScanStatus.COMPLETED and not run.canceling:
         await run.advance(
@@ -277,7 +292,7 @@ async def _conclude(run: Run, details: ScanDetails) -> None:
         )
     elif run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", history_id=details.history_id)
-    elif details.status is ScanStatus.STOPPED and _was_overdue(run, details):
+    elif details.status is ScanStatus.STOPPED and _was_overdue(run, driver, details):
         await _timed_out(run, "stopped because it reached its maximum runtime")
     elif details.status is ScanStatus.STOPPED:
         message = "the scan was stopped on the scanner by somebody else"
@@ -295,10 +310,10 @@ async def _conclude(run: Run, details: ScanDetails) -> None:
         )
 
 
-def _was_overdue(run: Run, details: ScanDetails) -> bool:
+def _was_overdue(run: Run, driver: Driver, details: ScanDetails) -> bool:
     """Stopped by us for its runtime, perhaps in an earlier life; not by a person before."""
     now = run.context.now()
-    ended_at = now if details.ended_at is None else min(now, details.ended_at)
+    ended_at = now if details.ended_at is None else now - driver.age(details.ended_at)
     return run.stopping_since is not None or ended_at >= _deadline(run)
 
 

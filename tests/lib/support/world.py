@@ -131,6 +131,7 @@ async def world(
     *,
     seed: int = 0,
     seal: Seal = SEAL,
+    wall: Now | None = None,
     connect: Connect = connect,
     resolve: Callable[[str], Sequence[str]] | None = None,
 ) -> AsyncIterator[World]:
@@ -157,6 +158,7 @@ async def world(
             digest=digest,
             resolve=look_up,
             now=now,
+            wall=wall or now,
             seal=seal,
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
         )
