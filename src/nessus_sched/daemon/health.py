@@ -44,7 +44,7 @@ class HealthCheck:
             **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
         # Remembered by the clock that nobody sets, and shown by the one that is right by now.
-        steady = {name: _moved(each, context.shown_to_steady) for name, each in found.items()}
+        steady = {name: _moved(each, context.by_steady_clock) for name, each in found.items()}
         components = self._record.update(steady, context.now()).components
         return Health(
             components={

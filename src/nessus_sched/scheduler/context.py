@@ -79,16 +79,16 @@ class Context:
 
     def shown(self, moment: float) -> float:
         """A moment of the steady clock, by the wall clock as it is set now."""
-        return moment + self.wall() - self.now()
+        return self.wall() - (self.now() - moment)
 
     def recorded(self, moment: float) -> float:
         """A recorded moment by the steady clock; never in the future, however the wall clock
         was set since."""
-        return min(self.now(), moment + self.now() - self.wall())
+        return min(self.now(), self.by_steady_clock(moment))
 
-    def shown_to_steady(self, moment: float) -> float:
+    def by_steady_clock(self, moment: float) -> float:
         """The opposite of `shown`, for a moment that may be yet to come."""
-        return moment + self.now() - self.wall()
+        return self.now() - (self.wall() - moment)
 
     def expired(self, kept: float) -> float:
         """Records older than this may go after `kept` seconds. A wall clock that was set

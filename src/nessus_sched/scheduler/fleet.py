@@ -138,7 +138,7 @@ class Fleet:
         """By the steady clock; never later than any wait can be, however the wall clock was
         set since it was recorded."""
         now, longest = self.context.now(), self.context.config.scheduling.backoff_max
-        return min(now + longest, self.context.shown_to_steady(task.retry_at or 0.0))
+        return min(now + longest, self.context.by_steady_clock(task.retry_at or 0.0))
 
     def ring(self, scanner_id: str) -> None:
         """The pool's `on_wake`: this scanner's driver may have work now."""
