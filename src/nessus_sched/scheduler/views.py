@@ -79,8 +79,17 @@ def dated(statistics: PoolStatistics, shown: Callable[[float], float]) -> PoolSt
             opened_at=maybe(each.breaker.opened_at),
             probe_at=maybe(each.breaker.probe_at),
         )
+        suspension = each.suspension and attrs.evolve(
+            each.suspension,
+            since=shown(each.suspension.since),
+            probe_at=maybe(each.suspension.probe_at),
+        )
         return attrs.evolve(
-            each, queue=queue(each.queue), breaker=breaker, held_until=maybe(each.held_until)
+            each,
+            queue=queue(each.queue),
+            breaker=breaker,
+            suspension=suspension,
+            held_until=maybe(each.held_until),
         )
 
     return attrs.evolve(
