@@ -137,6 +137,7 @@ SHAPES: Final[Mapping[str, type]] = {
     "scanners undrain": answer_of("switch_scanner"),
     "scanners enable": answer_of("switch_scanner"),
     "scanners disable": answer_of("switch_scanner"),
+    "scanners retry": answer_of("switch_scanner"),
     "scanners templates": answer_of("list_scan_templates"),
     "credentials": answer_of("list_credentials"),
     "scanners test": answer_of("test_scanner"),
