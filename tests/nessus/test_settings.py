@@ -391,7 +391,7 @@ async def test_settings_of_the_chosen_credential_type_are_sent() -> None:
             "name": "SSH",
             "settings": [
                 {"type": "entry", "id": "ssh_port", "default": "22"},
-                {"type": "file", "id": "ssh_known_hosts", "default": None},
+                {"type": "file", "id": "ssh_known_hosts", "default": "hosts"},
             ],
         },
         {
