@@ -53,6 +53,7 @@ class ErrorKind(StrEnum):
     REPORT_TOO_LARGE = "report_too_large"
     REPORT_UNREADABLE = "report_unreadable"
     DISK_TROUBLE = "disk_trouble"
+    INTERNAL_ERROR = "internal_error"
 
 
 class Blame(StrEnum):

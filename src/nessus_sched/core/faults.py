@@ -288,6 +288,13 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             "Reading the report has crashed the daemon repeatedly: tell the operator, who can "
             "find it on the scanner.",
         ),
+        ErrorKind.INTERNAL_ERROR: Fault(
+            _B.OURS,
+            _R.REPEAT,
+            True,
+            "Tell the operator that nessus-sched failed by an error of its own, which its log "
+            "describes.",
+        ),
         ErrorKind.DISK_TROUBLE: Fault(
             _B.OURS,
             _R.REPEAT,

@@ -18,6 +18,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
+from nessus_sched.scheduler.supervision import DriverFailed
 from nessus_sched.scheduler.tidings import NOT_CONTACTED
 from nessus_sched.scheduler.views import ScannerView
 from nessus_sched.telemetry.health import Found, Health, HealthRecord, Status
@@ -123,6 +124,7 @@ _WORDS: Final = {
     LoginRefused.kind: "login refused",
     CertificateMismatch.kind: "another certificate than the trusted one",
     LicenseExpired.kind: "stopped by the license",
+    DriverFailed.kind: "out of order by an error of ours",
 }
 
 

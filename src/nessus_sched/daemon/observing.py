@@ -40,6 +40,7 @@ async def refresh(system: System, metrics: Metrics) -> None:
             for view in views
             if view.info is not None and view.info.plugin_set_at is not None
         },
+        driver_failures=dict(system.fleet.failures),
         dead_letters=store.counts[TaskState.DEAD],
         sizes={
             "tasks": store.database_bytes + store.wal_bytes,

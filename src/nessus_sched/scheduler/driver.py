@@ -67,7 +67,7 @@ class Driver:
         self._ended = ended
         self.gone = trio.Event()
         """It has left, and another driver may take its place."""
-        self._retiring = False
+        self.retiring = False
         self._work = trio.Event()
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -76,23 +76,33 @@ class Driver:
     def id(self) -> str:
         return self.settings.id
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Works until cancelled or retired; scans that run are left running there."""
+    async def run(
+        self,
+        *,
+        after: float = 0.0,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Works until canceled or retired; scans that run are left running there. Starts
+        after `after` seconds; what it adopts until then waits."""
         try:
             with self._scope:
+                if after:
+                    await trio.sleep(after)
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
+                    for run in self.runs.values():
+                        nursery.start_soon(self._carry, run)
                     nursery.start_soon(self.link.keep)
                     nursery.start_soon(self._take_work)
                     task_status.started()
         finally:
+            self._nursery = None
             with trio.CancelScope(shield=True):
                 await self.scanner.close()
 
     def reconfigure(self, settings: ScannerSettings) -> None:
         """Takes over new settings; reconnects only when the way to the scanner changed."""
-        assert self._nursery is not None
-        self._retiring = False
+        self.retiring = False
         before, self.settings = self.settings, settings
         if _connection(before) != _connection(settings):
             self._reconnect()
@@ -107,14 +117,14 @@ class Driver:
         self.link.look_again()
 
     def _reconnect(self) -> None:
-        assert self._nursery is not None
-        self._nursery.start_soon(_close_later, self.scanner)
+        if self._nursery is not None:  # else it has not been used yet, or is closed
+            self._nursery.start_soon(_close_later, self.scanner)
         self.scanner = self._connect(self.settings)
         self.link.start_over()
 
     def retire(self) -> None:
         """The scanner has left the configuration: ends once nothing runs there."""
-        self._retiring = True
+        self.retiring = True
         self._leave_if_idle()
 
     @property
@@ -123,7 +133,7 @@ class Driver:
         return self._scope.cancel_called
 
     def _leave_if_idle(self) -> None:
-        if self._retiring and not self.runs and not self.starting:
+        if self.retiring and not self.runs and not self.starting:
             self._scope.cancel(reason="the scanner was removed from the configuration")
 
     def ring(self) -> None:
@@ -132,9 +142,9 @@ class Driver:
 
     def adopt(self, run: Run) -> None:
         """Takes over a task that was launching, running or exporting when we stopped."""
-        assert self._nursery is not None
         self.runs[run.task.task_id] = run
-        self._nursery.start_soon(self._carry, run)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._carry, run)
         self.look_soon()  # it may have been asked already, when nothing seemed to run there
 
     def look_soon(self) -> None:
@@ -165,7 +175,7 @@ class Driver:
         while True:
             self._work = trio.Event()
             now, deadline = self.context.now(), None
-            if not self._retiring:
+            if not self.retiring:
                 while self._ready(now) and (entry := pool.take(self.id, now)) is not None:
                     self.starting.add(entry.task_id)
                     self._nursery.start_soon(self._begin, entry)
@@ -217,8 +227,8 @@ class Driver:
                 # The command came while the task was on its way to a queue.
                 await run.advance(TaskState.CANCELED, event="canceled")
         run.over = True
-        del self.runs[task.task_id]
         self._ended(run)
+        del self.runs[task.task_id]
         self._leave_if_idle()
 
     def _release(self, run: Run) -> None:

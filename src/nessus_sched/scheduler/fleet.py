@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from contextlib import aclosing
 
 import trio
@@ -10,7 +12,7 @@ from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.core.entry import QueueEntry, entry_of
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.states import HOLDS_SLOT, TaskState
+from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler import setbacks
 from nessus_sched.scheduler.configured_pool import configure_pool
@@ -18,6 +20,7 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import Connect, Driver
 from nessus_sched.scheduler.retries import Retries
 from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.supervision import DriverFailed, supervise
 from nessus_sched.scheduler.traces import traces
 from nessus_sched.store.errors import StaleTransition
 from nessus_sched.store.listing import TaskFilter
@@ -40,6 +43,8 @@ class Fleet:
         self.retries = Retries(context.now, self._retry)
         self.held: set[str] = set()
         """Tasks that were paused before they ran: in no queue until they are resumed."""
+        self.failures: Counter[str] = Counter()
+        """How often the driver of each scanner failed by an error of ours."""
         self._connect = connect
         self._accepted: dict[str, float] = {}
         """When tasks were accepted that have left their queue and may come back, by the steady
@@ -84,29 +89,62 @@ class Fleet:
         self, driver: Driver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         try:
-            await driver.run(task_status=task_status)
+            await supervise(driver, self._replace, self.context.random, task_status=task_status)
         finally:
-            del self.drivers[driver.id]
-            driver.gone.set()
+            self.drivers.pop(driver.id).gone.set()
+
+    async def _replace(self, failed: Driver, error: DriverFailed) -> Driver:
+        """Another driver in the place of one that failed. It resumes the tasks as after a
+        crash; nothing else of the old one survives, because nobody knows what is true of it."""
+        self.failures[failed.id] += 1
+        runs, tasks = list(failed.runs.values()), {*failed.runs, *failed.starting}
+        driver = Driver(self.context, failed.settings, self._connect, self._ended)
+        driver.starting |= tasks
+        self.drivers[driver.id] = driver
+        driver.troubled(error)
+        for run in runs:
+            await run.abandon()
+        for task_id in sorted(tasks):
+            await self._hand_over(task_id)
+            driver.starting.discard(task_id)
+        if failed.retiring:
+            driver.retire()
+        return driver
+
+    async def _hand_over(self, task_id: str) -> None:
+        pool = self.context.pool
+        async with self.context.turns.of(task_id):
+            task = await self.context.surely(lambda: self.context.store.get(task_id))
+            assert task is not None
+            if task.state not in HOLDS_SLOT and pool.active(task_id) is not None:
+                finished = task.state in {TaskState.EXPORTING, TaskState.COMPLETED}
+                pool.release(task_id, self.context.now(), finished=finished)
+            if not pool.waiting(task_id):
+                await self._resume(task, self.enqueue)
 
     async def recover(self) -> None:
         """Every unfinished task resumes where the journal says it was."""
         queued: list[QueueEntry] = []
         async with aclosing(self.context.store.unfinished()) as unfinished:
             async for task in unfinished:
-                waits = task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
-                if waits and task.desired is Desired.CANCEL:
-                    await Run(self.context, task).advance(TaskState.CANCELED, event="canceled")
-                elif waits and task.desired is Desired.PAUSE:
-                    self.held.add(task.task_id)
-                elif task.state is TaskState.QUEUED:
-                    queued.append(self._entry(task))
-                elif task.state is TaskState.RETRY_WAIT:
-                    self.retries.add(task.task_id, self._retry_at(task))
-                else:
-                    await self._readopt(task)
+                await self._resume(task, lambda waits: queued.append(self._entry(waits)))
         self.context.pool.restore(queued, self.context.now())
         await self._recall_durations()
+
+    async def _resume(self, task: Task, enqueue: Callable[[Task], None]) -> None:
+        waits = task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
+        if task.state in SETTLED:
+            return
+        if waits and task.desired is Desired.CANCEL:
+            await Run(self.context, task).advance(TaskState.CANCELED, event="canceled")
+        elif waits and task.desired is Desired.PAUSE:
+            self.held.add(task.task_id)
+        elif task.state is TaskState.QUEUED:
+            enqueue(task)
+        elif task.state is TaskState.RETRY_WAIT:
+            self.retries.add(task.task_id, self._retry_at(task))
+        else:
+            await self._readopt(task)
 
     async def _recall_durations(self) -> None:
         """How long scans took before, so that estimates need not be learned anew."""
@@ -208,7 +246,7 @@ class Fleet:
         if task.state is TaskState.EXPORTING and not await self._resume_export(run):
             return
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop may have ended the driver by now
-        if task.state in HOLDS_SLOT:
+        if task.state in HOLDS_SLOT and self.context.pool.active(task.task_id) is None:
             since = self.context.recorded(task.entered[TaskState.LAUNCHING])
             entry = entry_of(task, accepted_at=run.accepted_at)
             self.context.pool.adopt(driver.id, entry, since)

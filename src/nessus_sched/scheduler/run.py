@@ -138,6 +138,13 @@ class Run:
     def wanted(self) -> Desired:
         return self.task.desired
 
+    async def abandon(self) -> None:
+        """No driver carries the task any more: takes no further command, and returns once
+        one that was being stored is stored."""
+        self.over = True
+        async with self._lock:
+            pass
+
     @property
     def marks(self) -> Marks:
         """The markers that the scan of the present attempt may have."""

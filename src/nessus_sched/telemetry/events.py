@@ -55,6 +55,12 @@ BREAKER_OPEN: Final = Event(
 )
 BREAKER_HALF_OPEN: Final = Event("breaker_half_open", "It is probed (debug).", "before")
 BREAKER_CLOSED: Final = Event("breaker_closed", "A scanner is used as usual again.", "before")
+DRIVER_FAILED: Final = Event(
+    "driver_failed",
+    "What drives a scanner failed by an error of ours: please report it. It starts again by "
+    "itself, its tasks are resumed, and other scanners are not affected.",
+    "failures", "restart_in",
+)  # fmt: skip
 SCANNER_REQUEST: Final = Event(
     "scanner_request",
     "One request to a scanner (debug).",

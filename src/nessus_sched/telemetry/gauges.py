@@ -44,13 +44,15 @@ class Reading:
     """All that a scrape needs, frozen: it is rendered in another thread.
 
     `at` is now (epoch seconds). Per scanner id: `up` whether it answers, `plugin_set_at`
-    the time of its plugin set. `sizes` are bytes by the name of the store.
+    the time of its plugin set, `driver_failures` how often its driver failed by an error of
+    ours. `sizes` are bytes by the name of the store.
     """
 
     at: float
     pool: PoolStatistics
     up: Mapping[str, bool] = attrs.field(factory=dict)
     plugin_set_at: Mapping[str, float] = attrs.field(factory=dict)
+    driver_failures: Mapping[str, int] = attrs.field(factory=dict)
     dead_letters: int = 0
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     commits: Commits = attrs.field(factory=Commits)
@@ -169,6 +171,16 @@ def _scanners(reading: Reading) -> Iterator[Metric]:
         yield gauge
     yield from _breakers(reading)
     yield _suspensions(reading)
+    failures = CounterMetricFamily(
+        "nessus_scanner_driver_failures",
+        "How often its driver failed by an error of ours and was started again.",
+        labels=label,
+    )
+    for scanner in reading.pool.scanners:
+        failures.add_metric(
+            (scanner.scanner_id,), reading.driver_failures.get(scanner.scanner_id, 0)
+        )
+    yield failures
     age = _gauge("nessus_scanner_plugin_age_seconds", "Age of its plugin set.", label)
     for scanner_id, at in sorted(reading.plugin_set_at.items()):
         age.add_metric((scanner_id,), max(0.0, reading.at - at))
