@@ -156,6 +156,7 @@ def test_scanners_are_listed_switched_and_tested(live: Live) -> None:
         ("undrain", "draining", False),
         ("disable", "enabled", False),
         ("enable", "enabled", True),
+        ("retry", "enabled", True),
     ):
         assert asked(live, f"scanners {action}", "scanners", action, "east")[key] is value
     assert "draining" in (live("scanners", "drain", "east"), live("scanners", "list"))[1].out
@@ -436,5 +437,5 @@ def test_no_command_shows_a_secret(live: Live, done: str) -> None:
 
 def test_every_documented_shape_is_compared_with_what_is_printed() -> None:
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    switches = {f"scanners {word}" for word in ("drain", "undrain", "enable", "disable")}
+    switches = {f"scanners {word}" for word in ("drain", "undrain", "enable", "disable", "retry")}
     assert not [shape for shape in SHAPES.keys() - switches if f'"{shape}"' not in text]
