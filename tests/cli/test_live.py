@@ -111,8 +111,8 @@ def test_cancel_goes_on_behind_a_refusal(live: Live, done: str) -> None:
     assert f"{waiting}  canceled" in answer.out
     assert f"task {done} is completed already" in answer.err
     assert "no task 'nonesuch'" in answer.err
-    one_sentence(live("pause", done), 1, "only a running scan can be paused")
-    one_sentence(live("resume", done), 1, "only a paused scan can be resumed")
+    one_sentence(live("pause", done), 1, "is completed and cannot be paused")
+    one_sentence(live("resume", done), 1, "is completed and cannot be resumed")
     asked(live, "resume-all", "resume-all")
 
 
