@@ -9,7 +9,7 @@ import sys
 def main() -> int:
     """Runs the command line of this process; the exit code."""
     if sys.argv[1:2] == ["mcp"]:
-        from nessus_sched.mcp import relay
+        from nessus_sched.ipc import relay
 
         code = relay.main(sys.argv[2:])
         if code is not None:

@@ -20,7 +20,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.store import TaskStore
 from support.crowd import processor_time, resident
 from support.fake_scanner import FakeScan, FakeScanner
 from support.processes import client, daemon, scanner_yaml, simulators, site

@@ -15,10 +15,10 @@ from typing import Any
 import trio
 
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
-from nessus_sched.results.parser import Event
+from nessus_sched.results.parser.reader import Event
 from nessus_sched.sim.options import SimOptions
-from nessus_sched.store.findings import open_findings
-from nessus_sched.store.findings_schema import SCAN_PARTS, columns_of, prepare
+from nessus_sched.store.findings.schema import SCAN_PARTS, columns_of, prepare
+from nessus_sched.store.findings.store import open_findings
 from support.crowd import completed, fill
 from support.mcp_wire import call, opened
 from support.processes import daemon, scanner_yaml, simulators, site

@@ -19,7 +19,7 @@ from xml.etree.ElementTree import iterparse
 from tenable.reports.nessusv2 import NessusReportv2
 
 from nessus_sched.results.model import Finding
-from nessus_sched.results.parser import Reader
+from nessus_sched.results.parser.reader import Reader
 from nessus_sched.results.summary import summarise
 from nessus_sched.sim.findings.generate import GeneratedReport
 from nessus_sched.sim.findings.machines import build_machine

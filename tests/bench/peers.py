@@ -21,7 +21,7 @@ from pathlib import Path
 import trio
 
 from nessus_sched.core.task import Task
-from nessus_sched.store.codec import encode_task
+from nessus_sched.store.tasks.codec import encode_task
 from tests.bench.figures import Rate, rate
 
 Submit = Callable[[Task], Awaitable[object]]

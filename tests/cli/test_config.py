@@ -17,7 +17,7 @@ import pytest
 import trio
 
 from nessus_sched.cli.main import COMMANDS
-from nessus_sched.mcp import rendezvous
+from nessus_sched.ipc import discovery
 from nessus_sched.sim.options import SimOptions
 from support.command import fits, one_sentence, typed
 from support.processes import scanner_yaml, simulators, site
@@ -38,7 +38,7 @@ def test_help_is_quick_and_tells_every_command() -> None:
     script = (
         "import sys\nfrom nessus_sched.cli.main import cli\n"
         "try: cli(['--help'])\nexcept SystemExit: pass\n"
-        "slow = {'trio', 'httpx', 'rich', 'mcp', 'cattrs', 'nessus_sched.cli.results'}\n"
+        "slow = {'trio', 'httpx', 'rich', 'mcp', 'cattrs', 'nessus_sched.cli.results.command'}\n"
         "sys.exit(','.join(slow & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
@@ -67,7 +67,7 @@ def test_check_says_what_is_wrong_where(tmp_path: Path) -> None:
 def test_without_any_configuration_it_is_said_where_one_was_looked_for(
     words: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendezvous, "SYSTEM_CONFIG", str(tmp_path / "system.yaml"))
+    monkeypatch.setattr(discovery, "SYSTEM_CONFIG", str(tmp_path / "system.yaml"))
     nowhere = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": None, "NESSUS_SCHED_CONFIG": None}
     said = typed(*words, env=nowhere)
     one_sentence(said, 78, f"{tmp_path}/.config/nessus-sched/config.yaml")
@@ -77,8 +77,8 @@ def test_without_any_configuration_it_is_said_where_one_was_looked_for(
 def test_without_configuration_and_daemon_the_first_step_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendezvous, "SYSTEM_CONFIG", str(tmp_path / "system.yaml"))
-    monkeypatch.setattr(rendezvous, "SYSTEM_SOCKETS", (str(tmp_path / "mcp.sock"),))
+    monkeypatch.setattr(discovery, "SYSTEM_CONFIG", str(tmp_path / "system.yaml"))
+    monkeypatch.setattr(discovery, "SYSTEM_SOCKETS", (str(tmp_path / "mcp.sock"),))
     nowhere = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": None, "NESSUS_SCHED_CONFIG": None,
                "NESSUS_SCHED_SOCKET": None}  # fmt: skip
     one_sentence(typed("tasks", env=nowhere), 3, "'nessus-sched config init' makes one")
@@ -138,7 +138,7 @@ def test_init_by_root_lets_the_service_read_its_file(
     def give(_what: object, user: int, group: int) -> None:
         given.append((user, group))
 
-    monkeypatch.setattr(rendezvous, "SYSTEM_CONFIG", str(file))
+    monkeypatch.setattr(discovery, "SYSTEM_CONFIG", str(file))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "chown", give)
     monkeypatch.setattr(os, "fchown", give)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nessus_sched.cli import screen, watch
-from nessus_sched.cli.shapes import SHAPES
+from nessus_sched.cli import output, watch
+from nessus_sched.cli.json_schemas import SHAPES
 from support.command import Said, one_sentence
 from support.live_daemon import CANARIES, Live, asked, submitted
 from support.nessus_xml import document, host, item
@@ -176,7 +176,7 @@ def test_what_can_be_named(live: Live) -> None:
 
 
 def test_on_a_terminal_everything_is_drawn(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (screen, watch):
+    for module in (output, watch):
         monkeypatch.setattr(module, "is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     name = "[red]x[/red]"

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from nessus_sched.cli.screen import drawn
+from nessus_sched.cli.output import drawn
 from nessus_sched.cli.top import Shown, fitted, screen
 from support.pictures import FILE, picture, seen
 

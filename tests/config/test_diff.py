@@ -18,7 +18,7 @@ from nessus_sched.config.schema import (
     TargetSettings,
     TlsSettings,
 )
-from nessus_sched.config.values import LogFormat, LogLevel
+from nessus_sched.config.types import LogFormat, LogLevel
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.secret import Secret
 

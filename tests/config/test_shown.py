@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.config.advice import warnings
-from nessus_sched.config.formats import duration, lasting, size
 from nessus_sched.config.loading import load, load_text
+from nessus_sched.config.parsers import duration, lasting, size
 from nessus_sched.config.reference import reference
 from nessus_sched.config.render import duration_text, effective, size_text, to_yaml
 from nessus_sched.config.schema import (
@@ -28,6 +27,7 @@ from nessus_sched.config.schema import (
     TlsSettings,
     WebhookSettings,
 )
+from nessus_sched.config.warnings import warnings
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.secret import Secret
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.breaker import Breaker, BreakerSettings, BreakerState
+from nessus_sched.core.pool.breaker import Breaker, BreakerSettings, BreakerState
 
 SETTINGS = BreakerSettings(threshold=5, probe=30.0, probe_max=100.0)
 

@@ -5,7 +5,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.capacity import Slots
+from nessus_sched.core.pool.slots import Slots
 
 
 def test_slots_are_borrowed_up_to_the_limit_and_come_back() -> None:

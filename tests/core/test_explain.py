@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from support.pools import WatchedPool, entry, spec
 
 

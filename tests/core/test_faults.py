@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import nessus_sched
-from nessus_sched.cli.spoken import for_people
+from nessus_sched.cli.formatting import for_people
 from nessus_sched.core.error_kinds import Blame, ErrorKind, Response
 from nessus_sched.core.faults import FAULTS, advice, kind_of
 from nessus_sched.core.scanner import ScannerError, TransientError

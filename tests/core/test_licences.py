@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nessus_sched.core.entry import QueueEntry
-from nessus_sched.core.lanes import ScannerSpec
-from nessus_sched.core.pool import Pool, PoolSettings
-from nessus_sched.core.reasons import WaitCode
-from nessus_sched.core.targets import parse_targets
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.pool import Pool, PoolSettings
+from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.pool.wait_reasons import WaitCode
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind
 
 NOW = 1_800_000_000.0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core import ordered
-from nessus_sched.core.ordered import Key, OrderedKeys
+from nessus_sched.core.pool import ordered
+from nessus_sched.core.pool.ordered import Key, OrderedKeys
 
 
 def key(number: int) -> Key:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.overlap import FEW, Claims
-from nessus_sched.core.pool import PoolSettings
-from nessus_sched.core.targets import TargetSet, parse_targets
+from nessus_sched.core.pool.overlap import FEW, Claims
+from nessus_sched.core.pool.pool import PoolSettings
+from nessus_sched.core.targets.targets import TargetSet, parse_targets
 from support.pools import WatchedPool, entry, spec
 
 GUARDED = PoolSettings(overlap_guard=True)

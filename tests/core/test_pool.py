@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from nessus_sched.core.breaker import BreakerState
-from nessus_sched.core.pool import UnknownScanner
-from nessus_sched.core.reasons import WaitCode
-from nessus_sched.core.routing import RoutingCase
+from nessus_sched.core.pool.breaker import BreakerState
+from nessus_sched.core.pool.pool import UnknownScanner
+from nessus_sched.core.pool.routing import RoutingCase
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from support.pools import FREE_FOR_ALL, WatchedPool, entry, spec
 
 

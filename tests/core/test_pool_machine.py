@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from nessus_sched.core.lanes import ScannerSpec
+from nessus_sched.core.pool.scanners import ScannerSpec
 from nessus_sched.core.task import Priority
 from support.judged_pool import JudgedPool
 from support.pools import entry, spec

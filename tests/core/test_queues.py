@@ -5,7 +5,7 @@ from random import Random
 import attrs
 import pytest
 
-from nessus_sched.core.queues import Lot, Queues
+from nessus_sched.core.pool.queues import Lot, Queues
 from nessus_sched.core.task import Priority
 from support.pools import entry
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.core.scope import OutOfScope, Resolved, Scope, parse_rules
-from nessus_sched.core.targets import BadTargets, parse_targets
+from nessus_sched.core.targets.scope import OutOfScope, Resolved, Scope, parse_rules
+from nessus_sched.core.targets.targets import BadTargets, parse_targets
 
 SCOPE = Scope(
     ["192.0.2.0/24", "2001:db8:0:1::/64", "*.example.com", "intranet"],

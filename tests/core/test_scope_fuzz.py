@@ -14,8 +14,8 @@ from random import Random
 import attrs
 import pytest
 
-from nessus_sched.core.scope import Scope
-from nessus_sched.core.targets import BadTargets, parse_targets
+from nessus_sched.core.targets.scope import Scope
+from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from support.target_oracle import SENT_NAME, Judge, readings, sent_networks
 
 TRIES = int(os.environ.get("NESSUS_SCHED_FUZZ", "20000"))

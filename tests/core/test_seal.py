@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.core.seal import Mark, Seal, bears, imitates_marker, without_markers
-from nessus_sched.core.targets import other_targets
+from nessus_sched.core.targets.targets import other_targets
 
 KEY = b"k" * 32
 SEAL = Seal(KEY)

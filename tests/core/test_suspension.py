@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.breaker import BreakerSettings
 from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.suspension import DOUBTS, Suspension
 
 SETTINGS = BreakerSettings(probe=30.0, probe_max=900.0)

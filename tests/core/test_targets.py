@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.core.targets import BadTargets, TargetSet, parse_targets
+from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_targets
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import trio
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.store.lock import prepare_directory
-from nessus_sched.store.offline import read_offline
-from nessus_sched.store.schema import FILE_NAME
+from nessus_sched.store.tasks.offline import read_offline
+from nessus_sched.store.tasks.schema import FILE_NAME
 from support.processes import Site, client, daemon, scanner_yaml, simulators, site
 from support.submitters import Book, Submitter, resume_everything
 

@@ -13,7 +13,7 @@ import trio
 
 from nessus_sched.mcp.client import CallFailed
 from nessus_sched.sim.options import SimOptions
-from nessus_sched.store.schema import TASKS
+from nessus_sched.store.tasks.schema import TASKS
 from support.processes import Site, client, daemon, scanner_yaml, simulators, site
 
 SCANNER: dict[str, Any] = {

@@ -15,7 +15,7 @@ import trio
 from nessus_sched.mcp.client import CallFailed, Tools
 from nessus_sched.sim.faults import Fault, FaultKind
 from nessus_sched.sim.options import SimOptions
-from nessus_sched.store.offline import read_offline
+from nessus_sched.store.tasks.offline import read_offline
 from support.processes import client, daemon, scanner_yaml, settled, simulators, site
 from support.web import free_port, health
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from nessus_sched.api.tools import TOOLS
 from nessus_sched.mcp.bundle import build, main
 from nessus_sched.mcp.client import connected
-from nessus_sched.mcp.tools import TOOLS
 from nessus_sched.sim.options import SimOptions
 from support import npm
 from support.processes import daemon, scanner_yaml, simulators, site

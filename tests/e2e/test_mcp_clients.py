@@ -16,8 +16,8 @@ import attrs
 import pytest
 import trio
 
+from nessus_sched.api.tools import TOOLS
 from nessus_sched.mcp.client import CallFailed, Tools
-from nessus_sched.mcp.tools import TOOLS
 from nessus_sched.sim.options import SimOptions
 from support import npm
 from support.every_call import CREDENTIALS, Step, prepared, wrong

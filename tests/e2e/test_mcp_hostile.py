@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 
-from nessus_sched.mcp.tools import TOOLS
+from nessus_sched.api.tools import TOOLS
 from nessus_sched.sim.options import SimOptions
 from support.mcp_wire import Lines, call, notification, opened, request
 from support.standing import Standing, standing

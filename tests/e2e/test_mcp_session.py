@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from nessus_sched.api.untrusted import CLOSE, OPEN
 from nessus_sched.mcp.client import CallFailed, Tools
-from nessus_sched.mcp.fence import CLOSE, OPEN
 from nessus_sched.sim.options import SimOptions
 from support.every_call import CREDENTIALS
 from support.processes import client

@@ -9,7 +9,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.mcp.relay import harmless, message_of
+from nessus_sched.ipc.relay import harmless, message_of
 from support.mcp_app import App, wire
 from support.mcp_wire import call, opened
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.mcp.lines import TOO_LONG, Lines, Lost, id_at_the_ends
+from nessus_sched.ipc.framing import TOO_LONG, Lines, Lost, id_at_the_ends
 
 BOM = b"\xef\xbb\xbf"
 

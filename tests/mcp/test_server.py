@@ -9,8 +9,8 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import CallToolResult, TextContent
 
-from nessus_sched.mcp.peer import Peer
-from nessus_sched.mcp.registry import ToolDef
+from nessus_sched.api.operations import ToolDef
+from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.server import ERROR_META, OPERATOR_CALL
 from support.mcp_app import App, client_streams, server_of, wire
 

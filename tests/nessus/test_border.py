@@ -25,8 +25,8 @@ from nessus_sched.core.scanner import (
     ScannerError,
     TransientError,
 )
-from nessus_sched.nessus import decode
-from nessus_sched.nessus.messages import LONG, SHORT
+from nessus_sched.nessus import json_fields
+from nessus_sched.nessus.requests import LONG, SHORT
 from nessus_sched.nessus.wire import PIECES_PER_SECOND, retry_after
 from support.raw_wire import plain_answer, raw_transport
 from support.scripted_nessus import (
@@ -160,7 +160,7 @@ async def test_only_long_answers_are_parsed_in_a_thread() -> None:
 
 async def test_more_values_than_any_scanner_has() -> None:
     nessus = ScriptedNessus()
-    nessus.on("GET /scans", (200, '{"scans": [' + "[]," * decode.MOST_VALUES + "0]}"))
+    nessus.on("GET /scans", (200, '{"scans": [' + "[]," * json_fields.MOST_VALUES + "0]}"))
     with pytest.raises(TransientError, match="more than"):
         await scanner(nessus).list_scans()
 
@@ -288,22 +288,22 @@ JSON = st.recursive(
 @given(JSON)
 def test_a_value_is_in_bounds_or_missing(value: Any) -> None:
     for number, most in (
-        (decode.whole(value), decode.LARGEST_WHOLE),
-        (decode.identity(value), decode.LARGEST_WHOLE),
-        (decode.moment(value), decode.LATEST),
+        (json_fields.whole(value), json_fields.LARGEST_WHOLE),
+        (json_fields.identity(value), json_fields.LARGEST_WHOLE),
+        (json_fields.moment(value), json_fields.LATEST),
     ):
         assert number is None or 0 <= number <= most
-    name = decode.token(value)
+    name = json_fields.token(value)
     assert name is None or (name.isascii() and "/" not in name and name.strip("."))
-    file = decode.file_name(value)
+    file = json_fields.file_name(value)
     assert file is None or len(file.encode()) <= 4 * 255
-    assert len(decode.text(value)) <= decode.LONGEST_TEXT
+    assert len(json_fields.text(value)) <= json_fields.LONGEST_TEXT
 
 
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_a_body_is_an_object_or_unreadable(body: bytes) -> None:
-    with suppress(decode.Unreadable):
-        assert isinstance(decode.parse(body), dict)
+    with suppress(json_fields.Unreadable):
+        assert isinstance(json_fields.parse(body), dict)
 
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [A-Z+]\w*"))

@@ -31,7 +31,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import RequestRecord
 from nessus_sched.nessus.errors import LONGEST, clean
-from nessus_sched.nessus.messages import LONG
+from nessus_sched.nessus.requests import LONG
 from nessus_sched.nessus.wire import retry_after
 from support.scripted_nessus import (
     CANARIES,

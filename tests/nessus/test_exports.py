@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from nessus_sched.core.scanner import BadExport, NotFound, NotReady, Refused, TransientError
-from nessus_sched.nessus import disk
+from nessus_sched.nessus import part_file
 from support.scripted_nessus import Raw, Reply, ScriptedNessus, scanner
 
 REPORT = b"<NessusClientData_v2>" + b"<Report/>" * 1000 + b"</NessusClientData_v2>\n"
@@ -133,7 +133,7 @@ async def test_a_full_disk_is_no_fault_of_the_scanner(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("nessus_sched.nessus.disk.os.write", full)
+    monkeypatch.setattr("nessus_sched.nessus.part_file.os.write", full)
     with pytest.raises(OSError, match="No space left"):
         await export(nessus, tmp_path)
     monkeypatch.undo()
@@ -168,6 +168,6 @@ async def test_an_answer_without_a_file(nessus: ScriptedNessus, tmp_path: Path) 
 
 async def test_the_real_thread_and_the_file_mode(nessus: ScriptedNessus, tmp_path: Path) -> None:
     destination = tmp_path / "report.nessus"
-    client = scanner(nessus, run_sync=disk.in_thread)
+    client = scanner(nessus, run_sync=part_file.in_thread)
     assert await client.export(7, None, destination) == len(REPORT)
     assert destination.stat().st_mode & 0o777 == 0o600

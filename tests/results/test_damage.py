@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from nessus_sched.results.limits import Limits
 from nessus_sched.results.model import HostEnd
-from nessus_sched.results.parser import Event, Reader, parse
-from nessus_sched.results.problems import KEPT, ParseReport, Problem, Trouble
+from nessus_sched.results.parser.limits import Limits
+from nessus_sched.results.parser.problems import KEPT, ParseReport, Problem, Trouble
+from nessus_sched.results.parser.reader import Event, Reader, parse
 from support.nessus_xml import document, element, findings_of, host, item, output, read
 
 WHOLE = document(

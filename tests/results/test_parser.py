@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.results.catalogue import FIELDS, flatten
-from nessus_sched.results.kinds import Column, Kind, columns
+from nessus_sched.results.columns import Column, Kind, columns
 from nessus_sched.results.model import (
     ComplianceResult,
     Finding,
@@ -16,7 +16,7 @@ from nessus_sched.results.model import (
     Plugin,
     host_key,
 )
-from nessus_sched.results.problems import Trouble
+from nessus_sched.results.parser.problems import Trouble
 from support.nessus_xml import (
     document,
     element,

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.results.catalogue import FIELDS
-from nessus_sched.results.query import (
+from nessus_sched.results.query.input import read_query
+from nessus_sched.results.query.model import (
     DEFAULT_PAGE_SIZE,
     PROFILES,
     BadQuery,
@@ -20,7 +21,6 @@ from nessus_sched.results.query import (
     Query,
     SortKey,
 )
-from nessus_sched.results.query_input import read_query
 
 
 def condition_of(raw: Any) -> Condition:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.results.catalogue import FIELDS
-from nessus_sched.results.query import BadQuery
-from nessus_sched.results.query_cursor import Cursor, decode_cursor, encode_cursor, fingerprint
-from nessus_sched.results.query_input import read_query
-from nessus_sched.results.query_page import Page, fit, notes, severity_counts
+from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
+from nessus_sched.results.query.input import read_query
+from nessus_sched.results.query.model import BadQuery
+from nessus_sched.results.query.page import Page, fit, notes, severity_counts
 
 _VALUES = st.none() | st.integers() | st.text(max_size=3000) | st.lists(st.text(max_size=200))
 _ROWS = st.lists(st.dictionaries(st.sampled_from(["host", "cve", "solution"]), _VALUES), max_size=8)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tenable.reports.nessusv2 import NessusReportv2
 
-from nessus_sched.results.kinds import Kind, columns
+from nessus_sched.results.columns import Kind, columns
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
-from nessus_sched.results.parser import Event, Reader, parse
+from nessus_sched.results.parser.reader import Event, Reader, parse
 from nessus_sched.results.summary import summarise
 
 SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "data" / "nessus"

@@ -15,7 +15,7 @@ from nessus_sched.core.scanner import BadExport, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler.errors import NotPossible, UnknownTask
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.trouble import Effect, Trouble, lost
 from support.world import config_of, one_scanner, scanner_settings, seen, virtual_now, world

@@ -11,9 +11,9 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.config.schema import AuditSettings, Config, TargetSettings
-from nessus_sched.core.breaker import BreakerState
 from nessus_sched.core.credentials import Credential, CredentialKind
-from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.pool.breaker import BreakerState
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import BadExport
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import TaskState
 from support.world import one_scanner, seen

@@ -24,7 +24,7 @@ from nessus_sched.nessus import NessusScanner
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.sim import SimOptions, SimulatedNessus, asgi_app
 from nessus_sched.sim.scans import Scan
-from nessus_sched.store.offline import read_offline
+from nessus_sched.store.tasks.offline import read_offline
 from support.meddling import sweep
 from support.scripted_nessus import inline
 from support.seals import SEAL, marker

@@ -24,7 +24,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.store.executor import InLine
 from nessus_sched.store.exports import ExportStore
-from nessus_sched.store.findings import open_findings
+from nessus_sched.store.findings.store import open_findings
 from support.fake_scanner import FakeScanner, unreachable
 from support.seals import marker
 from support.trouble import Trouble

@@ -17,7 +17,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.scheduler.importing import FORGOTTEN_AFTER, OPEN_AT_ONCE, Imports
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.store import TaskStore
 from support.world import FakeExports
 
 HOSTS = [{"host": "192.0.2.1"}, {"host": "no target!"}]

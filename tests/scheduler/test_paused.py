@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Desired
 from nessus_sched.scheduler.errors import NotPossible

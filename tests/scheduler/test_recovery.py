@@ -11,12 +11,12 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import BadExport, NoCapacity, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, Task
-from nessus_sched.store.offline import read_offline
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.offline import read_offline
+from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
 from support.mortality import Life, make_reproducible, mortal, mortal_connect
 from support.seals import marker

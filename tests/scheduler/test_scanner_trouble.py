@@ -9,8 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.config.schema import SchedulingSettings
-from nessus_sched.core.breaker import BreakerState
-from nessus_sched.core.reasons import WaitCode
+from nessus_sched.core.pool.breaker import BreakerState
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import (
     BadExport,
     BadOrder,

@@ -8,13 +8,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.core.reasons import WaitCode
-from nessus_sched.core.scope import Scope
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import Conflict, NotPossible, TargetsRefused, Unwritable
-from nessus_sched.store.errors import StoreUnavailable
-from nessus_sched.store.listing import TaskFilter
+from nessus_sched.store.tasks.listing import TaskFilter
 from support.fake_scanner import FakeScanner
 from support.mortality import Life, mortal_connect
 from support.world import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START
 
 

@@ -10,11 +10,11 @@ import pytest
 import trio
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.store import backup
-from nessus_sched.store.errors import BackupFailed, StoreUnavailable
-from nessus_sched.store.offline import read_offline
-from nessus_sched.store.schema import FILE_NAME
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.core.store_errors import BackupFailed, StoreUnavailable
+from nessus_sched.store.tasks import backup
+from nessus_sched.store.tasks.offline import read_offline
+from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_task, moved, submitted
 
 

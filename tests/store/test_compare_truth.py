@@ -14,12 +14,12 @@ import pytest
 
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import scan_coverage
-from nessus_sched.results.parser import Reader
-from nessus_sched.results.query_input import read_query
-from nessus_sched.store.findings_compare import changed, compare
-from nessus_sched.store.findings_import import import_events
-from nessus_sched.store.findings_page import read_page
-from nessus_sched.store.findings_schema import SCHEMA, prepare
+from nessus_sched.results.parser.reader import Reader
+from nessus_sched.results.query.input import read_query
+from nessus_sched.store.findings.compare import changed, compare
+from nessus_sched.store.findings.import_report import import_events
+from nessus_sched.store.findings.page import read_page
+from nessus_sched.store.findings.schema import SCHEMA, prepare
 from nessus_sched.store.migrations import migrate
 from support import compare_model as model
 

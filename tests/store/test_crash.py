@@ -16,8 +16,8 @@ from pathlib import Path
 import trio
 
 from nessus_sched.core.states import TRANSITIONS, TaskState
-from nessus_sched.store.schema import FILE_NAME
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.store import TaskStore
 from support import store_load
 from support.stored import START
 

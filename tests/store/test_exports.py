@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.store.exports import BadExportFile, ExportStore, NoExport
 
 DOCUMENT = b"<NessusClientData_v2>" + b"x" * 3_000_000 + b"</NessusClientData_v2>"

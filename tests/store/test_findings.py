@@ -15,18 +15,18 @@ import attrs
 import pytest
 import trio
 
+from nessus_sched.core.store_errors import StoreUnavailable, WrongSchema
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import ScanCoverage
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
-from nessus_sched.results.parser import Event, Reader
-from nessus_sched.results.query import BadQuery
-from nessus_sched.results.query_input import read_query
-from nessus_sched.store.errors import StoreUnavailable, WrongSchema
-from nessus_sched.store.findings import FindingsStore, open_findings
-from nessus_sched.store.findings_read import NoFindings
-from nessus_sched.store.findings_reader import open_findings_offline
-from nessus_sched.store.findings_search import Scope
+from nessus_sched.results.parser.reader import Event, Reader
+from nessus_sched.results.query.input import read_query
+from nessus_sched.results.query.model import BadQuery
+from nessus_sched.store.findings.read import NoFindings
+from nessus_sched.store.findings.reader import open_findings_offline
+from nessus_sched.store.findings.search import Scope
+from nessus_sched.store.findings.store import FindingsStore, open_findings
 from support.made_findings import make_report
 
 PLUGIN = Plugin(plugin_id=1, plugin_name="One", plugin_family="F", cve=("CVE-2024-1",))
@@ -166,7 +166,7 @@ from pathlib import Path
 import trio
 import trio.testing
 from nessus_sched.results.model import Finding, HostReport, Plugin
-from nessus_sched.store.findings import open_findings
+from nessus_sched.store.findings.store import open_findings
 
 def events():
     yield HostReport(index=0, name="a")

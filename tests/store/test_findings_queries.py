@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.results.catalogue import FIELDS
-from nessus_sched.results.kinds import Kind
-from nessus_sched.results.query import OPERATORS, PROFILES
-from nessus_sched.results.query_input import read_query
-from nessus_sched.store import findings_read
+from nessus_sched.results.columns import Kind
+from nessus_sched.results.query.input import read_query
+from nessus_sched.results.query.model import OPERATORS, PROFILES
 from nessus_sched.store.executor import InLine
-from nessus_sched.store.findings import FindingsStore, open_findings
+from nessus_sched.store.findings import read
+from nessus_sched.store.findings.store import FindingsStore, open_findings
 from support.made_findings import (
     MadeReport,
     as_json,
@@ -73,7 +73,7 @@ def rows_of(store: FindingsStore, asked: dict[str, Any], **limits: Any) -> list[
 def test_every_operator_on_every_field(
     store: FindingsStore, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(findings_read, "_FEW", few)
+    monkeypatch.setattr(read, "_FEW", few)
     chance = random.Random(6)
     report = make_report(chance, findings=60)
     put(store, report)

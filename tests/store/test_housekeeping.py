@@ -10,9 +10,9 @@ import trio
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import LIVE, SETTLED, TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.store import housekeeping, verify
-from nessus_sched.store.schema import FILE_NAME
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks import retention, verify
+from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_task, moved, submitted
 
 LATER = START + 1_000_000
@@ -132,7 +132,7 @@ async def test_pruning_during_verification_is_no_gap(
 async def test_pruning_goes_batch_by_batch(
     store: TaskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "BATCH", 10)
+    monkeypatch.setattr(retention, "BATCH", 10)
     for _ in range(25):
         await store.note(JournalEntry(at=START, event="drained"))
     pruned = [await store.prune_journal(before=LATER, at=LATER) for _ in range(4)]
@@ -184,6 +184,6 @@ async def test_a_dead_letter_is_retried_in_one_step(store: TaskStore) -> None:
 
 def test_only_settled_states_are_indexed_by_age() -> None:
     """The condition of the index and of the query is written out in SQL."""
-    listed = housekeeping._AGED.split("(")[1].split(")")[0].replace("'", "").split(", ")
+    listed = retention._AGED.split("(")[1].split(")")[0].replace("'", "").split(", ")
     assert {TaskState(text) for text in listed} == SETTLED
     assert not SETTLED & LIVE

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, ScanKind, Task
-from nessus_sched.store import listing, queries
-from nessus_sched.store.connection import open_offline
-from nessus_sched.store.listing import Listing, TaskFilter
-from nessus_sched.store.offline import read_offline
-from nessus_sched.store.schema import FILE_NAME, TASKS
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.sqlite import open_offline
+from nessus_sched.store.tasks import listing, queries
+from nessus_sched.store.tasks.listing import Listing, TaskFilter
+from nessus_sched.store.tasks.offline import read_offline
+from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_request, a_task, moved, submitted
 
 HOW_MANY = 60

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nessus_sched.store.errors import AlreadyRunning, StateDirectoryError
+from nessus_sched.core.store_errors import AlreadyRunning, StateDirectoryError
 from nessus_sched.store.lock import LOCK_NAME, hold_state_directory, holder
 
 HOLD = """

@@ -9,12 +9,12 @@ import pytest
 import trio
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.store.connection import connect, open_writer
-from nessus_sched.store.errors import StoreUnavailable, WrongSchema
+from nessus_sched.core.store_errors import StoreUnavailable, WrongSchema
 from nessus_sched.store.migrations import Schema, migrate
-from nessus_sched.store.offline import read_offline
-from nessus_sched.store.schema import FILE_NAME, TASKS
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.sqlite import connect, open_writer
+from nessus_sched.store.tasks.offline import read_offline
+from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_task, submitted
 
 RELEASED = Path(__file__).parent / "released"

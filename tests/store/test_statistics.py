@@ -9,8 +9,8 @@ from pathlib import Path
 import trio
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.store.connection import WAL_LIMIT_BYTES, connect
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.sqlite import WAL_LIMIT_BYTES, connect
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_task, moved, submitted
 
 

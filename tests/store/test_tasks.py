@@ -10,16 +10,16 @@ import trio
 
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import LIVE, IllegalTransition, TaskState
-from nessus_sched.core.task import Desired, Priority, ScanKind, Task, TaskError
-from nessus_sched.store.codec import decode_task, encode_task, request_digest
-from nessus_sched.store.errors import (
+from nessus_sched.core.store_errors import (
     DuplicateTask,
     IdempotencyConflict,
     StaleTransition,
     StoreClosed,
     UnknownTask,
 )
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.core.task import Desired, Priority, ScanKind, Task, TaskError
+from nessus_sched.store.tasks.codec import decode_task, encode_task, request_digest
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_request, a_task, moved, submitted
 
 

@@ -13,14 +13,14 @@ import trio
 
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
-from nessus_sched.store import verify
-from nessus_sched.store.codec import encode_task
-from nessus_sched.store.errors import StoreError, StoreUnavailable
-from nessus_sched.store.journal import JournalHead
-from nessus_sched.store.offline import read_offline
-from nessus_sched.store.schema import FILE_NAME
-from nessus_sched.store.tasks import TaskStore
-from nessus_sched.store.verify import VerifyReport
+from nessus_sched.core.store_errors import StoreError, StoreUnavailable
+from nessus_sched.store.tasks import verify
+from nessus_sched.store.tasks.codec import encode_task
+from nessus_sched.store.tasks.journal import JournalHead
+from nessus_sched.store.tasks.offline import read_offline
+from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.store import TaskStore
+from nessus_sched.store.tasks.verify import VerifyReport
 from support.stored import START, a_request, a_task, moved, submitted
 
 TASKS = 30

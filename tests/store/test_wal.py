@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.store.schema import FILE_NAME
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_task, moved, submitted
 
 TASKS = 40

@@ -15,12 +15,12 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.store.connection import connect as store_connect
-from nessus_sched.store.errors import StoreClosed, StoreUnavailable
+from nessus_sched.core.store_errors import StoreClosed, StoreUnavailable
 from nessus_sched.store.executor import InLine, InThreads
-from nessus_sched.store.schema import FILE_NAME
-from nessus_sched.store.tasks import TaskStore
-from nessus_sched.store.writer import PROBE_INTERVAL
+from nessus_sched.store.sqlite import connect as store_connect
+from nessus_sched.store.tasks.group_commit import PROBE_INTERVAL
+from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_task, moved, submitted
 
 T = TypeVar("T")

@@ -348,7 +348,7 @@ def later(place: Path) -> Path:
         shutil.copy(CHECKOUT / name, source)
     change(source / "pyproject.toml", f'\nversion = "{__version__}"', '\nversion = "99.0"')
     change(source / "src/nessus_sched/__init__.py", f'"{__version__}"', '"99.0"')
-    schema = source / "src/nessus_sched/store/schema.py"
+    schema = source / "src/nessus_sched/store/tasks/schema.py"
     change(schema, "steps=(_V1,", 'steps=(_V1, "CREATE TABLE later (word TEXT) STRICT;",')
     subprocess.run(
         ["/usr/bin/python3", "-m", "pip", "wheel", "-q", "--no-deps", "-w", place, source],

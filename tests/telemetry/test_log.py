@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.config.schema import LogSettings
-from nessus_sched.config.values import LogFormat, LogLevel
+from nessus_sched.config.types import LogFormat, LogLevel
 from nessus_sched.core.secret import Secret
 from nessus_sched.telemetry.logging import Log, configure
 from nessus_sched.telemetry.redaction import Redactor

@@ -12,18 +12,18 @@ from typing import Final
 import attrs
 import click
 
+from nessus_sched.api.permissions import warnings
+from nessus_sched.api.scanner_check import Step, failed, ok, probe, warning
 from nessus_sched.cli.client import NotAllowed, daemon
-from nessus_sched.cli.spoken import size
+from nessus_sched.cli.formatting import size
 from nessus_sched.config.schema import ApiKeys, Config, ScannerSettings
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError
-from nessus_sched.core.words import number
-from nessus_sched.mcp.probe import Step, failed, ok, probe, warning
-from nessus_sched.mcp.roles import warnings
+from nessus_sched.core.store_errors import StoreError
+from nessus_sched.core.text import number
 from nessus_sched.nessus.client import NessusScanner
-from nessus_sched.store.errors import StoreError
 from nessus_sched.store.lock import holder
-from nessus_sched.store.offline import read_offline
+from nessus_sched.store.tasks.offline import read_offline
 
 LITTLE: Final = 2 * 2**30
 """Bytes of free disk under which there is a warning; a report can have hundreds of MB."""

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, Final, Protocol
 import click
 
 from nessus_sched import __version__
-from nessus_sched.cli.spoken import for_people
-from nessus_sched.mcp import rendezvous
+from nessus_sched.cli.formatting import for_people
+from nessus_sched.ipc import discovery
 
 OPERATOR_CALL: Final = "operator/call"
 ANSWER_WITHIN: Final = 60.0
@@ -137,8 +137,8 @@ def daemon(config: Path | None) -> Iterator[Daemon]:
     named = os.environ.get("NESSUS_SCHED_SOCKET")
     file = None if config is None else str(config)
     try:
-        paths = [named] if named else rendezvous.candidates(file, os.environ)
-    except (rendezvous.UnsafeDirectory, OSError) as error:
+        paths = [named] if named else discovery.candidates(file, os.environ)
+    except (discovery.UnsafeDirectory, OSError) as error:
         raise click.ClickException(str(error)) from error
     start = (
         "; start it with 'nessus-sched serve --config FILE' or 'systemctl start nessus-sched'"

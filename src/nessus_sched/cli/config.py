@@ -10,9 +10,9 @@ import attrs
 import click
 
 from nessus_sched.cli.config_init import init_command
-from nessus_sched.cli.configured import loaded
+from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
-from nessus_sched.cli.screen import note, print_json
+from nessus_sched.cli.output import note, print_json
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
 
@@ -31,7 +31,7 @@ def check_command(config: Path, as_json: bool) -> None:
     Every mistake is told with line and column. Nothing is contacted; `doctor` does that.
     Exit codes: 0 it can be used (there may be warnings), 78 it cannot.
     """
-    from nessus_sched.mcp.roles import warnings
+    from nessus_sched.api.permissions import warnings
 
     try:
         found = load(config, environ=os.environ)

@@ -14,10 +14,10 @@ import attrs
 import click
 
 from nessus_sched.cli.config_text import Answers, config_text
-from nessus_sched.config import formats, values
+from nessus_sched.config import parsers, types
 from nessus_sched.config.loading import load_text
 from nessus_sched.config.problems import ConfigError
-from nessus_sched.mcp import rendezvous
+from nessus_sched.ipc import discovery
 
 SERVICE_USER: Final = "nessus-sched"
 LOGINS: Final = click.Choice(["api-keys", "session"])
@@ -108,7 +108,7 @@ def init_command(
 
 def _default_output() -> Path:
     if os.geteuid() == 0:
-        return Path(rendezvous.SYSTEM_CONFIG)
+        return Path(discovery.SYSTEM_CONFIG)
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(home) / "nessus-sched" / "config.yaml"
 
@@ -156,7 +156,7 @@ def _kind_of_login(answer: str) -> str:
 
 
 def _url(answer: str) -> str:
-    return _fitting(answer, formats.url, values.URL)
+    return _fitting(answer, parsers.url, types.URL)
 
 
 def _allowed() -> Sequence[str]:
@@ -166,10 +166,10 @@ def _allowed() -> Sequence[str]:
 
 def _rules(answer: str) -> str:
     rules = answer.replace(",", " ").split() or [""]
-    return " ".join(_fitting(rule, formats.rule, values.RULE) for rule in rules)
+    return " ".join(_fitting(rule, parsers.rule, types.RULE) for rule in rules)
 
 
-def _fitting(answer: str, read: Callable[[object], str], form: values.Form) -> str:
+def _fitting(answer: str, read: Callable[[object], str], form: types.Form) -> str:
     """What the configuration would take of it, or why it would not."""
     try:
         return read(answer)
@@ -196,7 +196,7 @@ def _check(answers: Answers, output: Path) -> None:
 
 def _approved(url: str, trust_shown: bool) -> str:
     """The fingerprint of the certificate the scanner shows, once a person has agreed."""
-    from nessus_sched.cli.running import run
+    from nessus_sched.cli.trio_run import run
     from nessus_sched.core.scanner import ScannerError
     from nessus_sched.nessus.tls import fetch_fingerprint
 
@@ -241,7 +241,7 @@ def _write(output: Path, text: str, force: bool) -> None:
 
 def _service_group(output: Path) -> int | None:
     """The group of the service's user, where that is who will read the file."""
-    if os.geteuid() != 0 or output != Path(rendezvous.SYSTEM_CONFIG):
+    if os.geteuid() != 0 or output != Path(discovery.SYSTEM_CONFIG):
         return None
     try:
         return pwd.getpwnam(SERVICE_USER).pw_gid

@@ -9,8 +9,8 @@ import click
 
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.options import EXIT_CONFIG, daemon_option, json_option, one_of
-from nessus_sched.cli.screen import line, note, print_json
-from nessus_sched.config.values import LogLevel
+from nessus_sched.cli.output import line, note, print_json
+from nessus_sched.config.types import LogLevel
 
 
 @click.command("reload")

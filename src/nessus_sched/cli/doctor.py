@@ -10,14 +10,14 @@ from typing import Final
 import attrs
 import click
 
+from nessus_sched.api.scanner_check import Step, failed
 from nessus_sched.cli.options import config_option, json_option
-from nessus_sched.cli.running import run
+from nessus_sched.cli.output import note, print_json
 from nessus_sched.cli.scanners import show_steps
-from nessus_sched.cli.screen import note, print_json
+from nessus_sched.cli.trio_run import run
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
-from nessus_sched.core.words import number
-from nessus_sched.mcp.probe import Step, failed
+from nessus_sched.core.text import number
 
 CORRECT: Final = "Correct it; 'config reference' has every key."
 UNREADABLE: Final = "Name the right file with --config, or be a user who may read it."

@@ -8,7 +8,7 @@ import click
 
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.options import daemon_option, json_option
-from nessus_sched.cli.screen import line, print_json
+from nessus_sched.cli.output import line, print_json
 
 
 @click.command("housekeeping")

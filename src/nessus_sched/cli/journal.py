@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nessus_sched.cli.configured import loaded
-from nessus_sched.cli.offline import daemon_or_store
+from nessus_sched.cli.daemon_or_store import daemon_or_store
+from nessus_sched.cli.formatting import size, when
+from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.options import config_option, daemon_option, json_option, task_argument
-from nessus_sched.cli.screen import line, note, print_json, table
-from nessus_sched.cli.spoken import size, when
-from nessus_sched.cli.taskref import task_id_of
+from nessus_sched.cli.output import line, note, print_json, table
+from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
 
 if TYPE_CHECKING:
-    from nessus_sched.store.offline import OfflineStore
+    from nessus_sched.store.tasks.offline import OfflineStore
 
 
 @click.group("journal")
@@ -74,7 +74,7 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
     make a new chain: keep the head that this prints somewhere else, and give it to --expect
     next time. Exit code 1 if something does not fit.
     """
-    from nessus_sched.store.journal import JournalHead
+    from nessus_sched.store.tasks.journal import JournalHead
 
     try:
         head = None if expect is None else JournalHead.parse(expect)
@@ -127,8 +127,8 @@ def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None
 @contextmanager
 def _store(config: Path) -> Iterator[OfflineStore]:
     """The task store of a configuration. Raises `click.ClickException`."""
-    from nessus_sched.store.errors import StoreError
-    from nessus_sched.store.offline import read_offline
+    from nessus_sched.core.store_errors import StoreError
+    from nessus_sched.store.tasks.offline import read_offline
 
     directory = loaded(config).state_directory
     try:

@@ -16,23 +16,23 @@ import attrs
 import click
 import trio
 
+from nessus_sched.api import validation
+from nessus_sched.api.admin import OPERATORS
+from nessus_sched.api.operations import Call, Registry, ToolError
+from nessus_sched.api.tools import TOOLS
 from nessus_sched.cli.client import NoDaemon, Refused
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StoreError
 from nessus_sched.core.task import Task
-from nessus_sched.mcp import edge
-from nessus_sched.mcp.operators import OPERATORS
-from nessus_sched.mcp.peer import Peer
-from nessus_sched.mcp.registry import Call, Registry, ToolError
-from nessus_sched.mcp.tools import TOOLS
+from nessus_sched.ipc.peer import Peer
 from nessus_sched.scheduler.errors import UnknownTask
 from nessus_sched.scheduler.views import Standing, TaskView
-from nessus_sched.store.errors import StoreError
-from nessus_sched.store.findings_reader import OfflineFindings, open_findings_offline
-from nessus_sched.store.journal import JournalRecord
-from nessus_sched.store.listing import TaskFilter, TaskPage
-from nessus_sched.store.offline import OfflineStore, read_offline
+from nessus_sched.store.findings.reader import OfflineFindings, open_findings_offline
+from nessus_sched.store.tasks.journal import JournalRecord
+from nessus_sched.store.tasks.listing import TaskFilter, TaskPage
+from nessus_sched.store.tasks.offline import OfflineStore, read_offline
 
 _WITH_FINDINGS: Final = frozenset({"read_findings", "search_all", "compare_findings"})
 ANSWERED: Final = _WITH_FINDINGS | {
@@ -71,7 +71,7 @@ class Left:
         assert tool is not None
         directory = self._config.state_directory
         try:
-            args: Any = edge.parse(tool.arguments, arguments)
+            args: Any = validation.parse(tool.arguments, arguments)
             with read_offline(directory) as store:
                 findings = await _findings(directory) if name in _WITH_FINDINGS else None
                 try:
@@ -86,11 +86,11 @@ class Left:
                         await findings.aclose()
         except ToolError as error:
             raise Refused(error.message, error.code) from error
-        except edge.BadArguments as error:
+        except validation.BadArguments as error:
             raise Refused(str(error), error.code) from error
         except StoreError as error:
             raise click.ClickException(str(error)) from error
-        return edge.answer(result)[0]
+        return validation.answer(result)[0]
 
 
 async def _findings(directory: Path) -> OfflineFindings:

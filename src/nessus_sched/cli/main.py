@@ -23,31 +23,35 @@ _HERE: Final = "nessus_sched.cli."
 
 COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
     "Begin": {
-        "demo": Place("demo:demo_command", "Show everything; needs no scanner."),
+        "demo": Place("demo.command:demo_command", "Show everything; needs no scanner."),
         "config": Place("config:config_group", "Make, check and show the configuration."),
         "doctor": Place("doctor:doctor_command", "Find out what is wrong, and what to do."),
         "serve": Place("serve:serve_command", "Run the daemon."),
-        "mcp": Place("relay:mcp_command", "Connect Claude Desktop or another MCP client."),
+        "mcp": Place("mcp:mcp_command", "Connect Claude Desktop or another MCP client."),
     },
     "Scan": {
         "submit": Place("submit:submit_command", "Queue a scan."),
-        "status": Place("tasks:status_command", "How a task stands."),
+        "status": Place("tasks:status_command", "Show a task's status."),
         "tasks": Place("tasks:tasks_command", "List tasks."),
         "watch": Place("watch:watch_command", "Follow tasks until they have ended."),
         "cancel": Place("tasks:cancel_command", "Cancel tasks."),
         "pause": Place("tasks:pause_command", "Pause tasks, running or waiting."),
-        "resume": Place("tasks:resume_command", "Let paused tasks go on."),
-        "credentials": Place("scanners:credentials_command", "Logins and audits to name."),
-        "results": Place("results:results_group", "Show, compare and export what was found."),
+        "resume": Place("tasks:resume_command", "Resume paused tasks."),
+        "credentials": Place(
+            "scanners:credentials_command", "List configured credentials and audits."
+        ),
+        "results": Place(
+            "results.command:results_group", "Show, compare and export what was found."
+        ),
     },
     "Operate": {
         "top": Place("top:top_command", "Scanners, queues and running scans, live."),
         "queue": Place("queue:queue_command", "What waits, and why."),
         "scanners": Place("scanners:scanners_group", "List, drain, enable and test scanners."),
         "dlq": Place("dlq:dlq_group", "Dead letters: tasks that failed for good."),
-        "pause-all": Place("control:pause_all_command", "Start nothing more, anywhere."),
+        "pause-all": Place("control:pause_all_command", "Stop starting scans on all scanners."),
         "resume-all": Place("control:resume_all_command", "Let scans start again."),
-        "reload": Place("control:reload_command", "Have the daemon read its configuration again."),
+        "reload": Place("control:reload_command", "Reload the daemon's configuration."),
         "log-level": Place("control:log_level_command", "Log more or less, at once."),
         "journal": Place("journal:journal_group", "The history of a task; check it for tampering."),
         "housekeeping": Place(
@@ -57,11 +61,13 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
     },
     "Tools": {
         "sim": Place("sim:sim_command", "Run a simulated Nessus scanner."),
-        "install": Place("install:install_command", "Put the systemd service in place."),
-        "uninstall": Place("install:uninstall_command", "Take the systemd service away."),
+        "install": Place("install:install_command", "Install the systemd service."),
+        "uninstall": Place("install:uninstall_command", "Remove the systemd service."),
         "man": Place("man:man_command", "The manual page."),
         "completion": Place("completion:completion_command", "Completion for your shell."),
-        "shapes": Place("shapes:shapes_command", "The JSON that each --json prints, as schemas."),
+        "shapes": Place(
+            "json_schemas:shapes_command", "The JSON that each --json prints, as schemas."
+        ),
     },
 }
 """The subcommands by what they are for."""

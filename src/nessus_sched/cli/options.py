@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from nessus_sched.mcp import rendezvous
+from nessus_sched.ipc import discovery
 
 EXIT_CONFIG: Final = 78
 """EX_CONFIG of sysexits.h: the service unit does not restart after it."""
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _HELP = (
     "Configuration file. Default: $NESSUS_SCHED_CONFIG, then the user's, then "
-    f"{rendezvous.SYSTEM_CONFIG}."
+    f"{discovery.SYSTEM_CONFIG}."
 )
 
 
@@ -29,7 +29,7 @@ class NoConfiguration(click.ClickException):
 
 
 def default_config() -> str | None:
-    return rendezvous.default_config(os.environ)
+    return discovery.default_config(os.environ)
 
 
 def _config(**rest: Any) -> Callable[[F], F]:
@@ -43,7 +43,7 @@ def _some(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -
     if file is None:
         raise NoConfiguration(
             "there is no configuration: no --config, no $NESSUS_SCHED_CONFIG, no "
-            f"{' and no '.join(rendezvous.config_places(os.environ))}; "
+            f"{' and no '.join(discovery.config_places(os.environ))}; "
             "'nessus-sched config init' makes one"
         )
     return file

@@ -17,20 +17,20 @@ from typing import Any, BinaryIO, Final, Protocol, TypeVar, cast
 import click
 import trio
 
+from nessus_sched.api import validation
+from nessus_sched.api.admin_findings import compare_answer, findings_answer
 from nessus_sched.cli.client import Asking
-from nessus_sched.cli.offline import daemon_or_store
-from nessus_sched.cli.taskref import task_id_of
-from nessus_sched.mcp import edge
-from nessus_sched.mcp.operators_results import compare_answer, findings_answer
+from nessus_sched.cli.daemon_or_store import daemon_or_store
+from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import scan_coverage
-from nessus_sched.results.parser import Event, Reader
+from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
-from nessus_sched.results.query import BadQuery
-from nessus_sched.results.query_input import read_query
+from nessus_sched.results.query.input import read_query
+from nessus_sched.results.query.model import BadQuery
 from nessus_sched.results.summary import SummaryBuilder, nothing_in, summarise
-from nessus_sched.store.findings import open_findings
-from nessus_sched.store.findings_reader import FindingsReader, open_findings_offline
+from nessus_sched.store.findings.reader import FindingsReader, open_findings_offline
+from nessus_sched.store.findings.store import open_findings
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class FileReport:
         asked = checked(query)
         self._store()
         page = _asking(self._path, lambda findings: findings.page("report", asked))
-        return edge.answer(findings_answer(page))[0]
+        return validation.answer(findings_answer(page))[0]
 
     def _store(self) -> None:
         if not self._path.exists():
@@ -155,7 +155,7 @@ def compare_files(
             with find(subject) as stream:
                 summary = trio.run(store_report, stream, path, name)
             nothing_read(subject, summary)
-        return edge.answer(_asking(path, both))[0]
+        return validation.answer(_asking(path, both))[0]
 
 
 async def store_report(stream: BinaryIO, path: Path, name: str) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from nessus_sched.cli.client import daemon
+from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.options import daemon_option, json_option
+from nessus_sched.cli.output import line, note, print_json, table
 from nessus_sched.cli.pages import listed
-from nessus_sched.cli.screen import line, note, print_json, table
-from nessus_sched.cli.spoken import ago
 from nessus_sched.core.clock import system_now
 
 

@@ -14,10 +14,10 @@ from typing import Final
 
 import click
 
-from nessus_sched.cli.configured import loaded
+from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.options import EXIT_CONFIG, config_option
 from nessus_sched.config.schema import Config
-from nessus_sched.core.groups import leaves
+from nessus_sched.core.exceptions import leaves
 
 _PR_SET_DUMPABLE: Final = 4
 
@@ -69,9 +69,9 @@ def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:
 @contextmanager
 def cannot_start() -> Iterator[None]:
     """One clear sentence for each thing that keeps a daemon from starting."""
+    from nessus_sched.core.store_errors import StoreError, WrongSchema
     from nessus_sched.http.server import HttpTrouble
-    from nessus_sched.mcp.listener import SocketTrouble
-    from nessus_sched.store.errors import StoreError, WrongSchema
+    from nessus_sched.ipc.listener import SocketTrouble
 
     expected = (StoreError, SocketTrouble, HttpTrouble)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import trio
 
-from nessus_sched.cli.running import run
+from nessus_sched.cli.trio_run import run
 from nessus_sched.sim.assumptions import ASSUMPTIONS
 from nessus_sched.sim.assumptions import parse as parse_assumptions
 from nessus_sched.sim.options import EDITIONS, SimOptions

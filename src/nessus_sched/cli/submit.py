@@ -11,9 +11,9 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.client import daemon
+from nessus_sched.cli.formatting import duration, seconds_given
 from nessus_sched.cli.options import daemon_option, json_option, one_of
-from nessus_sched.cli.screen import fields, line, print_json
-from nessus_sched.cli.spoken import duration, seconds_given
+from nessus_sched.cli.output import fields, line, print_json
 from nessus_sched.core.task import Discovery, Priority, ScanKind
 
 TOOLS: Final[Mapping[str, str]] = {

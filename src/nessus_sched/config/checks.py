@@ -45,8 +45,8 @@ UNIQUE: Final = MappingProxyType(
 )
 
 COMPONENTS: Final = (
-    "cli", "config", "core", "daemon", "http", "mcp", "nessus", "results", "scheduler", "store",
-    "telemetry",
+    "api", "cli", "config", "core", "daemon", "http", "ipc", "mcp", "nessus", "results",
+    "scheduler", "store", "telemetry",
 )  # fmt: skip
 """The parts of the program that can have a log level of their own."""
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from nessus_sched.config.document import Document, NotYaml, Place, read_document
-from nessus_sched.config.files import Unusable, content
 from nessus_sched.config.problems import ConfigError, KeyPath, Problem, Wrong, path_text
 from nessus_sched.config.schema import Config
+from nessus_sched.config.small_files import Unusable, content
 from nessus_sched.config.structure import structure
 from nessus_sched.config.substitution import Sources, substitute
+from nessus_sched.config.yaml_reader import Document, NotYaml, Place, read_document
 
 MAX_BYTES: Final = 1_000_000
 

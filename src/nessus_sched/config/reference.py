@@ -14,7 +14,7 @@ import attrs
 
 from nessus_sched.config.render import written
 from nessus_sched.config.schema import Config
-from nessus_sched.config.values import form_of
+from nessus_sched.config.types import form_of
 from nessus_sched.core.fields import FieldDoc, doc_of
 from nessus_sched.core.secret import Secret
 

@@ -13,7 +13,7 @@ from typing import Any, Final, get_args
 import attrs
 from ruamel.yaml import YAML
 
-from nessus_sched.config import values
+from nessus_sched.config import types
 from nessus_sched.config.schema import ApiKeys, Config, UiSession
 from nessus_sched.core.credentials import Credential, Escalation
 from nessus_sched.core.secret import MASK, Secret
@@ -45,7 +45,7 @@ def written(value: Any, kind: Any) -> Any:
     tells a duration from a number."""
     if value is None:
         return None
-    form = next(filter(None, map(values.form_of, (kind, *get_args(kind)))), None)
+    form = next(filter(None, map(types.form_of, (kind, *get_args(kind)))), None)
     if form is not None and not isinstance(value, tuple):
         return _formed(value, form)
     if isinstance(value, tuple):
@@ -84,12 +84,12 @@ def _fields(value: Any) -> dict[str, Any]:
     }
 
 
-def _formed(value: Any, form: values.Form) -> Any:
-    if form in (values.DURATION, values.LASTING):
+def _formed(value: Any, form: types.Form) -> Any:
+    if form in (types.DURATION, types.LASTING):
         return duration_text(value)
-    if form is values.SIZE:
+    if form is types.SIZE:
         return size_text(value)
-    if form is values.MODE:
+    if form is types.MODE:
         return f"{value:04o}"
     return str(value) if isinstance(value, Path) else value
 

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import attrs
 
-from nessus_sched.config.values import (
+from nessus_sched.config.types import (
     DAY,
     FILE,
     HOUR,

@@ -1,7 +1,7 @@
 """Plain data to the classes of the schema, through cattrs, with every mistake and where.
 
 cattrs walks and reports; what it would let pass or convert on its own (text for a list,
-a number for text, any truthy thing for a boolean) is read by `formats` instead, and the
+a number for text, any truthy thing for a boolean) is read by `parsers` instead, and the
 bounds of each field come from its `FieldDoc`.
 """
 
@@ -26,26 +26,26 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from nessus_sched.config import formats
+from nessus_sched.config import parsers
 from nessus_sched.config.checks import CHECKS, misordered
 from nessus_sched.config.problems import KeyPath, Wrong, nearest, path_text
 from nessus_sched.config.render import written
 from nessus_sched.config.schema import ApiKeys, Config, UiSession
 from nessus_sched.config.substitution import Unresolved
-from nessus_sched.config.values import form_of
-from nessus_sched.core.address import Unreadable
+from nessus_sched.config.types import form_of
 from nessus_sched.core.fields import FieldDoc, doc_of
 from nessus_sched.core.secret import Secret
+from nessus_sched.core.targets.address import Unreadable
 
 Hook = Callable[[Any, Any], Any]
 
 
-LEAVES: Final[tuple[tuple[type, str, formats.Reader], ...]] = (
-    (str, "text", formats.text),
-    (bool, "true or false", formats.boolean),
-    (int, "a whole number", formats.integer),
-    (float, "a number", formats.number),
-    (Secret, "text, or a reference such as ${NAME} or ${file:PATH}", formats.secret),
+LEAVES: Final[tuple[tuple[type, str, parsers.Reader], ...]] = (
+    (str, "text", parsers.text),
+    (bool, "true or false", parsers.boolean),
+    (int, "a whole number", parsers.integer),
+    (float, "a number", parsers.number),
+    (Secret, "text, or a reference such as ${NAME} or ${file:PATH}", parsers.secret),
 )
 """How unmarked values are read, and what is expected of them."""
 
@@ -68,7 +68,7 @@ def _converter(folder: Path) -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
     for leaf, expected, reader in LEAVES:
         converter.register_structure_hook(leaf, _leaf(expected, reader))
-    readers = formats.readers(folder)
+    readers = parsers.readers(folder)
 
     def form(kind: Any) -> Hook:
         found = form_of(kind)
@@ -101,12 +101,12 @@ def _present(value: Any, expected: str) -> None:
         raise Wrong(f"is empty; expected {expected}", hint="or leave the key out")
 
 
-def _leaf(expected: str, reader: formats.Reader) -> Hook:
+def _leaf(expected: str, reader: parsers.Reader) -> Hook:
     def hook(value: Any, _: Any) -> Any:
         _present(value, expected)
         try:
             return reader(value)
-        except (formats.Unfit, Unreadable) as error:
+        except (parsers.Unfit, Unreadable) as error:
             raise Wrong(f"expected {expected}: {error}") from None
         except ValueError:
             # Not ours: its text may repeat the value.

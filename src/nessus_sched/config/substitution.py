@@ -20,8 +20,8 @@ from typing import Any, Final, final
 
 import attrs
 
-from nessus_sched.config.files import Unusable, content
 from nessus_sched.config.problems import KeyPath, Wrong
+from nessus_sched.config.small_files import Unusable, content
 
 MAX_FILE: Final = 65536
 """Bytes of a substituted file; the longest private keys have a tenth of that."""

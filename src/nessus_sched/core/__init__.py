@@ -1,1 +1,1 @@
-"""Pure domain logic: task states, queues, capacity, routing, retry, breaker, estimates, scope."""
+"""Pure domain logic: tasks and their states, the pool, targets, retries."""

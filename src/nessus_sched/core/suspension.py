@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from nessus_sched.core.breaker import BreakerSettings
 from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.pool.breaker import BreakerSettings
 
 DOUBTS = 3
 """Different tasks that are refused in a row, each for a reason that could be its own, before the

@@ -19,9 +19,9 @@ from nessus_sched.core.scanner import (
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.scheduler.supervision import DriverFailed
-from nessus_sched.scheduler.tidings import NOT_CONTACTED
 from nessus_sched.scheduler.views import ScannerView
 from nessus_sched.telemetry.health import Found, Health, HealthRecord, Status
+from nessus_sched.telemetry.scanner_log import NOT_CONTACTED
 
 FOLLOWED_EVERY: Final = 5.0
 

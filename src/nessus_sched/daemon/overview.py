@@ -10,7 +10,7 @@ from nessus_sched.core.task import Task
 from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.system import System
 from nessus_sched.http.overview import Overview
-from nessus_sched.store.listing import TaskFilter
+from nessus_sched.store.tasks.listing import TaskFilter
 
 WAITING: Final = 10
 ENDED: Final = 15

@@ -8,15 +8,15 @@ from pathlib import Path
 import structlog
 import trio
 
+from nessus_sched.api.app import Reloaded
 from nessus_sched.config.diff import diff
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.daemon.notify import Notifier
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.daemon.sd_notify import Notifier
 from nessus_sched.daemon.system import System
-from nessus_sched.mcp.app import Reloaded
-from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.logging import Log
 

@@ -34,40 +34,40 @@ import structlog
 import trio
 
 from nessus_sched import __version__
+from nessus_sched.api.permissions import warnings
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import steady_clock, system_now
 from nessus_sched.core.scanner import Scanner
-from nessus_sched.daemon import interpreter
-from nessus_sched.daemon.faces import mcp_server, serve_http, serve_socket, serve_stdio
+from nessus_sched.core.store_errors import StoreError
+from nessus_sched.daemon import gc_tuning
 from nessus_sched.daemon.idle import end_when_idle
-from nessus_sched.daemon.notify import Notifier
-from nessus_sched.daemon.notifying import Notifications
-from nessus_sched.daemon.observing import measure_loop_lag, scanner_request
+from nessus_sched.daemon.instrumentation import measure_loop_lag, scanner_request
+from nessus_sched.daemon.lifecycle import obey_signals
 from nessus_sched.daemon.reload import Reloader
-from nessus_sched.daemon.reports import Reports
-from nessus_sched.daemon.signals import obey_signals
+from nessus_sched.daemon.report_ingest import Reports
+from nessus_sched.daemon.sd_notify import Notifier
+from nessus_sched.daemon.servers import mcp_server, serve_http, serve_socket, serve_stdio
 from nessus_sched.daemon.system import System
 from nessus_sched.daemon.watchdog import feed_watchdog
-from nessus_sched.mcp.roles import warnings
+from nessus_sched.daemon.webhooks import Notifications
 from nessus_sched.nessus.client import NessusScanner
-from nessus_sched.scheduler.configured_pool import new_pool
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
-from nessus_sched.scheduler.scoping import system_resolve
+from nessus_sched.scheduler.pool_config import new_pool
+from nessus_sched.scheduler.scope_check import system_resolve
 from nessus_sched.scheduler.service import Service
-from nessus_sched.store.errors import StoreError
 from nessus_sched.store.exports import ExportStore
-from nessus_sched.store.findings import open_findings
+from nessus_sched.store.findings.store import open_findings
 from nessus_sched.store.lock import hold_state_directory
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry import events
-from nessus_sched.telemetry.changes import log_change
-from nessus_sched.telemetry.foresight import Foresight
+from nessus_sched.telemetry.estimate_error import Foresight
 from nessus_sched.telemetry.logging import configure
 from nessus_sched.telemetry.metrics import Metrics
+from nessus_sched.telemetry.task_log import log_change
 
 log = structlog.get_logger("daemon")
 
@@ -95,8 +95,8 @@ async def serve(config: Config, options: ServeOptions) -> None:
     logs = configure(config.log)
     logs.know(secrets_of(config))
     sys.excepthook = _log_crash
-    interpreter.tune()
-    interpreter.before_loading()
+    gc_tuning.tune()
+    gc_tuning.before_loading()
     log.info(events.CONFIG_LOADED, file=str(options.config_file))
     for warning in warnings(config):
         log.warning(events.CONFIG_WARNING, warning=warning)
@@ -122,7 +122,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             nursery.start_soon(feed_watchdog, notifier, system)
             if options.on_demand:
                 nursery.start_soon(end_when_idle, system, nursery.cancel_scope)
-            interpreter.loaded()
+            gc_tuning.loaded()
             notifier.ready()
             log.info(
                 events.STARTED,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import attrs
 
-from nessus_sched.mcp.listener import Connections
+from nessus_sched.ipc.listener import Connections
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
-from nessus_sched.store.findings import FindingsStore
+from nessus_sched.store.findings.store import FindingsStore
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from nessus_sched.daemon.notify import Notifier
+from nessus_sched.daemon.sd_notify import Notifier
 from nessus_sched.daemon.system import System
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from nessus_sched.core.snapshot import PoolStatistics
+from nessus_sched.core.pool.statistics import PoolStatistics
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.views import ScannerView, TaskView
 from nessus_sched.telemetry.health import Health

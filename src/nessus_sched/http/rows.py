@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from nessus_sched.core.queues import QueueStatistics
+from nessus_sched.core.pool.queues import QueueStatistics
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.http.markup import Child, Markup, element, fragment

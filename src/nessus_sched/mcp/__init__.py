@@ -1,1 +1,1 @@
-"""The MCP face: tools, schemas, transport and relay."""
+"""The Model Context Protocol, through its SDK: server, transport, prompts, resources."""

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from nessus_sched import __version__
-from nessus_sched.mcp.tools import TOOLS
+from nessus_sched.api.tools import TOOLS
 
 RELAY: Final = (
     "__init__.py",
-    "mcp/__init__.py",
-    "mcp/relay.py",
-    "mcp/lines.py",
-    "mcp/rendezvous.py",
+    "ipc/__init__.py",
+    "ipc/relay.py",
+    "ipc/framing.py",
+    "ipc/discovery.py",
 )
 MAIN: Final = """\
 import sys
 
-from nessus_sched.mcp.relay import main
+from nessus_sched.ipc.relay import main
 
 sys.exit(main(["--no-start", *sys.argv[1:]]))
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from nessus_sched.mcp.offers import PromptArgument, PromptDef
-from nessus_sched.mcp.registry import ToolError
+from nessus_sched.api.operations import ToolError
+from nessus_sched.mcp.definitions import PromptArgument, PromptDef
 from nessus_sched.results.untrusted import clean_line
 
 LONGEST: Final = 500

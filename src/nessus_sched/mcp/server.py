@@ -20,14 +20,14 @@ from mcp import MCPError, types
 from mcp.server import Server, ServerRequestContext
 from mcp.server.caching import CacheHint
 
-from nessus_sched.core.words import meant
-from nessus_sched.mcp import edge
-from nessus_sched.mcp.budget import NoRoom, Ticket
-from nessus_sched.mcp.inline import refuse_secrets
-from nessus_sched.mcp.offers import PromptDef, ResourceDef, Resources
-from nessus_sched.mcp.peer import Peer
-from nessus_sched.mcp.registry import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
-from nessus_sched.mcp.weight import weight_of
+from nessus_sched.api import validation
+from nessus_sched.api.operations import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
+from nessus_sched.api.secret_guard import refuse_secrets
+from nessus_sched.api.weight import weight_of
+from nessus_sched.core.text import meant
+from nessus_sched.ipc.budget import NoRoom, Ticket
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.mcp.definitions import PromptDef, ResourceDef, Resources
 from nessus_sched.telemetry import events
 
 R = TypeVar("R")
@@ -169,7 +169,7 @@ class _Handlers:
             if not scope.cancelled_caught:
                 async with self._turn:
                     return _answer(value)
-        except (edge.BadArguments, ToolError) as refusal:
+        except (validation.BadArguments, ToolError) as refusal:
             return _refusal(refusal)
         except NoRoom as full:
             return _refusal(ToolError("no_room", str(full)))
@@ -253,9 +253,9 @@ class _Handlers:
 
 
 def _read_arguments(tool: ToolDef, arguments: dict[str, Any] | None) -> Any:
-    edge.refuse_oversized(tool.arguments, arguments)
+    validation.refuse_oversized(tool.arguments, arguments)
     refuse_secrets(arguments, texts=tool.writes)
-    return edge.parse(tool.arguments, arguments)
+    return validation.parse(tool.arguments, arguments)
 
 
 async def _guarded(what: str, work: Awaitable[R], *, data: Any = None) -> R:
@@ -310,13 +310,13 @@ def _listed(tool: ToolDef) -> types.Tool:
 
 def _answer(value: Any) -> types.CallToolResult:
     # Claude Code shows a model the structured content only, Claude Desktop the text only.
-    data, text = edge.answer(value)
+    data, text = validation.answer(value)
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)], structured_content=data
     )
 
 
-def _sentence(refusal: edge.BadArguments | ToolError) -> str:
+def _sentence(refusal: validation.BadArguments | ToolError) -> str:
     hint = refusal.hint if isinstance(refusal, ToolError) else ""
     text = str(refusal)
     if hint:
@@ -324,10 +324,10 @@ def _sentence(refusal: edge.BadArguments | ToolError) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _refusal(refusal: edge.BadArguments | ToolError) -> types.CallToolResult:
+def _refusal(refusal: validation.BadArguments | ToolError) -> types.CallToolResult:
     """An `isError` answer. No structured content: it would have to fit the output schema."""
     detail: dict[str, Any] = {"code": refusal.code, "message": _sentence(refusal)}
-    if isinstance(refusal, edge.BadArguments):
+    if isinstance(refusal, validation.BadArguments):
         detail["problems"] = [attrs.asdict(problem) for problem in refusal.problems]
     text = f"{_sentence(refusal)} [{refusal.code}]"
     return types.CallToolResult(

@@ -20,10 +20,11 @@ from mcp import types
 from mcp.server import Server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 
-from nessus_sched.mcp.budget import DECODED, MEMORY, REQUEST, Budget, NoRoom, Ticket
-from nessus_sched.mcp.lines import MAX_LINE, Lines, Lost, id_at_the_ends
-from nessus_sched.mcp.peer import Peer
-from nessus_sched.mcp.weight import MAX_ITEMS, items_in
+from nessus_sched.api.weight import MAX_ITEMS, items_in
+from nessus_sched.ipc.activity import Activity, Stalled
+from nessus_sched.ipc.budget import DECODED, MEMORY, REQUEST, Budget, NoRoom, Ticket
+from nessus_sched.ipc.framing import MAX_LINE, Lines, Lost, closing_line, error_line, id_at_the_ends
+from nessus_sched.ipc.peer import Peer
 
 _CHUNK: Final = 65_536
 _TICK: Final = 0.01
@@ -32,10 +33,6 @@ _FAREWELL: Final = 1.0
 """Seconds that a client has to take the last line."""
 Inbound = MemoryObjectSendStream[SessionMessage | Exception]
 Outbound = MemoryObjectReceiveStream[SessionMessage]
-
-
-class Stalled(Exception):
-    """The client keeps us waiting for too long; the message says in what."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,15 +52,6 @@ class Limits:
     linger: float = 0.5
     """Seconds for which outstanding answers are awaited after the end of input."""
     stall: float = math.inf
-
-
-@attrs.define(kw_only=True, eq=False)
-class Activity:
-    """What a connection is doing: requests in work, and when it last asked or was answered
-    (on Trio's clock)."""
-
-    busy: int = 0
-    at: float = attrs.field(factory=trio.current_time)
 
 
 async def serve_stream(
@@ -159,7 +147,7 @@ class _Connection:
         what = "the rest of a message" if self._greeted else "a first message"
         reason = f"waited {self._limits.stall:g} s for {what} (limits.stall)"
         with trio.move_on_after(_FAREWELL):
-            await self._send(refusal(reason))
+            await self._send(closing_line(reason))
         raise Stalled(reason)
 
     def _reserve(self, length: int) -> None:
@@ -177,13 +165,13 @@ class _Connection:
     async def _take(self, line: bytes | Lost, to_server: Inbound) -> None:
         self._activity.at = trio.current_time()
         if isinstance(line, Lost):
-            await self._send(_error_line(types.INVALID_REQUEST, line.why, line.request_id))
+            await self._send(error_line(types.INVALID_REQUEST, line.why, line.request_id))
             return
         if items_in(line) > self._limits.max_items:
             why = (
                 f"The message has more than {self._limits.max_items} values (limits.message_items)"
             )
-            await self._send(_error_line(types.INVALID_REQUEST, why, id_at_the_ends(line)))
+            await self._send(error_line(types.INVALID_REQUEST, why, id_at_the_ends(line)))
             return
         async with self._memory.turn:
             message = _parsed(line)
@@ -205,7 +193,7 @@ class _Connection:
             await ticket.charge(REQUEST + DECODED * length)
         except NoRoom as refused:
             self._slots.release()
-            await self._send(_error_line(types.INTERNAL_ERROR, str(refused), message.id))
+            await self._send(error_line(types.INTERNAL_ERROR, str(refused), message.id))
             return
         self._activity.busy += 1
         self._tickets[message.id].append(ticket)
@@ -281,23 +269,8 @@ def _rejected(line: bytes) -> bytes:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        return _error_line(types.PARSE_ERROR, "Not a line of JSON")
+        return error_line(types.PARSE_ERROR, "Not a line of JSON")
     request_id = found.get("id") if isinstance(found, dict) else None
     if isinstance(request_id, bool) or not isinstance(request_id, str | int):
         request_id = None
-    return _error_line(types.INVALID_REQUEST, "Not a JSON-RPC 2.0 message", request_id)
-
-
-def refusal(message: str) -> bytes:
-    """The last line to a client whose connection is closed for a reason that it should know;
-    the relay knows it by `data.closing`."""
-    return _error_line(types.INTERNAL_ERROR, message, data={"closing": True})
-
-
-def _error_line(
-    code: int, message: str, request_id: str | int | None = None, data: Any = None
-) -> bytes:
-    error: dict[str, Any] = {"code": code, "message": message}
-    if data is not None:
-        error["data"] = data
-    return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode() + b"\n"
+    return error_line(types.INVALID_REQUEST, "Not a JSON-RPC 2.0 message", request_id)

@@ -1,7 +1,7 @@
 """All that is known of the Nessus REST API."""
 
 from nessus_sched.nessus.client import NessusScanner
-from nessus_sched.nessus.messages import OnRequest, RequestRecord
+from nessus_sched.nessus.requests import OnRequest, RequestRecord
 from nessus_sched.nessus.tls import fetch_fingerprint
 
 __all__ = ["NessusScanner", "OnRequest", "RequestRecord", "fetch_fingerprint"]

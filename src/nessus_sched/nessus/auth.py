@@ -15,7 +15,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.nessus import routes
 from nessus_sched.nessus.errors import document, refusal, unreadable
 from nessus_sched.nessus.http import NessusHttp
-from nessus_sched.nessus.messages import LONG, Call
+from nessus_sched.nessus.requests import LONG, Call
 
 _SESSION: Final = "X-Cookie"
 _MARK: Final = "X-API-Token"

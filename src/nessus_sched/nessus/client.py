@@ -24,15 +24,15 @@ from nessus_sched.core.scanner import (
     ScanTemplate,
 )
 from nessus_sched.core.seal import bears
-from nessus_sched.nessus import exports, orders, reading, routes
+from nessus_sched.nessus import create_scan, exports, parsing, routes
 from nessus_sched.nessus.auth import auth_for
-from nessus_sched.nessus.decode import Document, token, tolerant, whole
-from nessus_sched.nessus.disk import RunSync, in_thread
+from nessus_sched.nessus.catalog import Library
 from nessus_sched.nessus.errors import document, unreadable
 from nessus_sched.nessus.http import NessusHttp
-from nessus_sched.nessus.library import Library
-from nessus_sched.nessus.link import Link
-from nessus_sched.nessus.messages import OnRequest
+from nessus_sched.nessus.json_fields import Document, token, tolerant, whole
+from nessus_sched.nessus.part_file import RunSync, in_thread
+from nessus_sched.nessus.requests import OnRequest
+from nessus_sched.nessus.session import Link
 from nessus_sched.nessus.wire import Transport
 
 LARGEST_EXPORT: Final = 4 * 2**30
@@ -88,12 +88,12 @@ class NessusScanner:
             raise self._link.refusal(call, answer)
         status = document(call, answer) if answer.ok else tolerant(answer.body)
         if not answer.ok or status.get("status") != "ready":
-            return reading.not_ready(status)
+            return parsing.not_ready(status)
         # First what needs a login: an expired session is remade for it, while the
         # properties would merely come reduced.
         advanced = await self._advanced()
         properties = await self._link.ask(routes.SERVER_PROPERTIES)
-        info = reading.scanner_info(properties, advanced)
+        info = parsing.scanner_info(properties, advanced)
         gated = info.scan_api is False and isinstance(self._settings.auth, ApiKeys)
         self._http.hint = _GATE_HINT if gated else ""
         self._library.note_info(info)
@@ -108,14 +108,14 @@ class NessusScanner:
 
     async def list_scans(self) -> Sequence[RemoteScan]:
         listed = await self._link.read(
-            routes.SCANS, partial(reading.listing, folder=self._settings.folder)
+            routes.SCANS, partial(parsing.listing, folder=self._settings.folder)
         )
         told = listed.timestamp
         self.clock_ahead = None if told is None else told - self._now()
         return listed.scans
 
     async def create_scan(self, order: ScanOrder) -> CreatedScan:
-        return await orders.create(order, self._link, self._library, self._run_sync)
+        return await create_scan.create(order, self._link, self._library, self._run_sync)
 
     async def launch(self, scan_id: int, marks: Marks) -> str:
         await self._must_be_ours(scan_id, marks)
@@ -138,11 +138,11 @@ class NessusScanner:
 
     async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
         found = await self._link.read(
-            routes.scan(scan_id), partial(reading.run_details, scan_id=scan_id, uuid=uuid)
+            routes.scan(scan_id), partial(parsing.run_details, scan_id=scan_id, uuid=uuid)
         )
         if isinstance(found, int):
             found = await self._link.read(
-                routes.scan(scan_id, found), partial(reading.details, scan_id=scan_id)
+                routes.scan(scan_id, found), partial(parsing.details, scan_id=scan_id)
             )
         if found is None:
             raise NotFound(f"Scan {scan_id} has no such run any more.")

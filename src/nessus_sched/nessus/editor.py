@@ -15,7 +15,7 @@ import attrs
 
 from nessus_sched.core.asked import Scalar, plain_mode
 from nessus_sched.core.reserved import RESERVED
-from nessus_sched.nessus.decode import Document, file_name, part, rows, text, token
+from nessus_sched.nessus.json_fields import Document, file_name, part, rows, text, token
 
 DEEPEST: Final = 24
 """Recorded answers nest inputs less than ten levels deep."""

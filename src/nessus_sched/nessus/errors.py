@@ -37,8 +37,8 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.secret import MASK
-from nessus_sched.nessus.decode import Document, Unreadable, parse, text, tolerant
-from nessus_sched.nessus.messages import Answer, Call
+from nessus_sched.nessus.json_fields import Document, Unreadable, parse, text, tolerant
+from nessus_sched.nessus.requests import Answer, Call
 
 LONGEST: Final = 200
 _SHORTEST_SECRET: Final = 3

@@ -16,10 +16,10 @@ from nessus_sched.core.scanner import (
     TransientError,
 )
 from nessus_sched.nessus import routes
-from nessus_sched.nessus.decode import token, tolerant
-from nessus_sched.nessus.disk import PartFile, RunSync, TooLarge
 from nessus_sched.nessus.errors import NO_EXPORT, document, unreadable
-from nessus_sched.nessus.link import Link
+from nessus_sched.nessus.json_fields import token, tolerant
+from nessus_sched.nessus.part_file import PartFile, RunSync, TooLarge
+from nessus_sched.nessus.session import Link
 
 TRIES: Final = 3
 """Exports ordered before giving up: a failed one leaves a dead token behind."""

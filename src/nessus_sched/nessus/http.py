@@ -19,7 +19,7 @@ from nessus_sched.core.clock import Now
 from nessus_sched.nessus import tls, wire
 from nessus_sched.nessus.errors import Failure, chain, clean, system_words, unanswered
 from nessus_sched.nessus.inflate import Damaged
-from nessus_sched.nessus.messages import Answer, Call, OnRequest, RequestRecord
+from nessus_sched.nessus.requests import Answer, Call, OnRequest, RequestRecord
 from nessus_sched.nessus.wire import Incoming, Sink, Transport
 
 LONGEST_DOWNLOAD: Final = 3600.0

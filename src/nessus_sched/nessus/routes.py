@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nessus_sched.core.secret import Secret
-from nessus_sched.nessus.messages import LONG, Call, Upload
+from nessus_sched.nessus.requests import LONG, Call, Upload
 
 SERVER_STATUS: Final = Call(method="GET", route="/server/status", anonymous=True)
 SERVER_PROPERTIES: Final = Call(method="GET", route="/server/properties", largest=LONG)

@@ -22,7 +22,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import routes
 from nessus_sched.nessus.editor import EditorTemplate, read_template
-from nessus_sched.nessus.link import Link
+from nessus_sched.nessus.session import Link
 from nessus_sched.nessus.stand_in import stand_in
 
 FRESH: Final = 12 * 3600.0

@@ -18,7 +18,7 @@ import trio
 
 from nessus_sched import __version__
 from nessus_sched.nessus.inflate import Damaged, Inflater, Plain, decoder_for
-from nessus_sched.nessus.messages import Call
+from nessus_sched.nessus.requests import Call
 
 Transport = httpx.AsyncBaseTransport
 Sink = Callable[[bytes], bool]

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from nessus_sched.results.kinds import Kind, columns
+from nessus_sched.results.columns import Kind, columns
 from nessus_sched.results.model import ComplianceResult, Finding, HostReport, Plugin
 
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None

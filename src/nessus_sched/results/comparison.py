@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.words import number
+from nessus_sched.core.text import number
 from nessus_sched.results.absence import MEANINGS, Reason
 
 

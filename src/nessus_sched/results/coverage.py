@@ -14,7 +14,7 @@ import attrs
 
 from nessus_sched.results.evidence import PING, PLUGINS, HostEvidence, Means
 from nessus_sched.results.model import Finding, HostEnd, HostReport
-from nessus_sched.results.problems import ParseReport
+from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
 from nessus_sched.results.scaninfo import credentialed_word, read_scan_info, said_lines
 from nessus_sched.results.verdict import Login, Privilege, judge

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.results.kinds import Kind, column
+from nessus_sched.results.columns import Kind, column
 
 SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
 """Names of the severities 0 to 4."""

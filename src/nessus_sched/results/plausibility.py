@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.presence import is_many
-from nessus_sched.results.problems import ParseReport
 from nessus_sched.results.scaninfo import ScanInfo
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.results.verdict import Credentialed, ScanVerdict

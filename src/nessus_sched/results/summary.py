@@ -8,10 +8,10 @@ from typing import Any, BinaryIO, Final
 
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.model import SEVERITIES, Finding, HostEnd, HostReport, plain
-from nessus_sched.results.parser import Event, parse
+from nessus_sched.results.parser.problems import ParseReport, Problem
+from nessus_sched.results.parser.reader import Event, parse
 from nessus_sched.results.plausibility import Observed, ScanFacts, doubts
 from nessus_sched.results.presence import SeenHosts
-from nessus_sched.results.problems import ParseReport, Problem
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
 from nessus_sched.results.scaninfo import ScanInfo, read_scan_info
 from nessus_sched.results.tops import (

@@ -8,16 +8,16 @@ import attrs
 
 from nessus_sched.config.schema import Config
 from nessus_sched.core.credentials import CredentialKind
-from nessus_sched.core.scope import OutOfScope, Scope
 from nessus_sched.core.seal import imitates_marker
-from nessus_sched.core.targets import BadTargets, TargetSet, parse_targets
+from nessus_sched.core.targets.scope import OutOfScope, Scope
+from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
-from nessus_sched.core.words import meant
+from nessus_sched.core.text import meant
 from nessus_sched.scheduler.combinations import check_combination
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.custom import check_settings
+from nessus_sched.scheduler.custom_settings import check_settings
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
-from nessus_sched.scheduler.scoping import approved, scope_of
+from nessus_sched.scheduler.scope_check import approved, scope_of
 
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
 

@@ -9,7 +9,7 @@ from nessus_sched.core.credentials import Credential
 from nessus_sched.core.profile import NO_PROFILE, ScanProfile
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
 from nessus_sched.core.templates import AUDIT_LOGINS, HOLDS, LOGIN_TYPES, template_name
-from nessus_sched.core.words import meant
+from nessus_sched.core.text import meant
 from nessus_sched.scheduler.errors import RequestError
 
 PING_DETAILS: Final = frozenset(

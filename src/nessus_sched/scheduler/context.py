@@ -15,13 +15,13 @@ from structlog.typing import FilteringBoundLogger
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.pool import Pool
+from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.seal import Seal
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.turns import Turns
-from nessus_sched.store.errors import StoreUnavailable
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry import events
 
 T = TypeVar("T")

@@ -8,15 +8,15 @@ import structlog
 import trio
 
 from nessus_sched.config.schema import ScannerSettings
-from nessus_sched.core.entry import QueueEntry
 from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.scanner import RemoteScan, Scanner, ScannerError
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
-from nessus_sched.scheduler import leftovers
-from nessus_sched.scheduler.contact import Contact
+from nessus_sched.scheduler import remote_cleanup
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.exporting import export
 from nessus_sched.scheduler.launching import launch
+from nessus_sched.scheduler.polling import Contact
 from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.watching import watch
 
@@ -157,7 +157,7 @@ class Driver:
     def clear_away(self, rows: Sequence[RemoteScan]) -> None:
         """Deletes what of these nobody needs, beside everything else."""
         assert self._nursery is not None
-        self._nursery.start_soon(leftovers.clear, self, rows)
+        self._nursery.start_soon(remote_cleanup.clear, self, rows)
 
     def age(self, moment: float) -> float:
         """Seconds since a moment of the scanner's clock; 0 for one yet to come."""

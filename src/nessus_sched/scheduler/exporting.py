@@ -8,9 +8,9 @@ from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
-from nessus_sched.scheduler import setbacks
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.scheduler import failures
 from nessus_sched.scheduler.run import Run
-from nessus_sched.store.errors import StoreUnavailable
 from nessus_sched.telemetry import events
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ async def export(run: Run, driver: Driver) -> None:
         with run.until_canceled():
             await _fetch(run, driver)
     except NotFound:
-        await setbacks.fail(
+        await failures.fail(
             run, ErrorKind.SCAN_VANISHED, "the scan was deleted on the scanner before its export"
         )
     except ScannerError as error:
@@ -77,7 +77,7 @@ async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
         run.setbacks += 1
     if run.setbacks >= BAD_EXPORTS:
         message = f"the report could not be fetched: {error}"
-        await setbacks.fail(run, error.kind, message, exhausted=True)
+        await failures.fail(run, error.kind, message, exhausted=True)
         return
     await _try_later(run, driver, error.kind, str(error), error.retry_after)
 
@@ -88,7 +88,7 @@ async def _try_later(
     await run.advance(
         event="export_delayed",
         cause=message,
-        error=setbacks.task_error(run, kind, message, transient=True),
+        error=failures.task_error(run, kind, message, transient=True),
     )
     settings = run.context.config.scheduling
     delay = backoff(
@@ -98,4 +98,4 @@ async def _try_later(
         random=run.context.random,
         retry_after=retry_after,
     )
-    await setbacks.usable_again(run, driver, delay)
+    await failures.usable_again(run, driver, delay)

@@ -9,21 +9,21 @@ from contextlib import aclosing
 import trio
 
 from nessus_sched.config.schema import Config, ScannerSettings
-from nessus_sched.core.entry import QueueEntry, entry_of
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.pool.entry import QueueEntry, entry_of
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
+from nessus_sched.core.store_errors import StaleTransition
 from nessus_sched.core.task import Desired, Task
-from nessus_sched.scheduler import setbacks
-from nessus_sched.scheduler.configured_pool import configure_pool
+from nessus_sched.scheduler import failures
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import Connect, Driver
-from nessus_sched.scheduler.retries import Retries
+from nessus_sched.scheduler.pool_config import configure_pool
+from nessus_sched.scheduler.retry_timer import Retries
 from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.supervision import DriverFailed, supervise
 from nessus_sched.scheduler.traces import traces
-from nessus_sched.store.errors import StaleTransition
-from nessus_sched.store.listing import TaskFilter
+from nessus_sched.store.tasks.listing import TaskFilter
 
 RESUMES = 8
 """So many times an export is begun again after a restart."""
@@ -214,7 +214,7 @@ class Fleet:
             self.held.add(task_id)
             return
         now = self.context.wall()
-        after = setbacks.requeued(task, now=now)
+        after = failures.requeued(task, now=now)
         entry = JournalEntry(
             at=now,
             event="retry_due",
@@ -235,7 +235,7 @@ class Fleet:
         run.plain = await self._begun_plain(task)
         driver = self.drivers.get(task.scanner_instance)
         if driver is None:
-            await setbacks.fail(
+            await failures.fail(
                 run,
                 ErrorKind.SCANNER_REMOVED,
                 f"its scanner {task.scanner_instance!r} is no longer configured",
@@ -268,7 +268,7 @@ class Fleet:
             ends = 0 if event == "scan_finished" else ends + (event == "export_resumed")
         if ends >= RESUMES:
             message = f"the daemon has ended {ends + 1} times while it fetched or read the report"
-            await setbacks.fail(run, ErrorKind.REPORT_UNREADABLE, message)
+            await failures.fail(run, ErrorKind.REPORT_UNREADABLE, message)
             return False
         await run.advance(event="export_resumed")
         return True

@@ -14,11 +14,11 @@ import trio
 
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
-from nessus_sched.scheduler import leftovers
+from nessus_sched.core.store_errors import StoreError
+from nessus_sched.scheduler import remote_cleanup
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
-from nessus_sched.store.errors import StoreError
-from nessus_sched.store.findings import FindingsStore
+from nessus_sched.store.findings.store import FindingsStore
 from nessus_sched.telemetry import events
 
 RunSync = Callable[..., Awaitable[Any]]
@@ -151,7 +151,7 @@ class Housekeeping:
             except ScannerError as error:
                 driver.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
                 continue
-            found = await leftovers.clear(driver, rows, dry_run=dry_run)
+            found = await remote_cleanup.clear(driver, rows, dry_run=dry_run)
             if found and not dry_run:
                 self._deleted("scans", found)
             total += found

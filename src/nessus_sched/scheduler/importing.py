@@ -19,13 +19,13 @@ from nessus_sched.core.clock import Now
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.targets import BadTargets, parse_targets
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
 from nessus_sched.results.summary import nothing_in
 from nessus_sched.scheduler.context import Digest, Reports
 from nessus_sched.scheduler.errors import NotPossible, RequestError
-from nessus_sched.store.errors import StoreUnavailable
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.tasks.store import TaskStore
 
 OPEN_AT_ONCE: Final = 4
 FORGOTTEN_AFTER: Final = 600.0

@@ -27,10 +27,10 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Desired
-from nessus_sched.scheduler import refusals, setbacks
+from nessus_sched.scheduler import failures, refusals
 from nessus_sched.scheduler.ownership import has_our_targets
-from nessus_sched.scheduler.plan import PlanError, plan
 from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.scan_order import PlanError, plan
 from nessus_sched.telemetry import events
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def launch(run: Run, driver: Driver) -> None:
         if run.wanted is Desired.RUN:
             await _start(run, driver)
     except PlanError as error:
-        await setbacks.fail(run, error.kind, str(error))
+        await failures.fail(run, error.kind, str(error))
     except ScannerError as error:
         await _went_wrong(run, driver, error)
 
@@ -66,11 +66,11 @@ async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:
     """A request of the launch failed: what that means depends on what may have happened."""
     response = FAULTS[error.kind].response
     if run.unsure:
-        await setbacks.pause_launch(run, driver, error)
+        await failures.pause_launch(run, driver, error)
     elif response is Response.REPEAT:
         # Even a 5xx may have taken effect.
         run.unsure = True
-        await setbacks.pause_launch(run, driver, error)
+        await failures.pause_launch(run, driver, error)
     elif response is Response.REQUEUE:
         driver.troubled(error)
         await refusals.requeue(run, error)
@@ -79,7 +79,7 @@ async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:
     elif response is Response.REROUTE:
         await refusals.rerouted(run, driver, error)
     else:
-        await setbacks.fail(run, error.kind, str(error))
+        await failures.fail(run, error.kind, str(error))
 
 
 async def _create(run: Run, driver: Driver) -> None:
@@ -172,7 +172,7 @@ async def _vanished(run: Run) -> None:
         # Perhaps we were about to give it up when we died.
         await refusals.back_to_queue(run, "its scan is no longer on the scanner")
         return
-    await setbacks.fail(
+    await failures.fail(
         run,
         ErrorKind.VANISHED_AT_LAUNCH,
         "the scan was deleted on the scanner while it was launched",
@@ -223,7 +223,7 @@ async def _withdraw(run: Run, driver: Driver, scan_id: int) -> None:
         run.setbacks += 1
         if run.setbacks >= TROUBLES:
             run.unsure = False
-            await setbacks.fail(run, ErrorKind.LAUNCH_IN_DOUBT, str(error))
+            await failures.fail(run, ErrorKind.LAUNCH_IN_DOUBT, str(error))
         return
     await _withdrawn(run)
 
@@ -254,4 +254,4 @@ async def _give_up(run: Run, driver: Driver) -> None:
     if driver.link.still_suspended(message, task_id=run.task.task_id):
         await refusals.back_to_queue(run, message)
         return
-    await setbacks.fail(run, kind, message, exhausted=True)
+    await failures.fail(run, kind, message, exhausted=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nessus_sched.core.scanner import RemoteScan
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.targets import other_targets
+from nessus_sched.core.targets.targets import other_targets
 from nessus_sched.core.task import Task
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from nessus_sched.core.entry import entry_of
 from nessus_sched.core.error_kinds import Blame, ErrorKind
 from nessus_sched.core.faults import FAULTS
+from nessus_sched.core.pool.entry import entry_of
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
-from nessus_sched.scheduler import setbacks
+from nessus_sched.scheduler import failures
 from nessus_sched.scheduler.run import Run
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def rerouted(run: Run, driver: Driver, error: ScannerError) -> None:
         await requeue(run, error, refused_by=refused_by)
         return
     every = f" (refused by {', '.join(refused_by)})" if len(refused_by) > 1 else ""
-    await setbacks.fail(run, error.kind, f"{error}{every}")
+    await failures.fail(run, error.kind, f"{error}{every}")
 
 
 async def requeue(
@@ -92,4 +92,4 @@ async def back_to_queue(
 
 
 def _noted(run: Run, error: ScannerError) -> TaskError:
-    return setbacks.task_error(run, error.kind, str(error), transient=True)
+    return failures.task_error(run, error.kind, str(error), transient=True)

@@ -8,20 +8,25 @@ from contextlib import aclosing
 import attrs
 import trio
 
-from nessus_sched.core.entry import entry_of
-from nessus_sched.core.estimates import Estimate
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.queues import OVERFLOW
-from nessus_sched.core.reasons import WaitCode, WaitReason
-from nessus_sched.core.scope import Scope
-from nessus_sched.core.snapshot import PoolStatistics
+from nessus_sched.core.pool.entry import entry_of
+from nessus_sched.core.pool.estimates import Estimate
+from nessus_sched.core.pool.queues import OVERFLOW
+from nessus_sched.core.pool.statistics import PoolStatistics
+from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.targets import printable
+from nessus_sched.core.store_errors import (
+    IdempotencyConflict,
+    StaleTransition,
+    StoreUnavailable,
+)
+from nessus_sched.core.store_errors import UnknownTask as StoredNoMore
+from nessus_sched.core.targets.scope import Scope
+from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import Desired, ScanRequest, Task
-from nessus_sched.scheduler import setbacks, waiting
+from nessus_sched.scheduler import failures, waiting
 from nessus_sched.scheduler.admission import Admitted, admit
-from nessus_sched.scheduler.changes import Changes
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import (
     Conflict,
@@ -34,14 +39,9 @@ from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
 from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.views import ScannerView, Standing, Submission, TaskView, dated
-from nessus_sched.store.errors import (
-    IdempotencyConflict,
-    StaleTransition,
-    StoreUnavailable,
-)
-from nessus_sched.store.errors import UnknownTask as StoredNoMore
-from nessus_sched.store.journal import JournalRecord
-from nessus_sched.store.listing import TaskFilter, TaskPage
+from nessus_sched.scheduler.waiters import Changes
+from nessus_sched.store.tasks.journal import JournalRecord
+from nessus_sched.store.tasks.listing import TaskFilter, TaskPage
 
 NEVER_HINTS = {
     **dict.fromkeys(WaitCode, "see list_scanners"),
@@ -180,7 +180,7 @@ class Service:
                 raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
             paused = task.desired is Desired.PAUSE
             after = attrs.evolve(
-                setbacks.requeued(task, now=self.context.wall()),
+                failures.requeued(task, now=self.context.wall()),
                 failures=0,
                 refused_by=(),
                 desired=Desired.PAUSE if paused else Desired.RUN,

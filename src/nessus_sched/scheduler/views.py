@@ -7,11 +7,11 @@ from collections.abc import Callable
 import attrs
 
 from nessus_sched.config.schema import ScannerSettings
-from nessus_sched.core.estimates import Estimate
-from nessus_sched.core.queues import QueueStatistics
-from nessus_sched.core.reasons import WaitReason
+from nessus_sched.core.pool.estimates import Estimate
+from nessus_sched.core.pool.queues import QueueStatistics
+from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
+from nessus_sched.core.pool.wait_reasons import WaitReason
 from nessus_sched.core.scanner import ScannerInfo
-from nessus_sched.core.snapshot import PoolStatistics, ScannerStatistics
 from nessus_sched.core.task import Task
 
 

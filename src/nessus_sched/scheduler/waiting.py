@@ -6,12 +6,12 @@ from __future__ import annotations
 import attrs
 import trio
 
-from nessus_sched.core.entry import QueueEntry
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StaleTransition, StoreUnavailable
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler.fleet import Fleet
-from nessus_sched.store.errors import StaleTransition, StoreUnavailable
 
 WAITS = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT})
 

@@ -18,9 +18,9 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.seal import bears
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
-from nessus_sched.core.targets import other_targets, printable
+from nessus_sched.core.targets.targets import other_targets, printable
 from nessus_sched.core.task import Desired
-from nessus_sched.scheduler import setbacks
+from nessus_sched.scheduler import failures
 from nessus_sched.scheduler.run import Run
 from nessus_sched.telemetry import events
 
@@ -59,7 +59,7 @@ async def watch(run: Run, driver: Driver) -> None:
             await _empty(run, driver)
         elif run.row.status is ScanStatus.PAUSED and not (run.row.ours or run.canceling):
             message = f"{DISOWNED_TEXT}, and nobody here can resume it"
-            await setbacks.fail(run, ErrorKind.NOT_OURS, message)
+            await failures.fail(run, ErrorKind.NOT_OURS, message)
         else:
             await _note_owner(run, run.row)
             await _note_pending(run, run.row)
@@ -81,7 +81,7 @@ async def _not_told(run: Run, error: ScannerError) -> None:
         await run.advance(
             event="scan_not_followed",
             cause=str(error),
-            error=setbacks.task_error(run, error.kind, str(error), transient=True),
+            error=failures.task_error(run, error.kind, str(error), transient=True),
         )
 
 
@@ -121,7 +121,7 @@ async def _note_owner(run: Run, row: RemoteScan) -> None:
     await run.advance(
         event="scan_disowned",
         cause=DISOWNED_TEXT,
-        error=setbacks.task_error(run, ErrorKind.NOT_OURS, DISOWNED_TEXT),
+        error=failures.task_error(run, ErrorKind.NOT_OURS, DISOWNED_TEXT),
     )
 
 
@@ -132,7 +132,7 @@ async def _note_pending(run: Run, row: RemoteScan) -> None:
         await run.advance(
             event="scan_pending",
             cause=PENDING_TEXT,
-            error=setbacks.task_error(run, ErrorKind.SCAN_PENDING, PENDING_TEXT),
+            error=failures.task_error(run, ErrorKind.SCAN_PENDING, PENDING_TEXT),
         )
 
 
@@ -213,7 +213,7 @@ async def _let_go(run: Run, message: str) -> None:
             TaskState.CANCELED,
             event="canceled",
             cause=message,
-            error=setbacks.task_error(run, ErrorKind.NOT_STOPPED, message),
+            error=failures.task_error(run, ErrorKind.NOT_STOPPED, message),
         )
     else:
         await _timed_out(run, f"reached its maximum runtime; {message}")
@@ -230,7 +230,7 @@ async def _ended(run: Run, driver: Driver) -> None:
         await _gone(run)
         return
     if other := other_targets(run.task.request.targets, details.targets):
-        await setbacks.fail(run, ErrorKind.NOT_OURS, f"{RETARGETED}: {printable(other[0])}")
+        await failures.fail(run, ErrorKind.NOT_OURS, f"{RETARGETED}: {printable(other[0])}")
     elif details.status in ENDED:
         await _conclude(run, driver, details)
     elif run.row is None:
@@ -248,7 +248,7 @@ async def _gone(run: Run) -> None:
     if run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan is gone")
     else:
-        await setbacks.fail(
+        await failures.fail(
             run, ErrorKind.SCAN_VANISHED, "the scan was deleted on the scanner by somebody else"
         )
 
@@ -273,7 +273,7 @@ async def _empty(run: Run, driver: Driver) -> None:
     if run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan never started")
         return
-    await setbacks.fail(
+    await failures.fail(
         run,
         ErrorKind.SCAN_NOT_STARTED,
         "the scanner accepted the launch and never started the scan",
@@ -300,10 +300,10 @@ async def _conclude(run: Run, driver: Driver, details: ScanDetails) -> None:
             TaskState.CANCELED,
             event="stopped_on_scanner",
             cause=message,
-            error=setbacks.task_error(run, ErrorKind.STOPPED_ON_SCANNER, message),
+            error=failures.task_error(run, ErrorKind.STOPPED_ON_SCANNER, message),
         )
     else:
-        await setbacks.fail(
+        await failures.fail(
             run,
             ErrorKind.SCAN_ABORTED,
             "the scanner aborted the scan (an error or a restart there)",
@@ -322,7 +322,7 @@ async def _timed_out(run: Run, message: str) -> None:
         TaskState.TIMED_OUT,
         event="timed_out",
         cause=message,
-        error=setbacks.task_error(run, ErrorKind.MAX_RUNTIME, message),
+        error=failures.task_error(run, ErrorKind.MAX_RUNTIME, message),
     )
 
 

@@ -1,1 +1,1 @@
-"""SQLite: schema, writer, queries, findings, exports on disk."""
+"""SQLite and files: tasks with their journal, findings, exported reports."""

@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, cast
 
 import attrs
 
-from nessus_sched.store.errors import StoreError, StoreUnavailable
+from nessus_sched.core.store_errors import StoreError, StoreUnavailable
 
 _SUFFIX: Final = ".nessus.gz"
 _PART: Final = ".part"

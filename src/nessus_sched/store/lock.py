@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from nessus_sched.store.errors import AlreadyRunning, StateDirectoryError
+from nessus_sched.core.store_errors import AlreadyRunning, StateDirectoryError
 
 LOCK_NAME: Final = "lock"
 

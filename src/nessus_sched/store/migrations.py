@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from nessus_sched.store.errors import WrongSchema
+from nessus_sched.core.store_errors import WrongSchema
 
 
 @attrs.frozen(kw_only=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from nessus_sched.store.connection import open_reader
-from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.store.executor import Executor
 from nessus_sched.store.migrations import Schema
+from nessus_sched.store.sqlite import open_reader
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ import attrs
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from nessus_sched.core.breaker import BreakerState
-from nessus_sched.core.queues import OVERFLOW, QueueStatistics
-from nessus_sched.core.snapshot import PoolStatistics, ScannerStatistics
+from nessus_sched.core.pool.breaker import BreakerState
+from nessus_sched.core.pool.queues import OVERFLOW, QueueStatistics
+from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
 
 
 @attrs.frozen(kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 import structlog
 
 from nessus_sched.config.schema import LogSettings
-from nessus_sched.config.values import LogFormat, LogLevel
+from nessus_sched.config.types import LogFormat, LogLevel
 from nessus_sched.core.clock import Now, system_now
 from nessus_sched.core.secret import Secret
 from nessus_sched.telemetry import events

@@ -13,10 +13,10 @@ from pathlib import Path
 import attrs
 import trio
 
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.sim.faults import Fault, FaultKind, Faults
 from nessus_sched.sim.state import SimulatedNessus
-from nessus_sched.store.errors import StoreUnavailable
-from nessus_sched.store.offline import OfflineStore, read_offline
+from nessus_sched.store.tasks.offline import OfflineStore, read_offline
 
 LOOK = 0.003
 """Seconds between two looks into the journal."""

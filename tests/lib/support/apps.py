@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from nessus_sched.mcp.app import App
+from nessus_sched.api.app import App
 from nessus_sched.scheduler.operator import Operator
 from support.world import World
 

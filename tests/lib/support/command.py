@@ -10,8 +10,8 @@ import attrs
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
+from nessus_sched.cli.json_schemas import shape_of
 from nessus_sched.cli.main import cli
-from nessus_sched.cli.shapes import shape_of
 
 
 @attrs.frozen(kw_only=True)

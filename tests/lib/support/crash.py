@@ -11,7 +11,7 @@ _SCRIPT = """
 import sys
 from nessus_sched.__main__ import main
 from nessus_sched.daemon import serve
-from nessus_sched.store.errors import StoreUnavailable
+from nessus_sched.core.store_errors import StoreUnavailable
 
 async def fail(metrics):
     raise {error}

@@ -17,10 +17,10 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, ScanKind, Task
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.options import SimOptions
-from nessus_sched.store.ledger import Ledger, Request
 from nessus_sched.store.lock import prepare_directory
-from nessus_sched.store.schema import FILE_NAME
-from nessus_sched.store.submission import Submit
+from nessus_sched.store.tasks.committer import Ledger, Request
+from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.submission import Submit
 from support.processes import client, daemon, scanner_yaml, simulators, site
 from support.stored import START, a_request, a_task, submitted
 

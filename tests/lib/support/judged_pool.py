@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nessus_sched.core.breaker import BreakerSettings
-from nessus_sched.core.entry import QueueEntry
-from nessus_sched.core.lanes import ScannerSpec
-from nessus_sched.core.pool import PoolSettings
+from nessus_sched.core.pool.breaker import BreakerSettings
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.pool import PoolSettings
+from nessus_sched.core.pool.scanners import ScannerSpec
 from support.pool_model import AGEING, FAIRNESS, Model, ModelScanner
 from support.pools import WatchedPool
 

@@ -11,7 +11,7 @@ from nessus_sched.core.error_kinds import Response
 from nessus_sched.core.faults import FAULTS, kind_of
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.targets import parse_targets
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScan, FakeScanner

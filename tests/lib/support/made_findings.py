@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.results.catalogue import FIELDS, Value, flatten
-from nessus_sched.results.kinds import Kind, columns
+from nessus_sched.results.columns import Kind, columns
 from nessus_sched.results.model import (
     SEVERITIES,
     ComplianceResult,
@@ -23,7 +23,7 @@ from nessus_sched.results.model import (
     HostReport,
     Plugin,
 )
-from nessus_sched.results.parser import Event
+from nessus_sched.results.parser.reader import Event
 
 # Few values, so that filters hit and sort keys tie; odd ones, so that quoting matters.
 POOLS: Final[Mapping[Kind, Sequence[Any]]] = {

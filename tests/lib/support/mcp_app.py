@@ -16,13 +16,14 @@ from mcp import types
 from mcp.server import Server
 from mcp.shared.message import SessionMessage
 
+from nessus_sched.api.operations import Call, Registry, ToolError, tool
 from nessus_sched.core.fields import field
-from nessus_sched.mcp.budget import Budget
-from nessus_sched.mcp.offers import PromptArgument, PromptDef, ResourceDef
-from nessus_sched.mcp.peer import Peer
-from nessus_sched.mcp.registry import Call, Registry, ToolError, tool
+from nessus_sched.ipc.activity import Stalled
+from nessus_sched.ipc.budget import Budget
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.mcp.definitions import PromptArgument, PromptDef, ResourceDef
 from nessus_sched.mcp.server import Face, build_server
-from nessus_sched.mcp.transport import Limits, Stalled, serve_stream
+from nessus_sched.mcp.transport import Limits, serve_stream
 
 
 class Colour(StrEnum):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import trio
 
-from nessus_sched.mcp.budget import CONNECTIONS
-from nessus_sched.mcp.listener import Admit, Connections, Guest, accept, admit_all, unix_listener
+from nessus_sched.ipc.budget import CONNECTIONS
+from nessus_sched.ipc.listener import Admit, Connections, Guest, accept, admit_all, unix_listener
 from nessus_sched.mcp.transport import Limits, serve_stream
 from support.mcp_app import App, server_of
 

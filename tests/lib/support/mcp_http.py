@@ -16,11 +16,11 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
-from nessus_sched.mcp.documents import Documents
+from nessus_sched.api.operations import Call, ToolError
+from nessus_sched.api.tools import INSTRUCTIONS, TOOLS
 from nessus_sched.mcp.prompts import PROMPTS
-from nessus_sched.mcp.registry import Call, ToolError
+from nessus_sched.mcp.resources import Documents
 from nessus_sched.mcp.server import Face, build_server
-from nessus_sched.mcp.tools import INSTRUCTIONS, TOOLS
 
 
 class Listed(Documents):

@@ -7,8 +7,8 @@ import signal
 
 import trio
 
-from nessus_sched.mcp.listener import own_peer
-from nessus_sched.mcp.stdio import claim_stdio
+from nessus_sched.ipc.listener import own_peer
+from nessus_sched.ipc.stdio import claim_stdio
 from nessus_sched.mcp.transport import serve_stream
 from support.mcp_app import App, server_of
 

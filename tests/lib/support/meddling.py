@@ -22,10 +22,10 @@ from nessus_sched.core.scanner import (
     ScanStatus,
     Unreachable,
 )
+from nessus_sched.core.store_errors import StoreError
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Switch, WhatRuns
-from nessus_sched.store.errors import StoreError
 from support.fake_scanner import FakeScan, FakeScanner
 from support.seals import marked
 from support.trouble import Trouble, kinds_for

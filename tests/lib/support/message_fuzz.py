@@ -21,11 +21,11 @@ import attrs
 import structlog
 import trio
 
-from nessus_sched.mcp.budget import MEMORY, Budget
-from nessus_sched.mcp.lines import MAX_LINE
-from nessus_sched.mcp.operators import OPERATORS
-from nessus_sched.mcp.registry import Call, Registry, ToolDef, ToolError
-from nessus_sched.mcp.tools import TOOLS
+from nessus_sched.api.admin import OPERATORS
+from nessus_sched.api.operations import Call, Registry, ToolDef, ToolError
+from nessus_sched.api.tools import TOOLS
+from nessus_sched.ipc.budget import MEMORY, Budget
+from nessus_sched.ipc.framing import MAX_LINE
 from nessus_sched.mcp.transport import Limits
 from support.mcp_app import App, wire
 from support.mcp_wire import Lines, call, notification, opened, request

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 from trio._core import _run
 
-from nessus_sched.store.errors import StoreClosed
+from nessus_sched.core.store_errors import StoreClosed
 
 Step = Callable[[str, str], None]
 """Told of every step: what (`commit` or a scanner's request), and `before` or `after`."""

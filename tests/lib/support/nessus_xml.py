@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from nessus_sched.results.kinds import Column, columns
+from nessus_sched.results.columns import Column, columns
 from nessus_sched.results.model import ComplianceResult, Finding, HostReport, Plugin
-from nessus_sched.results.parser import Event, Reader
-from nessus_sched.results.problems import ParseReport
+from nessus_sched.results.parser.problems import ParseReport
+from nessus_sched.results.parser.reader import Event, Reader
 
 _SKIPPED = {"plugin_id", "plugin_name", "plugin_family"}
 _BREAKS = {"\r": "&#13;"}

@@ -10,11 +10,11 @@ import ipaddress
 from dataclasses import dataclass, field
 from functools import cache
 
-from nessus_sched.core.entry import QueueEntry
-from nessus_sched.core.lanes import ScannerSpec
-from nessus_sched.core.pool import Pool
-from nessus_sched.core.routing import Placement, RoutingCase
-from nessus_sched.core.targets import TargetSet
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.pool import Pool
+from nessus_sched.core.pool.routing import Placement, RoutingCase
+from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.targets.targets import TargetSet
 
 AGEING = 1000.0
 FAIRNESS = 300.0

@@ -9,8 +9,8 @@ import heapq
 from collections import Counter
 from random import Random
 
-from nessus_sched.core.entry import QueueEntry
-from nessus_sched.core.lanes import ScannerSpec
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.scanners import ScannerSpec
 from nessus_sched.core.task import Priority, ScanKind
 from support.judged_pool import JudgedPool
 from support.pools import entry, spec

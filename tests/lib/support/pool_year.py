@@ -10,10 +10,10 @@ from random import Random
 
 import attrs
 
-from nessus_sched.core.entry import QueueEntry
-from nessus_sched.core.estimates import Estimate
-from nessus_sched.core.lanes import ScannerSpec
-from nessus_sched.core.pool import PoolSettings
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.estimates import Estimate
+from nessus_sched.core.pool.pool import PoolSettings
+from nessus_sched.core.pool.scanners import ScannerSpec
 from nessus_sched.core.task import Priority, ScanKind
 from support.pools import WatchedPool, entry
 

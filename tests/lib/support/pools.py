@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from nessus_sched.core.entry import QueueEntry
-from nessus_sched.core.lanes import ScannerSpec
-from nessus_sched.core.pool import Pool, PoolSettings
-from nessus_sched.core.targets import parse_targets
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.pool import Pool, PoolSettings
+from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind
 
 FREE_FOR_ALL = PoolSettings(overlap_guard=False)

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import trio
 
-from nessus_sched.mcp import rendezvous
+from nessus_sched.ipc import discovery
 from nessus_sched.mcp.client import Tools, connected
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim, serve_sim
@@ -67,7 +67,7 @@ class Site:
 
     @property
     def socket(self) -> Path:
-        return Path(rendezvous.default_socket(str(self.file), self.environ))
+        return Path(discovery.default_socket(str(self.file), self.environ))
 
 
 def site(directory: Path, scanners: Sequence[Mapping[str, Any]], **changes: Any) -> Site:

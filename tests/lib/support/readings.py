@@ -6,10 +6,10 @@ from typing import Any
 
 import attrs
 
-from nessus_sched.core.breaker import BreakerState, BreakerStatistics
-from nessus_sched.core.capacity import SlotStatistics
-from nessus_sched.core.queues import QueueStatistics
-from nessus_sched.core.snapshot import PoolStatistics, ScannerStatistics
+from nessus_sched.core.pool.breaker import BreakerState, BreakerStatistics
+from nessus_sched.core.pool.queues import QueueStatistics
+from nessus_sched.core.pool.slots import SlotStatistics
+from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
 from nessus_sched.telemetry.gauges import Commits, Doors, Reading
 
 

@@ -17,7 +17,7 @@ from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.nessus import NessusScanner, RequestRecord
-from nessus_sched.nessus.disk import RunSync
+from nessus_sched.nessus.part_file import RunSync
 
 NOW = 1_750_000_000.0
 MARKER = "[ns:task.1]"

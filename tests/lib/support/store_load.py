@@ -15,8 +15,8 @@ from pathlib import Path
 import trio
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.store import connection
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store import sqlite
+from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_task, moved, submitted
 
 CALLERS = 16
@@ -50,5 +50,5 @@ def answered(order: int, state: TaskState) -> None:
 
 if __name__ == "__main__":
     # Checkpoints every few commits, so that the worst moments come often.
-    connection.AUTOCHECKPOINT_PAGES = 50  # type: ignore[misc]
+    sqlite.AUTOCHECKPOINT_PAGES = 50  # type: ignore[misc]
     trio.run(load, Path(sys.argv[1]), int(sys.argv[2]))

@@ -23,7 +23,7 @@ from nessus_sched.core.states import SETTLED
 from nessus_sched.sim.faults import Fault, FaultKind
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
-from nessus_sched.store.offline import read_offline
+from nessus_sched.store.tasks.offline import read_offline
 from support.ambush import STEPS, Ambush, AtTime, Moment
 from support.processes import START, Site, client, daemon, scanner_yaml, simulators, site
 from support.submitters import Book, Submitter, resume_everything

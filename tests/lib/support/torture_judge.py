@@ -11,8 +11,8 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.sim.runs import RunStatus
 from nessus_sched.sim.serve import RunningSim
-from nessus_sched.store.listing import TaskFilter
-from nessus_sched.store.offline import OfflineStore, read_offline
+from nessus_sched.store.tasks.listing import TaskFilter
+from nessus_sched.store.tasks.offline import OfflineStore, read_offline
 from support.submitters import Book
 
 MARKER = re.compile(r"\[ns:(?P<task>[^\].]+)\.(?P<attempt>\d+)\.\w+\]$")

@@ -24,14 +24,14 @@ from nessus_sched.core.seal import Seal
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
-from nessus_sched.scheduler.configured_pool import new_pool
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.pool_config import new_pool
 from nessus_sched.scheduler.service import Service
-from nessus_sched.store.connection import Connect, connect
 from nessus_sched.store.executor import InLine
-from nessus_sched.store.tasks import TaskStore
+from nessus_sched.store.sqlite import Connect, connect
+from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScanner
 from support.seals import SEAL
 

@@ -1,0 +1,1 @@
+"""The operations: what can be asked of the daemon, and what it answers, for any client."""

@@ -1,0 +1,112 @@
+"""Operator actions on scanners and on the whole: reload, switches, the global pause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from nessus_sched.api.errors import check_scanner, translated
+from nessus_sched.api.operations import Call, ToolDef, tool
+from nessus_sched.api.scanner_check import Step, probe
+from nessus_sched.api.scanners import NoArgs, ScannerAnswer, scanner_answer
+from nessus_sched.config.schema import ApiKeys
+from nessus_sched.core.fields import field
+from nessus_sched.core.states import TaskState
+
+
+@attrs.frozen(kw_only=True)
+class ReloadAnswer:
+    applied: bool = field("The file is in force now, but for `needs_restart`.")
+    problems: list[str] = field("What is wrong with it; the old configuration stays.")
+    changes: list[str] = field("What is different from before.")
+    needs_restart: list[str] = field("Keys whose new value takes effect only after a restart.")
+
+
+@attrs.frozen(kw_only=True)
+class SwitchArgs:
+    scanner_instance: str = field("The scanner.", min_length=1, max_length=64)
+    action: str = field("drain, undrain, enable, disable or retry.", max_length=16)
+
+
+@attrs.frozen(kw_only=True)
+class TestArgs:
+    scanner_instance: str = field("The scanner.", min_length=1, max_length=64)
+
+
+@attrs.frozen(kw_only=True)
+class TestAnswer:
+    scanner_instance: str = field("The scanner.")
+    passed: bool = field("Nothing failed; there may be warnings.")
+    steps: list[Step] = field("What was looked at, in this order.")
+
+
+@attrs.frozen(kw_only=True)
+class PauseArgs:
+    running: str = field("What becomes of running scans: keep, pause or stop.", default="keep")
+
+
+@attrs.frozen(kw_only=True)
+class PausedAnswer:
+    paused: bool = field("Nothing starts.")
+    told: int = field("Running scans that were told to pause or stop.")
+    paused_scans: int = field("Scans that are paused, each until it is resumed itself.")
+
+
+@tool(writes=True)
+async def reload(app: Any, call: Call, args: NoArgs) -> ReloadAnswer:
+    """Re-read the configuration and apply it, or say what is wrong with it."""
+    reloaded = await app.reload()
+    return ReloadAnswer(
+        applied=not reloaded.problems,
+        problems=list(reloaded.problems),
+        changes=list(reloaded.changes),
+        needs_restart=list(reloaded.needs_restart),
+    )
+
+
+@tool(writes=True)
+async def switch_scanner(app: Any, call: Call, args: SwitchArgs) -> ScannerAnswer:
+    """Drain, undrain, enable or disable a scanner, or retry one that is suspended."""
+    with translated():
+        await app.operator.switch(args.scanner_instance, args.action, actor=call.peer.actor)
+    found = {view.settings.id: view for view in app.service.scanners()}
+    return scanner_answer(found[args.scanner_instance])
+
+
+@tool(writes=False, timeout=55.0)
+async def test_scanner(app: Any, call: Call, args: TestArgs) -> TestAnswer:
+    """Ask a scanner for all that a scan needs, changing nothing there."""
+    check_scanner(app, args.scanner_instance)
+    driver = app.service.fleet.drivers[args.scanner_instance]
+    keys = isinstance(driver.settings.auth, ApiKeys)
+    steps = [step async for step in probe(driver.scanner, app.now, keys=keys)]
+    return TestAnswer(
+        scanner_instance=args.scanner_instance,
+        passed=all(step.status != "failed" for step in steps),
+        steps=steps,
+    )
+
+
+@tool(writes=True)
+async def pause_all(app: Any, call: Call, args: PauseArgs) -> PausedAnswer:
+    """Start nothing more, anywhere; on request pause or stop what runs."""
+    with translated():
+        told = await app.operator.pause_all(args.running, actor=call.peer.actor)
+    return PausedAnswer(paused=True, told=told, paused_scans=_paused_scans(app))
+
+
+@tool(writes=True)
+async def resume_all(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
+    """Let scans start again."""
+    with translated():
+        await app.operator.resume_all(actor=call.peer.actor)
+    return PausedAnswer(paused=False, told=0, paused_scans=_paused_scans(app))
+
+
+def _paused_scans(app: Any) -> int:
+    count: int = app.service.context.store.counts()[TaskState.PAUSED]
+    return count
+
+
+FLEET_ACTIONS: tuple[ToolDef, ...] = (reload, switch_scanner, test_scanner, pause_all, resume_all)

@@ -1,0 +1,137 @@
+"""Operator actions on results: large pages of findings, as they were reported.
+
+Texts are not made fit for showing here; whoever shows them does that.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.api.errors import translated
+from nessus_sched.api.findings import query_of
+from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.tasks import TaskArgs
+from nessus_sched.core.fields import field
+from nessus_sched.results.comparison import Change, Comparison
+from nessus_sched.results.query.model import Match
+from nessus_sched.results.query.page import Page
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.store.findings.search import Scope
+
+LARGE: Final = 2 * 2**20
+"""Bytes of the rows of one page."""
+MEMORY: Final = 8 * LARGE
+"""Bytes that such a page takes, as objects and as text."""
+
+
+@attrs.frozen(kw_only=True)
+class PageArgs:
+    profile: str | None = field("Named choice of fields.", default=None, max_length=20)
+    fields: list[str] = field("Fields to show.", factory=list, max_length=200)
+    filters: list[dict[str, Any] | str] = field("Conditions.", factory=list, max_length=50)
+    match: Match = field("Whether all filters must hold, or any.", default=Match.ALL)
+    sort: list[str] = field("Fields to sort by.", factory=list, max_length=5)
+    page_size: int = field("Findings per page.", default=50, minimum=1, maximum=1000)
+    cursor: str | None = field("Of the page before.", default=None, max_length=2000)
+
+
+@attrs.frozen(kw_only=True)
+class SummaryAnswer:
+    title: str = field("What the task is called.")
+    summary: dict[str, Any] = field("The document of `results.summary`.")
+
+
+@attrs.frozen(kw_only=True)
+class ReadArgs(PageArgs):
+    task_id: str = field("The task.", min_length=1, max_length=64)
+
+
+@attrs.frozen(kw_only=True)
+class SearchArgs(PageArgs):
+    history: bool = field("Every scan's findings, not the present state.", default=False)
+
+
+@attrs.frozen(kw_only=True)
+class CompareArgs(PageArgs):
+    before: str = field("The earlier task.", min_length=1, max_length=64)
+    after: str = field("The later task.", min_length=1, max_length=64)
+    change: Change = field("Which findings to list.", default=Change.NEW)
+
+
+@attrs.frozen(kw_only=True)
+class FindingsAnswer:
+    findings: list[dict[str, Any]] = field("The findings of this page.")
+    total: int = field("How many match.")
+    severity_counts: dict[str, int] = field("Those that match, by severity.")
+    next_cursor: str | None = field("For the next page; null at the end.")
+    notes: list[str] = field("What was left out or cut.")
+
+
+@attrs.frozen(kw_only=True)
+class CompareAnswer:
+    counts: dict[str, Any] = field(
+        "severities (by change: new, not_checked_before, fixed, not_checked, changed, "
+        "persisting), not_checked and not_checked_before (by reason), hosts_added, hosts_gone "
+        "and their totals, hosts_in_both, notes."
+    )
+    page: FindingsAnswer = field("The findings with the change that was asked for.")
+
+
+@tool(writes=False, open_world=True)
+async def read_summary(app: Any, call: Call, args: TaskArgs) -> SummaryAnswer:
+    """The whole summary of a completed task."""
+    with translated():
+        task = (await app.service.task(args.task_id)).task
+    if task.summary is None:
+        raise ToolError("no_results", f"task {task.task_id} is {task.state}: it has no results")
+    title = clean_line(task.request.name) or f"task {task.task_id}"
+    return SummaryAnswer(title=title, summary=dict(task.summary))
+
+
+@tool(writes=False, open_world=True, answer_memory=MEMORY)
+async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
+    """A page of a task's findings."""
+    with translated():
+        query = query_of(args)
+        return findings_answer(await app.findings.page(args.task_id, query, max_bytes=LARGE))
+
+
+@tool(writes=False, open_world=True, answer_memory=MEMORY)
+async def search_all(app: Any, call: Call, args: SearchArgs) -> FindingsAnswer:
+    """A page of the findings of all tasks: the present state, or the history."""
+    with translated():
+        query = query_of(args)
+        return findings_answer(
+            await app.findings.search(query, Scope(history=args.history), max_bytes=LARGE)
+        )
+
+
+@tool(writes=False, open_world=True, answer_memory=MEMORY)
+async def compare_findings(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
+    """What changed between two tasks, and a page of the findings that did."""
+    with translated():
+        query = query_of(args)
+        comparison = await app.findings.compare(args.before, args.after, query)
+        page = await app.findings.changed(
+            args.before, args.after, args.change, query, max_bytes=LARGE
+        )
+    return compare_answer(comparison, page)
+
+
+RESULT_ACTIONS: tuple[ToolDef, ...] = (read_summary, read_findings, search_all, compare_findings)
+
+
+def findings_answer(page: Page) -> FindingsAnswer:
+    return FindingsAnswer(
+        findings=[dict(row) for row in page.rows],
+        total=page.total,
+        severity_counts=dict(page.severities),
+        next_cursor=page.next_cursor,
+        notes=list(page.notes),
+    )
+
+
+def compare_answer(comparison: Comparison, page: Page) -> CompareAnswer:
+    return CompareAnswer(counts=attrs.asdict(comparison), page=findings_answer(page))

@@ -1,0 +1,191 @@
+"""Operator actions on tasks: finding them, their history, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.api.answers import StatusAnswer, iso, status_answer
+from nessus_sched.api.app import App
+from nessus_sched.api.errors import translated
+from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.tasks import TaskArgs
+from nessus_sched.core.fields import field
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.store.tasks.journal import JournalRecord
+from nessus_sched.store.tasks.listing import TaskFilter
+
+PAGE: Final = 200
+MOST_MEANT: Final = 10
+"""So many tasks are named when part of an id may mean several."""
+
+
+@attrs.frozen(kw_only=True)
+class FindArgs:
+    part: str = field("How the task's id begins or ends.", min_length=1, max_length=64)
+
+
+@attrs.frozen(kw_only=True)
+class FoundTask:
+    task_id: str = field("The whole id.")
+    status: str = field("Its state.")
+    name: str = field("What it is called.")
+    created_at: str = field("When it was accepted (ISO 8601).")
+
+
+@attrs.frozen(kw_only=True)
+class FindAnswer:
+    tasks: list[FoundTask] = field("The tasks that may be meant, newest first, at most 10.")
+    more: bool = field("There are others.")
+
+
+@attrs.frozen(kw_only=True)
+class JournalRow:
+    seq: int = field("Place in the journal.")
+    at: str = field("ISO 8601.")
+    event: str = field("What happened.")
+    before: str | None = field("State before.")
+    after: str | None = field("State after.")
+    actor: str = field("On whose behalf.")
+    cause: str = field("Why.")
+    detail: dict[str, Any] = field("More.")
+
+
+@attrs.frozen(kw_only=True)
+class JournalAnswer:
+    task: StatusAnswer = field("The task.")
+    entries: list[JournalRow] = field("Its whole history, oldest first.")
+
+
+@attrs.frozen(kw_only=True)
+class PurgeArgs:
+    task_ids: list[str] = field("Only these dead letters.", factory=list, max_length=1000)
+    older_than_seconds: float | None = field(
+        "Only those that have been dead for longer.", default=None, minimum=0
+    )
+    error_code: str | None = field("Only those with this error.", default=None, max_length=64)
+    dry_run: bool = field("Only say which.", default=False)
+
+
+@attrs.frozen(kw_only=True)
+class PurgeAnswer:
+    task_ids: list[str] = field("The dead letters that are deleted, or would be.")
+    dry_run: bool = field("Nothing was deleted.")
+
+
+@tool(writes=False)
+async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
+    """Tasks with that id, or whose id begins or ends so."""
+    store, part = app.service.context.store, args.part.lower()
+    with translated():
+        exact = await store.get(part)
+        found = [exact] if exact else await store.meant(part, limit=MOST_MEANT + 1)
+    return FindAnswer(
+        tasks=[
+            FoundTask(
+                task_id=task.task_id,
+                status=task.state,
+                name=clean_line(task.request.name, 60),
+                created_at=iso(task.created_at) or "",
+            )
+            for task in found[:MOST_MEANT]
+        ],
+        more=len(found) > MOST_MEANT,
+    )
+
+
+@tool(writes=False)
+async def show_journal(app: Any, call: Call, args: TaskArgs) -> JournalAnswer:
+    """The whole history of a task."""
+    with translated():
+        view = await app.service.task(args.task_id)
+        records = await app.service.history(args.task_id)
+    return JournalAnswer(task=status_answer(app, view), entries=journal_rows(records))
+
+
+@tool(writes=True)
+async def retry_dead_letter(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+    """Put a dead letter back into the queue."""
+    with translated():
+        return status_answer(app, await app.service.retry_dead(args.task_id, actor=call.peer.actor))
+
+
+@tool(writes=True, destructive=True)
+async def purge_dead_letters(app: Any, call: Call, args: PurgeArgs) -> PurgeAnswer:
+    """Delete dead letters for good; each deletion is journaled."""
+    now = app.now()
+    with translated():
+        await _must_be_dead(app, args.task_ids)
+        dead = TaskFilter(states=frozenset({TaskState.DEAD}))
+        doomed = [task.task_id async for task in _tasks(app, dead) if _to_purge(task, args, now)]
+        if args.dry_run:
+            return PurgeAnswer(task_ids=doomed, dry_run=True)
+        purged: list[str] = []
+        for start in range(0, len(doomed), PAGE):
+            batch = doomed[start : start + PAGE]
+            purged += await app.service.context.store.purge_tasks(
+                batch, at=now, actor=call.peer.actor
+            )
+        for task_id in purged:
+            await app.findings.delete(task_id)
+    return PurgeAnswer(task_ids=purged, dry_run=False)
+
+
+TASK_ACTIONS: tuple[ToolDef, ...] = (
+    find_task,
+    show_journal,
+    retry_dead_letter,
+    purge_dead_letters,
+)
+
+
+def journal_rows(records: Sequence[JournalRecord]) -> list[JournalRow]:
+    return [
+        JournalRow(
+            seq=record.seq,
+            at=iso(record.entry.at) or "",
+            event=record.entry.event,
+            before=record.entry.before,
+            after=record.entry.after,
+            actor=record.entry.actor,
+            cause=record.entry.cause,
+            detail=dict(record.entry.detail),
+        )
+        for record in records
+    ]
+
+
+async def _tasks(app: App, wanted: TaskFilter) -> AsyncIterator[Task]:
+    """All tasks that match, newest first."""
+    cursor = None
+    while True:
+        page = await app.service.tasks(wanted, limit=PAGE, cursor=cursor)
+        for task in page.tasks:
+            yield task
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+async def _must_be_dead(app: App, task_ids: Sequence[str]) -> None:
+    for task_id in task_ids:
+        task = (await app.service.task(task_id)).task
+        if task.state is not TaskState.DEAD:
+            raise ToolError(
+                "not_possible_now",
+                f"Task {task_id} is {task.state}, not a dead letter; nothing was purged.",
+            )
+
+
+def _to_purge(task: Task, args: PurgeArgs, now: float) -> bool:
+    if args.task_ids and task.task_id not in args.task_ids:
+        return False
+    dead_for = now - task.entered.get(TaskState.DEAD, task.created_at)
+    if args.older_than_seconds is not None and dead_for <= args.older_than_seconds:
+        return False
+    kind = task.last_error.kind if task.last_error else None
+    return args.error_code is None or kind == args.error_code

@@ -1,0 +1,68 @@
+"""What the tools work on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import attrs
+
+from nessus_sched.config.schema import Config
+from nessus_sched.config.types import LogLevel
+from nessus_sched.core.clock import Now
+from nessus_sched.core.targets.scope import Scope
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.scheduler.housekeeping import Housekeeping
+from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.service import Service
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings.store import FindingsStore
+
+
+@attrs.frozen(kw_only=True)
+class Reloaded:
+    """What became of reading the configuration again: either its `problems`, and nothing was
+    applied, or the `changes`; `needs_restart` are the keys of which the running daemon still
+    has the value it was started with."""
+
+    problems: Sequence[str] = ()
+    changes: Sequence[str] = ()
+    needs_restart: Sequence[str] = ()
+
+
+async def _nothing_to_reload() -> Reloaded:
+    return Reloaded()
+
+
+def _keep_level(level: LogLevel, _component: str | None) -> tuple[LogLevel, Mapping[str, LogLevel]]:
+    return level, {}
+
+
+def _no_limits(_peer: Peer) -> Sequence[Scope]:
+    return ()
+
+
+@attrs.frozen(kw_only=True)
+class App:
+    """`reload` re-reads the configuration and answers with what became of it;
+    `set_log_level(level, component)` changes the log's level and answers with all levels;
+    `scopes_of` gives the limits on targets that a peer's role has."""
+
+    service: Service
+    operator: Operator
+    housekeeping: Housekeeping
+    findings: FindingsStore
+    exports: ExportStore
+    reload: Callable[[], Awaitable[Reloaded]] = _nothing_to_reload
+    set_log_level: Callable[[LogLevel, str | None], tuple[LogLevel, Mapping[str, LogLevel]]] = (
+        _keep_level
+    )
+    scopes_of: Callable[[Peer], Sequence[Scope]] = _no_limits
+
+    @property
+    def config(self) -> Config:
+        """The configuration that is in force."""
+        return self.service.context.config
+
+    @property
+    def now(self) -> Now:
+        return self.service.context.wall

@@ -1,0 +1,132 @@
+"""What can be named in a submission: templates, credentials and audits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from nessus_sched.api.errors import check_scanner
+from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.paging import USUAL_BYTES, fitting
+from nessus_sched.api.scanners import NoArgs
+from nessus_sched.api.untrusted import NAMES
+from nessus_sched.core.fields import field
+from nessus_sched.core.scanner import ScannerError
+from nessus_sched.results.untrusted import clean_line
+
+
+@attrs.frozen(kw_only=True)
+class TemplatesArgs:
+    scanner_instance: str | None = field(
+        "Ask this scanner; left out: the first that answers.", default=None, max_length=64
+    )
+
+
+@attrs.frozen(kw_only=True)
+class TemplateRow:
+    name: str = field("Name for submit_custom_scan.")
+    title: str = field("For people.")
+    usable: bool = field("False: the licence does not allow it.")
+
+
+@attrs.frozen(kw_only=True)
+class TemplatesAnswer:
+    scanner_instance: str = field("Scanner that was asked.")
+    templates: list[TemplateRow] = field("Its templates.")
+    untrusted: str = field("How to treat the texts.")
+
+
+@attrs.frozen(kw_only=True)
+class CredentialRow:
+    name: str = field("Name for a submission.")
+    kind: str = field("ssh_password, ssh_key, windows or snmpv3.")
+    escalation: str | None = field("How it becomes privileged, if it does.")
+    privileged: bool = field("Good for submit_privileged_scan.")
+
+
+@attrs.frozen(kw_only=True)
+class AuditRow:
+    name: str = field("Name for submit_compliance_scan.")
+    category: str = field("Such as Unix or Windows.")
+    description: str = field("What it checks.")
+
+
+@attrs.frozen(kw_only=True)
+class ProfileRow:
+    name: str = field("Name for a submission.")
+    default_for: list[str] = field("Kinds of scan that use it unless told otherwise.")
+    description: str = field("What it is for.")
+    settings: dict[str, str] = field("The Nessus settings that it sets.")
+
+
+@attrs.frozen(kw_only=True)
+class CredentialsAnswer:
+    credentials: list[CredentialRow] = field("Configured credentials, without secrets.")
+    audits: list[AuditRow] = field("Configured audits.")
+    scan_profiles: list[ProfileRow] = field("Configured scan profiles.")
+
+
+@tool(writes=False)
+async def list_scan_templates(app: Any, call: Call, args: TemplatesArgs) -> TemplatesAnswer:
+    """The scan templates that a scanner offers, for submit_custom_scan."""
+    drivers = app.service.fleet.drivers
+    names: Sequence[str] = list(drivers)
+    check_scanner(app, args.scanner_instance)
+    if args.scanner_instance is not None:
+        names = [args.scanner_instance]
+    trouble = "no scanner is configured"
+    for name in names:
+        try:
+            templates = await drivers[name].scanner.templates()
+        except ScannerError as error:
+            trouble = f"{name}: {error}"
+            continue
+        rows = [
+            TemplateRow(
+                name=clean_line(each.name, 100), title=clean_line(each.title), usable=each.usable
+            )
+            for each in templates
+        ]
+        return TemplatesAnswer(
+            scanner_instance=name, templates=fitting(rows, USUAL_BYTES), untrusted=NAMES
+        )
+    raise ToolError("scanner_unavailable", clean_line(trouble, 500), "list_scanners tells more.")
+
+
+@tool(writes=False)
+async def list_credentials(app: Any, call: Call, args: NoArgs) -> CredentialsAnswer:
+    """Names and kinds of the configured credentials, audits and scan profiles. Secrets are
+    never shown and never given: submissions use the names."""
+    return CredentialsAnswer(
+        credentials=[
+            CredentialRow(
+                name=each.name,
+                kind=each.kind,
+                escalation=each.escalation.method if each.escalation else None,
+                privileged=each.privileged or each.escalation is not None,
+            )
+            for each in app.config.credentials
+        ],
+        audits=[
+            AuditRow(
+                name=each.name,
+                category=each.category if each.file else "",
+                description=each.description,
+            )
+            for each in app.config.audits
+        ],
+        scan_profiles=[
+            ProfileRow(
+                name=each.name,
+                default_for=[str(kind) for kind in each.default_for],
+                description=each.description,
+                settings={**each.words(), **each.settings},
+            )
+            for each in app.config.scan_profiles
+        ],
+    )
+
+
+NAME_TOOLS: tuple[ToolDef, ...] = (list_scan_templates, list_credentials)

@@ -1,0 +1,45 @@
+"""The scheduler's refusals, in the words of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nessus_sched.api.app import App
+from nessus_sched.api.operations import ToolError
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.results.query.model import BadQuery
+from nessus_sched.scheduler.admission import unknown
+from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.store.findings.read import NoFindings
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns what operations raise into `ToolError`s that say what to do next."""
+    try:
+        yield
+    except RequestError as error:
+        raise ToolError(error.code, str(error), error.hint) from error
+    except BadQuery as error:
+        raise ToolError("bad_query", str(error)) from error
+    except NoFindings as error:
+        raise ToolError(
+            "no_results", str(error), "get_scan_status tells whether they are still to come."
+        ) from error
+    except StoreUnavailable as error:
+        raise ToolError("store_unavailable", str(error), "Try again later.") from error
+
+
+def check_scanner(app: App, name: str | None) -> None:
+    """Raises `ToolError` when a scanner is named that is none."""
+    drivers = app.service.fleet.drivers
+    if name is not None and name not in drivers:
+        raise ToolError("unknown_scanner", unknown("scanner", name, drivers))
+
+
+def check_pool(app: App, name: str | None) -> None:
+    """The same for a pool."""
+    pools = {scanner.pool for scanner in app.config.scanners}
+    if name is not None and name not in pools:
+        raise ToolError("unknown_pool", unknown("pool", name, pools))

@@ -1,0 +1,232 @@
+"""What scans found: pages of findings, the essence, comparison and search."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+
+from nessus_sched.api import summary_view
+from nessus_sched.api.answers import iso
+from nessus_sched.api.app import App
+from nessus_sched.api.errors import translated
+from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.paging import USUAL_BYTES
+from nessus_sched.api.tasks import TaskArgs
+from nessus_sched.api.untrusted import FINDINGS, cleaned, fenced_row
+from nessus_sched.core.fields import field
+from nessus_sched.core.states import TaskState
+from nessus_sched.results.comparison import Change
+from nessus_sched.results.query.input import KEYS, read_query
+from nessus_sched.results.query.model import PROFILES, Match, Query
+from nessus_sched.results.query.page import Page
+from nessus_sched.store.findings.search import Scope
+
+MAX_BYTES = 40_000
+"""Of the rows of one answer: about 10,000 tokens, far below what hosts cut off."""
+
+
+@attrs.frozen(kw_only=True)
+class QueryArgs:
+    profile: str | None = field(
+        "Fields per finding: " + ", ".join(PROFILES) + ". Default: brief.",
+        default=None,
+        max_length=20,
+        examples=("minimal",),
+    )
+    fields: list[str] = field(
+        "Fields to show instead of a profile (or besides it, when both are given).",
+        factory=list,
+        max_length=100,
+        examples=(["host", "port", "plugin_name", "cvss3_base_score"],),
+    )
+    filters: list[dict[str, Any] | str] = field(
+        'Conditions such as {"field": "severity", "op": ">=", "value": "high"}, or as text: '
+        '"severity>=high", "cve contains 2021-44228", "exploit_available=true", '
+        '"solution is absent".',
+        factory=list,
+        max_length=50,
+        examples=(["severity>=high"],),
+    )
+    match: Match = field("Whether all filters must hold, or any.", default=Match.ALL)
+    sort: list[str] = field(
+        "Fields to sort by, - for descending. Default: worst first.",
+        factory=list,
+        max_length=5,
+        examples=(["-cvss3_base_score", "host"],),
+    )
+    page_size: int = field("Findings per page.", default=20, minimum=1, maximum=1000)
+    cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=2000)
+    max_bytes: int = field(
+        "Bound on the answer's findings; the rest comes with the next cursor.",
+        default=USUAL_BYTES,
+        minimum=2000,
+        maximum=MAX_BYTES,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ResultsArgs(QueryArgs):
+    task_id: str = field(
+        "The task, as a submit tool returned it.",
+        min_length=1,
+        max_length=64,
+        examples=("t-7k3m9pqr2vxz",),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CompareArgs(QueryArgs):
+    before_task_id: str = field("The earlier scan.", min_length=1, max_length=64)
+    after_task_id: str = field("The later scan.", min_length=1, max_length=64)
+    change: Change = field("Which findings to list.", default=Change.NEW)
+
+
+@attrs.frozen(kw_only=True)
+class SearchArgs(QueryArgs):
+    task_ids: list[str] = field(
+        "Only in these tasks; left out: in all that are stored.", factory=list, max_length=100
+    )
+    history: bool = field(
+        "Every scan that ever saw a finding, instead of the present state.", default=False
+    )
+
+
+@attrs.frozen(kw_only=True)
+class PageAnswer:
+    findings: list[dict[str, Any]] = field("The findings of this page.")
+    total: int = field("How many match the filters.")
+    severity_counts: dict[str, int] = field("Those that match, by severity.")
+    next_cursor: str | None = field("For the next page; null at the end.")
+    notes: list[str] = field("What was left out or cut, and how to narrow.")
+    untrusted: str = field("How to treat the texts.")
+
+
+@attrs.frozen(kw_only=True)
+class SummaryArgs(TaskArgs):
+    detail: Literal["concise", "full"] = field(
+        "full: nothing left out, up to 25 hosts with all evidence; several times as long.",
+        default="concise",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class SummaryAnswer:
+    task_id: str = field("The task.")
+    summary: dict[str, Any] = field(
+        "hosts, findings, severity_counts, compliance, verdict, host_verdicts, warnings, "
+        "top_findings, known_exploited, exploitable, top_hosts, families, problems; `shortened` "
+        "names the lists that were cut."
+    )
+    untrusted: str = field("How to treat the texts.")
+
+
+@attrs.frozen(kw_only=True)
+class CompareAnswer:
+    counts: dict[str, Any] = field(
+        "severities by change; not_checked and not_checked_before by reason; hosts; notes."
+    )
+    page: PageAnswer = field("The findings with the change that was asked for.")
+
+
+@tool(writes=False, open_world=True)
+async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswer:
+    """Findings of a completed task, worst first, a page at a time. Narrow with filters rather
+    than paging through everything: filters see every field, whatever the profile shows.
+
+    For "what is critical": filters ["severity=critical"]. For an overview use
+    get_scan_summary first. An empty page with total 0 means that nothing matches."""
+    await _must_have_results(app, args.task_id)
+    with translated():
+        page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
+    return page_answer(page, fence=True)
+
+
+@tool(writes=False, open_world=True)
+async def get_scan_summary(app: Any, call: Call, args: SummaryArgs) -> SummaryAnswer:
+    """The essence of a completed task in one small answer: findings by severity, host and
+    family, the worst findings, known-exploited and exploitable ones, whether logins worked
+    per host, and warnings when the result may be incomplete. Read the warnings before
+    concluding that something is fine."""
+    with translated():
+        task = (await app.service.task(args.task_id)).task
+    if task.summary is None:
+        raise _not_yet(task.task_id, task.state)
+    shown = summary_view.full if args.detail == "full" else summary_view.concise
+    return SummaryAnswer(task_id=task.task_id, summary=shown(task.summary), untrusted=FINDINGS)
+
+
+@tool(writes=False, open_world=True)
+async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
+    """What changed between two completed tasks. A finding is fixed only if the later scan
+    would have shown it; otherwise it is not_checked, with the reason (host down, login
+    failed, port not scanned ...), and may still be there. new and not_checked_before
+    differ likewise. changed: another severity or compliance result. Read counts.notes."""
+    for task_id in (args.before_task_id, args.after_task_id):
+        await _must_have_results(app, task_id)
+    query = query_of(args)
+    with translated():
+        comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
+        page = await app.findings.changed(
+            args.before_task_id, args.after_task_id, args.change, query, max_bytes=args.max_bytes
+        )
+    return CompareAnswer(counts=attrs.asdict(comparison), page=page_answer(page, fence=True))
+
+
+@tool(writes=False, open_world=True)
+async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
+    """Search the findings of all tasks: which hosts have a CVE, a plugin or a severity now.
+    Each finding is listed once, as last seen, unless a later scan proves it fixed. Use filters
+    such as ["cve contains CVE-2021-44228", "host=192.0.2.0/24"]. The notes say when a host
+    that is asked for was last scanned: without that, no findings does not mean clean."""
+    for task_id in args.task_ids:
+        await _must_have_results(app, task_id)
+    scope = Scope(task_ids=tuple(args.task_ids) or None, history=args.history)
+    with translated():
+        page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
+    rows = [{**row, "imported_at": iso(row["imported_at"])} for row in page.rows]
+    return page_answer(attrs.evolve(page, rows=rows), fence=True)
+
+
+RESULT_TOOLS: tuple[ToolDef, ...] = (
+    get_scan_results,
+    get_scan_summary,
+    compare_scans,
+    search_findings,
+)
+
+
+def query_of(args: object) -> Query:
+    """What the arguments of a tool ask for: they have an attribute for each of a query's
+    keys. Raises `ToolError`."""
+    with translated():
+        return read_query({key: getattr(args, key) for key in KEYS})
+
+
+async def _must_have_results(app: App, task_id: str) -> None:
+    """Raises `ToolError` unless the task is completed: an empty page would be taken for a
+    clean bill of health."""
+    with translated():
+        task = (await app.service.task(task_id)).task
+    if task.state is not TaskState.COMPLETED:
+        raise _not_yet(task_id, task.state)
+
+
+def _not_yet(task_id: str, state: TaskState) -> ToolError:
+    return ToolError(
+        "no_results",
+        f"Task {task_id} is {state}: it has no results.",
+        "get_scan_status tells how it stands.",
+    )
+
+
+def page_answer(page: Page, *, fence: bool = False) -> PageAnswer:
+    """`fence`: for a model, which must see where texts of hosts begin and end."""
+    return PageAnswer(
+        findings=[fenced_row(row) if fence else cleaned(row) for row in page.rows],
+        total=page.total,
+        severity_counts=dict(page.severities),
+        next_cursor=page.next_cursor,
+        notes=list(page.notes),
+        untrusted=FINDINGS,
+    )

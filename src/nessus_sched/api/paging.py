@@ -1,0 +1,52 @@
+"""How large an answer may be: lists are cut at a number of bytes, with a way to the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from nessus_sched.api.operations import ToolError
+
+T = TypeVar("T", bound=attrs.AttrsInstance)
+
+USUAL_BYTES: Final = 13_000
+"""Of the rows of an answer: with the rest of it under 4,000 tokens of about 4 bytes."""
+MAX_BYTES: Final = 60_000
+"""Of the rows when a client asks for many: 15,000 tokens; hosts cut off at 25,000."""
+USUAL_ROWS: Final = 20
+MAX_ROWS: Final = 100
+_DIGITS: Final = 18
+"""Of the largest cursor: SQLite's integers have 64 bits."""
+
+
+def room(limit: int) -> int:
+    """Bytes for the rows of an answer of which `limit` were asked for."""
+    return USUAL_BYTES if limit <= USUAL_ROWS else MAX_BYTES
+
+
+def fitting(rows: Sequence[T], most: int) -> list[T]:
+    """The first of `rows` whose JSON takes `most` bytes; at least one."""
+    kept: list[T] = []
+    left = most
+    for row in rows:
+        left -= size(attrs.asdict(row))
+        if left < 0 and kept:
+            break
+        kept.append(row)
+    return kept
+
+
+def size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode())
+
+
+def number_of(cursor: str | None, tool: str) -> int | None:
+    """The number that a cursor of ours is. Raises `ToolError` for any other text."""
+    if cursor is None:
+        return None
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > _DIGITS:
+        raise ToolError("bad_arguments", f"cursor: not one that {tool} returned")
+    return int(cursor)

@@ -1,0 +1,143 @@
+"""What runs, what waits, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from nessus_sched.api.answers import wait_answer
+from nessus_sched.api.app import App
+from nessus_sched.api.errors import translated
+from nessus_sched.api.operations import Call, ToolDef, tool
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, fitting, room
+from nessus_sched.api.untrusted import NAMES
+from nessus_sched.core.fields import field
+from nessus_sched.core.pool.queues import OVERFLOW
+from nessus_sched.core.states import TaskState
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.scheduler.views import TaskView
+
+
+@attrs.frozen(kw_only=True)
+class QueueArgs:
+    limit: int = field(
+        "Waiting tasks to list; as many running ones.",
+        default=USUAL_ROWS,
+        minimum=1,
+        maximum=MAX_ROWS,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class QueueRow:
+    queue: str = field("`overflow`, or a scanner.")
+    length: int = field("Tasks in it.")
+    blocked: int = field("Of these, waiting for a scan of the same targets to end.")
+
+
+@attrs.frozen(kw_only=True)
+class WaitingRow:
+    task_id: str = field("The task.")
+    name: str = field("As submitted.")
+    queue: str | None = field("`overflow`, or a scanner.")
+    queue_position: int | None = field("1 is next.")
+    estimated_wait_seconds: float | None = field("Median; null when nothing is known.")
+    wait_code: str | None = field("Stable machine code.")
+    wait_reason: str | None = field("Why it waits.")
+
+
+@attrs.frozen(kw_only=True)
+class RunningRow:
+    task_id: str = field("The task.")
+    name: str = field("As submitted.")
+    status: str = field("State.")
+    scanner_instance: str | None = field("Scanner.")
+    progress_percent: int | None = field("Null when not known.")
+
+
+@attrs.frozen(kw_only=True)
+class QueueAnswer:
+    paused: bool = field("The operator has paused everything: nothing starts.")
+    queued: int = field("Waiting tasks in all queues.")
+    active: int = field("Tasks that hold a slot.")
+    capacity: int = field("Slots of all usable scanners.")
+    free_slots: int = field("Scans that can start at once.")
+    queues: list[QueueRow] = field("Overflow, and every scanner's queue that is not empty.")
+    running: list[RunningRow] = field("Tasks on a scanner, in the order of acceptance.")
+    waiting: list[WaitingRow] = field("The first waiting tasks, in the order of acceptance.")
+    retry_wait: int = field("Tasks that wait for their next attempt.")
+    notes: list[str] = field("What was left out, and how to get it.")
+    untrusted: str = field("How to treat the texts.")
+
+
+@tool(writes=False)
+async def get_queue_status(app: Any, call: Call, args: QueueArgs) -> QueueAnswer:
+    """What runs, what waits, in which queue and place, and why. Answers "why is my scan not
+    starting"."""
+    statistics = app.service.statistics()
+    with translated():
+        page = await app.service.waiting(limit=args.limit)
+    active = app.service.active()
+    most = room(args.limit) // 2
+    running = fitting([_running(view) for view in active[: args.limit]], most)
+    waiting = fitting([_waiting(app, view) for view in page], most)
+    return QueueAnswer(
+        paused=statistics.paused,
+        queued=statistics.queued,
+        active=statistics.active,
+        capacity=statistics.capacity,
+        free_slots=statistics.free,
+        queues=[
+            QueueRow(
+                queue=OVERFLOW,
+                length=statistics.overflow.length,
+                blocked=statistics.overflow.parked,
+            ),
+            *(
+                QueueRow(queue=each.scanner_id, length=each.queue.length, blocked=each.queue.parked)
+                for each in statistics.scanners
+                if each.queue.length
+            ),
+        ],
+        running=running,
+        waiting=waiting,
+        retry_wait=app.service.context.store.counts()[TaskState.RETRY_WAIT],
+        notes=[
+            *_left_out("running", "running", len(active) - len(running)),
+            *_left_out("waiting", "queued", statistics.queued - len(waiting)),
+        ],
+        untrusted=NAMES,
+    )
+
+
+def _left_out(word: str, state: str, count: int) -> list[str]:
+    if count <= 0:
+        return []
+    return [f"{count} more {word}; list_tasks with states [{state!r}] pages through all."]
+
+
+def _running(view: TaskView) -> RunningRow:
+    return RunningRow(
+        task_id=view.task.task_id,
+        name=clean_line(view.task.request.name),
+        status=view.task.state,
+        scanner_instance=view.task.scanner_instance,
+        progress_percent=view.progress,
+    )
+
+
+def _waiting(app: App, view: TaskView) -> WaitingRow:
+    wait = wait_answer(app, view)
+    return WaitingRow(
+        task_id=view.task.task_id,
+        name=clean_line(view.task.request.name),
+        queue=wait.queue if wait else None,
+        queue_position=wait.queue_position if wait else None,
+        estimated_wait_seconds=wait.estimated_wait_seconds if wait else None,
+        wait_code=wait.wait_code if wait else None,
+        wait_reason=wait.wait_reason if wait else None,
+    )
+
+
+QUEUE_TOOLS: tuple[ToolDef, ...] = (get_queue_status,)

@@ -1,0 +1,168 @@
+"""Scanners, and the tasks that failed for good on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from nessus_sched.api.answers import (
+    LONGEST_REASON,
+    StatusAnswer,
+    iso,
+    status_answer,
+)
+from nessus_sched.api.errors import check_pool, translated
+from nessus_sched.api.operations import Call, ToolDef, tool
+from nessus_sched.api.paging import (
+    MAX_ROWS,
+    USUAL_ROWS,
+    fitting,
+    number_of,
+    room,
+)
+from nessus_sched.api.untrusted import NAMES
+from nessus_sched.core.fields import field
+from nessus_sched.core.states import TaskState
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.scheduler.views import ScannerView
+from nessus_sched.store.tasks.listing import TaskFilter
+
+
+@attrs.frozen(kw_only=True)
+class NoArgs:
+    """No arguments."""
+
+
+@attrs.frozen(kw_only=True)
+class ScannersArgs:
+    pool: str | None = field("Only of this pool.", default=None, max_length=64)
+    only_available: bool = field("Only those that may be given work now.", default=False)
+    limit: int = field("Scanners per page.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)
+    cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=40)
+
+
+@attrs.frozen(kw_only=True)
+class ScannerAnswer:
+    scanner_instance: str = field("Name it in a submission to run only there.")
+    name: str = field("For people.")
+    url: str = field("Where it is.")
+    pool: str = field("Its group of interchangeable scanners.")
+    available: bool = field("It may be given work now.")
+    reason: str | None = field("Why it may not, or what troubles it.")
+    enabled: bool = field("By the operator.")
+    draining: bool = field("Finishes what runs and starts nothing more.")
+    breaker: str = field("closed (used as usual), open (left alone after errors) or half_open.")
+    suspended: str | None = field("Code of the error with which it refuses to scan.")
+    max_concurrent_scans: int = field("The operator's limit.")
+    capacity: int = field("What holds now, with the scanner's own limit and other people's scans.")
+    active_scans: int = field("Of ours.")
+    free_slots: int = field("Scans that can start at once.")
+    queued: int = field("Tasks in its own queue.")
+    networks: list[str] = field("What it can reach; empty: everything in scope.")
+    labels: dict[str, str] = field("The operator's words.")
+    edition: str | None = field("Nessus edition.")
+    version: str | None = field("Nessus version.")
+    plugin_set_at: str | None = field("Age of its plugins (ISO 8601).")
+    licensed_hosts: int | None = field("Limit of its licence.")
+    last_contact: str | None = field("When it last answered (ISO 8601).")
+
+
+@attrs.frozen(kw_only=True)
+class ScannersAnswer:
+    scanners: list[ScannerAnswer] = field("The configured scanners.")
+    total: int = field("How many match.")
+    next_cursor: str | None = field("For the next page; null at the end.")
+    paused: bool = field("The operator has paused everything: nothing starts.")
+    untrusted: str = field("How to treat the texts.")
+
+
+@attrs.frozen(kw_only=True)
+class DeadArgs:
+    limit: int = field("Dead letters to list.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)
+    cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=40)
+
+
+@attrs.frozen(kw_only=True)
+class DeadAnswer:
+    total: int = field("How many there are.")
+    tasks: list[StatusAnswer] = field("Newest first, each with its error.")
+    next_cursor: str | None = field("For the next page; null at the end.")
+
+
+@tool(writes=False)
+async def list_scanners(app: Any, call: Call, args: ScannersArgs) -> ScannersAnswer:
+    """All Nessus scanners: whether each can be used now (and why not), its free slots, queue,
+    licence and plugin age. Long pages are cut; next_cursor goes on."""
+    check_pool(app, args.pool)
+    found = [scanner_answer(view) for view in app.service.scanners()]
+    wanted = [
+        each
+        for each in found
+        if args.pool in (None, each.pool) and (each.available or not args.only_available)
+    ]
+    start = number_of(args.cursor, "list_scanners") or 0
+    rows = fitting(wanted[start : start + args.limit], room(args.limit))
+    end = start + len(rows)
+    return ScannersAnswer(
+        scanners=rows,
+        total=len(wanted),
+        next_cursor=str(end) if end < len(wanted) else None,
+        paused=app.service.statistics().paused,
+        untrusted=NAMES,
+    )
+
+
+@tool(writes=False)
+async def list_dead_letters(app: Any, call: Call, args: DeadArgs) -> DeadAnswer:
+    """Tasks that failed for good, each with its error. They wait for an operator, who can
+    retry or purge them with the `nessus-sched dlq` command."""
+    with translated():
+        page = await app.service.tasks(
+            TaskFilter(states=frozenset({TaskState.DEAD})),
+            limit=args.limit,
+            cursor=number_of(args.cursor, "list_dead_letters"),
+        )
+    rows = [status_answer(app, view) for view in app.service.views(page.tasks)]
+    kept = fitting(rows, room(args.limit))
+    after = page.cursor if len(kept) == len(rows) else page.tasks[len(kept) - 1].order
+    return DeadAnswer(
+        total=app.service.context.store.counts()[TaskState.DEAD],
+        tasks=kept,
+        next_cursor=None if after is None else str(after),
+    )
+
+
+FLEET_TOOLS: tuple[ToolDef, ...] = (
+    list_scanners,
+    list_dead_letters,
+)
+
+
+def scanner_answer(view: ScannerView) -> ScannerAnswer:
+    settings, statistics, info = view.settings, view.statistics, view.info
+    obstacle = statistics.obstacle.text if statistics.obstacle else None
+    return ScannerAnswer(
+        scanner_instance=settings.id,
+        name=settings.name or settings.id,
+        url=settings.url,
+        pool=settings.pool,
+        available=statistics.usable and view.trouble is None,
+        reason=clean_line(view.trouble or obstacle or "", LONGEST_REASON) or None,
+        enabled=statistics.enabled,
+        draining=statistics.draining,
+        breaker=statistics.breaker.state,
+        suspended=statistics.suspension.kind if statistics.suspension else None,
+        max_concurrent_scans=statistics.slots.limit,
+        capacity=statistics.slots.capacity,
+        active_scans=len(statistics.slots.active),
+        free_slots=statistics.free,
+        queued=statistics.queue.length,
+        networks=list(settings.networks),
+        labels=dict(settings.labels),
+        edition=clean_line(info.edition) if info else None,
+        version=clean_line(info.version) if info else None,
+        plugin_set_at=iso(info.plugin_set_at) if info else None,
+        licensed_hosts=info.licensed_hosts if info else None,
+        last_contact=iso(view.reached_at),
+    )

@@ -1,0 +1,242 @@
+"""The six ways to submit a scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from nessus_sched.api.answers import (
+    LONGEST_REASON,
+    MAX_TARGETS,
+    SubmitAnswer,
+    scanner_url,
+    wait_seconds,
+)
+from nessus_sched.api.app import App
+from nessus_sched.api.errors import translated
+from nessus_sched.api.next_steps import advice
+from nessus_sched.api.operations import Call, ToolDef, tool
+from nessus_sched.core.fields import field
+from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.task import DEFAULT_POOL, Discovery, Priority, ScanKind, ScanRequest
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.scheduler.views import Submission
+
+MINUTE = 60.0
+TARGETS = (["192.0.2.10", "198.51.100.0/24"],)
+
+
+@attrs.frozen(kw_only=True)
+class SubmitArgs:
+    """What every scan has."""
+
+    targets: list[str] = field(
+        "What to scan: addresses, networks (192.0.2.0/24), ranges (192.0.2.1-20) or host names. "
+        "One entry may hold several, separated by commas or white space. All must be inside the "
+        "configured scope.",
+        min_length=1,
+        max_length=10000,
+        examples=TARGETS,
+    )
+    name: str = field(
+        "Short name to recognise it by.", default="", max_length=100, examples=("weekly web tier",)
+    )
+    description: str = field("Why it is done; kept with the task.", default="", max_length=1000)
+    scanner_instance: str | None = field(
+        "Only for a certain scanner (see list_scanners). Leave out to let the scheduler choose.",
+        default=None,
+        max_length=64,
+    )
+    pool: str = field("Group of scanners to choose from.", default=DEFAULT_POOL, max_length=64)
+    priority: Priority = field("Order in the queue.", default=Priority.NORMAL)
+    idempotency_key: str | None = field(
+        "Same key, same request: the same task instead of a second one. Use one whenever you "
+        "may have to repeat a call.",
+        default=None,
+        min_length=1,
+        max_length=200,
+        examples=("weekly-web-2026-W12",),
+    )
+    max_runtime_minutes: int | None = field(
+        "Stop the scan after that long.", default=None, minimum=1, maximum=43200
+    )
+    profile: str | None = field(
+        "Name of a configured scan profile: how to scan (ports, speed, ping, web tests). Leave out "
+        "for the usual one; `none` for the scanner's own defaults. See list_credentials.",
+        default=None,
+        max_length=64,
+    )
+    settings: dict[str, str] = field(
+        "Nessus settings by name, such as portscan_range or report_paranoia; only harmless ones "
+        "and those the operator allows. Never a login.",
+        factory=dict,
+        examples=({"portscan_range": "1-1024"},),
+    )
+    dry_run: bool = field("Only check, route and estimate; submit nothing.", default=False)
+
+
+@attrs.frozen(kw_only=True)
+class CredentialedArgs(SubmitArgs):
+    credential: str = field(
+        "Name of a configured credential (see list_credentials). Never a password or key.",
+        min_length=1,
+        max_length=64,
+        examples=("linux-prod",),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CustomArgs(SubmitArgs):
+    template: str | None = field(
+        "Name of a scan template (see list_scan_templates); either this or `policy`.",
+        default=None,
+        max_length=128,
+        examples=("malware",),
+    )
+    policy: str | None = field(
+        "Name of a policy on the scanners; either this or `template`.", default=None, max_length=128
+    )
+    credential: str | None = field(
+        "Name of a configured credential (see list_credentials). Never a password or key.",
+        default=None,
+        max_length=64,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class QuickArgs(SubmitArgs):
+    discovery: Discovery = field(
+        "hosts: who is alive; os: also the operating system; ports: also common open ports.",
+        default=Discovery.HOSTS,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ComplianceArgs(CredentialedArgs):
+    audit: str = field("Name of a configured audit.", min_length=1, max_length=64)
+
+
+@tool(writes=True, idempotent=False, open_world=True)
+async def submit_scan(app: Any, call: Call, args: SubmitArgs) -> SubmitAnswer:
+    """Queue a network vulnerability scan without credentials: what an attacker on the
+    network sees. Returns a task_id at once; the scan runs when a scanner has a free slot and
+    takes minutes to hours.
+
+    Use submit_quick_scan to only find live hosts, submit_trusted_scan to also log in."""
+    return await _submit(app, call, args, ScanKind.BASIC)
+
+
+@tool(writes=True, idempotent=False, open_world=True)
+async def submit_trusted_scan(app: Any, call: Call, args: CredentialedArgs) -> SubmitAnswer:
+    """Queue a vulnerability scan that logs in to the targets (SSH or Windows) without raising
+    privileges: finds missing patches that a network scan cannot see. The result says per host
+    whether the login worked.
+
+    Needs the name of a configured credential. Where checks need root or administrator rights,
+    use submit_privileged_scan."""
+    return await _submit(app, call, args, ScanKind.TRUSTED, credential=args.credential)
+
+
+@tool(writes=True, idempotent=False, open_world=True)
+async def submit_privileged_scan(app: Any, call: Call, args: CredentialedArgs) -> SubmitAnswer:
+    """Queue a vulnerability scan that logs in with full privileges (sudo, su, enable and the
+    like, or root or administrator). The most complete picture; the result says per host
+    whether login and privileges worked.
+
+    Needs the name of a configured credential with escalation."""
+    return await _submit(app, call, args, ScanKind.PRIVILEGED, credential=args.credential)
+
+
+@tool(writes=True, idempotent=False, open_world=True)
+async def submit_custom_scan(app: Any, call: Call, args: CustomArgs) -> SubmitAnswer:
+    """Queue a scan with a template or policy of your choice, for what the other submit tools
+    do not cover (malware, one vulnerability, a tuned policy). Give either `template` or
+    `policy`, by name."""
+    return await _submit(
+        app,
+        call,
+        args,
+        ScanKind.CUSTOM,
+        credential=args.credential,
+        template=args.template,
+        policy=args.policy,
+    )
+
+
+@tool(writes=True, idempotent=False, open_world=True)
+async def submit_quick_scan(app: Any, call: Call, args: QuickArgs) -> SubmitAnswer:
+    """Queue a host discovery: which addresses are alive, optionally their operating systems
+    or common open ports. Fast; finds no vulnerabilities."""
+    return await _submit(app, call, args, ScanKind.QUICK, discovery=args.discovery)
+
+
+@tool(writes=True, idempotent=False, open_world=True)
+async def submit_compliance_scan(app: Any, call: Call, args: ComplianceArgs) -> SubmitAnswer:
+    """Queue a check of the targets' configuration against an audit file (such as a CIS
+    benchmark): passed, failed or warning per check. Needs a credential and an audit, both by
+    name."""
+    return await _submit(
+        app, call, args, ScanKind.COMPLIANCE, credential=args.credential, audit=args.audit
+    )
+
+
+SUBMIT_TOOLS: tuple[ToolDef, ...] = (
+    submit_scan,
+    submit_trusted_scan,
+    submit_privileged_scan,
+    submit_custom_scan,
+    submit_quick_scan,
+    submit_compliance_scan,
+)
+
+
+async def _submit(
+    app: App, call: Call, args: SubmitArgs, kind: ScanKind, **own: Any
+) -> SubmitAnswer:
+    minutes = args.max_runtime_minutes
+    request = ScanRequest(
+        kind=kind,
+        targets=tuple(args.targets),
+        name=args.name,
+        description=args.description,
+        scanner_instance=args.scanner_instance,
+        pool=args.pool,
+        priority=args.priority,
+        profile=args.profile,
+        settings=args.settings,
+        max_runtime=None if minutes is None else minutes * MINUTE,
+        **own,
+    )
+    with translated():
+        submission = await app.service.submit(
+            request,
+            actor=call.peer.actor,
+            trace_id=call.trace_id,
+            idempotency_key=args.idempotency_key,
+            dry_run=args.dry_run,
+            scopes=app.scopes_of(call.peer),
+        )
+    return submit_answer(app, submission)
+
+
+def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
+    task, standing = submission.view.task, submission.view.standing
+    dry, reason = submission.dry_run, standing.wait_reason
+    return SubmitAnswer(
+        task_id=None if dry else task.task_id,
+        trace_id=None if dry else task.trace_id,
+        status="valid" if dry else task.state,
+        created=submission.created,
+        scanner_instance=task.scanner_instance,
+        scanner_url=scanner_url(app, task.scanner_instance),
+        queue=standing.queue,
+        queue_position=standing.position,
+        estimated_wait_seconds=wait_seconds(standing),
+        wait_reason=clean_line(reason.text, LONGEST_REASON) if reason else None,
+        target_count=parse_targets(task.request.targets).address_count,
+        targets=list(task.request.targets[:MAX_TARGETS]),
+        next="Nothing was submitted; call again without dry_run."
+        if dry
+        else advice(submission.view),
+    )

@@ -1,0 +1,228 @@
+"""Tasks: how they stand, waiting for them, and stopping, pausing or resuming them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import attrs
+import trio
+
+from nessus_sched.api.answers import (
+    StatusAnswer,
+    iso,
+    status_answer,
+    wait_answer,
+)
+from nessus_sched.api.app import App
+from nessus_sched.api.errors import check_pool, check_scanner, translated
+from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, fitting, number_of, room
+from nessus_sched.api.untrusted import NAMES
+from nessus_sched.core.fields import field
+from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.targets.targets import BadTargets, parse_targets
+from nessus_sched.core.task import ScanKind
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.scheduler.views import TaskView
+from nessus_sched.store.tasks.listing import TaskFilter
+
+LONGEST_WAIT = 25.0
+"""Seconds; hosts cut calls off at 60, some earlier."""
+REPORT_EVERY = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class TaskArgs:
+    task_id: str = field(
+        "The task, as a submit tool returned it.",
+        min_length=1,
+        max_length=64,
+        examples=("t-7k3m9pqr2vxz",),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class WaitArgs(TaskArgs):
+    timeout_seconds: float = field(
+        "How long to wait at most.", default=LONGEST_WAIT, minimum=0, maximum=LONGEST_WAIT
+    )
+
+
+@attrs.frozen(kw_only=True)
+class WaitedAnswer:
+    timed_out: bool = field("The time was up before the task settled.")
+    task: StatusAnswer = field("The task as it is now.")
+
+
+@attrs.frozen(kw_only=True)
+class ListArgs:
+    """Filters; what is left out does not restrict."""
+
+    states: list[TaskState] = field(
+        "Only tasks in these states.", factory=list, max_length=10, examples=(["running"],)
+    )
+    scanner_instance: str | None = field("Only of this scanner.", default=None, max_length=64)
+    pool: str | None = field("Only of this pool.", default=None, max_length=64)
+    kind: ScanKind | None = field("Only of this kind.", default=None)
+    target: str | None = field(
+        "Only tasks whose targets overlap this address or network.",
+        default=None,
+        max_length=200,
+        examples=("192.0.2.0/24",),
+    )
+    text: str = field("Only tasks with this in name or description.", default="", max_length=200)
+    created_after: datetime | None = field(
+        "ISO 8601 with offset.", default=None, examples=("2026-01-31T00:00:00+00:00",)
+    )
+    created_before: datetime | None = field("ISO 8601 with offset.", default=None)
+    limit: int = field("Tasks per page.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)
+    cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=40)
+
+
+@attrs.frozen(kw_only=True)
+class TaskRow:
+    task_id: str = field("The task.")
+    name: str = field("As submitted.")
+    kind: str = field("Kind of scan.")
+    status: str = field("State.")
+    scanner_instance: str | None = field("Scanner.")
+    progress_percent: int | None = field("Of the running scan.")
+    targets: list[str] = field("The first few targets.")
+    created_at: str = field("ISO 8601.")
+    queue_position: int | None = field("When it waits in a queue.")
+    wait_reason: str | None = field("Why it waits.")
+    severity_counts: dict[str, int] | None = field("When completed.")
+
+
+@attrs.frozen(kw_only=True)
+class ListAnswer:
+    tasks: list[TaskRow] = field("Newest first.")
+    next_cursor: str | None = field("For the next page; null at the end.")
+    counts: dict[str, int] = field("All tasks by state, whatever the filters.")
+    untrusted: str = field("How to treat the texts.")
+
+
+@tool(writes=False)
+async def get_scan_status(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+    """How a task stands: state, progress, place in the queue and why it waits, errors with
+    what to do, and once completed the number of findings by severity and whether logins
+    worked. For the findings themselves use get_scan_summary or get_scan_results."""
+    with translated():
+        return status_answer(app, await app.service.task(args.task_id))
+
+
+@tool(writes=False, timeout=LONGEST_WAIT + 10)
+async def wait_for_scan(app: Any, call: Call, args: WaitArgs) -> WaitedAnswer:
+    """Wait until a task has settled (completed, canceled, timed_out or dead), at most 25
+    seconds, and return its status. Better than asking get_scan_status again and again. Most
+    scans take far longer: tell the user and come back later."""
+    started = trio.current_time()
+    with translated():
+        view = await app.service.task(args.task_id)
+        while view.task.state not in SETTLED:
+            left = args.timeout_seconds - (trio.current_time() - started)
+            if left <= 0:
+                break
+            await _report(call, view, trio.current_time() - started, args.timeout_seconds)
+            view = await app.service.wait(args.task_id, within=min(left, REPORT_EVERY))
+    return WaitedAnswer(timed_out=view.task.state not in SETTLED, task=status_answer(app, view))
+
+
+@tool(writes=False)
+async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
+    """List tasks, newest first, filtered by state, scanner, pool, kind, target (an address
+    finds the networks that contain it), time or text. Use it to find a task_id. Long pages
+    are cut; next_cursor goes on."""
+    wanted = TaskFilter(
+        states=frozenset(args.states),
+        scanner=args.scanner_instance,
+        pool=args.pool,
+        kind=args.kind,
+        created_from=args.created_after.timestamp() if args.created_after else None,
+        created_before=args.created_before.timestamp() if args.created_before else None,
+        text=args.text,
+        targets=None if args.target is None else overlapping(args.target),
+    )
+    with translated():
+        cursor = number_of(args.cursor, "list_tasks")
+        page = await app.service.tasks(wanted, limit=args.limit, cursor=cursor)
+    if not page.tasks and cursor is None:
+        # With a wrong name an empty list would be taken for idleness.
+        check_scanner(app, args.scanner_instance)
+        check_pool(app, args.pool)
+    rows = fitting([_row(app, view) for view in app.service.views(page.tasks)], room(args.limit))
+    after = page.cursor if len(rows) == len(page.tasks) else page.tasks[len(rows) - 1].order
+    counts = app.service.context.store.counts()
+    return ListAnswer(
+        tasks=rows,
+        next_cursor=None if after is None else str(after),
+        counts={state: count for state, count in counts.items() if count},
+        untrusted=NAMES,
+    )
+
+
+@tool(writes=True, destructive=True)
+async def cancel_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+    """Cancel a task: take it out of the queue, or stop its scan on the scanner. Results of a
+    canceled scan are not kept. Canceling twice does no harm."""
+    with translated():
+        return status_answer(app, await app.service.cancel(args.task_id, actor=call.peer.actor))
+
+
+@tool(writes=True)
+async def pause_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+    """Pause a task. A running scan keeps its slot on the scanner until resume_scan or
+    cancel_scan, so do not leave it paused for long; a waiting task is not launched."""
+    with translated():
+        return status_answer(app, await app.service.pause(args.task_id, actor=call.peer.actor))
+
+
+@tool(writes=True)
+async def resume_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+    """Let a paused task go on."""
+    with translated():
+        return status_answer(app, await app.service.resume(args.task_id, actor=call.peer.actor))
+
+
+TASK_TOOLS: tuple[ToolDef, ...] = (
+    get_scan_status,
+    wait_for_scan,
+    list_tasks,
+    cancel_scan,
+    pause_scan,
+    resume_scan,
+)
+
+
+def overlapping(text: str) -> Callable[[Sequence[str]], bool]:
+    """Whether a task's target texts overlap `text`. Raises `ToolError` for a bad `text`."""
+    try:
+        wanted = parse_targets(text)
+    except BadTargets as error:
+        raise ToolError("bad_arguments", f"target: {error}") from error
+    return lambda texts: parse_targets(texts).overlaps(wanted)
+
+
+async def _report(call: Call, view: TaskView, waited: float, total: float) -> None:
+    progress = f", {view.progress} %" if view.progress is not None else ""
+    await call.progress(waited, total, f"{view.task.state}{progress}")
+
+
+def _row(app: App, view: TaskView) -> TaskRow:
+    task, wait = view.task, wait_answer(app, view)
+    summary = task.summary or {}
+    return TaskRow(
+        task_id=task.task_id,
+        name=clean_line(task.request.name),
+        kind=task.request.kind,
+        status=task.state,
+        scanner_instance=task.scanner_instance,
+        progress_percent=view.progress,
+        targets=list(task.request.targets[:5]),
+        created_at=iso(task.created_at) or "",
+        queue_position=wait.queue_position if wait else None,
+        wait_reason=wait.wait_reason if wait else None,
+        severity_counts=summary.get("severity_counts"),
+    )

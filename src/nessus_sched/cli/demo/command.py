@@ -1,0 +1,55 @@
+"""`nessus-sched demo`: the whole way through on this machine, without a scanner."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from nessus_sched.cli.demo.config import FIXED_PORTS, written_config
+from nessus_sched.cli.desktop import client_of, program
+from nessus_sched.cli.options import json_option
+from nessus_sched.cli.trio_run import run
+
+
+@click.command("demo")
+@json_option
+@click.option(
+    "--replay", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+    help="Let the scanners answer with the .nessus files of a directory, one a scan.",
+)  # fmt: skip
+@click.option("--stay", is_flag=True, help="Stay up afterwards, to connect a client of your own.")
+@click.option(
+    "--write-config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Only write the demo's configuration, for use with sim, serve and mcp.",
+)  # fmt: skip
+def demo_command(as_json: bool, replay: Path | None, stay: bool, write_config: Path | None) -> None:
+    """Show everything on this machine, in under half a minute; needs no scanner.
+
+    Starts two simulated Nessus scanners and a daemon on a temporary state directory, submits
+    scans through MCP as Claude Desktop does, follows them, and shows what they found. Nothing
+    is scanned and nothing stays behind.
+    """
+    if write_config is not None:
+        _write(write_config)
+        return
+    from nessus_sched.cli.demo.run import run_demo
+
+    run(run_demo, as_json, replay, stay)
+
+
+def _write(path: Path) -> None:
+    state = path.absolute().with_name(path.stem + "-state")
+    try:
+        with path.open("x") as file:
+            file.write(written_config(state))
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from error
+    us = shlex.join(program())
+    click.echo(f"{path} is written. Start its scanners and the daemon, each in its own terminal:")
+    for seed, port in enumerate(FIXED_PORTS, 1):
+        click.echo(f"  {us} sim --port {port} --seed {seed}")
+    click.echo(f"  {us} serve --config {shlex.quote(os.path.abspath(path))}")
+    click.echo(f"and connect a client with:\n  {shlex.join(client_of(path))}")

@@ -1,0 +1,55 @@
+"""The reports that `demo --replay DIR` plays: looked at before a scanner answers with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import click
+
+from nessus_sched.cli.output import note
+from nessus_sched.results.parser.problems import Trouble
+from nessus_sched.results.parser.reader import parse
+
+_LOOKED_AT: Final = 2**16
+"""Bytes from a file's beginning, in which its root element is."""
+
+
+def replay_files(directory: Path | None) -> Sequence[Path]:
+    """The directory's reports in order; tells which files are none and are left out.
+
+    Raises `click.ClickException` when no report is left.
+    """
+    if directory is None:
+        return ()
+    unfit = {path: _unfit(path) for path in sorted(directory.glob("*.nessus"))}
+    files = [path for path, reason in unfit.items() if reason is None]
+    left_out = "; ".join(f"{path.name} {reason}" for path, reason in unfit.items() if reason)
+    if not files:
+        raise click.ClickException(
+            f"there is no .nessus report in {directory}" + (f": {left_out}" if left_out else "")
+        )
+    if left_out:
+        note(f"left out: {left_out}")
+    return files
+
+
+def _unfit(path: Path) -> str | None:
+    """Why it is no report; None when it looks like one, be it cut off or damaged later."""
+    if not path.is_file():
+        return "is not a file"
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LOOKED_AT)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not head.strip():
+        return "is empty"
+    report = parse(BytesIO(head))
+    for problem in report.problems:
+        refused = problem.kind in {Trouble.NOT_A_REPORT, Trouble.DOCTYPE}
+        if refused or (problem.kind is Trouble.MALFORMED and not report.hosts):
+            return f"is no report ({problem.message})"
+    return None

@@ -1,0 +1,179 @@
+"""`nessus-sched shapes`: what the `--json` of each command prints, as JSON Schemas.
+
+Most commands print what the tool of the same name answers, so its published schema is the
+one source; the rest is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+import click
+
+from nessus_sched.api.admin import OPERATORS
+from nessus_sched.api.admin_findings import FindingsAnswer
+from nessus_sched.api.answers import StatusAnswer
+from nessus_sched.api.scanner_check import Step
+from nessus_sched.api.schema import output_schema
+from nessus_sched.api.tools import TOOLS
+from nessus_sched.cli.output import print_json
+from nessus_sched.core.fields import field
+
+
+@attrs.frozen(kw_only=True)
+class Statuses:
+    tasks: list[StatusAnswer] = field("Those with which it went well.")
+
+
+@attrs.frozen(kw_only=True)
+class ProblemShape:
+    file: str = field("The file.")
+    line: int = field("From 1; 0 when there is none to point at.")
+    column: int = field("From 1; 0 when there is none to point at.")
+    message: str = field("What is wrong.")
+    hint: str = field("What would be right.")
+
+
+@attrs.frozen(kw_only=True)
+class Checked:
+    file: str = field("The file.")
+    ok: bool = field("It can be used.")
+    problems: list[ProblemShape] = field("Every mistake.")
+    warnings: list[str] = field("What is allowed but unwise.")
+
+
+@attrs.frozen(kw_only=True)
+class Verified:
+    ok: bool = field("Nothing is wrong.")
+    rows: int = field("Rows of the journal.")
+    tasks: int = field("Tasks.")
+    head: str = field("To be kept elsewhere, for --expect.")
+    problems: list[str] = field("What does not fit.")
+
+
+@attrs.frozen(kw_only=True)
+class BackedUp:
+    file: str = field("The copy.")
+    bytes: int = field("Its size.")
+
+
+@attrs.frozen(kw_only=True)
+class ReportProblem:
+    kind: str = field("Stable code.")
+    message: str = field("What is wrong.")
+    line: int = field("From 1.")
+    column: int = field("From 0.")
+    saved: str | None = field("What could be saved; null when nothing is lost.")
+
+
+@attrs.frozen(kw_only=True)
+class Shown(FindingsAnswer):
+    problems: list[ReportProblem] = field("What was wrong with the document.")
+    complete: bool = field("The document was whole.")
+
+
+@attrs.frozen(kw_only=True)
+class Summary:
+    """Besides these: host_verdicts_left_out, problem_counts, known_exploited, exploitable,
+    top_hosts, families, scan."""
+
+    hosts: int = field("Hosts in the report.")
+    findings: int = field("Findings.")
+    severity_counts: dict[str, int] = field("Findings by severity, worst first.")
+    compliance: dict[str, int] = field("Checks by result.")
+    verdict: dict[str, Any] = field("credentialed, counts and more: did the logins work?")
+    host_verdicts: list[dict[str, Any]] = field("The same by host, the most urgent first.")
+    problems: list[ReportProblem] = field("What was wrong with the document.")
+    warnings: list[dict[str, Any]] = field("code, message, advice: why it may be incomplete.")
+    complete: bool = field("The document was whole.")
+    top_findings: list[dict[str, Any]] = field("The worst plugins.")
+
+
+@attrs.frozen(kw_only=True)
+class Imported:
+    task_id: str = field("The task it is now.")
+    name: str = field("What it is called.")
+    hosts: int = field("Hosts in the report.")
+    findings: int = field("Findings.")
+    severity_counts: dict[str, int] = field("Findings by severity, worst first.")
+    complete: bool = field("The document was whole.")
+    problems: list[ReportProblem] = field("What was wrong with the document.")
+
+
+@attrs.frozen(kw_only=True)
+class Diagnosis:
+    ok: bool = field("Nothing failed; there may be warnings.")
+    steps: list[Step] = field("What was looked at.")
+
+
+def answer_of(name: str) -> type:
+    """What a tool or an operator action answers."""
+    tool = TOOLS.get(name) or OPERATORS.get(name)
+    assert tool is not None, name
+    return tool.answer
+
+
+SHAPES: Final[Mapping[str, type]] = {
+    "config check": Checked,
+    "doctor": Diagnosis,
+    "submit": answer_of("submit_scan"),
+    "submit --wait": StatusAnswer,
+    "status": StatusAnswer,
+    "tasks": answer_of("list_tasks"),
+    "watch": Statuses,
+    "cancel": Statuses,
+    "pause": Statuses,
+    "resume": Statuses,
+    "results summary": Summary,
+    "results show": Shown,
+    "results search": answer_of("search_all"),
+    "results compare": answer_of("compare_findings"),
+    "results import": Imported,
+    "queue": answer_of("get_queue_status"),
+    "scanners list": answer_of("list_scanners"),
+    "scanners drain": answer_of("switch_scanner"),
+    "scanners undrain": answer_of("switch_scanner"),
+    "scanners enable": answer_of("switch_scanner"),
+    "scanners disable": answer_of("switch_scanner"),
+    "scanners retry": answer_of("switch_scanner"),
+    "scanners templates": answer_of("list_scan_templates"),
+    "credentials": answer_of("list_credentials"),
+    "scanners test": answer_of("test_scanner"),
+    "dlq list": answer_of("list_dead_letters"),
+    "dlq show": answer_of("show_journal"),
+    "dlq retry": Statuses,
+    "dlq purge": answer_of("purge_dead_letters"),
+    "pause-all": answer_of("pause_all"),
+    "resume-all": answer_of("resume_all"),
+    "reload": answer_of("reload"),
+    "log-level": answer_of("set_log_level"),
+    "housekeeping": answer_of("housekeeping"),
+    "journal show": answer_of("show_journal"),
+    "journal verify": Verified,
+    "backup": BackedUp,
+}
+"""The command and what its `--json` prints. `config show` prints the keys of the
+configuration reference; `demo` is for people first."""
+OPEN: Final = frozenset({"results summary"})
+"""More keys than the shape names may follow."""
+
+
+def shape_of(command: str) -> dict[str, Any]:
+    """The JSON Schema of what a command prints."""
+    schema = output_schema(SHAPES[command])
+    return {**schema, "additionalProperties": True} if command in OPEN else schema
+
+
+@click.command("shapes")
+@click.argument("command", nargs=-1)
+def shapes_command(command: tuple[str, ...]) -> None:
+    """Print the JSON Schema of what COMMAND prints with --json; all of them without one.
+
+    Keys are only ever added, and never change their meaning within a major version.
+    """
+    name = " ".join(command)
+    if name and name not in SHAPES:
+        raise click.UsageError(f"no shape of {name!r}; there are: {', '.join(SHAPES)}")
+    print_json(shape_of(name) if name else {each: shape_of(each) for each in SHAPES})

@@ -1,0 +1,70 @@
+"""`nessus-sched mcp` as far as it is not the relay itself: help, and what to paste."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from nessus_sched.cli.desktop import client_of, desktop_entry, program
+from nessus_sched.cli.options import default_config
+from nessus_sched.cli.output import note
+
+
+@click.command("mcp")
+@click.option("--config", "-c", metavar="FILE", help="Configuration of the daemon to reach.")
+@click.option("--socket", metavar="PATH", help="Reach the daemon at this socket instead.")
+@click.option("--no-start", is_flag=True, help="Never start a daemon when none runs.")
+@click.option("--print-config", is_flag=True, help="Print the entry for Claude Desktop, and end.")
+@click.option(
+    "--ssh", metavar="HOST", help="With --print-config: the daemon is on HOST, reached by ssh."
+)
+def mcp_command(
+    config: str | None, socket: str | None, no_start: bool, print_config: bool, ssh: str | None
+) -> None:
+    """Relay MCP between stdin and stdout and the daemon; what Claude Desktop starts.
+
+    When no daemon runs for a configuration of yours, one is started, which ends by itself.
+    Without any configuration the daemon of the system is meant.
+
+    \b
+    nessus-sched mcp --print-config            the daemon is on this machine
+    nessus-sched mcp --print-config --ssh HOST the daemon is on HOST; run this anywhere
+
+    Paste what it prints into the file that Claude Desktop's Settings > Developer > Edit
+    Config opens (into "mcpServers" if there is such a part already), and restart it.
+    """
+    if ssh is not None and not print_config:
+        raise click.UsageError("--ssh goes with --print-config")
+    if print_config:
+        words = _by_ssh(ssh, config) if ssh else _local(config, socket, no_start)
+        click.echo(desktop_entry(words))
+        return
+    from nessus_sched.ipc import relay
+
+    words = ["--no-start"] if no_start else []
+    words += ["--config", config] if config else []
+    words += ["--socket", socket] if socket else []
+    sys.exit(relay.main(words))
+
+
+def _local(config: str | None, socket: str | None, no_start: bool) -> list[str]:
+    found = config or (None if socket else default_config())
+    words = [*program(), "mcp"] if found is None else client_of(found)
+    if found is not None and not Path(found).exists():
+        note(f"warning: there is no file {found} yet")
+    words += ["--socket", os.path.abspath(socket)] if socket else []
+    words += ["--no-start"] if no_start else []
+    return words
+
+
+def _by_ssh(host: str, config: str | None) -> list[str]:
+    """Keys without a prompt and no terminal: nothing but MCP may be on stdout."""
+    if host.startswith("-"):
+        raise click.UsageError("--ssh takes a host name or user@host")
+    remote = ["nessus-sched", "mcp", *(["--config", config] if config else [])]
+    ssh = shutil.which("ssh") or "/usr/bin/ssh"
+    return [ssh, "-T", "-o", "BatchMode=yes", host, *remote]

@@ -1,0 +1,287 @@
+"""`nessus-sched results`: what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from nessus_sched.cli.options import daemon_option, json_option, one_of
+from nessus_sched.cli.output import note, print_json
+from nessus_sched.core.text import number
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILTER_HELP = """\
+A filter is a field, an operator and a value: 'severity>=high', 'cve contains 2021-44228',
+'exploit_available=true', 'cvss_score>7', 'plugin_family in Windows, Debian', 'solution is
+absent'. Filters see every field, whatever is shown; an unknown field is an error that names
+the valid ones."""
+
+
+@click.group("results")
+def results_group() -> None:
+    """Show, compare and export what scans found.
+
+    FILE|TASK is any .nessus file (- for stdin), for which neither a daemon nor a
+    configuration is needed, or a task of the daemon's.
+    """
+
+
+subject_argument = click.argument("subject", metavar="FILE|TASK")
+
+
+def query_options(command: F) -> F:
+    """Options that choose findings."""
+    for option in (
+        click.option(
+            "--sort", multiple=True, metavar="FIELD", help="Sort by it, -FIELD for descending."
+        ),
+        click.option("--any", "any_of", is_flag=True, help="One filter is enough, not all."),
+        click.option(
+            "--filter", "-f", "filters", multiple=True, metavar="FILTER",
+            help="Only what fulfils it; may be repeated.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def shown_options(command: F) -> F:
+    """Options that choose what is shown of them, and how much."""
+    for option in (
+        click.option("--cursor", help="Go on behind an earlier page: its next_cursor."),
+        click.option(
+            "--page-size", "-n", default=50, show_default=True, type=click.IntRange(1, 1000)
+        ),
+        click.option("--all", "everything", is_flag=True, help="All pages."),
+        click.option("--fields", metavar="A,B,C", help="Show these fields."),
+        click.option(
+            "--profile", type=click.Choice(["minimal", "summary", "brief", "full"]),
+            help="Show these fields. JSON has 'brief' unless told otherwise.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The query that options describe; keys that were not given are left out."""
+    fields = options.get("fields")
+    query = {
+        "profile": options.get("profile"),
+        "fields": [name.strip() for name in fields.split(",")] if fields else None,
+        "filters": list(options["filters"]) or None,
+        "match": "any" if options["any_of"] else None,
+        "sort": list(options["sort"]) or None,
+        "page_size": options.get("page_size"),
+        "cursor": options.get("cursor"),
+    }
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def shown_query(options: Mapping[str, Any], as_json: bool) -> dict[str, Any]:
+    """The same, for a table of the fields that have room there unless others are asked for."""
+    from nessus_sched.cli.results.text import TABLE_FIELDS
+
+    query = query_of(options)
+    if not as_json and not ({"profile", "fields"} & query.keys()):
+        query["fields"] = list(TABLE_FIELDS)
+    return query
+
+
+def pages(
+    ask: Callable[[dict[str, Any]], dict[str, Any]], query: dict[str, Any], everything: bool
+) -> dict[str, Any]:
+    """The page that is asked for, or with `everything` it and all behind it as one."""
+    page = ask(query)
+    while everything and page["next_cursor"]:
+        further = ask({**query, "cursor": page["next_cursor"]})
+        page = {**further, "findings": page["findings"] + further["findings"]}
+    return page
+
+
+@results_group.command("summary")
+@subject_argument
+@daemon_option
+@json_option
+def summary_command(subject: str, config: Path | None, as_json: bool) -> None:
+    """Print the essence: counts, worst findings and hosts, logins, warnings, problems.
+
+    Exit code 1 only if nothing could be read; what is missing from a broken file is told.
+    """
+    from nessus_sched.cli.reports import nothing_read, opened
+    from nessus_sched.cli.results.text import show_summary
+
+    with opened(subject, config) as report:
+        summary = report.summary()
+    if as_json:
+        print_json(summary)
+    nothing_read(subject, summary)
+    if not as_json:
+        show_summary(report.title, summary)
+
+
+@results_group.command("show", epilog=FILTER_HELP)
+@subject_argument
+@query_options
+@shown_options
+@daemon_option
+@json_option
+def show_command(
+    subject: str, config: Path | None, as_json: bool, everything: bool, **options: Any
+) -> None:
+    """List findings, worst first."""
+    from nessus_sched.cli.reports import nothing_read, opened
+    from nessus_sched.cli.results.text import (
+        cleaned,
+        show_findings,
+        show_problems,
+    )
+
+    query = shown_query(options, as_json)
+    with opened(subject, config) as report:
+        page = pages(report.page, query, everything)
+        summary = report.summary()
+    page["findings"] = [cleaned(row) for row in page["findings"]]
+    if as_json:
+        print_json({**page, "problems": summary["problems"], "complete": summary["complete"]})
+    nothing_read(subject, summary)
+    if not as_json:
+        show_findings(page, query)
+        show_problems(summary)
+
+
+@results_group.command("search", epilog=FILTER_HELP)
+@click.option("--history", is_flag=True, help="Every scan's findings, not the present state.")
+@query_options
+@shown_options
+@daemon_option
+@json_option
+def search_command(
+    history: bool, config: Path | None, as_json: bool, everything: bool, **options: Any
+) -> None:
+    """Search the findings of all tasks.
+
+    Each finding is listed once, as last seen, unless a later scan proves it fixed.
+    """
+    from nessus_sched.cli.daemon_or_store import daemon_or_store
+    from nessus_sched.cli.reports import checked
+    from nessus_sched.cli.results.text import cleaned, show_findings
+
+    query = shown_query(options, as_json)
+    checked(query)
+    with daemon_or_store(config) as asked:
+        page = pages(
+            lambda wanted: asked.operate("search_all", history=history, **wanted),
+            query,
+            everything,
+        )
+    page["findings"] = [cleaned(row) for row in page["findings"]]
+    print_json(page) if as_json else show_findings(page, query)
+
+
+@results_group.command(
+    "compare", epilog=FILTER_HELP, short_help="What changed between two reports."
+)
+@click.argument("before", metavar="BEFORE")
+@click.argument("after", metavar="AFTER")
+@click.option(
+    "--change",
+    type=one_of(
+        ["new", "not_checked_before", "fixed", "not_checked", "changed", "persisting"]
+    ),
+    default="new", show_default=True, help="Which findings to list.",
+)  # fmt: skip
+@query_options
+@shown_options
+@daemon_option
+@json_option
+def compare_command(
+    before: str,
+    after: str,
+    change: str,
+    config: Path | None,
+    as_json: bool,
+    everything: bool,
+    **options: Any,
+) -> None:
+    """Show what changed from one report to a later one; each is a FILE or a TASK.
+
+    A finding counts as fixed only if the later scan would have shown it; otherwise it is
+    not checked, with the reason. A different severity or compliance result is a change.
+    """
+    from nessus_sched.cli.results.compare import compared
+    from nessus_sched.cli.results.text import cleaned, show_comparison
+
+    query = shown_query(options, as_json)
+    if everything:
+        query["page_size"] = 1000
+    found = compared(before, after, change, query, config)
+    while everything and found["page"]["next_cursor"]:
+        rows = found["page"]["findings"]
+        further = {**query, "cursor": found["page"]["next_cursor"]}
+        found = compared(before, after, change, further, config)
+        found["page"]["findings"] = rows + found["page"]["findings"]
+    found["page"]["findings"] = [cleaned(row) for row in found["page"]["findings"]]
+    print_json(found) if as_json else show_comparison(found, change, query)
+
+
+@results_group.command("export", epilog=FILTER_HELP)
+@subject_argument
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "jsonl", "html"]), default="csv",
+    show_default=True, help="csv is safe to open in a spreadsheet; html needs no network.",
+)  # fmt: skip
+@click.option("--fields", metavar="A,B,C", help="csv, jsonl: these fields.")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Default: stdout.",
+)  # fmt: skip
+@query_options
+@daemon_option
+def export_command(
+    subject: str,
+    form: str,
+    fields: str | None,
+    output: Path | None,
+    config: Path | None,
+    **options: Any,
+) -> None:
+    """Write findings as CSV, JSON lines, or an HTML report."""
+    from nessus_sched.cli.reports import nothing_read, opened
+    from nessus_sched.cli.results.export import pieces, write
+
+    columns = [name.strip() for name in fields.split(",")] if fields else None
+    with ExitStack() as stack:
+        report = stack.enter_context(opened(subject, config))
+        written = write(pieces(report, form, columns, query_of(options)), output)
+        nothing_read(subject, report.summary())
+    if output is not None:
+        note(f"{output}: {written} characters")
+
+
+@results_group.command("import", short_help="Keep a .nessus file as a completed task.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", default="", help="What to call it. Default: the file's name.")
+@daemon_option
+@json_option
+def import_command(file: Path, name: str, config: Path | None, as_json: bool) -> None:
+    """Keep a .nessus file as a completed task, so that show, compare and search find it.
+
+    A running daemon is sent what is in the file; without one it is written to the state
+    directory. To only look at a file no import is needed. Exit code 1 if nothing could be read.
+    """
+    from nessus_sched.cli.results.import_report import imported
+    from nessus_sched.cli.results.text import show_problems
+
+    answer = imported(file, name or file.name, config)
+    if as_json:
+        print_json(answer)
+        return
+    show_problems(answer)
+    found, hosts = number(answer["findings"], "finding"), number(answer["hosts"], "host")
+    click.echo(f"{answer['task_id']}  {found} on {hosts}")

@@ -1,0 +1,213 @@
+"""Results for people: summaries, tables and records of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from nessus_sched.cli.formatting import counts
+from nessus_sched.cli.output import fields, line, note, table
+from nessus_sched.core.text import number
+from nessus_sched.results.model import SEVERITIES
+from nessus_sched.results.untrusted import clean
+
+TABLE_FIELDS: Final = (
+    "severity", "host", "port", "protocol", "plugin_id", "plugin_name", "cvss_score", "cve",
+    "exploit_available", "cisa_kev",
+)  # fmt: skip
+"""What a table shows unless fields are asked for."""
+_RECORDS: Final = frozenset({"brief", "full"})
+"""Profiles with texts that no table holds."""
+_CVES: Final = 3
+
+
+def cleaned(value: Any) -> Any:
+    """The value with every text in it made fit for showing."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {key: cleaned(inner) for key, inner in value.items()}
+    return [cleaned(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def show_summary(title: str, summary: Mapping[str, Any]) -> None:
+    verdict = summary["verdict"]
+    fields(
+        [
+            ("report", title),
+            ("scan", summary["scan"]["name"]),
+            ("policy", summary["scan"]["policy"]),
+            ("plugin set", summary["scan"]["plugin_set"]),
+            ("hosts", summary["hosts"]),
+            ("findings", f"{summary['findings']} ({counts(summary['severity_counts'])})"),
+            ("compliance", _pairs(summary["compliance"])),
+            ("logged in", f"{verdict['credentialed']} ({_pairs(verdict['counts'])})"),
+            ("complete", summary["complete"]),
+        ]
+    )
+    for warning in summary["warnings"]:
+        note(f"warning: {warning['message']} {warning['advice']}")
+    show_problems(summary)
+    _show_worst(summary)
+    _show_hosts(summary)
+
+
+def show_problems(summary: Mapping[str, Any]) -> None:
+    """What was wrong with the document, where, and what could be saved."""
+    for problem in summary["problems"]:
+        saved = f" ({problem['saved']})" if problem["saved"] else ""
+        note(f"line {problem['line']}, column {problem['column']}: {problem['message']}{saved}")
+
+
+def _pairs(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in numbers.items()
+                     if number)  # fmt: skip
+
+
+def _show_worst(summary: Mapping[str, Any]) -> None:
+    if summary["top_findings"]:
+        line()
+        table(
+            ("severity", "plugin", "name", "score", "hosts", "cve", "remark"),
+            [
+                (
+                    each["severity"],
+                    each["plugin_id"],
+                    each["plugin_name"],
+                    each["cvss_score"],
+                    each["hosts"],
+                    _few(each["cve"]),
+                    _exploited(each["known_exploited"], each["exploitable"]),
+                )
+                for each in summary["top_findings"]
+            ],
+            title="Worst findings",
+        )
+    if summary["top_hosts"]:
+        line()
+        severities = tuple(reversed(SEVERITIES[1:]))
+        rows = [[each["host"], *(each[name] for name in severities)] for each in
+                summary["top_hosts"]]  # fmt: skip
+        table(("host", *severities), rows, title="Worst hosts")
+
+
+def _show_hosts(summary: Mapping[str, Any]) -> None:
+    if not summary["host_verdicts"]:
+        return
+    line()
+    table(
+        ("host", "login", "privilege", "why", "what to do"),
+        [
+            (each["host"], each["login"], each["privilege"], _why(each), each["advice"])
+            for each in summary["host_verdicts"]
+        ],
+        title="Logins",
+    )
+    if summary["host_verdicts_left_out"]:
+        note(f"{summary['host_verdicts_left_out']} more hosts are not listed")
+
+
+def _why(verdict: Mapping[str, Any]) -> str:
+    signs = [
+        f"{sign['source']}: {sign['says']} {sign['where'] or ''}" for sign in verdict["evidence"]
+    ]
+    return "; ".join([*verdict["reasons"], *signs][:2])
+
+
+def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
+    """A table, or records one below the other where there are long texts."""
+    rows = page["findings"]
+    if query.get("profile") in _RECORDS:
+        for row in rows:
+            _record(row)
+    elif tuple(query.get("fields", ())) == TABLE_FIELDS and "profile" not in query:
+        _usual_table(rows)
+    elif rows:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        table(names, [[_shown(name, row.get(name)) for name in names] for row in rows])
+    said = f"{len(rows)} of " if len(rows) < page["total"] else ""
+    note(f"{said}{number(page['total'], 'finding')} ({counts(page['severity_counts'])})")
+    if not page["total"]:
+        for each in page["notes"]:
+            note(clean(each))
+    if page["next_cursor"]:
+        note("more: --all, a larger --page-size, or narrow it with --filter")
+
+
+def _usual_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    several = any("task_id" in row for row in rows)
+    table(
+        (*(("task",) if several else ()),
+         "severity", "host", "port", "plugin", "name", "score", "cve", "remark"),
+        [
+            (
+                *((row["task_id"],) if several else ()),
+                _shown("severity", row["severity"]),
+                row["host"],
+                f"{row['port']}/{row['protocol']}" if row["port"] else None,
+                row["plugin_id"],
+                row["plugin_name"],
+                row["cvss_score"],
+                _few(row["cve"]),
+                _exploited(row["cisa_kev"], row["exploit_available"]),
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def _record(row: Mapping[str, Any]) -> None:
+    for name, value in row.items():
+        if value in (None, "", []):
+            continue
+        text = str(_shown(name, " ".join(map(str, value)) if isinstance(value, list) else value))
+        if "\n" in text.strip() or len(text) > 100:
+            click.echo(f"{name}:")
+            for each in text.strip().splitlines():
+                click.echo(f"    {each}")
+        else:
+            click.echo(f"{name}: {text.strip()}")
+    click.echo()
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name == "severity" and isinstance(value, int):
+        return SEVERITIES[value]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value
+
+
+def _few(names: Sequence[str]) -> str | None:
+    more = len(names) - _CVES
+    return " ".join(names[:_CVES]) + (f" +{more}" if more > 0 else "") or None
+
+
+def _exploited(known: object, possible: object) -> str | None:
+    if known:
+        return "known exploited"
+    return "exploit available" if possible else None
+
+
+def show_comparison(found: Mapping[str, Any], change: str, query: Mapping[str, Any]) -> None:
+    totals = found["counts"]
+    severities = totals["severities"]
+    names = tuple(reversed(SEVERITIES))
+    table(
+        ("change", "findings", *names),
+        [
+            (each, sum(by.values()), *(by.get(name, 0) for name in names))
+            for each, by in severities.items()
+        ],
+    )
+    for what, key in (("only before", "hosts_gone"), ("only after", "hosts_added")):
+        if totals[f"{key}_total"]:
+            hosts = " ".join(totals[key][:10])
+            note(f"{number(totals[f'{key}_total'], 'host')} {what}: {clean(hosts)}")
+    for each in totals["notes"]:
+        note(each)
+    line()
+    line(f"{change}:")
+    show_findings(found["page"], query)

@@ -1,0 +1,30 @@
+"""Running asynchronous work for a command."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import click
+import trio
+
+from nessus_sched.core.exceptions import leaves
+
+T = TypeVar("T")
+
+
+PLAIN: Final = (KeyboardInterrupt, click.ClickException, SystemExit, BrokenPipeError)
+"""What click ends a command for without a traceback; the first of these counts."""
+
+
+def run(work: Callable[..., Awaitable[T]], *args: object) -> T:
+    """`trio.run`, with what ends a command plainly as itself and not in a group."""
+    try:
+        return trio.run(work, *args)
+    except BaseExceptionGroup as group:
+        found = list(leaves(group))
+        for kind in PLAIN:
+            for error in found:
+                if isinstance(error, kind):
+                    raise error from None
+        raise

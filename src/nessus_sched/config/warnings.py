@@ -1,0 +1,106 @@
+"""What is allowed in a configuration and still worth a warning."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+from nessus_sched.config.parsers import split_bind
+from nessus_sched.config.schema import Config
+from nessus_sched.core.secret import Secret
+from nessus_sched.core.targets.address import parse_address
+from nessus_sched.core.targets.ranges import overlap
+from nessus_sched.core.targets.scope import parse_rules
+from nessus_sched.core.targets.targets import parse_targets
+
+LONGEST_FOLDER: Final = 20
+"""Characters; a public client reports that longer names are refused."""
+
+
+def warnings(config: Config) -> tuple[str, ...]:
+    """Sentences for the log, `config check` and health; they hold no secrets."""
+    return (
+        *_scanners(config),
+        *_scope(config),
+        *_exposure(config),
+        *_limits(config),
+        *_keys(config),
+    )
+
+
+def _limits(config: Config) -> Iterator[str]:
+    limits = config.limits
+    # As it comes in, and three times that as objects.
+    if 4 * limits.message_size > limits.connection_memory // 2:
+        yield (
+            "limits.message_size: the largest message needs four times its size, and a user gets "
+            "only half of limits.connection_memory: raise one or lower the other"
+        )
+
+
+def _scanners(config: Config) -> Iterator[str]:
+    if not config.scanners:
+        yield "no scanners are configured, so nothing can be scanned"
+    for scanner in config.scanners:
+        if not scanner.tls.verify:
+            yield (
+                f"scanner {scanner.id}: verify: false accepts any certificate, so whoever is in "
+                "between can read its login; pin the certificate's fingerprint instead"
+            )
+        if len(scanner.folder) > LONGEST_FOLDER:
+            yield (
+                f"scanner {scanner.id}: the folder name {scanner.folder!r} is longer than "
+                f"{LONGEST_FOLDER} characters, which Nessus may refuse"
+            )
+    by_url = sorted(config.scanners, key=attrgetter("url"))
+    for url, group in groupby(by_url, key=attrgetter("url")):
+        ids = [scanner.id for scanner in group]
+        if len(ids) > 1:
+            yield f"scanners {', '.join(ids)} have the same url {url}: their limits add up there"
+
+
+def _keys(config: Config) -> Iterator[str]:
+    for credential in config.credentials:
+        if credential.private_key and _is_ed25519(credential.private_key):
+            yield (
+                f"credential {credential.name}: Nessus is known to take RSA, DSA and ECDSA keys; "
+                "an Ed25519 key may fail to log in: check the login of a first scan"
+            )
+
+
+def _is_ed25519(key: Secret) -> bool:
+    """OpenSSH names the type at the beginning of the key's public half."""
+    body = "".join(line for line in key.reveal().splitlines() if not line.startswith("-----"))
+    try:
+        return b"ssh-ed25519" in b64decode(body)[:200]
+    except ValueError:
+        return False
+
+
+def _scope(config: Config) -> Iterator[str]:
+    rules = parse_rules(config.targets.allow)
+    if not config.targets.allow:
+        yield "targets.allow is empty, so nothing can be scanned"
+    elif not rules.networks:
+        yield "targets.allow has names but no networks: no address is allowed, so nothing is"
+
+
+def _exposure(config: Config) -> Iterator[str]:
+    if config.http.bind is not None and not _is_loopback(split_bind(config.http.bind)[0]):
+        yield f"http.bind {config.http.bind} can be reached from other machines"
+    for hook in config.notifications:
+        if hook.url.startswith("http://"):
+            yield "a notification goes out over plain http"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    number = parse_address(host)
+    return overlap(_LOOPBACK, ((number, number),))
+
+
+_LOOPBACK = parse_targets(["127.0.0.0/8", "::1"]).ranges

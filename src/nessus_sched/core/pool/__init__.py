@@ -1,0 +1,1 @@
+"""Scheduling decisions: queues, slots, routing, breaker, overlap guard, estimates. Pure."""

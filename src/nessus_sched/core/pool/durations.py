@@ -1,0 +1,65 @@
+"""How long scans took here: the measured base of every estimate."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Final
+
+from nessus_sched.core.pool.entry import QueueEntry
+
+REMEMBERED: Final = 128
+"""Of each class the latest so many count, so that estimates follow a change."""
+CLASSES: Final = 1024
+"""Of the classes those measured least recently are forgotten; bounds memory at 5 MB."""
+ENOUGH: Final = 20
+"""A class with fewer is not used while a coarser one has more to say."""
+FEWEST: Final = 3
+"""With fewer in all, nothing is known."""
+
+
+class Durations:
+    """Seconds that scans occupied their slots, by class, from fine to coarse: kind, size
+    and scanner; kind and size; kind; any scan. Sizes are alike within a power of two."""
+
+    def __init__(self) -> None:
+        self._classes: OrderedDict[Hashable, deque[float]] = OrderedDict()
+        self._paces: dict[int, deque[float]] = {}
+
+    def record(self, entry: QueueEntry, scanner_id: str, seconds: float) -> None:
+        for key in _classes(entry, scanner_id):
+            self._classes.setdefault(key, deque(maxlen=REMEMBERED)).append(seconds)
+            self._classes.move_to_end(key)
+        while len(self._classes) > CLASSES:
+            self._classes.popitem(last=False)
+
+    def like(self, entry: QueueEntry, scanner_id: str) -> Sequence[float]:
+        """The durations of like scans, of the finest class that has enough; empty when
+        nothing is known."""
+        found: Sequence[float] = ()
+        for key in _classes(entry, scanner_id):
+            found = self._classes.get(key, ())
+            if len(found) >= ENOUGH:
+                return found
+        return found if len(found) >= FEWEST else ()
+
+    def record_pace(self, elapsed: Mapping[int, float], seconds: float) -> None:
+        """Of a finished scan that took `seconds`: when it reached each tenth of progress."""
+        for tenth, so_far in elapsed.items():
+            if so_far > 0:
+                factors = self._paces.setdefault(tenth, deque(maxlen=REMEMBERED))
+                factors.append(seconds / so_far)
+
+    def paces(self, tenth: int) -> Sequence[float]:
+        """How many times what it took to that tenth scans took in all: what a scanner's
+        progress figure really means, as measured. Empty when too little is known."""
+        factors = self._paces.get(tenth, ())
+        return factors if len(factors) >= ENOUGH else ()
+
+
+def _classes(entry: QueueEntry, scanner_id: str) -> Iterator[Hashable]:
+    size = entry.targets.address_count.bit_length()
+    yield (entry.kind, size, scanner_id)
+    yield (entry.kind, size)
+    yield entry.kind
+    yield None

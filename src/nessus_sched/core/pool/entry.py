@@ -1,0 +1,54 @@
+"""What the scheduler's brain knows of a waiting task: little, there may be 100,000."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import attrs
+
+from nessus_sched.core.targets.targets import TargetSet, parse_targets
+from nessus_sched.core.task import DEFAULT_POOL, Priority, ScanKind, Task
+
+HANDICAP: Mapping[Priority, int] = MappingProxyType(
+    {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+)
+"""How many times `ageing_after` an entry must have waited to be equal to a high one."""
+
+
+@attrs.frozen(kw_only=True)
+class QueueEntry:
+    """A task as queues, routing and the overlap guard see it.
+
+    `order` is its place in the order of acceptance, unique; `accepted_at` (epoch seconds)
+    is when it was accepted, and stays when it is queued again after a failed attempt;
+    `pinned` is the scanner that its submitter named, `refused_by` are those that have refused
+    it.
+    """
+
+    task_id: str
+    order: int
+    accepted_at: float
+    kind: ScanKind
+    targets: TargetSet
+    priority: Priority = Priority.NORMAL
+    pool: str = DEFAULT_POOL
+    pinned: str | None = None
+    refused_by: tuple[str, ...] = ()
+
+
+def entry_of(task: Task, *, accepted_at: float | None = None) -> QueueEntry:
+    """The little that queues, routing and the overlap guard need of a task. `accepted_at` is by
+    the clock that the queue goes by."""
+    request = task.request
+    return QueueEntry(
+        task_id=task.task_id,
+        order=task.order,
+        accepted_at=task.created_at if accepted_at is None else accepted_at,
+        kind=request.kind,
+        targets=parse_targets((*request.targets, *task.resolved)),
+        priority=request.priority,
+        pool=request.pool,
+        pinned=request.scanner_instance,
+        refused_by=task.refused_by,
+    )

@@ -1,0 +1,185 @@
+"""Says in words why a waiting task waits, or why a task could never run."""
+
+from __future__ import annotations
+
+from nessus_sched.core.pool.breaker import BreakerState
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.queues import Waiting
+from nessus_sched.core.pool.routing import unclaimed
+from nessus_sched.core.pool.scanners import Lane
+from nessus_sched.core.pool.state import Board
+from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
+from nessus_sched.core.suspension import SuspensionStatistics
+from nessus_sched.core.text import number
+
+NAMED = 3
+"""So many scanners are named one by one."""
+
+
+def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
+    """Why `entry` could never run with the present registry; None when it could."""
+    if entry.pinned is not None:
+        lane = board.lanes.get(entry.pinned)
+        if lane is None or lane.removed:
+            known = _some([each.scanner_id for each in board.lanes.values() if not each.removed])
+            text = f"there is no scanner {entry.pinned}; there are: {known}"
+            return WaitReason(code=WaitCode.SCANNER_REMOVED, text=text)
+        if entry.pinned in entry.refused_by:
+            return WaitReason(code=WaitCode.REFUSED, text=f"scanner {entry.pinned} refuses it")
+        if not lane.spec.reaches(entry.targets):
+            text = f"scanner {entry.pinned} does not reach all targets"
+            return WaitReason(code=WaitCode.UNREACHABLE, text=text)
+        return None if lane.spec.licensed(entry) else _license([lane])
+    if board.reachability.reach(entry):
+        return None
+    pools = board.reachability.pools()
+    if entry.pool not in pools:
+        text = f"pool {entry.pool} has no scanner; pools with scanners: {_some(sorted(pools))}"
+        return WaitReason(code=WaitCode.NO_SCANNER, text=text)
+    reaching = [
+        lane
+        for lane in board.lanes.values()
+        if not lane.removed and lane.spec.pool == entry.pool and lane.spec.reaches(entry.targets)
+    ]
+    if any(lane.scanner_id in entry.refused_by for lane in reaching):
+        text = f"every scanner that it may run on refuses it: {_some(list(entry.refused_by))}"
+        return WaitReason(code=WaitCode.REFUSED, text=text)
+    if reaching:
+        return _license(reaching)
+    text = f"no single scanner of pool {entry.pool} reaches all targets"
+    return WaitReason(code=WaitCode.UNREACHABLE, text=text)
+
+
+def _license(lanes: list[Lane]) -> WaitReason:
+    best = max(lanes, key=lambda lane: lane.spec.licensed_hosts or 0)
+    return WaitReason(
+        code=WaitCode.LICENSE_LIMIT,
+        text=f"too many hosts: the licence of scanner {best.scanner_id} allows "
+        f"{best.spec.licensed_hosts}, and would skip the others",
+    )
+
+
+def obstacle(lane: Lane, now: float) -> WaitReason | None:
+    """Why a scanner may be given nothing at present, free slot or not."""
+    name = f"scanner {lane.scanner_id}"
+    if lane.removed:
+        return WaitReason(code=WaitCode.SCANNER_REMOVED, text=f"{name} is not in the configuration")
+    if not lane.enabled:
+        return WaitReason(code=WaitCode.SCANNER_DISABLED, text=f"{name} is disabled")
+    if lane.draining:
+        return WaitReason(
+            code=WaitCode.SCANNER_DRAINING, text=f"{name} is draining and starts nothing more"
+        )
+    if not lane.breaker.closed:
+        return WaitReason(code=WaitCode.SCANNER_DOWN, text=f"{name} is down{_down(lane, now)}")
+    if (suspended := lane.suspension.statistics()) is not None:
+        text = f"{name} is suspended{_suspended(suspended, now)}"
+        return WaitReason(code=WaitCode.SCANNER_SUSPENDED, text=text)
+    return None
+
+
+def explain(board: Board, waiting: Waiting, now: float) -> WaitReason:
+    """Why it has not started yet: the first of all the reasons that hold."""
+    if board.paused:
+        return WaitReason(code=WaitCode.PAUSED_ALL, text="all scanning is paused by an operator")
+    lanes = board.lanes_of(waiting.reach)
+    usable = [lane for lane in lanes if lane.usable]
+    if not usable:
+        return _none_usable(board, waiting, lanes, now)
+    if (never := refusal(board, waiting.entry)) is not None:
+        return never
+    blocker = waiting.parked_on or board.blocker(waiting)
+    if blocker is not None:
+        verb = "runs" if blocker in board.active else "was accepted earlier"
+        return WaitReason(
+            code=WaitCode.OVERLAP,
+            text=f"task {blocker} has targets in common with it and {verb}; it has to end first",
+            blocker=blocker,
+        )
+    return _in_turn(board, waiting, usable, now)
+
+
+def _none_usable(board: Board, waiting: Waiting, lanes: list[Lane], now: float) -> WaitReason:
+    reasons = [reason for lane in lanes if (reason := obstacle(lane, now)) is not None]
+    if len(reasons) == 1:
+        return reasons[0]
+    if not reasons:
+        never = refusal(board, waiting.entry)
+        assert never is not None, waiting
+        return never
+    texts = _some([reason.text for reason in reasons], "; ")
+    return WaitReason(
+        code=WaitCode.NO_SCANNER_USABLE,
+        text=f"none of the {len(reasons)} scanners that could run it is usable: {texts}",
+    )
+
+
+def _in_turn(board: Board, waiting: Waiting, usable: list[Lane], now: float) -> WaitReason:
+    before = board.queues.ready_before(waiting)
+    where = "the overflow queue"
+    if waiting.scanner_id is not None:
+        where = f"the queue of {waiting.scanner_id}"
+        usable = [board.lanes[waiting.scanner_id]]
+        room = usable[0].free(now)
+    else:
+        room = sum(max(0, unclaimed(lane, board.queues, now)) for lane in usable)
+    if before < room:
+        return WaitReason(code=WaitCode.STARTING, text="a slot is free: it is about to start")
+    state = _fullness(usable, now)
+    ahead = board.queues.competing_before(waiting)
+    others = board.queues.position(waiting) - 1 - ahead
+    if ahead:
+        rest = f" ({others} more for other scanners)" if others else ""
+        text = f"behind {number(ahead, 'other')} in {where}{rest}; {state}"
+        return WaitReason(code=WaitCode.BEHIND, text=text)
+    held = all(lane.hold_until > now for lane in usable)
+    code = WaitCode.SCANNER_HELD if held else WaitCode.SCANNER_FULL
+    rest = " (those before it are for other scanners)" if others else ""
+    return WaitReason(code=code, text=f"next in {where}{rest}; {state}")
+
+
+def _fullness(lanes: list[Lane], now: float) -> str:
+    active = sum(lane.slots.active for lane in lanes)
+    capacity = sum(lane.slots.capacity for lane in lanes)
+    name = f"scanner {lanes[0].scanner_id}"
+    if len(lanes) > 1:
+        name = f"its {len(lanes)} scanners"
+    held = [lane for lane in lanes if lane.hold_until > now]
+    if len(held) == len(lanes):
+        first = min(held, key=lambda lane: lane.hold_until)
+        starts = "start" if len(lanes) > 1 else "starts"
+        again = f"it is asked again within {first.hold_until - now:.0f} s"
+        if first.hold_at_latest:
+            again = "asked again and again until that is over"
+        return f"{name} {starts} nothing just now ({first.hold_reason}); {again}"
+    runs = "run" if len(lanes) > 1 else "runs"
+    text = f"{name} {runs} {active} of {number(capacity, 'scan')}"
+    if active > capacity:
+        text = f"{name} {runs} {number(active, 'scan')}, more than the {capacity} allowed now"
+    foreign = sum(lane.slots.foreign for lane in lanes)
+    if foreign:
+        verb = "runs" if foreign == 1 else "run"
+        text += f" ({number(foreign, 'scan')} of others {verb} there)"
+    return text
+
+
+def _down(lane: Lane, now: float) -> str:
+    figures = lane.breaker.statistics()
+    why = f" ({figures.reason})" if figures.reason else ""
+    if figures.state is BreakerState.HALF_OPEN or figures.probe_at is None:
+        return f"{why}; it is being tried again"
+    return f"{why}; it is tried again in {max(0.0, figures.probe_at - now):.0f} s"
+
+
+def _suspended(figures: SuspensionStatistics, now: float) -> str:
+    again = "a task is trying it now"
+    if figures.probe_at is not None:
+        left = figures.probe_at - now
+        again = f"a task tries it again in {left:.0f} s" if left > 0 else "the next task tries it"
+    return f" ({figures.reason}); {again}"
+
+
+def _some(texts: list[str], separator: str = ", ") -> str:
+    shown = separator.join(texts[:NAMED])
+    more = len(texts) - NAMED
+    return f"{shown} and {more} more" if more > 0 else shown or "none"

@@ -1,0 +1,398 @@
+"""The pure brain of scheduling: who waits where, who runs where, and what goes next.
+
+No I/O, no clock, no waiting: every method is told the time and returns at once. When
+something changes for a scanner, `on_wake` names it, and its driver calls `take` until that
+returns None; `deadline` says when to look again without being woken. So nobody polls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.pool.breaker import BreakerSettings, BreakerStatistics
+from nessus_sched.core.pool.durations import Durations
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.estimates import Estimate, estimates
+from nessus_sched.core.pool.explain import explain, refusal
+from nessus_sched.core.pool.forecast import Forecast
+from nessus_sched.core.pool.overlap import OverlapGuard
+from nessus_sched.core.pool.queues import Queues, Reach, Waiting
+from nessus_sched.core.pool.routing import Placement, Reachability, RoutingCase
+from nessus_sched.core.pool.scanners import Lane, ScannerSpec
+from nessus_sched.core.pool.state import Active, Board
+from nessus_sched.core.pool.statistics import PoolStatistics, snapshot
+from nessus_sched.core.pool.traffic import Traffic, queue_name
+from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
+from nessus_sched.core.suspension import SuspensionStatistics
+
+
+@attrs.frozen(kw_only=True)
+class PoolSettings:
+    """`fairness_after` and `ageing_after` in seconds; see `core.queues`."""
+
+    fairness_after: float = 900.0
+    ageing_after: float = 3600.0
+    overlap_guard: bool = True
+    breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
+
+
+class UnknownScanner(KeyError):
+    """The pool has no scanner of that id."""
+
+
+class Pool:
+    """`on_wake(scanner_id)`: this scanner may have something to take now. It is called in the
+    midst of a method here and must only take note."""
+
+    def __init__(
+        self,
+        settings: PoolSettings,
+        *,
+        on_wake: Callable[[str], None] = lambda _scanner_id: None,
+    ) -> None:
+        self._settings = settings
+        self._board = Board(
+            queues=Queues(
+                ageing_after=settings.ageing_after, fairness_after=settings.fairness_after
+            ),
+            guard=OverlapGuard(enabled=settings.overlap_guard),
+        )
+        self.durations = Durations()
+        """Of finished scans; after a restart, fed with those of before."""
+        self._forecasts: dict[str, Forecast] = {}
+        self._traffic = Traffic(board=self._board, on_wake=on_wake)
+
+    # Tasks.
+
+    def refusal(self, entry: QueueEntry) -> WaitReason | None:
+        """Why this could never run with the present configuration; None when it could."""
+        return refusal(self._board, entry)
+
+    def place(self, entry: QueueEntry, now: float) -> Placement:
+        """Puts a task into the queue that routing gives it. Also for a task that comes
+        back after a failed attempt: it gets the place of its acceptance."""
+        assert entry.task_id not in self._board.active, f"{entry.task_id} holds a slot"
+        if entry.pinned is not None:
+            self._known(entry.pinned)
+        case, lane = self._traffic.route(entry, now)
+        waiting = self._traffic.enqueue(entry, lane)
+        if lane is not None:
+            self._traffic.wake(lane, now)
+        return self._placement(case, waiting, now)
+
+    def preview(self, entry: QueueEntry, now: float) -> Placement:
+        """Where `place` would put it; changes nothing. The scanner must be known."""
+        case, lane = self._traffic.route(entry, now)
+        reach = self._board.reachability.reach(entry)
+        waiting = self._board.queues.draft(entry, queue_name(lane), reach)
+        return self._placement(case, waiting, now)
+
+    def foresee(self, entry: QueueEntry, now: float) -> Estimate | None:
+        """When it would start if it were placed now; None when nothing is known."""
+        _, lane = self._traffic.route(entry, now)
+        queues = self._board.queues
+        queues.enqueue(entry, queue_name(lane), self._board.reachability.reach(entry))
+        try:
+            return self.estimate(entry.task_id, now)
+        finally:
+            queues.remove(entry.task_id)
+
+    def restore(self, entries: Iterable[QueueEntry], now: float) -> None:
+        """Rebuilds the queues after a restart, in the order of acceptance."""
+        full = set[Reach]()
+        for entry in sorted(entries, key=lambda each: each.order):
+            if entry.pinned is not None:
+                self._known(entry.pinned)
+            reach = self._board.reachability.reach(entry)
+            lane = None
+            if reach not in full:
+                case, lane = self._traffic.route(entry, now)
+                if case is RoutingCase.OVERFLOW:
+                    full.add(reach)
+            self._traffic.enqueue(entry, lane)
+        self._traffic.wake_all(now)
+
+    def take(self, scanner_id: str, now: float) -> QueueEntry | None:
+        """The next task for that scanner, with its slot borrowed, or None when nothing
+        may start there now. Give the slot back with `release`."""
+        lane = self._lane(scanner_id)
+        if self._board.paused or lane.free(now) == 0:
+            return None
+        queues = self._board.queues
+        while (waiting := self._head(lane)) is not None:
+            blocker = self._board.blocker(waiting)
+            if blocker is None:
+                lane.suspension.begin(waiting.entry.task_id)
+                self._traffic.start(lane, waiting, now)
+                return waiting.entry
+            queues.park(waiting, self._board.guard.park(waiting, blocker))
+        return None
+
+    def _head(self, lane: Lane) -> Waiting | None:
+        """What goes next there; on a suspended scanner those first that have not tried it."""
+        queues, tried = self._board.queues, lane.suspension.tried
+        found = queues.head_for(lane.scanner_id, skip=tried)
+        return queues.head_for(lane.scanner_id) if found is None and tried else found
+
+    def wanted(self, scanner_id: str, now: float) -> bool:
+        """Whether `take` would find a slot and a task to look at."""
+        free = not self._board.paused and self._lane(scanner_id).free(now) > 0
+        return free and self._board.queues.head_for(scanner_id) is not None
+
+    def adopt(self, scanner_id: str, entry: QueueEntry, since: float) -> None:
+        """Counts a scan that runs already (found after a restart), since then, even above
+        the limit."""
+        board = self._board
+        assert entry.task_id not in board.queues, f"{entry.task_id} is queued"
+        lane = self._known(scanner_id)
+        lane.slots.adopt(entry.task_id)
+        board.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
+        board.guard.start(entry.task_id, entry.targets)
+
+    def release(self, task_id: str, now: float, *, finished: bool = False) -> None:
+        """Gives the slot back, whatever became of the task. `finished`: the scan ran to its
+        end, so that how long it took says something about others like it. Raises `KeyError`
+        when it holds none."""
+        active = self._board.active.pop(task_id)
+        if finished:
+            took = now - active.since
+            self.durations.record(active.entry, active.scanner_id, took)
+            self.durations.record_pace(active.reached, took)
+        lane = self._lane(active.scanner_id)
+        lane.slots.release(task_id)
+        lane.suspension.end(task_id, now)
+        self._traffic.unpark(self._board.guard.end(task_id), now)
+        self._traffic.wake(lane, now)
+        self._bury(lane)
+
+    def withdraw(self, task_id: str, now: float) -> QueueEntry | None:
+        """Takes a waiting task out of its queue; None when it does not wait."""
+        waiting = self._board.queues.get(task_id)
+        if waiting is None:
+            return None
+        self._board.guard.leave(waiting)
+        self._board.queues.remove(task_id)
+        self._traffic.unpark(self._board.guard.end(task_id), now)
+        if waiting.scanner_id is not None:
+            self._bury(self._lane(waiting.scanner_id))
+        return waiting.entry
+
+    def progressed(self, task_id: str, progress: int | None, now: float) -> None:
+        """How far (0..100) an active task's scan is now, for estimates."""
+        if progress is not None:
+            self._board.active[task_id] = self._board.active[task_id].at(progress, now)
+
+    # Scanners.
+
+    def configure(self, specs: Iterable[ScannerSpec], settings: PoolSettings, now: float) -> None:
+        """Applies a configuration: scanners added, changed and removed, with scans running.
+
+        A scanner that is left out finishes what runs and takes nothing; what others may
+        run moves to them. An operator's enable or disable holds until the configuration
+        itself says something new about it.
+        """
+        board = self._board
+        self._settings = settings
+        # What is parked is looked at anew: keys and reach, and so who waits for whom, change.
+        for task_id in board.guard.disband():
+            board.queues.park(self._waiting(task_id), None)
+        wanted = {spec.scanner_id: spec for spec in specs}
+        for scanner_id, spec in wanted.items():
+            self._known(scanner_id).configure(spec, settings.breaker)
+        for scanner_id, lane in board.lanes.items():
+            lane.removed = scanner_id not in wanted
+        board.reachability = Reachability(board.lanes)
+        board.queues.rearrange(
+            board.reachability.reach,
+            ageing_after=settings.ageing_after,
+            fairness_after=settings.fairness_after,
+        )
+        board.guard.enabled = settings.overlap_guard
+        for lane in list(board.lanes.values()):
+            self._traffic.changed(lane, now)
+            self._bury(lane)
+
+    def set_enabled(self, scanner_id: str, enabled: bool, now: float) -> None:
+        lane = self._lane(scanner_id)
+        lane.enabled = enabled
+        self._traffic.changed(lane, now)
+
+    def set_draining(self, scanner_id: str, draining: bool, now: float) -> None:
+        """A draining scanner finishes what runs and starts no more."""
+        lane = self._lane(scanner_id)
+        lane.draining = draining
+        self._traffic.changed(lane, now)
+
+    def set_paused(self, paused: bool, now: float) -> None:
+        """While paused nothing starts anywhere; what runs is not touched."""
+        self._board.paused = paused
+        self._traffic.wake_all(now)
+
+    def report(self, scanner_id: str, now: float, *, max_scans: int | None, foreign: int) -> None:
+        """What the scanner says: its own limit on scans, and how many scans run there that
+        are not ours."""
+        lane = self._lane(scanner_id)
+        lane.slots.report(max_scans=max_scans, foreign=foreign)
+        self._traffic.changed(lane, now)
+
+    def hold(
+        self, scanner_id: str, until: float, reason: str, now: float, *, at_latest: bool = False
+    ) -> None:
+        """Starts nothing there before `until`: the scanner is full, or not ready. `at_latest`:
+        that is only a bound, and nobody can tell how much sooner it ends."""
+        lane = self._lane(scanner_id)
+        lane.hold_until, lane.hold_reason, lane.hold_at_latest = until, reason, at_latest
+        self._traffic.changed(lane, now)
+
+    def failed(self, scanner_id: str, now: float, reason: str, *, trip: bool = False) -> None:
+        """A request failed for a passing reason; five in a row open the breaker, `trip`
+        opens it at once."""
+        breaker = self._lane(scanner_id).breaker
+        if trip:
+            breaker.trip(now, reason)
+        else:
+            breaker.failure(now, reason)
+        if not breaker.closed:
+            self._traffic.changed(self._lane(scanner_id), now)
+
+    def succeeded(self, scanner_id: str, now: float) -> None:
+        """A request was answered: closes the breaker."""
+        lane = self._lane(scanner_id)
+        reopened = not lane.breaker.closed
+        lane.breaker.success()
+        if reopened:
+            self._traffic.changed(lane, now)
+
+    def suspend(
+        self,
+        scanner_id: str,
+        now: float,
+        kind: ErrorKind,
+        reason: str,
+        *,
+        task_id: str | None = None,
+        sure: bool = True,
+        wait: bool = True,
+    ) -> bool:
+        """See `Suspension.suspend`."""
+        lane = self._lane(scanner_id)
+        is_so = lane.suspension.suspend(now, kind, reason, task_id=task_id, sure=sure, wait=wait)
+        self._traffic.changed(lane, now)
+        return is_so
+
+    def accepted(self, scanner_id: str, now: float) -> None:
+        """The scanner has launched a scan: it is no longer suspended."""
+        lane = self._lane(scanner_id)
+        lane.suspension.accepted()
+        self._traffic.changed(lane, now)
+
+    def look_again(self, scanner_id: str, now: float) -> None:
+        """Something may have changed there: if it is suspended or its breaker is open, it is
+        tried at once."""
+        lane = self._lane(scanner_id)
+        lane.suspension.look_again(now)
+        lane.breaker.look_again(now)
+        self._traffic.changed(lane, now)
+
+    def suspension(self, scanner_id: str) -> SuspensionStatistics | None:
+        """None while it is not suspended."""
+        return self._lane(scanner_id).suspension.statistics()
+
+    def begin_probe(self, scanner_id: str, now: float) -> bool:
+        """See `Breaker.begin_probe`."""
+        return self._lane(scanner_id).breaker.begin_probe(now)
+
+    def abandon_probe(self, scanner_id: str, now: float) -> None:
+        """See `Breaker.abandon_probe`."""
+        self._lane(scanner_id).breaker.abandon_probe(now)
+
+    def breaker(self, scanner_id: str) -> BreakerStatistics:
+        return self._lane(scanner_id).breaker.statistics()
+
+    def deadline(self, scanner_id: str, now: float) -> float | None:
+        """When that scanner's driver has to look again by itself, or None: a hold ends
+        (then `take`) or a probe is due (then `begin_probe`)."""
+        return self._lane(scanner_id).deadline(now)
+
+    # Questions.
+
+    def scanners(self) -> list[str]:
+        """Also those that were removed and still run something or are waited for."""
+        return list(self._board.lanes)
+
+    def waiting(self, task_id: str) -> bool:
+        return task_id in self._board.queues
+
+    def work_for(self, scanner_id: str) -> bool:
+        """Whether something waits that the scanner would take if it had a free slot."""
+        return self._board.queues.work_for(scanner_id)
+
+    def active(self, task_id: str) -> Active | None:
+        return self._board.active.get(task_id)
+
+    def queue_of(self, task_id: str) -> str | None:
+        """The scanner in whose queue it waits, None for the overflow queue."""
+        return self._waiting(task_id).scanner_id
+
+    def position(self, task_id: str) -> int:
+        """Place in its queue from 1. Raises `KeyError` when it does not wait."""
+        return self._board.queues.position(self._waiting(task_id))
+
+    def wait_reason(self, task_id: str, now: float) -> WaitReason:
+        """Raises `KeyError` when it does not wait."""
+        return explain(self._board, self._waiting(task_id), now)
+
+    def estimate(self, task_id: str, now: float) -> Estimate | None:
+        """When it will start; None when nothing is known. Raises `KeyError` when it does
+        not wait."""
+        return self.estimates([task_id], now).get(task_id)
+
+    def estimates(self, task_ids: Iterable[str], now: float) -> dict[str, Estimate]:
+        """Of those that wait and of which something is known. One call for a whole listing
+        costs little more than for one task."""
+        found = (self._board.queues.get(task_id) for task_id in task_ids)
+        waiting = [each for each in found if each]
+        return estimates(self._board, self.durations, waiting, now, self._forecasts)
+
+    def statistics(self, now: float) -> PoolStatistics:
+        return snapshot(self._board, now)
+
+    def _waiting(self, task_id: str) -> Waiting:
+        waiting = self._board.queues.get(task_id)
+        if waiting is None:
+            raise KeyError(task_id)
+        return waiting
+
+    def _placement(self, case: RoutingCase, waiting: Waiting, now: float) -> Placement:
+        reason = explain(self._board, waiting, now)
+        return Placement(
+            case=case,
+            scanner_id=waiting.scanner_id,
+            position=self._board.queues.position(waiting),
+            reason=None if reason.code is WaitCode.STARTING else reason,
+        )
+
+    def _lane(self, scanner_id: str) -> Lane:
+        try:
+            return self._board.lanes[scanner_id]
+        except KeyError:
+            raise UnknownScanner(scanner_id) from None
+
+    def _known(self, scanner_id: str) -> Lane:
+        """The scanner's lane; a removed one when the configuration does not have it (a task
+        of before a restart may name it)."""
+        lane = self._board.lanes.get(scanner_id)
+        if lane is None:
+            spec = ScannerSpec(scanner_id=scanner_id, limit=0)
+            lane = Lane(spec, self._settings.breaker, removed=True)
+            self._board.lanes[scanner_id] = lane
+        return lane
+
+    def _bury(self, lane: Lane) -> None:
+        """Forgets a removed scanner where nothing runs and for which nothing waits."""
+        idle = lane.slots.active == 0 and not self._board.queues.own_length(lane.scanner_id)
+        if lane.removed and idle:
+            self._board.lanes.pop(lane.scanner_id, None)

@@ -1,0 +1,292 @@
+"""The waiting tasks: one queue per scanner and the global overflow queue.
+
+Priorities age: an entry is due `ageing_after` later for each step below high, and the
+earliest due goes first. So within a priority the order of acceptance decides; a normal
+entry goes ahead of every high one accepted more than `ageing_after` after it; and because
+what is due never changes while an entry waits, nothing has to be re-sorted as time passes
+and nothing waits for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.pool.entry import HANDICAP, QueueEntry
+from nessus_sched.core.pool.ordered import Key, OrderedKeys
+from nessus_sched.core.targets.targets import TargetSet
+
+Reach = frozenset[str]
+"""The scanners that could ever run a task."""
+QueueName = str | Reach
+"""A scanner's own queue by its id, or the part of the overflow queue with that reach."""
+OVERFLOW: Final = "overflow"
+"""What the global queue is called in answers, the journal and metrics."""
+
+
+LotName = tuple[str | None, QueueName, TargetSet]
+"""Where a lot was handed over from (None: it is a fresh one), its queue and its targets."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Lot:
+    """A parking lot of the overlap guard: entries of one queue with equal targets that
+    wait for `blocker` to end. `members` are their keys, sorted."""
+
+    blocker: str
+    name: LotName
+    members: list[Key] = attrs.field(factory=list)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Waiting:
+    """A queue's own record of an entry. `scanner_id` is whose queue it is in, None for the
+    overflow queue; `lot` where it is parked because its targets overlap another task's."""
+
+    entry: QueueEntry
+    key: Key
+    reach: Reach
+    scanner_id: str | None = None
+    lot: Lot | None = None
+    blocked: int = 0
+    """How often it was found blocked when it was its turn."""
+
+    @property
+    def parked_on(self) -> str | None:
+        """The task that has to end first."""
+        return None if self.lot is None else self.lot.blocker
+
+    @property
+    def queue_name(self) -> QueueName:
+        return self.reach if self.scanner_id is None else self.scanner_id
+
+
+@attrs.frozen(kw_only=True)
+class QueueStatistics:
+    """`parked` of the `length` entries wait for an overlapping task; `oldest` is the
+    acceptance time of the entry that goes next, None when none is ready."""
+
+    length: int
+    parked: int
+    oldest: float | None
+
+
+class Line:
+    """The entries of one queue in order; parked ones keep their place but are not heads."""
+
+    __slots__ = ("parked", "ready")
+
+    def __init__(self) -> None:
+        self.ready = OrderedKeys()
+        self.parked = OrderedKeys()
+
+    def __len__(self) -> int:
+        return len(self.ready) + len(self.parked)
+
+    def rank(self, key: Key) -> int:
+        return self.ready.rank(key) + self.parked.rank(key)
+
+    def side(self, waiting: Waiting) -> OrderedKeys:
+        return self.ready if waiting.lot is None else self.parked
+
+
+class Queues:
+    """All waiting tasks.
+
+    Invariants: `_waiting` has every one of them; each is in exactly one line, on the side
+    that its `lot` says: in `_own[scanner]`, or in `_overflow[reach]`. The overflow
+    queue is kept in lines of equal reach, so that a scanner finds the first entry it may
+    run without passing those it may not.
+    """
+
+    def __init__(self, *, ageing_after: float, fairness_after: float) -> None:
+        self.ageing_after = ageing_after
+        self.fairness_after = fairness_after
+        self._waiting: dict[str, Waiting] = {}
+        self._own: dict[str, Line] = {}
+        self._overflow: dict[Reach, Line] = {}
+        self._unpinned: dict[str, set[str]] = {}
+        self._latest = (-1, float("-inf"))
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._waiting
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._waiting.values())
+
+    def get(self, task_id: str) -> Waiting | None:
+        return self._waiting.get(task_id)
+
+    def draft(self, entry: QueueEntry, scanner_id: str | None, reach: Reach) -> Waiting:
+        """The record that `enqueue` would make; it waits nowhere yet."""
+        return Waiting(entry=entry, key=self._key(entry), reach=reach, scanner_id=scanner_id)
+
+    def enqueue(self, entry: QueueEntry, scanner_id: str | None, reach: Reach) -> Waiting:
+        """Into that scanner's queue, or with None into the overflow queue."""
+        assert entry.task_id not in self._waiting, f"{entry.task_id} is queued already"
+        waiting = self.draft(entry, scanner_id, reach)
+        self._note(entry)
+        self._waiting[entry.task_id] = waiting
+        self._insert(waiting)
+        return waiting
+
+    def remove(self, task_id: str) -> Waiting:
+        """Raises `KeyError` when it does not wait."""
+        waiting = self._waiting.pop(task_id)
+        self._extract(waiting)
+        return waiting
+
+    def move(self, waiting: Waiting, scanner_id: str | None) -> None:
+        """To another queue, into the place that its acceptance gives it there."""
+        self._extract(waiting)
+        waiting.scanner_id = scanner_id
+        self._insert(waiting)
+
+    def park(self, waiting: Waiting, lot: Lot | None) -> None:
+        """Passes it over, in its place, until it is parked nowhere (None)."""
+        self._extract(waiting)
+        waiting.lot = lot
+        self._insert(waiting)
+
+    def head_for(self, scanner_id: str, *, skip: Collection[str] = ()) -> Waiting | None:
+        """The entry that goes next on a scanner: of its own queue, else of the overflow
+        queue; but an overflow head that has waited longer by more than `fairness_after`,
+        each priority with its handicap, goes first. Tasks in `skip` are passed over."""
+        line = self._own.get(scanner_id)
+        own = _first(line, skip) if line else None
+        heads = (_first(line, skip) for line in self._lines_for(scanner_id))
+        shared = min((head for head in heads if head is not None), default=None)
+        if own is None or (shared is not None and own[0] - shared[0] > self.fairness_after):
+            own = shared
+        return None if own is None else self._waiting[own[2]]
+
+    def position(self, waiting: Waiting) -> int:
+        """Its place in its queue, from 1."""
+        if waiting.scanner_id is not None:
+            return self.competing_before(waiting) + 1
+        return sum(line.rank(waiting.key) for line in self._overflow.values()) + 1
+
+    def competing_before(self, waiting: Waiting) -> int:
+        """How many go before it there that compete for a scanner with it."""
+        return sum(line.rank(waiting.key) for line in self._competing(waiting))
+
+    def ready_before(self, waiting: Waiting) -> int:
+        """The same, parked ones left out."""
+        return sum(line.ready.rank(waiting.key) for line in self._competing(waiting))
+
+    def own_length(self, scanner_id: str) -> int:
+        return len(self._own.get(scanner_id, ()))
+
+    def own_ready(self, scanner_id: str) -> int:
+        line = self._own.get(scanner_id)
+        return len(line.ready) if line else 0
+
+    def work_for(self, scanner_id: str) -> bool:
+        """Whether something waits that this scanner might take."""
+        return self.own_ready(scanner_id) > 0 or any(
+            line.ready for line in self._lines_for(scanner_id)
+        )
+
+    def unpinned_of(self, scanner_id: str) -> list[Waiting]:
+        """The entries of a scanner's queue that any other scanner may run too, in order."""
+        found = [self._waiting[task_id] for task_id in self._unpinned.get(scanner_id, ())]
+        return sorted(found, key=lambda waiting: waiting.key)
+
+    def statistics(self, scanner_id: str | None) -> QueueStatistics:
+        """Of a scanner's own queue, or with None of the overflow queue."""
+        if scanner_id is None:
+            lines = list(self._overflow.values())
+        else:
+            lines = [self._own[scanner_id]] if scanner_id in self._own else []
+        heads = [head for line in lines if (head := line.ready.first()) is not None]
+        return QueueStatistics(
+            length=sum(map(len, lines)),
+            parked=sum(len(line.parked) for line in lines),
+            oldest=self._waiting[min(heads)[2]].entry.accepted_at if heads else None,
+        )
+
+    def rank(self, waiting: Waiting) -> int:
+        """How many ready entries go before it in its own line."""
+        return self._line(waiting).ready.rank(waiting.key)
+
+    def beginnings(self, scanner_id: str, count: int) -> dict[QueueName, list[Waiting]]:
+        """The first `count` ready entries of each line that this scanner serves: its own
+        queue first, then what it may take of the overflow queue."""
+        lines: dict[QueueName, Line] = {scanner_id: self._own.get(scanner_id, Line())}
+        lines.update((reach, each) for reach, each in self._overflow.items() if scanner_id in reach)
+        return {
+            name: [self._waiting[key[2]] for key in islice(line.ready, count)]
+            for name, line in lines.items()
+        }
+
+    def rearrange(
+        self, reach_of: Callable[[QueueEntry], Reach], *, ageing_after: float, fairness_after: float
+    ) -> None:
+        """Sorts everything anew after a change of the settings or of what reaches what."""
+        self.ageing_after, self.fairness_after = ageing_after, fairness_after
+        self._own, self._overflow, self._unpinned = {}, {}, {}
+        self._latest = (-1, float("-inf"))
+        for waiting in sorted(self._waiting.values(), key=lambda each: each.entry.order):
+            waiting.key = self._key(waiting.entry)
+            self._note(waiting.entry)
+            waiting.reach = reach_of(waiting.entry)
+            self._insert(waiting)
+
+    def _accepted_at(self, entry: QueueEntry) -> float:
+        """A clock that was set back must not let a later task overtake an earlier one."""
+        latest_order, latest = self._latest
+        return max(entry.accepted_at, latest) if entry.order > latest_order else entry.accepted_at
+
+    def _note(self, entry: QueueEntry) -> None:
+        if entry.order > self._latest[0]:
+            self._latest = (entry.order, self._accepted_at(entry))
+
+    def _key(self, entry: QueueEntry) -> Key:
+        due = self._accepted_at(entry) + HANDICAP[entry.priority] * self.ageing_after
+        return (due, entry.order, entry.task_id)
+
+    def _lines_for(self, scanner_id: str) -> Iterator[Line]:
+        return (line for reach, line in self._overflow.items() if scanner_id in reach)
+
+    def _competing(self, waiting: Waiting) -> list[Line]:
+        if waiting.scanner_id is not None:
+            own = self._own.get(waiting.scanner_id)
+            return [own] if own else []
+        return [
+            line
+            for reach, line in self._overflow.items()
+            if reach is waiting.reach or not reach.isdisjoint(waiting.reach)
+        ]
+
+    def _line(self, waiting: Waiting) -> Line:
+        if waiting.scanner_id is not None:
+            return self._own.setdefault(waiting.scanner_id, Line())
+        return self._overflow.setdefault(waiting.reach, Line())
+
+    def _insert(self, waiting: Waiting) -> None:
+        self._line(waiting).side(waiting).add(waiting.key)
+        if waiting.scanner_id is not None and waiting.entry.pinned is None:
+            self._unpinned.setdefault(waiting.scanner_id, set()).add(waiting.entry.task_id)
+
+    def _extract(self, waiting: Waiting) -> None:
+        line = self._line(waiting)
+        line.side(waiting).remove(waiting.key)
+        if waiting.scanner_id is None:
+            if not line:
+                del self._overflow[waiting.reach]
+            return
+        if not line:
+            del self._own[waiting.scanner_id]
+        self._unpinned.get(waiting.scanner_id, set()).discard(waiting.entry.task_id)
+
+
+def _first(line: Line, skip: Collection[str]) -> Key | None:
+    if not skip:
+        return line.ready.first()
+    return next((key for key in line.ready if key[2] not in skip), None)

@@ -1,0 +1,87 @@
+"""Routing: which queue a task goes to. The four cases, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from enum import StrEnum
+
+import attrs
+
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.queues import Queues, Reach
+from nessus_sched.core.pool.scanners import Lane
+from nessus_sched.core.pool.wait_reasons import WaitReason
+from nessus_sched.core.targets.targets import TargetSet
+
+
+class RoutingCase(StrEnum):
+    NAMED_FREE = "named_free"
+    """A scanner was named and has a free slot: its queue, and it starts at once."""
+    NAMED_BUSY = "named_busy"
+    """A scanner was named and has none: its queue."""
+    LEAST_LOADED = "least_loaded"
+    """None named: the eligible scanner with a free slot and the lowest load."""
+    OVERFLOW = "overflow"
+    """None named, none free: the overflow queue; whoever frees a slot first takes it."""
+
+
+@attrs.frozen(kw_only=True)
+class Placement:
+    """Where a task went or would go. `scanner_id` is None for the overflow queue;
+    `position` is its place in that queue from 1; `reason` is None when it can start."""
+
+    case: RoutingCase
+    scanner_id: str | None
+    position: int
+    reason: WaitReason | None
+
+
+Lanes = dict[str, Lane]
+"""The registry of scanners by id, in the order in which they were added."""
+
+
+class Reachability:
+    """Which configured scanners could ever run a task, whatever their present state.
+
+    Scanners with equal networks and licences are judged once, and equal answers are one
+    object: 100,000 entries share a few sets. Made anew when the registry changes.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._pools: dict[str, dict[tuple[TargetSet | None, int | None], list[Lane]]] = {}
+        for lane in lanes.values():
+            if not lane.removed:
+                pool = self._pools.setdefault(lane.spec.pool, {})
+                alike = (lane.spec.networks, lane.spec.licensed_hosts)
+                pool.setdefault(alike, []).append(lane)
+        self._known: dict[tuple[str, ...], Reach] = {}
+
+    def pools(self) -> Collection[str]:
+        return self._pools.keys()
+
+    def reach(self, entry: QueueEntry) -> Reach:
+        if entry.pinned is not None:
+            return self._shared((entry.pinned,))
+        groups = self._pools.get(entry.pool, {}).values()
+        fitting = (group for group in groups if group[0].spec.admits(entry))
+        found = (lane.scanner_id for group in fitting for lane in group)
+        return self._shared(tuple(each for each in found if each not in entry.refused_by))
+
+    def _shared(self, scanner_ids: tuple[str, ...]) -> Reach:
+        return self._known.setdefault(scanner_ids, frozenset(scanner_ids))
+
+
+def unclaimed(lane: Lane, queues: Queues, now: float) -> int:
+    """Free slots that nothing in the scanner's own queue is about to take."""
+    return lane.free(now) - queues.own_ready(lane.scanner_id)
+
+
+def choose(candidates: Iterable[Lane], queues: Queues, now: float) -> Lane | None:
+    """The eligible scanner with a free slot and the lowest load; among equals the one
+    whose last turn is longest ago."""
+    free = [lane for lane in candidates if lane.usable and unclaimed(lane, queues, now) > 0]
+    return min(
+        free,
+        key=lambda lane: (lane.load(queues.own_length(lane.scanner_id)), lane.chosen),
+        default=None,
+    )

@@ -1,0 +1,1 @@
+"""Targets and the configured scope: addresses, ranges, what may be scanned. Pure."""

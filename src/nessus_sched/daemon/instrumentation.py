@@ -1,0 +1,108 @@
+"""What the log and the metrics are told, and what a scrape reads off."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+import trio
+
+from nessus_sched.config.schema import ApiKeys, ScannerSettings
+from nessus_sched.core.states import TaskState
+from nessus_sched.daemon.system import System
+from nessus_sched.ipc.listener import Connections
+from nessus_sched.nessus.requests import RequestRecord
+from nessus_sched.telemetry import events
+from nessus_sched.telemetry.gauges import Commits, Doors, Reading
+from nessus_sched.telemetry.metrics import Metrics
+
+log = structlog.get_logger("nessus")
+
+UNAUTHORIZED: Final = "unauthorized"
+_CLASSES: Final = {401: UNAUTHORIZED, 404: "not_found", 412: "gated", 429: "too_many_requests"}
+
+LAG_EVERY = 5.0
+
+
+async def refresh(system: System, metrics: Metrics) -> None:
+    """Brings the gauges up to date before a scrape."""
+    store = system.context.store.statistics()
+    views = system.service.scanners()
+    findings = await system.findings.statistics()
+    exports = await trio.to_thread.run_sync(system.exports.statistics)
+    writer = store.writer
+    metrics.gauges.reading = Reading(
+        at=system.context.wall(),
+        pool=system.service.statistics(),
+        up={view.settings.id: view.trouble is None for view in views},
+        plugin_set_at={
+            view.settings.id: view.info.plugin_set_at
+            for view in views
+            if view.info is not None and view.info.plugin_set_at is not None
+        },
+        driver_failures=dict(system.fleet.failures),
+        dead_letters=store.counts[TaskState.DEAD],
+        sizes={
+            "tasks": store.database_bytes + store.wal_bytes,
+            "findings": findings.bytes,
+            "exports": exports.bytes,
+        },
+        commits=Commits(
+            commits=writer.commits,
+            changes=writer.requests,
+            failures=writer.failures,
+            largest_batch=writer.largest_batch,
+            p50=writer.commit_p50,
+            p99=writer.commit_p99,
+        ),
+        doors=_doors(system.connections),
+    )
+
+
+def _doors(connections: Connections) -> Doors:
+    statistics = connections.statistics()
+    return Doors(
+        connections=statistics.connected,
+        most_connections=connections.places.limit,
+        memory=connections.memory.used,
+        most_memory=connections.memory.limit,
+        refused=statistics.refused,
+        displaced=statistics.displaced,
+    )
+
+
+def scanner_request(metrics: Metrics, scanner: ScannerSettings, record: RequestRecord) -> None:
+    """Counts one request to a scanner. For the log it runs in the context of who asked,
+    and so under a task's trace id."""
+    outcome = record.outcome
+    log.debug(
+        events.SCANNER_REQUEST,
+        method=record.method,
+        route=record.route,
+        outcome=outcome,
+        seconds=round(record.seconds, 3),
+    )
+    error = error_class(outcome)
+    metrics.observe_scanner_request(scanner.id, record.seconds, error)
+    # A session that has expired is no refusal: it is made anew.
+    if error == UNAUTHORIZED and (isinstance(scanner.auth, ApiKeys) or record.route == "/session"):
+        metrics.login_refusals.labels(scanner.id).inc()
+
+
+def error_class(outcome: str) -> str | None:
+    """Of a request's outcome: an HTTP status, or the kind of the error that stood in for an
+    answer. None for no error."""
+    if not outcome.isdigit():
+        return outcome
+    status = int(outcome)
+    if status >= 500:
+        return "server_error"
+    return None if status < 400 else _CLASSES.get(status, "refused")
+
+
+async def measure_loop_lag(metrics: Metrics) -> None:
+    """How late the event loop wakes a sleeper, every few seconds."""
+    while True:
+        due = trio.current_time() + LAG_EVERY
+        await trio.sleep_until(due)
+        metrics.loop_lag.observe(trio.current_time() - due)

@@ -1,0 +1,107 @@
+"""Reports of finished scans: fetched to a scratch file, read, judged, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+
+from nessus_sched.core.clock import Now
+from nessus_sched.core.scanner import ScannerInfo
+from nessus_sched.core.task import Task
+from nessus_sched.results.coverage import scan_coverage
+from nessus_sched.results.parser.reader import Event, Reader
+from nessus_sched.results.plausibility import ScanFacts
+from nessus_sched.results.summary import SummaryBuilder
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings.store import FindingsStore
+from nessus_sched.telemetry import events
+
+log = structlog.get_logger("daemon")
+
+COMPRESSED_AT_ONCE = 1
+"""Reports compressed at the same time: it takes a core. They are also read one by one, since
+the findings have one writer."""
+
+
+class Reports:
+    """Implements the scheduler's `Reports` and `Digest` over the stores on disk."""
+
+    def __init__(self, findings: FindingsStore, exports: ExportStore, now: Now) -> None:
+        self.findings = findings
+        self.exports = exports
+        self._now = now
+        self._compressing = trio.CapacityLimiter(COMPRESSED_AT_ONCE)
+
+    def scratch(self, task_id: str) -> Path:
+        return self.exports.directory / f"{task_id}.fetched.part"
+
+    async def keep(self, task_id: str, path: Path) -> str:
+        """Compresses the report into its place and removes `path`; durable when it returns."""
+
+        def compress() -> str:
+            with path.open("rb") as source:
+                name = self.exports.write(task_id, source, check=trio.from_thread.check_cancelled)
+            path.unlink()  # here, because giving back a gigabyte takes a tenth of a second
+            return name
+
+        return await trio.to_thread.run_sync(compress, limiter=self._compressing)
+
+    async def drop(self, task_id: str) -> None:
+        await self.findings.delete(task_id)
+        await trio.to_thread.run_sync(self.exports.delete, task_id)
+
+    async def digest(self, task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
+        """`read`, and a line in the log."""
+        started = trio.current_time()
+        summary = await self.read(task, path, info)
+        log.info(
+            events.PARSED,
+            **{key: summary[key] for key in ("findings", "hosts", "complete")},
+            seconds=round(trio.current_time() - started, 3),
+        )
+        return summary
+
+    async def read(self, task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
+        """Reads the report once: findings into their database, counts and verdicts into
+        the summary that is returned."""
+        builder = SummaryBuilder()
+        stream = await trio.to_thread.run_sync(path.open, "rb")
+        try:
+            reader = Reader(stream)
+            await self.findings.put(
+                task.task_id,
+                _watched(reader, builder),
+                at=self._now(),
+                coverage=lambda: scan_coverage(reader.report),
+            )
+        finally:
+            stream.close()
+        return builder.finish(reader.report, self._facts(task, info))
+
+    def _facts(self, task: Task, info: ScannerInfo | None) -> ScanFacts:
+        if task.scanner_instance is None:
+            return ScanFacts()  # from elsewhere: nobody knows what was asked for, and when
+        return ScanFacts(
+            now=self._now(),
+            requested=task.request.targets,
+            credential=task.request.credential is not None,
+            used_up=_used_up(info),
+        )
+
+
+def _used_up(info: ScannerInfo | None) -> int | None:
+    """The number of hosts of a licence that has no room for more."""
+    if info is None or info.licensed_hosts is None or info.used_hosts is None:
+        return None
+    return info.licensed_hosts if info.used_hosts >= info.licensed_hosts else None
+
+
+def _watched(reader: Reader, builder: SummaryBuilder) -> Any:
+    event: Event
+    for event in reader:
+        builder.add(event)
+        yield event

@@ -1,0 +1,236 @@
+"""The doors of the daemon: MCP on the socket and on our own stdio, and the HTTP pages."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import structlog
+import trio
+
+from nessus_sched import __version__
+from nessus_sched.api.admin import OPERATORS
+from nessus_sched.api.app import App
+from nessus_sched.api.operations import ToolDef
+from nessus_sched.api.permissions import Roles
+from nessus_sched.api.tools import INSTRUCTIONS, TOOLS
+from nessus_sched.config.schema import Config, LimitSettings
+from nessus_sched.daemon.health import HealthCheck
+from nessus_sched.daemon.instrumentation import refresh
+from nessus_sched.daemon.overview import overview
+from nessus_sched.daemon.reload import Reloader
+from nessus_sched.daemon.system import System
+from nessus_sched.http.app import App as HttpApp
+from nessus_sched.http.app import Sources
+from nessus_sched.http.server import listen
+from nessus_sched.http.server import serve as serve_pages
+from nessus_sched.http.status_page import render
+from nessus_sched.ipc import discovery
+from nessus_sched.ipc.cleanup import tidy
+from nessus_sched.ipc.listener import (
+    Guest,
+    SocketTrouble,
+    accept,
+    inherited_listener,
+    own_peer,
+    supervised,
+    unix_listener,
+)
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.ipc.stdio import claim_stdio
+from nessus_sched.mcp.prompts import PROMPTS
+from nessus_sched.mcp.resources import Documents
+from nessus_sched.mcp.server import Face, build_server
+from nessus_sched.mcp.transport import Limits, serve_stream
+from nessus_sched.scheduler.context import Context
+from nessus_sched.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from mcp.server import Server
+
+FIRST_PASSED_FD = 3
+
+log = structlog.get_logger("daemon")
+
+
+def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[Any]:
+    """One MCP server for all doors."""
+    roles = CurrentRoles(system.context)
+    app = App(
+        service=system.service,
+        operator=system.operator,
+        housekeeping=system.housekeeping,
+        findings=system.findings,
+        exports=system.exports,
+        reload=partial(reloader.reload, actor="operator"),
+        set_log_level=reloader.logs.set_level,
+        scopes_of=lambda peer: roles.now().scopes_of(peer),
+    )
+
+    def permits(peer: Peer, tool: ToolDef) -> bool:
+        return roles.now().permits(peer, tool)
+
+    face = Face(
+        app=app,
+        tools=TOOLS,
+        operators=OPERATORS,
+        resources=Documents(app=app, permits=permits),
+        prompts=PROMPTS,
+        permits=permits,
+        observe=metrics.observe_call,
+    )
+    return build_server(face, version=__version__, instructions=INSTRUCTIONS)
+
+
+class CurrentRoles:
+    """The roles of the configuration that is in force."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._config = context.config
+        self._roles = Roles(context.config)
+
+    def now(self) -> Roles:
+        if self._context.config is not self._config:
+            self._config = self._context.config
+            self._roles = Roles(self._config)
+        return self._roles
+
+
+async def serve_http(
+    system: System,
+    reloader: Reloader,
+    metrics: Metrics,
+    *,
+    task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serves health and metrics until cancelled; the started value is the URL. Raises
+    `HttpTrouble`."""
+    settings = system.context.config.http
+    if settings.bind is None:
+        task_status.started(None)
+        return
+    check = HealthCheck(system, reloader)
+    sources = Sources(
+        health=check.health,
+        ready=check.ready,
+        registry=metrics.registry,
+        refresh=partial(refresh, system, metrics),
+        status_page=_status_page(system, check) if settings.status_page else None,
+        hosts=frozenset(settings.hosts),
+    )
+    sock = listen(settings.bind)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(check.follow)
+        await serve_pages(HttpApp(sources), sock, task_status=task_status)
+        nursery.cancel_scope.cancel(reason="the pages are served no more")
+
+
+def _status_page(system: System, check: HealthCheck) -> Callable[[], Awaitable[str]]:
+    async def page() -> str:
+        return render(await overview(system, check))
+
+    return page
+
+
+async def serve_socket(
+    server: Server[Any],
+    system: System,
+    file: Path,
+    environ: Mapping[str, str],
+    *,
+    task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Listens on the Unix socket until cancelled. Raises `SocketTrouble`."""
+    config = system.context.config
+    system.connections.apply(config.limits)
+    roles = CurrentRoles(system.context)
+
+    async def serve_client(stream: trio.SocketStream, guest: Guest) -> None:
+        limits = transport_limits(system.context.config.limits)  # of a reload since, perhaps
+        try:
+            await serve_stream(
+                server, stream, guest.peer, limits, memory=guest.memory, activity=guest.activity
+            )
+        finally:
+            system.service.imports.abandon(guest.peer.connection)
+
+    def admit(peer: Peer) -> str | None:
+        return roles.now().stranger(peer)
+
+    await trio.to_thread.run_sync(tidy, _runtime_directory(environ), system.context.wall)
+    async with _listener(config, file, environ) as (listener, path):
+        with _published(file, path, environ):
+            task_status.started(path)
+            await accept(listener, serve_client, system.connections, admit)
+
+
+@asynccontextmanager
+async def _listener(
+    config: Config, file: Path, environ: Mapping[str, str]
+) -> AsyncIterator[tuple[trio.SocketListener, Path]]:
+    """The socket that systemd passed to us (sd_listen_fds(3)), or one of our own, and where
+    it is (ours was bound under a temporary name, which it keeps calling itself)."""
+    if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
+        async with inherited_listener(FIRST_PASSED_FD) as listener:
+            yield listener, Path(listener.socket.getsockname())
+        return
+    settings = config.socket
+    path = socket_path(config, file, environ)
+    async with unix_listener(path, mode=settings.mode, group=settings.group) as listener:
+        yield listener, path
+
+
+async def serve_stdio(server: Server[Any], system: System, stop: trio.CancelScope) -> None:
+    """Serves the client on our own stdin and stdout, and ends the daemon with it."""
+    # A host takes its time, and we live for no other client on this stream.
+    limits = attrs.evolve(transport_limits(system.context.config.limits), stall=math.inf)
+    await supervised(
+        lambda stream, peer: serve_stream(
+            server, stream, peer, limits, memory=system.connections.memory
+        ),
+        claim_stdio(),
+        own_peer(),
+    )
+    stop.cancel(reason="the client on stdin is gone")
+
+
+def socket_path(config: Config, file: Path, environ: Mapping[str, str]) -> Path:
+    """Where the daemon of this configuration listens."""
+    return config.socket.path or Path(discovery.default_socket(str(file), environ))
+
+
+def transport_limits(limits: LimitSettings) -> Limits:
+    return Limits(
+        max_line=limits.message_size,
+        max_items=limits.message_items,
+        stall=limits.stall,
+        in_flight=limits.calls_at_once,
+        rate=limits.calls_per_second,
+        burst=round(10 * limits.calls_per_second),
+    )
+
+
+def _runtime_directory(environ: Mapping[str, str]) -> Path:
+    try:
+        return Path(discovery.user_directory(environ))
+    except (discovery.UnsafeDirectory, OSError) as error:
+        raise SocketTrouble(f"no directory to be found in: {error}") from error
+
+
+@contextmanager
+def _published(file: Path, path: Path, environ: Mapping[str, str]) -> Iterator[None]:
+    """The links by which relays find the socket."""
+    links = discovery.publish(str(file), os.fspath(path), environ)
+    try:
+        yield
+    finally:
+        discovery.withdraw(links, os.fspath(path))

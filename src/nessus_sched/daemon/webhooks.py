@@ -1,0 +1,205 @@
+"""Webhooks: telling others of the end of tasks.
+
+There is one notification per end of a task and webhook. It comes twice when the answer to it
+was lost, and never when the daemon stops before it got through: the journal is the record,
+this is a courtesy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, Final
+
+import attrs
+import structlog
+import trio
+
+from nessus_sched import __version__
+from nessus_sched.config.schema import WebhookSettings
+from nessus_sched.config.types import NotifyOn
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.retry import backoff
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.nessus.posting import PostFailed, post_json
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.telemetry import events
+from nessus_sched.telemetry.metrics import Delivery
+
+SIGNATURE: Final = "X-Nessus-Sched-Signature"
+"""`sha256=` and the HMAC-SHA-256 of the body, in hex, with the webhook's secret as key."""
+WAITING: Final = 200
+"""Notifications that may wait for one webhook; beyond it they are lost."""
+TRIES: Final = 6
+TRY_SECONDS: Final = 10.0
+"""How long one try may take."""
+FIRST_WAIT: Final = 2.0
+LONGEST_WAIT: Final = 60.0
+TARGETS: Final = 20
+
+ENDS: Final[Mapping[TaskState, NotifyOn]] = {
+    TaskState.COMPLETED: NotifyOn.COMPLETED,
+    TaskState.TIMED_OUT: NotifyOn.FAILED,
+    TaskState.CANCELED: NotifyOn.FAILED,
+    TaskState.DEAD: NotifyOn.DEAD,
+}
+
+Post = Callable[[str, bytes, Mapping[str, str], float], Awaitable[None]]
+
+log = structlog.get_logger("notifications")
+
+
+@attrs.frozen(kw_only=True)
+class Notification:
+    """One document for one webhook, as it is sent, however often it has to be."""
+
+    webhook: WebhookSettings
+    about: str
+    body: bytes
+    trace_id: str
+
+
+class Notifications:
+    """An observer of the scheduler, and what it sets going.
+
+    Invariant: there is a lane for each URL that was ever notified and still is configured,
+    so that a webhook that does not answer holds up no other.
+    """
+
+    def __init__(
+        self,
+        hooks: Callable[[], Sequence[WebhookSettings]],
+        count: Callable[[Delivery], None],
+        random: Random,
+        post: Post = post_json,
+    ) -> None:
+        self._hooks = hooks
+        self._count = count
+        self._random = random
+        self._post = post
+        self._lanes: dict[str, trio.MemorySendChannel[Notification]] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Delivers until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            await trio.sleep_forever()
+
+    def observe(self, task: Task, entry: JournalEntry) -> None:
+        """Takes note of a task's end for every webhook that wants to hear of it."""
+        if entry.after is None or entry.after is entry.before or self._nursery is None:
+            return
+        end = ENDS.get(entry.after)
+        wanted = [hook for hook in self._hooks() if end in hook.events]
+        if end is None or not wanted:
+            return
+        body = json.dumps(document(task, entry, end)).encode()
+        for hook in wanted:
+            self._take(
+                Notification(webhook=hook, about=task.task_id, body=body, trace_id=task.trace_id)
+            )
+
+    def _take(self, notification: Notification) -> None:
+        self._forget_unconfigured()
+        url = notification.webhook.url
+        if url not in self._lanes:
+            assert self._nursery is not None
+            self._lanes[url], receive = trio.open_memory_channel[Notification](WAITING)
+            self._nursery.start_soon(self._lane, receive)
+        try:
+            self._lanes[url].send_nowait(notification)
+        except trio.WouldBlock:
+            self._lost(notification, "too many notifications wait for this webhook")
+
+    def _forget_unconfigured(self) -> None:
+        known = {hook.url for hook in self._hooks()}
+        for url in [url for url in self._lanes if url not in known]:
+            self._lanes.pop(url).close()
+
+    async def _lane(self, receive: trio.MemoryReceiveChannel[Notification]) -> None:
+        """One webhook's notifications, one after the other."""
+        async with receive:
+            async for notification in receive:
+                await self._deliver(notification)
+
+    async def _deliver(self, notification: Notification) -> None:
+        for tries in range(1, TRIES + 1):
+            try:
+                await self._send(notification)
+            except PostFailed as error:
+                if tries == TRIES or not error.transient:
+                    self._lost(notification, str(error))
+                    return
+                wait = backoff(
+                    tries,
+                    base=FIRST_WAIT,
+                    maximum=LONGEST_WAIT,
+                    random=self._random,
+                )
+                await trio.sleep(wait)
+            else:
+                self._count(Delivery.TAKEN)
+                log.info(
+                    events.NOTIFIED,
+                    about=notification.about,
+                    trace_id=notification.trace_id,
+                    tries=tries,
+                )
+                return
+
+    async def _send(self, notification: Notification) -> None:
+        headers = {"Content-Type": "application/json"}
+        secret = notification.webhook.secret
+        if secret is not None:
+            headers[SIGNATURE] = signature(secret.reveal(), notification.body)
+        await self._post(notification.webhook.url, notification.body, headers, TRY_SECONDS)
+
+    def _lost(self, notification: Notification, why: str) -> None:
+        self._count(Delivery.LOST)
+        log.warning(
+            events.NOTIFICATION_LOST,
+            about=notification.about,
+            trace_id=notification.trace_id,
+            error=why,
+        )
+
+
+def signature(secret: str, body: bytes) -> str:
+    return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
+
+
+def document(task: Task, entry: JournalEntry, end: NotifyOn) -> dict[str, Any]:
+    """What a webhook is told. `id` is the same for every try at one end of one task."""
+    summary, error = task.summary or {}, task.last_error
+    verdict = summary.get("verdict") or {}
+    completed = end is NotifyOn.COMPLETED
+    return {
+        "id": f"{task.task_id}.{entry.after}.{round(entry.at)}",
+        "event": end,
+        "at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds"),
+        "program": f"nessus-sched/{__version__}",
+        "task": {
+            "task_id": task.task_id,
+            "trace_id": task.trace_id,
+            "status": task.state,
+            "kind": task.request.kind,
+            "name": clean_line(task.request.name),
+            "targets": list(task.request.targets[:TARGETS]),
+            "target_count": len(task.request.targets),
+            "scanner_instance": task.scanner_instance,
+            "submitted_by": task.actor,
+            "attempt": task.attempt,
+        },
+        "severity_counts": summary.get("severity_counts") if completed else None,
+        "credentialed": verdict.get("credentialed") if completed else None,
+        "error": None
+        if completed or error is None
+        else {"code": error.kind, "message": clean_line(error.message, 500)},
+    }

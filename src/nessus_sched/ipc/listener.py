@@ -1,0 +1,357 @@
+"""The Unix socket that clients and relays connect to."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import itertools
+import math
+import os
+import socket
+import stat
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import structlog
+import trio
+
+from nessus_sched.config.schema import LimitSettings
+from nessus_sched.core.exceptions import leaves
+from nessus_sched.ipc.activity import Activity, Stalled
+from nessus_sched.ipc.budget import CONNECTIONS, MEMORY, SHARE, Budget, NoRoom, privileged
+from nessus_sched.ipc.framing import closing_line
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.telemetry import events
+
+MAX_PATH: Final = 107
+"""Bytes that the kernel takes as the path of a socket."""
+
+IDLE: Final = 60.0
+"""Seconds without a request after which a client's place may be given to another."""
+_BACKLOG: Final = 128
+_FAREWELL: Final = 1.0
+_QUIET: Final = 10.0
+"""Seconds between two warnings about refused clients; the metrics count all of them."""
+
+log = structlog.get_logger("mcp")
+_numbers = itertools.count(1)
+
+
+class SocketTrouble(Exception):
+    """The socket cannot be set up; the message says why and what to do."""
+
+
+@attrs.frozen(kw_only=True)
+class Clients:
+    """A snapshot: how many clients there are, how many there were, and since when (on
+    Trio's clock) there has been none; `idle_since` is None while there is one. `refused` by
+    the limit or rule that kept them out or made them wait in vain; `displaced` were idle and
+    made room for others."""
+
+    connected: int
+    total: int
+    refused: Mapping[str, int]
+    displaced: int
+    idle_since: float | None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Guest:
+    """A client that was let in."""
+
+    peer: Peer
+    memory: Budget
+    activity: Activity = attrs.field(factory=Activity)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+
+Handler = Callable[[trio.SocketStream, Guest], Coroutine[Any, Any, None]]
+Admit = Callable[[Peer], str | None]
+
+
+def admit_all(_peer: Peer) -> str | None:
+    """Why a client may not come in at all; None if it may."""
+    return None
+
+
+class Connections:
+    """The clients of all listeners, and what they may take together."""
+
+    def __init__(self, most: int = CONNECTIONS, memory: int = MEMORY) -> None:
+        self.places = Budget("limits.connections", most)
+        self.memory = Budget("limits.connection_memory", memory)
+        self._guests: set[Guest] = set()
+        self._total = self._displaced = 0
+        self._refused: Counter[str] = Counter()
+        self._warned_at = -math.inf
+        self._idle_since: float | None = None
+        self.changed = trio.Event()
+        """Set, and replaced, whenever a client comes or goes."""
+
+    def apply(self, limits: LimitSettings) -> None:
+        """Takes on the limits of a configuration; who is in stays in."""
+        self.places.limit = limits.connections
+        self.memory.limit = limits.connection_memory
+
+    def statistics(self) -> Clients:
+        limits = {each.key: each.refused for each in (self.places, self.memory)}
+        return Clients(
+            connected=len(self._guests),
+            total=self._total,
+            refused={**limits, **self._refused},
+            displaced=self._displaced,
+            idle_since=self._idle_since,
+        )
+
+    def started(self) -> None:
+        """Nobody is there yet: idle from now on."""
+        self._idle_since = trio.current_time()
+
+    def enter(self, peer: Peer) -> Guest:
+        """Lets a client in; an idle one may have to make room. Raises `NoRoom`."""
+        if not self.places.fits(peer.uid, 1):
+            self._displace(peer.uid)
+        if not self.places.fits(peer.uid, 1):
+            raise self.places.refusal(peer.uid)
+        guest = Guest(peer=peer, memory=self.memory)
+        self.places.take(peer.uid, 1)
+        self._guests.add(guest)
+        self._total += 1
+        self._idle_since = None
+        self._tell()
+        return guest
+
+    def leave(self, guest: Guest) -> None:
+        if guest not in self._guests:
+            return  # displaced
+        self._guests.remove(guest)
+        self.places.give_back(guest.peer.uid, 1)
+        if not self._guests:
+            self._idle_since = trio.current_time()
+        self._tell()
+
+    def refused(self, why: str, uid: int | None) -> None:
+        """Counts a client that was turned away or cut off."""
+        self._refused[why] += 1
+        self.warn(why, uid)
+
+    def warn(self, why: str, uid: int | None) -> None:
+        if trio.current_time() >= self._warned_at + _QUIET:
+            self._warned_at = trio.current_time()
+            log.warning(events.CLIENT_REFUSED, uid=uid, reason=why)
+
+    def _displace(self, newcomer: int | None) -> None:
+        """Closes the connection that has been idle for the longest, of the user who has the
+        most: for an ordinary newcomer its own, or one of a user who has more than it."""
+        places, idle_before = self.places, trio.current_time() - IDLE
+        own = not privileged(newcomer) and places.used_by(newcomer) >= places.limit // SHARE
+        idle = [
+            guest
+            for guest in self._guests
+            if not guest.activity.busy
+            and guest.activity.at <= idle_before
+            and self._may_displace(newcomer, guest.peer.uid, own=own)
+        ]
+        if not idle:
+            return
+        guest = max(
+            idle,
+            key=lambda each: (
+                not privileged(each.peer.uid),
+                places.used_by(each.peer.uid),
+                -each.activity.at,
+            ),
+        )
+        guest.scope.cancel(reason="idle, and its place was needed")
+        self.leave(guest)
+        self._displaced += 1
+
+    def _may_displace(self, newcomer: int | None, uid: int | None, *, own: bool) -> bool:
+        if uid == newcomer or own:
+            return uid == newcomer
+        if privileged(newcomer):
+            return True
+        return not privileged(uid) and self.places.used_by(uid) > self.places.used_by(newcomer)
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()
+
+
+@asynccontextmanager
+async def unix_listener(
+    path: Path, *, mode: int = 0o600, group: str | None = None
+) -> AsyncIterator[trio.SocketListener]:
+    """A listening socket at `path`, which is unlinked at the end.
+
+    It appears there at once with its mode and group. What is there already is replaced
+    only when it is a socket that nobody answers. Raises `SocketTrouble`.
+    """
+    sock = _bound(path, mode, group)
+    made = os.stat(path).st_ino
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    try:
+        async with listener:
+            yield listener
+    finally:
+        try:
+            if os.stat(path).st_ino == made:
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+
+def inherited_listener(fd: int) -> trio.SocketListener:
+    """The listening socket that systemd passed to us as file descriptor `fd`."""
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    sock.set_inheritable(False)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+
+
+async def accept(
+    listener: trio.SocketListener,
+    handler: Handler,
+    connections: Connections,
+    admit: Admit = admit_all,
+) -> None:
+    """Runs `handler(stream, guest)` for every client, forever.
+
+    Whatever happens to one client ends that client only. Context variables of its task
+    name the connection and the peer, so that every log line of its calls does. A client
+    that may not come in, by `admit` or for lack of room, gets one line that says why before
+    anything is read from it.
+    """
+
+    async def serve(stream: trio.SocketStream) -> None:
+        peer = peer_of(stream)
+        unwanted = admit(peer)
+        if unwanted is not None:
+            connections.refused("role", peer.uid)
+            await _turn_away(stream, unwanted)
+            return
+        try:
+            guest = connections.enter(peer)
+        except NoRoom as full:
+            connections.warn(connections.places.key, peer.uid)
+            await _turn_away(stream, str(full))
+            return
+        try:
+            with guest.scope:
+                await supervised(partial(_served, handler, guest, connections), stream, peer)
+        finally:
+            connections.leave(guest)
+
+    connections.started()
+    await trio.serve_listeners(serve, [listener])
+
+
+async def _served(
+    handler: Handler,
+    guest: Guest,
+    connections: Connections,
+    stream: trio.SocketStream,
+    peer: Peer,
+) -> None:
+    try:
+        await handler(stream, guest)
+    except* Stalled as stalled:
+        connections.refused("limits.stall", peer.uid)
+        log.debug(events.CLIENT_REFUSED, uid=peer.uid, reason=_said(stalled))
+
+
+async def _turn_away(stream: trio.SocketStream, reason: str) -> None:
+    async with stream:
+        with suppress(trio.BrokenResourceError), trio.move_on_after(_FAREWELL):
+            await stream.send_all(closing_line(reason))
+
+
+async def supervised(
+    handler: Callable[[Any, Peer], Coroutine[Any, Any, None]], stream: Any, peer: Peer
+) -> None:
+    """One client, from its first byte to its last; nothing but cancellation comes out."""
+    structlog.contextvars.bind_contextvars(connection=peer.connection)
+    log.debug(events.CLIENT_CONNECTED, uid=peer.uid, gid=peer.gid)
+    started, error = trio.current_time(), None
+    try:
+        await handler(stream, peer)
+    except* (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+        error = _names(gone)
+    except* Exception as crash:
+        error = _names(crash)
+        log.error(events.CLIENT_GONE, error=error, exc_info=crash)
+    log.debug(events.CLIENT_GONE, seconds=trio.current_time() - started, error=error)
+
+
+def peer_of(stream: trio.SocketStream) -> Peer:
+    """Who the kernel says is at the other end of a Unix socket (unix(7), SO_PEERCRED)."""
+    packed = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    assert isinstance(packed, bytes)
+    _pid, uid, gid = struct.unpack("iII", packed)
+    return Peer(connection=f"c{next(_numbers)}", uid=uid, gid=gid)
+
+
+def own_peer() -> Peer:
+    """Ourselves: whoever started us speaks on our stdin."""
+    return Peer(connection=f"c{next(_numbers)}", uid=os.getuid(), gid=os.getgid())
+
+
+def _said(group: BaseExceptionGroup[Exception]) -> str:
+    return "; ".join(sorted({str(leaf) for leaf in leaves(group)}))
+
+
+def _names(group: BaseExceptionGroup[Exception]) -> str:
+    return ", ".join(sorted({type(leaf).__name__ for leaf in leaves(group)}))
+
+
+def _bound(path: Path, mode: int, group: str | None) -> socket.socket:
+    if len(os.fsencode(path)) > MAX_PATH:
+        raise SocketTrouble(f"socket path {path} is longer than {MAX_PATH} bytes: set socket.path")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    temporary = path.with_name(f".{os.getpid()}")  # the path must not get longer
+    try:
+        _clear(path)
+        temporary.unlink(missing_ok=True)
+        sock.bind(os.fspath(temporary))
+        os.chmod(temporary, mode)
+        if group is not None:
+            os.chown(temporary, -1, grp.getgrnam(group).gr_gid)
+        sock.listen(_BACKLOG)
+        os.rename(temporary, path)
+    except KeyError:
+        sock.close()
+        temporary.unlink(missing_ok=True)
+        raise SocketTrouble(f"socket.group: there is no group {group!r}") from None
+    except OSError as error:
+        sock.close()
+        raise SocketTrouble(f"cannot listen at {path}: {error.strerror or error}") from error
+    except SocketTrouble:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _clear(path: Path) -> None:
+    """Makes way at `path`, unless somebody is there."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise SocketTrouble(f"{path} is in the way: it is not a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError as error:
+            if error.errno == errno.ECONNREFUSED:
+                path.unlink()
+                return
+            raise
+    raise SocketTrouble(f"another daemon answers at {path}")

@@ -1,0 +1,360 @@
+"""`nessus-sched mcp`: what a host such as Claude Desktop starts, a relay to the daemon.
+
+Lines from stdin go to the daemon's Unix socket and the other way round. Standard library
+only, and little of it: hosts start several copies at once and kill some within a second,
+so this has to be as quick and as small as a bare interpreter. It survives the daemon:
+what was outstanding is answered with an error, and the next line connects again, with
+the handshake of older protocol versions repeated behind the host's back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+from nessus_sched.ipc import discovery
+from nessus_sched.ipc.framing import TOO_LONG, Lines, Lost, error_line
+
+TYPE_CHECKING = False  # `typing` would cost a tenth of our start
+if TYPE_CHECKING:
+    from typing import Any
+
+    from nessus_sched.ipc.autostart import Starter
+
+FIRST_WAIT = 1.0
+"""Seconds to wait for a daemon at first: a host's probe waits with us."""
+LATER_WAIT = 10.0
+"""Seconds to wait for a daemon that was there before: a restart."""
+START_WAIT = 20.0
+"""Seconds to wait for a daemon that we started."""
+START_AGAIN = 5.0
+LINGER = 0.7
+"""Seconds for which answers are still delivered after the end of input."""
+RETRY = 0.05
+MAX_ANSWER = 64 * 1024 * 1024
+HIGH_WATER = 1024 * 1024
+ATOMIC = 4096  # as much as a writable pipe takes without blocking (PIPE_BUF)
+
+PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
+ASK_AGAIN = ("initialize", "server/discover", "ping", "tools/list", "prompts/list")
+READING_TOOLS = ("get_", "list_", "search_", "compare_", "wait_")
+"""Methods, and beginnings of tools' names, that may be asked twice: they change nothing."""
+
+GONE = (
+    "The nessus-sched daemon went away while it worked on this; perhaps it is restarting. "
+    "Accepted scans are safe. It is not known whether this request took effect: "
+    "look with list_tasks or get_scan_status before asking again."
+)
+
+
+NOBODY = (
+    "nothing came on standard input, and no daemon runs; this is for an MCP client to start: "
+    "see 'nessus-sched mcp --help'"
+)
+
+
+def message_of(line: bytes) -> Any:
+    """The JSON object on a line; an empty one for what is none."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else {}
+
+
+def harmless(request: Any) -> bool:
+    """Whether a request may be asked again when its answer was lost."""
+    if request.get("method") != "tools/call":
+        return request.get("method") in ASK_AGAIN
+    params = request.get("params")
+    name = params.get("name") if isinstance(params, dict) else None
+    return isinstance(name, str) and name.startswith(READING_TOOLS)
+
+
+def closing(message: Any) -> bool:
+    """Whether the daemon says why it closes the connection, or never opened it."""
+    error = message.get("error")
+    data = error.get("data") if isinstance(error, dict) else None
+    return message.get("id") is None and isinstance(data, dict) and data.get("closing") is True
+
+
+class Relay:
+    """One host, and the daemon at one of `paths`, started by `starter` when it is not there."""
+
+    def __init__(self, paths: list[str], starter: Starter | None, hint: str) -> None:
+        self._paths = paths
+        self._starter = starter
+        self._hint = hint
+        self._host, self._host_open, self._linger_until = Lines(), True, 0.0
+        self._to_host = bytearray()
+        self._sock: socket.socket | None = None
+        self._daemon = Lines(MAX_ANSWER)
+        self._to_daemon = bytearray()
+        self._waiting: list[bytes] = []
+        self._asked = False
+        self._give_up_at = 0.0
+        self._start_after = 0.0
+        self._trouble = ""
+        self._turned_away = ""
+        self._connected_before = False
+        self._outstanding: dict[str, tuple[Any, bytes]] = {}
+        self._again: set[str] = set()
+        self._initialize: bytes | None = None
+        self._initialized: bytes | None = None
+        self._handshaken = False
+        self._swallow: str | None = None
+
+    def run(self) -> int:
+        """Relays until the host has closed its side; the exit code."""
+        while not self._finished():
+            if self._waiting:
+                self._connect()
+            for fd, event in self._poll():
+                if fd == 0:
+                    self._from_host()
+                elif fd == 1:
+                    if not self._deliver():
+                        return 0
+                elif self._sock is not None:
+                    self._exchange(self._sock, event)
+        if not self._asked and not any(map(os.path.exists, self._paths)):
+            sys.stderr.write(f"nessus-sched mcp: {NOBODY}\n")
+        return 0
+
+    def _finished(self) -> bool:
+        if self._host_open:
+            return False
+        busy = self._outstanding or self._waiting or self._to_host
+        return not busy or time.monotonic() > self._linger_until
+
+    def _poll(self) -> list[tuple[int, int]]:
+        poll = select.poll()
+        if self._host_open and len(self._to_daemon) < HIGH_WATER and not self._full():
+            poll.register(0, select.POLLIN)
+        if self._to_host:
+            poll.register(1, select.POLLOUT)
+        if self._sock is not None:
+            reading = select.POLLIN if len(self._to_host) < HIGH_WATER else 0
+            poll.register(self._sock, reading | (select.POLLOUT if self._to_daemon else 0))
+        if self._waiting:
+            return poll.poll(RETRY * 1000)
+        return poll.poll(None if self._host_open else LINGER * 1000)
+
+    def _full(self) -> bool:
+        return sum(map(len, self._waiting)) > HIGH_WATER
+
+    def _from_host(self) -> None:
+        try:
+            chunk = os.read(0, 65536)
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._host_open = False
+            self._linger_until = time.monotonic() + LINGER
+            return
+        for line in self._host.feed(chunk):
+            if isinstance(line, Lost):
+                self._to_host += error_line(INVALID_REQUEST, TOO_LONG, line.request_id)
+            else:
+                self._accept(line)
+
+    def _accept(self, line: bytes) -> None:
+        self._asked = True
+        message = message_of(line) or {}
+        method = message.get("method")
+        if method == "initialize":
+            self._initialize, self._handshaken = line, False
+        elif method == "notifications/initialized":
+            self._initialized = line
+        if self._sock is not None:
+            self._send(line)
+            return
+        if not self._waiting:
+            self._give_up_at = time.monotonic() + self._patience()
+        self._waiting.append(line)
+
+    def _patience(self) -> float:
+        if self._starter is not None:
+            return START_WAIT
+        return LATER_WAIT if self._connected_before else FIRST_WAIT
+
+    def _send(self, line: bytes) -> None:
+        """Puts a line on its way to the daemon, and remembers what it asks."""
+        message = message_of(line) or {}
+        method, request_id = message.get("method"), message.get("id")
+        if method == "notifications/cancelled":
+            params = message.get("params")
+            if isinstance(params, dict):
+                self._outstanding.pop(repr(params.get("requestId")), None)
+        elif method is not None and request_id is not None:
+            self._outstanding[repr(request_id)] = (request_id, line)
+        self._to_daemon += line + b"\n"
+
+    def _connect(self) -> None:
+        for path in self._paths:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(0.5)
+            try:
+                sock.connect(path)
+            except PermissionError:
+                self._trouble = (
+                    f"You may not use {path}: your user is not in the socket's group. Tell the "
+                    "user to have the operator add them to it, and to log in again."
+                )
+            except OSError:
+                pass
+            else:
+                sock.setblocking(False)
+                self._connected(sock)
+                return
+            sock.close()
+        self._missing(time.monotonic())
+
+    def _connected(self, sock: socket.socket) -> None:
+        if self._starter is not None:
+            self._starter.done()
+        self._sock, self._daemon = sock, Lines(MAX_ANSWER)
+        self._trouble = ""
+        if self._connected_before and self._handshaken and self._initialize:
+            self._swallow = repr(message_of(self._initialize).get("id"))
+            self._to_daemon += self._initialize + b"\n"
+            if self._initialized and self._initialized not in self._waiting:
+                self._to_daemon += self._initialized + b"\n"
+        self._connected_before = True
+        waiting, self._waiting = self._waiting, []
+        for line in waiting:
+            self._send(line)
+
+    def _missing(self, now: float) -> None:
+        """Nobody answered: start a daemon if that is allowed, go on waiting, or give up."""
+        starter = self._starter
+        if starter is not None and not self._trouble:
+            if not starter.running and now > self._start_after:
+                self._start_after = now + START_AGAIN
+                starter.start()
+            failure = starter.failure()
+            if failure is not None:
+                self._refuse(f"The nessus-sched daemon could not start: {failure}")
+                return
+        if self._trouble or now > self._give_up_at:
+            self._refuse(self._trouble or self._hint)
+
+    def _refuse(self, reason: str) -> None:
+        waiting, self._waiting = self._waiting, []
+        for line in waiting:
+            message = message_of(line)
+            if message is None:
+                self._to_host += error_line(PARSE_ERROR, "Not a line of JSON")
+            elif "method" in message and message.get("id") is not None:
+                self._to_host += error_line(INTERNAL_ERROR, reason, message["id"])
+
+    def _exchange(self, sock: socket.socket, event: int) -> None:
+        """Sends to and receives from the daemon what is ready."""
+        try:
+            if event & select.POLLOUT:
+                del self._to_daemon[: sock.send(self._to_daemon)]
+            if not event & (select.POLLIN | select.POLLHUP | select.POLLERR):
+                return
+            chunk = sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._lost(sock)
+            return
+        for line in self._daemon.feed(chunk):
+            if not isinstance(line, Lost):
+                self._answered(line)
+
+    def _answered(self, line: bytes) -> None:
+        message = message_of(line) or {}
+        if closing(message):
+            self._turned_away = message["error"]["message"]
+            return
+        if "method" not in message and "id" in message:
+            key = repr(message["id"])
+            if key == self._swallow:
+                self._swallow = None
+                return
+            _id, asked = self._outstanding.pop(key, (None, b""))
+            if asked and asked == self._initialize:
+                self._handshaken = "result" in message
+        self._to_host += line + b"\n"
+
+    def _lost(self, sock: socket.socket) -> None:
+        """The daemon is gone: nothing stays unanswered."""
+        sock.close()
+        self._sock, self._swallow = None, None
+        self._to_daemon.clear()
+        if self._starter is not None:
+            self._starter.reap()
+        outstanding, self._outstanding = self._outstanding, {}
+        turned_away, self._turned_away = self._turned_away, ""
+        if turned_away:
+            reason = f"The nessus-sched daemon closed the connection: {turned_away}."
+            for request_id, _line in outstanding.values():
+                self._to_host += error_line(INTERNAL_ERROR, reason, request_id)
+            return
+        for key, (request_id, line) in outstanding.items():
+            if harmless(message_of(line)) and key not in self._again:
+                self._again.add(key)
+                self._accept(line)
+            else:
+                self._to_host += error_line(INTERNAL_ERROR, GONE, request_id)
+
+    def _deliver(self) -> bool:
+        """Writes to the host what it takes; False when it is gone."""
+        try:
+            del self._to_host[: os.write(1, self._to_host[:ATOMIC])]
+        except OSError:
+            return False
+        return True
+
+
+def main(arguments: list[str]) -> int | None:
+    """Runs the relay with the command line after `mcp`; None when these are not its
+    arguments, and the command line interface is to deal with them."""
+    options = {"--config": "", "--socket": ""}
+    start, rest = True, list(arguments)
+    while rest:
+        name, _, value = rest.pop(0).partition("=")
+        if name == "--no-start":
+            start = False
+        elif name in options and (value or rest):
+            options[name] = value or rest.pop(0)
+        else:
+            return None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    try:
+        relay = _relay(options["--config"], options["--socket"], start=start)
+    except (discovery.UnsafeDirectory, OSError) as error:
+        sys.stderr.write(f"nessus-sched mcp: {error}\n")
+        return 1
+    return relay.run()
+
+
+def _relay(config: str, path: str, *, start: bool) -> Relay:
+    path = path or os.environ.get("NESSUS_SCHED_SOCKET", "")
+    found = config or discovery.default_config(os.environ)
+    paths = [path] if path else discovery.candidates(found, os.environ)
+    starter = None
+    if start and found and found != discovery.SYSTEM_CONFIG and not path:
+        from nessus_sched.ipc.autostart import Starter
+
+        file = os.path.abspath(found)
+        argv = [sys.executable, "-m", "nessus_sched", "serve", "--config", file, "--on-demand"]
+        base = f"{discovery.user_directory(os.environ)}/{discovery.key_of(found)}"
+        starter = Starter(argv, base)
+    hint = (
+        f"The nessus-sched daemon is not running: nothing answers at {' or '.join(paths)}. "
+        "Tell the user to start it with 'systemctl start nessus-sched' or "
+        "'nessus-sched serve --config FILE', then ask again."
+    )
+    return Relay(paths, starter, hint)

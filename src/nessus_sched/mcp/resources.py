@@ -1,0 +1,90 @@
+"""Resources: a task's status, results and summary as documents that a client can attach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+import attrs
+
+from nessus_sched.api import validation
+from nessus_sched.api.app import App
+from nessus_sched.api.findings import get_scan_results, get_scan_summary
+from nessus_sched.api.operations import Call, ToolDef, ToolError
+from nessus_sched.api.queue import get_queue_status
+from nessus_sched.api.tasks import get_scan_status
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.mcp.definitions import ResourceDef
+
+SCHEME: Final = "nessus-sched://"
+LONGEST: Final = 200
+
+_QUEUE: Final = ResourceDef(
+    uri=f"{SCHEME}queue", name="queue", description="What runs, what waits, and why."
+)
+_TASK: Final = (
+    ResourceDef(
+        uri=f"{SCHEME}task/{{task_id}}",
+        name="task status",
+        description="How a task stands: the answer of get_scan_status.",
+    ),
+    ResourceDef(
+        uri=f"{SCHEME}task/{{task_id}}/summary",
+        name="task summary",
+        description="The essence of a completed task: the answer of get_scan_summary.",
+    ),
+    ResourceDef(
+        uri=f"{SCHEME}task/{{task_id}}/results",
+        name="task results",
+        description="The worst findings of a completed task: the first page of get_scan_results.",
+    ),
+)
+_READERS: Final = {
+    "": get_scan_status,
+    "summary": get_scan_summary,
+    "results": get_scan_results,
+}
+
+
+@attrs.frozen(kw_only=True)
+class Documents:
+    """The resources of the daemon; reading one is calling the tool that answers the same, and
+    who may not call it may not read it. `permits` decides that."""
+
+    app: App
+    permits: Callable[[Peer, ToolDef], bool]
+
+    @property
+    def listed(self) -> Sequence[ResourceDef]:
+        return (_QUEUE, *_TASK)
+
+    async def read(self, call: Call, uri: str) -> tuple[str, str]:
+        tool, arguments = _meant(uri)
+        if not self.permits(call.peer, tool):
+            raise _unknown(uri)
+        try:
+            args: Any = validation.parse(tool.arguments, arguments)
+        except validation.BadArguments as error:
+            raise _unknown(uri) from error
+        _, text = validation.answer(await tool.fn(self.app, call, args))
+        return "application/json", text
+
+
+def _meant(uri: str) -> tuple[ToolDef, dict[str, Any]]:
+    if uri == _QUEUE.uri:
+        return get_queue_status, {}
+    place, _, rest = uri.removeprefix(SCHEME).partition("/")
+    task_id, _, part = rest.partition("/")
+    reader = _READERS.get(part)
+    if not uri.startswith(SCHEME) or place != "task" or not task_id or reader is None:
+        raise _unknown(uri)
+    return reader, {"task_id": unquote(task_id)}
+
+
+def _unknown(uri: str) -> ToolError:
+    return ToolError(
+        "unknown_resource",
+        f"There is no resource {uri[:LONGEST]}",
+        f"There are {SCHEME}queue and {SCHEME}task/TASK_ID, with /summary or /results behind it.",
+    )

@@ -1,0 +1,1 @@
+"""The streaming `.nessus` parser."""

@@ -1,0 +1,101 @@
+"""Texts of a report read as values, or None for a text that is none."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from nessus_sched.results.columns import Kind
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,15}\Z")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,17}(?:\.[0-9]{0,17})?(?:[eE][+-]?[0-9]{1,3})?\Z")
+_DATE: Final = re.compile(r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})(?:[T ].*)?\Z", re.DOTALL)
+_CTIME: Final = re.compile(
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([0-9]{4})\Z"
+)
+_MONTHS: Final = (
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+)
+_TRUE: Final = frozenset({"true", "yes", "1"})
+_FALSE: Final = frozenset({"false", "no", "0"})
+_MOST_SEVERE: Final = 4
+
+Scalar = str | int | float | bool | None
+
+
+def read_integer(text: str) -> int | None:
+    return int(text) if _INTEGER.match(text) else None
+
+
+def read_number(text: str) -> float | None:
+    """A finite number; `1_0`, `nan` and digits of other scripts are none."""
+    if not _NUMBER.match(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def read_severity(text: str) -> int | None:
+    severity = read_integer(text)
+    return severity if severity is not None and 0 <= severity <= _MOST_SEVERE else None
+
+
+def read_flag(text: str) -> bool | None:
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    return False if word in _FALSE else None
+
+
+def read_date(text: str) -> str | None:
+    """`2024/5/1`, `2024-05-01` or a timestamp that begins so, as `2024-05-01`."""
+    found = _DATE.match(text)
+    if found is None:
+        return None
+    try:
+        return datetime.date(int(found[1]), int(found[3]), int(found[4])).isoformat()
+    except ValueError:
+        return None
+
+
+def read_ctime(text: str) -> str | None:
+    """`Fri Nov  7 13:25:52 2025` as `2025-11-07T13:25:52`, without a zone as it has none.
+
+    By hand: strptime would read month names in the machine's language.
+    """
+    found = _CTIME.match(text)
+    if found is None or found[1] not in _MONTHS:
+        return None
+    month = _MONTHS.index(found[1]) + 1
+    try:
+        moment = datetime.datetime(  # noqa: DTZ001 - the report does not tell the zone
+            int(found[6]), month, int(found[2]), int(found[3]), int(found[4]), int(found[5])
+        )
+    except ValueError:
+        return None
+    return moment.isoformat()
+
+
+READERS: Final[Mapping[Kind, Callable[[str], Scalar]]] = {
+    Kind.INTEGER: read_integer,
+    Kind.SEVERITY: read_severity,
+    Kind.NUMBER: read_number,
+    Kind.FLAG: read_flag,
+    Kind.DATE: read_date,
+    Kind.TIME: read_number,
+}
+"""How to read a stripped text of each kind but TEXT and LIST, which need no reading."""

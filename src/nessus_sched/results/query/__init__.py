@@ -1,0 +1,1 @@
+"""Filters, projections, order and pages of findings. Pure."""

@@ -1,0 +1,268 @@
+"""From data that a model, a person or a program wrote to a valid `Query`.
+
+The form is forgiving where the meaning is plain (aliases of operators, numbers in quotes,
+a list where `=` was meant as `in`) and strict where it is not: an unknown field, operator
+or value is an error that says what is valid, because an empty answer would be read as
+"nothing found". All problems of a query are told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+
+from nessus_sched.results.catalogue import FIELDS, Field
+from nessus_sched.results.columns import Kind
+from nessus_sched.results.query.model import (
+    DEFAULT_PAGE_SIZE,
+    DEFAULT_PROFILE,
+    MAX_PAGE_SIZE,
+    OPERATORS,
+    PROFILES,
+    WITH_LIST,
+    WITHOUT_VALUE,
+    BadQuery,
+    Condition,
+    Match,
+    Op,
+    Query,
+    Scalar,
+    SortKey,
+)
+from nessus_sched.results.query.text import operator_named, parse_filter, split_list
+from nessus_sched.results.query.values import BadValue, looks_several, read_value, shown
+
+T = TypeVar("T")
+
+MAX_CONDITIONS: Final = 50
+MAX_MEMBERS: Final = 500
+"""Members of a list to compare with."""
+MAX_SORT_KEYS: Final = 5
+MAX_FIELDS: Final = 200
+_MOST: Final[Mapping[str, tuple[int, str]]] = {
+    "fields": (MAX_FIELDS, ""),
+    "filters": (MAX_CONDITIONS, "; use 'in' for alternatives"),
+    "sort": (MAX_SORT_KEYS, " fields"),
+}
+
+KEYS: Final = ("profile", "fields", "filters", "match", "sort", "page_size", "cursor")
+_HINTS: Final[Mapping[str, str]] = {
+    "cvss": "cvss_score", "cvss2": "cvss_base_score", "cvss3": "cvss3_base_score",
+    "epss": "epss_score", "exploit": "exploit_available", "family": "plugin_family",
+    "fqdn": "host_fqdn", "hostname": "host", "ip": "host_ip", "kev": "cisa_kev",
+    "mac": "host_mac_address", "name": "plugin_name", "os": "host_os",
+    "output": "plugin_output", "plugin": "plugin_id", "risk": "severity",
+    "service": "svc_name", "target": "host", "title": "plugin_name", "vpr": "vpr_score",
+}  # fmt: skip
+"""Names that are often guessed, for the suggestion in an error."""
+
+
+def read_query(raw: Mapping[str, Any]) -> Query:
+    """The query that `raw` describes; raises `BadQuery` with all that is wrong with it.
+
+    Keys, all optional:
+
+    - `profile`: a name of `PROFILES`; `fields`: a list of field names, shown instead of
+      the profile's, or besides them when both are given
+    - `filters`: a list of `{"field": "severity", "op": ">=", "value": "high"}` or of texts
+      such as `"severity>=high"`; `match`: `all` (default) or `any`
+    - `sort`: a list such as `["-severity", "host"]`, `-` for descending
+    - `page_size`, `cursor`
+    """
+    given = {key: value for key, value in raw.items() if value is not None}
+    problems = [_unknown("key", str(key), KEYS) + _valid(KEYS) for key in given if key not in KEYS]
+    profile = _one(_profile, given.get("profile"), "profile", problems)
+    fields = _each(_field, given.get("fields"), "fields", problems)
+    conditions = _each(_condition, given.get("filters"), "filters", problems)
+    match = _one(_match, given.get("match", Match.ALL), "match", problems)
+    sort = _each(_sort_key, given.get("sort"), "sort", problems)
+    page_size = _one(_page_size, given.get("page_size"), "page_size", problems)
+    cursor = _one(_cursor, given.get("cursor"), "cursor", problems)
+    if problems:
+        raise BadQuery(*_with_field_list(problems))
+    return Query(
+        fields=_shown_fields(profile, [field.name for field in fields]),
+        keep_absent=profile != "full",
+        conditions=tuple(conditions),
+        match=match or Match.ALL,
+        sort=tuple(sort),
+        page_size=page_size or DEFAULT_PAGE_SIZE,
+        cursor=cursor,
+    )
+
+
+def _one(read: Callable[[Any], T | None], raw: Any, where: str, problems: list[str]) -> T | None:
+    try:
+        return read(raw)
+    except BadValue as wrong:
+        problems.append(f"{where}: {wrong}")
+        return None
+
+
+def _each(read: Callable[[Any], T], raw: Any, where: str, problems: list[str]) -> list[T]:
+    found: list[T] = []
+    items = _items(raw)
+    most, advice = _MOST[where]
+    if len(items) > most:
+        problems.append(f"{where}: at most {most}{advice}")
+        return found
+    for place, item in enumerate(items):
+        label = f"{where}[{place}]"
+        value = _one(read, item, label, problems)
+        if value is not None:
+            found.append(value)
+    return found
+
+
+def _items(raw: Any) -> Sequence[Any]:
+    """What was given as a list; a single thing counts as a list of one."""
+    if raw is None:
+        return ()
+    return raw if isinstance(raw, list | tuple) else (raw,)
+
+
+def _field(raw: Any) -> Field:
+    name = str(raw).strip().lower().replace("-", "_")
+    if name not in FIELDS:
+        raise BadValue(_unknown("field", str(raw), tuple(FIELDS)))
+    return FIELDS[name]
+
+
+def _profile(raw: Any) -> str | None:
+    if raw is None:
+        return None
+    name = str(raw).strip().lower()
+    if name not in PROFILES:
+        raise BadValue(_unknown("profile", str(raw), tuple(PROFILES)) + _valid(PROFILES))
+    return name
+
+
+def _shown_fields(profile: str | None, extra: list[str]) -> tuple[str, ...]:
+    base = () if profile is None and extra else PROFILES[profile or DEFAULT_PROFILE]
+    return tuple(dict.fromkeys((*base, *extra)))
+
+
+def _match(raw: Any) -> Match:
+    try:
+        return Match(str(raw).strip().lower())
+    except ValueError:
+        raise BadValue(_unknown("match", str(raw), tuple(Match)) + _valid(Match)) from None
+
+
+def _page_size(raw: Any) -> int | None:
+    if raw is None:
+        return None
+    digits = str(raw).strip()
+    if not digits.isdecimal() or not 1 <= int(digits[:9]) <= MAX_PAGE_SIZE:
+        raise BadValue(f"takes a whole number from 1 to {MAX_PAGE_SIZE}, not {shown(raw)}")
+    return int(digits)
+
+
+def _cursor(raw: Any) -> str | None:
+    if raw is None or raw == "":
+        return None
+    if not isinstance(raw, str):
+        raise BadValue("takes the next_cursor of the page before, unchanged")
+    return raw
+
+
+def _sort_key(raw: Any) -> SortKey:
+    if isinstance(raw, Mapping):
+        text = f"{raw.get('field', '')} {raw.get('order', raw.get('direction', 'asc'))}"
+    else:
+        text = str(raw)
+    name, _, order = text.strip().partition(" ")
+    order = order.strip().lower() or "asc"
+    if order not in {"asc", "desc", "ascending", "descending"}:
+        raise BadValue(f"unknown order {shown(order)}; write 'field', '-field' or 'field desc'")
+    descending = order.startswith("desc") != name.startswith("-")
+    field = _field(name.removeprefix("-").removeprefix("+"))
+    if field.kind is Kind.LIST:
+        raise BadValue(f"{field.name} is a list and has no order; sort by another field")
+    return SortKey(field=field.name, descending=descending)
+
+
+def _condition(raw: Any) -> Condition:
+    field, op, value = _parts(raw)
+    if value is None and op in {Op.EQUAL, Op.UNEQUAL} and isinstance(raw, Mapping):
+        op = Op.ABSENT if op is Op.EQUAL else Op.PRESENT
+    if isinstance(value, list | tuple):
+        op = {Op.EQUAL: Op.IN, Op.UNEQUAL: Op.NOT_IN}.get(op, op)
+    if op not in OPERATORS[field.kind]:
+        raise BadValue(
+            f"{field.name} ({field.kind}) does not know {op.value!r}"
+            + _valid(OPERATORS[field.kind])
+        )
+    if op in WITHOUT_VALUE:
+        return Condition(field=field.name, op=_existence(op, value))
+    if op in WITH_LIST:
+        return Condition(field=field.name, op=op, value=_members(field, value))
+    if value is None:
+        raise BadValue(f"{field.name} {op.value} needs a value")
+    if op in {Op.CONTAINS, Op.NOT_CONTAINS} and looks_several(field, value):
+        raise BadValue(f"{field.name} {op.value} takes a part of a name; for a network write =")
+    return Condition(field=field.name, op=op, value=read_value(field, value))
+
+
+def _parts(raw: Any) -> tuple[Field, Op, Any]:
+    if isinstance(raw, str):
+        typed = parse_filter(raw)
+        if typed is None:
+            raise BadValue(
+                f"{shown(raw)} is no filter; write for example 'severity>=high'" + _OPS_LIST
+            )
+        return _field(typed.field), typed.op, typed.value
+    if not isinstance(raw, Mapping) or "field" not in raw:
+        raise BadValue('write {"field": "severity", "op": ">=", "value": "high"}')
+    strange = [str(key) for key in raw if key not in {"field", "op", "value"}]
+    if strange:
+        raise BadValue(f"unknown key {strange[0]!r}; a filter has field, op and value")
+    word = str(raw.get("op", "="))
+    op = operator_named(word)
+    if op is None:
+        raise BadValue(_unknown("operator", word, tuple(Op)) + _OPS_LIST)
+    return _field(raw["field"]), op, raw.get("value")
+
+
+def _existence(op: Op, value: Any) -> Op:
+    """`present` with the value false means absent, and the other way round."""
+    if value is None or value is True:
+        return op
+    if value is False:
+        return Op.ABSENT if op is Op.PRESENT else Op.PRESENT
+    raise BadValue(f"{op.value!r} takes no value")
+
+
+def _members(field: Field, raw: Any) -> tuple[Scalar, ...]:
+    members = split_list(raw) if isinstance(raw, str) else list(_items(raw))
+    if not 1 <= len(members) <= MAX_MEMBERS:
+        raise BadValue(f"{field.name} takes a list of 1 to {MAX_MEMBERS} values here")
+    return tuple(read_value(field, member) for member in members)
+
+
+_UNKNOWN_FIELD: Final = "unknown field "
+
+
+def _unknown(what: str, given: str, valid: tuple[str, ...]) -> str:
+    wanted = given.strip().lower().replace("-", "_")
+    close = [_HINTS[wanted]] if what == "field" and wanted in _HINTS else []
+    close += get_close_matches(wanted, valid, n=3, cutoff=0.7)
+    close += [name for name in valid if len(wanted) >= 3 and wanted in name][:3]
+    choice = list(dict.fromkeys(close))[:3]
+    hint = f"; did you mean {' or '.join(map(repr, choice))}?" if choice else ""
+    return f"unknown {what} {given[:60]!r}{hint}"
+
+
+def _valid(names: Iterable[str]) -> str:
+    return f" (valid: {', '.join(names)})"
+
+
+_OPS_LIST: Final = _valid(op.value for op in Op)
+
+
+def _with_field_list(problems: list[str]) -> list[str]:
+    """The long list of fields once, after all problems."""
+    if any(_UNKNOWN_FIELD in problem for problem in problems):
+        return [*problems, f"Valid fields: {', '.join(FIELDS)}"]
+    return problems

@@ -1,0 +1,57 @@
+"""The pool as the configuration wants it: made at start, and changed at every reload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nessus_sched.config.schema import Config, ScannerSettings
+from nessus_sched.core.pool.breaker import BreakerSettings
+from nessus_sched.core.pool.pool import Pool, PoolSettings
+from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.targets.scope import parse_rules
+from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.scheduler.context import Context
+
+
+def new_pool(config: Config, now: float, *, on_wake: Callable[[str], None]) -> Pool:
+    """A pool of the configured scanners, in which nothing waits yet."""
+    pool = Pool(_settings(config), on_wake=on_wake)
+    _configure(pool, config, {}, now)
+    return pool
+
+
+def configure_pool(context: Context) -> None:
+    """Tells the pool what the configuration, and the scanners' licences, say now."""
+    _configure(context.pool, context.config, context.licensed, context.now())
+
+
+def _configure(pool: Pool, config: Config, licensed: Mapping[str, int | None], now: float) -> None:
+    """`licensed` is how many hosts the licence of each scanner allows, as far as known."""
+    specs = [_spec(settings, licensed.get(settings.id)) for settings in config.scanners]
+    pool.configure(specs, _settings(config), now)
+
+
+def _settings(config: Config) -> PoolSettings:
+    scheduling, polling = config.scheduling, config.polling
+    return PoolSettings(
+        fairness_after=scheduling.fairness_after,
+        ageing_after=scheduling.ageing_after,
+        overlap_guard=scheduling.overlap_guard,
+        breaker=BreakerSettings(probe=polling.probe, probe_max=polling.probe_max),
+    )
+
+
+def _spec(settings: ScannerSettings, licensed: int | None) -> ScannerSpec:
+    return ScannerSpec(
+        scanner_id=settings.id,
+        limit=settings.max_concurrent_scans,
+        pool=settings.pool,
+        enabled=settings.enabled,
+        networks=_networks(settings.networks) if settings.networks else None,
+        licensed_hosts=licensed,
+    )
+
+
+def _networks(texts: Sequence[str]) -> TargetSet:
+    """As written in the configuration, where `0.0.0.0/0` may stand for everything."""
+    return TargetSet(ranges=parse_rules(texts).networks)

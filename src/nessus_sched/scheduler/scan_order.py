@@ -1,0 +1,87 @@
+"""What to create on a scanner for one attempt: checked again, with the credential looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+
+from nessus_sched.config.schema import AuditSettings
+from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.scanner import AuditFile, ScanOrder
+from nessus_sched.core.seal import without_markers
+from nessus_sched.core.targets.targets import BadTargets, parse_targets
+from nessus_sched.core.task import Task
+from nessus_sched.scheduler.combinations import check_combination, profile_of
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.custom_settings import check_settings
+from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.scheduler.scope_check import Unresolved, approved, scope_of
+
+
+class PlanError(Exception):
+    """The task may not, or can no longer, be run as it was asked for."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+async def plan(task: Task, context: Context) -> ScanOrder:
+    """The order for the task's present attempt. Raises `PlanError` when its targets have
+    left the scope, or its credential, audit or settings the configuration, since it was
+    accepted, or when a name does not resolve."""
+    config, request = context.config, task.request
+    try:
+        targets = parse_targets(request.targets)
+        _, texts = await approved(targets, [scope_of(config.targets)], context.resolve)
+    except Unresolved as error:
+        raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error
+    except BadTargets as error:
+        raise PlanError(ErrorKind.TARGETS_REFUSED, f"no longer in scope: {error}") from error
+    credential = next((c for c in config.credentials if c.name == request.credential), None)
+    if request.credential is not None and credential is None:
+        raise PlanError(
+            ErrorKind.UNKNOWN_CREDENTIAL,
+            f"credential {request.credential!r} is no longer configured",
+        )
+    audit = next((a for a in config.audits if a.name == request.audit), None)
+    if request.audit is not None and audit is None:
+        raise PlanError(ErrorKind.UNKNOWN_AUDIT, f"audit {request.audit!r} is no longer configured")
+    with _as_plan_error(ErrorKind.SETTINGS_REFUSED):
+        check_settings(request, config)
+    with _as_plan_error(ErrorKind.UNKNOWN_PROFILE):
+        profile = profile_of(request, config)
+    with _as_plan_error(ErrorKind.NOT_TOGETHER):
+        check_combination(request, config)
+    marker = context.seal.mark(task.task_id, task.attempt)
+    # Older releases accepted any name.
+    title, description = without_markers(request.name), without_markers(request.description)
+    return ScanOrder(
+        name=f"{title or task.task_id} {marker}",
+        marker=marker,
+        targets=texts,
+        request=attrs.evolve(request, name=title, description=description),
+        credential=credential,
+        profile=profile.words() if profile else {},
+        settings={**(profile.settings if profile else {}), **request.settings},
+        audit=_audit(audit) if audit else None,
+    )
+
+
+@contextmanager
+def _as_plan_error(kind: ErrorKind) -> Iterator[None]:
+    try:
+        yield
+    except RequestError as error:
+        raise PlanError(kind, f"no longer possible: {error}") from error
+
+
+def _audit(audit: AuditSettings) -> AuditFile:
+    return AuditFile(
+        file=audit.file,
+        category=audit.category,
+        name=audit.builtin or audit.name,
+        variables=audit.variables,
+    )

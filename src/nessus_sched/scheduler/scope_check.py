@@ -1,0 +1,67 @@
+"""Names to addresses, and the check of both against the scope: at submission and again at
+dispatch, because what a name means may have changed in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import trio
+
+from nessus_sched.config.schema import TargetSettings
+from nessus_sched.core.targets.scope import OutOfScope, Scope
+from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.scheduler.context import Resolve
+
+LOOKUPS_AT_ONCE = 16
+
+
+class Unresolved(OutOfScope):
+    """Out of scope only because names do not resolve at the moment."""
+
+
+async def look_up(names: Iterable[str], resolve: Resolve) -> Mapping[str, tuple[str, ...]]:
+    """The addresses of each name; none for a name that does not resolve."""
+    found: dict[str, tuple[str, ...]] = {}
+    limit = trio.CapacityLimiter(LOOKUPS_AT_ONCE)
+
+    async def one(name: str) -> None:
+        async with limit:
+            try:
+                found[name] = tuple(await resolve(name))
+            except OSError:
+                found[name] = ()
+
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(one, name)
+    return found
+
+
+def scope_of(settings: TargetSettings) -> Scope:
+    return Scope(settings.allow, settings.deny, max_addresses=settings.max_addresses)
+
+
+async def approved(
+    targets: TargetSet, scopes: Iterable[Scope], resolve: Resolve
+) -> tuple[TargetSet, tuple[str, ...]]:
+    """The set with the addresses of its names, and the texts to send to a scanner: exactly
+    what was checked. Every scope must allow it; raises `OutOfScope`, and of that
+    `Unresolved` when all that is wrong is that names have no address."""
+    addresses = await look_up(targets.names, resolve)
+    lost = [name for name, found in addresses.items() if not found]
+    texts: tuple[str, ...] = ()
+    for scope in scopes:
+        try:
+            texts = scope.approve(targets, addresses)
+        except OutOfScope as error:
+            # A lost name has one problem, or more when the name itself is out of scope.
+            if len(error.problems) == len(lost):
+                raise Unresolved(error.problems) from error
+            raise
+    return targets.resolved(addresses), texts
+
+
+async def system_resolve(name: str) -> tuple[str, ...]:
+    """The operating system's answer, all address families."""
+    answers = await trio.socket.getaddrinfo(name, None, type=trio.socket.SOCK_STREAM)
+    return tuple(sorted({str(address[4][0]) for address in answers}))

@@ -1,0 +1,1 @@
+"""The findings store: imported reports in SQLite."""

@@ -1,0 +1,152 @@
+"""What changed between two scans.
+
+A finding is the same in both when host, plugin, port, protocol and, for compliance, the
+check are. One that the later scan does not show is fixed only where that scan would have
+shown it (`results.absence`); the same holds for the earlier scan and what is new.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+from nessus_sched.results.absence import Reason
+from nessus_sched.results.comparison import IN_BEFORE, MOST_HOSTS, Change, Comparison, notes
+from nessus_sched.results.model import SEVERITIES
+from nessus_sched.results.query.model import Query
+from nessus_sched.results.query.page import severity_counts
+from nessus_sched.store.findings.functions import host_order
+from nessus_sched.store.findings.pairing import ABSENCE, OF_HOST, RESULT, Pairing, paired
+from nessus_sched.store.findings.read import Question, ask, scan_of, source_of, where_of
+from nessus_sched.store.findings.schema import NO_SEVERITY, STORED_SEVERITIES
+from nessus_sched.store.findings.sql import Clause, join
+
+Annotate = Callable[[int], Mapping[str, Any]]
+"""What to tell of the finding of a row, besides its fields."""
+
+
+@contextmanager
+def changed(
+    connection: sqlite3.Connection, before: str, after: str, change: Change, query: Query
+) -> Iterator[tuple[Question, Annotate]]:
+    """The findings with that change, to be read within the block. Raises `NoFindings`."""
+    earlier, later = scan_of(connection, before), scan_of(connection, after)
+    own, other = (earlier, later) if change in IN_BEFORE else (later, earlier)
+    with paired(connection, own, other) as pairing:
+        question = ask(own, query, _besides(change, pairing))
+        yield question, lambda row: _annotation(connection, pairing, change, row)
+
+
+def _besides(change: Change, pairing: Pairing) -> Clause:
+    known = pairing.known()
+    if change in (Change.CHANGED, Change.PERSISTING):
+        alike = pairing.alike()
+        return join("AND", [known, alike if change is Change.PERSISTING else _not(alike)])
+    proved = change in (Change.NEW, Change.FIXED)
+    return join("AND", [_not(known), Clause(f"{ABSENCE} {'=' if proved else '<>'} ''")])
+
+
+def _not(clause: Clause) -> Clause:
+    return Clause(f"NOT ({clause.sql})", clause.values)
+
+
+def _annotation(
+    connection: sqlite3.Connection, pairing: Pairing, change: Change, row: int
+) -> Mapping[str, Any]:
+    if change in (Change.NOT_CHECKED, Change.NOT_CHECKED_BEFORE):
+        (reason,) = connection.execute(
+            f"SELECT {ABSENCE} FROM findings WHERE finding_row = ?", (row,)
+        ).fetchone()
+        return {"not_checked": reason}
+    if change is Change.CHANGED:
+        return {"before": _state_before(connection, pairing, row)}
+    return {}
+
+
+def _state_before(connection: sqlite3.Connection, pairing: Pairing, row: int) -> str | None:
+    """The result of the check, else the severity, that the other scan has for a finding."""
+    (host_row,) = connection.execute(
+        "SELECT host_row FROM findings WHERE finding_row = ?", (row,)
+    ).fetchone()
+    for other in pairing.counterparts[host_row]:
+        found = connection.execute(
+            f"SELECT severity, {RESULT} FROM findings INDEXED BY findings_by_host"
+            f" WHERE host_row = ? AND {OF_HOST} ="
+            f" (SELECT {OF_HOST} FROM findings WHERE finding_row = ?)",
+            (other, row),
+        ).fetchone()
+        if found is not None:
+            severity, result = found
+            return result or ("none" if severity == NO_SEVERITY else SEVERITIES[severity])
+    return None
+
+
+def compare(connection: sqlite3.Connection, before: str, after: str, query: Query) -> Comparison:
+    """Raises `NoFindings`."""
+    earlier, later = scan_of(connection, before), scan_of(connection, after)
+    with paired(connection, later, earlier) as pairing:
+        now = _tally(connection, ask(later, query), pairing)
+        added, in_both = _sorted(pairing.hosts_without()), pairing.hosts_in_both()
+    with paired(connection, earlier, later) as pairing:
+        then = _tally(connection, ask(earlier, query), pairing)
+        gone = _sorted(pairing.hosts_without())
+    comparison = Comparison(
+        severities={
+            Change.NEW: _severities(now, ""),
+            Change.NOT_CHECKED_BEFORE: _severities(now, *Reason),
+            Change.FIXED: _severities(then, ""),
+            Change.NOT_CHECKED: _severities(then, *Reason),
+            Change.CHANGED: _severities(now, _CHANGED),
+            Change.PERSISTING: _severities(now, _PERSISTING),
+        },
+        not_checked=_reasons(then),
+        not_checked_before=_reasons(now),
+        hosts_added=tuple(added[:MOST_HOSTS]),
+        hosts_gone=tuple(gone[:MOST_HOSTS]),
+        hosts_added_total=len(added),
+        hosts_gone_total=len(gone),
+        hosts_in_both=in_both,
+    )
+    return attrs.evolve(comparison, notes=notes(comparison))
+
+
+_CHANGED = Change.CHANGED.value
+_PERSISTING = Change.PERSISTING.value
+_Tally = Counter[tuple[str, int]]
+"""Numbers of findings by what became of them (changed, persisting, empty for proved
+absent from the other scan, a `Reason`) and severity."""
+
+
+def _tally(connection: sqlite3.Connection, question: Question, pairing: Pairing) -> _Tally:
+    known, alike = pairing.known(), pairing.alike()
+    where = where_of(question, question.scan.rows)
+    found = connection.execute(
+        f"SELECT CASE WHEN {known.sql} THEN CASE WHEN {alike.sql} THEN '{_PERSISTING}'"
+        f" ELSE '{_CHANGED}' END ELSE {ABSENCE} END AS became, severity, count(*)"
+        f" FROM {source_of(connection, question)} WHERE {where.sql} GROUP BY became, severity",
+        (*known.values, *alike.values, *where.values),
+    )
+    return Counter({(became, severity): count for became, severity, count in found})
+
+
+def _severities(tally: _Tally, *became: str) -> dict[str, int]:
+    return severity_counts(
+        sum(tally[each, severity] for each in became) for severity in STORED_SEVERITIES
+    )
+
+
+def _reasons(tally: _Tally) -> dict[Reason, int]:
+    counts = {
+        reason: sum(tally[reason.value, severity] for severity in STORED_SEVERITIES)
+        for reason in Reason
+    }
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _sorted(hosts: list[str]) -> list[str]:
+    return sorted(hosts, key=lambda host: host_order(host) or "")

@@ -1,0 +1,150 @@
+"""What the stored scans could see: the facts behind "fixed" and "not checked"."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from array import array
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import attrs
+
+from nessus_sched.results.coverage import HostCoverage, ScanCoverage, from_data
+from nessus_sched.results.identity import HostNames
+from nessus_sched.store.findings.sql import ScanRow
+
+
+@attrs.frozen(kw_only=True)
+class StoredHost:
+    """A host of a scan. `facts` is its coverage as stored, equal for equal coverages; None
+    when nothing is known."""
+
+    row: int
+    names: HostNames
+    facts: str | None
+
+    @property
+    def coverage(self) -> HostCoverage | None:
+        return None if self.facts is None else from_data(json.loads(self.facts))
+
+
+def store_coverage(connection: sqlite3.Connection, scan: int, coverage: ScanCoverage) -> None:
+    plugin_set = None if coverage.plugins is None else _plugin_set(connection, coverage.plugins)
+    connection.execute(
+        "INSERT INTO scan_coverage VALUES (?, ?, ?, ?)",
+        (scan, coverage.whole, coverage.targets, plugin_set),
+    )
+
+
+def _plugin_set(connection: sqlite3.Connection, ids: Iterable[int]) -> int:
+    packed = _pack(ids)
+    digest = blake2b(packed, digest_size=16).digest()
+    connection.execute(
+        "INSERT OR IGNORE INTO plugin_sets (digest, ids) VALUES (?, ?)", (digest, packed)
+    )
+    (number,) = connection.execute(
+        "SELECT plugin_set FROM plugin_sets WHERE digest = ?", (digest,)
+    ).fetchone()
+    assert isinstance(number, int)
+    return number
+
+
+def _pack(ids: Iterable[int]) -> bytes:
+    """Differences of the sorted ids: a tenth of the text."""
+    steps = array("Q")
+    last = 0
+    for each in sorted(ids):
+        steps.append(each - last)
+        last = each
+    return zlib.compress(steps.tobytes())
+
+
+def _unpack(packed: bytes) -> frozenset[int]:
+    steps = array("Q")
+    steps.frombytes(zlib.decompress(packed))
+    found = set()
+    last = 0
+    for step in steps:
+        last += step
+        found.add(last)
+    return frozenset(found)
+
+
+def forget_coverage(connection: sqlite3.Connection, scan: int) -> None:
+    """Of a scan that is deleted, and the list of plugins when no other scan has it."""
+    connection.execute("DELETE FROM scan_coverage WHERE scan = ?", (scan,))
+    connection.execute(
+        "DELETE FROM plugin_sets WHERE plugin_set NOT IN"
+        " (SELECT plugin_set FROM scan_coverage WHERE plugin_set IS NOT NULL)"
+    )
+
+
+def read_coverage(connection: sqlite3.Connection, scan: ScanRow) -> ScanCoverage | None:
+    """None for a scan of which nothing is known."""
+    if not knows_coverage(connection):
+        return None
+    row = connection.execute(
+        "SELECT whole, targets, ids FROM scan_coverage LEFT JOIN plugin_sets USING (plugin_set)"
+        " WHERE scan = ?",
+        (scan.scan,),
+    ).fetchone()
+    if row is None:
+        return None
+    whole, targets, ids = row
+    plugins = None if ids is None else _unpack(ids)
+    return ScanCoverage(whole=bool(whole), targets=targets, plugins=plugins)
+
+
+def read_targets(connection: sqlite3.Connection, scan: ScanRow) -> str | None:
+    """The target list as the scan's policy has it."""
+    if not knows_coverage(connection):
+        return None
+    row = connection.execute(
+        "SELECT targets FROM scan_coverage WHERE scan = ?", (scan.scan,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def knows_coverage(connection: sqlite3.Connection) -> bool:
+    """False in a file that an older version left and no daemon has opened since."""
+    (found,) = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'host_coverage'"
+    ).fetchone()
+    return bool(found)
+
+
+def read_hosts(connection: sqlite3.Connection, scan: ScanRow) -> list[StoredHost]:
+    facts, join = ("NULL", "")
+    if knows_coverage(connection):
+        facts, join = "facts", " LEFT JOIN host_coverage USING (host_row)"
+    found = connection.execute(
+        "SELECT host_row, host, host_ip, host_fqdn, host_netbios_name, host_mac_address,"
+        f" {facts} FROM hosts{join} WHERE host_row BETWEEN ? AND ?",
+        scan.rows,
+    )
+    return [
+        StoredHost(
+            row=row,
+            names=HostNames(
+                key=key,
+                ip=ip,
+                fqdn=fqdn,
+                netbios=netbios,
+                macs=() if macs is None else tuple(json.loads(macs)),
+            ),
+            facts=known,
+        )
+        for row, key, ip, fqdn, netbios, macs, known in found
+    ]
+
+
+def plugins_shown(connection: sqlite3.Connection, scan: ScanRow) -> frozenset[int]:
+    """The ids of the plugins with findings in a scan, which it had for certain."""
+    found = connection.execute(
+        "SELECT plugin_id FROM plugins WHERE plugin_row IN"
+        " (SELECT plugin_row FROM plugin_tally WHERE scan = ?) AND plugin_id IS NOT NULL",
+        (scan.scan,),
+    )
+    return frozenset(plugin_id for (plugin_id,) in found)

@@ -1,0 +1,309 @@
+"""Writing one scan's findings, in one transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.coverage import CoverageBuilder, ScanCoverage, to_data
+from nessus_sched.results.model import ComplianceResult, Finding, HostEnd, HostReport, Plugin
+from nessus_sched.store.findings.coverage import store_coverage
+from nessus_sched.store.findings.schema import (
+    NO_SEVERITY,
+    STORED_SEVERITIES,
+    Table,
+    columns_of,
+)
+
+K = TypeVar("K", bound=Hashable)
+
+_BATCH: Final = 1000
+_KEEP: Final = 2048
+"""Rows of a part that are remembered to find repetitions. One that comes back later is
+stored twice, which costs space and nothing else; plugins are looked up in the database."""
+_KEEP_TEXT: Final = 2000
+"""Longer outputs are not looked for again."""
+
+_STAGE: Final = """
+CREATE TEMP TABLE staged (
+  "index" INTEGER, severity INTEGER, plugin_row INTEGER, host_row INTEGER,
+  service_row INTEGER, output_row INTEGER, compliance_row INTEGER, same INTEGER, port INTEGER
+)"""
+_UNSTAGE: Final = "DROP TABLE IF EXISTS temp.staged"
+
+# The window numbers the rows in the default order of queries (findings_schema).
+_PLACE: Final = """
+INSERT INTO findings
+SELECT :first - 1 + row_number() OVER (
+         ORDER BY s.severity DESC, p.cvss_score DESC NULLS LAST, p.plugin_id NULLS LAST,
+                  host_order(h.host), s.port NULLS LAST, s."index"),
+       s."index", s.severity, s.plugin_row, s.host_row, s.service_row, s.output_row,
+       s.compliance_row, s.same
+FROM temp.staged s CROSS JOIN plugins p USING (plugin_row) CROSS JOIN hosts h USING (host_row)
+ORDER BY 1"""
+
+_TALLY: Final = (
+    """INSERT INTO plugin_tally SELECT :scan, plugin_row, severity, count(*)
+       FROM temp.staged GROUP BY plugin_row, severity""",
+    """INSERT INTO host_tally SELECT host_row, severity, count(*)
+       FROM temp.staged GROUP BY host_row, severity""",
+)
+
+
+@attrs.frozen(kw_only=True)
+class Imported:
+    """What an import stored. `severities` counts findings from critical down to info and
+    none."""
+
+    hosts: int
+    findings: int
+    severities: tuple[int, ...]
+
+
+def import_events(
+    connection: sqlite3.Connection,
+    task_id: str,
+    events: Iterable[HostReport | Finding | HostEnd],
+    *,
+    at: float,
+    check: Callable[[], None],
+    coverage: Callable[[], ScanCoverage] | None = None,
+) -> Imported:
+    """Stores the findings of a task in place of those it had; all of them or, when
+    anything is raised, none. `check` is called now and then and may raise to give up.
+    `coverage` is called after the last event; without it nothing is known of the scan."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        scan, imported = _import(connection, task_id, events, at=at, check=check)
+        if coverage is not None:
+            store_coverage(connection, scan, coverage())
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute(_UNSTAGE)
+    return imported
+
+
+def _import(
+    connection: sqlite3.Connection,
+    task_id: str,
+    events: Iterable[HostReport | Finding | HostEnd],
+    *,
+    at: float,
+    check: Callable[[], None],
+) -> tuple[int, Imported]:
+    """The number of the scan, and what was stored."""
+    connection.execute(_STAGE)
+    connection.execute("UPDATE scans SET ready = 0 WHERE task_id = ? AND ready", (task_id,))
+    (first,) = connection.execute("SELECT coalesce(max(last_row), 0) + 1 FROM scans").fetchone()
+    stage = _Stage(connection, first)
+    for count, event in enumerate(events):
+        if count % _BATCH == 0:
+            check()
+        stage.add(event)
+    stage.flush()
+    counts = _severity_counts(connection)
+    scan = connection.execute(
+        "INSERT INTO scans (task_id, imported_at, first_row, last_row, counts)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (task_id, at, first, first + max(stage.hosts, sum(counts)), json.dumps(counts)),
+    ).lastrowid
+    assert scan is not None
+    check()
+    connection.execute(_PLACE, {"first": first})
+    for statement in _TALLY:
+        connection.execute(statement, {"scan": scan} if ":scan" in statement else {})
+    return scan, Imported(hosts=stage.hosts, findings=sum(counts), severities=counts)
+
+
+def _severity_counts(connection: sqlite3.Connection) -> tuple[int, ...]:
+    found = dict(connection.execute("SELECT severity, count(*) FROM temp.staged GROUP BY severity"))
+    return tuple(found.get(severity, 0) for severity in STORED_SEVERITIES)
+
+
+class _Stage:
+    """Takes the events of a report in their order and writes them to the parts and to a
+    temporary table of findings, in batches."""
+
+    def __init__(self, connection: sqlite3.Connection, first: int) -> None:
+        self._first = first
+        self.hosts = 0
+        self._plugins = _Plugins(connection)
+        self._hosts = _Rows(connection, _insert(Table.HOSTS, verb="INSERT OR REPLACE"))
+        self._services = _Part[tuple[int | str | None, ...]](
+            _Rows(connection, _insert(Table.SERVICES)), first
+        )
+        self._outputs = _Part[str | None](_Rows(connection, _insert(Table.OUTPUTS)), first)
+        self._compliances = _Part[ComplianceResult](
+            _Rows(connection, _insert(Table.COMPLIANCES)), first
+        )
+        self._findings = _Rows(connection, f"INSERT INTO temp.staged VALUES ({_marks(9)})")
+        self._coverage = CoverageBuilder()
+        self._covered = _Rows(connection, "INSERT OR REPLACE INTO host_coverage VALUES (?, ?)")
+
+    def add(self, event: HostReport | Finding | HostEnd) -> None:
+        covered = self._coverage.add(event)
+        if isinstance(event, Finding):
+            self._add_finding(event)
+        else:
+            # Once when it begins, in case its end is missing, and once when it is complete.
+            self._add_host(event.host if isinstance(event, HostEnd) else event)
+        if covered is not None and isinstance(event, HostEnd):
+            facts = json.dumps(to_data(covered), sort_keys=True)
+            self._covered.add((self._first + event.host.index, facts))
+
+    def _add_host(self, host: HostReport) -> None:
+        self.hosts = max(self.hosts, host.index + 1)
+        values = _values(host, _HOST_ATTRIBUTES)
+        self._hosts.add((self._first + host.index, *values))
+
+    def _add_finding(self, finding: Finding) -> None:
+        service = tuple(getattr(finding, name) for name in _SERVICE_ATTRIBUTES)
+        output = finding.plugin_output
+        compliance = finding.compliance or _NO_COMPLIANCE
+        self._findings.add(
+            (
+                finding.index,
+                NO_SEVERITY if finding.severity is None else finding.severity,
+                self._plugins.row_of(finding.plugin),
+                self._first + finding.host_index,
+                self._services.row_of(service, lambda: service),
+                self._outputs.row_of(
+                    output, lambda: (output,), keep=output is None or len(output) <= _KEEP_TEXT
+                ),
+                self._compliances.row_of(
+                    compliance, lambda: _values(compliance, _COMPLIANCE_ATTRIBUTES)
+                ),
+                _same(finding),
+                finding.port,
+            )
+        )
+
+    def flush(self) -> None:
+        for rows in (self._hosts, self._findings, self._covered):
+            rows.flush()
+        for part in (self._services, self._outputs, self._compliances):
+            part.rows.flush()
+
+
+class _Rows:
+    """Rows on their way to one table."""
+
+    def __init__(self, connection: sqlite3.Connection, statement: str) -> None:
+        self._connection = connection
+        self._statement = statement
+        self._waiting: list[Sequence[Any]] = []
+
+    def add(self, row: Sequence[Any]) -> None:
+        self._waiting.append(row)
+        if len(self._waiting) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        self._connection.executemany(self._statement, self._waiting)
+        self._waiting.clear()
+
+
+class _Part(Generic[K]):
+    """A part in which a row that repeats is stored once, most of the time."""
+
+    def __init__(self, rows: _Rows, first: int) -> None:
+        self.rows = rows
+        self._next = first
+        self._known: dict[K, int] = {}
+
+    def row_of(self, key: K, values: Callable[[], Sequence[Any]], *, keep: bool = True) -> int:
+        known = self._known.get(key) if keep else None
+        if known is not None:
+            return known
+        row = self._next
+        self._next += 1
+        self.rows.add((row, *values()))
+        if keep:
+            if len(self._known) >= _KEEP:
+                self._known.clear()
+            self._known[key] = row
+        return row
+
+
+class _Plugins:
+    """Plugins, each distinct one once in the whole database, found by its digest."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._known: dict[Plugin, int] = {}
+        names = ", ".join(f'"{name}"' for name in columns_of(Table.PLUGINS))
+        marks = _marks(len(columns_of(Table.PLUGINS)) + 1)
+        self._insert = f"INSERT INTO plugins (digest, {names}) VALUES ({marks})"
+
+    def row_of(self, plugin: Plugin) -> int:
+        row = self._known.get(plugin)
+        if row is None:
+            row = self._stored(plugin)
+            if len(self._known) >= _KEEP:
+                self._known.clear()
+            self._known[plugin] = row
+        return row
+
+    def _stored(self, plugin: Plugin) -> int:
+        values = _values(plugin, _PLUGIN_ATTRIBUTES)
+        digest = blake2b(json.dumps(values).encode(), digest_size=16).digest()
+        found = self._connection.execute(
+            "SELECT plugin_row FROM plugins WHERE digest = ?", (digest,)
+        ).fetchone()
+        if found is None:
+            found = (self._connection.execute(self._insert, (digest, *values)).lastrowid,)
+        assert isinstance(found[0], int)
+        return found[0]
+
+
+def _insert(table: Table, *, verb: str = "INSERT") -> str:
+    names = ", ".join(f'"{name}"' for name in columns_of(table))
+    marks = _marks(len(columns_of(table)) + 1)
+    return f"{verb} INTO {table} ({table.reference}, {names}) VALUES ({marks})"
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+def _attributes(table: Table, **other: str) -> tuple[str, ...]:
+    """The attributes of a model's class that go to the columns of a part."""
+    return tuple(other.get(name, FIELDS[name].attribute) for name in columns_of(table))
+
+
+_PLUGIN_ATTRIBUTES: Final = _attributes(Table.PLUGINS)
+_COMPLIANCE_ATTRIBUTES: Final = _attributes(Table.COMPLIANCES)
+_SERVICE_ATTRIBUTES: Final = _attributes(Table.SERVICES)
+_HOST_ATTRIBUTES: Final = _attributes(Table.HOSTS, host="key")
+_NO_COMPLIANCE: Final = ComplianceResult()
+
+
+def _values(source: object, attributes: Iterable[str]) -> list[Any]:
+    return [_encode(getattr(source, name)) for name in attributes]
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return json.dumps(value, ensure_ascii=False) if value else None
+    return value
+
+
+def _same(finding: Finding) -> int:
+    """What makes a finding the same finding in another scan: host, plugin, port, protocol,
+    and for compliance the check. The name of the service is a guess that changes."""
+    check = finding.compliance
+    if check is None:
+        about: tuple[object, ...] = ()
+    else:
+        about = (check.check_id,) if check.check_id else (check.check_name, check.audit_file)
+    identity = (finding.host, finding.plugin.plugin_id, finding.port, finding.protocol, *about)
+    digest = blake2b(repr(identity).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -1,0 +1,137 @@
+"""Pages of findings: of one scan, of the difference of two, or across scans."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
+from nessus_sched.results.query.model import BadQuery, Query
+from nessus_sched.results.query.page import Page, fit, notes, severity_counts
+from nessus_sched.store.findings.read import Counts, Question, count, page_rows, read_rows
+from nessus_sched.store.findings.schema import STORED_SEVERITIES
+
+_STALE = "cursor: these results have been replaced or deleted since; begin again without a cursor"
+
+
+@attrs.frozen(kw_only=True)
+class Hit:
+    """One row of a page: where it is."""
+
+    question: Question
+    row: int
+
+
+def read_page(
+    connection: sqlite3.Connection,
+    questions: Sequence[Question],
+    query: Query,
+    *,
+    context: Sequence[object],
+    max_bytes: int | None,
+    name_task: bool = False,
+    annotate: Callable[[int], Mapping[str, Any]] | None = None,
+) -> Page:
+    """The page of `query`, put to these scans, one after the other; `name_task` puts the
+    task and the time of its import in front of every row, `annotate` what it says of the
+    row's finding. `context` is what makes the
+    cursor of another question another cursor. Raises `BadQuery` for a bad cursor."""
+    asked = fingerprint(query, *context)
+    cursor = decode_cursor(query.cursor, asked) if query.cursor else None
+    totals, counted = _totals(connection, questions, cursor)
+    hits = list(_hits(connection, questions, counted, cursor, query.page_size + 1))
+    return shown_page(
+        connection,
+        hits,
+        query,
+        totals=totals,
+        asked=asked,
+        max_bytes=max_bytes,
+        name_task=name_task,
+        annotate=annotate,
+    )
+
+
+def shown_page(
+    connection: sqlite3.Connection,
+    hits: Sequence[Hit],
+    query: Query,
+    *,
+    totals: Counts,
+    asked: str,
+    max_bytes: int | None,
+    name_task: bool = False,
+    annotate: Callable[[int], Mapping[str, Any]] | None = None,
+) -> Page:
+    """The page of these hits, which are one more than belong to it when there are more."""
+    wanted = hits[: query.page_size]
+    fitted = fit(_full_rows(connection, wanted, name_task, annotate), max_bytes)
+    shown = len(fitted.rows)
+    at_end = shown == len(hits)
+    page = Page(
+        rows=fitted.rows,
+        total=sum(totals),
+        severities=severity_counts(totals),
+        next_cursor=None if at_end else _next(wanted[shown - 1], asked, totals),
+        left_out=len(wanted) - shown,
+        shortened=fitted.shortened,
+    )
+    return attrs.evolve(page, notes=notes(page, max_bytes=max_bytes))
+
+
+def _totals(
+    connection: sqlite3.Connection, questions: Sequence[Question], cursor: Cursor | None
+) -> tuple[Counts, dict[int, Counts]]:
+    """The total over all scans, and the counts of those scans that had to be counted."""
+    if cursor is not None:
+        return cursor.counts, {cursor.scan: cursor.counts} if len(questions) == 1 else {}
+    counted = {question.scan.scan: count(connection, question) for question in questions}
+    columns = zip(*counted.values(), strict=True)
+    return tuple(map(sum, columns)) or (0,) * len(STORED_SEVERITIES), counted
+
+
+def _hits(
+    connection: sqlite3.Connection,
+    questions: Sequence[Question],
+    counted: Mapping[int, Counts],
+    cursor: Cursor | None,
+    limit: int,
+) -> Iterator[Hit]:
+    begun = cursor is None
+    for question in questions:
+        scan = question.scan
+        here = cursor is not None and cursor.scan == scan.scan
+        begun = begun or here
+        if not begun or not limit:
+            continue
+        counts = counted.get(scan.scan) or count(connection, question)
+        last = cursor.after if cursor is not None and here else 0
+        rows = page_rows(connection, question, counts, last=last, limit=limit)
+        limit -= len(rows)
+        for row in rows:
+            yield Hit(question=question, row=row)
+    if not begun:
+        raise BadQuery(_STALE)
+
+
+def _full_rows(
+    connection: sqlite3.Connection,
+    hits: Sequence[Hit],
+    name_task: bool,
+    annotate: Callable[[int], Mapping[str, Any]] | None,
+) -> Iterator[dict[str, Any]]:
+    for hit in hits:
+        scan = hit.question.scan
+        prefix = {"task_id": scan.task_id, "imported_at": scan.imported_at} if name_task else {}
+        told = annotate(hit.row) if annotate else {}
+        for row in read_rows(connection, hit.question.query, [hit.row]):
+            yield {**prefix, **told, **row}
+
+
+def _next(hit: Hit, asked: str, totals: Counts) -> str:
+    return encode_cursor(
+        Cursor(question=asked, scan=hit.question.scan.scan, after=hit.row, counts=totals)
+    )

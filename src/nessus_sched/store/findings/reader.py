@@ -1,0 +1,211 @@
+"""Questions to the findings database, from a daemon or offline."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import attrs
+
+from nessus_sched.core.text import number
+from nessus_sched.results.comparison import Change, Comparison
+from nessus_sched.results.query.model import BadQuery, Query
+from nessus_sched.results.query.page import Page
+from nessus_sched.store.executor import Executor, InThreads
+from nessus_sched.store.findings.compare import changed, compare
+from nessus_sched.store.findings.functions import register
+from nessus_sched.store.findings.hosts import host_notes
+from nessus_sched.store.findings.page import read_page
+from nessus_sched.store.findings.present import read_present
+from nessus_sched.store.findings.read import ask, scan_of
+from nessus_sched.store.findings.schema import SCHEMA
+from nessus_sched.store.findings.search import Scope, ask_all, scans_of
+from nessus_sched.store.findings.sql import ScanRow
+from nessus_sched.store.findings.tally import Tallies, tallies
+from nessus_sched.store.reader import snapshot
+from nessus_sched.store.sqlite import open_offline
+
+T = TypeVar("T")
+
+
+class Lend(Protocol):
+    """Runs work on a connection, within a snapshot of its own."""
+
+    def __call__(self, work: Callable[[sqlite3.Connection], T], /) -> Awaitable[T]: ...
+
+
+@attrs.frozen(kw_only=True)
+class FindingsStatistics:
+    """What the database holds. `hidden` scans are deleted but not yet taken out."""
+
+    scans: int
+    hidden: int
+    findings: int
+    bytes: int
+
+
+class FindingsReader:
+    """Every method raises `StoreUnavailable` when the file cannot be read, those about a
+    task `NoFindings` when none of its results are stored."""
+
+    def __init__(self, path: Path, lend: Lend) -> None:
+        self.path = path
+        self._lend = lend
+
+    async def page(self, task_id: str, query: Query, *, max_bytes: int | None = None) -> Page:
+        """A page of a task's findings; raises `BadQuery` for a cursor that does not fit.
+
+        With `max_bytes` the JSON of the rows keeps to that size: rows that do not fit come
+        with the next cursor, long values are cut, and the page's notes say so.
+        """
+
+        def work(connection: sqlite3.Connection) -> Page:
+            scan = scan_of(connection, task_id)
+            context = ("page", task_id)
+            question = ask(scan, query)
+            page = read_page(connection, [question], query, context=context, max_bytes=max_bytes)
+            return _with_hosts(connection, page, query, [scan])
+
+        return await self._read(work)
+
+    async def search(
+        self, query: Query, scope: Scope | None = None, *, max_bytes: int | None = None
+    ) -> Page:
+        """A page of findings of all tasks in `scope`; rows begin with `task_id` and
+        `imported_at` (epoch seconds).
+
+        The present state, in the query's order: each finding once, from the latest scan
+        that has it, unless a later one proves it fixed. With `scope.history` every scan's
+        findings, the latest import first and each in the default order. Raises `BadQuery`.
+        """
+        within = scope or Scope()
+
+        def work(connection: sqlite3.Connection) -> Page:
+            scans = scans_of(connection, within)
+            questions = ask_all(connection, query, scans)
+            context = ("search", within)
+            if within.history:
+                _refuse_sort(query)
+                page = read_page(
+                    connection, questions, query,
+                    context=context, max_bytes=max_bytes, name_task=True,
+                )  # fmt: skip
+            else:
+                page = read_present(
+                    connection, questions, scans, query, context=context, max_bytes=max_bytes
+                )
+            return _with_hosts(connection, page, query, scans)
+
+        return await self._read(work)
+
+    async def compare(self, before: str, after: str, query: Query | None = None) -> Comparison:
+        """How many findings came, went and stayed, among those that fulfil the conditions
+        of `query`."""
+        return await self._read(
+            lambda connection: compare(connection, before, after, query or Query())
+        )
+
+    async def changed(
+        self,
+        before: str,
+        after: str,
+        change: Change,
+        query: Query,
+        *,
+        max_bytes: int | None = None,
+    ) -> Page:
+        """A page, as by `page`, of the findings with that change. Rows that were not
+        checked begin with the reason (`not_checked`), changed ones with what the scan
+        before had (`before`: the result of the check or the severity)."""
+
+        def work(connection: sqlite3.Connection) -> Page:
+            with changed(connection, before, after, change, query) as (question, annotate):
+                return read_page(
+                    connection,
+                    [question],
+                    query,
+                    context=("changed", before, after, change),
+                    max_bytes=max_bytes,
+                    annotate=annotate,
+                )
+
+        return await self._read(work)
+
+    async def tallies(self, task_id: str, *, top: int = 20) -> Tallies:
+        """Counts by severity, host, family and plugin."""
+        return await self._read(lambda connection: tallies(connection, task_id, top))
+
+    async def imports(self) -> dict[str, float]:
+        """The tasks that have findings, and when those were imported (epoch seconds)."""
+        return await self._read(
+            lambda connection: dict(
+                connection.execute(
+                    "SELECT task_id, imported_at FROM scans WHERE ready ORDER BY scan"
+                )
+            )
+        )
+
+    async def statistics(self) -> FindingsStatistics:
+        return await self._read(_statistics)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def with_functions(connection: sqlite3.Connection) -> T:
+            register(connection)
+            return work(connection)
+
+        return await self._lend(with_functions)
+
+
+def _refuse_sort(query: Query) -> None:
+    if query.sort:
+        raise BadQuery(
+            "sort: the history comes scan by scan, the latest first; leave out sort or history"
+        )
+
+
+def _with_hosts(
+    connection: sqlite3.Connection, page: Page, query: Query, scans: Sequence[ScanRow]
+) -> Page:
+    told = tuple(host_notes(connection, query, scans))
+    if not page.total and not told:
+        searched = number(len(scans), "report")
+        told = (f"Nothing matches in {searched}; hosts that were not scanned are in none.",)
+    return attrs.evolve(page, notes=(*told, *page.notes))
+
+
+def _statistics(connection: sqlite3.Connection) -> FindingsStatistics:
+    scans, hidden, findings = connection.execute(
+        "SELECT count(*) FILTER (WHERE ready), count(*) FILTER (WHERE NOT ready),"
+        " coalesce(sum((SELECT sum(value) FROM json_each(counts))) FILTER (WHERE ready), 0)"
+        " FROM scans"
+    ).fetchone()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    return FindingsStatistics(
+        scans=scans, hidden=hidden, findings=findings, bytes=pages * page_size
+    )
+
+
+class OfflineFindings(FindingsReader):
+    """A database file read without a daemon, or beside one; nothing is changed in it."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, executor: Executor) -> None:
+        super().__init__(path, self._lend_only)
+        self._connection = connection
+        self._executor = executor
+
+    async def _lend_only(self, work: Callable[[sqlite3.Connection], T], /) -> T:
+        return await self._executor.read(lambda: snapshot(self._connection, work))
+
+    async def aclose(self) -> None:
+        await self._executor.read(self._connection.close)
+
+
+async def open_findings_offline(path: Path) -> OfflineFindings:
+    """Raises `StoreUnavailable` and `WrongSchema`. For one question at a time; to be closed
+    with `aclose`."""
+    executor = InThreads(readers=1)
+    connection = await executor.read(lambda: open_offline(path, SCHEMA))
+    return OfflineFindings(path, connection, executor)

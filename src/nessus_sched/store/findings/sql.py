@@ -1,0 +1,280 @@
+"""From a query's conditions and order to SQL (tables: `findings_schema`).
+
+Conditions are gathered by the part they look at and become `host_row IN (SELECT ...)`, so
+the same text selects among findings and among the tallies of a part. Values are always
+parameters; only names of the catalogue enter the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.columns import Kind
+from nessus_sched.results.model import host_key
+from nessus_sched.results.presence import is_many
+from nessus_sched.results.query.model import OPPOSITES, Condition, Match, Op, SortKey
+from nessus_sched.store.findings.schema import (
+    NO_SEVERITY,
+    STORED_SEVERITIES,
+    TABLE_OF,
+    Table,
+)
+
+_COMPARISONS: Final = frozenset({Op.GREATER, Op.AT_LEAST, Op.LESS, Op.AT_MOST})
+_TEXTUAL: Final = frozenset({Kind.TEXT, Kind.LIST})
+_HOSTS_BY_ORDER: Final = frozenset({"host", "host_name", "host_ip"})
+
+
+HOST_NAMES: Final[Mapping[str, Sequence[str]]] = {
+    "host": ("host", "host_ip", "host_fqdn", "host_netbios_name", "host_hostname"),
+    "host_ip": ("host_ip",),
+}
+"""The columns in which a host that is asked for may be named."""
+
+
+@attrs.frozen
+class Clause:
+    """SQL and the values of its question marks."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+def join(word: str, clauses: Sequence[Clause]) -> Clause:
+    """All of the clauses (`AND`) or any (`OR`)."""
+    return Clause(
+        "(" + f" {word} ".join(clause.sql for clause in clauses) + ")",
+        tuple(value for clause in clauses for value in clause.values),
+    )
+
+
+# -- one condition
+
+
+def predicate(condition: Condition) -> Clause:
+    """The condition on the column of its field: true, or anything but true."""
+    opposite = OPPOSITES.get(condition.op)
+    if opposite is not None:
+        positive = predicate(attrs.evolve(condition, op=opposite))
+        return Clause(f"({positive.sql}) IS NOT TRUE", positive.values)
+    if condition.field in HOST_NAMES and condition.op in (Op.EQUAL, Op.IN):
+        return _names_host(condition)
+    column = f'"{condition.field}"'
+    if condition.op is Op.PRESENT:
+        return Clause(f"{column} IS NOT NULL")
+    kind = FIELDS[condition.field].kind
+    if kind is Kind.LIST:
+        member = _compare("fold(value)", condition, kind)
+        return Clause(
+            f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {member.sql})", member.values
+        )
+    return _compare(f"fold({column})" if kind is Kind.TEXT else column, condition, kind)
+
+
+def _names_host(condition: Condition) -> Clause:
+    """The host has one of the names, or an address in one of the networks."""
+    wanted = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    names = [host_key(str(each)).casefold() for each in wanted if not is_many(str(each))]
+    networks = [str(each).strip() for each in wanted if is_many(str(each))]
+    clauses = []
+    for column in HOST_NAMES[condition.field]:
+        if names:
+            marks = ", ".join("?" * len(names))
+            clauses.append(Clause(f"rtrim(fold({column}), '.') IN ({marks})", tuple(names)))
+        clauses += [Clause(f"in_network({column}, ?)", (network,)) for network in networks]
+    return join("OR", clauses)
+
+
+def _compare(value: str, condition: Condition, kind: Kind) -> Clause:
+    wanted = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    if kind in _TEXTUAL:
+        wanted = tuple(str(text).casefold() for text in wanted)
+    if condition.op is Op.IN:
+        return Clause(f"{value} IN ({', '.join('?' * len(wanted))})", wanted)
+    if condition.op is Op.CONTAINS:
+        return Clause(f"instr({value}, ?) > 0", wanted)
+    assert condition.op is Op.EQUAL or condition.op in _COMPARISONS
+    return Clause(f"{value} {condition.op.value} ?", wanted)
+
+
+def severities_of(condition: Condition) -> frozenset[int]:
+    """The stored severities that fulfil a condition on `severity`."""
+    opposite = OPPOSITES.get(condition.op)
+    if opposite is not None:
+        return frozenset(STORED_SEVERITIES) - severities_of(attrs.evolve(condition, op=opposite))
+    given = [severity for severity in STORED_SEVERITIES if severity != NO_SEVERITY]
+    if condition.op is Op.PRESENT:
+        return frozenset(given)
+    test = _SEVERITY_TESTS[condition.op]
+    return frozenset(severity for severity in given if test(severity, condition.value))
+
+
+_SEVERITY_TESTS: Final[Mapping[Op, Callable[[int, Any], bool]]] = {
+    Op.EQUAL: lambda severity, value: bool(severity == value),
+    Op.GREATER: lambda severity, value: bool(severity > value),
+    Op.AT_LEAST: lambda severity, value: bool(severity >= value),
+    Op.LESS: lambda severity, value: bool(severity < value),
+    Op.AT_MOST: lambda severity, value: bool(severity <= value),
+    Op.IN: lambda severity, value: severity in value,
+}
+
+
+# -- all conditions
+
+
+@attrs.frozen(kw_only=True)
+class ScanRow:
+    """A stored scan. `counts` are its findings by severity, as `STORED_SEVERITIES`."""
+
+    scan: int
+    task_id: str
+    imported_at: float
+    first_row: int
+    last_row: int
+    counts: tuple[int, ...]
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        return self.first_row, self.last_row
+
+
+@attrs.frozen(kw_only=True)
+class Selection:
+    """What a query's conditions select in one scan.
+
+    `severities` are those that can match. `where` is a clause on the findings, None when
+    every finding with one of these severities is selected; `by_part` are the conditions
+    it is made of, `alternatives` whether a finding need not fulfil all of them.
+    """
+
+    severities: frozenset[int]
+    where: Clause | None = None
+    by_part: Mapping[Table, Clause] = attrs.field(factory=dict)
+    alternatives: bool = False
+
+    @property
+    def parts(self) -> frozenset[Table]:
+        """The tables that decide, besides the severity."""
+        return frozenset(self.by_part)
+
+
+_EVERY_SEVERITY: Final = frozenset(STORED_SEVERITIES)
+
+
+def select(
+    scan: ScanRow, conditions: Iterable[Condition], match: Match, plugins: Clause | None = None
+) -> Selection:
+    """`plugins` selects the plugins that fulfil the conditions on plugins, when that is
+    known already."""
+    grouped: dict[Table, list[Clause]] = {}
+    severities: list[frozenset[int]] = []
+    for condition in conditions:
+        if condition.field == "severity":
+            severities.append(severities_of(condition))
+        else:
+            grouped.setdefault(TABLE_OF[condition.field], []).append(predicate(condition))
+    word = "AND" if match is Match.ALL else "OR"
+    by_part = {
+        table: _in_part(table, join(word, clauses), scan) for table, clauses in grouped.items()
+    }
+    if plugins is not None:
+        by_part[Table.PLUGINS] = plugins
+    return (_all if match is Match.ALL else _any)(severities, by_part)
+
+
+def _all(severities: list[frozenset[int]], by_part: Mapping[Table, Clause]) -> Selection:
+    return Selection(
+        severities=_EVERY_SEVERITY.intersection(*severities),
+        where=join("AND", [*by_part.values()]) if by_part else None,
+        by_part=by_part,
+    )
+
+
+def _any(severities: list[frozenset[int]], by_part: Mapping[Table, Clause]) -> Selection:
+    union = frozenset[int]().union(*severities)
+    if not by_part:
+        return Selection(severities=union if severities else _EVERY_SEVERITY)
+    clauses = [*by_part.values(), *([in_severities(union)] if severities else [])]
+    return Selection(
+        severities=_EVERY_SEVERITY,
+        where=join("OR", clauses),
+        by_part=by_part,
+        alternatives=len(clauses) > 1,
+    )
+
+
+def in_severities(severities: frozenset[int]) -> Clause:
+    return Clause(f"severity IN ({', '.join(map(str, sorted(severities)))})")
+
+
+def _in_part(table: Table, clause: Clause, scan: ScanRow) -> Clause:
+    if table is Table.FINDINGS:
+        return clause
+    column = table.reference
+    if table is Table.PLUGINS:
+        within = Clause(
+            f"{column} IN (SELECT {column} FROM plugin_tally WHERE scan = ?)", (scan.scan,)
+        )
+    else:
+        within = Clause(f"{column} BETWEEN ? AND ?", scan.rows)
+    chosen = join("AND", [within, clause])
+    return Clause(f"{column} IN (SELECT {column} FROM {table} WHERE {chosen.sql})", chosen.values)
+
+
+# -- order
+
+
+def order_expression(field: str) -> str:
+    """What a field is sorted by: texts without case, addresses by number, severity so
+    that absent is null."""
+    if field == "severity":
+        return f"nullif(severity, {NO_SEVERITY})"
+    if field in _HOSTS_BY_ORDER:
+        return f"host_order({field})"
+    column = f'"{field}"'
+    return f"fold({column})" if FIELDS[field].kind is Kind.TEXT else column
+
+
+def effective_order(sort: Sequence[SortKey]) -> tuple[SortKey, ...]:
+    """Without what `finding_row` gives already: it rises as the severity falls."""
+    if sort and sort[0] == SortKey(field="severity", descending=True) and len(sort) == 1:
+        return ()
+    return tuple(sort)
+
+
+def order_by(sort: Sequence[SortKey]) -> str:
+    keys = [
+        f"{order_expression(key.field)} {'DESC' if key.descending else 'ASC'} NULLS LAST"
+        for key in sort
+    ]
+    return ", ".join([*keys, "finding_row"])
+
+
+def after(sort: Sequence[SortKey], keys: Sequence[Any], row: int) -> Clause:
+    """The findings that follow, in this order, the finding `row` whose sort values are
+    `keys`."""
+    equal: list[Clause] = []
+    ways: list[Clause] = []
+    for key, value in zip(sort, keys, strict=True):
+        expression = order_expression(key.field)
+        if value is not None:
+            sign = "<" if key.descending else ">"
+            later = Clause(f"({expression} {sign} ? OR {expression} IS NULL)", (value,))
+            ways.append(join("AND", [*equal, later]))
+        equal.append(Clause(f"{expression} IS ?", (value,)))
+    ways.append(join("AND", [*equal, Clause("finding_row > ?", (row,))]))
+    return join("OR", ways)
+
+
+def join_parts(fields: Iterable[str]) -> str:
+    """The joins that these fields need beside `findings`, which stays outermost."""
+    tables = dict.fromkeys(TABLE_OF[field] for field in fields)
+    return "".join(
+        f" CROSS JOIN {table} USING ({table.reference})"
+        for table in tables
+        if table is not Table.FINDINGS
+    )

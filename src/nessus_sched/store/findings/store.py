@@ -1,0 +1,108 @@
+"""The findings database: results of scans, to be had by the page.
+
+A file of its own, so that importing a large report never holds up a submission. Reads see
+a snapshot each and take milliseconds; writes (imports, deletions) come one at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.results.coverage import ScanCoverage
+from nessus_sched.results.parser.reader import Event
+from nessus_sched.store.executor import Executor, InThreads
+from nessus_sched.store.findings.delete import hide, reap_some
+from nessus_sched.store.findings.import_report import Imported, import_events
+from nessus_sched.store.findings.reader import FindingsReader
+from nessus_sched.store.findings.schema import SCHEMA, add_new_fields, prepare
+from nessus_sched.store.reader import Readers
+from nessus_sched.store.sqlite import open_writer
+
+T = TypeVar("T")
+
+
+class FindingsStore(FindingsReader):
+    """The findings database, open for reading and writing; one in a process.
+
+    Made by `open_findings`. Methods that write raise `StoreUnavailable` when the disk says no,
+    and then have changed nothing.
+    """
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, executor: Executor) -> None:
+        self._readers = Readers(path, SCHEMA, executor)
+        super().__init__(path, self._readers.read)
+        self._writer = writer
+        self._executor = executor
+
+    async def put(
+        self,
+        task_id: str,
+        events: Iterable[Event],
+        *,
+        at: float,
+        coverage: Callable[[], ScanCoverage] | None = None,
+    ) -> Imported:
+        """Stores a report's findings in place of those the task had, all or none; durable
+        when it returns. `events` (as a `results.parser.Reader` gives) is iterated in the
+        writing thread, and what it raises is raised here. `coverage` is called there after
+        the last event and tells what the scan could see; without it no comparison says
+        that something is fixed. Cancellation undoes it all."""
+        return await self._write(
+            lambda connection: import_events(
+                connection, task_id, events, at=at, check=_raise_if_cancelled, coverage=coverage
+            )
+        )
+
+    async def delete(self, task_id: str) -> bool:
+        """Deletes a task's findings; False when there were none. They are gone for readers
+        at once and for good; `reap` gives the space back."""
+        return await self._write(lambda connection: hide(connection, task_id))
+
+    async def reap(self) -> None:
+        """Takes out what is deleted or replaced and shrinks the file, in short steps
+        between which others may write. To be called now and then and at start: it goes on
+        with what an earlier process left."""
+        while await self._write(reap_some):
+            await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        with trio.CancelScope(shield=True):
+            self._readers.close()
+            await self._executor.write(self._writer.close)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def in_thread() -> T:
+            try:
+                return work(self._writer)
+            except sqlite3.Error as error:
+                message = f"the findings cannot be stored: {error}"
+                raise StoreUnavailable(message) from error
+
+        return await self._executor.write(in_thread)
+
+
+def _raise_if_cancelled() -> None:
+    try:
+        trio.from_thread.check_cancelled()
+    except RuntimeError:
+        return  # not in a thread of Trio's: the executor of a simulation
+
+
+async def open_findings(path: Path, executor: Executor | None = None) -> FindingsStore:
+    """Opens the database, creating or migrating it; raises `StoreUnavailable` and
+    `WrongSchema`. To be closed: `async with aclosing(await open_findings(path)) as ...`."""
+    place = executor or InThreads()
+
+    def connect() -> sqlite3.Connection:
+        connection = open_writer(path, SCHEMA)
+        prepare(connection)
+        add_new_fields(connection)
+        return connection
+
+    return FindingsStore(path, await place.write(connect), place)

@@ -1,0 +1,1 @@
+"""The task store: tasks and their journal in SQLite, with group commit."""

@@ -1,0 +1,189 @@
+"""Group commit: whatever waits when the disk is free is committed in one transaction."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from time import perf_counter
+from typing import Final, TypeVar
+
+import attrs
+import trio
+
+from nessus_sched.core.clock import Now
+from nessus_sched.core.store_errors import StoreClosed, StoreError, StoreUnavailable
+from nessus_sched.store.executor import Executor
+from nessus_sched.store.tasks.committer import Ledger, Request
+from nessus_sched.store.tasks.transaction import Transaction
+
+T = TypeVar("T")
+
+LARGEST_BATCH: Final = 4096
+PROBE_INTERVAL: Final = 5.0
+"""Seconds between looks at a disk that failed, while nobody writes."""
+_REMEMBERED: Final = 1024
+
+
+@attrs.frozen(kw_only=True)
+class StoreHealth:
+    """Whether the store takes writes; `reason` and `since` (epoch seconds) when not."""
+
+    ok: bool = True
+    reason: str = ""
+    since: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class WriterStatistics:
+    """`commits` batches with `requests` changes since the start, `failures` batches that
+    could not be stored, `waiting` changes not begun; latencies in seconds over the last
+    commits."""
+
+    commits: int
+    requests: int
+    failures: int
+    waiting: int
+    largest_batch: int
+    commit_p50: float
+    commit_p99: float
+    commit_max: float
+
+
+class _Waiting(Request):
+    """A request whose caller sleeps until it is done."""
+
+    __slots__ = ("sleeper", "taken")
+
+    def __init__(self, apply: Callable[[Transaction], object]) -> None:
+        super().__init__(apply)
+        self.sleeper = trio.lowlevel.current_task()
+        self.taken = False
+
+
+class GroupCommit:
+    """Takes changes from any number of Trio tasks; `run` commits them in batches.
+
+    `write` returns once its change is durable. Cancelling it before its batch has begun
+    withdraws the change; after that it runs to the end and returns. So `Cancelled` means
+    that nothing was stored, and a return that it was.
+    """
+
+    def __init__(self, ledger: Ledger, executor: Executor, now: Now) -> None:
+        self._ledger = ledger
+        self._executor = executor
+        self._now = now
+        self._waiting: dict[_Waiting, None] = {}  # in order, and quick to withdraw from
+        self._wake = trio.Event()
+        self._closing = False
+        self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
+        self._commits = self._requests = self._failures = self._largest = 0
+        self.health = StoreHealth()
+
+    async def write(self, apply: Callable[[Transaction], T]) -> T:
+        """Raises what `apply` raised, `StoreUnavailable` or `StoreClosed`."""
+        if self._closing:
+            raise StoreClosed("the store is closed")
+        request = _Waiting(apply)
+        self._waiting[request] = None
+        self._wake.set()
+
+        def withdraw(_: object) -> trio.lowlevel.Abort:
+            if request.taken:
+                return trio.lowlevel.Abort.FAILED
+            del self._waiting[request]
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(withdraw)
+        if request.error is not None:
+            raise request.error
+        result: T = request.result
+        return result
+
+    async def run(self) -> None:
+        """Commits until `close`, then what is left, then ends. Cancellation does not stop
+        it, since callers in a shielded clean-up still need it."""
+        with trio.CancelScope(shield=True):
+            try:
+                while self._waiting or not self._closing:
+                    await self._work_or_probe_due()
+                    if self._waiting:
+                        await self._commit(self._take(LARGEST_BATCH))
+                    elif not self.health.ok:
+                        await self._probe()
+            finally:
+                self._closing = True
+                _fail(self._take(None), StoreClosed("the store failed"))
+
+    def close(self) -> None:
+        """No more changes are taken; `run` ends when those that wait are done."""
+        self._closing = True
+        self._wake.set()
+
+    def statistics(self) -> WriterStatistics:
+        recent = sorted(self._latencies) or [0.0]
+        return WriterStatistics(
+            commits=self._commits,
+            requests=self._requests,
+            failures=self._failures,
+            waiting=len(self._waiting),
+            largest_batch=self._largest,
+            commit_p50=recent[len(recent) // 2],
+            commit_p99=recent[len(recent) * 99 // 100],
+            commit_max=recent[-1],
+        )
+
+    async def _work_or_probe_due(self) -> None:
+        if self._waiting or self._closing:
+            return
+        self._wake = trio.Event()
+        with trio.move_on_after(math.inf if self.health.ok else PROBE_INTERVAL):
+            await self._wake.wait()
+
+    def _take(self, at_most: int | None) -> list[_Waiting]:
+        batch = list(islice(self._waiting, at_most))
+        for request in batch:
+            del self._waiting[request]
+            request.taken = True
+        return batch
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        started = perf_counter()
+        try:
+            await self._executor.write(partial(self._ledger.commit, batch))
+        except StoreUnavailable as error:
+            self._failures += 1
+            self._note_trouble(error)
+            _fail(batch, error)
+            return
+        except BaseException:
+            _fail(batch, StoreClosed("the store failed"))
+            raise
+        self.health = StoreHealth()
+        self._latencies.append(perf_counter() - started)
+        self._commits += 1
+        self._requests += len(batch)
+        self._largest = max(self._largest, len(batch))
+        for request in batch:
+            trio.lowlevel.reschedule(request.sleeper)
+
+    async def _probe(self) -> None:
+        try:
+            await self._executor.write(self._ledger.probe)
+        except StoreUnavailable as error:
+            self._note_trouble(error)
+        else:
+            self.health = StoreHealth()
+
+    def _note_trouble(self, error: StoreUnavailable) -> None:
+        since = self._now() if self.health.since is None else self.health.since
+        self.health = StoreHealth(ok=False, reason=str(error), since=since)
+
+
+def _fail(batch: list[_Waiting], error: StoreError) -> None:
+    """Wakes every caller with an error of its own, since a raised one gathers traceback."""
+    for request in batch:
+        request.error = type(error)(str(error))
+        trio.lowlevel.reschedule(request.sleeper)

@@ -1,0 +1,164 @@
+"""Listing tasks: filters to SQL, newest first, in pages that stay fast at any size."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Priority, ScanKind, Task
+from nessus_sched.store.tasks.codec import decode_task, fold
+
+WINDOW: Final = 5000
+"""How many places in the order of acceptance one read looks through when no index helps,
+so that no snapshot is held for long."""
+
+_BEYOND: Final = 2**63 - 1
+_HIGHEST_BELOW: Final = "SELECT max(ord) FROM task WHERE ord < ?"
+
+TargetsMatch = Callable[[Sequence[str]], bool]
+
+
+@attrs.frozen(kw_only=True)
+class TaskFilter:
+    """What to list; what is left out does not restrict.
+
+    Times are epoch seconds, from inclusive, before exclusive. `text` is looked for in
+    name and description without regard to case. `targets` judges a task's target texts
+    (`core.scope` knows about networks that overlap); it runs in a reading thread.
+    """
+
+    states: frozenset[TaskState] = frozenset()
+    scanner: str | None = None
+    """Assigned to it, or asked for when none is assigned."""
+    pool: str | None = None
+    kind: ScanKind | None = None
+    priority: Priority | None = None
+    actor: str | None = None
+    created_from: float | None = None
+    created_before: float | None = None
+    updated_from: float | None = None
+    updated_before: float | None = None
+    text: str = ""
+    targets: TargetsMatch | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TaskPage:
+    """One page, newest first. `cursor` leads to the next one, None at the end."""
+
+    tasks: tuple[Task, ...]
+    cursor: int | None
+
+
+class Listing:
+    """Gathers one page of at most `limit` tasks older than `cursor`.
+
+    Call `step` with a connection in a read transaction until it returns False, then
+    `page`. What an index narrows down takes one step; text and targets are looked for
+    window by window, a step each.
+    """
+
+    def __init__(self, wanted: TaskFilter, limit: int, cursor: int | None) -> None:
+        self._wanted = wanted
+        self._limit = limit
+        self._below = _BEYOND if cursor is None else cursor
+        self._found: list[Task] = []
+
+    def step(self, connection: sqlite3.Connection) -> bool:
+        floor = 0
+        if self._wanted.text or self._wanted.targets is not None:
+            (highest,) = connection.execute(_HIGHEST_BELOW, (self._below,)).fetchone()
+            if highest is None:
+                return False
+            floor = highest - WINDOW + 1
+        # One more than asked for shows whether there is a next page.
+        missing = self._limit + 1 - len(self._found)
+        self._found += _select(connection, self._wanted, missing, self._below, floor)
+        self._below = floor
+        return floor > 0 and len(self._found) <= self._limit
+
+    def page(self) -> TaskPage:
+        tasks = tuple(self._found[: self._limit])
+        more = len(self._found) > self._limit
+        return TaskPage(tasks=tasks, cursor=tasks[-1].order if more else None)
+
+
+def count(connection: sqlite3.Connection, wanted: TaskFilter) -> int:
+    """How many tasks match, not counting `targets`; reads all that the indexes leave."""
+    conditions, values = _conditions(wanted)
+    if wanted.states:
+        conditions += f" AND state IN ({', '.join('?' * len(wanted.states))})"
+        values += sorted(wanted.states)
+    sql = f"SELECT count(*) FROM task WHERE true{conditions}"  # noqa: S608 - our own texts
+    (found,) = connection.execute(sql, values).fetchone()
+    assert isinstance(found, int)
+    return found
+
+
+def _select(
+    connection: sqlite3.Connection, wanted: TaskFilter, limit: int, below: int, floor: int
+) -> list[Task]:
+    """At most `limit` matching tasks with `floor` <= order < `below`, newest first."""
+    conditions, values = _conditions(wanted)
+    branch = f"SELECT ord, document FROM task WHERE ord < ? AND ord >= ?{conditions}"  # noqa: S608 - our own
+    bounds = [below, floor, *values]
+    # A predicate of ours is not SQL's to count.
+    sql_limit = -1 if wanted.targets else limit
+    if wanted.states:
+        sql, states = merged_states(branch + " AND state = ?", wanted.states, descending=True)
+        parameters: list[object] = []
+        for state in states:
+            parameters += [*bounds, state, sql_limit]
+        parameters.append(sql_limit)
+    else:
+        sql, parameters = f"{branch} ORDER BY ord DESC LIMIT ?", [*bounds, sql_limit]
+    return _matching(connection.execute(sql, parameters), wanted.targets, limit)
+
+
+def merged_states(
+    branch: str, states: Iterable[TaskState], *, descending: bool
+) -> tuple[str, list[TaskState]]:
+    """One ordered and limited query of several states, and the states in its order.
+
+    `branch` selects `ord` first, for one state. Each branch is read off the index in
+    order and the results merged, so that a page costs the same however many tasks are
+    in those states. Parameters: those of the branch and a limit per state, then a limit.
+    """
+    direction = "DESC" if descending else "ASC"
+    ordered = sorted(states)
+    one = f"SELECT * FROM ({branch} ORDER BY ord {direction} LIMIT ?)"  # noqa: S608 - our own
+    return " UNION ALL ".join([one] * len(ordered)) + f" ORDER BY ord {direction} LIMIT ?", ordered
+
+
+def _conditions(wanted: TaskFilter) -> tuple[str, list[object]]:
+    choices: list[tuple[str, object]] = [
+        ("scanner = ?", wanted.scanner),
+        ("pool = ?", wanted.pool),
+        ("kind = ?", wanted.kind),
+        ("priority = ?", wanted.priority),
+        ("actor = ?", wanted.actor),
+        ("created_at >= ?", wanted.created_from),
+        ("created_at < ?", wanted.created_before),
+        ("updated_at >= ?", wanted.updated_from),
+        ("updated_at < ?", wanted.updated_before),
+        ("instr(words, ?)", fold(wanted.text) or None),
+    ]
+    given = [(sql, value) for sql, value in choices if value is not None]
+    return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
+
+
+def _matching(
+    rows: Iterable[tuple[int, str]], targets: TargetsMatch | None, limit: int
+) -> list[Task]:
+    found: list[Task] = []
+    for _, document in rows:
+        if targets is None or targets(json.loads(document)["request"]["targets"]):
+            found.append(decode_task(document))
+            if len(found) == limit:
+                break
+    return found

@@ -1,0 +1,83 @@
+"""Reading a store without a daemon, or beside one: for the command line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.store.reader import snapshot
+from nessus_sched.store.sqlite import open_offline
+from nessus_sched.store.tasks import queries
+from nessus_sched.store.tasks.backup import copy_store
+from nessus_sched.store.tasks.committer import count_states
+from nessus_sched.store.tasks.journal import JournalHead, JournalRecord
+from nessus_sched.store.tasks.listing import Listing, TaskFilter, TaskPage, count
+from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
+from nessus_sched.store.tasks.verify import Verification, VerifyReport
+
+
+class OfflineStore:
+    """What `TaskStore` reads, without an event loop; changes nothing and takes no lock.
+
+    Every method raises `StoreUnavailable` when the file cannot be read.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def get(self, task_id: str) -> Task | None:
+        return snapshot(self._connection, lambda c: queries.get(c, task_id))
+
+    def meant(self, part: str, *, limit: int) -> Sequence[Task]:
+        return snapshot(self._connection, lambda c: queries.meant(c, part, limit))
+
+    def list(
+        self, wanted: TaskFilter | None = None, *, limit: int = 50, cursor: int | None = None
+    ) -> TaskPage:
+        listing = Listing(wanted or TaskFilter(), limit, cursor)
+        while snapshot(self._connection, listing.step):
+            pass
+        return listing.page()
+
+    def count(self, wanted: TaskFilter) -> int:
+        return snapshot(self._connection, lambda c: count(c, wanted))
+
+    def counts(self) -> dict[TaskState, int]:
+        counted = snapshot(self._connection, count_states)
+        return {state: counted[state] for state in TaskState}
+
+    def journal_of(self, task_id: str) -> Sequence[JournalRecord]:
+        return snapshot(self._connection, lambda c: queries.journal_of(c, task_id))
+
+    def journal(self, *, after: int = 0, limit: int = 1000) -> Sequence[JournalRecord]:
+        return snapshot(self._connection, lambda c: queries.journal_after(c, after, limit))
+
+    def verify(self, expected: JournalHead | None = None) -> VerifyReport:
+        verification = Verification(expected)
+        while snapshot(self._connection, verification.step):
+            pass
+        return verification.report()
+
+    def backup(self, destination: Path) -> int:
+        """Copies the store to one file, in use as it is; returns the size in bytes.
+
+        The copy holds all that was durable when it began. Raises `BackupFailed`.
+        """
+        return snapshot(self._connection, lambda c: copy_store(c, destination))
+
+
+@contextmanager
+def read_offline(directory: Path) -> Iterator[OfflineStore]:
+    """Opens the store of a state directory for reading.
+
+    Raises `StoreUnavailable` (also when there is none) or `WrongSchema`.
+    """
+    connection = open_offline(directory / FILE_NAME, TASKS)
+    try:
+        yield OfflineStore(connection)
+    finally:
+        connection.close()

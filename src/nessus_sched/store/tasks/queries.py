@@ -1,0 +1,103 @@
+"""Reads of the task store: plain functions of a connection, for daemon and CLI alike."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from nessus_sched.core.seal import Seal
+from nessus_sched.core.states import LIVE
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.task import Task
+from nessus_sched.store.tasks.codec import decode_entry, decode_task
+from nessus_sched.store.tasks.journal import JournalRecord
+from nessus_sched.store.tasks.listing import merged_states
+
+_RECORD: Final = "SELECT seq, hash, content FROM journal"
+
+_ORDER_OF: Final = """
+SELECT ord FROM task WHERE task_id = ?
+UNION ALL SELECT task_ord FROM journal WHERE purged_id = ? LIMIT 1"""
+
+_MEANT: Final = """
+SELECT document FROM task WHERE task_id IN (
+    SELECT task_id FROM task WHERE task_id BETWEEN :part AND :beyond
+    UNION SELECT task_id FROM task WHERE task_id BETWEEN 't-' || :part AND 't-' || :beyond
+    UNION SELECT task_id FROM task WHERE substr(task_id, -:length) = :part)
+ORDER BY task_id DESC LIMIT :limit"""
+_LAST: Final = "\U0010ffff"
+"""Sorts after all that an id can have."""
+
+
+def get(connection: sqlite3.Connection, task_id: str) -> Task | None:
+    return _one(connection, "SELECT document FROM task WHERE task_id = ?", task_id)
+
+
+def meant(connection: sqlite3.Connection, part: str, limit: int) -> list[Task]:
+    """The tasks whose id begins so, with or without the `t-` that all have, or ends so (ids
+    of one day begin alike), newest first. Read off the index of the ids; the ends of a
+    million take 0.1 s."""
+    values = {"part": part, "beyond": part + _LAST, "length": len(part), "limit": limit}
+    return [decode_task(document) for (document,) in connection.execute(_MEANT, values)]
+
+
+def last_order(connection: sqlite3.Connection) -> int:
+    """The highest order number that a task or the journal has, 0 when there is none.
+
+    The journal counts: it must not come to speak of two tasks by one number.
+    """
+    (order,) = connection.execute(
+        "SELECT max(coalesce((SELECT max(ord) FROM task), 0),"
+        " coalesce((SELECT max(task_ord) FROM journal WHERE task_ord IS NOT NULL), 0))"
+    ).fetchone()
+    assert isinstance(order, int)
+    return order
+
+
+def unfinished(connection: sqlite3.Connection, after: int, limit: int) -> list[Task]:
+    """Live tasks accepted after order `after`, in the order of acceptance."""
+    branch = "SELECT ord, document FROM task WHERE state = ? AND ord > ?"
+    sql, states = merged_states(branch, LIVE, descending=False)
+    parameters: list[object] = []
+    for state in states:
+        parameters += [state, after, limit]
+    rows = connection.execute(sql, [*parameters, limit])
+    return [decode_task(document) for _, document in rows]
+
+
+def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalRecord]:
+    """All that happened to a task, oldest first; also of a purged one until its rows go."""
+    row = connection.execute(_ORDER_OF, (task_id, task_id)).fetchone()
+    return _records(
+        connection.execute(f"{_RECORD} WHERE task_ord = ? ORDER BY seq", row or (None,))
+    )
+
+
+def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[JournalRecord]:
+    rows = connection.execute(f"{_RECORD} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+    return _records(rows)
+
+
+def switches(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, value FROM switch"))
+
+
+def seal(connection: sqlite3.Connection) -> Seal:
+    """Raises `StoreUnavailable` for a file from which it was deleted."""
+    row = connection.execute("SELECT key, plain_until FROM seal").fetchone()
+    if row is None:
+        raise StoreUnavailable("the key of the scans' markers is missing; restore a backup")
+    return Seal(*row)
+
+
+def _one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Task | None:
+    row = connection.execute(sql, parameters).fetchone()
+    return decode_task(row[0]) if row else None
+
+
+def _records(rows: Iterable[tuple[int, bytes, str]]) -> list[JournalRecord]:
+    return [
+        JournalRecord(seq=seq, hash=digest, entry=decode_entry(content))
+        for seq, digest, content in rows
+    ]

@@ -1,0 +1,109 @@
+"""One write transaction of the task store: rows in, journal rows chained behind them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from itertools import chain
+from typing import Final
+
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import DuplicateTask, StaleTransition, UnknownTask
+from nessus_sched.core.task import Task
+from nessus_sched.store.tasks.codec import EncodedEntry, EncodedTask, decode_task
+from nessus_sched.store.tasks.journal import JournalHead, chain_hash
+
+_TASK: Final = (
+    "INSERT INTO task (ord, task_id, state, scanner, kind, pool, priority, actor, created_at,"
+    " updated_at, words, document, journal_seq) VALUES "
+)
+_JOURNAL: Final = (
+    "INSERT INTO journal (seq, hash, task_ord, purged_id, task_digest, content) VALUES "
+)
+_UPDATE_TASK: Final = """
+UPDATE task SET state = ?, scanner = ?, updated_at = ?, document = ?, journal_seq = ?
+WHERE task_id = ? AND ord = ? AND state = ?"""
+_AT_ONCE: Final = 64
+"""Rows in one statement. SQLite lets go of the interpreter for each statement, and on a busy
+loop it takes a while to get it back."""
+
+
+class Transaction:
+    """What a request may do while the writer's transaction is open.
+
+    New rows are gathered and written together, which is what makes a batch cheap; every
+    statement that could see them calls `flush` first. `touched` counts the changes made,
+    so that a request that failed is known to have changed nothing.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, head: JournalHead) -> None:
+        self.connection = connection
+        self.head = head
+        self.touched = 0
+        self.moved: Counter[TaskState] = Counter()
+        """By how much the number of tasks in each state changes when this commits."""
+        self._tasks: list[tuple[object, ...]] = []
+        self._entries: list[tuple[object, ...]] = []
+
+    def flush(self) -> None:
+        """Writes what was gathered. Raises sqlite3.IntegrityError for a taken id."""
+        if self._tasks:
+            self._insert(_TASK, self._tasks)
+        if self._entries:
+            self._insert(_JOURNAL, self._entries)
+
+    def _insert(self, into: str, rows: list[tuple[object, ...]]) -> None:
+        row = "(" + ", ".join("?" * len(rows[0])) + ")"
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            values = tuple(chain.from_iterable(some))
+            self.connection.execute(into + ", ".join([row] * len(some)), values)
+        rows.clear()
+
+    def append(self, entry: EncodedEntry) -> int:
+        """Chains one journal entry behind the last; returns its number."""
+        seq = self.head.seq + 1
+        digest = chain_hash(self.head.hash, seq, entry.digest, entry.content.encode())
+        self.head = JournalHead(seq, digest)
+        self._entries.append((*self.head, *entry))
+        self.touched += 1
+        return seq
+
+    def insert(self, task: EncodedTask, entry: EncodedEntry) -> None:
+        seq = self.append(entry)
+        self._tasks.append((*task[:-1], seq))
+        self.moved[task.state] += 1
+
+    def update(self, task: EncodedTask, entry: EncodedEntry, before: TaskState) -> None:
+        """Raises `StaleTransition` or `UnknownTask` unless the stored task is `before`."""
+        self.flush()
+        seq = self.head.seq + 1
+        values = (task.state, task.scanner, task.updated_at, task.document, seq)
+        where = (task.task_id, task.order, before)
+        if self.connection.execute(_UPDATE_TASK, values + where).rowcount != 1:
+            raise self._why_not(task, before)
+        self.append(entry)
+        if task.state != before:
+            self.moved[before] -= 1
+            self.moved[task.state] += 1
+
+    def set_switch(self, name: str, value: str) -> None:
+        self.connection.execute("INSERT OR REPLACE INTO switch VALUES (?, ?)", (name, value))
+
+    def find(self, task_id: str) -> Task | None:
+        self.flush()
+        row = self.connection.execute(
+            "SELECT document FROM task WHERE task_id = ?", (task_id,)
+        ).fetchone()
+        return decode_task(row[0]) if row else None
+
+    def _why_not(self, task: EncodedTask, before: TaskState) -> Exception:
+        row = self.connection.execute(
+            "SELECT ord, state FROM task WHERE task_id = ?", (task.task_id,)
+        ).fetchone()
+        if row is None:
+            return UnknownTask(task.task_id)
+        order, state = row
+        if order != task.order:
+            return DuplicateTask(f"task {task.task_id} has order {order}, not {task.order}")
+        return StaleTransition(task.task_id, expected=before, stored=TaskState(state))

@@ -1,0 +1,64 @@
+"""Resources: the answers of tools under an address, for those who may call the tools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+
+from nessus_sched.api.operations import Call, ToolError
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.mcp.resources import Documents
+from support.apps import app_of
+from support.fake_scanner import FakeScanner
+from support.world import config_of, scanner_settings, virtual_now, world
+
+CALL = Call(peer=Peer(connection="t"))
+
+
+async def test_a_task_and_the_queue_can_be_read(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": FakeScanner(virtual_now())}) as w:
+        app = app_of(w)
+        documents = Documents(app=app, permits=lambda _peer, _tool: True)
+        task = await w.submit(name="weekly")
+        _, text = await documents.read(CALL, f"nessus-sched://task/{task.task_id}")
+        assert json.loads(text)["name"] == "weekly"
+        with pytest.raises(ToolError) as caught:
+            await documents.read(CALL, f"nessus-sched://task/{task.task_id}/summary")
+        assert caught.value.code == "no_results"
+        await w.settled(task.task_id)
+        _, text = await documents.read(CALL, f"nessus-sched://task/{task.task_id}/summary")
+        assert json.loads(text)["summary"]["findings"] == 1
+        _, text = await documents.read(CALL, "nessus-sched://queue")
+        assert json.loads(text)["queued"] == 0
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "nessus-sched://",
+        "nessus-sched://task/",
+        "nessus-sched://task/x/journal",
+        "nessus-sched://task/x/summary/more",
+        "file:///etc/passwd",
+        "task/x",
+        "nessus-sched://task/" + "x" * 100,
+    ],
+)
+async def test_what_there_is_not_is_refused(uri: str) -> None:
+    documents = Documents(app=None, permits=lambda _peer, _tool: True)  # type: ignore[arg-type] # not reached
+    with pytest.raises(ToolError) as caught:
+        await documents.read(CALL, uri)
+    assert caught.value.code == "unknown_resource"
+
+
+async def test_who_may_not_call_the_tool_may_not_read() -> None:
+    documents = Documents(app=None, permits=lambda _peer, _tool: False)  # type: ignore[arg-type] # not reached
+    with pytest.raises(ToolError) as caught:
+        await documents.read(CALL, "nessus-sched://task/x")
+    assert caught.value.code == "unknown_resource"

@@ -1,0 +1,77 @@
+"""Which settings a submitter of a custom scan may choose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from nessus_sched.core.reserved import RESERVED
+from nessus_sched.core.task import ScanKind, ScanRequest
+from nessus_sched.scheduler.custom_settings import HARMLESS
+from nessus_sched.scheduler.errors import RequestError
+from support.fake_scanner import FakeScanner
+from support.world import config_of, scanner_settings, virtual_now, world
+
+
+def custom(**settings: str) -> ScanRequest:
+    return ScanRequest(
+        kind=ScanKind.CUSTOM, targets=("192.0.2.1",), template="advanced", settings=settings
+    )
+
+
+async def refusal_of(tmp_path: Path, request: ScanRequest, **changes: Any) -> str | None:
+    config = config_of(tmp_path, scanner_settings("a"), **changes)
+    async with world(config, {"a": FakeScanner(virtual_now())}) as w:
+        try:
+            await w.service.submit(request, actor="test", dry_run=True)
+        except RequestError as error:
+            return f"{error} [{error.code}]"
+    return None
+
+
+async def test_harmless_settings_pass(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    assert await refusal_of(tmp_path, custom(portscan_range="1-1024", udp_scanner="no")) is None
+
+
+async def test_all_others_are_refused_by_name_and_without_their_values(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    said = await refusal_of(
+        tmp_path, custom(safe_checks="no", portscan_rnge="hunter2", text_targets="203.0.113.9")
+    )
+    assert said is not None
+    assert "safe_checks is not among those" in said
+    assert "did you mean portscan_range?" in said
+    assert "text_targets is set by the scheduler itself" in said
+    assert "hunter2" not in said
+    assert said.endswith("[settings_refused]")
+
+
+async def test_the_operator_can_allow_more(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    allowed = {"custom_settings_allowed": ("safe_checks",)}
+    assert await refusal_of(tmp_path, custom(safe_checks="no"), **allowed) is None
+
+
+async def test_what_the_scheduler_sets_can_never_be_allowed(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    allowed = {"custom_settings_allowed": ("text_targets",)}
+    assert await refusal_of(tmp_path, custom(text_targets="203.0.113.9"), **allowed)
+
+
+@pytest.mark.parametrize("value", ["x" * 2000, "a\nb", "\x00"])
+async def test_odd_values_are_refused(
+    value: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    assert await refusal_of(tmp_path, custom(portscan_range=value))
+
+
+def test_nothing_harmless_is_reserved() -> None:
+    assert not HARMLESS & RESERVED
