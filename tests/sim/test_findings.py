@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.sim import BASIC, COMPLIANCE, DISCOVERY, Caller, hand_driven
+from support.sim import BASIC, COMPLIANCE, DISCOVERY, USUAL, Caller, hand_driven
 
 MANY = "192.0.2.0/24"
 
 
 def scanned(call: Caller, clock: Any, **scan: Any) -> tuple[dict[str, Any], ET.Element]:
     """Details and parsed export of a finished scan."""
-    scan_id = call.create(**scan)
+    usual = {} if scan.get("uuid") == DISCOVERY else USUAL
+    scan_id = call.create(**{**usual, **scan})
     call.launch(scan_id)
     clock.pass_time(call.nessus.scans_take + 1)
     return call.get(f"/scans/{scan_id}"), parsed(export(call, clock, scan_id))
@@ -354,7 +355,7 @@ def test_host_details_and_plugin_output_tell_the_same() -> None:
 
 def test_a_policy_gives_its_credentials_to_the_scan() -> None:
     call, clock = hand_driven()
-    policy = {"uuid": BASIC, "settings": {"name": "with login"}, **with_login()}
+    policy = {"uuid": BASIC, "settings": {"name": "with login", **USUAL}, **with_login()}
     policy_id = call("POST", "/policies", policy).json["policy_id"]
     details, report = scanned(call, clock, targets=MANY, policy_id=policy_id)
     assert details["info"]["policy"] == "with login"

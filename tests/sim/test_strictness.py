@@ -159,7 +159,9 @@ def test_audits_that_are_not_there_are_not_found() -> None:
 def test_an_own_audit_may_be_named_among_its_variables() -> None:
     call, _ = assuming()
     entry = {"category": "Unix", "variables": {"file": "ours.audit"}}
-    reply = create(call, COMPLIANCE, body={"audits": {"custom": {"add": [entry]}}})
+    login = {"add": {"Host": {"SSH": [SSH]}}}
+    body = {"credentials": login, "audits": {"custom": {"add": [entry]}}}
+    reply = create(call, COMPLIANCE, body=body)
     (audit,) = call.nessus.scans[reply.json["scan"]["id"]].audits
     assert (audit.file, audit.category) == ("ours.audit", "Unix")
 

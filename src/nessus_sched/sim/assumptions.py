@@ -142,7 +142,7 @@ _TABLE = (
     ),
     Assumption(
         "certificate_has_names",
-        True,
+        False,
         "The certificate names the host, as one that the operator installed does.",
         "The one that a fresh Nessus makes for itself has no subject alternative names.",
     ),

@@ -14,6 +14,15 @@ import trio
 from nessus_sched.sim import RunningSim, SimOptions, SimulatedNessus, respond, serve_sim
 from nessus_sched.sim.wire import Answer, Hang, Request, Response
 
+USUAL = {
+    "ping_the_remote_host": "yes",
+    "syn_scanner": "yes",
+    "snmp_scanner": "yes",
+    "ssh_netstat_scanner": "yes",
+    "wmi_netstat_scanner": "yes",
+    "only_portscan_if_enum_failed": "yes",
+}
+"""Settings without which a scan pings nobody and scans no ports."""
 EPOCH = 1_760_000_000.0
 BASIC = "731a8e52-3ea6-a291-ec0a-d2ff0619c19d7bd788d6be818b65"
 DISCOVERY = "bbd4f805-3966-d464-b2d1-0079eb89d69708c3a05ec2812bcf"

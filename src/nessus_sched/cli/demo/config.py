@@ -11,6 +11,8 @@ from nessus_sched.sim.certificate import make_certificate
 from nessus_sched.sim.options import SimOptions
 
 FIXED_PORTS = (18834, 18835)
+BY_NAME = ("localhost", "127.0.0.0/8", "::1/128")
+"""A name that resolves everywhere, with its addresses."""
 ALLOWED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 
 
@@ -53,7 +55,7 @@ def config_text(state_directory: Path, scanners: Sequence[DemoScanner], *, http:
             "# Two simulated scanners (nessus-sched sim); the keys belong to nothing real.",
             f"state_directory: {_quoted(str(state_directory))}",
             f"http: {{bind: {_quoted(http)}}}",
-            f"targets: {{allow: [{', '.join(ALLOWED)}]}}",
+            f"targets: {{allow: [{', '.join(map(_quoted, (*ALLOWED, *BY_NAME)))}]}}",
             "polling: {fastest: 0.5s, slowest: 5s}",
             "credentials:",
             "  - name: demo-linux",

@@ -27,7 +27,7 @@ WORST_FIRST = tuple(reversed(SEVERITIES))
 
 SUBMISSIONS: Sequence[tuple[str, str, Sequence[str], Mapping[str, Any]]] = (
     ("submit_quick_scan", "who is there", ["192.0.2.0/24"], {}),
-    ("submit_scan", "web tier", ["198.51.100.0/28"], {}),
+    ("submit_scan", "web tier", ["198.51.100.0/28", "localhost"], {}),
     ("submit_scan", "printers", ["203.0.113.16/29"], {}),
     ("submit_trusted_scan", "linux servers", ["198.51.100.64/28"], {"credential": "demo-linux"}),
     ("submit_privileged_scan", "databases", ["203.0.113.96/29"], {"credential": "demo-linux"}),
