@@ -24,14 +24,14 @@ class Assumption:
 _TABLE = (
     Assumption(
         "fills_defaults",
-        True,
+        False,
         "Settings that a request leaves out have the defaults of the template.",
         "Nessus 10.10 did not fill them in: a scan with nothing but name and targets ran without"
         " ping and port scanner. The vendor says that the defaults are those of the UI only.",
     ),
     Assumption(
         "mode_ids_work",
-        True,
+        False,
         "Modes are also taken by the id that reports show, such as portscan_common.",
         "All captured requests send names; none with an id was found.",
     ),
@@ -55,26 +55,26 @@ _TABLE = (
     ),
     Assumption(
         "misplaced_credentials_refused",
-        False,
+        True,
         "A credential of a type that the template does not have is refused with 400; otherwise"
         " it is dropped without a word.",
         "Editor answers list the types of each template; what a wrong one does is not recorded.",
     ),
     Assumption(
         "policy_scans_take_settings",
-        True,
+        False,
         "A scan that is based on a policy can have settings and credentials of its own.",
         "The vendor says that it takes none.",
     ),
     Assumption(
         "compliance_needs_audit",
-        False,
+        True,
         "A compliance scan without an audit is refused with 404; otherwise it finds nothing.",
         "Refused or empty, by different reports.",
     ),
     Assumption(
         "audit_needs_credential",
-        False,
+        True,
         "An audit without a credential that its category requires is refused with 400;"
         " otherwise it finds nothing.",
         "Editor answers list the required credentials; what a missing one does is not recorded.",
