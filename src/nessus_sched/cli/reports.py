@@ -206,11 +206,14 @@ def _asking(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:
 
 
 def all_rows(report: Report, query: Query) -> Iterator[dict[str, Any]]:
-    """Every finding that matches, a page in memory at a time."""
-    cursor = None
+    """Every finding that matches, a page in memory at a time; the first is read at once."""
+    wanted = {**query, "page_size": LARGEST_PAGE}
+    return _following(report, wanted, report.page(wanted))
+
+
+def _following(report: Report, query: Query, page: dict[str, Any]) -> Iterator[dict[str, Any]]:
     while True:
-        page = report.page({**query, "page_size": LARGEST_PAGE, "cursor": cursor})
         yield from page["findings"]
-        cursor = page["next_cursor"]
-        if cursor is None:
+        if page["next_cursor"] is None:
             return
+        page = report.page({**query, "cursor": page["next_cursor"]})
