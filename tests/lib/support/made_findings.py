@@ -225,4 +225,9 @@ def made_condition(chance: random.Random, field: str, op: str) -> dict[str, Any]
 
 
 def as_json(row: Mapping[str, Value]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    """The row as answers give it: lists for tuples, a word for the severity."""
+    said = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    if "severity" in said:
+        known = said["severity"] is not None
+        said["severity"] = SEVERITIES[said["severity"]] if known else "unknown"
+    return said

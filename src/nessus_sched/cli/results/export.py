@@ -13,7 +13,6 @@ from nessus_sched.cli.reports import Query, Report, all_rows
 from nessus_sched.core.text import number
 from nessus_sched.results.exports import COLUMNS, check_columns, csv_lines, json_lines
 from nessus_sched.results.html import html_report
-from nessus_sched.results.model import SEVERITIES
 
 
 def pieces(report: Report, form: str, columns: Sequence[str] | None, query: Query) -> Iterator[str]:
@@ -30,7 +29,7 @@ def pieces(report: Report, form: str, columns: Sequence[str] | None, query: Quer
         shown = {"fields": list(columns)} if columns else {"profile": "full"}
         return json_lines(_rows(report, {**query, **shown}), columns)
     chosen = columns or COLUMNS
-    return csv_lines(map(_named, _rows(report, {**query, "fields": list(chosen)})), chosen)
+    return csv_lines(_rows(report, {**query, "fields": list(chosen)}), chosen)
 
 
 def write(text: Iterable[str], output: Path | None, *, force: bool) -> int | None:
@@ -79,9 +78,3 @@ def _rows(report: Report, query: Query) -> Iterator[Mapping[str, Any]]:
         {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
         for row in all_rows(report, query)
     )
-
-
-def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row with its severity in words, for the readers of tables."""
-    severity = row.get("severity")
-    return {**row, "severity": SEVERITIES[severity]} if isinstance(severity, int) else row
