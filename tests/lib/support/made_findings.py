@@ -226,8 +226,10 @@ def made_condition(chance: random.Random, field: str, op: str) -> dict[str, Any]
 
 def as_json(row: Mapping[str, Value]) -> dict[str, Any]:
     """The row as answers give it: lists for tuples, a word for the severity."""
-    said = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    said: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in row.items()
+    }
     if "severity" in said:
-        known = said["severity"] is not None
-        said["severity"] = SEVERITIES[said["severity"]] if known else "unknown"
+        severity = row["severity"]
+        said["severity"] = SEVERITIES[severity] if isinstance(severity, int) else "unknown"
     return said
