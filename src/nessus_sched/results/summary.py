@@ -77,6 +77,7 @@ class SummaryBuilder:
         self._info: ScanInfo | None = None
         self._logins: Counter[Login] = Counter()
         self._privileges: Counter[Privilege] = Counter()
+        self._advice: Counter[tuple[Login, str]] = Counter()
         self._verdicts: dict[Login, list[HostVerdict]] = {login: [] for login in Login}
         self._unfinished = 0
         self._unscanned_ports = 0
@@ -95,7 +96,7 @@ class SummaryBuilder:
 
         Targets to look for are those of `facts`, else those the report itself names.
         """
-        verdict = judge_scan(self._logins, self._privileges)
+        verdict = judge_scan(self._logins, self._privileges, self._advice)
         requested = facts.requested or _targets(report.requested)
         observed = Observed(
             hosts=self._hosts,
@@ -163,6 +164,8 @@ class SummaryBuilder:
         if verdict.alive:
             self._logins[verdict.login] += 1
             self._privileges[verdict.privilege] += 1
+            if verdict.advice:
+                self._advice[verdict.login, verdict.advice] += 1
             if _unfinished(end.host):
                 self._unfinished += 1
             if self._host_info is not None and self._host_info.no_port_scanner:
@@ -233,6 +236,7 @@ def _host_document(verdict: HostVerdict) -> dict[str, Any]:
             {"source": sign.source, "says": sign.says, "where": sign.where, "detail": sign.detail}
             for sign in verdict.evidence
         ],
+        "evidence_left_out": verdict.evidence_left_out,
         "advice": verdict.advice,
     }
 
