@@ -278,20 +278,23 @@ def export_command(
 
 
 @results_group.command("import", short_help="Keep a .nessus file as a completed task.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", default="", help="What to call it. Default: the file's name.")
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+@click.option("--name", default="", help="Name of the task. Default: the file's name.")
 @daemon_option
 @json_option
 def import_command(file: Path, name: str, config: Path | None, as_json: bool) -> None:
     """Keep a .nessus file as a completed task, so that show, compare and search find it.
 
     A running daemon is sent what is in the file; without one it is written to the state
-    directory. To only look at a file no import is needed. Exit code 1 if nothing could be read.
+    directory. FILE may be packed with gzip; - is stdin. To only look at a file, no import is
+    needed. Exit code 1 if nothing could be read.
     """
     from nessus_sched.cli.results.import_report import imported
     from nessus_sched.cli.results.text import show_problems
 
-    answer = imported(file, name or file.name, config)
+    answer = imported(file, name or ("stdin" if str(file) == "-" else file.name), config)
     if as_json:
         print_json(answer)
         return
