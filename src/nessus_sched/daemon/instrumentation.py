@@ -13,7 +13,7 @@ from nessus_sched.daemon.system import System
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.nessus.requests import RequestRecord
 from nessus_sched.telemetry import events
-from nessus_sched.telemetry.gauges import Commits, Doors, Reading
+from nessus_sched.telemetry.gauges import Commits, Doors, Limit, Reading
 from nessus_sched.telemetry.metrics import Metrics
 
 log = structlog.get_logger("nessus")
@@ -56,6 +56,10 @@ async def refresh(system: System, metrics: Metrics) -> None:
             p99=writer.commit_p99,
         ),
         doors=_doors(system.connections),
+        limits={
+            each.key: Limit(used=each.used, limit=each.limit, refused=each.refused)
+            for each in system.context.backlog.statistics()
+        },
     )
 
 

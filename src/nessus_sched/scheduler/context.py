@@ -20,6 +20,7 @@ from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
+from nessus_sched.scheduler.backlog import Backlog
 from nessus_sched.scheduler.turns import Turns
 from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry import events
@@ -73,6 +74,9 @@ class Context:
     observers: list[Observer] = attrs.field(factory=list)
     licensed: dict[str, int | None] = attrs.field(factory=dict)
     """How many hosts the licence of each scanner allows, as last told; None for no limit."""
+    backlog: Backlog = attrs.field(
+        default=attrs.Factory(lambda self: Backlog(self.config.limits), takes_self=True)
+    )
     turns: Turns = attrs.field(factory=Turns)
     """Held, by task id, from reading a task that no driver carries until its change is stored."""
     log: FilteringBoundLogger = attrs.field(factory=lambda: structlog.get_logger("scheduler"))
@@ -114,5 +118,6 @@ class Context:
         self.announce(task, entry)
 
     def announce(self, task: Task, entry: JournalEntry) -> None:
+        self.backlog.observe(task, entry)
         for observe in self.observers:
             observe(task, entry)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 
 import trio
 
-from nessus_sched.config.schema import TargetSettings
 from nessus_sched.core.targets.scope import OutOfScope, Scope
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.scheduler.context import Resolve
@@ -35,10 +34,6 @@ async def look_up(names: Iterable[str], resolve: Resolve) -> Mapping[str, tuple[
         for name in names:
             nursery.start_soon(one, name)
     return found
-
-
-def scope_of(settings: TargetSettings) -> Scope:
-    return Scope(settings.allow, settings.deny, max_addresses=settings.max_addresses)
 
 
 async def approved(
