@@ -38,6 +38,7 @@ from nessus_sched.api.permissions import warnings
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import steady_clock, system_now
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.daemon import gc_tuning
@@ -104,7 +105,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
     with _crashes(notifier), hold_state_directory(config.state_directory) as died:
         if died is not None:
             log.warning(events.DIED_BEFORE, pid=died)
-        async with _system(config, metrics) as system, trio.open_nursery() as nursery:
+        async with _system(config, metrics, logs.masker) as system, trio.open_nursery() as nursery:
             reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
             nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
             await nursery.start(_notifications(system, metrics).run)
@@ -165,13 +166,14 @@ def _notifications(system: System, metrics: Metrics) -> Notifications:
         lambda: context.config.notifications,
         lambda outcome: metrics.notifications.labels(outcome).inc(),
         context.random,
+        mask=context.mask,
     )
     context.observers.append(notifications.observe)
     return notifications
 
 
 @asynccontextmanager
-async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
+async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterator[System]:
     """The stores and the scheduler, not yet running."""
     async with AsyncExitStack() as stack:
         exports = ExportStore(config.state_directory / "exports")
@@ -196,6 +198,7 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             wall=system_now,
             seal=await store.seal(),
             random=SystemRandom(),
+            mask=mask,
             observers=[log_change, metrics.observe_change, foresight.observe],
         )
         fleet = Fleet(context, partial(_connect, context, metrics))
@@ -218,4 +221,5 @@ def _connect(context: Context, metrics: Metrics, scanner: ScannerSettings) -> Sc
         now=system_now,
         export_limit=lambda: context.config.limits.export_size,
         on_request=partial(scanner_request, metrics, scanner),
+        mask=context.mask,
     )

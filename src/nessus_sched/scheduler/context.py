@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.seal import Seal
@@ -71,6 +72,8 @@ class Context:
     """The wall clock: for records and people, never compared with `now`."""
     seal: Seal
     random: Random
+    mask: Masker = attrs.field(factory=Masker)
+    """Knows every configured secret; what leaves the program passes through it."""
     observers: list[Observer] = attrs.field(factory=list)
     licensed: dict[str, int | None] = attrs.field(factory=dict)
     """How many hosts the licence of each scanner allows, as last told; None for no limit."""
@@ -114,6 +117,9 @@ class Context:
 
     async def record(self, task: Task, entry: JournalEntry) -> None:
         """Writes a change and tells the observers. Raises `StoreUnavailable`."""
+        entry = attrs.evolve(
+            entry, cause=self.mask(entry.cause), detail=self.mask.masked(entry.detail)
+        )
         await self.store.record(task, entry)
         self.announce(task, entry)
 
