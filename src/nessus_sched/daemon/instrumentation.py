@@ -56,11 +56,21 @@ async def refresh(system: System, metrics: Metrics) -> None:
             p99=writer.commit_p99,
         ),
         doors=_doors(system.connections),
-        limits={
-            each.key: Limit(used=each.used, limit=each.limit, refused=each.refused)
-            for each in system.context.backlog.statistics()
-        },
+        limits=_limits(system),
     )
+
+
+def _limits(system: System) -> dict[str, Limit]:
+    limits = {
+        each.key: Limit(used=each.used, limit=each.limit, refused=each.refused)
+        for each in system.context.backlog.statistics()
+    }
+    for key, lookups in (
+        ("target_lookups", system.lookups),
+        ("scanner_lookups", system.scanner_lookups),
+    ):
+        limits[key] = Limit(used=lookups.running, limit=lookups.limit, refused=lookups.timed_out)
+    return limits
 
 
 def _doors(connections: Connections) -> Doors:

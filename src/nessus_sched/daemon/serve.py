@@ -45,6 +45,7 @@ from nessus_sched.daemon import gc_tuning
 from nessus_sched.daemon.idle import end_when_idle
 from nessus_sched.daemon.instrumentation import measure_loop_lag, scanner_request
 from nessus_sched.daemon.lifecycle import obey_signals
+from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, NameLookups
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.sd_notify import Notifier
@@ -58,7 +59,6 @@ from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.pool_config import new_pool
-from nessus_sched.scheduler.scope_check import system_resolve
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
@@ -186,6 +186,8 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         reports = Reports(findings, exports, system_now)
         now = steady_clock()
         pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
+        lookups, scanner_lookups = NameLookups(TARGET_LOOKUPS), NameLookups(SCANNER_LOOKUPS)
+        trio.socket.set_custom_hostname_resolver(scanner_lookups)
         foresight = Foresight(metrics.estimate_error.observe)
         context = Context(
             config=config,
@@ -193,7 +195,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             store=store,
             exports=reports,
             digest=reports.digest,
-            resolve=system_resolve,
+            resolve=lookups.resolve,
             now=now,
             wall=system_now,
             seal=await store.seal(),
@@ -210,6 +212,8 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             operator=Operator(context, fleet),
             housekeeping=Housekeeping(context, fleet, findings, exports, metrics.observe_deletions),
             service=service,
+            lookups=lookups,
+            scanner_lookups=scanner_lookups,
             findings=findings,
             exports=exports,
         )

@@ -67,7 +67,7 @@ class Reading:
     commits: Commits = attrs.field(factory=Commits)
     doors: Doors = attrs.field(factory=Doors)
     limits: Mapping[str, Limit] = attrs.field(factory=dict)
-    """By the key in the configuration."""
+    """By what is limited: a key of the configuration, or a name."""
 
 
 class Gauges(Collector):
@@ -149,9 +149,15 @@ def _doors(doors: Doors) -> Iterator[Metric]:
 def _limits(limits: Mapping[str, Limit]) -> Iterator[Metric]:
     label = ("limit",)
     used = _gauge("nessus_limit_used", "How much of a limit is in use.", label)
-    most = _gauge("nessus_limit", "A limit of the configuration.", label)
+    most = _gauge(
+        "nessus_limit",
+        "A limit: a key of the configuration, or the threads for name lookups.",
+        label,
+    )
     refused = CounterMetricFamily(
-        "nessus_limit_refusals", "Requests that a limit refused.", labels=label
+        "nessus_limit_refusals",
+        "Requests that a limit refused, and lookups that were given up.",
+        labels=label,
     )
     for key, each in limits.items():
         used.add_metric((key,), each.used)
