@@ -21,7 +21,7 @@ def texts(*rooms: str) -> str:
 def test_every_event_of_the_catalogue_is_logged_by_its_name_there() -> None:
     rooms = (
         *("config", "results", "store", "nessus", "ipc", "telemetry", "scheduler"),
-        *("api", "mcp", "http"),
+        *("api", "certify", "mcp", "http"),
     )
     found = texts(*rooms, "daemon")
     of_tasks = {f"task_{name}" for name in TASK_EVENTS}

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 
+from nessus_sched.certify.certifier import Certifier
 from nessus_sched.config.schema import Config
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.clock import Now
@@ -52,6 +53,7 @@ class App:
     housekeeping: Housekeeping
     findings: FindingsStore
     exports: ExportStore
+    certifier: Certifier | None = None
     reload: Callable[[], Awaitable[Reloaded]] = _nothing_to_reload
     set_log_level: Callable[[LogLevel, str | None], tuple[LogLevel, Mapping[str, LogLevel]]] = (
         _keep_level

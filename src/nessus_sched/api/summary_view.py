@@ -68,10 +68,7 @@ def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
         f"{' (' + sign['detail'] + ')' if sign['detail'] else ''}"
         for sign in row["evidence"]
     ]
-    left_out = len(signs[_SIGNS:]) + row.get("evidence_left_out", 0)
-    short = {**row, "evidence": [*signs[:_SIGNS], *([f"{left_out} more"] if left_out else [])]}
-    short.pop("evidence_left_out", None)
-    return short
+    return {**row, "evidence": signs[:_SIGNS]}
 
 
 def _cut(document: dict[str, Any], most: int) -> dict[str, Any]:

@@ -141,6 +141,7 @@ SHAPES: Final[Mapping[str, type]] = {
     "scanners templates": answer_of("list_scan_templates"),
     "credentials": answer_of("list_credentials"),
     "scanners test": answer_of("test_scanner"),
+    "scanners certify": answer_of("certify_scanner"),
     "dlq list": answer_of("list_dead_letters"),
     "dlq show": answer_of("show_journal"),
     "dlq retry": Statuses,

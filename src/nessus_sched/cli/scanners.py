@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nessus_sched.cli.certify import certify_command
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.options import daemon_option, json_option
@@ -111,6 +112,9 @@ def test_command(scanner: str, config: Path | None, as_json: bool) -> None:
         show_steps(answer["steps"])
     if not answer["passed"]:
         sys.exit(1)
+
+
+scanners_group.add_command(certify_command)
 
 
 @scanners_group.command("templates", short_help="The scan templates of a scanner.")

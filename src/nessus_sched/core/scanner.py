@@ -136,7 +136,8 @@ class ScanOrder:
 
     `name` ends with the marker; `targets` are what scope checking approved at dispatch.
     `audit` is what `request.audit` names. `profile` are the settings of the operator's scan
-    profile, of which a template may lack some; `settings` are sent as they are.
+    profile, of which a template may lack some; `settings` are sent as they are. `families`
+    are the only plugin families that may run, where any are named.
     """
 
     name: str
@@ -147,6 +148,7 @@ class ScanOrder:
     audit: AuditFile | None = None
     profile: Mapping[str, str] = attrs.field(factory=dict)
     settings: Mapping[str, str] = attrs.field(factory=dict)
+    families: frozenset[str] = frozenset()
 
 
 @attrs.frozen(kw_only=True)

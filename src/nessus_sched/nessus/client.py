@@ -9,7 +9,6 @@ from typing import Final
 
 from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.clock import Now
-from nessus_sched.core.masking import Mask
 from nessus_sched.core.scanner import (
     OCCUPIES,
     CreatedScan,
@@ -30,7 +29,7 @@ from nessus_sched.nessus.auth import auth_for
 from nessus_sched.nessus.catalog import Library
 from nessus_sched.nessus.errors import document, unreadable
 from nessus_sched.nessus.http import NessusHttp
-from nessus_sched.nessus.json_fields import Document, token, tolerant, whole
+from nessus_sched.nessus.json_fields import Document, rows, token, tolerant, whole
 from nessus_sched.nessus.part_file import RunSync, in_thread
 from nessus_sched.nessus.requests import OnRequest
 from nessus_sched.nessus.session import Link
@@ -49,8 +48,8 @@ class NessusScanner:
     `now` is for Retry-After dates and the age of cached templates. `transport` replaces
     the network (an ASGI application, a recorded conversation), `run_sync` the threads that
     do blocking work. `on_request` is called after each request, `export_limit` gives the
-    bytes that a report may have now, `mask` takes secrets out of its error texts. May be used
-    by many tasks at once; close it when done. Nothing is sent before the first call.
+    bytes that a report may have now. May be used by many tasks
+    at once; close it when done. Nothing is sent before the first call.
     """
 
     def __init__(
@@ -62,7 +61,6 @@ class NessusScanner:
         on_request: OnRequest | None = None,
         export_limit: Callable[[], int] = lambda: LARGEST_EXPORT,
         run_sync: RunSync = in_thread,
-        mask: Mask = str,
     ) -> None:
         self._settings = settings
         self._http = NessusHttp(
@@ -72,7 +70,6 @@ class NessusScanner:
             now=now,
             transport=transport,
             on_request=on_request,
-            mask=mask,
         )
         self._link = Link(self._http, auth_for(settings.auth, self._http), run_sync)
         self._library = Library(self._link, settings.folder, now)
@@ -105,6 +102,16 @@ class NessusScanner:
     async def permissions(self) -> int | None:
         answer = await self._link.send(routes.WHO_AM_I)
         return whole(tolerant(answer.body).get("permissions")) if answer.ok else None
+
+    async def idle_timeout(self) -> float | None:
+        """Seconds after which an unused session ends; None where the scanner does not tell."""
+        told = await self._link.ask(routes.SERVER_PROPERTIES)
+        minutes = whole(told.get("idle_timeout"))
+        return 60.0 * minutes if minutes else None
+
+    async def runs(self, scan_id: int) -> int:
+        """How many runs of that scan the scanner remembers."""
+        return len(rows(await self._link.ask(routes.scan(scan_id)), "history"))
 
     async def templates(self) -> Sequence[ScanTemplate]:
         return await self._library.templates()

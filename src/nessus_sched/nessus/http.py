@@ -16,7 +16,6 @@ import trio
 
 from nessus_sched.config.schema import TlsSettings
 from nessus_sched.core.clock import Now
-from nessus_sched.core.masking import Mask
 from nessus_sched.nessus import tls, wire
 from nessus_sched.nessus.errors import Failure, chain, clean, system_words, unanswered
 from nessus_sched.nessus.inflate import Damaged
@@ -38,8 +37,7 @@ _BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError, OSError)
 
 
 class NessusHttp:
-    """One scanner's HTTP connections. `transport` replaces the network in tests; `mask` takes
-    the secrets out of what the scanner says is wrong."""
+    """One scanner's HTTP connections. `transport` replaces the network in tests."""
 
     def __init__(
         self,
@@ -50,7 +48,6 @@ class NessusHttp:
         now: Now,
         transport: Transport | None = None,
         on_request: OnRequest | None = None,
-        mask: Mask = str,
     ) -> None:
         self.hint = ""
         """Added to the error of a change whose answer was lost."""
@@ -60,7 +57,6 @@ class NessusHttp:
         self._now = now
         self._transport = transport
         self._on_request = on_request
-        self._mask = mask
         self._opened: Transport | None = None
         self._closed = False
 
@@ -118,12 +114,9 @@ class NessusHttp:
         return self._answer(incoming) if incoming.status >= 300 else failure
 
     def _answer(self, incoming: Incoming) -> Answer:
-        body = bytes(incoming.body)
-        if incoming.status >= 300:
-            body = self._mask(body.decode("utf-8", "replace")).encode()
         return Answer(
             status=incoming.status,
-            body=body,
+            body=bytes(incoming.body),
             retry_after=wire.retry_after(incoming.retry_after, self._now()),
         )
 

@@ -121,10 +121,9 @@ def scan_body(
     if base.scanner_id is not None:
         ours["scanner_id"] = base.scanner_id
     body: dict[str, Any] = {"uuid": base.template_uuid, "settings": {**settings, **ours}}
-    families = base.template.families if base.template is not None else {}
     plugins = {
         name: {"status": status}
-        for name, status in families.items()
+        for name, status in _families(order, base).items()
         if status in {"enabled", "disabled"}
     }
     if plugins:
@@ -142,8 +141,7 @@ def asked(
     """What the report of the scan is to be compared with."""
     template, credential = base.template, order.credential
     problem = template.problem if template is not None else ""
-    off = [name for name, word in (template.families if template else {}).items()
-           if word == "disabled"]  # fmt: skip
+    off = [name for name, word in _families(order, base).items() if word == "disabled"]
     return asked_for(
         settings,
         template=base.name,
@@ -153,6 +151,16 @@ def asked(
         login=LOGIN_TYPES[credential.kind] if credential is not None else None,
         notes=(*([problem] if problem else ()), *notes),
     )
+
+
+def _families(order: ScanOrder, base: Base) -> Mapping[str, str]:
+    """The template's plugin families with the status of each, as the order wants them."""
+    found = base.template.families if base.template is not None else {}
+    if not order.families:
+        return found
+    return {
+        name: status if name in order.families else "disabled" for name, status in found.items()
+    }
 
 
 def uploaded_audit(file: str, category: str) -> Mapping[str, Any]:

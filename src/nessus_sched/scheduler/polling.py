@@ -329,10 +329,21 @@ class Contact:
         """The scans of the present runs."""
         return {run.task.nessus_scan_id for run in self._driver.runs.values()}
 
+    def _certifies(self, row: RemoteScan) -> bool:
+        """It is a scan of the certification that is under way; its slot is reserved."""
+        certification = self._context.certifying.get(self._id)
+        if certification is None or not row.ours:
+            return False
+        mark = self._context.seal.read(row.name)
+        return mark is not None and mark.sealed and mark.task_id == certification
+
     def _tell_pool(self, rows: Sequence[RemoteScan]) -> None:
         pool, now = self._context.pool, self._context.now()
         mine = self._mine()
-        foreign = sum(row.status in OCCUPIES and row.scan_id not in mine for row in rows)
+        foreign = sum(
+            row.status in OCCUPIES and row.scan_id not in mine and not self._certifies(row)
+            for row in rows
+        )
         max_scans = self.info.max_scans if self.info else None
         pool.succeeded(self._id, now)
         self._tidings.breaker(pool.breaker(self._id))
@@ -358,7 +369,10 @@ class Contact:
         empty = [
             row
             for row in rows
-            if row.ours and row.status is ScanStatus.EMPTY and row.scan_id not in mine
+            if row.ours
+            and row.status is ScanStatus.EMPTY
+            and row.scan_id not in mine
+            and not self._certifies(row)
         ]
         now = self._context.now()
         if empty and now - self._cleared_at >= CLEARING:

@@ -50,6 +50,16 @@ SCANNER_SUSPENDED: Final = Event(
     "scanner_suspended", "It answers but refuses to scan.", "kind", "reason"
 )
 SCANNER_RESUMED: Final = Event("scanner_resumed", "It has accepted a scan again.", "kind")
+SCANNER_CERTIFIED: Final = Event(
+    "scanner_certified",
+    "An operator had a scanner examined: how many checks showed something else than expected.",
+    "differs", "failed", "edition", "version",
+)  # fmt: skip
+CERTIFICATION_LEFT: Final = Event(
+    "certification_left",
+    "Scans of a certification are still on a scanner, and are removed when it allows that.",
+    "reason",
+)
 BREAKER_OPEN: Final = Event(
     "breaker_open", "A scanner is left alone for a while.", "before", "reason", "openings"
 )

@@ -238,6 +238,11 @@ class Pool:
         lane.slots.report(max_scans=max_scans, foreign=foreign)
         self._traffic.changed(lane, now)
 
+    def reserve(self, scanner_id: str, count: int, now: float) -> None:
+        """Keeps so many slots from all tasks, for scans that are none; 0 gives them back."""
+        self._lane(scanner_id).slots.reserve(count)
+        self._traffic.changed(self._lane(scanner_id), now)
+
     def hold(
         self, scanner_id: str, until: float, reason: str, now: float, *, at_latest: bool = False
     ) -> None:
@@ -353,8 +358,8 @@ class Pool:
     def estimates(self, task_ids: Iterable[str], now: float) -> dict[str, Estimate]:
         """Of those that wait and of which something is known. One call for a whole listing
         costs little more than for one task."""
-        found = (self._board.queues.get(task_id) for task_id in task_ids)
-        waiting = [each for each in found if each]
+        queues = self._board.queues
+        waiting = [found for task_id in task_ids if (found := queues.get(task_id))]
         return estimates(self._board, self.durations, waiting, now, self._forecasts)
 
     def statistics(self, now: float) -> PoolStatistics:
@@ -367,13 +372,9 @@ class Pool:
         return waiting
 
     def _placement(self, case: RoutingCase, waiting: Waiting, now: float) -> Placement:
-        reason = explain(self._board, waiting, now)
-        return Placement(
-            case=case,
-            scanner_id=waiting.scanner_id,
-            position=self._board.queues.position(waiting),
-            reason=None if reason.code is WaitCode.STARTING else reason,
-        )
+        reason, position = explain(self._board, waiting, now), self._board.queues.position(waiting)
+        told = None if reason.code is WaitCode.STARTING else reason
+        return Placement(case=case, scanner_id=waiting.scanner_id, position=position, reason=told)
 
     def _lane(self, scanner_id: str) -> Lane:
         try:
@@ -386,8 +387,8 @@ class Pool:
         of before a restart may name it)."""
         lane = self._board.lanes.get(scanner_id)
         if lane is None:
-            spec = ScannerSpec(scanner_id=scanner_id, limit=0)
-            lane = Lane(spec, self._settings.breaker, removed=True)
+            spec, breaker = ScannerSpec(scanner_id=scanner_id, limit=0), self._settings.breaker
+            lane = Lane(spec, breaker, removed=True)
             self._board.lanes[scanner_id] = lane
         return lane
 

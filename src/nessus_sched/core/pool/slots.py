@@ -9,9 +9,9 @@ import trio
 @attrs.frozen(kw_only=True)
 class SlotStatistics:
     """`limit` is the operator's `max_concurrent_scans`, `capacity` what the scanner's own
-    limit (`max_scans`, None when it tells none) and other people's scans (`foreign`) leave
-    of it; `active` are the borrowing task ids, and may for a while be more than `capacity`
-    after it was lowered or after a restart."""
+    limit (`max_scans`, None when it tells none), other people's scans (`foreign`) and what is
+    reserved leave of it; `active` are the borrowing task ids, and may for a while be more than
+    `capacity` after it was lowered or after a restart."""
 
     limit: int
     max_scans: int | None = None
@@ -29,6 +29,7 @@ class Slots:
         self._limit = limit
         self._max_scans: int | None = None
         self._foreign = 0
+        self._reserved = 0
         self._limiter = trio.CapacityLimiter(limit)
 
     @property
@@ -74,6 +75,11 @@ class Slots:
         self._max_scans, self._foreign = max_scans, foreign
         self._settle()
 
+    def reserve(self, count: int) -> None:
+        """Keeps so many slots from all tasks; they become free as running scans end."""
+        self._reserved = count
+        self._settle()
+
     def borrowers(self) -> tuple[str, ...]:
         """The running set, sorted."""
         return tuple(sorted(map(str, self._limiter.statistics().borrowers)))
@@ -92,4 +98,4 @@ class Slots:
         own = self._limit
         if self._max_scans is not None:
             own = min(own, max(0, self._max_scans - self._foreign))
-        self._limiter.total_tokens = own
+        self._limiter.total_tokens = max(0, own - self._reserved)

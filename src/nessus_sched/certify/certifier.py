@@ -1,0 +1,224 @@
+"""Certifications in a running daemon: one slot is theirs while they have scans on a scanner.
+
+The slot is reserved before the first scan is created and given back when the last is gone, over a
+restart as well: a file stands for the certification, its scans are known by their markers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import trio
+
+from nessus_sched.certify.examination import Outcome, examine
+from nessus_sched.certify.scans import Subject, remove
+from nessus_sched.config.schema import ApiKeys, ScannerSettings
+from nessus_sched.core.ids import new_task_id
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.scanner import RemoteScan, ScannerError
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.ranges import difference
+from nessus_sched.core.targets.scope import Scope, parse_rules
+from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.task import ScanKind, ScanRequest
+from nessus_sched.nessus.client import NessusScanner
+from nessus_sched.nessus.part_file import RunSync, in_thread
+from nessus_sched.scheduler.admission import admit
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.errors import NotPossible, TargetsRefused, Unwritable
+from nessus_sched.store.measured import CertificationFiles
+from nessus_sched.telemetry import events
+
+SLOT_WITHIN: Final = 1800.0
+"""Seconds to wait for a running scan to end where all slots are taken."""
+LOOK_EVERY: Final = 1.0
+REMOVED_WITHIN: Final = 300.0
+TRY_AGAIN: Final = 30.0
+"""Seconds between two tries to remove what a certification left."""
+
+OpenScanner = Callable[[ScannerSettings], NessusScanner]
+"""A connection of its own, which the certification closes."""
+
+
+class Certifier:
+    """All certifications of one daemon, of each scanner one at a time."""
+
+    def __init__(
+        self,
+        context: Context,
+        files: CertificationFiles,
+        open_scanner: OpenScanner,
+        run_sync: RunSync = in_thread,
+    ) -> None:
+        self._context = context
+        self._files = files
+        self._open = open_scanner
+        self._run_sync = run_sync
+        self._left = trio.Event()
+        self._busy: set[str] = set()
+
+    async def restore(self) -> None:
+        """Before any task is taken: reads what was measured, and reserves the slots of the
+        certifications that a stop or a crash interrupted."""
+        for settings in self._context.config.scanners:
+            measured = await self._run_sync(partial(self._files.measured, settings.id))
+            if measured is not None:
+                self._context.measured[settings.id] = measured
+        for scanner_id, certification in (await self._run_sync(self._files.under_way)).items():
+            self._reserve(scanner_id, certification)
+            self._left.set()
+
+    async def run(self) -> None:
+        """Removes what certifications left on scanners, until canceled."""
+        while True:
+            await self._left.wait()
+            self._left = trio.Event()
+            for scanner_id, certification in list(self._context.certifying.items()):
+                if scanner_id not in self._busy:
+                    await self._remove_left(scanner_id, certification)
+            if self._context.certifying.keys() - self._busy:
+                await trio.sleep(TRY_AGAIN)
+                self._left.set()
+
+    async def certify(
+        self, scanner_id: str, target: str, *, actor: str, scopes: Sequence[Scope] = ()
+    ) -> Outcome:
+        """Raises `RequestError` when it may not, or not now, be done. When it is canceled its
+        scans are removed, at the latest by `run`."""
+        settings, target = await self._admit(scanner_id, target, scopes)
+        certification = new_task_id(self._context.random, self._context.wall())
+        with self._slot(scanner_id, certification):
+            await self._wait_for_slot(scanner_id)
+            outcome = await self._examine(settings, target, certification)
+            if outcome.clean:
+                self._release(scanner_id)
+        await self._keep(scanner_id, outcome, actor)
+        return outcome
+
+    async def _admit(
+        self, scanner_id: str, target: str, scopes: Sequence[Scope]
+    ) -> tuple[ScannerSettings, str]:
+        request = ScanRequest(kind=ScanKind.BASIC, targets=(target,), scanner_instance=scanner_id)
+        admitted = await admit(request, self._context, scopes)
+        settings = next(s for s in self._context.config.scanners if s.id == scanner_id)
+        if parse_targets(admitted.request.targets).address_count != 1:
+            raise TargetsRefused(
+                f"{target} is more than one host", hint="name one address or host name"
+            )
+        networks = parse_rules(settings.networks).networks if settings.networks else None
+        if networks is not None and difference(admitted.targets.ranges, networks):
+            raise TargetsRefused(
+                f"scanner {scanner_id} does not reach {target}", hint="see its `networks`"
+            )
+        if scanner_id in self._context.certifying:
+            raise NotPossible(f"scanner {scanner_id} is being certified already")
+        return settings, admitted.request.targets[0]
+
+    @contextmanager
+    def _slot(self, scanner_id: str, certification: str) -> Iterator[None]:
+        try:
+            self._files.begin(scanner_id, certification)
+        except OSError as error:
+            raise Unwritable(f"nothing was done: {error}") from error
+        self._busy.add(scanner_id)
+        self._reserve(scanner_id, certification)
+        try:
+            yield
+        finally:
+            self._busy.discard(scanner_id)
+            self._left.set()
+
+    def _reserve(self, scanner_id: str, certification: str) -> None:
+        self._context.certifying[scanner_id] = certification
+        if scanner_id in self._context.pool.scanners():
+            self._context.pool.reserve(scanner_id, 1, self._context.now())
+
+    def _release(self, scanner_id: str) -> None:
+        self._files.end(scanner_id)
+        self._context.certifying.pop(scanner_id, None)
+        if scanner_id in self._context.pool.scanners():
+            self._context.pool.reserve(scanner_id, 0, self._context.now())
+
+    async def _wait_for_slot(self, scanner_id: str) -> None:
+        with trio.move_on_after(SLOT_WITHIN):
+            while True:
+                if self._slot_is_free(scanner_id):
+                    return
+                await trio.sleep(LOOK_EVERY)
+        raise NotPossible(
+            f"no scan on {scanner_id} ended within {SLOT_WITHIN / 60:.0f} min",
+            hint="try again when it has a free slot",
+        )
+
+    def _slot_is_free(self, scanner_id: str) -> bool:
+        statistics = self._context.pool.statistics(self._context.now())
+        found = [each.slots for each in statistics.scanners if each.scanner_id == scanner_id]
+        return all(len(slots.active) <= slots.capacity for slots in found)
+
+    async def _examine(self, settings: ScannerSettings, target: str, certification: str) -> Outcome:
+        scanner = self._open(settings)
+        try:
+            with TemporaryDirectory(dir=self._files.directory) as folder:
+                return await examine(
+                    Subject(
+                        scanner=scanner,
+                        target=target,
+                        marker=partial(self._context.seal.mark, certification),
+                        folder=Path(folder),
+                        wall=self._context.wall,
+                        keys=isinstance(settings.auth, ApiKeys),
+                        run_sync=self._run_sync,
+                    )
+                )
+        finally:
+            with trio.CancelScope(shield=True):
+                await scanner.close()
+
+    async def _keep(self, scanner_id: str, outcome: Outcome, actor: str) -> None:
+        measured, context = outcome.measured, self._context
+        if measured is None:
+            return
+        context.measured[scanner_id] = measured
+        told = {
+            "differs": measured.differs,
+            "failed": measured.failed,
+            "edition": measured.identity.edition,
+            "version": measured.identity.version,
+        }
+        context.log.info(events.SCANNER_CERTIFIED, scanner_instance=scanner_id, **told)
+        detail = {"scanner_instance": scanner_id, **told}
+        entry = JournalEntry(at=context.wall(), event="certified", actor=actor, detail=detail)
+        try:
+            await context.store.note(entry)
+            await self._run_sync(partial(self._files.save, scanner_id, measured))
+        except (StoreUnavailable, OSError) as error:
+            raise Unwritable(f"what was found out could not be kept: {error}") from error
+
+    async def _remove_left(self, scanner_id: str, certification: str) -> None:
+        settings = next((s for s in self._context.config.scanners if s.id == scanner_id), None)
+        if settings is None:
+            return  # it may come back
+        scanner = self._open(settings)
+        problem = "its scans do not stop"
+        try:
+            with trio.move_on_after(REMOVED_WITHIN):
+                await remove(scanner, partial(self._is_of, certification))
+                self._release(scanner_id)
+                return
+        except ScannerError as error:
+            problem = str(error)
+        finally:
+            with trio.CancelScope(shield=True):
+                await scanner.close()
+        self._context.log.warning(
+            events.CERTIFICATION_LEFT, scanner_instance=scanner_id, reason=problem
+        )
+
+    def _is_of(self, certification: str, row: RemoteScan) -> bool:
+        mark = self._context.seal.read(row.name)
+        return mark is not None and mark.sealed and mark.task_id == certification

@@ -1,0 +1,140 @@
+"""The scans of a certification: made, followed, fetched, and removed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from nessus_sched.certify.report import Facts, read_facts
+from nessus_sched.core.asked import Asked
+from nessus_sched.core.scanner import (
+    ENDED,
+    OCCUPIES,
+    CreatedScan,
+    RemoteScan,
+    ScanDetails,
+    ScannerError,
+    ScanOrder,
+    ScanStatus,
+)
+from nessus_sched.core.seal import bears
+from nessus_sched.core.task import ScanRequest
+from nessus_sched.nessus.client import NessusScanner
+from nessus_sched.nessus.part_file import RunSync
+
+LOOK_EVERY: Final = 1.0
+_PASSING: Final = frozenset({"pausing", "resuming", "stopping"})
+"""Words for a scan on its way from one state to the next, in which it counts as running."""
+
+
+@attrs.frozen(kw_only=True)
+class Subject:
+    """`marker(n)` ends the name of the n-th scan, `target` has passed the scope, `folder` is for
+    reports while they are read, `wall` is the wall clock, and `keys` says whether the login
+    is by API keys."""
+
+    scanner: NessusScanner
+    target: str
+    marker: Callable[[int], str]
+    folder: Path
+    wall: Callable[[], float]
+    keys: bool
+    run_sync: RunSync
+
+
+@attrs.define
+class Scan:
+    scan_id: int
+    marks: tuple[str, ...]
+    asked: Asked
+    uuid: str = ""
+
+
+class Scans:
+    """Those of one certification. Every method may raise `ScannerError`."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._scanner = subject.scanner
+        self._ordered = 0
+        self.made: list[Scan] = []
+
+    @property
+    def markers(self) -> list[str]:
+        """Those of all scans that may have been created."""
+        return [self._subject.marker(number + 1) for number in range(self._ordered)]
+
+    async def create(self, request: ScanRequest, *, families: frozenset[str] = frozenset()) -> Scan:
+        self._ordered += 1
+        marker = self._subject.marker(self._ordered)
+        order = ScanOrder(
+            name=f"certification {marker}",
+            marker=marker,
+            targets=request.targets,
+            request=request,
+            families=families,
+        )
+        created: CreatedScan = await self._scanner.create_scan(order)
+        made = Scan(created.scan_id, (marker,), created.asked or Asked())
+        self.made.append(made)
+        return made
+
+    async def launch(self, scan: Scan) -> None:
+        scan.uuid = await self._scanner.launch(scan.scan_id, scan.marks)
+
+    async def until(self, scan: Scan, wanted: frozenset[ScanStatus], within: float) -> ScanDetails:
+        """The run's details in one of these states, or an error when that takes too long."""
+        began = trio.current_time()
+        while True:
+            found = await self._scanner.details(scan.scan_id, uuid=scan.uuid or None)
+            if found.status in wanted and found.status_text.lower() not in _PASSING:
+                return found
+            if trio.current_time() - began > within:
+                raise ScannerError(
+                    f"The scan is still {found.status_text!r} after {within / 60:.0f} min."
+                )
+            await trio.sleep(LOOK_EVERY)
+
+    async def under_way(self, scan: Scan, within: float) -> ScanDetails:
+        """The run's details once a host is being scanned or it has ended; as they are, when
+        that takes too long."""
+        began = trio.current_time()
+        while True:
+            found = await self._scanner.details(scan.scan_id, uuid=scan.uuid or None)
+            late = trio.current_time() - began > within
+            if found.progress or found.status in ENDED or late:
+                return found
+            await trio.sleep(LOOK_EVERY)
+
+    async def fetch(self, scan: Scan, run: ScanDetails) -> Facts:
+        """Raises `UnreadableReport` and `OSError`, too."""
+        path = self._subject.folder / f"{scan.scan_id}.nessus"
+        try:
+            await self._scanner.export(scan.scan_id, run.history_id, path)
+            return await self._subject.run_sync(lambda: read_facts(path))
+        finally:
+            path.unlink(missing_ok=True)
+
+
+async def remove(scanner: NessusScanner, is_ours: Callable[[RemoteScan], bool]) -> None:
+    """Stops and deletes these scans in our folder. Raises `ScannerError`; what is done by then
+    stays done."""
+    told: set[int] = set()
+    while rows := [each for each in await scanner.list_scans() if each.ours and is_ours(each)]:
+        for each in rows:
+            marks = (each.name[each.name.rindex("[") :],)
+            if each.status in OCCUPIES and each.scan_id not in told:
+                told.add(each.scan_id)
+                await scanner.stop(each.scan_id, marks)
+            elif each.status is ScanStatus.EMPTY or each.status in ENDED:
+                await scanner.delete(each.scan_id, marks)
+        await trio.sleep(LOOK_EVERY)
+
+
+def marked(markers: Sequence[str]) -> Callable[[RemoteScan], bool]:
+    """Tells the scans with one of these markers."""
+    return lambda row: bears(row.name, markers)

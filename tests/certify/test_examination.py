@@ -1,0 +1,150 @@
+"""The table of a certification, against simulators that answer in different ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from nessus_sched.certify.examination import examine
+from nessus_sched.certify.rows import CHECKS
+from nessus_sched.sim.assumptions import ASSUMPTIONS
+from nessus_sched.sim.refusals import Refusal
+from support.certification import (
+    DIFFERS,
+    FAILED,
+    UNTESTED,
+    all_hold,
+    examined,
+    found,
+    results,
+    subject,
+)
+from support.simulated_nessus import lab
+
+CONTRARY = {name: not each.default for name, each in ASSUMPTIONS.items()}
+SCANS = CHECKS[CHECKS.index("templates") :]
+
+FIVE: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, str]]] = {
+    "manager": ("keys", {}, all_hold()),
+    "professional": ("session", {"edition": "professional"}, all_hold()),
+    "essentials": ("session", {"edition": "essentials"}, all_hold(templates=DIFFERS)),
+    "trial": (
+        "keys",
+        {"trial": True},
+        all_hold(export=FAILED, what_ran=UNTESTED, partial_export=DIFFERS, plugin_selection=FAILED),
+    ),
+    "contrary": (
+        "keys",
+        {"assume": CONTRARY},
+        all_hold(partial_export=DIFFERS, plugin_selection=DIFFERS),
+    ),
+}
+"""Login, options of the simulator, and the table that is right for it."""
+
+
+@pytest.mark.parametrize("name", FIVE)
+async def test_the_table_is_right(name: str, autojump_clock: MockClock, tmp_path: Path) -> None:
+    auth, options, table = FIVE[name]
+    one = lab(auth, scans_take=30, **options)
+    outcome = await examined(one, tmp_path, auth=auth)
+    assert results(outcome) == table
+    assert outcome.clean
+    assert not one.nessus.scans
+    assert not list(tmp_path.iterdir())
+
+
+async def test_what_a_contrary_trial_says_for_a_report(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    one = lab(trial=True, assume={"trial_refuses_export": False}, scans_take=30)
+    outcome = await examined(one, tmp_path)
+    assert results(outcome)["export"] == FAILED
+    assert outcome.measured is not None
+    assert outcome.measured.export_allowed is False
+
+
+async def test_without_api_access_keys_create_nothing(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    outcome = await examined(lab(edition="professional"), tmp_path)
+    expected = all_hold(license=FAILED, rights=UNTESTED) | dict.fromkeys(SCANS, UNTESTED)
+    assert results(outcome) == expected
+
+
+@pytest.mark.parametrize(
+    ("refusal", "check"),
+    [
+        (Refusal.NO_TEMPLATES, "templates"),
+        (Refusal.LICENSE_EXPIRED, "create"),
+        (Refusal.LAUNCH_REFUSED, "launch"),
+        (Refusal.DISK_FULL, "create"),
+    ],
+)
+async def test_a_refusal_fails_its_own_check(
+    refusal: Refusal, check: str, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    one = lab(refuses=frozenset({refusal}))
+    table = results(await examined(one, tmp_path))
+    assert [name for name, result in table.items() if result == FAILED] == [check]
+    after = CHECKS[CHECKS.index(check) + 1 : -1]
+    assert {table[name] for name in after} <= {UNTESTED, "holds"}
+    assert not one.nessus.scans
+
+
+async def test_a_login_that_may_only_read(autojump_clock: MockClock, tmp_path: Path) -> None:
+    table = results(await examined(lab(permissions=16), tmp_path))
+    assert table["rights"] == FAILED
+    assert table["create"] == UNTESTED
+
+
+async def test_times_are_measured(autojump_clock: MockClock, tmp_path: Path) -> None:
+    outcome = await examined(lab(scans_take=60, pause_takes=75, transition_takes=4), tmp_path)
+    measured = outcome.measured
+    assert measured is not None
+    assert measured.pause_seconds == pytest.approx(75, abs=1.1)
+    assert measured.resume_seconds == pytest.approx(4, abs=1.1)
+    assert measured.stop_seconds == pytest.approx(4, abs=1.1)
+    assert measured.idle_timeout == 1800
+    assert (measured.differs, measured.failed) == (0, 0)
+
+
+async def test_a_scan_that_is_over_too_soon_proves_nothing(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    outcome = await examined(lab(scans_take=0.5), tmp_path)
+    assert results(outcome) == all_hold(
+        pause=UNTESTED, resume=UNTESTED, stop=UNTESTED, partial_export=UNTESTED
+    )
+    assert "too soon" in found(outcome, "resume")
+
+
+async def test_a_clock_that_is_wrong_differs(autojump_clock: MockClock, tmp_path: Path) -> None:
+    one = lab(scans_take=30)
+    honest = one.nessus.now
+    one.nessus.now = lambda: honest() + 7200.0
+    outcome = await examined(one, tmp_path)
+    assert results(outcome) == all_hold(clock=DIFFERS)
+    assert found(outcome, "clock") == "120 min ahead of ours"
+
+
+async def test_a_cancellation_leaves_no_scan(autojump_clock: MockClock, tmp_path: Path) -> None:
+    for seconds in range(0, 200, 5):
+        one = lab(scans_take=30)
+        with trio.move_on_after(seconds) as scope:
+            await examine(subject(one, tmp_path))
+        assert not one.nessus.scans
+        if not scope.cancelled_caught:
+            return
+    raise AssertionError("it never came to its end")
+
+
+async def test_scans_of_others_stay(autojump_clock: MockClock, tmp_path: Path) -> None:
+    one = lab(scans_take=30)
+    foreign, _ = await one.finished("task")
+    await examined(one, tmp_path)
+    assert list(one.nessus.scans) == [foreign]
