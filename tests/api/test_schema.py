@@ -198,6 +198,7 @@ def test_good_arguments() -> None:
         ({"filters": [{"name": "a", "value": None}]}, {"filters": [{"name": "a"}]}),
         ({"settings": '{"a":"b"}'}, {"settings": {"a": "b"}}),
         ({"share": None, "since": None, "size": None}, {}),
+        ({"share": "", "since": "", "size": "", "count": "", "filters": ""}, {}),
         ({"code": "true"}, {"code": "true"}),
     ],
 )

@@ -72,7 +72,7 @@ async def test_without_api_access_keys_create_nothing(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     outcome = await examined(lab(edition="professional"), tmp_path)
-    expected = all_hold(license=FAILED, rights=UNTESTED) | dict.fromkeys(SCANS, UNTESTED)
+    expected = {**all_hold(license=FAILED, rights=UNTESTED), **dict.fromkeys(SCANS, UNTESTED)}
     assert results(outcome) == expected
 
 

@@ -21,7 +21,7 @@ from nessus_sched.cli.demo.config import written_config
 from nessus_sched.cli.demo.follow import PATIENCE, follow
 from nessus_sched.cli.demo.replay import replay_files
 from nessus_sched.cli.demo.report import DemoScreen
-from nessus_sched.cli.demo.scene import Scene
+from nessus_sched.cli.demo.scene import Scene, end_on_signal
 from nessus_sched.cli.demo.tables import fitting, scan_rows
 from nessus_sched.cli.demo.words import not_completed
 from nessus_sched.cli.trio_run import run
@@ -139,6 +139,23 @@ def test_a_demo_that_is_broken_off_leaves_nothing(
         assert demo.stderr.read().strip() == said
         assert demo.wait() == code
     assert not list(tmp_path.glob("nessus-sched-demo-*"))
+
+
+@pytest.mark.parametrize(
+    ("by", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+async def test_a_signal_waits_for_a_checkpoint(
+    by: signal.Signals, error: type[BaseException]
+) -> None:
+    printed = []
+    with pytest.RaisesGroup(error):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(end_on_signal)
+            printed.append("before")
+            signal.raise_signal(by)
+            printed.append("after")
+            await trio.sleep_forever()
+    assert printed == ["before", "after"]
 
 
 @pytest.mark.parametrize("error", [click.ClickException("x"), SystemExit(3), KeyboardInterrupt()])

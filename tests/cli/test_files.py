@@ -140,15 +140,12 @@ def test_a_file_of_which_nothing_can_be_read(tmp_path: Path) -> None:
     said = typed("results", "summary", str(bad), "--json")
     assert (said.code, said.json["problems"][0]["line"]) == (1, 1)
     one_sentence(typed("results", "compare", str(bad), str(bad)), 1, "nothing could be read")
-    packed = tmp_path / "bad.nessus.gz"
-    packed.write_bytes(gzip.compress(b"x" * 1000)[:20])
-    one_sentence(typed("results", "summary", str(packed)), 1, "cannot be read")
 
 
 @pytest.mark.parametrize("command", ["show", "summary", "export"])
 def test_a_file_that_is_not_there(command: str, tmp_path: Path) -> None:
     one_sentence(typed("results", command, "no.nessus"), 1, "there is no such file")
-    one_sentence(typed("results", command, str(tmp_path)), 1, "is not a file")
+    one_sentence(typed("results", command, str(tmp_path)), 1, "it is a directory")
 
 
 def test_without_daemon_and_configuration_a_task_is_not_found() -> None:

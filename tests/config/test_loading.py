@@ -124,7 +124,7 @@ def one(line: int, words: str, text: str) -> object:
         one(1, "targets.allow: expected a list", "targets: {allow: 192.0.2.0/24}"),
         one(4, "targets.allow[1]: expected an addr", "targets:\n  allow:\n  - a\n  - 1.2.3.4/x"),
         one(1, "targets.deny[0]", "targets: {deny: [192.0.2.1/24]}"),
-        one(1, "write 192.0.2.0/24 or 192.0.2.1/32", "targets: {deny: [192.0.2.1/24]}"),
+        one(1, "write 192.0.2.0/24 for the network", "targets: {deny: [192.0.2.1/24]}"),
         one(1, "max_addresses: must be at least 1", "targets: {max_addresses: 0}"),
         one(1, "max_addresses: expected a whole number", "targets: {max_addresses: many}"),
         one(1, "max_addresses: expected a whole number", "targets: {max_addresses: 1.5}"),

@@ -27,12 +27,13 @@ from nessus_sched.config.schema import (
     TlsSettings,
     WebhookSettings,
 )
+from nessus_sched.config.secrets import secrets_of
 from nessus_sched.config.warnings import warnings
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.secret import Secret
 
 EXAMPLE = Path(__file__).parents[2] / "etc" / "nessus-sched.yaml"
-KEYS = ApiKeys(access_key=Secret("a"), secret_key=Secret("s"))
+KEYS = ApiKeys(access_key=Secret("access"), secret_key=Secret("secret"))
 ONE = ScannerSettings(id="one", url="https://one.example", auth=KEYS)
 GOOD = Config(scanners=(ONE,), targets=TargetSettings(allow=("192.0.2.0/24",)))
 
@@ -50,6 +51,27 @@ def test_the_example_takes_its_values_from_the_environment() -> None:
     assert config.scanners[0].auth.access_key == Secret("k")
     assert config.scanners[1].url == "https://192.0.2.9:8834"
     assert config.state_directory == Path("/s")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example.com", "https://hooks.example.com"),
+        ("https://hooks.example.com/", "https://hooks.example.com/"),
+        ("https://hooks.example.com/services/T0/B0/XyZ", "https://hooks.example.com/***"),
+        ("https://hooks.example.com:8443?token=XyZ", "https://hooks.example.com:8443/***"),
+    ],
+)
+def test_the_token_in_the_url_of_a_webhook_is_masked(url: str, shown: str) -> None:
+    config = attrs.evolve(GOOD, notifications=(WebhookSettings(url=url),))
+    assert effective(config)["notifications"][0]["url"] == shown
+    assert "XyZ" not in to_yaml(config)
+
+
+def test_what_is_no_word_in_the_url_of_a_webhook_is_a_secret() -> None:
+    url = "https://hooks.example.com/services/T00000000/AbCdEfGhIjKlMnOpQrStUv?sig=a1%2Fb2c3d4"
+    found = {secret.reveal() for secret in secrets_of(WebhookSettings(url=url))}
+    assert found == {"T00000000", "AbCdEfGhIjKlMnOpQrStUv", "a1%2Fb2c3d4", "a1/b2c3d4"}
 
 
 def test_the_example_is_about_every_section() -> None:
@@ -108,6 +130,9 @@ def test_the_reference_has_every_key() -> None:
     assert '`"1d"`' in text
 
 
+SHORT = Credential(
+    name="short", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("p4ss!")
+)
 ED25519 = Credential(
     name="key",
     kind=CredentialKind.SSH_KEY,
@@ -137,6 +162,7 @@ def test_a_good_configuration_has_no_warnings() -> None:
         ({"notifications": (WebhookSettings(url="http://a.example"),)}, "plain http"),
         ({"scanners": (attrs.evolve(ONE, folder="x" * 21),)}, "longer than 20 characters"),
         ({"credentials": (ED25519,)}, "Ed25519"),
+        ({"credentials": (SHORT,)}, "1 secrets have fewer than 6 characters"),
     ],
 )  # fmt: skip
 def test_warnings(change: dict[str, Any], words: str) -> None:

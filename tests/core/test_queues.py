@@ -100,7 +100,7 @@ def test_positions_are_places_in_the_queue() -> None:
 def test_parked_entries_keep_their_place_but_are_not_served() -> None:
     waiting = queues()
     first, second = (waiting.enqueue(entry(order), "a", ALL) for order in (1, 2))
-    waiting.park(first, Lot(blocker="other", name=(None, "a", first.entry.targets)))
+    waiting.park(first, Lot(blocker="other", name=(None, "a", first.entry.packed)))
     assert first.parked_on == "other"
     head = waiting.head_for("a")
     assert head is second

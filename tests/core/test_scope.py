@@ -146,7 +146,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 @pytest.mark.parametrize(
     ("rule", "reason"),
     [
-        ("192.0.2.1/24", "write 192.0.2.0/24 or 192.0.2.1/32"),
+        ("192.0.2.1/24", "write 192.0.2.0/24 for the network, or 192.0.2.1 for the host"),
         ("::ffff:192.0.2.0/120", "write the rule for IPv4"),
         ("64:ff9b::/96", "write the rule for IPv4"),
         ("ex*mple.com", "'*'"),

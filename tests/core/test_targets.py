@@ -16,7 +16,6 @@ from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_targe
     [
         ("192.0.2.1", ("192.0.2.1",), 1),
         ("192.0.2.0/24", ("192.0.2.0/24",), 256),
-        ("192.0.2.77/24", ("192.0.2.0/24",), 256),
         ("192.0.2.1/32", ("192.0.2.1",), 1),
         ("192.0.2.1-192.0.2.20", ("192.0.2.1-192.0.2.20",), 20),
         ("192.0.2.1-20", ("192.0.2.1-192.0.2.20",), 20),
@@ -64,6 +63,8 @@ def test_targets_are_read_and_normalised(written: str, texts: tuple[str, ...], c
         ("192.0.2.1/", "from 0 to 32"),
         ("192.0.2.0/255.255.255.0", "from 0 to 32"),
         ("2001:db8::/129", "from 0 to 128"),
+        ("192.0.2.5/24", "write 192.0.2.0/24 for the network, or 192.0.2.5 for the host"),
+        ("2001:db8::5/64", "write 2001:db8::/64 for the network, or 2001:db8::5 for the host"),
         ("192.0.2.20-192.0.2.1", "ends before it begins"),
         ("192.0.2.20-1", "ends before it begins"),
         ("192.0.2.1-2001:db8::1", "not an IPv6 address"),
@@ -154,9 +155,9 @@ def words(draw: st.DrawFn) -> str:
             [
                 str(IPv4Address(low)),
                 f"{IPv4Address(low)}-{IPv4Address(high)}",
-                f"{IPv4Address(low)}/{prefix}",
+                str(ip_network((low, prefix), strict=False)),
                 str(IPv6Address((0x20010DB8 << 96) + offset)),
-                f"{IPv6Address((0x20010DB8 << 96) + offset)}/{64 + prefix}",
+                str(ip_network(((0x20010DB8 << 96) + offset, 64 + prefix), strict=False)),
                 draw(names),
             ]
         )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nessus_sched.results.catalogue import FIELDS, Value, flatten
 from nessus_sched.results.exports import COLUMNS, cell, csv_lines, json_lines
 from nessus_sched.results.html import html_report, severity_chart
-from nessus_sched.results.model import Finding, HostReport
+from nessus_sched.results.model import Finding, HostReport, severity_name
 from nessus_sched.results.summary import summarise
 from nessus_sched.results.untrusted import clean, clean_line
 from support.nessus_xml import document, element, host, item, output, read
@@ -32,7 +32,8 @@ def rows(data: bytes) -> list[dict[str, Value]]:
             present = event
         if isinstance(event, Finding):
             assert present is not None
-            found.append(flatten(present, event))
+            word = severity_name(event.severity)
+            found.append({**flatten(present, event), "severity": word})
     return found
 
 
@@ -60,7 +61,7 @@ def test_csv_can_be_read_back() -> None:
     assert list(first) == list(COLUMNS)
     assert first["synopsis"] == 'one, two\n"three"'
     assert first["cve"] == "CVE-2024-0001\nCVE-2024-0002"
-    assert (first["port"], first["severity"]) == ("443", "4")
+    assert (first["port"], first["severity"]) == ("443", "critical")
     assert (first["cvss_score"], first["exploit_available"]) == ("0.0", "false")
     assert (second["cvss_score"], second["exploit_available"]) == ("", "")
     assert second["synopsis"].startswith("'=")

@@ -122,7 +122,7 @@ def test_a_value_that_is_none_is_absent_reported_and_kept_as_text(name: str, tex
     assert report.complete
 
 
-@pytest.mark.parametrize("severity", ["5", "-1", "critical", "4.0"])
+@pytest.mark.parametrize("severity", ["5", "-1", "urgent", "4.0"])
 def test_a_severity_out_of_range_is_not_guessed(severity: str) -> None:
     events, report = read(document(host("192.0.2.1", item(7, severity=severity))))
     (finding,) = findings_of(events)

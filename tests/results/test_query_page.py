@@ -77,7 +77,9 @@ def test_notes_tell_what_is_missing_and_how_to_get_less() -> None:
 
 
 def test_severity_counts_are_named_from_critical_down() -> None:
-    assert severity_counts([1, 0, 2, 0, 3, 4]) == {"critical": 1, "medium": 2, "info": 3, "none": 4}
+    counts = severity_counts([1, 0, 2, 0, 3, 4])
+    assert counts == {"critical": 1, "medium": 2, "info": 3, "unknown": 4}
+    assert list(counts) == ["critical", "medium", "info", "unknown"]
 
 
 CURSOR = Cursor(question="ab" * 6, scan=3, after=77, counts=(1, 2, 3, 4, 5, 6))

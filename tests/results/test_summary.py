@@ -59,8 +59,11 @@ def test_counts() -> None:
 
 
 def test_a_finding_without_a_readable_severity_is_counted_apart() -> None:
-    found = summary(host("192.0.2.1", item(1, severity=9)))
+    found = summary(host("192.0.2.1", item(1, severity=9)), host("192.0.2.2", item(2)))
     assert found["severity_counts"]["unknown"] == 1
+    assert codes(found) == ["severity_unknown"]
+    assert [each["severity"] for each in found["top_findings"]] == ["unknown"]
+    assert [(each["host"], each["unknown"]) for each in found["top_hosts"]] == [("192.0.2.1", 1)]
     assert found["problems"][0]["kind"] == "bad_value"
     assert found["problems"][0]["line"] == 2
 

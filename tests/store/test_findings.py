@@ -19,7 +19,7 @@ from nessus_sched.core.store_errors import StoreUnavailable, WrongSchema
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import ScanCoverage
-from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
+from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin, severity_name
 from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import BadQuery
@@ -390,9 +390,9 @@ async def test_a_search_shows_the_present_state(store: FindingsStore) -> None:
     rows = (await store.search(query)).rows
     # 1 is fixed, 2 is listed as last seen, and nothing shows that 9 was looked for again.
     assert [(row["task_id"], row["plugin_id"], row["severity"]) for row in rows] == [
-        ("old", 9, 3),
-        ("new", 3, 2),
-        ("new", 2, 1),
+        ("old", 9, "high"),
+        ("new", 3, "medium"),
+        ("new", 2, "low"),
     ]
     severe = read_query({"filters": ["severity>=high"], "fields": ["plugin_id"]})
     assert [row["plugin_id"] for row in (await store.search(severe)).rows] == [9]
@@ -655,6 +655,6 @@ async def test_real_reports_come_back_as_they_were(store: FindingsStore) -> None
         by_index = sorted(findings, key=lambda finding: finding.index)
         for row, finding in zip(rows, by_index, strict=True):
             assert row["plugin_id"] == finding.plugin.plugin_id
-            assert row["severity"] == finding.severity
+            assert row["severity"] == severity_name(finding.severity)
             assert row.get("plugin_output") == finding.plugin_output
             assert row.get("cve", []) == list(finding.plugin.cve)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from nessus_sched.config.schema import LogSettings
 from nessus_sched.config.types import LogFormat, LogLevel
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.secret import Secret
 from nessus_sched.telemetry.logging import Log, configure
 from nessus_sched.telemetry.redaction import Redactor
@@ -137,8 +138,7 @@ def test_secrets_are_masked_in_tracebacks() -> None:
 
 @given(text=st.text(), key=st.text(min_size=1), known=st.text(min_size=6))
 def test_whatever_is_logged_is_one_safe_line(text: str, key: str, known: str) -> None:
-    redactor = Redactor()
-    redactor.know([Secret(known)])
+    redactor = Redactor(Masker([Secret(known)]))
     clean = redactor(
         None, "info", {"event": text, key: text, "in": f"a{known}b", "list": [text, {key: text}]}
     )

@@ -66,6 +66,7 @@ class SubmitAnswer:
     queue_position: int | None = field("Place in that queue, 1 is next.")
     estimated_wait_seconds: float | None = field("Median; null when nothing is known.")
     wait_reason: str | None = field("Why it waits, in words; null when it can start at once.")
+    equal_task: str | None = field("An unfinished task that asks for the same scan.")
     target_count: int = field("Addresses and names that the targets mean.")
     targets: list[str] = field("The normalised targets (the first 20).")
     next: str = field("What to do now.")

@@ -17,12 +17,23 @@ _NAME: Final = re.compile(
     r"|^auth(orization)?$",
     re.IGNORECASE,
 )
+_WORD: Final = r"(pass(word|wd|phrase|code|wort)|pwd|pw)"
+_LIKE_ONE: Final = r"(?=\S{0,100}([\d@#$%^&*+=~]|[!?]\S))(?!\d{1,3}\b)[^\s\"'`]{4,}"
+"""A word that has a digit or a sign in it and is no small number."""
 _TEXTS: Final = (
     re.compile(r"-----BEGIN [A-Z ]{0,40}(PRIVATE KEY|CERTIFICATE)-----"),
     re.compile(
-        r"(pass(word|wd|phrase|code)|pwd|secret|api.?key|community.?string)[\"']?\s{0,5}[:=]\s{0,5}[\"']?\w",
+        rf"({_WORD}|secret|api.?key|community.?string)[\"']?\s{{0,5}}[:=]\s{{0,5}}[\"']?\w",
         re.IGNORECASE,
     ),
+    # "as root with password hunter2", "the password for root is S3cret".
+    re.compile(
+        rf"\b{_WORD}(\s{{1,5}}(is|was|for|of|the|user|root|admin(istrator)?)){{0,4}}"
+        rf"\s{{1,5}}[\"'`(]?{_LIKE_ONE}",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"\b{_WORD}\s{{1,5}}(is\s{{1,5}})?[\"'`][^\"'`\s]{{4,}}[\"'`]", re.IGNORECASE),
+    re.compile(rf"\b(root|admin|administrator):{_LIKE_ONE}", re.IGNORECASE),
     re.compile(r"[a-z0-9+.-]://[^\s/:@]{1,100}:[^\s/@]{1,200}@", re.IGNORECASE),
     re.compile(r"^[^\s:@/]{1,100}:[^\s@]{1,200}@[^\s@]{1,300}$"),
 )

@@ -48,7 +48,11 @@ class SubmitArgs:
         default=None,
         max_length=64,
     )
-    pool: str = field("Group of scanners to choose from.", default=DEFAULT_POOL, max_length=64)
+    pool: str | None = field(
+        "Group of scanners to choose from. Default: that of scanner_instance, or nessus.",
+        default=None,
+        max_length=64,
+    )
     priority: Priority = field("Order in the queue.", default=Priority.NORMAL)
     idempotency_key: str | None = field(
         "Same key, same request: the same task instead of a second one. Use one whenever you "
@@ -201,7 +205,7 @@ async def _submit(
         name=args.name,
         description=args.description,
         scanner_instance=args.scanner_instance,
-        pool=args.pool,
+        pool=args.pool or _pool_of(app, args.scanner_instance),
         priority=args.priority,
         profile=args.profile,
         settings=args.settings,
@@ -234,9 +238,28 @@ def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
         queue_position=standing.position,
         estimated_wait_seconds=wait_seconds(standing),
         wait_reason=clean_line(reason.text, LONGEST_REASON) if reason else None,
+        equal_task=submission.equal_task,
         target_count=parse_targets(task.request.targets).address_count,
         targets=list(task.request.targets[:MAX_TARGETS]),
-        next="Nothing was submitted; call again without dry_run."
-        if dry
-        else advice(submission.view),
+        next=_next(submission),
     )
+
+
+def _next(submission: Submission) -> str:
+    text = (
+        "Nothing was submitted; call again without dry_run."
+        if submission.dry_run
+        else advice(submission.view)
+    )
+    if submission.equal_task is None:
+        return text
+    verb = "would do" if submission.dry_run else "does"
+    return (
+        f"Task {submission.equal_task} {verb} the same scan and has not ended: if that is not "
+        f"intended, cancel one of them. {text}"
+    )
+
+
+def _pool_of(app: App, scanner_id: str | None) -> str:
+    pools = {scanner.id: scanner.pool for scanner in app.config.scanners}
+    return pools.get(scanner_id or "", DEFAULT_POOL)

@@ -68,7 +68,10 @@ def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
         f"{' (' + sign['detail'] + ')' if sign['detail'] else ''}"
         for sign in row["evidence"]
     ]
-    return {**row, "evidence": signs[:_SIGNS]}
+    left_out = len(signs[_SIGNS:]) + row.get("evidence_left_out", 0)
+    short = {**row, "evidence": [*signs[:_SIGNS], *([f"{left_out} more"] if left_out else [])]}
+    short.pop("evidence_left_out", None)
+    return short
 
 
 def _cut(document: dict[str, Any], most: int) -> dict[str, Any]:

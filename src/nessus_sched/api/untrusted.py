@@ -1,7 +1,8 @@
-"""Text that others wrote, on its way to a model: cleaned, cut, fenced and labelled.
+"""Text that others wrote, on its way to a model: cleaned, cut, fenced and labeled.
 
 Scanned hosts write names, banners and outputs; submitters write names; scanners write error
-texts. A model that reads them must not take them for instructions.
+texts. A model that reads them must not take them for instructions. Every answer passes through
+`for_model`, so no text of any field can open or close a fence: only `fenced` makes one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from nessus_sched.core.masking import Masker
 from nessus_sched.results.untrusted import clean
 
 OPEN: Final = "<untrusted>"
@@ -28,12 +30,41 @@ WRITTEN_BY_HOSTS: Final = frozenset(
 )
 """Fields of findings that hold free text of a host; other fields are names and numbers."""
 
-_FENCE = re.compile(r"<(?=\s*/?\s*untrusted)", re.IGNORECASE)
+_FENCE = re.compile(r"[<＜﹤‹〈](?=[\s/\\]*u\s*n\s*t\s*r\s*u\s*s\s*t)", re.IGNORECASE)  # noqa: RUF001
 
 
-def fenced(text: str) -> str:
+class Fenced(str):
+    """A text between fences."""
+
+    __slots__ = ()
+
+
+def fenced(text: str) -> Fenced:
     """`text`, cleaned, between fences that nothing in it can close or open."""
-    return f"{OPEN}{_FENCE.sub('&lt;', clean(text))}{CLOSE}"
+    return Fenced(f"{OPEN}{defused(text)}{CLOSE}")
+
+
+def defused(text: str) -> str:
+    """`text`, cleaned, and with nothing in it that looks like a fence."""
+    return _FENCE.sub("&lt;", clean(text))
+
+
+def for_model(value: Any, mask: Masker) -> Any:
+    """JSON data as a model may see it: without secrets, and every text in it, keys included,
+    defused or fenced."""
+    return mask.masked(_defused(value))
+
+
+def _defused(value: Any) -> Any:
+    if isinstance(value, Fenced):
+        return value
+    if isinstance(value, str):
+        return defused(value)
+    if isinstance(value, Mapping):
+        return {defused(str(key)): _defused(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defused(inner) for inner in value]
+    return value
 
 
 def cleaned(value: Any) -> Any:

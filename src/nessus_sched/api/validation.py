@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from itertools import islice
@@ -60,9 +60,10 @@ def refuse_oversized(cls: type, arguments: Mapping[str, Any] | None) -> None:
 def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
     """The instance of the attrs class `cls` that `arguments` describe.
 
-    Forgives what hosts are known to get wrong: values JSON-encoded in strings, null for
-    "not given", one thing where a list of such is wanted, no arguments at all. Raises
-    `BadArguments` with the other mistakes, the first `MAX_PROBLEMS` of them.
+    Forgives what hosts and models are known to get wrong: values JSON-encoded in strings,
+    null or an empty string for an optional argument, one thing where a list of such is
+    wanted, no arguments at all. Raises `BadArguments` with the other mistakes, the first
+    `MAX_PROBLEMS` of them.
     """
     refuse_oversized(cls, arguments)
     schema, validator = _checks(cast(Hashable, cls))
@@ -86,12 +87,17 @@ def _refuse(problems: Iterable[Problem], schema: Schema) -> None:
         raise BadArguments(tuple(found), example_of(schema))
 
 
-def answer(value: Any) -> tuple[dict[str, Any], str]:
-    """An answer as JSON data and as compact JSON text; the text says exactly the same.
+def as_it_is(value: Any) -> Any:
+    return value
+
+
+def answer(value: Any, shown: Callable[[Any], Any] = as_it_is) -> tuple[dict[str, Any], str]:
+    """An answer as JSON data, made fit for its reader by `shown`, and as compact JSON text
+    that says exactly the same.
 
     Characters that UTF-8 cannot carry become `?`; a `Secret` becomes its mask.
     """
-    data = _converter.unstructure(value)
+    data = shown(_converter.unstructure(value))
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     text = text.encode("utf-8", "replace").decode()
     return json.loads(text), text
@@ -148,7 +154,7 @@ def _tidy(schema: Schema, value: Any) -> Any:
         return {
             name: _tidy(schema["properties"].get(name, {}), inner)
             for name, inner in value.items()
-            if inner is not None or name in required or name not in schema["properties"]
+            if inner not in (None, "") or name in required or name not in schema["properties"]
         }
     if isinstance(value, list) and "items" in schema:
         return [_tidy(schema["items"], inner) for inner in value]

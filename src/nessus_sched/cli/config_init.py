@@ -14,6 +14,7 @@ import attrs
 import click
 
 from nessus_sched.cli.config_text import Answers, config_text
+from nessus_sched.cli.output_file import check_writable, whole_file
 from nessus_sched.config import parsers, types
 from nessus_sched.config.loading import load_text
 from nessus_sched.config.problems import ConfigError
@@ -76,8 +77,7 @@ def init_command(
     or '${NAME}', which are written as they are. The file can be read by you only.
     """
     output = output or _default_output()
-    if output.exists() and not force:
-        raise click.ClickException(f"{output} is there already; --force replaces it")
+    check_writable(output, force=force)
     url = url or _asked("--url", "URL of the scanner", default="https://127.0.0.1:8834", read=_url)
     kind = login or ("session" if username else "api-keys" if access_key else None)
     kind = kind or _login()
@@ -226,17 +226,16 @@ def _write(output: Path, text: str, force: bool) -> None:
     service = _service_group(output)
     group = -1 if service is None else service  # -1 leaves it as it is
     mode, folder_mode = (0o600, 0o700) if service is None else (0o640, 0o750)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if force else os.O_EXCL)
     try:
         if not output.parent.exists():
             output.parent.mkdir(mode=folder_mode, parents=True)
             os.chown(output.parent, -1, group)
-        with open(os.open(output, flags, 0o600), "w") as file:
-            os.fchown(file.fileno(), -1, group)
-            os.fchmod(file.fileno(), mode)  # an older file may have been open to others
-            file.write(text)
     except OSError as error:
         raise click.ClickException(f"cannot write {output}: {error.strerror}") from None
+    with whole_file(output, force=force) as file:
+        os.fchown(file.fileno(), -1, group)
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
 
 
 def _service_group(output: Path) -> int | None:

@@ -16,6 +16,7 @@ from nessus_sched.cli.formatting import size, when
 from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.options import config_option, daemon_option, json_option, task_argument
 from nessus_sched.cli.output import line, note, print_json, table
+from nessus_sched.cli.output_file import check_writable
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
 
@@ -104,7 +105,7 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
 
 @click.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @config_option
 @json_option
 def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None:
@@ -114,8 +115,7 @@ def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None
     the copy in the place of tasks.db there, without its -wal and -shm. Findings are not in it:
     keep the exports directory besides, from which they can be read again.
     """
-    if file.exists() and not force:
-        raise click.ClickException(f"{file} is there already; --force replaces it")
+    check_writable(file, force=force)
     with _store(config) as store:
         written = store.backup(file.absolute())
     if as_json:

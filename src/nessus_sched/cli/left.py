@@ -22,7 +22,9 @@ from nessus_sched.api.operations import Call, Registry, ToolError
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.cli.client import NoDaemon, Refused
 from nessus_sched.config.schema import Config
+from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.core.task import Task
@@ -90,7 +92,7 @@ class Left:
             raise Refused(str(error), error.code) from error
         except StoreError as error:
             raise click.ClickException(str(error)) from error
-        return validation.answer(result)[0]
+        return validation.answer(result, Masker(secrets_of(self._config)).masked)[0]
 
 
 async def _findings(directory: Path) -> OfflineFindings:

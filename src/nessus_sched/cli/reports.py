@@ -6,13 +6,11 @@ pages and comparisons work without a daemon and without a configuration.
 
 from __future__ import annotations
 
-import gzip
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Final, Protocol, TypeVar, cast
+from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
 import click
 import trio
@@ -21,7 +19,9 @@ from nessus_sched.api import validation
 from nessus_sched.api.admin_findings import compare_answer, findings_answer
 from nessus_sched.cli.client import Asking
 from nessus_sched.cli.daemon_or_store import daemon_or_store
+from nessus_sched.cli.report_files import is_file, stream_of
 from nessus_sched.cli.task_ids import task_id_of
+from nessus_sched.cli.trio_run import run
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.parser.reader import Event, Reader
@@ -37,7 +37,6 @@ T = TypeVar("T")
 Query = Mapping[str, Any]
 """As `results.query_input.read_query` takes it."""
 LARGEST_PAGE: Final = 1000
-_GZIP: Final = b"\x1f\x8b"
 
 
 class Report(Protocol):
@@ -62,33 +61,6 @@ def opened(subject: str, config: Path | None) -> Iterator[Report]:
         else:
             asked = stack.enter_context(daemon_or_store(config))
             yield TaskReport(asked, task_id_of(asked, subject))
-
-
-def is_file(subject: str) -> bool:
-    """Raises `click.ClickException` for what can only be a file and is none."""
-    path = Path(subject)
-    if subject == "-" or path.is_file():
-        return True
-    if "/" in subject or "." in subject or path.exists():
-        what = "is not a file" if path.exists() else "there is no such file"
-        raise click.ClickException(f"{subject}: {what}")
-    return False
-
-
-@contextmanager
-def stream_of(subject: str) -> Iterator[BinaryIO]:
-    """A report to read: a file, packed or not; `-` is stdin."""
-    if subject == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        with Path(subject).open("rb") as file:
-            packed = file.read(2) == _GZIP
-            file.seek(0)
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-    except (OSError, EOFError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise click.ClickException(f"{subject}: cannot be read: {reason}") from error
 
 
 class TaskReport:
@@ -135,7 +107,7 @@ class FileReport:
     def _store(self) -> None:
         if not self._path.exists():
             with stream_of(self._subject) as stream:
-                self._summary = trio.run(store_report, stream, self._path, "report")
+                self._summary = run(store_report, stream, self._path, "report")
 
 
 def compare_files(
@@ -153,7 +125,7 @@ def compare_files(
         path = Path(directory) / "findings.db"
         for name, subject in (("before", before), ("after", after)):
             with find(subject) as stream:
-                summary = trio.run(store_report, stream, path, name)
+                summary = run(store_report, stream, path, name)
             nothing_read(subject, summary)
         return validation.answer(_asking(path, both))[0]
 
@@ -206,11 +178,14 @@ def _asking(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:
 
 
 def all_rows(report: Report, query: Query) -> Iterator[dict[str, Any]]:
-    """Every finding that matches, a page in memory at a time."""
-    cursor = None
+    """Every finding that matches, a page in memory at a time; the first is read at once."""
+    wanted = {**query, "page_size": LARGEST_PAGE}
+    return _following(report, wanted, report.page(wanted))
+
+
+def _following(report: Report, query: Query, page: dict[str, Any]) -> Iterator[dict[str, Any]]:
     while True:
-        page = report.page({**query, "page_size": LARGEST_PAGE, "cursor": cursor})
         yield from page["findings"]
-        cursor = page["next_cursor"]
-        if cursor is None:
+        if page["next_cursor"] is None:
             return
+        page = report.page({**query, "cursor": page["next_cursor"]})

@@ -26,6 +26,7 @@ from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind
+from nessus_sched.results.model import UNKNOWN_SEVERITY
 
 SERIOUS: Final = ("critical", "high", "medium", "low")
 SERIOUS_COLUMN: Final = "C/H/M/L"
@@ -265,7 +266,10 @@ def _state(row: Mapping[str, Any]) -> str:
 
 
 def serious(by_severity: Mapping[str, int] | None) -> str | None:
-    """Numbers of critical, high, medium and low findings, for a table with little room."""
+    """Numbers of critical, high, medium and low findings, and of unknown ones if there are any,
+    for a table with little room."""
     if by_severity is None:
         return None
-    return "/".join(str(by_severity.get(name, 0)) for name in SERIOUS)
+    unknown = by_severity.get(UNKNOWN_SEVERITY, 0)
+    known = "/".join(str(by_severity.get(name, 0)) for name in SERIOUS)
+    return f"{known} +{unknown}?" if unknown else known

@@ -190,7 +190,7 @@ def rule(value: object) -> str:
 
 
 def network(value: object) -> str:
-    found = parse_range(text(value), strict=True)
+    found = parse_range(text(value))
     if found is None:
         raise Unfit("host names are not networks")
     return range_text(found)

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final, get_args
+from urllib.parse import urlsplit
 
 import attrs
 from ruamel.yaml import YAML
@@ -91,7 +92,17 @@ def _formed(value: Any, form: types.Form) -> Any:
         return size_text(value)
     if form is types.MODE:
         return f"{value:04o}"
+    if form is types.WEBHOOK:
+        return webhook_text(value)
     return str(value) if isinstance(value, Path) else value
+
+
+def webhook_text(url: str) -> str:
+    """A webhook's URL for people: what is behind the host is often a token."""
+    address = urlsplit(url)
+    if address.path in ("", "/") and not address.query and not address.fragment:
+        return url
+    return f"{address.scheme}://{address.netloc}/{MASK}"
 
 
 def duration_text(seconds: float) -> str:

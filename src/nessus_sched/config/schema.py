@@ -7,6 +7,7 @@ from them. Times are in seconds here, however they are written in the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -37,6 +38,7 @@ from nessus_sched.core.credentials import Credential
 from nessus_sched.core.fields import field
 from nessus_sched.core.profile import ScanProfile
 from nessus_sched.core.secret import Secret
+from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import DEFAULT_POOL
 
 NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
@@ -83,6 +85,11 @@ class TargetSettings:
     max_addresses: int = field(
         "How many addresses one scan may have.", default=4096, minimum=1, maximum=2**32
     )
+
+    @cached_property
+    def scope(self) -> Scope:
+        """The lists, parsed once for as long as this configuration is used."""
+        return Scope(self.allow, self.deny, max_addresses=self.max_addresses)
 
 
 @attrs.frozen(kw_only=True)
@@ -209,6 +216,21 @@ class LimitSettings:
         default=50.0,
         minimum=0.1,
         maximum=10000,
+    )
+    queued_tasks: int = field(
+        "Unfinished tasks in all. A user gets at most half of it; an eighth is kept for root and "
+        "the user of the service. A waiting task takes about 1 KiB of memory.",
+        default=100_000,
+        minimum=1,
+        maximum=10_000_000,
+    )
+    queued_targets: int = field(
+        "Targets (addresses, networks, ranges and names) of all unfinished tasks together, shared "
+        "like queued_tasks. A network or range counts as one. Each takes 8 bytes of memory, 32 for "
+        "IPv6.",
+        default=1_000_000,
+        minimum=1,
+        maximum=1_000_000_000,
     )
     export_size: Size = field(
         "Largest report that is fetched from a scanner.",

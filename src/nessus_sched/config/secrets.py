@@ -1,13 +1,19 @@
-"""The secrets of a configuration, so that the log can mask them wherever they turn up."""
+"""The secrets of a configuration, to mask them wherever they turn up."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from nessus_sched.config.schema import WebhookSettings
 from nessus_sched.core.secret import Secret
+
+_TOKEN: Final = re.compile(r"(?=.*\d)\S{8,}|\S{20,}")
+"""Parts of a webhook's URL that are no ordinary words."""
 
 
 def secrets_of(value: Any) -> Iterator[Secret]:
@@ -15,8 +21,20 @@ def secrets_of(value: Any) -> Iterator[Secret]:
     if isinstance(value, Secret):
         yield value
     elif attrs.has(type(value)):
+        if isinstance(value, WebhookSettings):
+            yield from _tokens(value.url)
         for attribute in attrs.fields(type(value)):
             yield from secrets_of(getattr(value, attribute.name))
     elif isinstance(value, tuple):
         for item in value:
             yield from secrets_of(item)
+
+
+def _tokens(url: str) -> Iterator[Secret]:
+    """What in a webhook's URL is known to its owner alone: Slack, Teams and others put their
+    token into the path, others into the query."""
+    address = urlsplit(url)
+    for part in re.split(r"[/?&=#;]", f"{address.path}?{address.query}#{address.fragment}"):
+        for text in {part, unquote(part)}:
+            if _TOKEN.fullmatch(text):
+                yield Secret(text)

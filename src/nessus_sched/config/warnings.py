@@ -10,6 +10,8 @@ from typing import Final
 
 from nessus_sched.config.parsers import split_bind
 from nessus_sched.config.schema import Config
+from nessus_sched.config.secrets import secrets_of
+from nessus_sched.core.masking import SHORTEST
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.address import parse_address
 from nessus_sched.core.targets.ranges import overlap
@@ -91,6 +93,12 @@ def _scope(config: Config) -> Iterator[str]:
 def _exposure(config: Config) -> Iterator[str]:
     if config.http.bind is not None and not _is_loopback(split_bind(config.http.bind)[0]):
         yield f"http.bind {config.http.bind} can be reached from other machines"
+    short = sum(0 < len(secret.reveal()) < SHORTEST for secret in secrets_of(config))
+    if short:
+        yield (
+            f"{short} secrets have fewer than {SHORTEST} characters: they are not masked where "
+            "scanners or hosts repeat them"
+        )
     for hook in config.notifications:
         if hook.url.startswith("http://"):
             yield "a notification goes out over plain http"

@@ -57,6 +57,9 @@ class ScanRequest:
 
     kind: ScanKind
     targets: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    """What the submitter does not want scanned: already taken out of `targets`, and kept
+    because a name may come to mean it."""
     name: str = ""
     description: str = ""
     scanner_instance: str | None = None

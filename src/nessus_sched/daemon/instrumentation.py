@@ -13,7 +13,7 @@ from nessus_sched.daemon.system import System
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.nessus.requests import RequestRecord
 from nessus_sched.telemetry import events
-from nessus_sched.telemetry.gauges import Commits, Doors, Reading
+from nessus_sched.telemetry.gauges import Commits, Doors, Limit, Reading
 from nessus_sched.telemetry.metrics import Metrics
 
 log = structlog.get_logger("nessus")
@@ -56,7 +56,21 @@ async def refresh(system: System, metrics: Metrics) -> None:
             p99=writer.commit_p99,
         ),
         doors=_doors(system.connections),
+        limits=_limits(system),
     )
+
+
+def _limits(system: System) -> dict[str, Limit]:
+    limits = {
+        each.key: Limit(used=each.used, limit=each.limit, refused=each.refused)
+        for each in system.context.backlog.statistics()
+    }
+    for key, lookups in (
+        ("target_lookups", system.lookups),
+        ("scanner_lookups", system.scanner_lookups),
+    ):
+        limits[key] = Limit(used=lookups.running, limit=lookups.limit, refused=lookups.timed_out)
+    return limits
 
 
 def _doors(connections: Connections) -> Doors:

@@ -65,8 +65,7 @@ class Reloader:
             return Reloaded(problems=problems, needs_restart=self.last.needs_restart)
         changes = diff(context.config, config)
         self.logs.apply(config.log)
-        # The old ones too: requests that are under way may still tell of them.
-        self.logs.know([*secrets_of(context.config), *secrets_of(config)])
+        self.logs.know(secrets_of(config))
         await self._system.fleet.apply(config)
         self._system.connections.apply(config.limits)
         self.rejected_at = None

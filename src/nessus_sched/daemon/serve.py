@@ -40,11 +40,13 @@ from nessus_sched.certify.certifier import Certifier
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import steady_clock, system_now
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.daemon import gc_tuning
 from nessus_sched.daemon.idle import end_when_idle
 from nessus_sched.daemon.instrumentation import measure_loop_lag, scanner_request
 from nessus_sched.daemon.lifecycle import obey_signals
+from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, NameLookups
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.sd_notify import Notifier
@@ -58,7 +60,6 @@ from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.pool_config import new_pool
-from nessus_sched.scheduler.scope_check import system_resolve
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
@@ -106,7 +107,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
     with _crashes(notifier), hold_state_directory(config.state_directory) as died:
         if died is not None:
             log.warning(events.DIED_BEFORE, pid=died)
-        async with _system(config, metrics) as system, trio.open_nursery() as nursery:
+        async with _system(config, metrics, logs.masker) as system, trio.open_nursery() as nursery:
             reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
             nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
             await nursery.start(_notifications(system, metrics).run)
@@ -169,13 +170,14 @@ def _notifications(system: System, metrics: Metrics) -> Notifications:
         lambda: context.config.notifications,
         lambda outcome: metrics.notifications.labels(outcome).inc(),
         context.random,
+        mask=context.mask,
     )
     context.observers.append(notifications.observe)
     return notifications
 
 
 @asynccontextmanager
-async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
+async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterator[System]:
     """The stores and the scheduler, not yet running."""
     async with AsyncExitStack() as stack:
         exports = ExportStore(config.state_directory / "exports")
@@ -188,6 +190,8 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
         reports = Reports(findings, exports, system_now)
         now = steady_clock()
         pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
+        lookups, scanner_lookups = NameLookups(TARGET_LOOKUPS), NameLookups(SCANNER_LOOKUPS)
+        trio.socket.set_custom_hostname_resolver(scanner_lookups)
         foresight = Foresight(metrics.estimate_error.observe)
         context = Context(
             config=config,
@@ -195,11 +199,12 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             store=store,
             exports=reports,
             digest=reports.digest,
-            resolve=system_resolve,
+            resolve=lookups.resolve,
             now=now,
             wall=system_now,
             seal=await store.seal(),
             random=SystemRandom(),
+            mask=mask,
             observers=[log_change, metrics.observe_change, foresight.observe],
         )
         fleet = Fleet(context, partial(_connect, context, metrics))
@@ -216,6 +221,8 @@ async def _system(config: Config, metrics: Metrics) -> AsyncIterator[System]:
             ),
             housekeeping=Housekeeping(context, fleet, findings, exports, metrics.observe_deletions),
             service=service,
+            lookups=lookups,
+            scanner_lookups=scanner_lookups,
             findings=findings,
             exports=exports,
         )
@@ -227,4 +234,5 @@ def _connect(context: Context, metrics: Metrics, scanner: ScannerSettings) -> Ne
         now=system_now,
         export_limit=lambda: context.config.limits.export_size,
         on_request=partial(scanner_request, metrics, scanner),
+        mask=context.mask,
     )

@@ -83,10 +83,11 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         app=app,
         tools=TOOLS,
         operators=OPERATORS,
-        resources=Documents(app=app, permits=permits),
+        resources=Documents(app=app, permits=permits, mask=system.context.mask),
         prompts=PROMPTS,
         permits=permits,
         observe=metrics.observe_call,
+        mask=system.context.mask,
     )
     return build_server(face, version=__version__, instructions=INSTRUCTIONS)
 
@@ -127,6 +128,7 @@ async def serve_http(
         refresh=partial(refresh, system, metrics),
         status_page=_status_page(system, check) if settings.status_page else None,
         hosts=frozenset(settings.hosts),
+        mask=system.context.mask,
     )
     sock = listen(settings.bind)
     async with trio.open_nursery() as nursery:

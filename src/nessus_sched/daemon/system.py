@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from nessus_sched.certify.certifier import Certifier
+from nessus_sched.daemon.name_lookups import NameLookups
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
@@ -25,4 +26,6 @@ class System:
     housekeeping: Housekeeping
     findings: FindingsStore
     exports: ExportStore
+    lookups: NameLookups
+    scanner_lookups: NameLookups
     connections: Connections = attrs.field(factory=Connections)

@@ -23,6 +23,7 @@ from nessus_sched import __version__
 from nessus_sched.config.schema import WebhookSettings
 from nessus_sched.config.types import NotifyOn
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
@@ -77,11 +78,14 @@ class Notifications:
         count: Callable[[Delivery], None],
         random: Random,
         post: Post = post_json,
+        *,
+        mask: Masker | None = None,
     ) -> None:
         self._hooks = hooks
         self._count = count
         self._random = random
         self._post = post
+        self._mask = mask or Masker()
         self._lanes: dict[str, trio.MemorySendChannel[Notification]] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -100,7 +104,7 @@ class Notifications:
         wanted = [hook for hook in self._hooks() if end in hook.events]
         if end is None or not wanted:
             return
-        body = json.dumps(document(task, entry, end)).encode()
+        body = json.dumps(self._mask.masked(document(task, entry, end))).encode()
         for hook in wanted:
             self._take(
                 Notification(webhook=hook, about=task.task_id, body=body, trace_id=task.trace_id)

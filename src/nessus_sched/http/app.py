@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +13,7 @@ import trio
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from nessus_sched.core.masking import Masker
 from nessus_sched.http.hosts import host_allowed
 from nessus_sched.http.status_page import POLICY
 from nessus_sched.telemetry.health import Health, Status
@@ -19,6 +21,9 @@ from nessus_sched.telemetry.health import Health, Status
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+_QUOTED: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"(?!:)')
+"""A string in JSON, or the value of a label in metrics."""
+_HTML_TEXT: Final = re.compile(r'>[^<]+|"[^"]*"')
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -53,6 +58,7 @@ class Sources:
     `refresh` is called before every scrape, on Trio's loop, and brings the registry's
     gauges up to date. `status_page` makes the HTML of `/`, None for no such page.
     `hosts` are the names by which we may be asked, besides addresses and localhost.
+    `mask` takes secrets out of every page.
     """
 
     health: Callable[[], Health]
@@ -61,6 +67,7 @@ class Sources:
     refresh: Callable[[], Awaitable[None]]
     status_page: Callable[[], Awaitable[str]] | None = None
     hosts: frozenset[str] = frozenset()
+    mask: Masker = attrs.field(factory=Masker)
 
 
 class App:
@@ -74,7 +81,7 @@ class App:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            page = await self._page(scope)
+            page = self._without_secrets(await self._page(scope))
             await _answer(page, send, head=scope["method"] == "HEAD")
         elif scope["type"] == "websocket":
             await receive()  # that it connects
@@ -104,6 +111,15 @@ class App:
                 return Page(status=200, body=html.encode(), content_type=kind, policy=POLICY)
             case _:
                 return Page(status=404, body=b"Not found.\n")
+
+    def _without_secrets(self, page: Page) -> Page:
+        text = page.body.decode("utf-8", "replace")
+        if not self._sources.mask.finds(text):
+            return page
+        # Only in texts and values: tags and names are the program's own.
+        kind = _HTML_TEXT if page.content_type.startswith("text/html") else _QUOTED
+        masked = kind.sub(lambda found: self._sources.mask(found[0]), text)
+        return attrs.evolve(page, body=masked.encode())
 
     async def _metrics(self, accept: str) -> Page:
         encoder, content_type = choose_encoder(accept)

@@ -15,7 +15,7 @@ NOTHING: Final = "\N{EN DASH}"
 """In a cell of which nothing is known."""
 _BOXES: Final = 16
 """Slots that are drawn one by one; more are only counted."""
-_SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
+_SEVERITIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
 
 
 def scanner_row(view: ScannerView, now: float) -> list[Child]:

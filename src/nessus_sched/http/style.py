@@ -50,6 +50,7 @@ progress { width: 110px; height: 8px; vertical-align: middle; accent-color: var(
 .critical { background: #91243e; } .high { background: #cf3a2c; }
 .medium { background: #f5b041; color: #1c252e; } .low { background: #2f74c0; }
 .info { background: #7d8a97; }
+.unknown { background: #555; }
 footer { padding: 4px 20px 24px; color: var(--dim); font-size: 12px; }
 footer a { color: inherit; margin-left: 12px; }
 @media (max-width: 600px) { header, main, footer { padding-left: 10px; padding-right: 10px; } }

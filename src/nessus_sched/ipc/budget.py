@@ -60,7 +60,7 @@ class Budget:
         if privileged(uid):
             return True
         most = self.limit - self.limit // RESERVE
-        return self._within_share(uid, amount) and self._ordinary + amount <= most
+        return self.within_share(uid, amount) and self._ordinary + amount <= most
 
     def take(self, uid: int | None, amount: int) -> None:
         """Takes what fits, and also what does not: then others have to wait."""
@@ -89,7 +89,7 @@ class Budget:
     def refusal(self, uid: int | None, amount: int = 1) -> NoRoom:
         """Counts a refusal; the reason is for who was refused."""
         self.refused += 1
-        if self._within_share(uid, amount):
+        if self.within_share(uid, amount):
             reason = f"{self.key}: all of it is in use ({self.limit})"
         else:
             reason = f"{self.key}: your user's share is in use ({self.limit // SHARE})"
@@ -98,7 +98,7 @@ class Budget:
             f"the operator can raise {self.key}"
         )
 
-    def _within_share(self, uid: int | None, amount: int) -> bool:
+    def within_share(self, uid: int | None, amount: int) -> bool:
         return privileged(uid) or self._by_user[uid] + amount <= self.limit // SHARE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -14,6 +15,8 @@ from nessus_sched.api.findings import get_scan_results, get_scan_summary
 from nessus_sched.api.operations import Call, ToolDef, ToolError
 from nessus_sched.api.queue import get_queue_status
 from nessus_sched.api.tasks import get_scan_status
+from nessus_sched.api.untrusted import for_model
+from nessus_sched.core.masking import Masker
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.definitions import ResourceDef
 
@@ -50,10 +53,11 @@ _READERS: Final = {
 @attrs.frozen(kw_only=True)
 class Documents:
     """The resources of the daemon; reading one is calling the tool that answers the same, and
-    who may not call it may not read it. `permits` decides that."""
+    who may not call it may not read it. `permits` decides that; `mask` takes secrets out."""
 
     app: App
     permits: Callable[[Peer, ToolDef], bool]
+    mask: Masker = attrs.field(factory=Masker)
 
     @property
     def listed(self) -> Sequence[ResourceDef]:
@@ -67,7 +71,8 @@ class Documents:
             args: Any = validation.parse(tool.arguments, arguments)
         except validation.BadArguments as error:
             raise _unknown(uri) from error
-        _, text = validation.answer(await tool.fn(self.app, call, args))
+        shown = partial(for_model, mask=self.mask)
+        _, text = validation.answer(await tool.fn(self.app, call, args), shown)
         return "application/json", text
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -23,7 +23,9 @@ from mcp.server.caching import CacheHint
 from nessus_sched.api import validation
 from nessus_sched.api.operations import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
 from nessus_sched.api.secret_guard import refuse_secrets
+from nessus_sched.api.untrusted import for_model
 from nessus_sched.api.weight import weight_of
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.text import meant
 from nessus_sched.ipc.budget import NoRoom, Ticket
 from nessus_sched.ipc.peer import Peer
@@ -32,6 +34,8 @@ from nessus_sched.telemetry import events
 
 R = TypeVar("R")
 Context = ServerRequestContext[Any, Any]
+Shown = Callable[[Any], Any]
+"""Makes the JSON data of an answer fit for its reader."""
 Observer = Callable[[str, str, float], None]
 
 OPERATOR_CALL: Final = "operator/call"
@@ -65,6 +69,7 @@ class Face:
 
     `app` is handed to every tool. `permits` decides per peer which tools exist for it.
     `observe(tool, status, seconds)` is told of every call; status is `ok` or an error code.
+    `mask` takes secrets out of every answer.
     """
 
     app: Any
@@ -75,6 +80,7 @@ class Face:
     permits: Callable[[Peer, ToolDef], bool] = _permit_all
     observe: Observer = _observe_nothing
     calls_at_once: int = CALLS_AT_ONCE
+    mask: Masker = attrs.field(factory=Masker)
 
 
 def build_server(face: Face, *, version: str, instructions: str) -> Server[Any]:
@@ -129,15 +135,16 @@ class _Handlers:
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        return await self._call(self._face.tools, ctx, params)
+        shown = partial(for_model, mask=self._face.mask)
+        return await self._call(self._face.tools, ctx, params, shown)
 
     async def call_operator(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        return await self._call(self._face.operators, ctx, params)
+        return await self._call(self._face.operators, ctx, params, self._face.mask.masked)
 
     async def _call(
-        self, registry: Registry, ctx: Context, params: types.CallToolRequestParams
+        self, registry: Registry, ctx: Context, params: types.CallToolRequestParams, shown: Shown
     ) -> types.CallToolResult:
         tool = registry.get(params.name)
         if tool is None or not self._face.permits(_peer(ctx), tool):
@@ -147,7 +154,7 @@ class _Handlers:
         call, started, status = _call(ctx), trio.current_time(), "canceled"
         with structlog.contextvars.bound_contextvars(trace_id=call.trace_id):
             try:
-                result = await self._outcome(tool, call, ctx.request, params.arguments)
+                result = await self._outcome(tool, call, ctx.request, params.arguments, shown)
                 status = "ok" if not result.is_error else _code_of(result)
                 return result
             finally:
@@ -157,7 +164,12 @@ class _Handlers:
                 write(events.TOOL_CALLED, tool=tool.name, status=status, seconds=round(seconds, 3))
 
     async def _outcome(
-        self, tool: ToolDef, call: Call, ticket: object, arguments: dict[str, Any] | None
+        self,
+        tool: ToolDef,
+        call: Call,
+        ticket: object,
+        arguments: dict[str, Any] | None,
+        shown: Shown,
     ) -> types.CallToolResult:
         try:
             args = await self._checked(tool, arguments)
@@ -168,9 +180,9 @@ class _Handlers:
                     value = await tool.fn(self._face.app, call, args)
             if not scope.cancelled_caught:
                 async with self._turn:
-                    return _answer(value)
+                    return _answer(value, shown)
         except (validation.BadArguments, ToolError) as refusal:
-            return _refusal(refusal)
+            return _refusal(refusal, shown)
         except NoRoom as full:
             return _refusal(ToolError("no_room", str(full)))
         except Exception as error:  # noqa: BLE001 - the supervisor: no tool may end a connection
@@ -210,7 +222,8 @@ class _Handlers:
     ) -> types.GetPromptResult:
         for prompt in self._face.prompts:
             if prompt.name == params.name:
-                text = await _guarded(prompt.name, prompt.render(params.arguments or {}))
+                rendering = prompt.render(params.arguments or {})
+                text = await _guarded(prompt.name, rendering, self._face.mask)
                 content = types.TextContent(type="text", text=text)
                 return types.GetPromptResult(
                     description=prompt.description,
@@ -247,7 +260,7 @@ class _Handlers:
         if self._face.resources is None:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown resource: {uri[:200]}")
         reading = self._face.resources.read(_call(ctx), uri)
-        mime_type, text = await _guarded(uri, reading, data={"uri": uri[:1000]})
+        mime_type, text = await _guarded(uri, reading, self._face.mask, data={"uri": uri[:1000]})
         contents = types.TextResourceContents(uri=uri, mime_type=mime_type, text=text)
         return types.ReadResourceResult(contents=[contents])
 
@@ -258,13 +271,13 @@ def _read_arguments(tool: ToolDef, arguments: dict[str, Any] | None) -> Any:
     return validation.parse(tool.arguments, arguments)
 
 
-async def _guarded(what: str, work: Awaitable[R], *, data: Any = None) -> R:
+async def _guarded(what: str, work: Awaitable[R], mask: Masker, *, data: Any = None) -> R:
     """The supervisor for what answers with a protocol error instead of a tool error; `data`
     goes into the error."""
     try:
         return await work
     except ToolError as refusal:
-        message = f"{_sentence(refusal)} [{refusal.code}]"
+        message = f"{for_model(_sentence(refusal), mask)} [{refusal.code}]"
         raise MCPError(code=types.INVALID_PARAMS, message=message, data=data) from None
     except Exception as error:  # noqa: BLE001 - the supervisor: nothing may leak or end a connection
         message = f"Internal error, incident {_incident(what, error)}."
@@ -308,9 +321,9 @@ def _listed(tool: ToolDef) -> types.Tool:
     )
 
 
-def _answer(value: Any) -> types.CallToolResult:
+def _answer(value: Any, shown: Shown) -> types.CallToolResult:
     # Claude Code shows a model the structured content only, Claude Desktop the text only.
-    data, text = validation.answer(value)
+    data, text = validation.answer(value, shown)
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)], structured_content=data
     )
@@ -324,12 +337,15 @@ def _sentence(refusal: validation.BadArguments | ToolError) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _refusal(refusal: validation.BadArguments | ToolError) -> types.CallToolResult:
+def _refusal(
+    refusal: validation.BadArguments | ToolError, shown: Shown = validation.as_it_is
+) -> types.CallToolResult:
     """An `isError` answer. No structured content: it would have to fit the output schema."""
     detail: dict[str, Any] = {"code": refusal.code, "message": _sentence(refusal)}
     if isinstance(refusal, validation.BadArguments):
         detail["problems"] = [attrs.asdict(problem) for problem in refusal.problems]
-    text = f"{_sentence(refusal)} [{refusal.code}]"
+    detail = shown(detail)
+    text = f"{detail['message']} [{refusal.code}]"
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)],
         is_error=True,

@@ -9,6 +9,7 @@ from typing import Final
 
 from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.clock import Now
+from nessus_sched.core.masking import Mask
 from nessus_sched.core.scanner import (
     OCCUPIES,
     CreatedScan,
@@ -48,8 +49,8 @@ class NessusScanner:
     `now` is for Retry-After dates and the age of cached templates. `transport` replaces
     the network (an ASGI application, a recorded conversation), `run_sync` the threads that
     do blocking work. `on_request` is called after each request, `export_limit` gives the
-    bytes that a report may have now. May be used by many tasks
-    at once; close it when done. Nothing is sent before the first call.
+    bytes that a report may have now, `mask` takes secrets out of its error texts. May be used
+    by many tasks at once; close it when done. Nothing is sent before the first call.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class NessusScanner:
         on_request: OnRequest | None = None,
         export_limit: Callable[[], int] = lambda: LARGEST_EXPORT,
         run_sync: RunSync = in_thread,
+        mask: Mask = str,
     ) -> None:
         self._settings = settings
         self._http = NessusHttp(
@@ -70,6 +72,7 @@ class NessusScanner:
             now=now,
             transport=transport,
             on_request=on_request,
+            mask=mask,
         )
         self._link = Link(self._http, auth_for(settings.auth, self._http), run_sync)
         self._library = Library(self._link, settings.folder, now)

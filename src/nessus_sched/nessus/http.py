@@ -16,6 +16,7 @@ import trio
 
 from nessus_sched.config.schema import TlsSettings
 from nessus_sched.core.clock import Now
+from nessus_sched.core.masking import Mask
 from nessus_sched.nessus import tls, wire
 from nessus_sched.nessus.errors import Failure, chain, clean, system_words, unanswered
 from nessus_sched.nessus.inflate import Damaged
@@ -37,7 +38,8 @@ _BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError, OSError)
 
 
 class NessusHttp:
-    """One scanner's HTTP connections. `transport` replaces the network in tests."""
+    """One scanner's HTTP connections. `transport` replaces the network in tests; `mask` takes
+    the secrets out of what the scanner says is wrong."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class NessusHttp:
         now: Now,
         transport: Transport | None = None,
         on_request: OnRequest | None = None,
+        mask: Mask = str,
     ) -> None:
         self.hint = ""
         """Added to the error of a change whose answer was lost."""
@@ -57,6 +60,7 @@ class NessusHttp:
         self._now = now
         self._transport = transport
         self._on_request = on_request
+        self._mask = mask
         self._opened: Transport | None = None
         self._closed = False
 
@@ -114,9 +118,12 @@ class NessusHttp:
         return self._answer(incoming) if incoming.status >= 300 else failure
 
     def _answer(self, incoming: Incoming) -> Answer:
+        body = bytes(incoming.body)
+        if incoming.status >= 300:
+            body = self._mask(body.decode("utf-8", "replace")).encode()
         return Answer(
             status=incoming.status,
-            body=bytes(incoming.body),
+            body=body,
             retry_after=wire.retry_after(incoming.retry_after, self._now()),
         )
 

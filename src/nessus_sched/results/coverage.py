@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.results.evidence import PING, PLUGINS, HostEvidence, Means
+from nessus_sched.results.evidence import HostEvidence
+from nessus_sched.results.login_rules import PING, PLUGINS, Means
 from nessus_sched.results.model import Finding, HostEnd, HostReport
 from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION

@@ -1,48 +1,26 @@
-"""What a report shows about logins on a host: which plugins and tags mean what.
-
-Titles and meanings from the plugins themselves. Plugins that look like proof of a login and are
-none (10394, 12634, 14272, 21643, 26917, 51192, 66334, 97833, 149334: they fire on hosts
-nobody logged in to) are left out on purpose.
-"""
+"""The signs of one host about its login, gathered from plugins and tags (`login_rules`)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from enum import Flag, auto
-from types import MappingProxyType
+from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 
 from nessus_sched.results import scaninfo
+from nessus_sched.results.login_rules import Means, reason, rule_for
 from nessus_sched.results.model import Finding, HostReport
 from nessus_sched.results.untrusted import clean_line
 
 _MOST_SIGNS: Final = 24
-_DETAIL: Final = 160
-
-
-class Means(Flag):
-    """What a sign says about the login on its host."""
-
-    NOTHING = 0
-    """By itself; worth telling next to other signs."""
-    LOGIN = auto()
-    """A credential worked."""
-    LOCAL = auto()
-    """Checks ran within the host, which implies a login."""
-    FAILED = auto()
-    """A credential was tried and did not work."""
-    NOT_GIVEN = auto()
-    """A service to log in to was seen and no credential supplied."""
-    WEAK = auto()
-    """A login next to this sign was not a full one."""
-    PRIVILEGED = auto()
-    UNPRIVILEGED = auto()
-    """Some checks lacked rights; counts next to a login only."""
-    DEAD = auto()
-    """The host did not answer."""
+_LOGIN_TAGS: Final = ("ssh-login-used", "smb-login-used")
+_SERVICES: Final = {
+    22: "SSH", 139: "SMB", 445: "SMB", "ssh": "SSH", "cifs": "SMB", "smb": "SMB",
+    "microsoft-ds": "SMB", "netbios-ssn": "SMB",
+}  # fmt: skip
+"""What there is to log in to, by port and by name of the service."""
+_LONGEST_SCAN: Final = 86400.0
+"""Seconds by which the scanner's clock, whose zone is not known, may seem to differ."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,79 +33,89 @@ class Sign:
     where: str | None = None
     """`22/tcp ssh`; None for the host as a whole."""
     detail: str | None = None
+    """Why, in the scanner's words."""
     means: Means
 
-
-PLUGINS: Final[Mapping[int, tuple[str, Means]]] = MappingProxyType(
-    {
-        141118: ("valid credentials provided", Means.LOGIN),
-        110095: ("login without privilege problems", Means.LOGIN | Means.PRIVILEGED),
-        110385: (
-            "login, but with insufficient privilege",
-            Means.LOGIN | Means.WEAK | Means.UNPRIVILEGED,
-        ),
-        117885: ("login worked, then failed at least once", Means.LOGIN | Means.WEAK),
-        110695: ("login, but checks do not support the device", Means.LOGIN | Means.WEAK),
-        117887: ("local patch assessment available", Means.LOCAL),
-        104410: ("provided credentials failed", Means.FAILED),
-        21745: ("local patch assessment failed", Means.FAILED | Means.WEAK),
-        110723: ("no credentials provided", Means.NOT_GIVEN),
-        117886: ("local patch assessment not available", Means.NOTHING),
-        102094: ("commands need privilege escalation", Means.WEAK | Means.UNPRIVILEGED),
-        102095: ("commands ran with privilege escalation", Means.PRIVILEGED),
-        24786: ("not performed with administrator privileges", Means.WEAK | Means.UNPRIVILEGED),
-        10428: ("registry not fully accessible", Means.NOTHING),
-        122501: ("the device limits the rate of SSH logins", Means.NOTHING),
-        91822: ("database login failed", Means.NOTHING),
-        122503: ("login to a credential or patch manager failed", Means.NOTHING),
-    }
-)
-PING: Final = 10180
-_DEAD: Final = re.compile(r"considered as dead|is dead|host is not alive", re.IGNORECASE)
-_TAGS: Final = ("ssh-login-used", "smb-login-used")
-_MESSAGE: Final = re.compile(r"Message[ \t]*:\s*([^\n]+)")
+    @property
+    def sentence(self) -> str:
+        return f"{self.says}: {self.detail}" if self.detail else self.says
 
 
 @attrs.define
 class HostEvidence:
-    """Collects the signs of one host. `said` holds the answers of plugin 19506, of which a
-    host may have several; `tagged` is the scanner's own tag, None without one."""
+    """Collects the signs of one host, the first 24; `more` counts the others. `said` holds the
+    answers of plugin 19506, of which a host may have several; `tagged` is the scanner's own
+    tag, None without one. `services` are those seen that take logins (SSH, SMB)."""
 
     signs: list[Sign] = attrs.field(factory=list)
+    more: int = 0
     means: Means = Means.NOTHING
     said: set[str] = attrs.field(factory=set)
     tagged: bool | None = None
+    services: set[str] = attrs.field(factory=set)
 
     def add_finding(self, finding: Finding) -> None:
         plugin_id = finding.plugin.plugin_id
+        service = _SERVICES.get(finding.port or 0) or _SERVICES.get(finding.svc_name or "")
+        if service is not None:
+            self.services.add(service)
+        output = finding.plugin_output or ""
         if plugin_id == scaninfo.PLUGIN:
-            self._hear(finding.plugin_output or "")
-        elif plugin_id == PING:
-            if _DEAD.search(finding.plugin_output or ""):
-                self._add(_sign(finding, "considered dead, not scanned", Means.DEAD))
-        elif plugin_id is not None and plugin_id in PLUGINS:
-            self._add(_sign(finding, *PLUGINS[plugin_id]))
+            self._hear(output)
+            return
+        rule = rule_for(plugin_id, output)
+        if rule is not None:
+            self._add(
+                Sign(
+                    source=f"plugin {plugin_id}",
+                    says=rule.says,
+                    where=_where(finding),
+                    detail=reason(output) if rule.reason else None,
+                    means=rule.means,
+                )
+            )
 
     def add_host(self, host: HostReport) -> None:
         """The host's tags; call once, when they are complete."""
         self.tagged = host.credentialed
+        if any("windows" in name.lower() for name in host.os):
+            self.services.add("SMB")
         if host.credentialed:
             says = "the scanner calls the scan credentialed"
             self._add(Sign(source="tag Credentialed_Scan", says=says, means=Means.LOCAL))
-        for tag in _TAGS:
+        for tag in _LOGIN_TAGS:
             if host.properties.get(tag, "").strip():
                 says = "a login was used"
                 self._add(Sign(source=f"tag {tag}", says=says, means=Means.LOGIN))
+        self._add_last_results(host)
+
+    def _add_last_results(self, host: HostReport) -> None:
+        """The tag says when results were last obtained with a login, which may have been
+        in an earlier scan."""
+        at = _epoch(host.properties.get("LastAuthenticatedResults"))
+        without = _epoch(host.properties.get("LastUnauthenticatedResults")) or 0.0
+        if at is None or at < without or host.credentialed is False:
+            return
+        began = host.started_at or _scanner_clock(host.local_start)
+        recent = began is not None and at >= began - _LONGEST_SCAN
+        self._add(
+            Sign(
+                source="tag LastAuthenticatedResults",
+                says=f"authenticated results of {datetime.fromtimestamp(at, UTC):%Y-%m-%d}",
+                means=Means.LOCAL if recent else Means.LOGIN,
+            )
+        )
 
     def _hear(self, output: str) -> None:
         word = scaninfo.credentialed_word(output)
         if word is None:
             return
         self.said.add(word)
+        way = scaninfo.credentialed_way(output)
         self._add(
             Sign(
                 source=f"plugin {scaninfo.PLUGIN}",
-                says=f"credentialed checks: {clean_line(word, 20)}",
+                says=f"credentialed checks: {clean_line(word, 20)}{f' ({way})' if way else ''}",
                 means=Means.LOCAL if word == "yes" else Means.NOTHING,
             )
         )
@@ -136,18 +124,22 @@ class HostEvidence:
         self.means |= sign.means
         if len(self.signs) < _MOST_SIGNS:
             self.signs.append(sign)
+        else:
+            self.more += 1
 
 
-def _sign(finding: Finding, says: str, means: Means) -> Sign:
-    where = None
-    if finding.port:
-        where = clean_line(f"{finding.port}/{finding.protocol} {finding.svc_name or ''}", 60)
-    messages = dict.fromkeys(_MESSAGE.findall((finding.plugin_output or "")[:20_000]))
-    detail = clean_line("; ".join(messages), _DETAIL) if messages else None
-    return Sign(
-        source=f"plugin {finding.plugin.plugin_id}",
-        says=says,
-        where=where,
-        detail=detail,
-        means=means,
+def _where(finding: Finding) -> str | None:
+    if not finding.port:
+        return None
+    return clean_line(f"{finding.port}/{finding.protocol} {finding.svc_name or ''}", 60)
+
+
+def _epoch(text: str | None) -> float | None:
+    word = (text or "").strip()
+    return float(word) if word.isdecimal() and 0 < len(word) <= 10 and int(word) else None
+
+
+def _scanner_clock(moment: str | None) -> float | None:
+    return (
+        None if moment is None else datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
     )

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from nessus_sched.results.catalogue import Value
-from nessus_sched.results.tops import severity_name
+from nessus_sched.results.model import UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean
 
 Row = Mapping[str, Value]
@@ -18,6 +18,7 @@ _COLOURS: Final = {
     "medium": "#e65100",
     "low": "#9e7d00",
     "info": "#1565c0",
+    "unknown": "#555",
 }
 _MOST_ROWS: Final = 5000
 _TEXT: Final = 1000
@@ -58,11 +59,17 @@ def text(value: object) -> str:
 
 
 def severity_chart(counts: Mapping[str, int]) -> str:
-    """Bars by severity as inline SVG, with the numbers as text for everybody."""
-    bars = [(name, counts.get(name, 0)) for name in _COLOURS]
+    """Bars by severity as inline SVG, with the numbers as text. Findings of unknown severity
+    get a bar if there are any."""
+    bars = [
+        (name, counts.get(name, 0))
+        for name in _COLOURS
+        if name != UNKNOWN_SEVERITY or counts.get(name)
+    ]
     most = max((count for _, count in bars), default=0) or 1
     label = ", ".join(f"{count} {name}" for name, count in bars)
-    pieces = [f'<svg role="img" aria-label="{text(label)}" viewBox="0 0 640 150" width="640">']
+    box = f'viewBox="0 0 640 {30 * len(bars)}" width="640"'
+    pieces = [f'<svg role="img" aria-label="{text(label)}" {box}>']
     for place, (name, count) in enumerate(bars):
         y = place * 30
         width = max(round(count / most * 460), 2 if count else 0)
@@ -136,9 +143,8 @@ def _evidence(host: Mapping[str, Any]) -> str:
 
 
 def _finding(row: Row) -> str:
-    severity = row.get("severity")
-    name = severity_name(severity if isinstance(severity, int) else None)
-    colour = _COLOURS.get(name, "#555")
+    name = str(row.get("severity"))
+    colour = _COLOURS.get(name, _COLOURS[UNKNOWN_SEVERITY])
     port = f":{row['port']}/{row.get('protocol')}" if row.get("port") else ""
     cve = row.get("cve")
     details = "".join(
@@ -147,7 +153,7 @@ def _finding(row: Row) -> str:
         if row.get(field)
     )
     return (
-        f'<tr><td><span class="badge" style="background:{colour}">{name}</span></td>'
+        f'<tr><td><span class="badge" style="background:{colour}">{text(name)}</span></td>'
         f"<td>{text(row.get('host'))}{text(port)}</td>"
         f"<td>{text(row.get('plugin_name'))} <small>({text(row.get('plugin_id'))})</small>"
         f"<br>{text(row.get('synopsis'))}{details}</td>"

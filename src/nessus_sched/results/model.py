@@ -22,6 +22,12 @@ from nessus_sched.results.columns import Kind, column
 SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
 """Names of the severities 0 to 4."""
 
+UNKNOWN_SEVERITY: Final = "unknown"
+"""For a finding whose severity the report does not give, or not readably."""
+
+NO_SEVERITY: Final = -1
+"""The number that stands for `unknown` in conditions and in stores; orders after info."""
+
 KEV_XREF: Final = "CISA-KNOWN-EXPLOITED:"
 
 
@@ -207,7 +213,9 @@ class Finding:
     port: int | None = column(Kind.INTEGER, "Port; 0 when the finding is about the host.")
     protocol: str | None = column(Kind.TEXT, "tcp, udp or icmp.")
     svc_name: str | None = column(Kind.TEXT, "Name of the service.")
-    severity: int | None = column(Kind.SEVERITY, "0 info, 1 low, 2 medium, 3 high, 4 critical.")
+    severity: int | None = column(
+        Kind.SEVERITY, "info, low, medium, high or critical; unknown if it cannot be read."
+    )
     plugin: Plugin
     plugin_output: str | None = column(Kind.TEXT, "What the check saw on this host.")
     compliance: ComplianceResult | None = None
@@ -277,6 +285,11 @@ def host_key(name: str) -> str:
     """What makes a host the same host in two reports: its name as scanned, without case
     and without the final dot of a DNS name."""
     return name.strip().rstrip(".").lower()
+
+
+def severity_name(severity: int | None) -> str:
+    """`info` to `critical`, or `unknown` for a finding without a readable severity."""
+    return UNKNOWN_SEVERITY if severity is None else SEVERITIES[severity]
 
 
 def plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.core.text import number
 from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.presence import is_many
 from nessus_sched.results.scaninfo import ScanInfo
@@ -47,12 +48,14 @@ class Doubt:
 @attrs.frozen(kw_only=True)
 class Observed:
     """What was counted in a report. `alive` are hosts that answered, `unfinished` those
-    without an end; `unscanned_ports` those scanned without a port scanner."""
+    without an end; `unscanned_ports` those scanned without a port scanner.
+    `unknown_severity` counts findings."""
 
     hosts: int
     alive: int
     unfinished: int
     unscanned_ports: int
+    unknown_severity: int
     info: ScanInfo
     verdict: ScanVerdict
     absent: Sequence[str]
@@ -61,7 +64,7 @@ class Observed:
 def doubts(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[Doubt, ...]:
     """All that is doubtful about a scan, most serious first."""
     return (
-        *_reading(report),
+        *_reading(report, seen),
         *_coverage(seen, facts),
         *_ending(seen),
         *_license(seen, facts),
@@ -70,12 +73,19 @@ def doubts(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[Doubt
     )
 
 
-def _reading(report: ParseReport) -> Iterator[Doubt]:
+def _reading(report: ParseReport, seen: Observed) -> Iterator[Doubt]:
     if not report.complete:
         yield Doubt(
             code="report_incomplete",
             message="The report could not be read as a whole; findings can be missing.",
             advice="Export the scan again; see problems for the places.",
+        )
+    if seen.unknown_severity:
+        yield Doubt(
+            code="severity_unknown",
+            message=f"{number(seen.unknown_severity, 'finding')} without a readable severity; "
+            "they may be serious.",
+            advice="List them with the filter severity=unknown.",
         )
 
 

@@ -45,6 +45,16 @@ def credentialed_word(output: str) -> str | None:
     return found[1].lower() if found else None
 
 
+_WAY: Final = re.compile(r"\b(via [A-Za-z0-9]+|on the localhost)\b", re.IGNORECASE)
+
+
+def credentialed_way(output: str) -> str | None:
+    """How, on that line: `via ssh`, `on the localhost` (the scanner's own machine, for which
+    no login is needed); without the name of the account."""
+    found = _WAY.search(said_lines(output).get("credentialed checks", ""))
+    return found[1].lower() if found else None
+
+
 def said_lines(output: str) -> dict[str, str]:
     """The lines `key : value` by key in lower case; the first of a key counts."""
     said: dict[str, str] = {}

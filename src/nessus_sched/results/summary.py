@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from nessus_sched.results.evidence import HostEvidence
-from nessus_sched.results.model import SEVERITIES, Finding, HostEnd, HostReport, plain
+from nessus_sched.results.model import (
+    SEVERITIES,
+    UNKNOWN_SEVERITY,
+    Finding,
+    HostEnd,
+    HostReport,
+    plain,
+    severity_name,
+)
 from nessus_sched.results.parser.problems import ParseReport, Problem
 from nessus_sched.results.parser.reader import Event, parse
 from nessus_sched.results.plausibility import Observed, ScanFacts, doubts
@@ -19,7 +27,6 @@ from nessus_sched.results.tops import (
     PluginCounts,
     exploitable,
     known_exploited,
-    severity_name,
 )
 from nessus_sched.results.untrusted import clean, clean_line
 from nessus_sched.results.verdict import (
@@ -70,6 +77,7 @@ class SummaryBuilder:
         self._info: ScanInfo | None = None
         self._logins: Counter[Login] = Counter()
         self._privileges: Counter[Privilege] = Counter()
+        self._advice: Counter[tuple[Login, str]] = Counter()
         self._verdicts: dict[Login, list[HostVerdict]] = {login: [] for login in Login}
         self._unfinished = 0
         self._unscanned_ports = 0
@@ -88,7 +96,7 @@ class SummaryBuilder:
 
         Targets to look for are those of `facts`, else those the report itself names.
         """
-        verdict = judge_scan(self._logins, self._privileges)
+        verdict = judge_scan(self._logins, self._privileges, self._advice)
         requested = facts.requested or _targets(report.requested)
         observed = Observed(
             hosts=self._hosts,
@@ -97,6 +105,7 @@ class SummaryBuilder:
             unscanned_ports=self._unscanned_ports,
             info=self._info or ScanInfo(),
             verdict=verdict,
+            unknown_severity=self._severities[UNKNOWN_SEVERITY],
             absent=self._seen.absent(requested),
         )
         spelt_out = self._urgent()
@@ -126,12 +135,13 @@ class SummaryBuilder:
 
     def _begin_host(self) -> None:
         self._evidence = HostEvidence()
-        self._host_severities = [0] * len(SEVERITIES)
+        self._host_severities: Counter[str] = Counter()
         self._host_info: ScanInfo | None = None
 
     def _add_finding(self, finding: Finding) -> None:
-        self._severities[severity_name(finding.severity)] += 1
-        self._host_severities[finding.severity or 0] += 1
+        severity = severity_name(finding.severity)
+        self._severities[severity] += 1
+        self._host_severities[severity] += 1
         self._count_family(finding.plugin.plugin_family or "")
         if finding.compliance is not None:
             self._compliance[clean_line(finding.compliance.result or "UNKNOWN", 20)] += 1
@@ -154,6 +164,8 @@ class SummaryBuilder:
         if verdict.alive:
             self._logins[verdict.login] += 1
             self._privileges[verdict.privilege] += 1
+            if verdict.advice:
+                self._advice[verdict.login, verdict.advice] += 1
             if _unfinished(end.host):
                 self._unfinished += 1
             if self._host_info is not None and self._host_info.no_port_scanner:
@@ -168,8 +180,8 @@ class SummaryBuilder:
 
     def _severity_counts(self) -> dict[str, int]:
         counts = {name: self._severities[name] for name in reversed(SEVERITIES)}
-        if self._severities["unknown"]:
-            counts["unknown"] = self._severities["unknown"]
+        if unknown := self._severities[UNKNOWN_SEVERITY]:
+            counts[UNKNOWN_SEVERITY] = unknown
         return counts
 
     def _urgent(self) -> list[HostVerdict]:
@@ -224,6 +236,7 @@ def _host_document(verdict: HostVerdict) -> dict[str, Any]:
             {"source": sign.source, "says": sign.says, "where": sign.where, "detail": sign.detail}
             for sign in verdict.evidence
         ],
+        "evidence_left_out": verdict.evidence_left_out,
         "advice": verdict.advice,
     }
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 
-from nessus_sched.results.model import SEVERITIES, Finding, HostReport, Plugin
+from nessus_sched.results.model import (
+    SEVERITIES,
+    UNKNOWN_SEVERITY,
+    Finding,
+    HostReport,
+    Plugin,
+    severity_name,
+)
 from nessus_sched.results.untrusted import clean_line
 
 _PLUGINS: Final = 50_000
@@ -24,11 +32,8 @@ _EXPLOIT_FLAGS: Final = (
     "exploit_framework_exploithub",
 )
 _CVES: Final = 5
-
-
-def severity_name(severity: int | None) -> str:
-    """`info` to `critical`, or `unknown` for a finding without a severity."""
-    return "unknown" if severity is None else SEVERITIES[severity]
+_BELOW_LOW: Final = 0.5
+"""Rank of an unknown severity: among those that matter, behind those that are known to."""
 
 
 def exploitable(plugin: Plugin) -> bool:
@@ -46,7 +51,7 @@ class PluginCount:
     """How often a plugin fired. `plugin` is the one first met under its id."""
 
     plugin: Plugin
-    severity: int
+    severity: int | None
     findings: int = 0
     hosts: int = 0
     last_host: int = -1
@@ -56,7 +61,7 @@ class PluginCount:
         """Greater is worse."""
         plugin = self.plugin
         return (
-            self.severity,
+            _BELOW_LOW if self.severity is None else self.severity,
             known_exploited(plugin),
             exploitable(plugin),
             plugin.vpr_score or 0.0,
@@ -85,10 +90,10 @@ class PluginCounts:
     """Counts findings by plugin, of a bounded number of plugins."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[int | None, int], PluginCount] = {}
+        self._counts: dict[tuple[int | None, int | None], PluginCount] = {}
 
     def add(self, finding: Finding) -> None:
-        severity = finding.severity or 0
+        severity = finding.severity
         key = (finding.plugin.plugin_id, severity)
         count = self._counts.get(key)
         if count is None:
@@ -101,8 +106,8 @@ class PluginCounts:
             count.hosts += 1
 
     def top(self, size: int) -> list[dict[str, Any]]:
-        """The worst plugins that are more than information."""
-        serious = (count for count in self._counts.values() if count.severity > 0)
+        """The worst plugins, without those that are known to be information only."""
+        serious = (count for count in self._counts.values() if count.severity != 0)
         return _documents(serious, size)
 
     def chosen(self, which: Any, size: int) -> dict[str, Any]:
@@ -120,6 +125,18 @@ def _documents(counts: Any, size: int) -> list[dict[str, Any]]:
     return [count.document() for count in worst]
 
 
+_RANKED: Final = (*reversed(SEVERITIES[1:]), UNKNOWN_SEVERITY)
+"""By which hosts are ranked: critical first, without info."""
+
+
+def _counted(rank: tuple[int, ...]) -> dict[str, int]:
+    """The counts by name; unknown ones only if there are any."""
+    counts = dict(zip(_RANKED, rank, strict=True))
+    if not counts[UNKNOWN_SEVERITY]:
+        del counts[UNKNOWN_SEVERITY]
+    return counts
+
+
 class HostCounts:
     """The hosts with the worst findings."""
 
@@ -127,9 +144,9 @@ class HostCounts:
         self._size = size
         self._worst: list[tuple[tuple[int, ...], int, str]] = []
 
-    def add(self, host: HostReport, severities: list[int]) -> None:
-        """A host and its number of findings by severity."""
-        rank = tuple(reversed(severities[1:]))  # critical first, without info
+    def add(self, host: HostReport, severities: Mapping[str, int]) -> None:
+        """A host and its number of findings by the name of their severity."""
+        rank = tuple(severities.get(name, 0) for name in _RANKED)
         if any(rank):
             entry = (rank, -host.index, host.name)
             if len(self._worst) < self._size:
@@ -138,8 +155,7 @@ class HostCounts:
                 heapq.heappushpop(self._worst, entry)
 
     def top(self) -> list[dict[str, Any]]:
-        names = tuple(reversed(SEVERITIES[1:]))
         return [
-            {"host": clean_line(name, 100), **dict(zip(names, rank, strict=True))}
+            {"host": clean_line(name, 100), **_counted(rank)}
             for rank, _, name in sorted(self._worst, reverse=True)
         ]

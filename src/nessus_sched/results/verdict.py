@@ -9,13 +9,16 @@ to the word for the whole.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
 import attrs
 
-from nessus_sched.results.evidence import HostEvidence, Means, Sign
+from nessus_sched.core.text import number
+from nessus_sched.results import login_advice
+from nessus_sched.results.evidence import HostEvidence, Sign
+from nessus_sched.results.login_rules import Means
 
 
 class Login(StrEnum):
@@ -53,7 +56,8 @@ class Credentialed(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class HostVerdict:
-    """The judgement of one host. `reasons` say why a partial login is not a full one."""
+    """The judgement of one host. `reasons` say why a partial login is not a full one, and
+    in the scanner's words why a login failed. `evidence_left_out` counts further signs."""
 
     host: str
     login: Login
@@ -61,6 +65,7 @@ class HostVerdict:
     alive: bool = True
     reasons: tuple[str, ...] = ()
     evidence: tuple[Sign, ...] = ()
+    evidence_left_out: int = 0
     advice: str | None = None
 
 
@@ -75,32 +80,19 @@ class ScanVerdict:
     advice: tuple[str, ...] = ()
 
 
-_ADVICE: Final[Mapping[Login, str | None]] = {
-    Login.FULL: None,
-    Login.PARTIAL: (
-        "Give the account the rights the checks need (sudo or administrator), or look at "
-        "the reasons; missing patches may have gone unseen."
-    ),
-    Login.FAILED: (
-        "Check user, password or key of the credential and that the account may log in "
-        "from the scanner; only what can be seen from outside was tested."
-    ),
-    Login.NOT_PROVIDED: "Submit a trusted or privileged scan with a credential for this host.",
-    Login.NONE: "Only what can be seen from outside was tested; use a credential for more.",
-    Login.UNKNOWN: (
-        "The report has no scan information (plugin 19506) for this host; export the whole "
-        "scan to know."
-    ),
+_ADVICE: Final[Mapping[Login, Callable[[HostEvidence], str]]] = {
+    Login.PARTIAL: login_advice.partial,
+    Login.FAILED: login_advice.failed,
+    Login.NOT_PROVIDED: login_advice.not_provided,
+    Login.NONE: login_advice.none,
+    Login.UNKNOWN: lambda _: login_advice.UNKNOWN,
 }
-_RATE_LIMITED: Final = "The device limits SSH logins: lower the number of concurrent checks."
 
 
 def judge(host: str, evidence: HostEvidence) -> HostVerdict:
     """The verdict on one host from all its evidence."""
     login, reasons = _login(evidence)
-    advice = _ADVICE[login]
-    if advice is not None and any(sign.source == "plugin 122501" for sign in evidence.signs):
-        advice = f"{advice} {_RATE_LIMITED}"
+    advice = _ADVICE.get(login)
     return HostVerdict(
         host=host,
         login=login,
@@ -108,21 +100,19 @@ def judge(host: str, evidence: HostEvidence) -> HostVerdict:
         alive=Means.DEAD not in evidence.means,
         reasons=reasons,
         evidence=tuple(evidence.signs),
-        advice=advice,
+        evidence_left_out=evidence.more,
+        advice=advice(evidence) if advice else None,
     )
 
 
 def _login(evidence: HostEvidence) -> tuple[Login, tuple[str, ...]]:
     means = evidence.means
     if means & (Means.LOGIN | Means.LOCAL):
-        reasons = [sign.says for sign in evidence.signs if Means.WEAK in sign.means]
-        if Means.LOCAL not in means:
-            reasons.append("nothing confirms that local checks ran")
-        if reasons:
-            return Login.PARTIAL, tuple(dict.fromkeys(reasons))
-        return Login.FULL, ()
+        reasons = tuple(dict.fromkeys(_weaknesses(evidence)))
+        return (Login.PARTIAL if reasons else Login.FULL), reasons
     if Means.FAILED in means:
-        return Login.FAILED, ()
+        signs = (sign for sign in evidence.signs if Means.FAILED in sign.means and sign.detail)
+        return Login.FAILED, tuple(dict.fromkeys(sign.sentence for sign in signs))
     if Means.NOT_GIVEN in means:
         return Login.NOT_PROVIDED, ()
     if evidence.said or evidence.tagged is not None:
@@ -130,9 +120,23 @@ def _login(evidence: HostEvidence) -> tuple[Login, tuple[str, ...]]:
     return Login.UNKNOWN, ()
 
 
+def _weaknesses(evidence: HostEvidence) -> Iterator[str]:
+    """Why a login that worked is not a full one."""
+    for sign in evidence.signs:
+        excused = Means.HIGHEST in evidence.means and Means.HIGHEST not in sign.means
+        if Means.WEAK in sign.means and not (excused and Means.UNPRIVILEGED in sign.means):
+            yield sign.sentence
+    if evidence.said >= {"yes", "no"}:
+        yield "the scanner says of this host both that it had a login and that it had none"
+    if Means.LOCAL not in evidence.means:
+        yield "nothing confirms that local checks ran"
+
+
 def _privilege(evidence: HostEvidence, login: Login) -> Privilege:
     if login not in (Login.FULL, Login.PARTIAL):
         return Privilege.UNKNOWN
+    if Means.HIGHEST in evidence.means:
+        return Privilege.SUFFICIENT
     if Means.UNPRIVILEGED in evidence.means:
         return Privilege.INSUFFICIENT
     if Means.PRIVILEGED in evidence.means:
@@ -140,8 +144,12 @@ def _privilege(evidence: HostEvidence, login: Login) -> Privilege:
     return Privilege.UNKNOWN
 
 
-def judge_scan(logins: Mapping[Login, int], privileges: Mapping[Privilege, int]) -> ScanVerdict:
-    """The verdict on a scan from the number of living hosts per verdict.
+def judge_scan(
+    logins: Mapping[Login, int],
+    privileges: Mapping[Privilege, int],
+    advice: Mapping[tuple[Login, str], int] | None = None,
+) -> ScanVerdict:
+    """The verdict on a scan from the number of living hosts per verdict, and per advice.
 
     A yes takes a full login on every host: one of which nothing is known makes it a partly.
     """
@@ -151,7 +159,7 @@ def judge_scan(logins: Mapping[Login, int], privileges: Mapping[Privilege, int])
         login=login,
         counts={word.value: logins.get(word, 0) for word in Login},
         privilege_counts={word.value: privileges.get(word, 0) for word in Privilege},
-        advice=tuple(_scan_advice(logins)),
+        advice=tuple(_scan_advice(advice or {})),
     )
 
 
@@ -176,7 +184,8 @@ def _overall(logins: Counter[Login]) -> Login:
     return Login.UNKNOWN
 
 
-def _scan_advice(logins: Mapping[Login, int]) -> Iterable[str]:
+def _scan_advice(advice: Mapping[tuple[Login, str], int]) -> Iterable[str]:
     for word in (Login.FAILED, Login.PARTIAL, Login.NOT_PROVIDED):
-        if count := logins.get(word, 0):
-            yield f"{count} host(s) {word.value.replace('_', ' ')}: {_ADVICE[word]}"
+        given = [(count, text) for (login, text), count in advice.items() if login is word]
+        for count, text in sorted(given, reverse=True):
+            yield f"{number(count, 'host')} {word.value.replace('_', ' ')}: {text}"

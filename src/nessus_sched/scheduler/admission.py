@@ -17,7 +17,7 @@ from nessus_sched.scheduler.combinations import check_combination
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.custom_settings import check_settings
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
-from nessus_sched.scheduler.scope_check import approved, scope_of
+from nessus_sched.scheduler.scope_check import approved
 
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
 
@@ -46,7 +46,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     check_combination(request, config)
     try:
         targets = parse_targets(request.targets)
-        full, _ = await approved(targets, [scope_of(config.targets), *extra], context.resolve)
+        full, _ = await approved(targets, [config.targets.scope, *extra], context.resolve)
     except OutOfScope as error:
         raise TargetsRefused(
             f"not allowed: {error}",
@@ -86,6 +86,13 @@ def _check_place(request: ScanRequest, config: Config) -> None:
     if named is not None:
         if named not in scanners:
             raise UnknownScanner(unknown("scanner", named, scanners), hint="see list_scanners")
+        pool = scanners[named].pool
+        if request.pool != pool:
+            raise RequestError(
+                f"scanner {named!r} belongs to pool {pool!r}, not {request.pool!r}",
+                hint="name the scanner or the pool, not both",
+                code="scanner_and_pool",
+            )
         return
     pools = {scanner.pool for scanner in config.scanners}
     if request.pool not in pools:

@@ -15,12 +15,14 @@ from structlog.typing import FilteringBoundLogger
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.measured import Measured
 from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
+from nessus_sched.scheduler.backlog import Backlog
 from nessus_sched.scheduler.turns import Turns
 from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry import events
@@ -71,9 +73,14 @@ class Context:
     """The wall clock: for records and people, never compared with `now`."""
     seal: Seal
     random: Random
+    mask: Masker = attrs.field(factory=Masker)
+    """Knows every configured secret; what leaves the program passes through it."""
     observers: list[Observer] = attrs.field(factory=list)
     licensed: dict[str, int | None] = attrs.field(factory=dict)
     """How many hosts the licence of each scanner allows, as last told; None for no limit."""
+    backlog: Backlog = attrs.field(
+        default=attrs.Factory(lambda self: Backlog(self.config.limits), takes_self=True)
+    )
     certifying: dict[str, str] = attrs.field(factory=dict)
     """The certification that has scans on a scanner, by scanner: its scans' markers name it
     as their task."""
@@ -116,9 +123,13 @@ class Context:
 
     async def record(self, task: Task, entry: JournalEntry) -> None:
         """Writes a change and tells the observers. Raises `StoreUnavailable`."""
+        entry = attrs.evolve(
+            entry, cause=self.mask(entry.cause), detail=self.mask.masked(entry.detail)
+        )
         await self.store.record(task, entry)
         self.announce(task, entry)
 
     def announce(self, task: Task, entry: JournalEntry) -> None:
+        self.backlog.observe(task, entry)
         for observe in self.observers:
             observe(task, entry)

@@ -36,6 +36,12 @@ class NotPossible(RequestError):
     code = "not_possible_now"
 
 
+class QueueFull(RequestError):
+    """A limit on what is queued, in all or of one user, is reached; nothing was accepted."""
+
+    code = "queue_full"
+
+
 class Conflict(RequestError):
     """The idempotency key belongs to a different request."""
 

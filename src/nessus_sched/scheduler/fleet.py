@@ -65,6 +65,7 @@ class Fleet:
         """Applies a new configuration to what is running: scanners added, changed and
         removed, limits raised and lowered, no scan dropped."""
         self.context.config = config
+        self.context.backlog.configure(config.limits)
         configure_pool(self.context)
         kept = {settings.id for settings in config.scanners}
         for scanner_id, driver in self.drivers.items():
@@ -127,6 +128,7 @@ class Fleet:
         queued: list[QueueEntry] = []
         async with aclosing(self.context.store.unfinished()) as unfinished:
             async for task in unfinished:
+                self.context.backlog.add(task)
                 await self._resume(task, lambda waits: queued.append(self._entry(waits)))
         self.context.pool.restore(queued, self.context.now())
         await self._recall_durations()

@@ -17,7 +17,7 @@ from nessus_sched.scheduler.combinations import check_combination, profile_of
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.custom_settings import check_settings
 from nessus_sched.scheduler.errors import RequestError
-from nessus_sched.scheduler.scope_check import Unresolved, approved, scope_of
+from nessus_sched.scheduler.scope_check import Unresolved, approved
 
 
 class PlanError(Exception):
@@ -35,7 +35,7 @@ async def plan(task: Task, context: Context) -> ScanOrder:
     config, request = context.config, task.request
     try:
         targets = parse_targets(request.targets)
-        _, texts = await approved(targets, [scope_of(config.targets)], context.resolve)
+        _, texts = await approved(targets, [config.targets.scope], context.resolve)
     except Unresolved as error:
         raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error
     except BadTargets as error:

@@ -4,15 +4,18 @@ dispatch, because what a name means may have changed in between."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import trio
 
-from nessus_sched.config.schema import TargetSettings
 from nessus_sched.core.targets.scope import OutOfScope, Scope
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.scheduler.context import Resolve
 
-LOOKUPS_AT_ONCE = 16
+AT_ONCE = 8
+"""Names of one task that are looked up at once."""
+WITHIN = 20.0
+"""Seconds for all names of one task; a client's call takes 25 at most."""
 
 
 class Unresolved(OutOfScope):
@@ -20,25 +23,21 @@ class Unresolved(OutOfScope):
 
 
 async def look_up(names: Iterable[str], resolve: Resolve) -> Mapping[str, tuple[str, ...]]:
-    """The addresses of each name; none for a name that does not resolve."""
-    found: dict[str, tuple[str, ...]] = {}
-    limit = trio.CapacityLimiter(LOOKUPS_AT_ONCE)
+    """The addresses of each name; none for a name that does not resolve, or not in time."""
+    names = tuple(names)
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(names, ())
+    limit = trio.CapacityLimiter(AT_ONCE)
 
     async def one(name: str) -> None:
         async with limit:
-            try:
+            with suppress(OSError):
                 found[name] = tuple(await resolve(name))
-            except OSError:
-                found[name] = ()
 
-    async with trio.open_nursery() as nursery:
-        for name in names:
-            nursery.start_soon(one, name)
+    with trio.move_on_after(WITHIN):
+        async with trio.open_nursery() as nursery:
+            for name in names:
+                nursery.start_soon(one, name)
     return found
-
-
-def scope_of(settings: TargetSettings) -> Scope:
-    return Scope(settings.allow, settings.deny, max_addresses=settings.max_addresses)
 
 
 async def approved(
@@ -59,9 +58,3 @@ async def approved(
                 raise Unresolved(error.problems) from error
             raise
     return targets.resolved(addresses), texts
-
-
-async def system_resolve(name: str) -> tuple[str, ...]:
-    """The operating system's answer, all address families."""
-    answers = await trio.socket.getaddrinfo(name, None, type=trio.socket.SOCK_STREAM)
-    return tuple(sorted({str(address[4][0]) for address in answers}))

@@ -31,6 +31,7 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import (
     Conflict,
     NotPossible,
+    QueueFull,
     RequestError,
     UnknownTask,
     Unwritable,
@@ -42,6 +43,7 @@ from nessus_sched.scheduler.views import ScannerView, Standing, Submission, Task
 from nessus_sched.scheduler.waiters import Changes
 from nessus_sched.store.tasks.journal import JournalRecord
 from nessus_sched.store.tasks.listing import TaskFilter, TaskPage
+from nessus_sched.store.tasks.submission import Submission as StoredSubmission
 
 NEVER_HINTS = {
     **dict.fromkeys(WaitCode, "see list_scanners"),
@@ -95,13 +97,15 @@ class Service:
         admitted = await admit(request, self.context, scopes)
         task = self._new_task(admitted, actor, trace_id, idempotency_key)
         now = self.context.now()
-        entry = entry_of(task, accepted_at=now)
+        entry = entry_of(task, accepted_at=now, targets=admitted.targets)
         reason = self.context.pool.refusal(entry)
         if reason is not None:
             raise RequestError(reason.text, code=reason.code, hint=NEVER_HINTS[reason.code])
         placement = self.context.pool.preview(entry, now)
         task = attrs.evolve(task, scanner_instance=placement.scanner_id)
+        equal = self.context.backlog.like(task.request)
         if dry_run:
+            self.context.backlog.check(task)
             standing = Standing(
                 queue=placement.scanner_id or OVERFLOW,
                 position=placement.position,
@@ -109,7 +113,10 @@ class Service:
                 wait_reason=placement.reason,
             )
             return Submission(
-                view=TaskView(task=task, standing=standing), created=False, dry_run=True
+                view=TaskView(task=task, standing=standing),
+                created=False,
+                dry_run=True,
+                equal_task=equal,
             )
         # When this is cancelled nothing was stored; what is stored is queued at once.
         stored, created = await self._store(task)
@@ -118,7 +125,7 @@ class Service:
         view = self.view(stored)
         if created and view.standing.estimate is not None:
             self.on_told(stored.task_id, self.context.wall() + view.standing.estimate.seconds)
-        return Submission(view=view, created=created)
+        return Submission(view=view, created=created, equal_task=equal if created else None)
 
     async def task(self, task_id: str) -> TaskView:
         run = self.fleet.run_of(task_id)
@@ -188,7 +195,8 @@ class Service:
             )
             entry = self._entry(task, after, "retried_by_operator", actor)
             try:
-                await self._record(after, entry)
+                with self.context.backlog.reserved(after):
+                    await self._record(after, entry)
             except (StaleTransition, StoredNoMore) as error:
                 raise NotPossible(f"task {task_id} is no dead letter any more") from error
             self.fleet.enqueue(after)
@@ -295,7 +303,7 @@ class Service:
         )
         ttl = self.context.config.scheduling.idempotency_ttl
         try:
-            submission = await self.context.store.submit(task, entry, key_ttl=ttl)
+            submission = await self._submit(task, entry, ttl)
         except IdempotencyConflict as error:
             raise Conflict(
                 str(error), hint=f"get_scan_status tells about task {error.task_id}"
@@ -308,6 +316,19 @@ class Service:
         if submission.created:
             self.context.announce(task, entry)
         return submission.task, submission.created
+
+    async def _submit(self, task: Task, entry: JournalEntry, ttl: float) -> StoredSubmission:
+        """Stores a new task if there is room for it. One that is stored already, under the
+        same idempotency key, needs none."""
+        store = self.context.store
+        try:
+            with self.context.backlog.reserved(task):
+                return await store.submit(task, entry, key_ttl=ttl)
+        except QueueFull:
+            earlier = await store.submitted_before(task, entry.at)
+            if earlier is None:
+                raise
+            return StoredSubmission(task=earlier, created=False)
 
     async def _tell_waiting(self, task_id: str, desired: Desired, actor: str) -> bool:
         """See `waiting.command`."""

@@ -39,11 +39,13 @@ class TaskView:
 @attrs.frozen(kw_only=True)
 class Submission:
     """The answer to a request: `created` is False when its idempotency key had the task
-    already, and for a dry run, which creates nothing."""
+    already, and for a dry run, which creates nothing. `equal_task` is an unfinished task that
+    asks for the same scan."""
 
     view: TaskView
     created: bool
     dry_run: bool = False
+    equal_task: str | None = None
 
 
 @attrs.frozen(kw_only=True)

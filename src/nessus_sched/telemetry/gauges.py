@@ -40,6 +40,15 @@ class Doors:
 
 
 @attrs.frozen(kw_only=True)
+class Limit:
+    """How much of a limit is used, and how often it refused a request."""
+
+    used: int
+    limit: int
+    refused: int
+
+
+@attrs.frozen(kw_only=True)
 class Reading:
     """All that a scrape needs, frozen: it is rendered in another thread.
 
@@ -57,6 +66,8 @@ class Reading:
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     commits: Commits = attrs.field(factory=Commits)
     doors: Doors = attrs.field(factory=Doors)
+    limits: Mapping[str, Limit] = attrs.field(factory=dict)
+    """By what is limited: a key of the configuration, or a name."""
 
 
 class Gauges(Collector):
@@ -74,6 +85,7 @@ class Gauges(Collector):
         yield from _scanners(reading)
         yield from _store(reading)
         yield from _doors(reading.doors)
+        yield from _limits(reading.limits)
 
     def describe(self) -> Iterator[Metric]:
         """Nothing is known when the registry asks at registration."""
@@ -132,6 +144,26 @@ def _doors(doors: Doors) -> Iterator[Metric]:
         "Idle clients that were disconnected to make room for others.",
         value=doors.displaced,
     )
+
+
+def _limits(limits: Mapping[str, Limit]) -> Iterator[Metric]:
+    label = ("limit",)
+    used = _gauge("nessus_limit_used", "How much of a limit is in use.", label)
+    most = _gauge(
+        "nessus_limit",
+        "A limit: a key of the configuration, or the threads for name lookups.",
+        label,
+    )
+    refused = CounterMetricFamily(
+        "nessus_limit_refusals",
+        "Requests that a limit refused, and lookups that were given up.",
+        labels=label,
+    )
+    for key, each in limits.items():
+        used.add_metric((key,), each.used)
+        most.add_metric((key,), each.limit)
+        refused.add_metric((key,), each.refused)
+    yield from (used, most, refused)
 
 
 def _queues(reading: Reading) -> Iterator[Metric]:

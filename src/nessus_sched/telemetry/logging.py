@@ -17,6 +17,7 @@ import structlog
 from nessus_sched.config.schema import LogSettings
 from nessus_sched.config.types import LogFormat, LogLevel
 from nessus_sched.core.clock import Now, system_now
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.secret import Secret
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.redaction import Redactor
@@ -34,14 +35,16 @@ _METHODS: Final = {
 
 
 class Log:
-    """The log of the process: its levels and its known secrets can be changed while it runs."""
+    """The log of the process; its levels can be changed while it runs. `masker` knows the
+    secrets that no line may show."""
 
     def __init__(self, settings: LogSettings, *, stream: TextIO, now: Now) -> None:
         self.level = settings.level
         self.components: dict[str, LogLevel] = dict(settings.components)
         self._stream = stream
         self._now = now
-        self._redactor = Redactor()
+        self.masker = Masker()
+        self._redactor = Redactor(self.masker)
         self._render = _renderer(settings.format, stream)
 
     def apply(self, settings: LogSettings) -> None:
@@ -64,7 +67,7 @@ class Log:
 
     def know(self, secrets: Iterable[Secret]) -> None:
         """Masks these secrets in whatever text they turn up."""
-        self._redactor.know(secrets)
+        self.masker.know(secrets)
 
     def processors(self) -> list[Any]:
         return [

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from nessus_sched.core.secret import MASK, Secret
+from nessus_sched.core.masking import Masker
+from nessus_sched.core.secret import MASK
 
 MAX_TEXT: Final = 2000
 MAX_TRACEBACK: Final = 20_000
 _MAX_DEPTH: Final = 4
 _MAX_ITEMS: Final = 50
-_SHORTEST: Final = 6
-"""A secret shorter than this is not searched for in texts: it would mask half of them."""
 
 _SECRET_KEY = re.compile(
     r"pass(word|wd|phrase)|secret|token|api.?key|access.?key|private.?key|authorization|cookie"
@@ -27,19 +26,11 @@ _UNSAFE = re.compile(
 
 
 class Redactor:
-    """A processor of structlog. `known` secrets are masked wherever they stand in a text;
-    `Secret`s and values under telling keys are masked anyhow."""
+    """A processor of structlog. Secrets that `masker` knows are masked wherever they stand
+    in a text, `Secret`s and values under telling keys always."""
 
-    def __init__(self) -> None:
-        self._known: tuple[str, ...] = ()
-
-    def know(self, secrets: Iterable[Secret]) -> None:
-        """From now on these secrets are masked in every text, instead of those before."""
-        whole = {secret.reveal() for secret in secrets}
-        # A key may be quoted line by line.
-        values = whole.union(*(value.splitlines() for value in whole))
-        long = (value for value in values if len(value) >= _SHORTEST)
-        self._known = tuple(sorted(long, key=len, reverse=True))
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
 
     def __call__(self, _logger: Any, _method: str, event_dict: Any) -> Any:
         traceback = event_dict.pop("exception", None)
@@ -82,9 +73,7 @@ class Redactor:
 
     def _masked(self, text: str, most: int) -> str:
         # Masked first: a secret on the cut would be shown in part.
-        shown = text[: 4 * most]
-        for secret in self._known:
-            shown = shown.replace(secret, MASK)
+        shown = self._masker(text[: 4 * most])
         return shown if len(text) <= most else f"{shown[:most]}... ({len(text)} characters)"
 
 

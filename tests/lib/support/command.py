@@ -27,7 +27,9 @@ class Said:
         return json.loads(self.out)
 
 
-def typed(*words: str, env: Mapping[str, str | None] | None = None, stdin: str = "") -> Said:
+def typed(
+    *words: str, env: Mapping[str, str | None] | None = None, stdin: str | bytes = ""
+) -> Said:
     """Runs a command; anything but a clean end is raised here."""
     result = CliRunner().invoke(
         cli, list(words), env=env, input=stdin, catch_exceptions=False, prog_name="nessus-sched"

@@ -225,4 +225,11 @@ def made_condition(chance: random.Random, field: str, op: str) -> dict[str, Any]
 
 
 def as_json(row: Mapping[str, Value]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    """The row as answers give it: lists for tuples, a word for the severity."""
+    said: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in row.items()
+    }
+    if "severity" in said:
+        severity = row["severity"]
+        said["severity"] = SEVERITIES[severity] if isinstance(severity, int) else "unknown"
+    return said

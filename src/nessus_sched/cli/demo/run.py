@@ -44,7 +44,8 @@ async def run_demo(as_json: bool, replay: Path | None, stay: bool) -> None:
     async with demo_scene(files) as scene:
         screen.scene_is_up({name: sim.url for name, sim in scene.sims.items()})
         with (scene.directory / "relay.log").open("w") as errors:
-            argv = [sys.executable, "-m", "nessus_sched", "mcp", "--config", str(scene.config_file)]
+            words = ["mcp", "--no-start", "--config", str(scene.config_file)]
+            argv = [sys.executable, "-m", "nessus_sched", *words]
             async with connected(argv, os.environ, errors) as tools:
                 task_ids = await _submit_all(tools, files, screen)
                 finished = await follow(tools, task_ids, screen)

@@ -46,7 +46,7 @@ async def demo_scene(files: Sequence[Path]) -> AsyncIterator[Scene]:
     the scanners in turn. Raises `click.ClickException`."""
     with tempfile.TemporaryDirectory(prefix="nessus-sched-demo-") as name:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_when_told)
+            await nursery.start(end_on_signal)
             sims = {
                 scanner_id: await nursery.start(
                     serve_sim,
@@ -65,10 +65,17 @@ async def demo_scene(files: Sequence[Path]) -> AsyncIterator[Scene]:
             nursery.cancel_scope.cancel(reason="the demo is over")
 
 
-async def _end_when_told() -> None:
-    """So that nothing stays behind; Ctrl-C does the same by itself."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as received:
+async def end_on_signal(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Ends everything at the next checkpoint after a signal, so that nothing stays behind.
+
+    Ctrl-C by itself would raise in whatever code is running, and a library that handles one of
+    the simulators' requests could log it and go on. Raises `KeyboardInterrupt` or `SystemExit`.
+    """
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
+        task_status.started()
         async for number in received:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
             raise SystemExit(128 + number)
 
 

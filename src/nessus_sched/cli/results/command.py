@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -238,9 +237,10 @@ def compare_command(
 )  # fmt: skip
 @click.option("--fields", metavar="A,B,C", help="csv, jsonl: these fields.")
 @click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Default: stdout.",
+    "--output", "-o", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
+    help="Write to this file, readable by you alone. Default, and '-': stdout.",
 )  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @query_options
 @daemon_option
 def export_command(
@@ -248,37 +248,53 @@ def export_command(
     form: str,
     fields: str | None,
     output: Path | None,
+    force: bool,
     config: Path | None,
     **options: Any,
 ) -> None:
-    """Write findings as CSV, JSON lines, or an HTML report."""
+    """Write findings as CSV, JSON lines, or an HTML report.
+
+    A file appears whole or not at all. Exit code 1 if the report is incomplete: what could
+    be read is exported, but never in place of an existing file.
+    """
+    from nessus_sched.cli.output_file import check_writable
     from nessus_sched.cli.reports import nothing_read, opened
-    from nessus_sched.cli.results.export import pieces, write
+    from nessus_sched.cli.results import export
 
     columns = [name.strip() for name in fields.split(",")] if fields else None
-    with ExitStack() as stack:
-        report = stack.enter_context(opened(subject, config))
-        written = write(pieces(report, form, columns, query_of(options)), output)
-        nothing_read(subject, report.summary())
+    if output == Path("-"):
+        output = None
     if output is not None:
-        note(f"{output}: {written} characters")
+        check_writable(output, force=force)
+    with opened(subject, config) as report:
+        text = export.pieces(report, form, columns, query_of(options))
+        summary = report.summary()
+        nothing_read(subject, summary)
+        export.check_complete(subject, summary, output)
+        written = export.write(text, output, force=force)
+    if written is not None:
+        note(f"{output}: {number(written, 'character')}")
+    export.report_incomplete(subject, summary)
 
 
 @results_group.command("import", short_help="Keep a .nessus file as a completed task.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", default="", help="What to call it. Default: the file's name.")
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+)
+@click.option("--name", default="", help="Name of the task. Default: the file's name.")
 @daemon_option
 @json_option
 def import_command(file: Path, name: str, config: Path | None, as_json: bool) -> None:
     """Keep a .nessus file as a completed task, so that show, compare and search find it.
 
     A running daemon is sent what is in the file; without one it is written to the state
-    directory. To only look at a file no import is needed. Exit code 1 if nothing could be read.
+    directory. FILE may be packed with gzip; - is stdin. To only look at a file, no import is
+    needed. Exit code 1 if nothing could be read.
     """
     from nessus_sched.cli.results.import_report import imported
     from nessus_sched.cli.results.text import show_problems
 
-    answer = imported(file, name or file.name, config)
+    answer = imported(file, name or ("stdin" if str(file) == "-" else file.name), config)
     if as_json:
         print_json(answer)
         return

@@ -8,14 +8,16 @@ from typing import Any
 
 import click
 
+from nessus_sched.cli.output_file import whole_file
 from nessus_sched.cli.reports import Query, Report, all_rows
+from nessus_sched.core.text import number
 from nessus_sched.results.exports import COLUMNS, check_columns, csv_lines, json_lines
 from nessus_sched.results.html import html_report
-from nessus_sched.results.model import SEVERITIES
 
 
 def pieces(report: Report, form: str, columns: Sequence[str] | None, query: Query) -> Iterator[str]:
-    """The file's text, piece by piece. Raises `click.UsageError` for unknown fields."""
+    """The file's text, piece by piece; the first rows are read at once, so that the report's
+    summary is known from here on. Raises `click.UsageError` for unknown fields."""
     try:
         check_columns(columns or ())
     except ValueError as error:
@@ -27,39 +29,52 @@ def pieces(report: Report, form: str, columns: Sequence[str] | None, query: Quer
         shown = {"fields": list(columns)} if columns else {"profile": "full"}
         return json_lines(_rows(report, {**query, **shown}), columns)
     chosen = columns or COLUMNS
-    return csv_lines(map(_named, _rows(report, {**query, "fields": list(chosen)})), chosen)
+    return csv_lines(_rows(report, {**query, "fields": list(chosen)}), chosen)
 
 
-def write(text: Iterable[str], output: Path | None) -> int:
-    """Writes to a file, whole or not at all, or to stdout; how many characters."""
-    written = 0
+def write(text: Iterable[str], output: Path | None, *, force: bool) -> int | None:
+    """Writes to a file, whole or not at all, or as UTF-8 to stdout (None); characters written.
+
+    Raises `click.ClickException` when the file cannot be written.
+    """
     if output is None:
         for piece in text:
-            click.echo(piece, nl=False)
-            written += len(piece)
-        return written
-    part = output.with_name(f".{output.name}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            for piece in text:
-                written += file.write(piece)
-        part.replace(output)
-    except OSError as error:
-        raise click.ClickException(f"cannot write {output}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return written
+            click.echo(piece.encode(), nl=False)
+        return None
+    with whole_file(output, force=force) as file:
+        return sum(map(file.write, text))
+
+
+def check_complete(subject: str, summary: Mapping[str, Any], output: Path | None) -> None:
+    """Raises `click.ClickException` before a file would be replaced by part of a report."""
+    if output is not None and output.exists() and not summary["complete"]:
+        raise click.ClickException(
+            f"{subject} is incomplete: {_why_incomplete(summary)}. {output} was not replaced; "
+            "to export what could be read, write to a new file"
+        )
+
+
+def report_incomplete(subject: str, summary: Mapping[str, Any]) -> None:
+    """Raises `click.ClickException` if the rows just written are not the whole report."""
+    if not summary["complete"]:
+        raise click.ClickException(
+            f"{subject} is incomplete: {_why_incomplete(summary)}. Only what could be read was "
+            "exported"
+        )
+
+
+def _why_incomplete(summary: Mapping[str, Any]) -> str:
+    problems = summary["problems"]
+    if not problems:
+        return "it ends too early"
+    first, more = problems[0], len(problems) - 1
+    others = f" (and {number(more, 'more problem')})" if more else ""
+    return f"line {first['line']}, column {first['column']}: {first['message']}{others}"
 
 
 def _rows(report: Report, query: Query) -> Iterator[Mapping[str, Any]]:
-    """Rows as the writers take them: lists as tuples."""
-    for row in all_rows(report, query):
-        yield {
-            name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
-        }
-
-
-def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row with its severity in words, for the readers of tables."""
-    severity = row.get("severity")
-    return {**row, "severity": SEVERITIES[severity]} if isinstance(severity, int) else row
+    """Rows as the writers take them, lists as tuples; the first page is read at once."""
+    return (
+        {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+        for row in all_rows(report, query)
+    )

@@ -20,7 +20,7 @@ from nessus_sched.cli.client import Daemon, NoDaemon, daemon
 from nessus_sched.cli.formatting import size
 from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.output import note
-from nessus_sched.cli.reports import stream_of
+from nessus_sched.cli.report_files import stream_of
 from nessus_sched.cli.trio_run import run
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
@@ -111,3 +111,5 @@ async def _taken_in(imports: Imports, file: Path, name: str) -> Task:
     except (RequestError, StoreError) as error:
         # Here, because nurseries around us put what they raise into groups.
         raise click.ClickException(str(error)) from error
+    finally:
+        imports.abandon(ACTOR)  # what could not be read to its end

@@ -10,7 +10,7 @@ import click
 from nessus_sched.cli.formatting import counts
 from nessus_sched.cli.output import fields, line, note, table
 from nessus_sched.core.text import number
-from nessus_sched.results.model import SEVERITIES
+from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean
 
 TABLE_FIELDS: Final = (
@@ -87,9 +87,12 @@ def _show_worst(summary: Mapping[str, Any]) -> None:
         )
     if summary["top_hosts"]:
         line()
-        severities = tuple(reversed(SEVERITIES[1:]))
-        rows = [[each["host"], *(each[name] for name in severities)] for each in
-                summary["top_hosts"]]  # fmt: skip
+        ranked = (*reversed(SEVERITIES[1:]), UNKNOWN_SEVERITY)
+        severities = [name for name in ranked if any(name in each for each in summary["top_hosts"])]
+        rows = [
+            (each["host"], *(each.get(name, 0) for name in severities))
+            for each in summary["top_hosts"]
+        ]
         table(("host", *severities), rows, title="Worst hosts")
 
 
@@ -126,7 +129,7 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         _usual_table(rows)
     elif rows:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        table(names, [[_shown(name, row.get(name)) for name in names] for row in rows])
+        table(names, [[_shown(row.get(name)) for name in names] for row in rows])
     said = f"{len(rows)} of " if len(rows) < page["total"] else ""
     note(f"{said}{number(page['total'], 'finding')} ({counts(page['severity_counts'])})")
     if not page["total"]:
@@ -144,7 +147,7 @@ def _usual_table(rows: Sequence[Mapping[str, Any]]) -> None:
         [
             (
                 *((row["task_id"],) if several else ()),
-                _shown("severity", row["severity"]),
+                row["severity"],
                 row["host"],
                 f"{row['port']}/{row['protocol']}" if row["port"] else None,
                 row["plugin_id"],
@@ -162,7 +165,7 @@ def _record(row: Mapping[str, Any]) -> None:
     for name, value in row.items():
         if value in (None, "", []):
             continue
-        text = str(_shown(name, " ".join(map(str, value)) if isinstance(value, list) else value))
+        text = str(_shown(" ".join(map(str, value)) if isinstance(value, list) else value))
         if "\n" in text.strip() or len(text) > 100:
             click.echo(f"{name}:")
             for each in text.strip().splitlines():
@@ -172,9 +175,7 @@ def _record(row: Mapping[str, Any]) -> None:
     click.echo()
 
 
-def _shown(name: str, value: Any) -> Any:
-    if name == "severity" and isinstance(value, int):
-        return SEVERITIES[value]
+def _shown(value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value

@@ -58,7 +58,7 @@ class Durations:
 
 
 def _classes(entry: QueueEntry, scanner_id: str) -> Iterator[Hashable]:
-    size = entry.targets.address_count.bit_length()
+    size = entry.packed.address_count.bit_length()
     yield (entry.kind, size, scanner_id)
     yield (entry.kind, size)
     yield entry.kind

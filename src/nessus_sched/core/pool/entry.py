@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import attrs
 
+from nessus_sched.core.targets.packed import PackedTargets, pack
 from nessus_sched.core.targets.targets import TargetSet, parse_targets
 from nessus_sched.core.task import DEFAULT_POOL, Priority, ScanKind, Task
 
@@ -30,23 +31,33 @@ class QueueEntry:
     order: int
     accepted_at: float
     kind: ScanKind
-    targets: TargetSet
+    packed: PackedTargets = attrs.field(alias="targets", converter=pack)
     priority: Priority = Priority.NORMAL
     pool: str = DEFAULT_POOL
     pinned: str | None = None
     refused_by: tuple[str, ...] = ()
 
+    @property
+    def targets(self) -> TargetSet:
+        """Unpacked at each use: keep it no longer than needed."""
+        return self.packed.unpack()
 
-def entry_of(task: Task, *, accepted_at: float | None = None) -> QueueEntry:
-    """The little that queues, routing and the overlap guard need of a task. `accepted_at` is by
-    the clock that the queue goes by."""
+
+def entry_of(
+    task: Task, *, accepted_at: float | None = None, targets: TargetSet | None = None
+) -> QueueEntry:
+    """The little that queues, routing and the overlap guard need of a task.
+
+    `accepted_at` is by the clock of the queues. `targets` are those of the task with the
+    addresses of its names, for callers that have parsed them already.
+    """
     request = task.request
     return QueueEntry(
         task_id=task.task_id,
         order=task.order,
         accepted_at=task.created_at if accepted_at is None else accepted_at,
         kind=request.kind,
-        targets=parse_targets((*request.targets, *task.resolved)),
+        targets=targets or parse_targets((*request.targets, *task.resolved)),
         priority=request.priority,
         pool=request.pool,
         pinned=request.scanner_instance,

@@ -144,7 +144,7 @@ class Forecast:
         return Track(lane=lane, own=own, shared=tuple(shared), running=tuple(running))
 
     def _like(self, entry: QueueEntry, scanner_id: str) -> Sequence[float]:
-        key = (entry.kind, entry.targets.address_count.bit_length(), scanner_id)
+        key = (entry.kind, entry.packed.address_count.bit_length(), scanner_id)
         if key not in self._likes:
             self._likes[key] = tuple(self._durations.like(entry, scanner_id))
         return self._likes[key]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Final
 
+from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.queues import Lot, LotName, Waiting
+from nessus_sched.core.targets.packed import PackedTargets, pack
 from nessus_sched.core.targets.targets import TargetSet
 
 FEW: Final = 16
 """Up to so many ranges are inserted one by one; more are sorted in at once."""
 PATIENCE: Final = 2
 """An entry found blocked so often claims its targets against later ones."""
+CLAIMABLE: Final = 100_000
+"""Ranges that waiting entries may claim in all; they take about 160 bytes each."""
 
 
 class Claims:
@@ -20,12 +25,13 @@ class Claims:
 
     Invariants: the ranges in `_spans` are sorted and disjoint, so that binary search
     finds a holder; a claim that overlaps another's (an adopted scan, or the guard was off)
-    is in `_irregular` instead and is compared one by one.
+    is in `_irregular` instead and is compared one by one. `ranges` counts those of all claims.
     """
 
     def __init__(self) -> None:
-        self._held: dict[str, TargetSet] = {}
-        self._irregular: dict[str, TargetSet] = {}
+        self.ranges = 0
+        self._held: dict[str, PackedTargets] = {}
+        self._irregular: dict[str, PackedTargets] = {}
         self._spans: list[tuple[int, int, str]] = []
         self._names: dict[str, str] = {}
 
@@ -36,8 +42,9 @@ class Claims:
         return iter(self._held)
 
     def add(self, task_id: str, targets: TargetSet) -> None:
+        packed = pack(targets)
         if any(True for _ in self.holders(targets)):
-            self._irregular[task_id] = targets
+            self._irregular[task_id] = packed
         else:
             self._names.update(dict.fromkeys(targets.names, task_id))
             spans = [(first, last, task_id) for first, last in targets.ranges]
@@ -46,30 +53,33 @@ class Claims:
                     insort(self._spans, span)
             else:
                 self._spans = sorted(self._spans + spans)
-        self._held[task_id] = targets
+        self._held[task_id] = packed
+        self.ranges += packed.range_count
 
     def discard(self, task_id: str) -> None:
         targets = self._held.pop(task_id, None)
-        if targets is None or self._irregular.pop(task_id, None) is not None:
+        if targets is None:
+            return
+        self.ranges -= targets.range_count
+        if self._irregular.pop(task_id, None) is not None:
             return
         for name in targets.names:
             del self._names[name]
-        if targets.ranges:
+        if targets.range_count:
             self._spans = [span for span in self._spans if span[2] != task_id]
 
     def holders(self, targets: TargetSet) -> Iterator[str]:
-        """Every task that holds something of `targets`; some may be told twice."""
-        if len(targets.ranges) > len(self._held) + FEW:
-            yield from (each for each, held in self._held.items() if held.overlaps(targets))
-            return
+        """Every task that holds something of `targets`; some may be given twice."""
         for first, last in targets.ranges:
             # Among disjoint spans the one that begins last has the greatest end too.
-            index = bisect_right(self._spans, last, key=lambda span: span[0]) - 1
+            index = bisect_right(self._spans, last, key=itemgetter(0)) - 1
             while index >= 0 and self._spans[index][1] >= first:
                 yield self._spans[index][2]
                 index -= 1
         yield from (self._names[name] for name in targets.names if name in self._names)
-        yield from (each for each, held in self._irregular.items() if held.overlaps(targets))
+        for each, held in self._irregular.items():
+            if held.unpack().overlaps(targets):
+                yield each
 
 
 class OverlapGuard:
@@ -109,13 +119,18 @@ class OverlapGuard:
     def park(self, waiting: Waiting, blocker: str) -> Lot:
         """The lot in which it waits from now on."""
         entry = waiting.entry
-        name: LotName = (None, waiting.queue_name, entry.targets)
+        name: LotName = (None, waiting.queue_name, entry.packed)
         lot = self._lots.setdefault(blocker, {}).setdefault(name, Lot(blocker=blocker, name=name))
         insort(lot.members, waiting.key)
         waiting.blocked += 1
         if waiting.blocked >= PATIENCE and entry.task_id not in self._claimed:
-            self._claimed.add(entry.task_id, entry.targets)
+            self._claim(entry)
         return lot
+
+    def _claim(self, entry: QueueEntry) -> None:
+        """Unless claims have grown too large: then it tries again the next time it is blocked."""
+        if self._claimed.ranges + entry.packed.range_count <= CLAIMABLE:
+            self._claimed.add(entry.task_id, entry.targets)
 
     def leave(self, waiting: Waiting) -> None:
         """It gives up its parking place, if it has one."""

@@ -17,7 +17,7 @@ import attrs
 
 from nessus_sched.core.pool.entry import HANDICAP, QueueEntry
 from nessus_sched.core.pool.ordered import Key, OrderedKeys
-from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.core.targets.packed import PackedTargets
 
 Reach = frozenset[str]
 """The scanners that could ever run a task."""
@@ -27,7 +27,7 @@ OVERFLOW: Final = "overflow"
 """What the global queue is called in answers, the journal and metrics."""
 
 
-LotName = tuple[str | None, QueueName, TargetSet]
+LotName = tuple[str | None, QueueName, PackedTargets]
 """Where a lot was handed over from (None: it is a fresh one), its queue and its targets."""
 
 

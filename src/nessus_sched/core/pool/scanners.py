@@ -8,7 +8,7 @@ from nessus_sched.core.pool.breaker import Breaker, BreakerSettings
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.slots import Slots
 from nessus_sched.core.suspension import Suspension
-from nessus_sched.core.targets.ranges import count, difference
+from nessus_sched.core.targets.ranges import difference
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import DEFAULT_POOL, ScanKind
 
@@ -39,11 +39,11 @@ class ScannerSpec:
         if self.licensed_hosts is None or entry.kind is ScanKind.QUICK:
             return True
         # Names that were resolved are among the ranges as well.
-        hosts = max(count(entry.targets.ranges), len(entry.targets.names))
+        hosts = max(entry.packed.addresses, len(entry.packed.names))
         return hosts <= self.licensed_hosts
 
     def admits(self, entry: QueueEntry) -> bool:
-        return self.licensed(entry) and self.reaches(entry.targets)
+        return self.licensed(entry) and (self.networks is None or self.reaches(entry.targets))
 
 
 class Lane:

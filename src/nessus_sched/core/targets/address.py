@@ -20,19 +20,22 @@ class Unreadable(ValueError):
 
 _CHARACTERS: Final = re.compile(r"[A-Za-z0-9._:/-]*")
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,2}")
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_USUAL_V4: Final = re.compile(rf"(?:22[0-3]|2[01][0-9]|1[0-9][0-9]|[1-9][0-9]?)(?:\.{_OCTET}){{3}}")
+"""From 1.0.0.0 to 223.255.255.255, in which no address is special."""
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
 
 
-def parse_range(text: str, *, strict: bool = False) -> Range | None:
+def parse_range(text: str) -> Range | None:
     """First and last address that `text` means, or None when it can only be a name.
 
-    A network with host bits set (`192.0.2.5/24`) means the whole network, as it does to
-    Nessus; with `strict` it is refused. Raises `Unreadable`.
+    A network with host bits set (`192.0.2.5/24`) is refused: it may be meant as the host or
+    as the whole network, and Nessus would scan the network. Raises `Unreadable`.
     """
     _refuse_characters(text)
     if "/" in text:
-        return _parse_network(text, strict=strict)
+        return _parse_network(text)
     first, dash, last = text.partition("-")
     if ":" in text:
         if text.count(":") == 1:
@@ -46,6 +49,14 @@ def parse_range(text: str, *, strict: bool = False) -> Range | None:
     if _DECIMAL.fullmatch(last) and int(last) <= 255:
         return _ordered(start, start - start % 256 + int(last))
     return _ordered(start, _v4(last))
+
+
+def usual_address(text: str) -> int | None:
+    """A plain IPv4 address that is not special, read five times as fast as by `parse_range`;
+    None for everything else, whatever it is."""
+    if not _USUAL_V4.fullmatch(text):
+        return None
+    return V4 + int.from_bytes(map(int, text.split(".")))
 
 
 def parse_address(text: str) -> int:
@@ -84,7 +95,7 @@ def _refuse_characters(text: str) -> None:
         raise Unreadable(f"has the character {wrong!a}, which no target has")
 
 
-def _parse_network(text: str, *, strict: bool) -> Range:
+def _parse_network(text: str) -> Range:
     address, _, length = text.partition("/")
     start = parse_address(address)
     width = 32 if start >= V4 else 128
@@ -92,9 +103,11 @@ def _parse_network(text: str, *, strict: bool) -> Range:
         raise Unreadable(f"needs a prefix length from 0 to {width} after the slash")
     size = 1 << (width - int(length))
     first = start - start % size
-    if strict and first != start:
+    if first != start:
         network = range_text((first, first + size - 1))
-        raise Unreadable(f"has host bits set; write {network} or {address}/{width}")
+        raise Unreadable(
+            f"has host bits set: write {network} for the network, or {address} for the host"
+        )
     return first, first + size - 1
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import Final
 
 V4: Final = 1 << 129
@@ -73,7 +73,9 @@ def difference(left: Ranges, right: Ranges) -> Ranges:
 
 def address_text(number: int) -> str:
     """The canonical text of one address."""
-    return str(IPv4Address(number - V4)) if number >= V4 else str(IPv6Address(number))
+    if number < V4:
+        return str(IPv6Address(number))
+    return "{}.{}.{}.{}".format(*(number - V4).to_bytes(4))
 
 
 def range_text(item: Range) -> str:

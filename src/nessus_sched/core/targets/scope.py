@@ -63,7 +63,7 @@ def parse_rule(text: str) -> Rules:
         return Rules(patterns=("",))
     if text.startswith("*."):
         return Rules(patterns=("." + parse_host_name(text[2:]),))
-    found = parse_range(text, strict=True)
+    found = parse_range(text)
     if found is not None:
         refuse_embedded(found)
         return Rules(networks=(found,))

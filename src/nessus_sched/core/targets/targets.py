@@ -20,6 +20,7 @@ from nessus_sched.core.targets.address import (
     parse_host_name,
     parse_range,
     refuse_special,
+    usual_address,
 )
 from nessus_sched.core.targets.ranges import Ranges, count, difference, merged, overlap, range_text
 
@@ -101,6 +102,9 @@ def parse_targets(texts: str | Iterable[str]) -> TargetSet:
         raise BadTargets([BadTarget("", "no targets given")])
     ranges, names, problems = [], set(), []
     for word in words:
+        if (usual := usual_address(word)) is not None:
+            ranges.append((usual, usual))
+            continue
         try:
             found = parse_range(word)
             if found is None:

@@ -38,6 +38,8 @@ class Handlers:
         self.policy = Policy(limits, self._leave_policy)
         self.hosts = 0
         self.findings = 0
+        self.has_report = False
+        """A report was begun: without one, the document is a policy at best."""
         self.finished = False
         """The root element was closed."""
         self._limits = limits
@@ -113,6 +115,7 @@ class Handlers:
         elif local == "ReportHost":
             self._begin_host(attributes.get("name", ""))
         elif local == "Report":
+            self.has_report = True
             self.report_name = attributes.get("name")
         elif local == "Policy" and self._host_name is None:
             self._enter_policy()
@@ -130,12 +133,18 @@ class Handlers:
         elif self._depth == 0:
             self.end_host(whole=False)
             self.finished = True
+            self._check_has_report()
 
     def _check_root(self, local: str) -> None:
         if local == _OLD_ROOT:
             raise Fatal(Trouble.NOT_A_REPORT, "a report of version 1; version 2 is needed")
         if local != _ROOT:
             raise Fatal(Trouble.NOT_A_REPORT, f"the document is a <{local[:60]}>, no <{_ROOT}>")
+
+    def _check_has_report(self) -> None:
+        if not self.has_report and not self.hosts:
+            only = "" if self.policy.name is None else ", only a scan policy"
+            self._tell(Trouble.NOT_A_REPORT, f"the document holds no report{only}")
 
     def _enter_policy(self) -> None:
         parser = self._parser

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from nessus_sched.results.columns import Kind
+from nessus_sched.results.model import SEVERITIES
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,15}\Z")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,17}(?:\.[0-9]{0,17})?(?:[eE][+-]?[0-9]{1,3})?\Z")
@@ -32,7 +33,14 @@ _MONTHS: Final = (
 )
 _TRUE: Final = frozenset({"true", "yes", "1"})
 _FALSE: Final = frozenset({"false", "no", "0"})
-_MOST_SEVERE: Final = 4
+_SEVERITY_WORDS: Final = {
+    **{name: severity for severity, name in enumerate(SEVERITIES)},
+    "informational": 0,
+    "information": 0,
+    "none": 0,
+}
+"""The words other tools write where the scanner writes 0 to 4; `none` is Nessus's own word for
+the risk of what is information only."""
 
 Scalar = str | int | float | bool | None
 
@@ -50,8 +58,11 @@ def read_number(text: str) -> float | None:
 
 
 def read_severity(text: str) -> int | None:
+    """0 to 4, from the number or from the word."""
     severity = read_integer(text)
-    return severity if severity is not None and 0 <= severity <= _MOST_SEVERE else None
+    if severity is None:
+        return _SEVERITY_WORDS.get(text.lower())
+    return severity if 0 <= severity < len(SEVERITIES) else None
 
 
 def read_flag(text: str) -> bool | None:

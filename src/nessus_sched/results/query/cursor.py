@@ -13,7 +13,7 @@ from nessus_sched.results.query.model import BadQuery, Query
 
 _CHECK_BYTES: Final = 4
 _FORM: Final = struct.Struct(">QIq6I")
-"""Question, scan, row and the counts of the severities 4 to 0 and none."""
+"""Question, scan, row and the counts of the severities 4 to 0 and unknown."""
 
 
 @attrs.frozen(kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from nessus_sched.results.catalogue import FIELDS, Field
 from nessus_sched.results.columns import Kind
+from nessus_sched.results.model import NO_SEVERITY, UNKNOWN_SEVERITY
 from nessus_sched.results.query.model import (
     DEFAULT_PAGE_SIZE,
     DEFAULT_PROFILE,
@@ -202,7 +203,10 @@ def _condition(raw: Any) -> Condition:
         raise BadValue(f"{field.name} {op.value} needs a value")
     if op in {Op.CONTAINS, Op.NOT_CONTAINS} and looks_several(field, value):
         raise BadValue(f"{field.name} {op.value} takes a part of a name; for a network write =")
-    return Condition(field=field.name, op=op, value=read_value(field, value))
+    read = read_value(field, value)
+    if field.kind is Kind.SEVERITY and read == NO_SEVERITY and op not in {Op.EQUAL, Op.UNEQUAL}:
+        raise BadValue(f"an unknown severity has no order; write {field.name}={UNKNOWN_SEVERITY}")
+    return Condition(field=field.name, op=op, value=read)
 
 
 def _parts(raw: Any) -> tuple[Field, Op, Any]:

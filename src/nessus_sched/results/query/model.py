@@ -103,9 +103,9 @@ DEFAULT_PROFILE: Final = "brief"
 
 @attrs.frozen(kw_only=True)
 class Condition:
-    """`field op value`. The value has the type of the field's kind (severities 0 to 4,
-    dates ISO 8601, times epoch seconds); a tuple for `in` and `not in`, None for `present`
-    and `absent`."""
+    """`field op value`. The value has the type of the field's kind (severities 0 to 4 or
+    `NO_SEVERITY`, dates ISO 8601, times epoch seconds); a tuple for `in` and `not in`, None
+    for `present` and `absent`."""
 
     field: str
     op: Op

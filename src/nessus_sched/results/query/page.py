@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from nessus_sched.results.model import SEVERITIES
+from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 
 Row: TypeAlias = Mapping[str, Any]
 """A finding as JSON-able data: values by field name, lists for lists, None for absent."""
@@ -20,9 +20,10 @@ _LARGEST_SHARE: Final = 8
 @attrs.frozen(kw_only=True)
 class Page:
     """`total` counts all findings that match, and `severities` how many of them have each
-    severity (`none` where the report gives none). `left_out` rows that belong to the page
-    did not fit; `next_cursor` goes on with the first of them, and is None at the end.
-    `shortened` texts were cut. `notes` says all this in words, and how to get less."""
+    severity (`unknown` where the report gives none that can be read). `left_out` rows that
+    belong to the page did not fit; `next_cursor` continues with the first of them, and is None
+    at the end. `shortened` texts were cut. `notes` says all this in words, and how to get
+    less."""
 
     rows: tuple[Row, ...]
     total: int
@@ -104,8 +105,8 @@ def _first_members(members: list[str], limit: int) -> Iterator[str]:
 
 
 def severity_counts(counts: Iterable[int]) -> dict[str, int]:
-    """Counts from critical down to info and none, by name, without the zeros."""
-    names = (*reversed(SEVERITIES), "none")
+    """Counts from critical down to info and unknown, by name, without the zeros."""
+    names = (*reversed(SEVERITIES), UNKNOWN_SEVERITY)
     return {name: count for name, count in zip(names, counts, strict=True) if count}
 
 
@@ -134,7 +135,7 @@ def _narrower(page: Page) -> str:
     above = 0
     for name, count in page.severities.items():
         above += count
-        if name != "none" and above < page.total:
+        if name != UNKNOWN_SEVERITY and above < page.total:
             ways.append(f"the filter severity>={name} ({above} findings)")
             break
     return " or ".join(ways)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nessus_sched.results.catalogue import Field
 from nessus_sched.results.columns import Kind
-from nessus_sched.results.model import SEVERITIES
+from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.presence import is_many
 from nessus_sched.results.query.model import Scalar
 
@@ -65,13 +65,17 @@ def _number(raw: Any) -> int | float:
 
 
 def _severity(raw: Any) -> int:
-    expected = BadValue(f"a severity: {', '.join(SEVERITIES)}, or 0 to {len(SEVERITIES) - 1}")
+    expected = BadValue(
+        f"a severity: {', '.join(SEVERITIES)}, 0 to {len(SEVERITIES) - 1}, or {UNKNOWN_SEVERITY}"
+    )
     if isinstance(raw, str):
         name = raw.strip().casefold()
         if name in SEVERITIES:
             return SEVERITIES.index(name)
         if name == "informational":
             return 0
+        if name == UNKNOWN_SEVERITY:
+            return NO_SEVERITY
     try:
         number = _number(raw)
     except BadValue:

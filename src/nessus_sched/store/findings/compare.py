@@ -17,13 +17,13 @@ import attrs
 
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.comparison import IN_BEFORE, MOST_HOSTS, Change, Comparison, notes
-from nessus_sched.results.model import SEVERITIES
+from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.results.query.model import Query
 from nessus_sched.results.query.page import severity_counts
 from nessus_sched.store.findings.functions import host_order
 from nessus_sched.store.findings.pairing import ABSENCE, OF_HOST, RESULT, Pairing, paired
 from nessus_sched.store.findings.read import Question, ask, scan_of, source_of, where_of
-from nessus_sched.store.findings.schema import NO_SEVERITY, STORED_SEVERITIES
+from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import Clause, join
 
 Annotate = Callable[[int], Mapping[str, Any]]
@@ -82,7 +82,7 @@ def _state_before(connection: sqlite3.Connection, pairing: Pairing, row: int) ->
         ).fetchone()
         if found is not None:
             severity, result = found
-            return result or ("none" if severity == NO_SEVERITY else SEVERITIES[severity])
+            return result or severity_name(None if severity == NO_SEVERITY else severity)
     return None
 
 

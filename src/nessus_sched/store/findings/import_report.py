@@ -12,10 +12,16 @@ import attrs
 
 from nessus_sched.results.catalogue import FIELDS
 from nessus_sched.results.coverage import CoverageBuilder, ScanCoverage, to_data
-from nessus_sched.results.model import ComplianceResult, Finding, HostEnd, HostReport, Plugin
+from nessus_sched.results.model import (
+    NO_SEVERITY,
+    ComplianceResult,
+    Finding,
+    HostEnd,
+    HostReport,
+    Plugin,
+)
 from nessus_sched.store.findings.coverage import store_coverage
 from nessus_sched.store.findings.schema import (
-    NO_SEVERITY,
     STORED_SEVERITIES,
     Table,
     columns_of,
@@ -59,7 +65,7 @@ _TALLY: Final = (
 @attrs.frozen(kw_only=True)
 class Imported:
     """What an import stored. `severities` counts findings from critical down to info and
-    none."""
+    unknown."""
 
     hosts: int
     findings: int

@@ -12,8 +12,9 @@ import attrs
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.results.catalogue import FIELDS
 from nessus_sched.results.columns import Kind
+from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.results.query.model import Query, SortKey
-from nessus_sched.store.findings.schema import NO_SEVERITY, STORED_SEVERITIES, Table
+from nessus_sched.store.findings.schema import STORED_SEVERITIES, Table
 from nessus_sched.store.findings.sql import (
     Clause,
     ScanRow,
@@ -246,8 +247,8 @@ def _decode(name: str, value: Any) -> Any:
         return [] if value is None else json.loads(value)
     if kind is Kind.FLAG and value is not None:
         return bool(value)
-    if kind is Kind.SEVERITY and value == NO_SEVERITY:
-        return None
+    if kind is Kind.SEVERITY:
+        return severity_name(None if value == NO_SEVERITY else value)
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -11,7 +11,8 @@ import attrs
 
 from nessus_sched.core.text import number
 from nessus_sched.results.comparison import Change, Comparison
-from nessus_sched.results.query.model import BadQuery, Query
+from nessus_sched.results.model import NO_SEVERITY, UNKNOWN_SEVERITY
+from nessus_sched.results.query.model import BadQuery, Match, Query
 from nessus_sched.results.query.page import Page
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.compare import changed, compare
@@ -20,9 +21,9 @@ from nessus_sched.store.findings.hosts import host_notes
 from nessus_sched.store.findings.page import read_page
 from nessus_sched.store.findings.present import read_present
 from nessus_sched.store.findings.read import ask, scan_of
-from nessus_sched.store.findings.schema import SCHEMA
+from nessus_sched.store.findings.schema import SCHEMA, STORED_SEVERITIES
 from nessus_sched.store.findings.search import Scope, ask_all, scans_of
-from nessus_sched.store.findings.sql import ScanRow
+from nessus_sched.store.findings.sql import ScanRow, severities_of
 from nessus_sched.store.findings.tally import Tallies, tallies
 from nessus_sched.store.reader import snapshot
 from nessus_sched.store.sqlite import open_offline
@@ -66,7 +67,8 @@ class FindingsReader:
             context = ("page", task_id)
             question = ask(scan, query)
             page = read_page(connection, [question], query, context=context, max_bytes=max_bytes)
-            return _with_hosts(connection, page, query, [scan])
+            page = _with_hosts(connection, page, query, [scan])
+            return attrs.evolve(page, notes=(*_unknown_severities(scan, query), *page.notes))
 
         return await self._read(work)
 
@@ -156,6 +158,18 @@ class FindingsReader:
             return work(connection)
 
         return await self._lend(with_functions)
+
+
+def _unknown_severities(scan: ScanRow, query: Query) -> Iterator[str]:
+    """What a filter for severities cannot match, and leaves out."""
+    unknown = scan.counts[STORED_SEVERITIES.index(NO_SEVERITY)]
+    asked = [each for each in query.conditions if each.field == "severity"]
+    left_out = any(NO_SEVERITY not in severities_of(each) for each in asked)
+    if unknown and left_out and query.match is Match.ALL:
+        yield (
+            f"{number(unknown, 'finding')} of this report without a readable severity are left "
+            f"out and may be serious; list them with severity={UNKNOWN_SEVERITY}."
+        )
 
 
 def _refuse_sort(query: Query) -> None:

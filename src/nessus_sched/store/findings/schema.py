@@ -20,11 +20,9 @@ from typing import Final
 
 from nessus_sched.results.catalogue import FIELDS, Field, Part
 from nessus_sched.results.columns import Kind
+from nessus_sched.results.model import NO_SEVERITY
 from nessus_sched.store.findings.functions import register
 from nessus_sched.store.migrations import Schema
-
-NO_SEVERITY: Final = -1
-"""Stored where the report gives none; orders after info."""
 
 STORED_SEVERITIES: Final = (4, 3, 2, 1, 0, NO_SEVERITY)
 """In the order of `finding_row`."""

@@ -14,11 +14,10 @@ import attrs
 
 from nessus_sched.results.catalogue import FIELDS
 from nessus_sched.results.columns import Kind
-from nessus_sched.results.model import host_key
+from nessus_sched.results.model import NO_SEVERITY, host_key
 from nessus_sched.results.presence import is_many
 from nessus_sched.results.query.model import OPPOSITES, Condition, Match, Op, SortKey
 from nessus_sched.store.findings.schema import (
-    NO_SEVERITY,
     STORED_SEVERITIES,
     TABLE_OF,
     Table,
@@ -110,7 +109,12 @@ def severities_of(condition: Condition) -> frozenset[int]:
     if condition.op is Op.PRESENT:
         return frozenset(given)
     test = _SEVERITY_TESTS[condition.op]
-    return frozenset(severity for severity in given if test(severity, condition.value))
+    ordered = condition.op in _COMPARISONS
+    return frozenset(
+        severity
+        for severity in (given if ordered else STORED_SEVERITIES)
+        if test(severity, condition.value)
+    )
 
 
 _SEVERITY_TESTS: Final[Mapping[Op, Callable[[int, Any], bool]]] = {

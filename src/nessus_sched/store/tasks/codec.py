@@ -19,6 +19,10 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanRequest, Task
 
 _CONVERTER: Final = cattrs.Converter(omit_if_default=True, detailed_validation=False)
+# cattrs would structure each of a task's thousands of targets by itself.
+_CONVERTER.register_structure_hook_func(
+    lambda kind: kind == tuple[str, ...], lambda texts, _: tuple(map(str, texts))
+)
 # Looked up once, and not for every task.
 _plain_task: Final = _CONVERTER.get_unstructure_hook(Task)
 _plain_entry: Final = _CONVERTER.get_unstructure_hook(JournalEntry)

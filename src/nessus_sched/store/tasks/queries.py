@@ -28,6 +28,8 @@ SELECT document FROM task WHERE task_id IN (
 ORDER BY task_id DESC LIMIT :limit"""
 _LAST: Final = "\U0010ffff"
 """Sorts after all that an id can have."""
+_PAGE_CHARACTERS: Final = 2_000_000
+"""Of documents in one page of tasks: as objects they take several times as much."""
 
 
 def get(connection: sqlite3.Connection, task_id: str) -> Task | None:
@@ -56,14 +58,20 @@ def last_order(connection: sqlite3.Connection) -> int:
 
 
 def unfinished(connection: sqlite3.Connection, after: int, limit: int) -> list[Task]:
-    """Live tasks accepted after order `after`, in the order of acceptance."""
+    """Live tasks accepted after order `after`, in the order of acceptance: at most `limit`,
+    and fewer of large ones, but at least one if there is any."""
     branch = "SELECT ord, document FROM task WHERE state = ? AND ord > ?"
     sql, states = merged_states(branch, LIVE, descending=False)
     parameters: list[object] = []
     for state in states:
         parameters += [state, after, limit]
-    rows = connection.execute(sql, [*parameters, limit])
-    return [decode_task(document) for _, document in rows]
+    found, characters = [], 0
+    for _, document in connection.execute(sql, [*parameters, limit]):
+        found.append(decode_task(document))
+        characters += len(document)
+        if characters >= _PAGE_CHARACTERS:
+            break
+    return found
 
 
 def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalRecord]:

@@ -26,7 +26,7 @@ from nessus_sched.store.tasks.group_commit import GroupCommit, StoreHealth, Writ
 from nessus_sched.store.tasks.journal import JournalHead, JournalRecord
 from nessus_sched.store.tasks.listing import Listing, TaskFilter, TaskPage, count
 from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
-from nessus_sched.store.tasks.submission import Submission, Submit
+from nessus_sched.store.tasks.submission import Key, Submission, Submit, find_earlier
 from nessus_sched.store.tasks.transaction import Transaction
 from nessus_sched.store.tasks.verify import Verification, VerifyReport
 
@@ -108,6 +108,16 @@ class TaskStore:
         `key_ttl` seconds from `entry.at`. Raises `DuplicateTask` for a taken id or order.
         """
         return await self._writer.write(Submit.of(task, entry, key_ttl))
+
+    async def submitted_before(self, task: Task, at: float) -> Task | None:
+        """The task that `submit` would return because it has the same key and an equal
+        request. Raises `IdempotencyConflict` as that does."""
+        key = Key.of(task, at, KEY_TTL)
+        if key is None:
+            return None
+        return await self._readers.read(
+            lambda c: find_earlier(c, key, lambda task_id: queries.get(c, task_id))
+        )
 
     async def record(self, task: Task, entry: JournalEntry) -> None:
         """Stores a task's new state and the entry that says why, in one step.

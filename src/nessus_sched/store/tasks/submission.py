@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+
 import attrs
 
 from nessus_sched.core.journal import JournalEntry
@@ -27,10 +30,29 @@ class Submission:
 
 @attrs.frozen(kw_only=True)
 class Key:
+    """An idempotency key. It belongs to the submitter (`actor`) who chose it."""
+
     text: str
+    actor: str
     digest: bytes
     now: float
     expires_at: float
+
+    @classmethod
+    def of(cls, task: Task, now: float, ttl: float) -> Key | None:
+        if task.idempotency_key is None:
+            return None
+        return cls(
+            text=task.idempotency_key,
+            actor=task.actor,
+            digest=request_digest(task.request),
+            now=now,
+            expires_at=now + ttl,
+        )
+
+    @property
+    def stored(self) -> str:
+        return f"{self.actor}\x1f{self.text}"
 
 
 @attrs.frozen
@@ -48,41 +70,42 @@ class Submit:
         if entry.task_id != task.task_id or entry.before is not None:
             raise ValueError("the entry is not the first one of this task")
         row = encode_task(task, updated_at=entry.at)
-        key = None
-        if task.idempotency_key is not None:
-            key = Key(
-                text=task.idempotency_key,
-                digest=request_digest(task.request),
-                now=entry.at,
-                expires_at=entry.at + key_ttl,
-            )
-        return cls(task, row, encode_entry(entry, row), key)
+        return cls(task, row, encode_entry(entry, row), Key.of(task, entry.at, key_ttl))
 
     def __call__(self, transaction: Transaction) -> Submission:
         if self.key is not None:
-            earlier = self._earlier(self.key, transaction)
+            earlier = find_earlier(transaction.connection, self.key, transaction.find)
             if earlier is not None:
                 return Submission(task=earlier, created=False)
             self._take(self.key, transaction)
         transaction.insert(self.row, self.entry)
         return Submission(task=self.task, created=True)
 
-    def _earlier(self, key: Key, transaction: Transaction) -> Task | None:
-        row = transaction.connection.execute(
-            "SELECT task_id, request_digest FROM idempotency WHERE key = ? AND expires_at > ?",
-            (key.text, key.now),
-        ).fetchone()
-        if row is None:
-            return None
-        task_id, digest = row
-        earlier = transaction.find(task_id)
-        if earlier is not None and digest != key.digest:
-            raise IdempotencyConflict(key.text, task_id)
-        return earlier
-
     def _take(self, key: Key, transaction: Transaction) -> None:
         transaction.touched += 1
         transaction.connection.execute(
             "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?)",
-            (key.text, self.task.task_id, key.digest, key.expires_at),
+            (key.stored, self.task.task_id, key.digest, key.expires_at),
         )
+
+
+def find_earlier(
+    connection: sqlite3.Connection, key: Key, find: Callable[[str], Task | None]
+) -> Task | None:
+    """The task that has the key; `find` reads a task by its id. Raises `IdempotencyConflict`
+    when its request is another.
+
+    Older versions stored keys without their submitter.
+    """
+    for stored in (key.stored, key.text):
+        row = connection.execute(
+            "SELECT task_id, request_digest FROM idempotency WHERE key = ? AND expires_at > ?",
+            (stored, key.now),
+        ).fetchone()
+        earlier = find(row[0]) if row is not None else None
+        if earlier is None or earlier.actor != key.actor:
+            continue
+        if row[1] != key.digest:
+            raise IdempotencyConflict(key.text, earlier.task_id)
+        return earlier
+    return None

@@ -1,0 +1,54 @@
+"""What a file is that was given as a report and is none, told from its first bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+HEAD: Final = 4096
+"""Bytes to look at."""
+GZIP: Final = b"\x1f\x8b"
+_EXPORT: Final = "in Nessus, export the scan in the format 'Nessus'"
+_SIGNATURES: Final[Mapping[bytes, str]] = {
+    b"PK\x03\x04": "a ZIP archive; unpack it and use the .nessus file inside",
+    b"PK\x05\x06": "an empty ZIP archive",
+    GZIP: "packed with gzip twice; unpack it once",
+    b"\xfd7zXZ\x00": "packed with xz; unpack it with 'xz -d'",
+    b"BZh": "packed with bzip2; unpack it with 'bzip2 -d'",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it with 'zstd -d'",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; unpack it and use the .nessus file inside",
+    b"%PDF-": f"a PDF report; {_EXPORT}",
+    b"SQLite format 3\x00": f"an SQLite database; {_EXPORT}",
+}
+_TAR: Final = (257, b"ustar")
+_HTML: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_CSV: Final = re.compile(r'"?[\w ./()-]+"?(?:[,;\t]"?[\w ./()-]*"?){2,}\s*')
+_BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+
+
+def not_a_report(head: bytes) -> str | None:
+    """`an HTML page; ...`: what the file is and what to do instead, after "it is". None when
+    it may be a report, be it a damaged one; only its parser can tell then."""
+    if not head.strip(b"\x00 \t\r\n"):
+        return f"empty; {_EXPORT} again" if not head else "blank: it has no text in it"
+    for signature, what in _SIGNATURES.items():
+        if head.startswith(signature):
+            return what
+    if head[_TAR[0] :].startswith(_TAR[1]):
+        return "a tar archive; unpack it and use the .nessus file inside"
+    return _text(head)
+
+
+def _text(head: bytes) -> str | None:
+    for bom in _BOMS:
+        head = head.removeprefix(bom)
+    text = head.replace(b"\x00", b"").lstrip()
+    if _HTML.match(text):
+        return f"an HTML page, or a login page saved by mistake; {_EXPORT}"
+    if text.startswith((b"{", b"[")):
+        return f"JSON; {_EXPORT}"
+    first = text.partition(b"\n")[0].decode("utf-8", "replace")
+    if _CSV.fullmatch(first):
+        return f"CSV, which leaves out most of a report; {_EXPORT}"
+    return None
