@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
@@ -52,6 +52,23 @@ class Asking(Protocol):
         """Calls an operator action."""
 
 
+def check_text(arguments: Any) -> None:
+    """Raises `click.UsageError` if a text is not UTF-8: Python keeps such bytes of the command
+    line as surrogates, which JSON cannot hold."""
+    if isinstance(arguments, str):
+        try:
+            arguments.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(arguments).decode(errors="backslashreplace")
+            raise click.UsageError(f"'{shown}' is not UTF-8 text") from None
+    elif isinstance(arguments, Mapping):
+        for value in arguments.values():
+            check_text(value)
+    elif isinstance(arguments, list | tuple):
+        for value in arguments:
+            check_text(value)
+
+
 class Daemon:
     """One connection to a running daemon."""
 
@@ -87,6 +104,7 @@ class Daemon:
 
     def _called(self, method: str, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         given = {key: value for key, value in arguments.items() if value is not None}
+        check_text(given)
         result = self._request(method, {"name": name, "arguments": given})
         if result.get("isError"):
             error = (result.get("_meta") or {}).get("nessus-sched/error") or {}

@@ -20,7 +20,7 @@ from nessus_sched.api import validation
 from nessus_sched.api.admin import OPERATORS
 from nessus_sched.api.operations import Call, Registry, ToolError
 from nessus_sched.api.tools import TOOLS
-from nessus_sched.cli.client import NoDaemon, Refused
+from nessus_sched.cli.client import NoDaemon, Refused, check_text
 from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
@@ -60,6 +60,7 @@ class Left:
     def _called(self, registry: Registry, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         if name not in ANSWERED:
             raise self._reason
+        check_text(arguments)
         # In a thread, because the caller may be in an event loop of its own.
         with ThreadPoolExecutor(1) as threads:
             work = partial(self._answer, registry, name, arguments)

@@ -10,6 +10,7 @@ from typing import IO, Any, Final, NamedTuple
 import click
 
 from nessus_sched import __version__
+from nessus_sched.cli.stdout import open_stdout
 
 
 class Place(NamedTuple):
@@ -142,5 +143,6 @@ def cli() -> None:
 
 def main() -> int:
     """Runs the command line; the exit code."""
+    open_stdout()
     result: object = cli.main(prog_name="nessus-sched", standalone_mode=True)
     return result if isinstance(result, int) else 0

@@ -41,6 +41,8 @@ def stream_of(subject: str) -> Iterator[BinaryIO]:
     """
     with ExitStack() as stack:
         if subject == "-":
+            if sys.stdin is None:
+                raise _unreadable(subject, "standard input is closed")
             source = sys.stdin.buffer
         else:
             try:

@@ -6,6 +6,7 @@ pages and comparisons work without a daemon and without a configuration.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -87,7 +88,9 @@ class FileReport:
     """A .nessus file; it is read once, when first asked."""
 
     def __init__(self, subject: str, directory: Path) -> None:
-        self.title = "stdin" if subject == "-" else Path(subject).name
+        self.title = (
+            "stdin" if subject == "-" else os.fsencode(Path(subject).name).decode(errors="replace")
+        )
         self._subject = subject
         self._path = directory / "findings.db"
         self._summary: dict[str, Any] | None = None
