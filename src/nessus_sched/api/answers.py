@@ -68,7 +68,11 @@ class SubmitAnswer:
     wait_reason: str | None = field("Why it waits, in words; null when it can start at once.")
     equal_task: str | None = field("An unfinished task that asks for the same scan.")
     target_count: int = field("Addresses and names that the targets mean.")
-    targets: list[str] = field("The normalised targets (the first 20).")
+    targets: list[str] = field("The normalized targets (the first 20).")
+    left_out: list[str] = field(
+        "Denied or excluded parts of the targets, which are not scanned (the first 20)."
+    )
+    left_out_count: int = field("Addresses that are left out.")
     next: str = field("What to do now.")
 
 

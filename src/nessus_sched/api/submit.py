@@ -18,6 +18,7 @@ from nessus_sched.api.errors import translated
 from nessus_sched.api.next_steps import advice
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.core.fields import field
+from nessus_sched.core.targets.ranges import count, range_text
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import DEFAULT_POOL, Discovery, Priority, ScanKind, ScanRequest
 from nessus_sched.results.untrusted import clean_line
@@ -38,6 +39,12 @@ class SubmitArgs:
         min_length=1,
         max_length=10000,
         examples=TARGETS,
+    )
+    exclude: list[str] = field(
+        "What not to scan, although `targets` has it: the same forms, or *.example.com.",
+        factory=list,
+        max_length=10000,
+        examples=(["192.0.2.1"],),
     )
     name: str = field(
         "Short name to recognise it by.", default="", max_length=100, examples=("weekly web tier",)
@@ -202,6 +209,7 @@ async def _submit(
     request = ScanRequest(
         kind=kind,
         targets=tuple(args.targets),
+        exclude=tuple(args.exclude),
         name=args.name,
         description=args.description,
         scanner_instance=args.scanner_instance,
@@ -241,6 +249,8 @@ def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
         equal_task=submission.equal_task,
         target_count=parse_targets(task.request.targets).address_count,
         targets=list(task.request.targets[:MAX_TARGETS]),
+        left_out=[range_text(each) for each in submission.left_out[:MAX_TARGETS]],
+        left_out_count=count(submission.left_out),
         next=_next(submission),
     )
 

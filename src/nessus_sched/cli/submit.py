@@ -47,6 +47,12 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
 @click.option("--name", default="", help="Short name to recognise it by.")
 @click.option("--description", default="", help="Why it is done; kept with the task.")
 @click.option("--scanner", help="Only on this scanner; else on the first that is free.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="TARGET",
+    help="Do not scan this part of the targets. May be repeated.",
+)
 @click.option("--pool", help="Group of scanners to choose from.")
 @click.option("--priority", type=one_of(Priority), help="Order in the queue.")
 @click.option("--credential", metavar="NAME", help="Name of a configured login.")
@@ -126,6 +132,7 @@ def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "description": options["description"],
         "scanner_instance": options["scanner"],
         "pool": options["pool"],
+        "exclude": list(options["exclude"]) or None,
         "priority": options["priority"],
         "idempotency_key": options["key"],
         "max_runtime_minutes": None if runtime is None else math.ceil(runtime / 60),
@@ -155,6 +162,7 @@ def _show(answer: Mapping[str, Any]) -> None:
             ("task", answer["task_id"] or "none: it would be accepted"),
             ("state", answer["status"]),
             ("targets", answer["targets"]),
+            ("left out", answer["left_out"] or None),
             ("scanner", answer["scanner_instance"] or "the first that is free"),
             ("queue", f"number {answer['queue_position']} of {answer['queue']}"
              if answer["queue_position"] else None),

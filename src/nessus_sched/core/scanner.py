@@ -134,7 +134,8 @@ class AuditFile:
 class ScanOrder:
     """All that is needed to create the scan of one attempt on a scanner.
 
-    `name` ends with the marker; `targets` are what scope checking approved at dispatch.
+    `name` ends with the marker; `targets` are what scope checking approved at dispatch, and
+    `left_out` what it denied of the networks and ranges that were accepted.
     `audit` is what `request.audit` names. `profile` are the settings of the operator's scan
     profile, of which a template may lack some; `settings` are sent as they are. `families`
     are the only plugin families that may run, where any are named.
@@ -143,6 +144,7 @@ class ScanOrder:
     name: str
     marker: str
     targets: Sequence[str]
+    left_out: Sequence[str] = ()
     request: ScanRequest
     credential: Credential | None = None
     audit: AuditFile | None = None

@@ -9,8 +9,9 @@ import attrs
 from nessus_sched.config.schema import Config
 from nessus_sched.core.credentials import CredentialKind
 from nessus_sched.core.seal import imitates_marker
-from nessus_sched.core.targets.scope import OutOfScope, Scope
-from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_targets
+from nessus_sched.core.targets.ranges import Ranges
+from nessus_sched.core.targets.scope import OutOfScope, Scope, excluding
+from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_asked, words_of
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.core.text import meant
 from nessus_sched.scheduler.combinations import check_combination
@@ -27,10 +28,12 @@ NAMED = 20
 
 @attrs.frozen(kw_only=True)
 class Admitted:
-    """A request that may become a task: normalised, with the exact set it means now."""
+    """A request that may become a task: normalised, with the exact set it means now.
+    `left_out` are the addresses that were asked for and are denied or excluded."""
 
     request: ScanRequest
     targets: TargetSet
+    left_out: Ranges = ()
 
 
 async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] = ()) -> Admitted:
@@ -45,8 +48,10 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     check_settings(request, config)
     check_combination(request, config)
     try:
-        targets = parse_targets(request.targets)
-        full, _ = await approved(targets, [config.targets.scope, *extra], context.resolve)
+        exclude = tuple(words_of(request.exclude))
+        targets, asked = parse_asked(request.targets)
+        scopes = [config.targets.scope, *extra, excluding(exclude)]
+        found = await approved(targets, scopes, context.resolve, asked)
     except OutOfScope as error:
         raise TargetsRefused(
             f"not allowed: {error}",
@@ -58,7 +63,8 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
             f"cannot be read: {error}",
             hint="give addresses, networks such as 192.0.2.0/24, ranges or host names",
         ) from error
-    return Admitted(request=attrs.evolve(request, targets=targets.texts), targets=full)
+    request = attrs.evolve(request, targets=found.targets.texts, exclude=exclude)
+    return Admitted(request=request, targets=found.known, left_out=found.left_out)
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:

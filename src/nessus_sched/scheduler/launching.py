@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 SETTLE = 5.0
 """Seconds given to a request whose answer was lost before its absence is believed."""
+NAMED = 20
+"""Denied targets that the journal names one by one."""
 TROUBLES = 5
 """Setbacks in one attempt, on a scanner that answers, before the attempt has failed."""
 
@@ -94,7 +96,11 @@ async def _create(run: Run, driver: Driver) -> None:
         event="scan_created",
         nessus_scan_id=created.scan_id,
         asked=created.asked,
-        detail={"scan_id": created.scan_id, **({"notes": list(notes)} if notes else {})},
+        detail={
+            "scan_id": created.scan_id,
+            **({"notes": list(notes)} if notes else {}),
+            **({"left_out": list(order.left_out[:NAMED])} if order.left_out else {}),
+        },
     )
 
 

@@ -11,6 +11,8 @@ from nessus_sched.config.schema import AuditSettings
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import AuditFile, ScanOrder
 from nessus_sched.core.seal import without_markers
+from nessus_sched.core.targets.ranges import range_text
+from nessus_sched.core.targets.scope import excluding
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.combinations import check_combination, profile_of
@@ -35,7 +37,8 @@ async def plan(task: Task, context: Context) -> ScanOrder:
     config, request = context.config, task.request
     try:
         targets = parse_targets(request.targets)
-        _, texts = await approved(targets, [config.targets.scope], context.resolve)
+        scopes = [config.targets.scope, excluding(request.exclude)]
+        found = await approved(targets, scopes, context.resolve)
     except Unresolved as error:
         raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error
     except BadTargets as error:
@@ -61,7 +64,8 @@ async def plan(task: Task, context: Context) -> ScanOrder:
     return ScanOrder(
         name=f"{title or task.task_id} {marker}",
         marker=marker,
-        targets=texts,
+        targets=found.texts,
+        left_out=tuple(map(range_text, found.left_out)),
         request=attrs.evolve(request, name=title, description=description),
         credential=credential,
         profile=profile.words() if profile else {},

@@ -3,11 +3,13 @@ dispatch, because what a name means may have changed in between."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
+import attrs
 import trio
 
+from nessus_sched.core.targets.ranges import Range, Ranges, difference
 from nessus_sched.core.targets.scope import OutOfScope, Scope
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.scheduler.context import Resolve
@@ -40,12 +42,30 @@ async def look_up(names: Iterable[str], resolve: Resolve) -> Mapping[str, tuple[
     return found
 
 
+@attrs.frozen(kw_only=True)
+class Approved:
+    """Targets that every scope allows.
+
+    `targets` are those that remain, `known` the same with the addresses of their names,
+    `texts` what to send to a scanner: exactly what was checked. `left_out` are addresses
+    within a requested network or range that a scope denies.
+    """
+
+    targets: TargetSet
+    known: TargetSet
+    texts: tuple[str, ...]
+    left_out: Ranges = ()
+
+
 async def approved(
-    targets: TargetSet, scopes: Iterable[Scope], resolve: Resolve
-) -> tuple[TargetSet, tuple[str, ...]]:
-    """The set with the addresses of its names, and the texts to send to a scanner: exactly
-    what was checked. Every scope must allow it; raises `OutOfScope`, and of that
-    `Unresolved` when all that is wrong is that names have no address."""
+    targets: TargetSet, scopes: Sequence[Scope], resolve: Resolve, asked: Sequence[Range] = ()
+) -> Approved:
+    """Leaves out what a scope denies, see `Scope.trim`, and checks the rest, with the names
+    looked up now. Raises `OutOfScope`, and of that `Unresolved` when all that is wrong is
+    that names have no address."""
+    whole = targets
+    for scope in scopes:
+        targets, _ = scope.trim(targets, asked)
     addresses = await look_up(targets.names, resolve)
     lost = [name for name, found in addresses.items() if not found]
     texts: tuple[str, ...] = ()
@@ -57,4 +77,9 @@ async def approved(
             if len(error.problems) == len(lost):
                 raise Unresolved(error.problems) from error
             raise
-    return targets.resolved(addresses), texts
+    return Approved(
+        targets=targets,
+        known=targets.resolved(addresses),
+        texts=texts,
+        left_out=difference(whole.ranges, targets.ranges),
+    )

@@ -117,6 +117,7 @@ class Service:
                 created=False,
                 dry_run=True,
                 equal_task=equal,
+                left_out=admitted.left_out,
             )
         # When this is cancelled nothing was stored; what is stored is queued at once.
         stored, created = await self._store(task)
@@ -125,7 +126,12 @@ class Service:
         view = self.view(stored)
         if created and view.standing.estimate is not None:
             self.on_told(stored.task_id, self.context.wall() + view.standing.estimate.seconds)
-        return Submission(view=view, created=created, equal_task=equal if created else None)
+        return Submission(
+            view=view,
+            created=created,
+            equal_task=equal if created else None,
+            left_out=admitted.left_out,
+        )
 
     async def task(self, task_id: str) -> TaskView:
         run = self.fleet.run_of(task_id)

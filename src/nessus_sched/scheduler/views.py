@@ -12,6 +12,7 @@ from nessus_sched.core.pool.queues import QueueStatistics
 from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
 from nessus_sched.core.pool.wait_reasons import WaitReason
 from nessus_sched.core.scanner import ScannerInfo
+from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.core.task import Task
 
 
@@ -40,12 +41,14 @@ class TaskView:
 class Submission:
     """The answer to a request: `created` is False when its idempotency key had the task
     already, and for a dry run, which creates nothing. `equal_task` is an unfinished task that
-    asks for the same scan."""
+    asks for the same scan; `left_out` are addresses that were asked for and are not scanned,
+    because they are denied or excluded."""
 
     view: TaskView
     created: bool
     dry_run: bool = False
     equal_task: str | None = None
+    left_out: Ranges = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -32,11 +32,14 @@ from nessus_sched.core.targets.ranges import (
     merged,
     range_text,
 )
-from nessus_sched.core.targets.targets import BadTarget, BadTargets, TargetSet, printable
+from nessus_sched.core.targets.targets import BadTarget, BadTargets, TargetSet, printable, words_of
 
 MAX_V6: Final = 65536
 """IPv6 addresses of one scan. Nessus takes them one by one only (no IPv6 networks or
 ranges: docs.tenable.com, "Scan Targets"), so they are written out."""
+
+NAMED: Final = 20
+"""Parts of one target that are out of scope and named one by one."""
 
 Resolved = Mapping[str, Iterable[str]]
 """The addresses of each name, as texts."""
@@ -98,6 +101,23 @@ class Scope:
     allow: Rules = attrs.field(converter=parse_rules)
     deny: Rules = attrs.field(converter=parse_rules)
     max_addresses: int
+    denied: str = "is on the deny-list"
+    """How a refusal says that `deny` has a target."""
+
+    def trim(self, targets: TargetSet, asked: Iterable[Range] = ()) -> tuple[TargetSet, Ranges]:
+        """`targets` without the addresses that `deny` has, and those addresses.
+
+        What of `asked` has no other address stays in, for `check` to refuse: somebody wants
+        just that. So does everything when nothing would be left.
+        """
+        if not self.deny.networks:
+            return targets, ()
+        left = difference(targets.ranges, self.deny.networks)
+        wanted = [item for item in asked if not difference((item,), self.deny.networks)]
+        kept = merged((*left, *wanted))
+        if kept == targets.ranges or not (kept or targets.names):
+            return targets, ()
+        return attrs.evolve(targets, ranges=kept), difference(targets.ranges, kept)
 
     def check(self, targets: TargetSet, resolved: Resolved) -> tuple[BadTarget, ...]:
         """Every target that is out of scope, with its reason; empty when all is well.
@@ -127,14 +147,14 @@ class Scope:
         return (*_written_out(targets.ranges), *pinned)
 
     def _objections(self, item: Range) -> Iterable[str]:
-        for denied in intersection((item,), self.deny.networks)[:1]:
-            yield _part(denied, item) + "is on the deny-list"
-        for missing in difference((item,), self.allow.networks)[:1]:
+        for denied in intersection((item,), self.deny.networks)[:NAMED]:
+            yield _part(denied, item) + self.denied
+        for missing in difference((item,), self.allow.networks)[:NAMED]:
             yield _part(missing, item) + "is not on the allow-list"
 
     def _name(self, name: str, resolved: Resolved) -> Iterable[str]:
         if self.deny.match_name(name):
-            yield "is on the deny-list"
+            yield self.denied
         if not self.allow.match_name(name):
             yield "is not on the allow-list of names; ask for its address, or have a name rule"
         addresses = tuple(resolved.get(name, ()))
@@ -162,6 +182,17 @@ class Scope:
             )
         if count(tuple(item for item in targets.ranges if item[0] < V4)) > MAX_V6:
             yield BadTarget("", f"one scan may have at most {MAX_V6} IPv6 addresses")
+
+
+def excluding(texts: Iterable[str]) -> Scope:
+    """A scope that allows everything else: what a submitter does not want scanned. Raises
+    `BadTargets`."""
+    return Scope(
+        ("0.0.0.0/0", "::/0", "*"),
+        words_of(texts),
+        max_addresses=V4,
+        denied="is excluded by the request itself",
+    )
 
 
 def pinned_address(addresses: Iterable[str]) -> str:

@@ -22,7 +22,15 @@ from nessus_sched.core.targets.address import (
     refuse_special,
     usual_address,
 )
-from nessus_sched.core.targets.ranges import Ranges, count, difference, merged, overlap, range_text
+from nessus_sched.core.targets.ranges import (
+    Range,
+    Ranges,
+    count,
+    difference,
+    merged,
+    overlap,
+    range_text,
+)
 
 MAX_CHARACTERS: Final = 1_000_000
 """Of one list of targets; more is refused unread."""
@@ -94,10 +102,20 @@ def parse_targets(texts: str | Iterable[str]) -> TargetSet:
     """The set that `texts` mean: addresses, CIDRs, ranges (`192.0.2.1-192.0.2.20`,
     `192.0.2.1-20`) and host names, IPv4 and IPv6, as a list or in one string separated
     by commas and white space. Raises `BadTargets` with every one that is refused."""
+    return parse_asked(texts)[0]
+
+
+def words_of(texts: str | Iterable[str]) -> list[str]:
+    """The single targets in a list or string. Raises `BadTargets` when they are too long."""
     joined = texts if isinstance(texts, str) else "\n".join(texts)
     if len(joined) > MAX_CHARACTERS:
         raise BadTargets([BadTarget("", f"more than {MAX_CHARACTERS} characters of targets")])
-    words = [word for word in joined.translate(SEPARATORS).split(" ") if word]
+    return [word for word in joined.translate(SEPARATORS).split(" ") if word]
+
+
+def parse_asked(texts: str | Iterable[str]) -> tuple[TargetSet, list[Range]]:
+    """As `parse_targets`, and also the ranges one by one as they were asked for."""
+    words = words_of(texts)
     if not words:
         raise BadTargets([BadTarget("", "no targets given")])
     ranges, names, problems = [], set(), []
@@ -116,7 +134,7 @@ def parse_targets(texts: str | Iterable[str]) -> TargetSet:
             problems.append(BadTarget(word, str(error)))
     if problems:
         raise BadTargets(problems)
-    return TargetSet(ranges=merged(ranges), names=tuple(sorted(names)))
+    return TargetSet(ranges=merged(ranges), names=tuple(sorted(names))), ranges
 
 
 def other_targets(ours: Iterable[str], shown: str | None) -> tuple[str, ...]:
