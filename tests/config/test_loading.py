@@ -170,8 +170,8 @@ def one(line: int, words: str, text: str) -> object:
             "scan_profiles:\n- {name: a, default_for: [basic]}\n"
             "- {name: b, default_for: [quick, basic]}"),
         one(1, "the same name as scan_profiles[0]", "scan_profiles: [{name: a}, {name: A}]"),
-        one(1, "account: does not belong to pbrun", "credentials: [{name: a, kind: ssh_password, "
-            "username: u, password: p, escalation: {method: pbrun, password: q, account: r}}]"),
+        one(1, "account: does not belong to enable", "credentials: [{name: a, kind: ssh_password, "
+            "username: u, password: p, escalation: {method: enable, password: q, account: r}}]"),
         one(1, "auth_algorithm: expected one of MD5", "credentials: [{name: a, kind: snmpv3, "
             "username: u, auth_password: p, auth_algorithm: SHA3}]"),
         one(1, "roles[0]: names nobody", "roles: [{name: r}]"),

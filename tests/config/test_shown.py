@@ -29,7 +29,12 @@ from nessus_sched.config.schema import (
 )
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.config.warnings import warnings
-from nessus_sched.core.credentials import Credential, CredentialKind
+from nessus_sched.core.credentials import (
+    Credential,
+    CredentialKind,
+    Escalation,
+    EscalationMethod,
+)
 from nessus_sched.core.secret import Secret
 
 EXAMPLE = Path(__file__).parents[2] / "etc" / "nessus-sched.yaml"
@@ -145,6 +150,13 @@ ED25519 = Credential(
 )
 
 
+def pbrun(**escalation: Any) -> Credential:
+    return Credential(
+        name="a", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("long enough"),
+        escalation=Escalation(method=EscalationMethod.PBRUN, **escalation),
+    )  # fmt: skip
+
+
 def test_a_good_configuration_has_no_warnings() -> None:
     assert warnings(GOOD) == ()
 
@@ -163,6 +175,8 @@ def test_a_good_configuration_has_no_warnings() -> None:
         ({"scanners": (attrs.evolve(ONE, folder="x" * 21),)}, "longer than 20 characters"),
         ({"credentials": (ED25519,)}, "Ed25519"),
         ({"credentials": (SHORT,)}, "1 secrets have fewer than 6 characters"),
+        ({"credentials": (pbrun(account="oracle", password=Secret("long enough")),)}, "account is ignored"),
+        ({"credentials": (pbrun(),)}, "needs a password for pbrun"),
     ],
 )  # fmt: skip
 def test_warnings(change: dict[str, Any], words: str) -> None:
@@ -173,3 +187,15 @@ def test_warnings(change: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize("bind", [None, "localhost:1", "127.0.0.9:1", "[::1]:1"])
 def test_loopback_needs_no_warning(bind: str | None) -> None:
     assert warnings(attrs.evolve(GOOD, http=HttpSettings(bind=bind))) == ()
+
+
+def test_a_configuration_of_before_with_an_account_for_pbrun_still_loads() -> None:
+    text = (
+        "credentials:\n- {name: a, kind: ssh_password, username: u, password: p, "
+        "escalation: {method: pbrun, account: oracle}}\n"
+    )
+    said = warnings(load_text(text, file="f.yaml", folder=Path(), environ={}))
+    assert [each for each in said if "pbrun" in each] == [
+        "credential a: Nessus takes no account for pbrun; escalation.account is ignored",
+        "credential a: Nessus needs a password for pbrun",
+    ]

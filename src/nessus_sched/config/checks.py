@@ -78,7 +78,7 @@ _METHODS: Final = MappingProxyType(
         EscalationMethod.SUDO: _Kind(frozenset(), _PASSWORD),
         EscalationMethod.SU: _Kind(frozenset({"password"}), _PASSWORD),
         EscalationMethod.SU_SUDO: _Kind(frozenset({"su_user", "password"}), _PASSWORD),
-        EscalationMethod.PBRUN: _Kind(frozenset({"password"})),
+        EscalationMethod.PBRUN: _Kind(frozenset(), _PASSWORD),  # see `config.warnings`
         EscalationMethod.DZDO: _Kind(frozenset(), _PASSWORD),
         EscalationMethod.K5LOGIN: _Kind(frozenset(), frozenset({"account"})),
         EscalationMethod.ENABLE: _Kind(frozenset({"password"})),

@@ -11,6 +11,7 @@ from typing import Final
 from nessus_sched.config.parsers import split_bind
 from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
+from nessus_sched.core.credentials import DEFAULT_ACCOUNT, EscalationMethod
 from nessus_sched.core.masking import SHORTEST
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.address import parse_address
@@ -30,6 +31,7 @@ def warnings(config: Config) -> tuple[str, ...]:
         *_exposure(config),
         *_limits(config),
         *_keys(config),
+        *_pbrun(config),
     )
 
 
@@ -71,6 +73,21 @@ def _keys(config: Config) -> Iterator[str]:
                 f"credential {credential.name}: Nessus is known to take RSA, DSA and ECDSA keys; "
                 "an Ed25519 key may fail to log in: check the login of a first scan"
             )
+
+
+def _pbrun(config: Config) -> Iterator[str]:
+    """Earlier versions took an account and no password; such a configuration still loads."""
+    for credential in config.credentials:
+        escalation = credential.escalation
+        if escalation is None or escalation.method is not EscalationMethod.PBRUN:
+            continue
+        if escalation.account != DEFAULT_ACCOUNT:
+            yield (
+                f"credential {credential.name}: Nessus takes no account for pbrun; "
+                "escalation.account is ignored"
+            )
+        if escalation.password is None:
+            yield f"credential {credential.name}: Nessus needs a password for pbrun"
 
 
 def _is_ed25519(key: Secret) -> bool:

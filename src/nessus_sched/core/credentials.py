@@ -23,6 +23,9 @@ def plain_algorithm(name: str) -> str:
     return name.replace("-", "").lower()
 
 
+DEFAULT_ACCOUNT: Final = "root"
+
+
 class CredentialKind(StrEnum):
     SSH_PASSWORD = "ssh_password"  # noqa: S105 - the name of a kind
     SSH_KEY = "ssh_key"
@@ -48,7 +51,7 @@ class Escalation:
     """How a login becomes privileged."""
 
     method: EscalationMethod = field("By which means.")
-    account: str = field("The account that is reached.", default="root", min_length=1)
+    account: str = field("The account that is reached.", default=DEFAULT_ACCOUNT, min_length=1)
     password: Secret | None = field("Its password, or the one that `sudo` asks.", default=None)
     su_user: str | None = field("For `su+sudo`: the account of the `su`.", default=None)
 
