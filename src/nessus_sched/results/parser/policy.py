@@ -1,4 +1,4 @@
-"""The policy section of a report, skipped but for three things worth knowing."""
+"""The policy section of a report, skipped except for what tells how the scan was done."""
 
 from __future__ import annotations
 
@@ -10,11 +10,41 @@ from nessus_sched.results.parser.problems import Trouble
 
 _TARGETS: Final = "TARGET"
 _PLUGIN_SET: Final = "plugin_set"
+KEPT: Final = frozenset(
+    {
+        "advanced_mode",
+        "agent_targets",
+        "discovery_mode",
+        "local_portscan.netstat_ssh",
+        "local_portscan.netstat_wmi",
+        "local_portscan.snmp",
+        "max_checks",
+        "max_hosts",
+        "network_scanners.syn",
+        "network_scanners.tcp",
+        "network_scanners.udp",
+        "port_range",
+        "portscan.ping",
+        "safe_checks",
+        "service_detection.search_for_ssl",
+        "wizard_uuid",
+    }
+)
+"""Preferences of the server that are kept."""
+KEPT_OF_PLUGINS: Final = frozenset(
+    {"Only use NTLMv2", "Enable CGI scanning", "Thorough tests (slow)"}
+)
+"""Preferences of plugins that are kept; all of them are checkboxes."""
+LONGEST: Final = 10_000
+"""Characters of a preference; a longer one counts as absent."""
+MOST_FAMILIES: Final = 1000
+_NAMES: Final = frozenset({"name", "policyName", "preferenceName", "FamilyName"})
 
 
 class Policy:
-    """Reads `<Policy>`: its name, the targets that were asked for, and the ids of the active
-    plugins (digits with separators; None where the list was cut).
+    """Reads `<Policy>`: its name, the targets, the ids of the active plugins (digits with
+    separators; None where the list was cut), the `KEPT` preferences, and the status of each
+    plugin family (`enabled`, `disabled` or `mixed`). The first value of a name counts.
 
     The section is often more than half of the document, holds single values of a
     megabyte, and may name users: nothing else of it is kept.
@@ -24,33 +54,56 @@ class Policy:
         self.name: str | None = None
         self.targets: str | None = None
         self.plugin_set: str | None = None
+        self.preferences: dict[str, str] = {}
+        self.families: dict[str, str] = {}
         self.text = Text(limits.text)
         self._most = limits.depth
         self._on_end = on_end
         self._depth = 0
-        self._preference = ""
+        self._subject = ""
+        """The preference or family whose value comes next."""
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
         if self._depth > self._most:
             raise Damage(Trouble.TOO_LARGE, f"elements nested more than {self._most} deep")
-        wanted = name == "value" and self._preference in (_TARGETS, _PLUGIN_SET)
-        if wanted or name in ("name", "policyName"):
+        if name in _NAMES or self._wanted(name):
             self.text.begin()
+
+    def _wanted(self, name: str) -> bool:
+        """Whether an element holds a value to keep. A name that appears where it does not
+        belong proves nothing: `selectedValue` is a plugin's and `value` the server's."""
+        subject = self._subject
+        if name == "value":
+            return subject in KEPT or subject in (_TARGETS, _PLUGIN_SET)
+        if name == "selectedValue":
+            return subject in KEPT_OF_PLUGINS
+        return name == "Status" and bool(subject)
 
     def end(self, name: str) -> None:
         if self._depth == 0:
             self._on_end()
             return
         self._depth -= 1
-        if name == "name":
-            self._preference = self.text.take()[0]
-        elif name == "policyName" and self.name is None:
-            self.name = self.text.take()[0]
-        elif name == "value" and self._preference == _TARGETS and self.targets is None:
-            self.targets = self.text.take()[0]
-        elif name == "value" and self._preference == _PLUGIN_SET and self.plugin_set is None:
-            text, lost = self.text.take()
-            self.plugin_set = None if lost else text
-        elif name == "preference":
-            self._preference = ""
+        if name == "policyName":
+            if self.name is None:
+                self.name = self.text.take()[0]
+        elif name in _NAMES:
+            self._subject = " ".join(self.text.take()[0][:LONGEST].split())
+        elif name in ("preference", "item", "FamilyItem"):
+            self._subject = ""
+        elif self._wanted(name):
+            self._keep(name, *self.text.take())
+
+    def _keep(self, element: str, text: str, lost: int) -> None:
+        subject = self._subject
+        if element == "Status":
+            if len(self.families) < MOST_FAMILIES:
+                self.families.setdefault(subject, text.strip()[:20].lower())
+        elif subject == _TARGETS:
+            self.targets = text if self.targets is None else self.targets
+        elif subject == _PLUGIN_SET:
+            if self.plugin_set is None and not lost:
+                self.plugin_set = text
+        elif len(text) <= LONGEST:
+            self.preferences.setdefault(subject, text.strip())

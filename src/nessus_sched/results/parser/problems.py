@@ -74,7 +74,8 @@ class ParseReport:
     """What a parser has read. `complete` is True only if the document was whole: findings
     can be missing otherwise. `problems` holds the first `KEPT`, `problem_counts` counts
     all. `requested` is the target list of the scan's policy and `plugin_set` its list of
-    active plugins, both as text, when the report has them."""
+    active plugins, both as text, when the report has them; `preferences` and `families` are
+    what `parser.policy` keeps."""
 
     complete: bool
     hosts: int
@@ -87,6 +88,8 @@ class ParseReport:
     problems: tuple[Problem, ...]
     problem_counts: Mapping[str, int]
     plugin_set: str | None = None
+    preferences: Mapping[str, str] = attrs.field(factory=dict)
+    families: Mapping[str, str] = attrs.field(factory=dict)
 
 
 class ProblemList:

@@ -101,6 +101,8 @@ class Reader:
             problems=self._problems.kept,
             problem_counts=self._problems.counts,
             plugin_set=handlers.policy.plugin_set,
+            preferences=handlers.policy.preferences,
+            families=handlers.policy.families,
         )
 
     def _cleaned(self) -> Iterator[bytes]:
