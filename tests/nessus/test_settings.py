@@ -145,7 +145,8 @@ async def test_a_basic_scan_is_what_the_web_interface_sends() -> None:
     body, found = await made(real("basic"), order())
     assert {key: body["settings"].get(key) for key in UI_BASIC} == UI_BASIC
     assert found.asked == attrs.evolve(
-        asked_for(body["settings"], template="basic"), settings=len(body["settings"]) - len(OURS)
+        asked_for(body["settings"], template="basic", template_uuid=body["uuid"]),
+        settings=len(body["settings"]) - len(OURS),
     )
     assert found.asked is not None
     assert found.asked.port_scanners == ("syn", "ssh_netstat", "wmi_netstat", "snmp")

@@ -15,8 +15,7 @@ from nessus_sched.results.columns import Kind, columns
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
 from nessus_sched.results.parser.reader import Event, Reader, parse
 from nessus_sched.results.summary import summarise
-
-SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "data" / "nessus"
+from support.samples import SAMPLES, find_sample
 
 FIGURES = {  # hosts, and findings by severity from critical to info
     "defectdojo_nessus_many_vuln": (1, (0, 0, 0, 0, 7)),
@@ -34,13 +33,6 @@ FIGURES = {  # hosts, and findings by severity from critical to info
 @pytest.fixture(params=FIGURES)
 def sample(request: pytest.FixtureRequest) -> Path:
     return find_sample(request.param)
-
-
-def find_sample(name: str) -> Path:
-    path = SAMPLES / f"{name}.nessus"
-    if not path.exists():
-        pytest.skip("the collection of real reports is not here")
-    return path
 
 
 def test_figures_of_real_reports(sample: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 import attrs
@@ -25,6 +26,23 @@ _WITHOUT_PORTS: Final = ("hostenumeration", "osidentification")
 _ALL_PORTS: Final = "portscanallports"
 
 
+class Setting(StrEnum):
+    """What can differ between what a scan was asked to do and what it did."""
+
+    TEMPLATE = "template"
+    DISCOVERY_MODE = "discovery_mode"
+    PING = "ping"
+    PORT_SCANNERS = "port_scanners"
+    PORT_RANGE = "port_range"
+    FAMILIES = "families"
+    TLS = "tls"
+    WEB_TESTS = "web_tests"
+    THOROUGH = "thorough"
+    SAFE_CHECKS = "safe_checks"
+    NTLM = "ntlm"
+    SPEED = "speed"
+
+
 @attrs.frozen(kw_only=True)
 class Asked:
     """The essentials of what was sent for one attempt, to be compared with its report.
@@ -36,11 +54,14 @@ class Asked:
 
     template: str = ""
     """Its name; empty for a policy."""
+    template_uuid: str | None = None
     policy: str | None = None
     """A policy brings settings of its own, and none of ours are sent."""
     stand_in: bool = False
     """The scanner's own defaults could not be read; those of the web interface were sent."""
     discovery_mode: str | None = None
+    speed_mode: str | None = None
+    """`advanced_mode`: a preset decides `max_hosts` and `max_checks` itself."""
     ping: bool | None = None
     port_scanners: tuple[str, ...] | None = None
     port_range: str | None = None
@@ -50,6 +71,8 @@ class Asked:
     safe_checks: bool | None = None
     web_tests: bool | None = None
     thorough: bool | None = None
+    tls: bool | None = None
+    """Whether services are tried for TLS."""
     families_off: tuple[str, ...] | None = None
     login: str | None = None
     """The credential's type in Nessus: SSH, Windows or SNMPv3."""
@@ -59,22 +82,30 @@ class Asked:
     """What a person should know about it, in sentences."""
 
 
+def differing(summary: Mapping[str, Any] | None) -> list[str]:
+    """The settings that differ from what was asked, by the warnings of a summary."""
+    found = (each.get("differs") for each in (summary or {}).get("warnings", ()))
+    return sorted({setting for setting in found if setting in set(Setting)})
+
+
 def asked_for(settings: Mapping[str, Scalar], **known: Any) -> Asked:
     """The essentials of `settings` as sent; `known` are the fields they do not tell."""
-    mode = settings.get("discovery_mode")
+    mode, speed = settings.get("discovery_mode"), settings.get("advanced_mode")
     plain = plain_mode(str(mode or ""))
     return attrs.evolve(
         Asked(
             discovery_mode=None if mode is None else str(mode),
-            ping=_flag(settings.get("ping_the_remote_host")),
+            speed_mode=None if speed is None else str(speed),
+            ping=flag(settings.get("ping_the_remote_host")),
             port_scanners=() if plain in _WITHOUT_PORTS else _port_scanners(settings),
             port_range=_port_range(plain, settings.get("portscan_range")),
-            max_hosts=_number(settings.get("max_hosts_per_scan")),
-            max_checks=_number(settings.get("max_checks_per_host")),
-            ntlmv1_off=_flag(settings.get("dont_use_ntlmv1")),
-            safe_checks=_flag(settings.get("safe_checks")),
-            web_tests=_flag(settings.get("scan_webapps")),
-            thorough=_flag(settings.get("thorough_tests")),
+            max_hosts=number(settings.get("max_hosts_per_scan")),
+            max_checks=number(settings.get("max_checks_per_host")),
+            ntlmv1_off=flag(settings.get("dont_use_ntlmv1")),
+            safe_checks=flag(settings.get("safe_checks")),
+            web_tests=flag(settings.get("scan_webapps")),
+            thorough=flag(settings.get("thorough_tests")),
+            tls=flag(settings.get("detect_ssl")),
             settings=len(settings),
         ),
         **known,
@@ -89,7 +120,7 @@ def plain_mode(name: str) -> str:
 def _port_scanners(settings: Mapping[str, Scalar]) -> tuple[str, ...] | None:
     if not PORT_SCANNERS.keys() & settings.keys():
         return None
-    return tuple(word for name, word in PORT_SCANNERS.items() if _flag(settings.get(name)) is True)
+    return tuple(word for name, word in PORT_SCANNERS.items() if flag(settings.get(name)) is True)
 
 
 def _port_range(mode: str, value: Scalar | None) -> str | None:
@@ -101,12 +132,14 @@ def _port_range(mode: str, value: Scalar | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _flag(value: Scalar | None) -> bool | None:
+def flag(value: Scalar | None) -> bool | None:
+    """A setting that is on or off; None where it is not there."""
     if value is None:
         return None
     return str(value).lower() in {"yes", "true", "1", "on"}
 
 
-def _number(value: Scalar | None) -> int | None:
+def number(value: Scalar | None) -> int | None:
+    """A setting that is a natural number; None for anything else."""
     text = str(value)
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None

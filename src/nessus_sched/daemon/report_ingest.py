@@ -87,6 +87,7 @@ class Reports:
             return ScanFacts()  # from elsewhere: nobody knows what was asked for, and when
         return ScanFacts(
             now=self._now(),
+            asked=task.asked,
             requested=task.request.targets,
             credential=task.request.credential is not None,
             used_up=_used_up(info),

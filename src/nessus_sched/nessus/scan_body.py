@@ -145,6 +145,7 @@ def asked(
     return asked_for(
         settings,
         template=base.name,
+        template_uuid=None if base.policy_id is not None else base.template_uuid,
         policy=order.request.policy,
         stand_in=bool(problem),
         families_off=tuple(sorted(off)) if template is not None and template.families else None,

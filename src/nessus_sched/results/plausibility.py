@@ -1,4 +1,4 @@
-"""Reasons to doubt that a scan saw what it should have seen."""
+"""All reasons to doubt that a scan saw what it should have seen."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.core.asked import Asked
 from nessus_sched.core.text import number
+from nessus_sched.results.doubt import Doubt
 from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.presence import is_many
+from nessus_sched.results.proof import proof
+from nessus_sched.results.ran import Ran
 from nessus_sched.results.scaninfo import ScanInfo
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.results.verdict import Credentialed, ScanVerdict
@@ -25,24 +29,17 @@ _OLD: Final = 30
 class ScanFacts:
     """What is known of a scan from elsewhere than its report; nothing by default.
 
-    `now` is epoch seconds, for the age of the plugin set. `requested` are the targets as
+    `now` is epoch seconds, for the age of the plugin set; without it, that is what it was on
+    the day of the scan. `asked` is what was sent to the scanner. `requested` are the targets as
     single addresses or names, networks or ranges. `credential` says that one was given.
     `used_up` is how many hosts the scanner's licence is for, when it has no room for more.
     """
 
     now: float | None = None
+    asked: Asked | None = None
     requested: Sequence[str] = ()
     credential: bool = False
     used_up: int | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Doubt:
-    """One reason: a stable code, a sentence, and what to do."""
-
-    code: str
-    message: str
-    advice: str
 
 
 @attrs.frozen(kw_only=True)
@@ -57,6 +54,7 @@ class Observed:
     unscanned_ports: int
     unknown_severity: int
     info: ScanInfo
+    ran: Ran
     verdict: ScanVerdict
     absent: Sequence[str]
 
@@ -68,8 +66,9 @@ def doubts(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[Doubt
         *_coverage(seen, facts),
         *_ending(seen),
         *_license(seen, facts),
+        *proof(facts.asked, seen.ran, unscanned=seen.unscanned_ports),
         *_login(seen, facts),
-        *_settings(seen, facts),
+        *_plugins(seen, facts),
     )
 
 
@@ -145,15 +144,9 @@ def _login(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
         )
 
 
-def _settings(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
-    if seen.unscanned_ports:
-        yield Doubt(
-            code="no_port_scanner",
-            message=f"No port scanner ran for {seen.unscanned_ports} host(s).",
-            advice="Services on unknown ports were not tested; enable a port scanner.",
-        )
-    made = seen.info.plugin_set_at
-    days = 0.0 if made is None or facts.now is None else (facts.now - made) / _DAY
+def _plugins(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    made, scanned = seen.info.plugin_set_at, facts.now or seen.info.scanned_at
+    days = 0.0 if made is None or scanned is None else (scanned - made) / _DAY
     if days > _OLD:
         yield Doubt(
             code="plugin_set_old",

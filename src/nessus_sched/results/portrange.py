@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from operator import itemgetter
+from typing import Final, TypeAlias
+
+_Ports: TypeAlias = tuple[bool | None, int, int]
+"""For UDP, TCP or (None) both; the first and the last port, 0 and 0 for `default`."""
 
 _PART: Final = re.compile(r"(?:([TU]):)?(?:([0-9]{1,5})(?:-([0-9]{1,5}))?|(default|all))", re.I)
 _CERTAIN: Final = frozenset(
@@ -27,8 +31,46 @@ def in_range(text: str, port: int, *, udp: bool = False) -> bool:
     )
 
 
+def covers(wide: str, narrow: str) -> bool | None:
+    """Whether `wide` surely has every port of `narrow`; None if either cannot be read."""
+    if not (readable(wide) and readable(narrow)):
+        return None
+    return all(_within(part, _parts(wide)) for part in _parts(narrow))
+
+
+def tcp_ports(text: str) -> int | None:
+    """How many TCP ports a range has; None for one with `default`, or that cannot be read."""
+    parts = [part for part in _parts(text) if part[0] is not True]
+    if not readable(text) or not all(first for _, first, _ in parts):
+        return None
+    seen, count = 0, 0
+    for _, first, last in sorted(parts, key=itemgetter(1)):
+        count += max(last - max(first - 1, seen), 0)
+        seen = max(seen, last)
+    return count
+
+
+def readable(text: str) -> bool:
+    words = text.replace(" ", "").split(",")
+    return all(map(_PART.fullmatch, words))
+
+
+def _within(part: _Ports, parts: tuple[_Ports, ...]) -> bool:
+    """Whether all ports of `part` are in `parts`: `default` is within itself and within all."""
+    protocol, first, last = part
+    if protocol is None:
+        return all(_within((each, first, last), parts) for each in (False, True))
+    offered = sorted((a, b) for udp, a, b in parts if udp in (None, protocol))
+    if not first:
+        first, last = (0, 0) if (0, 0) in offered else (1, 65535)
+    for start, end in offered:
+        if start <= first <= end:
+            first = end + 1
+    return first > last
+
+
 @lru_cache(maxsize=256)
-def _parts(text: str) -> tuple[tuple[bool | None, int, int], ...]:
+def _parts(text: str) -> tuple[_Ports, ...]:
     """First and last port, or 0 for `default`, and whether it is for UDP (None: for both).
     A letter holds for the parts that follow it."""
     parts = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -14,6 +15,7 @@ _LINE: Final = re.compile(r"^[ \t]*([A-Za-z][^:\n]{0,60}?)[ \t]*:[ \t]*([^\n]*?)
 _CREDENTIALED: Final = re.compile(r"Credentialed checks[ \t]*:[ \t]*([a-z]+)", re.IGNORECASE)
 _NO_PORT_SCANNER: Final = re.compile(r"no port scanner was enabled", re.IGNORECASE)
 _PLUGIN_SET: Final = re.compile(r"[0-9]{12}\Z")
+_DATE: Final = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})\b")
 _SECONDS: Final = re.compile(r"([0-9]{1,9}) sec")
 
 
@@ -37,6 +39,14 @@ class ScanInfo:
     port_range: str | None = None
     credentialed: str | None = None
     duration: int | None = None
+    lines: Mapping[str, str] = attrs.field(factory=dict)
+    """All lines `key : value`, by key in lower case."""
+
+    @property
+    def scanned_at(self) -> float | None:
+        """The day the scan began, in epoch seconds; its time zone is only a name."""
+        found = _DATE.match(self.lines.get("scan start date", ""))
+        return None if found is None else _epoch("/".join(found.groups()), "%Y/%m/%d")
 
 
 def credentialed_word(output: str) -> str | None:
@@ -81,6 +91,7 @@ def read_scan_info(output: str) -> ScanInfo:
         port_range=said.get("port range"),
         credentialed=credentialed_word(output),
         duration=int(seconds[1]) if seconds else None,
+        lines=said,
     )
 
 
@@ -88,8 +99,12 @@ def plugin_set_time(plugin_set: str | None) -> float | None:
     """When a plugin set was made, epoch seconds, from its name (YYYYMMDDHHMM, UTC)."""
     if plugin_set is None or not _PLUGIN_SET.match(plugin_set):
         return None
+    return _epoch(plugin_set, "%Y%m%d%H%M")
+
+
+def _epoch(text: str, form: str) -> float | None:
     try:
-        made = datetime.datetime.strptime(plugin_set, "%Y%m%d%H%M")  # noqa: DTZ007 - next line
+        made = datetime.datetime.strptime(text, form)  # noqa: DTZ007 - next line
     except ValueError:
         return None
     return made.replace(tzinfo=datetime.UTC).timestamp()

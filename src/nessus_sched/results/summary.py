@@ -20,6 +20,7 @@ from nessus_sched.results.parser.problems import ParseReport, Problem
 from nessus_sched.results.parser.reader import Event, parse
 from nessus_sched.results.plausibility import Observed, ScanFacts, doubts
 from nessus_sched.results.presence import SeenHosts
+from nessus_sched.results.ran import Ran, what_ran
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
 from nessus_sched.results.scaninfo import ScanInfo, read_scan_info
 from nessus_sched.results.tops import (
@@ -97,13 +98,16 @@ class SummaryBuilder:
         Targets to look for are those of `facts`, else those the report itself names.
         """
         verdict = judge_scan(self._logins, self._privileges, self._advice)
+        info = self._info or ScanInfo()
+        ran = what_ran(report, info)
         requested = facts.requested or _targets(report.requested)
         observed = Observed(
             hosts=self._hosts,
             alive=self._hosts - self._dead,
             unfinished=self._unfinished,
             unscanned_ports=self._unscanned_ports,
-            info=self._info or ScanInfo(),
+            info=info,
+            ran=ran,
             verdict=verdict,
             unknown_severity=self._severities[UNKNOWN_SEVERITY],
             absent=self._seen.absent(requested),
@@ -119,7 +123,7 @@ class SummaryBuilder:
             "host_verdicts_left_out": self._hosts - len(spelt_out),
             "problems": [_problem_document(each) for each in report.problems[:_PROBLEMS]],
             "problem_counts": dict(report.problem_counts),
-            "warnings": [plain(doubt) for doubt in doubts(report, observed, facts)],
+            "warnings": [doubt.document() for doubt in doubts(report, observed, facts)],
             "complete": report.complete,
             "top_findings": self._plugins.top(_TOP),
             "known_exploited": self._plugins.chosen(known_exploited, _TOP),
@@ -128,7 +132,7 @@ class SummaryBuilder:
             "families": {
                 clean_line(name, 80): count for name, count in self._families.most_common(_FAMILIES)
             },
-            "scan": self._scan_document(report),
+            "scan": _scan_document(report, info, ran),
         }
 
     # -- counting
@@ -194,16 +198,18 @@ class SummaryBuilder:
         document["absent"] = [clean_line(target, 80) for target in seen.absent[:_TOP]]
         return document
 
-    def _scan_document(self, report: ParseReport) -> dict[str, Any]:
-        info = self._info or ScanInfo()
-        return {
-            "name": clean_line(report.report_name or info.scan_name or ""),
-            "policy": clean_line(report.policy_name or info.policy or ""),
-            "type": clean_line(info.scan_type or ""),
-            "scanner_version": clean_line(info.scanner_version or "", 80),
-            "plugin_set": clean_line(info.plugin_set or "", 40),
-            "port_range": clean_line(info.port_range or "", 80),
-        }
+
+def _scan_document(report: ParseReport, info: ScanInfo, ran: Ran) -> dict[str, Any]:
+    return {
+        "name": clean_line(report.report_name or info.scan_name or ""),
+        "policy": clean_line(report.policy_name or info.policy or ""),
+        "type": clean_line(info.scan_type or ""),
+        "scanner_version": clean_line(info.scanner_version or "", 80),
+        "plugin_set": clean_line(info.plugin_set or "", 40),
+        "port_range": clean_line(ran.port_range or "", 80),
+        "ping": ran.ping,
+        "port_scanners": [word for word, on in ran.port_scanners.items() if on],
+    }
 
 
 def nothing_in(summary: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,47 @@
+"""A reason to doubt the results of a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.core.asked import Setting
+
+
+@attrs.frozen(kw_only=True)
+class Doubt:
+    """One reason: a stable code, a sentence, and what it means or what to do. `differs` names
+    the setting if the scan was done in another way than was asked."""
+
+    code: str
+    message: str
+    advice: str
+    differs: Setting | None = None
+
+    def document(self) -> dict[str, Any]:
+        found = {"code": self.code, "message": self.message, "advice": self.advice}
+        return found | ({"differs": self.differs.value} if self.differs else {})
+
+
+NO_PING: Final = "no_ping"
+NO_PORT_SCANNER: Final = "no_port_scanner"
+NARROW_PORT_RANGE: Final = "narrow_port_range"
+
+
+_TELLING: Final = frozenset(
+    {
+        "report_incomplete", "no_hosts_alive", "targets_absent", "stopped_early", "license_limit",
+        NO_PING, NO_PORT_SCANNER, NARROW_PORT_RANGE,
+    }
+)  # fmt: skip
+
+
+def cautions(summary: Mapping[str, Any] | None) -> list[str]:
+    """The warnings of a summary without which an empty list of findings misleads."""
+    return [
+        f"{each['message']} {each['advice']}"
+        for each in (summary or {}).get("warnings", ())
+        if "differs" in each or each["code"] in _TELLING
+    ]
