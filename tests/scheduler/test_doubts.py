@@ -34,6 +34,28 @@ async def test_a_lost_answer_never_makes_two_scans_of_one_attempt(
         assert sum(scan.runs for scan in scanner.scans.values()) == 1
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_what_a_scan_was_asked_to_do_is_known_only_if_its_creation_was_answered(
+    tmp_path: Path, autojump_clock: MockClock, answered: bool
+) -> None:
+    """The first scan of the attempt is deleted before its launch; a second one takes its place."""
+    async with one_scanner(tmp_path) as (w, scanner):
+        creations = [None, None if answered else lost(Effect.DONE)]
+
+        def fault(request: str) -> Trouble | None:
+            if request == "launch" and len(creations) == 1:
+                for scan in list(scanner.scans.values()):
+                    scanner.remove(scan)
+            return creations.pop(0) if request == "create_scan" and creations else None
+
+        scanner.fault = fault
+        task = await w.submit()
+        done = await w.settled(task.task_id)
+        assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
+        assert "scan_vanished" in await w.events(task)
+        assert (done.asked is not None) is answered
+
+
 async def test_a_request_that_is_slow_on_its_way_is_waited_for(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

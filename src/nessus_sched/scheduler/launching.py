@@ -110,7 +110,7 @@ async def _start(run: Run, driver: Driver) -> None:
         uuid = await driver.scanner.launch(run.task.nessus_scan_id, run.marks)
     except NotFound:
         # Somebody deleted it between our two requests: create it anew.
-        await run.advance(event="scan_vanished", nessus_scan_id=None)
+        await run.advance(event="scan_vanished", nessus_scan_id=None, asked=None)
         run.setbacks += 1
         return
     await _launched(run, driver, uuid, event="launched", at=run.context.now())
@@ -146,9 +146,7 @@ async def _look(run: Run, driver: Driver) -> None:
         await _withdraw(run, driver, found.scan_id)
     elif found is not None:
         # Created, its answer lost; so it was never launched.
-        await run.advance(
-            event="scan_found", nessus_scan_id=found.scan_id, detail={"scan_id": found.scan_id}
-        )
+        await _remember(run, found.scan_id)
         run.unsure = False
     elif known is None:
         run.unsure = False
@@ -201,11 +199,16 @@ async def _find(run: Run, driver: Driver) -> RemoteScan | None:
     return None
 
 
+async def _remember(run: Run, scan_id: int) -> None:
+    """What it was asked to do went with the answer to its creation."""
+    await run.advance(
+        event="scan_found", nessus_scan_id=scan_id, asked=None, detail={"scan_id": scan_id}
+    )
+
+
 async def _adopt(run: Run, driver: Driver, found: RemoteScan) -> None:
     if run.task.nessus_scan_id != found.scan_id:
-        await run.advance(
-            event="scan_found", nessus_scan_id=found.scan_id, detail={"scan_id": found.scan_id}
-        )
+        await _remember(run, found.scan_id)
     uuid, started_at = found.uuid, None
     try:
         details = await driver.scanner.details(found.scan_id)
@@ -239,6 +242,7 @@ async def _withdrawn(run: Run) -> None:
         event="scan_withdrawn",
         cause="its launch was in doubt, and it had not started",
         nessus_scan_id=None,
+        asked=None,
     )
     run.withdrawing = None
     run.unsure = False

@@ -16,6 +16,7 @@ from typing import TypeVar
 import attrs
 import trio
 
+from nessus_sched.core.asked import Asked
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import (
     ENDED,
@@ -182,7 +183,7 @@ class FakeScanner:
         def effect() -> CreatedScan:
             scan = self._new(order.name, self.duration(order))
             scan.order = self.orders[scan.scan_id] = order
-            return CreatedScan(scan_id=scan.scan_id)
+            return CreatedScan(scan_id=scan.scan_id, asked=Asked(template="basic"))
 
         return await self._request("create_scan", effect)
 
