@@ -57,6 +57,23 @@ def test_each_kind_is_accepted(live: Live, words: Sequence[str]) -> None:
     asked(live, "cancel", "cancel", answer["task_id"])
 
 
+def test_a_scan_that_ran_with_other_ports_than_it_was_asked_says_so(live: Live) -> None:
+    """The scanner expands the mode and so drops the range."""
+    task_id = completed(
+        live, "192.0.2.20", "--set", "portscan_range=1-100",
+        "--set", "discovery_mode=Port scan (common ports)",
+    )  # fmt: skip
+    status = asked(live, "status", "status", task_id)
+    assert (status["asked"]["template"], status["asked"]["port_range"]) == ("basic", "1-100")
+    (warning,) = status["validation"]["warnings"]
+    assert (warning["code"], warning["differs"]) == ("port_range_differs", "port_range")
+    said = "The ports default were scanned, not 1-100."
+    for words in (("status", task_id), ("results", "summary", task_id),
+                  ("results", "show", task_id, "--filter", "plugin_id=1")):  # fmt: skip
+        shown = live(*words)
+        assert said in " ".join((shown.out + shown.err).split()), words
+
+
 def test_a_key_gives_the_same_task_and_a_dry_run_none(live: Live) -> None:
     first = submitted(live, "192.0.2.60", "--key", "weekly")
     again = asked(live, "submit", "submit", "192.0.2.60", "--key", "weekly")

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nessus_sched.core.asked import Setting
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TRANSITIONS, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task, TaskError
@@ -65,6 +66,23 @@ def test_a_life_moves_its_metrics() -> None:
     assert seen["nessus_task_duration_seconds_sum", "basic"] == 100.0
     assert seen["nessus_validations_total", "partly", "basic"] == 1
     assert seen["nessus_auth_failures_total", "one"] == 2
+
+
+def test_settings_that_differ_are_counted_from_zero() -> None:
+    metrics = Metrics("1")
+    entry = JournalEntry(at=1.0, event="scan_created", task_id="t")
+    metrics.observe_change(task(state=S.LAUNCHING, scanner_instance="one"), entry)
+    name = "nessus_scan_setting_differences_total"
+    assert {key: value for key, value in scraped(metrics).items() if key[0] == name} == {
+        (name, "one", setting.value): 0 for setting in Setting
+    }
+    warnings = [{"code": "no_ping", "differs": "ping"}, {"code": "x", "differs": "families"},
+                {"code": "y", "differs": "families"}, {"code": "no_port_scanner"},
+                {"code": "z", "differs": "of a newer version"}]  # fmt: skip
+    step(metrics, S.EXPORTING, S.COMPLETED, 2.0, scanner_instance="one",
+         summary={"warnings": warnings})  # fmt: skip
+    counted = {key[2] for key, value in scraped(metrics).items() if key[0] == name and value}
+    assert counted == {"ping", "families"}
 
 
 def test_what_changes_no_state_counts_nothing() -> None:

@@ -5,6 +5,7 @@ Texts are not made fit for showing here; whoever shows them does that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -15,6 +16,7 @@ from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
 from nessus_sched.results.comparison import Change, Comparison
+from nessus_sched.results.doubt import cautions
 from nessus_sched.results.query.model import Match
 from nessus_sched.results.query.page import Page
 from nessus_sched.results.untrusted import clean_line
@@ -95,7 +97,9 @@ async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
     """A page of a task's findings."""
     with translated():
         query = query_of(args)
-        return findings_answer(await app.findings.page(args.task_id, query, max_bytes=LARGE))
+        task = (await app.service.task(args.task_id)).task
+        page = await app.findings.page(args.task_id, query, max_bytes=LARGE)
+    return findings_answer(page, () if args.cursor else cautions(task.summary))
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
@@ -123,13 +127,13 @@ async def compare_findings(app: Any, call: Call, args: CompareArgs) -> CompareAn
 RESULT_ACTIONS: tuple[ToolDef, ...] = (read_summary, read_findings, search_all, compare_findings)
 
 
-def findings_answer(page: Page) -> FindingsAnswer:
+def findings_answer(page: Page, warned: Sequence[str] = ()) -> FindingsAnswer:
     return FindingsAnswer(
         findings=[dict(row) for row in page.rows],
         total=page.total,
         severity_counts=dict(page.severities),
         next_cursor=page.next_cursor,
-        notes=list(page.notes),
+        notes=[*warned, *page.notes],
     )
 
 

@@ -10,6 +10,7 @@ import attrs
 from nessus_sched.api.app import App
 from nessus_sched.api.next_steps import advice
 from nessus_sched.api.untrusted import NAMES, cleaned
+from nessus_sched.core.asked import Asked
 from nessus_sched.core.faults import advice as error_advice
 from nessus_sched.core.fields import field
 from nessus_sched.core.pool.wait_reasons import WaitCode
@@ -101,6 +102,10 @@ class StatusAnswer:
     retry_at: str | None = field("When the next attempt is due.")
     wait: WaitAnswer | None = field("Null unless it waits for something.")
     error: TaskErrorAnswer | None = field("The last thing that went wrong.")
+    asked: dict[str, Any] | None = field(
+        "What its scan was asked to do: template, modes, ping, ports ...; notes where that is not "
+        "what was wanted. Null: no scan yet, or not known."
+    )
     severity_counts: dict[str, int] | None = field("Findings by severity, when completed.")
     validation: dict[str, Any] | None = field("Verdict on logins, and warnings, when completed.")
     next: str = field("What to do now.")
@@ -173,6 +178,7 @@ def status_answer(app: App, view: TaskView) -> StatusAnswer:
         retry_at=iso(task.retry_at),
         wait=wait_answer(app, view),
         error=_error(task),
+        asked=_asked(task.asked),
         severity_counts=summary.get("severity_counts"),
         validation=_validation(summary),
         next=advice(view),
@@ -190,6 +196,14 @@ def _error(task: Task) -> TaskErrorAnswer | None:
         transient=error.transient,
         advice=error_advice(error.kind, goes_on=task.state not in SETTLED),
     )
+
+
+def _asked(asked: Asked | None) -> dict[str, Any] | None:
+    """Without what was not sent."""
+    if asked is None:
+        return None
+    told = attrs.asdict(asked, filter=lambda _, value: value is not None)
+    return {name: cleaned(value) for name, value in told.items() if value != ""}
 
 
 def _validation(summary: Any) -> dict[str, Any] | None:

@@ -16,7 +16,9 @@ from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.api.untrusted import FINDINGS, cleaned, fenced_row
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
 from nessus_sched.results.comparison import Change
+from nessus_sched.results.doubt import cautions
 from nessus_sched.results.query.input import KEYS, read_query
 from nessus_sched.results.query.model import PROFILES, Match, Query
 from nessus_sched.results.query.page import Page
@@ -135,11 +137,12 @@ async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswe
     than paging through everything: filters see every field, whatever the profile shows.
 
     For "what is critical": filters ["severity=critical"]. For an overview use
-    get_scan_summary first. An empty page with total 0 means that nothing matches."""
-    await _must_have_results(app, args.task_id)
+    get_scan_summary first. An empty page with total 0 means that nothing matches; the notes
+    of a first page say where the scan saw too little for that to mean much."""
+    task = await _must_have_results(app, args.task_id)
     with translated():
         page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
-    return page_answer(page, fence=True)
+    return page_answer(_first_warned(page, task, args.cursor), fence=True)
 
 
 @tool(writes=False, open_world=True)
@@ -203,13 +206,18 @@ def query_of(args: object) -> Query:
         return read_query({key: getattr(args, key) for key in KEYS})
 
 
-async def _must_have_results(app: App, task_id: str) -> None:
-    """Raises `ToolError` unless the task is completed: an empty page would be taken for a
+async def _must_have_results(app: App, task_id: str) -> Task:
+    """The task. Raises `ToolError` unless the task is completed: an empty page would be taken for a
     clean bill of health."""
     with translated():
         task = (await app.service.task(task_id)).task
     if task.state is not TaskState.COMPLETED:
         raise _not_yet(task_id, task.state)
+    return task
+
+
+def _first_warned(page: Page, task: Task, cursor: str | None) -> Page:
+    return page if cursor else attrs.evolve(page, notes=(*cautions(task.summary), *page.notes))
 
 
 def _not_yet(task_id: str, state: TaskState) -> ToolError:

@@ -25,6 +25,7 @@ from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import scan_coverage
+from nessus_sched.results.doubt import cautions
 from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.query.input import read_query
@@ -105,7 +106,8 @@ class FileReport:
         asked = checked(query)
         self._store()
         page = _asking(self._path, lambda findings: findings.page("report", asked))
-        return validation.answer(findings_answer(page))[0]
+        warned = () if query.get("cursor") else cautions(self._summary)
+        return validation.answer(findings_answer(page, warned))[0]
 
     def _store(self) -> None:
         if not self._path.exists():

@@ -192,6 +192,7 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("submitted", when(task["created_at"], now)),
             ("by", task["submitted_by"]),
             *((f"  {state}", when(at, now)) for state, at in task["entered"].items()),
+            *_asked(task.get("asked") or {}),
             ("findings", counts(task["severity_counts"]) if task["severity_counts"] else None),
             *_validation(task["validation"] or {}),
             ("trace", task["trace_id"]),
@@ -228,12 +229,28 @@ def _scanner(task: Mapping[str, Any]) -> str | None:
     return f"{task['scanner_instance']} ({task['scanner_url'] or 'not configured now'}{scan})"
 
 
+def _asked(asked: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What the scan was asked to do, as far as it was sent."""
+    scanners = asked.get("port_scanners")
+    said = [
+        asked.get("template") or (f"policy {asked['policy']}" if asked.get("policy") else None),
+        asked.get("discovery_mode"),
+        None if asked.get("ping") is None else "ping" if asked["ping"] else "no ping",
+        f"ports {asked['port_range']}" if asked.get("port_range") else None,
+        None if scanners is None else f"port scanners: {', '.join(scanners) or 'none'}",
+    ]
+    notes = [("note", each) for each in asked.get("notes", ())]
+    return [("asked for", "; ".join(filter(None, said)) or None), *notes]
+
+
 def _validation(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if not found:
         return []
     verdict = found.get("verdict") or {}
     said = [("hosts", found.get("hosts")), ("logged in", verdict.get("credentialed"))]
-    said += [("warning", each["message"]) for each in found.get("warnings", ())]
+    said += [
+        ("warning", f"{each['message']} {each['advice']}") for each in found.get("warnings", ())
+    ]
     return said
 
 

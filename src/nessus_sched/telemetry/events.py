@@ -96,6 +96,11 @@ SCAN_PROGRESS: Final = Event(
 )
 EXPORTED: Final = Event("exported", "A report is on disk.", "bytes")
 PARSED: Final = Event("parsed", "A report was read.", "findings", "hosts", "complete", "seconds")
+SETTINGS_DIFFER: Final = Event(
+    "settings_differ",
+    "By its report, a scan ran with other settings than it was sent.",
+    "settings", "template",
+)  # fmt: skip
 AUTH_VERDICT: Final = Event(
     "auth_verdict",
     "Whether a scan's logins worked: the word for the scan, and hosts by how far they got.",

@@ -22,6 +22,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from nessus_sched.core.asked import Setting, differing
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import ScanKind, Task
@@ -95,6 +96,12 @@ class Metrics:
             "Scans that were sent the web interface's defaults, as the scanner's own could not "
             "be read.",
             ["scanner_instance"],
+            registry=registry,
+        )
+        self.differences = Counter(
+            "nessus_scan_setting_differences",
+            "Completed scans that ran with another setting than was asked, by their reports.",
+            ["scanner_instance", "setting"],
             registry=registry,
         )
         self.retries = Counter(
@@ -180,13 +187,20 @@ class Metrics:
         kind = task.request.kind.value
         if entry.event == "submitted":
             self.submissions.labels(kind).inc()
-        if entry.event == "scan_created" and task.asked is not None and task.asked.stand_in:
-            self.stand_ins.labels(task.scanner_instance or "").inc()
+        if entry.event == "scan_created":
+            self._created(task)
         if entry.after is None or entry.after is entry.before:
             return
         self._entered(task, entry, entry.after)
         if entry.after in SETTLED:
             self.scans.labels(kind, entry.after.value).inc()
+
+    def _created(self, task: Task) -> None:
+        scanner = task.scanner_instance or ""
+        if task.asked is not None and task.asked.stand_in:
+            self.stand_ins.labels(scanner).inc()
+        for setting in Setting:  # from zero, before there is a report
+            self.differences.labels(scanner, setting.value)
 
     def _entered(self, task: Task, entry: JournalEntry, after: TaskState) -> None:
         if after is TaskState.LAUNCHING:
@@ -201,6 +215,8 @@ class Metrics:
             duration = max(0.0, entry.at - task.created_at)
             self.task_duration.labels(task.request.kind.value).observe(duration)
             self._judged(task, (task.summary or {}).get("verdict") or {})
+            for setting in differing(task.summary):
+                self.differences.labels(task.scanner_instance or "", setting).inc()
 
     def _judged(self, task: Task, verdict: Mapping[str, Any]) -> None:
         """`verdict` is that of the summary document (`results.summary`)."""

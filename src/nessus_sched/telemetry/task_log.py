@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from nessus_sched.core.asked import differing
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
@@ -41,6 +42,20 @@ def log_change(task: Task, entry: JournalEntry) -> None:
     write(f"task_{entry.event}", **known, **told)
     if entry.after is TaskState.COMPLETED and entry.before is not entry.after:
         _log_verdict(task)
+        _log_differences(task)
+
+
+def _log_differences(task: Task) -> None:
+    settings = differing(task.summary)
+    if settings:
+        log.warning(
+            events.SETTINGS_DIFFER,
+            task_id=task.task_id,
+            trace_id=task.trace_id,
+            scanner_instance=task.scanner_instance,
+            settings=settings,
+            template=task.asked.template if task.asked is not None else None,
+        )
 
 
 def _log_verdict(task: Task) -> None:
