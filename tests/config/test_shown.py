@@ -150,9 +150,12 @@ ED25519 = Credential(
 )
 
 
+LONG = Secret("long enough")
+
+
 def pbrun(**escalation: Any) -> Credential:
     return Credential(
-        name="a", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("long enough"),
+        name="a", kind=CredentialKind.SSH_PASSWORD, username="u", password=LONG,
         escalation=Escalation(method=EscalationMethod.PBRUN, **escalation),
     )  # fmt: skip
 
@@ -175,7 +178,7 @@ def test_a_good_configuration_has_no_warnings() -> None:
         ({"scanners": (attrs.evolve(ONE, folder="x" * 21),)}, "longer than 20 characters"),
         ({"credentials": (ED25519,)}, "Ed25519"),
         ({"credentials": (SHORT,)}, "1 secrets have fewer than 6 characters"),
-        ({"credentials": (pbrun(account="oracle", password=Secret("long enough")),)}, "account is ignored"),
+        ({"credentials": (pbrun(account="oracle", password=LONG),)}, "account is ignored"),
         ({"credentials": (pbrun(),)}, "needs a password for pbrun"),
     ],
 )  # fmt: skip

@@ -223,7 +223,7 @@ def test_without_preferences_the_active_plugins_tell() -> None:
     bare = warned(Asked(template="advanced"), told=nothing, plugin_set="\n 1;2;19506;",
                   info=NO_PORT_SCANNER)  # fmt: skip
     assert [each["code"] for each in bare] == ["no_ping", "no_port_scanner"]
-    assert "1 host(s)" in bare[1]["message"]
+    assert "for 1 host." in bare[1]["message"]
     asked = warned(told=nothing, plugin_set="1;2;19506;", info=NO_PORT_SCANNER)
     assert [each["differs"] for each in asked] == ["ping", "port_scanners", "speed"]
     assert "although SYN, netstat over SSH, netstat over WMI, SNMP was asked" in asked[1]["message"]

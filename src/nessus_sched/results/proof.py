@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from nessus_sched.core.asked import Asked, Setting, plain_mode
+from nessus_sched.core.text import number
 from nessus_sched.results import portrange
 from nessus_sched.results.doubt import (
     NARROW_PORT_RANGE,
@@ -130,7 +131,7 @@ def _port_scanners(asked: Asked, ran: Ran, unscanned: int) -> Iterator[Doubt]:
 
 
 def _no_port_scanner(wanted: tuple[str, ...] | None, unscanned: int) -> Doubt:
-    hosts = f" for {unscanned} host(s)" if unscanned else ""
+    hosts = f" for {number(unscanned, 'host')}" if unscanned else ""
     asked = f", although {_scanners(wanted)} was asked for" if wanted else ""
     return Doubt(
         code=NO_PORT_SCANNER,
@@ -160,7 +161,8 @@ def _port_range(asked: Asked, ran: Ran) -> Iterator[Doubt]:
         if count is not None and count < _NARROW:
             yield Doubt(
                 code=NARROW_PORT_RANGE,
-                message=f"Only {count} TCP port(s) were scanned: {shown}.",
+                message=f"Only {number(count, 'TCP port')} {'was' if count == 1 else 'were'} scanned: "
+                f"{shown}.",
                 advice="Services on other ports were not looked for.",
             )
     elif portrange.covers(did, wanted) is False:
