@@ -161,8 +161,7 @@ def _port_range(asked: Asked, ran: Ran) -> Iterator[Doubt]:
         if count is not None and count < _NARROW:
             yield Doubt(
                 code=NARROW_PORT_RANGE,
-                message=f"Only {number(count, 'TCP port')} {'was' if count == 1 else 'were'} scanned: "
-                f"{shown}.",
+                message=f"The port range was only {number(count, 'TCP port')}: {shown}.",
                 advice="Services on other ports were not looked for.",
             )
     elif portrange.covers(did, wanted) is False:
