@@ -41,8 +41,11 @@ def test_nothing_asked_is_the_brief_profile_in_the_default_order() -> None:
 
 
 def test_profiles_hold_what_they_promise() -> None:
-    minimal = ("host", "plugin_id", "severity", "cve", "cvss_score", "exploit_available")
-    summary = (*minimal, "plugin_name", "cvss3_base_score", "synopsis")
+    minimal = (
+        "host", "port", "severity", "plugin_id", "plugin_name", "cve", "cvss_score",
+        "exploit_available", "compliance_check_name", "compliance_result",
+    )  # fmt: skip
+    summary = (*minimal, "cvss3_base_score", "synopsis")
     assert PROFILES["minimal"] == minimal
     assert PROFILES["summary"] == summary
     assert PROFILES["brief"] == (*summary, "description", "solution")
@@ -52,8 +55,8 @@ def test_profiles_hold_what_they_promise() -> None:
 
 def test_fields_replace_the_default_profile_and_extend_a_named_one() -> None:
     assert read_query({"fields": ["port", "host"]}).fields == ("port", "host")
-    asked = {"profile": "minimal", "fields": ["port", "host"]}
-    assert read_query(asked).fields == (*PROFILES["minimal"], "port")
+    asked = {"profile": "minimal", "fields": ["protocol", "host"]}
+    assert read_query(asked).fields == (*PROFILES["minimal"], "protocol")
 
 
 @pytest.mark.parametrize(

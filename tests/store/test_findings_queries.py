@@ -136,7 +136,9 @@ def projected(row: dict[str, Any], profile: str) -> dict[str, Any]:
     full = as_json(row)
     if profile == "full":
         return {name: value for name, value in full.items() if value is not None and value != []}
-    return {name: full[name] for name in dict.fromkeys((*PROFILES[profile], "index"))}
+    checks = ("compliance_check_name", "compliance_result")
+    names = dict.fromkeys((*PROFILES[profile], "index"))
+    return {name: full[name] for name in names if name not in checks or full[name] is not None}
 
 
 def test_counts_are_those_of_the_matching_findings(store: FindingsStore) -> None:

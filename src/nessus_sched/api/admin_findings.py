@@ -17,7 +17,7 @@ from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
 from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.doubt import cautions
-from nessus_sched.results.query.model import Match
+from nessus_sched.results.query.model import GroupBy, Match
 from nessus_sched.results.query.page import Page
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.store.findings.search import Scope
@@ -47,6 +47,7 @@ class SummaryAnswer:
 
 @attrs.frozen(kw_only=True)
 class ReadArgs(PageArgs):
+    group_by: GroupBy | None = field("Groups instead of findings.", default=None)
     task_id: str = field("The task.", min_length=1, max_length=64)
 
 

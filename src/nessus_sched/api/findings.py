@@ -20,7 +20,7 @@ from nessus_sched.core.task import Task
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.doubt import cautions
 from nessus_sched.results.query.input import KEYS, read_query
-from nessus_sched.results.query.model import PROFILES, Match, Query
+from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query
 from nessus_sched.results.query.page import Page
 from nessus_sched.store.findings.search import Scope
 
@@ -75,6 +75,11 @@ class ResultsArgs(QueryArgs):
         max_length=64,
         examples=("t-7k3m9pqr2vxz",),
     )
+    group_by: GroupBy | None = field(
+        "Count findings by plugin, host or solution instead of listing each; by host also the "
+        'hosts\' logins, such as those with filters ["host_login=failed"].',
+        default=None,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -96,8 +101,8 @@ class SearchArgs(QueryArgs):
 
 @attrs.frozen(kw_only=True)
 class PageAnswer:
-    findings: list[dict[str, Any]] = field("The findings of this page.")
-    total: int = field("How many match the filters.")
+    findings: list[dict[str, Any]] = field("The findings of this page, or their groups.")
+    total: int = field("How many match the filters, or how many groups.")
     severity_counts: dict[str, int] = field("Those that match, by severity.")
     next_cursor: str | None = field("For the next page; null at the end.")
     notes: list[str] = field("What was left out or cut, and how to narrow.")
@@ -203,7 +208,7 @@ def query_of(args: object) -> Query:
     """What the arguments of a tool ask for: they have an attribute for each of a query's
     keys. Raises `ToolError`."""
     with translated():
-        return read_query({key: getattr(args, key) for key in KEYS})
+        return read_query({key: getattr(args, key, None) for key in KEYS})
 
 
 async def _must_have_results(app: App, task_id: str) -> Task:

@@ -32,7 +32,7 @@ class Column:
     """What an attribute is about. `element` is its name in the report (None: the
     attribute's own name), `also` other names for it; `split` is the character that
     separates the values of a list within one element; a `derived` value is computed from
-    others."""
+    others, a `judged` one set after reading, from all that a report says of its host."""
 
     kind: Kind
     doc: str
@@ -40,6 +40,7 @@ class Column:
     also: tuple[str, ...] = ()
     split: str | None = None
     derived: bool = False
+    judged: bool = False
 
 
 def column(
@@ -51,11 +52,15 @@ def column(
     also: tuple[str, ...] = (),
     split: bool | str = False,
     derived: bool = False,
+    judged: bool = False,
     required: bool = False,
 ) -> Any:
     """An attrs attribute with a `Column`; absent by default, unless `required`."""
     separator = ("\n" if split is True else split) or None
-    about = Column(kind=kind, doc=doc, element=element, also=also, split=separator, derived=derived)
+    about = Column(
+        kind=kind, doc=doc, element=element, also=also, split=separator, derived=derived,
+        judged=judged,
+    )  # fmt: skip
     default: Any = () if kind is Kind.LIST else None
     if required:
         default = attrs.NOTHING

@@ -59,7 +59,8 @@ class HostCoverage:
     `whole`: read without a loss, and with the scan information that every unfiltered
     report has. `weak` names what made a login less than full. `ports` is the port range as
     the scanner words it, `scanners` what looked for open ports, `enumerated` that the host
-    itself listed them. `settings` are levels, a higher one sees more.
+    itself listed them. `reasons` say why a login failed or is not full.
+    `settings` are levels, a higher one sees more.
     """
 
     whole: bool
@@ -67,6 +68,7 @@ class HostCoverage:
     ended: bool
     login: Login = Login.UNKNOWN
     privilege: Privilege = Privilege.UNKNOWN
+    reasons: tuple[str, ...] = ()
     weak: frozenset[str] = frozenset()
     via: frozenset[str] = frozenset()
     ports: str | None = None
@@ -140,6 +142,7 @@ class CoverageBuilder:
             ended=host.ended_at is not None or "HOST_END" in host.properties,
             login=verdict.login,
             privilege=verdict.privilege,
+            reasons=verdict.reasons,
             weak=_weak(self._evidence, self._infos),
             via=frozenset().union(*map(_via, self._infos)),
             ports=_same(info.port_range for info in infos),
@@ -204,7 +207,7 @@ def _first_word(text: str) -> str:
 
 def to_data(host: HostCoverage) -> dict[str, Any]:
     """JSON-able, the same for equal coverages."""
-    data = attrs.asdict(host)
+    data = attrs.asdict(host, filter=lambda attribute, _: attribute.name != "reasons")
     for name in ("weak", "via", "scanners"):
         data[name] = None if data[name] is None else sorted(data[name])
     return data

@@ -262,6 +262,17 @@ class HostReport:
         Kind.TEXT, "Begin on the scanner's clock.", element="HOST_START"
     )
     local_end: str | None = column(Kind.TEXT, "End on the scanner's clock.", element="HOST_END")
+    login: str | None = column(
+        Kind.TEXT, "How the login went: full, partial, failed, not_provided, none, unknown.",
+        judged=True,
+    )  # fmt: skip
+    privilege: str | None = column(
+        Kind.TEXT, "Whether the account's rights sufficed: sufficient, insufficient, unknown.",
+        judged=True,
+    )  # fmt: skip
+    login_reasons: tuple[str, ...] = column(
+        Kind.LIST, "Why the login failed or is not a full one.", judged=True
+    )
     properties: Mapping[str, str] = attrs.field(factory=dict)
     """All tags of the host as in the report."""
 

@@ -31,6 +31,7 @@ from nessus_sched.results.tops import (
 )
 from nessus_sched.results.untrusted import clean, clean_line
 from nessus_sched.results.verdict import (
+    URGENCY,
     HostVerdict,
     Login,
     Privilege,
@@ -45,14 +46,6 @@ _PROBLEMS: Final = 20
 _PER_LOGIN: Final = 100
 """Hosts kept per verdict; more are only counted."""
 _MOST_FAMILIES: Final = 1000
-_URGENCY: Final = (
-    Login.FAILED,
-    Login.PARTIAL,
-    Login.NOT_PROVIDED,
-    Login.NONE,
-    Login.UNKNOWN,
-    Login.FULL,
-)
 HOST_VERDICTS: Final = 25
 """Hosts whose verdict a summary spells out, the most urgent first."""
 
@@ -189,7 +182,7 @@ class SummaryBuilder:
         return counts
 
     def _urgent(self) -> list[HostVerdict]:
-        ordered = [host for login in _URGENCY for host in self._verdicts[login]]
+        ordered = [host for login in URGENCY for host in self._verdicts[login]]
         return ordered[:HOST_VERDICTS]
 
     def _verdict_document(self, verdict: ScanVerdict, seen: Observed) -> dict[str, Any]:

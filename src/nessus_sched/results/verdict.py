@@ -38,6 +38,17 @@ class Login(StrEnum):
     """The report does not tell (web application scans, filtered reports)."""
 
 
+URGENCY: Final = (
+    Login.FAILED,
+    Login.PARTIAL,
+    Login.NOT_PROVIDED,
+    Login.NONE,
+    Login.UNKNOWN,
+    Login.FULL,
+)
+"""Which logins are worth a look first."""
+
+
 class Privilege(StrEnum):
     SUFFICIENT = "sufficient"
     INSUFFICIENT = "insufficient"

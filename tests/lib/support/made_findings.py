@@ -80,7 +80,8 @@ class MadeReport:
 def make_report(chance: random.Random, *, findings: int | None = None) -> MadeReport:
     names = chance.sample(_HOSTS, k=chance.randint(1, len(_HOSTS)))
     hosts = [
-        _filled(chance, HostReport, index=index, name=name) for index, name in enumerate(names)
+        _filled(chance, HostReport, index=index, name=name, login=chance.choice(_LOGINS))
+        for index, name in enumerate(names)
     ]
     plugins = [_filled(chance, Plugin) for _ in range(chance.randint(1, 5))]
     checks = [None, *(_filled(chance, ComplianceResult) for _ in range(2))]
@@ -150,6 +151,10 @@ def ordered(rows: Iterable[dict[str, Value]], sort: Sequence[str]) -> list[dict[
 
 
 _NAMES: Final = ("host", "host_ip", "host_fqdn", "host_netbios_name", "host_hostname")
+
+
+_LOGINS: Final = ("full", "failed")
+"""Given, so that the store judges none."""
 
 
 def holds(row: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:

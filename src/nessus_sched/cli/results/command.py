@@ -78,6 +78,7 @@ def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
         "sort": list(options["sort"]) or None,
         "page_size": options.get("page_size"),
         "cursor": options.get("cursor"),
+        "group_by": options.get("group_by"),
     }
     return {name: value for name, value in query.items() if value is not None}
 
@@ -87,7 +88,7 @@ def shown_query(options: Mapping[str, Any], as_json: bool) -> dict[str, Any]:
     from nessus_sched.cli.results.text import TABLE_FIELDS
 
     query = query_of(options)
-    if not as_json and not ({"profile", "fields"} & query.keys()):
+    if not as_json and not ({"profile", "fields", "group_by"} & query.keys()):
         query["fields"] = list(TABLE_FIELDS)
     return query
 
@@ -128,6 +129,10 @@ def summary_command(subject: str, config: Path | None, as_json: bool) -> None:
 @subject_argument
 @query_options
 @shown_options
+@click.option(
+    "--group-by", type=one_of(["plugin", "host", "solution"]),
+    help="Count findings that have it in common instead of listing each; host: with its login.",
+)  # fmt: skip
 @daemon_option
 @json_option
 def show_command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -122,6 +122,12 @@ def _why(verdict: Mapping[str, Any]) -> str:
 def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
     """A table, or records one below the other where there are long texts."""
     rows = page["findings"]
+    if "group_by" in query:
+        _groups(rows)
+        said = f"{len(rows)} of " if len(rows) < page["total"] else ""
+        note(f"{said}{number(page['total'], 'group')} ({counts(page['severity_counts'])})")
+        _notes(page)
+        return
     if query.get("profile") in _RECORDS:
         for row in rows:
             _record(row)
@@ -132,11 +138,36 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         table(names, [[_shown(row.get(name)) for name in names] for row in rows])
     said = f"{len(rows)} of " if len(rows) < page["total"] else ""
     note(f"{said}{number(page['total'], 'finding')} ({counts(page['severity_counts'])})")
-    if not page["total"]:
-        for each in page["notes"]:
+    _notes(page)
+
+
+def _notes(page: Mapping[str, Any]) -> None:
+    for each in page["notes"]:
+        if "cursor" not in each:  # which is said below in other words
             note(clean(each))
     if page["next_cursor"]:
         note("more: --all, a larger --page-size, or narrow it with --filter")
+
+
+def _groups(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Solutions as records, since they are long; plugins and hosts as a table."""
+    texts: dict[str, Callable[[Any], Any]] = {
+        "severities": counts,
+        "where": _few,
+        "login_reasons": "; ".join,
+    }
+    shown = [
+        {name: texts[name](value) if name in texts else value for name, value in row.items()}
+        for row in rows
+    ]
+    if any("solution" in row and "plugin_id" not in row for row in rows):
+        for row in shown:
+            _record(row)
+        return
+    left_out = {"solution", "severities"}
+    names = list(dict.fromkeys(name for row in shown for name in row if name not in left_out))
+    if names:
+        table(names, [[_shown(row.get(name)) for name in names] for row in shown])
 
 
 def _usual_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -27,7 +27,7 @@ scan fits."""
 def _by_element(cls: type[Any], name_of: Callable[[str], str]) -> dict[str, tuple[str, Column]]:
     table: dict[str, tuple[str, Column]] = {}
     for attribute, about in columns(cls).items():
-        if about.derived:
+        if about.derived or about.judged:
             continue
         for element in (about.element or name_of(attribute), *about.also):
             table[element] = (attribute, about)

@@ -31,7 +31,7 @@ class Cursor:
 def fingerprint(query: Query, *context: object) -> str:
     """Tells questions apart whose cursors must not be mixed. Fields and page size may
     change from page to page; conditions, order and `context` may not."""
-    asked = repr((query.conditions, query.match, query.sort, context))
+    asked = repr((query.conditions, query.match, query.sort, query.group_by, context))
     return blake2b(asked.encode(), digest_size=6).hexdigest()
 
 

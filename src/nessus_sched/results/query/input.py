@@ -19,12 +19,14 @@ from nessus_sched.results.query.model import (
     DEFAULT_PAGE_SIZE,
     DEFAULT_PROFILE,
     MAX_PAGE_SIZE,
+    OF_CHECKS,
     OPERATORS,
     PROFILES,
     WITH_LIST,
     WITHOUT_VALUE,
     BadQuery,
     Condition,
+    GroupBy,
     Match,
     Op,
     Query,
@@ -47,7 +49,7 @@ _MOST: Final[Mapping[str, tuple[int, str]]] = {
     "sort": (MAX_SORT_KEYS, " fields"),
 }
 
-KEYS: Final = ("profile", "fields", "filters", "match", "sort", "page_size", "cursor")
+KEYS: Final = ("profile", "fields", "filters", "match", "sort", "page_size", "cursor", "group_by")
 _HINTS: Final[Mapping[str, str]] = {
     "cvss": "cvss_score", "cvss2": "cvss_base_score", "cvss3": "cvss3_base_score",
     "epss": "epss_score", "exploit": "exploit_available", "family": "plugin_family",
@@ -70,6 +72,7 @@ def read_query(raw: Mapping[str, Any]) -> Query:
       such as `"severity>=high"`; `match`: `all` (default) or `any`
     - `sort`: a list such as `["-severity", "host"]`, `-` for descending
     - `page_size`, `cursor`
+    - `group_by`: a name of `GroupBy`, for counts instead of findings
     """
     given = {key: value for key, value in raw.items() if value is not None}
     problems = [_unknown("key", str(key), KEYS) + _valid(KEYS) for key in given if key not in KEYS]
@@ -80,6 +83,9 @@ def read_query(raw: Mapping[str, Any]) -> Query:
     sort = _each(_sort_key, given.get("sort"), "sort", problems)
     page_size = _one(_page_size, given.get("page_size"), "page_size", problems)
     cursor = _one(_cursor, given.get("cursor"), "cursor", problems)
+    group_by = _one(_group_by, given.get("group_by"), "group_by", problems)
+    if group_by is not None and sort:
+        problems.append("sort: groups come worst first; leave out sort or group_by")
     if problems:
         raise BadQuery(*_with_field_list(problems))
     return Query(
@@ -90,6 +96,8 @@ def read_query(raw: Mapping[str, Any]) -> Query:
         sort=tuple(sort),
         page_size=page_size or DEFAULT_PAGE_SIZE,
         cursor=cursor,
+        group_by=group_by,
+        optional=tuple(name for name in OF_CHECKS if name not in {each.name for each in fields}),
     )
 
 
@@ -149,6 +157,15 @@ def _match(raw: Any) -> Match:
         return Match(str(raw).strip().lower())
     except ValueError:
         raise BadValue(_unknown("match", str(raw), tuple(Match)) + _valid(Match)) from None
+
+
+def _group_by(raw: Any) -> GroupBy | None:
+    if raw is None:
+        return None
+    try:
+        return GroupBy(str(raw).strip().lower())
+    except ValueError:
+        raise BadValue(_unknown("group", str(raw), tuple(GroupBy)) + _valid(GroupBy)) from None
 
 
 def _page_size(raw: Any) -> int | None:

@@ -86,8 +86,22 @@ class Match(StrEnum):
     ANY = "any"
 
 
-_MINIMAL: Final = ("host", "plugin_id", "severity", "cve", "cvss_score", "exploit_available")
-_SUMMARY: Final = (*_MINIMAL, "plugin_name", "cvss3_base_score", "synopsis")
+class GroupBy(StrEnum):
+    """What findings have in common that are counted together."""
+
+    PLUGIN = "plugin"
+    HOST = "host"
+    SOLUTION = "solution"
+
+
+OF_CHECKS: Final = ("compliance_check_name", "compliance_result")
+"""Fields that a profile shows only of compliance checks."""
+
+_MINIMAL: Final = (
+    "host", "port", "severity", "plugin_id", "plugin_name", "cve", "cvss_score",
+    "exploit_available", *OF_CHECKS,
+)  # fmt: skip
+_SUMMARY: Final = (*_MINIMAL, "cvss3_base_score", "synopsis")
 _BRIEF: Final = (*_SUMMARY, "description", "solution")
 
 PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -126,17 +140,20 @@ class Query:
 
     `sort` is empty for the default order: worst severity first, then highest CVSS score,
     plugin, host and port; it also breaks the ties of every other order. `keep_absent`
-    False leaves absent fields out of the rows. `cursor` is the `next_cursor` of the page
-    before.
+    False leaves absent fields out of the rows, and so it is for `optional` ones. `cursor` is
+    the `next_cursor` of the page before. With `group_by` the page has groups of findings, and
+    `fields` and `sort` say nothing.
     """
 
     fields: tuple[str, ...] = PROFILES[DEFAULT_PROFILE]
     keep_absent: bool = True
+    optional: tuple[str, ...] = OF_CHECKS
     conditions: tuple[Condition, ...] = ()
     match: Match = Match.ALL
     sort: tuple[SortKey, ...] = ()
     page_size: int = DEFAULT_PAGE_SIZE
     cursor: str | None = None
+    group_by: GroupBy | None = None
 
 
 class BadQuery(ValueError):

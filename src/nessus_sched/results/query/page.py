@@ -110,13 +110,11 @@ def severity_counts(counts: Iterable[int]) -> dict[str, int]:
     return {name: count for name, count in zip(names, counts, strict=True) if count}
 
 
-def notes(page: Page, *, max_bytes: int | None) -> tuple[str, ...]:
+def notes(page: Page, *, max_bytes: int | None, what: str = "matching findings") -> tuple[str, ...]:
     """What the reader of a page should know: what is missing in it and how to get it."""
     said = []
     if page.next_cursor is not None:
-        said.append(
-            f"{len(page.rows)} of {page.total} matching findings; more with cursor=next_cursor."
-        )
+        said.append(f"{len(page.rows)} of {page.total} {what}; more with cursor=next_cursor.")
     if page.left_out:
         said.append(
             f"{page.left_out} rows of this page did not fit in {max_bytes} bytes and come with "

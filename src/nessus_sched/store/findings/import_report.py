@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from nessus_sched.results.catalogue import FIELDS
-from nessus_sched.results.coverage import CoverageBuilder, ScanCoverage, to_data
+from nessus_sched.results.coverage import CoverageBuilder, HostCoverage, ScanCoverage, to_data
 from nessus_sched.results.model import (
     NO_SEVERITY,
     ComplianceResult,
@@ -158,10 +158,11 @@ class _Stage:
         covered = self._coverage.add(event)
         if isinstance(event, Finding):
             self._add_finding(event)
+        elif isinstance(event, HostReport):
+            self._add_host(event)  # in case its end is missing
         else:
-            # Once when it begins, in case its end is missing, and once when it is complete.
-            self._add_host(event.host if isinstance(event, HostEnd) else event)
-        if covered is not None and isinstance(event, HostEnd):
+            assert covered is not None
+            self._add_host(_judged(event.host, covered))
             facts = json.dumps(to_data(covered), sort_keys=True)
             self._covered.add((self._first + event.host.index, facts))
 
@@ -268,6 +269,18 @@ class _Plugins:
             found = (self._connection.execute(self._insert, (digest, *values)).lastrowid,)
         assert isinstance(found[0], int)
         return found[0]
+
+
+def _judged(host: HostReport, covered: HostCoverage) -> HostReport:
+    """With the verdict on its login, unless it has one."""
+    if host.login is not None:
+        return host
+    return attrs.evolve(
+        host,
+        login=covered.login.value,
+        privilege=covered.privilege.value,
+        login_reasons=covered.reasons,
+    )
 
 
 def _insert(table: Table, *, verb: str = "INSERT") -> str:

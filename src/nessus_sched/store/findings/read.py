@@ -238,7 +238,7 @@ def read_rows(
         decoded = {
             name: _decode(name, value) for name, value in zip(query.fields, values, strict=True)
         }
-        yield decoded if query.keep_absent else _present(decoded)
+        yield _present(decoded, query.optional if query.keep_absent else query.fields)
 
 
 def _decode(name: str, value: Any) -> Any:
@@ -252,5 +252,10 @@ def _decode(name: str, value: Any) -> Any:
     return value
 
 
-def _present(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if value is not None and value != []}
+def _present(row: Mapping[str, Any], optional: Sequence[str]) -> dict[str, Any]:
+    """Without those of the optional fields that are absent."""
+    return {
+        name: value
+        for name, value in row.items()
+        if name not in optional or (value is not None and value != [])
+    }

@@ -17,11 +17,12 @@ from nessus_sched.results.query.page import Page
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.compare import changed, compare
 from nessus_sched.store.findings.functions import register
+from nessus_sched.store.findings.groups import read_groups
 from nessus_sched.store.findings.hosts import host_notes
 from nessus_sched.store.findings.page import read_page
 from nessus_sched.store.findings.present import read_present
 from nessus_sched.store.findings.read import ask, scan_of
-from nessus_sched.store.findings.schema import SCHEMA, STORED_SEVERITIES
+from nessus_sched.store.findings.schema import SCHEMA, STORED_SEVERITIES, stand_in_for_new_fields
 from nessus_sched.store.findings.search import Scope, ask_all, scans_of
 from nessus_sched.store.findings.sql import ScanRow, severities_of
 from nessus_sched.store.findings.tally import Tallies, tallies
@@ -56,7 +57,8 @@ class FindingsReader:
         self._lend = lend
 
     async def page(self, task_id: str, query: Query, *, max_bytes: int | None = None) -> Page:
-        """A page of a task's findings; raises `BadQuery` for a cursor that does not fit.
+        """A page of a task's findings, or of their groups; raises `BadQuery` for a
+        cursor that does not fit.
 
         With `max_bytes` the JSON of the rows keeps to that size: rows that do not fit come
         with the next cursor, long values are cut, and the page's notes say so.
@@ -64,9 +66,13 @@ class FindingsReader:
 
         def work(connection: sqlite3.Connection) -> Page:
             scan = scan_of(connection, task_id)
-            context = ("page", task_id)
-            question = ask(scan, query)
-            page = read_page(connection, [question], query, context=context, max_bytes=max_bytes)
+            if query.group_by is None:
+                page = read_page(
+                    connection, [ask(scan, query)], query,
+                    context=("page", task_id), max_bytes=max_bytes,
+                )  # fmt: skip
+            else:
+                page = read_groups(connection, scan, query, max_bytes=max_bytes)
             page = _with_hosts(connection, page, query, [scan])
             return attrs.evolve(page, notes=(*_unknown_severities(scan, query), *page.notes))
 
@@ -221,5 +227,11 @@ async def open_findings_offline(path: Path) -> OfflineFindings:
     """Raises `StoreUnavailable` and `WrongSchema`. For one question at a time; to be closed
     with `aclose`."""
     executor = InThreads(readers=1)
-    connection = await executor.read(lambda: open_offline(path, SCHEMA))
+
+    def opened() -> sqlite3.Connection:
+        connection = open_offline(path, SCHEMA)
+        stand_in_for_new_fields(connection)
+        return connection
+
+    connection = await executor.read(opened)
     return OfflineFindings(path, connection, executor)

@@ -151,6 +151,18 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA temp_store = FILE")
 
 
+def stand_in_for_new_fields(connection: sqlite3.Connection) -> None:
+    """As `add_new_fields` for a file that may only be read: the fields are absent."""
+    connection.execute("PRAGMA query_only = OFF")
+    for table in (Table.PLUGINS, *SCAN_PARTS):
+        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        new = [name for name in columns_of(table) if name not in known]
+        if known and new:
+            absent = ", ".join(f'NULL AS "{name}"' for name in new)
+            connection.execute(f"CREATE TEMP VIEW {table} AS SELECT *, {absent} FROM main.{table}")
+    connection.execute("PRAGMA query_only = ON")
+
+
 def add_new_fields(connection: sqlite3.Connection) -> None:
     """Columns for fields that the catalogue has got since the file was made; findings
     stored before have them absent."""

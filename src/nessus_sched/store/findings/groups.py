@@ -1,0 +1,187 @@
+"""Findings counted by plugin, host or solution, the worst group first."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
+from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
+from nessus_sched.results.query.model import GroupBy, Query
+from nessus_sched.results.query.page import Page, fit, notes, severity_counts
+from nessus_sched.results.verdict import URGENCY
+from nessus_sched.store.findings.read import Question, ask, count, source_of, where_of
+from nessus_sched.store.findings.schema import STORED_SEVERITIES, Table
+from nessus_sched.store.findings.sql import Clause, ScanRow, join, join_parts
+
+_PLACES: Final = 20
+"""Hosts and ports named in a group; the rest is counted."""
+
+
+@attrs.frozen(kw_only=True)
+class _Kind:
+    """How to group: by which columns, what else to tell (the greatest value of a column), and
+    of what to list distinct values."""
+
+    by: tuple[str, ...]
+    about: tuple[str, ...] = ()
+    counted: Mapping[str, str] = attrs.field(factory=dict)
+
+
+_KINDS: Final = {
+    GroupBy.PLUGIN: _Kind(
+        by=("plugin_id", "plugin_name"),
+        about=("cvss_score", "exploit_available", "cisa_kev", "solution"),
+        counted={"hosts": "host"},
+    ),
+    GroupBy.HOST: _Kind(by=("host",), about=("host_ip",), counted={"plugins": "plugin_id"}),
+    GroupBy.SOLUTION: _Kind(by=("solution",), counted={"plugins": "plugin_id", "hosts": "host"}),
+}
+_LOGIN_OF_HOST: Final = ("host_login", "host_privilege", "host_login_reasons")
+
+
+@attrs.frozen(kw_only=True)
+class _Group:
+    key: tuple[Any, ...]
+    counts: tuple[int, ...]
+    row: dict[str, Any]
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        return (tuple(-count for count in self.counts), tuple(map(str, self.key)))
+
+
+def read_groups(
+    connection: sqlite3.Connection, scan: ScanRow, query: Query, *, max_bytes: int | None
+) -> Page:
+    """A page of groups of the findings that match; `total` counts the groups."""
+    assert query.group_by is not None
+    asked = fingerprint(query, "groups", scan.task_id)
+    cursor = decode_cursor(query.cursor, asked) if query.cursor else None
+    question = ask(scan, query)
+    groups = sorted(_groups(connection, question, query.group_by), key=lambda each: each.rank)
+    begin = cursor.after if cursor else 0
+    wanted = groups[begin : begin + query.page_size]
+    describe = _DETAILS[query.group_by]
+    fitted = fit(({**g.row, **describe(connection, question, g)} for g in wanted), max_bytes)
+    counts = count(connection, question)
+    end = begin + len(fitted.rows)
+    follows = Cursor(question=asked, scan=scan.scan, after=end, counts=counts)
+    page = Page(
+        rows=fitted.rows,
+        total=len(groups),
+        severities=severity_counts(counts),
+        next_cursor=encode_cursor(follows) if end < len(groups) else None,
+        left_out=len(wanted) - len(fitted.rows),
+        shortened=fitted.shortened,
+    )
+    return attrs.evolve(page, notes=notes(page, max_bytes=max_bytes, what="groups"))
+
+
+def _groups(connection: sqlite3.Connection, question: Question, by: GroupBy) -> Iterator[_Group]:
+    kind = _KINDS[by]
+    found = list(_counted(connection, question, kind))
+    yield from found
+    if by is GroupBy.HOST and _hosts_alone_decide(question):
+        met = {group.key for group in found}
+        for host, address in _hosts(connection, question):
+            if (host,) not in met:
+                yield _group(kind, (host, address, 0, *((0,) * len(STORED_SEVERITIES))))
+
+
+def _counted(connection: sqlite3.Connection, question: Question, kind: _Kind) -> Iterator[_Group]:
+    where = where_of(question, question.scan.rows)
+    columns = [
+        *kind.by,
+        *(f"max({name})" for name in kind.about),
+        *(f"count(DISTINCT {name})" for name in kind.counted.values()),
+        *(f"count(*) FILTER (WHERE severity = {severity})" for severity in STORED_SEVERITIES),
+    ]
+    parts = join_parts([*kind.by, *kind.about, *kind.counted.values()])
+    rows = connection.execute(
+        f"SELECT {', '.join(columns)} FROM {source_of(connection, question)}{parts}"
+        f" WHERE {where.sql} GROUP BY {', '.join(kind.by)}",
+        where.values,
+    )
+    return (_group(kind, row) for row in rows)
+
+
+def _group(kind: _Kind, row: tuple[Any, ...]) -> _Group:
+    names = (*kind.by, *kind.about, *kind.counted)
+    counts = row[len(names) :]
+    worst = next((s for s, n in zip(STORED_SEVERITIES, counts, strict=True) if n), None)
+    said = dict(zip(names, row, strict=False))
+    for flag in ("exploit_available", "cisa_kev"):
+        if said.get(flag) is not None:
+            said[flag] = bool(said[flag])
+    return _Group(
+        key=row[: len(kind.by)],
+        counts=counts,
+        row={
+            **said,
+            "findings": sum(counts),
+            **({} if worst is None else {"severity": _word(worst)}),
+            "severities": severity_counts(counts),
+        },
+    )
+
+
+def _word(severity: int) -> str:
+    return UNKNOWN_SEVERITY if severity == NO_SEVERITY else SEVERITIES[severity]
+
+
+def _hosts_alone_decide(question: Question) -> bool:
+    """Whether hosts without findings match, too."""
+    chosen = question.selection
+    return chosen.parts <= {Table.HOSTS} and chosen.severities == frozenset(STORED_SEVERITIES)
+
+
+def _hosts(connection: sqlite3.Connection, question: Question) -> Iterator[tuple[str, str]]:
+    clauses = [Clause("host_row BETWEEN ? AND ?", question.scan.rows)]
+    clauses += [clause for clause in (question.selection.where,) if clause]
+    where = join("AND", clauses)
+    yield from connection.execute(
+        f"SELECT host, max(host_ip) FROM hosts WHERE {where.sql} GROUP BY host", where.values
+    )
+
+
+def _places(connection: sqlite3.Connection, question: Question, group: _Group) -> dict[str, Any]:
+    """Where: `192.0.2.1:443`, or the host alone."""
+    kind = _KINDS[question.query.group_by or GroupBy.PLUGIN]
+    same = [Clause(f"{name} IS ?", (value,)) for name, value in
+            zip(kind.by, group.key, strict=True)]  # fmt: skip
+    where = join("AND", [where_of(question, question.scan.rows), *same])
+    source = f"{source_of(connection, question)}{join_parts([*kind.by, 'host', 'port'])}"
+    found = connection.execute(
+        f"SELECT DISTINCT host, coalesce(port, 0) FROM {source} WHERE {where.sql}"
+        " ORDER BY host_order(host), 2",
+        where.values,
+    ).fetchall()
+    named = [f"{host}:{port}" if port else host for host, port in found[:_PLACES]]
+    more = len(found) - _PLACES
+    return {"where": [*named, f"… (+{more} more)"] if more > 0 else named}
+
+
+def _login(connection: sqlite3.Connection, question: Question, group: _Group) -> dict[str, Any]:
+    """How the login went; of a host that the report has several times, the worst."""
+    found = connection.execute(
+        f"SELECT {', '.join(_LOGIN_OF_HOST)} FROM hosts"
+        " WHERE host_row BETWEEN ? AND ? AND host = ?",
+        (*question.scan.rows, *group.key),
+    ).fetchall()
+    order = [login.value for login in URGENCY]
+    known = [row for row in found if row[0] in order]
+    if not known:
+        return {"login": "unknown", "privilege": "unknown"}
+    login, privilege, reasons = min(known, key=lambda row: order.index(row[0]))
+    said = {"login": login, "privilege": privilege}
+    return {**said, "login_reasons": json.loads(reasons)} if reasons else said
+
+
+_DETAILS: Final[
+    Mapping[GroupBy, Callable[[sqlite3.Connection, Question, _Group], dict[str, Any]]]
+] = {GroupBy.PLUGIN: _places, GroupBy.SOLUTION: _places, GroupBy.HOST: _login}
