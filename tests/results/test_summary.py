@@ -142,6 +142,37 @@ def test_targets_nobody_reported_are_absent(requested: list[str], absent: list[s
     assert codes(found) == ([] if absent == [] else ["targets_absent"])
 
 
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("hello.example.com", True),
+        ("192.0.2-3.1-5", True),
+        ("192.0.2-3.2-5", False),
+        ("other.example.com[192.0.2.1]", True),
+        ("other.example.com[192.0.2.9]", False),
+        ("'hello.example.com'", True),
+        ("'other.example.com'", False),
+        ("other-1.example.com", False),
+        ("fe80::1%eth0", True),
+        ("fe80::2%eth0", False),
+        ("link6%eth0", True),  # no known form: nothing can be told of it
+    ],
+)
+def test_forms_of_targets(target: str, found: bool) -> None:
+    listed = '[{"FQDN":"hello.example.com","sources":["get_host_fqdn()"]},{"no":1},2]'
+    tags = {"host-ip": "192.0.2.1", "host-fqdns": listed}
+    seen = host("192.0.2.1", SCANNED, tags=tags)
+    link_local = host("fe80::1%eth0", SCANNED)
+    found_in = summary(seen, link_local, facts=ScanFacts(requested=(target,)))
+    absent = found_in["verdict"]["absent"]
+    assert (absent == []) == found
+
+
+@pytest.mark.parametrize("listed", ["", "[", "{}", "[" * 100_000])
+def test_a_list_of_names_that_cannot_be_read(listed: str) -> None:
+    assert summary(host("a", SCANNED, tags={"host-fqdns": listed}))["hosts"] == 1
+
+
 def test_the_report_itself_may_name_the_targets() -> None:
     policy = (
         "<Policy><Preferences><ServerPreferences><preference><name>TARGET</name>"
@@ -186,6 +217,20 @@ def test_a_credential_without_effect(sign: str, code: list[str]) -> None:
 def test_a_licence_without_room(requested: list[str], code: list[str]) -> None:
     facts = ScanFacts(requested=requested, used_up=16)
     assert codes(summary(host("192.0.2.1", SCANNED), facts=facts)) == code
+
+
+def test_what_the_scanner_itself_warns_of() -> None:
+    words = (
+        "Plugin feed version : 202310311200\n\n"
+        "ERROR: Your plugins have not been updated since 2024/1/9\nThey are old.\n\n"
+        "Scan type : Normal\n\nWARNING: Service discovery has been disabled.\n"
+        "Credentialed checks : no\n"
+    )
+    found = summary(host("a", item(19506, output(words))))
+    assert [each["message"] for each in found["warnings"]] == [
+        "The scanner warns: Your plugins have not been updated since 2024/1/9 They are old.",
+        "The scanner warns: Service discovery has been disabled.",
+    ]
 
 
 def test_no_port_scanner() -> None:

@@ -75,7 +75,10 @@ class Plugin:
     cvss4_threat_vector: str | None = column(Kind.TEXT, "CVSS v4 threat vector.")
     cvss_score_source: str | None = column(Kind.TEXT, "Where the scores come from.")
     cvss_score_rationale: str | None = column(Kind.TEXT, "Why the scores are what they are.")
-    vpr_score: float | None = column(Kind.NUMBER, "Tenable's Vulnerability Priority Rating.")
+    vpr_score: float | None = column(
+        Kind.NUMBER, "Tenable's Vulnerability Priority Rating.",
+        also=("vulnerability_priority_rating",),
+    )  # fmt: skip
     epss_score: float | None = column(Kind.NUMBER, "Exploit Prediction Scoring System, 0 to 1.")
 
     exploit_available: bool | None = column(Kind.FLAG, "A public exploit exists.")
@@ -104,7 +107,7 @@ class Plugin:
 
     cve: tuple[str, ...] = column(Kind.LIST, "CVE ids.")
     bid: tuple[str, ...] = column(Kind.LIST, "Bugtraq ids.")
-    cwe: tuple[str, ...] = column(Kind.LIST, "CWE ids.")
+    cwe: tuple[str, ...] = column(Kind.LIST, "CWE ids as numbers, also from xref.")
     xref: tuple[str, ...] = column(Kind.LIST, "Cross references, `TYPE:value`.")
     see_also: tuple[str, ...] = column(Kind.LIST, "Links to read.", split=True)
     cpe: tuple[str, ...] = column(Kind.LIST, "Platforms the check is about.", split=True)

@@ -145,6 +145,12 @@ def _login(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
 
 
 def _plugins(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    for remark in seen.info.remarks:
+        yield Doubt(
+            code="scanner_warning",
+            message=f"The scanner warns: {remark}",
+            advice="The results may be incomplete.",
+        )
     made, scanned = seen.info.plugin_set_at, facts.now or seen.info.scanned_at
     days = 0.0 if made is None or scanned is None else (scanned - made) / _DAY
     if days > _OLD:

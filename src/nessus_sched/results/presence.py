@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from nessus_sched.results.model import HostReport, host_key
 
@@ -19,7 +22,7 @@ class SeenHosts:
 
     def add(self, host: HostReport) -> None:
         known = (host.name, host.ip, host.fqdn, host.rdns, host.hostname, host.netbios_name)
-        for name in known:
+        for name in (*known, *_listed_names(host)):
             if name:
                 self._names.add(host_key(name))
                 if (address := _address(name)) is not None:
@@ -28,18 +31,31 @@ class SeenHosts:
     def has(self, target: str) -> bool:
         """Whether anything was reported for a target: for a network or a range, at least
         one address in it."""
+        target = target.strip("'\"")
+        named = _WITH_ADDRESS.fullmatch(target)
+        if named is not None:
+            return self.has(named["name"]) or self.has(named["address"])
         address = _address(target)
         if address is not None:
             return address in self._addresses
         bounds = _bounds(target)
         if bounds is None:
-            return host_key(target) in self._names
+            return self._has_octets(target)
         first, last = bounds
         return any(
             first <= int(seen) <= last
             for seen in self._addresses
             if seen.version == _version(target)
         )
+
+    def _has_octets(self, target: str) -> bool:
+        """As `has`, for `192.0.2-3.3-5` and names. A form that is not known counts as
+        reported, since nothing can be told of it."""
+        octets = _octets(target)
+        if octets is not None:
+            seen = (each.packed for each in self._addresses if each.version == 4)
+            return any(all(map(_between, packed, octets)) for packed in seen)
+        return host_key(target) in self._names or _NAME.fullmatch(target) is None
 
     def absent(self, targets: Iterable[str]) -> list[str]:
         """The targets of which the report has nothing, in order and each once."""
@@ -86,9 +102,39 @@ def is_many(target: str) -> bool:
     return _bounds(target) is not None
 
 
-def _address(text: str) -> Address | None:
+_WITH_ADDRESS: Final = re.compile(r"(?P<name>[^\[\]]+)\[(?P<address>[^\[\]]+)\]")
+"""A name and the address to scan it at."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[a-z]+://\S+")
+_OCTET: Final = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
+
+
+def _octets(target: str) -> list[tuple[int, int]] | None:
+    """First and last of each octet of `192.0.2-3.3-5`; None for anything else."""
+    found = [_OCTET.fullmatch(part) for part in target.split(".")]
+    if len(found) != 4:
+        return None
+    return [(int(f[1]), int(f[2] or f[1])) for f in found if f] if all(found) else None
+
+
+def _between(number: int, bounds: tuple[int, int]) -> bool:
+    return bounds[0] <= number <= bounds[1]
+
+
+def _listed_names(host: HostReport) -> Iterator[str]:
+    """The names in the tag `host-fqdns`, a list of objects as JSON."""
     try:
-        return ipaddress.ip_address(text.strip().strip("[]"))
+        listed = json.loads(host.properties.get("host-fqdns", "[]"))
+    except (ValueError, RecursionError):
+        return
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("FQDN"), str):
+            yield each["FQDN"]
+
+
+def _address(text: str) -> Address | None:
+    """Without the interface of a link-local one."""
+    try:
+        return ipaddress.ip_address(text.strip().strip("[]").partition("%")[0])
     except ValueError:
         return None
 

@@ -9,6 +9,8 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.results.untrusted import clean_line
+
 PLUGIN: Final = 19506
 
 _LINE: Final = re.compile(r"^[ \t]*([A-Za-z][^:\n]{0,60}?)[ \t]*:[ \t]*([^\n]*?)[ \t]*$", re.M)
@@ -39,6 +41,8 @@ class ScanInfo:
     port_range: str | None = None
     credentialed: str | None = None
     duration: int | None = None
+    remarks: tuple[str, ...] = ()
+    """What the scanner itself warns of; not the missing port scanner."""
     lines: Mapping[str, str] = attrs.field(factory=dict)
     """All lines `key : value`, by key in lower case."""
 
@@ -73,6 +77,18 @@ def said_lines(output: str) -> dict[str, str]:
     return said
 
 
+_REMARK: Final = re.compile(
+    r"^[ \t]*(?:ERROR|WARNING)[ \t]*:[ \t]*(\S.*?)"
+    r"(?=\n[ \t]*\n|\n[^\n:]{1,40} : |\Z)",  # a paragraph, up to the next `key : value`
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def _remarks(output: str) -> tuple[str, ...]:
+    said = (clean_line(text, 200) for text in _REMARK.findall(output[:20_000]))
+    return tuple(dict.fromkeys(text for text in said if not _NO_PORT_SCANNER.search(text)))
+
+
 def read_scan_info(output: str) -> ScanInfo:
     """The output of plugin 19506 as facts."""
     said = said_lines(output)
@@ -90,6 +106,7 @@ def read_scan_info(output: str) -> ScanInfo:
         no_port_scanner=_NO_PORT_SCANNER.search(output) is not None,
         port_range=said.get("port range"),
         credentialed=credentialed_word(output),
+        remarks=_remarks(output),
         duration=int(seconds[1]) if seconds else None,
         lines=said,
     )

@@ -242,8 +242,8 @@ class Handlers:
         if text is None:
             return
         local = name.rpartition(":")[2] if ":" in name else name
-        if local == OUTPUT and item.output is None:
-            item.output = text
+        if local == OUTPUT:
+            item.output = text if item.output is None else f"{item.output}\n{text}"
         elif local in COMPLIANCE_ELEMENTS:
             item.compliance.append((local, text))
         else:

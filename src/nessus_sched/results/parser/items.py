@@ -11,7 +11,7 @@ import attrs
 from nessus_sched.results.columns import Column, Kind, columns
 from nessus_sched.results.model import ComplianceResult, Finding, HostReport, Plugin
 from nessus_sched.results.parser.problems import Trouble
-from nessus_sched.results.parser.values import READERS, read_ctime
+from nessus_sched.results.parser.values import READERS, cwe_id, read_ctime
 
 Pairs = Sequence[tuple[str, str]]
 Complain = Callable[[Trouble, str], None]
@@ -175,7 +175,16 @@ def _read_plugin(raw: RawItem, complain: Complain) -> tuple[Plugin, Mapping[str,
                 values.keep(name, text)
         else:
             values.put(*known, name, text)
+    weaknesses = _weaknesses(values.found)
+    if weaknesses:
+        values.found["cwe"] = weaknesses
     return Plugin(**values.found), values.extra
+
+
+def _weaknesses(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """CWE ids from the element and from the cross references, in one spelling."""
+    referred = (text for text in found.get("xref", ()) if text.upper().startswith("CWE"))
+    return tuple(dict.fromkeys(map(cwe_id, (*found.get("cwe", ()), *referred))))
 
 
 def _may_be_old_style(plugin: Plugin) -> bool:

@@ -101,6 +101,15 @@ def read_ctime(text: str) -> str | None:
     return moment.isoformat()
 
 
+_CWE: Final = re.compile(r"CWE[-: ]*([0-9]+)\Z", re.IGNORECASE)
+
+
+def cwe_id(text: str) -> str:
+    """`20` of `CWE-20`, `cwe:20` or `20`; other texts as they are."""
+    found = _CWE.match(text.strip())
+    return found[1] if found else text
+
+
 READERS: Final[Mapping[Kind, Callable[[str], Scalar]]] = {
     Kind.INTEGER: read_integer,
     Kind.SEVERITY: read_severity,

@@ -11,6 +11,7 @@ from typing import Any, Final
 from nessus_sched.results.catalogue import Field
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
+from nessus_sched.results.parser.values import cwe_id
 from nessus_sched.results.presence import is_many
 from nessus_sched.results.query.model import Scalar
 
@@ -33,7 +34,8 @@ def read_value(field: Field, raw: Any) -> Scalar:
     try:
         if looks_several(field, raw) and not is_many(str(raw)):
             raise BadValue("a name, an address, a network such as 192.0.2.0/24 or a range")
-        return _READERS[field.kind](raw)
+        value = _READERS[field.kind](raw)
+        return cwe_id(value) if field.name == "cwe" and isinstance(value, str) else value
     except BadValue as wrong:
         message = f"{field.name} takes {wrong}, not {shown(raw)}"
         raise BadValue(message) from None
