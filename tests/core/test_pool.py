@@ -8,6 +8,7 @@ from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.pool.pool import UnknownScanner
 from nessus_sched.core.pool.routing import RoutingCase
 from nessus_sched.core.pool.wait_reasons import WaitCode
+from nessus_sched.core.task import Priority
 from support.pools import FREE_FOR_ALL, WatchedPool, entry, spec
 
 
@@ -419,3 +420,24 @@ def test_statistics_add_up() -> None:
     assert (first.load, first.usable, first.obstacle) == (1.5, True, None)
     assert second.obstacle is not None
     assert (second.slots.free, second.free) == (3, 0)
+
+
+def test_a_task_placed_during_a_pause_starts_after_those_that_wait() -> None:
+    scanners = WatchedPool([spec("a", 1), spec("b", 1)])
+    for order in range(5):
+        scanners.place(entry(order), float(order))
+        scanners.take_all("a", float(order))
+        scanners.take_all("b", float(order))
+    scanners.set_paused(True, 10.0)
+    for task_id in ("t0", "t1"):
+        scanners.release(task_id, 11.0)
+    scanners.place(entry(5), 12.0)
+    scanners.place(entry(6, priority=Priority.HIGH, accepted_at=13.0), 13.0)
+    scanners.set_paused(False, 14.0)
+    started = []
+    for moment in range(20, 27):
+        for scanner_id in ("a", "b"):
+            for task_id in scanners.take_all(scanner_id, float(moment)):
+                started.append(task_id)
+                scanners.release(task_id, float(moment))
+    assert started == ["t6", "t2", "t3", "t4", "t5"]

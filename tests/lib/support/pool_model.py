@@ -163,7 +163,7 @@ class Model:
         free_ones = [
             each for each in self.scanners if self.may_run(entry, each) and open_slots[each] > 0
         ]
-        if not free_ones:
+        if self.paused or not free_ones:
             assert (placement.case, placement.scanner_id) == (RoutingCase.OVERFLOW, None)
             return
         assert placement.case is RoutingCase.LEAST_LOADED

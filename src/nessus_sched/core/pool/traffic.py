@@ -37,6 +37,8 @@ class Traffic:
             return (RoutingCase.NAMED_FREE if free else RoutingCase.NAMED_BUSY), lane
         candidates = board.lanes_of(board.reachability.reach(entry))
         chosen = choose(candidates, board.queues, now)
+        if board.paused:  # nothing can start: it waits its turn with the others
+            chosen = None
         return (RoutingCase.LEAST_LOADED if chosen else RoutingCase.OVERFLOW), chosen
 
     def enqueue(self, entry: QueueEntry, lane: Lane | None) -> Waiting:
