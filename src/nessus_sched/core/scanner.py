@@ -184,6 +184,9 @@ class Scanner(Protocol):
 
     async def templates(self) -> Sequence[ScanTemplate]: ...
 
+    async def policies(self) -> Sequence[str]:
+        """The names of the policies that our login may use."""
+
     async def list_scans(self) -> Sequence[RemoteScan]:
         """All scans this login can see, ours and other people's, in one request."""
 

@@ -136,6 +136,11 @@ class Library:
         """They are read again for the next scan: the license may have changed by then."""
         self._read_at = float("-inf")
 
+    async def policies(self) -> Sequence[str]:
+        """The names of all policies that our login may see."""
+        found = rows(await self._link.ask(routes.POLICIES), "policies")
+        return [name for row in found if isinstance(name := row.get("name"), str)]
+
     async def _policy(self, name: str) -> Base:
         policies = rows(await self._link.ask(routes.POLICIES), "policies")
         for policy in policies:

@@ -119,6 +119,9 @@ class NessusScanner:
     async def templates(self) -> Sequence[ScanTemplate]:
         return await self._library.templates()
 
+    async def policies(self) -> Sequence[str]:
+        return await self._library.policies()
+
     async def list_scans(self) -> Sequence[RemoteScan]:
         listed = await self._link.read(
             routes.SCANS, partial(parsing.listing, folder=self._settings.folder)

@@ -18,6 +18,7 @@ from nessus_sched.scheduler.combinations import check_combination
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.custom_settings import check_settings
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
+from nessus_sched.scheduler.offers import check_offered
 from nessus_sched.scheduler.scope_check import approved
 
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
@@ -45,6 +46,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     _check_credential(request, config)
     _check_audit(request, config)
     _check_custom(request)
+    check_offered(request, config, context.offers)
     check_settings(request, config)
     check_combination(request, config)
     try:

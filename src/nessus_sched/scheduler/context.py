@@ -23,6 +23,7 @@ from nessus_sched.core.seal import Seal
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.backlog import Backlog
+from nessus_sched.scheduler.offers import Offers
 from nessus_sched.scheduler.turns import Turns
 from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry import events
@@ -86,6 +87,8 @@ class Context:
     as their task."""
     measured: dict[str, Measured] = attrs.field(factory=dict)
     """What the latest certification of each scanner found out."""
+    offers: dict[str, Offers] = attrs.field(factory=dict)
+    """What each scanner offers for custom scans, as last told."""
     turns: Turns = attrs.field(factory=Turns)
     """Held, by task id, from reading a task that no driver carries until its change is stored."""
     log: FilteringBoundLogger = attrs.field(factory=lambda: structlog.get_logger("scheduler"))

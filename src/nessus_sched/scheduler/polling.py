@@ -24,6 +24,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.suspension import SuspensionStatistics
+from nessus_sched.scheduler.offers import read_offers
 from nessus_sched.scheduler.pool_config import configure_pool
 from nessus_sched.scheduler.refusals import suspicion
 from nessus_sched.scheduler.watching import refresh
@@ -287,6 +288,8 @@ class Contact:
             self._context.licensed[self._id] = self.info.licensed_hosts
             configure_pool(self._context)
         self._judge(info)
+        if (offers := await read_offers(scanner)) is not None:
+            self._context.offers[self._id] = offers
 
     def _judge(self, info: ScannerInfo) -> None:
         """A change of license or plugins may end a suspension; what it says of itself may be

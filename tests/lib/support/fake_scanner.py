@@ -103,6 +103,9 @@ class FakeScanner:
         self.step: Callable[[str, str], None] = lambda _request, _moment: None
         self.on_launch: Callable[[FakeScan], None] = lambda _scan: None
         self.info_answer = ScannerInfo(ready=True, edition="Nessus Manager", scan_api=True)
+        self.offered_templates: dict[str, bool] = {}
+        """Names, and whether the license allows them; none are told while it is empty."""
+        self.offered_policies: list[str] = []
         self.clock_ahead: float | None = None
         self.closed = False
         self.scans: dict[int, FakeScan] = {}
@@ -174,7 +177,13 @@ class FakeScanner:
         return MAY_SCAN
 
     async def templates(self) -> Sequence[ScanTemplate]:
-        return ()
+        return [
+            ScanTemplate(name=name, title=name, uuid=name, usable=usable)
+            for name, usable in self.offered_templates.items()
+        ]
+
+    async def policies(self) -> Sequence[str]:
+        return self.offered_policies
 
     async def list_scans(self) -> Sequence[RemoteScan]:
         return await self._request("list_scans", self._rows)
