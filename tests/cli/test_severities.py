@@ -88,6 +88,14 @@ def test_an_unknown_severity_has_no_order(report: str) -> None:
     assert "severity=unknown" in said.err
 
 
+def test_a_filtered_page_is_headed_by_what_it_shows(report: str) -> None:
+    html = run("results", "export", report, "--format", "html", "-f", "severity>=medium")
+    assert "2 findings that match the filters, of 5 findings on 1 hosts." in html
+    assert 'aria-label="1 critical, 0 high, 1 medium, 0 low, 0 info"' in html
+    whole = run("results", "export", report, "--format", "html")
+    assert "match the filters" not in whole
+
+
 def test_they_are_in_every_list_and_file(report: str) -> None:
     summary = typed("results", "summary", report)
     assert "2 unknown" in summary.out

@@ -183,6 +183,20 @@ def test_the_report_itself_may_name_the_targets() -> None:
     assert found["verdict"]["absent"] == ["192.0.2.2"]
 
 
+def test_when_the_scan_was() -> None:
+    def tags(start: int, end: int) -> dict[str, str]:
+        return {
+            "HOST_START": f"Fri Nov  7 13:{start}:52 2025",
+            "HOST_END": f"Fri Nov  7 13:{end}:52 2025",
+        }
+
+    found = summary(host("a", tags=tags(25, 31)), host("b", tags=tags(20, 30)), host("c"))
+    assert found["scan"]["started"] == "2025-11-07T13:20:52"
+    assert found["scan"]["ended"] == "2025-11-07T13:31:52"
+    dated = item(19506, output("Scan Start Date : 2025/3/10 10:42 UTC\n"))
+    assert summary(host("a", dated))["scan"]["started"] == "2025/3/10 10:42 UTC"
+
+
 def test_a_host_without_an_end_was_stopped() -> None:
     begun = {"HOST_START": "Fri Nov  7 13:25:52 2025"}
     assert codes(summary(host("a", SCANNED, tags=begun))) == ["stopped_early"]

@@ -28,6 +28,7 @@ body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; }
 td { border-top: 1px solid #8884; overflow-wrap: anywhere; }
+td.host { min-width: 12em; overflow-wrap: break-word; }
 .badge { border-radius: .3rem; color: #fff; padding: .05rem .5rem; white-space: nowrap; }
 .warning { border-left: .3rem solid #e65100; margin: .5rem 0; padding: .2rem .8rem; }
 details pre { white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -35,11 +36,17 @@ svg text { fill: currentColor; }
 """
 
 
-def html_report(title: str, summary: Mapping[str, Any], rows: Iterable[Row]) -> Iterator[str]:
+def html_report(
+    title: str,
+    summary: Mapping[str, Any],
+    rows: Iterable[Row],
+    shown: Mapping[str, Any] | None = None,
+) -> Iterator[str]:
     """The pieces of a page: the document of `results.summary`, then a table of findings
-    (full rows, most serious first if sorted so, at most 5000)."""
+    (full rows, most serious first if sorted so, at most 5000). `shown` has `total` and
+    `severity_counts` of the rows if they are not all: then they head the page."""
     yield _head(title)
-    yield _overview(summary)
+    yield _overview(summary, shown)
     yield _warnings(summary)
     yield _hosts(summary)
     yield "<h2>Findings</h2><table><thead><tr>"
@@ -92,17 +99,20 @@ def _head(title: str) -> str:
     )
 
 
-def _overview(summary: Mapping[str, Any]) -> str:
+def _overview(summary: Mapping[str, Any], shown: Mapping[str, Any] | None) -> str:
     verdict = summary["verdict"]
     counts = ", ".join(
         f"{count} {word.replace('_', ' ')}" for word, count in verdict["counts"].items() if count
     )
     scan = summary["scan"]
+    filtered = "" if shown is None else f"{shown['total']} findings that match the filters, of "
+    period = " to ".join(filter(None, (scan.get("started"), scan.get("ended"))))
     return (
-        f"<p>{summary['findings']} findings on {summary['hosts']} hosts. "
+        f"<p>{filtered}{summary['findings']} findings on {summary['hosts']} hosts. "
+        f"{f'Scanned {text(period)}. ' if period else ''}"
         f"Policy {text(scan['policy']) or 'unknown'}, plugin set "
         f"{text(scan['plugin_set']) or 'unknown'}.</p>"
-        f"{severity_chart(summary['severity_counts'])}"
+        f"{severity_chart((shown or summary)['severity_counts'])}"
         f"<p>Logged in: <strong>{text(verdict['credentialed'])}</strong> ({text(counts)})</p>"
     )
 
@@ -154,7 +164,7 @@ def _finding(row: Row) -> str:
     )
     return (
         f'<tr><td><span class="badge" style="background:{colour}">{text(name)}</span></td>'
-        f"<td>{text(row.get('host'))}{text(port)}</td>"
+        f'<td class="host">{text(row.get("host"))}{text(port)}</td>'
         f"<td>{text(row.get('plugin_name'))} <small>({text(row.get('plugin_id'))})</small>"
         f"<br>{text(row.get('synopsis'))}{details}</td>"
         f"<td>{_scores(row)}<br>{text(', '.join(cve) if isinstance(cve, tuple) else '')}</td></tr>"

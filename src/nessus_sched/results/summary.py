@@ -76,6 +76,8 @@ class SummaryBuilder:
         self._unfinished = 0
         self._unscanned_ports = 0
         self._dead = 0
+        self._started: str | None = None
+        self._ended: str | None = None
         self._hosts = 0
         self._begin_host()
 
@@ -125,7 +127,11 @@ class SummaryBuilder:
             "families": {
                 clean_line(name, 80): count for name, count in self._families.most_common(_FAMILIES)
             },
-            "scan": _scan_document(report, info, ran),
+            "scan": _scan_document(report, info, ran)
+            | {
+                "started": self._started or clean_line(info.lines.get("scan start date", ""), 40),
+                "ended": self._ended or "",
+            },
         }
 
     # -- counting
@@ -155,6 +161,8 @@ class SummaryBuilder:
     def _end_host(self, end: HostEnd) -> None:
         self._hosts += 1
         self._seen.add(end.host)
+        self._started = min(filter(None, (self._started, end.host.local_start)), default=None)
+        self._ended = max(filter(None, (self._ended, end.host.local_end)), default=None)
         self._worst_hosts.add(end.host, self._host_severities)
         self._evidence.add_host(end.host)
         verdict = judge(clean_line(end.host.name), self._evidence)

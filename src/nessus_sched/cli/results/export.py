@@ -24,7 +24,9 @@ def pieces(report: Report, form: str, columns: Sequence[str] | None, query: Quer
         raise click.UsageError(str(error)) from None
     if form == "html":
         rows = _rows(report, {**query, "profile": "full"})
-        return html_report(report.title, report.summary(), rows)
+        filtered = query.get("filters")
+        shown = report.page({**query, "fields": ["host"], "page_size": 1}) if filtered else None
+        return html_report(report.title, report.summary(), rows, shown)
     if form == "jsonl":
         shown = {"fields": list(columns)} if columns else {"profile": "full"}
         return json_lines(_rows(report, {**query, **shown}), columns)

@@ -38,6 +38,7 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
         [
             ("report", title),
             ("scan", summary["scan"]["name"]),
+            ("scanned", _period(summary["scan"])),
             ("policy", summary["scan"]["policy"]),
             ("plugin set", summary["scan"]["plugin_set"]),
             ("hosts", summary["hosts"]),
@@ -52,6 +53,11 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
     show_problems(summary)
     _show_worst(summary)
     _show_hosts(summary)
+
+
+def _period(scan: Mapping[str, Any]) -> str:
+    """On the scanner's clock; summaries stored by older versions do not know."""
+    return " to ".join(filter(None, (scan.get("started"), scan.get("ended"))))
 
 
 def show_problems(summary: Mapping[str, Any]) -> None:
