@@ -153,6 +153,8 @@ DIFFERENCES: dict[str, tuple[dict[str, Any], dict[str, Any], str, Setting]] = {
     "NTLM": ({}, {"Only use NTLMv2": "no"}, "ntlm_differs", Setting.NTLM),
     "hosts": ({"speed_mode": None}, {"max_hosts": "100"}, "speed_differs", Setting.SPEED),
     "checks": ({"speed_mode": "Custom"}, {"max_checks": "6"}, "speed_differs", Setting.SPEED),
+    "own speed": ({"speed_mode": "Custom"}, {"advanced_mode": "custom", "max_hosts": "31"},
+                  "speed_differs", Setting.SPEED),
     "mode lost": ({}, {"advanced_mode": None, "max_hosts": "100"}, "speed_differs", Setting.SPEED),
 }  # fmt: skip
 
@@ -179,6 +181,7 @@ def test_every_setting_can_differ() -> None:
          {"Thorough tests (slow)": "yes", "Enable CGI scanning": "yes"}),  # more is seen
         ({"port_scanners": ("syn", "tcp")}, {}),  # the preset decides
         ({"ping": False}, {}),  # every preset pings
+        ({"ping": False}, {"portscan__ping": "no"}),
         ({"discovery_mode": "Custom"}, {"discovery_mode": "custom"}),
         ({"discovery_mode": COMMON}, {"discovery_mode": "custom"}),  # its values are compared
         ({"discovery_mode": "Host enumeration (include fragile hosts)", "port_scanners": ()},
@@ -215,6 +218,12 @@ def test_families() -> None:
     assert [each["code"] for each in warned(off)] == ["more_families"]
     assert warned(off, families={**FAMILIES, "General": "disabled"}) == []
     assert warned(attrs.evolve(ASKED, families_off=None), families=lost) == []
+
+
+def test_the_status_of_a_plugin_is_not_that_of_a_family() -> None:
+    """The one `disabled` here is a plugin's, behind a family without a status."""
+    text = policy(TOLD, {"General": "enabled"}).replace("<Status>enabled</Status>", "")
+    assert parse(io.BytesIO(document(policy=text))).families == {}
 
 
 def test_without_preferences_the_active_plugins_tell() -> None:
