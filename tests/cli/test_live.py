@@ -67,7 +67,7 @@ def test_a_scan_that_ran_with_other_ports_than_it_was_asked_says_so(live: Live) 
     assert (status["asked"]["template"], status["asked"]["port_range"]) == ("basic", "1-100")
     (warning,) = status["validation"]["warnings"]
     assert (warning["code"], warning["differs"]) == ("port_range_differs", "port_range")
-    said = "The ports default were scanned, not 1-100."
+    said = "The port range was default, not 1-100."
     for words in (("status", task_id), ("results", "summary", task_id),
                   ("results", "show", task_id, "--filter", "plugin_id=1")):  # fmt: skip
         shown = live(*words)

@@ -250,6 +250,14 @@ def test_a_scan_of_hosts_alone_needs_no_port_scanner() -> None:
     ]  # fmt: skip
 
 
+def test_a_template_without_port_scanners_is_named() -> None:
+    audit = Asked(template="compliance", discovery_mode="Default", ping=True, settings=40)
+    (warning,) = warned(audit, told={}, info=NO_PORT_SCANNER)
+    assert "The template compliance has none" in warning["advice"]
+    (warning,) = warned(Asked(template="basic"), told={}, info=NO_PORT_SCANNER)
+    assert "has none" not in warning["advice"]
+
+
 def test_an_agent_has_neither_ping_nor_port_scanners() -> None:
     assert warned(None, told={}, plugin_set="1;2;", info="Scan type : Windows Agent") == []
     assert warned(None, told={"agent_targets": "[]"}, plugin_set="1;2;", info="") == []

@@ -121,7 +121,7 @@ def _port_scanners(asked: Asked, ran: Ran, unscanned: int) -> Iterator[Doubt]:
             )
         return
     if unscanned or (ran.no_port_scanner and not ran.agent):
-        yield _no_port_scanner(wanted, unscanned)
+        yield _no_port_scanner(asked, unscanned)
     elif missing := _missing(asked, ran):
         yield _differs(
             Setting.PORT_SCANNERS,
@@ -130,14 +130,21 @@ def _port_scanners(asked: Asked, ran: Ran, unscanned: int) -> Iterator[Doubt]:
         )
 
 
-def _no_port_scanner(wanted: tuple[str, ...] | None, unscanned: int) -> Doubt:
+def _no_port_scanner(asked: Asked, unscanned: int) -> Doubt:
     hosts = f" for {number(unscanned, 'host')}" if unscanned else ""
-    asked = f", although {_scanners(wanted)} was asked for" if wanted else ""
+    wanted = asked.port_scanners
+    although = f", although {_scanners(wanted)} was asked for" if wanted else ""
+    # All that the scanner's template has was sent, and no port scanner is in it.
+    has_none = asked.settings > 0 and wanted is None
     return Doubt(
         code=NO_PORT_SCANNER,
-        message=f"No port scanner ran{hosts}{asked}.",
+        message=f"No port scanner ran{hosts}{although}.",
         advice="Only a few usual ports were looked at: nothing found on others means nothing. "
-        "Scan again with a port scanner.",
+        + (
+            f"The template {asked.template} has none; use another kind of scan for open ports."
+            if has_none
+            else "Scan again with a port scanner."
+        ),
         differs=Setting.PORT_SCANNERS if wanted else None,
     )
 
@@ -167,13 +174,13 @@ def _port_range(asked: Asked, ran: Ran) -> Iterator[Doubt]:
     elif portrange.covers(did, wanted) is False:
         yield _differs(
             Setting.PORT_RANGE,
-            f"The ports {shown} were scanned, not {clean_line(wanted, 60)}.",
-            "Services on the ports left out were not looked for.",
+            f"The port range was {shown}, not {clean_line(wanted, 60)}.",
+            "Services on ports that were left out were not looked for.",
         )
     elif portrange.covers(wanted, did) is False:
         yield _differs(
             Setting.PORT_RANGE,
-            f"More ports were scanned than {clean_line(wanted, 60)}: {shown}.",
+            f"The port range was {shown}, more than {clean_line(wanted, 60)}.",
             "Nothing was missed; the scan took longer and sent more to its targets.",
         )
 
