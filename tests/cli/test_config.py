@@ -269,7 +269,7 @@ def test_doctor_finds_what_is_wrong_on_this_machine(tmp_path: Path) -> None:
     place.file.chmod(0o644)
     said = typed("doctor", "-c", str(place.file), "--offline")
     assert said.code == 1
-    for part in ("can be reached", "everybody", "chmod 700", "Restore a backup", "does not run"):
+    for part in ("can be reached", "everyone", "chmod 700", "Restore a backup", "not running"):
         assert part in said.out, part
     place.file.write_text("scaners: []")
     said = typed("doctor", "-c", str(place.file), "--json")

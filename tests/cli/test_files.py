@@ -185,7 +185,7 @@ def test_an_imported_report_is_a_task(report: Path, tmp_path: Path) -> None:
     assert [(each["name"], each["status"]) for each in listed.json["tasks"]] == [
         ("made.nessus", "completed")
     ]
-    assert "no daemon answers" in listed.err
+    assert "no daemon is running" in listed.err
     assert imported(tmp_path, "tasks", "--state", "running").code == 0
     one_sentence(imported(tmp_path, "tasks", "--scanner", "nowhere"), 1, "no scanner 'nowhere'")
     shown = imported(tmp_path, "results", "show", task_id[-6:], "-f", "severity=critical", "--json")
@@ -206,6 +206,26 @@ def test_an_imported_report_is_a_task(report: Path, tmp_path: Path) -> None:
     one_sentence(imported(tmp_path, "scanners", "list"), 3, "no daemon answers")
     copy = imported(tmp_path, "backup", str(tmp_path / "copy.db"))
     assert copy.code == 0
+
+
+def test_a_task_goes_by_its_name_and_the_latest_by_last(report: Path, tmp_path: Path) -> None:
+    def named(name: str) -> str:
+        said = imported(tmp_path, "results", "import", str(report), "--name", name, "--json")
+        return str(said.json["task_id"])
+
+    def status(text: str) -> Said:
+        return imported(tmp_path, "status", text, "--json")
+
+    weekly, servers = named("weekly scan"), named("servers")
+    assert status("weekly scan").json["task_id"] == weekly
+    assert status("last").json["task_id"] == servers
+    one_sentence(status("weekly"), 1, "no task 'weekly'")
+    one_sentence(status("x" * 100), 1, "no task")
+    named("servers")
+    one_sentence(status("servers"), 1, "matches several tasks")
+    named(weekly[-6:])
+    one_sentence(status(weekly[-6:]), 1, "matches several tasks")
+    assert status(weekly).json["task_id"] == weekly
 
 
 def test_what_cannot_be_imported(tmp_path: Path) -> None:

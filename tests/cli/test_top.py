@@ -54,7 +54,7 @@ def test_it_fits_the_terminal_line_by_line(size: tuple[int, int]) -> None:
         console.print(screen(seen(), height))
     lines = capture.get().rstrip("\n").split("\n")
     assert len(lines) <= height
-    for title in ("Scanners", "Running", "Waiting", "Ended"):
+    for title in ("Scanners", "Running", "Waiting", "Finished"):
         assert any(line.startswith(title) for line in lines)
     assert any("t-aypb2m97k3m9pq" in line for line in lines)
 

@@ -47,35 +47,35 @@ def checkup(file: Path, config: Config) -> list[Step]:
 def _config(file: Path, config: Config) -> Iterator[Step]:
     yield ok("config", f"{file} is in order, with {number(len(config.scanners), 'scanner')}")
     for text in warnings(config):
-        yield warning("config", text, "Change it, unless it is meant so.")
+        yield warning("config", text, "Change it unless intended.")
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o007:
-        yield warning("config", "everybody on this machine may read it", f"chmod o= {file}")
+        yield warning("config", "everyone on this machine can read it", f"chmod o= {file}")
 
 
 def _directory(directory: Path) -> Iterator[Step]:
     if not os.path.exists(directory):
         parent = next(each for each in directory.parents if os.path.exists(each))
         if os.access(parent, os.W_OK):
-            yield ok("state", f"{directory} is not there yet; the daemon makes it")
+            yield ok("state", f"{directory} does not exist yet; the daemon creates it")
         else:
             yield failed(
-                "state", f"{directory} is not there and cannot be made by this user",
-                f"Make it for the daemon's user: install -d -m 700 -o USER {directory}",
+                "state", f"{directory} does not exist, and you cannot create it",
+                f"Create it for the daemon's user: install -d -m 700 -o USER {directory}",
             )  # fmt: skip
         return
     status = directory.stat()
     if not directory.is_dir():
         yield failed("state", f"{directory} is not a directory", "Change state_directory.")
     elif stat.S_IMODE(status.st_mode) & 0o022:
-        yield failed("state", f"others may write to {directory}", f"chmod 700 {directory}")
+        yield failed("state", f"others can write to {directory}", f"chmod 700 {directory}")
     elif not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         yield warning(
             "state", f"{directory} belongs to user {status.st_uid}, and is closed to you",
             "Run doctor as the user that runs the daemon.",
         )  # fmt: skip
     else:
-        yield ok("state", f"{directory} may be written by its user alone")
+        yield ok("state", f"{directory} is writable by its owner only")
 
 
 def _store(directory: Path) -> Iterator[Step]:
@@ -92,17 +92,17 @@ def _disk(directory: Path) -> Iterator[Step]:
     place = next(each for each in (directory, *directory.parents) if os.path.exists(each))
     free = shutil.disk_usage(place).free
     if free < NONE_LEFT:
-        yield failed("disk", f"{size(free)} are free", "Make room, or shorten retention.")
+        yield failed("disk", f"{size(free)} free", "Free some space, or shorten retention.")
     elif free < LITTLE:
-        yield warning("disk", f"{size(free)} are free", "Make room, or shorten retention.")
+        yield warning("disk", f"{size(free)} free", "Free some space, or shorten retention.")
     else:
-        yield ok("disk", f"{size(free)} are free")
+        yield ok("disk", f"{size(free)} free")
 
 
 def _clock() -> Step:
     if system_now() < SANE:
-        return failed("clock", "the clock was never set", "Set it, and keep it with NTP.")
-    return ok("clock", "the clock is set; with each scanner's it is compared below")
+        return failed("clock", "the clock is not set", "Set it, and keep it synchronized with NTP.")
+    return ok("clock", "the clock is set; it is compared with each scanner's below")
 
 
 def _daemon(file: Path, directory: Path) -> Iterator[Step]:
@@ -120,12 +120,12 @@ def _daemon(file: Path, directory: Path) -> Iterator[Step]:
             yield failed("daemon", f"process {held} runs but: {error.message}", advice)
         else:
             advice = "systemctl start nessus-sched, or nessus-sched serve."
-            yield warning("daemon", "does not run", advice)
+            yield warning("daemon", "not running", advice)
         return
-    yield ok("daemon", "runs, and answers on its socket")
+    yield ok("daemon", "running, and answering on its socket")
     if scanners["paused"]:
-        advice = "nessus-sched resume-all, when the reason is gone."
-        yield warning("daemon", "everything is paused: nothing starts", advice)
+        advice = "Run nessus-sched resume-all once the reason is gone."
+        yield warning("daemon", "paused: no scans start", advice)
 
 
 def _held_by(directory: Path) -> int | None:
@@ -144,21 +144,21 @@ async def scanner_checkup(settings: ScannerSettings) -> list[Step]:
     try:
         steps = [step async for step in probe(scanner, system_now, keys=keys)]
     except ScannerError as error:
-        steps = [failed("reach", str(error), "Look at the message.")]
+        steps = [failed("reach", str(error), "See the message.")]
     finally:
         await scanner.close()
     if steps and steps[0].status == "ok":
         steps.insert(1, _certificate(settings))
     if not settings.enabled:
-        steps.append(warning("enabled", "is disabled in the configuration", "Is it meant so?"))
+        steps.append(warning("enabled", "disabled in the configuration", "Enable it?"))
     return [attrs.evolve(step, check=f"{prefix}: {step.check}") for step in steps]
 
 
 def _certificate(settings: ScannerSettings) -> Step:
     tls = settings.tls
     if tls.fingerprint is not None:
-        return ok("certificate", "is the pinned one")
+        return ok("certificate", "matches the pinned fingerprint")
     if not tls.verify:
-        return warning("certificate", "is not checked", "Pin it with tls.fingerprint.")
+        return warning("certificate", "not verified", "Pin it with tls.fingerprint.")
     where = "the system's CAs" if tls.ca_file is None else str(tls.ca_file)
-    return ok("certificate", f"is trusted by {where}")
+    return ok("certificate", f"trusted by {where}")

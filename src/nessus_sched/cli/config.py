@@ -19,14 +19,14 @@ from nessus_sched.config.problems import ConfigError
 
 @click.group("config")
 def config_group() -> None:
-    """Make, check and show the configuration file."""
+    """Create, check and show the configuration file."""
 
 
 @config_group.command("check")
 @config_option
 @json_option
 def check_command(config: Path, as_json: bool) -> None:
-    """Say whether the file is in order, and what is allowed but unwise.
+    """Check the file for mistakes, and warn of what is valid but unwise.
 
     Every mistake is told with line and column. Nothing is contacted; `doctor` does that.
     Exit codes: 0 it can be used (there may be warnings), 78 it cannot.
@@ -56,7 +56,7 @@ def check_command(config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def show_command(config: Path, as_json: bool) -> None:
-    """Print the configuration as it is understood, with all defaults; secrets are ***."""
+    """Print the effective configuration, with all defaults; secrets are shown as ***."""
     from nessus_sched.config.render import effective, to_yaml
 
     found = loaded(config)

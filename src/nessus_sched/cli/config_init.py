@@ -25,11 +25,11 @@ LOGINS: Final = click.Choice(["api-keys", "session"])
 
 
 @click.command("init")
-@click.option("--url", help="Where the scanner's API listens, such as https://192.0.2.5:8834.")
-@click.option("--id", "scanner_id", default="local", show_default=True, help="What to call it.")
+@click.option("--url", help="URL of the scanner's API, such as https://192.0.2.5:8834.")
+@click.option("--id", "scanner_id", default="local", show_default=True, help="Id of the scanner.")
 @click.option(
     "--login", type=LOGINS,
-    help="API keys, or user and password as the web interface logs in (for licences whose API "
+    help="API keys, or user and password as the web interface logs in (for licenses whose API "
     "refuses scans; not supported by the vendor).",
 )  # fmt: skip
 @click.option("--access-key", envvar="NESSUS_ACCESS_KEY", help="Or $NESSUS_ACCESS_KEY.")
@@ -38,13 +38,13 @@ LOGINS: Final = click.Choice(["api-keys", "session"])
 @click.option("--password", envvar="NESSUS_PASSWORD", help="Or $NESSUS_PASSWORD.")
 @click.option("--fingerprint", metavar="SHA256", help="Of the scanner's certificate, to pin.")
 @click.option("--ca-file", metavar="FILE", help="CA that signed the scanner's certificate.")
-@click.option("--system-ca", is_flag=True, help="The system's CAs know the certificate.")
+@click.option("--system-ca", is_flag=True, help="Verify the certificate with the system's CAs.")
 @click.option(
-    "--trust-shown", is_flag=True, help="Pin the certificate that the scanner shows, unasked."
+    "--trust-shown", is_flag=True, help="Pin the certificate the scanner presents, without asking."
 )
 @click.option(
     "--allow", multiple=True, metavar="NETWORK",
-    help="What may be scanned at all; give it several times for several.",
+    help="Network that may be scanned; repeatable.",
 )  # fmt: skip
 @click.option("--max-scans", default=2, show_default=True, help="Scans at once on the scanner.")
 @click.option("--state-directory", metavar="DIR", help="Where tasks and results live.")
@@ -52,7 +52,7 @@ LOGINS: Final = click.Choice(["api-keys", "session"])
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Where to write it. Default: the user's configuration file (the system's for root).",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def init_command(
     url: str | None,
     scanner_id: str,

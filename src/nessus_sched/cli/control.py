@@ -11,13 +11,14 @@ from nessus_sched.cli.client import daemon
 from nessus_sched.cli.options import EXIT_CONFIG, daemon_option, json_option, one_of
 from nessus_sched.cli.output import line, note, print_json
 from nessus_sched.config.types import LogLevel
+from nessus_sched.core.text import number
 
 
 @click.command("reload")
 @daemon_option
 @json_option
 def reload_command(config: Path | None, as_json: bool) -> None:
-    """Have the daemon read its configuration again and apply it to what runs.
+    """Reload the daemon's configuration, without a restart.
 
     A file with a mistake changes nothing: the mistakes are told, and the exit code is 78.
     """
@@ -47,7 +48,7 @@ def reload_command(config: Path | None, as_json: bool) -> None:
 def log_level_command(
     level: str, component: str | None, config: Path | None, as_json: bool
 ) -> None:
-    """Log more or less from now on, until the next reload or restart.
+    """Change the log level until the next reload or restart.
 
     COMPONENT limits it to a part of the program: nessus, scheduler, mcp, daemon, ...
     """
@@ -63,12 +64,12 @@ def log_level_command(
 @click.command("pause-all")
 @click.option(
     "--running", type=click.Choice(["keep", "pause", "stop"]), default="keep", show_default=True,
-    help="What becomes of running scans.",
+    help="What to do with running scans.",
 )  # fmt: skip
 @daemon_option
 @json_option
 def pause_all_command(running: str, config: Path | None, as_json: bool) -> None:
-    """Start nothing more, anywhere, until resume-all; submissions still queue.
+    """Stop starting scans on all scanners until resume-all; submissions still queue.
 
     With --running stop, tasks that run are canceled.
     """
@@ -77,15 +78,16 @@ def pause_all_command(running: str, config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        told = _scans(answer["told"], "running scan is", "running scans are")
-        line("paused: nothing starts" + (f"; {told} told to {running}" if told else ""))
+        doing = {"pause": "pausing", "stop": "stopping"}.get(running, "")
+        scans = number(answer["told"], "running scan")
+        line("paused: no scans start" + (f"; {doing} {scans}" if answer["told"] else ""))
 
 
 @click.command("resume-all")
 @daemon_option
 @json_option
 def resume_all_command(config: Path | None, as_json: bool) -> None:
-    """Let scans start again; paused ones stay so until `resume`."""
+    """Start scans again; paused tasks stay paused until `resume`."""
     with daemon(config) as connection:
         answer = connection.operate("resume_all")
     if as_json:

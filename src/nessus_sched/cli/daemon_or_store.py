@@ -30,6 +30,6 @@ def daemon_or_store(config: Path | None) -> Iterator[Asking]:
             found = loaded(config)
             if not os.path.exists(found.state_directory / "tasks.db"):
                 raise
-            note(f"no daemon answers; this is from {found.state_directory} as it was left")
+            note(f"no daemon is running; showing what {found.state_directory} holds")
             asked = Left(found, error)
         yield asked

@@ -23,7 +23,7 @@ from nessus_sched.core.text import number
 
 @click.group("dlq")
 def dlq_group() -> None:
-    """Dead letters: tasks that failed for good, and wait for a person."""
+    """Manage dead letters: tasks that failed for good and need a decision."""
 
 
 @dlq_group.command("list")
@@ -31,7 +31,7 @@ def dlq_group() -> None:
 @daemon_option
 @json_option
 def list_command(limit: int, config: Path | None, as_json: bool) -> None:
-    """List dead letters with what went wrong, newest first."""
+    """List dead letters and their errors, newest first."""
     with daemon_or_store(config) as asked:
         found = listed(asked, "list_dead_letters", "tasks", most=limit)
     if as_json:
@@ -77,12 +77,12 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
     show_entries(found["entries"])
 
 
-@dlq_group.command("retry", short_help="Put dead letters back into the queue.")
+@dlq_group.command("retry", short_help="Requeue dead letters.")
 @tasks_argument
 @daemon_option
 @json_option
 def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Put dead letters back into the queue, with all their attempts before them."""
+    """Requeue dead letters, with a fresh set of attempts."""
     with daemon(config) as connection:
         tell_each(connection, partial(connection.operate, "retry_dead_letter"), tasks, as_json)
 
@@ -93,9 +93,9 @@ def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 @click.option(
     "--class", "error_class", metavar="CODE", help="With this error: the class that list shows."
 )
-@click.option("--all", "everything", is_flag=True, help="All of them.")
-@click.option("--dry-run", is_flag=True, help="Only say which.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @daemon_option
 @json_option
 def purge_command(
@@ -108,7 +108,7 @@ def purge_command(
     config: Path | None,
     as_json: bool,
 ) -> None:
-    """Delete dead letters for good; what is given must hold all at once.
+    """Delete dead letters for good: only those matching every option given.
 
     Each deletion is journaled with who did it.
     """

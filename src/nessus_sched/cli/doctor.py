@@ -19,20 +19,20 @@ from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.core.text import number
 
-CORRECT: Final = "Correct it; 'config reference' has every key."
-UNREADABLE: Final = "Name the right file with --config, or be a user who may read it."
+CORRECT: Final = "Fix it; 'config reference' describes every key."
+UNREADABLE: Final = "Name the right file with --config, or run this as a user who can read it."
 
 
 @click.command("doctor")
-@click.option("--offline", is_flag=True, help="Contact no scanner.")
+@click.option("--offline", is_flag=True, help="Do not contact scanners.")
 @config_option
 @json_option
 def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
-    """Look at everything that must be right, and say what to do where it is not.
+    """Diagnose problems and suggest fixes.
 
-    Configuration, state directory, disk, clock, daemon and socket, and each scanner: reach,
-    certificate, clock, login and its rights, licence, templates, age of its plugins. Changes
-    nothing anywhere; so whether a scan really starts is not tested. Exit code 1 if something
+    Checks configuration, state directory, disk, clock, daemon and socket, HTTP port, and for each
+    scanner: connection, certificate, clock, login and its rights, license, templates, plugin
+    age. Changes nothing, so whether a scan really starts is not tested. Exit code 1 if a check
     failed.
     """
     steps = run(_examine, config, offline)

@@ -87,7 +87,7 @@ def seconds_given(text: str) -> float:
     """An option's `90`, `90s`, `15m`, `2h` or `7d` in seconds; to be used as its type."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise click.BadParameter(f"{text!r} is no duration; write 90s, 15m, 2h or 7d")
+        raise click.BadParameter(f"{text!r} is not a duration; for example 90s, 15m, 2h or 7d")
     return float(found[1]) * dict(_UNITS)[found[2] or "s"]
 
 
@@ -99,6 +99,6 @@ def moment_given(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        message = f"{text!r} is no time; write 2026-01-31, 2026-01-31T08:00 or 2h"
+        message = f"{text!r} is not a time; for example 2026-01-31, 2026-01-31T08:00 or 2h"
         raise click.BadParameter(message) from None
     return moment.astimezone().isoformat()

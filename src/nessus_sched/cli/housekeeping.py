@@ -12,11 +12,11 @@ from nessus_sched.cli.output import line, print_json
 
 
 @click.command("housekeeping")
-@click.option("--dry-run", is_flag=True, help="Only say how much.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
 @daemon_option
 @json_option
 def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> None:
-    """Delete what the configuration's `retention` no longer keeps: tasks, findings, exports,
+    """Delete what is past the configuration's `retention`: tasks, findings, exports,
     and our own finished scans on the scanners. The daemon does it by itself every ten minutes.
     """
     with daemon(config) as connection:

@@ -43,7 +43,7 @@ Install the program where every user can reach it; from a clone or with a wheel 
 
 def _options(command: F) -> F:
     for option in (
-        click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+        click.option("--dry-run", is_flag=True, help="Show what would be done."),
         click.option(
             "--prefix", default="/usr/local", show_default=True, metavar="DIR",
             help="Units go to DIR/lib, the command to DIR/bin. Packages use /usr.",
@@ -51,7 +51,7 @@ def _options(command: F) -> F:
         click.option(
             "--root", default="/", show_default=True, metavar="DIR",
             type=click.Path(file_okay=False, path_type=Path),
-            help="A system that does not run, such as an image; nothing is started there.",
+            help="Install into another root, such as an image; nothing is started there.",
         ),
         click.option(
             "--program", metavar="PATH", help="What the service runs. Default: this program."
@@ -62,12 +62,12 @@ def _options(command: F) -> F:
 
 
 @click.command("install")
-@click.option("--systemd", is_flag=True, help="As a systemd service; there is no other way yet.")
+@click.option("--systemd", is_flag=True, help="Install as a systemd service; required.")
 @_options
 def install_command(
     systemd: bool, root: Path, prefix: str, program: str | None, dry_run: bool
 ) -> None:
-    """Put the systemd service in place, with this program in it; start nothing.
+    """Install the systemd service, running this program; start nothing.
 
     Run it again after an upgrade: what is in place already stays. Changes of yours belong
     into drop-ins (`systemctl edit nessus-sched`), which are never touched.
@@ -95,7 +95,7 @@ def install_command(
 def uninstall_command(
     purge: bool, root: Path, prefix: str, program: str | None, dry_run: bool
 ) -> None:
-    """Stop the systemd service and take it away; tasks, results and configuration stay.
+    """Stop and remove the systemd service; tasks, results and configuration stay.
 
     Scans that run go on on their scanners. Drop-ins of yours stay, and so do the users and
     groups: what belonged to them must not become somebody else's.

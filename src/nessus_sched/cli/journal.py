@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group("journal")
 def journal_group() -> None:
-    """The hash-chained journal of everything that happened to every task."""
+    """Show and verify the hash-chained journal of all tasks."""
 
 
 @journal_group.command("show")
@@ -34,7 +34,7 @@ def journal_group() -> None:
 @daemon_option
 @json_option
 def show_command(task: str, config: Path | None, as_json: bool) -> None:
-    """Show the whole history of a task, oldest first."""
+    """Show a task's history, oldest first."""
     with daemon_or_store(config) as asked:
         found = asked.operate("show_journal", task_id=task_id_of(asked, task))
     if as_json:

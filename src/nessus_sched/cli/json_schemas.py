@@ -170,7 +170,7 @@ def shape_of(command: str) -> dict[str, Any]:
 @click.command("shapes")
 @click.argument("command", nargs=-1)
 def shapes_command(command: tuple[str, ...]) -> None:
-    """Print the JSON Schema of what COMMAND prints with --json; all of them without one.
+    """Print the JSON Schema of COMMAND's --json output; without COMMAND, all of them.
 
     Keys are only ever added, and never change their meaning within a major version.
     """

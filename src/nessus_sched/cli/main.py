@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import time
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import IO, Any, Final, NamedTuple
@@ -23,10 +25,10 @@ class Place(NamedTuple):
 _HERE: Final = "nessus_sched.cli."
 
 COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
-    "Begin": {
-        "demo": Place("demo.command:demo_command", "Show everything; needs no scanner."),
-        "config": Place("config:config_group", "Make, check and show the configuration."),
-        "doctor": Place("doctor:doctor_command", "Find out what is wrong, and what to do."),
+    "Getting started": {
+        "demo": Place("demo.command:demo_command", "Try everything with simulated scanners."),
+        "config": Place("config:config_group", "Create, check and show the configuration."),
+        "doctor": Place("doctor:doctor_command", "Diagnose problems and suggest fixes."),
         "serve": Place("serve:serve_command", "Run the daemon."),
         "mcp": Place("mcp:mcp_command", "Connect Claude Desktop or another MCP client."),
     },
@@ -34,41 +36,37 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
         "submit": Place("submit:submit_command", "Queue a scan."),
         "status": Place("tasks:status_command", "Show a task's status."),
         "tasks": Place("tasks:tasks_command", "List tasks."),
-        "watch": Place("watch:watch_command", "Follow tasks until they have ended."),
+        "watch": Place("watch:watch_command", "Follow tasks until they finish."),
         "cancel": Place("tasks:cancel_command", "Cancel tasks."),
         "pause": Place("tasks:pause_command", "Pause tasks, running or waiting."),
         "resume": Place("tasks:resume_command", "Resume paused tasks."),
         "credentials": Place(
             "scanners:credentials_command", "List configured credentials and audits."
         ),
-        "results": Place(
-            "results.command:results_group", "Show, compare and export what was found."
-        ),
+        "results": Place("results.command:results_group", "Show, compare and export findings."),
     },
     "Operate": {
-        "top": Place("top:top_command", "Scanners, queues and running scans, live."),
-        "queue": Place("queue:queue_command", "What waits, and why."),
+        "top": Place("top:top_command", "Live view of scanners, queues and scans."),
+        "queue": Place("queue:queue_command", "Show waiting tasks, and why they wait."),
         "scanners": Place("scanners:scanners_group", "List, drain, enable and test scanners."),
-        "dlq": Place("dlq:dlq_group", "Dead letters: tasks that failed for good."),
+        "dlq": Place("dlq:dlq_group", "Manage dead letters: tasks that failed for good."),
         "pause-all": Place("control:pause_all_command", "Stop starting scans on all scanners."),
-        "resume-all": Place("control:resume_all_command", "Let scans start again."),
+        "resume-all": Place("control:resume_all_command", "Start scans again."),
         "reload": Place("control:reload_command", "Reload the daemon's configuration."),
-        "log-level": Place("control:log_level_command", "Log more or less, at once."),
-        "journal": Place("journal:journal_group", "The history of a task; check it for tampering."),
+        "log-level": Place("control:log_level_command", "Change the daemon's log level."),
+        "journal": Place("journal:journal_group", "Show task history; verify it is unaltered."),
         "housekeeping": Place(
-            "housekeeping:housekeeping_command", "Delete what has been kept long enough."
+            "housekeeping:housekeeping_command", "Delete what is past its retention."
         ),
-        "backup": Place("journal:backup_command", "Copy the task store while it is in use."),
+        "backup": Place("journal:backup_command", "Back up the task store."),
     },
     "Tools": {
         "sim": Place("sim:sim_command", "Run a simulated Nessus scanner."),
         "install": Place("install:install_command", "Install the systemd service."),
         "uninstall": Place("install:uninstall_command", "Remove the systemd service."),
-        "man": Place("man:man_command", "The manual page."),
-        "completion": Place("completion:completion_command", "Completion for your shell."),
-        "shapes": Place(
-            "json_schemas:shapes_command", "The JSON that each --json prints, as schemas."
-        ),
+        "man": Place("man:man_command", "Print the manual page."),
+        "completion": Place("completion:completion_command", "Print shell completion code."),
+        "shapes": Place("json_schemas:shapes_command", "Print JSON schemas of the --json output."),
     },
 }
 """The subcommands by what they are for."""
@@ -124,20 +122,38 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name, place.does) for name, place in places.items()])
 
 
+def _zone(_ctx: click.Context, _parameter: click.Parameter, name: str | None) -> None:
+    """Makes a zone this process's local one."""
+    if name is None:
+        return
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise click.BadParameter(f"{name!r} is not a zone; for example Europe/Berlin") from None
+    os.environ["TZ"] = name
+    time.tzset()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nessus-sched")
+@click.option(
+    "--tz", metavar="ZONE", callback=_zone, expose_value=False, is_eager=True,
+    help="Time zone for people, such as Europe/Berlin. Default: the local one.",
+)  # fmt: skip
 def cli() -> None:
     """Queue vulnerability scans on your Nessus scanners, and read what they found.
 
     Start with `nessus-sched demo`: it needs no scanner.
 
-    A TASK may be given by the beginning or the end of its id. Every command that shows
-    something takes --json; `nessus-sched shapes` tells what is in it. Output is plain when it
-    does not go to a terminal.
+    TASK is the start or end of a task's id, its name, or `last`. Commands that show something
+    take --json; `nessus-sched shapes` describes their output. Output that does not go to a
+    terminal is plain. Times for people are local.
 
     \b
-    Exit codes: 0 fine; 1 refused, failed, or no such task; 2 wrong usage;
-    3 no daemon answers; 78 a mistake in the configuration; 130 interrupted.
+    Exit codes: 0 success; 1 refused, failed, or no such task; 2 usage error;
+    3 no daemon; 78 configuration error; 130 interrupted.
     """
 
 

@@ -25,7 +25,7 @@ _ENVIRONMENT: Final = (
 
 @click.command("man")
 def man_command() -> None:
-    """Print the manual page: nessus-sched man | man -l -"""
+    """Print the manual page; read it with nessus-sched man | man -l -"""
     click.echo(man_page(), nl=False)
 
 

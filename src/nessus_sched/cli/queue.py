@@ -17,12 +17,12 @@ from nessus_sched.cli.output import line, note, print_json, table
 @click.command("queue")
 @click.option(
     "--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100),
-    help="Waiting tasks to list.",
+    help="How many waiting tasks to list.",
 )  # fmt: skip
 @daemon_option
 @json_option
 def queue_command(limit: int, config: Path | None, as_json: bool) -> None:
-    """Show what runs, what waits, in which queue and place, and why."""
+    """Show running and waiting tasks, their place in the queue, and why they wait."""
     with daemon(config) as connection:
         found = connection.call("get_queue_status", limit=limit)
     if as_json:
@@ -33,8 +33,8 @@ def queue_command(limit: int, config: Path | None, as_json: bool) -> None:
 
 def _show(found: Mapping[str, Any]) -> None:
     if found["paused"]:
-        note("Everything is paused: nothing starts until 'nessus-sched resume-all'.")
-    retrying = f", {found['retry_wait']} wait for another attempt" if found["retry_wait"] else ""
+        note("Paused: no scans start until 'nessus-sched resume-all'.")
+    retrying = f", {found['retry_wait']} waiting to retry" if found["retry_wait"] else ""
     line(
         f"{found['queued']} waiting, {found['active']} running, {found['free_slots']} of "
         f"{found['capacity']} slots free{retrying}"
@@ -49,7 +49,7 @@ def _show(found: Mapping[str, Any]) -> None:
         table(("waiting", "queue", "place", "starts in", "name", "why"), waiting_rows(found))
     more = found["queued"] - len(found["waiting"])
     if more > 0:
-        note(f"{more} more wait: --limit")
+        note(f"{more} more waiting: --limit")
 
 
 def running_rows(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:

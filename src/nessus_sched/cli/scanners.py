@@ -20,24 +20,24 @@ from nessus_sched.core.clock import system_now
 
 @click.group("scanners")
 def scanners_group() -> None:
-    """List scanners, and decide which are given work.
+    """List scanners, and control which ones run scans.
 
-    What is switched here is journaled and outlives a restart of the daemon.
+    Changes are journaled and survive restarts of the daemon.
     """
 
 
-@scanners_group.command("list", short_help="Every scanner, and whether it may be used.")
+@scanners_group.command("list", short_help="List scanners and their availability.")
 @daemon_option
 @json_option
 def list_command(config: Path | None, as_json: bool) -> None:
-    """Show every scanner: may it be used (and why not), slots, queue, plugin age."""
+    """List scanners: availability (and why not), slots, queue, plugin age."""
     with daemon(config) as connection:
         found = listed(connection, "list_scanners", "scanners")
     if as_json:
         print_json(found)
         return
     if found["paused"]:
-        note("Everything is paused: nothing starts until 'nessus-sched resume-all'.")
+        note("Paused: no scans start until 'nessus-sched resume-all'.")
     table(COLUMNS, scanner_rows(found["scanners"]))
 
 
@@ -83,24 +83,28 @@ def _switch(action: str, done: str, about: str) -> click.Command:
 
 
 scanners_group.add_command(
-    _switch("drain", "finishes what runs and starts no more", "Finish what runs, start no more.")
+    _switch(
+        "drain",
+        "is draining: no new scans",
+        "Finish running scans, start no new ones.",
+    )
 )
-scanners_group.add_command(_switch("undrain", "may start scans again", "End the draining."))
-scanners_group.add_command(_switch("enable", "is enabled", "Give it work."))
+scanners_group.add_command(_switch("undrain", "may start scans again", "Stop draining."))
+scanners_group.add_command(_switch("enable", "is enabled", "Enable the scanner."))
 scanners_group.add_command(
-    _switch("disable", "is disabled", "Give it no work; its running scans are still watched.")
+    _switch("disable", "is disabled", "Stop sending it scans; running ones are still tracked.")
 )
 scanners_group.add_command(
-    _switch("retry", "is tried now", "Try a suspended or failing scanner now.")
+    _switch("retry", "will be tried now", "Try a suspended or failing scanner now.")
 )
 
 
-@scanners_group.command("test", short_help="Have the daemon try a scanner out.")
+@scanners_group.command("test", short_help="Test a scanner from the daemon.")
 @click.argument("scanner")
 @daemon_option
 @json_option
 def test_command(scanner: str, config: Path | None, as_json: bool) -> None:
-    """Have the daemon try a scanner out: reach, login, licence, templates, plugins.
+    """Test a scanner from the daemon: connection, login, license, templates, plugins.
 
     Changes nothing there. Exit code 1 if something failed.
     """
@@ -117,7 +121,7 @@ def test_command(scanner: str, config: Path | None, as_json: bool) -> None:
 scanners_group.add_command(certify_command)
 
 
-@scanners_group.command("templates", short_help="The scan templates of a scanner.")
+@scanners_group.command("templates", short_help="List a scanner's scan templates.")
 @click.argument("scanner", required=False)
 @daemon_option
 @json_option

@@ -24,8 +24,8 @@ _PR_SET_DUMPABLE: Final = 4
 
 @click.command("serve")
 @config_option
-@click.option("--stdio", is_flag=True, help="Also speak MCP on stdin and stdout; end with them.")
-@click.option("--on-demand", is_flag=True, help="End when there is no client and nothing to do.")
+@click.option("--stdio", is_flag=True, help="Also speak MCP on stdin and stdout; exit with them.")
+@click.option("--on-demand", is_flag=True, help="Exit when idle: no client and nothing to do.")
 def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
     """Run the daemon in the foreground.
 

@@ -62,10 +62,10 @@ def assumptions_table() -> str:
     "--port", type=click.IntRange(0, 65535), default=8834, show_default=True,
     help="Port; 0 for any free one.",
 )  # fmt: skip
-@click.option("--seed", default=1, show_default=True, help="Decides keys, hosts and findings.")
+@click.option("--seed", default=1, show_default=True, help="Determines keys, hosts and findings.")
 @click.option(
     "--edition", type=click.Choice(list(EDITIONS)), default="manager", show_default=True,
-    help="What its licence allows; all but manager refuse API writes.",
+    help="What its license allows; all but manager refuse API writes.",
 )  # fmt: skip
 @click.option("--trial", is_flag=True, help="An evaluation license, which cannot export.")
 @click.option(
@@ -86,7 +86,7 @@ def assumptions_table() -> str:
 )  # fmt: skip
 @click.option(
     "--refuse", "refuses", multiple=True, type=click.Choice(list(map(str, Refusal))),
-    help="Refuse work in this way from the start; may be repeated.",
+    help="Refuse work in this way from the start; repeatable.",
 )  # fmt: skip
 @click.option(
     "--replay", "replay_directory", type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -96,7 +96,7 @@ def assumptions_table() -> str:
 @click.option("--password", default="nessus", show_default=True, help="That user's password.")
 @click.option(
     "--assume", multiple=True, callback=_assumed, metavar="NAME=yes|no",
-    help="Answer a question that evidence leaves open; may be repeated, `list` prints them.",
+    help="Choose an undocumented behavior; repeatable, `list` prints them.",
 )  # fmt: skip
 @click.option("--control", is_flag=True, help="Serve /_sim/ for injecting faults (loopback only).")
 def sim_command(refuses: Sequence[str], **options: Any) -> None:

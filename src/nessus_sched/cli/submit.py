@@ -14,6 +14,7 @@ from nessus_sched.cli.client import daemon
 from nessus_sched.cli.formatting import duration, seconds_given
 from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.output import fields, line, print_json
+from nessus_sched.cli.targets_given import targets_given
 from nessus_sched.core.task import Discovery, Priority, ScanKind
 
 TOOLS: Final[Mapping[str, str]] = {
@@ -39,47 +40,54 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
 
 
 @click.command("submit")
-@click.argument("targets", nargs=-1, required=True, metavar="TARGETS...")
+@click.argument("targets", nargs=-1, metavar="TARGETS...")
+@click.option(
+    "--targets-file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE", help="Also scan the targets in FILE (- for stdin); # starts a comment.",
+)  # fmt: skip
 @click.option(
     "--kind", "-k", type=one_of(ScanKind), default="basic", show_default=True,
-    help="What sort of scan; see below.",
+    help="Kind of scan; see above.",
 )  # fmt: skip
-@click.option("--name", default="", help="Short name to recognise it by.")
-@click.option("--description", default="", help="Why it is done; kept with the task.")
-@click.option("--scanner", help="Only on this scanner; else on the first that is free.")
+@click.option("--name", default="", help="Short name to recognize it by.")
+@click.option("--description", default="", help="Reason for the scan; stored with the task.")
+@click.option("--scanner", help="Use this scanner. Default: the first free one.")
 @click.option(
     "--exclude",
     multiple=True,
     metavar="TARGET",
-    help="Do not scan this part of the targets. May be repeated.",
+    help="Leave this part of the targets out; repeatable.",
 )
 @click.option("--pool", help="Group of scanners to choose from.")
-@click.option("--priority", type=one_of(Priority), help="Order in the queue.")
+@click.option("--priority", type=one_of(Priority), help="Queue priority.")
 @click.option("--credential", metavar="NAME", help="Name of a configured login.")
 @click.option("--template", metavar="NAME", help="custom: a template of the scanner.")
 @click.option("--policy", metavar="NAME", help="custom: a policy on the scanner.")
-@click.option("--profile", metavar="NAME", help="How to scan: a configured scan profile, or none.")
+@click.option("--profile", metavar="NAME", help="A configured scan profile, or 'none'.")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE",
-    help="A Nessus setting, such as portscan_range=1-1024; may be repeated.",
+    help="A Nessus setting, such as portscan_range=1-1024; repeatable.",
 )  # fmt: skip
 @click.option("--audit", metavar="NAME", help="compliance: a configured audit.")
-@click.option("--discovery", type=one_of(Discovery), help="quick: how far to look.")
+@click.option("--discovery", type=one_of(Discovery), help="quick: what to discover.")
 @click.option(
-    "--key", metavar="KEY", help="The same key and request gives the same task, not a second one."
+    "--key",
+    metavar="KEY",
+    help="Idempotency key: repeating a request with it returns the same task.",
 )
 @click.option(
     "--max-runtime",
     type=seconds_given,
     metavar="DURATION",
-    help="Stop it after that: 90m, 8h; counted in whole minutes.",
+    help="Stop the scan after this long: 90m, 8h (whole minutes).",
 )
-@click.option("--dry-run", is_flag=True, help="Only check, route and estimate.")
-@click.option("--wait", "-w", is_flag=True, help="Follow it until it has ended.")
+@click.option("--dry-run", is_flag=True, help="Check, route and estimate only; queue nothing.")
+@click.option("--wait", "-w", is_flag=True, help="Follow it to its end.")
 @daemon_option
 @json_option
 def submit_command(
     targets: Sequence[str],
+    targets_file: Path | None,
     kind: str,
     dry_run: bool,
     wait: bool,
@@ -101,17 +109,18 @@ def submit_command(
     With --wait the exit code is 0 only if the scan completes.
     """
     if dry_run and wait:
-        raise click.UsageError("there is nothing to wait for with --dry-run")
+        raise click.UsageError("--wait and --dry-run exclude each other")
     arguments = _arguments(kind, options)
+    arguments["targets"] = targets_given(targets, targets_file)
     with daemon(config) as connection:
-        answer = connection.call(TOOLS[kind], targets=list(targets), dry_run=dry_run, **arguments)
+        answer = connection.call(TOOLS[kind], dry_run=dry_run, **arguments)
         if not wait:
             print_json(answer) if as_json else _show(answer)
             return
         from nessus_sched.cli.watch import follow
 
         if not as_json:
-            line(f"{answer['task_id']} is accepted; Ctrl-C stops watching, not the scan.")
+            line(f"{answer['task_id']} accepted; Ctrl-C stops watching, not the scan.")
         ended = follow(connection, [answer["task_id"]], quiet=as_json)
     if as_json:
         print_json(ended[0])
@@ -123,7 +132,7 @@ def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     for option, kinds in OWN.items():
         name = f"--{option}"
         if options[option] and kind not in kinds:
-            raise click.UsageError(f"{name} does not go with --kind {kind}")
+            raise click.UsageError(f"{name} cannot be used with --kind {kind}")
         if not options[option] and kind in NEEDED.get(option, ()):
             raise click.UsageError(f"--kind {kind} needs {name} NAME")
     runtime = options["max_runtime"]
@@ -155,15 +164,15 @@ def _settings(texts: Sequence[str]) -> dict[str, str]:
 
 def _show(answer: Mapping[str, Any]) -> None:
     if answer["status"] != "valid" and not answer["created"]:
-        line("That key has a task already; nothing new was queued.")
+        line("A task with this key exists; nothing new was queued.")
     wait = answer["estimated_wait_seconds"]
     fields(
         [
-            ("task", answer["task_id"] or "none: it would be accepted"),
+            ("task", answer["task_id"] or "none (dry run): it would be accepted"),
             ("state", answer["status"]),
             ("targets", answer["targets"]),
             ("left out", answer["left_out"] or None),
-            ("scanner", answer["scanner_instance"] or "the first that is free"),
+            ("scanner", answer["scanner_instance"] or "first free"),
             ("queue", f"number {answer['queue_position']} of {answer['queue']}"
              if answer["queue_position"] else None),
             ("starts in", None if wait is None else duration(wait)),

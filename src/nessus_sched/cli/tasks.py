@@ -37,7 +37,7 @@ SERIOUS_COLUMN: Final = "C/H/M/L"
 @daemon_option
 @json_option
 def status_command(task: str, config: Path | None, as_json: bool) -> None:
-    """Show how a task stands: progress, why it waits, what went wrong, what was found."""
+    """Show a task's status: progress, why it waits, errors, findings."""
     with daemon_or_store(config) as asked:
         found = asked.call("get_scan_status", task_id=task_id_of(asked, task))
     if as_json:
@@ -48,18 +48,24 @@ def status_command(task: str, config: Path | None, as_json: bool) -> None:
 
 @click.command("tasks")
 @click.option(
-    "--state", "states", multiple=True, type=one_of(TaskState), help="Only these; repeat."
+    "--state",
+    "states",
+    multiple=True,
+    type=one_of(TaskState),
+    help="Only this state; repeatable.",
 )
-@click.option("--unfinished", is_flag=True, help="Only those that have not ended.")
-@click.option("--scanner", help="Only of this scanner.")
-@click.option("--pool", help="Only of this pool.")
-@click.option("--kind", type=one_of(ScanKind), help="Only of this kind.")
-@click.option("--target", help="Only those that overlap this address or network.")
-@click.option("--text", default="", help="Only those with this in name or description.")
-@click.option("--since", type=moment_given, metavar="TIME", help="Only younger: 2h, 7d, a time.")
-@click.option("--until", type=moment_given, metavar="TIME", help="Only older ones.")
+@click.option("--unfinished", is_flag=True, help="Only unfinished tasks.")
+@click.option("--scanner", help="Only tasks on this scanner.")
+@click.option("--pool", help="Only tasks of this pool.")
+@click.option("--kind", type=one_of(ScanKind), help="Only tasks of this kind.")
+@click.option("--target", help="Only tasks whose targets overlap this address or network.")
+@click.option("--text", default="", help="Only tasks with this text in the name or description.")
+@click.option(
+    "--since", type=moment_given, metavar="TIME", help="Created after: 2h, 7d, a timestamp."
+)
+@click.option("--until", type=moment_given, metavar="TIME", help="Created before: as --since.")
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
-@click.option("--cursor", help="Go on behind an earlier list: its next_cursor.")
+@click.option("--cursor", help="Continue after a previous page (its next_cursor).")
 @daemon_option
 @json_option
 def tasks_command(
@@ -105,9 +111,9 @@ def tasks_command(
 @daemon_option
 @json_option
 def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Cancel tasks: take them out of their queue, or stop their scan.
+    """Cancel tasks: remove them from the queue, or stop their scans.
 
-    All are tried; the exit code is 1 if any could not be canceled.
+    Every task is tried; the exit code is 1 if any could not be canceled.
     """
     _tell("cancel_scan", tasks, config, as_json)
 
@@ -117,8 +123,8 @@ def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> 
 @daemon_option
 @json_option
 def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Pause tasks: a running scan keeps its slot until it is resumed or canceled, a waiting
-    task is not launched."""
+    """Pause tasks: a running scan keeps its slot until it is resumed or canceled, and a waiting
+    task does not start."""
     _tell("pause_scan", tasks, config, as_json)
 
 
@@ -127,7 +133,7 @@ def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 @daemon_option
 @json_option
 def resume_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Let paused tasks go on."""
+    """Resume paused tasks."""
     _tell("resume_scan", tasks, config, as_json)
 
 
@@ -159,13 +165,13 @@ def tell_each(
 
 def state_of(task: Mapping[str, Any]) -> str:
     """The state, and what it is on its way to."""
-    wish = {"cancel": "canceled", "pause": "paused", "run": "running"}[task["desired"]]
+    change = {"cancel": "canceling", "pause": "pausing", "run": "resuming"}[task["desired"]]
     under_way = (
         (task["desired"] == "cancel" and task["status"] != "canceled" and not task["settled"])
         or (task["desired"] == "pause" and task["status"] in {"launching", "running"})
         or (task["desired"] == "run" and task["status"] == "paused")
     )
-    return f"{task['status']}, to be {wish}" if under_way else str(task["status"])
+    return f"{task['status']}, {change}" if under_way else str(task["status"])
 
 
 def show_status(task: Mapping[str, Any]) -> None:

@@ -41,14 +41,14 @@ Shown = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]
 @click.command("top")
 @click.option(
     "--every", type=click.FloatRange(0.2, 60.0), default=2.0, show_default=True,
-    metavar="SECONDS", help="How often to look.",
+    metavar="SECONDS", help="Refresh interval.",
 )  # fmt: skip
-@click.option("--once", is_flag=True, help="Look once and end; so it does without a terminal.")
+@click.option("--once", is_flag=True, help="Print once and exit; the default without a terminal.")
 @daemon_option
 def top_command(every: float, once: bool, config: Path | None) -> None:
-    """Show scanners, slots, queues, running scans with their progress, and recent ends.
+    """Show scanners, slots, queues, running scans and recently finished tasks, live.
 
-    Ctrl-C ends it.
+    Press Ctrl-C to quit.
     """
     with daemon(config) as connection:
         if once or not is_terminal():
@@ -86,7 +86,7 @@ def look(asked: Asking) -> Look:
 
 def headline(seen: Look) -> str:
     queue = seen["queue"]
-    paused = "PAUSED: nothing starts. " if queue["paused"] else ""
+    paused = "PAUSED: no scans start. " if queue["paused"] else ""
     tasks = ", ".join(f"{count} {state}" for state, count in seen["counts"].items())
     return (
         f"{paused}{queue['active']} running, {queue['queued']} waiting, {queue['free_slots']} of "
@@ -109,7 +109,7 @@ def tables(seen: Look) -> list[Shown]:
             waiting_rows(seen["queue"]),
         ),
         (
-            "Ended",
+            "Finished",
             ("task", "state", "scanner", "age", SERIOUS_COLUMN, "name"),
             [_ended(task) for task in seen["ended"]],
         ),
@@ -150,7 +150,7 @@ def screen(seen: Look, height: int) -> Any:
     parts: list[Any] = [head, Text()]
     # The last table has no empty line behind it, and the first line one.
     for title, columns, rows, left_out in fitted(tables(seen), height - 1):
-        more = f" (and {left_out} more)" if left_out else ""
+        more = f" ({left_out} more)" if left_out else ""
         parts += [drawn(columns, rows, title=title + more, wrap=False), Text()]
     return Group(*parts[:-1])
 

@@ -33,15 +33,15 @@ MOST: Final = 40
 @daemon_option
 @json_option
 def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Follow tasks, or all unfinished ones, with their progress until they have ended.
+    """Follow tasks, or all unfinished ones, until they finish.
 
-    On a terminal as bars, elsewhere as a line for every change. Ctrl-C stops watching, not
-    the scans. Exit codes: 0 all completed, 1 some did not, 130 stopped watching.
+    Shows progress bars on a terminal, else a line per change. Ctrl-C stops watching, not the
+    scans. Exit codes: 0 all completed, 1 some did not, 130 stopped watching.
     """
     with daemon(config) as connection:
         task_ids = task_ids_of(connection, tasks) if tasks else _unfinished(connection)
         if not task_ids and not as_json:
-            note("nothing is unfinished")
+            note("no unfinished tasks")
         ended = follow(connection, task_ids, quiet=as_json) if task_ids else []
     if as_json:
         print_json({"tasks": ended})
@@ -52,7 +52,7 @@ def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 def _unfinished(asked: Asking) -> list[str]:
     found = asked.call("list_tasks", states=sorted(LIVE), limit=MOST)
     if found["next_cursor"]:
-        note(f"there are more; these are the latest {MOST}")
+        note(f"showing the latest {MOST} only")
     return [task["task_id"] for task in reversed(found["tasks"])]
 
 

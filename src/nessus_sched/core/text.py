@@ -8,6 +8,9 @@ from difflib import get_close_matches
 _LONGEST = 60
 """Characters of a wrong word that are looked at; the comparison is quadratic."""
 
+_NEAR = 0.7
+"""How like two names must be: `schedule_scan` and `cancel_scan` are 0.67, and no slip."""
+
 
 def number(count: int, thing: str) -> str:
     """`1 finding`, `2 findings`."""
@@ -18,6 +21,6 @@ def meant(given: str, known: Iterable[str]) -> str:
     """` (did you mean 'east' or 'west'?)`: up to three names that are near; empty when none is."""
     word, names = given[:_LONGEST], [str(name) for name in known]
     near = [name for name in names if name.startswith(f"{word}_") or name.endswith(f"_{word}")]
-    near += get_close_matches(word, names, n=3)
+    near += get_close_matches(word, names, n=3, cutoff=_NEAR)
     found = " or ".join(f"'{name}'" for name in list(dict.fromkeys(near))[:3])
     return f" (did you mean {found}?)" if found else ""

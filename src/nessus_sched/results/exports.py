@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from nessus_sched.core.text import meant
 from nessus_sched.results.catalogue import FIELDS, Value
 from nessus_sched.results.untrusted import clean
 
@@ -39,6 +40,8 @@ COLUMNS: Final = (
 )
 """Columns of a table for people, unless others are asked for."""
 
+_TOLD: Final = 5
+"""Unknown fields that are named."""
 _CELL: Final = 32_000
 """Characters of a cell; spreadsheets cut at 32767."""
 _FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001
@@ -46,9 +49,9 @@ _FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF0
 
 def check_columns(columns: Sequence[str]) -> Sequence[str]:
     """The columns, if all of them are fields; ValueError names those that are not."""
-    unknown = [name for name in columns if name not in FIELDS]
+    unknown = [f"unknown field {n[:60]!r}{meant(n, FIELDS)}" for n in columns if n not in FIELDS]
     if unknown:
-        raise ValueError(f"unknown fields {', '.join(unknown)}; known are {', '.join(FIELDS)}")
+        raise ValueError("; ".join(unknown[:_TOLD]))
     return columns
 
 

@@ -17,16 +17,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILTER_HELP = """\
 A filter is a field, an operator and a value: 'severity>=high', 'cve contains 2021-44228',
 'exploit_available=true', 'cvss_score>7', 'plugin_family in Windows, Debian', 'solution is
-absent'. Filters see every field, whatever is shown; an unknown field is an error that names
-the valid ones."""
+absent'. Filters see every field, whatever is shown; --profile full shows them all."""
 
 
 @click.group("results")
 def results_group() -> None:
     """Show, compare and export what scans found.
 
-    FILE|TASK is any .nessus file (- for stdin), for which neither a daemon nor a
-    configuration is needed, or a task of the daemon's.
+    FILE|TASK is a task, or any .nessus file (- for stdin), which needs neither a daemon nor
+    a configuration.
     """
 
 
@@ -37,12 +36,12 @@ def query_options(command: F) -> F:
     """Options that choose findings."""
     for option in (
         click.option(
-            "--sort", multiple=True, metavar="FIELD", help="Sort by it, -FIELD for descending."
+            "--sort", multiple=True, metavar="FIELD", help="Sort by a field; -FIELD: descending."
         ),
-        click.option("--any", "any_of", is_flag=True, help="One filter is enough, not all."),
+        click.option("--any", "any_of", is_flag=True, help="Match any filter instead of all."),
         click.option(
             "--filter", "-f", "filters", multiple=True, metavar="FILTER",
-            help="Only what fulfils it; may be repeated.",
+            help="Only matching findings; repeatable.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -52,15 +51,15 @@ def query_options(command: F) -> F:
 def shown_options(command: F) -> F:
     """Options that choose what is shown of them, and how much."""
     for option in (
-        click.option("--cursor", help="Go on behind an earlier page: its next_cursor."),
+        click.option("--cursor", help="Continue after a previous page (its next_cursor)."),
         click.option(
             "--page-size", "-n", default=50, show_default=True, type=click.IntRange(1, 1000)
         ),
-        click.option("--all", "everything", is_flag=True, help="All pages."),
+        click.option("--all", "everything", is_flag=True, help="Show all pages."),
         click.option("--fields", metavar="A,B,C", help="Show these fields."),
         click.option(
             "--profile", type=click.Choice(["minimal", "summary", "brief", "full"]),
-            help="Show these fields. JSON has 'brief' unless told otherwise.",
+            help="A set of fields to show. Default with --json: brief.",
         ),
     ):  # fmt: skip
         command = option(command)
@@ -109,9 +108,9 @@ def pages(
 @daemon_option
 @json_option
 def summary_command(subject: str, config: Path | None, as_json: bool) -> None:
-    """Print the essence: counts, worst findings and hosts, logins, warnings, problems.
+    """Print a summary: counts, worst findings and hosts, logins, warnings, problems.
 
-    Exit code 1 only if nothing could be read; what is missing from a broken file is told.
+    Exit code 1 only if nothing could be read; damage is reported, with what it cost.
     """
     from nessus_sched.cli.reports import nothing_read, opened
     from nessus_sched.cli.results.text import show_summary
@@ -160,7 +159,7 @@ def show_command(
 
 
 @results_group.command("search", epilog=FILTER_HELP)
-@click.option("--history", is_flag=True, help="Every scan's findings, not the present state.")
+@click.option("--history", is_flag=True, help="Search every scan, not the current state.")
 @query_options
 @shown_options
 @daemon_option
@@ -282,7 +281,7 @@ def export_command(
     export.report_incomplete(subject, summary)
 
 
-@results_group.command("import", short_help="Keep a .nessus file as a completed task.")
+@results_group.command("import", short_help="Store a .nessus file as a completed task.")
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )
@@ -290,11 +289,11 @@ def export_command(
 @daemon_option
 @json_option
 def import_command(file: Path, name: str, config: Path | None, as_json: bool) -> None:
-    """Keep a .nessus file as a completed task, so that show, compare and search find it.
+    """Store a .nessus file as a completed task, so that show, compare and search find it.
 
-    A running daemon is sent what is in the file; without one it is written to the state
-    directory. FILE may be packed with gzip; - is stdin. To only look at a file, no import is
-    needed. Exit code 1 if nothing could be read.
+    A running daemon receives the content; without one it goes straight to the state directory.
+    FILE may be gzipped; - is stdin. Looking at a file needs no import. Exit code 1 if nothing
+    could be read.
     """
     from nessus_sched.cli.results.import_report import imported
     from nessus_sched.cli.results.text import show_problems

@@ -283,7 +283,7 @@ _OPS_LIST: Final = _valid(op.value for op in Op)
 
 
 def _with_field_list(problems: list[str]) -> list[str]:
-    """The long list of fields once, after all problems."""
+    """The usual fields once, after all problems; all of them would fill a screen."""
     if any(_UNKNOWN_FIELD in problem for problem in problems):
-        return [*problems, f"Valid fields: {', '.join(FIELDS)}"]
+        return [*problems, f"Usual fields: {', '.join(PROFILES['summary'])}; 'full' shows all"]
     return problems
