@@ -16,7 +16,7 @@ FEW: Final = 16
 """Up to so many ranges are inserted one by one; more are sorted in at once."""
 PATIENCE: Final = 2
 """An entry found blocked so often claims its targets against later ones."""
-CLAIMABLE: Final = 100_000
+CLAIMABLE: Final = 20_000
 """Ranges that waiting entries may claim in all; they take about 160 bytes each."""
 
 

@@ -44,9 +44,20 @@ def _touched(ranges: Ranges, wanted: Range) -> Iterator[Range]:
 
 
 def overlap(left: Ranges, right: Ranges) -> bool:
-    """Whether they share an integer; costs the shorter one times log of the longer."""
+    """Whether they share an integer; costs the shorter one times log of the longer, or the
+    sum of both where that is less."""
     few, many = sorted((left, right), key=len)
-    return any(True for wanted in few for _ in _touched(many, wanted))
+    if len(few) * len(many).bit_length() < len(many):
+        return any(True for wanted in few for _ in _touched(many, wanted))
+    at_few = at_many = 0
+    while at_few < len(few) and at_many < len(many):
+        if few[at_few][1] < many[at_many][0]:
+            at_few += 1
+        elif many[at_many][1] < few[at_few][0]:
+            at_many += 1
+        else:
+            return True
+    return False
 
 
 def intersection(left: Ranges, right: Ranges) -> Ranges:
