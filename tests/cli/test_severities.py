@@ -96,6 +96,15 @@ def test_a_filtered_page_is_headed_by_what_it_shows(report: str) -> None:
     assert "match the filters" not in whole
 
 
+def test_problems_beyond_those_listed_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nessus"
+    path.write_bytes(document(host("a", *(item(1, severity="7") for _ in range(216)))))
+    assert "196 more problems not listed" in typed("results", "summary", str(path)).err
+    assert "196 more problems are not listed" in run(
+        "results", "export", str(path), "--format", "html"
+    )
+
+
 def test_they_are_in_every_list_and_file(report: str) -> None:
     summary = typed("results", "summary", report)
     assert "2 unknown" in summary.out

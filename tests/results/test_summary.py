@@ -183,6 +183,24 @@ def test_the_report_itself_may_name_the_targets() -> None:
     assert found["verdict"]["absent"] == ["192.0.2.2"]
 
 
+@pytest.mark.parametrize(
+    ("requested", "addresses"),
+    [
+        ((), None),
+        (("192.0.2.0/27",), 32),
+        (("192.0.2.1-9", "web.example.com"), 10),
+        (("192.0.2-3.1-5", "192.0.2.1"), 11),
+        (("2001:db8::/64",), None),
+        (("2001:db8::/120",), 256),
+    ],
+)
+def test_how_many_addresses_answered(requested: tuple[str, ...], addresses: int | None) -> None:
+    dead = host("192.0.2.2", item(10180, output("is considered as dead")))
+    facts = ScanFacts(requested=requested)
+    scan = summary(host("192.0.2.1", SCANNED), dead, facts=facts)["scan"]
+    assert (scan["answered"], scan["addresses"]) == (1, addresses)
+
+
 def test_when_the_scan_was() -> None:
     def tags(start: int, end: int) -> dict[str, str]:
         return {

@@ -127,6 +127,9 @@ def _warnings(summary: Mapping[str, Any]) -> str:
         f"{text(each['message'])}</p>"
         for each in summary["problems"]
     ]
+    more = sum(summary["problem_counts"].values()) - len(summary["problems"])
+    if more > 0:
+        said.append(f'<p class="warning">{more} more problems are not listed.</p>')
     return "".join(said)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -95,6 +96,23 @@ def within(name: str, several: str) -> bool:
         and address.version == _version(several)
         and bounds[0] <= int(address) <= bounds[1]
     )
+
+
+_COUNTABLE: Final = 2**32
+
+
+def addresses_in(targets: Iterable[str]) -> int | None:
+    """How many addresses and names these targets stand for; overlaps count twice. None if
+    there are none, or as many as only a network of IPv6 has."""
+    size = sum(map(_size, dict.fromkeys(targets)))
+    return size if 0 < size <= _COUNTABLE else None
+
+
+def _size(target: str) -> int:
+    bounds = _bounds(target)
+    if bounds is not None:
+        return max(bounds[1] - bounds[0] + 1, 0)
+    return math.prod(max(last - first + 1, 0) for first, last in _octets(target) or ())
 
 
 def is_many(target: str) -> bool:

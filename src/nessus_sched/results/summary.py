@@ -19,7 +19,7 @@ from nessus_sched.results.model import (
 from nessus_sched.results.parser.problems import ParseReport, Problem
 from nessus_sched.results.parser.reader import Event, parse
 from nessus_sched.results.plausibility import Observed, ScanFacts, doubts
-from nessus_sched.results.presence import SeenHosts
+from nessus_sched.results.presence import SeenHosts, addresses_in
 from nessus_sched.results.ran import Ran, what_ran
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
 from nessus_sched.results.scaninfo import ScanInfo, read_scan_info
@@ -131,6 +131,8 @@ class SummaryBuilder:
             | {
                 "started": self._started or clean_line(info.lines.get("scan start date", ""), 40),
                 "ended": self._ended or "",
+                "addresses": addresses_in(requested),
+                "answered": observed.alive,
             },
         }
 

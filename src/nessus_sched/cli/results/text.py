@@ -42,6 +42,7 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
             ("policy", summary["scan"]["policy"]),
             ("plugin set", summary["scan"]["plugin_set"]),
             ("hosts", summary["hosts"]),
+            ("answered", _answered(summary["scan"])),
             ("findings", f"{summary['findings']} ({counts(summary['severity_counts'])})"),
             ("compliance", _pairs(summary["compliance"])),
             ("logged in", f"{verdict['credentialed']} ({_pairs(verdict['counts'])})"),
@@ -60,11 +61,20 @@ def _period(scan: Mapping[str, Any]) -> str:
     return " to ".join(filter(None, (scan.get("started"), scan.get("ended"))))
 
 
+def _answered(scan: Mapping[str, Any]) -> str | None:
+    if not scan.get("addresses"):
+        return None
+    return f"{scan['answered']} of {scan['addresses']} addresses"
+
+
 def show_problems(summary: Mapping[str, Any]) -> None:
     """What was wrong with the document, where, and what could be saved."""
+    more = sum(summary.get("problem_counts", {}).values()) - len(summary["problems"])
     for problem in summary["problems"]:
         saved = f" ({problem['saved']})" if problem["saved"] else ""
         note(f"line {problem['line']}, column {problem['column']}: {problem['message']}{saved}")
+    if more > 0:
+        note(f"{number(more, 'more problem')} not listed")
 
 
 def _pairs(numbers: Mapping[str, int]) -> str:
