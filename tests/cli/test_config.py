@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -258,6 +259,18 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
             assert trouble["scanner keys: licence"]["status"] == "failed"
 
         await trio.to_thread.run_sync(with_simulator)
+
+
+def test_doctor_finds_an_occupied_http_port(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        place = site(tmp_path, [], http={"bind": bind})
+        said = typed("doctor", "-c", str(place.file), "--offline")
+        assert (said.code, f"cannot listen at {bind}" in said.out) == (1, True)
+    said = typed("doctor", "-c", str(place.file), "--offline")
+    assert f"{bind} is free" in said.out
 
 
 def test_doctor_finds_what_is_wrong_on_this_machine(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -192,6 +193,11 @@ def test_the_written_configuration_comes_with_commands_to_copy(
     said = typed("demo", "--write-config", "it's.yaml").out
     commands = [shlex.split(line) for line in said.splitlines() if line.startswith("  ")]
     assert [words[-4] for words in commands[:2]] == ["--port", "--port"]
+    assert stat.S_IMODE((tmp_path / "it's.yaml").stat().st_mode) == 0o600
+    other = typed("demo", "--write-config", "other.yaml").out
+    for words in commands[:2]:
+        assert words[-3] not in other
+        assert words[-1] not in other
     for words in commands:
         assert os.access(words[0], os.X_OK)
     for words in commands[2:]:
@@ -200,7 +206,8 @@ def test_the_written_configuration_comes_with_commands_to_copy(
 
 async def test_the_written_configuration_pins_its_simulators(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(written_config(tmp_path / "state"))
+    text = written_config(tmp_path / "state", ports=(1, 2), seeds=(1, 2), http="127.0.0.1:3")
+    file.write_text(text)
     scanners = load(file, environ={}).scanners
     async with simulators(SimOptions(seed=1), SimOptions(seed=2)) as sims:
         assert [each.tls.fingerprint for each in scanners] == [each.fingerprint for each in sims]

@@ -21,6 +21,7 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.core.text import number
+from nessus_sched.http.server import HttpTrouble, listen
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.lock import holder
 from nessus_sched.store.tasks.offline import read_offline
@@ -41,6 +42,7 @@ def checkup(file: Path, config: Config) -> list[Step]:
         *_disk(config.state_directory),
         _clock(),
         *_daemon(file, config.state_directory),
+        *_http(config),
     ]
 
 
@@ -126,6 +128,18 @@ def _daemon(file: Path, directory: Path) -> Iterator[Step]:
     if scanners["paused"]:
         advice = "Run nessus-sched resume-all once the reason is gone."
         yield warning("daemon", "paused: no scans start", advice)
+
+
+def _http(config: Config) -> Iterator[Step]:
+    """Whether the daemon could listen, unless one of ours does already."""
+    if config.http.bind is None or _held_by(config.state_directory) is not None:
+        return
+    try:
+        listen(config.http.bind).close()
+    except HttpTrouble as error:
+        yield failed("http", str(error), "Stop what listens there, or change http.bind.")
+    else:
+        yield ok("http", f"{config.http.bind} is free")
 
 
 def _held_by(directory: Path) -> int | None:

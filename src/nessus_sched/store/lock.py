@@ -94,7 +94,12 @@ def _lock(descriptor: int, directory: Path) -> None:
     except BlockingIOError as error:
         pid = _read_pid(descriptor)
         who = f"process {pid}" if pid else "another process"
-        raise AlreadyRunning(f"{who} already uses state directory {directory}", pid=pid) from error
+        stop = f"kill {pid}" if pid else "systemctl stop nessus-sched"
+        raise AlreadyRunning(
+            f"{who} already uses state directory {directory}; stop it with '{stop}', or a service "
+            "with 'systemctl stop nessus-sched'; 'nessus-sched doctor' shows whether it answers",
+            pid=pid,
+        ) from error
 
 
 def _read_pid(descriptor: int) -> int | None:

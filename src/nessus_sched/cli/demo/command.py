@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from random import SystemRandom
+from typing import Final
 
 import click
 
-from nessus_sched.cli.demo.config import FIXED_PORTS, written_config
+from nessus_sched.cli.demo.config import written_config
+from nessus_sched.cli.demo.ports import free_ports
 from nessus_sched.cli.desktop import client_of, program
 from nessus_sched.cli.options import json_option
+from nessus_sched.cli.output_file import whole_file
 from nessus_sched.cli.trio_run import run
+
+_SEEDS: Final = SystemRandom()
 
 
 @click.command("demo")
@@ -42,14 +48,14 @@ def demo_command(as_json: bool, replay: Path | None, stay: bool, write_config: P
 
 def _write(path: Path) -> None:
     state = path.absolute().with_name(path.stem + "-state")
-    try:
-        with path.open("x") as file:
-            file.write(written_config(state))
-    except OSError as error:
-        raise click.ClickException(f"cannot write {path}: {error.strerror}") from error
+    # Ports and keys of its own, so that two trials on one machine do not collide.
+    *ports, http = free_ports(3)
+    seeds = [_SEEDS.randrange(2**31) for _ in ports]
+    with whole_file(path, force=False) as file:
+        file.write(written_config(state, ports=ports, seeds=seeds, http=f"127.0.0.1:{http}"))
     us = shlex.join(program())
-    click.echo(f"{path} is written. Start its scanners and the daemon, each in its own terminal:")
-    for seed, port in enumerate(FIXED_PORTS, 1):
+    click.echo(f"Wrote {path}. Start its scanners and the daemon, each in its own terminal:")
+    for seed, port in zip(seeds, ports, strict=True):
         click.echo(f"  {us} sim --port {port} --seed {seed}")
     click.echo(f"  {us} serve --config {shlex.quote(os.path.abspath(path))}")
     click.echo(f"and connect a client with:\n  {shlex.join(client_of(path))}")

@@ -10,7 +10,6 @@ import attrs
 from nessus_sched.sim.certificate import make_certificate
 from nessus_sched.sim.options import SimOptions
 
-FIXED_PORTS = (18834, 18835)
 BY_NAME = ("localhost", "127.0.0.0/8", "::1/128")
 """A name that resolves everywhere, with its addresses."""
 ALLOWED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
@@ -26,18 +25,20 @@ class DemoScanner:
     max_concurrent_scans: int
 
 
-def written_config(state_directory: Path) -> str:
-    """For scanners that are started by hand later, on fixed ports."""
+def written_config(
+    state_directory: Path, *, ports: Sequence[int], seeds: Sequence[int], http: str
+) -> str:
+    """For scanners that are started by hand later: `sim --port PORT --seed SEED` for each."""
     scanners = []
-    for number, (name, port) in enumerate(zip(("east", "west"), FIXED_PORTS, strict=True), 1):
-        options = SimOptions(seed=number)
+    for name, port, seed in zip(("east", "west"), ports, seeds, strict=True):
+        options = SimOptions(seed=seed)
         scanners.append(
             DemoScanner(
                 id=name,
                 url=f"https://127.0.0.1:{port}",
                 fingerprint=make_certificate(
                     options.host,
-                    seed=number,
+                    seed=seed,
                     names=options.assumes("certificate_has_names"),
                 ).fingerprint,
                 access_key=options.effective_access_key,
@@ -45,7 +46,7 @@ def written_config(state_directory: Path) -> str:
                 max_concurrent_scans=2,
             )
         )
-    return config_text(state_directory, scanners, http="127.0.0.1:9834")
+    return config_text(state_directory, scanners, http=http)
 
 
 def config_text(state_directory: Path, scanners: Sequence[DemoScanner], *, http: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +16,7 @@ import click
 import trio
 
 from nessus_sched.cli.demo.config import DemoScanner, config_text
+from nessus_sched.cli.demo.ports import free_ports
 from nessus_sched.ipc import discovery
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim, serve_sim
@@ -58,7 +58,7 @@ async def demo_scene(files: Sequence[Path]) -> AsyncIterator[Scene]:
                 )
                 for seed, scanner_id in enumerate(("east", "west"), 1)
             }
-            scene = Scene(sims=sims, directory=Path(name), http=f"127.0.0.1:{_free_port()}")
+            scene = Scene(sims=sims, directory=Path(name), http=f"127.0.0.1:{free_ports(1)[0]}")
             scene.config_file.write_text(_config(scene))
             async with _daemon(nursery, scene):
                 yield scene
@@ -92,13 +92,6 @@ def _config(scene: Scene) -> str:
         for scanner_id, sim in scene.sims.items()
     ]
     return config_text(scene.directory / "state", scanners, http=scene.http)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
