@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from nessus_sched.api import validation
 from nessus_sched.api.operations import ToolDef
-from nessus_sched.api.tools import TOOLS
+from nessus_sched.api.tools import ALL_TOOLS
 from nessus_sched.api.untrusted import CLOSE, OPEN, fenced, for_model
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.secret import Secret
@@ -47,13 +47,13 @@ def hostile(kind: Any) -> Any:
     return HOSTILE if kind is str else kind()
 
 
-@pytest.mark.parametrize("tool", list(TOOLS), ids=lambda tool: tool.name)
+@pytest.mark.parametrize("tool", list(ALL_TOOLS), ids=lambda tool: tool.name)
 def test_no_field_of_an_answer_lets_hostile_text_through(tool: ToolDef) -> None:
     _, text = validation.answer(hostile(tool.answer), SHOWN)
     fences = text.count(OPEN)
     assert text.count(CLOSE) == fences
     outside = text.replace(f"{OPEN}{inside()}{CLOSE}", "")
-    assert "untrusted>" in outside
+    assert ("untrusted>" in outside) is ("obey" in outside)
     assert "<" not in outside
     assert not any(bad in text for bad in ("\u202e", "\u200b", "\\u001b", "hunter22"))
 

@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from nessus_sched.api import validation
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.permissions import Roles, warnings
-from nessus_sched.api.tools import TOOLS
+from nessus_sched.api.tools import ALL_TOOLS, TOOLS
 from nessus_sched.config.schema import Config, RoleSettings
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.ipc.peer import Peer
@@ -30,9 +30,10 @@ def peer(uid: int, gid: int = STRANGER) -> Peer:
 
 
 def allowed(roles: Roles, who: Peer) -> set[str]:
-    return {tool.name for tool in TOOLS if roles.permits(who, tool)}
+    return {tool.name for tool in ALL_TOOLS if roles.permits(who, tool)}
 
 
+EMERGENCY = {"pause_everything", "resume_everything", "drain_scanner", "undrain_scanner"}
 EVERYTHING = {tool.name for tool in TOOLS}
 
 
@@ -58,6 +59,17 @@ def test_a_read_only_role_has_only_the_tools_that_change_nothing() -> None:
     found = allowed(roles, peer(STRANGER))
     assert "list_tasks" in found
     assert found == {tool.name for tool in TOOLS if not tool.writes}
+
+
+@pytest.mark.parametrize("uid", [0, os.getuid(), STRANGER])
+def test_the_emergency_stop_is_for_those_whose_role_has_it(uid: int) -> None:
+    off = RoleSettings(name="off", users=("*",))
+    on = attrs.evolve(off, operator_tools=True)
+    assert allowed(Roles(Config()), peer(uid)) == EVERYTHING
+    assert allowed(Roles(Config(roles=(off,))), peer(uid)) == EVERYTHING
+    assert allowed(Roles(Config(roles=(on,))), peer(uid)) == EVERYTHING | EMERGENCY
+    listed = Roles(Config(roles=(attrs.evolve(on, tools=("drain_scanner",)),)))
+    assert EMERGENCY & allowed(listed, peer(STRANGER)) == {"drain_scanner"}
 
 
 def test_the_first_role_that_names_the_caller_counts_by_group_or_number() -> None:

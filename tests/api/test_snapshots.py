@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from mcp import Client
 
 from nessus_sched.api.operations import MAX_DESCRIPTION
-from nessus_sched.api.tools import INSTRUCTIONS, TOOLS
+from nessus_sched.api.tools import ALL_TOOLS, INSTRUCTIONS
 from nessus_sched.mcp.prompts import PROMPTS
 from nessus_sched.mcp.server import Face, build_server
 
@@ -27,14 +27,15 @@ ORDER = (
     "submit_quick_scan", "submit_compliance_scan", "get_scan_status", "wait_for_scan",
     "list_tasks", "cancel_scan", "pause_scan", "resume_scan", "get_scan_results",
     "get_scan_summary", "compare_scans", "search_findings", "get_queue_status", "list_scanners",
-    "list_dead_letters", "list_scan_templates", "list_credentials",
+    "list_dead_letters", "list_scan_templates", "list_credentials", "pause_everything",
+    "resume_everything", "drain_scanner", "undrain_scanner",
 )  # fmt: skip
 
 READING = ("get_", "list_", "wait_", "compare_", "search_")
 
 
 async def listed(mode: str = "legacy") -> list[dict[str, Any]]:
-    server = build_server(Face(app=None, tools=TOOLS), version="0", instructions=INSTRUCTIONS)
+    server = build_server(Face(app=None, tools=ALL_TOOLS), version="0", instructions=INSTRUCTIONS)
     async with Client(server, mode=mode) as client:
         tools = (await client.list_tools()).tools
     return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
@@ -77,7 +78,7 @@ async def test_all_four_annotations_are_said_and_true() -> None:
         hints = tool["annotations"]
         name = tool["name"]
         assert hints["readOnlyHint"] is name.startswith(READING)
-        assert hints["destructiveHint"] is (name == "cancel_scan")
+        assert hints["destructiveHint"] is (name in ("cancel_scan", "pause_everything"))
         assert hints["idempotentHint"] is not name.startswith("submit_")
         assert isinstance(hints["openWorldHint"], bool)
 
@@ -93,7 +94,7 @@ async def test_what_models_read_is_short_enough_for_hosts() -> None:
 
 async def test_the_usual_jobs_are_prompts() -> None:
     server = build_server(
-        Face(app=None, tools=TOOLS, prompts=PROMPTS), version="0", instructions=INSTRUCTIONS
+        Face(app=None, tools=ALL_TOOLS, prompts=PROMPTS), version="0", instructions=INSTRUCTIONS
     )
     async with Client(server, mode="legacy") as client:
         for prompt in (await client.list_prompts()).prompts:

@@ -156,9 +156,12 @@ def test_scans_that_stay_paused_are_counted(live: Live) -> None:
         assert reaches("running")
         assert "pausing 1 running scan" in live("pause-all", "--running", "pause").out
         assert reaches("paused")
+        assert "1 scan goes on" in live("resume-all").out
+        assert reaches("running")
+        asked(live, "pause", "pause", task_id)
+        assert reaches("paused")
         assert asked(live, "resume-all", "resume-all")["paused_scans"] == 1
         assert "1 scan stays paused" in live("resume-all").out
-        asked(live, "resume", "resume", task_id)
         asked(live, "cancel", "cancel", task_id)
     finally:
         for sim in live.sims:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -13,7 +14,7 @@ from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.scheduler.custom_settings import HARMLESS
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
-from support.world import config_of, scanner_settings, virtual_now, world
+from support.world import config_of, error_kind, scanner_settings, virtual_now, world
 
 
 def custom(**settings: str) -> ScanRequest:
@@ -64,6 +65,35 @@ async def test_what_the_scheduler_sets_can_never_be_allowed(
 ) -> None:
     allowed = {"custom_settings_allowed": ("text_targets",)}
     assert await refusal_of(tmp_path, custom(text_targets="203.0.113.9"), **allowed)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"), [(None, False), (("Quarterly PCI",), False), (("Other",), True)]
+)
+async def test_the_operator_can_say_which_policies_may_be_named(
+    allowed: tuple[str, ...] | None,
+    refused: bool,
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    request = attrs.evolve(custom(), template=None, policy="Quarterly PCI")
+    said = await refusal_of(tmp_path, request, custom_policies_allowed=allowed)
+    assert (said is not None and said.endswith("[policy_not_allowed]")) is refused
+
+
+async def test_a_policy_that_is_no_longer_allowed_is_not_scanned_with(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a"))
+    scanner = FakeScanner(virtual_now())
+    async with world(config, {"a": scanner}) as w:
+        await w.operator.pause_all("keep", actor="test")
+        request = attrs.evolve(custom(), template=None, policy="Quarterly PCI")
+        task = (await w.service.submit(request, actor="test")).view.task
+        await w.fleet.apply(attrs.evolve(config, custom_policies_allowed=()))
+        await w.operator.resume_all(actor="test")
+        assert error_kind(await w.settled(task.task_id)) == "settings_refused"
+    assert not scanner.scans
 
 
 @pytest.mark.parametrize("value", ["x" * 2000, "a\nb", "\x00"])

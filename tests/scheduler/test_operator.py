@@ -96,6 +96,46 @@ async def test_a_global_pause_holds_over_a_restart_until_it_is_lifted(
         assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
 
 
+async def test_what_was_paused_with_everything_goes_on_with_everything(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a", 3))
+    scanner = FakeScanner(virtual_now())
+    async with world(config, {"a": scanner}) as w:
+        together, alone, twice = [await w.running(f"192.0.2.{number}") for number in (1, 2, 3)]
+        await w.service.pause(alone.task_id, actor="ann")
+        await w.until(alone.task_id, TaskState.PAUSED)
+        assert await operator(w).pause_all("pause", actor="op") == 2
+        for task in (together, twice):
+            await w.until(task.task_id, TaskState.PAUSED)
+        await w.service.resume(twice.task_id, actor="ann")
+        await w.service.pause(twice.task_id, actor="ann")
+    async with world(config, {"a": scanner}, seed=1) as w:  # it is remembered over a restart
+        await operator(w).restore()
+        await operator(w).resume_all(actor="op")
+        assert await w.service.resume_halted(actor="op") == 1
+        assert await w.service.resume_halted(actor="op") == 0
+        assert (await w.settled(together.task_id)).state is TaskState.COMPLETED
+        for task in (alone, twice):
+            assert (await w.task(task.task_id)).desired == "pause"
+
+
+async def test_a_launch_that_was_paused_with_everything_is_launched_later(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    scanner = FakeScanner(virtual_now())
+    async with world(config, {"a": scanner}) as w:
+        task = await w.submit("192.0.2.1")
+        await w.until(task.task_id, TaskState.LAUNCHING)
+        assert await operator(w).pause_all("pause", actor="op") == 1
+        await trio.sleep(LONG)
+        assert (await w.task(task.task_id)).state is not TaskState.RUNNING
+        await operator(w).resume_all(actor="op")
+        assert await w.service.resume_halted(actor="op") == 1
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+
+
 async def test_what_does_not_exist_is_refused_with_what_does(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

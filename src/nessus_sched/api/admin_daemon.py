@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -43,14 +43,17 @@ class TestAnswer:
 
 @attrs.frozen(kw_only=True)
 class PauseArgs:
-    running: str = field("What becomes of running scans: keep, pause or stop.", default="keep")
+    running: Literal["keep", "pause", "stop"] = field(
+        "What becomes of running scans; stop cancels them.", default="keep"
+    )
 
 
 @attrs.frozen(kw_only=True)
 class PausedAnswer:
     paused: bool = field("Nothing starts.")
     told: int = field("Running scans that were told to pause or stop.")
-    paused_scans: int = field("Scans that are paused, each until it is resumed itself.")
+    resumed: int = field("Scans that were paused with everything and go on now.")
+    paused_scans: int = field("Scans that stay paused, each until it is resumed itself.")
 
 
 @tool(writes=True)
@@ -90,18 +93,23 @@ async def test_scanner(app: Any, call: Call, args: TestArgs) -> TestAnswer:
 
 @tool(writes=True)
 async def pause_all(app: Any, call: Call, args: PauseArgs) -> PausedAnswer:
-    """Start nothing more, anywhere; on request pause or stop what runs."""
+    """Emergency stop of all scanners and all users' tasks: start nothing more, anywhere; with
+    `running` also pause or stop what runs. Holds until resume_all."""
     with translated():
         told = await app.operator.pause_all(args.running, actor=call.peer.actor)
-    return PausedAnswer(paused=True, told=told, paused_scans=_paused_scans(app))
+    return PausedAnswer(paused=True, told=told, resumed=0, paused_scans=_paused_scans(app))
 
 
 @tool(writes=True)
 async def resume_all(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
-    """Let scans start again."""
+    """End a pause of everything: scans may start again, and scans that pause_all paused go on.
+    Those that were paused one by one stay paused."""
     with translated():
         await app.operator.resume_all(actor=call.peer.actor)
-    return PausedAnswer(paused=False, told=0, paused_scans=_paused_scans(app))
+        before = _paused_scans(app)
+        resumed = await app.service.resume_halted(actor=call.peer.actor)
+    stay = max(before - resumed, 0)
+    return PausedAnswer(paused=False, told=0, resumed=resumed, paused_scans=stay)
 
 
 def _paused_scans(app: Any) -> int:

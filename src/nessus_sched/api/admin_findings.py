@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import attrs
 
+from nessus_sched.api.access import seen
 from nessus_sched.api.errors import translated
-from nessus_sched.api.findings import query_of
+from nessus_sched.api.findings import query_of, readable
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
@@ -85,8 +86,7 @@ class CompareAnswer:
 @tool(writes=False, open_world=True)
 async def read_summary(app: Any, call: Call, args: TaskArgs) -> SummaryAnswer:
     """The whole summary of a completed task."""
-    with translated():
-        task = (await app.service.task(args.task_id)).task
+    task = (await seen(app, call, args.task_id)).task
     if task.summary is None:
         raise ToolError("no_results", f"task {task.task_id} is {task.state}: it has no results")
     title = clean_line(task.request.name) or f"task {task.task_id}"
@@ -96,6 +96,7 @@ async def read_summary(app: Any, call: Call, args: TaskArgs) -> SummaryAnswer:
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
     """A page of a task's findings."""
+    await seen(app, call, args.task_id)
     with translated():
         query = query_of(args)
         task = (await app.service.task(args.task_id)).task
@@ -108,14 +109,16 @@ async def search_all(app: Any, call: Call, args: SearchArgs) -> FindingsAnswer:
     """A page of the findings of all tasks: the present state, or the history."""
     with translated():
         query = query_of(args)
-        return findings_answer(
-            await app.findings.search(query, Scope(history=args.history), max_bytes=LARGE)
-        )
+        task_ids = await readable(app, call)
+        scope = Scope(task_ids=None if task_ids is None else tuple(task_ids), history=args.history)
+        return findings_answer(await app.findings.search(query, scope, max_bytes=LARGE))
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def compare_findings(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
     """What changed between two tasks, and a page of the findings that did."""
+    for task_id in (args.before, args.after):
+        await seen(app, call, task_id)
     with translated():
         query = query_of(args)
         comparison = await app.findings.compare(args.before, args.after, query)

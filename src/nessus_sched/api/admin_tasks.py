@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 
+from nessus_sched.api.access import managed, seen
 from nessus_sched.api.answers import StatusAnswer, iso, status_answer
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import translated
@@ -84,6 +85,7 @@ async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
     with translated():
         exact = await store.get(part)
         found = [exact] if exact else await store.meant(part, limit=MOST_MEANT + 1)
+        found = [task for task in found if app.sees(call.peer, task)]
     return FindAnswer(
         tasks=[
             FoundTask(
@@ -101,8 +103,8 @@ async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
 @tool(writes=False)
 async def show_journal(app: Any, call: Call, args: TaskArgs) -> JournalAnswer:
     """The whole history of a task."""
+    view = await seen(app, call, args.task_id)
     with translated():
-        view = await app.service.task(args.task_id)
         records = await app.service.history(args.task_id)
     return JournalAnswer(task=status_answer(app, view), entries=journal_rows(records))
 
@@ -110,6 +112,7 @@ async def show_journal(app: Any, call: Call, args: TaskArgs) -> JournalAnswer:
 @tool(writes=True)
 async def retry_dead_letter(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
     """Put a dead letter back into the queue."""
+    await managed(app, call, args.task_id)
     with translated():
         return status_answer(app, await app.service.retry_dead(args.task_id, actor=call.peer.actor))
 
@@ -119,8 +122,11 @@ async def purge_dead_letters(app: Any, call: Call, args: PurgeArgs) -> PurgeAnsw
     """Delete dead letters for good; each deletion is journaled."""
     now = app.now()
     with translated():
-        await _must_be_dead(app, args.task_ids)
-        dead = TaskFilter(states=frozenset({TaskState.DEAD}))
+        await _must_be_dead(app, call, args.task_ids)
+        dead = TaskFilter(
+            states=frozenset({TaskState.DEAD}),
+            shown=lambda task: app.manages(call.peer, task),
+        )
         doomed = [task.task_id async for task in _tasks(app, dead) if _to_purge(task, args, now)]
         if args.dry_run:
             return PurgeAnswer(task_ids=doomed, dry_run=True)
@@ -171,9 +177,9 @@ async def _tasks(app: App, wanted: TaskFilter) -> AsyncIterator[Task]:
             return
 
 
-async def _must_be_dead(app: App, task_ids: Sequence[str]) -> None:
+async def _must_be_dead(app: App, call: Call, task_ids: Sequence[str]) -> None:
     for task_id in task_ids:
-        task = (await app.service.task(task_id)).task
+        task = (await managed(app, call, task_id)).task
         if task.state is not TaskState.DEAD:
             raise ToolError(
                 "not_possible_now",

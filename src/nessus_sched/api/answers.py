@@ -119,6 +119,15 @@ def iso(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
+def submitter_text(task: Task) -> str:
+    """User, number and program of a task's submitter: `alice (uid:1000) with claude-ai`."""
+    who = task.submitter
+    if who is None:
+        return task.actor
+    user = f"{who.user} ({task.actor})" if who.user else task.actor
+    return clean_line(f"{user} with {who.client}" if who.client else user, 120)
+
+
 def scanner_url(app: App, scanner_id: str | None) -> str | None:
     for scanner in app.config.scanners:
         if scanner.id == scanner_id:
@@ -172,7 +181,7 @@ def status_answer(app: App, view: TaskView) -> StatusAnswer:
         scanner_url=scanner_url(app, task.scanner_instance),
         attempt=task.attempt,
         nessus_scan_id=task.nessus_scan_id,
-        submitted_by=task.actor,
+        submitted_by=submitter_text(task),
         created_at=iso(task.created_at) or "",
         entered={state: iso(at) or "" for state, at in task.entered.items()},
         retry_at=iso(task.retry_at),

@@ -11,6 +11,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.clock import Now
 from nessus_sched.core.targets.scope import Scope
+from nessus_sched.core.task import Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
@@ -42,11 +43,16 @@ def _no_limits(_peer: Peer) -> Sequence[Scope]:
     return ()
 
 
+def _everything(_peer: Peer, _task: Task) -> bool:
+    return True
+
+
 @attrs.frozen(kw_only=True)
 class App:
     """`reload` re-reads the configuration and answers with what became of it;
     `set_log_level(level, component)` changes the log's level and answers with all levels;
-    `scopes_of` gives the limits on targets that a peer's role has."""
+    `scopes_of` gives the limits on targets that a peer's role has, `sees` whether it is shown
+    a task, `manages` whether it may change one."""
 
     service: Service
     operator: Operator
@@ -59,6 +65,8 @@ class App:
         _keep_level
     )
     scopes_of: Callable[[Peer], Sequence[Scope]] = _no_limits
+    sees: Callable[[Peer, Task], bool] = _everything
+    manages: Callable[[Peer, Task], bool] = _everything
 
     @property
     def config(self) -> Config:

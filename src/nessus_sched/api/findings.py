@@ -7,6 +7,7 @@ from typing import Any, Literal
 import attrs
 
 from nessus_sched.api import summary_view
+from nessus_sched.api.access import seen, visible
 from nessus_sched.api.answers import iso
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import translated
@@ -23,7 +24,9 @@ from nessus_sched.results.query.input import KEYS, read_query
 from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query
 from nessus_sched.results.query.page import Page
 from nessus_sched.store.findings.search import Scope
+from nessus_sched.store.tasks.listing import TaskFilter
 
+PAGE = 500
 MAX_BYTES = 40_000
 """Of the rows of one answer: about 10,000 tokens, far below what hosts cut off."""
 
@@ -144,7 +147,7 @@ async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswe
     For "what is critical": filters ["severity=critical"]. For an overview use
     get_scan_summary first. An empty page with total 0 means that nothing matches; the notes
     of a first page say where the scan saw too little for that to mean much."""
-    task = await _must_have_results(app, args.task_id)
+    task = await _must_have_results(app, call, args.task_id)
     with translated():
         page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
     return page_answer(_first_warned(page, task, args.cursor), fence=True)
@@ -156,8 +159,7 @@ async def get_scan_summary(app: Any, call: Call, args: SummaryArgs) -> SummaryAn
     family, the worst findings, known-exploited and exploitable ones, whether logins worked
     per host, and warnings when the result may be incomplete. Read the warnings before
     concluding that something is fine."""
-    with translated():
-        task = (await app.service.task(args.task_id)).task
+    task = (await seen(app, call, args.task_id)).task
     if task.summary is None:
         raise _not_yet(task.task_id, task.state)
     shown = summary_view.full if args.detail == "full" else summary_view.concise
@@ -171,7 +173,7 @@ async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswe
     failed, port not scanned ...), and may still be there. new and not_checked_before
     differ likewise. changed: another severity or compliance result. Read counts.notes."""
     for task_id in (args.before_task_id, args.after_task_id):
-        await _must_have_results(app, task_id)
+        await _must_have_results(app, call, task_id)
     query = query_of(args)
     with translated():
         comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
@@ -188,9 +190,10 @@ async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
     such as ["cve contains CVE-2021-44228", "host=192.0.2.0/24"]. The notes say when a host
     that is asked for was last scanned: without that, no findings does not mean clean."""
     for task_id in args.task_ids:
-        await _must_have_results(app, task_id)
-    scope = Scope(task_ids=tuple(args.task_ids) or None, history=args.history)
+        await _must_have_results(app, call, task_id)
     with translated():
+        task_ids = args.task_ids or await readable(app, call)
+        scope = Scope(task_ids=None if task_ids is None else tuple(task_ids), history=args.history)
         page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
     rows = [{**row, "imported_at": iso(row["imported_at"])} for row in page.rows]
     return page_answer(attrs.evolve(page, rows=rows), fence=True)
@@ -211,11 +214,25 @@ def query_of(args: object) -> Query:
         return read_query({key: getattr(args, key, None) for key in KEYS})
 
 
-async def _must_have_results(app: App, task_id: str) -> Task:
+async def readable(app: App, call: Call) -> list[str] | None:
+    """The completed tasks that the caller may see; None for all, without reading them."""
+    if not app.scopes_of(call.peer):
+        return None
+    wanted = TaskFilter(states=frozenset({TaskState.COMPLETED}), shown=visible(app, call))
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = await app.service.tasks(wanted, limit=PAGE, cursor=cursor)
+        found += [task.task_id for task in page.tasks]
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+async def _must_have_results(app: App, call: Call, task_id: str) -> Task:
     """The task. Raises `ToolError` unless the task is completed: an empty page would be taken for a
     clean bill of health."""
-    with translated():
-        task = (await app.service.task(task_id)).task
+    task = (await seen(app, call, task_id)).task
     if task.state is not TaskState.COMPLETED:
         raise _not_yet(task_id, task.state)
     return task

@@ -37,11 +37,13 @@ async def _no_progress(progress: float, total: float | None, message: str | None
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """One call of a tool: on whose behalf, under which trace (the client's when it has one,
-    and then what every log line of the call carries), and how to report progress
-    (`progress(done, total, message)`; does nothing when the client did not ask)."""
+    """One call of a tool: on whose behalf, through which program (as it calls itself), under
+    which trace (the client's when it has one, and then what every log line of the call
+    carries), and how to report progress (`progress(done, total, message)`; does nothing when
+    the client did not ask)."""
 
     peer: Peer
+    client: str | None = None
     trace_id: str | None = None
     progress: Callable[[float, float | None, str | None], Awaitable[None]] = _no_progress
 
@@ -65,6 +67,8 @@ class ToolDef:
     open_world: bool
     timeout: float
     answer_memory: int = 0
+    operator: bool = False
+    """Concerns everybody's tasks: only for users whose role has `operator_tools`."""
 
     @property
     def input_schema(self) -> Schema:
@@ -83,6 +87,7 @@ def tool(
     open_world: bool = False,
     timeout: float = 45.0,
     answer_memory: int = 0,
+    operator: bool = False,
 ) -> Callable[[Callable[[Any, Call, Any], Awaitable[Any]]], ToolDef]:
     """Makes a `ToolDef` of `async def name(app, call, args: Args) -> Answer`; the docstring
     is the description."""
@@ -105,6 +110,7 @@ def tool(
             open_world=open_world,
             timeout=timeout,
             answer_memory=answer_memory,
+            operator=operator,
         )
 
     return define

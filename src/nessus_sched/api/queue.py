@@ -78,7 +78,8 @@ async def get_queue_status(app: Any, call: Call, args: QueueArgs) -> QueueAnswer
     statistics = app.service.statistics()
     with translated():
         page = await app.service.waiting(limit=args.limit)
-    active = app.service.active()
+    active = [view for view in app.service.active() if app.sees(call.peer, view.task)]
+    page = [view for view in page if app.sees(call.peer, view.task)]
     most = room(args.limit) // 2
     running = fitting([_running(view) for view in active[: args.limit]], most)
     waiting = fitting([_waiting(app, view) for view in page], most)

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from nessus_sched.api.access import visible
 from nessus_sched.api.answers import (
     LONGEST_REASON,
     StatusAnswer,
@@ -119,7 +120,10 @@ async def list_dead_letters(app: Any, call: Call, args: DeadArgs) -> DeadAnswer:
     retry or purge them with the `nessus-sched dlq` command."""
     with translated():
         page = await app.service.tasks(
-            TaskFilter(states=frozenset({TaskState.DEAD})),
+            TaskFilter(
+                states=frozenset({TaskState.DEAD}),
+                shown=visible(app, call) if app.scopes_of(call.peer) else None,
+            ),
             limit=args.limit,
             cursor=number_of(args.cursor, "list_dead_letters"),
         )

@@ -20,7 +20,15 @@ from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.core.fields import field
 from nessus_sched.core.targets.ranges import count, range_text
 from nessus_sched.core.targets.targets import parse_targets
-from nessus_sched.core.task import DEFAULT_POOL, Discovery, Priority, ScanKind, ScanRequest
+from nessus_sched.core.task import (
+    DEFAULT_POOL,
+    Discovery,
+    Priority,
+    ScanKind,
+    ScanRequest,
+    Submitter,
+)
+from nessus_sched.ipc.peer import user_name
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import Submission
 
@@ -228,8 +236,16 @@ async def _submit(
             idempotency_key=args.idempotency_key,
             dry_run=args.dry_run,
             scopes=app.scopes_of(call.peer),
+            submitter=_submitter(call),
         )
     return submit_answer(app, submission)
+
+
+def _submitter(call: Call) -> Submitter | None:
+    peer = call.peer
+    if peer.uid is None:
+        return None
+    return Submitter(uid=peer.uid, gid=peer.gid, user=user_name(peer.uid), client=call.client)
 
 
 def submit_answer(app: App, submission: Submission) -> SubmitAnswer:

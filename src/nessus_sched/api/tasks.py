@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import attrs
 import trio
 
+from nessus_sched.api.access import managed, seen, visible
 from nessus_sched.api.answers import (
     StatusAnswer,
     iso,
     status_answer,
+    submitter_text,
     wait_answer,
 )
 from nessus_sched.api.app import App
@@ -24,6 +27,7 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import ScanKind
+from nessus_sched.ipc.peer import Peer
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import TaskView
 from nessus_sched.store.tasks.listing import TaskFilter
@@ -73,6 +77,9 @@ class ListArgs:
         examples=("192.0.2.0/24",),
     )
     text: str = field("Only tasks with this in name or description.", default="", max_length=200)
+    submitter: str | None = field(
+        "Only of this user: a name, a uid, or `me`.", default=None, max_length=64
+    )
     created_after: datetime | None = field(
         "ISO 8601 with offset.", default=None, examples=("2026-01-31T00:00:00+00:00",)
     )
@@ -90,6 +97,7 @@ class TaskRow:
     scanner_instance: str | None = field("Scanner.")
     progress_percent: int | None = field("Of the running scan.")
     targets: list[str] = field("The first few targets.")
+    submitted_by: str = field("Who asked for it.")
     created_at: str = field("ISO 8601.")
     queue_position: int | None = field("When it waits in a queue.")
     wait_reason: str | None = field("Why it waits.")
@@ -109,8 +117,7 @@ async def get_scan_status(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
     """How a task stands: state, progress, place in the queue and why it waits, errors with
     what to do, and once completed the number of findings by severity and whether logins
     worked. For the findings themselves use get_scan_summary or get_scan_results."""
-    with translated():
-        return status_answer(app, await app.service.task(args.task_id))
+    return status_answer(app, await seen(app, call, args.task_id))
 
 
 @tool(writes=False, timeout=LONGEST_WAIT + 10)
@@ -119,8 +126,8 @@ async def wait_for_scan(app: Any, call: Call, args: WaitArgs) -> WaitedAnswer:
     seconds, and return its status. Better than asking get_scan_status again and again. Most
     scans take far longer: tell the user and come back later."""
     started = trio.current_time()
+    view = await seen(app, call, args.task_id)
     with translated():
-        view = await app.service.task(args.task_id)
         while view.task.state not in SETTLED:
             left = args.timeout_seconds - (trio.current_time() - started)
             if left <= 0:
@@ -144,6 +151,8 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
         created_before=args.created_before.timestamp() if args.created_before else None,
         text=args.text,
         targets=None if args.target is None else overlapping(args.target),
+        actor=_actor(call, args.submitter),
+        shown=visible(app, call) if app.scopes_of(call.peer) else None,
     )
     with translated():
         cursor = number_of(args.cursor, "list_tasks")
@@ -167,6 +176,7 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
 async def cancel_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
     """Cancel a task: take it out of the queue, or stop its scan on the scanner. Results of a
     canceled scan are not kept. Canceling twice does no harm."""
+    await managed(app, call, args.task_id)
     with translated():
         return status_answer(app, await app.service.cancel(args.task_id, actor=call.peer.actor))
 
@@ -175,6 +185,7 @@ async def cancel_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
 async def pause_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
     """Pause a task. A running scan keeps its slot on the scanner until resume_scan or
     cancel_scan, so do not leave it paused for long; a waiting task is not launched."""
+    await managed(app, call, args.task_id)
     with translated():
         return status_answer(app, await app.service.pause(args.task_id, actor=call.peer.actor))
 
@@ -182,6 +193,7 @@ async def pause_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
 @tool(writes=True)
 async def resume_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
     """Let a paused task go on."""
+    await managed(app, call, args.task_id)
     with translated():
         return status_answer(app, await app.service.resume(args.task_id, actor=call.peer.actor))
 
@@ -205,6 +217,19 @@ def overlapping(text: str) -> Callable[[Sequence[str]], bool]:
     return lambda texts: parse_targets(texts).overlaps(wanted)
 
 
+def _actor(call: Call, submitter: str | None) -> str | None:
+    """How the journal names a user that a filter names. Raises `ToolError`."""
+    if submitter is None:
+        return None
+    if submitter == "me":
+        return call.peer.actor
+    try:
+        uid = int(submitter) if submitter.isdecimal() else pwd.getpwnam(submitter).pw_uid
+    except KeyError as error:
+        raise ToolError("bad_arguments", f"submitter: there is no user {submitter!r}") from error
+    return Peer(connection="", uid=uid).actor
+
+
 async def _report(call: Call, view: TaskView, waited: float, total: float) -> None:
     progress = f", {view.progress} %" if view.progress is not None else ""
     await call.progress(waited, total, f"{view.task.state}{progress}")
@@ -221,6 +246,7 @@ def _row(app: App, view: TaskView) -> TaskRow:
         scanner_instance=task.scanner_instance,
         progress_percent=view.progress,
         targets=list(task.request.targets[:5]),
+        submitted_by=submitter_text(task),
         created_at=iso(task.created_at) or "",
         queue_position=wait.queue_position if wait else None,
         wait_reason=wait.wait_reason if wait else None,

@@ -87,13 +87,17 @@ def pause_all_command(running: str, config: Path | None, as_json: bool) -> None:
 @daemon_option
 @json_option
 def resume_all_command(config: Path | None, as_json: bool) -> None:
-    """Start scans again; paused tasks stay paused until `resume`."""
+    """Start scans again, and resume those that `pause-all` paused.
+
+    Scans that were paused by `pause` stay paused until `resume`.
+    """
     with daemon(config) as connection:
         answer = connection.operate("resume_all")
     if as_json:
         print_json(answer)
     else:
-        line("scans may start again")
+        resumed = _scans(answer["resumed"], "scan goes on", "scans go on")
+        line("scans may start again" + (f"; {resumed}" if resumed else ""))
         paused = _scans(answer["paused_scans"], "scan stays", "scans stay")
         if paused:
             line(

@@ -27,6 +27,7 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreError
+from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.scheduler.errors import UnknownTask
@@ -143,6 +144,13 @@ class _StandIn:
     service: _Service
     config: Config
     findings: OfflineFindings | None
+
+    def sees(self, _peer: Peer, _task: Task) -> bool:
+        """The files are readable, and nothing else keeps them from the caller."""
+        return True
+
+    def scopes_of(self, _peer: Peer) -> Sequence[Scope]:
+        return ()
 
     def now(self) -> float:
         return system_now()

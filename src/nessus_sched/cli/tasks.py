@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -59,6 +60,8 @@ def status_command(task: str, config: Path | None, as_json: bool) -> None:
 @click.option("--pool", help="Only tasks of this pool.")
 @click.option("--kind", type=one_of(ScanKind), help="Only tasks of this kind.")
 @click.option("--target", help="Only tasks whose targets overlap this address or network.")
+@click.option("--mine", is_flag=True, help="Only your own tasks.")
+@click.option("--submitter", help="Only tasks of this user: a name or a uid.")
 @click.option("--text", default="", help="Only tasks with this text in the name or description.")
 @click.option(
     "--since", type=moment_given, metavar="TIME", help="Created after: 2h, 7d, a timestamp."
@@ -75,6 +78,8 @@ def tasks_command(
     pool: str | None,
     kind: str | None,
     target: str | None,
+    mine: bool,
+    submitter: str | None,
     text: str,
     since: str | None,
     until: str | None,
@@ -92,6 +97,7 @@ def tasks_command(
         "pool": pool,
         "kind": kind,
         "target": target,
+        "submitter": str(os.getuid()) if mine else submitter,
         "text": text or None,
         "created_after": since,
         "created_before": until,

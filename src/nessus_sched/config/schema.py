@@ -285,8 +285,19 @@ class RoleSettings:
     read_only: bool = field("Only tools that change nothing.", default=False)
     tools: tuple[str, ...] | None = field("The only tools it may call; null for all.", default=None)
     targets: tuple[Rule, ...] | None = field(
-        "The only targets it may scan, within what `targets` allows; null for all of that.",
+        "The only targets it may scan, within what `targets` allows; null for all of that. "
+        "Checked again at launch. Of other users' tasks it sees only those with such targets.",
         default=None,
+    )
+    operator_tools: bool = field(
+        "Whether models may use `pause_everything`, `resume_everything`, `drain_scanner` and "
+        "`undrain_scanner`, which concern all users. Nobody has them without a role that says so, "
+        "not even root.",
+        default=False,
+    )
+    manage_others: bool = field(
+        "Whether it may cancel, pause, resume, retry and purge tasks of other users.",
+        default=False,
     )
 
 
@@ -396,6 +407,12 @@ class Config:
     custom_settings_allowed: tuple[str, ...] = field(
         "Nessus settings that submitters may set besides the usual harmless ones.",
         default=(),
+    )
+    custom_policies_allowed: tuple[str, ...] | None = field(
+        "The only policies on the scanners that `submit_custom_scan` may name; null for all that "
+        "the scanner's user can see. A policy brings settings and credentials of its own.",
+        default=None,
+        examples=(["Quarterly PCI"],),
     )
     roles: tuple[RoleSettings, ...] = field(
         "Who may do what. Without roles, everybody who can open the socket may do everything.",

@@ -77,6 +77,17 @@ class ScanRequest:
 
 
 @attrs.frozen(kw_only=True)
+class Submitter:
+    """Who asked for a task: the user at the other end of the socket, as the kernel told it at
+    submission, and the program, as it called itself."""
+
+    uid: int
+    gid: int | None = None
+    user: str | None = None
+    client: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class TaskError:
     """The last thing that went wrong: `kind` is a stable machine code such as
     `scanner_unreachable`, `message` a sentence for a person."""
@@ -103,6 +114,8 @@ class Task:
     request: ScanRequest
     actor: str
     created_at: float
+    submitter: Submitter | None = None
+    """None for tasks of the program itself and for those of older releases."""
     order: int
     """Place in the order of acceptance; queues are rebuilt by it after a restart."""
     resolved: tuple[str, ...] = ()
@@ -110,6 +123,8 @@ class Task:
     guard only, what is scanned is looked up again."""
     state: TaskState = TaskState.QUEUED
     desired: Desired = Desired.RUN
+    halted: bool = False
+    """It was paused together with everything else, and is resumed together."""
     idempotency_key: str | None = None
     attempt: int = 0
     failures: int = 0

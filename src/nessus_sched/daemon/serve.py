@@ -50,7 +50,13 @@ from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, Na
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.sd_notify import Notifier
-from nessus_sched.daemon.servers import mcp_server, serve_http, serve_socket, serve_stdio
+from nessus_sched.daemon.servers import (
+    CurrentRoles,
+    mcp_server,
+    serve_http,
+    serve_socket,
+    serve_stdio,
+)
 from nessus_sched.daemon.system import System
 from nessus_sched.daemon.watchdog import feed_watchdog
 from nessus_sched.daemon.webhooks import Notifications
@@ -207,6 +213,8 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             mask=mask,
             observers=[log_change, metrics.observe_change, foresight.observe],
         )
+        roles = CurrentRoles(context)
+        context.scopes_for = lambda task: roles.now().scopes_for(task)
         fleet = Fleet(context, partial(_connect, context, metrics))
         service = Service(context, fleet, last_order=await store.last_order())
         service.on_told = foresight.told

@@ -19,7 +19,7 @@ from nessus_sched.api.admin import OPERATORS
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import ToolDef
 from nessus_sched.api.permissions import Roles
-from nessus_sched.api.tools import INSTRUCTIONS, TOOLS
+from nessus_sched.api.tools import ALL_TOOLS, INSTRUCTIONS
 from nessus_sched.config.schema import Config, LimitSettings
 from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.instrumentation import refresh
@@ -74,6 +74,8 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         reload=partial(reloader.reload, actor="operator"),
         set_log_level=reloader.logs.set_level,
         scopes_of=lambda peer: roles.now().scopes_of(peer),
+        sees=lambda peer, task: roles.now().sees(peer, task),
+        manages=lambda peer, task: roles.now().manages(peer, task),
     )
 
     def permits(peer: Peer, tool: ToolDef) -> bool:
@@ -81,7 +83,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
 
     face = Face(
         app=app,
-        tools=TOOLS,
+        tools=ALL_TOOLS,
         operators=OPERATORS,
         resources=Documents(app=app, permits=permits, mask=system.context.mask),
         prompts=PROMPTS,

@@ -30,6 +30,7 @@ from nessus_sched.core.text import meant
 from nessus_sched.ipc.budget import NoRoom, Ticket
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.definitions import PromptDef, ResourceDef, Resources
+from nessus_sched.results.untrusted import clean_line
 from nessus_sched.telemetry import events
 
 R = TypeVar("R")
@@ -294,11 +295,17 @@ def _peer(ctx: Context) -> Peer:
     return ctx.request.peer if isinstance(ctx.request, Ticket) else Peer(connection="memory")
 
 
+def _client(ctx: Context) -> str | None:
+    params = ctx.session.client_params
+    return clean_line(params.client_info.name, 64) if params is not None else None
+
+
 def _call(ctx: Context) -> Call:
     traceparent = (ctx.meta or {}).get("traceparent")
     found = _TRACEPARENT.fullmatch(traceparent) if isinstance(traceparent, str) else None
     return Call(
         peer=_peer(ctx),
+        client=_client(ctx),
         trace_id=found[1] if found else secrets.token_hex(16),
         progress=ctx.session.report_progress,
     )

@@ -21,6 +21,7 @@ from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.backlog import Backlog
 from nessus_sched.scheduler.offers import Offers
@@ -74,6 +75,8 @@ class Context:
     """The wall clock: for records and people, never compared with `now`."""
     seal: Seal
     random: Random
+    scopes_for: Callable[[Task], Sequence[Scope]] = lambda _task: ()
+    """The limits on targets that the submitter of a task has now."""
     mask: Masker = attrs.field(factory=Masker)
     """Knows every configured secret; what leaves the program passes through it."""
     observers: list[Observer] = attrs.field(factory=list)

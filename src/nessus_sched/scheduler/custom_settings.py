@@ -1,4 +1,4 @@
-"""Which of a scan's settings a submitter may choose: harmless ones, and what the operator adds."""
+"""Which settings and policies a submitter may choose: harmless ones, and what the operator adds."""
 
 from __future__ import annotations
 
@@ -44,7 +44,16 @@ LONGEST: Final = 1000
 
 
 def check_settings(request: ScanRequest, config: Config) -> None:
-    """Raises `RequestError` with every setting that the submitter may not set."""
+    """Raises `RequestError` with every setting that the submitter may not set, or for a policy
+    that it may not name."""
+    policies = config.custom_policies_allowed
+    if request.policy is not None and policies is not None and request.policy not in policies:
+        raise RequestError(
+            f"policy {printable(request.policy)!r} is not among those that submitters may name",
+            hint=f"allowed are: {', '.join(policies[:20]) or 'none'}; the operator can add it to "
+            "custom_policies_allowed",
+            code="policy_not_allowed",
+        )
     problems = list(islice(_problems(request, frozenset(config.custom_settings_allowed)), 20))
     if problems:
         raise RequestError(

@@ -76,13 +76,18 @@ class Operator:
         runs = [run for driver in self._fleet.drivers.values() for run in driver.runs.values()]
         cause = f"everything was told to {running}"
         told = [run for run in runs if run.task.state in HOLDS_SLOT]
+        halted = desired is Desired.PAUSE
+        if halted:  # what its submitter has paused stays so when everything is resumed
+            told = [run for run in told if run.wanted is Desired.RUN]
         try:
-            return sum([await run.want(desired, actor=actor, cause=cause) for run in told])
+            return sum(
+                [await run.want(desired, actor=actor, cause=cause, halted=halted) for run in told]
+            )
         except StoreUnavailable as error:
             raise Unwritable(f"some scans were not told: {error}") from error
 
     async def resume_all(self, *, actor: str) -> None:
-        """Lets scans start again; those that were paused stay so until they are resumed."""
+        """Lets scans start again; `Service.resume_halted` does it for those that were paused."""
         await self._note(RESUME_ALL, actor, {}, EVERYTHING)
         self._apply(RESUME_ALL)
 

@@ -108,15 +108,15 @@ class Run:
             await self.context.record_surely(task, entry)
             self.task, self.entered_at = task, entered_at
 
-    async def want(self, desired: Desired, *, actor: str, cause: str) -> bool:
+    async def want(self, desired: Desired, *, actor: str, cause: str, halted: bool = False) -> bool:
         """Takes a command of the submitter durably and wakes the task's life to obey it.
         False when the run is over, the task being somewhere else by now, and for anything
-        after a cancel, which nothing takes back. Raises `StoreUnavailable`, and then
-        nothing has changed."""
+        after a cancel, which nothing takes back. `halted`: everything is paused, see `Task`.
+        Raises `StoreUnavailable`, and then nothing has changed."""
         async with self._lock:
             if self.over or (self.canceling and desired is not Desired.CANCEL):
                 return False
-            task = attrs.evolve(self.task, desired=desired)
+            task = attrs.evolve(self.task, desired=desired, halted=halted)
             entry = JournalEntry(
                 at=self.context.wall(),
                 event=f"{desired}_requested",

@@ -32,12 +32,13 @@ class PlanError(Exception):
 
 async def plan(task: Task, context: Context) -> ScanOrder:
     """The order for the task's present attempt. Raises `PlanError` when its targets have
-    left the scope, or its credential, audit or settings the configuration, since it was
-    accepted, or when a name does not resolve."""
+    left the scope or the role of its submitter, or its credential, audit or settings the
+    configuration, since it was accepted, or when a name does not resolve."""
     config, request = context.config, task.request
     try:
         targets = parse_targets(request.targets)
-        scopes = [config.targets.scope, excluding(request.exclude)]
+        limits = context.scopes_for(task)
+        scopes = [config.targets.scope, excluding(request.exclude), *limits]
         found = await approved(targets, scopes, context.resolve)
     except Unresolved as error:
         raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error

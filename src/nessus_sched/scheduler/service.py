@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import attrs
 import trio
@@ -24,7 +24,7 @@ from nessus_sched.core.store_errors import (
 from nessus_sched.core.store_errors import UnknownTask as StoredNoMore
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.targets.targets import printable
-from nessus_sched.core.task import Desired, ScanRequest, Task
+from nessus_sched.core.task import Desired, ScanRequest, Submitter, Task
 from nessus_sched.scheduler import failures, waiting
 from nessus_sched.scheduler.admission import Admitted, admit
 from nessus_sched.scheduler.context import Context
@@ -91,11 +91,14 @@ class Service:
         idempotency_key: str | None = None,
         dry_run: bool = False,
         scopes: Sequence[Scope] = (),
+        submitter: Submitter | None = None,
     ) -> Submission:
         """Accepts a request: checked, durable, queued. With `dry_run` it is checked, routed
         and estimated only. `scopes` are the caller's own limits on targets."""
         admitted = await admit(request, self.context, scopes)
-        task = self._new_task(admitted, actor, trace_id, idempotency_key)
+        task = attrs.evolve(
+            self._new_task(admitted, actor, trace_id, idempotency_key), submitter=submitter
+        )
         now = self.context.now()
         entry = entry_of(task, accepted_at=now, targets=admitted.targets)
         reason = self.context.pool.refusal(entry)
@@ -183,6 +186,19 @@ class Service:
     async def resume(self, task_id: str, *, actor: str) -> TaskView:
         """Lets a paused task go on, or takes back a pause that is under way."""
         return await self._command(task_id, Desired.RUN, actor)
+
+    async def resume_halted(self, *, actor: str) -> int:
+        """Resumes the tasks that were paused together with everything else, and those alone;
+        returns how many."""
+        async with aclosing(self.context.store.unfinished()) as tasks:
+            halted = [task.task_id async for task in tasks if task.halted]
+        resumed = 0
+        for task_id in halted:
+            with suppress(NotPossible, UnknownTask):  # it has ended meanwhile
+                if (await self.task(task_id)).task.halted:
+                    await self.resume(task_id, actor=actor)
+                    resumed += 1
+        return resumed
 
     async def retry_dead(self, task_id: str, *, actor: str) -> TaskView:
         """Puts a dead letter back into the queue with all its attempts before it. One that was

@@ -35,7 +35,7 @@ async def _change(
 ) -> bool:
     """Durably, then in memory; `entry` is the task's place in its queue, which it left."""
     context, now = fleet.context, fleet.context.wall()
-    after = attrs.evolve(task, desired=desired)
+    after = attrs.evolve(task, desired=desired, halted=False)
     event = f"{desired}_requested"
     if desired is Desired.CANCEL:
         entered = {**task.entered, TaskState.CANCELED: now}

@@ -146,6 +146,15 @@ class Scope:
         pinned = (f"{name}[{pinned_address(frozen[name])}]" for name in targets.names)
         return (*_written_out(targets.ranges), *pinned)
 
+    def covers(self, targets: TargetSet) -> bool:
+        """Whether all of it is allowed; names by their rules alone, wherever they lead."""
+        return (
+            not intersection(targets.ranges, self.deny.networks)
+            and not difference(targets.ranges, self.allow.networks)
+            and not any(self.deny.match_name(name) for name in targets.names)
+            and all(self.allow.match_name(name) for name in targets.names)
+        )
+
     def _objections(self, item: Range) -> Iterable[str]:
         for denied in intersection((item,), self.deny.networks)[:NAMED]:
             yield _part(denied, item) + self.denied

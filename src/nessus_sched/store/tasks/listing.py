@@ -45,6 +45,8 @@ class TaskFilter:
     updated_before: float | None = None
     text: str = ""
     targets: TargetsMatch | None = None
+    shown: Callable[[Task], bool] | None = None
+    """Whether whoever asks may see the task; like `targets`, a predicate of ours."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +73,7 @@ class Listing:
 
     def step(self, connection: sqlite3.Connection) -> bool:
         floor = 0
-        if self._wanted.text or self._wanted.targets is not None:
+        if self._wanted.text or _judges(self._wanted):
             (highest,) = connection.execute(_HIGHEST_BELOW, (self._below,)).fetchone()
             if highest is None:
                 return False
@@ -108,7 +110,7 @@ def _select(
     branch = f"SELECT ord, document FROM task WHERE ord < ? AND ord >= ?{conditions}"  # noqa: S608 - our own
     bounds = [below, floor, *values]
     # A predicate of ours is not SQL's to count.
-    sql_limit = -1 if wanted.targets else limit
+    sql_limit = -1 if _judges(wanted) else limit
     if wanted.states:
         sql, states = merged_states(branch + " AND state = ?", wanted.states, descending=True)
         parameters: list[object] = []
@@ -117,7 +119,11 @@ def _select(
         parameters.append(sql_limit)
     else:
         sql, parameters = f"{branch} ORDER BY ord DESC LIMIT ?", [*bounds, sql_limit]
-    return _matching(connection.execute(sql, parameters), wanted.targets, limit)
+    return _matching(connection.execute(sql, parameters), wanted, limit)
+
+
+def _judges(wanted: TaskFilter) -> bool:
+    return wanted.targets is not None or wanted.shown is not None
 
 
 def merged_states(
@@ -152,13 +158,14 @@ def _conditions(wanted: TaskFilter) -> tuple[str, list[object]]:
     return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
 
 
-def _matching(
-    rows: Iterable[tuple[int, str]], targets: TargetsMatch | None, limit: int
-) -> list[Task]:
+def _matching(rows: Iterable[tuple[int, str]], wanted: TaskFilter, limit: int) -> list[Task]:
     found: list[Task] = []
     for _, document in rows:
-        if targets is None or targets(json.loads(document)["request"]["targets"]):
-            found.append(decode_task(document))
+        if wanted.targets and not wanted.targets(json.loads(document)["request"]["targets"]):
+            continue
+        task = decode_task(document)
+        if wanted.shown is None or wanted.shown(task):
+            found.append(task)
             if len(found) == limit:
                 break
     return found

@@ -1,0 +1,41 @@
+"""Tasks as far as the caller's role goes: what it may see, and what it may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nessus_sched.api.app import App
+from nessus_sched.api.errors import translated
+from nessus_sched.api.operations import Call, ToolError
+from nessus_sched.core.task import Task
+from nessus_sched.scheduler.views import TaskView
+
+
+async def seen(app: App, call: Call, task_id: str) -> TaskView:
+    """The task. Raises `ToolError` when there is none or the caller's role does not go so far."""
+    with translated():
+        view = await app.service.task(task_id)
+    if not app.sees(call.peer, view.task):
+        raise ToolError(
+            "not_permitted",
+            f"Task {view.task.task_id} is another user's, and has targets outside your role.",
+            "list_tasks shows the tasks that you may see.",
+        )
+    return view
+
+
+async def managed(app: App, call: Call, task_id: str) -> TaskView:
+    """The task, which the caller is about to change. Raises `ToolError` when it may not."""
+    view = await seen(app, call, task_id)
+    if not app.manages(call.peer, view.task):
+        raise ToolError(
+            "not_permitted",
+            f"Task {view.task.task_id} is another user's, and your role does not manage those.",
+            "Ask its submitter, or the operator for a role with `manage_others`.",
+        )
+    return view
+
+
+def visible(app: App, call: Call) -> Callable[[Task], bool]:
+    """Whether the caller may see a task, for filters."""
+    return lambda task: app.sees(call.peer, task)
