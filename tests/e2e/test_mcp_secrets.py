@@ -8,11 +8,16 @@ import gzip
 import json
 import re
 import signal
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 import httpx
+import pytest
 import trio
 
 from nessus_sched.mcp.client import CallFailed, Tools
@@ -254,7 +259,7 @@ async def reload_with_mistakes(place: Site, process: trio.Process, watch: Watch)
 
 
 async def read_pages(place: Site, watch: Watch) -> None:
-    (address,) = set(re.findall(r"http://127\.0\.0\.1:\d+", log_of(place)))
+    address = re.findall(r'"http": ?"(http://127\.0\.0\.1:\d+)', log_of(place))[-1]
     async with httpx.AsyncClient(timeout=20) as pages:
         for path in ("/health", "/ready", "/live", "/metrics", "/"):
             watch.hear(path, (await pages.get(address + path)).text)
@@ -326,6 +331,98 @@ async def test_no_secret_comes_out_anywhere(tmp_path: Path) -> None:
     assert len(CANARY) >= 20
     assert "***" in log_of(place)
     assert any(state in log_of(place) for state in ("task_dead", "task_retry_scheduled"))
+    assert watch.found() == []
+
+
+QUOTED: tuple[Callable[[str], str], ...] = (
+    str,
+    lambda text: quote(text, safe=""),
+    lambda text: json.dumps({"error": text}),
+    lambda text: b64encode(f"scan:{text}".encode()).decode(),
+    lambda text: f"accessKey={text}; secretKey={text};",
+    lambda text: text.encode().hex(),
+)
+
+
+def report_of_a_host_that_repeats(secrets: Sequence[str]) -> str:
+    """A report in which a host's names, banners and login evidence have the secrets in them."""
+    said = escape(" ".join(quoted(secret) for secret in secrets for quoted in QUOTED))
+    item = (
+        f'<ReportItem port="22" svc_name="NAME" protocol="tcp" severity="4" pluginID="PLUGIN" '
+        f'pluginName="NAME" pluginFamily="General"><plugin_output>{said}</plugin_output>'
+        f"<solution>NAME {said}</solution><synopsis>{said}</synopsis></ReportItem>"
+    )
+    items = "".join(
+        item.replace("NAME", escape(secrets[plugin % len(secrets)])).replace("PLUGIN", str(plugin))
+        for plugin in (19506, 21745, 104410, 110385, 117887, 141118, 10267, 11936, 999999)
+    )
+    tags = "".join(
+        f'<tag name="{name}">{escape(secrets[0])} {said}</tag>'
+        for name in ("operating-system", "host-fqdn", "netbios-name")
+    )
+    return (
+        '<?xml version="1.0" ?><NessusClientData_v2>'
+        f'<Report name="{escape(secrets[0])}"><ReportHost name="192.0.2.4"><HostProperties>'
+        f'<tag name="host-ip">192.0.2.4</tag>{tags}</HostProperties>{items}'
+        "</ReportHost></Report></NessusClientData_v2>"
+    )
+
+
+async def command(place: Site, watch: Watch, *words: str) -> str:
+    done = await trio.run_process(
+        [*PROGRAM, *words, "--config", str(place.file)],
+        capture_stdout=True, capture_stderr=True, check=False, env=place.environ,
+    )  # fmt: skip
+    watch.hear(" ".join(words), done.stdout + done.stderr)
+    return done.stdout.decode()
+
+
+async def read_all(place: Site, watch: Watch, tools: Tools, tasks: list[str]) -> None:
+    """Every door, for every task; the last one has a report."""
+    await look_around(tools, watch, tasks)
+    for filters in (["severity=critical"], []):
+        await watch.ask(tools, "search_findings", filters=filters, profile="full")
+    await watch.ask(tools, "get_scan_summary", task_id=tasks[-1], detail="full")
+    await read_pages(place, watch)
+    for format_ in ("csv", "jsonl", "html"):
+        written = await command(place, watch, "results", "export", tasks[-1], "--format", format_)
+        assert "***" in written, format_
+    await command(place, watch, "results", "summary", tasks[-1])
+    await command(place, watch, "journal", "show", tasks[0], "--json")
+    await command(place, watch, "status", tasks[0])
+
+
+@pytest.mark.slow
+async def test_quoted_secrets_stay_inside_before_and_after_a_kill(tmp_path: Path) -> None:
+    """Scanner and host repeat every secret of the configuration, also of other scanners, and in
+    other forms; and again to a daemon that was killed and has sent none of them yet."""
+    watch = Watch()
+    words = [word for word in TOLD if word != "private_key"]
+    secrets = [CANARY[word] for word in (*words, "access_key", "secret_key", "ui_password",
+                                         "webhook", "wrong_access", "wrong_secret")]  # fmt: skip
+    told = [quoted(secret) for secret in secrets for quoted in QUOTED]
+    told.append(f"bad key: {CANARY['private_key']}")  # a line of it, as it is
+    options = SimOptions(seed=1, access_key=CANARY["access_key"], secret_key=CANARY["secret_key"])
+    async with simulators(options) as (sim,):
+        place = make_site(tmp_path, sim, sim, sim)
+        report = tmp_path / "report.nessus"
+        report.write_text(report_of_a_host_that_repeats(secrets))
+        for part in range(0, len(told), 6):
+            inject(sim, told[part : part + 6], "/scans*", (400, 500, 403)[part // 6 % 3], 2)
+        async with daemon(place) as process, client(place) as tools:
+            failed = await submit_all_kinds(tools, watch, "good", most=3)
+            await command(place, watch, "results", "import", str(report), "--name", "told")
+            listed = await watch.ask(tools, "list_tasks", states=["completed"])
+            tasks = [*failed, listed["tasks"][0]["task_id"]]
+            await until_logged(place, "***", 3)
+            await read_all(place, watch, tools, tasks)
+            process.kill()
+            await process.wait()
+        await command(place, watch, "status", tasks[0])  # from what it left
+        inject(sim, told, "/*", 500, 1000)
+        async with daemon(place), client(place) as tools:
+            await read_all(place, watch, tools, tasks)
+        watch.hear("daemon.log", log_of(place))
     assert watch.found() == []
 
 
