@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,8 +31,17 @@ STYLES: Mapping[str, str] = {
 """How a cell that is exactly such a word looks on a terminal."""
 
 
+_NAMES = frozenset({"name", "targets", "title", "description", "cve", "edition"})
+"""Columns that are cut first when there is no room."""
+_TEXTS = frozenset({"why", "remark", "found", "what to do", "blocked", "error", "message", "cause"})
+"""Columns of sentences: wrapped between words, or cut where a row is a line."""
+_FOLDED = _NAMES | _TEXTS
+_LEAST_NAME = 8
+_LEAST_TEXT = 16
 _KEPT = 24
-"""Characters of a column that are never cut away in favour of the last one."""
+"""Characters of other columns that are never cut where a row is a line."""
+_PADDING = 2
+"""Spaces around a cell."""
 
 
 def is_terminal() -> bool:
@@ -84,27 +93,59 @@ def table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> No
 def drawn(
     columns: Sequence[str], rows: Sequence[Row], *, title: str = "", wrap: bool = True
 ) -> Any:
-    """The table as something rich can draw. Cells are folded, so that nothing is lost;
-    without `wrap` a row is a line, cut at its end, and the columns before the last keep their
-    width, up to a point."""
-    from rich.table import Table
-    from rich.text import Text
+    """The table as something rich can draw, fitted to the console that it is drawn on. Without
+    `wrap` a row is one line."""
+    texts = [[cell(value) for value in row] for row in rows]
+    return _Fitted(columns, texts, title, wrap)
 
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=None)
-    for number, column in enumerate(columns):
-        longest = max((len(cell(row[number])) for row in rows), default=0)
-        kept = not wrap and number < len(columns) - 1
-        made.add_column(
-            column,
-            no_wrap=number < 2 or kept,
-            min_width=min(max(longest, len(column)), _KEPT) if kept else None,
-            header_style="bold dim",
-        )
-    how: dict[str, Any] = {"no_wrap": not wrap, "overflow": "fold" if wrap else "ellipsis"}
-    for row in rows:
-        cells = map(cell, row)
-        made.add_row(*(Text(text, style=_style(text), **how) for text in cells))
-    return made
+
+class _Fitted:
+    def __init__(
+        self, columns: Sequence[str], texts: Sequence[Sequence[str]], title: str, wrap: bool
+    ) -> None:
+        self._columns = columns
+        self._texts = texts
+        self._title = title
+        self._wrap = wrap
+
+    def __rich_console__(self, console: Console, options: Any) -> Iterator[Any]:
+        from rich.table import Table
+        from rich.text import Text
+
+        made = Table(title=self._title or None, title_justify="left", title_style="bold", box=None)
+        natural = [max(map(len, each)) for each in zip(self._columns, *self._texts, strict=True)]
+        room = options.max_width - _PADDING * len(self._columns)
+        widths = fitted_widths(self._columns, natural, room)
+        fits = sum(widths) <= room
+        for column, width, wanted in zip(self._columns, widths, natural, strict=True):
+            made.add_column(
+                column,
+                no_wrap=not self._wrap or (fits and column not in _FOLDED),
+                width=width if width < wanted and (fits or not self._wrap) else None,
+                min_width=None if self._wrap or column in _FOLDED else min(wanted, _KEPT),
+                header_style="bold dim",
+            )
+        how: dict[str, Any] = {
+            "no_wrap": not self._wrap,
+            "overflow": "fold" if self._wrap else "ellipsis",
+        }
+        for row in self._texts:
+            made.add_row(*(Text(text, style=_style(text), **how) for text in row))
+        yield made
+
+
+def fitted_widths(columns: Sequence[str], natural: Sequence[int], room: int) -> list[int]:
+    """The widths of columns in so many characters: names give way first, then texts, each down
+    to a least width; other columns keep theirs, whatever the room."""
+    widths = list(natural)
+    for group, least in ((_NAMES, _LEAST_NAME), (_TEXTS, _LEAST_TEXT)):
+        places = [place for place, column in enumerate(columns) if column in group]
+        while sum(widths) > room and places:
+            widest = max(places, key=widths.__getitem__)
+            if widths[widest] <= least:
+                break
+            widths[widest] -= 1
+    return widths
 
 
 def _style(text: str) -> str:
