@@ -17,6 +17,7 @@ import trio
 from nessus_sched.core.error_kinds import ErrorKind, Response
 from nessus_sched.core.faults import FAULTS, kind_of
 from nessus_sched.core.scanner import (
+    ExportNotAllowed,
     NotFound,
     NotOurs,
     Refused,
@@ -55,6 +56,9 @@ async def launch(run: Run, driver: Driver) -> None:
         if run.wanted is not Desired.RUN or run.setbacks >= TROUBLES:
             await _give_up(run, driver)
             return
+        if (error := _no_reports(run, driver)) is not None:
+            await refusals.rerouted(run, driver, error)
+            return
         await _create(run, driver)
         if run.wanted is Desired.RUN:
             await _start(run, driver)
@@ -62,6 +66,24 @@ async def launch(run: Run, driver: Driver) -> None:
         await failures.fail(run, error.kind, str(error))
     except ScannerError as error:
         await _went_wrong(run, driver, error)
+
+
+def _no_reports(run: Run, driver: Driver) -> ScannerError | None:
+    """Why it would be in vain to scan there: its certification has shown that it hands out no
+    reports, and it has not changed since."""
+    measured = run.context.measured.get(driver.id)
+    if (
+        run.task.nessus_scan_id is not None
+        or measured is None
+        or measured.export_allowed is not False
+    ):
+        return None
+    if not measured.applies_to(driver.link.info):
+        return None
+    return ExportNotAllowed(
+        f"Scanner {driver.id} allowed no export when it was certified; certify it again when its "
+        "license allows that."
+    )
 
 
 async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:
