@@ -15,15 +15,16 @@ import click
 from nessus_sched.api.permissions import warnings
 from nessus_sched.api.scanner_check import Step, failed, ok, probe, warning
 from nessus_sched.cli.client import NotAllowed, daemon
-from nessus_sched.cli.formatting import size
+from nessus_sched.cli.formatting import duration, size
 from nessus_sched.config.schema import ApiKeys, Config, ScannerSettings
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.scanner import ScannerError
+from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.core.text import number
 from nessus_sched.http.server import HttpTrouble, listen
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.lock import holder
+from nessus_sched.store.measured import CertificationFiles
 from nessus_sched.store.tasks.offline import read_offline
 
 LITTLE: Final = 2 * 2**30
@@ -149,7 +150,7 @@ def _held_by(directory: Path) -> int | None:
         return None  # closed to us; said already
 
 
-async def scanner_checkup(settings: ScannerSettings) -> list[Step]:
+async def scanner_checkup(settings: ScannerSettings, state_directory: Path) -> list[Step]:
     """One scanner, contacted from here with its configured login."""
     prefix = f"scanner {settings.id}"
     steps = []
@@ -157,6 +158,9 @@ async def scanner_checkup(settings: ScannerSettings) -> list[Step]:
     scanner = NessusScanner(settings, now=system_now)
     try:
         steps = [step async for step in probe(scanner, system_now, keys=keys)]
+        if all(step.status != "failed" for step in steps):
+            info = await scanner.info()
+            steps += _certified(settings.id, info, state_directory)
     except ScannerError as error:
         steps = [failed("reach", str(error), "See the message.")]
     finally:
@@ -166,6 +170,24 @@ async def scanner_checkup(settings: ScannerSettings) -> list[Step]:
     if not settings.enabled:
         steps.append(warning("enabled", "disabled in the configuration", "Enable it?"))
     return [attrs.evolve(step, check=f"{prefix}: {step.check}") for step in steps]
+
+
+def _certified(scanner_id: str, info: ScannerInfo, state_directory: Path) -> list[Step]:
+    """Whether its real behavior was ever compared with what is relied on, and still holds."""
+    if not info.ready or not os.access(state_directory, os.R_OK | os.X_OK):
+        return []
+    measured = CertificationFiles.of(state_directory).measured(scanner_id)
+    advice = f"nessus-sched scanners certify {scanner_id} --target ADDRESS"
+    if measured is None:
+        return [warning("certified", "was never certified", advice)]
+    day = f"{duration(system_now() - measured.at)} ago"
+    if not measured.applies_to(info):
+        was = f"{measured.identity.edition} {measured.identity.version}"
+        return [warning("certified", f"has changed since it was certified as {was} {day}", advice)]
+    if measured.failed:
+        failed_then = number(measured.failed, "check")
+        return [warning("certified", f"{failed_then} failed when it was certified {day}", advice)]
+    return [ok("certified", f"was certified {day}; {number(measured.differs, 'check')} differed")]
 
 
 def _certificate(settings: ScannerSettings) -> Step:

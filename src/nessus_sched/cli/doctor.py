@@ -32,8 +32,8 @@ def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
 
     Checks configuration, state directory, disk, clock, daemon and socket, HTTP port, and for each
     scanner: connection, certificate, clock, login and its rights, license, templates, plugin
-    age. Changes nothing, so whether a scan really starts is not tested. Exit code 1 if a check
-    failed.
+    age, and when it was certified. Changes nothing; whether a scan really starts is what
+    'scanners certify' tests. Exit code 1 if a check failed.
     """
     steps = run(_examine, config, offline)
     bad = sum(step.status == "failed" for step in steps)
@@ -59,5 +59,5 @@ async def _examine(file: Path, offline: bool) -> list[Step]:
         ]
     steps = checkup(file, config)
     for scanner in () if offline else config.scanners:
-        steps += await scanner_checkup(scanner)
+        steps += await scanner_checkup(scanner, config.state_directory)
     return steps

@@ -27,6 +27,10 @@ class CertificationFiles:
 
     directory: Path
 
+    @classmethod
+    def of(cls, state_directory: Path) -> CertificationFiles:
+        return cls(state_directory / "certifications")
+
     def measured(self, scanner_id: str) -> Measured | None:
         """None without a file, and with one that cannot be read: then the scanner has to be
         certified again."""
