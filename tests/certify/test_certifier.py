@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.scheduler.errors import NotPossible, RequestError, TargetsRefused
 from nessus_sched.sim import SimOptions, SimulatedNessus
+from nessus_sched.sim.recording import read_recording
 from nessus_sched.store.measured import CertificationFiles
 from support.certification import TARGET, client_of
 from support.scripted_nessus import inline
@@ -52,7 +54,7 @@ async def place(
     config = config_of(directory, settings, targets=TargetSettings(allow=allow))
     async with world(config, {"a": client_of(one, settings)}) as w, trio.open_nursery() as nursery:
         files = CertificationFiles(directory / "certifications")
-        certifier = Certifier(w.context, files, lambda each: client_of(one, each), inline)
+        certifier = Certifier(w.context, files, partial(client_of, one), inline)
         await certifier.restore()
         nursery.start_soon(certifier.run)
         yield Place(w, one, certifier, files)
@@ -72,6 +74,8 @@ async def test_it_is_kept_and_journaled(autojump_clock: MockClock, tmp_path: Pat
         assert p.files.measured("a") == outcome.measured == p.world.context.measured["a"]
         assert p.files.under_way() == {}
         assert p.world.context.certifying == {}
+        assert outcome.recording == str(p.files.recording("a"))
+        read_recording(p.files.recording("a"), 0.0)
     async with place(tmp_path, one) as p:
         assert p.world.context.measured["a"] == outcome.measured
 
@@ -187,3 +191,30 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
     for content in ("", "[]", "{}", '{"identity": {}, "at": 1}', "\0"):
         (tmp_path / "a.json").write_text(content)
         assert files.measured("a") is None
+
+
+async def test_a_trial_is_given_no_task_after_its_certification(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    one = scanner(trial=True)
+    async with place(tmp_path, one) as p:
+        await p.certify()
+        created = one.nessus.ledger.totals["create"]
+        task = await p.world.submit("192.0.2.1")
+        dead = await p.world.settled(task.task_id)
+        assert dead.state is TaskState.DEAD
+        assert dead.last_error is not None
+        assert dead.last_error.kind == "export_not_allowed"
+        assert one.nessus.ledger.totals["create"] == created
+
+
+async def test_another_version_is_given_tasks_again(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    one = scanner(trial=True)
+    async with place(tmp_path, one) as p:
+        outcome = await p.certify()
+        assert outcome.measured is not None
+        identity = attrs.evolve(outcome.measured.identity, version="1.0")
+        p.world.context.measured["a"] = attrs.evolve(outcome.measured, identity=identity)
+        await p.world.running("192.0.2.1")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -12,7 +10,6 @@ from trio.testing import MockClock
 
 from nessus_sched.certify.examination import examine
 from nessus_sched.certify.rows import CHECKS
-from nessus_sched.sim.assumptions import ASSUMPTIONS
 from nessus_sched.sim.refusals import Refusal
 from support.certification import (
     DIFFERS,
@@ -24,27 +21,10 @@ from support.certification import (
     results,
     subject,
 )
+from support.five_scanners import FIVE
 from support.simulated_nessus import lab
 
-CONTRARY = {name: not each.default for name, each in ASSUMPTIONS.items()}
 SCANS = CHECKS[CHECKS.index("templates") :]
-
-FIVE: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, str]]] = {
-    "manager": ("keys", {}, all_hold()),
-    "professional": ("session", {"edition": "professional"}, all_hold()),
-    "essentials": ("session", {"edition": "essentials"}, all_hold(templates=DIFFERS)),
-    "trial": (
-        "keys",
-        {"trial": True},
-        all_hold(export=FAILED, what_ran=UNTESTED, partial_export=DIFFERS, plugin_selection=FAILED),
-    ),
-    "contrary": (
-        "keys",
-        {"assume": CONTRARY},
-        all_hold(partial_export=DIFFERS, plugin_selection=DIFFERS),
-    ),
-}
-"""Login, options of the simulator, and the table that is right for it."""
 
 
 @pytest.mark.parametrize("name", FIVE)

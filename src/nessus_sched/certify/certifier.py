@@ -12,12 +12,17 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.parse import urlsplit
 
+import attrs
 import trio
 
 from nessus_sched.certify.examination import Outcome, examine
+from nessus_sched.certify.recorder import Recorder
 from nessus_sched.certify.scans import Subject, remove
-from nessus_sched.config.schema import ApiKeys, ScannerSettings
+from nessus_sched.certify.scrub import Scrubber
+from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
+from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.ids import new_task_id
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.scanner import RemoteScan, ScannerError
@@ -28,6 +33,7 @@ from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.nessus.part_file import RunSync, in_thread
+from nessus_sched.nessus.wire import Transport, Wrap
 from nessus_sched.scheduler.admission import admit
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import NotPossible, TargetsRefused, Unwritable
@@ -38,11 +44,13 @@ SLOT_WITHIN: Final = 1800.0
 """Seconds to wait for a running scan to end where all slots are taken."""
 LOOK_EVERY: Final = 1.0
 REMOVED_WITHIN: Final = 300.0
+MOST_SCANS: Final = 9
+"""More than a certification creates."""
 TRY_AGAIN: Final = 30.0
 """Seconds between two tries to remove what a certification left."""
 
-OpenScanner = Callable[[ScannerSettings], NessusScanner]
-"""A connection of its own, which the certification closes."""
+OpenScanner = Callable[[ScannerSettings, Wrap], NessusScanner]
+"""A connection of its own, which the certification closes; `Wrap` records it."""
 
 
 class Certifier:
@@ -161,10 +169,12 @@ class Certifier:
         return all(len(slots.active) <= slots.capacity for slots in found)
 
     async def _examine(self, settings: ScannerSettings, target: str, certification: str) -> Outcome:
-        scanner = self._open(settings)
+        context = self._context
+        recorder = Recorder(context.wall())
+        scanner = self._open(settings, recorder.wrap)
         try:
             with TemporaryDirectory(dir=self._files.directory) as folder:
-                return await examine(
+                outcome = await examine(
                     Subject(
                         scanner=scanner,
                         target=target,
@@ -178,6 +188,19 @@ class Certifier:
         finally:
             with trio.CancelScope(shield=True):
                 await scanner.close()
+        scrubber = Scrubber(
+            target=target,
+            folder=settings.folder,
+            markers=[context.seal.mark(certification, number + 1) for number in range(MOST_SCANS)],
+            private=_private(settings, target, context),
+            salt=certification,
+        )
+        document = await self._run_sync(lambda: recorder.document(scrubber))
+        try:
+            await self._run_sync(lambda: self._files.save_recording(settings.id, document))
+        except OSError as error:
+            raise Unwritable(f"the recording could not be kept: {error}") from error
+        return attrs.evolve(outcome, recording=str(self._files.recording(settings.id)))
 
     async def _keep(self, scanner_id: str, outcome: Outcome, actor: str) -> None:
         measured, context = outcome.measured, self._context
@@ -203,7 +226,7 @@ class Certifier:
         settings = next((s for s in self._context.config.scanners if s.id == scanner_id), None)
         if settings is None:
             return  # it may come back
-        scanner = self._open(settings)
+        scanner = self._open(settings, _bare)
         problem = "its scans do not stop"
         try:
             with trio.move_on_after(REMOVED_WITHIN):
@@ -222,3 +245,20 @@ class Certifier:
     def _is_of(self, certification: str, row: RemoteScan) -> bool:
         mark = self._context.seal.read(row.name)
         return mark is not None and mark.sealed and mark.task_id == certification
+
+
+def _private(settings: ScannerSettings, target: str, context: Context) -> list[str]:
+    """Words that a recording must not have wherever they turn up."""
+    config = context.config
+    words = [secret.reveal() for secret in secrets_of(config)]
+    words += [target, settings.name, settings.id, settings.folder]
+    words += [urlsplit(each.url).hostname or "" for each in config.scanners]
+    words += [each.username for each in config.credentials]
+    words += [each.name for each in config.credentials]
+    if isinstance(settings.auth, UiSession):
+        words.append(settings.auth.username)
+    return words
+
+
+def _bare(transport: Transport) -> Transport:
+    return transport

@@ -92,6 +92,10 @@ def assumptions_table() -> str:
     "--replay", "replay_directory", type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR", help="Answer scans with the .nessus files of a directory, in turn.",
 )  # fmt: skip
+@click.option(
+    "--recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="Answer from the recording of 'scanners certify'; certify it with --target 192.0.2.1.",
+)  # fmt: skip
 @click.option("--username", default="admin", show_default=True, help="Its user.")
 @click.option("--password", default="nessus", show_default=True, help="That user's password.")
 @click.option(

@@ -61,6 +61,7 @@ from nessus_sched.daemon.system import System
 from nessus_sched.daemon.watchdog import feed_watchdog
 from nessus_sched.daemon.webhooks import Notifications
 from nessus_sched.nessus.client import NessusScanner
+from nessus_sched.nessus.wire import Wrap
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
@@ -224,7 +225,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             operator=Operator(context, fleet),
             certifier=Certifier(
                 context,
-                CertificationFiles(config.state_directory / "certifications"),
+                CertificationFiles.of(config.state_directory),
                 partial(_connect, context, metrics),
             ),
             housekeeping=Housekeeping(context, fleet, findings, exports, metrics.observe_deletions),
@@ -236,11 +237,14 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         )
 
 
-def _connect(context: Context, metrics: Metrics, scanner: ScannerSettings) -> NessusScanner:
+def _connect(
+    context: Context, metrics: Metrics, scanner: ScannerSettings, wrap: Wrap = lambda bare: bare
+) -> NessusScanner:
     return NessusScanner(
         scanner,
         now=system_now,
         export_limit=lambda: context.config.limits.export_size,
         on_request=partial(scanner_request, metrics, scanner),
         mask=context.mask,
+        wrap=wrap,
     )

@@ -34,7 +34,7 @@ from nessus_sched.nessus.json_fields import Document, rows, token, tolerant, who
 from nessus_sched.nessus.part_file import RunSync, in_thread
 from nessus_sched.nessus.requests import OnRequest
 from nessus_sched.nessus.session import Link
-from nessus_sched.nessus.wire import Transport
+from nessus_sched.nessus.wire import Transport, Wrap
 
 LARGEST_EXPORT: Final = 4 * 2**30
 _GATE_HINT: Final = (
@@ -49,8 +49,9 @@ class NessusScanner:
     `now` is for Retry-After dates and the age of cached templates. `transport` replaces
     the network (an ASGI application, a recorded conversation), `run_sync` the threads that
     do blocking work. `on_request` is called after each request, `export_limit` gives the
-    bytes that a report may have now, `mask` takes secrets out of its error texts. May be used
-    by many tasks at once; close it when done. Nothing is sent before the first call.
+    bytes that a report may have now, `mask` takes secrets out of its error texts, `wrap`
+    puts a recorder between the client and the network. May be used by many tasks at once; close
+    it when done. Nothing is sent before the first call.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class NessusScanner:
         export_limit: Callable[[], int] = lambda: LARGEST_EXPORT,
         run_sync: RunSync = in_thread,
         mask: Mask = str,
+        wrap: Wrap = lambda transport: transport,
     ) -> None:
         self._settings = settings
         self._http = NessusHttp(
@@ -73,6 +75,7 @@ class NessusScanner:
             transport=transport,
             on_request=on_request,
             mask=mask,
+            wrap=wrap,
         )
         self._link = Link(self._http, auth_for(settings.auth, self._http), run_sync)
         self._library = Library(self._link, settings.folder, now)

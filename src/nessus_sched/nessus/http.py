@@ -21,7 +21,7 @@ from nessus_sched.nessus import tls, wire
 from nessus_sched.nessus.errors import Failure, chain, clean, system_words, unanswered
 from nessus_sched.nessus.inflate import Damaged
 from nessus_sched.nessus.requests import Answer, Call, OnRequest, RequestRecord
-from nessus_sched.nessus.wire import Incoming, Sink, Transport
+from nessus_sched.nessus.wire import Incoming, Sink, Transport, Wrap
 
 LONGEST_DOWNLOAD: Final = 3600.0
 CONNECT_SECONDS: Final = 10.0
@@ -35,6 +35,10 @@ _NEVER_SENT: Final = (
 )
 _INEXPRESSIBLE: Final = "the request cannot be expressed in HTTP"
 _BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError, OSError)
+
+
+def _bare(transport: Transport) -> Transport:
+    return transport
 
 
 class NessusHttp:
@@ -51,6 +55,7 @@ class NessusHttp:
         transport: Transport | None = None,
         on_request: OnRequest | None = None,
         mask: Mask = str,
+        wrap: Wrap = _bare,
     ) -> None:
         self.hint = ""
         """Added to the error of a change whose answer was lost."""
@@ -61,6 +66,7 @@ class NessusHttp:
         self._transport = transport
         self._on_request = on_request
         self._mask = mask
+        self._wrap = wrap
         self._opened: Transport | None = None
         self._closed = False
 
@@ -142,11 +148,12 @@ class NessusHttp:
 
     def _open(self) -> Transport:
         if self._opened is None:
-            self._opened = self._transport or httpx.AsyncHTTPTransport(
+            network = self._transport or httpx.AsyncHTTPTransport(
                 verify=tls.context_for(self._tls),
                 limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=30.0),
                 trust_env=False,
             )
+            self._opened = self._wrap(network)
         return self._opened
 
     def _timeouts(self) -> httpx.Timeout:

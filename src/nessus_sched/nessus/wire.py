@@ -21,6 +21,7 @@ from nessus_sched.nessus.inflate import Damaged, Inflater, Plain, decoder_for
 from nessus_sched.nessus.requests import Call
 
 Transport = httpx.AsyncBaseTransport
+Wrap = Callable[[Transport], Transport]
 Sink = Callable[[bytes], bool]
 """Takes the body of a success piece by piece, instead of the answer's `body`; says whether
 it wants more."""

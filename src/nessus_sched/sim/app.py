@@ -51,6 +51,8 @@ def _answer(nessus: SimulatedNessus, request: Request) -> Answer:
         return Reset()  # the server has closed its listeners; this is for clients without one
     if nessus.options.control and request.path.startswith(PREFIX):
         return control(nessus, request)
+    if nessus.recording is not None:
+        return nessus.recording.answer(request, nessus.now())
     return respond(nessus, request)
 
 

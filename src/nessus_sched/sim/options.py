@@ -157,6 +157,8 @@ class SimOptions:
     """The length of the plugin output of each of them."""
     replay_directory: Path | None = None
     """Replay the `.nessus` files of this directory, one a scan, in sorted order."""
+    recording: Path | None = None
+    """Answer from the recording of a certification, and simulate nothing."""
     replay_files: tuple[Path, ...] = ()
     """Replay just these, in this order."""
 

@@ -19,6 +19,7 @@ from nessus_sched.sim.ledger import Ledger
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.policies import Policies
 from nessus_sched.sim.preferences import Preferences
+from nessus_sched.sim.recording import read_recording
 from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.runs import Run, RunStatus
 from nessus_sched.sim.scans import Engine, LaunchPlan, Scan
@@ -67,6 +68,8 @@ class SimulatedNessus:
         )
         self._replay = Replay.find(self.options.replay_directory, self.options.replay_files)
         self._drawn = 0
+        recording = self.options.recording
+        self.recording = None if recording is None else read_recording(recording, now())
 
     @property
     def permissions(self) -> int:
