@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import attrs
+import httpx
 import pytest
 import trio
 from trio.testing import MockClock
@@ -16,6 +19,7 @@ from support.certification import (
     FAILED,
     UNTESTED,
     all_hold,
+    client_of,
     examined,
     found,
     results,
@@ -128,3 +132,33 @@ async def test_scans_of_others_stay(autojump_clock: MockClock, tmp_path: Path) -
     foreign, _ = await one.finished("task")
     await examined(one, tmp_path)
     assert list(one.nessus.scans) == [foreign]
+
+
+class Forgetful(httpx.AsyncBaseTransport):
+    """A scanner that ignores the settings of a new scan."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if (request.method, request.url.path) == ("POST", "/scans"):
+            body = json.loads(request.content)
+            kept = ("name", "text_targets", "folder_id", "launch", "enabled")
+            body["settings"] = {name: body["settings"][name] for name in kept}
+            headers = {**request.headers}
+            del headers["content-length"]
+            request = httpx.Request(
+                "POST", request.url, headers=headers, json=body, extensions=request.extensions
+            )
+        return await self._inner.handle_async_request(request)
+
+
+async def test_a_scan_without_port_scanners_is_told(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    one = lab(scans_take=30, assume={"fills_defaults": False})
+    settings = one.client._settings
+    one = attrs.evolve(one, client=client_of(one, settings, Forgetful))
+    outcome = await examined(one, tmp_path)
+    assert results(outcome) == all_hold(what_ran=DIFFERS)
+    assert "port scanner" in found(outcome, "what ran")

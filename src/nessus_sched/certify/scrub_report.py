@@ -24,7 +24,10 @@ _PREFERENCE: Final = re.compile(r"[a-z_][a-z0-9_.]{0,60}")
 _MODE: Final = re.compile(r"[a-z_]{1,40}")
 _TAG: Final = re.compile(r"HOST_(START|END)(_TIMESTAMP)?|Credentialed_Scan")
 _STATUS: Final = frozenset({"enabled", "disabled", "mixed", "partial"})
-_NTLMV2: Final = "Login configurations[checkbox]:Only use NTLMv2"
+_PLUGIN_PREFERENCES: Final = frozenset(
+    {"Only use NTLMv2", "Enable CGI scanning", "Thorough tests (slow)"}
+)
+"""Those that tell what ran."""
 _NO_SCANNER: Final = "WARNING : No port scanner was enabled during the scan"
 _SAID: Final = re.compile(
     r"(?:Nessus version|Plugin feed version|Port range|Port scanner\(s\)|Thorough tests|Safe checks"
@@ -124,8 +127,10 @@ class ReportScrubber:
             return self._setting(text)
         if name in {"pluginId", "PluginId"} and _NUMBER.fullmatch(text):
             return text
-        if name == "selectedValue" or (name == "fullName" and text == _NTLMV2):
-            return text if text == _NTLMV2 else self._word("", text)
+        if name == "selectedValue":
+            return self._word("", text)
+        if name == "preferenceName" and text in _PLUGIN_PREFERENCES:
+            return text
         if name == "Status":
             return text if text in _STATUS else TEXT
         if name in {"FamilyName", "Family"}:

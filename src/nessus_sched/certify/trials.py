@@ -7,7 +7,6 @@ from typing import Any, Final, NoReturn
 
 import trio
 
-from nessus_sched.certify.ran import compared, differences, families_on
 from nessus_sched.certify.report import Facts, UnreadableReport
 from nessus_sched.certify.rows import CheckEnded, Result, Table
 from nessus_sched.certify.scans import Scan, Scans, Subject
@@ -20,6 +19,8 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
 from nessus_sched.core.text import number
+from nessus_sched.results.proof import proof
+from nessus_sched.results.ran import Ran
 
 FINISHED_WITHIN: Final = 3600.0
 """Seconds for a scan of one host."""
@@ -82,7 +83,8 @@ class Trials:
             return
         ended = await self._run(check, scan)
         facts = await self._export(check, scan, ended)
-        if still := families_on(scan.asked, facts):
+        off = set(scan.asked.families_off)
+        if still := sorted(off & (facts.ran.families_on | facts.fired)):
             table.note(
                 check,
                 Result.DIFFERS,
@@ -138,15 +140,16 @@ class Trials:
             )
 
     def _compare(self, scan: Scan, facts: Facts) -> None:
-        wrong = differences(scan.asked, facts)
+        doubts = proof(scan.asked, facts.ran, unscanned=facts.unscanned)
+        wrong = [each.message for each in doubts if each.differs is not None]
         if wrong:
             self._table.note(
                 "what ran",
                 Result.DIFFERS,
-                "; ".join(wrong),
+                " ".join(wrong),
                 "A scan that finds nothing there proves nothing. Report this as a bug.",
             )
-        elif not compared(facts):
+        elif facts.ran == Ran():
             self._table.note("what ran", Result.UNTESTED, "the report does not say how it was made")
         else:
             self._table.holds("what ran", "ping, port scanners and modes as they were asked for")
