@@ -459,3 +459,22 @@ def test_every_documented_shape_is_compared_with_what_is_printed() -> None:
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     switches = {f"scanners {word}" for word in ("drain", "undrain", "enable", "disable", "retry")}
     assert not [shape for shape in SHAPES.keys() - switches if f'"{shape}"' not in text]
+
+
+def test_a_scanner_is_certified(live: Live) -> None:
+    words = ("scanners", "certify", "east", "--target", "192.0.2.10")
+    answer = asked(live, "scanners certify", *words, "--yes")
+    assert answer["passed"]
+    assert answer["clean"]
+    assert Path(answer["recording"]).stat().st_size
+    certified = {step["check"]: step["status"] for step in live("doctor", "--json").json["steps"]}
+    assert certified["scanner east: certified"] == "ok"
+    assert certified["scanner west: certified"] == "warning"
+
+
+def test_no_scanner_is_certified_without_consent(live: Live) -> None:
+    before = live.sims[1].nessus.ledger.totals["create"]
+    said = live("scanners", "certify", "west", "--target", "192.0.2.10")
+    assert said.code != 0
+    assert "start a basic scan of 192.0.2.10, pause it" in said.err
+    assert live.sims[1].nessus.ledger.totals["create"] == before
