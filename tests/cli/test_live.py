@@ -365,7 +365,7 @@ def test_top_and_doctor(live: Live) -> None:
     steps = asked(live, "doctor", "doctor", code=1)["steps"]
     failed = [step["check"] for step in steps if step["status"] == "failed"]
     assert failed == ["scanner north: reach"]
-    assert "runs, and answers" in live("doctor").out
+    assert "running, and answering" in live("doctor").out
 
 
 @pytest.mark.parametrize("packed", [False, True])
