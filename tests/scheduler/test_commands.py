@@ -59,7 +59,7 @@ async def test_a_cancel_while_a_launch_is_in_doubt_waits_for_certainty(
         await seen(lambda: bool(scanner.launches))
         scanner.down = unreachable()
         await w.service.cancel(task.task_id, actor="me")
-        await trio.sleep(600)
+        await trio.sleep(200)
         assert (await w.task(task.task_id)).state is TaskState.LAUNCHING
         scanner.down, scanner.fault = None, lambda _request: None
         assert (await w.settled(task.task_id)).state is TaskState.CANCELED

@@ -204,7 +204,9 @@ async def test_an_overdue_scan_is_stopped_only_when_its_scanner_answers(
         await trio.sleep(60)
         scanner.down = unreachable()
         await trio.sleep(6000)
+        assert (await w.task(task.task_id)).state is TaskState.TIMED_OUT
         assert "stop" not in scanner.requests
         scanner.down = None
-        assert (await w.settled(task.task_id)).state is TaskState.TIMED_OUT
+        await seen(lambda: not scanner.active())
+        await trio.sleep(600)
         assert scanner.requests["stop"] == 1

@@ -68,7 +68,7 @@ def test_killed_at_any_step_it_goes_on_where_it_was(seed: int) -> None:
 
 
 def short_story(seed: int, *, fatal: Collection[int]) -> Story:
-    hazards = Hazards(trouble=0.1 * (seed % 3), people=seed == 5, outages=seed > 3)
+    hazards = Hazards(trouble=0.1 * (seed % 3), people=seed == 5, outages=seed > 3, lost=seed == 2)
     with directory() as place:
         story = Story(seed, place, hazards=hazards, tasks=4, lasts=900.0, fatal=fatal)
         try:

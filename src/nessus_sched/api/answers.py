@@ -15,7 +15,7 @@ from nessus_sched.core.faults import advice as error_advice
 from nessus_sched.core.fields import field
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.task import Task
+from nessus_sched.core.task import Owed, Task
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import Standing, TaskView
 
@@ -106,8 +106,10 @@ class StatusAnswer:
         "What its scan was asked to do: template, modes, ping, ports ...; notes where that is not "
         "what was wanted. Null: no scan yet, or not known."
     )
-    severity_counts: dict[str, int] | None = field("Findings by severity, when completed.")
-    validation: dict[str, Any] | None = field("Verdict on logins, and warnings, when completed.")
+    partial: str | None = field("Why the results are those of a scan that ended early.")
+    owed: list[str] = field("Scans still to be cleaned up on scanners that do not answer.")
+    severity_counts: dict[str, int] | None = field("Findings by severity, when there are results.")
+    validation: dict[str, Any] | None = field("Verdict on logins, and warnings, with results.")
     next: str = field("What to do now.")
     untrusted: str = field("How to treat the texts.")
 
@@ -188,11 +190,26 @@ def status_answer(app: App, view: TaskView) -> StatusAnswer:
         wait=wait_answer(app, view),
         error=_error(task),
         asked=_asked(task.asked),
+        partial=_partial(task),
+        owed=[_owed(each) for each in task.owed],
         severity_counts=summary.get("severity_counts"),
         validation=_validation(summary),
         next=advice(view),
         untrusted=NAMES,
     )
+
+
+def _partial(task: Task) -> str | None:
+    if task.partial is None:
+        return None
+    return clean_line(f"ended early: {task.partial}", 500)
+
+
+def _owed(owed: Owed) -> str:
+    what = "results still to be fetched" if owed.keep else "still to be removed"
+    runs = "" if owed.ended else "may still run, "
+    scan = f"scan of attempt {owed.attempt} on scanner {owed.scanner_instance}"
+    return f"{scan}: {runs}{what} when the scanner answers"
 
 
 def _error(task: Task) -> TaskErrorAnswer | None:

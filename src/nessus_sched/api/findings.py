@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -23,6 +24,7 @@ from nessus_sched.results.doubt import cautions
 from nessus_sched.results.query.input import KEYS, read_query
 from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query
 from nessus_sched.results.query.page import Page
+from nessus_sched.results.untrusted import clean_line
 from nessus_sched.store.findings.search import Scope
 from nessus_sched.store.tasks.listing import TaskFilter
 
@@ -150,7 +152,7 @@ async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswe
     task = await _must_have_results(app, call, args.task_id)
     with translated():
         page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
-    return page_answer(_first_warned(page, task, args.cursor), fence=True)
+    return page_answer(_first_warned(page, task, args.cursor), fence=True, notes=early_end(task))
 
 
 @tool(writes=False, open_world=True)
@@ -172,15 +174,18 @@ async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswe
     would have shown it; otherwise it is not_checked, with the reason (host down, login
     failed, port not scanned ...), and may still be there. new and not_checked_before
     differ likewise. changed: another severity or compliance result. Read counts.notes."""
+    early: list[str] = []
     for task_id in (args.before_task_id, args.after_task_id):
-        await _must_have_results(app, call, task_id)
+        early += early_end(await _must_have_results(app, call, task_id))
     query = query_of(args)
     with translated():
         comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
         page = await app.findings.changed(
             args.before_task_id, args.after_task_id, args.change, query, max_bytes=args.max_bytes
         )
-    return CompareAnswer(counts=attrs.asdict(comparison), page=page_answer(page, fence=True))
+    return CompareAnswer(
+        counts=attrs.asdict(comparison), page=page_answer(page, fence=True, notes=early)
+    )
 
 
 @tool(writes=False, open_world=True)
@@ -189,14 +194,17 @@ async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
     Each finding is listed once, as last seen, unless a later scan proves it fixed. Use filters
     such as ["cve contains CVE-2021-44228", "host=192.0.2.0/24"]. The notes say when a host
     that is asked for was last scanned: without that, no findings does not mean clean."""
+    early: list[str] = []
     for task_id in args.task_ids:
-        await _must_have_results(app, call, task_id)
+        early += early_end(await _must_have_results(app, call, task_id))
     with translated():
         task_ids = args.task_ids or await readable(app, call)
         scope = Scope(task_ids=None if task_ids is None else tuple(task_ids), history=args.history)
         page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
     rows = [{**row, "imported_at": iso(row["imported_at"])} for row in page.rows]
-    return page_answer(attrs.evolve(page, rows=rows), fence=True)
+    if not args.task_ids:
+        early = await _early_among(app, rows)
+    return page_answer(attrs.evolve(page, rows=rows), fence=True, notes=early)
 
 
 RESULT_TOOLS: tuple[ToolDef, ...] = (
@@ -215,31 +223,54 @@ def query_of(args: object) -> Query:
 
 
 async def readable(app: App, call: Call) -> list[str] | None:
-    """The completed tasks that the caller may see; None for all, without reading them."""
+    """The tasks with results that the caller may see; None for all, without reading them."""
     if not app.scopes_of(call.peer):
         return None
-    wanted = TaskFilter(states=frozenset({TaskState.COMPLETED}), shown=visible(app, call))
+    wanted = TaskFilter(shown=visible(app, call))
     found: list[str] = []
     cursor = None
     while True:
         page = await app.service.tasks(wanted, limit=PAGE, cursor=cursor)
-        found += [task.task_id for task in page.tasks]
+        found += [task.task_id for task in page.tasks if task.summary is not None]
         cursor = page.cursor
         if cursor is None:
             return found
 
 
 async def _must_have_results(app: App, call: Call, task_id: str) -> Task:
-    """The task. Raises `ToolError` unless the task is completed: an empty page would be taken for a
+    """The task. Raises `ToolError` unless it has results: an empty page would be taken for a
     clean bill of health."""
     task = (await seen(app, call, task_id)).task
-    if task.state is not TaskState.COMPLETED:
+    if task.summary is None:
         raise _not_yet(task_id, task.state)
     return task
 
 
 def _first_warned(page: Page, task: Task, cursor: str | None) -> Page:
     return page if cursor else attrs.evolve(page, notes=(*cautions(task.summary), *page.notes))
+
+
+async def _early_among(app: App, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Notes on the early ends of the scans whose findings are on this page."""
+    notes: list[str] = []
+    for task_id in dict.fromkeys(str(row["task_id"]) for row in rows if "task_id" in row):
+        task = await app.service.context.store.get(task_id)
+        if task is not None:
+            notes += early_end(task)
+    return notes
+
+
+def early_end(task: Task) -> list[str]:
+    """A note on results that are not those of a whole scan; none otherwise."""
+    if task.partial is None:
+        return []
+    found = task.summary or {}
+    note = (
+        f"The scan of task {task.task_id} ended early: {clean_line(task.partial, 300)}. "
+        f"{found.get('hosts_finished', 0)} of {found.get('hosts', 0)} host(s) in its report were "
+        "finished; absent is not clean."
+    )
+    return [note]
 
 
 def _not_yet(task_id: str, state: TaskState) -> ToolError:
@@ -250,13 +281,14 @@ def _not_yet(task_id: str, state: TaskState) -> ToolError:
     )
 
 
-def page_answer(page: Page, *, fence: bool = False) -> PageAnswer:
-    """`fence`: for a model, which must see where texts of hosts begin and end."""
+def page_answer(page: Page, *, fence: bool = False, notes: Sequence[str] = ()) -> PageAnswer:
+    """`fence`: for a model, which must see where texts of hosts begin and end. `notes` go before
+    those of the page."""
     return PageAnswer(
         findings=[fenced_row(row) if fence else cleaned(row) for row in page.rows],
         total=page.total,
         severity_counts=dict(page.severities),
         next_cursor=page.next_cursor,
-        notes=list(page.notes),
+        notes=[*notes, *page.notes],
         untrusted=FINDINGS,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.scheduler.views import TaskView
 
 BY_STATE: Final = {
@@ -19,9 +19,15 @@ BY_STATE: Final = {
     TaskState.RETRY_WAIT: "It is tried again by itself at retry_at; cancel_scan ends it.",
     TaskState.EXPORTING: "Its report is being fetched; wait_for_scan waits up to 25 s.",
 }
+_PARTIAL: Final = (
+    "Its scan ended early. get_scan_summary and get_scan_results show what it found until then; "
+    "absent is not clean. Submit it again for the rest."
+)
 _RUNNING: Final = "wait_for_scan waits up to 25 s; large scans take hours, so tell the user."
 
 
 def advice(view: TaskView) -> str:
     """What to do about the task now."""
+    if view.task.partial is not None and view.task.state in SETTLED:
+        return _PARTIAL
     return BY_STATE.get(view.task.state, _RUNNING)

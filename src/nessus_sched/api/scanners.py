@@ -66,6 +66,7 @@ class ScannerAnswer:
     version: str | None = field("Nessus version.")
     plugin_set_at: str | None = field("Age of its plugins (ISO 8601).")
     licensed_hosts: int | None = field("Limit of its licence.")
+    owed_cleanups: int = field("Abandoned scans to clean up there when it answers.")
     last_contact: str | None = field("When it last answered (ISO 8601).")
 
 
@@ -168,5 +169,6 @@ def scanner_answer(view: ScannerView) -> ScannerAnswer:
         version=clean_line(info.version) if info else None,
         plugin_set_at=iso(info.plugin_set_at) if info else None,
         licensed_hosts=info.licensed_hosts if info else None,
+        owed_cleanups=view.owed,
         last_contact=iso(view.reached_at),
     )

@@ -48,6 +48,11 @@ class TaskArgs:
 
 
 @attrs.frozen(kw_only=True)
+class CancelArgs(TaskArgs):
+    discard: bool = field("Throw away what a running scan has found.", default=False)
+
+
+@attrs.frozen(kw_only=True)
 class WaitArgs(TaskArgs):
     timeout_seconds: float = field(
         "How long to wait at most.", default=LONGEST_WAIT, minimum=0, maximum=LONGEST_WAIT
@@ -101,7 +106,8 @@ class TaskRow:
     created_at: str = field("ISO 8601.")
     queue_position: int | None = field("When it waits in a queue.")
     wait_reason: str | None = field("Why it waits.")
-    severity_counts: dict[str, int] | None = field("When completed.")
+    partial: bool = field("The results are those of a scan that ended early.")
+    severity_counts: dict[str, int] | None = field("When there are results.")
 
 
 @attrs.frozen(kw_only=True)
@@ -173,12 +179,13 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
 
 
 @tool(writes=True, destructive=True)
-async def cancel_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
-    """Cancel a task: take it out of the queue, or stop its scan on the scanner. Results of a
-    canceled scan are not kept. Canceling twice does no harm."""
+async def cancel_scan(app: Any, call: Call, args: CancelArgs) -> StatusAnswer:
+    """Cancel a task: take it out of the queue, or stop its scan on the scanner. What a running
+    scan has found is kept as partial results. Canceling twice does no harm."""
     await managed(app, call, args.task_id)
     with translated():
-        return status_answer(app, await app.service.cancel(args.task_id, actor=call.peer.actor))
+        view = await app.service.cancel(args.task_id, actor=call.peer.actor, discard=args.discard)
+        return status_answer(app, view)
 
 
 @tool(writes=True)
@@ -250,5 +257,6 @@ def _row(app: App, view: TaskView) -> TaskRow:
         created_at=iso(task.created_at) or "",
         queue_position=wait.queue_position if wait else None,
         wait_reason=wait.wait_reason if wait else None,
+        partial=task.partial is not None,
         severity_counts=summary.get("severity_counts"),
     )

@@ -116,12 +116,16 @@ def tasks_command(
 @tasks_argument
 @daemon_option
 @json_option
-def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+@click.option("--discard", is_flag=True, help="Throw away what running scans have found.")
+def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool, discard: bool) -> None:
     """Cancel tasks: remove them from the queue, or stop their scans.
 
-    Every task is tried; the exit code is 1 if any could not be canceled.
+    What a running scan has found is kept as partial results, unless --discard. Every task is
+    tried; the exit code is 1 if any could not be canceled.
     """
-    _tell("cancel_scan", tasks, config, as_json)
+    with daemon(config) as connection:
+        cancel = partial(connection.call, "cancel_scan", discard=discard)
+        tell_each(connection, cancel, tasks, as_json)
 
 
 @click.command("pause")
@@ -205,6 +209,8 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("by", task["submitted_by"]),
             *((f"  {state}", when(at, now)) for state, at in task["entered"].items()),
             *_asked(task.get("asked") or {}),
+            ("partial", task["partial"]),
+            *(("owed", each) for each in task["owed"]),
             ("findings", counts(task["severity_counts"]) if task["severity_counts"] else None),
             *_validation(task["validation"] or {}),
             ("trace", task["trace_id"]),

@@ -304,9 +304,9 @@ class RoleSettings:
 @attrs.frozen(kw_only=True)
 class WebhookSettings:
     """A URL that is told of the end of tasks, with a JSON document: `id` (the same at every
-    try), `event`, `at`, `task`, `severity_counts`, `credentialed`, `error`. Any 2xx answer
-    will do; others are tried again for some minutes if they may pass (5xx, 408, 429, no
-    answer). What has not got through when the daemon stops is lost."""
+    try), `event`, `at`, `task`, `severity_counts`, `credentialed`, `partial` (why the scan ended
+    early), `error`. Any 2xx answer will do; others are tried again for some minutes if they may
+    pass (5xx, 408, 429, no answer). What has not got through when the daemon stops is lost."""
 
     url: WebhookUrl = field("Receives the document by POST, directly and without redirects.")
     secret: Secret | None = field(

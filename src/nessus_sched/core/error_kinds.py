@@ -85,7 +85,7 @@ class Response(StrEnum):
     BURY = "bury"
     """It becomes a dead letter."""
     END = "end"
-    """It ends without results, canceled or timed out."""
+    """It ends, canceled or timed out."""
 
 
 @attrs.frozen

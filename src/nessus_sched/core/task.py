@@ -98,6 +98,49 @@ class TaskError:
     at: float
 
 
+class Outcome(StrEnum):
+    """What becomes of a task whose scan ended early."""
+
+    CANCELED = "canceled"
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+    """The attempt has failed: tried again, or a dead letter."""
+    REQUEUED = "requeued"
+    """It returns to its queue; no attempt is used up."""
+
+
+@attrs.frozen(kw_only=True)
+class Ending:
+    """Why a scan ended early (`kind` is an `ErrorKind` or `canceled`), and what its task becomes
+    once the results that it has were fetched."""
+
+    outcome: Outcome
+    kind: str
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class Owed:
+    """The scan of an attempt that was given up without its scanner's help. It remains to be
+    stopped, its results to be fetched if `keep`, and removed, as soon as the scanner answers.
+
+    `scan_id` is None when it is not known whether there is one. `ended`: it does not run any
+    more. `reason` completes "the scan ended early: ...". `since` is in epoch seconds.
+    """
+
+    attempt: int
+    scanner_instance: str
+    scan_id: int | None
+    scan_uuid: str | None
+    history_id: int | None
+    keep: bool
+    ended: bool
+    reason: str
+    since: float
+    plain: bool = False
+    """Its name on the scanner is not signed."""
+
+
 @attrs.frozen(kw_only=True)
 class Task:
     """A task in its present state. All times are epoch seconds, UTC.
@@ -150,3 +193,11 @@ class Task:
     export_file: str | None = None
     summary: Mapping[str, Any] | None = None
     """Validation statistics of the finished scan: the document of `results.summary`."""
+    discard: bool = False
+    """The submitter canceled it and does not want what was found."""
+    ending: Ending | None = None
+    """Set while the results of a scan that ended early are fetched."""
+    partial: str | None = None
+    """Why `summary` and findings are those of a scan that ended early; None when they are of
+    a whole scan, or there are none."""
+    owed: tuple[Owed, ...] = ()

@@ -24,3 +24,11 @@ def meant(given: str, known: Iterable[str]) -> str:
     near += get_close_matches(word, names, n=3, cutoff=_NEAR)
     found = " or ".join(f"'{name}'" for name in list(dict.fromkeys(near))[:3])
     return f" (did you mean {found}?)" if found else ""
+
+
+def lasting(seconds: float) -> str:
+    """A stretch of time in its largest unit, rounded down: `3 h`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -162,7 +162,8 @@ def _scanner(view: ScannerView, now: float) -> Found:
     if not statistics.enabled:
         return Found(Status.OK, "disabled by the operator")
     if view.trouble is not None:
-        return Found(Status.DEGRADED, view.trouble, view.since)
+        owed = f"; {view.owed} abandoned scan(s) to clean up there" if view.owed else ""
+        return Found(Status.DEGRADED, view.trouble + owed, view.since)
     if statistics.obstacle is not None:
         suspension = statistics.suspension
         since = None if suspension is None else suspension.since
@@ -170,4 +171,5 @@ def _scanner(view: ScannerView, now: float) -> Found:
     slots = statistics.slots
     used = f"{len(slots.active)} of {slots.capacity} slots used"
     held = f"; starts nothing just now: {statistics.held_reason}" if statistics.held_until else ""
-    return Found(Status.OK, used + held, turned=view.since)
+    owed = f"; {view.owed} abandoned scan(s) to clean up" if view.owed else ""
+    return Found(Status.OK, used + held + owed, turned=view.since)

@@ -35,6 +35,7 @@ async def refresh(system: System, metrics: Metrics) -> None:
         at=system.context.wall(),
         pool=system.service.statistics(),
         up={view.settings.id: view.trouble is None for view in views},
+        owed={view.settings.id: view.owed for view in views},
         plugin_set_at={
             view.settings.id: view.info.plugin_set_at
             for view in views

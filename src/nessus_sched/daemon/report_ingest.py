@@ -15,7 +15,7 @@ from nessus_sched.core.task import Task
 from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
-from nessus_sched.results.summary import SummaryBuilder
+from nessus_sched.results.summary import SummaryBuilder, summarise
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import FindingsStore
 from nessus_sched.telemetry import events
@@ -49,6 +49,15 @@ class Reports:
             return name
 
         return await trio.to_thread.run_sync(compress, limiter=self._compressing)
+
+    async def finished_hosts(self, path: Path) -> int:
+        """How many hosts of the report were scanned to their end."""
+
+        def count() -> int:
+            with path.open("rb") as stream:
+                return int(summarise(stream)["hosts_finished"])
+
+        return await trio.to_thread.run_sync(count)
 
     async def drop(self, task_id: str) -> None:
         await self.findings.delete(task_id)
@@ -91,6 +100,7 @@ class Reports:
             requested=task.request.targets,
             credential=task.request.credential is not None,
             used_up=_used_up(info),
+            ended_early=task.partial,
         )
 
 

@@ -184,6 +184,7 @@ def document(task: Task, entry: JournalEntry, end: NotifyOn) -> dict[str, Any]:
     summary, error = task.summary or {}, task.last_error
     verdict = summary.get("verdict") or {}
     completed = end is NotifyOn.COMPLETED
+    has_results = completed or task.partial is not None
     return {
         "id": f"{task.task_id}.{entry.after}.{round(entry.at)}",
         "event": end,
@@ -201,8 +202,9 @@ def document(task: Task, entry: JournalEntry, end: NotifyOn) -> dict[str, Any]:
             "submitted_by": task.actor,
             "attempt": task.attempt,
         },
-        "severity_counts": summary.get("severity_counts") if completed else None,
-        "credentialed": verdict.get("credentialed") if completed else None,
+        "severity_counts": summary.get("severity_counts") if has_results else None,
+        "credentialed": verdict.get("credentialed") if has_results else None,
+        "partial": None if task.partial is None else clean_line(task.partial, 500),
         "error": None
         if completed or error is None
         else {"code": error.kind, "message": clean_line(error.message, 500)},

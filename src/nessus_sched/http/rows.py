@@ -107,6 +107,7 @@ def ended_row(task: Task, now: float) -> list[Child]:
         fragment(
             pill(_words(task.state), _OUTCOMES[task.state]),
             element("small", error.message) if failed and error else None,
+            element("small", f"partial results: {task.partial}") if task.partial else None,
         ),
         _severities(summary.get("severity_counts") or {}),
         str(verdict.get("credentialed", NOTHING)) if task.request.credential else NOTHING,

@@ -33,6 +33,7 @@ class ScanFacts:
     the day of the scan. `asked` is what was sent to the scanner. `requested` are the targets as
     single addresses or names, networks or ranges. `credential` says that one was given.
     `used_up` is how many hosts the scanner's licence is for, when it has no room for more.
+    `ended_early` is why the scan was not run to its end, None when it was.
     """
 
     now: float | None = None
@@ -40,6 +41,7 @@ class ScanFacts:
     requested: Sequence[str] = ()
     credential: bool = False
     used_up: int | None = None
+    ended_early: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -62,13 +64,26 @@ class Observed:
 def doubts(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[Doubt, ...]:
     """All that is doubtful about a scan, most serious first."""
     return (
+        *_early(seen, facts),
         *_reading(report, seen),
         *_coverage(seen, facts),
-        *_ending(seen),
+        *(() if facts.ended_early else _ending(seen)),
         *_license(seen, facts),
         *proof(facts.asked, seen.ran, unscanned=seen.unscanned_ports),
         *_login(seen, facts),
         *_plugins(seen, facts),
+    )
+
+
+def _early(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+    if facts.ended_early is None:
+        return
+    done = seen.alive - seen.unfinished
+    yield Doubt(
+        code="ended_early",
+        message=f"The scan ended early: {clean_line(facts.ended_early, 300)}. Of {seen.alive} "
+        f"host(s) that it had begun, {done} were finished.",
+        advice="What is not listed was not necessarily looked for: scan these targets again.",
     )
 
 

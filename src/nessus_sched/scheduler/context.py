@@ -36,7 +36,8 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
 Digest = Callable[[Task, Path, ScannerInfo | None], Awaitable[Mapping[str, Any]]]
 """Reads a scan's report into the findings store and returns its summary document. What the
-scanner said of itself after the scan is None for a report from elsewhere."""
+scanner said of itself after the scan is None for a report from elsewhere. The task's `partial`
+says why the scan ended early, if it did."""
 
 Observer = Callable[[Task, JournalEntry], None]
 """Told of every change of a task, after it is durable; must not block or raise."""
@@ -50,6 +51,9 @@ class Reports(Protocol):
 
     async def keep(self, task_id: str, path: Path) -> str:
         """Keeps the fetched report durably; returns the name of its file."""
+
+    async def finished_hosts(self, path: Path) -> int:
+        """How many hosts of the fetched report were scanned to their end."""
 
     async def drop(self, task_id: str) -> None:
         """Takes back what was read and kept of a report that came to nothing."""

@@ -10,14 +10,18 @@ import trio
 from nessus_sched.config.schema import ScannerSettings
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.scanner import RemoteScan, Scanner, ScannerError
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.core.text import lasting
 from nessus_sched.scheduler import remote_cleanup
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.debts import Debts
 from nessus_sched.scheduler.exporting import export
 from nessus_sched.scheduler.launching import launch
 from nessus_sched.scheduler.polling import Contact
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.run import LOST_AFTER, Run
 from nessus_sched.scheduler.watching import watch
 
 STEPS = {
@@ -31,6 +35,8 @@ STEPS = {
 EXPORTS_AT_ONCE = 2
 LAST_REQUESTS = 60.0
 """Seconds for which a replaced connection is kept for requests under way."""
+UNNOTICED = 60.0
+"""Seconds without an answer that are not worth a word."""
 BRIEF = 0.1
 IDLE = 3600.0
 """Upper bound in seconds of a wait for work; whatever makes work possible rings first."""
@@ -50,7 +56,12 @@ class Driver:
     """
 
     def __init__(
-        self, context: Context, settings: ScannerSettings, connect: Connect, ended: Ended
+        self,
+        context: Context,
+        settings: ScannerSettings,
+        connect: Connect,
+        ended: Ended,
+        debts: Debts,
     ) -> None:
         self.context = context
         self.settings = settings
@@ -65,9 +76,11 @@ class Driver:
         self.link = Contact(self)
         self._connect = connect
         self._ended = ended
+        self.debts = debts
         self.gone = trio.Event()
         """It has left, and another driver may take its place."""
         self.retiring = False
+        """The scanner has left the configuration."""
         self._work = trio.Event()
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -125,6 +138,8 @@ class Driver:
     def retire(self) -> None:
         """The scanner has left the configuration: ends once nothing runs there."""
         self.retiring = True
+        for run in self.runs.values():
+            run.wake()
         self._leave_if_idle()
 
     @property
@@ -164,10 +179,34 @@ class Driver:
         present = self.context.wall() + (self.scanner.clock_ahead or 0.0)
         return max(0.0, present - moment)
 
+    def pay_debts(self, rows: Sequence[RemoteScan]) -> None:
+        """Cleans up after scans that were given up, beside everything else."""
+        assert self._nursery is not None
+        if self.debts.of(self.id):
+            self._nursery.start_soon(self.debts.pay, self, rows)
+
     @property
     def answers(self) -> bool:
         """The latest exchange with the scanner was fine, and it was ready."""
         return self.link.trouble is None
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which the scanner has not answered, 0 while it does."""
+        return 0.0 if self.answers else self.context.now() - self.link.since
+
+    @property
+    def no_contact(self) -> WaitReason | None:
+        """Why nothing is known of the scans there at present."""
+        if self.silent_for < UNNOTICED:
+            return None
+        text = f"no contact with scanner {self.id} for {lasting(self.silent_for)}"
+        return WaitReason(code=WaitCode.NO_CONTACT, text=f"{text} ({self.link.trouble})")
+
+    @property
+    def lost(self) -> bool:
+        """It has not answered for so long that nothing should wait for it."""
+        return self.silent_for >= LOST_AFTER
 
     async def _take_work(self) -> None:
         assert self._nursery is not None
@@ -232,8 +271,13 @@ class Driver:
         self._leave_if_idle()
 
     def _release(self, run: Run) -> None:
-        finished = run.task.state in {TaskState.EXPORTING, TaskState.COMPLETED}
+        finished = scan_finished(run.task)
         self.context.pool.release(run.task.task_id, self.context.now(), finished=finished)
+
+
+def scan_finished(task: Task) -> bool:
+    """The scan of the present attempt ran to its end: its duration tells how long others take."""
+    return task.ending is None and task.state in {TaskState.EXPORTING, TaskState.COMPLETED}
 
 
 def _connection(settings: ScannerSettings) -> tuple[object, ...]:

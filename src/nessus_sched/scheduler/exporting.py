@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
 
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
-from nessus_sched.scheduler import failures
+from nessus_sched.core.task import Ending, Task
+from nessus_sched.scheduler import endings, failures
+from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.run import Run
 from nessus_sched.telemetry import events
 
@@ -18,20 +25,49 @@ if TYPE_CHECKING:
 
 BAD_EXPORTS = 8
 """Failures of a scanner that answers to give us the report, before we give up."""
+PARTIAL_WITHIN = 600.0
+"""Seconds in which the results of a scan that ended early are fetched before its task ends; after
+that they are fetched when they can be had."""
 
 
 async def export(run: Run, driver: Driver) -> None:
     """One try at exporting. The scan itself is not run again because its export failed."""
-    if run.canceling:
-        await run.advance(TaskState.CANCELED, event="canceled", cause="canceled while exporting")
+    ending = run.task.ending
+    if run.canceling and (ending is None or run.task.discard):
+        await _break_off(run, driver)
         return
+    left = math.inf
+    if ending is not None:
+        left = run.entered_at + PARTIAL_WITHIN - run.context.now()
+        if left <= 0 or (driver.retiring and driver.lost):
+            await endings.abandon(run, driver.debts, ending)
+            return
+    elif driver.retiring and driver.lost:
+        await endings.abandon(run, driver.debts, endings.removed(driver.id))
+        return
+    with trio.move_on_after(left):
+        await _try(run, driver)
+
+
+async def _break_off(run: Run, driver: Driver) -> None:
+    """Canceled meanwhile. The report is fetched later unless it is not wanted."""
+    ending = endings.canceled("it was canceled while its report was fetched")
+    if run.task.discard:
+        await endings.settle(run, ending)
+    else:
+        await endings.abandon(run, driver.debts, ending)
+
+
+async def _try(run: Run, driver: Driver) -> None:
     try:
         with run.until_canceled():
             await _fetch(run, driver)
     except NotFound:
-        await failures.fail(
-            run, ErrorKind.SCAN_VANISHED, "the scan was deleted on the scanner before its export"
-        )
+        message = "the scan was deleted on the scanner before its export"
+        if run.task.ending is not None:
+            await endings.settle(run, run.task.ending)
+        else:
+            await failures.fail(run, ErrorKind.SCAN_VANISHED, message)
     except ScannerError as error:
         await _failed(run, driver, error)
     except (StoreUnavailable, OSError) as error:
@@ -47,17 +83,41 @@ async def _fetch(run: Run, driver: Driver) -> None:
         async with driver.exporting:
             size = await driver.scanner.export(task.nessus_scan_id, task.history_id, path)
             context.log.info(events.EXPORTED, bytes=size)
-        summary = await context.digest(task, path, info)
-        file = await context.exports.keep(task.task_id, path)
+        async with context.turns.of(f"results of {task.task_id}"):
+            early = None if task.ending is None else task.ending.message
+            changes = await kept(context, run.task, path, info, early)
+            await _finish(run, size, changes)
     finally:
         path.unlink(missing_ok=True)
+
+
+async def _finish(run: Run, size: int, changes: dict[str, Any]) -> None:
+    if run.task.ending is not None:
+        await endings.settle(run, run.task.ending, **changes)
+        return
     await run.advance(
         TaskState.COMPLETED,
         event="completed",
-        summary=summary,
-        export_file=file,
-        detail={"bytes": size, "findings": summary["findings"]},
+        detail={"bytes": size, "findings": changes["summary"]["findings"]},
+        **changes,
     )
+
+
+async def kept(
+    context: Context, task: Task, path: Path, info: ScannerInfo | None, early: str | None
+) -> dict[str, Any]:
+    """Reads and keeps a report; returns the changes of its task. `early` says why the scan
+    ended early. Then it is kept only if nothing better is: neither the results of a whole scan,
+    nor those of another attempt that finished more hosts."""
+    if early is not None and task.summary is not None:
+        if task.partial is None:
+            return {}
+        if await context.exports.finished_hosts(path) < task.summary.get("hosts_finished", 0):
+            return {}
+    partial = attrs.evolve(task, partial=early)
+    summary = await context.digest(partial, path, info)
+    file = await context.exports.keep(task.task_id, path)
+    return {"summary": summary, "export_file": file, "partial": early}
 
 
 async def _info_after(driver: Driver) -> ScannerInfo | None:
@@ -75,11 +135,20 @@ async def _info_after(driver: Driver) -> ScannerInfo | None:
 async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
     if driver.answers and not isinstance(error, Unreachable):
         run.setbacks += 1
+    if run.setbacks >= BAD_EXPORTS and run.task.ending is not None:
+        await _lost(run, run.task.ending, error)
+        return
     if run.setbacks >= BAD_EXPORTS:
         message = f"the report could not be fetched: {error}"
         await failures.fail(run, error.kind, message, exhausted=True)
         return
     await _try_later(run, driver, error.kind, str(error), error.retry_after)
+
+
+async def _lost(run: Run, ending: Ending, error: ScannerError) -> None:
+    """The task ends although the results that there are cannot be fetched."""
+    message = f"{ending.message}; its results could not be fetched: {error}"
+    await endings.settle(run, attrs.evolve(ending, message=message))
 
 
 async def _try_later(

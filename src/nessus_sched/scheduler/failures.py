@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.run import LOST_AFTER, Run
 
 if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
@@ -36,24 +35,28 @@ def task_error(
     return TaskError(kind=kind, message=message, transient=goes_on, at=run.context.wall())
 
 
-async def fail(run: Run, kind: ErrorKind, message: str, *, exhausted: bool = False) -> None:
+async def fail(
+    run: Run, kind: ErrorKind, message: str, *, exhausted: bool = False, **changes: Any
+) -> None:
     """The attempt has failed: as the table says the task is tried again or becomes a dead
-    letter. `exhausted`: the step was repeated too often."""
+    letter. `exhausted`: the step was repeated too often. `changes` go with that of the state."""
     response = EXHAUSTED[run.task.state] if exhausted else FAULTS[kind].response
     if response is Response.RETRY:
-        await _fail_attempt(run, kind, message)
+        await _fail_attempt(run, kind, message, changes)
     else:
-        await _bury(run, kind, message)
+        await _bury(run, kind, message, changes)
 
 
-async def _fail_attempt(run: Run, kind: ErrorKind, message: str) -> None:
+async def _fail_attempt(
+    run: Run, kind: ErrorKind, message: str, changes: Mapping[str, Any]
+) -> None:
     """Wait and try again or, with all attempts used up, become a dead letter."""
     settings = run.context.config.scheduling
     failures = run.task.failures + 1
     error = task_error(run, kind, message, transient=True)
     if failures >= settings.max_attempts:
         await run.advance(
-            TaskState.DEAD, event="dead", cause=message, error=error, failures=failures
+            TaskState.DEAD, event="dead", cause=message, error=error, failures=failures, **changes
         )
         return
     delay = backoff(
@@ -71,11 +74,11 @@ async def _fail_attempt(run: Run, kind: ErrorKind, message: str) -> None:
         failures=failures,
         retry_at=run.context.wall() + delay,
         detail={"delay": round(delay, 1), "failures": failures},
-        **NO_SCAN,
+        **{**NO_SCAN, **changes},
     )
 
 
-async def _bury(run: Run, kind: ErrorKind, message: str) -> None:
+async def _bury(run: Run, kind: ErrorKind, message: str, changes: Mapping[str, Any]) -> None:
     """The task has failed for a reason that will not pass by itself."""
     await run.advance(
         TaskState.DEAD,
@@ -83,6 +86,7 @@ async def _bury(run: Run, kind: ErrorKind, message: str) -> None:
         cause=message,
         error=task_error(run, kind, message, transient=False),
         failures=run.task.failures + 1,
+        **changes,
     )
 
 
@@ -108,12 +112,12 @@ async def pause_launch(run: Run, driver: Driver, error: ScannerError) -> None:
 
 
 async def usable_again(run: Run, driver: Driver, delay: float) -> None:
-    """Returns after `delay` seconds, or later as soon as the scanner answers; but when the
-    submitter changes his mind, at once."""
+    """Returns after `delay` seconds, or later as soon as the scanner answers or counts as lost;
+    but when the submitter changes his mind, at once."""
     wish = run.task.desired
     await run.woken(within=delay)
-    while not driver.answers and run.task.desired is wish:
-        await run.woken(within=math.inf)
+    while not driver.answers and run.task.desired is wish and not driver.lost:
+        await run.woken(within=LOST_AFTER)
 
 
 NO_SCAN: Mapping[str, Any] = {
@@ -124,6 +128,7 @@ NO_SCAN: Mapping[str, Any] = {
     "paused_for": 0.0,
     "progress": None,
     "asked": None,
+    "ending": None,
 }
 """A task that waits for its next attempt has no scan; the journal keeps the old ids."""
 

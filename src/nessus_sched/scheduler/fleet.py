@@ -15,9 +15,10 @@ from nessus_sched.core.pool.entry import QueueEntry, entry_of
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.store_errors import StaleTransition
 from nessus_sched.core.task import Desired, Task
-from nessus_sched.scheduler import failures
+from nessus_sched.scheduler import endings, failures
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.driver import Connect, Driver
+from nessus_sched.scheduler.debts import Debts
+from nessus_sched.scheduler.driver import Connect, Driver, scan_finished
 from nessus_sched.scheduler.pool_config import configure_pool
 from nessus_sched.scheduler.retry_timer import Retries
 from nessus_sched.scheduler.run import Run
@@ -29,6 +30,7 @@ RESUMES = 8
 """So many times an export is begun again after a restart."""
 LONGEST_RECALLED = 30 * 86400.0
 """Seconds: a longer scan is a wall clock that was set while it ran."""
+BEGIN_EXPORT = frozenset({"scan_finished", "scan_ended_early"})
 RECALLED = 500
 """So many of the latest completed tasks are recalled at start."""
 
@@ -45,6 +47,7 @@ class Fleet:
         """Tasks that were paused before they ran: in no queue until they are resumed."""
         self.failures: Counter[str] = Counter()
         """How often the driver of each scanner failed by an error of ours."""
+        self.debts = Debts(context, self.run_of)
         self._connect = connect
         self._accepted: dict[str, float] = {}
         """When tasks were accepted that have left their queue and may come back, by the steady
@@ -57,8 +60,10 @@ class Fleet:
             self._nursery = nursery
             for settings in self.context.config.scanners:
                 await self._add_driver(settings)
+            await self.debts.restore()
             await self.recover()
             nursery.start_soon(self.retries.run)
+            nursery.start_soon(self.debts.run)
             task_status.started()
 
     async def apply(self, config: Config) -> None:
@@ -82,7 +87,7 @@ class Fleet:
 
     async def _add_driver(self, settings: ScannerSettings) -> None:
         assert self._nursery is not None
-        driver = Driver(self.context, settings, self._connect, self._ended)
+        driver = Driver(self.context, settings, self._connect, self._ended, self.debts)
         self.drivers[settings.id] = driver
         await self._nursery.start(self._drive, driver)
 
@@ -99,7 +104,7 @@ class Fleet:
         crash; nothing else of the old one survives, because nobody knows what is true of it."""
         self.failures[failed.id] += 1
         runs, tasks = list(failed.runs.values()), {*failed.runs, *failed.starting}
-        driver = Driver(self.context, failed.settings, self._connect, self._ended)
+        driver = Driver(self.context, failed.settings, self._connect, self._ended, self.debts)
         driver.starting |= tasks
         self.drivers[driver.id] = driver
         driver.troubled(error)
@@ -117,9 +122,9 @@ class Fleet:
         async with self.context.turns.of(task_id):
             task = await self.context.surely(lambda: self.context.store.get(task_id))
             assert task is not None
+            self.debts.take_up(task)
             if task.state not in HOLDS_SLOT and pool.active(task_id) is not None:
-                finished = task.state in {TaskState.EXPORTING, TaskState.COMPLETED}
-                pool.release(task_id, self.context.now(), finished=finished)
+                pool.release(task_id, self.context.now(), finished=scan_finished(task))
             if not pool.waiting(task_id):
                 await self._resume(task, self.enqueue)
 
@@ -237,11 +242,7 @@ class Fleet:
         run.plain = await self._begun_plain(task)
         driver = self.drivers.get(task.scanner_instance)
         if driver is None:
-            await failures.fail(
-                run,
-                ErrorKind.SCANNER_REMOVED,
-                f"its scanner {task.scanner_instance!r} is no longer configured",
-            )
+            await endings.abandon(run, self.debts, endings.removed(task.scanner_instance))
             return
         if task.state is TaskState.LAUNCHING and task.nessus_scan_id is None:
             await run.advance(event="launch_resumed")
@@ -267,10 +268,13 @@ class Fleet:
         ends = 0
         for record in await self.context.store.journal_of(run.task.task_id):
             event = record.entry.event
-            ends = 0 if event == "scan_finished" else ends + (event == "export_resumed")
+            ends = 0 if event in BEGIN_EXPORT else ends + (event == "export_resumed")
         if ends >= RESUMES:
             message = f"the daemon has ended {ends + 1} times while it fetched or read the report"
-            await failures.fail(run, ErrorKind.REPORT_UNREADABLE, message)
+            if run.task.ending is not None:
+                await endings.settle(run, run.task.ending)
+            else:
+                await failures.fail(run, ErrorKind.REPORT_UNREADABLE, message)
             return False
         await run.advance(event="export_resumed")
         return True

@@ -27,10 +27,10 @@ from nessus_sched.core.scanner import (
     TransientError,
 )
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Desired
-from nessus_sched.scheduler import failures, refusals
+from nessus_sched.core.task import Desired, Ending, Outcome
+from nessus_sched.scheduler import endings, failures, refusals
 from nessus_sched.scheduler.ownership import has_our_targets
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.run import LOST_AFTER, Run
 from nessus_sched.scheduler.scan_order import PlanError, plan
 from nessus_sched.telemetry import events
 
@@ -41,6 +41,8 @@ SETTLE = 5.0
 """Seconds given to a request whose answer was lost before its absence is believed."""
 NAMED = 20
 """Denied targets that the journal names one by one."""
+GIVEN_UP_AFTER = 3600.0
+"""Seconds without an answer after which a launch in doubt is given up."""
 TROUBLES = 5
 """Setbacks in one attempt, on a scanner that answers, before the attempt has failed."""
 
@@ -49,6 +51,9 @@ async def launch(run: Run, driver: Driver) -> None:
     """One try at getting the present attempt's scan to run. Afterwards the run is in
     another state, or still launching and to be tried again."""
     try:
+        if run.unsure and driver.lost:
+            await _lost(run, driver)
+            return
         if run.unsure:
             await (_look(run, driver) if run.refusal is None else _confirm(run, driver))
             if run.unsure or run.task.state is not TaskState.LAUNCHING:
@@ -84,6 +89,25 @@ def _no_reports(run: Run, driver: Driver) -> ScannerError | None:
         f"Scanner {driver.id} allowed no export when it was certified; certify it again when its "
         "license allows that."
     )
+
+
+async def _lost(run: Run, driver: Driver) -> None:
+    """The scanner was lost while it is not known whether the scan runs. The attempt is given up:
+    what there is of it is cleaned up when the scanner answers."""
+    if run.canceling:
+        ending = endings.canceled("it was canceled while its scanner did not answer")
+    elif driver.retiring:
+        ending = endings.removed(driver.id)
+    elif driver.silent_for >= GIVEN_UP_AFTER:
+        ending = Ending(
+            outcome=Outcome.REQUEUED,
+            kind=ErrorKind.SCANNER_UNREACHABLE,
+            message="its scanner was lost while the scan was launched",
+        )
+    else:
+        await run.woken(within=LOST_AFTER)
+        return
+    await endings.abandon(run, driver.debts, ending)
 
 
 async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:

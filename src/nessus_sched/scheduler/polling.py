@@ -308,6 +308,7 @@ class Contact:
         now = self._context.now()
         driver = self._driver
         self.reached_at = now
+        driver.debts.observe(self._id, rows)
         if self._listed:
             self._tell_pool(rows)
         if self.trouble is not None:
@@ -322,6 +323,7 @@ class Contact:
         self.attempts = self._attempts(rows)
         self._distribute(rows)
         self._clear_away(rows)
+        driver.pay_debts(rows)
         driver.ring()
 
     def _attempts(self, rows: Sequence[RemoteScan]) -> Mapping[str, int]:
@@ -342,7 +344,7 @@ class Contact:
 
     def _tell_pool(self, rows: Sequence[RemoteScan]) -> None:
         pool, now = self._context.pool, self._context.now()
-        mine = self._mine()
+        mine = self._mine() | self._driver.debts.scans(self._id)
         foreign = sum(
             row.status in OCCUPIES and row.scan_id not in mine and not self._certifies(row)
             for row in rows

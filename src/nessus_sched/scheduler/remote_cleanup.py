@@ -24,6 +24,7 @@ from nessus_sched.core.seal import Mark
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.debts import is_owed
 from nessus_sched.scheduler.ownership import has_our_targets
 from nessus_sched.scheduler.traces import traces
 from nessus_sched.telemetry import events
@@ -116,6 +117,8 @@ def _unneeded(row: RemoteScan, task: Task | None, mark: Mark, context: Context) 
         return False
     if task is None:
         return True  # purged, or never ours
+    if is_owed(task, mark.attempt):
+        return False
     kept = 0.0 if row.status is ScanStatus.EMPTY else context.config.retention.remote_scans
     old = max(task.entered.values()) <= context.expired(kept)
     return old and _done_with(row, task, mark.attempt)

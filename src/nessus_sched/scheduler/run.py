@@ -16,6 +16,10 @@ from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import Desired, Task, TaskError
 from nessus_sched.scheduler.context import Context
 
+LOST_AFTER = 300.0
+"""Seconds without an answer after which a scanner counts as lost: what should end is ended
+without its help."""
+
 
 class Run:
     """Holds the present `Task` of one active task and is the only one to change it.
@@ -108,7 +112,15 @@ class Run:
             await self.context.record_surely(task, entry)
             self.task, self.entered_at = task, entered_at
 
-    async def want(self, desired: Desired, *, actor: str, cause: str, halted: bool = False) -> bool:
+    async def want(
+        self,
+        desired: Desired,
+        *,
+        actor: str,
+        cause: str,
+        halted: bool = False,
+        discard: bool = False,
+    ) -> bool:
         """Takes a command of the submitter durably and wakes the task's life to obey it.
         False when the run is over, the task being somewhere else by now, and for anything
         after a cancel, which nothing takes back. `halted`: everything is paused, see `Task`.
@@ -116,7 +128,8 @@ class Run:
         async with self._lock:
             if self.over or (self.canceling and desired is not Desired.CANCEL):
                 return False
-            task = attrs.evolve(self.task, desired=desired, halted=halted)
+            discard = discard or self.task.discard
+            task = attrs.evolve(self.task, desired=desired, halted=halted, discard=discard)
             entry = JournalEntry(
                 at=self.context.wall(),
                 event=f"{desired}_requested",

@@ -161,8 +161,9 @@ class Service:
                 await changed.wait()
         return await self.task(task_id)
 
-    async def cancel(self, task_id: str, *, actor: str) -> TaskView:
-        """Takes a task out of its queue, or has its scan stopped. Canceling twice is fine."""
+    async def cancel(self, task_id: str, *, actor: str, discard: bool = False) -> TaskView:
+        """Takes a task out of its queue, or has its scan stopped; what that has found is kept
+        unless `discard`. Canceling twice is fine."""
         while True:
             view = await self.task(task_id)
             task = view.task
@@ -172,7 +173,7 @@ class Service:
                 raise NotPossible(f"task {task_id} is {task.state} already")
             run = self.fleet.run_of(task_id)
             if run is not None:
-                if await self._tell(run, Desired.CANCEL, actor):
+                if await self._tell(run, Desired.CANCEL, actor, discard=discard):
                     return self.view(run.task)
             elif await self._tell_waiting(task_id, Desired.CANCEL, actor):
                 return await self.task(task_id)
@@ -238,7 +239,10 @@ class Service:
     def _view(self, task: Task, estimate: Estimate | None) -> TaskView:
         run = self.fleet.run_of(task.task_id)
         if run is not None:
-            return TaskView(task=run.task, standing=Standing(), progress=run.progress)
+            driver = self.fleet.drivers.get(run.task.scanner_instance or "")
+            reason = None if driver is None else driver.no_contact
+            standing = Standing(wait_reason=reason)
+            return TaskView(task=run.task, standing=standing, progress=run.progress)
         pool = self.context.pool
         if task.state in waiting.WAITS and task.desired is Desired.PAUSE:
             return TaskView(task=task, standing=Standing(wait_reason=HELD))
@@ -268,6 +272,7 @@ class Service:
                 reached_at=None
                 if driver.link.reached_at is None
                 else self.context.shown(driver.link.reached_at),
+                owed=len(self.fleet.debts.of(each.scanner_id)),
             )
             for each in statistics.scanners
             if (driver := self.fleet.drivers.get(each.scanner_id)) is not None
@@ -378,14 +383,15 @@ class Service:
                 return await self.task(task_id)
             await trio.sleep(IN_BETWEEN)
 
-    async def _tell(self, run: Run, desired: Desired, actor: str) -> bool:
+    async def _tell(self, run: Run, desired: Desired, actor: str, *, discard: bool = False) -> bool:
         """False when the run does not take it, see `Run.want`. While the store is away nothing is
         taken on: the run itself may be waiting for it."""
         health = self.context.store.health
         if not health.ok:
             raise Unwritable(f"nothing was changed: {health.reason}")
         try:
-            return await run.want(desired, actor=actor, cause="asked for by the submitter")
+            cause = "asked for by the submitter"
+            return await run.want(desired, actor=actor, cause=cause, discard=discard)
         except StoreUnavailable as error:
             raise Unwritable(f"nothing was changed: {error}") from error
 

@@ -57,7 +57,8 @@ class ScannerView:
 
     `trouble` says why it cannot be used now, None when the latest exchange was fine, and
     `trouble_kind` the same as a stable code; `since` is when that last changed,
-    `reached_at` when it last answered (epoch seconds).
+    `reached_at` when it last answered (epoch seconds). `owed` is the number of abandoned scans
+    that remain to be cleaned up there.
     """
 
     settings: ScannerSettings
@@ -67,6 +68,7 @@ class ScannerView:
     trouble_kind: str | None
     since: float
     reached_at: float | None
+    owed: int = 0
 
 
 def dated(statistics: PoolStatistics, shown: Callable[[float], float]) -> PoolStatistics:

@@ -19,8 +19,8 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.seal import bears
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
-from nessus_sched.core.task import Desired
-from nessus_sched.scheduler import failures
+from nessus_sched.core.task import Desired, Ending, Outcome
+from nessus_sched.scheduler import endings, failures
 from nessus_sched.scheduler.run import Run
 from nessus_sched.telemetry import events
 
@@ -47,8 +47,10 @@ STOPS_WITHIN = 3600.0
 async def watch(run: Run, driver: Driver) -> None:
     """Waits for news of the scan or a command, and acts on it once."""
     remaining = _deadline(run) - run.context.now()
-    await run.woken(within=min(remaining, STANDSTILL) if remaining > 0 else REPEAT_COMMAND)
+    hurry = remaining <= 0 or run.canceling or driver.retiring
+    await run.woken(within=REPEAT_COMMAND if hurry else min(remaining, STANDSTILL))
     if not driver.answers:
+        await _without_scanner(run, driver)
         return
     if run.untold is not None:
         await _not_told(run, run.untold)
@@ -70,6 +72,21 @@ async def watch(run: Run, driver: Driver) -> None:
         await _not_told(run, error)
         if run.row is not None and run.row.status in ENDED:
             await _ended_untold(run, driver, run.row)
+
+
+async def _without_scanner(run: Run, driver: Driver) -> None:
+    """What should end is not held up by a scanner that was lost."""
+    if not driver.lost:
+        return
+    ending = None
+    if run.canceling:
+        ending = endings.canceled("it was canceled while its scanner did not answer")
+    elif run.context.now() >= _deadline(run):
+        ending = endings.timed_out("reached its maximum runtime while its scanner did not answer")
+    elif driver.retiring:
+        ending = endings.removed(driver.id)
+    if ending is not None:
+        await endings.abandon(run, driver.debts, ending)
 
 
 async def _not_told(run: Run, error: ScannerError) -> None:
@@ -197,26 +214,27 @@ async def _stop(run: Run, driver: Driver, row: RemoteScan) -> None:
     if run.stopping_since is None:
         run.stopping_since = now
     if not row.ours:
-        await _let_go(run, "its scan was renamed or moved on the scanner, and is left alone")
+        await _let_go(
+            run, driver, "its scan was renamed or moved on the scanner, and is left alone"
+        )
     elif now - run.stopping_since >= STOPS_WITHIN:
-        await _let_go(run, "the scanner was told to stop the scan and has not done it")
+        await _let_go(run, driver, "the scanner was told to stop the scan and has not done it")
     elif now - run.sent_at >= REPEAT_COMMAND:
         run.sent, run.sent_at = Desired.CANCEL, now
         await driver.scanner.stop(row.scan_id, run.marks)
         driver.look_soon()
 
 
-async def _let_go(run: Run, message: str) -> None:
-    """Done with a scan that should end and cannot be made to."""
+async def _let_go(run: Run, driver: Driver, message: str) -> None:
+    """Done with a scan that should end and cannot be made to. If it is ours it is stopped
+    and read when that becomes possible."""
+    ending = endings.timed_out(f"reached its maximum runtime; {message}")
     if run.canceling:
-        await run.advance(
-            TaskState.CANCELED,
-            event="canceled",
-            cause=message,
-            error=failures.task_error(run, ErrorKind.NOT_STOPPED, message),
-        )
+        ending = Ending(outcome=Outcome.CANCELED, kind=ErrorKind.NOT_STOPPED, message=message)
+    if run.row is None or run.row.ours:
+        await endings.abandon(run, driver.debts, ending)
     else:
-        await _timed_out(run, f"reached its maximum runtime; {message}")
+        await endings.settle(run, ending)
 
 
 async def _ended(run: Run, driver: Driver) -> None:
@@ -290,24 +308,27 @@ async def _conclude(run: Run, driver: Driver, details: ScanDetails) -> None:
             progress=100,
             detail={"hosts": details.hosts},
         )
-    elif run.canceling:
-        await run.advance(TaskState.CANCELED, event="canceled", history_id=details.history_id)
-    elif details.status is ScanStatus.STOPPED and _was_overdue(run, driver, details):
-        await _timed_out(run, "stopped because it reached its maximum runtime")
-    elif details.status is ScanStatus.STOPPED:
-        message = "the scan was stopped on the scanner by somebody else"
-        await run.advance(
-            TaskState.CANCELED,
-            event="stopped_on_scanner",
-            cause=message,
-            error=failures.task_error(run, ErrorKind.STOPPED_ON_SCANNER, message),
+        return
+    await endings.end(run, _ending(run, driver, details), history_id=details.history_id)
+
+
+def _ending(run: Run, driver: Driver, details: ScanDetails) -> Ending:
+    """Why a scan has ended early that has ended on its scanner."""
+    if run.canceling:
+        return endings.canceled()
+    if details.status is ScanStatus.STOPPED and _was_overdue(run, driver, details):
+        return endings.timed_out("stopped because it reached its maximum runtime")
+    if details.status is ScanStatus.STOPPED:
+        return Ending(
+            outcome=Outcome.CANCELED,
+            kind=ErrorKind.STOPPED_ON_SCANNER,
+            message="the scan was stopped on the scanner by somebody else",
         )
-    else:
-        await failures.fail(
-            run,
-            ErrorKind.SCAN_ABORTED,
-            "the scanner aborted the scan (an error or a restart there)",
-        )
+    return Ending(
+        outcome=Outcome.FAILED,
+        kind=ErrorKind.SCAN_ABORTED,
+        message="the scanner aborted the scan (an error or a restart there)",
+    )
 
 
 def _was_overdue(run: Run, driver: Driver, details: ScanDetails) -> bool:
@@ -315,15 +336,6 @@ def _was_overdue(run: Run, driver: Driver, details: ScanDetails) -> bool:
     now = run.context.now()
     ended_at = now if details.ended_at is None else now - driver.age(details.ended_at)
     return run.stopping_since is not None or ended_at >= _deadline(run)
-
-
-async def _timed_out(run: Run, message: str) -> None:
-    await run.advance(
-        TaskState.TIMED_OUT,
-        event="timed_out",
-        cause=message,
-        error=failures.task_error(run, ErrorKind.MAX_RUNTIME, message),
-    )
 
 
 async def refresh(run: Run, driver: Driver, scan_id: int) -> None:

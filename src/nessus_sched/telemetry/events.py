@@ -90,6 +90,9 @@ SCAN_REMOVED: Final = Event(
 SCAN_NOT_FOLLOWED: Final = Event(
     "scan_not_followed", "A scan cannot be followed for the moment.", "reason"
 )
+CLEANUP_DELAYED: Final = Event(
+    "cleanup_delayed", "A scan that was given up cannot be cleaned up yet.", "task_id", "reason"
+)
 PROGRESS_UNKNOWN: Final = Event("progress_unknown", "No progress was told (debug).", "reason")
 SCAN_PROGRESS: Final = Event(
     "scan_progress", "A scan has got further (a new quarter; debug otherwise).", "percent"
@@ -136,6 +139,12 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
     "resumed_on_scanner": "Somebody resumed its scan on the scanner.",
     "stopped_on_scanner": "Somebody stopped its scan on the scanner.",
     "scan_finished": "Its scan has ended; the report is fetched.",
+    "scan_ended_early": "Its scan ended early; what it found is fetched.",
+    "partial_results_kept": "What an abandoned scan found is kept.",
+    "partial_results_lost": "What an abandoned scan found cannot be fetched.",
+    "owed_scan_gone": "An abandoned scan is not on the scanner any more.",
+    "owed_scan_left_alone": "Somebody renamed or moved an abandoned scan.",
+    "owed_scan_removed": "An abandoned scan was deleted on its scanner.",
     "export_resumed": "We ended while its report was fetched; it is fetched again.",
     "export_delayed": "Its report cannot be fetched now and is tried again.",
     "completed": "It is done and its findings are stored.",

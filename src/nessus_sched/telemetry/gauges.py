@@ -52,14 +52,16 @@ class Limit:
 class Reading:
     """All that a scrape needs, frozen: it is rendered in another thread.
 
-    `at` is now (epoch seconds). Per scanner id: `up` whether it answers, `plugin_set_at`
-    the time of its plugin set, `driver_failures` how often its driver failed by an error of
-    ours. `sizes` are bytes by the name of the store.
+    `at` is now (epoch seconds). Per scanner id: `up` whether it answers, `owed` how many
+    abandoned scans have to be cleaned up there, `plugin_set_at` the time of its plugin set,
+    `driver_failures` how often its driver failed by an error of ours. `sizes` are bytes by the
+    name of the store.
     """
 
     at: float
     pool: PoolStatistics
     up: Mapping[str, bool] = attrs.field(factory=dict)
+    owed: Mapping[str, int] = attrs.field(factory=dict)
     plugin_set_at: Mapping[str, float] = attrs.field(factory=dict)
     driver_failures: Mapping[str, int] = attrs.field(factory=dict)
     dead_letters: int = 0
@@ -191,6 +193,11 @@ def _scanners(reading: Reading) -> Iterator[Metric]:
     label = ("scanner_instance",)
     for name, doc, value in (
         ("up", "1 when the scanner answers.", lambda s: reading.up.get(s.scanner_id, False)),
+        (
+            "owed_cleanups",
+            "Abandoned scans to be cleaned up there.",
+            lambda s: reading.owed.get(s.scanner_id, 0),
+        ),
         ("active_scans", "Scans that occupy a slot of ours.", lambda s: len(s.slots.active)),
         ("capacity", "Scans it may run at once now.", lambda s: s.slots.capacity),
         ("limit", "Its max_concurrent_scans.", lambda s: s.slots.limit),

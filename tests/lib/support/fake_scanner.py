@@ -96,6 +96,12 @@ class FakeScanner:
         self.refusal: ScannerError | None = None
         """While set, it answers everything and neither creates nor launches scans."""
         self.loading_until = float("-inf")
+        self.lost_until = float("-inf")
+        """Until then every request meets no answer, whatever `down` says."""
+        self.silent_since: float | None = None
+        """Since when it has not answered, where a test says so; for judges."""
+        self.found: Counter[str] = Counter()
+        """Hosts finished by each scan that was deleted on request, by name."""
         self.fault: Fault = lambda _request: None
         self.arrives_anyway: Callable[[], float | None] = lambda: None
         """Whether a request whose sender has died takes effect all the same, and after how
@@ -224,11 +230,17 @@ class FakeScanner:
 
     async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
         def effect() -> int:
-            if self._scan(scan_id).status not in ENDED:
+            scan = self._scan(scan_id)
+            if scan.status not in ENDED:
                 raise Refused("that scan is still running")
-            return destination.write_bytes(REPORT)
+            return destination.write_bytes(self.report(scan))
 
         return await self._request("export", effect)
+
+    def report(self, scan: FakeScan) -> bytes:
+        """Of ten hosts, as many as the scan had time for are finished."""
+        told = f'name="{scan.name}" finished="{finished(scan)}"'
+        return REPORT.replace(b'name="fake"', told.encode())
 
     async def delete(self, scan_id: int, marks: Marks) -> None:
         def effect() -> None:
@@ -239,6 +251,7 @@ class FakeScanner:
             if scan.status in OCCUPYING:
                 raise Refused("cannot delete an active scan")
             del self.scans[scan_id]
+            self.found[scan.name] = finished(scan)
             self.deleted.append(scan.name)
 
         await self._request("delete", effect)
@@ -277,6 +290,8 @@ class FakeScanner:
         heapq.heappush(self._later, (self.now() + seconds, self._turn, effect))
 
     def _trouble(self, request: str) -> Trouble | None:
+        if self.now() < self.lost_until:
+            return Trouble(error=Unreachable("no connection to the scanner"))
         if self.down is not None:
             return Trouble(error=self.down)
         if request != "info" and self.now() < self.loading_until:
@@ -382,6 +397,13 @@ class FakeScanner:
             )
             for scan in self.scans.values()
         ]
+
+
+def finished(scan: FakeScan) -> int:
+    """How many of its ten hosts it has scanned to their end."""
+    if scan.uuid is None:
+        return 0
+    return int(10 * (1 - scan.left / scan.duration)) if scan.duration else 10
 
 
 def unreachable() -> ScannerError:

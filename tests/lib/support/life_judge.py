@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,7 +15,7 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
-from support.fake_scanner import FakeScan, FakeScanner
+from support.fake_scanner import FakeScan, FakeScanner, finished
 from support.seals import marked, marker
 from support.trouble import CHANGES
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 BY_PEOPLE = {"scan_vanished", "vanished_at_launch", "not_ours"}
 """What a task dies of only when somebody has laid hands on its scan."""
+HELD_UP = 1800.0
+"""Seconds after which what should end has ended although its scanner was lost."""
+HOUR = 3600.0
+QUARANTINED = 300.0 + 3600.0 - 60.0
+"""Seconds after which the targets of a scan on a lost scanner may be scanned again."""
 IN_FLIGHT = 200.0
 """Seconds for which a launch that was sent before a pause may still take effect."""
 REFUSALS = {"store_unavailable", "no_scanner", "unknown_scanner", "unknown_pool"}
@@ -43,6 +49,7 @@ class Judge:
         """The highest that ever held: what runs when a limit is lowered may finish."""
         self.paused: dict[str, float] = {}
         """When the pause of each task that was not resumed since was acknowledged."""
+        self.discarded: set[str] = set()
         self.happened: Counter[str] = Counter()
         self.head = ""
         """The end of the journal, whose hash stands for all that was ever written."""
@@ -129,12 +136,53 @@ class Judge:
             assert response is not Response.SUSPEND, task
         if task.state is TaskState.COMPLETED:
             self._check_completed(task)
+        self._check_found(task, events)
         if task.state is TaskState.CANCELED and not self.story.hazards.people:
             assert task.task_id in self.cancel_asked, f"nobody canceled {task.task_id}"
         for attempt in range(1, task.attempt + 1):
             name = marker(task.task_id, attempt)
             for scanner in self.story.scanners.values():
                 assert sum(n for each, n in scanner.launches.items() if name in each) <= 1
+
+    def _check_found(self, task: Task, events: list[str]) -> None:
+        """What is kept has finished at least as many hosts as any attempt whose scan is still on
+        a scanner, or was removed from it by us."""
+        if task.task_id in self.discarded:
+            return
+        fetched = "could not be fetched" not in (task.last_error.message if task.last_error else "")
+        if not fetched or "partial_results_lost" in events:
+            self.happened["results lost for good"] += 1
+            return
+        best = max((done for name, done in self._found() if task.task_id in name), default=0)
+        has = 0 if task.summary is None else task.summary["hosts_finished"]
+        assert has >= best, f"{task.task_id} has {has} finished hosts and found {best}"
+        whole = task.state is TaskState.COMPLETED
+        if task.summary is not None:
+            assert whole <= (task.partial is None), task
+            self.happened["partial results"] += task.partial is not None
+
+    def _found(self) -> Iterator[tuple[str, int]]:
+        for scanner in self.story.scanners.values():
+            yield from scanner.found.items()
+            for scan in scanner.scans.values():
+                if scan.ours:
+                    yield scan.name, finished(scan)
+
+    def check_held_up(self, w: World, task_id: str) -> None:
+        """Called in peace: no task that should end is held up by a scanner that was lost."""
+        run = w.fleet.run_of(task_id)
+        if run is None or run.task.state is TaskState.EXPORTING:
+            return
+        driver = w.fleet.drivers[run.task.scanner_instance or ""]
+        entered = max(run.task.entered.values())
+        if driver.silent_for < HELD_UP or w.context.wall() - entered < HELD_UP:
+            return
+        assert not run.canceling, f"canceled and held up: {run.task}"
+        if run.task.state is TaskState.RUNNING and run.task.launched_at is not None:
+            limit = run.task.request.max_runtime or self.story.config.scheduling.max_runtime
+            ran = w.context.wall() - run.task.launched_at - run.task.paused_for
+            assert ran < limit + HELD_UP, f"over its runtime and held up: {run.task}"
+        assert run.task.state is not TaskState.LAUNCHING or driver.silent_for < 2 * HOUR, run.task
 
     def _check_completed(self, task: Task) -> None:
         assert task.scanner_instance is not None
@@ -151,8 +199,16 @@ class Judge:
             for other in scanner.active():
                 if other is scan or not other.ours or other.order is None:
                     continue
+                if self._may_be_overlapped(scanner):
+                    self.happened["overlapped a lost scan"] += 1
+                    continue
                 theirs = parse_targets(text.partition("[")[0] for text in other.order.targets)
                 assert not targets.overlaps(theirs), f"{scan.name} overlaps {other.name}"
+
+    def _may_be_overlapped(self, scanner: FakeScanner) -> bool:
+        """It has been silent for so long that nobody waits for its scans any more."""
+        since = scanner.silent_since
+        return since is not None and trio.current_time() - since >= QUARANTINED
 
     def _scanner_of(self, scan: FakeScan) -> tuple[str, FakeScanner]:
         return next(

@@ -36,6 +36,7 @@ from support.world import World, basic, config_of, scanner_settings, virtual_now
 MINUTE = 60.0
 HOUR = 3600.0
 PATIENCE = 3 * 24 * HOUR
+LOST_PACE = 12.0
 TIDYING = 20 * MINUTE
 """Within which empty scans that nobody needs must be gone, when nothing else happens: a
 scanner whose breaker was open last is looked at again after a quarter of an hour at most."""
@@ -53,6 +54,8 @@ class Hazards:
     operators: bool = False
     reloads: bool = False
     disk: bool = False
+    lost: bool = False
+    """Some scanner is lost for up to two days, also while peace has come."""
     lives: int = 1
 
     @classmethod
@@ -65,6 +68,7 @@ class Hazards:
             reloads=random.random() < 0.3,
             disk=random.random() < 0.2,
             lives=random.choice([1, 2, 4, 8]),
+            lost=random.random() < 0.4,
         )
 
 
@@ -86,7 +90,9 @@ class Story:
         self.random = random = Random(seed)
         self.seed = seed
         self.hazards = hazards or Hazards.of(random)
-        self.lasts, self.fatal = lasts, fatal
+        self.pace = LOST_PACE if self.hazards.lost and lasts < HOUR else 1.0
+        """How much more slowly things happen than usual: a scanner must have time to be lost."""
+        self.lasts, self.fatal = lasts * self.pace, fatal
         self.steps = 0
         self.peace = False
         self.life = Life()
@@ -156,7 +162,9 @@ class Story:
         await self.meddling.switch_everything_on(w)
         await self._submit(w)
         await self._all_settled(w)
-        await trio.sleep(TIDYING)
+        returns = max(each.lost_until for each in self.scanners.values()) - virtual_now()()
+        await trio.sleep(max(0.0, returns) + TIDYING)
+        assert not await w.store.owing(), "never cleaned up"
         await self.judge.the_end(w)
 
     async def _quiet(self) -> None:
@@ -177,6 +185,7 @@ class Story:
         while waiting := [task async for task in w.store.unfinished()]:
             assert trio.current_time() < deadline, f"never settled: {waiting[0]}"
             for task in waiting:
+                self.judge.check_held_up(w, task.task_id)
                 if (await w.task(task.task_id)).desired is Desired.PAUSE:
                     self.judge.paused.pop(task.task_id, None)
                     await quietly(w.service.resume, task.task_id, actor="peace")
@@ -187,7 +196,7 @@ class Story:
         for key, request in self.requests.items():
             if key in self.judge.acknowledged:
                 continue
-            await trio.sleep(self.random.expovariate(2 / MINUTE))
+            await trio.sleep(self.random.expovariate(2 / MINUTE / self.pace))
             try:
                 submission = await w.service.submit(request, actor="test", idempotency_key=key)
             except RequestError as error:
@@ -242,4 +251,4 @@ class Story:
         return scanner
 
     def _duration(self, _order: ScanOrder) -> float:
-        return self.random.lognormvariate(self.random.choice([2.5, 5.0]), 1.0)
+        return self.pace * self.random.lognormvariate(self.random.choice([2.5, 5.0]), 1.0)

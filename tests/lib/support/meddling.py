@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from support.life_story import Story
 
 MINUTE = 60.0
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
 OUTAGES: tuple[ScannerError, ...] = (
     Unreachable("no connection to the scanner"),
     LoginRefused("the password has expired"),
@@ -115,6 +117,9 @@ class Meddling:
                     nursery.start_soon(self._outages, scanner)
                 if self.story.hazards.people:
                     nursery.start_soon(self._people, scanner)
+            if self.story.hazards.lost:
+                lost = self.random.choice(list(self.story.scanners.values()))
+                nursery.start_soon(self._loses, lost)
             await trio.sleep_forever()
 
     def meddlers(self) -> Sequence[Callable[[World], Awaitable[None]]]:
@@ -146,7 +151,7 @@ class Meddling:
         await w.operator.resume_all(actor="peace")
 
     async def _now_and_then(self, every: float) -> None:
-        await trio.sleep(self.random.expovariate(1 / every))
+        await trio.sleep(self.random.expovariate(1 / every / self.story.pace))
         if self.story.peace:
             await trio.sleep_forever()
 
@@ -172,8 +177,19 @@ class Meddling:
                     scanner.refusal = None
                 case _:
                     scanner.down = self.random.choice(OUTAGES)
+                    scanner.silent_since = scanner.silent_since or trio.current_time()
                     await self._now_and_then(10 * MINUTE)
                     scanner.down = None
+
+    async def _loses(self, scanner: FakeScanner) -> None:
+        """Once, for up to two days; what runs there runs on, or is aborted meanwhile."""
+        await trio.sleep(self.random.uniform(0, self.story.lasts))
+        lasts = self.random.choice([20 * MINUTE, 2 * HOUR, 2 * DAY])
+        scanner.lost_until = scanner.now() + lasts
+        scanner.silent_since = trio.current_time()
+        if self.random.random() < 0.5:
+            await trio.sleep(self.random.uniform(0, lasts))
+            scanner.restart()
 
     async def _people(self, scanner: FakeScanner) -> None:
         while True:
@@ -212,7 +228,11 @@ class Meddling:
             if command == "cancel":
                 judge.cancel_asked.add(task_id)
             judge.paused.pop(task_id, None)
-            done = await quietly(getattr(w.service, command), task_id, actor="submitter")
+            more: dict[str, Any] = {}
+            if command == "cancel" and self.random.random() < 0.2:
+                more["discard"] = True
+                judge.discarded.add(task_id)
+            done = await quietly(getattr(w.service, command), task_id, actor="submitter", **more)
             if command == "pause" and done:
                 judge.paused[task_id] = trio.current_time()
             judge.happened[f"asked:{command}:{done}"] += 1

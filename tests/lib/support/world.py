@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,6 +66,12 @@ def basic(*targets: str, **changes: Any) -> ScanRequest:
     return ScanRequest(kind=ScanKind.BASIC, targets=targets or ("192.0.2.1",), **changes)
 
 
+def finished_in(path: Path) -> int:
+    """How many hosts a fake scanner's report says were finished."""
+    found = re.search(r'finished="([0-9]+)"', path.read_text())
+    return int(found[1]) if found else 0
+
+
 class FakeExports:
     """Keeps nothing; the scheduler only needs names."""
 
@@ -77,6 +84,9 @@ class FakeExports:
     async def keep(self, task_id: str, path: Path) -> str:
         assert path.read_bytes()
         return f"{task_id}.nessus"
+
+    async def finished_hosts(self, path: Path) -> int:
+        return finished_in(path)
 
     async def drop(self, task_id: str) -> None:
         pass
@@ -143,8 +153,8 @@ async def world(
             raise OSError("no such name")
         return resolve(name)
 
-    async def digest(_task: Task, _path: Path, _info: ScannerInfo | None) -> Mapping[str, Any]:
-        return {"findings": 1}
+    async def digest(_task: Task, path: Path, _info: ScannerInfo | None) -> Mapping[str, Any]:
+        return {"findings": 1, "hosts_finished": finished_in(path), "report": path.read_text()}
 
     async with TaskStore.open(
         config.state_directory, now=now, executor=InLine(), connect=connect

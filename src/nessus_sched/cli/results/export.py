@@ -66,6 +66,9 @@ def report_incomplete(subject: str, summary: Mapping[str, Any]) -> None:
 
 
 def _why_incomplete(summary: Mapping[str, Any]) -> str:
+    for warning in summary["warnings"]:
+        if warning["code"] == "ended_early":
+            return str(warning["message"].rstrip("."))
     problems = summary["problems"]
     if not problems:
         return "it ends too early"

@@ -89,6 +89,13 @@ def explain(board: Board, waiting: Waiting, now: float) -> WaitReason:
     if (never := refusal(board, waiting.entry)) is not None:
         return never
     blocker = waiting.parked_on or board.blocker(waiting)
+    if blocker is not None and blocker in board.abandoned:
+        return WaitReason(
+            code=WaitCode.OVERLAP,
+            text="an earlier scan of the same targets may still run on scanner "
+            f"{board.abandoned[blocker]}, which was lost; this one waits an hour at most",
+            blocker=blocker.partition(".")[0],
+        )
     if blocker is not None:
         verb = "runs" if blocker in board.active else "was accepted earlier"
         return WaitReason(
@@ -160,6 +167,9 @@ def _fullness(lanes: list[Lane], now: float) -> str:
     if foreign:
         verb = "runs" if foreign == 1 else "run"
         text += f" ({number(foreign, 'scan')} of others {verb} there)"
+    abandoned = sum(lane.slots.statistics().abandoned for lane in lanes)
+    if abandoned:
+        text += f" ({number(abandoned, 'scan')} of ended tasks may still run there)"
     return text
 
 

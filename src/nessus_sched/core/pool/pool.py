@@ -27,6 +27,7 @@ from nessus_sched.core.pool.statistics import PoolStatistics, snapshot
 from nessus_sched.core.pool.traffic import Traffic, queue_name
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.suspension import SuspensionStatistics
+from nessus_sched.core.targets.targets import TargetSet
 
 
 @attrs.frozen(kw_only=True)
@@ -184,6 +185,23 @@ class Pool:
         """How far (0..100) an active task's scan is now, for estimates."""
         if progress is not None:
             self._board.active[task_id] = self._board.active[task_id].at(progress, now)
+
+    def abandoned(self, scanner_id: str, count: int, now: float) -> None:
+        """So many scans of ours may still run there though their tasks have ended; they take
+        up capacity until they have stopped."""
+        lane = self._board.lanes.get(scanner_id)
+        if lane is not None and lane.slots.statistics().abandoned != count:
+            lane.slots.abandon(count)
+            self._traffic.changed(lane, now)
+
+    def claim(self, key: str, scanner_id: str, targets: TargetSet) -> None:
+        """Keeps the targets of an abandoned scan from other scans until `unclaim`."""
+        self._board.abandoned[key] = scanner_id
+        self._board.guard.start(key, targets)
+
+    def unclaim(self, key: str, now: float) -> None:
+        if self._board.abandoned.pop(key, None) is not None:
+            self._traffic.unpark(self._board.guard.end(key), now)
 
     # Scanners.
 

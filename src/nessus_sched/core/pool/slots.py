@@ -9,13 +9,15 @@ import trio
 @attrs.frozen(kw_only=True)
 class SlotStatistics:
     """`limit` is the operator's `max_concurrent_scans`, `capacity` what the scanner's own
-    limit (`max_scans`, None when it tells none), other people's scans (`foreign`) and what is
-    reserved leave of it; `active` are the borrowing task ids, and may for a while be more than
-    `capacity` after it was lowered or after a restart."""
+    limit (`max_scans`, None when it tells none), other people's scans (`foreign`), scans of
+    ended tasks that may still run there (`abandoned`) and what is reserved leave of it; `active`
+    are the borrowing task ids, and may for a while be more than `capacity` after it was lowered
+    or after a restart."""
 
     limit: int
     max_scans: int | None = None
     foreign: int = 0
+    abandoned: int = 0
     capacity: int
     active: tuple[str, ...]
     free: int
@@ -30,6 +32,7 @@ class Slots:
         self._max_scans: int | None = None
         self._foreign = 0
         self._reserved = 0
+        self._abandoned = 0
         self._limiter = trio.CapacityLimiter(limit)
 
     @property
@@ -80,6 +83,11 @@ class Slots:
         self._reserved = count
         self._settle()
 
+    def abandon(self, count: int) -> None:
+        """So many scans of ours, whose tasks have ended, may still run there."""
+        self._abandoned = count
+        self._settle()
+
     def borrowers(self) -> tuple[str, ...]:
         """The running set, sorted."""
         return tuple(sorted(map(str, self._limiter.statistics().borrowers)))
@@ -89,6 +97,7 @@ class Slots:
             limit=self._limit,
             max_scans=self._max_scans,
             foreign=self._foreign,
+            abandoned=self._abandoned,
             capacity=self.capacity,
             active=self.borrowers(),
             free=self.free,
@@ -98,4 +107,4 @@ class Slots:
         own = self._limit
         if self._max_scans is not None:
             own = min(own, max(0, self._max_scans - self._foreign))
-        self._limiter.total_tokens = max(0, own - self._reserved)
+        self._limiter.total_tokens = max(0, own - self._reserved - self._abandoned)

@@ -14,6 +14,8 @@ class WaitCode(StrEnum):
     """Others go before it."""
     PAUSED = "paused"
     """Its submitter paused it before it ran."""
+    NO_CONTACT = "no_contact"
+    """It runs, and its scanner does not answer."""
     PAUSED_ALL = "paused_all"
     OVERLAP = "overlap"
     """Another task has to finish first, because both have targets in common."""

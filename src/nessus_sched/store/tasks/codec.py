@@ -56,6 +56,7 @@ class EncodedTask(NamedTuple):
     created_at: float
     updated_at: float
     words: str
+    owed: int
     document: str
     digest: bytes
 
@@ -76,6 +77,7 @@ def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
         created_at=task.created_at,
         updated_at=updated_at,
         words=fold(f"{request.name}\n{request.description}"),
+        owed=len(task.owed),
         document=document,
         digest=digest_of(document),
     )

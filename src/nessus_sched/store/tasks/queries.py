@@ -57,6 +57,12 @@ def last_order(connection: sqlite3.Connection) -> int:
     return order
 
 
+def owing(connection: sqlite3.Connection) -> list[Task]:
+    """The tasks with scans that remain to be cleaned up, in the order of acceptance."""
+    found = connection.execute("SELECT document FROM task WHERE owed > 0 ORDER BY ord")
+    return [decode_task(document) for (document,) in found]
+
+
 def unfinished(connection: sqlite3.Connection, after: int, limit: int) -> list[Task]:
     """Live tasks accepted after order `after`, in the order of acceptance: at most `limit`,
     and fewer of large ones, but at least one if there is any."""

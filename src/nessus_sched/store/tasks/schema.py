@@ -81,4 +81,10 @@ CREATE TABLE seal (                     -- signs the names of our scans on the s
 INSERT INTO seal SELECT 1, randomblob(32), head_seq FROM chain;
 """
 
-TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2))
+_V3: Final = """
+-- scans to be cleaned up when their scanner answers
+ALTER TABLE task ADD COLUMN owed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX task_owing ON task (ord) WHERE owed > 0;
+"""
+
+TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3))

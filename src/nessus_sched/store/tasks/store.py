@@ -193,6 +193,10 @@ class TaskStore:
                 yield task
             after = tasks[-1].order
 
+    async def owing(self) -> Sequence[Task]:
+        """The tasks, settled or not, with scans that remain to be cleaned up (`Task.owed`)."""
+        return await self._readers.read(queries.owing)
+
     async def last_order(self) -> int:
         """The highest order number ever stored and not purged, 0 for none."""
         return await self._readers.read(queries.last_order)

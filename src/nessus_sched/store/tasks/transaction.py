@@ -15,13 +15,13 @@ from nessus_sched.store.tasks.journal import JournalHead, chain_hash
 
 _TASK: Final = (
     "INSERT INTO task (ord, task_id, state, scanner, kind, pool, priority, actor, created_at,"
-    " updated_at, words, document, journal_seq) VALUES "
+    " updated_at, words, owed, document, journal_seq) VALUES "
 )
 _JOURNAL: Final = (
     "INSERT INTO journal (seq, hash, task_ord, purged_id, task_digest, content) VALUES "
 )
 _UPDATE_TASK: Final = """
-UPDATE task SET state = ?, scanner = ?, updated_at = ?, document = ?, journal_seq = ?
+UPDATE task SET state = ?, scanner = ?, updated_at = ?, owed = ?, document = ?, journal_seq = ?
 WHERE task_id = ? AND ord = ? AND state = ?"""
 _AT_ONCE: Final = 64
 """Rows in one statement. SQLite lets go of the interpreter for each statement, and on a busy
@@ -78,7 +78,7 @@ class Transaction:
         """Raises `StaleTransition` or `UnknownTask` unless the stored task is `before`."""
         self.flush()
         seq = self.head.seq + 1
-        values = (task.state, task.scanner, task.updated_at, task.document, seq)
+        values = (task.state, task.scanner, task.updated_at, task.owed, task.document, seq)
         where = (task.task_id, task.order, before)
         if self.connection.execute(_UPDATE_TASK, values + where).rowcount != 1:
             raise self._why_not(task, before)

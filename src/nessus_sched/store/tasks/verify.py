@@ -28,7 +28,7 @@ SELECT t.ord, t.journal_seq, CAST(t.document AS BLOB), t.updated_at,
        (SELECT max(seq) FROM journal WHERE task_ord = t.ord),
        CAST(j.task_digest AS BLOB), CAST(j.content AS BLOB),
        t.task_id, t.state, t.scanner, t.kind, t.pool, t.priority, t.actor, t.created_at,
-       CAST(t.words AS BLOB)
+       CAST(t.words AS BLOB), t.owed
 FROM task t LEFT JOIN journal j ON j.seq = t.journal_seq
 WHERE t.ord > ? ORDER BY t.ord LIMIT ?"""
 
@@ -64,6 +64,7 @@ class _TaskRow(NamedTuple):
     actor: str
     created_at: float
     words: bytes
+    owed: int
 
 
 @attrs.frozen(kw_only=True)
@@ -215,8 +216,11 @@ def _task_problem(row: _TaskRow) -> str:
         encoded = encode_task(decode_task(text), updated_at=row.updated_at)
     except (ValueError, TypeError, KeyError) as error:
         return f"cannot be read: {error}"
-    columns = (row.order, *row[7:-1], row.words.decode("utf-8", "replace"))
-    if columns != (*encoded[:9], encoded.words) or row.updated_at != _of(row.content).get("at"):
+    words = row.words.decode("utf-8", "replace")
+    columns = (row.order, *row[7:-2], words, row.owed)
+    if columns != (*encoded[:9], encoded.words, encoded.owed) or row.updated_at != _of(
+        row.content
+    ).get("at"):
         return "is filed under other words than its document has"
     return ""
 

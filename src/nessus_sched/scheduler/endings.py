@@ -1,0 +1,94 @@
+"""Scans that end before their time: what they found is kept, and what they leave on a scanner
+that does not answer is noted, to be cleaned up when it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.faults import kind_of
+from nessus_sched.core.states import HOLDS_SLOT, TaskState
+from nessus_sched.core.task import Ending, Outcome, Owed
+from nessus_sched.scheduler import failures
+from nessus_sched.scheduler.run import Run
+
+if TYPE_CHECKING:
+    from nessus_sched.scheduler.debts import Debts
+
+CANCELED = "canceled"
+"""The kind of an ending that the submitter asked for."""
+
+
+def canceled(message: str = "it was canceled") -> Ending:
+    return Ending(outcome=Outcome.CANCELED, kind=CANCELED, message=message)
+
+
+def timed_out(message: str) -> Ending:
+    return Ending(outcome=Outcome.TIMED_OUT, kind=ErrorKind.MAX_RUNTIME, message=message)
+
+
+def removed(scanner_id: str) -> Ending:
+    return Ending(
+        outcome=Outcome.FAILED,
+        kind=ErrorKind.SCANNER_REMOVED,
+        message=f"its scanner {scanner_id!r} is no longer configured",
+    )
+
+
+async def end(run: Run, ending: Ending, *, history_id: int | None) -> None:
+    """The scan has ended on its scanner: its results are fetched next, unless the submitter
+    does not want them."""
+    if run.task.discard:
+        await settle(run, ending, history_id=history_id)
+        return
+    await run.advance(
+        TaskState.EXPORTING,
+        event="scan_ended_early",
+        cause=ending.message,
+        ending=ending,
+        history_id=history_id,
+    )
+
+
+async def settle(run: Run, ending: Ending, **changes: Any) -> None:
+    """The task becomes what its ending says."""
+    changes = {"ending": None, **changes}
+    if ending.outcome is Outcome.FAILED:
+        await failures.fail(run, kind_of(ending.kind), ending.message, **changes)
+        return
+    if ending.outcome is Outcome.REQUEUED:
+        changes = {
+            **failures.NO_SCAN,
+            "scanner_instance": run.task.request.scanner_instance,
+            **changes,
+        }
+        await run.advance(TaskState.QUEUED, event="requeued", cause=ending.message, **changes)
+        return
+    error = None
+    if ending.kind != CANCELED:
+        error = failures.task_error(run, kind_of(ending.kind), ending.message, transient=False)
+    stopped = ending.kind == ErrorKind.STOPPED_ON_SCANNER
+    event = ErrorKind.STOPPED_ON_SCANNER if stopped else ending.outcome
+    state = TaskState(ending.outcome)
+    await run.advance(state, event=event, cause=ending.message, error=error, **changes)
+
+
+async def abandon(run: Run, debts: Debts, ending: Ending) -> None:
+    """Ends the task without its scanner, which owes us the clean-up from now on."""
+    task = run.task
+    assert task.scanner_instance is not None
+    owed = Owed(
+        attempt=task.attempt,
+        scanner_instance=task.scanner_instance,
+        scan_id=task.nessus_scan_id,
+        scan_uuid=task.scan_uuid,
+        history_id=task.history_id,
+        keep=not task.discard,
+        ended=task.state not in HOLDS_SLOT,
+        reason=ending.message,
+        since=run.context.wall(),
+        plain=run.plain,
+    )
+    others = tuple(each for each in task.owed if each.attempt != owed.attempt)
+    await settle(run, ending, owed=(*others, owed))
+    debts.add(run.task, owed)
