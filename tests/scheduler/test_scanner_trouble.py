@@ -25,6 +25,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.states import TaskState
 from support.fake_scanner import FakeScanner, fails, unreachable
+from support.seals import marked
 from support.trouble import Effect, Trouble, lost
 from support.world import (
     config_of,
@@ -57,8 +58,8 @@ async def test_an_aborted_scan_is_tried_again_and_again_and_then_dead(
         scanner.restart()
         dead = await w.settled(task.task_id)
         assert (dead.state, error_kind(dead), dead.failures) == (TaskState.DEAD, "scan_aborted", 2)
-        names = sorted(scanner.launches)
-        assert [name.rpartition(".")[2] for name in names] == ["1]", "2]"]
+        attempts = [marked(name) for name in sorted(scanner.launches)]
+        assert attempts == [(task.task_id, 1), (task.task_id, 2)]
 
 
 async def test_a_dead_letter_gets_all_its_attempts_again(
