@@ -341,6 +341,33 @@ async def test_what_it_says_of_itself_suspends_it_until_a_task_was_accepted(
         assert suspension(w, "a") is None
 
 
+@pytest.mark.parametrize("kind", SUSPECT)
+async def test_a_suspension_by_its_own_word_ends_when_it_takes_that_back(
+    tmp_path: Path, autojump_clock: MockClock, kind: ErrorKind
+) -> None:
+    """With no task that could try the scanner, its health would stay degraded for ever."""
+    scanner = fake()
+    scanner.info_answer = SUSPECT[kind]
+    async with scanners(tmp_path, a=scanner) as w:
+        await trio.sleep(30)
+        assert suspension(w, "a") is not None
+        scanner.info_answer = READY
+        await trio.sleep(60)
+        assert suspension(w, "a") is None
+
+
+async def test_a_task_does_not_wait_for_the_opinion_of_a_disabled_scanner(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    a, b = fake(), fake()
+    refuse(a, "create_scan", NotFound("no policy of that name"))
+    async with scanners(tmp_path, a=a, b=b) as w:
+        w.context.pool.set_enabled("b", False, w.context.now())
+        (task,) = await submit(w, 1)
+        dead = await w.settled(task.task_id)
+        assert (dead.state, dead.scanner_instance) == (TaskState.DEAD, "a")
+
+
 async def test_an_api_that_is_closed_does_not_matter_to_a_session(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

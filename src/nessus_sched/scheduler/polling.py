@@ -67,6 +67,8 @@ class Contact:
         """What it said of itself last when it was ready."""
         self._harmless: ScannerInfo | None = None
         """What it said when a task was accepted, whatever that looked like."""
+        self._own_word: ErrorKind | None = None
+        """Why it will refuse, by what it says of itself now."""
         self._info_at = -math.inf
         self._changed_at = self._context.now()
         self._rows: dict[int, str] = {}
@@ -163,7 +165,7 @@ class Contact:
         return suspension is not None and self.suspend(suspension.kind, reason, task_id=task_id)
 
     def accepted(self) -> None:
-        """It has launched a scan."""
+        """It has launched a scan, or no longer says that it would refuse."""
         self._harmless, before = self._known, self._suspension
         if self._listed:
             self._context.pool.accepted(self._id, self._context.now())
@@ -301,7 +303,11 @@ class Contact:
             self._context.pool.look_again(self._id, now)
         keys = isinstance(self._driver.settings.auth, ApiKeys)
         doubt = suspicion(info, now, keys=keys)
-        if doubt is not None and info != self._harmless and not self._suspension:
+        suspension, own_word = self._suspension, self._own_word
+        self._own_word = doubt[0] if doubt else None
+        if doubt is None and suspension is not None and suspension.kind == own_word:
+            self.accepted()  # there need not be a task that could try it
+        elif doubt is not None and info != self._harmless and suspension is None:
             self.suspend(*doubt, wait=False)
 
     def _reached(self, rows: Sequence[RemoteScan]) -> None:

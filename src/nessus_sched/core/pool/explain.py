@@ -30,7 +30,9 @@ def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
             text = f"scanner {entry.pinned} does not reach all targets"
             return WaitReason(code=WaitCode.UNREACHABLE, text=text)
         return None if lane.spec.licensed(entry) else _license([lane])
-    if board.reachability.reach(entry):
+    reach = board.reachability.reach(entry)
+    # A disabled scanner may come back, but nobody waits for its opinion after a refusal.
+    if any(board.lanes[each].enabled or not entry.refused_by for each in reach):
         return None
     pools = board.reachability.pools()
     if entry.pool not in pools:
