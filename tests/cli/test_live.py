@@ -33,7 +33,8 @@ def done(live: Live) -> str:
 @pytest.fixture
 def dead(live: Live) -> str:
     """A dead letter."""
-    task_id = submitted(live, "192.0.2.99", "--kind", "custom", "--template", "nonesuch")
+    audit = ("--kind", "compliance", "--credential", "linux", "--audit", "nonesuch")
+    task_id = submitted(live, "192.0.2.99", *audit)
     asked(live, "watch", "watch", task_id, code=1)
     return task_id
 
@@ -320,7 +321,7 @@ def test_a_reload_changes_how_many_may_connect(live: Live) -> None:
     try:
         assert asked(live, "reload", "reload")["changes"] == ["limits changed"]
         with connected(live.place.socket):
-            one_sentence(live("queue"), 1, "all 1 connections are taken")
+            one_sentence(live("queue"), 1, "limits.connections: all of it is in use (1)")
     finally:
         live.place.file.write_text(right)
     # It may take the daemon a moment to notice that the other has gone.
@@ -392,10 +393,10 @@ def test_what_cannot_be_imported_beside_the_daemon_leaves_nothing(
     live: Live, tmp_path: Path
 ) -> None:
     before = _ids(live)
-    for content in (b"", b"hello"):
+    for content, said in ((b"", "is not a .nessus report"), (b"hello", "nothing could be read")):
         file = tmp_path / "some.nessus"
         file.write_bytes(content)
-        one_sentence(live("results", "import", str(file)), 1, "nothing could be read")
+        one_sentence(live("results", "import", str(file)), 1, said)
     assert not list((live.place.directory / "state/exports").glob("*.part"))
     assert _ids(live) == before
 

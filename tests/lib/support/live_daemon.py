@@ -109,6 +109,9 @@ def _site(directory: Path, sims: list[RunningSim]) -> Site:
         directory,
         scanners,
         credentials=[credential],
-        audits=[{"name": "cis", "file": str(audit)}],
+        audits=[
+            {"name": "cis", "file": str(audit)},
+            {"name": "nonesuch", "builtin": "no scanner has this.audit"},
+        ],
         scheduling={"max_attempts": 1},
     )
