@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nessus_sched.results.doubt import cautions
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.scaninfo import read_scan_info
 from nessus_sched.results.summary import summarise
@@ -220,6 +221,19 @@ def test_a_host_without_an_end_was_stopped() -> None:
     assert codes(summary(host("a", SCANNED, tags=begun))) == ["stopped_early"]
     done = begun | {"HOST_END": "Fri Nov  7 13:26:52 2025"}
     assert codes(summary(host("a", SCANNED, tags=done))) == []
+
+
+def test_a_scan_that_ended_early_is_incomplete_and_its_findings_say_why() -> None:
+    begun = {"HOST_START": "Fri Nov  7 13:25:52 2025"}
+    done = begun | {"HOST_END": "Fri Nov  7 13:26:52 2025"}
+    hosts = (host("a", SCANNED, tags=begun), host("b", SCANNED, tags=done))
+    facts = ScanFacts(requested=("a", "b"), credential=False, ended_early="it was canceled")
+    found = summary(*hosts, facts=facts)
+    assert codes(found) == ["ended_early"]
+    assert (found["complete"], found["hosts"], found["hosts_finished"]) == (False, 2, 1)
+    [caution] = cautions(found)
+    assert "it was canceled" in caution
+    assert "Of 2 host(s) that it had begun, 1 were finished" in caution
 
 
 @pytest.mark.parametrize(

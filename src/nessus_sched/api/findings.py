@@ -152,7 +152,7 @@ async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswe
     task = await _must_have_results(app, call, args.task_id)
     with translated():
         page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
-    return page_answer(_first_warned(page, task, args.cursor), fence=True, notes=early_end(task))
+    return page_answer(_first_warned(page, task, args.cursor), fence=True)
 
 
 @tool(writes=False, open_world=True)

@@ -20,7 +20,6 @@ from nessus_sched.api import validation
 from nessus_sched.api.admin_findings import compare_answer, findings_answer
 from nessus_sched.cli.client import Asking
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.output import note
 from nessus_sched.cli.report_files import is_file, stream_of
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run
@@ -159,13 +158,6 @@ def nothing_read(subject: str, summary: Mapping[str, Any]) -> None:
     problem = nothing_in(summary)
     if problem is not None:
         raise click.ClickException(f"{subject}: {problem}")
-
-
-def tell_early_end(summary: Mapping[str, Any]) -> None:
-    """Warns that the findings are those of a scan that ended early."""
-    for warning in summary["warnings"]:
-        if warning["code"] == "ended_early":
-            note(f"warning: {warning['message']} {warning['advice']}")
 
 
 def checked(query: Query) -> Any:

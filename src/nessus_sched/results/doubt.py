@@ -32,8 +32,8 @@ NARROW_PORT_RANGE: Final = "narrow_port_range"
 
 _TELLING: Final = frozenset(
     {
-        "report_incomplete", "no_hosts_alive", "targets_absent", "stopped_early", "license_limit",
-        NO_PING, NO_PORT_SCANNER, NARROW_PORT_RANGE,
+        "ended_early", "report_incomplete", "no_hosts_alive", "targets_absent", "stopped_early",
+        "license_limit", NO_PING, NO_PORT_SCANNER, NARROW_PORT_RANGE,
     }
 )  # fmt: skip
 

@@ -138,7 +138,7 @@ def show_command(
     subject: str, config: Path | None, as_json: bool, everything: bool, **options: Any
 ) -> None:
     """List findings, worst first."""
-    from nessus_sched.cli.reports import nothing_read, opened, tell_early_end
+    from nessus_sched.cli.reports import nothing_read, opened
     from nessus_sched.cli.results.text import (
         cleaned,
         show_findings,
@@ -153,7 +153,6 @@ def show_command(
     if as_json:
         print_json({**page, "problems": summary["problems"], "complete": summary["complete"]})
     nothing_read(subject, summary)
-    tell_early_end(summary)
     if not as_json:
         show_findings(page, query)
         show_problems(summary)
