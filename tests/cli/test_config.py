@@ -241,7 +241,7 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
             assert said.code == 1
             trouble = {step["check"]: step for step in said.json["steps"] if step["status"] != "ok"}
             assert trouble.keys() >= {
-                "scanner keys: licence",
+                "scanner keys: license",
                 "scanner pin: certificate",
                 "scanner login: login",
                 "scanner down: reach",
@@ -256,7 +256,7 @@ async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None
             assert "only read" in trouble["scanner reader: rights"]["message"]
             assert trouble["scanner reader: rights"]["status"] == "failed"
             assert not reader.nessus.scans
-            assert trouble["scanner keys: licence"]["status"] == "failed"
+            assert trouble["scanner keys: license"]["status"] == "failed"
 
         await trio.to_thread.run_sync(with_simulator)
 

@@ -377,7 +377,7 @@ def test_a_restored_task_may_name_a_scanner_that_is_gone() -> None:
     assert scanners.scanners() == ["a", "gone"]
 
 
-# Cancelling and asking.
+# Canceling and asking.
 
 
 def test_a_waiting_task_can_be_withdrawn_and_a_running_one_not() -> None:

@@ -77,7 +77,7 @@ TROUBLES: dict[str, tuple[Trouble, str]] = {
     "takes too long": (fault(kind=FaultKind.SLOW, seconds=3.0), "no answer within"),
     "breaks off its answers": (fault(kind=FaultKind.RESET_AFTER), "connection"),
     "forbids it": (fault(kind=FaultKind.STATUS, status=403, path="/scans"), "no right"),
-    "has no licence any more": (
+    "has no license any more": (
         fault(kind=FaultKind.STATUS, status=403, message="license expired"),
         "license does not allow",
     ),

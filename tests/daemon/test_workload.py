@@ -24,7 +24,7 @@ from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.faults import Fault, FaultKind
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
-from nessus_sched.telemetry.events import CATALOGUE
+from nessus_sched.telemetry.events import CATALOG
 from support.pages import Pages
 from support.processes import Site, client, daemon, scanner_yaml, settled, simulators, site
 from support.scrape import Scrape, promtool
@@ -289,7 +289,7 @@ def check_log(file: Path, ends: dict[str, Any]) -> None:
     text = file.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     events = {line["event"] for line in lines}
-    assert events - set(CATALOGUE) == set()
+    assert events - set(CATALOG) == set()
     assert EVENTS - events == set()
     for secret in (*PASSWORDS.values(), KEY, "T0KEN"):
         assert len(secret) < 6 or secret not in text

@@ -192,7 +192,7 @@ async def test_a_search_says_of_which_scan_a_finding_is(stand: Standing) -> None
             assert datetime.fromisoformat(row["imported_at"]).tzinfo is UTC
 
 
-async def test_a_licence_is_respected_before_anything_is_launched(stand: Standing) -> None:
+async def test_a_license_is_respected_before_anything_is_launched(stand: Standing) -> None:
     async with client(stand.place) as tools:
         while (await tools.call("list_scanners"))["scanners"][2]["licensed_hosts"] != 16:
             pass
@@ -207,7 +207,7 @@ async def test_a_licence_is_respected_before_anything_is_launched(stand: Standin
         assert found["status"] == "valid"
 
 
-async def test_results_say_when_the_licence_was_used_up(stand: Standing) -> None:
+async def test_results_say_when_the_license_was_used_up(stand: Standing) -> None:
     async with client(stand.place) as tools:
         warned = []
         for network in ("192.0.2.0/28", "192.0.2.128/28", "198.51.100.64/28"):

@@ -39,7 +39,7 @@ async def test_a_client_of_either_era_lists_and_calls(mode: str) -> None:
     assert len(result.structured_content["trace_id"]) == 32
     assert result.structured_content == {
         "text": "hihi",
-        "colour": None,
+        "color": None,
         "tags": ["ä"],
         "actor": "uid:1000",
         "trace_id": result.structured_content["trace_id"],

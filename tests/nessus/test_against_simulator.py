@@ -1,4 +1,4 @@
-"""The client against the simulated Nessus: whole scans, licences, sessions, other people."""
+"""The client against the simulated Nessus: whole scans, licenses, sessions, other people."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ async def test_two_scans_at_once_make_one_folder(autojump_clock: Clock) -> None:
 
 @pytest.mark.parametrize("edition", ["professional", "essentials"])
 @pytest.mark.parametrize("cut", [False, True])
-async def test_a_licence_without_api_refuses_changes_by_keys(
+async def test_a_license_without_api_refuses_changes_by_keys(
     autojump_clock: Clock, edition: str, cut: bool
 ) -> None:
     one = lab(edition=edition, gate_cuts_body=cut)
@@ -167,7 +167,7 @@ async def test_a_licence_without_api_refuses_changes_by_keys(
 
 
 @pytest.mark.parametrize("upper", [False, True])
-async def test_a_licence_without_api_is_passed_as_the_web_ui(
+async def test_a_license_without_api_is_passed_as_the_web_ui(
     autojump_clock: Clock, upper: bool
 ) -> None:
     one = lab("session", edition="essentials", ui_token_upper_case=upper)
@@ -177,7 +177,7 @@ async def test_a_licence_without_api_is_passed_as_the_web_ui(
     assert one.nessus.ledger.launches() == 2
 
 
-async def test_a_template_beyond_the_licence(autojump_clock: Clock) -> None:
+async def test_a_template_beyond_the_license(autojump_clock: Clock) -> None:
     one = lab("session", edition="essentials")
     order = scan_order(kind=ScanKind.CUSTOM, template="pci")
     assert type(await failure(one.client.create_scan(order))) is TemplateNotLicensed

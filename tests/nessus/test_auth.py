@@ -216,7 +216,7 @@ async def test_session_and_token_may_be_outdated_at_once() -> None:
     assert (headers["X-Cookie"], headers["X-API-Token"]) == ("token=second", NEW)
 
 
-async def test_a_token_that_is_current_and_refused_is_the_licence() -> None:
+async def test_a_token_that_is_current_and_refused_is_the_license() -> None:
     nessus = ScriptedNessus()
     nessus.on("GET /nessus6.js", bundle(OLD))
     nessus.on("POST /scans", (412, {"error": "API is not available"}))

@@ -144,7 +144,7 @@ async def test_unknown_names_are_told_with_what_was_perhaps_meant(nessus: Script
     assert not nessus.asked("POST /scans")
 
 
-async def test_a_template_beyond_the_licence(nessus: ScriptedNessus) -> None:
+async def test_a_template_beyond_the_license(nessus: ScriptedNessus) -> None:
     locked = {**templates()[0], "license_fulfilled": 0}
     nessus.on("GET /editor/scan/templates", {"templates": [locked]})
     assert type(await refusal(nessus, order())) is NoTemplates

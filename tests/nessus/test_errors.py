@@ -199,14 +199,14 @@ async def test_a_gateway_that_fails_a_read_changed_nothing() -> None:
     assert type(await failure(scanner(nessus).list_scans)) is TransientError
 
 
-async def test_the_licence_gate_is_explained() -> None:
+async def test_the_license_gate_is_explained() -> None:
     nessus = ScriptedNessus()
     nessus.on("POST /scans", (412, {"error": "API is not available"}))
     error = await failure(lambda: scanner(nessus).create_scan(order()))
     assert "ui_session" in str(error)
 
 
-async def test_a_dropped_connection_hints_at_the_licence_gate_where_there_is_one() -> None:
+async def test_a_dropped_connection_hints_at_the_license_gate_where_there_is_one() -> None:
     nessus = ScriptedNessus()
     nessus.on("POST /scans", httpx.RemoteProtocolError("incomplete"))
     client = scanner(nessus)

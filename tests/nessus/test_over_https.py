@@ -110,11 +110,11 @@ async def test_a_large_report_does_not_stall_the_program(
 async def test_cancelling_leaves_the_connections_usable(nursery: trio.Nursery) -> None:
     _, one = await start(nursery)
     one.inject(kind="hang", method="GET", path="/scans", times=None)
-    for cancelled in range(1, 13):
+    for canceled in range(1, 13):
         async with trio.open_nursery() as asking:
             asking.start_soon(one.client.list_scans)
             with trio.fail_after(10):
-                while one.nessus.ledger.totals["fault"] < cancelled:  # noqa: ASYNC110 - no event
+                while one.nessus.ledger.totals["fault"] < canceled:  # noqa: ASYNC110 - no event
                     await trio.sleep(0.01)
             asking.cancel_scope.cancel()
     one.nessus.faults.clear()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.results.catalogue import FIELDS, Value, flatten
+from nessus_sched.results.catalog import FIELDS, Value, flatten
 from nessus_sched.results.exports import COLUMNS, cell, csv_lines, json_lines
 from nessus_sched.results.html import html_report, severity_chart
 from nessus_sched.results.model import Finding, HostReport, severity_name

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.results.catalogue import FIELDS, flatten
+from nessus_sched.results.catalog import FIELDS, flatten
 from nessus_sched.results.columns import Column, Kind, columns
 from nessus_sched.results.model import (
     ComplianceResult,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import BadQuery

@@ -260,7 +260,7 @@ def test_a_credential_without_effect(sign: str, code: list[str]) -> None:
         (["192.0.2.1-9"], ["license_limit"]),
     ],
 )
-def test_a_licence_without_room(requested: list[str], code: list[str]) -> None:
+def test_a_license_without_room(requested: list[str], code: list[str]) -> None:
     facts = ScanFacts(requested=requested, used_up=16)
     assert codes(summary(host("192.0.2.1", SCANNED), facts=facts)) == code
 

@@ -1,4 +1,4 @@
-"""Judgements about logins: every branch, from signs as the scanner's plugins give them."""
+"""Judgments about logins: every branch, from signs as the scanner's plugins give them."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ async def test_a_scanner_that_answers_and_fails_costs_an_attempt_only_after_a_wh
         assert (dead.state, dead.attempt) == (TaskState.DEAD, 2)
 
 
-async def test_retry_after_is_honoured(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_retry_after_is_honored(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
         # `Trouble` raises a fresh error of the kind; Retry-After rides on this one.
         class SlowDown(TransientError):

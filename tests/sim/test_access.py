@@ -1,4 +1,4 @@
-"""Keys, sessions, the licence gate, loading and restarts."""
+"""Keys, sessions, the license gate, loading and restarts."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_essentials_scans_sixteen_addresses_and_skips_the_rest() -> None:
     assert call.get(f"/scans/{listed}")["info"]["hostcount"] < 4
 
 
-def test_templates_that_the_licence_lacks_are_marked_and_refused() -> None:
+def test_templates_that_the_license_lacks_are_marked_and_refused() -> None:
     call, _ = hand_driven(edition="essentials")
     ui = with_ui_token(log_in(call))
     templates = {row["name"]: row for row in call.get("/editor/scan/templates")["templates"]}

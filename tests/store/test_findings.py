@@ -621,7 +621,7 @@ async def test_a_newer_database_is_refused(path: Path) -> None:
         await open_findings(path)
 
 
-async def test_fields_the_catalogue_has_got_since_are_absent_in_old_findings(path: Path) -> None:
+async def test_fields_the_catalog_has_got_since_are_absent_in_old_findings(path: Path) -> None:
     store = await open_findings(path)
     await store.put("t", report(("a", PLUGIN, 1, 3)), at=0.0)
     await store.aclose()

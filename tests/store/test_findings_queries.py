@@ -12,7 +12,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import OPERATORS, PROFILES

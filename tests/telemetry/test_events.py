@@ -1,11 +1,11 @@
-"""The catalogue names every event that the program logs."""
+"""The catalog names every event that the program logs."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from nessus_sched.telemetry.events import CATALOGUE, TASK_EVENTS
+from nessus_sched.telemetry.events import CATALOG, TASK_EVENTS
 
 SOURCE = Path(__file__).parents[2] / "src" / "nessus_sched"
 LITERAL = re.compile(r"\blog\.(?:debug|info|warning|error|exception|critical)\(\s*f?\"([^\"]+)")
@@ -18,7 +18,7 @@ def texts(*rooms: str) -> str:
     return "\n".join(file.read_text() for file in files)
 
 
-def test_every_event_of_the_catalogue_is_logged_by_its_name_there() -> None:
+def test_every_event_of_the_catalog_is_logged_by_its_name_there() -> None:
     rooms = (
         *("config", "results", "store", "nessus", "ipc", "telemetry", "scheduler"),
         *("api", "certify", "mcp", "http"),
@@ -26,15 +26,15 @@ def test_every_event_of_the_catalogue_is_logged_by_its_name_there() -> None:
     found = texts(*rooms, "daemon")
     of_tasks = {f"task_{name}" for name in TASK_EVENTS}
     assert of_tasks.issuperset(LITERAL.findall(found))
-    assert set(CATALOGUE) - of_tasks == {name.lower() for name in NAMED.findall(found)}
+    assert set(CATALOG) - of_tasks == {name.lower() for name in NAMED.findall(found)}
 
 
-def test_every_change_of_a_task_is_in_the_catalogue() -> None:
+def test_every_change_of_a_task_is_in_the_catalog() -> None:
     found = {name for pair in CHANGES.findall(texts("scheduler")) for name in pair if name}
     assert len(found) > 10
     assert not found - set(TASK_EVENTS)
 
 
 def test_every_event_says_what_it_means() -> None:
-    assert all(event.meaning.endswith((".", ")")) for event in CATALOGUE.values())
-    assert all(re.fullmatch(r"[a-z_]+", name) for name in CATALOGUE)
+    assert all(event.meaning.endswith((".", ")")) for event in CATALOG.values())
+    assert all(re.fullmatch(r"[a-z_]+", name) for name in CATALOG)

@@ -94,7 +94,7 @@ def test_levels_are_per_component_and_change_while_running() -> None:
     assert [line["event"] for line in logged(stream)] == ["a", "c", "d", "f", "g"]
 
 
-def test_a_terminal_gets_colours_and_no_local_variables() -> None:
+def test_a_terminal_gets_colors_and_no_local_variables() -> None:
     stream = Terminal()
     configure(LogSettings(), stream=stream, now=lambda: NOW)
     hidden = "hunter2-in-a-local-variable"

@@ -20,7 +20,7 @@ from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import Standing, TaskView
 
 MAX_TARGETS = 20
-"""Targets spelt out in an answer; the rest is counted."""
+"""Targets spelled out in an answer; the rest is counted."""
 LONGEST_REASON = 300
 """Characters of a wait reason, which may quote scanners."""
 

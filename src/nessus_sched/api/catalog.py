@@ -28,7 +28,7 @@ class TemplatesArgs:
 class TemplateRow:
     name: str = field("Name for submit_custom_scan.")
     title: str = field("For people.")
-    usable: bool = field("False: the licence does not allow it.")
+    usable: bool = field("False: the license does not allow it.")
 
 
 @attrs.frozen(kw_only=True)

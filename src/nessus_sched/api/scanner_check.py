@@ -30,8 +30,8 @@ _CHECKS: Final = {
     "scanner_unreachable": "reach",
     "certificate_mismatch": "certificate",
     "login_refused": "login",
-    "license_limit": "licence",
-    "license_refuses_api": "licence",
+    "license_limit": "license",
+    "license_refuses_api": "license",
 }
 """What has failed when an error of that kind is met."""
 
@@ -85,14 +85,14 @@ async def probe(scanner: Scanner, now: Now, *, keys: bool) -> AsyncIterator[Step
     if usable:
         yield ok("templates", f"{usable} of {len(templates)} templates may be used")
     else:
-        yield failed("templates", "no template may be used", "Look at the scanner's licence.")
+        yield failed("templates", "no template may be used", "Look at the scanner's license.")
 
 
 def _info_steps(info: ScannerInfo, now: float, keys: bool) -> list[Step]:
     hosts = "no host limit" if info.licensed_hosts is None else f"{info.licensed_hosts} hosts"
     steps = [ok("edition", f"{info.edition or 'unknown edition'} {info.version}, {hosts}")]
-    steps.append(_licence(info, keys))
-    return [*steps, *_licence_end(info, now), _plugins(info, now)]
+    steps.append(_license(info, keys))
+    return [*steps, *_license_end(info, now), _plugins(info, now)]
 
 
 def _clock(ahead: float | None) -> Step:
@@ -126,26 +126,26 @@ def _rights(permissions: int | None) -> Step:
     return ok("rights", f"this login may create scans (permissions {permissions})")
 
 
-def _licence(info: ScannerInfo, keys: bool) -> Step:
+def _license(info: ScannerInfo, keys: bool) -> Step:
     if info.scan_api is not False:
-        return ok("licence", "scans may be created through the API")
+        return ok("license", "scans may be created through the API")
     if keys:
         return failed(
-            "licence",
-            "the licence refuses scans that are created with API keys",
-            "Use auth.ui_session (config init --force --login session), or a licence with "
+            "license",
+            "the license refuses scans that are created with API keys",
+            "Use auth.ui_session (config init --force --login session), or a license with "
             "API access.",
         )
-    return ok("licence", "scans are created as the web interface does; API keys would not do")
+    return ok("license", "scans are created as the web interface does; API keys would not do")
 
 
-def _licence_end(info: ScannerInfo, now: float) -> list[Step]:
+def _license_end(info: ScannerInfo, now: float) -> list[Step]:
     if info.license_expires_at is None or info.license_expires_at - now > OLD_PLUGINS * _DAY:
         return []
     days = (info.license_expires_at - now) / _DAY
     if days < 0:
-        return [failed("licence", "the licence has expired", "Renew it.")]
-    return [warning("licence", f"the licence ends in {days:.0f} days", "Renew it.")]
+        return [failed("license", "the license has expired", "Renew it.")]
+    return [warning("license", f"the license ends in {days:.0f} days", "Renew it.")]
 
 
 def _plugins(info: ScannerInfo, now: float) -> Step:

@@ -65,7 +65,7 @@ class ScannerAnswer:
     edition: str | None = field("Nessus edition.")
     version: str | None = field("Nessus version.")
     plugin_set_at: str | None = field("Age of its plugins (ISO 8601).")
-    licensed_hosts: int | None = field("Limit of its licence.")
+    licensed_hosts: int | None = field("Limit of its license.")
     owed_cleanups: int = field("Abandoned scans to clean up there when it answers.")
     last_contact: str | None = field("When it last answered (ISO 8601).")
 
@@ -95,7 +95,7 @@ class DeadAnswer:
 @tool(writes=False)
 async def list_scanners(app: Any, call: Call, args: ScannersArgs) -> ScannersAnswer:
     """All Nessus scanners: whether each can be used now (and why not), its free slots, queue,
-    licence and plugin age. Long pages are cut; next_cursor goes on."""
+    license and plugin age. Long pages are cut; next_cursor goes on."""
     check_pool(app, args.pool)
     found = [scanner_answer(view) for view in app.service.scanners()]
     wanted = [

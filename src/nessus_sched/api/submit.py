@@ -55,7 +55,7 @@ class SubmitArgs:
         examples=(["192.0.2.1"],),
     )
     name: str = field(
-        "Short name to recognise it by.", default="", max_length=100, examples=("weekly web tier",)
+        "Short name to recognize it by.", default="", max_length=100, examples=("weekly web tier",)
     )
     description: str = field("Why it is done; kept with the task.", default="", max_length=1000)
     scanner_instance: str | None = field(

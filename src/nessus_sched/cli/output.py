@@ -166,11 +166,11 @@ def fields(pairs: Sequence[tuple[str, Any]]) -> None:
 
 def _click_style(value: str) -> dict[str, Any]:
     style = STYLES.get(value, "").removesuffix("on red").split()
-    colours = [word for word in style if word not in ("bold", "dim")]
+    colors = [word for word in style if word not in ("bold", "dim")]
     return {
         "bold": "bold" in style or None,
         "dim": "dim" in style or None,
-        "fg": colours[0] if colours else None,
+        "fg": colors[0] if colors else None,
     }
 
 

@@ -134,7 +134,7 @@ class PollingSettings:
         "Between two looks at a scanner whose scans take long.", default=60.0, minimum=0.1
     )
     info: Seconds = field(
-        "Between two readings of a scanner's status, licence and plugin set.",
+        "Between two readings of a scanner's status, license and plugin set.",
         default=10 * MINUTE,
         minimum=1,
     )
@@ -319,7 +319,7 @@ class WebhookSettings:
 
 @attrs.frozen(kw_only=True)
 class ApiKeys:
-    """API keys: the supported way, where the licence allows writes through the API."""
+    """API keys: the supported way, where the license allows writes through the API."""
 
     access_key: Secret = field("Access key of the scanner's user.")
     secret_key: Secret = field("Secret key of the scanner's user.")
@@ -327,7 +327,7 @@ class ApiKeys:
 
 @attrs.frozen(kw_only=True)
 class UiSession:
-    """User and password as the web UI uses them. For licences whose API refuses writes;
+    """User and password as the web UI uses them. For licenses whose API refuses writes;
     the vendor does not support it."""
 
     username: str = field("User on the scanner.", min_length=1, max_length=128)

@@ -53,7 +53,7 @@ class ScannerInfo:
 
     `ready` is False while plugins load (`loading_percent` 0..100 when told) and in other
     states, of which `not_ready` tells in words. `scan_api`
-    is the licence feature without which writes with API keys are refused;
+    is the license feature without which writes with API keys are refused;
     None where the scanner does not tell. `max_scans` is the scanner's own limit, None for
     no limit or not told. `plugin_set_at` and `boot_time` are epoch seconds.
     """
@@ -116,7 +116,7 @@ class ScanTemplate:
     uuid: str
     description: str = ""
     usable: bool = True
-    """False when the licence or the edition does not allow it."""
+    """False when the license or the edition does not allow it."""
 
 
 @attrs.frozen(kw_only=True)

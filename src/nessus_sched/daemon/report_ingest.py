@@ -105,7 +105,7 @@ class Reports:
 
 
 def _used_up(info: ScannerInfo | None) -> int | None:
-    """The number of hosts of a licence that has no room for more."""
+    """The number of hosts of a license that has no room for more."""
     if info is None or info.licensed_hosts is None or info.used_hosts is None:
         return None
     return info.licensed_hosts if info.used_hosts >= info.licensed_hosts else None

@@ -116,7 +116,7 @@ async def serve_http(
     *,
     task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serves health and metrics until cancelled; the started value is the URL. Raises
+    """Serves health and metrics until canceled; the started value is the URL. Raises
     `HttpTrouble`."""
     settings = system.context.config.http
     if settings.bind is None:
@@ -154,7 +154,7 @@ async def serve_socket(
     *,
     task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Listens on the Unix socket until cancelled. Raises `SocketTrouble`."""
+    """Listens on the Unix socket until canceled. Raises `SocketTrouble`."""
     config = system.context.config
     system.connections.apply(config.limits)
     roles = CurrentRoles(system.context)

@@ -90,7 +90,7 @@ class Notifications:
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Delivers until cancelled."""
+        """Delivers until canceled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()

@@ -1,4 +1,4 @@
-"""By which names we may be asked: the defence against DNS rebinding.
+"""By which names we may be asked: the defense against DNS rebinding.
 
 A web page that makes its own name point to our address is asked for by that name, so an
 address as the host is harmless, and so are names that only the operator can give.

@@ -171,7 +171,7 @@ class SessionAuth:
             raise unreadable(routes.UI_BUNDLE, "something other than the web UI.")
         if not found:
             raise ApiRefused(
-                "The scanner's web UI has no X-API-Token where we look for it, so its licence "
-                "gate cannot be passed; use a licence with API access and API keys."
+                "The scanner's web UI has no X-API-Token where we look for it, so its license "
+                "gate cannot be passed; use a license with API access and API keys."
             )
         return Secret(found[0].decode())

@@ -38,8 +38,8 @@ from nessus_sched.nessus.wire import Transport, Wrap
 
 LARGEST_EXPORT: Final = 4 * 2**30
 _GATE_HINT: Final = (
-    " This scanner's licence refuses changes through its API, which it may show by dropping "
-    "the connection: choose `ui_session` authentication, or a licence with API access."
+    " This scanner's license refuses changes through its API, which it may show by dropping "
+    "the connection: choose `ui_session` authentication, or a license with API access."
 )
 
 

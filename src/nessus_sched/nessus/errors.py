@@ -57,7 +57,7 @@ _CAPACITY: Final = re.compile(
 NO_EXPORT: Final = re.compile(r"export\b.{0,40}\bnot (allowed|permitted|available)", re.IGNORECASE)
 """As in "Export is not allowed in trial mode"."""
 API_GATE: Final = (
-    "The scanner's licence refuses changes through its API (412). Use a licence with API "
+    "The scanner's license refuses changes through its API (412). Use a license with API "
     "access, or choose `ui_session` authentication for this scanner."
 )
 

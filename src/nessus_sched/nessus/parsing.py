@@ -184,7 +184,7 @@ def progress(hosts: Sequence[Document]) -> int | None:
 
 
 def templates(document: Document) -> Sequence[ScanTemplate]:
-    """Templates of network scans, those that the licence does not allow marked so."""
+    """Templates of network scans, those that the license does not allow marked so."""
     found = []
     for row in rows(document, "templates"):
         name, uuid = clean(text(row.get("name"))), token(row.get("uuid"))

@@ -28,9 +28,9 @@ class Upload:
 class Call:
     """One request, without authentication.
 
-    `route` is the path with placeholders for `ids`, and what metrics are labelled with.
+    `route` is the path with placeholders for `ids`, and what metrics are labeled with.
     `changes`: the request alters scans, so that a lost answer leaves the outcome unknown.
-    `gated`: licences without `scan_api` refuse it unless it looks like the web UI's own.
+    `gated`: licenses without `scan_api` refuse it unless it looks like the web UI's own.
     `largest`: bytes that a success may have; over `SHORT` it is to be read by `Link.ask`.
     `secrets` are what the body contains and an error text must not repeat.
     """

@@ -117,7 +117,7 @@ async def receive(
 
 
 async def _pour(stream: httpx.AsyncByteStream, intake: Intake) -> None:
-    """Ends early by cancelling the read: generators of httpx, nested in each other, that
+    """Ends early by canceling the read: generators of httpx, nested in each other, that
     are left alone unfinished are not cleaned up in order."""
     with trio.CancelScope() as scope:
         async for raw in stream:
@@ -137,7 +137,7 @@ class Intake:
         self._breathed_at = trio.current_time()
 
     async def take(self, raw: bytes) -> bool:
-        """Whether more is wanted. Neither raises nor is cancelled, see `_pour`."""
+        """Whether more is wanted. Neither raises nor is canceled, see `_pour`."""
         try:
             for piece in self._decoder.feed(raw):
                 if not self._sink(piece) or not await self._go_on():
@@ -154,7 +154,7 @@ class Intake:
             self._decoder.finish()
 
     async def _go_on(self) -> bool:
-        """False when we have been cancelled."""
+        """False when we have been canceled."""
         self._pieces += 1
         if self._pieces % _BREATH:
             return True

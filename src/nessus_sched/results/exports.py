@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from nessus_sched.core.text import meant
-from nessus_sched.results.catalogue import FIELDS, Value
+from nessus_sched.results.catalog import FIELDS, Value
 from nessus_sched.results.untrusted import clean
 
 Row = Mapping[str, Value]

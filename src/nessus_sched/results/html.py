@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-from nessus_sched.results.catalogue import Value
+from nessus_sched.results.catalog import Value
 from nessus_sched.results.model import UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean
 
 Row = Mapping[str, Value]
 
-_COLOURS: Final = {
+_COLORS: Final = {
     "critical": "#7b1fa2",
     "high": "#c62828",
     "medium": "#e65100",
@@ -70,7 +70,7 @@ def severity_chart(counts: Mapping[str, int]) -> str:
     get a bar if there are any."""
     bars = [
         (name, counts.get(name, 0))
-        for name in _COLOURS
+        for name in _COLORS
         if name != UNKNOWN_SEVERITY or counts.get(name)
     ]
     most = max((count for _, count in bars), default=0) or 1
@@ -82,7 +82,7 @@ def severity_chart(counts: Mapping[str, int]) -> str:
         width = max(round(count / most * 460), 2 if count else 0)
         pieces.append(
             f'<text x="0" y="{y + 19}" font-size="14">{name}</text>'
-            f'<rect x="80" y="{y + 4}" width="{width}" height="20" fill="{_COLOURS[name]}"/>'
+            f'<rect x="80" y="{y + 4}" width="{width}" height="20" fill="{_COLORS[name]}"/>'
             f'<text x="{width + 88}" y="{y + 19}" font-size="14">{count}</text>'
         )
     return "".join([*pieces, "</svg>"])
@@ -157,7 +157,7 @@ def _evidence(host: Mapping[str, Any]) -> str:
 
 def _finding(row: Row) -> str:
     name = str(row.get("severity"))
-    colour = _COLOURS.get(name, _COLOURS[UNKNOWN_SEVERITY])
+    color = _COLORS.get(name, _COLORS[UNKNOWN_SEVERITY])
     port = f":{row['port']}/{row.get('protocol')}" if row.get("port") else ""
     cve = row.get("cve")
     details = "".join(
@@ -166,7 +166,7 @@ def _finding(row: Row) -> str:
         if row.get(field)
     )
     return (
-        f'<tr><td><span class="badge" style="background:{colour}">{text(name)}</span></td>'
+        f'<tr><td><span class="badge" style="background:{color}">{text(name)}</span></td>'
         f'<td class="host">{text(row.get("host"))}{text(port)}</td>'
         f"<td>{text(row.get('plugin_name'))} <small>({text(row.get('plugin_id'))})</small>"
         f"<br>{text(row.get('synopsis'))}{details}</td>"

@@ -127,7 +127,7 @@ class Plugin:
     agent: tuple[str, ...] = column(Kind.LIST, "Agents that can run the check.", split=True)
     cisa_known_exploited: str | None = column(
         Kind.DATE,
-        "Date in CISA's catalogue of known exploited weaknesses.",
+        "Date in CISA's catalog of known exploited weaknesses.",
         element="cisa-known-exploited",
     )
 

@@ -32,7 +32,7 @@ class ScanFacts:
     `now` is epoch seconds, for the age of the plugin set; without it, that is what it was on
     the day of the scan. `asked` is what was sent to the scanner. `requested` are the targets as
     single addresses or names, networks or ranges. `credential` says that one was given.
-    `used_up` is how many hosts the scanner's licence is for, when it has no room for more.
+    `used_up` is how many hosts the scanner's license is for, when it has no room for more.
     `ended_early` is why the scan was not run to its end, None when it was.
     """
 
@@ -131,14 +131,14 @@ def _ending(seen: Observed) -> Iterator[Doubt]:
 
 
 def _license(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
-    """Hosts beyond the licence are skipped without an error. Of a network nobody can tell
+    """Hosts beyond the license are skipped without an error. Of a network nobody can tell
     whether that happened; where every target was reported it did not."""
     if facts.used_up is not None and (seen.absent or any(map(is_many, facts.requested))):
         yield Doubt(
             code="license_limit",
-            message=f"The scanner's licence, for {facts.used_up} hosts, is used up; it skips "
+            message=f"The scanner's license, for {facts.used_up} hosts, is used up; it skips "
             "hosts that it has not scanned before.",
-            advice="Scan on a scanner whose licence has room, or let old hosts expire there.",
+            advice="Scan on a scanner whose license has room, or let old hosts expire there.",
         )
 
 

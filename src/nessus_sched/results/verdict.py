@@ -67,7 +67,7 @@ class Credentialed(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class HostVerdict:
-    """The judgement of one host. `reasons` say why a partial login is not a full one, and
+    """The judgment of one host. `reasons` say why a partial login is not a full one, and
     in the scanner's words why a login failed. `evidence_left_out` counts further signs."""
 
     host: str
@@ -82,7 +82,7 @@ class HostVerdict:
 
 @attrs.frozen(kw_only=True)
 class ScanVerdict:
-    """The judgement of a scan; `counts` of hosts by the word for their login."""
+    """The judgment of a scan; `counts` of hosts by the word for their login."""
 
     credentialed: Credentialed
     login: Login

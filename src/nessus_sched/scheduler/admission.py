@@ -24,7 +24,7 @@ from nessus_sched.scheduler.scope_check import approved
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
 
 NAMED = 20
-"""So many of the known names are spelt out in a refusal."""
+"""So many of the known names are spelled out in a refusal."""
 
 
 @attrs.frozen(kw_only=True)

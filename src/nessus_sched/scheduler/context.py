@@ -85,7 +85,7 @@ class Context:
     """Knows every configured secret; what leaves the program passes through it."""
     observers: list[Observer] = attrs.field(factory=list)
     licensed: dict[str, int | None] = attrs.field(factory=dict)
-    """How many hosts the licence of each scanner allows, as last told; None for no limit."""
+    """How many hosts the license of each scanner allows, as last told; None for no limit."""
     backlog: Backlog = attrs.field(
         default=attrs.Factory(lambda self: Backlog(self.config.limits), takes_self=True)
     )

@@ -55,7 +55,7 @@ class Fleet:
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Recovers what was under way, then drives all scanners until cancelled."""
+        """Recovers what was under way, then drives all scanners until canceled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for settings in self.context.config.scanners:

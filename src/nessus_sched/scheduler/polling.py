@@ -83,7 +83,7 @@ class Contact:
         self._tidings = Tidings(driver.log)
 
     async def keep(self) -> None:
-        """Keeps in contact until cancelled."""
+        """Keeps in contact until canceled."""
         self._hold_until_contacted()
         while True:
             await self._turn()

@@ -21,12 +21,12 @@ def new_pool(config: Config, now: float, *, on_wake: Callable[[str], None]) -> P
 
 
 def configure_pool(context: Context) -> None:
-    """Tells the pool what the configuration, and the scanners' licences, say now."""
+    """Tells the pool what the configuration, and the scanners' licenses, say now."""
     _configure(context.pool, context.config, context.licensed, context.now())
 
 
 def _configure(pool: Pool, config: Config, licensed: Mapping[str, int | None], now: float) -> None:
-    """`licensed` is how many hosts the licence of each scanner allows, as far as known."""
+    """`licensed` is how many hosts the license of each scanner allows, as far as known."""
     specs = [_spec(settings, licensed.get(settings.id)) for settings in config.scanners]
     pool.configure(specs, _settings(config), now)
 

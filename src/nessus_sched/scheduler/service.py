@@ -48,8 +48,8 @@ from nessus_sched.store.tasks.submission import Submission as StoredSubmission
 NEVER_HINTS = {
     **dict.fromkeys(WaitCode, "see list_scanners"),
     WaitCode.UNREACHABLE: "see `networks` in list_scanners; split the targets by what they reach",
-    WaitCode.LICENSE_LIMIT: "find the live hosts with submit_quick_scan, which uses up no licence, "
-    "and scan those, no more at once than the licence allows; or name a scanner with a larger one",
+    WaitCode.LICENSE_LIMIT: "find the live hosts with submit_quick_scan, which uses up no license, "
+    "and scan those, no more at once than the license allows; or name a scanner with a larger one",
 }
 """What to do about a request that could never run."""
 HELD = WaitReason(
@@ -122,7 +122,7 @@ class Service:
                 equal_task=equal,
                 left_out=admitted.left_out,
             )
-        # When this is cancelled nothing was stored; what is stored is queued at once.
+        # When this is canceled nothing was stored; what is stored is queued at once.
         stored, created = await self._store(task)
         if created:
             self.context.pool.place(entry, self.context.now())

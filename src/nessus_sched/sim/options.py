@@ -14,7 +14,7 @@ from nessus_sched.sim.refusals import Refusal
 
 @attrs.frozen(kw_only=True)
 class Edition:
-    """A product edition and what its licence allows."""
+    """A product edition and what its license allows."""
 
     name: str
     title: str
@@ -173,12 +173,12 @@ class SimOptions:
         return self.assume.get(name, ASSUMPTIONS[name].default)
 
     @property
-    def licence(self) -> Edition:
+    def license(self) -> Edition:
         return EDITIONS[self.edition]
 
     @property
     def ip_limit(self) -> int | None:
-        return self.licence.licensed_ips if self.licensed_ips is None else self.licensed_ips
+        return self.license.licensed_ips if self.licensed_ips is None else self.licensed_ips
 
     @property
     def effective_access_key(self) -> str:

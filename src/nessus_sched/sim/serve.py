@@ -68,7 +68,7 @@ async def serve_sim(
     *,
     task_status: trio.TaskStatus[RunningSim] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve a simulated Nessus until cancelled; `nursery.start` gives the `RunningSim`.
+    """Serve a simulated Nessus until canceled; `nursery.start` gives the `RunningSim`.
 
     Raises `OSError` when the address cannot be bound. Installs no signal handlers.
     """

@@ -79,7 +79,7 @@ class SimulatedNessus:
     @property
     def scan_api(self) -> bool:
         """Whether scans can be changed without the token of the web UI."""
-        return self.options.licence.scan_api and Refusal.NO_API not in self.refuses
+        return self.options.license.scan_api and Refusal.NO_API not in self.refuses
 
     @property
     def scans(self) -> dict[int, Scan]:
@@ -187,7 +187,7 @@ class SimulatedNessus:
         return conduct_of(scan.template, settings, plugins, rules)
 
     def _licensed(self, machine: Machine) -> bool:
-        """Whether the licence still has room; hosts beyond it are skipped, without an error."""
+        """Whether the license still has room; hosts beyond it are skipped, without an error."""
         limit = self.options.ip_limit
         if machine.ip not in self.used_ips and limit is not None and len(self.used_ips) >= limit:
             return False

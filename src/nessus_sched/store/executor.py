@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 class Executor(Protocol):
     async def write(self, work: Callable[[], T]) -> T:
-        """Runs `work` to its end, also when the caller is cancelled."""
+        """Runs `work` to its end, also when the caller is canceled."""
 
     async def read(self, work: Callable[[], T]) -> T: ...
 

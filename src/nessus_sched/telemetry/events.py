@@ -1,4 +1,4 @@
-"""The catalogue of log events: each is named here once, with its meaning and its fields.
+"""The catalog of log events: each is named here once, with its meaning and its fields.
 
 `task_id`, `trace_id`, `scanner_instance` and `connection` are bound as context and may stand on
 any line; the fields named here are the event's own.
@@ -182,7 +182,7 @@ TOOL_CRASHED: Final = Event(
 )
 LIBRARY: Final = Event("library", "What a library had to say.", "logger", "message")
 
-CATALOGUE: Final[Mapping[str, Event]] = {
+CATALOG: Final[Mapping[str, Event]] = {
     **{event: event for event in list(globals().values()) if isinstance(event, Event)},
     **{
         f"task_{name}": Event(f"task_{name}", meaning, *TASK_FIELDS)

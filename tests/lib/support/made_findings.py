@@ -1,7 +1,7 @@
 """Reports made up from a seeded chance, and what a query on them should answer.
 
 The answers are worked out on plain rows, one finding after the other, and share nothing
-with the code under test but the catalogue of fields.
+with the code under test but the catalog of fields.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.results.catalogue import FIELDS, Value, flatten
+from nessus_sched.results.catalog import FIELDS, Value, flatten
 from nessus_sched.results.columns import Kind, columns
 from nessus_sched.results.model import (
     SEVERITIES,
@@ -158,7 +158,7 @@ _LOGINS: Final = ("full", "failed")
 
 
 def holds(row: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
-    """Whether a full row fulfils `{"field", "op", "value"}`."""
+    """Whether a full row fulfills `{"field", "op", "value"}`."""
     op = condition["op"]
     wanted: Any = condition.get("value")
     positive = {"!=": "=", "not in": "in", "not contains": "contains", "absent": "present"}

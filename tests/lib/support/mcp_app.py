@@ -26,7 +26,7 @@ from nessus_sched.mcp.server import Face, build_server
 from nessus_sched.mcp.transport import Limits, serve_stream
 
 
-class Colour(StrEnum):
+class Color(StrEnum):
     RED = "red"
     GREEN = "green"
 
@@ -35,14 +35,14 @@ class Colour(StrEnum):
 class EchoArgs:
     text: str = field("What to say.", max_length=1000, examples=("hello",))
     times: int = field("How often.", default=1, minimum=1, maximum=5)
-    colour: Colour | None = field("In which colour.", default=None)
+    color: Color | None = field("In which color.", default=None)
     tags: tuple[str, ...] = field("Words to go with it.", default=())
 
 
 @attrs.frozen(kw_only=True)
 class Echo:
     text: str
-    colour: Colour | None
+    color: Color | None
     tags: tuple[str, ...]
     actor: str
     trace_id: str | None
@@ -76,7 +76,7 @@ async def echo(app: App, call: Call, args: EchoArgs) -> Echo:
     app.calls += 1
     return Echo(
         text=args.text * args.times,
-        colour=args.colour,
+        color=args.color,
         tags=args.tags,
         actor=call.peer.actor,
         trace_id=call.trace_id,

@@ -109,7 +109,7 @@ class Story:
         return f"192.0.2.{first}"
 
     def _end(self, run: str) -> None:
-        """That run ends, unless it was cancelled meanwhile; it may fail and come again."""
+        """That run ends, unless it was canceled meanwhile; it may fail and come again."""
         task_id, number = run.split()
         if task_id not in self.judged.model.running or self.begun[task_id] != int(number):
             return

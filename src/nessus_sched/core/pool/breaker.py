@@ -94,7 +94,7 @@ class Breaker:
 
     def begin_probe(self, now: float) -> bool:
         """True for the one caller who may probe now, and has to report `success`,
-        `failure` or, when it was cancelled, `abandon_probe`."""
+        `failure` or, when it was canceled, `abandon_probe`."""
         if self._probe_at is None or now < self._probe_at:
             return False
         self._state, self._probe_at = BreakerState.HALF_OPEN, None

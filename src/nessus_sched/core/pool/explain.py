@@ -56,7 +56,7 @@ def _license(lanes: list[Lane]) -> WaitReason:
     best = max(lanes, key=lambda lane: lane.spec.licensed_hosts or 0)
     return WaitReason(
         code=WaitCode.LICENSE_LIMIT,
-        text=f"too many hosts: the licence of scanner {best.scanner_id} allows "
+        text=f"too many hosts: the license of scanner {best.scanner_id} allows "
         f"{best.spec.licensed_hosts}, and would skip the others",
     )
 

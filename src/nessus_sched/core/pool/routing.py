@@ -43,7 +43,7 @@ Lanes = dict[str, Lane]
 class Reachability:
     """Which configured scanners could ever run a task, whatever their present state.
 
-    Scanners with equal networks and licences are judged once, and equal answers are one
+    Scanners with equal networks and licenses are judged once, and equal answers are one
     object: 100,000 entries share a few sets. Made anew when the registry changes.
     """
 

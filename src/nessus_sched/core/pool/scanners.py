@@ -18,7 +18,7 @@ class ScannerSpec:
     """What the configuration says of a scanner, as far as scheduling cares.
 
     `limit` is `max_concurrent_scans`; `networks` what it can reach, None for everything;
-    `licensed_hosts` what its licence allows, None for no limit or while it is not known.
+    `licensed_hosts` what its license allows, None for no limit or while it is not known.
     """
 
     scanner_id: str
@@ -34,7 +34,7 @@ class ScannerSpec:
         return self.networks is None or not difference(targets.ranges, self.networks.ranges)
 
     def licensed(self, entry: QueueEntry) -> bool:
-        """The licence has room for all targets, should all be alive: hosts beyond it would be
+        """The license has room for all targets, should all be alive: hosts beyond it would be
         skipped in silence. Host discovery does not use it up."""
         if self.licensed_hosts is None or entry.kind is ScanKind.QUICK:
             return True

@@ -76,7 +76,7 @@ def parse_host_name(text: str) -> str:
         # Resolvers and scanners read such names as octal, hexadecimal or short addresses.
         raise Unreadable("ends in a number; write addresses as four decimal numbers")
     if labels[0].startswith("link6"):
-        raise Unreadable("means every neighbour to Nessus (link6), not a host")
+        raise Unreadable("means every neighbor to Nessus (link6), not a host")
     return name
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
-from nessus_sched.results.catalogue import FIELDS, Field
+from nessus_sched.results.catalog import FIELDS, Field
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY, UNKNOWN_SEVERITY
 from nessus_sched.results.query.model import (

@@ -6,7 +6,7 @@ it. Conditions look at the full row, whatever fields are shown.
 What the operators mean, for every kind of field:
 
 - Texts are compared without regard to case; `contains` looks for a part of the text.
-- A list (`cve`, `xref` ...) fulfils `=`, `contains` and `in` when one of its members does.
+- A list (`cve`, `xref` ...) fulfills `=`, `contains` and `in` when one of its members does.
 - `!=`, `not contains` and `not in` are the exact opposites of `=`, `contains` and `in`,
   so they also hold where the field is absent.
 - A host (`host`) is found by any of its names and addresses, and by a network or range of
@@ -22,7 +22,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Kind
 
 Scalar: TypeAlias = str | int | float | bool
@@ -80,7 +80,7 @@ OPERATORS: Final[Mapping[Kind, tuple[Op, ...]]] = {
 
 
 class Match(StrEnum):
-    """Whether a finding must fulfil all conditions or any of them."""
+    """Whether a finding must fulfill all conditions or any of them."""
 
     ALL = "all"
     ANY = "any"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from nessus_sched.results.catalogue import Field
+from nessus_sched.results.catalog import Field
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.parser.values import cwe_id

@@ -1,4 +1,4 @@
-"""From a request to an answer: faults, loading, login, licence, then the handler."""
+"""From a request to an answer: faults, loading, login, license, then the handler."""
 
 from __future__ import annotations
 

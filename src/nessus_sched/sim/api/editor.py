@@ -11,7 +11,7 @@ from nessus_sched.sim.api.forms import credential_data, setting_parts
 from nessus_sched.sim.blueprints import Node, audit_categories, blueprint
 from nessus_sched.sim.exports import Document
 from nessus_sched.sim.findings.logins import SentCredential
-from nessus_sched.sim.findings.plugins import catalogue, families
+from nessus_sched.sim.findings.plugins import catalog, families
 from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.templates import Template, find_template, templates
 from nessus_sched.sim.wire import NotFound, Response, reply
@@ -19,7 +19,7 @@ from nessus_sched.sim.wire import NotFound, Response, reply
 
 def template_list(call: Call) -> Response:
     _check_type(call)
-    edition = call.nessus.options.licence
+    edition = call.nessus.options.license
     offered = {} if Refusal.NO_TEMPLATES in call.nessus.refuses else templates()
     return reply({"templates": [row.as_json(edition) for row in offered.values()] or None})
 
@@ -45,7 +45,7 @@ def object_details(call: Call) -> Response:
 
 
 def plugin_of_family(call: Call) -> Response:
-    plugin = catalogue().get(call.number("plugin_id"))
+    plugin = catalog().get(call.number("plugin_id"))
     if plugin is None:
         raise NotFound
     return reply({"plugindescription": plugin_description(plugin)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nessus_sched.sim.api.calls import Call
-from nessus_sched.sim.findings.plugins import Plugin, catalogue
+from nessus_sched.sim.findings.plugins import Plugin, catalog
 from nessus_sched.sim.findings.plugins import families as by_family
 from nessus_sched.sim.wire import NotFound, Response, reply
 
@@ -27,7 +27,7 @@ def family(call: Call) -> Response:
 
 
 def plugin(call: Call) -> Response:
-    found = catalogue().get(call.id)
+    found = catalog().get(call.id)
     if found is None:
         raise NotFound
     return reply(

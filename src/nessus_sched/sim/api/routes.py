@@ -29,7 +29,7 @@ class Access(Enum):
     KNOWN = auto()
     """With a login of any kind."""
     GATED = auto()
-    """A write on scans: also the licence must have `scan_api`, or the request carry the
+    """A write on scans: also the license must have `scan_api`, or the request carry the
     token of the web UI."""
 
 

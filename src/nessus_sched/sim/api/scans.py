@@ -254,7 +254,7 @@ def wanted_folder(call: Call, body: Mapping[str, Any], default: int | None = Non
 
 
 def _check_template(call: Call, template: Template) -> None:
-    if template.name in call.nessus.options.licence.locked_templates:
+    if template.name in call.nessus.options.license.locked_templates:
         raise ApiError(403, "Your license does not allow this template")
 
 

@@ -28,7 +28,7 @@ def status(call: Call) -> Response:
 
 def properties(call: Call) -> Response:
     """Without a login only versions are told."""
-    edition = call.nessus.options.licence
+    edition = call.nessus.options.license
     known: dict[str, Any] = {
         "nessus_type": edition.title,
         "nessus_ui_version": "10.8.3",
@@ -84,7 +84,7 @@ def _details(call: Call) -> dict[str, Any]:
 
 
 def _license(call: Call, expires: int) -> dict[str, Any]:
-    edition = call.nessus.options.licence
+    edition = call.nessus.options.license
     scan_api = call.nessus.scan_api
     return {
         "type": edition.license_type,

@@ -10,7 +10,7 @@ import attrs
 from nessus_sched.sim.chance import share
 from nessus_sched.sim.findings.logins import Login
 from nessus_sched.sim.findings.machines import Machine
-from nessus_sched.sim.findings.plugins import Item, catalogue
+from nessus_sched.sim.findings.plugins import Item, catalog
 
 PLUGINS = {"linux": 21157, "windows": 21156}
 
@@ -69,7 +69,7 @@ def compliance_items(
             result = _result(seed, machine, login, audit, name)
             actual = {"PASSED": wanted, "FAILED": bad}.get(result, "")
             yield Item(
-                plugin=catalogue()[plugin_id],
+                plugin=catalog()[plugin_id],
                 severity=_SEVERITY[result],
                 compliance=_elements(audit, name, result, wanted, actual, how),
             )

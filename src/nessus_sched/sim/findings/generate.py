@@ -12,7 +12,7 @@ from nessus_sched.sim.findings.information import scan_information
 from nessus_sched.sim.findings.logins import Login, log_in, login_items
 from nessus_sched.sim.findings.machines import Machine, Service
 from nessus_sched.sim.findings.nessusxml import Host, write_document
-from nessus_sched.sim.findings.plugins import Item, Plugin, catalogue
+from nessus_sched.sim.findings.plugins import Item, Plugin, catalog
 from nessus_sched.sim.findings.properties import host_properties
 from nessus_sched.sim.findings.report import (
     HostProgress,
@@ -71,7 +71,7 @@ class GeneratedReport:
                 yield Host(machine.target, properties, chain(items, filler))
 
     def _summary(self, machine: Machine) -> HostSummary:
-        filler = Tally(catalogue()[_FILLER], 0, self._options.filler_findings)
+        filler = Tally(catalog()[_FILLER], 0, self._options.filler_findings)
         return summarize(
             machine.target,
             self._found(machine, Span(0.0, 0.0)),
@@ -95,20 +95,20 @@ class GeneratedReport:
         """In the order of a report: how it is alive, its ports, then the rest."""
         order, seed = self._order, self._options.seed
         if order.conduct.ping:
-            yield _item(catalogue()[_PING], machine, None)
+            yield _item(catalog()[_PING], machine, None)
         for plugin_id, service in sight.found:
-            yield _item(catalogue()[plugin_id], machine, service)
+            yield _item(catalog()[plugin_id], machine, service)
         if order.template == "discovery":
             mode = order.conduct.modes.get("discovery")
             if mode is not None and mode.id == "os_identification":
-                yield from (_item(catalogue()[each], machine, None) for each in sorted(_SYSTEM))
+                yield from (_item(catalog()[each], machine, None) for each in sorted(_SYSTEM))
             return
         yield from _matches(seed, machine, sight, login)
         yield from login_items(machine, login)
         yield from compliance_items(seed, machine, login, order.audits)
 
     def _filler(self, index: int) -> Iterator[Item]:
-        plugin = catalogue()[_FILLER]
+        plugin = catalog()[_FILLER]
         line = f"Filler on {self._machines[index].target}. "
         size = self._options.filler_bytes
         output = (line * (size // len(line) + 1))[:size]
@@ -118,7 +118,7 @@ class GeneratedReport:
 
 
 def _matches(seed: int, machine: Machine, sight: Sight, login: Login) -> Iterator[Item]:
-    for plugin in catalogue().values():
+    for plugin in catalog().values():
         if plugin.on == "code" or (plugin.os is not None and plugin.os != machine.kind):
             continue
         if plugin.local and not login.worked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from nessus_sched.sim.findings.logins import Login
-from nessus_sched.sim.findings.plugins import Item, catalogue
+from nessus_sched.sim.findings.plugins import Item, catalog
 from nessus_sched.sim.findings.report import ScanOrder, Span
 from nessus_sched.sim.findings.sight import Sight
 
@@ -64,7 +64,7 @@ Audit File Signature Checking : Disabled
 Scan Start Date : {started}
 Scan duration : {int(span.end - span.start)} sec
 """
-    return Item(plugin=catalogue()[SCAN_INFORMATION], severity=0, output=output)
+    return Item(plugin=catalog()[SCAN_INFORMATION], severity=0, output=output)
 
 
 def _yes(value: bool) -> str:

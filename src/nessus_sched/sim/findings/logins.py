@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from nessus_sched.sim.findings.machines import Machine, Service
-from nessus_sched.sim.findings.plugins import Item, catalogue
+from nessus_sched.sim.findings.plugins import Item, catalog
 from nessus_sched.sim.options import SimOptions
 
 
@@ -164,7 +164,7 @@ def login_items(machine: Machine, login: Login) -> Sequence[Item]:
         at_port = plugin_id in _ON_THE_SERVICE
         items.append(
             Item(
-                plugin=catalogue()[plugin_id],
+                plugin=catalog()[plugin_id],
                 port=port if at_port else 0,
                 service=name if at_port else "general",
                 severity=0,

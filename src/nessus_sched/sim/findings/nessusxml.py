@@ -9,7 +9,7 @@ from html import escape
 
 import attrs
 
-from nessus_sched.sim.findings.plugins import Item, catalogue, families
+from nessus_sched.sim.findings.plugins import Item, catalog, families
 from nessus_sched.sim.findings.policyxml import (
     individual_plugins,
     plugin_preferences,
@@ -106,7 +106,7 @@ def _report_item(item: Item) -> str:
 def _elements(plugin_id: int) -> str:
     """The child elements that do not depend on the host; made once, for large files."""
     parts: list[str] = []
-    for name, value in catalogue()[plugin_id].elements.items():
+    for name, value in catalog()[plugin_id].elements.items():
         values = [value] if isinstance(value, str) else value
         parts.extend(f"<{name}>{_text(text)}</{name}>\n" for text in values)
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""The plugin catalogue: real plugin ids and titles, our own words for the texts."""
+"""The plugin catalog: real plugin ids and titles, our own words for the texts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def load_data(name: str) -> Any:
 
 
 @cache
-def catalogue() -> Mapping[int, Plugin]:
+def catalog() -> Mapping[int, Plugin]:
     """By plugin id, ascending."""
     return {entry["id"]: Plugin(**entry) for entry in load_data("plugins.json")}
 
@@ -61,6 +61,6 @@ def catalogue() -> Mapping[int, Plugin]:
 def families() -> dict[str, list[Plugin]]:
     """By family name, sorted."""
     grouped: dict[str, list[Plugin]] = {}
-    for plugin in sorted(catalogue().values(), key=lambda plugin: (plugin.family, plugin.id)):
+    for plugin in sorted(catalog().values(), key=lambda plugin: (plugin.family, plugin.id)):
         grouped.setdefault(plugin.family, []).append(plugin)
     return grouped

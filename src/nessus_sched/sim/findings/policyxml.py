@@ -12,7 +12,7 @@ import attrs
 
 from nessus_sched.sim.findings import ports
 from nessus_sched.sim.findings.conduct import Conduct
-from nessus_sched.sim.findings.plugins import Plugin, catalogue
+from nessus_sched.sim.findings.plugins import Plugin, catalog
 from nessus_sched.sim.findings.report import ScanOrder
 
 _PING = 10180
@@ -156,7 +156,7 @@ def server_preferences(order: ScanOrder) -> dict[str, str]:
 
 def plugin_set(conduct: Conduct) -> str:
     """The ids of the active plugins, each followed by a semicolon."""
-    active = [plugin.id for plugin in catalogue().values() if _active(plugin, conduct)]
+    active = [plugin.id for plugin in catalog().values() if _active(plugin, conduct)]
     return "".join(f"{plugin_id};" for plugin_id in sorted((*active, *_filler())))
 
 
@@ -174,7 +174,7 @@ def plugin_preferences(conduct: Conduct) -> Iterator[PluginPreference]:
 
 def individual_plugins(conduct: Conduct) -> Iterator[tuple[Plugin, str]]:
     """Port scanners by what the settings say, others by what the request says."""
-    for plugin in catalogue().values():
+    for plugin in catalog().values():
         if plugin.id in _SCANNER_SETTINGS or plugin.id in conduct.plugins:
             yield plugin, "enabled" if _active(plugin, conduct) else "disabled"
 
@@ -188,4 +188,4 @@ def _active(plugin: Plugin, conduct: Conduct) -> bool:
 @cache
 def _filler() -> tuple[int, ...]:
     numbers = (10_000 + 7 * number for number in range(_FILLER_PLUGINS))
-    return tuple(number for number in numbers if number not in catalogue())
+    return tuple(number for number in numbers if number not in catalog())

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.coverage import CoverageBuilder, HostCoverage, ScanCoverage, to_data
 from nessus_sched.results.model import (
     NO_SEVERITY,

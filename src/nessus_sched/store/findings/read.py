@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.core.store_errors import StoreError
-from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.results.query.model import Query, SortKey

@@ -109,7 +109,7 @@ class FindingsReader:
         return await self._read(work)
 
     async def compare(self, before: str, after: str, query: Query | None = None) -> Comparison:
-        """How many findings came, went and stayed, among those that fulfil the conditions
+        """How many findings came, went and stayed, among those that fulfill the conditions
         of `query`."""
         return await self._read(
             lambda connection: compare(connection, before, after, query or Query())

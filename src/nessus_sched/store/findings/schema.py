@@ -1,4 +1,4 @@
-"""The findings database: its tables, made from the catalogue of fields.
+"""The findings database: its tables, made from the catalog of fields.
 
 A scan's findings are narrow rows of numbers that refer to what they share. Everything
 else is in parts: `plugins` (each distinct text once for all scans), and `hosts`,
@@ -18,7 +18,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from nessus_sched.results.catalogue import FIELDS, Field, Part
+from nessus_sched.results.catalog import FIELDS, Field, Part
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY
 from nessus_sched.store.findings.functions import register
@@ -164,7 +164,7 @@ def stand_in_for_new_fields(connection: sqlite3.Connection) -> None:
 
 
 def add_new_fields(connection: sqlite3.Connection) -> None:
-    """Columns for fields that the catalogue has got since the file was made; findings
+    """Columns for fields that the catalog has got since the file was made; findings
     stored before have them absent."""
     for table in (Table.PLUGINS, *SCAN_PARTS):
         known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}

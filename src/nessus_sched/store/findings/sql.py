@@ -2,7 +2,7 @@
 
 Conditions are gathered by the part they look at and become `host_row IN (SELECT ...)`, so
 the same text selects among findings and among the tallies of a part. Values are always
-parameters; only names of the catalogue enter the text.
+parameters; only names of the catalog enter the text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.results.catalogue import FIELDS
+from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY, host_key
 from nessus_sched.results.presence import is_many
@@ -101,7 +101,7 @@ def _compare(value: str, condition: Condition, kind: Kind) -> Clause:
 
 
 def severities_of(condition: Condition) -> frozenset[int]:
-    """The stored severities that fulfil a condition on `severity`."""
+    """The stored severities that fulfill a condition on `severity`."""
     opposite = OPPOSITES.get(condition.op)
     if opposite is not None:
         return frozenset(STORED_SEVERITIES) - severities_of(attrs.evolve(condition, op=opposite))
@@ -152,7 +152,7 @@ class Selection:
 
     `severities` are those that can match. `where` is a clause on the findings, None when
     every finding with one of these severities is selected; `by_part` are the conditions
-    it is made of, `alternatives` whether a finding need not fulfil all of them.
+    it is made of, `alternatives` whether a finding need not fulfill all of them.
     """
 
     severities: frozenset[int]
@@ -172,7 +172,7 @@ _EVERY_SEVERITY: Final = frozenset(STORED_SEVERITIES)
 def select(
     scan: ScanRow, conditions: Iterable[Condition], match: Match, plugins: Clause | None = None
 ) -> Selection:
-    """`plugins` selects the plugins that fulfil the conditions on plugins, when that is
+    """`plugins` selects the plugins that fulfill the conditions on plugins, when that is
     known already."""
     grouped: dict[Table, list[Clause]] = {}
     severities: list[frozenset[int]] = []

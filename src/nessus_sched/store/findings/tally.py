@@ -40,7 +40,7 @@ class Tallies:
     exploitable: int
     """Findings for which a public exploit exists."""
     known_exploited: int
-    """Findings in CISA's catalogue of known exploited weaknesses."""
+    """Findings in CISA's catalog of known exploited weaknesses."""
 
 
 _HOSTS: Final = "host_tally JOIN hosts USING (host_row) WHERE host_row BETWEEN :first AND :last"

@@ -66,7 +66,7 @@ class _Waiting(Request):
 class GroupCommit:
     """Takes changes from any number of Trio tasks; `run` commits them in batches.
 
-    `write` returns once its change is durable. Cancelling it before its batch has begun
+    `write` returns once its change is durable. Canceling it before its batch has begun
     withdraws the change; after that it runs to the end and returns. So `Cancelled` means
     that nothing was stored, and a return that it was.
     """

@@ -49,7 +49,7 @@ class TaskStore:
     """Tasks and their journal in one SQLite file. What was awaited is durable.
 
     Changes raise `StoreUnavailable` while the disk fails, and then nothing of them is
-    stored; reads go on. A cancelled change is wholly out or, when its commit had begun,
+    stored; reads go on. A canceled change is wholly out or, when its commit had begun,
     wholly in and returns. The caller holds the state directory (`hold_state_directory`).
     """
 

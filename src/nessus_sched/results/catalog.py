@@ -47,7 +47,7 @@ _INTERNAL: Final = {(Part.HOST, "index"), (Part.FINDING, "host_index")}
 """Attributes that only make sense next to their report."""
 
 
-def _catalogue() -> dict[str, Field]:
+def _catalog() -> dict[str, Field]:
     found: dict[str, Field] = {}
     for part, cls, prefix in _PARTS:
         for attribute, about in columns(cls).items():
@@ -61,7 +61,7 @@ def _catalogue() -> dict[str, Field]:
     return found
 
 
-FIELDS: Final[Mapping[str, Field]] = MappingProxyType(_catalogue())
+FIELDS: Final[Mapping[str, Field]] = MappingProxyType(_catalog())
 """All fields by name, in a fixed order."""
 
 

@@ -1,4 +1,4 @@
-"""Licences that limit how many hosts a scanner scans, in routing and refusal."""
+"""Licenses that limit how many hosts a scanner scans, in routing and refusal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def entry_of(targets: str, number: int = 1, **changes: object) -> QueueEntry:
     )
 
 
-def test_a_scan_goes_only_where_the_licence_has_room_for_it() -> None:
+def test_a_scan_goes_only_where_the_license_has_room_for_it() -> None:
     pool = pool_of(small=16, large=None)
     for number in (1, 2, 3):
         pool.place(entry_of(f"192.0.{number}.0/27", number), NOW)
@@ -44,14 +44,14 @@ def test_a_scan_goes_only_where_the_licence_has_room_for_it() -> None:
     assert taken.task_id == "t4"
 
 
-def test_what_no_licence_has_room_for_is_refused_with_the_largest() -> None:
+def test_what_no_license_has_room_for_is_refused_with_the_largest() -> None:
     reason = pool_of(small=16, medium=32).refusal(entry_of("192.0.2.0/24"))
     assert reason is not None
     assert reason.code is WaitCode.LICENSE_LIMIT
     assert "scanner medium allows 32" in reason.text
 
 
-def test_a_named_scanner_is_judged_by_its_own_licence() -> None:
+def test_a_named_scanner_is_judged_by_its_own_license() -> None:
     pool = pool_of(small=16, large=None)
     reason = pool.refusal(entry_of("192.0.2.0/27", pinned="small"))
     assert reason is not None
@@ -59,7 +59,7 @@ def test_a_named_scanner_is_judged_by_its_own_licence() -> None:
     assert pool.refusal(entry_of("192.0.2.0/28", pinned="small")) is None
 
 
-def test_host_discovery_does_not_use_up_a_licence() -> None:
+def test_host_discovery_does_not_use_up_a_license() -> None:
     assert pool_of(small=16).refusal(entry_of("192.0.2.0/24", kind=ScanKind.QUICK)) is None
 
 
