@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from nessus_sched.config.schema import Config
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import Scanner, ScannerError
 from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import ScanKind, ScanRequest
@@ -55,7 +56,7 @@ def check_offered(request: ScanRequest, config: Config, offers: Mapping[str, Off
             raise RequestError(
                 f"no license of these scanners allows the template {request.template!r}",
                 hint="list_scan_templates shows which are usable",
-                code="template_not_licensed",
+                code=ErrorKind.TEMPLATE_NOT_LICENSED,
             )
 
 
