@@ -12,8 +12,8 @@ from trio.testing import MockClock
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import ScanOrder, ScanStatus
 from nessus_sched.core.states import TaskState
-from support.fake_scanner import FakeScanner, unreachable
-from support.trouble import Effect, lost
+from support.fake_scanner import FakeScanner, fails, unreachable
+from support.trouble import Effect, Trouble, lost
 from support.world import (
     config_of,
     error_kind,
@@ -44,6 +44,23 @@ async def test_a_running_task_says_that_there_is_no_contact(
         assert "no contact with scanner a for 3 h" in reason.text
         scanner.down = None
         assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+
+
+async def test_an_abandoned_scan_counts_as_running_until_it_has_stopped(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now(), duration=endless)
+    async with world(config_of(tmp_path, scanner_settings("a", 1)), {"a": scanner}) as w:
+        task = await w.running("192.0.2.1")
+        other = await w.submit("192.0.2.2")
+        scanner.down = unreachable()
+        await w.service.cancel(task.task_id, actor="me")
+        await w.settled(task.task_id, within=HOUR)
+        fails(scanner, "stop", *[Trouble(error=unreachable())] * 3)
+        scanner.down = None
+        await w.until(other.task_id, TaskState.RUNNING, within=HOUR)
+        assert scanner.requests["stop"] == 4
+        assert scanner.most_running == 1
 
 
 @pytest.mark.parametrize("again", [False, True])
