@@ -157,7 +157,7 @@ def test_scans_that_stay_paused_are_counted(live: Live) -> None:
         assert reaches("running")
         assert "pausing 1 running scan" in live("pause-all", "--running", "pause").out
         assert reaches("paused")
-        assert "1 scan goes on" in live("resume-all").out
+        assert "1 scan resumed" in live("resume-all").out
         assert reaches("running")
         asked(live, "pause", "pause", task_id)
         assert reaches("paused")
@@ -294,7 +294,7 @@ def test_reload_applies_or_says_what_is_wrong(live: Live) -> None:
         one_sentence(live("reload"), 78, "max_scans")
     finally:
         live.place.file.write_text(right)
-    assert "in force" in live("reload").out
+    assert "configuration reloaded" in live("reload").out
 
 
 def test_reload_tells_what_changed_and_what_needs_a_restart(live: Live) -> None:
@@ -308,7 +308,9 @@ def test_reload_tells_what_changed_and_what_needs_a_restart(live: Live) -> None:
         assert answer["changes"][0] == "scanner east changed: labels"
         assert answer["needs_restart"] == ["http.bind"]
         again = live("reload").out
-        assert again.endswith("in force, but for http.bind: restart the daemon for that\n")
+        assert again.endswith(
+            "configuration reloaded, except http.bind: restart the daemon to apply it\n"
+        )
     finally:
         live.place.file.write_text(right)
     assert asked(live, "reload", "reload")["needs_restart"] == []

@@ -174,7 +174,7 @@ def one(line: int, words: str, text: str) -> object:
             "username: u, password: p, escalation: {method: enable, password: q, account: r}}]"),
         one(1, "auth_algorithm: expected one of MD5", "credentials: [{name: a, kind: snmpv3, "
             "username: u, auth_password: p, auth_algorithm: SHA3}]"),
-        one(1, "roles[0]: names nobody", "roles: [{name: r}]"),
+        one(1, "roles[0]: matches no one", "roles: [{name: r}]"),
         one(1, "roles[0].users[0]: expected a user", "roles: [{name: r, users: ['a b']}]"),
         one(1, "roles[1].name: the same name as roles[0]", "roles: [{name: r}, {name: R}]"),
         one(1, "notifications[0].url: expected an http", "notifications: [{url: ftp://x}]"),

@@ -96,10 +96,10 @@ def test_a_scanner_that_is_down_says_why_and_when_it_is_tried_again() -> None:
         scanners.failed("a", 100.0, "connection refused")
     assert reason(scanners, "t1", 105.0) == (
         "scanner_down",
-        "scanner a is down (connection refused); it is tried again in 25 s",
+        "scanner a is down (connection refused); next try in 25 s",
     )
     scanners.begin_probe("a", 130.0)
-    assert reason(scanners, "t1", 130.0)[1].endswith("it is being tried again")
+    assert reason(scanners, "t1", 130.0)[1].endswith("retrying now")
 
 
 def test_a_held_scanner_says_for_how_long() -> None:
@@ -109,13 +109,13 @@ def test_a_held_scanner_says_for_how_long() -> None:
     code, text = reason(scanners, "t1", 20.0)
     assert code == "scanner_held"
     assert text == (
-        "next in the queue of a; scanner a starts nothing just now (it is loading plugins); "
-        "it is asked again within 40 s"
+        "next in the queue of a; scanner a starts no scans for now (it is loading plugins); "
+        "retrying within 40 s"
     )
     scanners.hold("a", 60.0, "it is loading plugins", 0.0, at_latest=True)
     assert reason(scanners, "t1", 20.0)[1] == (
-        "next in the queue of a; scanner a starts nothing just now (it is loading plugins); "
-        "asked again and again until that is over"
+        "next in the queue of a; scanner a starts no scans for now (it is loading plugins); "
+        "retrying until that is over"
     )
 
 
@@ -164,7 +164,7 @@ def test_what_could_never_run_is_refused_with_the_reason(
 def test_a_refusal_says_what_there_is() -> None:
     scanners = WatchedPool([spec(f"s{number}", 1) for number in range(5)])
     found = scanners.refusal(entry(1, pinned="nowhere"))
-    assert str(found) == "there is no scanner nowhere; there are: s0, s1, s2 and 2 more"
+    assert str(found) == "no scanner nowhere; known: s0, s1, s2 and 2 more"
     nothing = WatchedPool([]).refusal(entry(1))
     assert str(nothing) == "pool nessus has no scanner; pools with scanners: none"
 

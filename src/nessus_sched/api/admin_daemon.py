@@ -44,16 +44,16 @@ class TestAnswer:
 @attrs.frozen(kw_only=True)
 class PauseArgs:
     running: Literal["keep", "pause", "stop"] = field(
-        "What becomes of running scans; stop cancels them.", default="keep"
+        "What to do with running scans; stop cancels them.", default="keep"
     )
 
 
 @attrs.frozen(kw_only=True)
 class PausedAnswer:
     paused: bool = field("Nothing starts.")
-    told: int = field("Running scans that were told to pause or stop.")
-    resumed: int = field("Scans that were paused with everything and go on now.")
-    paused_scans: int = field("Scans that stay paused, each until it is resumed itself.")
+    told: int = field("Running scans being paused or stopped.")
+    resumed: int = field("Scans paused by the emergency stop and now resumed.")
+    paused_scans: int = field("Scans that stay paused until resumed one by one.")
 
 
 @tool(writes=True)

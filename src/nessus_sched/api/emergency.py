@@ -31,7 +31,7 @@ async def pause_everything(app: Any, call: Call, args: PauseArgs) -> PausedAnswe
 
 @tool(writes=True, operator=True)
 async def resume_everything(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
-    """End pause_everything: scans may start again, and those that it paused go on. Scans that
+    """End pause_everything: scans may start again, and those that it paused resume. Scans that
     were paused one by one stay paused."""
     resumed: PausedAnswer = await admin_daemon.resume_all.fn(app, call, args)
     return resumed
@@ -39,14 +39,14 @@ async def resume_everything(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
 
 @tool(writes=True, operator=True)
 async def drain_scanner(app: Any, call: Call, args: DrainArgs) -> ScannerAnswer:
-    """Give a scanner no more work, for all users: it finishes what runs there. Its queued tasks
+    """Stop sending a scanner scans, for all users; running ones finish. Its queued tasks
     wait, or run elsewhere. Undo it with undrain_scanner."""
     return await _switch(app, call, args, "drain")
 
 
 @tool(writes=True, operator=True)
 async def undrain_scanner(app: Any, call: Call, args: DrainArgs) -> ScannerAnswer:
-    """Give a drained scanner work again."""
+    """Send a drained scanner scans again."""
     return await _switch(app, call, args, "undrain")
 
 

@@ -1,4 +1,4 @@
-"""What scans found: pages of findings, the essence, comparison and search."""
+"""Results of scans: pages of findings, summaries, comparison and search."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswe
 
 @tool(writes=False, open_world=True)
 async def get_scan_summary(app: Any, call: Call, args: SummaryArgs) -> SummaryAnswer:
-    """The essence of a completed task in one small answer: findings by severity, host and
+    """Compact summary of a completed task: findings by severity, host and
     family, the worst findings, known-exploited and exploitable ones, whether logins worked
     per host, and warnings when the result may be incomplete. Read the warnings before
     concluding that something is fine."""
@@ -277,7 +277,7 @@ def _not_yet(task_id: str, state: TaskState) -> ToolError:
     return ToolError(
         "no_results",
         f"Task {task_id} is {state}: it has no results.",
-        "get_scan_status tells how it stands.",
+        "get_scan_status shows its status.",
     )
 
 

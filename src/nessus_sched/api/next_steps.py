@@ -8,19 +8,19 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.scheduler.views import TaskView
 
 BY_STATE: Final = {
-    TaskState.COMPLETED: "get_scan_summary for the essence, get_scan_results for findings.",
-    TaskState.DEAD: "It has failed for good: tell the user the error. An operator can then retry "
+    TaskState.COMPLETED: "Use get_scan_summary for a summary, get_scan_results for findings.",
+    TaskState.DEAD: "It failed for good: tell the user the error. An operator can then retry "
     "it with `nessus-sched dlq retry`.",
-    TaskState.CANCELED: "It has ended without results; submit it again if it is still wanted.",
+    TaskState.CANCELED: "It ended without results; submit it again if still needed.",
     TaskState.TIMED_OUT: "It used up its maximum runtime and has no results: submit it with fewer "
     "targets or a larger max_runtime_minutes.",
-    TaskState.PAUSED: "resume_scan lets it go on; it keeps its slot meanwhile.",
-    TaskState.QUEUED: "It starts by itself; come back with get_scan_status or wait_for_scan.",
-    TaskState.RETRY_WAIT: "It is tried again by itself at retry_at; cancel_scan ends it.",
+    TaskState.PAUSED: "Use resume_scan to continue it; a started scan keeps its slot until then.",
+    TaskState.QUEUED: "It starts automatically; check with get_scan_status or wait_for_scan.",
+    TaskState.RETRY_WAIT: "It is retried automatically at retry_at; cancel_scan cancels it.",
     TaskState.EXPORTING: "Its report is being fetched; wait_for_scan waits up to 25 s.",
 }
 _PARTIAL: Final = (
-    "Its scan ended early. get_scan_summary and get_scan_results show what it found until then; "
+    "Its scan ended early. get_scan_summary and get_scan_results show what it found by then; "
     "absent is not clean. Submit it again for the rest."
 )
 _RUNNING: Final = "wait_for_scan waits up to 25 s; large scans take hours, so tell the user."

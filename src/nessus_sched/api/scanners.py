@@ -38,7 +38,7 @@ class NoArgs:
 @attrs.frozen(kw_only=True)
 class ScannersArgs:
     pool: str | None = field("Only of this pool.", default=None, max_length=64)
-    only_available: bool = field("Only those that may be given work now.", default=False)
+    only_available: bool = field("Only those that can take scans now.", default=False)
     limit: int = field("Scanners per page.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)
     cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=40)
 
@@ -49,10 +49,10 @@ class ScannerAnswer:
     name: str = field("For people.")
     url: str = field("Where it is.")
     pool: str = field("Its group of interchangeable scanners.")
-    available: bool = field("It may be given work now.")
-    reason: str | None = field("Why it may not, or what troubles it.")
+    available: bool = field("It can take scans now.")
+    reason: str | None = field("Why it cannot, or its current problem.")
     enabled: bool = field("By the operator.")
-    draining: bool = field("Finishes what runs and starts nothing more.")
+    draining: bool = field("Finishes running scans, starts no new ones.")
     breaker: str = field("closed (used as usual), open (left alone after errors) or half_open.")
     suspended: str | None = field("Code of the error with which it refuses to scan.")
     max_concurrent_scans: int = field("The operator's limit.")
@@ -95,7 +95,7 @@ class DeadAnswer:
 @tool(writes=False)
 async def list_scanners(app: Any, call: Call, args: ScannersArgs) -> ScannersAnswer:
     """All Nessus scanners: whether each can be used now (and why not), its free slots, queue,
-    license and plugin age. Long pages are cut; next_cursor goes on."""
+    license and plugin age. Long pages are cut; continue with next_cursor."""
     check_pool(app, args.pool)
     found = [scanner_answer(view) for view in app.service.scanners()]
     wanted = [

@@ -57,7 +57,9 @@ class SubmitArgs:
     name: str = field(
         "Short name to recognize it by.", default="", max_length=100, examples=("weekly web tier",)
     )
-    description: str = field("Why it is done; kept with the task.", default="", max_length=1000)
+    description: str = field(
+        "Reason for the scan; stored with the task.", default="", max_length=1000
+    )
     scanner_instance: str | None = field(
         "Only for a certain scanner (see list_scanners). Leave out to let the scheduler choose.",
         default=None,
@@ -68,7 +70,7 @@ class SubmitArgs:
         default=None,
         max_length=64,
     )
-    priority: Priority = field("Order in the queue.", default=Priority.NORMAL)
+    priority: Priority = field("Queue priority.", default=Priority.NORMAL)
     idempotency_key: str | None = field(
         "Same key, same request: the same task instead of a second one. Use one whenever you "
         "may have to repeat a call.",

@@ -120,7 +120,7 @@ class ListAnswer:
 
 @tool(writes=False)
 async def get_scan_status(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
-    """How a task stands: state, progress, place in the queue and why it waits, errors with
+    """Show a task's status: state, progress, place in the queue and why it waits, errors with
     what to do, and once completed the number of findings by severity and whether logins
     worked. For the findings themselves use get_scan_summary or get_scan_results."""
     return status_answer(app, await seen(app, call, args.task_id))
@@ -147,7 +147,7 @@ async def wait_for_scan(app: Any, call: Call, args: WaitArgs) -> WaitedAnswer:
 async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
     """List tasks, newest first, filtered by state, scanner, pool, kind, target (an address
     finds the networks that contain it), time or text. Use it to find a task_id. Long pages
-    are cut; next_cursor goes on."""
+    are cut; continue with next_cursor."""
     wanted = TaskFilter(
         states=frozenset(args.states),
         scanner=args.scanner_instance,
@@ -199,7 +199,7 @@ async def pause_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
 
 @tool(writes=True)
 async def resume_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
-    """Let a paused task go on."""
+    """Resume a paused task."""
     await managed(app, call, args.task_id)
     with translated():
         return status_answer(app, await app.service.resume(args.task_id, actor=call.peer.actor))

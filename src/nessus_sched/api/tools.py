@@ -20,7 +20,7 @@ results.
 The usual way: submit_scan (or another submit tool) returns a task_id at once. Scans take \
 minutes to hours: tell the user, and look with wait_for_scan (at most 25 s) or \
 get_scan_status, in this conversation or a later one; the task_id stays valid. When the task \
-is completed, get_scan_summary gives the essence and its warnings, get_scan_results the \
+is completed, get_scan_summary gives a summary with its warnings, get_scan_results the \
 findings that match filters.
 
 Use submit_quick_scan to find live hosts, submit_scan for a network scan, \

@@ -28,7 +28,7 @@ def config_group() -> None:
 def check_command(config: Path, as_json: bool) -> None:
     """Check the file for mistakes, and warn of what is valid but unwise.
 
-    Every mistake is told with line and column. Nothing is contacted; `doctor` does that.
+    Mistakes are reported with line and column. Nothing is contacted; `doctor` does that.
     Exit codes: 0 it can be used (there may be warnings), 78 it cannot.
     """
     from nessus_sched.api.permissions import warnings

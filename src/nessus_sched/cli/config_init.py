@@ -130,7 +130,7 @@ def _asked(
 ) -> str:
     """What a person answers; asked again as long as `read` does not take it."""
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{option} is needed (nobody can be asked: stdin is no terminal)")
+        raise click.UsageError(f"{option} is required (cannot prompt: stdin is not a terminal)")
     answer: str = click.prompt(question, default=default, hide_input=hidden, value_proc=read)
     return answer
 
@@ -205,8 +205,8 @@ def _approved(url: str, trust_shown: bool) -> str:
         found = run(fetch_fingerprint, parts.hostname or "", parts.port or 443)
     except ScannerError as error:
         raise click.ClickException(
-            f"{error} Nothing was written; give --fingerprint, --ca-file or --system-ca to go on "
-            "without the scanner."
+            f"{error} Nothing was written; give --fingerprint, --ca-file or --system-ca to "
+            "continue without the scanner."
         ) from None
     pretty = ":".join(found[place : place + 2] for place in range(0, len(found), 2)).upper()
     click.echo(f"The scanner at {url} shows a certificate with this SHA-256 fingerprint:", err=True)

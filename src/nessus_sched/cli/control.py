@@ -20,7 +20,7 @@ from nessus_sched.core.text import number
 def reload_command(config: Path | None, as_json: bool) -> None:
     """Reload the daemon's configuration, without a restart.
 
-    A file with a mistake changes nothing: the mistakes are told, and the exit code is 78.
+    A file with a mistake changes nothing: they are listed, and the exit code is 78.
     """
     with daemon(config) as connection:
         answer = connection.operate("reload")
@@ -30,8 +30,8 @@ def reload_command(config: Path | None, as_json: bool) -> None:
         for change in answer["changes"]:
             line(change)
         restart = ", ".join(answer["needs_restart"])
-        but = f", but for {restart}: restart the daemon for that" if restart else ""
-        line(f"the configuration is read again and in force{but}")
+        but = f", except {restart}: restart the daemon to apply it" if restart else ""
+        line(f"configuration reloaded{but}")
     else:
         for problem in answer["problems"]:
             note(problem)
@@ -71,7 +71,7 @@ def log_level_command(
 def pause_all_command(running: str, config: Path | None, as_json: bool) -> None:
     """Stop starting scans on all scanners until resume-all; submissions still queue.
 
-    With --running stop, tasks that run are canceled.
+    With --running stop, running tasks are canceled.
     """
     with daemon(config) as connection:
         answer = connection.operate("pause_all", running=running)
@@ -96,7 +96,7 @@ def resume_all_command(config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(answer)
     else:
-        resumed = _scans(answer["resumed"], "scan goes on", "scans go on")
+        resumed = _scans(answer["resumed"], "scan resumed", "scans resumed")
         line("scans may start again" + (f"; {resumed}" if resumed else ""))
         paused = _scans(answer["paused_scans"], "scan stays", "scans stay")
         if paused:

@@ -32,7 +32,7 @@ _EXAMPLE: Final = "example.yaml beside it"
 _ALWAYS: Final = (
     "for each USER who may use it: usermod --append --groups nessus-mcp USER",
     f"start it, now and at every boot: systemctl enable --now {' '.join(_UNITS)}",
-    "or, if it runs already: systemctl restart nessus-sched (running scans go on)",
+    "or, if it runs already: systemctl restart nessus-sched (running scans continue)",
 )
 _INSTEAD: Final = """\
 Install the program where every user can reach it; from a clone or with a wheel instead of .:
@@ -69,7 +69,7 @@ def install_command(
 ) -> None:
     """Install the systemd service, running this program; start nothing.
 
-    Run it again after an upgrade: what is in place already stays. Changes of yours belong
+    Run it again after an upgrade: existing files stay. Changes of yours belong
     into drop-ins (`systemctl edit nessus-sched`), which are never touched.
     """
     if not systemd:
@@ -97,8 +97,8 @@ def uninstall_command(
 ) -> None:
     """Stop and remove the systemd service; tasks, results and configuration stay.
 
-    Scans that run go on on their scanners. Drop-ins of yours stay, and so do the users and
-    groups: what belonged to them must not become somebody else's.
+    Running scans continue on their scanners. Your drop-ins stay, and so do the users and
+    groups, so that no other account can inherit their files.
     """
     path = program or _this_program()
     _needs_root(root, dry_run)

@@ -71,9 +71,9 @@ def _detail(detail: Mapping[str, Any]) -> str:
 def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
     """Check the journal's hash chain, and every task against it.
 
-    Reads the state directory, also beside a running daemon. Whoever can write there could
-    make a new chain: keep the head that this prints somewhere else, and give it to --expect
-    next time. Exit code 1 if something does not fit.
+    Reads the state directory, also beside a running daemon. Anyone who can write there
+    could forge a new chain: store the head that this prints elsewhere, and pass it to --expect
+    next time. Exit code 1 if anything does not match.
     """
     from nessus_sched.store.tasks.journal import JournalHead
 

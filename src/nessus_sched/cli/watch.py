@@ -144,6 +144,14 @@ class Lines(Silence):
         sys.stdout.flush()
 
 
+def bar_widths(screen: int) -> tuple[int, int, int]:
+    """Widths of name, bar and remark on a screen of that many columns. Names and bars shrink
+    first; ids (16), progress (5) and states (10) always keep theirs."""
+    name = max(12, min(30, screen - 80))
+    bar = 24 if screen >= 120 else 10
+    return name, bar, max(8, screen - (16 + name + bar + 5 + 10) - 5)
+
+
 class Bars(Silence):
     """A bar for every task."""
 
@@ -151,15 +159,19 @@ class Bars(Silence):
         from rich.progress import BarColumn, Progress, TaskID, TextColumn
         from rich.table import Column
 
-        last = Column(no_wrap=True, overflow="ellipsis")
+        shown_on = console()
+        name, bar, rest = bar_widths(shown_on.width)
+        named, last = (
+            Column(no_wrap=True, overflow="ellipsis", max_width=width) for width in (name, rest)
+        )
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            TextColumn("{task.fields[name]}", markup=False),
-            BarColumn(bar_width=24, complete_style="cyan", table_column=Column(min_width=8)),
+            TextColumn("{task.fields[name]}", markup=False, table_column=named),
+            BarColumn(bar_width=bar, complete_style="cyan", table_column=Column(min_width=8)),
             TextColumn("{task.fields[percent]:>5}", markup=False),
             TextColumn("[{task.fields[style]}]{task.fields[status]}[/]"),
             TextColumn("{task.fields[remark]}", markup=False, style="dim", table_column=last),
-            console=console(),
+            console=shown_on,
         )
         self._bars: dict[str, TaskID] = {}
 

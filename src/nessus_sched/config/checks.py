@@ -163,7 +163,7 @@ def _default_profiles(profiles: Any) -> Iterator[Wrong]:
 
 def _role(keys: Keys) -> Iterator[Wrong]:
     if not keys.get("users") and not keys.get("groups"):
-        yield Wrong("names nobody: give users or groups", hint='users: ["*"] for everybody')
+        yield Wrong("matches no one: give users or groups", hint='users: ["*"] for everybody')
 
 
 def _log(keys: Keys) -> Iterator[Wrong]:

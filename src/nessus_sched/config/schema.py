@@ -291,7 +291,7 @@ class RoleSettings:
     )
     operator_tools: bool = field(
         "Whether models may use `pause_everything`, `resume_everything`, `drain_scanner` and "
-        "`undrain_scanner`, which concern all users. Nobody has them without a role that says so, "
+        "`undrain_scanner`, which concern all users. Only roles that name them grant them, "
         "not even root.",
         default=False,
     )
@@ -303,7 +303,7 @@ class RoleSettings:
 
 @attrs.frozen(kw_only=True)
 class WebhookSettings:
-    """A URL that is told of the end of tasks, with a JSON document: `id` (the same at every
+    """A URL that is notified of finished tasks, with a JSON document: `id` (the same at every
     try), `event`, `at`, `task`, `severity_counts`, `credentialed`, `partial` (why the scan ended
     early), `error`. Any 2xx answer will do; others are tried again for some minutes if they may
     pass (5xx, 408, 429, no answer). What has not got through when the daemon stops is lost."""
@@ -314,7 +314,9 @@ class WebhookSettings:
         "HMAC-SHA-256 of the body in hex.",
         default=None,
     )
-    events: tuple[NotifyOn, ...] = field("Which ends it is told of.", default=tuple(NotifyOn))
+    events: tuple[NotifyOn, ...] = field(
+        "Which outcomes it is notified of.", default=tuple(NotifyOn)
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -99,7 +99,7 @@ def _moved(found: Found, to: Callable[[float], float]) -> Found:
 def _scanners(scanners: list[ScannerView]) -> Found:
     wanted = [each for each in scanners if each.statistics.enabled]
     if not scanners:
-        return Found(Status.FAILED, "no scanner is configured")
+        return Found(Status.FAILED, "no scanners configured")
     if not wanted:
         return Found(Status.FAILED, "every scanner is disabled")
     out = [found for each in wanted if (found := _outage(each)) is not None]

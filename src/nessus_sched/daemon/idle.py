@@ -1,4 +1,4 @@
-"""A daemon that a relay started ends by itself when nobody needs it any more."""
+"""Stops an idle daemon that a relay started."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def end_when_idle(system: System, stop: trio.CancelScope) -> None:
             continue
         left = idle_since + patience - trio.current_time()
         if left <= 0 and not _unfinished(system):
-            log.info(events.STOPPING, reason="nobody needs the daemon any more")
+            log.info(events.STOPPING, reason="idle")
             stop.cancel(reason="idle")
             return
         with trio.move_on_after(left if left > 0 else patience):

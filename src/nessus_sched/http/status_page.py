@@ -99,12 +99,12 @@ def _sections(overview: Overview) -> list[Markup]:
         _section(
             "Scanners",
             table(
-                ("Scanner", "State", "Slots", "#Queue", "#Waiting longest", "#Plugins", "Version"),
+                ("Scanner", "State", "Slots", "#Queue", "#Longest wait", "#Plugins", "Version"),
                 [scanner_row(view, overview.at) for view in overview.scanners],
             )
             if overview.scanners
             else None,
-            "no scanner is configured",
+            "No scanners configured",
         ),
         _section(
             "Running",
@@ -114,18 +114,27 @@ def _sections(overview: Overview) -> list[Markup]:
             )
             if overview.active
             else None,
-            "nothing runs",
+            "Nothing running",
         ),
-        _section("Waiting", _waiting(overview), "nothing waits"),
+        _section("Waiting", _waiting(overview), "Nothing waiting"),
         _section(
-            "Recent ends",
+            "Recently finished",
             table(
-                ("Task", "Kind", "Targets", "Scanner", "Outcome", "Findings", "Logins", "#Ended"),
+                (
+                    "Task",
+                    "Kind",
+                    "Targets",
+                    "Scanner",
+                    "Outcome",
+                    "Findings",
+                    "Logins",
+                    "#Finished",
+                ),
                 [ended_row(task, overview.at) for task in overview.ended],
             )
             if overview.ended
             else None,
-            "nothing has ended yet",
+            "Nothing finished yet",
         ),
     ]
 
@@ -143,8 +152,8 @@ def _waiting(overview: Overview) -> Markup | None:
     overflow = overview.pool.overflow
     told = element(
         "p",
-        f"{overflow.length} for whichever scanner is free first, "
-        f"{overview.pool.queued - overflow.length} for a scanner of their own",
+        f"{overflow.length} for the first free scanner, "
+        f"{overview.pool.queued - overflow.length} for a specific scanner",
         class_="dim",
     )
     rows = [queued_row(view, overview.at) for view in overview.waiting]

@@ -35,7 +35,7 @@ _TASK: Final = (
     ResourceDef(
         uri=f"{SCHEME}task/{{task_id}}/summary",
         name="task summary",
-        description="The essence of a completed task: the answer of get_scan_summary.",
+        description="Summary of a completed task, as get_scan_summary returns it.",
     ),
     ResourceDef(
         uri=f"{SCHEME}task/{{task_id}}/results",

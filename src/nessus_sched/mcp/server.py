@@ -193,7 +193,7 @@ class _Handlers:
             ToolError(
                 "timeout",
                 f"{tool.name} had no answer within {tool.timeout:g} s.",
-                "What it started may go on; look at the state before asking again.",
+                "What it started may continue; check the status before retrying.",
             )
         )
 

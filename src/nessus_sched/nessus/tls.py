@@ -70,7 +70,7 @@ async def fetch_fingerprint(host: str, port: int) -> str:
             return _fingerprint(shown)
         except (OSError, trio.BrokenResourceError) as error:
             problem = (system_words(error) or "no TLS there").lower()
-    raise Unreachable(f"No certificate to be had from {host}:{port}: {problem}.")
+    raise Unreachable(f"No certificate received from {host}:{port}: {problem}.")
 
 
 def _fingerprint(certificate: bytes | None) -> str:

@@ -22,7 +22,7 @@ def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
         lane = board.lanes.get(entry.pinned)
         if lane is None or lane.removed:
             known = _some([each.scanner_id for each in board.lanes.values() if not each.removed])
-            text = f"there is no scanner {entry.pinned}; there are: {known}"
+            text = f"no scanner {entry.pinned}; known: {known}"
             return WaitReason(code=WaitCode.SCANNER_REMOVED, text=text)
         if entry.pinned in entry.refused_by:
             return WaitReason(code=WaitCode.REFUSED, text=f"scanner {entry.pinned} refuses it")
@@ -69,9 +69,7 @@ def obstacle(lane: Lane, now: float) -> WaitReason | None:
     if not lane.enabled:
         return WaitReason(code=WaitCode.SCANNER_DISABLED, text=f"{name} is disabled")
     if lane.draining:
-        return WaitReason(
-            code=WaitCode.SCANNER_DRAINING, text=f"{name} is draining and starts nothing more"
-        )
+        return WaitReason(code=WaitCode.SCANNER_DRAINING, text=f"{name} is draining: no new scans")
     if not lane.breaker.closed:
         return WaitReason(code=WaitCode.SCANNER_DOWN, text=f"{name} is down{_down(lane, now)}")
     if (suspended := lane.suspension.statistics()) is not None:
@@ -99,10 +97,10 @@ def explain(board: Board, waiting: Waiting, now: float) -> WaitReason:
             blocker=blocker.partition(".")[0],
         )
     if blocker is not None:
-        verb = "runs" if blocker in board.active else "was accepted earlier"
+        verb = "is running" if blocker in board.active else "was accepted earlier"
         return WaitReason(
             code=WaitCode.OVERLAP,
-            text=f"task {blocker} has targets in common with it and {verb}; it has to end first",
+            text=f"task {blocker} shares targets with it and {verb}; it must finish first",
             blocker=blocker,
         )
     return _in_turn(board, waiting, usable, now)
@@ -133,7 +131,7 @@ def _in_turn(board: Board, waiting: Waiting, usable: list[Lane], now: float) -> 
     else:
         room = sum(max(0, unclaimed(lane, board.queues, now)) for lane in usable)
     if before < room:
-        return WaitReason(code=WaitCode.STARTING, text="a slot is free: it is about to start")
+        return WaitReason(code=WaitCode.STARTING, text="a slot is free: about to start")
     state = _fullness(usable, now)
     ahead = board.queues.competing_before(waiting)
     others = board.queues.position(waiting) - 1 - ahead
@@ -156,11 +154,11 @@ def _fullness(lanes: list[Lane], now: float) -> str:
     held = [lane for lane in lanes if lane.hold_until > now]
     if len(held) == len(lanes):
         first = min(held, key=lambda lane: lane.hold_until)
-        starts = "start" if len(lanes) > 1 else "starts"
-        again = f"it is asked again within {first.hold_until - now:.0f} s"
+        start = "start" if len(lanes) > 1 else "starts"
+        again = f"retrying within {first.hold_until - now:.0f} s"
         if first.hold_at_latest:
-            again = "asked again and again until that is over"
-        return f"{name} {starts} nothing just now ({first.hold_reason}); {again}"
+            again = "retrying until that is over"
+        return f"{name} {start} no scans for now ({first.hold_reason}); {again}"
     runs = "run" if len(lanes) > 1 else "runs"
     text = f"{name} {runs} {active} of {number(capacity, 'scan')}"
     if active > capacity:
@@ -179,8 +177,8 @@ def _down(lane: Lane, now: float) -> str:
     figures = lane.breaker.statistics()
     why = f" ({figures.reason})" if figures.reason else ""
     if figures.state is BreakerState.HALF_OPEN or figures.probe_at is None:
-        return f"{why}; it is being tried again"
-    return f"{why}; it is tried again in {max(0.0, figures.probe_at - now):.0f} s"
+        return f"{why}; retrying now"
+    return f"{why}; next try in {max(0.0, figures.probe_at - now):.0f} s"
 
 
 def _suspended(figures: SuspensionStatistics, now: float) -> str:
