@@ -106,6 +106,18 @@ def test_what_a_host_is_in_the_way_of(
         ),
         (
             SEEN,
+            host(login=Login.PARTIAL, weak=frozenset({"x"})),
+            host(login=Login.PARTIAL, weak=frozenset({"x", "y"})),
+            Reason.LOGIN_FAILED,
+        ),
+        (
+            SEEN,
+            host(login=Login.PARTIAL, weak=frozenset({"x"})),
+            host(login=Login.PARTIAL, weak=frozenset({"y"})),
+            Reason.LOGIN_FAILED,
+        ),
+        (
+            SEEN,
             host(login=Login.PARTIAL, weak=frozenset({"plugin 117885"})),
             host(login=Login.PARTIAL, weak=frozenset({"plugin 117885"})),
             Reason.LOGIN_FAILED,
