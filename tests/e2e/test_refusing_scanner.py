@@ -33,7 +33,8 @@ async def test_a_scanner_that_refuses_harms_only_itself(tmp_path: Path) -> None:
     async with simulators(*options) as (bad, good):
         place = site(
             tmp_path,
-            [scanner_yaml("bad", bad), scanner_yaml("good", good)],
+            [scanner_yaml("bad", bad), scanner_yaml("good", good, 8)],
+            polling={"fastest": "0.1s", "slowest": "0.5s", "probe": "0.5s"},
             http={"bind": f"127.0.0.1:{port}"},
         )
         async with daemon(place), client(place) as tools:
@@ -85,7 +86,7 @@ async def suspension(tools: Tools) -> str | None:
 async def shown_suspended(place: Site, tools: Tools, port: int, code: str) -> None:
     """Wherever people and their monitoring look."""
     with trio.fail_after(30):
-        while await suspension(tools) is None:
+        while await suspension(tools) is None:  # noqa: ASYNC110 - another program's
             await trio.sleep(0.05)
     assert await suspension(tools) == code
     status, body = await trio.to_thread.run_sync(get, port, "/health")
