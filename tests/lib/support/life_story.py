@@ -56,6 +56,8 @@ class Hazards:
     disk: bool = False
     lost: bool = False
     """Some scanner is lost for up to two days, also while peace has come."""
+    clock: bool = False
+    """The wall clock is set by hours, both ways, until peace has come."""
     lives: int = 1
 
     @classmethod
@@ -69,6 +71,7 @@ class Hazards:
             disk=random.random() < 0.2,
             lives=random.choice([1, 2, 4, 8]),
             lost=random.random() < 0.4,
+            clock=random.random() < 0.3,
         )
 
 
@@ -95,6 +98,8 @@ class Story:
         self.lasts, self.fatal = lasts * self.pace, fatal
         self.steps = 0
         self.peace = False
+        self.ahead = 0.0
+        """Seconds that the wall clock is ahead of the time that passes."""
         self.life = Life()
         self.config = self._config(directory)
         self.requests = {f"key-{n}": self._request() for n in range(tasks)}
@@ -115,6 +120,7 @@ class Story:
             self.config,
             self.scanners,
             seed=self.random.randrange(2**32),
+            wall=lambda: virtual_now()() + self.ahead,
             connect=mortal_connect(self.life, self.step),
             resolve=lambda name: (f"192.0.2.{NAMES.index(name) + 1}",),
         )
@@ -175,7 +181,9 @@ class Story:
             await trio.sleep(10 * MINUTE)
             await self.judge.the_end(w)
             self.judge.happened["removed"] += await sweep(w)
-            self.judge.nothing_is_left()
+            if not self.hazards.clock:
+                # What was recorded while the clock was ahead is kept until time has caught up.
+                self.judge.nothing_is_left()
             removals = Counter(delete=self.judge.changes()["delete"] - before["delete"])
             before += removals
         assert self.judge.changes() == before, "something was changed when all was settled"

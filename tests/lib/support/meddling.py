@@ -117,6 +117,8 @@ class Meddling:
                     nursery.start_soon(self._outages, scanner)
                 if self.story.hazards.people:
                     nursery.start_soon(self._people, scanner)
+            if self.story.hazards.clock:
+                nursery.start_soon(self._sets_the_clock)
             if self.story.hazards.lost:
                 lost = self.random.choice(list(self.story.scanners.values()))
                 nursery.start_soon(self._loses, lost)
@@ -136,6 +138,7 @@ class Meddling:
 
     def pacify(self) -> None:
         self.story.life.disk_fails = False
+        self.story.ahead = 0.0
         for scanner in self.story.scanners.values():
             scanner.fault = lambda _request: None
             scanner.down = scanner.refusal = None
@@ -190,6 +193,13 @@ class Meddling:
         if self.random.random() < 0.5:
             await trio.sleep(self.random.uniform(0, lasts))
             scanner.restart()
+
+    async def _sets_the_clock(self) -> None:
+        """Of the daemon's machine, whether the daemon runs or not."""
+        while True:
+            await self._now_and_then(10 * MINUTE)
+            self.story.ahead = self.random.choice([-1, 1]) * self.random.uniform(HOUR, DAY)
+            self.story.judge.happened["clock set"] += 1
 
     async def _people(self, scanner: FakeScanner) -> None:
         while True:
