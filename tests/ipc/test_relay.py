@@ -273,7 +273,7 @@ async def test_only_protocol_is_on_stdout_and_nothing_is_imported(tmp_path: Path
     ours = {module for module in modules if module.startswith("nessus_sched.")}
     assert ours <= {
         "nessus_sched.__main__",
-        "nessus_sched.mcp",
+        "nessus_sched.ipc",
         "nessus_sched.ipc.framing",
         "nessus_sched.ipc.relay",
         "nessus_sched.ipc.discovery",
