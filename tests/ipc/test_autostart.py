@@ -23,10 +23,12 @@ LIB = Path(__file__).parents[1] / "lib"
 ENV = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(LIB)}
 
 RELAY = """
-import sys
+import os, sys
 from nessus_sched.ipc.relay import Relay
 from nessus_sched.ipc.autostart import Starter
+from nessus_sched.ipc import relay
 path, base, *argv = sys.argv[1:]
+relay.LATER_WAIT = float(os.environ.get("LATER_WAIT", relay.LATER_WAIT))
 sys.exit(Relay([path], Starter(argv, base), "no daemon").run())
 """
 
@@ -129,6 +131,16 @@ os.execv(sys.executable, [sys.executable, "-m", "support.mcp_daemon", path])
 """
 
 
+# Exits with code 0 on SIGTERM, as the daemon does.
+STOPPABLE = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+with open(sys.argv[1] + ".pids", "a") as pids:
+    pids.write(f"{os.getpid()}\\n")
+runpy.run_module("support.mcp_daemon", run_name="__main__", alter_sys=True)
+"""
+
+
 def kill_daemons(tmp_path: Path) -> int:
     pids = [int(line) for line in (tmp_path / "s.pids").read_text().split()]
     for pid in pids:
@@ -173,6 +185,37 @@ sys.exit('config.yaml, line 5: no such scanner')
         )
         assert trio.current_time() - started < 10
     assert not list(tmp_path.glob("*.log"))
+
+
+async def test_a_daemon_that_was_stopped_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENV, "LATER_WAIT", "0.2")
+    async with relay(tmp_path, sys.executable, "-c", STOPPABLE, str(tmp_path / "s")) as process:
+        lines = await opened(pipes(process))
+        assert await works(pipes(process), lines)
+        (pid,) = (tmp_path / "s.pids").read_text().split()
+        os.kill(int(pid), signal.SIGTERM)
+        await until(lambda: not _command(pid))
+        await pipes(process).send_all(request(1, "tools/list"))
+        answer = await lines.next()
+        assert "was stopped" in answer["error"]["message"]
+        assert "nessus-sched serve" in answer["error"]["message"]
+    assert (tmp_path / "s.pids").read_text().split() == [pid]
+
+
+async def test_a_daemon_that_crashed_is_started_again(tmp_path: Path) -> None:
+    argv = (sys.executable, "-c", STOPPABLE, str(tmp_path / "s"))
+    try:
+        async with relay(tmp_path, *argv) as process:
+            lines = await opened(pipes(process))
+            (pid,) = (tmp_path / "s.pids").read_text().split()
+            os.kill(int(pid), signal.SIGKILL)
+            await until(lambda: not _command(pid))
+            await pipes(process).send_all(request(1, "tools/list"))
+            assert "result" in await lines.next()
+    finally:
+        os.kill(int((tmp_path / "s.pids").read_text().split()[-1]), signal.SIGKILL)
 
 
 async def test_a_starter_holds_the_lock_only_while_it_starts(tmp_path: Path) -> None:

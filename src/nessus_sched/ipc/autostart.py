@@ -25,6 +25,10 @@ class Starter:
         self._base = base
         self._lock: int | None = None
         self._pid: int | None = None
+        self._answered = False
+        self.stopped = False
+        """Our daemon answered and later exited with code 0: somebody stopped it, because with
+        a client connected it does not exit by itself."""
         self._log = f"{base}.{os.getpid()}.log"
 
     @property
@@ -54,7 +58,9 @@ class Starter:
         )
 
     def failure(self) -> str | None:
-        """Why the daemon that we started has ended at once; None while it runs."""
+        """Why the daemon that we started failed to start; None while it runs."""
+        if self._answered:
+            self.reap()
         if self._pid is None or os.waitpid(self._pid, os.WNOHANG)[0] == 0:
             return None
         self._pid = None
@@ -67,17 +73,21 @@ class Starter:
 
     def done(self) -> None:
         """A daemon answers, perhaps ours."""
+        self.stopped = False
         if self._pid is not None:
+            self._answered = True
             with suppress(OSError):
                 os.replace(self._log, f"{self._base}.log")
         self._release()
 
     def reap(self) -> None:
-        """Looks after the daemon that we started, when it may have ended."""
+        """Notices when the daemon that we started has exited."""
         if self._pid is not None:
             with suppress(ChildProcessError):
-                if os.waitpid(self._pid, os.WNOHANG)[0]:
-                    self._pid = None
+                pid, status = os.waitpid(self._pid, os.WNOHANG)
+                if pid:
+                    self.stopped = self._answered and status == 0
+                    self._pid, self._answered = None, False
 
     def _release(self) -> None:
         if self._lock is not None:

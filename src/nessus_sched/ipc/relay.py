@@ -51,7 +51,10 @@ GONE = (
     "look with list_tasks or get_scan_status before asking again."
 )
 
-
+STOPPED = (
+    "The nessus-sched daemon was stopped, and this client does not start it again. Tell the user "
+    "to run 'nessus-sched serve', or to restart the MCP client."
+)
 NOBODY = (
     "nothing came on standard input, and no daemon runs; this is for an MCP client to start: "
     "see 'nessus-sched mcp --help'"
@@ -180,7 +183,9 @@ class Relay:
 
     def _patience(self) -> float:
         if self._starter is not None:
-            return START_WAIT
+            self._starter.reap()
+            if not self._starter.stopped:
+                return START_WAIT
         return LATER_WAIT if self._connected_before else FIRST_WAIT
 
     def _send(self, line: bytes) -> None:
@@ -234,15 +239,16 @@ class Relay:
         """Nobody answered: start a daemon if that is allowed, go on waiting, or give up."""
         starter = self._starter
         if starter is not None and not self._trouble:
-            if not starter.running and now > self._start_after:
+            failure = starter.failure()
+            if not (starter.running or starter.stopped or failure) and now > self._start_after:
                 self._start_after = now + START_AGAIN
                 starter.start()
-            failure = starter.failure()
             if failure is not None:
                 self._refuse(f"The nessus-sched daemon could not start: {failure}")
                 return
         if self._trouble or now > self._give_up_at:
-            self._refuse(self._trouble or self._hint)
+            stopped = starter is not None and starter.stopped
+            self._refuse(self._trouble or (STOPPED if stopped else self._hint))
 
     def _refuse(self, reason: str) -> None:
         waiting, self._waiting = self._waiting, []
