@@ -114,7 +114,7 @@ def forms_of(secret: str) -> Iterator[str]:
 
 
 def _parts(secret: str) -> Iterable[str]:
-    return dict.fromkeys((secret.strip(), *map(str.strip, secret.splitlines())))
+    return dict.fromkeys((secret, secret.strip(), *map(str.strip, secret.splitlines())))
 
 
 def _core(form: str) -> str:
