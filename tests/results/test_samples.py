@@ -94,6 +94,20 @@ def test_verdicts_of_real_reports(sample: Path) -> None:
     assert {word: verdict["counts"][word] for word in LOGINS if verdict["counts"][word]} == counts
 
 
+def test_old_reports_have_scan_information() -> None:
+    with find_sample("rubynessus_example_v2").open("rb") as stream:
+        summary = summarise(stream)
+    assert summary["scan"]["plugin_set"] == "200912110134"
+    for verdict in summary["host_verdicts"]:
+        assert "says nothing about logins" in verdict["advice"]
+
+
+def test_web_application_scans_have_a_period() -> None:
+    with find_sample("defectdojo_was_many_vuln").open("rb") as stream:
+        scan = summarise(stream)["scan"]
+    assert (scan["started"], scan["ended"]) == ("2021-03-12T12:34:30", "2021-03-12T14:35:34")
+
+
 def test_one_good_login_and_two_failed_make_a_partial_verdict_with_evidence() -> None:
     with find_sample("heimdall2_sample").open("rb") as stream:
         summary = summarise(stream)

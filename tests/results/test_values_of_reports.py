@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from nessus_sched.results.model import HostReport
 from support.nessus_xml import document, element, findings_of, host, item, output, read
 
 
@@ -29,3 +32,39 @@ def test_the_priority_rating_of_other_exports() -> None:
     rated = item(1, element("vulnerability_priority_rating", "7.4"))
     (finding,) = findings_of(read(document(host("a", rated)))[0])
     assert finding.plugin.vpr_score == 7.4
+
+
+def test_a_list_in_json_is_a_list() -> None:
+    """Tenable's cloud writes its guesses so, where the scanner writes one a line."""
+    guesses = '["Linux Kernel 4.15", "Linux Kernel 5.4"]'
+    odd = ('["cut', '[{"os": "x"}]', "[1]", "[old] NetBSD")
+    written = [host("a", tags={"operating-system": text}) for text in (guesses, *odd)]
+    found = [event.os for event in read(document(*written))[0] if isinstance(event, HostReport)]
+    assert found == [("Linux Kernel 4.15", "Linux Kernel 5.4"), *((text,) for text in odd)]
+
+
+@pytest.mark.parametrize(
+    ("text", "local", "at"),
+    [
+        ("2021-03-12T12:34:30.12031+00:00", "2021-03-12T12:34:30", 1615552470.12031),
+        ("2021-03-12T14:34:30+02:00", "2021-03-12T14:34:30", 1615552470.0),
+        ("2021-03-12T12:34:30", "2021-03-12T12:34:30", None),
+        ("Fri Mar 12 12:34:30 2021", "2021-03-12T12:34:30", None),
+        ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00", None),
+        ("2021-03-32T12:34:30Z", None, None),
+        ("2021-W10-5", None, None),
+    ],
+)
+def test_times_of_web_application_scans(text: str, local: str | None, at: float | None) -> None:
+    events, _ = read(document(host("a", tags={"HOST_START": text, "HOST_END": text})))
+    (found,) = [event for event in events if isinstance(event, HostReport)]
+    assert (found.local_start, found.local_end) == (local, local)
+    assert (found.started_at, found.ended_at) == (at, at)
+
+
+def test_outputs_that_nessus_4_wrote_as_descriptions() -> None:
+    bare = item(19506, element("description", "Information about this scan :"))
+    described = item(1, element("description", "About it."), element("synopsis", "A check."))
+    both = item(2, element("description", "About it."), output("Seen."))
+    found = findings_of(read(document(host("a", bare, described, both)))[0])
+    assert [each.said for each in found] == ["Information about this scan :", "", "Seen."]

@@ -57,6 +57,6 @@ class _Seen:
         elif isinstance(event, Finding):
             self.fired.add(event.plugin.plugin_family or "")
             if event.plugin.plugin_id == PLUGIN:
-                info = read_scan_info(event.plugin_output or "")
+                info = read_scan_info(event.said)
                 self.unscanned += info.no_port_scanner
                 self.info = self.info or info

@@ -120,7 +120,7 @@ class CoverageBuilder:
         elif plugin_id in _ENUMERATORS:
             self._enumerated = True
         elif plugin_id == SCAN_INFORMATION:
-            self._infos.append(finding.plugin_output or "")
+            self._infos.append(finding.said)
 
     def _build(self, end: HostEnd) -> HostCoverage:
         host = end.host

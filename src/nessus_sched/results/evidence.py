@@ -44,13 +44,15 @@ class Sign:
 @attrs.define
 class HostEvidence:
     """Collects the signs of one host, the first 24; `more` counts the others. `said` holds the
-    answers of plugin 19506, of which a host may have several; `tagged` is the scanner's own
+    answers of plugin 19506, of which a host may have several, and `informed` that it has one
+    whatever it says; `tagged` is the scanner's own
     tag, None without one. `services` are those seen that take logins (SSH, SMB)."""
 
     signs: list[Sign] = attrs.field(factory=list)
     more: int = 0
     means: Means = Means.NOTHING
     said: set[str] = attrs.field(factory=set)
+    informed: bool = False
     tagged: bool | None = None
     services: set[str] = attrs.field(factory=set)
 
@@ -59,7 +61,7 @@ class HostEvidence:
         service = _SERVICES.get(finding.port or 0) or _SERVICES.get(finding.svc_name or "")
         if service is not None:
             self.services.add(service)
-        output = finding.plugin_output or ""
+        output = finding.said
         if plugin_id == scaninfo.PLUGIN:
             self._hear(output)
             return
@@ -107,6 +109,7 @@ class HostEvidence:
         )
 
     def _hear(self, output: str) -> None:
+        self.informed = self.informed or bool(output)
         word = scaninfo.credentialed_word(output)
         if word is None:
             return

@@ -72,10 +72,14 @@ def none(evidence: HostEvidence) -> str:
     return f"No {kinds}login was tried on this host. {_OUTSIDE}"
 
 
-UNKNOWN: Final = (
-    "The report has no scan information (plugin 19506) for this host; export the whole scan "
-    "to know."
-)
+def unknown(evidence: HostEvidence) -> str:
+    """For a host of which the report does not tell."""
+    if evidence.informed:
+        return "The scan information (plugin 19506) says nothing about logins, as in old versions."
+    return (
+        "The report has no scan information (plugin 19506) for this host; export the whole scan "
+        "to know."
+    )
 
 
 def _kinds(services: Collection[str]) -> str:

@@ -226,6 +226,15 @@ class Finding:
     """Elements we have no field for, and the text of values that could not be read, by
     name as in the report (`@name` for an attribute)."""
 
+    @property
+    def said(self) -> str:
+        """What the check printed. Nessus 4 writes the output of checks that have no texts of
+        their own as their description."""
+        plugin = self.plugin
+        if self.plugin_output is not None or plugin.synopsis or plugin.solution:
+            return self.plugin_output or ""
+        return plugin.description or ""
+
 
 @attrs.frozen(kw_only=True)
 class HostReport:

@@ -153,8 +153,8 @@ class SummaryBuilder:
             self._compliance[clean_line(finding.compliance.result or "UNKNOWN", 20)] += 1
         self._plugins.add(finding)
         self._evidence.add_finding(finding)
-        if finding.plugin.plugin_id == SCAN_INFORMATION and finding.plugin_output:
-            self._host_info = read_scan_info(finding.plugin_output)
+        if finding.plugin.plugin_id == SCAN_INFORMATION and finding.said:
+            self._host_info = read_scan_info(finding.said)
             self._info = self._info or self._host_info
 
     def _count_family(self, family: str) -> None:

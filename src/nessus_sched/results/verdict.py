@@ -96,7 +96,7 @@ _ADVICE: Final[Mapping[Login, Callable[[HostEvidence], str]]] = {
     Login.FAILED: login_advice.failed,
     Login.NOT_PROVIDED: login_advice.not_provided,
     Login.NONE: login_advice.none,
-    Login.UNKNOWN: lambda _: login_advice.UNKNOWN,
+    Login.UNKNOWN: login_advice.unknown,
 }
 
 

@@ -11,7 +11,7 @@ import attrs
 from nessus_sched.results.columns import Column, Kind, columns
 from nessus_sched.results.model import ComplianceResult, Finding, HostReport, Plugin
 from nessus_sched.results.parser.problems import Trouble
-from nessus_sched.results.parser.values import READERS, cwe_id, read_ctime
+from nessus_sched.results.parser.values import READERS, cwe_id, listed, read_clock
 
 Pairs = Sequence[tuple[str, str]]
 Complain = Callable[[Trouble, str], None]
@@ -70,7 +70,7 @@ class _Values:
 
     def put(self, attribute: str, about: Column, name: str, text: str) -> None:
         if about.kind is Kind.LIST:
-            texts = text.split(about.split) if about.split else (text,)
+            texts = listed(text) or (text.split(about.split) if about.split else (text,))
             values = tuple(stripped for item in texts if (stripped := item.strip()))
             if values:
                 self.found[attribute] = (*self.found.get(attribute, ()), *values)
@@ -231,7 +231,10 @@ def host_report(
     for tag, text in properties.items():
         if tag in _HOST and tag not in ("name", "index"):
             values.put(*_HOST[tag], tag, text)
-    for attribute in ("local_start", "local_end"):
+    for attribute, exact in (("local_start", "started_at"), ("local_end", "ended_at")):
         if attribute in values.found:
-            values.found[attribute] = read_ctime(values.found[attribute].strip())
+            local, at = read_clock(values.found[attribute].strip())
+            values.found[attribute] = local
+            if at is not None:
+                values.found.setdefault(exact, at)
     return HostReport(index=index, name=name, properties=properties, **values.found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +17,10 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,17}(?:\.[0-9]{0,17})?(?:[eE][+-]?[0-9
 _DATE: Final = re.compile(r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})(?:[T ].*)?\Z", re.DOTALL)
 _CTIME: Final = re.compile(
     r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +([0-9]{1,2}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([0-9]{4})\Z"
+)
+_ISO: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2})?\Z"
 )
 _MONTHS: Final = (
     "Jan",
@@ -83,11 +88,25 @@ def read_date(text: str) -> str | None:
         return None
 
 
-def read_ctime(text: str) -> str | None:
-    """`Fri Nov  7 13:25:52 2025` as `2025-11-07T13:25:52`, without a zone as it has none.
+def read_clock(text: str) -> tuple[str | None, float | None]:
+    """A time on the scanner's clock as ISO 8601 without a zone, and in epoch seconds if the
+    text gives its offset from UTC.
 
-    By hand: strptime would read month names in the machine's language.
+    Infrastructure scans write `Fri Nov  7 13:25:52 2025`, web application scans
+    `2021-03-12T12:34:30.12031+00:00`.
     """
+    if not _ISO.match(text):
+        return _read_ctime(text), None
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        at = None if moment.tzinfo is None else max(moment.timestamp(), 0.0) or None
+    except ValueError:
+        return None, None
+    return moment.replace(tzinfo=None, microsecond=0).isoformat(), at
+
+
+def _read_ctime(text: str) -> str | None:
+    """By hand: strptime would read month names in the machine's language."""
     found = _CTIME.match(text)
     if found is None or found[1] not in _MONTHS:
         return None
@@ -99,6 +118,17 @@ def read_ctime(text: str) -> str | None:
     except ValueError:
         return None
     return moment.isoformat()
+
+
+def listed(text: str) -> tuple[str, ...] | None:
+    """The texts of a JSON list, as Tenable's cloud writes some tags; None for anything else."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return tuple(found) if all(isinstance(each, str) for each in found) else None
 
 
 _CWE: Final = re.compile(r"CWE[-: ]*([0-9]+)\Z", re.IGNORECASE)
