@@ -299,7 +299,7 @@ def test_the_first_value_of_a_preference_counts() -> None:
 
 ABSENT = ["targets_absent"]
 EXPECTED = {  # read by hand: all have ping and a port scanner, the agent needs neither
-    "defectdojo_issue_6992": [],
+    "defectdojo_issue_6992": ["report_filtered"],
     "defectdojo_nessus_many_vuln": [],
     "defectdojo_nessus_with_cvssv3": [],
     "defectdojo_was_many_vuln": [],

@@ -309,3 +309,21 @@ def test_scan_information() -> None:
     assert empty.plugin_set_at is None
     assert empty.port_scanners is None
     assert not empty.no_port_scanner
+
+
+def test_a_filtered_export_is_noticed() -> None:
+    serious = item(1, element("synopsis", "A weakness."), severity=3)
+    assert codes(summary(host("a", serious))) == ["report_filtered"]
+    assert codes(summary(host("a", serious, item(2)))) == []
+    assert codes(summary(host("a", serious, SCANNED))) == []
+
+
+def test_an_export_without_plugin_texts_is_no_all_clear() -> None:
+    described = item(1, element("solution", "Upgrade."), severity=3)
+    check = item(3, element("cm:compliance-result", "FAILED"), severity=3)
+    found = summary(host("a", SCANNED, described, item(2, output("x"), severity=3), check))
+    (warning,) = found["warnings"]
+    assert warning["code"] == "plugin_texts_missing"
+    assert warning["message"].startswith("1 finding without the plugin's texts")
+    assert f"{warning['message']} {warning['advice']}" in cautions(found)
+    assert codes(summary(host("a", SCANNED, described, check))) == []

@@ -148,6 +148,12 @@ class Plugin:
         Kind.FLAG, "The report marks it as known to be exploited (CISA KEV).", derived=True
     )
 
+    @property
+    def bare(self) -> bool:
+        """Nothing but its title was exported: neither texts nor scores nor references."""
+        texts = (self.synopsis, self.description, self.solution, self.risk_factor)
+        return not any((*texts, self.cvss_score, self.cve, self.xref))
+
     @cvss_score.default
     def _newest_cvss(self) -> float | None:
         for score in (self.cvss4_base_score, self.cvss3_base_score):

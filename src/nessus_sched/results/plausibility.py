@@ -48,13 +48,16 @@ class ScanFacts:
 class Observed:
     """What was counted in a report. `alive` are hosts that answered, `unfinished` those
     without an end; `unscanned_ports` those scanned without a port scanner.
-    `unknown_severity` counts findings."""
+    `unknown_severity` and `without_texts` count findings; `filtered` says that what every whole
+    report has is missing."""
 
     hosts: int
     alive: int
     unfinished: int
     unscanned_ports: int
     unknown_severity: int
+    without_texts: int
+    filtered: bool
     info: ScanInfo
     ran: Ran
     verdict: ScanVerdict
@@ -100,6 +103,20 @@ def _reading(report: ParseReport, seen: Observed) -> Iterator[Doubt]:
             message=f"{number(seen.unknown_severity, 'finding')} without a readable severity; "
             "they may be serious.",
             advice="List them with the filter severity=unknown.",
+        )
+    if seen.filtered:
+        yield Doubt(
+            code="report_filtered",
+            message="The report has neither informational findings nor scan information (plugin "
+            "19506): it was exported with a filter, or very few plugins ran.",
+            advice="What the filter hid is not known; export the whole scan.",
+        )
+    if seen.without_texts:
+        yield Doubt(
+            code="plugin_texts_missing",
+            message=f"{number(seen.without_texts, 'finding')} without the plugin's texts; their "
+            "scores, CVE ids and known exploits are not known.",
+            advice="No known exploit is no all-clear here; export with all plugin details.",
         )
 
 

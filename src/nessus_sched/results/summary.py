@@ -73,6 +73,7 @@ class SummaryBuilder:
         self._privileges: Counter[Privilege] = Counter()
         self._advice: Counter[tuple[Login, str]] = Counter()
         self._verdicts: dict[Login, list[HostVerdict]] = {login: [] for login in Login}
+        self._without_texts = 0
         self._unfinished = 0
         self._unscanned_ports = 0
         self._dead = 0
@@ -105,6 +106,8 @@ class SummaryBuilder:
             ran=ran,
             verdict=verdict,
             unknown_severity=self._severities[UNKNOWN_SEVERITY],
+            without_texts=self._without_texts,
+            filtered=self._info is None and bool(report.findings) and not self._severities["info"],
             absent=self._seen.absent(requested),
         )
         spelt_out = self._urgent()
@@ -151,6 +154,8 @@ class SummaryBuilder:
         self._count_family(finding.plugin.plugin_family or "")
         if finding.compliance is not None:
             self._compliance[clean_line(finding.compliance.result or "UNKNOWN", 20)] += 1
+        elif finding.severity and finding.plugin.bare:
+            self._without_texts += 1
         self._plugins.add(finding)
         self._evidence.add_finding(finding)
         if finding.plugin.plugin_id == SCAN_INFORMATION and finding.said:
