@@ -77,9 +77,9 @@ def test_filters_know_unknown(report: str, filters: str, found: list[int]) -> No
 
 
 def test_a_filter_that_leaves_them_out_says_so(report: str) -> None:
-    (note,) = page(report, "severity>=high")["notes"]
-    assert note.startswith("2 findings of this report without a readable severity are left out")
-    assert page(report, "severity=unknown")["notes"] == []
+    left_out = "2 findings of this report without a readable severity are left out"
+    assert any(note.startswith(left_out) for note in page(report, "severity>=high")["notes"])
+    assert not any("left out" in note for note in page(report, "severity=unknown")["notes"])
 
 
 def test_an_unknown_severity_has_no_order(report: str) -> None:

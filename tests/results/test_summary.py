@@ -81,7 +81,8 @@ def test_exploited_findings_come_first_among_equals() -> None:
         )
     )
     assert [each["plugin_id"] for each in found["top_findings"]] == [3, 2, 1, 5, 4]
-    assert found["known_exploited"]["plugins"] == 2
+    assert [each["plugin_id"] for each in found["known_exploited"]["top"]] == [3]
+    assert [each["plugin_id"] for each in found["exploited_by_malware"]["top"]] == [4]
     assert [each["plugin_id"] for each in found["exploitable"]["top"]] == [2, 4]
 
 
@@ -327,3 +328,11 @@ def test_an_export_without_plugin_texts_is_no_all_clear() -> None:
     assert warning["message"].startswith("1 finding without the plugin's texts")
     assert f"{warning['message']} {warning['advice']}" in cautions(found)
     assert codes(summary(host("a", SCANNED, described, check))) == []
+
+
+def test_absent_targets_of_a_cut_report_are_not_known() -> None:
+    whole = document(host("192.0.2.1", SCANNED), host("192.0.2.2", SCANNED))
+    facts = ScanFacts(requested=("192.0.2.1", "192.0.2.2"))
+    found = summarise(io.BytesIO(whole[: whole.index(b'"192.0.2.2"')]), facts)
+    (absent,) = [each for each in found["warnings"] if each["code"] == "targets_absent"]
+    assert absent["advice"].startswith("Nothing is known of them")

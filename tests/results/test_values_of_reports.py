@@ -68,3 +68,20 @@ def test_outputs_that_nessus_4_wrote_as_descriptions() -> None:
     both = item(2, element("description", "About it."), output("Seen."))
     found = findings_of(read(document(host("a", bare, described, both)))[0])
     assert [each.said for each in found] == ["Information about this scan :", "", "Seen."]
+
+
+@pytest.mark.parametrize("score", ["98", "-3.5", "10.01"])
+def test_scores_out_of_range_are_problems(score: str) -> None:
+    events, report = read(document(host("a", item(1, element("cvss3_base_score", score)))))
+    (finding,) = findings_of(events)
+    assert finding.plugin.cvss3_base_score is finding.plugin.cvss_score is None
+    assert finding.extra == {"cvss3_base_score": (score,)}
+    (problem,) = report.problems
+    assert "cvss3_base_score is not in 0 to 10" in problem.message
+
+
+@pytest.mark.parametrize("port", [70000, -1, 65536])
+def test_ports_out_of_range_are_problems(port: int) -> None:
+    events, report = read(document(host("a", item(1, port=port), item(1, port=65535))))
+    assert [finding.port for finding in findings_of(events)] == [None, 65535]
+    assert [problem.kind for problem in report.problems] == ["bad_value"]

@@ -13,6 +13,11 @@ CONCISE: Final = 11_000
 FULL: Final = 60_000
 _SHORTEST: Final = 5
 _SIGNS: Final = 5
+_ROWS: Final = (
+    "host_verdicts", "top_hosts", "exploitable", "exploited_by_malware", "known_exploited",
+    "top_findings",
+)  # fmt: skip
+"""Lists of rows, the least needed first."""
 
 
 def full(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,7 +30,7 @@ def concise(summary: Mapping[str, Any]) -> dict[str, Any]:
     among the top ones is only named elsewhere."""
     short = cleaned(summary)
     top = {row["plugin_id"] for row in short.get("top_findings", ())}
-    for key in ("known_exploited", "exploitable"):
+    for key in ("known_exploited", "exploited_by_malware", "exploitable"):
         if key in short:
             rows = [
                 _named(row) if row.get("plugin_id") in top else row for row in short[key]["top"]
@@ -49,7 +54,7 @@ def _bare(document: dict[str, Any]) -> dict[str, Any]:
 
 def _lists(document: dict[str, Any]) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], str]]:
     """Every list of rows with the mapping and key under which it stands, the least needed first."""
-    for name in ("host_verdicts", "top_hosts", "exploitable", "known_exploited", "top_findings"):
+    for name in _ROWS:
         found = document.get(name)
         if isinstance(found, dict):
             yield found["top"], found, "top"

@@ -32,7 +32,8 @@ class Column:
     """What an attribute is about. `element` is its name in the report (None: the
     attribute's own name), `also` other names for it; `split` is the character that
     separates the values of a list within one element; a `derived` value is computed from
-    others, a `judged` one set after reading, from all that a report says of its host."""
+    others, a `judged` one set after reading, from all that a report says of its host. A
+    number is between 0 and `most`, if given."""
 
     kind: Kind
     doc: str
@@ -41,6 +42,7 @@ class Column:
     split: str | None = None
     derived: bool = False
     judged: bool = False
+    most: float | None = None
 
 
 def column(
@@ -54,12 +56,13 @@ def column(
     derived: bool = False,
     judged: bool = False,
     required: bool = False,
+    most: float | None = None,
 ) -> Any:
     """An attrs attribute with a `Column`; absent by default, unless `required`."""
     separator = ("\n" if split is True else split) or None
     about = Column(
         kind=kind, doc=doc, element=element, also=also, split=separator, derived=derived,
-        judged=judged,
+        judged=judged, most=most,
     )  # fmt: skip
     default: Any = () if kind is Kind.LIST else None
     if required:

@@ -182,6 +182,8 @@ def _scores(row: Row) -> str:
     ]
     if row.get("cisa_kev"):
         said.append("<strong>known exploited</strong>")
-    elif row.get("exploit_available"):
+    if row.get("exploited_by_malware"):
+        said.append("<strong>exploited by malware</strong>")
+    elif not row.get("cisa_kev") and row.get("exploit_available"):
         said.append("exploit available")
     return "<br>".join(said)

@@ -58,28 +58,34 @@ class Plugin:
     stig_severity: str | None = column(Kind.TEXT, "STIG category I, II or III.")
     vendor_severity: str | None = column(Kind.TEXT, "The vendor's own word for the severity.")
 
-    cvss_base_score: float | None = column(Kind.NUMBER, "CVSS v2 base score.", also=("cvss",))
+    cvss_base_score: float | None = column(
+        Kind.NUMBER, "CVSS v2 base score.", also=("cvss",), most=10
+    )
     cvss_vector: str | None = column(Kind.TEXT, "CVSS v2 vector.")
-    cvss_temporal_score: float | None = column(Kind.NUMBER, "CVSS v2 temporal score.")
+    cvss_temporal_score: float | None = column(Kind.NUMBER, "CVSS v2 temporal score.", most=10)
     cvss_temporal_vector: str | None = column(Kind.TEXT, "CVSS v2 temporal vector.")
-    cvss3_base_score: float | None = column(Kind.NUMBER, "CVSS v3 base score.", also=("cvssv3",))
+    cvss3_base_score: float | None = column(
+        Kind.NUMBER, "CVSS v3 base score.", also=("cvssv3",), most=10
+    )
     cvss3_vector: str | None = column(Kind.TEXT, "CVSS v3 vector.")
-    cvss3_temporal_score: float | None = column(Kind.NUMBER, "CVSS v3 temporal score.")
+    cvss3_temporal_score: float | None = column(Kind.NUMBER, "CVSS v3 temporal score.", most=10)
     cvss3_temporal_vector: str | None = column(Kind.TEXT, "CVSS v3 temporal vector.")
     cvss3_impact_score: float | None = column(
-        Kind.NUMBER, "CVSS v3 impact subscore.", element="cvssV3_impactScore"
+        Kind.NUMBER, "CVSS v3 impact subscore.", element="cvssV3_impactScore", most=10
     )
-    cvss4_base_score: float | None = column(Kind.NUMBER, "CVSS v4 base score.")
+    cvss4_base_score: float | None = column(Kind.NUMBER, "CVSS v4 base score.", most=10)
     cvss4_vector: str | None = column(Kind.TEXT, "CVSS v4 vector.")
-    cvss4_threat_score: float | None = column(Kind.NUMBER, "CVSS v4 threat score.")
+    cvss4_threat_score: float | None = column(Kind.NUMBER, "CVSS v4 threat score.", most=10)
     cvss4_threat_vector: str | None = column(Kind.TEXT, "CVSS v4 threat vector.")
     cvss_score_source: str | None = column(Kind.TEXT, "Where the scores come from.")
     cvss_score_rationale: str | None = column(Kind.TEXT, "Why the scores are what they are.")
     vpr_score: float | None = column(
         Kind.NUMBER, "Tenable's Vulnerability Priority Rating.",
-        also=("vulnerability_priority_rating",),
+        also=("vulnerability_priority_rating",), most=10,
     )  # fmt: skip
-    epss_score: float | None = column(Kind.NUMBER, "Exploit Prediction Scoring System, 0 to 1.")
+    epss_score: float | None = column(
+        Kind.NUMBER, "Exploit Prediction Scoring System, 0 to 1.", most=1
+    )
 
     exploit_available: bool | None = column(Kind.FLAG, "A public exploit exists.")
     exploitability_ease: str | None = column(Kind.TEXT, "How easy an exploit is, in words.")
@@ -219,7 +225,9 @@ class Finding:
         Kind.INTEGER, "Place of its host in the report, from 0.", required=True
     )
     host: str = column(Kind.TEXT, "The host, as the report names it, in lower case.", required=True)
-    port: int | None = column(Kind.INTEGER, "Port; 0 when the finding is about the host.")
+    port: int | None = column(
+        Kind.INTEGER, "Port; 0 when the finding is about the host.", most=65535
+    )
     protocol: str | None = column(Kind.TEXT, "tcp, udp or icmp.")
     svc_name: str | None = column(Kind.TEXT, "Name of the service.")
     severity: int | None = column(

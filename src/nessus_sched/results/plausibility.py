@@ -69,7 +69,7 @@ def doubts(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[Doubt
     return (
         *_early(seen, facts),
         *_reading(report, seen),
-        *_coverage(seen, facts),
+        *_coverage(seen, whole=report.complete and not facts.ended_early),
         *(() if facts.ended_early else _ending(seen)),
         *_license(seen, facts),
         *proof(facts.asked, seen.ran, unscanned=seen.unscanned_ports),
@@ -120,7 +120,7 @@ def _reading(report: ParseReport, seen: Observed) -> Iterator[Doubt]:
         )
 
 
-def _coverage(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
+def _coverage(seen: Observed, *, whole: bool) -> Iterator[Doubt]:
     if seen.alive == 0:
         yield Doubt(
             code="no_hosts_alive",
@@ -134,7 +134,9 @@ def _coverage(seen: Observed, facts: ScanFacts) -> Iterator[Doubt]:
             code="targets_absent",
             message=f"{len(seen.absent)} target(s) are not in the report: {named}"
             + (f" and {more} more" if more > 0 else ""),
-            advice="Absent is not clean: they were down, filtered, excluded or not resolved.",
+            advice="Absent is not clean: they were down, filtered, excluded or not resolved."
+            if whole
+            else "Nothing is known of them, as the report or the scan is not whole.",
         )
 
 

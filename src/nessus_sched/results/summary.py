@@ -27,6 +27,7 @@ from nessus_sched.results.tops import (
     HostCounts,
     PluginCounts,
     exploitable,
+    exploited_by_malware,
     known_exploited,
 )
 from nessus_sched.results.untrusted import clean, clean_line
@@ -126,6 +127,7 @@ class SummaryBuilder:
             "hosts_finished": self._hosts - self._dead - self._unfinished,
             "top_findings": self._plugins.top(_TOP),
             "known_exploited": self._plugins.chosen(known_exploited, _TOP),
+            "exploited_by_malware": self._plugins.chosen(exploited_by_malware, _TOP),
             "exploitable": self._plugins.chosen(exploitable, _TOP),
             "top_hosts": self._worst_hosts.top(),
             "families": {

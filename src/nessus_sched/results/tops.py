@@ -42,8 +42,13 @@ def exploitable(plugin: Plugin) -> bool:
 
 
 def known_exploited(plugin: Plugin) -> bool:
-    """The report says that it is being used in attacks."""
-    return plugin.cisa_kev or bool(plugin.exploited_by_malware)
+    """CISA lists it as exploited in attacks (KEV)."""
+    return plugin.cisa_kev
+
+
+def exploited_by_malware(plugin: Plugin) -> bool:
+    """Tenable says that malware uses it."""
+    return bool(plugin.exploited_by_malware)
 
 
 @attrs.define
@@ -62,7 +67,7 @@ class PluginCount:
         plugin = self.plugin
         return (
             _BELOW_LOW if self.severity is None else self.severity,
-            known_exploited(plugin),
+            known_exploited(plugin) or exploited_by_malware(plugin),
             exploitable(plugin),
             plugin.vpr_score or 0.0,
             plugin.cvss_score or 0.0,
@@ -80,6 +85,7 @@ class PluginCount:
             "vpr_score": plugin.vpr_score,
             "cve": [clean_line(cve, 30) for cve in plugin.cve[:_CVES]],
             "known_exploited": known_exploited(plugin),
+            "exploited_by_malware": exploited_by_malware(plugin),
             "exploitable": exploitable(plugin),
             "hosts": self.hosts,
             "findings": self.findings,

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILTER_HELP = """\
 A filter is a field, an operator and a value: 'severity>=high', 'cve contains 2021-44228',
 'exploit_available=true', 'cvss_score>7', 'plugin_family in Windows, Debian', 'solution is
-absent'. Filters see every field, whatever is shown; --profile full shows them all."""
+absent'. Filters see every known field, whatever is shown; --profile full shows them all."""
 
 
 @click.group("results")

@@ -95,7 +95,9 @@ def _show_worst(summary: Mapping[str, Any]) -> None:
                     each["cvss_score"],
                     each["hosts"],
                     _few(each["cve"]),
-                    _exploited(each["known_exploited"], each["exploitable"]),
+                    _exploited(
+                        each["known_exploited"], each["exploited_by_malware"], each["exploitable"]
+                    ),
                 )
                 for each in summary["top_findings"]
             ],
@@ -201,7 +203,9 @@ def _usual_table(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["plugin_name"],
                 row["cvss_score"],
                 _few(row["cve"]),
-                _exploited(row["cisa_kev"], row["exploit_available"]),
+                _exploited(
+                    row["cisa_kev"], row.get("exploited_by_malware"), row["exploit_available"]
+                ),
             )
             for row in rows
         ],
@@ -233,9 +237,11 @@ def _few(names: Sequence[str]) -> str | None:
     return " ".join(names[:_CVES]) + (f" +{more}" if more > 0 else "") or None
 
 
-def _exploited(known: object, possible: object) -> str | None:
+def _exploited(known: object, malware: object, possible: object) -> str | None:
     if known:
         return "known exploited"
+    if malware:
+        return "exploited by malware"
     return "exploit available" if possible else None
 
 

@@ -47,10 +47,7 @@ _PLUGIN: Final = _by_element(Plugin, lambda attribute: attribute)
 _COMPLIANCE: Final = _by_element(ComplianceResult, _compliance_element)
 _HOST: Final = _by_element(HostReport, lambda attribute: attribute)
 _ATTRIBUTES: Final = {
-    "port": Kind.INTEGER,
-    "severity": Kind.SEVERITY,
-    "protocol": Kind.TEXT,
-    "svc_name": Kind.TEXT,
+    name: columns(Finding)[name] for name in ("port", "severity", "protocol", "svc_name")
 }
 
 COMPLIANCE_ELEMENTS: Final = frozenset(_COMPLIANCE) | {_FLAGGED}
@@ -79,12 +76,13 @@ class _Values:
                 self.keep(name, text)
                 self._complain(Trouble.REPEATED, f"more than one <{name}>")
         else:
-            value = self.read(about.kind, name, text)
+            value = self.read(about, name, text)
             if value is not None:
                 self.found[attribute] = value
 
-    def read(self, kind: Kind, name: str, text: str) -> Any:
-        """The value of a text, None (and a complaint) if it is none of its kind."""
+    def read(self, about: Column, name: str, text: str) -> Any:
+        """The value of a text, None (and a complaint) if it is none of its kind or range."""
+        kind = about.kind
         if kind is Kind.TEXT:
             return text
         stripped = text.strip()
@@ -94,6 +92,11 @@ class _Values:
         if value is None:
             self.keep(name, text)
             self._complain(Trouble.BAD_VALUE, f"{name} is no {kind.value}: {stripped[:60]!r}")
+        elif about.most is not None and not 0 <= float(value) <= about.most:
+            self.keep(name, text)
+            limits = f"0 to {about.most}"
+            self._complain(Trouble.BAD_VALUE, f"{name} is not in {limits}: {stripped[:60]!r}")
+            return None
         return value
 
 
@@ -162,8 +165,7 @@ def _read_plugin(raw: RawItem, complain: Complain) -> tuple[Plugin, Mapping[str,
     values = _Values(complain)
     for name, attribute in _PLUGIN_ATTRIBUTES.items():
         if name in raw.attributes:
-            kind = _PLUGIN[attribute][1].kind
-            value = values.read(kind, f"@{name}", raw.attributes[name])
+            value = values.read(_PLUGIN[attribute][1], f"@{name}", raw.attributes[name])
             if value is not None:
                 values.found[attribute] = value
     for name, text in raw.about:
