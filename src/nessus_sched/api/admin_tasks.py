@@ -22,7 +22,7 @@ from nessus_sched.store.tasks.listing import TaskFilter
 
 PAGE: Final = 200
 MOST_MEANT: Final = 10
-"""So many tasks are named when part of an id may mean several."""
+"""How many tasks are listed when part of an id is ambiguous."""
 
 
 @attrs.frozen(kw_only=True)

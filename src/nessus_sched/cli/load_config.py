@@ -15,7 +15,7 @@ from nessus_sched.config.schema import Config
 
 
 def loaded(file: Path) -> Config:
-    """The configuration; every mistake is told on stderr and ends the command with 78."""
+    """The configuration; mistakes are printed to stderr and end the command with 78."""
     try:
         return load(file, environ=os.environ)
     except ConfigError as error:

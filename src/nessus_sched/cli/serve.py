@@ -53,7 +53,7 @@ def keep_private() -> None:
 
 
 def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:
-    # A mistake in the configuration is told before the second that these imports take.
+    # Report mistakes in the configuration before spending a second on these imports.
     import trio
 
     from nessus_sched.daemon.serve import ServeOptions, serve

@@ -57,7 +57,7 @@ def _unfinished(asked: Asking) -> list[str]:
 
 
 class Display(Protocol):
-    """Shows how tasks go on."""
+    """Shows the progress of tasks."""
 
     def __enter__(self) -> Display: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -108,7 +108,7 @@ def remark(task: Mapping[str, Any]) -> str:
 
 
 def time_left(task: Mapping[str, Any]) -> float | None:
-    """Seconds, if the scan goes on as it has; None while nothing can be said."""
+    """Seconds, if the scan continues at its pace; None while that is unknown."""
     started, progress = epoch(task["entered"].get("running")), task["progress_percent"]
     if task["status"] != "running" or started is None or not progress:
         return None

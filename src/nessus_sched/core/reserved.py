@@ -1,4 +1,4 @@
-"""The settings of a scan that nobody chooses but the scheduler."""
+"""The settings of a scan that only the scheduler may choose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling systemd how we are (sd_notify(3)); does nothing when nobody listens."""
+"""Reports our status to systemd (sd_notify(3)); does nothing without a listener."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class ServeOptions:
 
 
 async def serve(config: Config, options: ServeOptions) -> None:
-    """Runs the daemon until it is told to stop.
+    """Runs the daemon until it is stopped.
 
     Raises `StoreError`, `SocketTrouble` or `HttpTrouble` when it cannot start, each with a
     sentence for a person.
@@ -154,7 +154,7 @@ class Crash(Exception):
 
 @contextmanager
 def _crashes(notifier: Notifier) -> Iterator[None]:
-    """Errors of the start are told in a sentence; the same error later is a crash."""
+    """Errors at startup become a sentence; the same error later is a crash."""
     try:
         yield
     except (ExceptionGroup, StoreError, OSError) as error:
@@ -166,7 +166,7 @@ def _crashes(notifier: Notifier) -> Iterator[None]:
 def _log_crash(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """What nobody expected ends the daemon; the journal makes that cheap. Through the log,
+    """An unexpected error ends the daemon; the journal makes that cheap. Through the log,
     because it masks secrets and the interpreter would not."""
     log.critical(events.CRASHED, exc_info=(kind, error, traceback))
 

@@ -121,6 +121,6 @@ class Ticket:
         self.charged += amount
 
     def settle(self) -> None:
-        """The answer was sent, or nobody waits for it any more."""
+        """The answer was sent, or is no longer wanted."""
         self.memory.give_back(self.peer.uid, self.charged)
         self.charged = 0

@@ -238,7 +238,7 @@ def scanner_info(properties: Document, advanced: Document) -> ScannerInfo:
 
 def _unfinished_first(told: object, listed: object) -> object:
     """Two places tell a run's status and disagree for seconds: the one that has not ended
-    counts, lest a report be exported that is still being written."""
+    counts, so that no report is exported while it is still being written."""
     if listed is not None and status_of(told) in ENDED and status_of(listed) not in ENDED:
         return listed
     return told

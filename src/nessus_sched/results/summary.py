@@ -224,7 +224,7 @@ def _scan_document(report: ParseReport, info: ScanInfo, ran: Ran) -> dict[str, A
 
 
 def nothing_in(summary: Mapping[str, Any]) -> str | None:
-    """Why there is nothing in a report to go on with; None when there is something."""
+    """Why a report has nothing usable; None when there is something."""
     if summary["hosts"] or summary["findings"] or summary["complete"]:
         return None
     said = [f"line {each['line']}: {each['message']}" for each in summary["problems"]]

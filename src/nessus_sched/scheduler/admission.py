@@ -24,7 +24,7 @@ from nessus_sched.scheduler.scope_check import approved
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
 
 NAMED = 20
-"""So many of the known names are spelled out in a refusal."""
+"""How many known names a refusal lists."""
 
 
 @attrs.frozen(kw_only=True)

@@ -27,12 +27,12 @@ from nessus_sched.scheduler.traces import traces
 from nessus_sched.store.tasks.listing import TaskFilter
 
 RESUMES = 8
-"""So many times an export is begun again after a restart."""
+"""How often an export is retried after a restart."""
 LONGEST_RECALLED = 30 * 86400.0
 """Seconds: a longer scan is a wall clock that was set while it ran."""
 BEGIN_EXPORT = frozenset({"scan_finished", "scan_ended_early"})
 RECALLED = 500
-"""So many of the latest completed tasks are recalled at start."""
+"""How many of the latest completed tasks are loaded at start."""
 
 
 class Fleet:
@@ -154,7 +154,7 @@ class Fleet:
             await self._readopt(task)
 
     async def _recall_durations(self) -> None:
-        """How long scans took before, so that estimates need not be learned anew."""
+        """How long scans took before, so that estimates survive a restart."""
         completed = TaskFilter(states=frozenset({TaskState.COMPLETED}))
         page = await self.context.store.list(completed, limit=RECALLED)
         for task in reversed(page.tasks):

@@ -155,7 +155,7 @@ async def _start(run: Run, driver: Driver) -> None:
     try:
         uuid = await driver.scanner.launch(run.task.nessus_scan_id, run.marks)
     except NotFound:
-        # Somebody deleted it between our two requests: create it anew.
+        # Somebody deleted it between our two requests: create it again.
         await run.advance(event="scan_vanished", nessus_scan_id=None, asked=None)
         run.setbacks += 1
         return

@@ -1,4 +1,4 @@
-"""Scans of ours that nobody needs any more leave their scanner.
+"""Removes our scans that are no longer needed from their scanners.
 
 Only those are deleted that we know we created: the marker is valid, and the journal has the
 scan's id or a doubt about the creation of just such a scan. None of them runs or is one that

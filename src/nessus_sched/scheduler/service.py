@@ -185,7 +185,7 @@ class Service:
         return await self._command(task_id, Desired.PAUSE, actor)
 
     async def resume(self, task_id: str, *, actor: str) -> TaskView:
-        """Lets a paused task go on, or takes back a pause that is under way."""
+        """Resumes a paused task, or withdraws a pause that is under way."""
         return await self._command(task_id, Desired.RUN, actor)
 
     async def resume_halted(self, *, actor: str) -> int:

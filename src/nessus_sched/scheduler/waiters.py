@@ -24,8 +24,8 @@ class Changes:
 
     @contextmanager
     def of(self, task_id: str) -> Iterator[trio.Event]:
-        """An event that is set when the task enters another state, from now on: to be had
-        before its present state is looked at, lest a change in between be missed."""
+        """An event that is set when the task enters another state, from now on. Get it
+        before reading the present state, or a change in between is missed."""
         event, count = self._waiters.get(task_id, (trio.Event(), 0))
         self._waiters[task_id] = (event, count + 1)
         try:

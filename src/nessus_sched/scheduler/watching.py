@@ -103,7 +103,7 @@ async def _not_told(run: Run, error: ScannerError) -> None:
 
 
 async def _ended_untold(run: Run, driver: Driver, row: RemoteScan) -> None:
-    """The list says that it has ended, and no details are to be had. The list's word is
+    """The list says that it has ended, but its details are not available. The list's word is
     good enough for a cancel, and for anything when the details fail again and again."""
     run.setbacks += 1
     if run.canceling or run.setbacks >= UNTOLD:

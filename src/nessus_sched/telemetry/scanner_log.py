@@ -1,4 +1,4 @@
-"""What the log is told of a scanner: each change of how it stands, once."""
+"""Logs each change of a scanner's status, once."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Final
 from nessus_sched.core.pool.entry import QueueEntry
 
 REMEMBERED: Final = 128
-"""Of each class the latest so many count, so that estimates follow a change."""
+"""How many of the latest durations of each class count, so that estimates follow changes."""
 CLASSES: Final = 1024
 """Of the classes those measured least recently are forgotten; bounds memory at 5 MB."""
 ENOUGH: Final = 20

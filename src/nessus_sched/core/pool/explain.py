@@ -13,7 +13,7 @@ from nessus_sched.core.suspension import SuspensionStatistics
 from nessus_sched.core.text import number
 
 NAMED = 3
-"""So many scanners are named one by one."""
+"""How many scanners are named one by one."""
 
 
 def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:

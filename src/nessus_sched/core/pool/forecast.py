@@ -217,7 +217,7 @@ class Forecast:
         return next((at for at, name in later if at >= end and name in waiting.reach), end)
 
     def _extrapolated(self, waiting: Waiting, played: Round) -> float:
-        """Its queue goes on at the pace that it had in the latter half of the game."""
+        """Its queue continues at the pace that it had in the latter half of the game."""
         served = played.served.get(waiting.queue_name, [])
         if len(served) < BASE:
             return math.inf

@@ -13,7 +13,7 @@ from nessus_sched.core.targets.packed import PackedTargets, pack
 from nessus_sched.core.targets.targets import TargetSet
 
 FEW: Final = 16
-"""Up to so many ranges are inserted one by one; more are sorted in at once."""
+"""Up to this many ranges are inserted one by one; more are merged by sorting."""
 PATIENCE: Final = 2
 """An entry found blocked so often claims its targets against later ones."""
 CLAIMABLE: Final = 20_000

@@ -228,7 +228,7 @@ class Queues:
     def rearrange(
         self, reach_of: Callable[[QueueEntry], Reach], *, ageing_after: float, fairness_after: float
     ) -> None:
-        """Sorts everything anew after a change of the settings or of what reaches what."""
+        """Re-sorts everything after a change of the settings or of what reaches what."""
         self.ageing_after, self.fairness_after = ageing_after, fairness_after
         self._own, self._overflow, self._unpinned = {}, {}, {}
         self._latest = (-1, float("-inf"))

@@ -79,12 +79,12 @@ class Slots:
         self._settle()
 
     def reserve(self, count: int) -> None:
-        """Keeps so many slots from all tasks; they become free as running scans end."""
+        """Reserves this many slots, which no task gets; they become free as running scans end."""
         self._reserved = count
         self._settle()
 
     def abandon(self, count: int) -> None:
-        """So many scans of ours, whose tasks have ended, may still run there."""
+        """How many of our scans whose tasks have ended may still run there."""
         self._abandoned = count
         self._settle()
 

@@ -3,7 +3,7 @@
 The form is forgiving where the meaning is plain (aliases of operators, numbers in quotes,
 a list where `=` was meant as `in`) and strict where it is not: an unknown field, operator
 or value is an error that says what is valid, because an empty answer would be read as
-"nothing found". All problems of a query are told at once.
+"nothing found". All problems of a query are reported at once.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class SortKey:
 
 @attrs.frozen(kw_only=True)
 class Query:
-    """A page of findings to be had.
+    """A page of findings to read.
 
     `sort` is empty for the default order: worst severity first, then highest CVSS score,
     plugin, host and port; it also breaks the ties of every other order. `keep_absent`

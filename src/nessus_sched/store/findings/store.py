@@ -1,4 +1,4 @@
-"""The findings database: results of scans, to be had by the page.
+"""The findings database: results of scans, read by the page.
 
 A file of its own, so that importing a large report never holds up a submission. Reads see
 a snapshot each and take milliseconds; writes (imports, deletions) come one at a time.
