@@ -294,13 +294,18 @@ EXTRAS = st.dictionaries(
 )
 
 
+WEAKNESSES = st.lists(st.integers(1, 2000).map(str), unique=True, max_size=3).map(tuple)
+"""Each is read once, in one spelling."""
+
+
 @st.composite
 def findings(draw: st.DrawFn, index: int, name: str) -> Finding:
     compliance = draw(st.none() | CHECKS)
     occurrence = draw(objects(Finding, index=st.just(index), host_index=st.just(0)))
     occurrence |= {"index": index, "host_index": 0, "host": host_key(name)}
+    plugin = draw(objects(Plugin)) | {"cwe": draw(WEAKNESSES)}
     return Finding(
-        plugin=Plugin(**draw(objects(Plugin))),  # type: ignore[arg-type]  # drawn by kind
+        plugin=Plugin(**plugin),  # type: ignore[arg-type]  # drawn by kind
         compliance=None if compliance is None else ComplianceResult(**compliance),  # type: ignore[arg-type]  # drawn by kind
         extra=draw(EXTRAS),
         **occurrence,  # type: ignore[arg-type]  # drawn by kind
