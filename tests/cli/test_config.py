@@ -157,10 +157,10 @@ def test_init_by_root_lets_the_service_read_its_file(
 @pytest.mark.parametrize(
     ("words", "code", "part"),
     [
-        (("config", "init"), 2, "--url is needed"),
-        ((*INIT,), 2, "--login is needed"),
-        ((*INIT, "--login", "session"), 2, "--username is needed"),
-        ((*INIT, "--access-key", "x"), 2, "--secret-key is needed"),
+        (("config", "init"), 2, "--url is required"),
+        ((*INIT,), 2, "--login is required"),
+        ((*INIT, "--login", "session"), 2, "--username is required"),
+        ((*INIT, "--access-key", "x"), 2, "--secret-key is required"),
         ((*INIT, *KEYS[:3], "y", "--fingerprint", "12"), 1, "nothing was written"),
         ((*INIT[:3], "ftp://x", *INIT[4:], *KEYS[:3], "y"), 1, "https://"),
     ],

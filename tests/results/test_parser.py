@@ -268,7 +268,7 @@ def values(about: Column) -> st.SearchStrategy[object]:
         return st.lists(words, max_size=4).map(tuple)
     kinds: dict[Kind, st.SearchStrategy[object]] = {
         Kind.TEXT: TEXTS,
-        Kind.NUMBER: st.decimals(0, 10, places=1).map(float),
+        Kind.NUMBER: st.decimals(0, 10 if about.most is None else about.most, places=1).map(float),
         Kind.FLAG: st.booleans(),
         Kind.DATE: st.dates().map(lambda date: date.isoformat()),
         Kind.INTEGER: st.integers(0, 65535),
