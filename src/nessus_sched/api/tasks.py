@@ -232,8 +232,9 @@ def _actor(call: Call, submitter: str | None) -> str | None:
         return call.peer.actor
     try:
         uid = int(submitter) if submitter.isdecimal() else pwd.getpwnam(submitter).pw_uid
-    except KeyError as error:
-        raise ToolError("bad_arguments", f"submitter: there is no user {submitter!r}") from error
+    except (KeyError, ValueError) as error:  # no such user; no name or number that one can have
+        name = submitter[:40]
+        raise ToolError("bad_arguments", f"submitter: there is no user {name!r}") from error
     return Peer(connection="", uid=uid).actor
 
 
