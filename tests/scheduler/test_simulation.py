@@ -12,7 +12,7 @@ import pytest
 from support.life_story import Hazards, Story
 from support.many_lives import directory, troubles
 
-STORIES = int(os.environ.get("NESSUS_SCHED_LIVES", "400"))
+STORIES = int(os.environ.get("NESSUS_SCHED_LIVES", "100"))
 FIRST_SEED = int(os.environ.get("NESSUS_SCHED_FIRST_LIFE", "0"))
 
 
