@@ -135,7 +135,7 @@ class _Fitted:
 
 
 def fitted_widths(columns: Sequence[str], natural: Sequence[int], room: int) -> list[int]:
-    """The widths of columns in so many characters: names give way first, then texts, each down
+    """The widths of columns, in characters: names give way first, then texts, each down
     to a least width; other columns keep theirs, whatever the room."""
     widths = list(natural)
     for group, least in ((_NAMES, _LEAST_NAME), (_TEXTS, _LEAST_TEXT)):

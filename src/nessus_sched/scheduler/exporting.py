@@ -121,7 +121,7 @@ async def kept(
 
 
 async def _info_after(driver: Driver) -> ScannerInfo | None:
-    """Asked anew where there is a license that this very scan may have used up. It serves a
+    """Read again where this scan may have used up the license. It serves a
     warning only: no report is given up because it was not told."""
     info = driver.link.info
     if info is None or info.licensed_hosts is None:

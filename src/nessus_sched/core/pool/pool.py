@@ -187,7 +187,7 @@ class Pool:
             self._board.active[task_id] = self._board.active[task_id].at(progress, now)
 
     def abandoned(self, scanner_id: str, count: int, now: float) -> None:
-        """So many scans of ours may still run there though their tasks have ended; they take
+        """This many scans of ours may still run there though their tasks have ended; they take
         up capacity until they have stopped."""
         lane = self._board.lanes.get(scanner_id)
         if lane is not None and lane.slots.statistics().abandoned != count:
@@ -257,7 +257,7 @@ class Pool:
         self._traffic.changed(lane, now)
 
     def reserve(self, scanner_id: str, count: int, now: float) -> None:
-        """Keeps so many slots from all tasks, for scans that are none; 0 gives them back."""
+        """Reserves slots for scans that are not tasks; 0 gives them back."""
         self._lane(scanner_id).slots.reserve(count)
         self._traffic.changed(self._lane(scanner_id), now)
 
