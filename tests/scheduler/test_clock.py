@@ -13,10 +13,12 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.config.schema import PollingSettings, RetentionSettings
+from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority
 from support.fake_scanner import FakeScanner, unreachable
 from support.meddling import sweep
+from support.trouble import Trouble
 from support.world import World, config_of, scanner_settings, virtual_now, world
 
 HOUR = 3600.0
@@ -162,3 +164,26 @@ async def test_a_clock_that_is_set_forward_deletes_nothing(
         await sweep(w)
         assert (await w.task(done.task_id)).state is TaskState.COMPLETED
         assert scanner.scans
+
+
+async def test_a_scan_that_was_never_launched_goes_although_its_task_ended_in_the_future(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    wall, scanner = Wall(20 * HOUR), FakeScanner(virtual_now())
+
+    def goes_down(request: str) -> Trouble | None:
+        if request != "launch":
+            return None
+        scanner.down = unreachable()
+        return Trouble(error=unreachable())
+
+    scanner.fault = goes_down
+    async with stepped(tmp_path, wall, scanner) as w:
+        task = await w.submit()
+        await w.until(task.task_id, TaskState.LAUNCHING)
+        await w.until(task.task_id, TaskState.QUEUED)
+        await w.service.cancel(task.task_id, actor="me")
+        assert [scan.status for scan in scanner.scans.values()] == [ScanStatus.EMPTY]
+        wall.ahead, scanner.down = 0.0, None
+        await trio.sleep(900)
+        assert not scanner.scans

@@ -111,17 +111,19 @@ async def _remove(driver: Driver, row: RemoteScan, task: Task | None, mark: Mark
 
 
 def _unneeded(row: RemoteScan, task: Task | None, mark: Mark, context: Context) -> bool:
-    """What was never launched has nothing in it that somebody could want to look at, and is
-    not kept for a while; the results of a scan are, after its task has settled."""
+    """A scan with results is kept for a while after its task has settled. One that was never
+    launched holds nothing that anybody could want, and goes whatever the clocks say: its task may
+    have been recorded while the wall clock was hours ahead."""
     if row.status is not ScanStatus.EMPTY and row.status not in ENDED:
         return False
     if task is None:
         return True  # purged, or never ours
     if is_owed(task, mark.attempt):
         return False
-    kept = 0.0 if row.status is ScanStatus.EMPTY else context.config.retention.remote_scans
-    old = max(task.entered.values()) <= context.expired(kept)
-    return old and _done_with(row, task, mark.attempt)
+    if not _done_with(row, task, mark.attempt):
+        return False
+    kept_until = context.expired(context.config.retention.remote_scans)
+    return row.status is ScanStatus.EMPTY or max(task.entered.values()) <= kept_until
 
 
 def _done_with(row: RemoteScan, task: Task, attempt: int) -> bool:
