@@ -21,10 +21,9 @@ from rich.console import Console
 from nessus_sched.cli.demo.config import written_config
 from nessus_sched.cli.demo.follow import PATIENCE, follow
 from nessus_sched.cli.demo.replay import replay_files
-from nessus_sched.cli.demo.report import DemoScreen
+from nessus_sched.cli.demo.report import DemoScreen, not_completed
 from nessus_sched.cli.demo.scene import Scene, end_on_signal
 from nessus_sched.cli.demo.tables import fitting, scan_rows
-from nessus_sched.cli.demo.words import not_completed
 from nessus_sched.cli.trio_run import run
 from nessus_sched.config.loading import load
 from nessus_sched.sim.options import SimOptions

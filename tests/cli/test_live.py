@@ -151,7 +151,7 @@ def test_scans_that_stay_paused_are_counted(live: Live) -> None:
         return any(live("status", task_id, "--json").json["status"] == state for _ in range(1000))
 
     for sim in live.sims:
-        sim.nessus.scans_take = 60.0
+        sim.nessus.scans_take = 3600.0
     try:
         task_id = submitted(live, "192.0.2.82")
         assert reaches("running")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from nessus_sched.cli import install, install_plan
-from nessus_sched.cli.install import install_command, uninstall_command
-from nessus_sched.cli.install_plan import out_of_reach
+from nessus_sched.cli.install import command as install
+from nessus_sched.cli.install import plan as install_plan
+from nessus_sched.cli.install.command import install_command, uninstall_command
+from nessus_sched.cli.install.plan import out_of_reach
 
 PROGRAM = "/opt/elsewhere/bin/nessus-sched"
 UNIT = "usr/local/lib/systemd/system/nessus-sched.service"

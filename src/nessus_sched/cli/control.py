@@ -1,4 +1,4 @@
-"""What is done to the whole: `reload`, `pause-all`, `resume-all`."""
+"""Commands that act on the whole daemon: `reload`, `pause-all`, `housekeeping` and others."""
 
 from __future__ import annotations
 
@@ -109,3 +109,21 @@ def resume_all_command(config: Path | None, as_json: bool) -> None:
 def _scans(count: int, one: str, more: str) -> str:
     """Nothing for none."""
     return f"{count} {one if count == 1 else more}" if count else ""
+
+
+@click.command("housekeeping")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
+@daemon_option
+@json_option
+def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> None:
+    """Delete what is past the configuration's `retention`: tasks, findings, exports,
+    and our own finished scans on the scanners. The daemon does it by itself every ten minutes.
+    """
+    with daemon(config) as connection:
+        answer = connection.operate("housekeeping", dry_run=dry_run)
+    if as_json:
+        print_json(answer)
+        return
+    found = {what.replace("_", " "): count for what, count in answer["deleted"].items() if count}
+    told = ", ".join(f"{count} {what}" for what, count in found.items()) or "nothing"
+    line(f"would be deleted: {told}" if dry_run else f"deleted: {told}")

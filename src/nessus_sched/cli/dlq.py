@@ -9,12 +9,11 @@ from pathlib import Path
 
 import click
 
-from nessus_sched.cli.client import Refused, daemon
+from nessus_sched.cli.client import Refused, daemon, listed
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import ago, seconds_given
 from nessus_sched.cli.options import daemon_option, json_option, task_argument, tasks_argument
 from nessus_sched.cli.output import line, note, print_json, table
-from nessus_sched.cli.pages import listed
 from nessus_sched.cli.task_ids import task_id_of, task_ids_of
 from nessus_sched.cli.tasks import show_status, tell_each
 from nessus_sched.core.clock import system_now

@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
+import sys
 import time
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from nessus_sched import __version__
-from nessus_sched.cli.stdout import open_stdout
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+_STDOUT: Final = 1
+
+
+class OutputFailed(click.ClickException):
+    """Standard output cannot be written to: a full disk, a closed descriptor. Exit code 1."""
+
+
+class _Stdout(io.FileIO):
+    """Descriptor 1. After an error, what is still buffered is dropped: it would fail again when
+    the interpreter flushes it, with a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__(_STDOUT, "wb", closefd=False)
+        self._failed = False
+
+    def write(self, data: ReadableBuffer) -> int:
+        if self._failed:
+            return memoryview(data).nbytes
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click and rich know what to do
+                raise
+            self._failed = True
+            message = f"cannot write to standard output: {error.strerror}"
+            raise OutputFailed(message) from error
+
+
+def open_stdout() -> None:
+    """Replaces `sys.stdout`: characters that its encoding lacks come out as question marks,
+    and errors as `OutputFailed`."""
+    if sys.stdout is None:  # closed by whoever started us
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # writing to it fails
+        if nothing != _STDOUT:
+            os.dup2(nothing, _STDOUT)
+            os.close(nothing)
+    encoding = None if sys.stdout is None else sys.stdout.encoding
+    raw = _Stdout()
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, errors="replace", line_buffering=raw.isatty()
+    )
 
 
 class Place(NamedTuple):
@@ -27,7 +75,7 @@ _HERE: Final = "nessus_sched.cli."
 COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
     "Getting started": {
         "demo": Place("demo.command:demo_command", "Try everything with simulated scanners."),
-        "config": Place("config:config_group", "Create, check and show the configuration."),
+        "config": Place("config.command:config_group", "Create, check and show the configuration."),
         "doctor": Place("doctor:doctor_command", "Diagnose problems and suggest fixes."),
         "serve": Place("serve:serve_command", "Run the daemon."),
         "mcp": Place("mcp:mcp_command", "Connect Claude Desktop or another MCP client."),
@@ -55,15 +103,13 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
         "reload": Place("control:reload_command", "Reload the daemon's configuration."),
         "log-level": Place("control:log_level_command", "Change the daemon's log level."),
         "journal": Place("journal:journal_group", "Show task history; verify it is unaltered."),
-        "housekeeping": Place(
-            "housekeeping:housekeeping_command", "Delete what is past its retention."
-        ),
+        "housekeeping": Place("control:housekeeping_command", "Delete what is past its retention."),
         "backup": Place("journal:backup_command", "Back up the task store."),
     },
     "Tools": {
         "sim": Place("sim:sim_command", "Run a simulated Nessus scanner."),
-        "install": Place("install:install_command", "Install the systemd service."),
-        "uninstall": Place("install:uninstall_command", "Remove the systemd service."),
+        "install": Place("install.command:install_command", "Install the systemd service."),
+        "uninstall": Place("install.command:uninstall_command", "Remove the systemd service."),
         "man": Place("man:man_command", "Print the manual page."),
         "completion": Place("completion:completion_command", "Print shell completion code."),
         "shapes": Place("json_schemas:shapes_command", "Print JSON schemas of the --json output."),

@@ -1,15 +1,16 @@
-"""`nessus-sched mcp` as far as it is not the relay itself: help, and what to paste."""
+"""`nessus-sched mcp`, and the entry for Claude Desktop."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from nessus_sched.cli.desktop import client_of, desktop_entry, program
 from nessus_sched.cli.options import default_config
 from nessus_sched.cli.output import note
 
@@ -68,3 +69,24 @@ def _by_ssh(host: str, config: str | None) -> list[str]:
     remote = ["nessus-sched", "mcp", *(["--config", config] if config else [])]
     ssh = shutil.which("ssh") or "/usr/bin/ssh"
     return [ssh, "-T", "-o", "BatchMode=yes", host, *remote]
+
+
+def program() -> list[str]:
+    """This program."""
+    beside = Path(sys.executable).with_name("nessus-sched")
+    called = shutil.which(sys.argv[0]) or ""
+    for path in (called, str(beside), shutil.which("nessus-sched") or ""):
+        if Path(path).name == "nessus-sched" and os.access(path, os.X_OK):
+            return [os.path.abspath(path)]
+    return [sys.executable, "-m", "nessus_sched"]
+
+
+def client_of(config: str | Path) -> list[str]:
+    """The command that connects to the daemon of a configuration."""
+    return [*program(), "mcp", "--config", os.path.abspath(config)]
+
+
+def desktop_entry(words: Sequence[str]) -> str:
+    """The JSON to paste for a command."""
+    entry = {"command": words[0], "args": list(words[1:])}
+    return json.dumps({"mcpServers": {"nessus": entry}}, indent=2)

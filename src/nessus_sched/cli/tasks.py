@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from nessus_sched.cli.client import Asking, Refused, daemon
+from nessus_sched.cli.client import Asking, Refused, daemon, listed
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import ago, counts, duration, moment_given, when
 from nessus_sched.cli.options import (
@@ -22,7 +22,6 @@ from nessus_sched.cli.options import (
     tasks_argument,
 )
 from nessus_sched.cli.output import fields, line, note, print_json, table
-from nessus_sched.cli.pages import listed
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState

@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import click
 
-from nessus_sched.cli.client import Asking, daemon
+from nessus_sched.cli.client import Asking, daemon, listed
 from nessus_sched.cli.formatting import ago, duration
 from nessus_sched.cli.options import daemon_option
 from nessus_sched.cli.output import console, drawn, is_terminal, line, table
-from nessus_sched.cli.pages import listed
 from nessus_sched.cli.queue import waiting_rows
 from nessus_sched.cli.scanners import COLUMNS, scanner_rows
 from nessus_sched.cli.tasks import SERIOUS_COLUMN, serious

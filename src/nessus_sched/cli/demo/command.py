@@ -12,7 +12,7 @@ import click
 
 from nessus_sched.cli.demo.config import written_config
 from nessus_sched.cli.demo.ports import free_ports
-from nessus_sched.cli.desktop import client_of, program
+from nessus_sched.cli.mcp import client_of, program
 from nessus_sched.cli.options import json_option
 from nessus_sched.cli.output_file import whole_file
 from nessus_sched.cli.trio_run import run

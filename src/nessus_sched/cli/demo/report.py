@@ -13,8 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from nessus_sched.cli.demo.scene import Scene
 from nessus_sched.cli.demo.tables import Row, fitting, scan_rows
-from nessus_sched.cli.demo.words import trouble_of
-from nessus_sched.cli.desktop import client_of, desktop_entry, program
+from nessus_sched.cli.mcp import client_of, desktop_entry, program
 from nessus_sched.ipc.discovery import config_places
 from nessus_sched.results.untrusted import clean_line
 
@@ -136,3 +135,26 @@ class DemoScreen:
         if rows:
             self._console.print(fitting(self._console, title, rows, total))
             self._console.print()
+
+
+def trouble_of(task: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Code and words of what keeps a task from going on; None when nothing is known to."""
+    error, wait = task["error"], task["wait"] or {}
+    if error is not None:
+        return error["code"], error["message"]
+    if wait.get("wait_code"):
+        return wait["wait_code"], wait["wait_reason"]
+    return None
+
+
+def not_completed(tasks: Sequence[Mapping[str, Any]]) -> str | None:
+    """The sentence about the tasks that did not complete; None when all did."""
+    failed = [task for task in tasks if task["status"] != "completed"]
+    if not failed:
+        return None
+    described = []
+    for task in failed:
+        trouble = trouble_of(task)
+        why = f": {trouble[1]}" if trouble else ""
+        described.append(f"{task['name']} ({task['status']}{why})")
+    return f"not completed: {', '.join(described)}"

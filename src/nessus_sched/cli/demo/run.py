@@ -17,9 +17,8 @@ import trio
 from nessus_sched.cli.demo.config import ALLOWED
 from nessus_sched.cli.demo.follow import follow
 from nessus_sched.cli.demo.replay import replay_files
-from nessus_sched.cli.demo.report import DemoScreen
+from nessus_sched.cli.demo.report import DemoScreen, not_completed
 from nessus_sched.cli.demo.scene import Scene, demo_scene
-from nessus_sched.cli.demo.words import not_completed
 from nessus_sched.mcp.client import CallFailed, Tools, connected
 from nessus_sched.results.model import SEVERITIES
 

@@ -112,7 +112,7 @@ def summary_command(subject: str, config: Path | None, as_json: bool) -> None:
 
     Exit code 1 only if nothing could be read; damage is reported, with what it cost.
     """
-    from nessus_sched.cli.reports import nothing_read, opened
+    from nessus_sched.cli.results.reports import nothing_read, opened
     from nessus_sched.cli.results.text import show_summary
 
     with opened(subject, config) as report:
@@ -138,7 +138,7 @@ def show_command(
     subject: str, config: Path | None, as_json: bool, everything: bool, **options: Any
 ) -> None:
     """List findings, worst first."""
-    from nessus_sched.cli.reports import nothing_read, opened
+    from nessus_sched.cli.results.reports import nothing_read, opened
     from nessus_sched.cli.results.text import (
         cleaned,
         show_findings,
@@ -172,7 +172,7 @@ def search_command(
     Each finding is listed once, as last seen, unless a later scan proves it fixed.
     """
     from nessus_sched.cli.daemon_or_store import daemon_or_store
-    from nessus_sched.cli.reports import checked
+    from nessus_sched.cli.results.reports import checked
     from nessus_sched.cli.results.text import cleaned, show_findings
 
     query = shown_query(options, as_json)
@@ -262,8 +262,8 @@ def export_command(
     be read is exported, but never in place of an existing file.
     """
     from nessus_sched.cli.output_file import check_writable
-    from nessus_sched.cli.reports import nothing_read, opened
     from nessus_sched.cli.results import export
+    from nessus_sched.cli.results.reports import nothing_read, opened
 
     columns = [name.strip() for name in fields.split(",")] if fields else None
     if output == Path("-"):

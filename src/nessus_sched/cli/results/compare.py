@@ -12,8 +12,8 @@ import click
 
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.load_config import loaded
-from nessus_sched.cli.report_files import is_file, stream_of
-from nessus_sched.cli.reports import Query, checked, compare_files
+from nessus_sched.cli.results.files import is_file, stream_of
+from nessus_sched.cli.results.reports import Query, checked, compare_files
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.results.comparison import Change

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nessus_sched.cli.output_file import whole_file
-from nessus_sched.cli.reports import Query, Report, all_rows
+from nessus_sched.cli.results.reports import Query, Report, all_rows
 from nessus_sched.core.text import number
 from nessus_sched.results.exports import COLUMNS, check_columns, csv_lines, json_lines
 from nessus_sched.results.html import html_report

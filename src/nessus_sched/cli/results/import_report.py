@@ -20,7 +20,7 @@ from nessus_sched.cli.client import Daemon, NoDaemon, daemon
 from nessus_sched.cli.formatting import size
 from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.output import note
-from nessus_sched.cli.report_files import stream_of
+from nessus_sched.cli.results.files import stream_of
 from nessus_sched.cli.trio_run import run
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now

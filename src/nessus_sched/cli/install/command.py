@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 import nessus_sched
-from nessus_sched.cli.install_plan import (
+from nessus_sched.cli.install.plan import (
     CONFIG,
     STATE,
     out_of_reach,

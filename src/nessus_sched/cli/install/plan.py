@@ -6,13 +6,15 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
 import attrs
 
+import nessus_sched
 from nessus_sched.cli.man import man_page
-from nessus_sched.cli.share import shared
 
 CONFIG: Final = "etc/nessus-sched"
 STATE: Final = "var/lib/nessus-sched"
@@ -149,3 +151,14 @@ def _hidden(path: str) -> str | None:
         if path.startswith(f"{above}/"):
             return f"{path} is below {above}, which the service does not see"
     return None
+
+
+def shared(name: str) -> str:
+    """The text of a file of `etc/` or `systemd/`, such as `systemd/nessus-sched.service`."""
+    return _place().joinpath(name).read_text(encoding="utf-8")
+
+
+def _place() -> Traversable:
+    """In an installed package it is a folder of the package; in a checkout its root."""
+    installed = files("nessus_sched").joinpath("share")
+    return installed if installed.is_dir() else Path(nessus_sched.__file__).parents[2]

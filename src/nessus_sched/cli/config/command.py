@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import click
 
-from nessus_sched.cli.config_init import init_command
+from nessus_sched.cli.config.init import init_command
 from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
 from nessus_sched.cli.output import note, print_json

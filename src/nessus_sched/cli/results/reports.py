@@ -20,7 +20,7 @@ from nessus_sched.api import validation
 from nessus_sched.api.admin_findings import compare_answer, findings_answer
 from nessus_sched.cli.client import Asking
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.report_files import is_file, stream_of
+from nessus_sched.cli.results.files import is_file, stream_of
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run
 from nessus_sched.results.comparison import Change
