@@ -205,11 +205,13 @@ async def bad_requests(tools: Tools, watch: Watch) -> None:
         {"credential": f"root:{inline}"},
         {"credential": {"username": "root", "password": inline}},
         {"credential": key},
+        {"credential": f"{inline} " * 400},
         {"private_key": key},
         {"settings": {"http_login_password": inline}},
         {"settings": json.dumps({"ssh_password": inline})},
         {"settings": {"portscan_range": f"password={inline}"}},
         {"description": f"log in with password: {inline}"},
+        {"description": f"log in with password: {inline}" + " please" * 2000},
         {"name": f"ssh://root:{inline}@192.0.2.4"},
         {"targets": [f"root:{inline}@192.0.2.4"]},
         {"auth": {"token": inline}},
@@ -217,9 +219,7 @@ async def bad_requests(tools: Tools, watch: Watch) -> None:
     for arguments in tries:
         given = {"targets": TARGET, "template": "advanced", **arguments}
         assert await watch.ask(tools, "submit_custom_scan", **given) == {}, arguments
-        refusal = watch.heard[-1][1].decode()
-        # Lengths are checked first; that refusal does not repeat the value either.
-        assert "[inline_secret]" in refusal or "must have a length" in refusal, refusal
+        assert "[inline_secret]" in watch.heard[-1][1].decode(), watch.heard[-1]
 
 
 async def look_around(tools: Tools, watch: Watch, tasks: list[str]) -> None:

@@ -39,6 +39,8 @@ _TEXTS: Final = (
 )
 _CREDENTIAL: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DEEP: Final = 8
+_SEARCHED: Final = 128 * 1024
+"""Characters of a text that are searched; no argument may have more."""
 
 
 def refuse_secrets(arguments: Mapping[str, Any] | None, *, texts: bool) -> None:
@@ -70,8 +72,12 @@ def _suspects(value: Any, path: str, *, texts: bool, depth: int) -> Iterator[str
     elif isinstance(value, list):
         for inner in value:
             yield from _suspects(inner, path, texts=texts, depth=depth + 1)
-    elif texts and isinstance(value, str) and any(each.search(value) for each in _TEXTS):
+    elif texts and isinstance(value, str) and _speaks_of_one(value[:_SEARCHED]):
         yield path
+
+
+def _speaks_of_one(text: str) -> bool:
+    return any(each.search(text) for each in _TEXTS)
 
 
 def _is_secret(name: str, value: Any) -> bool:

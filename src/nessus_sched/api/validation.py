@@ -47,12 +47,17 @@ class BadArguments(Exception):
         super().__init__(f"Invalid arguments: {said}. Example: {example}")
 
 
-def refuse_oversized(cls: type, arguments: Mapping[str, Any] | None) -> None:
+def refuse_too_much_text(cls: type, arguments: Mapping[str, Any] | None) -> None:
+    """Raises `BadArguments` when all texts together are too long to be searched."""
+    schema, _validator = _checks(cast(Hashable, cls))
+    text = too_much_text(schema, arguments or {})
+    _refuse([text] if text else [], schema)
+
+
+def _refuse_oversized(schema: Schema, given: Mapping[str, Any]) -> None:
     """Raises `BadArguments` when arguments are too long, too many or too deep to be looked
     at more closely."""
-    schema, _validator = _checks(cast(Hashable, cls))
-    given = dict(arguments or {})
-    _refuse(oversized(schema, given), schema)
+    _refuse(oversized(schema, dict(given)), schema)
     text = too_much_text(schema, given)
     _refuse([text] if text else [], schema)
 
@@ -65,8 +70,8 @@ def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
     wanted, no arguments at all. Raises `BadArguments` with the other mistakes, the first
     `MAX_PROBLEMS` of them.
     """
-    refuse_oversized(cls, arguments)
     schema, validator = _checks(cast(Hashable, cls))
+    _refuse_oversized(schema, arguments or {})
     tidy = _tidy(schema, _tamed(dict(arguments or {})))
     _refuse(oversized(schema, tidy), schema)  # what was decoded only now
     errors = validator.iter_errors(tidy)

@@ -267,7 +267,8 @@ class _Handlers:
 
 
 def _read_arguments(tool: ToolDef, arguments: dict[str, Any] | None) -> Any:
-    validation.refuse_oversized(tool.arguments, arguments)
+    validation.refuse_too_much_text(tool.arguments, arguments)
+    # Before lengths are checked: a private key in place of a name is a secret above all.
     refuse_secrets(arguments, texts=tool.writes)
     return validation.parse(tool.arguments, arguments)
 
