@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import trio
 from mcp import Client
 
 from nessus_sched.api.tools import TOOLS
+from nessus_sched.ipc.framing import closing_line
 from nessus_sched.ipc.relay import READING_TOOLS, harmless
 from support.mcp_app import App, client_streams
 from support.mcp_daemon import daemon
@@ -375,3 +377,23 @@ async def test_who_is_turned_away_reads_why(tmp_path: Path) -> None:
             assert answer["error"]["message"] == (
                 f"The nessus-sched daemon closed the connection: {why}."
             )
+
+
+async def test_the_reason_for_closing_is_read_even_when_sending_fails_first(tmp_path: Path) -> None:
+    """The daemon hangs up while the relay still has something to send."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        async with relay(tmp_path / "s") as process, trio.open_nursery() as nursery:
+            more_than_fits = call(1, "submit_scan", text="x" * 2**20)
+            nursery.start_soon(pipes(process).send_all, more_than_fits)
+            daemon_end, _ = await trio.to_thread.run_sync(listener.accept)
+            process.send_signal(signal.SIGSTOP)
+            await trio.to_thread.run_sync(os.waitpid, process.pid, os.WUNTRACED)
+            daemon_end.sendall(closing_line("too busy"))
+            daemon_end.close()
+            process.send_signal(signal.SIGCONT)
+            with trio.fail_after(30):
+                answer = await Lines(pipes(process)).next()
+    assert answer["id"] == 1
+    assert "closed the connection: too busy." in answer["error"]["message"]

@@ -261,11 +261,11 @@ class Relay:
 
     def _exchange(self, sock: socket.socket, event: int) -> None:
         """Sends to and receives from the daemon what is ready."""
+        if event & select.POLLOUT:
+            event |= self._pass_on(sock)
+        if not event & (select.POLLIN | select.POLLHUP | select.POLLERR):
+            return
         try:
-            if event & select.POLLOUT:
-                del self._to_daemon[: sock.send(self._to_daemon)]
-            if not event & (select.POLLIN | select.POLLHUP | select.POLLERR):
-                return
             chunk = sock.recv(65536)
         except BlockingIOError:
             return
@@ -277,6 +277,18 @@ class Relay:
         for line in self._daemon.feed(chunk):
             if not isinstance(line, Lost):
                 self._answered(line)
+
+    def _pass_on(self, sock: socket.socket) -> int:
+        """Sends what the daemon takes. If it is gone, POLLHUP: what it said last, such as why,
+        can still be received."""
+        try:
+            del self._to_daemon[: sock.send(self._to_daemon)]
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._to_daemon.clear()
+            return select.POLLHUP
+        return 0
 
     def _answered(self, line: bytes) -> None:
         message = message_of(line) or {}
