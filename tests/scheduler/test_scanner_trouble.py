@@ -15,6 +15,7 @@ from nessus_sched.core.scanner import (
     BadExport,
     BadOrder,
     CertificateMismatch,
+    ExportNotAllowed,
     LoginRefused,
     NotFound,
     NotOurs,
@@ -279,6 +280,22 @@ async def test_a_report_that_comes_broken_is_fetched_again_without_a_new_scan(
         dead = await w.settled(task.task_id)
         assert (dead.state, error_kind(dead)) == (TaskState.DEAD, "bad_export")
         assert scanner.requests["export"] == 4 + 8
+
+
+async def test_a_scanner_that_may_not_export_is_asked_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, scanner):
+        refusal = Trouble(error=ExportNotAllowed("trial mode"))
+        fails(scanner, "export", *[refusal] * 100)
+        dead = await w.settled((await w.submit()).task_id)
+        assert (dead.state, error_kind(dead)) == (TaskState.DEAD, "export_not_allowed")
+        assert scanner.requests["export"] == 1
+        task = await w.running("192.0.2.2")
+        await w.service.cancel(task.task_id, actor="me")
+        done = await w.settled(task.task_id)
+        assert (done.state, done.summary) == (TaskState.CANCELED, None)
+        assert scanner.requests["export"] == 2
 
 
 async def test_an_outage_while_exporting_delays_the_report_only(

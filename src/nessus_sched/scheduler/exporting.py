@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
 
 BAD_EXPORTS = 8
-"""Failures of a scanner that answers to give us the report, before we give up."""
+"""Failures of a scanner that answers to give us the report, before we give up. A refusal that
+no repetition changes, such as that of a license, is believed at once."""
 PARTIAL_WITHIN = 600.0
 """Seconds in which the results of a scan that ended early are fetched before its task ends; after
 that they are fetched when they can be had."""
@@ -135,14 +137,20 @@ async def _info_after(driver: Driver) -> ScannerInfo | None:
 async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
     if driver.answers and not isinstance(error, Unreachable):
         run.setbacks += 1
-    if run.setbacks >= BAD_EXPORTS and run.task.ending is not None:
+    give_up = run.setbacks >= BAD_EXPORTS or _is_final(error)
+    if give_up and run.task.ending is not None:
         await _lost(run, run.task.ending, error)
         return
-    if run.setbacks >= BAD_EXPORTS:
+    if give_up:
         message = f"the report could not be fetched: {error}"
         await failures.fail(run, error.kind, message, exhausted=True)
         return
     await _try_later(run, driver, error.kind, str(error), error.retry_after)
+
+
+def _is_final(error: ScannerError) -> bool:
+    """A refusal that no repetition changes; an odd answer is none."""
+    return FAULTS[error.kind].final and error.kind is not ErrorKind.SCANNER_ERROR
 
 
 async def _lost(run: Run, ending: Ending, error: ScannerError) -> None:
