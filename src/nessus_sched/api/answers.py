@@ -15,6 +15,7 @@ from nessus_sched.core.faults import advice as error_advice
 from nessus_sched.core.fields import field
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import Owed, Task
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import Standing, TaskView
@@ -70,6 +71,7 @@ class SubmitAnswer:
     equal_task: str | None = field("An unfinished task that asks for the same scan.")
     target_count: int = field("Addresses and names that the targets mean.")
     targets: list[str] = field("The normalized targets (the first 20).")
+    targets_left_out: int = field("How many more `targets` there are.")
     left_out: list[str] = field(
         "Denied or excluded parts of the targets, which are not scanned (the first 20)."
     )
@@ -90,7 +92,8 @@ class StatusAnswer:
     desired: str = field("What was last asked of it: run, pause or cancel.")
     progress_percent: int | None = field("Of the running scan; null when not known.")
     targets: list[str] = field("The first 20 targets.")
-    target_count: int = field("How many target entries there are.")
+    targets_left_out: int = field("How many more there are.")
+    target_count: int = field("Addresses and names that the targets mean.")
     priority: str = field("low, normal or high.")
     scanner_instance: str | None = field("Scanner that runs it or will.")
     scanner_url: str | None = field("That scanner's address.")
@@ -177,7 +180,8 @@ def status_answer(app: App, view: TaskView) -> StatusAnswer:
         desired=task.desired,
         progress_percent=100 if task.state is TaskState.COMPLETED else view.progress,
         targets=list(request.targets[:MAX_TARGETS]),
-        target_count=len(request.targets),
+        targets_left_out=max(0, len(request.targets) - MAX_TARGETS),
+        target_count=size_of(request.targets),
         priority=request.priority,
         scanner_instance=task.scanner_instance,
         scanner_url=scanner_url(app, task.scanner_instance),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.task import Desired
 from nessus_sched.scheduler.views import TaskView
 
 BY_STATE: Final = {
@@ -24,10 +26,49 @@ _PARTIAL: Final = (
     "absent is not clean. Submit it again for the rest."
 )
 _RUNNING: Final = "wait_for_scan waits up to 25 s; large scans take hours, so tell the user."
+_CANCELING: Final = (
+    "It is being canceled, and ends when its scanner has stopped the scan; wait_for_scan waits up "
+    "to 25 s for that."
+)
+_PAUSING: Final = "It is being paused; resume_scan continues it."
+_PAUSED_BEFORE: Final = "It does not start until it is resumed with resume_scan."
+_BLOCKED: Final = (
+    "It does not start until somebody changes what wait_reason says: tell the user. cancel_scan "
+    "cancels it."
+)
+_NOT_BY_ITSELF: Final = frozenset(
+    {
+        WaitCode.PAUSED_ALL,
+        WaitCode.SCANNER_DRAINING,
+        WaitCode.SCANNER_DISABLED,
+        WaitCode.SCANNER_REMOVED,
+        WaitCode.SCANNER_SUSPENDED,
+        WaitCode.NO_SCANNER,
+        WaitCode.UNREACHABLE,
+        WaitCode.LICENSE_LIMIT,
+        WaitCode.REFUSED,
+    }
+)
+"""Reasons to wait that do not go away without somebody's help, as a rule."""
+_NONE_USABLE: Final = (
+    "It starts automatically when a scanner can be used again; if wait_reason says that somebody "
+    "has to change something, tell the user."
+)
 
 
 def advice(view: TaskView) -> str:
     """What to do about the task now."""
-    if view.task.partial is not None and view.task.state in SETTLED:
-        return _PARTIAL
-    return BY_STATE.get(view.task.state, _RUNNING)
+    task = view.task
+    if task.state in SETTLED:
+        return _PARTIAL if task.partial is not None else BY_STATE[task.state]
+    if task.desired is Desired.CANCEL:
+        return _CANCELING
+    if task.desired is Desired.PAUSE and task.state is not TaskState.PAUSED:
+        return _PAUSED_BEFORE if task.state is TaskState.QUEUED else _PAUSING
+    reason = view.standing.wait_reason
+    if task.state is TaskState.QUEUED and reason is not None:
+        if reason.code in _NOT_BY_ITSELF:
+            return _BLOCKED
+        if reason.code is WaitCode.NO_SCANNER_USABLE:
+            return _NONE_USABLE
+    return BY_STATE.get(task.state, _RUNNING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -14,6 +15,7 @@ from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, fitting, room
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
 from nessus_sched.core.pool.queues import OVERFLOW
+from nessus_sched.core.pool.statistics import ScannerStatistics, slots_counted
 from nessus_sched.core.states import TaskState
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import TaskView
@@ -57,12 +59,21 @@ class RunningRow:
 
 
 @attrs.frozen(kw_only=True)
+class PoolRow:
+    pool: str = field("The pool.")
+    active: int = field("Slots in use.")
+    capacity: int = field("Slots in use or usable.")
+    free_slots: int = field("Scans that can start at once.")
+
+
+@attrs.frozen(kw_only=True)
 class QueueAnswer:
     paused: bool = field("The operator has paused everything: nothing starts.")
     queued: int = field("Waiting tasks in all queues.")
     active: int = field("Tasks that hold a slot.")
-    capacity: int = field("Slots of all usable scanners.")
-    free_slots: int = field("Scans that can start at once.")
+    capacity: int = field("Slots in use, and those of usable scanners.")
+    free_slots: int = field("Scans that can start at once, in all pools.")
+    pools: list[PoolRow] = field("The same by pool: a task runs in its own only.")
     queues: list[QueueRow] = field("Overflow, and every scanner's queue that is not empty.")
     running: list[RunningRow] = field("Tasks on a scanner, in the order of acceptance.")
     waiting: list[WaitingRow] = field("The first waiting tasks, in the order of acceptance.")
@@ -89,6 +100,7 @@ async def get_queue_status(app: Any, call: Call, args: QueueArgs) -> QueueAnswer
         active=statistics.active,
         capacity=statistics.capacity,
         free_slots=statistics.free,
+        pools=_pools(statistics.scanners),
         queues=[
             QueueRow(
                 queue=OVERFLOW,
@@ -110,6 +122,21 @@ async def get_queue_status(app: Any, call: Call, args: QueueArgs) -> QueueAnswer
         ],
         untrusted=NAMES,
     )
+
+
+def _pools(scanners: Sequence[ScannerStatistics]) -> list[PoolRow]:
+    by_pool: dict[str, list[ScannerStatistics]] = {}
+    for each in scanners:
+        by_pool.setdefault(each.pool, []).append(each)
+    return [
+        PoolRow(
+            pool=pool,
+            active=sum(len(each.slots.active) for each in members),
+            capacity=sum(map(slots_counted, members)),
+            free_slots=sum(each.free for each in members),
+        )
+        for pool, members in sorted(by_pool.items())
+    ]
 
 
 def _left_out(word: str, state: str, count: int) -> list[str]:

@@ -87,7 +87,7 @@ class DeadArgs:
 
 @attrs.frozen(kw_only=True)
 class DeadAnswer:
-    total: int = field("How many there are.")
+    total: int | None = field("How many there are; null for a role that does not see all of them.")
     tasks: list[StatusAnswer] = field("Newest first, each with its error.")
     next_cursor: str | None = field("For the next page; null at the end.")
 
@@ -119,11 +119,12 @@ async def list_scanners(app: Any, call: Call, args: ScannersArgs) -> ScannersAns
 async def list_dead_letters(app: Any, call: Call, args: DeadArgs) -> DeadAnswer:
     """Tasks that failed for good, each with its error. They wait for an operator, who can
     retry or purge them with the `nessus-sched dlq` command."""
+    limited = bool(app.scopes_of(call.peer))
     with translated():
         page = await app.service.tasks(
             TaskFilter(
                 states=frozenset({TaskState.DEAD}),
-                shown=visible(app, call) if app.scopes_of(call.peer) else None,
+                shown=visible(app, call) if limited else None,
             ),
             limit=args.limit,
             cursor=number_of(args.cursor, "list_dead_letters"),
@@ -132,7 +133,7 @@ async def list_dead_letters(app: Any, call: Call, args: DeadArgs) -> DeadAnswer:
     kept = fitting(rows, room(args.limit))
     after = page.cursor if len(kept) == len(rows) else page.tasks[len(kept) - 1].order
     return DeadAnswer(
-        total=app.service.context.store.counts()[TaskState.DEAD],
+        total=None if limited else app.service.context.store.counts()[TaskState.DEAD],
         tasks=kept,
         next_cursor=None if after is None else str(after),
     )

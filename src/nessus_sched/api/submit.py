@@ -19,7 +19,7 @@ from nessus_sched.api.next_steps import advice
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.core.fields import field
 from nessus_sched.core.targets.ranges import count, range_text
-from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import (
     DEFAULT_POOL,
     Discovery,
@@ -265,8 +265,9 @@ def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
         estimated_wait_seconds=wait_seconds(standing),
         wait_reason=clean_line(reason.text, LONGEST_REASON) if reason else None,
         equal_task=submission.equal_task,
-        target_count=parse_targets(task.request.targets).address_count,
+        target_count=size_of(task.request.targets),
         targets=list(task.request.targets[:MAX_TARGETS]),
+        targets_left_out=max(0, len(task.request.targets) - MAX_TARGETS),
         left_out=[range_text(each) for each in submission.left_out[:MAX_TARGETS]],
         left_out_count=count(submission.left_out),
         next=_next(submission),

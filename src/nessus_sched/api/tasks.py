@@ -35,6 +35,8 @@ from nessus_sched.store.tasks.listing import TaskFilter
 LONGEST_WAIT = 25.0
 """Seconds; hosts cut calls off at 60, some earlier."""
 REPORT_EVERY = 5.0
+_TARGETS = 5
+"""Targets of each task in a list."""
 
 
 @attrs.frozen(kw_only=True)
@@ -102,6 +104,7 @@ class TaskRow:
     scanner_instance: str | None = field("Scanner.")
     progress_percent: int | None = field("Of the running scan.")
     targets: list[str] = field("The first few targets.")
+    targets_left_out: int = field("How many more there are.")
     submitted_by: str = field("Who asked for it.")
     created_at: str = field("ISO 8601.")
     queue_position: int | None = field("When it waits in a queue.")
@@ -114,7 +117,9 @@ class TaskRow:
 class ListAnswer:
     tasks: list[TaskRow] = field("Newest first.")
     next_cursor: str | None = field("For the next page; null at the end.")
-    counts: dict[str, int] = field("All tasks by state, whatever the filters.")
+    counts: dict[str, int] | None = field(
+        "Matching tasks by state, on all pages; null with filters other than states."
+    )
     untrusted: str = field("How to treat the texts.")
 
 
@@ -169,11 +174,10 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
         check_pool(app, args.pool)
     rows = fitting([_row(app, view) for view in app.service.views(page.tasks)], room(args.limit))
     after = page.cursor if len(rows) == len(page.tasks) else page.tasks[len(rows) - 1].order
-    counts = app.service.context.store.counts()
     return ListAnswer(
         tasks=rows,
         next_cursor=None if after is None else str(after),
-        counts={state: count for state, count in counts.items() if count},
+        counts=_counts(app, wanted),
         untrusted=NAMES,
     )
 
@@ -215,6 +219,18 @@ TASK_TOOLS: tuple[ToolDef, ...] = (
 )
 
 
+def _counts(app: App, wanted: TaskFilter) -> dict[str, int] | None:
+    """Tasks by state, as far as they are known without reading them."""
+    if wanted != TaskFilter(states=wanted.states):
+        return None
+    counts = app.service.context.store.counts().items()
+    return {
+        state: count
+        for state, count in counts
+        if count and (not wanted.states or state in wanted.states)
+    }
+
+
 def overlapping(text: str) -> Callable[[Sequence[str]], bool]:
     """Whether a task's target texts overlap `text`. Raises `ToolError` for a bad `text`."""
     try:
@@ -253,7 +269,8 @@ def _row(app: App, view: TaskView) -> TaskRow:
         status=task.state,
         scanner_instance=task.scanner_instance,
         progress_percent=view.progress,
-        targets=list(task.request.targets[:5]),
+        targets=list(task.request.targets[:_TARGETS]),
+        targets_left_out=max(0, len(task.request.targets) - _TARGETS),
         submitted_by=submitter_text(task),
         created_at=iso(task.created_at) or "",
         queue_position=wait.queue_position if wait else None,

@@ -52,8 +52,9 @@ def list_command(limit: int, config: Path | None, as_json: bool) -> None:
             for task in found["tasks"]
         ],
     )
-    if found["total"] > len(found["tasks"]):
-        note(f"{found['total']} in all: --limit")
+    if found["next_cursor"] is not None:
+        count = "there are more" if found["total"] is None else f"{found['total']} in all"
+        note(f"{count}: --limit")
 
 
 @dlq_group.command("show")

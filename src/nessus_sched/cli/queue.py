@@ -35,10 +35,7 @@ def _show(found: Mapping[str, Any]) -> None:
     if found["paused"]:
         note("Paused: no scans start until 'nessus-sched resume-all'.")
     retrying = f", {found['retry_wait']} waiting to retry" if found["retry_wait"] else ""
-    line(
-        f"{found['queued']} waiting, {found['active']} running, {found['free_slots']} of "
-        f"{found['capacity']} slots free{retrying}"
-    )
+    line(f"{found['queued']} waiting, {found['active']} running, {slots_free(found)}{retrying}")
     table(
         ("queue", "length", "blocked"),
         [(row["queue"], row["length"], row["blocked"]) for row in found["queues"]],
@@ -50,6 +47,15 @@ def _show(found: Mapping[str, Any]) -> None:
     more = found["queued"] - len(found["waiting"])
     if more > 0:
         note(f"{more} more waiting: --limit")
+
+
+def slots_free(found: Mapping[str, Any]) -> str:
+    """Such as `2 of 4 slots free`; where there are several pools, by pool."""
+    pools = found["pools"]
+    if len(pools) < 2:
+        return f"{found['free_slots']} of {found['capacity']} slots free"
+    said = (f"{each['free_slots']} of {each['capacity']} in {each['pool']}" for each in pools)
+    return f"slots free: {', '.join(said)}"
 
 
 def running_rows(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:

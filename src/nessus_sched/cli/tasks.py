@@ -235,8 +235,9 @@ def _estimate(wait: Mapping[str, Any]) -> str | None:
 
 
 def _targets(task: Mapping[str, Any]) -> str:
-    more = task["target_count"] - len(task["targets"])
-    return " ".join(task["targets"]) + (f" and {more} more" if more > 0 else "")
+    more, count = task["targets_left_out"], task["target_count"]
+    shown = " ".join(task["targets"]) + (f" and {more} more" if more else "")
+    return f"{shown} ({count} in all)" if count > len(task["targets"]) else shown
 
 
 def _scanner(task: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from nessus_sched.cli.client import Asking, daemon, listed
 from nessus_sched.cli.formatting import ago, duration
 from nessus_sched.cli.options import daemon_option
 from nessus_sched.cli.output import console, drawn, is_terminal, line, table
-from nessus_sched.cli.queue import waiting_rows
+from nessus_sched.cli.queue import slots_free, waiting_rows
 from nessus_sched.cli.scanners import COLUMNS, scanner_rows
 from nessus_sched.cli.tasks import SERIOUS_COLUMN, serious
 from nessus_sched.cli.watch import time_left
@@ -79,7 +79,7 @@ def look(asked: Asking) -> Look:
         "running": running,
         "scanners": listed(asked, "list_scanners", "scanners")["scanners"],
         "ended": ended["tasks"],
-        "counts": ended["counts"],
+        "counts": asked.call("list_tasks", limit=1)["counts"] or {},
     }
 
 
@@ -88,8 +88,8 @@ def headline(seen: Look) -> str:
     paused = "PAUSED: no scans start. " if queue["paused"] else ""
     tasks = ", ".join(f"{count} {state}" for state, count in seen["counts"].items())
     return (
-        f"{paused}{queue['active']} running, {queue['queued']} waiting, {queue['free_slots']} of "
-        f"{queue['capacity']} slots free.  Tasks: {tasks or 'none'}"
+        f"{paused}{queue['active']} running, {queue['queued']} waiting, "
+        f"{slots_free(queue)}.  Tasks: {tasks or 'none'}"
     )
 
 

@@ -26,6 +26,7 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import Task
 from nessus_sched.nessus.posting import PostFailed, post_json
 from nessus_sched.results.untrusted import clean_line
@@ -197,7 +198,7 @@ def document(task: Task, entry: JournalEntry, end: NotifyOn) -> dict[str, Any]:
             "kind": task.request.kind,
             "name": clean_line(task.request.name),
             "targets": list(task.request.targets[:TARGETS]),
-            "target_count": len(task.request.targets),
+            "target_count": size_of(task.request.targets),
             "scanner_instance": task.scanner_instance,
             "submitted_by": task.actor,
             "attempt": task.attempt,

@@ -67,7 +67,7 @@ def seen() -> Mapping[str, Any]:
     down = "The scanner cannot be reached: connection refused."
     return {
         "queue": {
-            "paused": False, "active": 3, "queued": 3, "free_slots": 0, "capacity": 3,
+            "paused": False, "active": 3, "queued": 3, "free_slots": 0, "capacity": 3, "pools": [],
             "waiting": [
                 waiting("t-aypb7c4w2hkqx9", "office-lan", 1, 1140, f"next in the queue; {full}"),
                 waiting("t-aypb7f9zr3mwe4", "printers", 2, 1980, f"behind 1 other; {full}"),

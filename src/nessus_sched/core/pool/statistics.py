@@ -39,7 +39,9 @@ class ScannerStatistics:
 
 @attrs.frozen(kw_only=True)
 class PoolStatistics:
-    """`overflow` is the global queue; the totals are sums over all scanners."""
+    """`overflow` is the global queue; the totals are sums over all scanners. `capacity` has the
+    slots of usable scanners, and those that are taken, wherever they are: never less than
+    `active`."""
 
     paused: bool
     scanners: tuple[ScannerStatistics, ...]
@@ -58,9 +60,15 @@ def snapshot(board: Board, now: float) -> PoolStatistics:
         overflow=board.queues.statistics(None),
         active=len(board.active),
         queued=len(board.queues),
-        capacity=sum(each.slots.capacity for each in scanners if each.usable),
+        capacity=sum(map(slots_counted, scanners)),
         free=sum(each.free for each in scanners),
     )
+
+
+def slots_counted(scanner: ScannerStatistics) -> int:
+    """The slots of a scanner that are taken or could be."""
+    usable = scanner.slots.capacity if scanner.usable else 0
+    return max(usable, len(scanner.slots.active))
 
 
 def _scanner(board: Board, lane: Lane, now: float) -> ScannerStatistics:

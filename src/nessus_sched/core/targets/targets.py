@@ -137,6 +137,15 @@ def parse_asked(texts: str | Iterable[str]) -> tuple[TargetSet, list[Range]]:
     return TargetSet(ranges=merged(ranges), names=tuple(sorted(names))), ranges
 
 
+def size_of(normalized: Iterable[str]) -> int:
+    """The `address_count` of targets that are texts of a `TargetSet`: they do not overlap, so
+    single ones need no parsing."""
+    words = tuple(normalized)
+    several = [word for word in words if "/" in word or "-" in word]
+    counted = parse_targets(several).address_count if several else 0
+    return len(words) - len(several) + counted
+
+
 def other_targets(ours: Iterable[str], shown: str | None) -> tuple[str, ...]:
     """The words of a scanner's list of targets that are not part of `ours`.
 
