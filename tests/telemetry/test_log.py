@@ -109,7 +109,7 @@ def test_a_terminal_gets_colors_and_no_local_variables() -> None:
 
 def test_secrets_are_masked_by_type_by_name_and_by_value() -> None:
     log, stream = set_up()
-    log.know([Secret("correct horse"), Secret("abc")])
+    log.mask([Secret("correct horse"), Secret("abc")])
     structlog.get_logger("x").info(
         "correct horse in the event",
         held=Secret("hunter2-a"),
@@ -127,7 +127,7 @@ def test_secrets_are_masked_by_type_by_name_and_by_value() -> None:
 
 def test_secrets_are_masked_in_tracebacks() -> None:
     log, stream = set_up()
-    log.know([Secret("correct horse")])
+    log.mask([Secret("correct horse")])
     try:
         raise ValueError("wrong: correct horse")
     except ValueError:

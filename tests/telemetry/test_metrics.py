@@ -113,7 +113,7 @@ def test_ends_are_counted_once_on_any_walk(seed: int) -> None:
 def test_the_gauges_show_the_snapshot() -> None:
     metrics = Metrics("1.2.3")
     assert ("nessus_active_scans",) not in scraped(metrics)
-    metrics.gauges.reading = reading(scanner("one"), scanner("two", enabled=False))
+    metrics.gauges.snapshot = reading(scanner("one"), scanner("two", enabled=False))
     seen = scraped(metrics)
     expected = {
         ("nessus_active_scans",): 2,
@@ -148,8 +148,8 @@ def test_the_gauges_show_the_snapshot() -> None:
 
 def test_a_scanner_that_is_gone_leaves_no_series() -> None:
     metrics = Metrics("1")
-    metrics.gauges.reading = reading(scanner("one"), scanner("two"))
-    metrics.gauges.reading = reading(scanner("one"))
+    metrics.gauges.snapshot = reading(scanner("one"), scanner("two"))
+    metrics.gauges.snapshot = reading(scanner("one"))
     assert not [key for key in scraped(metrics) if "two" in key]
 
 

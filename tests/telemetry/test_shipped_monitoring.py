@@ -34,7 +34,7 @@ NAME = re.compile(r"(?<![\w:\"$])((?:nessus|process|node)_[a-z_:]+|up)\b(?=[{\[\
 
 def metrics() -> Metrics:
     made = Metrics("1.2.3")
-    made.gauges.reading = reading(scanner("one"))
+    made.gauges.snapshot = reading(scanner("one"))
     return made
 
 

@@ -20,7 +20,7 @@ from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.scheduler.supervision import DriverFailed
 from nessus_sched.scheduler.views import ScannerView
-from nessus_sched.telemetry.health import Found, Health, HealthRecord, Status
+from nessus_sched.telemetry.health import Health, HealthRecord, Observation, Status
 from nessus_sched.telemetry.scanner_log import NOT_CONTACTED
 
 FOLLOWED_EVERY: Final = 5.0
@@ -37,7 +37,7 @@ class HealthCheck:
     def health(self) -> Health:
         context = self._system.context
         scanners, now = self._system.service.scanners(), context.wall()
-        found: dict[str, Found] = {
+        found: dict[str, Observation] = {
             "store": self._store(),
             "config": self._config(),
             "scanners": _scanners(scanners),
@@ -65,56 +65,58 @@ class HealthCheck:
         components = self.health().components
         return all(components[name].status is not Status.FAILED for name in ("store", "scanners"))
 
-    def _store(self) -> Found:
+    def _store(self) -> Observation:
         health = self._system.context.store.health
         if health.ok:
-            return Found(Status.OK, "writes are durable")
-        return Found(
+            return Observation(Status.OK, "writes are durable")
+        return Observation(
             Status.FAILED, f"the store does not take writes: {health.reason}", health.since
         )
 
-    def _config(self) -> Found:
+    def _config(self) -> Observation:
         problems, restart = self._reloader.last.problems, self._reloader.last.needs_restart
         if not problems:
             but = f", but for what needs a restart: {', '.join(restart)}" if restart else ""
-            return Found(Status.OK, f"the configuration file is in force{but}")
-        return Found(
+            return Observation(Status.OK, f"the configuration file is in force{but}")
+        return Observation(
             Status.DEGRADED,
             f"the latest reload was refused, the configuration before is in force: {problems[0]}",
             self._reloader.rejected_at,
         )
 
-    def _scheduling(self) -> Found:
+    def _scheduling(self) -> Observation:
         if self._system.service.statistics().paused:
-            return Found(Status.DEGRADED, "everything was paused by an operator: nothing starts")
-        return Found(Status.OK, "tasks start as slots become free")
+            return Observation(
+                Status.DEGRADED, "everything was paused by an operator: nothing starts"
+            )
+        return Observation(Status.OK, "tasks start as slots become free")
 
 
-def _moved(found: Found, to: Callable[[float], float]) -> Found:
+def _moved(found: Observation, to: Callable[[float], float]) -> Observation:
     since = None if found.since is None else to(found.since)
-    turned = None if found.turned is None else to(found.turned)
-    return attrs.evolve(found, since=since, turned=turned)
+    changed_at = None if found.changed_at is None else to(found.changed_at)
+    return attrs.evolve(found, since=since, changed_at=changed_at)
 
 
-def _scanners(scanners: list[ScannerView]) -> Found:
+def _scanners(scanners: list[ScannerView]) -> Observation:
     wanted = [each for each in scanners if each.statistics.enabled]
     if not scanners:
-        return Found(Status.FAILED, "no scanners configured")
+        return Observation(Status.FAILED, "no scanners configured")
     if not wanted:
-        return Found(Status.FAILED, "every scanner is disabled")
+        return Observation(Status.FAILED, "every scanner is disabled")
     out = [found for each in wanted if (found := _outage(each)) is not None]
     if not out:
         if all(each.statistics.draining for each in wanted):
-            return Found(Status.DEGRADED, "every scanner is draining: nothing starts")
-        turned = max(each.since for each in wanted)
-        return Found(
-            Status.OK, f"{len(wanted)} of {len(wanted)} scanners can be used", turned=turned
+            return Observation(Status.DEGRADED, "every scanner is draining: nothing starts")
+        changed_at = max(each.since for each in wanted)
+        return Observation(
+            Status.OK, f"{len(wanted)} of {len(wanted)} scanners can be used", changed_at=changed_at
         )
     since = max(each.since for each in out)
     if len(out) < len(wanted):
         can = f"{len(wanted) - len(out)} of {len(wanted)} scanners can be used"
-        return Found(Status.DEGRADED, f"{can}; {_troubles(out)}", since)
-    return Found(Status.FAILED, f"no scanner can be used: {_troubles(out)}", since)
+        return Observation(Status.DEGRADED, f"{can}; {_troubles(out)}", since)
+    return Observation(Status.FAILED, f"no scanner can be used: {_troubles(out)}", since)
 
 
 _WORDS: Final = {
@@ -157,19 +159,19 @@ def _troubles(out: list[_Outage]) -> str:
     return ", ".join(f"{count} {words}" for words, count in kinds.most_common())
 
 
-def _scanner(view: ScannerView, now: float) -> Found:
+def _scanner(view: ScannerView, now: float) -> Observation:
     statistics = view.statistics
     if not statistics.enabled:
-        return Found(Status.OK, "disabled by the operator")
+        return Observation(Status.OK, "disabled by the operator")
     if view.trouble is not None:
         owed = f"; {view.owed} abandoned scan(s) to clean up there" if view.owed else ""
-        return Found(Status.DEGRADED, view.trouble + owed, view.since)
+        return Observation(Status.DEGRADED, view.trouble + owed, view.since)
     if statistics.obstacle is not None:
         suspension = statistics.suspension
         since = None if suspension is None else suspension.since
-        return Found(Status.DEGRADED, statistics.obstacle.text, since)
+        return Observation(Status.DEGRADED, statistics.obstacle.text, since)
     slots = statistics.slots
     used = f"{len(slots.active)} of {slots.capacity} slots used"
     held = f"; starts nothing just now: {statistics.held_reason}" if statistics.held_until else ""
     owed = f"; {view.owed} abandoned scan(s) to clean up" if view.owed else ""
-    return Found(Status.OK, used + held + owed, turned=view.since)
+    return Observation(Status.OK, used + held + owed, changed_at=view.since)

@@ -13,7 +13,7 @@ from nessus_sched.daemon.system import System
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.nessus.requests import RequestRecord
 from nessus_sched.telemetry import events
-from nessus_sched.telemetry.gauges import Commits, Doors, Limit, Reading
+from nessus_sched.telemetry.gauges import Commits, ConnectionUsage, Limit, Snapshot
 from nessus_sched.telemetry.metrics import Metrics
 
 log = structlog.get_logger("nessus")
@@ -31,7 +31,7 @@ async def refresh(system: System, metrics: Metrics) -> None:
     findings = await system.findings.statistics()
     exports = await trio.to_thread.run_sync(system.exports.statistics)
     writer = store.writer
-    metrics.gauges.reading = Reading(
+    metrics.gauges.snapshot = Snapshot(
         at=system.context.wall(),
         pool=system.service.statistics(),
         up={view.settings.id: view.trouble is None for view in views},
@@ -56,7 +56,7 @@ async def refresh(system: System, metrics: Metrics) -> None:
             p50=writer.commit_p50,
             p99=writer.commit_p99,
         ),
-        doors=_doors(system.connections),
+        connections=_connection_usage(system.connections),
         limits=_limits(system),
     )
 
@@ -74,9 +74,9 @@ def _limits(system: System) -> dict[str, Limit]:
     return limits
 
 
-def _doors(connections: Connections) -> Doors:
+def _connection_usage(connections: Connections) -> ConnectionUsage:
     statistics = connections.statistics()
-    return Doors(
+    return ConnectionUsage(
         connections=statistics.connected,
         most_connections=connections.places.limit,
         memory=connections.memory.used,

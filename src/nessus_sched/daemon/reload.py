@@ -65,7 +65,7 @@ class Reloader:
             return Reloaded(problems=problems, needs_restart=self.last.needs_restart)
         changes = diff(context.config, config)
         self.logs.apply(config.log)
-        self.logs.know(secrets_of(config))
+        self.logs.mask(secrets_of(config))
         await self._system.fleet.apply(config)
         self._system.connections.apply(config.limits)
         self.rejected_at = None

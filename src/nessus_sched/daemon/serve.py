@@ -74,7 +74,7 @@ from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.measured import CertificationFiles
 from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry import events
-from nessus_sched.telemetry.estimate_error import Foresight
+from nessus_sched.telemetry.estimate_error import EstimateErrorTracker
 from nessus_sched.telemetry.logging import configure
 from nessus_sched.telemetry.metrics import Metrics
 from nessus_sched.telemetry.task_log import log_change
@@ -103,7 +103,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
     started = trio.current_time()
     notifier = Notifier(options.environ)
     logs = configure(config.log)
-    logs.know(secrets_of(config))
+    logs.mask(secrets_of(config))
     sys.excepthook = _log_crash
     gc_tuning.tune()
     gc_tuning.before_loading()
@@ -199,7 +199,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
         lookups, scanner_lookups = NameLookups(TARGET_LOOKUPS), NameLookups(SCANNER_LOOKUPS)
         trio.socket.set_custom_hostname_resolver(scanner_lookups)
-        foresight = Foresight(metrics.estimate_error.observe)
+        estimate_errors = EstimateErrorTracker(metrics.estimate_error.observe)
         context = Context(
             config=config,
             pool=pool,
@@ -212,13 +212,13 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             seal=await store.seal(),
             random=SystemRandom(),
             mask=mask,
-            observers=[log_change, metrics.observe_change, foresight.observe],
+            observers=[log_change, metrics.observe_change, estimate_errors.observe],
         )
         roles = CurrentRoles(context)
         context.scopes_for = lambda task: roles.now().scopes_for(task)
         fleet = Fleet(context, partial(_connect, context, metrics))
         service = Service(context, fleet, last_order=await store.last_order())
-        service.on_told = foresight.told
+        service.on_told = estimate_errors.estimate_given
         yield System(
             context=context,
             fleet=fleet,

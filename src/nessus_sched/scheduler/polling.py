@@ -29,7 +29,7 @@ from nessus_sched.scheduler.pool_config import configure_pool
 from nessus_sched.scheduler.refusals import suspicion
 from nessus_sched.scheduler.watching import refresh
 from nessus_sched.telemetry import events
-from nessus_sched.telemetry.scanner_log import NOT_CONTACTED, Tidings
+from nessus_sched.telemetry.scanner_log import NOT_CONTACTED, ScannerLog
 
 if TYPE_CHECKING:
     from nessus_sched.scheduler.driver import Driver
@@ -80,7 +80,7 @@ class Contact:
         self._retry_after = 0.0
         self._due = False
         """Somebody waits for the next exchange."""
-        self._tidings = Tidings(driver.log)
+        self._scanner_log = ScannerLog(driver.log)
 
     async def keep(self) -> None:
         """Keeps in contact until canceled."""
@@ -185,7 +185,7 @@ class Contact:
                 self._context.pool.succeeded(self._id, now)
             self._hold(max(polling.slowest, asked_for), str(error))
             return
-        self._tidings.troubled(error, round(now - self.since, 1))
+        self._scanner_log.unusable(error, round(now - self.since, 1))
         if self.trouble is None:
             self.since = now
         self.trouble, self.trouble_kind = str(error), error.kind
@@ -199,7 +199,7 @@ class Contact:
             self._context.pool.succeeded(self._id, now)
         else:
             self._context.pool.failed(self._id, now, str(error), trip=not error.transient)
-        self._tidings.breaker(self._context.pool.breaker(self._id))
+        self._scanner_log.breaker(self._context.pool.breaker(self._id))
         # Until it answers, work that others can do goes to them.
         seconds = max(polling.slowest, asked_for) + self._driver.settings.timeout
         self._hold(seconds, str(error), at_latest=True)
@@ -228,7 +228,7 @@ class Contact:
         if not self._listed or pool.breaker(self._id).state is BreakerState.CLOSED:
             await self._talk()
         elif pool.begin_probe(self._id, self._context.now()):
-            self._tidings.breaker(pool.breaker(self._id))
+            self._scanner_log.breaker(pool.breaker(self._id))
             try:
                 await self._talk()
             finally:
@@ -318,7 +318,7 @@ class Contact:
         if self._listed:
             self._tell_pool(rows)
         if self.trouble is not None:
-            self._tidings.usable(self.info, round(now - self.since, 1))
+            self._scanner_log.usable(self.info, round(now - self.since, 1))
             self.trouble = self.trouble_kind = None
             self.since = now
             self._cleared_at = -math.inf
@@ -357,7 +357,7 @@ class Contact:
         )
         max_scans = self.info.max_scans if self.info else None
         pool.succeeded(self._id, now)
-        self._tidings.breaker(pool.breaker(self._id))
+        self._scanner_log.breaker(pool.breaker(self._id))
         if self.trouble is not None:
             pool.hold(self._id, now, "", now)
         pool.report(self._id, now, max_scans=max_scans, foreign=foreign)

@@ -1,4 +1,4 @@
-"""How good estimates were: the start that a submitter was told, and the one that came."""
+"""Measures how far estimated start times were from the actual ones."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 
 
-class Foresight:
-    """Remembers the first start that was told for each waiting task.
+class EstimateErrorTracker:
+    """Remembers the first estimate given for each waiting task.
 
-    `observe_error` gets the seconds between it and the real one. What was told before a
-    restart is forgotten.
+    Calls `observe_error` with the difference from the actual start in seconds. Estimates
+    given before a restart are forgotten.
     """
 
     def __init__(self, observe_error: Callable[[float], None]) -> None:
         self._observe_error = observe_error
-        self._told: dict[str, float] = {}
+        self._estimates: dict[str, float] = {}
 
-    def told(self, task_id: str, start: float) -> None:
-        """A submitter was told that the task will start at `start` (epoch seconds)."""
-        self._told.setdefault(task_id, start)
+    def estimate_given(self, task_id: str, start: float) -> None:
+        """The submitter was given `start` (epoch seconds) as the estimated start of the task."""
+        self._estimates.setdefault(task_id, start)
 
     def observe(self, task: Task, entry: JournalEntry) -> None:
         """An observer of the scheduler."""
-        if entry.after is TaskState.QUEUED or task.task_id not in self._told:
+        if entry.after is TaskState.QUEUED or task.task_id not in self._estimates:
             return
-        start = self._told.pop(task.task_id)
+        start = self._estimates.pop(task.task_id)
         if entry.after is TaskState.LAUNCHING:
             self._observe_error(abs(entry.at - start))

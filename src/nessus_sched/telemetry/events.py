@@ -1,7 +1,7 @@
-"""The catalog of log events: each is named here once, with its meaning and its fields.
+"""The catalog of log events, with their meaning and fields.
 
-`task_id`, `trace_id`, `scanner_instance` and `connection` are bound as context and may stand on
-any line; the fields named here are the event's own.
+`task_id`, `trace_id`, `scanner_instance` and `connection` are bound as context and may appear on
+any line; the fields listed here are the event's own.
 """
 
 from __future__ import annotations
@@ -23,52 +23,67 @@ class Event(str):
         return event
 
 
-STARTED: Final = Event("started", "The daemon is up.", "version", "state_directory", "seconds")
-STOPPING: Final = Event("stopping", "The daemon ends, and why.", "reason")
-STOPPED: Final = Event("stopped", "Everything is closed.")
-CRASHED: Final = Event("crashed", "The daemon ends by an error of its own.")
+STARTED: Final = Event("started", "The daemon is ready.", "version", "state_directory", "seconds")
+STOPPING: Final = Event("stopping", "The daemon is shutting down.", "reason")
+STOPPED: Final = Event("stopped", "The daemon has shut down.")
+CRASHED: Final = Event("crashed", "The daemon exits because of a bug.")
 DIED_BEFORE: Final = Event(
     "died_before",
-    "The last daemon here ended without a word: killed, or the machine went down.",
+    "The previous daemon did not shut down cleanly: it was killed, or the machine went down.",
     "pid",
 )
-CONFIG_LOADED: Final = Event("config_loaded", "A configuration is in force.", "file", "changes")
+CONFIG_LOADED: Final = Event("config_loaded", "A configuration was loaded.", "file", "changes")
 CONFIG_REJECTED: Final = Event(
-    "config_rejected", "A reload was refused; the old configuration stays.", "file", "problems"
+    "config_rejected",
+    "A reload was refused; the old configuration stays in effect.",
+    "file",
+    "problems",
 )
-CONFIG_WARNING: Final = Event("config_warning", "Allowed, but not wise.", "warning")
+CONFIG_WARNING: Final = Event(
+    "config_warning", "A setting that is allowed but not recommended.", "warning"
+)
 
 SCANNER_UP: Final = Event("scanner_up", "A scanner answers again.", "after")
 SCANNER_DOWN: Final = Event("scanner_down", "A scanner cannot be used.", "reason", "kind")
-SCANNER_LOADING: Final = Event("scanner_loading", "It answers, and is not ready yet.", "reason")
+SCANNER_LOADING: Final = Event(
+    "scanner_loading", "A scanner answers but is not ready yet.", "reason"
+)
 SCANNER_READY: Final = Event(
     "scanner_ready",
-    "A scanner can be used, and what it says of itself.",
+    "A scanner can be used; the fields are what it reports about itself.",
     "after", "edition", "version", "scan_api", "max_scans", "plugin_set",
 )  # fmt: skip
 SCANNER_SUSPENDED: Final = Event(
-    "scanner_suspended", "It answers but refuses to scan.", "kind", "reason"
+    "scanner_suspended", "A scanner answers but refuses to scan.", "kind", "reason"
 )
-SCANNER_RESUMED: Final = Event("scanner_resumed", "It has accepted a scan again.", "kind")
+SCANNER_RESUMED: Final = Event(
+    "scanner_resumed", "A suspended scanner accepted a scan again.", "kind"
+)
 SCANNER_CERTIFIED: Final = Event(
     "scanner_certified",
-    "An operator had a scanner examined: how many checks showed something else than expected.",
+    "An operator certified a scanner; `differs` and `failed` count checks.",
     "differs", "failed", "edition", "version",
 )  # fmt: skip
 CERTIFICATION_LEFT: Final = Event(
     "certification_left",
-    "Scans of a certification are still on a scanner, and are removed when it allows that.",
+    "Certification scans are still on a scanner; deleting them is retried.",
     "reason",
 )
 BREAKER_OPEN: Final = Event(
-    "breaker_open", "A scanner is left alone for a while.", "before", "reason", "openings"
+    "breaker_open",
+    "A scanner failed repeatedly and is not contacted for a while.",
+    "before",
+    "reason",
+    "openings",
 )
-BREAKER_HALF_OPEN: Final = Event("breaker_half_open", "It is probed (debug).", "before")
-BREAKER_CLOSED: Final = Event("breaker_closed", "A scanner is used as usual again.", "before")
+BREAKER_HALF_OPEN: Final = Event(
+    "breaker_half_open", "The scanner is being probed (debug).", "before"
+)
+BREAKER_CLOSED: Final = Event("breaker_closed", "The scanner is used normally again.", "before")
 DRIVER_FAILED: Final = Event(
     "driver_failed",
-    "What drives a scanner failed by an error of ours: please report it. It starts again by "
-    "itself, its tasks are resumed, and other scanners are not affected.",
+    "A bug stopped the driver of one scanner: please report it. The driver restarts "
+    "automatically, its tasks are resumed, and other scanners are not affected.",
     "failures", "restart_in",
 )  # fmt: skip
 SCANNER_REQUEST: Final = Event(
@@ -78,35 +93,37 @@ SCANNER_REQUEST: Final = Event(
 )  # fmt: skip
 SETTINGS_NOTE: Final = Event(
     "settings_note",
-    "A scan was created with other settings than it should have, and why.",
+    "A scan was created with settings other than intended; `note` says why.",
     "note",
 )
 SCAN_LEFT_BEHIND: Final = Event(
-    "scan_left_behind", "The scanner does not let us delete a scan.", "scan_id", "reason"
+    "scan_left_behind", "A scan could not be deleted from its scanner.", "scan_id", "reason"
 )
 SCAN_REMOVED: Final = Event(
-    "scan_removed", "A finished scan of ours was deleted on its scanner.", "scan_id"
+    "scan_removed", "One of our finished scans was deleted from its scanner.", "scan_id"
 )
 SCAN_NOT_FOLLOWED: Final = Event(
-    "scan_not_followed", "A scan cannot be followed for the moment.", "reason"
+    "scan_not_followed", "The scan's status cannot be read at the moment.", "reason"
 )
 CLEANUP_DELAYED: Final = Event(
-    "cleanup_delayed", "A scan that was given up cannot be cleaned up yet.", "task_id", "reason"
+    "cleanup_delayed", "An abandoned scan cannot be cleaned up yet.", "task_id", "reason"
 )
-PROGRESS_UNKNOWN: Final = Event("progress_unknown", "No progress was told (debug).", "reason")
+PROGRESS_UNKNOWN: Final = Event(
+    "progress_unknown", "The scan's progress could not be read (debug).", "reason"
+)
 SCAN_PROGRESS: Final = Event(
-    "scan_progress", "A scan has got further (a new quarter; debug otherwise).", "percent"
+    "scan_progress", "The scan made progress (each new quarter; otherwise debug).", "percent"
 )
-EXPORTED: Final = Event("exported", "A report is on disk.", "bytes")
-PARSED: Final = Event("parsed", "A report was read.", "findings", "hosts", "complete", "seconds")
+EXPORTED: Final = Event("exported", "A report was saved to disk.", "bytes")
+PARSED: Final = Event("parsed", "A report was parsed.", "findings", "hosts", "complete", "seconds")
 SETTINGS_DIFFER: Final = Event(
     "settings_differ",
-    "By its report, a scan ran with other settings than it was sent.",
+    "According to its report, a scan ran with settings other than those sent.",
     "settings", "template",
 )  # fmt: skip
 AUTH_VERDICT: Final = Event(
     "auth_verdict",
-    "Whether a scan's logins worked: the word for the scan, and hosts by how far they got.",
+    "Whether the scan's logins worked, and the number of hosts by login result.",
     "credentialed", "credential", "hosts",
 )  # fmt: skip
 
@@ -115,72 +132,79 @@ TASK_FIELDS: Final = (
     "queue", "delay", "bytes", "findings", "hosts",
 )  # fmt: skip
 TASK_EVENTS: Final[Mapping[str, str]] = {
-    "submitted": "A submission was accepted, created and put into `queue`.",
-    "imported": "A report from elsewhere became a completed task.",
-    "taken": "It was routed: a scanner's slot was taken for it.",
-    "requeued": "The scanner had no room after all.",
+    "submitted": "A submission was accepted and its task put into `queue`.",
+    "imported": "A report was imported as a completed task.",
+    "taken": "The task was assigned a slot on a scanner.",
+    "requeued": "The scanner had no room after all; the task is queued again.",
     "scan_created": "Its scan was created on the scanner.",
-    "launch_resumed": "The daemon was restarted while its scan was being created.",
+    "launch_resumed": "Launching continues after a restart while the scan was being created.",
     "scan_found": "Its scan was found on the scanner by its marker.",
-    "scan_vanished": "Its scan is not on the scanner any more.",
-    "scan_withdrawn": "Its scan was deleted and will be recreated: its launch was in doubt.",
-    "scan_not_followed": "The scanner answers, and does not tell how its scan is doing.",
-    "scan_pending": "Its scan was launched and waits on the scanner.",
+    "scan_vanished": "Its scan no longer exists on the scanner.",
+    "scan_withdrawn": "Its scan was deleted and will be recreated because its launch was in doubt.",
+    "scan_not_followed": "The scanner answers, but the scan's status cannot be read.",
+    "scan_pending": "Its scan was launched and is waiting on the scanner.",
     "scan_disowned": "Somebody renamed or moved its scan on the scanner.",
     "launched": "Its scan was launched.",
-    "launch_delayed": "It cannot be launched now and is tried again.",
-    "adopted": "Its running scan was found again, and is followed.",
-    "pause_requested": "Its submitter wants it paused.",
-    "run_requested": "Its submitter resumed it.",
-    "cancel_requested": "Its submitter wants it canceled.",
+    "launch_delayed": "Its scan cannot be launched now; the launch is retried.",
+    "adopted": "Its running scan was found after a restart and is tracked again.",
+    "pause_requested": "A pause was requested.",
+    "run_requested": "A resume was requested.",
+    "cancel_requested": "A cancel was requested.",
     "paused": "Its scan is paused.",
     "paused_on_scanner": "Somebody paused its scan on the scanner.",
     "resumed": "Its scan resumed.",
     "resumed_on_scanner": "Somebody resumed its scan on the scanner.",
     "stopped_on_scanner": "Somebody stopped its scan on the scanner.",
-    "scan_finished": "Its scan has ended; the report is fetched.",
-    "scan_ended_early": "Its scan ended early; what it found is fetched.",
-    "partial_results_kept": "What an abandoned scan found is kept.",
-    "partial_results_lost": "What an abandoned scan found cannot be fetched.",
-    "owed_scan_gone": "An abandoned scan is not on the scanner any more.",
+    "scan_finished": "Its scan has ended; its report is being fetched.",
+    "scan_ended_early": "Its scan ended early; its partial report is being fetched.",
+    "partial_results_kept": "The findings of an abandoned scan were stored.",
+    "partial_results_lost": "The findings of an abandoned scan cannot be fetched.",
+    "owed_scan_gone": "An abandoned scan no longer exists on the scanner.",
     "owed_scan_left_alone": "Somebody renamed or moved an abandoned scan.",
-    "owed_scan_removed": "An abandoned scan was deleted on its scanner.",
-    "export_resumed": "We ended while its report was fetched; it is fetched again.",
-    "export_delayed": "Its report cannot be fetched now and is tried again.",
-    "completed": "It is done and its findings are stored.",
-    "canceled": "It was canceled.",
-    "timed_out": "It used up its maximum runtime.",
-    "retry_scheduled": "An attempt failed; another one follows.",
-    "retry_due": "It stands in a queue again.",
-    "retried_by_operator": "An operator gave a dead letter another chance.",
-    "dead": "It failed for good and waits for a person.",
+    "owed_scan_removed": "An abandoned scan was deleted from its scanner.",
+    "export_resumed": "Fetching its report was interrupted by a restart and starts again.",
+    "export_delayed": "Its report cannot be fetched now; fetching is retried.",
+    "completed": "The task is complete and its findings are stored.",
+    "canceled": "The task was canceled.",
+    "timed_out": "The task exceeded its maximum runtime.",
+    "retry_scheduled": "An attempt failed; another one will follow.",
+    "retry_due": "The task is queued for its next attempt.",
+    "retried_by_operator": "An operator retried a dead letter.",
+    "dead": "The task failed permanently and needs a person.",
 }
-"""The events of a task's journal; in the log each is called `task_EVENT` and has
-`TASK_FIELDS` as far as they are known."""
+"""Journal events of a task; in the log each is called `task_EVENT` and has the
+`TASK_FIELDS` that are known."""
 
-HOUSEKEEPING: Final = Event("housekeeping", "What was deleted for its age.", "deleted")
+HOUSEKEEPING: Final = Event(
+    "housekeeping", "Expired data was deleted; `deleted` has the counts.", "deleted"
+)
 HOUSEKEEPING_INTERRUPTED: Final = Event(
-    "housekeeping_interrupted", "The rest is done in the next round.", "reason"
+    "housekeeping_interrupted", "Housekeeping stopped early; the next run does the rest.", "reason"
 )
-STORE_UNAVAILABLE: Final = Event("store_unavailable", "The store cannot write.", "reason")
+STORE_UNAVAILABLE: Final = Event("store_unavailable", "The store is not writable.", "reason")
 OPERATOR_ACTION: Final = Event(
-    "operator_action", "An operator did something.", "action", "actor", "running"
+    "operator_action", "An operator changed something.", "action", "actor", "running"
 )
-NOTIFIED: Final = Event("notified", "A webhook took a notification.", "about", "tries")
-NOTIFICATION_LOST: Final = Event("notification_lost", "A webhook did not.", "about", "error")
+NOTIFIED: Final = Event("notified", "A webhook accepted a notification.", "about", "tries")
+NOTIFICATION_LOST: Final = Event(
+    "notification_lost", "A notification could not be delivered.", "about", "error"
+)
 
-CLIENT_CONNECTED: Final = Event("client_connected", "An MCP client is there.", "uid", "gid")
-CLIENT_GONE: Final = Event("client_gone", "An MCP client is gone.", "seconds", "error")
+CLIENT_CONNECTED: Final = Event("client_connected", "An MCP client connected.", "uid", "gid")
+CLIENT_GONE: Final = Event("client_gone", "An MCP client disconnected.", "seconds", "error")
 CLIENT_REFUSED: Final = Event(
-    "client_refused", "A client was turned away or cut off.", "uid", "reason"
+    "client_refused", "A client was refused or disconnected.", "uid", "reason"
 )
 TOOL_CALLED: Final = Event(
-    "tool_called", "A tool was called (one that only reads: debug).", "tool", "status", "seconds"
+    "tool_called", "A tool was called (debug if it only reads).", "tool", "status", "seconds"
 )
 TOOL_CRASHED: Final = Event(
-    "tool_crashed", "A tool failed by an error of ours; the client saw the id.", "tool", "incident"
+    "tool_crashed",
+    "A bug made a tool fail; the client was given the id `incident`.",
+    "tool",
+    "incident",
 )
-LIBRARY: Final = Event("library", "What a library had to say.", "logger", "message")
+LIBRARY: Final = Event("library", "A log message from a library.", "logger", "message")
 
 CATALOG: Final[Mapping[str, Event]] = {
     **{event: event for event in list(globals().values()) if isinstance(event, Event)},

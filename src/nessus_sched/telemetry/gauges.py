@@ -1,5 +1,5 @@
-"""The metrics that are read off a snapshot at every scrape: nothing to keep up to date,
-nothing left over of scanners that are gone."""
+"""Metrics computed from a snapshot at each scrape: there is no state to keep up to date, and
+removed scanners leave nothing behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
 
 @attrs.frozen(kw_only=True)
 class Commits:
-    """What the journal's writer says of itself; seconds."""
+    """Statistics of the store's writer; latencies in seconds."""
 
     commits: int = 0
     changes: int = 0
@@ -27,9 +27,9 @@ class Commits:
 
 
 @attrs.frozen(kw_only=True)
-class Doors:
-    """What connections take of what they may: places, and bytes of memory. `refused` by the
-    limit or rule that did it; `displaced` were idle and made room for others."""
+class ConnectionUsage:
+    """Connections and their memory (bytes), with their limits. `refused` counts by limit or
+    rule; `displaced` counts idle clients that were disconnected to make room for others."""
 
     connections: int = 0
     most_connections: int = 0
@@ -49,13 +49,12 @@ class Limit:
 
 
 @attrs.frozen(kw_only=True)
-class Reading:
-    """All that a scrape needs, frozen: it is rendered in another thread.
+class Snapshot:
+    """Everything a scrape needs; immutable because it is rendered in another thread.
 
-    `at` is now (epoch seconds). Per scanner id: `up` whether it answers, `owed` how many
+    `at` is now (epoch seconds). By scanner id: `up` whether it answers, `owed` how many
     abandoned scans have to be cleaned up there, `plugin_set_at` the time of its plugin set,
-    `driver_failures` how often its driver failed by an error of ours. `sizes` are bytes by the
-    name of the store.
+    `driver_failures` how often a bug stopped its driver. `sizes` are bytes by store name.
     """
 
     at: float
@@ -67,30 +66,30 @@ class Reading:
     dead_letters: int = 0
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     commits: Commits = attrs.field(factory=Commits)
-    doors: Doors = attrs.field(factory=Doors)
+    connections: ConnectionUsage = attrs.field(factory=ConnectionUsage)
     limits: Mapping[str, Limit] = attrs.field(factory=dict)
-    """By what is limited: a key of the configuration, or a name."""
+    """By configuration key or other name."""
 
 
 class Gauges(Collector):
-    """Shows the latest `reading`; nothing before the first."""
+    """Exports the latest `snapshot`, or nothing before the first."""
 
     def __init__(self) -> None:
-        self.reading: Reading | None = None
+        self.snapshot: Snapshot | None = None
 
     def collect(self) -> Iterator[Metric]:
-        reading = self.reading
-        if reading is None:
+        snapshot = self.snapshot
+        if snapshot is None:
             return
-        yield from _totals(reading)
-        yield from _queues(reading)
-        yield from _scanners(reading)
-        yield from _store(reading)
-        yield from _doors(reading.doors)
-        yield from _limits(reading.limits)
+        yield from _totals(snapshot)
+        yield from _queues(snapshot)
+        yield from _scanners(snapshot)
+        yield from _store(snapshot)
+        yield from _connection_usage(snapshot.connections)
+        yield from _limits(snapshot.limits)
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing is known when the registry asks at registration."""
+        """Empty: the registry asks at registration, before there is a snapshot."""
         yield from ()
 
 
@@ -98,16 +97,14 @@ def _gauge(name: str, doc: str, labels: tuple[str, ...] = ()) -> GaugeMetricFami
     return GaugeMetricFamily(name, doc, labels=labels)
 
 
-def _totals(reading: Reading) -> Iterator[Metric]:
-    pool = reading.pool
+def _totals(snapshot: Snapshot) -> Iterator[Metric]:
+    pool = snapshot.pool
+    yield GaugeMetricFamily("nessus_active_scans", "Our scans that hold a slot.", value=pool.active)
     yield GaugeMetricFamily(
-        "nessus_active_scans", "Scans that occupy a slot of ours.", value=pool.active
+        "nessus_dlq_size", "Dead letters waiting for a person.", value=snapshot.dead_letters
     )
     yield GaugeMetricFamily(
-        "nessus_dlq_size", "Dead letters that wait for a person.", value=reading.dead_letters
-    )
-    yield GaugeMetricFamily(
-        "nessus_paused", "1 while an operator holds back all launches.", value=pool.paused
+        "nessus_paused", "1 while an operator has paused all launches.", value=pool.paused
     )
     counts: dict[tuple[str, str], int] = {}
     for scanner in pool.scanners:
@@ -121,44 +118,48 @@ def _totals(reading: Reading) -> Iterator[Metric]:
     yield instances
 
 
-def _doors(doors: Doors) -> Iterator[Metric]:
+def _connection_usage(connections: ConnectionUsage) -> Iterator[Metric]:
     for name, doc, value in (
-        ("clients", "Connected MCP and command line clients.", doors.connections),
-        ("clients_limit", "limits.connections.", doors.most_connections),
+        ("clients", "Connected MCP and command line clients.", connections.connections),
+        ("clients_limit", "Value of limits.connections.", connections.most_connections),
         (
             "connection_memory_bytes",
-            "Charged for unfinished messages, requests in work and unread answers.",
-            doors.memory,
+            "Memory charged for unfinished messages, requests in progress and unread answers.",
+            connections.memory,
         ),
-        ("connection_memory_limit_bytes", "limits.connection_memory.", doors.most_memory),
+        (
+            "connection_memory_limit_bytes",
+            "Value of limits.connection_memory.",
+            connections.most_memory,
+        ),
     ):
         yield GaugeMetricFamily(f"nessus_{name}", doc, value=value)
     refused = CounterMetricFamily(
         "nessus_clients_refused",
-        "Clients and messages that were turned away or cut off, by limit or rule.",
+        "Clients and messages that were refused or cut off, by limit or rule.",
         labels=("limit",),
     )
-    for limit, count in sorted(doors.refused.items()):
+    for limit, count in sorted(connections.refused.items()):
         refused.add_metric((limit,), count)
     yield refused
     yield CounterMetricFamily(
         "nessus_clients_displaced",
         "Idle clients that were disconnected to make room for others.",
-        value=doors.displaced,
+        value=connections.displaced,
     )
 
 
 def _limits(limits: Mapping[str, Limit]) -> Iterator[Metric]:
     label = ("limit",)
-    used = _gauge("nessus_limit_used", "How much of a limit is in use.", label)
+    used = _gauge("nessus_limit_used", "Current use of a limit.", label)
     most = _gauge(
         "nessus_limit",
-        "A limit: a key of the configuration, or the threads for name lookups.",
+        "A limit: a configuration key, or the threads for name lookups.",
         label,
     )
     refused = CounterMetricFamily(
         "nessus_limit_refusals",
-        "Requests that a limit refused, and lookups that were given up.",
+        "Requests refused by a limit, and lookups that were given up.",
         labels=label,
     )
     for key, each in limits.items():
@@ -168,20 +169,20 @@ def _limits(limits: Mapping[str, Limit]) -> Iterator[Metric]:
     yield from (used, most, refused)
 
 
-def _queues(reading: Reading) -> Iterator[Metric]:
-    pool = reading.pool
+def _queues(snapshot: Snapshot) -> Iterator[Metric]:
+    pool = snapshot.pool
     queues = {OVERFLOW: pool.overflow, **{each.scanner_id: each.queue for each in pool.scanners}}
     depth = _gauge("nessus_queue_depth", "Waiting tasks.", ("queue",))
     parked = _gauge(
         "nessus_queue_parked", "Waiting tasks whose targets are being scanned.", ("queue",)
     )
     oldest = _gauge(
-        "nessus_queue_oldest_seconds", "Age of the task that is next, 0 for none.", ("queue",)
+        "nessus_queue_oldest_seconds", "Age of the next task, 0 if there is none.", ("queue",)
     )
     for name, queue in queues.items():
         depth.add_metric((name,), queue.length)
         parked.add_metric((name,), queue.parked)
-        oldest.add_metric((name,), _age(queue, reading.at))
+        oldest.add_metric((name,), _age(queue, snapshot.at))
     yield from (depth, parked, oldest)
 
 
@@ -189,40 +190,40 @@ def _age(queue: QueueStatistics, now: float) -> float:
     return 0.0 if queue.oldest is None else max(0.0, now - queue.oldest)
 
 
-def _scanners(reading: Reading) -> Iterator[Metric]:
+def _scanners(snapshot: Snapshot) -> Iterator[Metric]:
     label = ("scanner_instance",)
     for name, doc, value in (
-        ("up", "1 when the scanner answers.", lambda s: reading.up.get(s.scanner_id, False)),
+        ("up", "1 if the scanner answers.", lambda s: snapshot.up.get(s.scanner_id, False)),
         (
             "owed_cleanups",
             "Abandoned scans to be cleaned up there.",
-            lambda s: reading.owed.get(s.scanner_id, 0),
+            lambda s: snapshot.owed.get(s.scanner_id, 0),
         ),
-        ("active_scans", "Scans that occupy a slot of ours.", lambda s: len(s.slots.active)),
-        ("capacity", "Scans it may run at once now.", lambda s: s.slots.capacity),
+        ("active_scans", "Our scans that hold a slot.", lambda s: len(s.slots.active)),
+        ("capacity", "Scans it may run at once at the moment.", lambda s: s.slots.capacity),
         ("limit", "Its max_concurrent_scans.", lambda s: s.slots.limit),
-        ("utilisation", "Active scans over capacity.", _utilisation),
-        ("draining", "1 while it finishes and starts no more.", lambda s: s.draining),
+        ("utilisation", "Active scans divided by capacity.", _utilisation),
+        ("draining", "1 while it finishes its scans and starts no new ones.", lambda s: s.draining),
     ):
         gauge = _gauge(f"nessus_scanner_{name}", doc, label)
-        for scanner in reading.pool.scanners:
+        for scanner in snapshot.pool.scanners:
             gauge.add_metric((scanner.scanner_id,), float(value(scanner)))
         yield gauge
-    yield from _breakers(reading)
-    yield _suspensions(reading)
+    yield from _breakers(snapshot)
+    yield _suspensions(snapshot)
     failures = CounterMetricFamily(
         "nessus_scanner_driver_failures",
-        "How often its driver failed by an error of ours and was started again.",
+        "How often a bug stopped its driver, which was then restarted.",
         labels=label,
     )
-    for scanner in reading.pool.scanners:
+    for scanner in snapshot.pool.scanners:
         failures.add_metric(
-            (scanner.scanner_id,), reading.driver_failures.get(scanner.scanner_id, 0)
+            (scanner.scanner_id,), snapshot.driver_failures.get(scanner.scanner_id, 0)
         )
     yield failures
     age = _gauge("nessus_scanner_plugin_age_seconds", "Age of its plugin set.", label)
-    for scanner_id, at in sorted(reading.plugin_set_at.items()):
-        age.add_metric((scanner_id,), max(0.0, reading.at - at))
+    for scanner_id, at in sorted(snapshot.plugin_set_at.items()):
+        age.add_metric((scanner_id,), max(0.0, snapshot.at - at))
     yield age
 
 
@@ -231,18 +232,18 @@ def _utilisation(scanner: ScannerStatistics) -> float:
     return len(scanner.slots.active) / capacity if capacity else 0.0
 
 
-def _breakers(reading: Reading) -> Iterator[Metric]:
+def _breakers(snapshot: Snapshot) -> Iterator[Metric]:
     state = _gauge(
         "nessus_scanner_breaker_state",
-        "1 for the state that its breaker is in.",
+        "1 for the current state of its circuit breaker.",
         ("scanner_instance", "state"),
     )
     openings = CounterMetricFamily(
         "nessus_scanner_breaker_openings",
-        "How often its breaker opened.",
+        "How often its circuit breaker opened.",
         labels=("scanner_instance",),
     )
-    for scanner in reading.pool.scanners:
+    for scanner in snapshot.pool.scanners:
         for each in BreakerState:
             is_it = scanner.breaker.state is each
             state.add_metric((scanner.scanner_id, each.value), float(is_it))
@@ -250,42 +251,42 @@ def _breakers(reading: Reading) -> Iterator[Metric]:
     yield from (state, openings)
 
 
-def _suspensions(reading: Reading) -> Metric:
-    found = _gauge(
+def _suspensions(snapshot: Snapshot) -> Metric:
+    gauge = _gauge(
         "nessus_scanner_suspended",
-        "1 while it answers but refuses to scan, by the code of the error.",
+        "1 while it answers but refuses to scan, by error code.",
         ("scanner_instance", "kind"),
     )
-    for scanner in reading.pool.scanners:
+    for scanner in snapshot.pool.scanners:
         if scanner.suspension is not None:
-            found.add_metric((scanner.scanner_id, scanner.suspension.kind.value), 1.0)
-    return found
+            gauge.add_metric((scanner.scanner_id, scanner.suspension.kind.value), 1.0)
+    return gauge
 
 
 def _commit_latency(commits: Commits) -> Metric:
-    """A summary: the library's own kind of it knows no quantiles."""
+    """A summary made by hand, because the library's own summaries have no quantiles."""
     name = "nessus_journal_commit_latency_seconds"
-    latency = Metric(name, "Time to make a change durable, of the last commits.", "summary")
+    latency = Metric(name, "Duration of recent commits.", "summary")
     latency.add_sample(name, {"quantile": "0.5"}, commits.p50)
     latency.add_sample(name, {"quantile": "0.99"}, commits.p99)
     latency.add_sample(f"{name}_count", {}, commits.commits)
     return latency
 
 
-def _store(reading: Reading) -> Iterator[Metric]:
-    size = _gauge("nessus_store_size_bytes", "Size of what is kept on disk.", ("store",))
-    for name, count in sorted(reading.sizes.items()):
+def _store(snapshot: Snapshot) -> Iterator[Metric]:
+    size = _gauge("nessus_store_size_bytes", "Size on disk.", ("store",))
+    for name, count in sorted(snapshot.sizes.items()):
         size.add_metric((name,), count)
     yield size
-    yield _commit_latency(reading.commits)
+    yield _commit_latency(snapshot.commits)
     yield GaugeMetricFamily(
         "nessus_journal_largest_batch",
-        "Most changes that were committed at once.",
-        value=reading.commits.largest_batch,
+        "Largest number of changes committed at once.",
+        value=snapshot.commits.largest_batch,
     )
     for name, doc, value in (
-        ("commits", "Commits of the journal.", reading.commits.commits),
-        ("changes", "Changes that were committed.", reading.commits.changes),
-        ("failures", "Commits that failed.", reading.commits.failures),
+        ("commits", "Commits of the journal.", snapshot.commits.commits),
+        ("changes", "Committed changes.", snapshot.commits.changes),
+        ("failures", "Failed commits.", snapshot.commits.failures),
     ):
         yield CounterMetricFamily(f"nessus_journal_{name}", doc, value=value)

@@ -1,4 +1,4 @@
-"""How the daemon is: components with a status, a reason and since when."""
+"""Health of the daemon: components with a status, the reason, and since when."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import attrs
 class Status(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
-    """Something is wrong, and the work goes on."""
+    """Something is wrong, but work continues."""
     FAILED = "failed"
-    """The work cannot go on: answered with 503."""
+    """No work can be done; `/health` responds with 503."""
 
 
 _ORDER: Final = tuple(Status)
@@ -23,7 +23,7 @@ _ORDER: Final = tuple(Status)
 
 @attrs.frozen(kw_only=True)
 class Component:
-    """A part of the whole; `since` is when its status became what it is (epoch seconds)."""
+    """One component; `since` is when it got its current status (epoch seconds)."""
 
     status: Status
     reason: str
@@ -31,50 +31,52 @@ class Component:
 
 
 @attrs.frozen
-class Found:
-    """What a look at a component found; `since` where it knows that itself.
+class Observation:
+    """The observed status of a component, with `since` if the component knows it.
 
-    `turned` is when it last took a turn that may be why its status is what it is: closer to
-    the truth than the time of the look that finds the status changed.
+    `changed_at` is the time of the latest event that may explain the status. It is more
+    precise than the time of the check that first sees the new status.
     """
 
     status: Status
     reason: str
     since: float | None = None
-    turned: float | None = attrs.field(default=None, kw_only=True)
+    changed_at: float | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
 class Health:
-    """A snapshot; as bad as its worst component."""
+    """A snapshot; its status is that of the worst component."""
 
     components: Mapping[str, Component]
 
     @property
     def status(self) -> Status:
-        found = [component.status for component in self.components.values()]
-        return max(found, key=_ORDER.index, default=Status.OK)
+        observed = [component.status for component in self.components.values()]
+        return max(observed, key=_ORDER.index, default=Status.OK)
 
 
 class HealthRecord:
-    """Remembers since when each component has had its status."""
+    """Remembers when each component got its current status."""
 
     def __init__(self) -> None:
         self._components: dict[str, Component] = {}
-        self._looked_at = -math.inf
+        self._checked_at = -math.inf
 
-    def update(self, found: Mapping[str, Found], now: float) -> Health:
-        """The health with these components and no others."""
-        self._components = {name: self._component(name, each, now) for name, each in found.items()}
-        self._looked_at = now
+    def update(self, observed: Mapping[str, Observation], now: float) -> Health:
+        """Replaces all components and returns the new health."""
+        self._components = {
+            name: self._component(name, each, now) for name, each in observed.items()
+        }
+        self._checked_at = now
         return Health(components=dict(self._components))
 
-    def _component(self, name: str, found: Found, now: float) -> Component:
-        since = self._since(name, found, now) if found.since is None else found.since
-        return Component(status=found.status, reason=found.reason, since=since)
+    def _component(self, name: str, observed: Observation, now: float) -> Component:
+        since = self._since(name, observed, now) if observed.since is None else observed.since
+        return Component(status=observed.status, reason=observed.reason, since=since)
 
-    def _since(self, name: str, found: Found, now: float) -> float:
+    def _since(self, name: str, observed: Observation, now: float) -> float:
         before = self._components.get(name)
-        if found.turned is not None and found.turned > self._looked_at:
-            return found.turned
-        return now if before is None or before.status is not found.status else before.since
+        if observed.changed_at is not None and observed.changed_at > self._checked_at:
+            return observed.changed_at
+        return now if before is None or before.status is not observed.status else before.since

@@ -1,7 +1,7 @@
-"""The log: one line an event on stderr, JSON unless a person is looking.
+"""The log: one line per event on stderr, JSON unless stderr is a terminal.
 
-`structlog.get_logger("COMPONENT")` gives a logger everywhere in the program; components
-are the rooms (`scheduler`, `nessus`, `mcp` ...) and, for lines of libraries, their names.
+Use `structlog.get_logger("COMPONENT")` to get a logger. Components are our packages
+(`scheduler`, `nessus`, `mcp` ...) and, for messages of libraries, the libraries' names.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _METHODS: Final = {
 
 
 class Log:
-    """The log of the process; its levels can be changed while it runs. `masker` knows the
-    secrets that no line may show."""
+    """The log of the process; its levels can be changed at run time. `masker` removes secrets
+    from every line."""
 
     def __init__(self, settings: LogSettings, *, stream: TextIO, now: Now) -> None:
         self.level = settings.level
@@ -48,7 +48,7 @@ class Log:
         self._render = _renderer(settings.format, stream)
 
     def apply(self, settings: LogSettings) -> None:
-        """Takes over the levels of a new configuration."""
+        """Applies the levels of a new configuration."""
         self.level = settings.level
         self.components = dict(settings.components)
         _quiet_libraries(self.components)
@@ -56,8 +56,8 @@ class Log:
     def set_level(
         self, level: LogLevel, component: str | None = None
     ) -> tuple[LogLevel, Mapping[str, LogLevel]]:
-        """Changes the level of a component, or of all that have none of their own; returns
-        what is in force now, until the next `apply`."""
+        """Changes the level of a component, or the default level, until the next `apply`;
+        returns the levels now in effect."""
         if component is None:
             self.level = level
         else:
@@ -65,8 +65,8 @@ class Log:
             _quiet_libraries(self.components)
         return self.level, self.components
 
-    def know(self, secrets: Iterable[Secret]) -> None:
-        """Masks these secrets in whatever text they turn up."""
+    def mask(self, secrets: Iterable[Secret]) -> None:
+        """Masks these secrets wherever they appear from now on."""
         self.masker.know(secrets)
 
     def processors(self) -> list[Any]:
@@ -110,13 +110,13 @@ class _Line:
             self._stream.write(f"{line}\n")
             self._stream.flush()
         except (OSError, ValueError):
-            return  # nobody reads stderr any more; that is no reason to stop scanning
+            return  # stderr is closed, which is no reason to stop scanning
 
     debug = info = warning = warn = error = exception = critical = log = msg = _write
 
 
 class _Forward(logging.Handler):
-    """Lines of libraries, into our log."""
+    """Forwards messages of libraries to our log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logger = structlog.get_logger(record.name.partition(".")[0])
@@ -131,7 +131,7 @@ class _Forward(logging.Handler):
 
 
 def configure(settings: LogSettings, *, stream: TextIO | None = None, now: Now = system_now) -> Log:
-    """Sets up the log of the process, that of libraries and warnings included."""
+    """Sets up the log of the process, including that of libraries and Python warnings."""
     log = Log(settings, stream=stream or sys.stderr, now=now)
     structlog.configure(
         processors=log.processors(),
@@ -148,8 +148,8 @@ def configure(settings: LogSettings, *, stream: TextIO | None = None, now: Now =
 
 
 def _quiet_libraries(components: dict[str, LogLevel]) -> None:
-    """Libraries speak from warnings upwards unless the configuration names one of them.
-    `hpack` and `httpcore` never do: they would log headers, and so keys and cookies."""
+    """Libraries log warnings and worse unless the configuration sets another level for them.
+    `hpack` and `httpcore` always do: below that they log headers, and so keys and cookies."""
     for name, level in components.items():
         logging.getLogger(name).setLevel(level.upper())
     for name in ("hpack", "httpcore"):
@@ -158,7 +158,7 @@ def _quiet_libraries(components: dict[str, LogLevel]) -> None:
 
 def _renderer(wanted: LogFormat, stream: TextIO) -> Any:
     if wanted is LogFormat.CONSOLE or (wanted is LogFormat.AUTO and stream.isatty()):
-        # The default traceback of structlog's console would show local variables.
+        # The default traceback of structlog's console shows local variables.
         return structlog.dev.ConsoleRenderer(
             colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
         )

@@ -1,7 +1,7 @@
-"""The metrics that count and measure as things happen, on a registry of their own.
+"""Counters and histograms that are updated as things happen.
 
-What can be read off a snapshot is in `gauges`. Labels take values from closed sets only:
-names from the configuration, enumerations, codes of the program.
+Metrics computed from a snapshot are in `gauges`. Label values come from closed sets: names
+from the configuration, enumerations, error codes.
 """
 
 from __future__ import annotations
@@ -40,18 +40,17 @@ LAG_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
 
 
 class Delivery(StrEnum):
-    """What became of a notification."""
+    """The outcome of a notification."""
 
     TAKEN = "taken"
     LOST = "lost"
 
 
 class Metrics:
-    """All metrics of the daemon; `registry` is what a scrape reads, and
-    `gauges.reading` is to be set before it."""
+    """All metrics of the daemon. A scrape reads `registry`; set `gauges.snapshot` first."""
 
     def __init__(self, version: str) -> None:
-        # The time of each series' making doubles their number, and nobody asks for it.
+        # Creation times would double the number of series for no use.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -59,7 +58,7 @@ class Metrics:
         GCCollector(registry=registry)
         self.gauges = Gauges()
         registry.register(self.gauges)
-        Info("nessus_sched_build", "The program.", registry=registry).info(
+        Info("nessus_sched_build", "Version of nessus-sched and Python.", registry=registry).info(
             {"version": version, "python": platform.python_version()}
         )
         self._tasks(registry)
@@ -70,42 +69,41 @@ class Metrics:
             "nessus_submissions", "Accepted submissions.", ["scan_type"], registry=registry
         )
         self.scans = Counter(
-            "nessus_scans", "Tasks that came to an end.", ["scan_type", "status"], registry=registry
+            "nessus_scans", "Finished tasks.", ["scan_type", "status"], registry=registry
         )
         self.task_duration = Histogram(
             "nessus_task_duration_seconds",
-            "From acceptance to completion.",
+            "Time from submission to completion.",
             ["scan_type"],
             buckets=TASK_BUCKETS,
             registry=registry,
         )
         self.queue_wait = Histogram(
             "nessus_queue_wait_seconds",
-            "From the queue to the scanner's slot.",
+            "Time a task waited for a slot.",
             buckets=WAIT_BUCKETS,
             registry=registry,
         )
         self.launch_latency = Histogram(
             "nessus_launch_latency_seconds",
-            "From the slot to the running scan.",
+            "Time from getting a slot to the running scan.",
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
         self.stand_ins = Counter(
             "nessus_scans_with_stand_in_settings",
-            "Scans that were sent the web interface's defaults, as the scanner's own could not "
-            "be read.",
+            "Scans sent the web interface's defaults because the scanner's own could not be read.",
             ["scanner_instance"],
             registry=registry,
         )
         self.differences = Counter(
             "nessus_scan_setting_differences",
-            "Completed scans that ran with another setting than was asked, by their reports.",
+            "Completed scans that, by their reports, ran with a setting other than requested.",
             ["scanner_instance", "setting"],
             registry=registry,
         )
         self.retries = Counter(
-            "nessus_retries", "Failed attempts that are tried again.", ["kind"], registry=registry
+            "nessus_retries", "Failed attempts that will be retried.", ["kind"], registry=registry
         )
         self.validations = Counter(
             "nessus_validations",
@@ -115,29 +113,29 @@ class Metrics:
         )
         self.auth_failures = Counter(
             "nessus_auth_failures",
-            "Hosts on which no credential worked.",
+            "Hosts where no credential worked.",
             ["scanner_instance"],
             registry=registry,
         )
         self.estimate_error = Histogram(
             "nessus_estimate_error_seconds",
-            "How far off the estimated start was that the submitter was told.",
+            "Difference between the estimated start given to the submitter and the actual one.",
             buckets=WAIT_BUCKETS,
             registry=registry,
         )
         self.ttl_deletions = Counter(
-            "nessus_ttl_deletions", "What was deleted for its age.", ["what"], registry=registry
+            "nessus_ttl_deletions", "Items deleted by housekeeping.", ["what"], registry=registry
         )
         self.notifications = Counter(
             "nessus_notifications",
-            "Notifications that a webhook took, or that were given up.",
+            "Webhook notifications that were delivered or given up.",
             ["outcome"],
             registry=registry,
         )
-        self._from_zero()
+        self._preset_labels()
 
-    def _from_zero(self) -> None:
-        """Shows what has not happened yet as 0: the first time is a rise, too."""
+    def _preset_labels(self) -> None:
+        """Exports series as 0 from the start, so that rates count the first event, too."""
         for kind in ScanKind:
             self.submissions.labels(kind.value)
             for state in SETTLED:
@@ -147,43 +145,43 @@ class Metrics:
 
     def _requests(self, registry: CollectorRegistry) -> None:
         self.api_requests = Counter(
-            "nessus_api_requests", "Calls of MCP tools.", ["tool", "status"], registry=registry
+            "nessus_api_requests", "MCP tool calls.", ["tool", "status"], registry=registry
         )
         self.api_seconds = Histogram(
             "nessus_api_request_duration_seconds",
-            "How long calls of MCP tools took.",
+            "Duration of MCP tool calls.",
             ["tool"],
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
         self.scanner_seconds = Histogram(
             "nessus_scanner_request_duration_seconds",
-            "How long requests to a scanner took.",
+            "Duration of requests to a scanner.",
             ["scanner_instance"],
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
         self.scanner_errors = Counter(
             "nessus_scanner_request_errors",
-            "Requests to a scanner that failed, by class of error.",
+            "Failed requests to a scanner, by error class.",
             ["scanner_instance", "kind"],
             registry=registry,
         )
         self.login_refusals = Counter(
             "nessus_scanner_login_refusals",
-            "Times that a scanner refused our own login.",
+            "How often a scanner refused our login.",
             ["scanner_instance"],
             registry=registry,
         )
         self.loop_lag = Histogram(
             "nessus_event_loop_lag_seconds",
-            "How late the event loop was.",
+            "Delay of the event loop.",
             buckets=LAG_BUCKETS,
             registry=registry,
         )
 
     def observe_change(self, task: Task, entry: JournalEntry) -> None:
-        """An observer of the scheduler: counts what a durable change of a task means."""
+        """Observer for the scheduler: counts each durable change of a task."""
         kind = task.request.kind.value
         if entry.event == "submitted":
             self.submissions.labels(kind).inc()
@@ -199,7 +197,7 @@ class Metrics:
         scanner = task.scanner_instance or ""
         if task.asked is not None and task.asked.stand_in:
             self.stand_ins.labels(scanner).inc()
-        for setting in Setting:  # from zero, before there is a report
+        for setting in Setting:  # export 0 before there is a report
             self.differences.labels(scanner, setting.value)
 
     def _entered(self, task: Task, entry: JournalEntry, after: TaskState) -> None:
@@ -219,23 +217,23 @@ class Metrics:
                 self.differences.labels(task.scanner_instance or "", setting).inc()
 
     def _judged(self, task: Task, verdict: Mapping[str, Any]) -> None:
-        """`verdict` is that of the summary document (`results.summary`)."""
+        """`verdict` is the one in the summary document (`results.summary`)."""
         credentialed = str(verdict.get("credentialed", "unknown"))
         self.validations.labels(task.request.kind.value, credentialed).inc()
         failed = (verdict.get("counts") or {}).get("failed", 0)
         self.auth_failures.labels(task.scanner_instance or "").inc(failed)
 
     def observe_deletions(self, what: str, count: int) -> None:
-        """Housekeeping deleted `count` of `what`: one word of a closed set."""
+        """Housekeeping deleted `count` of `what`, a word from a closed set."""
         self.ttl_deletions.labels(what).inc(count)
 
     def observe_call(self, tool: str, status: str, seconds: float) -> None:
-        """The observer of the MCP face: one call of a tool."""
+        """Observer for the MCP server: one tool call."""
         self.api_requests.labels(tool, status).inc()
         self.api_seconds.labels(tool).observe(seconds)
 
     def observe_scanner_request(self, scanner: str, seconds: float, error: str | None) -> None:
-        """One request to a scanner; `error` is a word of a closed set."""
+        """One request to a scanner; `error` is a word from a closed set."""
         self.scanner_seconds.labels(scanner).observe(seconds)
         if error is not None:
             self.scanner_errors.labels(scanner, error).inc()

@@ -1,4 +1,4 @@
-"""What may stand in a log line: no secrets, no control characters, no endless values."""
+"""Cleans log lines: no secrets, no control characters, no oversized values."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _UNSAFE = re.compile(
 
 
 class Redactor:
-    """A processor of structlog. Secrets that `masker` knows are masked wherever they stand
-    in a text, `Secret`s and values under telling keys always."""
+    """A structlog processor. Masks the secrets known to `masker` anywhere in a text, and all
+    `Secret`s and values whose key sounds secret."""
 
     def __init__(self, masker: Masker) -> None:
         self._masker = masker
@@ -67,12 +67,12 @@ class Redactor:
         return escaped(self._masked(text, MAX_TEXT))
 
     def _traceback(self, text: str) -> str:
-        """Several lines, each of them indented so that none can pass for a line of the log."""
+        """Indents each line, so that none can pass for a log line."""
         lines = self._masked(text, MAX_TRACEBACK).splitlines()
         return "\n".join(f"  {escaped(line)}" for line in lines)
 
     def _masked(self, text: str, most: int) -> str:
-        # Masked first: a secret on the cut would be shown in part.
+        # Mask before truncating, or part of a secret at the cut would remain.
         shown = self._masker(text[: 4 * most])
         return shown if len(text) <= most else f"{shown[:most]}... ({len(text)} characters)"
 

@@ -12,20 +12,20 @@ from nessus_sched.core.scanner import NotReady, ScannerError, ScannerInfo
 from nessus_sched.telemetry import events
 
 NOT_CONTACTED: Final = "not contacted yet"
-"""The trouble with a scanner that was never asked."""
+"""The error of a scanner that was never contacted."""
 
 
-class Tidings:
-    """`_trouble` is the kind of the trouble that was told last, None for none. The same
-    kind again, in whatever words (a percentage of loading), is for debugging only."""
+class ScannerLog:
+    """Logs changes of one scanner. A repeated error of the same kind, whatever its text (such
+    as the percentage while loading), is logged at debug level."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._trouble: str | None = NOT_CONTACTED
         self._breaker = BreakerState.CLOSED
 
-    def troubled(self, error: ScannerError, after: float) -> None:
-        """`after` is how many seconds things were as they were before."""
+    def unusable(self, error: ScannerError, after: float) -> None:
+        """`after` is how long the previous status lasted, in seconds."""
         loading, known = isinstance(error, NotReady), self._trouble == error.kind
         if loading and self._down:
             self._log.info(events.SCANNER_UP, after=after)
@@ -38,7 +38,7 @@ class Tidings:
             write(events.SCANNER_DOWN, reason=str(error), kind=error.kind)
 
     def usable(self, info: ScannerInfo | None, after: float) -> None:
-        """It answers and is ready, which it was not before."""
+        """The scanner has become ready; `after` is in seconds."""
         if self._down:
             self._log.info(events.SCANNER_UP, after=after)
         self._trouble = None
@@ -54,7 +54,7 @@ class Tidings:
         elif now.state is BreakerState.HALF_OPEN:
             self._log.debug(events.BREAKER_HALF_OPEN, before=before)
         else:
-            # Open again after a probe is no news.
+            # Reopening after a failed probe is not news.
             write = self._log.warning if before is BreakerState.CLOSED else self._log.debug
             write(events.BREAKER_OPEN, before=before, reason=now.reason, openings=now.openings)
 

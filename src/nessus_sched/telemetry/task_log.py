@@ -1,4 +1,4 @@
-"""The life of a task in the log: one line for every durable change."""
+"""Logs every durable change of a task."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from nessus_sched.core.task import Task
 from nessus_sched.telemetry import events
 
 _DETAILS = ("queue", "delay", "bytes", "findings", "hosts")
-"""What of an entry's detail is worth a field of its own."""
+"""Keys of an entry's detail that become log fields."""
 
 log = structlog.get_logger("tasks")
 
-_LOUD = frozenset({TaskState.DEAD, TaskState.TIMED_OUT, TaskState.RETRY_WAIT})
+_WARN_STATES = frozenset({TaskState.DEAD, TaskState.TIMED_OUT, TaskState.RETRY_WAIT})
 
 
 def log_change(task: Task, entry: JournalEntry) -> None:
-    """An observer of the scheduler: logs `task_EVENT` with the ids and names of the task.
+    """Observer for the scheduler: logs `task_EVENT` with the ids and names of the task.
 
-    Warnings are what a person may have to look at. The request's free texts stay out.
+    Changes that may need a person are warnings. The request's free text is not logged.
     """
-    write = log.warning if entry.after in _LOUD and entry.after != entry.before else log.info
+    write = log.warning if entry.after in _WARN_STATES and entry.after != entry.before else log.info
     error = task.last_error
     fields = {
         "task_id": task.task_id,
@@ -35,11 +35,13 @@ def log_change(task: Task, entry: JournalEntry) -> None:
         "scan_id": task.nessus_scan_id,
         "actor": entry.actor,
         "cause": entry.cause or None,
-        "error": f"{error.kind}: {error.message}" if error and entry.after in _LOUD else None,
+        "error": f"{error.kind}: {error.message}"
+        if error and entry.after in _WARN_STATES
+        else None,
     }
-    told = {key: entry.detail[key] for key in _DETAILS if key in entry.detail}
+    details = {key: entry.detail[key] for key in _DETAILS if key in entry.detail}
     known = {key: value for key, value in fields.items() if value}
-    write(f"task_{entry.event}", **known, **told)
+    write(f"task_{entry.event}", **known, **details)
     if entry.after is TaskState.COMPLETED and entry.before is not entry.after:
         _log_verdict(task)
         _log_differences(task)
@@ -59,7 +61,7 @@ def _log_differences(task: Task) -> None:
 
 
 def _log_verdict(task: Task) -> None:
-    """Of a scan that was given a login. A login that failed is a person's business."""
+    """Only for scans with a login; a failed login is a warning."""
     verdict = (task.summary or {}).get("verdict")
     if task.request.credential is None or not verdict:
         return

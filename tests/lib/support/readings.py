@@ -10,7 +10,7 @@ from nessus_sched.core.pool.breaker import BreakerState, BreakerStatistics
 from nessus_sched.core.pool.queues import QueueStatistics
 from nessus_sched.core.pool.slots import SlotStatistics
 from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
-from nessus_sched.telemetry.gauges import Commits, Doors, Reading
+from nessus_sched.telemetry.gauges import Commits, ConnectionUsage, Snapshot
 
 
 def scanner(scanner_id: str, **changes: Any) -> ScannerStatistics:
@@ -36,8 +36,8 @@ def scanner(scanner_id: str, **changes: Any) -> ScannerStatistics:
     return attrs.evolve(made, **changes)
 
 
-def reading(*scanners: ScannerStatistics) -> Reading:
-    return Reading(
+def reading(*scanners: ScannerStatistics) -> Snapshot:
+    return Snapshot(
         at=100.0,
         pool=PoolStatistics(
             paused=False,
@@ -53,7 +53,7 @@ def reading(*scanners: ScannerStatistics) -> Reading:
         dead_letters=3,
         sizes={"tasks": 4096},
         commits=Commits(commits=9, changes=20, largest_batch=5, p50=0.001, p99=0.01),
-        doors=Doors(
+        connections=ConnectionUsage(
             connections=2,
             most_connections=256,
             memory=4096,
