@@ -89,7 +89,8 @@ def test_what_is_no_report_is_not_imported(kind: str, tmp_path: Path) -> None:
     config = ("--config", str(tmp_path / "config.yaml"))
     one_sentence(typed("results", "import", str(path), *config), 1, problem)
     assert not [found for found in tmp_path.rglob("*") if "part" in found.suffix]
-    assert typed("tasks", "--json", *config).json["tasks"] == []
+    listed = typed("tasks", "--json", *config)
+    assert listed.code == 3 or listed.json["tasks"] == []  # no store, or an empty one
 
 
 def through_fifo(tmp_path: Path, content: bytes, read: Callable[[str], None]) -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import attrs
 import click
 
-from nessus_sched.api.scanner_check import Step, failed
+from nessus_sched.api.scanner_check import Step, failed, ok, warning
+from nessus_sched.cli.client import NotAllowed, daemon
 from nessus_sched.cli.options import config_option, json_option
 from nessus_sched.cli.output import note, print_json
 from nessus_sched.cli.scanners import show_steps
 from nessus_sched.cli.trio_run import run
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
+from nessus_sched.config.schema import Config
 from nessus_sched.core.text import number
 
 CORRECT: Final = "Fix it; 'config reference' describes every key."
@@ -48,7 +51,7 @@ def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
 
 
 async def _examine(file: Path, offline: bool) -> list[Step]:
-    from nessus_sched.cli.checkup import checkup, scanner_checkup
+    from nessus_sched.daemon.checkup import check_http, check_machine, check_scanner
 
     try:
         config = load(file, environ=os.environ)
@@ -57,7 +60,32 @@ async def _examine(file: Path, offline: bool) -> list[Step]:
             failed("config", str(problem), CORRECT if problem.line else UNREADABLE)
             for problem in error.problems
         ]
-    steps = checkup(file, config)
+    steps = [*check_machine(file, config), *_daemon(file, config), *check_http(config)]
     for scanner in () if offline else config.scanners:
-        steps += await scanner_checkup(scanner, config.state_directory)
+        steps += await check_scanner(scanner, config.state_directory)
     return steps
+
+
+def _daemon(file: Path, config: Config) -> Iterator[Step]:
+    from nessus_sched.daemon.checkup import running_daemon
+
+    held = running_daemon(config.state_directory)
+    try:
+        with daemon(file) as connection:
+            scanners = connection.call("list_scanners")
+    except NotAllowed as error:
+        advice = "usermod --append --groups GROUP USER, with the socket's group; log in again."
+        yield failed("daemon", error.message, advice)
+        return
+    except click.ClickException as error:
+        if held is not None:
+            advice = "Restart it, or see which configuration it runs with."
+            yield failed("daemon", f"process {held} runs but: {error.message}", advice)
+        else:
+            advice = "systemctl start nessus-sched, or nessus-sched serve."
+            yield warning("daemon", "not running", advice)
+        return
+    yield ok("daemon", "running, and answering on its socket")
+    if scanners["paused"]:
+        advice = "Run nessus-sched resume-all once the reason is gone."
+        yield warning("daemon", "paused: no scans start", advice)

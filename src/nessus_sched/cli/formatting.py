@@ -1,4 +1,4 @@
-"""Times, durations and sizes in the words of people."""
+"""Times and counts as people write and read them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final
 import click
 
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.text import TIME_UNITS, duration
 
-_UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 _COMMANDS: Final = {
     "list_scanners": "scanners list",
@@ -27,21 +27,6 @@ _TOOL: Final = re.compile(rf"\b(?:{'|'.join(_COMMANDS)})\b")
 def for_people(advice: str) -> str:
     """Advice that was written for models, with the commands in place of the tools."""
     return _TOOL.sub(lambda found: f"'nessus-sched {_COMMANDS[found[0]]}'", advice)
-
-
-def duration(seconds: float | None) -> str:
-    """`3h 20m`: the two largest units; `-` when not known."""
-    if seconds is None:
-        return "-"
-    left = max(round(seconds), 0)
-    parts: list[str] = []
-    for unit, length in _UNITS:
-        amount, left = divmod(left, length)
-        if amount or (unit == "s" and not parts):
-            parts.append(f"{amount}{unit}")
-        elif parts:
-            break
-    return " ".join(parts[:2])
 
 
 def ago(at: str | None, now: float) -> str:
@@ -67,15 +52,6 @@ def epoch(at: str | None) -> float | None:
     return None if not at else datetime.fromisoformat(at).timestamp()
 
 
-def size(number: int) -> str:
-    amount = float(number)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if amount < 1024 or unit == "GiB":
-            break
-        amount /= 1024
-    return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-
-
 def counts(by_severity: dict[str, int] | None) -> str:
     """`2 critical, 5 high`: without those that are 0."""
     if by_severity is None:
@@ -88,7 +64,7 @@ def seconds_given(text: str) -> float:
     found = _DURATION.fullmatch(text)
     if found is None:
         raise click.BadParameter(f"{text!r} is not a duration; for example 90s, 15m, 2h or 7d")
-    return float(found[1]) * dict(_UNITS)[found[2] or "s"]
+    return float(found[1]) * dict(TIME_UNITS)[found[2] or "s"]
 
 
 def moment_given(text: str) -> str:

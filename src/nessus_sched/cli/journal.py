@@ -7,21 +7,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.formatting import size, when
+from nessus_sched.cli.formatting import when
 from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.options import config_option, daemon_option, json_option, task_argument
 from nessus_sched.cli.output import line, note, print_json, table
 from nessus_sched.cli.output_file import check_writable
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
-
-if TYPE_CHECKING:
-    from nessus_sched.store.tasks.offline import OfflineStore
+from nessus_sched.core.text import size
 
 
 @click.group("journal")
@@ -75,14 +73,15 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
     could forge a new chain: store the head that this prints elsewhere, and pass it to --expect
     next time. Exit code 1 if anything does not match.
     """
-    from nessus_sched.store.tasks.journal import JournalHead
+    from nessus_sched.daemon.journal import parse_head, verify_journal
 
     try:
-        head = None if expect is None else JournalHead.parse(expect)
+        head = None if expect is None else parse_head(expect)
     except ValueError:
         raise click.UsageError("--expect takes a head such as 12:ab...") from None
-    with _store(config) as store:
-        report = store.verify(head)
+    directory = loaded(config).state_directory
+    with _store_errors(directory):
+        report = verify_journal(directory, head)
     if as_json:
         print_json(
             {
@@ -116,8 +115,11 @@ def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None
     keep the exports directory besides, from which they can be read again.
     """
     check_writable(file, force=force)
-    with _store(config) as store:
-        written = store.backup(file.absolute())
+    from nessus_sched.daemon.journal import back_up
+
+    directory = loaded(config).state_directory
+    with _store_errors(directory):
+        written = back_up(directory, file)
     if as_json:
         print_json({"file": str(file), "bytes": written})
     else:
@@ -125,15 +127,12 @@ def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None
 
 
 @contextmanager
-def _store(config: Path) -> Iterator[OfflineStore]:
-    """The task store of a configuration. Raises `click.ClickException`."""
+def _store_errors(directory: Path) -> Iterator[None]:
+    """Turns a `StoreError` into click's, with a hint where the directory is closed to this user."""
     from nessus_sched.core.store_errors import StoreError
-    from nessus_sched.store.tasks.offline import read_offline
 
-    directory = loaded(config).state_directory
     try:
-        with read_offline(directory) as store:
-            yield store
+        yield
     except StoreError as error:
         closed = os.path.exists(directory) and not os.access(directory, os.R_OK | os.X_OK)
         hint = "; run this as the user that runs the daemon" if closed else ""

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from nessus_sched.cli.client import daemon
-from nessus_sched.cli.formatting import duration
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import line, note, print_json, table
+from nessus_sched.core.text import duration
 
 
 @click.command("queue")

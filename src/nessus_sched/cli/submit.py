@@ -11,11 +11,12 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.client import daemon
-from nessus_sched.cli.formatting import duration, seconds_given
+from nessus_sched.cli.formatting import seconds_given
 from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.output import fields, line, print_json
 from nessus_sched.core.targets.targets import MAX_CHARACTERS, BadTargets, parse_targets
 from nessus_sched.core.task import Discovery, Priority, ScanKind
+from nessus_sched.core.text import duration
 
 TOOLS: Final[Mapping[str, str]] = {
     ScanKind.BASIC: "submit_scan",

@@ -13,7 +13,7 @@ import click
 
 from nessus_sched.cli.client import Asking, Refused, daemon, listed
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.formatting import ago, counts, duration, moment_given, when
+from nessus_sched.cli.formatting import ago, counts, moment_given, when
 from nessus_sched.cli.options import (
     daemon_option,
     json_option,
@@ -26,6 +26,7 @@ from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind
+from nessus_sched.core.text import duration
 from nessus_sched.results.model import UNKNOWN_SEVERITY
 
 SERIOUS: Final = ("critical", "high", "medium", "low")

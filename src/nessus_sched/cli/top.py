@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.client import Asking, daemon, listed
-from nessus_sched.cli.formatting import ago, duration
+from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.options import daemon_option
 from nessus_sched.cli.output import console, drawn, is_terminal, line, table
 from nessus_sched.cli.queue import slots_free, waiting_rows
@@ -20,6 +20,7 @@ from nessus_sched.cli.tasks import SERIOUS_COLUMN, serious
 from nessus_sched.cli.watch import time_left
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import SETTLED
+from nessus_sched.core.text import duration
 
 RECENT: Final = 8
 RUNNING: Final = 30

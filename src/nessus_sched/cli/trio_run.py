@@ -17,13 +17,18 @@ PLAIN: Final = (KeyboardInterrupt, click.ClickException, SystemExit, BrokenPipeE
 """What click ends a command for without a traceback; the first of these counts."""
 
 
-def run(work: Callable[..., Awaitable[T]], *args: object) -> T:
-    """`trio.run`, with what ends a command plainly as itself and not in a group."""
+def run(
+    work: Callable[..., Awaitable[T]],
+    *args: object,
+    expected: tuple[type[Exception], ...] = (),
+) -> T:
+    """`trio.run`; what ends a command without a traceback, and any `expected` error, is raised
+    by itself and not in a group."""
     try:
         return trio.run(work, *args)
     except BaseExceptionGroup as group:
         found = list(leaves(group))
-        for kind in PLAIN:
+        for kind in (*PLAIN, *expected):
             for error in found:
                 if isinstance(error, kind):
                     raise error from None

@@ -12,12 +12,13 @@ from typing import Any, Final, Protocol
 import click
 
 from nessus_sched.cli.client import Asking, daemon
-from nessus_sched.cli.formatting import counts, duration, epoch
+from nessus_sched.cli.formatting import counts, epoch
 from nessus_sched.cli.options import any_tasks_argument, daemon_option, json_option
 from nessus_sched.cli.output import STYLES, console, is_terminal, line, note, print_json
 from nessus_sched.cli.task_ids import task_ids_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import LIVE
+from nessus_sched.core.text import duration
 from nessus_sched.results.untrusted import clean_line
 
 LOOK_EVERY: Final = (0.2, 1.0)

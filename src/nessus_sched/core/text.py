@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+TIME_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
 _LONGEST = 60
 """Characters of a wrong word that are looked at; the comparison is quadratic."""
 
@@ -28,7 +30,32 @@ def meant(given: str, known: Iterable[str]) -> str:
 
 def lasting(seconds: float) -> str:
     """A stretch of time in its largest unit, rounded down: `3 h`."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit}"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def duration(seconds: float | None) -> str:
+    """`3h 20m`: the two largest units; `-` when not known."""
+    if seconds is None:
+        return "-"
+    left = max(round(seconds), 0)
+    parts: list[str] = []
+    for unit, length in TIME_UNITS:
+        amount, left = divmod(left, length)
+        if amount or (unit == "s" and not parts):
+            parts.append(f"{amount}{unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def size(count: int) -> str:
+    """Bytes in the largest binary unit: `1.5 MiB`."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import click
@@ -13,20 +13,20 @@ import click
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.load_config import loaded
 from nessus_sched.cli.results.files import is_file, stream_of
-from nessus_sched.cli.results.reports import Query, checked, compare_files
+from nessus_sched.cli.results.reports import Query, checked, nothing_read, usage_errors
 from nessus_sched.cli.task_ids import task_id_of
+from nessus_sched.cli.trio_run import run
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.results.comparison import Change
-from nessus_sched.store.exports import ExportStore
 
 
 def compared(
     before: str, after: str, change: str, query: Query, config: Path | None
 ) -> dict[str, Any]:
     """A `CompareAnswer`."""
-    checked(query)
+    wanted = checked(query)
     if is_file(before) or is_file(after):
-        return compare_files(before, after, Change(change), query, partial(_stream, config=config))
+        return _compare_files({"before": before, "after": after}, Change(change), wanted, config)
     with daemon_or_store(config) as asked:
         return asked.operate(
             "compare_findings",
@@ -37,9 +37,27 @@ def compared(
         )
 
 
+def _compare_files(
+    subjects: Mapping[str, str], change: Change, wanted: Any, config: Path | None
+) -> dict[str, Any]:
+    """Two reports of which at least one is a file."""
+    from nessus_sched.daemon import report_files
+
+    with TemporaryDirectory(prefix="nessus-sched-") as directory:
+        path = Path(directory) / "findings.db"
+        for name, subject in subjects.items():
+            with _stream(subject, config) as stream:
+                summary = run(report_files.store_report, stream, path, name)
+            nothing_read(subject, summary)
+        with usage_errors():
+            return report_files.compare(path, "before", "after", change, wanted)
+
+
 @contextmanager
-def _stream(subject: str, *, config: Path | None) -> Iterator[BinaryIO]:
+def _stream(subject: str, config: Path | None) -> Iterator[BinaryIO]:
     """A report's document: of a task, the export that is kept in the state directory."""
+    from nessus_sched.daemon.report_files import kept_report
+
     if is_file(subject):
         with stream_of(subject) as stream:
             yield stream
@@ -49,7 +67,7 @@ def _stream(subject: str, *, config: Path | None) -> Iterator[BinaryIO]:
     with daemon_or_store(config) as asked:
         task_id = task_id_of(asked, subject)
     try:
-        with ExportStore(loaded(config).state_directory / "exports").reading(task_id) as stream:
+        with kept_report(loaded(config).state_directory, task_id) as stream:
             yield stream
     except StoreError as error:
         raise click.ClickException(str(error)) from error

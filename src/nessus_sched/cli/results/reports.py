@@ -1,38 +1,24 @@
-"""What `results` looks at: the report of a task, or any .nessus file.
-
-A file is read into a findings database that is gone afterwards, so that the same filters,
-pages and comparisons work without a daemon and without a configuration.
-"""
+"""What `results` shows: the report of a task, or any .nessus file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import click
-import trio
 
-from nessus_sched.api import validation
-from nessus_sched.api.admin_findings import compare_answer, findings_answer
 from nessus_sched.cli.client import Asking
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.results.files import is_file, stream_of
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run
-from nessus_sched.results.comparison import Change
-from nessus_sched.results.coverage import scan_coverage
-from nessus_sched.results.doubt import cautions
-from nessus_sched.results.parser.reader import Event, Reader
-from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import BadQuery
-from nessus_sched.results.summary import SummaryBuilder, nothing_in, summarise
-from nessus_sched.store.findings.reader import FindingsReader, open_findings_offline
-from nessus_sched.store.findings.store import open_findings
+from nessus_sched.results.summary import nothing_in, summarise
 
 T = TypeVar("T")
 
@@ -103,54 +89,15 @@ class FileReport:
         return self._summary
 
     def page(self, query: Query) -> dict[str, Any]:
-        asked = checked(query)
-        self._store()
-        page = _asking(self._path, lambda findings: findings.page("report", asked))
-        warned = () if query.get("cursor") else cautions(self._summary)
-        return validation.answer(findings_answer(page, warned))[0]
+        from nessus_sched.daemon import report_files
 
-    def _store(self) -> None:
+        wanted = checked(query)
         if not self._path.exists():
             with stream_of(self._subject) as stream:
-                self._summary = run(store_report, stream, self._path, "report")
-
-
-def compare_files(
-    before: str, after: str, change: Change, query: Query, find: Callable[[str], Any]
-) -> dict[str, Any]:
-    """A `CompareAnswer` for two reports of which at least one is a file; `find(subject)`
-    opens a report's stream for the length of a with-block."""
-    asked = checked(query)
-
-    async def both(findings: FindingsReader) -> Any:
-        comparison = await findings.compare("before", "after", asked)
-        return compare_answer(comparison, await findings.changed("before", "after", change, asked))
-
-    with TemporaryDirectory(prefix="nessus-sched-") as directory:
-        path = Path(directory) / "findings.db"
-        for name, subject in (("before", before), ("after", after)):
-            with find(subject) as stream:
-                summary = run(store_report, stream, path, name)
-            nothing_read(subject, summary)
-        return validation.answer(_asking(path, both))[0]
-
-
-async def store_report(stream: BinaryIO, path: Path, name: str) -> dict[str, Any]:
-    """Reads a report into a findings database under that name; its summary."""
-    builder = SummaryBuilder()
-    reader = Reader(stream)
-
-    def events() -> Iterator[Event]:
-        for event in reader:
-            builder.add(event)
-            yield event
-
-    findings = await open_findings(path)
-    try:
-        await findings.put(name, events(), at=0.0, coverage=lambda: scan_coverage(reader.report))
-    finally:
-        await findings.aclose()
-    return builder.finish(reader.report, ScanFacts())
+                self._summary = run(report_files.store_report, stream, self._path, "report")
+        warned = None if query.get("cursor") else self._summary
+        with usage_errors():
+            return report_files.page_of(self._path, "report", wanted, warned)
 
 
 def nothing_read(subject: str, summary: Mapping[str, Any]) -> None:
@@ -161,23 +108,15 @@ def nothing_read(subject: str, summary: Mapping[str, Any]) -> None:
 
 
 def checked(query: Query) -> Any:
-    """The query, read. Raises `click.UsageError` with all that is wrong with it."""
-    try:
+    """The query, parsed. Raises `click.UsageError` with everything that is wrong with it."""
+    with usage_errors():
         return read_query(query)
-    except BadQuery as error:
-        raise click.UsageError(str(error)) from None
 
 
-def _asking(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:
-    async def main() -> T:
-        findings = await open_findings_offline(path)
-        try:
-            return await work(findings)
-        finally:
-            await findings.aclose()
-
+@contextmanager
+def usage_errors() -> Iterator[None]:
     try:
-        return trio.run(main)
+        yield
     except BadQuery as error:
         raise click.UsageError(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""What `doctor` looks at."""
+"""The checks of `doctor`: this machine, and each scanner."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Final
 
 import attrs
-import click
 
 from nessus_sched.api.permissions import warnings
 from nessus_sched.api.scanner_check import Step, failed, ok, probe, warning
-from nessus_sched.cli.client import NotAllowed, daemon
-from nessus_sched.cli.formatting import duration, size
 from nessus_sched.config.schema import ApiKeys, Config, ScannerSettings
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.store_errors import StoreError
-from nessus_sched.core.text import number
+from nessus_sched.core.text import duration, number, size
 from nessus_sched.http.server import HttpTrouble, listen
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.lock import holder
@@ -34,16 +31,14 @@ SANE: Final = 1_735_689_600.0
 """2025: a clock before that was never set."""
 
 
-def checkup(file: Path, config: Config) -> list[Step]:
-    """Everything on this machine."""
+def check_machine(file: Path, config: Config) -> list[Step]:
+    """Configuration, state directory, store, disk and clock."""
     return [
         *_config(file, config),
         *_directory(config.state_directory),
         *_store(config.state_directory),
         *_disk(config.state_directory),
         _clock(),
-        *_daemon(file, config.state_directory),
-        *_http(config),
     ]
 
 
@@ -108,32 +103,9 @@ def _clock() -> Step:
     return ok("clock", "the clock is set; it is compared with each scanner's below")
 
 
-def _daemon(file: Path, directory: Path) -> Iterator[Step]:
-    held = _held_by(directory)
-    try:
-        with daemon(file) as connection:
-            scanners = connection.call("list_scanners")
-    except NotAllowed as error:
-        advice = "usermod --append --groups GROUP USER, with the socket's group; log in again."
-        yield failed("daemon", error.message, advice)
-        return
-    except click.ClickException as error:
-        if held is not None:
-            advice = "Restart it, or see which configuration it runs with."
-            yield failed("daemon", f"process {held} runs but: {error.message}", advice)
-        else:
-            advice = "systemctl start nessus-sched, or nessus-sched serve."
-            yield warning("daemon", "not running", advice)
-        return
-    yield ok("daemon", "running, and answering on its socket")
-    if scanners["paused"]:
-        advice = "Run nessus-sched resume-all once the reason is gone."
-        yield warning("daemon", "paused: no scans start", advice)
-
-
-def _http(config: Config) -> Iterator[Step]:
-    """Whether the daemon could listen, unless one of ours does already."""
-    if config.http.bind is None or _held_by(config.state_directory) is not None:
+def check_http(config: Config) -> Iterator[Step]:
+    """Whether the daemon could listen, unless one of this configuration runs already."""
+    if config.http.bind is None or running_daemon(config.state_directory) is not None:
         return
     try:
         listen(config.http.bind).close()
@@ -143,14 +115,15 @@ def _http(config: Config) -> Iterator[Step]:
         yield ok("http", f"{config.http.bind} is free")
 
 
-def _held_by(directory: Path) -> int | None:
+def running_daemon(directory: Path) -> int | None:
+    """The process that holds the state directory; None also when this user cannot tell."""
     try:
         return holder(directory)
     except OSError:
-        return None  # closed to us; said already
+        return None  # closed to this user; `check_machine` reports it
 
 
-async def scanner_checkup(settings: ScannerSettings, state_directory: Path) -> list[Step]:
+async def check_scanner(settings: ScannerSettings, state_directory: Path) -> list[Step]:
     """One scanner, contacted from here with its configured login."""
     prefix = f"scanner {settings.id}"
     steps = []

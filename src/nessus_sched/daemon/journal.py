@@ -1,0 +1,29 @@
+"""The journal and a backup of the task store, also beside a running daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nessus_sched.store.tasks.journal import JournalHead
+from nessus_sched.store.tasks.offline import read_offline
+from nessus_sched.store.tasks.verify import VerifyReport
+
+
+def parse_head(text: str) -> JournalHead:
+    """The head of a journal as an earlier run printed it. Raises `ValueError`."""
+    return JournalHead.parse(text)
+
+
+def verify_journal(state_directory: Path, expect: JournalHead | None) -> VerifyReport:
+    """Checks the hash chain, and every task against it; `expect` is the head of an earlier run.
+
+    Raises `StoreError`.
+    """
+    with read_offline(state_directory) as store:
+        return store.verify(expect)
+
+
+def back_up(state_directory: Path, file: Path) -> int:
+    """Copies the task store to `file`; returns its size in bytes. Raises `StoreError`."""
+    with read_offline(state_directory) as store:
+        return store.backup(file.absolute())

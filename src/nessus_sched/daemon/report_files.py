@@ -1,0 +1,82 @@
+"""Findings of reports in files.
+
+A report is read into a temporary findings database, so that the same filters, pages and
+comparisons work without a daemon and without a configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import trio
+
+from nessus_sched.api import validation
+from nessus_sched.api.admin_findings import compare_answer, findings_answer
+from nessus_sched.results.comparison import Change
+from nessus_sched.results.coverage import scan_coverage
+from nessus_sched.results.doubt import cautions
+from nessus_sched.results.parser.reader import Event, Reader
+from nessus_sched.results.plausibility import ScanFacts
+from nessus_sched.results.query.model import Query
+from nessus_sched.results.summary import SummaryBuilder
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings.reader import FindingsReader, open_findings_offline
+from nessus_sched.store.findings.store import open_findings
+
+T = TypeVar("T")
+
+
+async def store_report(stream: BinaryIO, path: Path, name: str) -> dict[str, Any]:
+    """Reads a report into the findings database at `path` under that name; its summary."""
+    builder = SummaryBuilder()
+    reader = Reader(stream)
+
+    def events() -> Iterator[Event]:
+        for event in reader:
+            builder.add(event)
+            yield event
+
+    findings = await open_findings(path)
+    try:
+        await findings.put(name, events(), at=0.0, coverage=lambda: scan_coverage(reader.report))
+    finally:
+        await findings.aclose()
+    return builder.finish(reader.report, ScanFacts())
+
+
+def page_of(path: Path, name: str, query: Query, summary: dict[str, Any] | None) -> dict[str, Any]:
+    """A `FindingsAnswer` for a report in the database at `path`; with `summary` it carries the
+    report's warnings. Raises `BadQuery` for a cursor that does not fit."""
+    page = _ask(path, lambda findings: findings.page(name, query))
+    return validation.answer(findings_answer(page, cautions(summary) if summary else ()))[0]
+
+
+def compare(path: Path, before: str, after: str, change: Change, query: Query) -> dict[str, Any]:
+    """A `CompareAnswer` for two reports in the database at `path`. Raises `BadQuery`."""
+
+    async def both(findings: FindingsReader) -> Any:
+        comparison = await findings.compare(before, after, query)
+        return compare_answer(comparison, await findings.changed(before, after, change, query))
+
+    return validation.answer(_ask(path, both))[0]
+
+
+@contextmanager
+def kept_report(state_directory: Path, task_id: str) -> Iterator[BinaryIO]:
+    """The report that the daemon keeps of a task. Raises `StoreError`."""
+    with ExportStore(state_directory / "exports").reading(task_id) as stream:
+        yield stream
+
+
+def _ask(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:
+    async def main() -> T:
+        findings = await open_findings_offline(path)
+        try:
+            return await work(findings)
+        finally:
+            await findings.aclose()
+
+    return trio.run(main)
