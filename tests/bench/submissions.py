@@ -21,7 +21,7 @@ import trio
 from nessus_sched.core.ids import new_task_id
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.daemon import gc_tuning
+from nessus_sched.daemon.lifecycle import tune_interpreter
 from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_request, submitted
 from tests.bench.figures import Figure, Rate, medians, rate
@@ -56,7 +56,7 @@ def new_tasks() -> Iterator[Task]:
 
 @asynccontextmanager
 async def ours(directory: Path) -> AsyncIterator[Submit]:
-    gc_tuning.tune()  # as the daemon does; the peers below profit from it, too
+    tune_interpreter()  # as the daemon does; the peers below profit from it, too
     async with TaskStore.open(directory, now=lambda: START) as store:
         yield lambda task: store.submit(task, submitted(task))
 

@@ -42,10 +42,15 @@ from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import steady_clock, system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.store_errors import StoreError
-from nessus_sched.daemon import gc_tuning
-from nessus_sched.daemon.idle import end_when_idle
 from nessus_sched.daemon.instrumentation import measure_loop_lag, scanner_request
-from nessus_sched.daemon.lifecycle import obey_signals
+from nessus_sched.daemon.lifecycle import (
+    end_when_idle,
+    feed_watchdog,
+    freeze_and_resume_gc,
+    obey_signals,
+    pause_gc,
+    tune_interpreter,
+)
 from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, NameLookups
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.report_ingest import Reports
@@ -58,7 +63,6 @@ from nessus_sched.daemon.servers import (
     serve_stdio,
 )
 from nessus_sched.daemon.system import System
-from nessus_sched.daemon.watchdog import feed_watchdog
 from nessus_sched.daemon.webhooks import Notifications
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.nessus.wire import Wrap
@@ -105,8 +109,8 @@ async def serve(config: Config, options: ServeOptions) -> None:
     logs = configure(config.log)
     logs.mask(secrets_of(config))
     sys.excepthook = _log_crash
-    gc_tuning.tune()
-    gc_tuning.before_loading()
+    tune_interpreter()
+    pause_gc()
     log.info(events.CONFIG_LOADED, file=str(options.config_file))
     for warning in warnings(config):
         log.warning(events.CONFIG_WARNING, warning=warning)
@@ -134,7 +138,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             nursery.start_soon(feed_watchdog, notifier, system)
             if options.on_demand:
                 nursery.start_soon(end_when_idle, system, nursery.cancel_scope)
-            gc_tuning.loaded()
+            freeze_and_resume_gc()
             notifier.ready()
             log.info(
                 events.STARTED,

@@ -28,7 +28,7 @@ from nessus_sched.core.retry import backoff
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import Task
-from nessus_sched.nessus.posting import PostFailed, post_json
+from nessus_sched.daemon.posting import PostFailed, post_json
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.metrics import Delivery
