@@ -90,7 +90,7 @@ def test_an_unknown_severity_has_no_order(report: str) -> None:
 
 def test_a_filtered_page_is_headed_by_what_it_shows(report: str) -> None:
     html = run("results", "export", report, "--format", "html", "-f", "severity>=medium")
-    assert "2 findings that match the filters, of 5 findings on 1 hosts." in html
+    assert "2 findings matching the filters, of 5 findings on 1 host." in html
     assert 'aria-label="1 critical, 0 high, 1 medium, 0 low, 0 info"' in html
     whole = run("results", "export", report, "--format", "html")
     assert "match the filters" not in whole
@@ -100,9 +100,7 @@ def test_problems_beyond_those_listed_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "scan.nessus"
     path.write_bytes(document(host("a", *(item(1, severity="7") for _ in range(216)))))
     assert "196 more problems not listed" in typed("results", "summary", str(path)).err
-    assert "196 more problems are not listed" in run(
-        "results", "export", str(path), "--format", "html"
-    )
+    assert "196 more problems not listed" in run("results", "export", str(path), "--format", "html")
 
 
 def test_they_are_in_every_list_and_file(report: str) -> None:

@@ -15,8 +15,7 @@ import pytest
 import trio
 from prometheus_client import CollectorRegistry, Counter
 
-from nessus_sched.http.app import App, Sources
-from nessus_sched.http.hosts import host_allowed
+from nessus_sched.http.app import App, Sources, host_allowed
 from nessus_sched.http.server import HttpTrouble, listen, serve, url_of
 from nessus_sched.telemetry.health import Component, Health, Status
 

@@ -1,14 +1,22 @@
-"""Whatever text goes into the status page comes out as text."""
+"""Whatever text goes into a page comes out as text."""
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
-from nessus_sched.http.markup import Markup, element, fragment, table
+import nessus_sched
+from nessus_sched.results.html import color
+from nessus_sched.results.markup import template
 from nessus_sched.results.untrusted import clean_line
+
+TEMPLATES = sorted(Path(nessus_sched.__file__).parent.glob("*/templates/*.html"))
 
 
 class Reader(HTMLParser):
@@ -36,20 +44,27 @@ NASTY = st.one_of(
 )
 
 
+def shown(text: str) -> str:
+    return clean_line(text, 300)
+
+
 @given(text=NASTY, value=NASTY)
 def test_text_and_attributes_stay_what_they_are(text: str, value: str) -> None:
-    seen = Reader(element("b", text, title=value))
-    assert seen.tags == [("b", {"title": clean_line(value)})]
-    assert seen.text == clean_line(text, 300)
-
-
-@given(cells=st.lists(NASTY, min_size=2, max_size=2))
-def test_a_table_has_the_cells_it_was_given(cells: list[str]) -> None:
-    seen = Reader(table(("a", "#b"), [cells]))
-    assert [tag for tag, _ in seen.tags].count("td") == 2
-    assert seen.tags[-1] == ("td", {"class": "number"})
+    environment = template("nessus_sched.results", "chart.html", shown, (color,)).environment
+    page = environment.from_string('<b title="{{ value }}">{{ text }}{{ nothing }}</b>')
+    seen = Reader(page.render(text=text, value=value, nothing=None))
+    assert seen.tags == [("b", {"title": shown(value)})]
+    assert seen.text == shown(text)
 
 
 def test_only_markup_is_not_escaped() -> None:
-    assert fragment("<i>", Markup("<i>"), None, 1) == "&lt;i&gt;<i>1"
-    assert element("meta", http_equiv="x", class_=None) == '<meta http-equiv="x">'
+    environment = template("nessus_sched.results", "chart.html", shown, (color,)).environment
+    page = environment.from_string("{{ given }}{{ safe }}{{ 1 }}")
+    assert page.render(given="<i>", safe=Markup("<i>")) == "&lt;i&gt;<i>1"
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_template_turns_escaping_off_or_leaves_an_attribute_unquoted(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"\|\s*safe\b|autoescape|Markup", text)
+    assert not re.search(r"=\s*\{\{", text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 
@@ -11,9 +13,7 @@ import trio
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
-from nessus_sched.http.overview import Overview
-from nessus_sched.http.rows import span
-from nessus_sched.http.status_page import POLICY, REFRESH, render
+from nessus_sched.http.status_page import POLICY, REFRESH, Overview, render, span
 from nessus_sched.telemetry.health import Component, Health, Status
 from support.fake_scanner import FakeScanner
 from support.world import config_of, scanner_settings, virtual_now, world
@@ -69,7 +69,10 @@ async def test_it_loads_nothing_and_needs_nothing_but_its_style(
     page = render(await seen(tmp_path))
     assert not re.search(r"\b(src|style|on[a-z]+)=|url\(|@import|https?:", page)
     assert "unsafe" not in POLICY
-    assert POLICY.startswith("default-src 'none'; style-src 'sha256-")
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert POLICY.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
 
 
 @pytest.mark.parametrize(

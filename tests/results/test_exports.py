@@ -130,7 +130,7 @@ def test_the_page_needs_no_network_and_runs_no_script() -> None:
     assert "svg" in found.tags
     names = {name for name, _ in found.attributes}
     assert not {"src", "href", "onerror", "onclick"} & names
-    assert "2 findings on 1 hosts" in found.words
+    assert "2 findings on 1 host." in found.words
     assert HOSTILE in found.words
 
 

@@ -9,7 +9,7 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.system import System
-from nessus_sched.http.overview import Overview
+from nessus_sched.http.status_page import Overview
 from nessus_sched.store.tasks.listing import TaskFilter
 
 WAITING: Final = 10

@@ -141,7 +141,7 @@ async def serve_http(
 
 def _status_page(system: System, check: HealthCheck) -> Callable[[], Awaitable[str]]:
     async def page() -> str:
-        return render(await overview(system, check))
+        return await trio.to_thread.run_sync(render, await overview(system, check))
 
     return page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +15,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from nessus_sched.core.masking import Masker
-from nessus_sched.http.hosts import host_allowed
 from nessus_sched.http.status_page import POLICY
 from nessus_sched.telemetry.health import Health, Status
 
@@ -171,3 +171,28 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:@/]+)(?::[0-9]{1,5})?")
+
+
+def host_allowed(host: str, names: frozenset[str]) -> bool:
+    """Whether a Host header is accepted, as a defense against DNS rebinding; `names` are in
+    lower case.
+
+    A web page that makes its own name point to this address sends that name. An address as
+    the host is harmless, and so are names that only the operator can set.
+    """
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = found[1].lower().rstrip(".")
+    return name == "localhost" or name in names or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True

@@ -4,164 +4,154 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Final
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Final, NamedTuple
 
-from nessus_sched.http.markup import Child, Markup, element, fragment, table
-from nessus_sched.http.overview import Overview
-from nessus_sched.http.rows import (
-    clock,
-    ended_row,
-    pill,
-    queued_row,
-    running_row,
-    scanner_row,
-    span,
-)
-from nessus_sched.http.style import STYLE
-from nessus_sched.telemetry.health import Status
+import attrs
+
+from nessus_sched.core.pool.slots import SlotStatistics
+from nessus_sched.core.pool.statistics import PoolStatistics
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.results.markup import template
+from nessus_sched.results.untrusted import clean_line
+from nessus_sched.scheduler.views import ScannerView, TaskView
+from nessus_sched.telemetry.health import Health, Status
 
 REFRESH: Final = 10
-"""Seconds after which a browser asks again."""
-_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+"""Seconds after which a browser reloads the page."""
+UNKNOWN: Final = "\N{EN DASH}"
+"""In a cell with nothing to show."""
+_TEMPLATES: Final = files("nessus_sched.http").joinpath("templates")
+_HASH: Final = base64.b64encode(
+    hashlib.sha256(_TEMPLATES.joinpath("status.css").read_bytes().rstrip(b"\n")).digest()
+).decode()
 POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""Nothing but our own style sheet is obeyed."""
+"""Only the page's own style sheet is allowed; the template leaves out its last line break."""
+_BOXES: Final = 16
+"""Slots that are drawn one by one; more are only counted."""
+_SEVERITIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
+_HEALTH: Final = {Status.OK: "good", Status.DEGRADED: "warn", Status.FAILED: "bad"}
+_OUTCOMES: Final = {
+    TaskState.COMPLETED: "good",
+    TaskState.CANCELED: "dim",
+    TaskState.TIMED_OUT: "warn",
+    TaskState.DEAD: "bad",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Overview:
+    """What the page shows: a snapshot that the daemon takes. `at` is now (epoch seconds);
+    `waiting` are the first in the order of acceptance, `ended` the latest, newest first."""
+
+    at: float
+    version: str
+    health: Health
+    pool: PoolStatistics
+    scanners: Sequence[ScannerView]
+    active: Sequence[TaskView]
+    waiting: Sequence[TaskView]
+    ended: Sequence[Task]
+    dead_letters: int
+    clients: int
 
 
 def render(overview: Overview) -> str:
-    """The whole document."""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="refresh", content=REFRESH),
-        element("title", f"{overview.health.status}: nessus-sched"),
-        element("style", Markup(STYLE)),
-    )
-    body = element(
-        "body",
-        _header(overview),
-        element("main", _troubles(overview), _totals(overview), *_sections(overview)),
-        _footer(overview),
-    )
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
-
-
-def _header(overview: Overview) -> Markup:
-    return element(
-        "header",
-        element("h1", "nessus-sched"),
-        pill(overview.health.status, _HEALTH[overview.health.status]),
-        element("span", clock(overview.at), class_="when"),
+    """The whole document. Takes milliseconds, the first time a tenth of a second: to be called
+    in a thread."""
+    page = template("nessus_sched.http", "status.html", _shown, _FILTERS)
+    return page.render(
+        page=overview,
+        problems=[
+            (name, component)
+            for name, component in overview.health.components.items()
+            if component.status is not Status.OK
+        ],
+        refresh=REFRESH,
+        unknown=UNKNOWN,
+        severities=_SEVERITIES,
+        completed=TaskState.COMPLETED,
     )
 
 
-_HEALTH: Final = {Status.OK: "good", Status.DEGRADED: "warn", Status.FAILED: "bad"}
+def _shown(text: str) -> str:
+    return clean_line(text, 300)
 
 
-def _troubles(overview: Overview) -> Markup | None:
-    found = [
-        element(
-            "li",
-            pill(name, _HEALTH[component.status]),
-            component.reason,
-            element("small", f"for {span(overview.at - component.since)}"),
-        )
-        for name, component in overview.health.components.items()
-        if component.status is not Status.OK
-    ]
-    tone = _HEALTH[overview.health.status]
-    return element("ul", *found, class_=f"troubles {tone}") if found else None
+class ScannerState(NamedTuple):
+    word: str
+    tone: str
+    reason: str | None = None
 
 
-def _totals(overview: Overview) -> Markup:
-    pool = overview.pool
-    figures: tuple[tuple[Child, str, str | None], ...] = (
-        (f"{pool.active} / {pool.capacity}", "slots in use", None),
-        (pool.queued, "waiting", None),
-        (overview.dead_letters, "dead letters", "bad" if overview.dead_letters else None),
-        (overview.clients, "clients", None),
-    )
-    return element(
-        "div",
-        *(
-            element("div", element("b", value, class_=tone), element("span", word))
-            for value, word, tone in figures
-        ),
-        class_="totals",
-    )
+def scanner_state(view: ScannerView) -> ScannerState:
+    statistics = view.statistics
+    if not statistics.enabled:
+        return ScannerState("disabled", "dim")
+    if view.trouble is not None:
+        return ScannerState("unusable", "bad", view.trouble)
+    if statistics.draining:
+        return ScannerState("draining", "warn")
+    if statistics.obstacle is None:
+        return ScannerState("ready", "good")
+    if statistics.suspension is not None:
+        return ScannerState("suspended", "bad", statistics.obstacle.text)
+    return ScannerState("held", "warn", statistics.obstacle.text)
 
 
-def _sections(overview: Overview) -> list[Markup]:
-    return [
-        _section(
-            "Scanners",
-            table(
-                ("Scanner", "State", "Slots", "#Queue", "#Longest wait", "#Plugins", "Version"),
-                [scanner_row(view, overview.at) for view in overview.scanners],
-            )
-            if overview.scanners
-            else None,
-            "No scanners configured",
-        ),
-        _section(
-            "Running",
-            table(
-                ("Task", "Kind", "Targets", "Scanner", "State", "Progress", "#For"),
-                [running_row(view, overview.at) for view in overview.active],
-            )
-            if overview.active
-            else None,
-            "Nothing running",
-        ),
-        _section("Waiting", _waiting(overview), "Nothing waiting"),
-        _section(
-            "Recently finished",
-            table(
-                (
-                    "Task",
-                    "Kind",
-                    "Targets",
-                    "Scanner",
-                    "Outcome",
-                    "Findings",
-                    "Logins",
-                    "#Finished",
-                ),
-                [ended_row(task, overview.at) for task in overview.ended],
-            )
-            if overview.ended
-            else None,
-            "Nothing finished yet",
-        ),
-    ]
+def slot_boxes(slots: SlotStatistics) -> tuple[str, str] | None:
+    """Used and free slots as boxes; None when they are too many to draw."""
+    used, total = len(slots.active), max(slots.capacity, len(slots.active))
+    return ("■" * used, "■" * (total - used)) if total <= _BOXES else None
 
 
-def _section(title: str, content: Markup | None, otherwise: str) -> Markup:
-    empty = element("p", otherwise, class_="dim")
-    return element("section", element("h2", title), content or empty)
+def shows_progress(view: TaskView) -> bool:
+    return view.task.state is not TaskState.EXPORTING and view.progress is not None
 
 
-def _waiting(overview: Overview) -> Markup | None:
-    if not overview.waiting:
-        return None
-    left_out = overview.pool.queued - len(overview.waiting)
-    more = element("p", f"and {left_out} more", class_="dim") if left_out > 0 else None
-    overflow = overview.pool.overflow
-    told = element(
-        "p",
-        f"{overflow.length} for the first free scanner, "
-        f"{overview.pool.queued - overflow.length} for a specific scanner",
-        class_="dim",
-    )
-    rows = [queued_row(view, overview.at) for view in overview.waiting]
-    return fragment(
-        told, table(("Task", "Kind", "Targets", "Queue", "#Place", "Why", "#For"), rows), more
-    )
+def running_since(task: Task) -> float:
+    return task.launched_at or task.entered.get(task.state, task.created_at)
 
 
-def _footer(overview: Overview) -> Markup:
-    links = (element("a", name, href=f"/{name}") for name in ("health", "ready", "metrics"))
-    return element("footer", f"nessus-sched {overview.version}", *links)
+def running_tone(state: TaskState) -> str:
+    return "warn" if state is TaskState.PAUSED else "busy"
+
+
+def outcome_tone(state: TaskState) -> str:
+    return _OUTCOMES[state]
+
+
+def health_tone(status: Status) -> str:
+    return _HEALTH[status]
+
+
+def words(state: TaskState) -> str:
+    return state.value.replace("_", " ")
+
+
+def clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def span(seconds: float) -> str:
+    """Such as `5 s`, `12 min`, `3 h`, `9 d`."""
+    whole = max(0, round(seconds))
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = round(minutes / 60)
+    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} d"
+
+
+_FILTERS: Final = (
+    scanner_state, slot_boxes, shows_progress, running_since, running_tone, outcome_tone,
+    health_tone, words, clock, span,
+)  # fmt: skip
