@@ -6,14 +6,32 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection
+from random import Random
 
+import attrs
 import pytest
 
-from support.life_story import Hazards, Story
-from support.many_lives import directory, troubles
+from nessus_sched.config.schema import RetentionSettings
+from support.life_story import DAY, Hazards, Story
+from support.many_lives import directory, told
 
 STORIES = int(os.environ.get("NESSUS_SCHED_LIVES", "100"))
 FIRST_SEED = int(os.environ.get("NESSUS_SCHED_FIRST_LIFE", "0"))
+ENOUGH = 100
+"""Stories in which everything happens."""
+HAPPENS = frozenset(
+    {
+        "aborted while paused",
+        "clock set in mid-scan",
+        "lost in mid-scan",
+        "partial results",
+        "partial_results_kept",
+        "paused while it waited",
+        "stopped by a person",
+        "stopped for a cancel",
+        "stopped for its runtime",
+    }
+)
 
 
 @pytest.mark.slow
@@ -21,8 +39,39 @@ FIRST_SEED = int(os.environ.get("NESSUS_SCHED_FIRST_LIFE", "0"))
 def test_whatever_happens_nothing_is_lost_and_nothing_done_twice() -> None:
     """More with NESSUS_SCHED_LIVES=50000; one again with NESSUS_SCHED_FIRST_LIFE=<seed>
     NESSUS_SCHED_LIVES=1."""
-    found = troubles(range(FIRST_SEED, FIRST_SEED + STORIES))
-    assert not found, f"{len(found)} stories went wrong\n{found[0]}"
+    troubles, happened = told(range(FIRST_SEED, FIRST_SEED + STORIES))
+    assert not troubles, f"{len(troubles)} stories went wrong\n{troubles[0]}"
+    if STORIES >= ENOUGH:
+        assert not HAPPENS - (+happened).keys(), "the judges had nothing to judge"
+
+
+TWINS = int(os.environ.get("NESSUS_SCHED_TWINS", "6"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_clock_that_is_set_by_hours_changes_no_launch() -> None:
+    """More with NESSUS_SCHED_TWINS=1000."""
+    times_set = 0
+    for seed in range(FIRST_SEED, FIRST_SEED + TWINS):
+        as_ever, stepped = (one_life(seed, clock_can_be_set=each) for each in (False, True))
+        assert stepped.judge.launches == as_ever.judge.launches, f"seed {seed}"
+        times_set += stepped.judge.happened["clock set in mid-scan"]
+    assert times_set or TWINS == 1
+
+
+def one_life(seed: int, *, clock_can_be_set: bool) -> Story:
+    """A story without a restart, after which a recorded moment has to be confirmed. Nothing is
+    removed from the scanners in it: how long scans are kept goes by the wall clock."""
+    hazards = attrs.evolve(Hazards.of(Random(seed)), lives=1, clock=True)
+    with directory() as place:
+        story = Story(seed, place, hazards=hazards, tasks=6, lasts=1800.0)
+        story.clock_can_be_set = clock_can_be_set
+        story.config = attrs.evolve(
+            story.config, retention=RetentionSettings(remote_scans=30 * DAY)
+        )
+        story.tell()
+    return story
 
 
 TELL = """

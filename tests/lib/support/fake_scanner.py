@@ -64,6 +64,7 @@ class FakeScan:
     foreign: bool = False
     """Somebody else's from the beginning: never to be touched."""
     runs: int = 0
+    was_paused: bool = False
     targets: str | None = None
     """What it is shown to scan, when that is not what was ordered."""
     order: ScanOrder | None = None
@@ -108,11 +109,15 @@ class FakeScanner:
         many seconds."""
         self.step: Callable[[str, str], None] = lambda _request, _moment: None
         self.on_launch: Callable[[FakeScan], None] = lambda _scan: None
+        self.on_stop: Callable[[FakeScan], None] = lambda _scan: None
+        """Called when a request to stop a scan is accepted."""
         self.info_answer = ScannerInfo(ready=True, edition="Nessus Manager", scan_api=True)
         self.offered_templates: dict[str, bool] = {}
         """Names, and whether the license allows them; none are told while it is empty."""
         self.offered_policies: list[str] = []
         self.clock_ahead: float | None = None
+        self.tells_clock: Callable[[], float | None] = lambda: self.clock_ahead
+        """How far its clock is ahead of the daemon's, as each answer shows it."""
         self.closed = False
         self.scans: dict[int, FakeScan] = {}
         self.orders: dict[int, ScanOrder] = {}
@@ -150,6 +155,7 @@ class FakeScanner:
     def set_status(self, scan: FakeScan, status: ScanStatus) -> None:
         self.pass_time()
         scan.status = status
+        scan.was_paused |= status is ScanStatus.PAUSED
         scan.touched_at = self.now()
 
     def rename(self, scan: FakeScan, name: str) -> None:
@@ -226,7 +232,7 @@ class FakeScanner:
         await self._control("resume", scan_id, marks, {ScanStatus.PAUSED}, ScanStatus.RUNNING)
 
     async def stop(self, scan_id: int, marks: Marks) -> None:
-        await self._control("stop", scan_id, marks, OCCUPYING, ScanStatus.STOPPED)
+        await self._control("stop", scan_id, marks, OCCUPYING, ScanStatus.STOPPED, self.on_stop)
 
     async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
         def effect() -> int:
@@ -283,6 +289,7 @@ class FakeScanner:
         result = effect()
         await self._moment(request, "after")
         await trio.sleep(self.latency / 2)
+        self.clock_ahead = self.tells_clock()
         return result
 
     def _take_effect_in(self, seconds: float, effect: Callable[[], object]) -> None:
@@ -307,6 +314,7 @@ class FakeScanner:
     async def _control(
         self, request: str, scan_id: int, marks: Marks,
         before: set[ScanStatus] | frozenset[ScanStatus], after: ScanStatus,
+        accepted: Callable[[FakeScan], None] = lambda _scan: None,
     ) -> None:  # fmt: skip
         def take_effect() -> None:
             scan = self.scans.get(scan_id)
@@ -314,8 +322,10 @@ class FakeScanner:
                 self.set_status(scan, after)
 
         def effect() -> None:
-            if self._own(scan_id, request, marks).status not in before:
+            scan = self._own(scan_id, request, marks)
+            if scan.status not in before:
                 raise Refused(f"cannot {request} that scan now")
+            accepted(scan)
             self._take_effect_in(self.lag, take_effect)
             self.pass_time()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,12 +11,12 @@ import trio
 from nessus_sched.core.error_kinds import Response
 from nessus_sched.core.faults import FAULTS, kind_of
 from nessus_sched.core.scanner import ScanStatus
-from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScan, FakeScanner, finished
-from support.seals import marked, marker
+from support.seals import marker, task_of
 from support.trouble import CHANGES
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Judge:
         """When the pause of each task that was not resumed since was acknowledged."""
         self.discarded: set[str] = set()
         self.happened: Counter[str] = Counter()
+        self.launches: list[tuple[float, Sequence[str]]] = []
+        """When scans began to run, and of what."""
         self.head = ""
         """The end of the journal, whose hash stands for all that was ever written."""
 
@@ -58,12 +60,7 @@ class Judge:
         assert self.acknowledged.setdefault(key, task.task_id) == task.task_id
 
     def refused(self, error: RequestError) -> None:
-        assert error.code in {
-            "store_unavailable",
-            "no_scanner",
-            "unknown_scanner",
-            "unknown_pool",
-        }, error.code
+        assert error.code in REFUSALS, error.code
 
     def launched(self, scan: FakeScan) -> None:
         """The moment a scan begins to run."""
@@ -74,14 +71,31 @@ class Judge:
         assert scan.order is not None
         everywhere = sum(s.launches[scan.name] for s in self.story.scanners.values())
         assert everywhere == 1, f"{scan.name} was launched {everywhere} times"
+        self.launches.append((trio.current_time(), scan.order.targets))
         self._check_not_paused(scan)
         if self.story.config.scheduling.overlap_guard:
             self._check_overlap(scan)
 
+    def stopped(self, scan: FakeScan) -> None:
+        """A scan is told to stop: somebody asked for it, or it has run as long as it may, or
+        its task has ended without its scanner."""
+        task_id, scanner = task_of(scan), self._scanner_of(scan)[1]
+        if task_id in self.cancel_asked:
+            self.happened["stopped for a cancel"] += 1
+            return
+        if scanner.silent_since is not None or self.story.hazards.reloads:
+            self.happened["stopped after its task had ended"] += 1
+            return
+        assert scan.order is not None
+        assert scan.started_at is not None
+        limit = scan.order.request.max_runtime or self.story.config.scheduling.max_runtime
+        scanned = scan.duration - scan.left
+        ran = scanner.now() - scan.started_at if scan.was_paused else scanned
+        assert ran >= limit - 1.0, f"{scan.name} was stopped after {ran} of {limit} s"
+        self.happened["stopped for its runtime"] += 1
+
     def _check_not_paused(self, scan: FakeScan) -> None:
-        found = marked(scan.name)
-        assert found is not None
-        since = self.paused.get(found[0])
+        since = self.paused.get(task_of(scan))
         on_its_way = since is not None and trio.current_time() - since <= IN_FLIGHT
         assert since is None or on_its_way, f"{scan.name} was launched and is paused"
 
@@ -151,6 +165,7 @@ class Judge:
             return
         fetched = "could not be fetched" not in (task.last_error.message if task.last_error else "")
         if not fetched or "partial_results_lost" in events:
+            assert self.story.hazards.trouble, f"nothing failed, and results are lost: {task}"
             self.happened["results lost for good"] += 1
             return
         best = max((done for name, done in self._found() if task.task_id in name), default=0)
@@ -171,7 +186,7 @@ class Judge:
     def check_held_up(self, w: World, task_id: str) -> None:
         """Called in peace: no task that should end is held up by a scanner that was lost."""
         run = w.fleet.run_of(task_id)
-        if run is None or run.task.state is TaskState.EXPORTING:
+        if run is None or run.task.state not in HOLDS_SLOT:
             return
         driver = w.fleet.drivers[run.task.scanner_instance or ""]
         if driver.silent_for < HELD_UP or w.context.now() - run.entered_at < HELD_UP:

@@ -35,8 +35,10 @@ from support.world import World, basic, config_of, scanner_settings, virtual_now
 
 MINUTE = 60.0
 HOUR = 3600.0
-PATIENCE = 3 * 24 * HOUR
+DAY = 24 * HOUR
+PATIENCE = 3 * DAY
 LOST_PACE = 12.0
+HASTE = 3.0
 TIDYING = 20 * MINUTE
 """Within which empty scans that nobody needs must be gone, when nothing else happens: a
 scanner whose breaker was open last is looked at again after a quarter of an hour at most."""
@@ -95,11 +97,14 @@ class Story:
         self.hazards = hazards or Hazards.of(random)
         self.pace = LOST_PACE if self.hazards.lost and lasts < HOUR else 1.0
         """How much more slowly things happen than usual: a scanner must have time to be lost."""
+        self.haste = (1.0 if lasts >= HOUR else HASTE) / self.pace
+        """How much more often meddlers meddle than usual."""
         self.lasts, self.fatal = lasts * self.pace, fatal
         self.steps = 0
         self.peace = False
         self.ahead = 0.0
         """Seconds that the wall clock is ahead of the time that passes."""
+        self.clock_can_be_set = True
         self.life = Life()
         self.config = self._config(directory)
         self.requests = {f"key-{n}": self._request() for n in range(tasks)}
@@ -256,6 +261,8 @@ class Story:
             scanner.info_answer = told
         scanner.step = self.step
         scanner.on_launch = self.judge.launched
+        scanner.on_stop = self.judge.stopped
+        scanner.tells_clock = lambda: -self.ahead
         return scanner
 
     def _duration(self, _order: ScanOrder) -> float:

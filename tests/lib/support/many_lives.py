@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import tempfile
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -34,20 +35,23 @@ def story_of(seed: int, place: Path) -> Story:
     return Story(seed, place, tasks=3, lasts=10 * MINUTE)
 
 
-def troubles(seeds: Iterable[int]) -> list[str]:
-    """What went wrong in the stories of these seeds."""
+def told(seeds: Iterable[int]) -> tuple[list[str], Counter[str]]:
+    """What went wrong in the stories of these seeds, and how often what happened in them."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(mp_context=context, initializer=_hush) as pool:
-        return [trouble for trouble in pool.map(_trouble, seeds, chunksize=LONG) if trouble]
+        found = list(pool.map(_told, seeds, chunksize=LONG))
+    happened = sum((each for _, each in found), Counter[str]())
+    return [trouble for trouble, _ in found if trouble], happened
 
 
-def _trouble(seed: int) -> str | None:
+def _told(seed: int) -> tuple[str | None, Counter[str]]:
     with directory() as place:
+        story = story_of(seed, place)
         try:
-            story_of(seed, place).tell()
+            story.tell()
         except Exception:  # noqa: BLE001 - whatever it is, it is the finding
-            return f"seed {seed}\n{traceback.format_exc()}"
-    return None
+            return f"seed {seed}\n{traceback.format_exc()}", story.judge.happened
+    return None, story.judge.happened
 
 
 def _hush() -> None:

@@ -23,11 +23,13 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.store_errors import StoreError
+from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Switch, WhatRuns
+from nessus_sched.scheduler.waiting import WAITS
 from support.fake_scanner import FakeScan, FakeScanner
-from support.seals import marked
+from support.seals import task_of
 from support.trouble import Trouble, kinds_for
 from support.world import World
 
@@ -67,12 +69,6 @@ async def quietly(command: Callable[..., Awaitable[object]], *args: str, **kwarg
     except RequestError:
         return False
     return True
-
-
-def task_of(scan: FakeScan) -> str:
-    found = marked(scan.name)
-    assert found is not None
-    return found[0]
 
 
 class Nothing:
@@ -154,7 +150,7 @@ class Meddling:
         await w.operator.resume_all(actor="peace")
 
     async def _now_and_then(self, every: float) -> None:
-        await trio.sleep(self.random.expovariate(1 / every / self.story.pace))
+        await trio.sleep(self.random.expovariate(self.story.haste / every))
         if self.story.peace:
             await trio.sleep_forever()
 
@@ -171,7 +167,7 @@ class Meddling:
             await self._now_and_then(15 * MINUTE)
             match self.random.randrange(4):
                 case 0:
-                    scanner.restart(loading=self.random.choice([0.0, MINUTE, 20 * MINUTE]))
+                    self._restart(scanner, self.random.choice([0.0, MINUTE, 20 * MINUTE]))
                 case 1:
                     scanner.add_foreign("somebody's", self.random.uniform(0, 20 * MINUTE))
                 case 2:
@@ -190,23 +186,40 @@ class Meddling:
         lasts = self.random.choice([20 * MINUTE, 2 * HOUR, 2 * DAY])
         scanner.lost_until = scanner.now() + lasts
         scanner.silent_since = trio.current_time()
+        self._happened("lost in mid-scan", len(scanner.active()))
         if self.random.random() < 0.5:
             await trio.sleep(self.random.uniform(0, lasts))
-            scanner.restart()
+            self._restart(scanner)
+
+    def _restart(self, scanner: FakeScanner, loading: float = 0.0) -> None:
+        """Aborts what runs there, and what is paused."""
+        aborted = [task_of(scan) for scan in scanner.active() if scan.ours]
+        self._happened("aborted", len(aborted))
+        self._happened(
+            "aborted while paused", sum(map(self.story.judge.paused.__contains__, aborted))
+        )
+        scanner.restart(loading=loading)
+
+    def _happened(self, what: str, times: int = 1) -> None:
+        self.story.judge.happened[what] += times
 
     async def _sets_the_clock(self) -> None:
         """Of the daemon's machine, whether the daemon runs or not."""
         while True:
             await self._now_and_then(10 * MINUTE)
-            self.story.ahead = self.random.choice([-1, 1]) * self.random.uniform(HOUR, DAY)
-            self.story.judge.happened["clock set"] += 1
+            ahead = self.random.choice([-1, 1]) * self.random.uniform(HOUR, DAY)
+            if self.story.clock_can_be_set:
+                self.story.ahead = ahead
+            running = [scan for each in self.story.scanners.values() for scan in each.active()]
+            self._happened("clock set in mid-scan" if running else "clock set")
 
     async def _people(self, scanner: FakeScanner) -> None:
         while True:
             await self._now_and_then(6 * MINUTE)
             ours = [each for each in scanner.scans.values() if each.ours]
+            active = [each for each in scanner.active() if each.ours]
             if ours:
-                self._meddle(scanner, self.random.choice(ours))
+                self._meddle(scanner, self.random.choice(active or ours))
 
     def _meddle(self, scanner: FakeScanner, scan: FakeScan) -> None:
         scanner.pass_time()
@@ -217,6 +230,7 @@ class Meddling:
             scanner.set_status(scan, ScanStatus.RUNNING)
             self.story.judge.paused.pop(task_of(scan), None)
         elif choice == 2 and scan.status in {ScanStatus.RUNNING, ScanStatus.PAUSED}:
+            self._happened("stopped by a person")
             scanner.set_status(scan, ScanStatus.STOPPED)
         elif choice == 3:
             scanner.remove(scan)
@@ -243,9 +257,18 @@ class Meddling:
                 more["discard"] = True
                 judge.discarded.add(task_id)
             done = await quietly(getattr(w.service, command), task_id, actor="submitter", **more)
+            self._happened(f"asked:{command}:{done}")
             if command == "pause" and done:
                 judge.paused[task_id] = trio.current_time()
-            judge.happened[f"asked:{command}:{done}"] += 1
+                await self._after_a_pause(await w.task(task_id))
+
+    async def _after_a_pause(self, task: Task) -> None:
+        """Now and then its scanner aborts it: it must not be launched again for that."""
+        self._happened("paused while it waited", task.state in WAITS)
+        scanner = self.story.scanners.get(task.scanner_instance or "")
+        if scanner is not None and self.story.hazards.outages and self.random.random() < 0.3:
+            await trio.sleep(self.random.uniform(0.0, 3 * MINUTE))
+            self._restart(scanner)
 
     async def _tidy(self, w: World) -> None:
         while True:
