@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from nessus_sched.config.diff import ASPECTS, Aspect, ConfigDiff, Names, diff
+from nessus_sched.config.diff import ASPECTS, Aspect, ConfigDiff, NameChanges, diff
 from nessus_sched.config.schema import (
     ApiKeys,
     Config,
@@ -82,7 +82,9 @@ def test_scanners_added_and_removed() -> None:
 def test_a_rotated_secret_is_a_change() -> None:
     new = (credential("b", "canary-new"), credential("c", "canary-3"))
     found = diff(OLD, attrs.evolve(OLD, credentials=new))
-    assert found == ConfigDiff(credentials=Names(added=("c",), removed=("a",), changed=("b",)))
+    assert found == ConfigDiff(
+        credentials=NameChanges(added=("c",), removed=("a",), changed=("b",))
+    )
 
 
 def test_sections_scope_and_what_needs_a_restart() -> None:

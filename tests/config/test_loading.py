@@ -39,7 +39,7 @@ SCANNER = """\
 
 @pytest.mark.parametrize("text", ["", "---\n", "# nothing\n"])
 def test_an_empty_file_is_a_mistake_and_no_configuration(text: str) -> None:
-    assert problems(text) == ["f.yaml:1:1: the file has no content (see config init)"]
+    assert problems(text) == ["f.yaml:1:1: the file is empty (see config init)"]
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -157,7 +157,7 @@ def one(line: int, words: str, text: str) -> object:
         one(1, "can never be allowed", "custom_settings_allowed: [text_targets]"),
         one(1, "can never be allowed", "custom_settings_allowed: [target_groups]"),
         one(1, "give either file or builtin", "audits: [{name: a, file: /etc/hosts, builtin: b}]"),
-        one(1, "variables: belongs to builtin", "audits: [{name: a, file: /x, variables: {a: b}}]"),
+        one(1, "variables: only applies to", "audits: [{name: a, file: /x, variables: {a: b}}]"),
         one(1, "unknown key", "scan_profiles: [{name: a, portz: all}]"),
         one(1, "no range of ports: '9-1'", "scan_profiles: [{name: a, ports: '22,9-1'}]"),
         one(1, "no range of ports", "scan_profiles: [{name: a, ports: '1-65536'}]"),
@@ -166,7 +166,7 @@ def one(line: int, words: str, text: str) -> object:
         one(1, "expected one of basic", "scan_profiles: [{name: a, default_for: [all]}]"),
         one(1, "'none' means no profile", "scan_profiles: [{name: none}]"),
         one(2, "is set by the scheduler", "scan_profiles:\n- {name: a, settings: {acls: x}}"),
-        one(3, "scan_profiles[0] is the default for basic already",
+        one(3, "scan_profiles[0] is already the default for basic",
             "scan_profiles:\n- {name: a, default_for: [basic]}\n"
             "- {name: b, default_for: [quick, basic]}"),
         one(1, "the same name as scan_profiles[0]", "scan_profiles: [{name: a}, {name: A}]"),
@@ -187,15 +187,15 @@ def one(line: int, words: str, text: str) -> object:
         one(1, "a key must be a plain word", "[a]: b"),
         one(2, "is not YAML: expected ',' or ']'", "log: [a\n"),
         one(2, "is not YAML: mapping values are not allowed here", "log: {}\na: b: c"),
-        one(2, "that is a tab; indent with spaces", "log: {}\n\tx: 1"),
-        one(1, "cannot start any token, while scanning for the next token (if it", "log: @x"),
-        one(1, "put ${...} in quotes where it", "socket: {group: ${NOPE}}"),
+        one(2, "this is a tab; indent with spaces", "log: {}\n\tx: 1"),
+        one(1, "cannot start any token, while scanning for the next token (if this", "log: @x"),
+        one(1, "put ${...} in quotes inside { }", "socket: {group: ${NOPE}}"),
         one(1, "more than 20 levels deep", "log: " + "[" * 25 + "]" * 25),
         one(1, "has a character that YAML does not allow", "log: \x07"),
         one(1, "has an escape or a number", 'log: "\\Uffffffff"'),
         one(1, "environment variable NOPE is not set", "socket: {group: '${NOPE}'}"),
         one(1, "has ${ without }", "socket: {group: '${NOPE'}"),
-        one(1, "is not a reference", "socket: {group: '${a b}'}"),
+        one(1, "is not a valid reference", "socket: {group: '${a b}'}"),
         one(1, "file /none cannot be read: No such file", "socket: {group: '${file:/none}'}"),
         one(1, "credential x cannot be read", "socket: {group: '${credential:x}'}"),
         one(1, "needs the name of a systemd credential", "socket: {group: '${credential:../x}'}"),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.config.loading import load, load_text
-from nessus_sched.config.parsers import duration, lasting, size
+from nessus_sched.config.parsers import duration, retention_time, size
 from nessus_sched.config.reference import reference
 from nessus_sched.config.render import duration_text, effective, size_text, to_yaml
 from nessus_sched.config.schema import (
@@ -127,7 +127,7 @@ def test_durations_and_sizes_survive_rendering(number: int) -> None:
     assert duration(duration_text(number)) == number
     assert duration(duration_text(number / 1000)) == pytest.approx(number / 1000)
     assert size(size_text(number)) == number
-    assert lasting(duration_text(math.inf)) == math.inf
+    assert retention_time(duration_text(math.inf)) == math.inf
 
 
 def test_the_reference_has_every_key() -> None:
@@ -204,6 +204,6 @@ def test_a_configuration_of_before_with_an_account_for_pbrun_still_loads() -> No
     )
     said = warnings(load_text(text, file="f.yaml", folder=Path(), environ={}))
     assert [each for each in said if "pbrun" in each] == [
-        "credential a: Nessus takes no account for pbrun; escalation.account is ignored",
+        "credential a: Nessus does not use an account for pbrun; escalation.account is ignored",
         "credential a: Nessus needs a password for pbrun",
     ]

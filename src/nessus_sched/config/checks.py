@@ -1,4 +1,4 @@
-"""What must hold between the keys of the configuration, beyond each value by itself."""
+"""Constraints between keys of the configuration, beyond the format of each value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.config.problems import Wrong, nearest
+from nessus_sched.config.problems import ValueProblem, nearest
 from nessus_sched.config.schema import (
     AuditSettings,
     Config,
@@ -32,7 +32,7 @@ from nessus_sched.core.reserved import RESERVED
 _OURS: Final = "is set by the scheduler itself"
 
 Keys = Mapping[str, Any]
-"""A mapping of the file, before its values have been read."""
+"""A mapping from the file whose values have not been parsed yet."""
 
 UNIQUE: Final = MappingProxyType(
     {
@@ -48,12 +48,12 @@ COMPONENTS: Final = (
     "api", "cli", "config", "core", "daemon", "http", "ipc", "mcp", "nessus", "results",
     "scheduler", "store", "telemetry",
 )  # fmt: skip
-"""The parts of the program that can have a log level of their own."""
+"""The parts of the program that can have their own log level."""
 
 
 @attrs.frozen
 class _Kind:
-    """Which keys a kind of credential must have, and may have besides."""
+    """The keys that a kind of credential must have, and those it may have."""
 
     needed: frozenset[str]
     optional: frozenset[str] = frozenset()
@@ -87,104 +87,110 @@ _METHODS: Final = MappingProxyType(
 )
 
 
-def _fit(keys: Keys, kind: _Kind, always: frozenset[str], cls: type, word: str) -> Iterator[Wrong]:
+def _check_keys(
+    keys: Keys, kind: _Kind, always: frozenset[str], cls: type, word: str
+) -> Iterator[ValueProblem]:
     present = {key for key, value in keys.items() if value is not None}
     for key in sorted(kind.needed - present):
-        yield Wrong(f"missing key '{key}', which {word} needs")
+        yield ValueProblem(f"missing key '{key}', which {word} needs")
     known = {field.name for field in attrs.fields(cls)}
     for key in sorted((present & known) - kind.needed - kind.optional - always):
-        yield Wrong(f"does not belong to {word}", at=(key,), at_key=True)
+        yield ValueProblem(f"does not belong to {word}", at=(key,), at_key=True)
 
 
-def _credential(keys: Keys) -> Iterator[Wrong]:
+def _credential(keys: Keys) -> Iterator[ValueProblem]:
     word = keys.get("kind")
     if word not in list(CredentialKind):
         return
-    yield from _fit(keys, _KINDS[CredentialKind(word)], _ALWAYS, Credential, f"kind {word}")
+    yield from _check_keys(keys, _KINDS[CredentialKind(word)], _ALWAYS, Credential, f"kind {word}")
     for key, known in ALGORITHMS.items():
         given = keys.get(key)
         if isinstance(given, str) and plain_algorithm(given) not in map(plain_algorithm, known):
-            yield Wrong(f"expected one of {', '.join(known)}", at=(key,))
+            yield ValueProblem(f"expected one of {', '.join(known)}", at=(key,))
     if keys.get("privacy_password") is not None and keys.get("auth_password") is None:
-        yield Wrong("missing key 'auth_password', which privacy needs")
+        yield ValueProblem("missing key 'auth_password', which privacy needs")
     if keys.get("privileged") is True and keys.get("escalation") is not None:
-        yield Wrong("privileged needs no escalation; give one of them", at=("privileged",))
+        yield ValueProblem("privileged needs no escalation; give one of them", at=("privileged",))
 
 
-def _escalation(keys: Keys) -> Iterator[Wrong]:
+def _escalation(keys: Keys) -> Iterator[ValueProblem]:
     word = keys.get("method")
     if word in list(EscalationMethod):
         method = EscalationMethod(word)
-        yield from _fit(keys, _METHODS[method], frozenset({"method"}), Escalation, f"{word}")
+        yield from _check_keys(keys, _METHODS[method], frozenset({"method"}), Escalation, f"{word}")
 
 
-def _tls(keys: Keys) -> Iterator[Wrong]:
+def _tls(keys: Keys) -> Iterator[ValueProblem]:
     given = [key for key in ("ca_file", "fingerprint") if keys.get(key) is not None]
     if keys.get("verify") is False:
         for key in given:
-            yield Wrong("has no effect with verify: false; give one of them", at=(key,))
+            yield ValueProblem("has no effect with verify: false; give one of them", at=(key,))
     elif len(given) > 1:
-        yield Wrong("give either ca_file or fingerprint, not both", at=("fingerprint",))
+        yield ValueProblem("give either ca_file or fingerprint, not both", at=("fingerprint",))
 
 
-def _audit(keys: Keys) -> Iterator[Wrong]:
+def _audit(keys: Keys) -> Iterator[ValueProblem]:
     given = [key for key in ("file", "builtin") if keys.get(key) is not None]
     if len(given) != 1:
-        yield Wrong("give either file or builtin", at=tuple(given[1:]))
+        yield ValueProblem("give either file or builtin", at=tuple(given[1:]))
     if keys.get("builtin") is None and keys.get("variables"):
-        yield Wrong("belongs to builtin; an audit file holds its own values", at=("variables",))
+        yield ValueProblem(
+            "only applies to builtin; an audit file has its own values", at=("variables",)
+        )
 
 
-def _profile(keys: Keys) -> Iterator[Wrong]:
+def _profile(keys: Keys) -> Iterator[ValueProblem]:
     if keys.get("name") == NO_PROFILE:
-        yield Wrong(f"{NO_PROFILE!r} means no profile; choose another name", at=("name",))
+        yield ValueProblem(f"{NO_PROFILE!r} means no profile; choose another name", at=("name",))
     ports = keys.get("ports")
     if isinstance(ports, str) and (problem := ports_problem(ports)):
-        yield Wrong(problem, at=("ports",))
+        yield ValueProblem(problem, at=("ports",))
     named = keys.get("settings")
     for name in named if isinstance(named, dict) else ():
         if name in RESERVED:
-            yield Wrong(_OURS, at=("settings", name), at_key=True)
+            yield ValueProblem(_OURS, at=("settings", name), at_key=True)
 
 
-def _default_profiles(profiles: Any) -> Iterator[Wrong]:
-    """A kind of scan has one default profile at most."""
+def _default_profiles(profiles: Any) -> Iterator[ValueProblem]:
+    """A kind of scan can have only one default profile."""
     taken: dict[str, int] = {}
     for index, profile in enumerate(profiles if isinstance(profiles, list) else ()):
         kinds = profile.get("default_for") if isinstance(profile, dict) else None
         for place, kind in enumerate(kinds if isinstance(kinds, list) else ()):
             first = taken.setdefault(str(kind), index)
             if first != index:
-                yield Wrong(
-                    f"scan_profiles[{first}] is the default for {kind} already",
+                yield ValueProblem(
+                    f"scan_profiles[{first}] is already the default for {kind}",
                     at=("scan_profiles", index, "default_for", place),
                 )
 
 
-def _role(keys: Keys) -> Iterator[Wrong]:
+def _role(keys: Keys) -> Iterator[ValueProblem]:
     if not keys.get("users") and not keys.get("groups"):
-        yield Wrong("matches no one: give users or groups", hint='users: ["*"] for everybody')
+        yield ValueProblem("matches no one: give users or groups", hint='users: ["*"] for everyone')
 
 
-def _log(keys: Keys) -> Iterator[Wrong]:
+def _log(keys: Keys) -> Iterator[ValueProblem]:
     components = keys.get("components")
     for name in components if isinstance(components, dict) else ():
         if name not in COMPONENTS:
             hint = nearest(name, COMPONENTS)
-            yield Wrong("unknown component", hint=hint, at=("components", name), at_key=True)
+            yield ValueProblem("unknown component", hint=hint, at=("components", name), at_key=True)
 
 
-def _config(keys: Keys) -> Iterator[Wrong]:
+def _config(keys: Keys) -> Iterator[ValueProblem]:
     for section, key in UNIQUE.items():
         yield from _duplicates(section, key, keys.get(section))
     custom = keys.get("custom_settings_allowed")
     for index, name in enumerate(custom if isinstance(custom, list) else ()):
         if isinstance(name, str) and name in RESERVED:
-            yield Wrong(f"{_OURS} and can never be allowed", at=("custom_settings_allowed", index))
+            yield ValueProblem(
+                f"{_OURS} and can never be allowed", at=("custom_settings_allowed", index)
+            )
     yield from _default_profiles(keys.get("scan_profiles"))
 
 
-def _duplicates(section: str, key: str, items: Any) -> Iterator[Wrong]:
+def _duplicates(section: str, key: str, items: Any) -> Iterator[ValueProblem]:
     seen: dict[str, int] = {}
     for index, item in enumerate(items if isinstance(items, list) else ()):
         name = item.get(key) if isinstance(item, dict) else None
@@ -192,10 +198,10 @@ def _duplicates(section: str, key: str, items: Any) -> Iterator[Wrong]:
             continue
         first = seen.setdefault(name.casefold(), index)
         if first != index:
-            yield Wrong(f"the same {key} as {section}[{first}]", at=(section, index, key))
+            yield ValueProblem(f"the same {key} as {section}[{first}]", at=(section, index, key))
 
 
-CHECKS: Final[Mapping[type, Callable[[Keys], Iterable[Wrong]]]] = MappingProxyType(
+CHECKS: Final[Mapping[type, Callable[[Keys], Iterable[ValueProblem]]]] = MappingProxyType(
     {
         Credential: _credential,
         Escalation: _escalation,
@@ -207,7 +213,7 @@ CHECKS: Final[Mapping[type, Callable[[Keys], Iterable[Wrong]]]] = MappingProxyTy
         Config: _config,
     }
 )
-"""On the keys of a mapping of that class, also when some of its values are wrong."""
+"""Checks by class, on the unparsed keys, so that they run even if some values are wrong."""
 
 ORDERED: Final[Mapping[type, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {
@@ -215,10 +221,10 @@ ORDERED: Final[Mapping[type, tuple[tuple[str, str], ...]]] = MappingProxyType(
         SchedulingSettings: (("backoff_base", "backoff_max"),),
     }
 )
-"""Pairs of fields of which the first must not be greater than the second."""
+"""Pairs of fields where the first must not be greater than the second."""
 
 
-def misordered(value: Any) -> Iterator[Wrong]:
+def check_order(value: Any) -> Iterator[ValueProblem]:
     for less, more in ORDERED.get(type(value), ()):
         if getattr(value, less) > getattr(value, more):
-            yield Wrong(f"must not be greater than {more}", at=(less,))
+            yield ValueProblem(f"must not be greater than {more}", at=(less,))

@@ -1,4 +1,4 @@
-"""What a reload changes, sorted by what has to be done about it."""
+"""The changes of a reload, grouped by what it takes to apply them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from nessus_sched.config.schema import Config, ScannerSettings
 
 
 class Aspect(StrEnum):
-    """What it takes to apply a change to a scanner."""
+    """The kind of change to a scanner, which decides what it takes to apply it."""
 
     LIMIT = "limit"
-    """Another number of slots."""
+    """A different number of slots."""
     CONNECTION = "connection"
-    """A new client for it; its running scans stay."""
+    """Needs a new client; running scans are kept."""
     FLAGS = "flags"
-    """Whether it is given work."""
+    """Whether it gets work."""
     ROUTING = "routing"
     """Which tasks may go to it."""
     LABELS = "labels"
-    """Words for people only."""
+    """Text for people only."""
 
 
 ASPECTS: Final[Mapping[str, Aspect]] = MappingProxyType(
@@ -53,12 +53,12 @@ AT_START_ONLY: Final = (
     ("http", "status_page"),
     ("log", "format"),
 )
-"""What the daemon opens, or looks at, once at start."""
+"""Keys that the daemon reads only at start."""
 
 
 @attrs.frozen(kw_only=True)
 class ScannerChange:
-    """A scanner that stays, differently."""
+    """A scanner whose settings changed."""
 
     before: ScannerSettings
     after: ScannerSettings
@@ -70,8 +70,8 @@ class ScannerChange:
 
 
 @attrs.frozen(kw_only=True)
-class Names:
-    """Of named things: which came, went, and changed (a rotated secret counts)."""
+class NameChanges:
+    """Names that were added, removed or changed (a rotated secret counts)."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -83,13 +83,13 @@ class Names:
 
 @attrs.frozen(kw_only=True)
 class ConfigDiff:
-    """`sections` are the other top-level keys that changed and apply at once; `restart`
-    the keys whose new value needs a restart and is not in force until then."""
+    """`sections` are the other top-level keys that changed and apply immediately; `restart`
+    are the keys whose new value takes effect only after a restart."""
 
     scanners_added: tuple[ScannerSettings, ...] = ()
     scanners_removed: tuple[str, ...] = ()
     scanners_changed: tuple[ScannerChange, ...] = ()
-    credentials: Names = attrs.field(factory=Names)
+    credentials: NameChanges = attrs.field(factory=NameChanges)
     scope_changed: bool = False
     sections: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class ConfigDiff:
         return self != ConfigDiff()
 
     def lines(self) -> tuple[str, ...]:
-        """What changes, for the log and for the answer to `reload`; without secrets."""
+        """The changes, for the log and the answer to `reload`; without secrets."""
         changed = (
             f"scanner {change.id} changed: {', '.join(sorted(change.aspects))}"
             for change in self.scanners_changed
@@ -117,7 +117,7 @@ class ConfigDiff:
 
 
 def diff(old: Config, new: Config) -> ConfigDiff:
-    """From `old`, which is in force, to `new`, which was loaded."""
+    """The changes from `old`, which is in effect, to `new`."""
     before = {scanner.id: scanner for scanner in old.scanners}
     after = {scanner.id: scanner for scanner in new.scanners}
     return ConfigDiff(
@@ -130,7 +130,7 @@ def diff(old: Config, new: Config) -> ConfigDiff:
             for key in after
             if key in before and after[key] != before[key]
         ),
-        credentials=_names(old.credentials, new.credentials),
+        credentials=_name_changes(old.credentials, new.credentials),
         scope_changed=old.targets != new.targets,
         sections=_sections(old, new),
         restart=tuple(".".join(path) for path in AT_START_ONLY if _at(old, path) != _at(new, path)),
@@ -143,10 +143,10 @@ def _aspects(before: ScannerSettings, after: ScannerSettings) -> frozenset[Aspec
     )
 
 
-def _names(old: Iterable[Any], new: Iterable[Any]) -> Names:
+def _name_changes(old: Iterable[Any], new: Iterable[Any]) -> NameChanges:
     before = {item.name: item for item in old}
     after = {item.name: item for item in new}
-    return Names(
+    return NameChanges(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         changed=tuple(name for name in after if name in before and after[name] != before[name]),
@@ -154,14 +154,14 @@ def _names(old: Iterable[Any], new: Iterable[Any]) -> Names:
 
 
 def _sections(old: Config, new: Config) -> tuple[str, ...]:
-    """Changed top-level keys, apart from those that have their own place in the diff."""
+    """Changed top-level keys, except those with their own field in the diff."""
     own = {"scanners", "credentials", "targets"}
     names = (field.name for field in attrs.fields(Config) if field.name not in own)
     return tuple(name for name in names if _live(old, name) != _live(new, name))
 
 
 def _live(config: Config, name: str) -> Any:
-    """A section without what is read at start only; None when nothing is left."""
+    """A section without the keys that are read only at start; None if nothing is left."""
     value = getattr(config, name)
     if (name,) in AT_START_ONLY:
         return None

@@ -1,7 +1,7 @@
-"""From a file to a `Config`, or to every mistake in it.
+"""Loads a file into a `Config`, or reports every mistake in it.
 
-read -> parse with places -> substitute references -> structure into the schema.
-Nothing falls back silently: a file with one mistake gives no configuration at all.
+The steps: read, parse with positions, substitute references, structure into the schema.
+There are no silent fallbacks: a file with a single mistake is not used.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from nessus_sched.config.problems import ConfigError, KeyPath, Problem, Wrong, path_text
+from nessus_sched.config.problems import ConfigError, KeyPath, Problem, ValueProblem, path_text
 from nessus_sched.config.schema import Config
-from nessus_sched.config.small_files import Unusable, content
+from nessus_sched.config.small_files import UnreadableFile, read_small_file
 from nessus_sched.config.structure import structure
 from nessus_sched.config.substitution import Sources, substitute
-from nessus_sched.config.yaml_reader import Document, NotYaml, Place, read_document
+from nessus_sched.config.yaml_reader import Document, Place, YamlSyntaxError, read_document
 
 MAX_BYTES: Final = 1_000_000
 
@@ -23,9 +23,9 @@ MAX_BYTES: Final = 1_000_000
 def load(
     path: Path, *, environ: Mapping[str, str], credentials_directory: Path | None = None
 ) -> Config:
-    """The configuration in the file `path`. Reads files, so it belongs in a thread.
+    """The configuration in the file `path`. Reads files, so call it in a thread.
 
-    `credentials_directory` is where `${credential:NAME}` looks; by default it is
+    `${credential:NAME}` is looked up in `credentials_directory`, by default the
     `CREDENTIALS_DIRECTORY` of `environ`, which systemd sets. Raises `ConfigError`.
     """
     return load_text(
@@ -45,15 +45,15 @@ def load_text(
     environ: Mapping[str, str],
     credentials_directory: Path | None = None,
 ) -> Config:
-    """The same for text that was read already; `file` is what errors call it, `folder`
-    what relative paths are relative to."""
+    """Like `load`, for text. Errors refer to it as `file`; relative paths are relative to
+    `folder`. Raises `ConfigError`."""
     try:
         document = read_document(text)
-    except NotYaml as error:
+    except YamlSyntaxError as error:
         line, column = error.place
         raise ConfigError([_problem(file, (line, column), str(error), error.hint)]) from None
     if document.data is None:
-        raise ConfigError([_problem(file, (1, 1), "the file has no content", "see config init")])
+        raise ConfigError([_problem(file, (1, 1), "the file is empty", "see config init")])
     if credentials_directory is None and environ.get("CREDENTIALS_DIRECTORY"):
         credentials_directory = Path(environ["CREDENTIALS_DIRECTORY"])
     sources = Sources(environ=environ, folder=folder, credentials_directory=credentials_directory)
@@ -73,7 +73,7 @@ def _problem(file: str, place: Place, message: str, hint: str) -> Problem:
 
 
 def _placed(
-    file: str, document: Document, mistakes: Iterable[tuple[KeyPath, Wrong]]
+    file: str, document: Document, mistakes: Iterable[tuple[KeyPath, ValueProblem]]
 ) -> Iterable[Problem]:
     for path, wrong in mistakes:
         place = document.place(path, of_key=wrong.at_key)
@@ -84,8 +84,8 @@ def _placed(
 
 def _read(path: Path) -> str:
     try:
-        found = content(path, MAX_BYTES)
-    except Unusable as error:
+        found = read_small_file(path, MAX_BYTES)
+    except UnreadableFile as error:
         raise ConfigError([Problem(file=str(path), message=str(error))]) from None
     try:
         return found.decode("utf-8-sig")

@@ -1,7 +1,7 @@
-"""How each form of value is read: text of the file in, value of the schema out.
+"""One parser per value format: from text of the file to a value of the schema.
 
-A reader raises `Unfit` to say more about what is wrong, without repeating the value, and
-`ValueError` when what was expected says it all.
+A parser raises `InvalidValue` to explain what is wrong, without repeating the value, and
+`ValueError` if naming the expected format is enough.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from nessus_sched.core.targets.ranges import V4, address_text, range_text
 from nessus_sched.core.targets.scope import parse_rule
 
 
-class Unfit(ValueError):
-    """A value that does not fit its form; `str()` does not repeat it."""
+class InvalidValue(ValueError):
+    """The value does not match its format; `str()` does not repeat it."""
 
 
 _DURATION: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?(ms|s|m|h|d|w|)")
@@ -35,25 +35,25 @@ _SECONDS: Final = MappingProxyType(
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?(KiB|MiB|GiB|TiB|)")
 _FACTORS: Final = MappingProxyType({"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40})
 _MODE: Final = re.compile(r"0?[0-7]{3}")
-_PERSON: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?|[0-9]{1,10}|\*")
+_PRINCIPAL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?|[0-9]{1,10}|\*")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}|[0-9a-f]{2}(?::[0-9a-f]{2}){31}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def text(value: object) -> str:
-    """Text without control characters: it may end up in logs and in requests."""
+    """Text without control characters, because it may appear in logs and requests."""
     if not isinstance(value, str):
-        raise Unfit("put it in quotes" if isinstance(value, int | float) else "")
+        raise InvalidValue("put it in quotes" if isinstance(value, int | float) else "")
     if _CONTROL.search(value):
-        raise Unfit("it has a control character")
+        raise InvalidValue("it has a control character")
     return str(value)
 
 
 def secret(value: object) -> Secret:
     if not isinstance(value, str):
-        raise Unfit("put it in quotes")
+        raise InvalidValue("put it in quotes")
     if not value:
-        raise Unfit("it is empty")
+        raise InvalidValue("it is empty")
     return Secret(str(value))
 
 
@@ -93,7 +93,7 @@ def duration(value: object) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def lasting(value: object) -> float:
+def retention_time(value: object) -> float:
     return math.inf if value == "forever" else duration(value)
 
 
@@ -103,17 +103,17 @@ def size(value: object) -> int:
 
 
 def mode(value: object) -> int:
-    # A bare 0660 is a number to YAML, and which one depends on its version.
+    # YAML reads a bare 0660 as a number whose value depends on the YAML version.
     if not isinstance(value, str) or not _MODE.fullmatch(value):
         raise ValueError
     return int(value, 8)
 
 
 def url(value: object) -> str:
-    """Lower case, and without the slash at the end."""
+    """Normalized to lower case without a trailing slash."""
     address = _split_url(value, schemes=("https",))
     if address.path not in ("", "/") or address.query or address.fragment:
-        raise Unfit("there is something behind the host and port")
+        raise InvalidValue("nothing may follow the host and port")
     return f"https://{_host_and_port(address.netloc)}"
 
 
@@ -125,11 +125,11 @@ def webhook(value: object) -> str:
 def _split_url(value: object, *, schemes: tuple[str, ...]) -> SplitResult:
     address = urlsplit(text(value))
     if "://" not in str(value) or address.scheme not in schemes:
-        raise Unfit(f"it must begin with {' or '.join(f'{name}://' for name in schemes)}")
+        raise InvalidValue(f"it must begin with {' or '.join(f'{name}://' for name in schemes)}")
     if "@" in address.netloc:
-        raise Unfit("a user and password do not belong in the URL")
+        raise InvalidValue("a user and password do not belong in the URL")
     if re.search(r"[\s\\]", str(value)):
-        raise Unfit("it has a space or a backslash")
+        raise InvalidValue("it has a space or a backslash")
     return address
 
 
@@ -138,16 +138,16 @@ def _host_and_port(netloc: str) -> str:
     if match := re.fullmatch(r"(.*):([0-9]*)", netloc):
         host, colon, port = match[1], ":", match[2]
     if colon and not (re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) < 65536):
-        raise Unfit("the port must be a number from 1 to 65535")
+        raise InvalidValue("the port must be a number from 1 to 65535")
     return f"{host_text(host)}{colon}{port}"
 
 
 def host_text(host: str) -> str:
-    """A host as it stands in a URL, in canonical form: IPv6 in brackets."""
+    """A host in canonical form for a URL: IPv6 in brackets."""
     if host.startswith("[") and host.endswith("]"):
         found = parse_address(host[1:-1])
         if found >= V4:
-            raise Unfit("only IPv6 goes in brackets")
+            raise InvalidValue("only IPv6 goes in brackets")
         return f"[{address_text(found)}]"
     return address_text(parse_address(host)) if _looks_numeric(host) else parse_host_name(host)
 
@@ -165,15 +165,15 @@ def split_bind(value: str) -> tuple[str, int]:
     """Address (without brackets) and port of a `Bind`; port 0 lets the system choose."""
     host, colon, port = value.rpartition(":")
     if not colon or value.endswith("]"):
-        raise Unfit("the port is missing; write 127.0.0.1:9834 or [::1]:9834")
+        raise InvalidValue("the port is missing; write 127.0.0.1:9834 or [::1]:9834")
     if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise Unfit("the port must be a number from 0 to 65535")
+        raise InvalidValue("the port must be a number from 0 to 65535")
     if host == "localhost":
         return host, int(port)
     bracketed = host.startswith("[") and host.endswith("]")
     found = parse_address(host[1:-1] if bracketed else host)
     if bracketed != (found < V4):
-        raise Unfit("IPv6 goes in brackets, IPv4 does not")
+        raise InvalidValue("IPv6 goes in brackets, IPv4 does not")
     return address_text(found), int(port)
 
 
@@ -192,13 +192,13 @@ def rule(value: object) -> str:
 def network(value: object) -> str:
     found = parse_range(text(value))
     if found is None:
-        raise Unfit("host names are not networks")
+        raise InvalidValue("host names are not networks")
     return range_text(found)
 
 
-def person(value: object) -> str:
+def principal(value: object) -> str:
     plain = str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
-    if not _PERSON.fullmatch(plain):
+    if not _PRINCIPAL.fullmatch(plain):
         raise ValueError
     return plain
 
@@ -206,29 +206,29 @@ def person(value: object) -> str:
 def new_file(value: object, *, folder: Path) -> Path:
     name = text(value)
     if not name:
-        raise Unfit("it is empty")
+        raise InvalidValue("it is empty")
     if name.startswith("~"):
-        raise Unfit("~ is not expanded; write ${HOME}")
+        raise InvalidValue("~ is not expanded; write ${HOME}")
     return folder / name
 
 
 def readable_file(value: object, *, folder: Path) -> Path:
     path = new_file(value, folder=folder)
     if not path.is_file():
-        raise Unfit("there is no such file")
+        raise InvalidValue("there is no such file")
     if not os.access(path, os.R_OK):
-        raise Unfit("it may not be read")
+        raise InvalidValue("it is not readable")
     return path
 
 
 Reader = Callable[[object], Any]
 
 
-def readers(folder: Path) -> Mapping[types.Form, Reader]:
-    """The reader of each form; relative paths are relative to `folder`."""
+def readers(folder: Path) -> Mapping[types.ValueFormat, Reader]:
+    """The parser for each format; relative paths are relative to `folder`."""
     return {
         types.DURATION: duration,
-        types.LASTING: lasting,
+        types.RETENTION: retention_time,
         types.SIZE: size,
         types.MODE: mode,
         types.URL: url,
@@ -237,7 +237,7 @@ def readers(folder: Path) -> Mapping[types.Form, Reader]:
         types.FINGERPRINT: fingerprint,
         types.RULE: rule,
         types.NETWORK: network,
-        types.PERSON: person,
+        types.PRINCIPAL: principal,
         types.NEW_FILE: partial(new_file, folder=folder),
         types.FILE: partial(readable_file, folder=folder),
     }

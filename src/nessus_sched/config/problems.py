@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, and where."""
+"""Mistakes in a configuration and their locations."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from difflib import get_close_matches
 import attrs
 
 KeyPath = tuple[str | int, ...]
-"""Where a value stands in the document: keys of mappings and indexes of lists."""
+"""Path to a value in the document: keys of mappings and indexes of lists."""
 
 
 @attrs.frozen(kw_only=True, order=True)
 class Problem:
-    """One mistake. Line and column count from 1; both are 0 when there is no text to
-    point at. `message` never has a value from the file in it: it could be a secret."""
+    """One mistake. Line and column count from 1; both are 0 if there is no position.
+    `message` never contains a value from the file, because it could be secret."""
 
     file: str
     line: int = 0
@@ -29,17 +29,16 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `problems` has every mistake that was found, in
-    the order of the file."""
+    """The configuration cannot be used; `problems` has every mistake in file order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class Wrong(Exception):
-    """A mistake before its line is known: `at` leads from the value that was being read
-    to the one that is wrong; `at_key` points at its key instead of its value."""
+class ValueProblem(Exception):
+    """A mistake whose line is not known yet. `at` is the path from the value being read to
+    the wrong one; `at_key` means that its key is wrong, not its value."""
 
     def __init__(
         self, message: str, *, hint: str = "", at: KeyPath = (), at_key: bool = False
@@ -52,7 +51,7 @@ class Wrong(Exception):
 
 
 def path_text(path: KeyPath) -> str:
-    """`scanners[0].url`; a key that does not look like one is not repeated."""
+    """A path such as `scanners[0].url`; anything that does not look like a key is left out."""
     parts = (f"[{step}]" if isinstance(step, int) else f".{_key_text(step)}" for step in path)
     return "".join(parts).lstrip(".")
 
@@ -62,6 +61,6 @@ def _key_text(key: str) -> str:
 
 
 def nearest(wrong: str, valid: Sequence[str]) -> str:
-    """A hint for a word that is none of `valid`."""
+    """A hint for a word that is not in `valid`."""
     close = get_close_matches(wrong.lower(), valid, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(valid)}"

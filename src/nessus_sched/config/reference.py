@@ -1,4 +1,4 @@
-"""The configuration reference in Markdown, made from the schema so that it cannot drift."""
+"""Generates the configuration reference in Markdown from the schema."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any, Final, get_args, get_origin
 
 import attrs
 
-from nessus_sched.config.render import written
+from nessus_sched.config.render import format_value
 from nessus_sched.config.schema import Config
-from nessus_sched.config.types import form_of
+from nessus_sched.config.types import format_of
 from nessus_sched.core.fields import FieldDoc, doc_of
 from nessus_sched.core.secret import Secret
 
 _INTRODUCTION: Final = """\
-The configuration is one YAML 1.2 file. Every mistake in it is an error with its line, and
-a file with a mistake is not used at all. Anchors, aliases and tags are not supported.
+The configuration is a single YAML 1.2 file. Mistakes are reported with their line, and a file
+with a mistake is not used. Anchors, aliases and tags are not supported.
 
-Values may hold references, also within a longer text:
+Values may contain references, also in the middle of longer text:
 
-| written | becomes |
+| reference | value |
 |---|---|
-| `${NAME}` | the environment variable; an error when it is not set |
-| `${NAME:-default}` | the same, or the default when it is not set or empty |
-| `${file:PATH}` | what the file holds, without the final newline |
-| `${credential:NAME}` | the same for a file of systemd's credentials directory |
+| `${NAME}` | the environment variable; an error if it is not set |
+| `${NAME:-default}` | the same, or the default if it is not set or empty |
+| `${file:PATH}` | the content of the file, without the final newline |
+| `${credential:NAME}` | the same for a file in systemd's credentials directory |
 | `$$` | a dollar sign |
 """
 
@@ -52,7 +52,7 @@ def reference() -> str:
 
 
 def _sections(cls: type, name: str) -> Iterator[tuple[str, type]]:
-    """Every class of the schema with the path of keys that leads to it."""
+    """Every class of the schema with the path of keys leading to it."""
     yield name, cls
     for field in _fields(cls):
         dotted = f"{name}.{field.name}".lstrip(".")
@@ -61,7 +61,7 @@ def _sections(cls: type, name: str) -> Iterator[tuple[str, type]]:
 
 
 def _classes(kind: Any) -> Iterator[tuple[type, str]]:
-    """The classes inside a type, with what stands between them and the key."""
+    """The classes inside a type, with what to append to the key."""
     if attrs.has(kind):
         yield kind, ""
     elif get_origin(kind) is tuple:
@@ -73,7 +73,7 @@ def _classes(kind: Any) -> Iterator[tuple[type, str]]:
 
 
 def _key(cls: type) -> str:
-    """`ApiKeys` is written `api_keys`."""
+    """`ApiKeys` becomes `api_keys`."""
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__).lstrip("_")
 
 
@@ -82,7 +82,7 @@ def _about(cls: type) -> str:
 
 
 def _table(cls: type, name: str) -> Iterator[str]:
-    yield "| key | value | default | what it is for |"
+    yield "| key | value | default | description |"
     yield "|---|---|---|---|"
     for field in _fields(cls):
         doc = doc_of(field)
@@ -101,14 +101,14 @@ def _fields(cls: type) -> tuple[attrs.Attribute[Any], ...]:
 def _value(kind: Any, doc: FieldDoc) -> str:
     words = _kind(kind)
     if doc.minimum is not None and doc.minimum > 0:
-        words += f", at least {written(doc.minimum, kind)}"
+        words += f", at least {format_value(doc.minimum, kind)}"
     if doc.maximum is not None:
-        words += f", at most {written(doc.maximum, kind)}"
+        words += f", at most {format_value(doc.maximum, kind)}"
     return words
 
 
 def _kind(kind: Any) -> str:
-    form = form_of(kind)
+    form = format_of(kind)
     if form is not None:
         return form.expected
     if kind in _WORDS:
@@ -129,4 +129,4 @@ def _default(field: attrs.Attribute[Any]) -> str:
         return "required"
     if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]  # a class at run time
         return ""
-    return f"`{json.dumps(written(field.default, field.type))}`"
+    return f"`{json.dumps(format_value(field.default, field.type))}`"

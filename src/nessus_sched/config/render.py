@@ -24,15 +24,15 @@ _SIZES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
 def effective(config: Config) -> dict[str, Any]:
-    """Every key with its value as it would be written in the file: JSON-able, defaults
-    filled in (but for credentials), references resolved, secrets as `***`."""
-    result = written(config, Config)
+    """Every key with its value as written in the file: JSON-compatible, with defaults filled
+    in (except in credentials), references resolved, and secrets as `***`."""
+    result = format_value(config, Config)
     assert isinstance(result, dict)
     return result
 
 
 def to_yaml(config: Config) -> str:
-    """`effective` as YAML. It loads again, with `***` for the secrets."""
+    """`effective` as YAML, which can be loaded again, with `***` for the secrets."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # stub says None
@@ -41,24 +41,24 @@ def to_yaml(config: Config) -> str:
     return stream.getvalue()
 
 
-def written(value: Any, kind: Any) -> Any:
-    """A value of the schema as it is written in the file; `kind` is its type there, which
-    tells a duration from a number."""
+def format_value(value: Any, kind: Any) -> Any:
+    """A value of the schema as it is written in the file. `kind` is its type in the schema,
+    which distinguishes a duration from a number."""
     if value is None:
         return None
-    form = next(filter(None, map(types.form_of, (kind, *get_args(kind)))), None)
+    form = next(filter(None, map(types.format_of, (kind, *get_args(kind)))), None)
     if form is not None and not isinstance(value, tuple):
-        return _formed(value, form)
+        return _format(value, form)
     if isinstance(value, tuple):
         item = next(part for part in _alternatives(kind) if get_args(part))
-        return [written(inner, get_args(item)[0]) for inner in value]
+        return [format_value(inner, get_args(item)[0]) for inner in value]
     if isinstance(value, Mapping):
-        return {key: written(inner, get_args(kind)[1]) for key, inner in value.items()}
+        return {key: format_value(inner, get_args(kind)[1]) for key, inner in value.items()}
     return _plain(value)
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
-    """The parts of an optional type, or the type itself."""
+    """The members of an optional type, or the type itself."""
     return get_args(kind) if NoneType in get_args(kind) else (kind,)
 
 
@@ -76,17 +76,17 @@ def _plain(value: Any) -> Any:
 
 def _fields(value: Any) -> dict[str, Any]:
     fields = attrs.fields(attrs.resolve_types(type(value), include_extras=True))
-    # Most keys of a credential belong to other kinds, and may not be written for this one.
+    # Most keys of a credential belong to other kinds and are not allowed for this one.
     sparse = isinstance(value, Credential | Escalation)
     return {
-        field.name: written(getattr(value, field.name), field.type)
+        field.name: format_value(getattr(value, field.name), field.type)
         for field in fields
         if not sparse or getattr(value, field.name) != field.default
     }
 
 
-def _formed(value: Any, form: types.Form) -> Any:
-    if form in (types.DURATION, types.LASTING):
+def _format(value: Any, form: types.ValueFormat) -> Any:
+    if form in (types.DURATION, types.RETENTION):
         return duration_text(value)
     if form is types.SIZE:
         return size_text(value)
@@ -98,7 +98,7 @@ def _formed(value: Any, form: types.Form) -> Any:
 
 
 def webhook_text(url: str) -> str:
-    """A webhook's URL for people: what is behind the host is often a token."""
+    """A webhook's URL for display, without what follows the host, which is often a token."""
     address = urlsplit(url)
     if address.path in ("", "/") and not address.query and not address.fragment:
         return url
@@ -106,7 +106,7 @@ def webhook_text(url: str) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """`15m`, `1.5s`, `forever`: the largest unit that divides it."""
+    """Text such as `15m`, `1.5s` or `forever`, in the largest unit that gives a whole number."""
     if math.isinf(seconds):
         return "forever"
     for unit, length in _UNITS:

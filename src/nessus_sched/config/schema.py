@@ -1,7 +1,7 @@
-"""The configuration: every key, what it is for, its default and its bounds.
+"""The configuration schema: every key with its description, default and bounds.
 
-The loader structures the YAML file into these classes and the reference is generated
-from them. Times are in seconds here, however they are written in the file.
+The loader structures the YAML file into these classes, and the reference is generated from
+them. Times are in seconds here, whatever unit the file uses.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from nessus_sched.config.types import (
     NEW_FILE,
     Bind,
     Fingerprint,
-    Lasting,
     LogFormat,
     LogLevel,
     Mode,
     Network,
     NotifyOn,
-    Person,
+    Principal,
+    Retention,
     Rule,
     Seconds,
     Size,
@@ -56,8 +56,8 @@ class SocketSettings:
         "this file.",
         default=None,
     )
-    mode: Mode = field("Its file mode.", default=0o660)
-    group: str | None = field("The group that owns it; its members may connect.", default=None)
+    mode: Mode = field("File mode of the socket.", default=0o660)
+    group: str | None = field("Group of the socket; its members may connect.", default=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -66,14 +66,14 @@ class HttpSettings:
 
     bind: Bind | None = field("Where it listens.", default="127.0.0.1:9834")
     hosts: tuple[str, ...] = field(
-        "Host names it answers to besides the address itself and localhost.", default=()
+        "Host names to accept besides the address itself and localhost.", default=()
     )
     status_page: bool = field("Whether `/` shows the status page.", default=True)
 
 
 @attrs.frozen(kw_only=True)
 class TargetSettings:
-    """What may be scanned at all. Deny wins; an empty allow-list allows nothing."""
+    """What may be scanned. `deny` overrides `allow`; an empty allow-list allows nothing."""
 
     allow: tuple[Rule, ...] = field(
         "Networks and host names that may be scanned. A host name or pattern allows only "
@@ -83,7 +83,7 @@ class TargetSettings:
     )
     deny: tuple[Rule, ...] = field("What must never be scanned, whatever `allow` says.", default=())
     max_addresses: int = field(
-        "How many addresses one scan may have.", default=4096, minimum=1, maximum=2**32
+        "Maximum number of addresses in one scan.", default=4096, minimum=1, maximum=2**32
     )
 
     @cached_property
@@ -97,26 +97,24 @@ class SchedulingSettings:
     """Queues, retries and deadlines."""
 
     fairness_after: Seconds = field(
-        "A task of the overflow queue that has waited this much longer than the head of a "
-        "scanner's own queue goes first.",
+        "A task in the overflow queue goes first if it has waited this much longer than the head "
+        "of the scanner's own queue.",
         default=15 * MINUTE,
         minimum=0,
     )
     ageing_after: Seconds = field(
-        "A waiting task is treated as one priority higher after each such time.",
+        "Each time a waiting task has waited this long, its priority rises by one level.",
         default=HOUR,
         minimum=1,
     )
-    overlap_guard: bool = field(
-        "Never scan the same address with two of our scans at once.", default=True
-    )
+    overlap_guard: bool = field("Never scan the same address with two scans at once.", default=True)
     max_attempts: int = field(
         "Attempts at a task before it becomes a dead letter.", default=3, minimum=1, maximum=100
     )
     backoff_base: Seconds = field("Wait before the second attempt.", default=30.0, minimum=1)
     backoff_max: Seconds = field("Longest wait between attempts.", default=HOUR, minimum=1)
     max_runtime: Seconds = field(
-        "How long a scan may run unless its submitter says otherwise.", default=DAY, minimum=60
+        "How long a scan may run unless the submitter sets another limit.", default=DAY, minimum=60
     )
     idempotency_ttl: Seconds = field(
         "How long an idempotency key is remembered.", default=48 * HOUR, minimum=60
@@ -125,26 +123,28 @@ class SchedulingSettings:
 
 @attrs.frozen(kw_only=True)
 class PollingSettings:
-    """How often scanners are asked."""
+    """How often scanners are polled."""
 
     fastest: Seconds = field(
-        "Between two looks at a scanner where something just changed.", default=2.0, minimum=0.1
+        "Interval between polls of a scanner where something just changed.",
+        default=2.0,
+        minimum=0.1,
     )
     slowest: Seconds = field(
-        "Between two looks at a scanner whose scans take long.", default=60.0, minimum=0.1
+        "Interval between polls of a scanner with long-running scans.", default=60.0, minimum=0.1
     )
     info: Seconds = field(
-        "Between two readings of a scanner's status, license and plugin set.",
+        "Interval between reads of a scanner's status, license and plugin set.",
         default=10 * MINUTE,
         minimum=1,
     )
     probe: Seconds = field(
-        "First wait before a scanner that failed is tried again; it doubles each time.",
+        "First wait before a failed scanner is tried again; it doubles each time.",
         default=30.0,
         minimum=0.1,
     )
     probe_max: Seconds = field(
-        "Longest wait before a scanner that failed is tried again.",
+        "Longest wait before a failed scanner is tried again.",
         default=15 * MINUTE,
         minimum=0.1,
     )
@@ -152,14 +152,14 @@ class PollingSettings:
 
 @attrs.frozen(kw_only=True)
 class RetentionSettings:
-    """How long things are kept after their task has ended."""
+    """How long data is kept after the end of its task."""
 
-    completed: Lasting = field("Completed tasks.", default=30 * DAY, minimum=0)
-    canceled: Lasting = field("Canceled and timed-out tasks.", default=7 * DAY, minimum=0)
-    dead: Lasting = field("Dead letters.", default=90 * DAY, minimum=0)
-    findings: Lasting = field("Findings in the database.", default=90 * DAY, minimum=0)
-    exports: Lasting = field("Exported reports on disk.", default=30 * DAY, minimum=0)
-    remote_scans: Lasting = field(
+    completed: Retention = field("Completed tasks.", default=30 * DAY, minimum=0)
+    canceled: Retention = field("Canceled and timed-out tasks.", default=7 * DAY, minimum=0)
+    dead: Retention = field("Dead letters.", default=90 * DAY, minimum=0)
+    findings: Retention = field("Findings in the database.", default=90 * DAY, minimum=0)
+    exports: Retention = field("Exported reports on disk.", default=30 * DAY, minimum=0)
+    remote_scans: Retention = field(
         "Our finished scans on the scanners (our own folder and marker only).",
         default=DAY,
         minimum=0,
@@ -170,7 +170,7 @@ class RetentionSettings:
 class LogSettings:
     """Structured log on stderr."""
 
-    level: LogLevel = field("Least severe level that is logged.", default=LogLevel.INFO)
+    level: LogLevel = field("Lowest level that is logged.", default=LogLevel.INFO)
     components: Mapping[str, LogLevel] = field(
         "Other levels for parts of the program, such as `nessus: debug`.", factory=dict
     )
@@ -181,66 +181,66 @@ class LogSettings:
 
 @attrs.frozen(kw_only=True)
 class LimitSettings:
-    """Bounds on what clients and scanners can make the daemon do."""
+    """Limits on what clients and scanners can make the daemon do."""
 
     connections: int = field(
-        "MCP and command line connections at once.", default=256, minimum=1, maximum=65536
+        "Maximum number of MCP and command line connections.", default=256, minimum=1, maximum=65536
     )
     message_size: Size = field(
         "Largest message a client may send.", default=4 * 2**20, minimum=4096, maximum=2**30
     )
     message_items: int = field(
-        "Most values (members of lists and objects, at any depth) in such a message.",
+        "Maximum number of values (members of lists and objects, at any depth) in a message.",
         default=25_000,
         minimum=1000,
         maximum=10_000_000,
     )
     connection_memory: Size = field(
-        "Memory for all connections together: unfinished messages, requests in work and answers "
-        "not yet read. A user gets at most half of it.",
+        "Memory for all connections together: unfinished messages, requests in progress and "
+        "unread answers. A user gets at most half of it.",
         default=96 * 2**20,
         minimum=16 * 2**20,
         maximum=2**40,
     )
     stall: Seconds = field(
-        "How long a client may keep the daemon waiting for a first message, for the rest of a "
-        "message, or with reading an answer, before its connection is closed. Idle clients stay.",
+        "How long a client may take to send its first message, to complete a message, or to read "
+        "an answer before it is disconnected. Idle clients stay connected.",
         default=30,
         minimum=1,
     )
     calls_at_once: int = field(
-        "Calls of one connection that are worked on at once.", default=32, minimum=1, maximum=4096
+        "Concurrent calls per connection.", default=32, minimum=1, maximum=4096
     )
     calls_per_second: float = field(
-        "Calls of one connection per second, averaged over ten seconds.",
+        "Calls per second and connection, averaged over ten seconds.",
         default=50.0,
         minimum=0.1,
         maximum=10000,
     )
     queued_tasks: int = field(
-        "Unfinished tasks in all. A user gets at most half of it; an eighth is kept for root and "
-        "the user of the service. A waiting task takes about 1 KiB of memory.",
+        "Maximum number of unfinished tasks. A user gets at most half of it; an eighth is reserved "
+        "for root and the service's user. A waiting task takes about 1 KiB of memory.",
         default=100_000,
         minimum=1,
         maximum=10_000_000,
     )
     queued_targets: int = field(
-        "Targets (addresses, networks, ranges and names) of all unfinished tasks together, shared "
-        "like queued_tasks. A network or range counts as one. Each takes 8 bytes of memory, 32 for "
-        "IPv6.",
+        "Maximum number of targets (addresses, networks, ranges and names) of all unfinished tasks "
+        "together, shared like queued_tasks. A network or range counts as one. Each takes 8 bytes "
+        "of memory, 32 for IPv6.",
         default=1_000_000,
         minimum=1,
         maximum=1_000_000_000,
     )
     export_size: Size = field(
-        "Largest report that is fetched from a scanner.",
+        "Largest report to fetch from a scanner.",
         default=4 * 2**30,
         minimum=2**20,
         maximum=2**40,
     )
     idle_exit: Seconds = field(
-        "A daemon that a client started by itself ends after this long without a client and "
-        "without an unfinished task.",
+        "A daemon that was started automatically by a client exits after this long without "
+        "clients and unfinished tasks.",
         default=10 * MINUTE,
         minimum=1,
     )
@@ -248,13 +248,13 @@ class LimitSettings:
 
 @attrs.frozen(kw_only=True)
 class AuditSettings:
-    """A compliance audit that `submit_compliance_scan` may name: a file, or one that the
-    scanner brings along."""
+    """A compliance audit for `submit_compliance_scan`: a file, or one that ships with the
+    scanner."""
 
-    name: str = field("What submitters call it.", **NAME_BOUNDS)
+    name: str = field("Name that submitters use.", **NAME_BOUNDS)
     file: Annotated[Path, FILE] | None = field("The `.audit` file.", default=None)
     builtin: str | None = field(
-        "Instead of a file: the name or id of an audit of the scanner, such as "
+        "Instead of a file: the name or id of an audit on the scanner, such as "
         "`21157_CIS_Debian_Linux_12_v1.1.0_L1_Server.audit`.",
         default=None,
         min_length=1,
@@ -275,48 +275,48 @@ class AuditSettings:
 
 @attrs.frozen(kw_only=True)
 class RoleSettings:
-    """What a caller of the socket may do. The first role that names the caller counts;
-    as soon as there are roles, a caller whom none names may do nothing. Root and the
-    daemon's own user may always do everything."""
+    """What a user of the socket may do. The first role that matches applies. Once there are
+    roles, users that match none may do nothing. Root and the daemon's own user may always do
+    everything."""
 
-    name: str = field("Shown in refusals and in the journal.", **NAME_BOUNDS)
-    users: tuple[Person, ...] = field('Users, by name or uid; "*" for everybody.', default=())
-    groups: tuple[Person, ...] = field("Groups, by name or gid.", default=())
-    read_only: bool = field("Only tools that change nothing.", default=False)
-    tools: tuple[str, ...] | None = field("The only tools it may call; null for all.", default=None)
+    name: str = field("Shown in errors and in the journal.", **NAME_BOUNDS)
+    users: tuple[Principal, ...] = field('Users, by name or uid; "*" for everyone.', default=())
+    groups: tuple[Principal, ...] = field("Groups, by name or gid.", default=())
+    read_only: bool = field("Allow only tools that change nothing.", default=False)
+    tools: tuple[str, ...] | None = field(
+        "The only tools it may call; null means all.", default=None
+    )
     targets: tuple[Rule, ...] | None = field(
-        "The only targets it may scan, within what `targets` allows; null for all of that. "
-        "Checked again at launch. Of other users' tasks it sees only those with such targets.",
+        "The only targets it may scan, within what the top-level `targets` allows; null means all "
+        "of those. Checked again at launch. Of other users' tasks it sees only those with such "
+        "targets.",
         default=None,
     )
     operator_tools: bool = field(
         "Whether models may use `pause_everything`, `resume_everything`, `drain_scanner` and "
-        "`undrain_scanner`, which concern all users. Only roles that name them grant them, "
-        "not even root.",
+        "`undrain_scanner`, which affect all users. Without it not even root's models may.",
         default=False,
     )
     manage_others: bool = field(
-        "Whether it may cancel, pause, resume, retry and purge tasks of other users.",
+        "Whether it may cancel, pause, resume, retry and purge other users' tasks.",
         default=False,
     )
 
 
 @attrs.frozen(kw_only=True)
 class WebhookSettings:
-    """A URL that is notified of finished tasks, with a JSON document: `id` (the same at every
-    try), `event`, `at`, `task`, `severity_counts`, `credentialed`, `partial` (why the scan ended
-    early), `error`. Any 2xx answer will do; others are tried again for some minutes if they may
-    pass (5xx, 408, 429, no answer). What has not got through when the daemon stops is lost."""
+    """A URL to notify of finished tasks with a JSON document: `id` (the same for every try),
+    `event`, `at`, `task`, `severity_counts`, `credentialed`, `partial` (why the scan ended early),
+    `error`. Any 2xx status counts as delivered; temporary failures (5xx, 408, 429, no response)
+    are retried for some minutes. Notifications not delivered when the daemon stops are lost."""
 
-    url: WebhookUrl = field("Receives the document by POST, directly and without redirects.")
+    url: WebhookUrl = field("Receives the document by POST. Redirects and proxies are not used.")
     secret: Secret | None = field(
-        "Key of the signature: the header `X-Nessus-Sched-Signature` is then `sha256=` and the "
-        "HMAC-SHA-256 of the body in hex.",
+        "Signs notifications: the header `X-Nessus-Sched-Signature` is then `sha256=` followed by "
+        "the HMAC-SHA-256 of the body in hex.",
         default=None,
     )
-    events: tuple[NotifyOn, ...] = field(
-        "Which outcomes it is notified of.", default=tuple(NotifyOn)
-    )
+    events: tuple[NotifyOn, ...] = field("Outcomes to notify about.", default=tuple(NotifyOn))
 
 
 @attrs.frozen(kw_only=True)
@@ -341,7 +341,7 @@ class TlsSettings:
     """How the scanner's certificate is checked: by the system's CAs, by `ca_file`, or by
     `fingerprint`."""
 
-    verify: bool = field("`false` accepts any certificate; warned about.", default=True)
+    verify: bool = field("`false` accepts any certificate and causes a warning.", default=True)
     ca_file: Annotated[Path, FILE] | None = field(
         "PEM file with the CA or the certificate to trust.", default=None
     )
@@ -352,37 +352,37 @@ class TlsSettings:
 
 @attrs.frozen(kw_only=True)
 class ScannerSettings:
-    """One Nessus instance."""
+    """A Nessus instance."""
 
-    id: str = field("What it is called here: `scanner_instance`.", **NAME_BOUNDS)
+    id: str = field("Name used for `scanner_instance`.", **NAME_BOUNDS)
     name: str = field(
-        "For people. Default: the id.",
+        "Display name. Default: the id.",
         default=attrs.Factory(lambda self: self.id, takes_self=True),
         min_length=1,
         max_length=128,
     )
-    url: Url = field("Where its API listens.", examples=("https://127.0.0.1:8834",))
+    url: Url = field("URL of its API.", examples=("https://127.0.0.1:8834",))
     pool: str = field(
-        "Scanners of a pool are interchangeable.", default=DEFAULT_POOL, **NAME_BOUNDS
+        "Scanners in the same pool are interchangeable.", default=DEFAULT_POOL, **NAME_BOUNDS
     )
     auth: ApiKeys | UiSession = field("`api_keys` or `ui_session`.")
     tls: TlsSettings = field("Certificate check.", factory=TlsSettings)
     max_concurrent_scans: int = field(
-        "How many of our scans it runs at once.", default=2, minimum=1, maximum=1000
+        "Maximum number of our scans at once.", default=2, minimum=1, maximum=1000
     )
-    enabled: bool = field("`false`: known, but given no work.", default=True)
+    enabled: bool = field("`false` keeps it configured but sends it no scans.", default=True)
     networks: tuple[Network, ...] = field(
-        "What it can reach; empty for everything that is in scope.", default=()
+        "Networks it can reach; empty for everything in scope.", default=()
     )
-    labels: Mapping[str, str] = field("Free words for people and metrics.", factory=dict)
+    labels: Mapping[str, str] = field("Free-form labels for people and metrics.", factory=dict)
     folder: str = field(
-        "The folder for our scans on the scanner; others are never touched.",
+        "Folder on the scanner for our scans; other folders are never touched.",
         default="nessus-sched",
         min_length=1,
         max_length=64,
     )
     timeout: Seconds = field(
-        "How long one request to it may take (exports excepted).",
+        "Timeout of one request to it (except exports).",
         default=60.0,
         minimum=1,
         maximum=HOUR,
@@ -394,33 +394,34 @@ class Config:
     """The whole file."""
 
     state_directory: Annotated[Path, NEW_FILE] = field(
-        "Tasks, findings and reports live here; one daemon per directory.",
+        "Directory for tasks, findings and reports; one daemon per directory.",
         default=Path("/var/lib/nessus-sched"),
     )
     scanners: tuple[ScannerSettings, ...] = field("The scanners to drive.", default=())
     targets: TargetSettings = field("What may be scanned.", factory=TargetSettings)
     credentials: tuple[Credential, ...] = field(
-        "Logins on targets, used by name; a submitter never sees the secrets.", default=()
+        "Logins for targets. Submitters refer to them by name and never see the secrets.",
+        default=(),
     )
     audits: tuple[AuditSettings, ...] = field("Audit files for compliance scans.", default=())
     scan_profiles: tuple[ScanProfile, ...] = field(
-        "Named sets of scan settings, for submitters to choose from.", default=()
+        "Named sets of scan settings for submitters to choose from.", default=()
     )
     custom_settings_allowed: tuple[str, ...] = field(
-        "Nessus settings that submitters may set besides the usual harmless ones.",
+        "Nessus settings that submitters may set in addition to those allowed by default.",
         default=(),
     )
     custom_policies_allowed: tuple[str, ...] | None = field(
-        "The only policies on the scanners that `submit_custom_scan` may name; null for all that "
-        "the scanner's user can see. A policy brings settings and credentials of its own.",
+        "The only scanner policies that `submit_custom_scan` may use; null means all that the "
+        "scanner's user can see. A policy has its own settings and credentials.",
         default=None,
         examples=(["Quarterly PCI"],),
     )
     roles: tuple[RoleSettings, ...] = field(
-        "Who may do what. Without roles, everybody who can open the socket may do everything.",
+        "Who may do what. Without roles, anyone who can open the socket may do everything.",
         default=(),
     )
-    socket: SocketSettings = field("Socket for MCP and command line.", factory=SocketSettings)
+    socket: SocketSettings = field("Socket for MCP and the command line.", factory=SocketSettings)
     http: HttpSettings = field("Health and metrics.", factory=HttpSettings)
     scheduling: SchedulingSettings = field(
         "Queues, retries, deadlines.", factory=SchedulingSettings
@@ -430,5 +431,5 @@ class Config:
     limits: LimitSettings = field("Bounds.", factory=LimitSettings)
     log: LogSettings = field("Log.", factory=LogSettings)
     notifications: tuple[WebhookSettings, ...] = field(
-        "Webhooks for the end of tasks; none by default.", default=()
+        "Webhooks to notify when tasks end.", default=()
     )

@@ -1,4 +1,4 @@
-"""The secrets of a configuration, to mask them wherever they turn up."""
+"""Collects the secrets of a configuration, to mask them wherever they appear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nessus_sched.config.schema import WebhookSettings
 from nessus_sched.core.secret import Secret
 
 _TOKEN: Final = re.compile(r"(?=.*\d)\S{8,}|\S{20,}")
-"""Parts of a webhook's URL that are no ordinary words."""
+"""Parts of a webhook's URL that do not look like ordinary words."""
 
 
 def secrets_of(value: Any) -> Iterator[Secret]:
@@ -31,8 +31,8 @@ def secrets_of(value: Any) -> Iterator[Secret]:
 
 
 def _tokens(url: str) -> Iterator[Secret]:
-    """What in a webhook's URL is known to its owner alone: Slack, Teams and others put their
-    token into the path, others into the query."""
+    """The secret parts of a webhook's URL: Slack, Teams and others put their token into the
+    path, some into the query."""
     address = urlsplit(url)
     for part in re.split(r"[/?&=#;]", f"{address.path}?{address.query}#{address.fragment}"):
         for text in {part, unquote(part)}:

@@ -1,8 +1,8 @@
-"""Plain data to the classes of the schema, through cattrs, with every mistake and where.
+"""Structures plain data into the classes of the schema and collects every mistake.
 
-cattrs walks and reports; what it would let pass or convert on its own (text for a list,
-a number for text, any truthy thing for a boolean) is read by `parsers` instead, and the
-bounds of each field come from its `FieldDoc`.
+cattrs does the walking and reporting. Scalars are read by `parsers`, because cattrs would
+convert too much on its own (text to a list, a number to text, anything truthy to a boolean).
+The bounds of each field come from its `FieldDoc`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, override
 
 from nessus_sched.config import parsers
-from nessus_sched.config.checks import CHECKS, misordered
-from nessus_sched.config.problems import KeyPath, Wrong, nearest, path_text
-from nessus_sched.config.render import written
+from nessus_sched.config.checks import CHECKS, check_order
+from nessus_sched.config.problems import KeyPath, ValueProblem, nearest, path_text
+from nessus_sched.config.render import format_value
 from nessus_sched.config.schema import ApiKeys, Config, UiSession
-from nessus_sched.config.substitution import Unresolved
-from nessus_sched.config.types import form_of
+from nessus_sched.config.substitution import UnresolvedReference
+from nessus_sched.config.types import format_of
 from nessus_sched.core.fields import FieldDoc, doc_of
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.address import Unreadable
@@ -47,22 +47,24 @@ LEAVES: Final[tuple[tuple[type, str, parsers.Reader], ...]] = (
     (float, "a number", parsers.number),
     (Secret, "text, or a reference such as ${NAME} or ${file:PATH}", parsers.secret),
 )
-"""How unmarked values are read, and what is expected of them."""
+"""Parsers for plain types, with what they expect."""
 
 
-class _OnRecord(Wrong):
-    """The value's reference failed; said already."""
+class _AlreadyReported(ValueProblem):
+    """The value's reference failed; that mistake is already reported."""
 
 
-def structure(data: Any, folder: Path) -> tuple[Config | None, tuple[tuple[KeyPath, Wrong], ...]]:
-    """The configuration, or None and every mistake. `data` comes from `substitute`."""
+def structure(
+    data: Any, folder: Path
+) -> tuple[Config | None, tuple[tuple[KeyPath, ValueProblem], ...]]:
+    """The configuration, or None and all mistakes. `data` comes from `substitute`."""
     try:
         return _converter(folder).structure(data, Config), ()
-    except (BaseValidationError, Wrong) as error:
+    except (BaseValidationError, ValueProblem) as error:
         return None, tuple(_mistakes([error], ()))
 
 
-# cattrs generates code for each class: once a folder, not once a reload.
+# cattrs generates code for each class, so do it once per folder and not for every reload.
 @cache
 def _converter(folder: Path) -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
@@ -71,7 +73,7 @@ def _converter(folder: Path) -> Converter:
     readers = parsers.readers(folder)
 
     def form(kind: Any) -> Hook:
-        found = form_of(kind)
+        found = format_of(kind)
         assert found is not None
         return _leaf(found.expected, readers[found])
 
@@ -83,7 +85,7 @@ def _converter(folder: Path) -> Converter:
     converter.register_structure_hook_factory(
         lambda kind: _origin(kind) is Mapping, lambda kind: _map(kind, converter)
     )
-    converter.register_structure_hook_factory(lambda kind: form_of(kind) is not None, form)
+    converter.register_structure_hook_factory(lambda kind: format_of(kind) is not None, form)
     converter.register_structure_hook_factory(
         lambda kind: kind == ApiKeys | UiSession, lambda _: _login(converter)
     )
@@ -94,23 +96,23 @@ def _origin(kind: Any) -> Any:
     return get_origin(kind)
 
 
-def _present(value: Any, expected: str) -> None:
-    if isinstance(value, Unresolved):
-        raise _OnRecord("")
+def _require_value(value: Any, expected: str) -> None:
+    if isinstance(value, UnresolvedReference):
+        raise _AlreadyReported("")
     if value is None:
-        raise Wrong(f"is empty; expected {expected}", hint="or leave the key out")
+        raise ValueProblem(f"is empty; expected {expected}", hint="or leave the key out")
 
 
 def _leaf(expected: str, reader: parsers.Reader) -> Hook:
     def hook(value: Any, _: Any) -> Any:
-        _present(value, expected)
+        _require_value(value, expected)
         try:
             return reader(value)
-        except (parsers.Unfit, Unreadable) as error:
-            raise Wrong(f"expected {expected}: {error}") from None
+        except (parsers.InvalidValue, Unreadable) as error:
+            raise ValueProblem(f"expected {expected}: {error}") from None
         except ValueError:
-            # Not ours: its text may repeat the value.
-            raise Wrong(f"expected {expected}") from None
+            # Raised by Python, so its text may repeat the value.
+            raise ValueProblem(f"expected {expected}") from None
 
     return hook
 
@@ -118,20 +120,22 @@ def _leaf(expected: str, reader: parsers.Reader) -> Hook:
 def _enum(value: Any, kind: type[StrEnum]) -> StrEnum:
     words = [str(member) for member in kind]
     expected = f"one of {', '.join(words)}"
-    _present(value, expected)
+    _require_value(value, expected)
     if isinstance(value, str) and value in words:
         return kind(value)
     hint = nearest(value, words) if isinstance(value, str) else ""
-    raise Wrong(f"expected {expected}", hint=hint if hint.startswith("did") else "")
+    raise ValueProblem(f"expected {expected}", hint=hint if hint.startswith("did") else "")
 
 
-def _each(items: Iterable[tuple[Any, Any]], kind: Any, inner: Hook) -> Iterator[tuple[Any, Any]]:
-    """Structures every item before it complains, as cattrs does."""
+def _structure_items(
+    items: Iterable[tuple[Any, Any]], kind: Any, inner: Hook
+) -> Iterator[tuple[Any, Any]]:
+    """Structures every item, and reports the mistakes of all of them at the end."""
     errors: list[Exception] = []
     for key, item in items:
         try:
             yield key, inner(item, kind)
-        except (Wrong, BaseValidationError) as error:
+        except (ValueProblem, BaseValidationError) as error:
             error.add_note(IterableValidationNote("", key, kind))
             errors.append(error)
     if errors:
@@ -143,10 +147,10 @@ def _list(kind: Any, converter: Converter) -> Hook:
     inner = converter.get_structure_hook(item)
 
     def hook(value: Any, _: Any) -> tuple[Any, ...]:
-        _present(value, "a list")
+        _require_value(value, "a list")
         if not isinstance(value, list):
-            raise Wrong("expected a list", hint="[one, two], or one '- item' a line")
-        return tuple(found for _, found in _each(enumerate(value), item, inner))
+            raise ValueProblem("expected a list", hint="[one, two], or one '- item' per line")
+        return tuple(found for _, found in _structure_items(enumerate(value), item, inner))
 
     return hook
 
@@ -156,10 +160,10 @@ def _map(kind: Any, converter: Converter) -> Hook:
     inner = converter.get_structure_hook(item)
 
     def hook(value: Any, _: Any) -> dict[str, Any]:
-        _present(value, "a mapping")
+        _require_value(value, "a mapping")
         if not isinstance(value, dict):
-            raise Wrong("expected a mapping", hint="one 'name: value' a line")
-        return dict(_each(value.items(), item, inner))
+            raise ValueProblem("expected a mapping", hint="one 'name: value' per line")
+        return dict(_structure_items(value.items(), item, inner))
 
     return hook
 
@@ -174,16 +178,16 @@ def _class(kind: type, converter: Converter) -> Hook:
     keys = ", ".join(hooks)
 
     def hook(value: Any, _: Any) -> Any:
-        _present(value, f"a mapping of {keys}")
+        _require_value(value, f"a mapping of {keys}")
         if not isinstance(value, dict):
-            raise Wrong(f"expected a mapping of {keys}")
+            raise ValueProblem(f"expected a mapping of {keys}")
         problems: list[Exception] = list(CHECKS[kind](value)) if kind in CHECKS else []
         try:
             result = build(value, kind)
         except ClassValidationError as error:
             problems = [*error.exceptions, *problems]
         else:
-            problems += misordered(result)
+            problems += check_order(result)
         if problems:
             raise ClassValidationError("", problems, kind)
         return result
@@ -209,23 +213,25 @@ def _bounded(inner: Hook, field: attrs.Attribute[Any]) -> Hook:
 
 def _check_text(text: str, doc: FieldDoc) -> None:
     if len(text) < (doc.min_length or 0):
-        raise Wrong("must not be empty")
+        raise ValueProblem("must not be empty")
     if doc.max_length is not None and len(text) > doc.max_length:
-        raise Wrong(f"must not be longer than {doc.max_length} characters")
+        raise ValueProblem(f"must not be longer than {doc.max_length} characters")
     if doc.pattern is not None and not re.fullmatch(doc.pattern, text):
-        raise Wrong("expected letters, digits, dots, dashes and underscores, such as scanner-1")
+        raise ValueProblem(
+            "expected letters, digits, dots, dashes and underscores, such as scanner-1"
+        )
 
 
 def _check_number(number: float, doc: FieldDoc, kind: Any) -> None:
     if doc.minimum is not None and number < doc.minimum:
-        raise Wrong(f"must be at least {written(doc.minimum, kind)}")
+        raise ValueProblem(f"must be at least {format_value(doc.minimum, kind)}")
     if doc.maximum is not None and number > doc.maximum:
-        raise Wrong(f"must be at most {written(doc.maximum, kind)}")
+        raise ValueProblem(f"must be at most {format_value(doc.maximum, kind)}")
 
 
 @attrs.frozen(kw_only=True)
 class _Login:
-    """How `auth` is written: under the name of its kind."""
+    """`auth` in the file: the login is under the name of its kind."""
 
     api_keys: ApiKeys | None = None
     ui_session: UiSession | None = None
@@ -237,16 +243,16 @@ def _login(converter: Converter) -> Hook:
     def hook(value: Any, _: Any) -> ApiKeys | UiSession:
         login: _Login = build(value, _Login)
         if login.api_keys is not None and login.ui_session is not None:
-            raise Wrong("give either api_keys or ui_session, not both")
+            raise ValueProblem("give either api_keys or ui_session, not both")
         found = login.api_keys or login.ui_session
         if found is None:
-            raise Wrong("give api_keys or ui_session")
+            raise ValueProblem("give api_keys or ui_session")
         return found
 
     return hook
 
 
-def _mistakes(errors: Iterable[Exception], path: KeyPath) -> Iterator[tuple[KeyPath, Wrong]]:
+def _mistakes(errors: Iterable[Exception], path: KeyPath) -> Iterator[tuple[KeyPath, ValueProblem]]:
     for error in errors:
         here = (*path, *_steps(error))
         if isinstance(error, BaseValidationError):
@@ -254,14 +260,17 @@ def _mistakes(errors: Iterable[Exception], path: KeyPath) -> Iterator[tuple[KeyP
         elif isinstance(error, ForbiddenExtraKeysError):
             valid = [field.name for field in attrs.fields(error.cl)]
             for key in error.extra_fields:
-                yield (*here, key), Wrong("unknown key", hint=nearest(key, valid), at_key=True)
+                yield (
+                    (*here, key),
+                    ValueProblem("unknown key", hint=nearest(key, valid), at_key=True),
+                )
         elif isinstance(error, KeyError):
-            yield here[:-1], Wrong(f"missing key '{here[-1]}'")
-        elif isinstance(error, Wrong):
-            if not isinstance(error, _OnRecord):
+            yield here[:-1], ValueProblem(f"missing key '{here[-1]}'")
+        elif isinstance(error, ValueProblem):
+            if not isinstance(error, _AlreadyReported):
                 yield (*here, *error.at), error
         else:
-            # A bug, of which the text may hold a value of the file.
+            # A bug; leave out its text, which may hold a value from the file.
             raise TypeError(f"{type(error).__name__} at {path_text(here)}") from None
 
 

@@ -1,14 +1,6 @@
-"""`${...}` in values: environment variables, files, and systemd credentials.
+"""Substitutes `${...}` in values: environment variables, files, and systemd credentials.
 
-| written | becomes |
-|---|---|
-| `${NAME}` | the environment variable; an error when it is not set |
-| `${NAME:-default}` | the same, or the default when it is not set or empty |
-| `${file:PATH}` | what the file holds, without the final newline |
-| `${credential:NAME}` | the same for a file of systemd's credentials directory |
-| `$$` | a dollar sign |
-
-References may stand inside a longer text. What comes out is not looked at again.
+`config.reference` describes the syntax. Substituted text is not substituted again.
 """
 
 from __future__ import annotations
@@ -20,11 +12,11 @@ from typing import Any, Final, final
 
 import attrs
 
-from nessus_sched.config.problems import KeyPath, Wrong
-from nessus_sched.config.small_files import Unusable, content
+from nessus_sched.config.problems import KeyPath, ValueProblem
+from nessus_sched.config.small_files import UnreadableFile, read_small_file
 
 MAX_FILE: Final = 65536
-"""Bytes of a substituted file; the longest private keys have a tenth of that."""
+"""Maximum bytes of a substituted file; the longest private keys have a tenth of that."""
 
 _REFERENCE: Final = re.compile(r"\$(?:\$|\{([^}]*)(\}?))")
 _VARIABLE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -33,28 +25,28 @@ _CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]*")
 
 @final
 class Substituted(str):
-    """Text that a reference took part in. Numbers and booleans may be read from it, and
-    no error message repeats it."""
+    """Text that contains a substituted reference. Numbers and booleans may be parsed from it,
+    and error messages do not repeat it."""
 
     __slots__ = ()
 
 
-class Unresolved:
-    """Stands for a value whose reference failed; that mistake is on record already."""
+class UnresolvedReference:
+    """Stands for a value whose reference failed; that mistake is already reported."""
 
 
 @attrs.frozen(kw_only=True)
 class Sources:
-    """Where references are looked up; relative files are relative to `folder`."""
+    """Where references are looked up; relative paths are relative to `folder`."""
 
     environ: Mapping[str, str]
     folder: Path
     credentials_directory: Path | None = None
 
 
-def substitute(data: Any, sources: Sources) -> tuple[Any, tuple[tuple[KeyPath, Wrong], ...]]:
-    """`data` with every reference replaced, and the mistakes with where they are."""
-    mistakes: list[tuple[KeyPath, Wrong]] = []
+def substitute(data: Any, sources: Sources) -> tuple[Any, tuple[tuple[KeyPath, ValueProblem], ...]]:
+    """`data` with all references replaced, and the mistakes with their paths."""
+    mistakes: list[tuple[KeyPath, ValueProblem]] = []
 
     def walk(value: Any, here: KeyPath) -> Any:
         if isinstance(value, dict):
@@ -65,9 +57,9 @@ def substitute(data: Any, sources: Sources) -> tuple[Any, tuple[tuple[KeyPath, W
             return value
         try:
             return _text(value, sources)
-        except Wrong as wrong:
+        except ValueProblem as wrong:
             mistakes.append((here, wrong))
-            return Unresolved()
+            return UnresolvedReference()
 
     return walk(data, ()), tuple(mistakes)
 
@@ -86,7 +78,7 @@ def _pieces(text: str, sources: Sources) -> Iterator[str]:
         if match[1] is None:
             yield "$"
         elif not match[2]:
-            raise Wrong("has ${ without }", hint="write $$ for a dollar sign")
+            raise ValueProblem("has ${ without }", hint="write $$ for a dollar sign")
         else:
             yield _lookup(match[1], sources)
     yield text[end:]
@@ -96,14 +88,14 @@ def _lookup(reference: str, sources: Sources) -> str:
     scheme, colon, rest = reference.partition(":")
     if colon and scheme == "file":
         if not rest:
-            raise Wrong("${file:} names no file")
+            raise ValueProblem("${file:} names no file")
         return _read(sources.folder / rest, "file")
     if colon and scheme == "credential":
         return _credential(rest, sources)
     match = _VARIABLE.fullmatch(reference)
     if match is None:
-        raise Wrong(
-            "is not a reference that can be looked up",
+        raise ValueProblem(
+            "is not a valid reference",
             hint="${NAME}, ${NAME:-default}, ${file:PATH} or ${credential:NAME}",
         )
     name, default = match.groups()
@@ -111,7 +103,7 @@ def _lookup(reference: str, sources: Sources) -> str:
     if value or (default is None and name in sources.environ):
         return value
     if default is None:
-        raise Wrong(
+        raise ValueProblem(
             f"environment variable {name} is not set",
             hint=f"set it, or write ${{{name}:-default}}",
         )
@@ -120,9 +112,9 @@ def _lookup(reference: str, sources: Sources) -> str:
 
 def _credential(name: str, sources: Sources) -> str:
     if not _CREDENTIAL.fullmatch(name):
-        raise Wrong("${credential:...} needs the name of a systemd credential")
+        raise ValueProblem("${credential:...} needs the name of a systemd credential")
     if sources.credentials_directory is None:
-        raise Wrong(
+        raise ValueProblem(
             f"credential {name} cannot be read: there is no credentials directory",
             hint="start under systemd with LoadCredential=, or set CREDENTIALS_DIRECTORY",
         )
@@ -130,13 +122,13 @@ def _credential(name: str, sources: Sources) -> str:
 
 
 def _read(path: Path, what: str) -> str:
-    """The text of a small file, as a secret is kept in one."""
+    """The text of a small file such as one that holds a secret."""
     try:
-        text = content(path, MAX_FILE).decode()
-    except Unusable as error:
-        raise Wrong(f"{what} {path} {error}") from None
+        text = read_small_file(path, MAX_FILE).decode()
+    except UnreadableFile as error:
+        raise ValueProblem(f"{what} {path} {error}") from None
     except UnicodeDecodeError:
-        raise Wrong(f"{what} {path} is not UTF-8 text") from None
+        raise ValueProblem(f"{what} {path} is not UTF-8 text") from None
     if "\0" in text:
-        raise Wrong(f"{what} {path} has a NUL character")
+        raise ValueProblem(f"{what} {path} has a NUL character")
     return text.removesuffix("\n").removesuffix("\r")

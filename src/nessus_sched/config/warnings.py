@@ -1,4 +1,4 @@
-"""What is allowed in a configuration and still worth a warning."""
+"""Warnings about settings that are valid but not recommended."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from nessus_sched.core.targets.scope import parse_rules
 from nessus_sched.core.targets.targets import parse_targets
 
 LONGEST_FOLDER: Final = 20
-"""Characters; a public client reports that longer names are refused."""
+"""Characters; a public client reports that Nessus refuses longer names."""
 
 
 def warnings(config: Config) -> tuple[str, ...]:
-    """Sentences for the log, `config check` and health; they hold no secrets."""
+    """Sentences for the log, `config check` and health, without secrets."""
     return (
         *_scanners(config),
         *_scope(config),
@@ -37,11 +37,11 @@ def warnings(config: Config) -> tuple[str, ...]:
 
 def _limits(config: Config) -> Iterator[str]:
     limits = config.limits
-    # As it comes in, and three times that as objects.
+    # Its own size, and three times that once decoded.
     if 4 * limits.message_size > limits.connection_memory // 2:
         yield (
-            "limits.message_size: the largest message needs four times its size, and a user gets "
-            "only half of limits.connection_memory: raise one or lower the other"
+            "limits.message_size: a message needs up to four times its size, and a user gets only "
+            "half of limits.connection_memory: raise the latter or lower the former"
         )
 
 
@@ -51,8 +51,8 @@ def _scanners(config: Config) -> Iterator[str]:
     for scanner in config.scanners:
         if not scanner.tls.verify:
             yield (
-                f"scanner {scanner.id}: verify: false accepts any certificate, so whoever is in "
-                "between can read its login; pin the certificate's fingerprint instead"
+                f"scanner {scanner.id}: verify: false accepts any certificate, so an attacker on "
+                "the network can read its login; pin the certificate's fingerprint instead"
             )
         if len(scanner.folder) > LONGEST_FOLDER:
             yield (
@@ -63,27 +63,27 @@ def _scanners(config: Config) -> Iterator[str]:
     for url, group in groupby(by_url, key=attrgetter("url")):
         ids = [scanner.id for scanner in group]
         if len(ids) > 1:
-            yield f"scanners {', '.join(ids)} have the same url {url}: their limits add up there"
+            yield f"scanners {', '.join(ids)} have the same url {url}: their limits add up"
 
 
 def _keys(config: Config) -> Iterator[str]:
     for credential in config.credentials:
         if credential.private_key and _is_ed25519(credential.private_key):
             yield (
-                f"credential {credential.name}: Nessus is known to take RSA, DSA and ECDSA keys; "
-                "an Ed25519 key may fail to log in: check the login of a first scan"
+                f"credential {credential.name}: Nessus is known to accept RSA, DSA and ECDSA keys; "
+                "an Ed25519 key may fail: check whether the first scan logs in"
             )
 
 
 def _pbrun(config: Config) -> Iterator[str]:
-    """Earlier versions took an account and no password; such a configuration still loads."""
+    """Earlier versions took an account and no password, and that configuration still loads."""
     for credential in config.credentials:
         escalation = credential.escalation
         if escalation is None or escalation.method is not EscalationMethod.PBRUN:
             continue
         if escalation.account != DEFAULT_ACCOUNT:
             yield (
-                f"credential {credential.name}: Nessus takes no account for pbrun; "
+                f"credential {credential.name}: Nessus does not use an account for pbrun; "
                 "escalation.account is ignored"
             )
         if escalation.password is None:
@@ -91,7 +91,7 @@ def _pbrun(config: Config) -> Iterator[str]:
 
 
 def _is_ed25519(key: Secret) -> bool:
-    """OpenSSH names the type at the beginning of the key's public half."""
+    """OpenSSH puts the type at the start of the public key."""
     body = "".join(line for line in key.reveal().splitlines() if not line.startswith("-----"))
     try:
         return b"ssh-ed25519" in b64decode(body)[:200]
@@ -104,7 +104,7 @@ def _scope(config: Config) -> Iterator[str]:
     if not config.targets.allow:
         yield "targets.allow is empty, so nothing can be scanned"
     elif not rules.networks:
-        yield "targets.allow has names but no networks: no address is allowed, so nothing is"
+        yield "targets.allow has names but no networks, so no address may be scanned"
 
 
 def _exposure(config: Config) -> Iterator[str]:
@@ -113,12 +113,12 @@ def _exposure(config: Config) -> Iterator[str]:
     short = sum(0 < len(secret.reveal()) < SHORTEST for secret in secrets_of(config))
     if short:
         yield (
-            f"{short} secrets have fewer than {SHORTEST} characters: they are not masked where "
+            f"{short} secrets have fewer than {SHORTEST} characters and are not masked when "
             "scanners or hosts repeat them"
         )
     for hook in config.notifications:
         if hook.url.startswith("http://"):
-            yield "a notification goes out over plain http"
+            yield "a notification is sent over plain http"
 
 
 def _is_loopback(host: str) -> bool:

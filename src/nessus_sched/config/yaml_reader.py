@@ -1,9 +1,9 @@
-"""YAML text to plain data, with the line and column of every key and value.
+"""Reads YAML into plain data, with the line and column of every key and value.
 
-Built on the parser's events rather than on a loader: nothing is constructed but
-mappings, lists and scalars of the YAML 1.2 core schema, depth and size are bounded, and
-anchors, aliases and tags, which a configuration does not need and which secrets may look
-like (`password: *stars`), are refused.
+Built on parser events rather than a loader, so that only mappings, lists and scalars of the
+YAML 1.2 core schema are constructed, and depth and size are bounded. Anchors, aliases and
+tags are refused: a configuration does not need them, and a secret may look like one
+(`password: *stars`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from nessus_sched.config.problems import KeyPath, Wrong
+from nessus_sched.config.problems import KeyPath, ValueProblem
 
 MAX_DEPTH: Final = 20
 MAX_CHARACTERS: Final = 1_000_000
@@ -40,23 +40,23 @@ _FALSE: Final = re.compile(r"false|False|FALSE")
 _INT: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
-_HARMLESS: Final = re.compile(r"'(?:.|<[a-z ]+>)'", re.DOTALL)
+_SAFE_QUOTE: Final = re.compile(r"'(?:.|<[a-z ]+>)'", re.DOTALL)
 
-QUOTE_IT: Final = "if it is meant as text, put it in quotes"
+QUOTE_IT: Final = "if this is text, put it in quotes"
 
 
 @attrs.frozen
 class Document:
-    """`data` is made of dict, list, str, int, float, bool and None. `places` and `keys`
-    say where each value and each key of a mapping begins."""
+    """`data` consists of dict, list, str, int, float, bool and None. `places` and `keys`
+    hold where each value and each key of a mapping begins."""
 
     data: Any = None
     places: dict[KeyPath, Place] = attrs.field(factory=dict)
     keys: dict[KeyPath, Place] = attrs.field(factory=dict)
-    mistakes: list[tuple[Place, Wrong]] = attrs.field(factory=list)
+    mistakes: list[tuple[Place, ValueProblem]] = attrs.field(factory=list)
 
     def place(self, path: KeyPath, *, of_key: bool = False) -> Place:
-        """Where that value (or its key) begins; what is missing is where its parent is."""
+        """Where the value (or its key) begins; for a missing one, where its parent begins."""
         if of_key and path in self.keys:
             return self.keys[path]
         while path and path not in self.places:
@@ -64,8 +64,8 @@ class Document:
         return self.places.get(path, (1, 1))
 
 
-class NotYaml(Exception):
-    """The text cannot be read as YAML at all, from `place` on."""
+class YamlSyntaxError(Exception):
+    """The text is not valid YAML from `place` on."""
 
     def __init__(self, message: str, place: Place, hint: str = "") -> None:
         super().__init__(message)
@@ -74,16 +74,16 @@ class NotYaml(Exception):
 
 
 def read_document(text: str) -> Document:
-    """Raises `NotYaml`; what can be read around is in the document's `mistakes`."""
+    """Raises `YamlSyntaxError`; recoverable mistakes are in the document's `mistakes`."""
     reader = _Reader(_events(text))
     data = reader.document()
-    return attrs.evolve(reader.found, data=data)
+    return attrs.evolve(reader.result, data=data)
 
 
 def _events(text: str) -> Iterator[Event]:
-    """The parser's events, and `NotYaml` for whatever it makes of text that is none."""
+    """The parser's events; its errors become `YamlSyntaxError`."""
     if len(text) > MAX_CHARACTERS:
-        raise NotYaml(f"longer than {MAX_CHARACTERS} characters", (1, 1))
+        raise YamlSyntaxError(f"longer than {MAX_CHARACTERS} characters", (1, 1))
     place = (1, 1)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
@@ -92,31 +92,33 @@ def _events(text: str) -> Iterator[Event]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         hint = _hint(text, mark.index) if mark else ""
-        raise NotYaml(_explained(error), _place(mark) if mark else place, hint) from None
+        raise YamlSyntaxError(_describe(error), _place(mark) if mark else place, hint) from None
     except YAMLError:
-        raise NotYaml("has a character that YAML does not allow", _first_bad(text)) from None
+        raise YamlSyntaxError(
+            "has a character that YAML does not allow", _first_bad(text)
+        ) from None
     except (ValueError, OverflowError):
-        # What the parser does with escapes and versions beyond any bounds.
-        raise NotYaml("has an escape or a number that YAML does not allow", place) from None
+        # The parser raises these for out-of-range escapes and version numbers.
+        raise YamlSyntaxError("has an escape or a number that YAML does not allow", place) from None
 
 
 def _place(mark: StringMark) -> Place:
     return mark.line + 1, mark.column + 1
 
 
-def _explained(error: MarkedYAMLError) -> str:
-    """The parser's words without what it quotes from the text, which may be a secret."""
+def _describe(error: MarkedYAMLError) -> str:
+    """The parser's message without quotes from the text, which may be secret."""
     words = ", ".join(part for part in (error.problem, error.context) if part)
-    kept = _QUOTED.sub(lambda m: m[0] if _HARMLESS.fullmatch(m[0]) else "'…'", words)
-    return f"is not YAML: {kept}".replace("\n", " ")
+    sanitized = _QUOTED.sub(lambda m: m[0] if _SAFE_QUOTE.fullmatch(m[0]) else "'…'", words)
+    return f"is not YAML: {sanitized}".replace("\n", " ")
 
 
 def _hint(text: str, index: int) -> str:
-    """What is usually meant where the parser stumbles."""
+    """A hint for common mistakes at the position where parsing failed."""
     if text[index : index + 1] == "\t":
-        return "that is a tab; indent with spaces"
+        return "this is a tab; indent with spaces"
     if text[index - 1 : index + 1] == "${":
-        return "put ${...} in quotes where it stands within { } or [ ]"
+        return "put ${...} in quotes inside { } or [ ]"
     if text[index : index + 1] in ("@", "`", "%"):
         return QUOTE_IT
     return ""
@@ -129,11 +131,11 @@ def _first_bad(text: str) -> Place:
 
 
 class _Reader:
-    """Recursive descent over the events; the depth is bounded."""
+    """Recursive descent over the events, with bounded depth."""
 
     def __init__(self, events: Iterator[Event]) -> None:
         self.events = events
-        self.found = Document()
+        self.result = Document()
 
     def document(self) -> Any:
         for event in self.events:
@@ -147,12 +149,12 @@ class _Reader:
         return None
 
     def note(self, event: Event, message: str, hint: str = "") -> None:
-        self.found.mistakes.append((_place(event.start_mark), Wrong(message, hint=hint)))
+        self.result.mistakes.append((_place(event.start_mark), ValueProblem(message, hint=hint)))
 
     def value(self, event: Event, path: KeyPath) -> Any:
-        self.found.places[path] = _place(event.start_mark)
+        self.result.places[path] = _place(event.start_mark)
         if len(path) > MAX_DEPTH:
-            raise NotYaml(f"more than {MAX_DEPTH} levels deep", _place(event.start_mark))
+            raise YamlSyntaxError(f"more than {MAX_DEPTH} levels deep", _place(event.start_mark))
         if isinstance(event, AliasEvent):
             self.note(event, "begins with *, an alias in YAML, which is not supported", QUOTE_IT)
             return None
@@ -181,7 +183,7 @@ class _Reader:
                 self.note(key, "this key is given twice")
                 self.value(next(self.events), (*path, "?"))
                 continue
-            self.found.keys[here] = _place(key.start_mark)
+            self.result.keys[here] = _place(key.start_mark)
             result[key.value] = self.value(next(self.events), here)
         return result
 
@@ -199,6 +201,6 @@ def plain(text: str) -> Any:
     if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
         return text[0] in "tT"
     if _INT.fullmatch(text):
-        # A leading zero is octal to some and decimal to others: nobody gets it as a number.
+        # A leading zero means octal to some and decimal to others, so it stays text.
         return text if re.match(r"[-+]?0[0-9]", text) else int(text)
     return float(text) if _FLOAT.fullmatch(text) else text

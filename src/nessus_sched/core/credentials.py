@@ -50,26 +50,30 @@ class EscalationMethod(StrEnum):
 class Escalation:
     """How a login becomes privileged."""
 
-    method: EscalationMethod = field("By which means.")
-    account: str = field("The account that is reached.", default=DEFAULT_ACCOUNT, min_length=1)
-    password: Secret | None = field("Its password, or the one that `sudo` asks.", default=None)
-    su_user: str | None = field("For `su+sudo`: the account of the `su`.", default=None)
+    method: EscalationMethod = field("The method to use.")
+    account: str = field("The account to switch to.", default=DEFAULT_ACCOUNT, min_length=1)
+    password: Secret | None = field(
+        "Password of that account, or the one that `sudo` asks for.", default=None
+    )
+    su_user: str | None = field("For `su+sudo`: the account for `su`.", default=None)
 
 
 @attrs.frozen(kw_only=True)
 class Credential:
-    """What a scanner needs to log in to targets. Which fields count depends on `kind`."""
+    """What a scanner needs to log in to targets. Which fields apply depends on `kind`."""
 
     name: str = field(
-        "What submitters call it.",
+        "Name that submitters use.",
         pattern=r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?",
         max_length=64,
     )
-    kind: CredentialKind = field("What sort of login it is.")
+    kind: CredentialKind = field("Kind of login.")
     username: str = field("User on the targets.", min_length=1, max_length=256)
     password: Secret | None = field("For `ssh_password` and `windows`.", default=None)
-    private_key: Secret | None = field("For `ssh_key`: the key itself, in PEM.", default=None)
-    passphrase: Secret | None = field("For `ssh_key`: of the key, if any.", default=None)
+    private_key: Secret | None = field(
+        "For `ssh_key`: the private key in PEM format.", default=None
+    )
+    passphrase: Secret | None = field("For `ssh_key`: passphrase of the key, if any.", default=None)
     domain: str = field("For `windows`.", default="", max_length=256)
     auth_algorithm: str = field(
         "For `snmpv3`: MD5, SHA1, and from Nessus 10.8 SHA-224, SHA-256, SHA-384 or SHA-512.",

@@ -29,16 +29,16 @@ class Accuracy(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class ScanProfile:
-    """How to scan: ports, speed, care. What is left out stays as the scan template has it."""
+    """How to scan: ports, speed, care. Keys left out keep the value of the scan template."""
 
     name: str = field(
-        "What submitters call it.",
+        "Name that submitters use.",
         pattern=r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?",
         max_length=64,
     )
     description: str = field("Shown to submitters.", default="", max_length=500)
     default_for: tuple[ScanKind, ...] = field(
-        "Kinds of scan that use it unless their submitter names another, or `none`.", default=()
+        "Kinds of scan that use it unless the submitter chooses another, or `none`.", default=()
     )
     ping: bool | None = field(
         "Whether to ping hosts first. With `false` every address counts as alive, which takes "
@@ -55,13 +55,13 @@ class ScanProfile:
         "Whether to scan operational technology, such as industrial controllers.", default=None
     )
     ports: str | None = field(
-        "Ports to look at: `common`, `all`, or a list such as `1-1024,8443,U:161`.",
+        "Ports to scan: `common`, `all`, or a list such as `1-1024,8443,U:161`.",
         default=None,
         max_length=1000,
     )
     syn_scan: bool | None = field("Find open TCP ports with SYN packets.", default=None)
     tcp_scan: bool | None = field("Find open TCP ports with full connections.", default=None)
-    udp_scan: bool | None = field("Look for open UDP ports: slow and imprecise.", default=None)
+    udp_scan: bool | None = field("Find open UDP ports: slow and unreliable.", default=None)
     max_hosts: int | None = field(
         "Hosts scanned at the same time.", default=None, minimum=1, maximum=1000
     )
@@ -69,15 +69,17 @@ class ScanProfile:
         "Checks run on one host at the same time.", default=None, minimum=1, maximum=100
     )
     network_timeout: int | None = field(
-        "Seconds to wait for an answer of a host.", default=None, minimum=1, maximum=600
+        "Seconds to wait for a host to answer.", default=None, minimum=1, maximum=600
     )
     slow_down: bool | None = field("Slow down when the network is congested.", default=None)
     safe_checks: bool | None = field(
         "Only checks that should not disturb a host. `false` can crash services.", default=None
     )
     web_tests: bool | None = field("Also test web applications.", default=None)
-    thorough: bool | None = field("Thorough tests: slower, and louder in the logs.", default=None)
-    accuracy: Accuracy | None = field("Whether to report what is uncertain.", default=None)
+    thorough: bool | None = field(
+        "Thorough tests: slower, and more visible in the hosts' logs.", default=None
+    )
+    accuracy: Accuracy | None = field("Whether to report uncertain findings.", default=None)
     remote_registry: bool | None = field(
         "Start the Remote Registry service of Windows hosts during the scan.", default=None
     )
@@ -85,7 +87,7 @@ class ScanProfile:
         "Enable the administrative shares of Windows hosts during the scan.", default=None
     )
     settings: Mapping[str, str] = field(
-        'Other Nessus settings by their own names, as text, such as `udp_ping: "yes"`.',
+        'Other settings by their Nessus names, as text, such as `udp_ping: "yes"`.',
         factory=dict,
     )
 

@@ -236,7 +236,7 @@ def _rules(answer: str) -> str:
     return " ".join(_fitting(rule, parsers.rule, types.RULE) for rule in rules)
 
 
-def _fitting(answer: str, read: Callable[[object], str], form: types.Form) -> str:
+def _fitting(answer: str, read: Callable[[object], str], form: types.ValueFormat) -> str:
     """What the configuration would take of it, or why it would not."""
     try:
         return read(answer)
