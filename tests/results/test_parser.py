@@ -16,6 +16,7 @@ from nessus_sched.results.model import (
     Plugin,
     host_key,
 )
+from nessus_sched.results.parser.limits import Limits
 from nessus_sched.results.parser.problems import Trouble
 from support.nessus_xml import (
     document,
@@ -196,10 +197,13 @@ def test_properties_after_the_findings_are_in_the_end_of_the_host() -> None:
     assert last.findings == 1
 
 
-def test_the_same_host_twice_is_two_hosts() -> None:
-    events, report = read(document(host("192.0.2.1", item(1)), host("192.0.2.1", item(2))))
+def test_the_same_host_twice_is_one_host() -> None:
+    twice = [host(name, item(1)) for name in ("a.example.com", "192.0.2.1", "A.example.com.")]
+    events, report = read(document(*twice))
     assert report.hosts == 2
-    assert [finding.host_index for finding in findings_of(events)] == [0, 1]
+    assert [finding.host_index for finding in findings_of(events)] == [0, 1, 0]
+    events, report = read(document(*twice), limits=Limits(hosts=0))
+    assert report.hosts == 3
 
 
 @pytest.mark.parametrize("prefix", ["cm:", "", "other:"])

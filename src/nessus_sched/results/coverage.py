@@ -18,7 +18,13 @@ from nessus_sched.results.model import Finding, HostEnd, HostReport
 from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
 from nessus_sched.results.scaninfo import credentialed_word, read_scan_info, said_lines
-from nessus_sched.results.verdict import Login, Privilege, judge
+from nessus_sched.results.verdict import (
+    Login,
+    Privilege,
+    judge,
+    login_of_both,
+    privilege_of_both,
+)
 
 _ENUMERATORS: Final = frozenset({14272, 14274, 34220})
 """Plugins that list the open ports from inside the host: netstat over SSH and WMI, SNMP."""
@@ -81,6 +87,29 @@ def scan_coverage(report: ParseReport) -> ScanCoverage:
     """What a report says of the scan; call when it was read."""
     listed = frozenset(map(int, _NUMBER.findall(report.plugin_set or "")))
     return ScanCoverage(whole=report.complete, targets=report.requested, plugins=listed or None)
+
+
+def of_both(one: HostCoverage, other: HostCoverage) -> HostCoverage:
+    """Of a host that is in a report twice: what both support."""
+    scanners = None
+    if one.scanners is not None and other.scanners is not None:
+        scanners = one.scanners & other.scanners
+    login = login_of_both(one.login, other.login)
+    weak = one.weak | other.weak
+    return HostCoverage(
+        whole=one.whole and other.whole,
+        answered=one.answered or other.answered,
+        ended=one.ended and other.ended,
+        login=login,
+        privilege=privilege_of_both(one.privilege, other.privilege),
+        reasons=tuple(dict.fromkeys((*one.reasons, *other.reasons))),
+        weak=weak if one.login is other.login else weak | {"with and without login"},
+        via=one.via & other.via,
+        ports=_same((one.ports, other.ports)),
+        scanners=scanners,
+        enumerated=one.enumerated and other.enumerated,
+        settings=dict(one.settings.items() & other.settings.items()),
+    )
 
 
 class CoverageBuilder:

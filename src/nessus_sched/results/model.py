@@ -256,7 +256,8 @@ class HostReport:
 
     `started_at` and `ended_at` are epoch seconds and only given where the report says so
     without doubt; `local_start` and `local_end` are the scanner's own clock (ISO 8601
-    without zone), as in all reports. The same machine may appear more than once.
+    without zone), as in all reports. A host that is in several elements has the same `index`
+    in each.
     """
 
     index: int = column(Kind.INTEGER, "Place of the host in the report, from 0.", required=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 from nessus_sched.results.evidence import HostEvidence
+from nessus_sched.results.hosts import HostRecord, Hosts, finished
 from nessus_sched.results.model import (
     SEVERITIES,
     UNKNOWN_SEVERITY,
@@ -31,21 +32,11 @@ from nessus_sched.results.tops import (
     known_exploited,
 )
 from nessus_sched.results.untrusted import clean, clean_line
-from nessus_sched.results.verdict import (
-    URGENCY,
-    HostVerdict,
-    Login,
-    Privilege,
-    ScanVerdict,
-    judge,
-    judge_scan,
-)
+from nessus_sched.results.verdict import HostVerdict, ScanVerdict, judge
 
 _TOP: Final = 10
 _FAMILIES: Final = 15
 _PROBLEMS: Final = 20
-_PER_LOGIN: Final = 100
-"""Hosts kept per verdict; more are only counted."""
 _MOST_FAMILIES: Final = 1000
 HOST_VERDICTS: Final = 25
 """Hosts whose verdict a summary spells out, the most urgent first."""
@@ -69,40 +60,36 @@ class SummaryBuilder:
         self._plugins = PluginCounts()
         self._worst_hosts = HostCounts(_TOP)
         self._seen = SeenHosts()
+        self._hosts = Hosts()
         self._info: ScanInfo | None = None
-        self._logins: Counter[Login] = Counter()
-        self._privileges: Counter[Privilege] = Counter()
-        self._advice: Counter[tuple[Login, str]] = Counter()
-        self._verdicts: dict[Login, list[HostVerdict]] = {login: [] for login in Login}
         self._without_texts = 0
-        self._unfinished = 0
-        self._unscanned_ports = 0
-        self._dead = 0
         self._started: str | None = None
         self._ended: str | None = None
-        self._hosts = 0
-        self._begin_host()
+        self._reset()
 
     def add(self, event: Event) -> None:
         if isinstance(event, Finding):
             self._add_finding(event)
         elif isinstance(event, HostEnd):
             self._end_host(event)
+        else:
+            self._begin_host(event)
 
     def finish(self, report: ParseReport, facts: ScanFacts) -> dict[str, Any]:
         """The document, once the report was read; `facts` serve the warnings only.
 
         Targets to look for are those of `facts`, else those the report itself names.
         """
-        verdict = judge_scan(self._logins, self._privileges, self._advice)
+        hosts = self._hosts
+        verdict = hosts.verdict()
         info = self._info or ScanInfo()
         ran = what_ran(report, info)
         requested = facts.requested or _targets(report.requested)
         observed = Observed(
-            hosts=self._hosts,
-            alive=self._hosts - self._dead,
-            unfinished=self._unfinished,
-            unscanned_ports=self._unscanned_ports,
+            hosts=hosts.total,
+            alive=hosts.total - hosts.dead,
+            unfinished=hosts.unfinished,
+            unscanned_ports=hosts.unscanned,
             info=info,
             ran=ran,
             verdict=verdict,
@@ -111,7 +98,7 @@ class SummaryBuilder:
             filtered=self._info is None and bool(report.findings) and not self._severities["info"],
             absent=self._seen.absent(requested),
         )
-        spelt_out = self._urgent()
+        spelt_out = hosts.urgent(HOST_VERDICTS)
         return {
             "hosts": report.hosts,
             "findings": report.findings,
@@ -119,12 +106,12 @@ class SummaryBuilder:
             "compliance": dict(sorted(self._compliance.items())),
             "verdict": self._verdict_document(verdict, observed),
             "host_verdicts": [_host_document(host) for host in spelt_out],
-            "host_verdicts_left_out": self._hosts - len(spelt_out),
+            "host_verdicts_left_out": hosts.total - len(spelt_out),
             "problems": [_problem_document(each) for each in report.problems[:_PROBLEMS]],
             "problem_counts": dict(report.problem_counts),
             "warnings": [doubt.document() for doubt in doubts(report, observed, facts)],
             "complete": report.complete and facts.ended_early is None,
-            "hosts_finished": self._hosts - self._dead - self._unfinished,
+            "hosts_finished": hosts.total - hosts.dead - hosts.unfinished,
             "top_findings": self._plugins.top(_TOP),
             "known_exploited": self._plugins.chosen(known_exploited, _TOP),
             "exploited_by_malware": self._plugins.chosen(exploited_by_malware, _TOP),
@@ -144,10 +131,14 @@ class SummaryBuilder:
 
     # -- counting
 
-    def _begin_host(self) -> None:
+    def _reset(self) -> None:
         self._evidence = HostEvidence()
         self._host_severities: Counter[str] = Counter()
         self._host_info: ScanInfo | None = None
+
+    def _begin_host(self, host: HostReport) -> None:
+        earlier = self._hosts.record(host.index)
+        self._plugins.begin_host(() if earlier is None else earlier.plugins)
 
     def _add_finding(self, finding: Finding) -> None:
         severity = severity_name(finding.severity)
@@ -169,27 +160,25 @@ class SummaryBuilder:
             self._families[family] += 1
 
     def _end_host(self, end: HostEnd) -> None:
-        self._hosts += 1
-        self._seen.add(end.host)
-        self._started = min(filter(None, (self._started, end.host.local_start)), default=None)
-        self._ended = max(filter(None, (self._ended, end.host.local_end)), default=None)
-        self._worst_hosts.add(end.host, self._host_severities)
-        self._evidence.add_host(end.host)
-        verdict = judge(clean_line(end.host.name), self._evidence)
-        if verdict.alive:
-            self._logins[verdict.login] += 1
-            self._privileges[verdict.privilege] += 1
-            if verdict.advice:
-                self._advice[verdict.login, verdict.advice] += 1
-            if _unfinished(end.host):
-                self._unfinished += 1
-            if self._host_info is not None and self._host_info.no_port_scanner:
-                self._unscanned_ports += 1
-        else:
-            self._dead += 1
-        if len(self._verdicts[verdict.login]) < _PER_LOGIN:
-            self._verdicts[verdict.login].append(verdict)
-        self._begin_host()
+        host, info = end.host, self._host_info
+        self._seen.add(host)
+        self._started = min(filter(None, (self._started, host.local_start)), default=None)
+        self._ended = max(filter(None, (self._ended, host.local_end)), default=None)
+        self._evidence.add_host(host)
+        verdict = judge(clean_line(host.name), self._evidence)
+        record = HostRecord(
+            login=verdict.login,
+            privilege=verdict.privilege,
+            alive=verdict.alive,
+            advice=verdict.advice,
+            finished=finished(host),
+            unscanned=info is not None and info.no_port_scanner,
+            severities=self._host_severities,
+            plugins=self._plugins.end_host(),
+        )
+        known = self._hosts.add(host.index, verdict, record)
+        self._worst_hosts.add(host, known.severities)
+        self._reset()
 
     # -- documents
 
@@ -199,13 +188,9 @@ class SummaryBuilder:
             counts[UNKNOWN_SEVERITY] = unknown
         return counts
 
-    def _urgent(self) -> list[HostVerdict]:
-        ordered = [host for login in URGENCY for host in self._verdicts[login]]
-        return ordered[:HOST_VERDICTS]
-
     def _verdict_document(self, verdict: ScanVerdict, seen: Observed) -> dict[str, Any]:
         document: dict[str, Any] = plain(verdict)
-        document["counts"] |= {"not_alive": self._dead, "absent": len(seen.absent)}
+        document["counts"] |= {"not_alive": self._hosts.dead, "absent": len(seen.absent)}
         document["absent"] = [clean_line(target, 80) for target in seen.absent[:_TOP]]
         return document
 
@@ -229,12 +214,6 @@ def nothing_in(summary: Mapping[str, Any]) -> str | None:
         return None
     said = [f"line {each['line']}: {each['message']}" for each in summary["problems"]]
     return f"nothing could be read: {'; '.join(said)}"
-
-
-def _unfinished(host: HostReport) -> bool:
-    """The scanner noted when it began with the host, and never that it was done."""
-    began = host.started_at is not None or "HOST_START" in host.properties
-    return began and host.ended_at is None and "HOST_END" not in host.properties
 
 
 def _targets(text: str | None) -> Sequence[str]:

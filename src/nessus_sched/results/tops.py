@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final
 
 import attrs
@@ -57,6 +58,8 @@ class PluginCount:
 
     plugin: Plugin
     severity: int | None
+    number: int
+    """From 0, in the order of the report."""
     findings: int = 0
     hosts: int = 0
     last_host: int = -1
@@ -97,6 +100,18 @@ class PluginCounts:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[int | None, int | None], PluginCount] = {}
+        self._counted: Set[int] = frozenset()
+        self._fired = array("I")
+
+    def begin_host(self, counted: Iterable[int]) -> None:
+        """Findings of another element follow; `counted` are the numbers of the plugins that
+        `end_host` gave for the same host."""
+        self._counted = frozenset(counted)
+        self._fired = array("I", self._counted)
+
+    def end_host(self) -> array[int]:
+        """The numbers of the plugins that fired on the host."""
+        return self._fired
 
     def add(self, finding: Finding) -> None:
         severity = finding.severity
@@ -105,11 +120,14 @@ class PluginCounts:
         if count is None:
             if len(self._counts) >= _PLUGINS:
                 return
-            count = self._counts[key] = PluginCount(finding.plugin, severity)
+            number = len(self._counts)
+            count = self._counts[key] = PluginCount(finding.plugin, severity, number)
         count.findings += 1
         if count.last_host != finding.host_index:
             count.last_host = finding.host_index
-            count.hosts += 1
+            if count.number not in self._counted:
+                count.hosts += 1
+                self._fired.append(count.number)
 
     def top(self, size: int) -> list[dict[str, Any]]:
         """The worst plugins, without those that are known to be information only."""
@@ -151,14 +169,22 @@ class HostCounts:
         self._worst: list[tuple[tuple[int, ...], int, str]] = []
 
     def add(self, host: HostReport, severities: Mapping[str, int]) -> None:
-        """A host and its number of findings by the name of their severity."""
+        """A host and its number of findings by the name of their severity; again with greater
+        numbers if it comes back."""
         rank = tuple(severities.get(name, 0) for name in _RANKED)
         if any(rank):
+            self._forget(host.index)
             entry = (rank, -host.index, host.name)
             if len(self._worst) < self._size:
                 heapq.heappush(self._worst, entry)
             else:
                 heapq.heappushpop(self._worst, entry)
+
+    def _forget(self, index: int) -> None:
+        kept = [entry for entry in self._worst if entry[1] != -index]
+        if len(kept) < len(self._worst):
+            self._worst = kept
+            heapq.heapify(kept)
 
     def top(self) -> list[dict[str, Any]]:
         return [

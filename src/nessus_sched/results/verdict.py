@@ -155,6 +155,24 @@ def _privilege(evidence: HostEvidence, login: Login) -> Privilege:
     return Privilege.UNKNOWN
 
 
+def login_of_both(one: Login, other: Login) -> Login:
+    """Of a host that is in a report twice: a full login once and another result once is a
+    partial one; where one says nothing, the other counts."""
+    if one is other or other is Login.UNKNOWN:
+        return one
+    if one is Login.UNKNOWN:
+        return other
+    if {one, other} & {Login.FULL, Login.PARTIAL}:
+        return Login.PARTIAL
+    return min(one, other, key=URGENCY.index)
+
+
+def privilege_of_both(one: Privilege, other: Privilege) -> Privilege:
+    if one is other or other is Privilege.UNKNOWN:
+        return one
+    return other if one is Privilege.UNKNOWN else Privilege.INSUFFICIENT
+
+
 def judge_scan(
     logins: Mapping[Login, int],
     privileges: Mapping[Privilege, int],

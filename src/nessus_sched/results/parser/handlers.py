@@ -48,7 +48,10 @@ class Handlers:
         self._text = Text(limits.text)
         self._begin_text = self._text.begin
         self._depth = 0
+        self._numbers: dict[str, int] = {}
+        """Of the hosts, by their keys: a host may be in several elements."""
         self._host_name: str | None = None
+        self._host_number = 0
         self._host: HostReport | None = None
         self._host_findings = 0
         self._host_whole = True
@@ -166,7 +169,18 @@ class Handlers:
         self._tags, self._tags_told = [], 0
         self._tag = None
         self._make_room()
-        self.hosts += 1
+        self._host_number = self._numbered(name)
+
+    def _numbered(self, name: str) -> int:
+        """The number of a host with that name; those without a name are not known again."""
+        key = host_key(name)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self.hosts
+            self.hosts += 1
+            if key and number < self._limits.hosts:
+                self._numbers[key] = number
+        return number
 
     def _end_tag(self, local: str) -> None:
         if local != "tag":
@@ -187,7 +201,7 @@ class Handlers:
 
     def _make_host(self) -> HostReport:
         assert self._host_name is not None
-        return host_report(self.hosts - 1, self._host_name, self._tags, self._complain)
+        return host_report(self._host_number, self._host_name, self._tags, self._complain)
 
     # -- findings
 
@@ -255,7 +269,7 @@ class Handlers:
         finding = self._builder.finding(
             item,
             index=self.findings,
-            host_index=self.hosts - 1,
+            host_index=self._host_number,
             host=host_key(self._host_name),
             complain=self._complain,
         )

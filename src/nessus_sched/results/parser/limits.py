@@ -26,6 +26,8 @@ class Limits:
     """Nesting of elements."""
     names: int = 20_000
     """Different names of elements and attributes in the whole document."""
+    hosts: int = 1_000_000
+    """Hosts that are known again in another element; more are new ones each time."""
     token: int = 4 * 2**20
     """One tag with its attributes, or one comment; in bytes."""
 

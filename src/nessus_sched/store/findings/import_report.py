@@ -11,7 +11,14 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from nessus_sched.results.catalog import FIELDS
-from nessus_sched.results.coverage import CoverageBuilder, HostCoverage, ScanCoverage, to_data
+from nessus_sched.results.coverage import (
+    CoverageBuilder,
+    HostCoverage,
+    ScanCoverage,
+    from_data,
+    of_both,
+    to_data,
+)
 from nessus_sched.results.model import (
     NO_SEVERITY,
     ComplianceResult,
@@ -139,8 +146,10 @@ class _Stage:
     temporary table of findings, in batches."""
 
     def __init__(self, connection: sqlite3.Connection, first: int) -> None:
+        self._connection = connection
         self._first = first
         self.hosts = 0
+        self._earlier: tuple[HostCoverage, Sequence[Any]] | None = None
         self._plugins = _Plugins(connection)
         self._hosts = _Rows(connection, _insert(Table.HOSTS, verb="INSERT OR REPLACE"))
         self._services = _Part[tuple[int | str | None, ...]](
@@ -159,12 +168,43 @@ class _Stage:
         if isinstance(event, Finding):
             self._add_finding(event)
         elif isinstance(event, HostReport):
-            self._add_host(event)  # in case its end is missing
+            self._earlier = self._element_before(event.index)
+            if self._earlier is None:
+                self._add_host(event)  # in case its end is missing
         else:
             assert covered is not None
-            self._add_host(_judged(event.host, covered))
-            facts = json.dumps(to_data(covered), sort_keys=True)
-            self._covered.add((self._first + event.host.index, facts))
+            self._end_host(event.host, covered)
+
+    def _end_host(self, host: HostReport, covered: HostCoverage) -> None:
+        if self._earlier is not None:
+            before, known = self._earlier
+            covered = of_both(before, covered)
+            host = attrs.evolve(host, login=None)
+        judged = _judged(host, covered)
+        values = _values(judged, _HOST_ATTRIBUTES)
+        if self._earlier is not None:
+            values = [
+                old if value is None or (old is not None and name not in _OF_THE_LAST) else value
+                for name, old, value in zip(_HOST_ATTRIBUTES, known, values, strict=True)
+            ]
+        row = self._first + host.index
+        self.hosts = max(self.hosts, host.index + 1)
+        self._hosts.add((row, *values))
+        self._covered.add((row, json.dumps(to_data(covered), sort_keys=True)))
+
+    def _element_before(self, index: int) -> tuple[HostCoverage, Sequence[Any]] | None:
+        """What another element has told of the host before, which is rare."""
+        if index >= self.hosts:
+            return None
+        self._hosts.flush()
+        self._covered.flush()
+        names = ", ".join(f'"{name}"' for name in columns_of(Table.HOSTS))
+        found = self._connection.execute(
+            f"SELECT facts, {names} FROM hosts JOIN host_coverage USING (host_row)"
+            " WHERE host_row = ?",
+            (self._first + index,),
+        ).fetchone()
+        return None if found is None else (from_data(json.loads(found[0])), found[1:])
 
     def _add_host(self, host: HostReport) -> None:
         self.hosts = max(self.hosts, host.index + 1)
@@ -302,6 +342,8 @@ _PLUGIN_ATTRIBUTES: Final = _attributes(Table.PLUGINS)
 _COMPLIANCE_ATTRIBUTES: Final = _attributes(Table.COMPLIANCES)
 _SERVICE_ATTRIBUTES: Final = _attributes(Table.SERVICES)
 _HOST_ATTRIBUTES: Final = _attributes(Table.HOSTS, host="key")
+_OF_THE_LAST: Final = frozenset({"login", "privilege", "login_reasons", "ended_at", "local_end"})
+"""Attributes that the last of several elements of a host settles, if it has them."""
 _NO_COMPLIANCE: Final = ComplianceResult()
 
 

@@ -1,0 +1,139 @@
+"""The hosts of a report, counted by their verdicts: one record for each, however many elements
+it is in."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from nessus_sched.results.model import HostReport
+from nessus_sched.results.verdict import (
+    URGENCY,
+    HostVerdict,
+    Login,
+    Privilege,
+    ScanVerdict,
+    judge_scan,
+    login_of_both,
+    privilege_of_both,
+)
+
+_PER_LOGIN: Final = 100
+"""Hosts kept per verdict; more are only counted."""
+_REMEMBERED: Final = 500_000
+"""Hosts that are known again when they come back."""
+_FIRED: Final = 10_000_000
+"""Numbers of plugins kept for all hosts together, of 4 bytes each."""
+
+
+@attrs.frozen(kw_only=True)
+class HostRecord:
+    """What counts of a host. `advice` is on its login; `finished` says that the scanner noted
+    an end if it noted a beginning, `unscanned` that no port scanner ran. `plugins` are the
+    numbers of those that fired (`tops.PluginCounts`)."""
+
+    login: Login
+    privilege: Privilege
+    alive: bool
+    advice: str | None
+    finished: bool
+    unscanned: bool
+    severities: Mapping[str, int]
+    plugins: array[int]
+
+
+class Hosts:
+    """Counts the hosts of a report by what its elements say of them."""
+
+    def __init__(self) -> None:
+        self.total = self.dead = self.unfinished = self.unscanned = 0
+        self._logins: Counter[Login] = Counter()
+        self._privileges: Counter[Privilege] = Counter()
+        self._advice: Counter[tuple[Login, str]] = Counter()
+        self._verdicts: dict[Login, dict[int, HostVerdict]] = {login: {} for login in Login}
+        self._records: dict[int, HostRecord] = {}
+        self._fired = 0
+
+    def record(self, index: int) -> HostRecord | None:
+        """Of an element before this one of the same host."""
+        return self._records.get(index)
+
+    def add(self, index: int, verdict: HostVerdict, record: HostRecord) -> HostRecord:
+        """Counts the element of a host; what is known of the host by now."""
+        earlier = self._records.get(index)
+        if earlier is not None:
+            self._count(earlier, -1)
+            record = _of_both(earlier, record)
+            verdict = _verdict_of_both(self._verdicts[earlier.login].pop(index, None), verdict)
+            verdict = attrs.evolve(
+                verdict, login=record.login, privilege=record.privilege, alive=record.alive
+            )
+        self._count(record, 1)
+        kept = self._verdicts[record.login]
+        if len(kept) < _PER_LOGIN:
+            kept[index] = verdict
+        self._remember(index, record)
+        return record
+
+    def urgent(self, most: int) -> list[HostVerdict]:
+        """The verdicts most worth a look."""
+        ordered = [host for login in URGENCY for host in self._verdicts[login].values()]
+        return ordered[:most]
+
+    def verdict(self) -> ScanVerdict:
+        """On the whole scan."""
+        return judge_scan(self._logins, self._privileges, self._advice)
+
+    def _remember(self, index: int, record: HostRecord) -> None:
+        if index in self._records or (
+            len(self._records) < _REMEMBERED and self._fired + len(record.plugins) <= _FIRED
+        ):
+            self._fired += len(record.plugins)
+            self._records[index] = record
+
+    def _count(self, record: HostRecord, by: int) -> None:
+        self.total += by
+        if not record.alive:
+            self.dead += by
+            return
+        self._logins[record.login] += by
+        self._privileges[record.privilege] += by
+        if record.advice:
+            self._advice[record.login, record.advice] += by
+        self.unfinished += by * (not record.finished)
+        self.unscanned += by * record.unscanned
+
+
+def finished(host: HostReport) -> bool:
+    """False if the scanner noted when it began with the host, and never that it was done."""
+    began = host.started_at is not None or "HOST_START" in host.properties
+    return not began or host.ended_at is not None or "HOST_END" in host.properties
+
+
+def _of_both(one: HostRecord, other: HostRecord) -> HostRecord:
+    return HostRecord(
+        login=login_of_both(one.login, other.login),
+        privilege=privilege_of_both(one.privilege, other.privilege),
+        alive=one.alive or other.alive,
+        advice=one.advice or other.advice,
+        finished=one.finished and other.finished,
+        unscanned=one.unscanned or other.unscanned,
+        severities=Counter(one.severities) + Counter(other.severities),
+        plugins=other.plugins,  # which began with those of the first
+    )
+
+
+def _verdict_of_both(one: HostVerdict | None, other: HostVerdict) -> HostVerdict:
+    if one is None:
+        return other
+    return attrs.evolve(
+        other,
+        reasons=tuple(dict.fromkeys((*one.reasons, *other.reasons))),
+        evidence=tuple(dict.fromkeys((*one.evidence, *other.evidence))),
+        evidence_left_out=one.evidence_left_out + other.evidence_left_out,
+        advice=one.advice or other.advice,
+    )
