@@ -43,7 +43,13 @@ def test_a_large_scan_has_a_small_summary_that_says_what_is_missing() -> None:
     short = summary_view.concise(whole)
     assert size(short) / 4 < 3_500
     assert {key: short[key] for key in ESSENCE} == {key: whole[key] for key in ESSENCE}
-    assert short["shortened"]
+    assert short["left_out"] == {
+        "top_findings": 40 - len(short["top_findings"]),
+        "top_hosts": 300 - len(short["top_hosts"]),
+        "known_exploited": 40 - len(short["known_exploited"]["top"]),
+        "exploitable": 40 - len(short["exploitable"]["top"]),
+    }
+    assert {row["cve_left_out"] for row in short["top_findings"]} == {15}
     shown = len(short["host_verdicts"])
     assert shown >= 5
     assert shown + short["host_verdicts_left_out"] == whole["hosts"]
@@ -60,7 +66,7 @@ def test_a_full_summary_has_a_bound_too() -> None:
 def test_a_small_summary_keeps_every_host_and_finding() -> None:
     whole = summarise(io.BytesIO(document(host("a.example.com", item(1, severity=3)))))
     short = summary_view.concise(whole)
-    assert "shortened" not in short
+    assert not short["left_out"]
     assert [row["host"] for row in short["host_verdicts"]] == ["a.example.com"]
     assert [row["plugin_id"] for row in short["top_findings"]] == [1]
 

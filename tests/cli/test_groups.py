@@ -146,3 +146,43 @@ def test_every_profile_tells_port_severity_and_check(tmp_path: Path, profile: st
 def test_a_check_that_is_asked_for_is_shown_as_absent(report: str) -> None:
     row = shown(report, "--fields", "host,compliance_result")["findings"][0]
     assert row["compliance_result"] is None
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> str:
+    """More of everything than a summary lists."""
+    cves = [element("cve", f"CVE-2026-{n:04}") for n in range(9)]
+    bad = [
+        item(n, *cves, severity=4, pluginFamily=f"Family {n}", pluginName="Bad") for n in range(30)
+    ]
+    path = tmp_path / "crowded.nessus"
+    path.write_bytes(document(*(host(f"192.0.2.{n}", NO, FAILED, *bad) for n in range(1, 41))))
+    return str(path)
+
+
+def test_a_summary_says_how_much_more_there_is_and_where(crowded: str) -> None:
+    said = typed("results", "summary", crowded)
+    text = " ".join((said.out + said.err).split())
+    assert "20 more plugins: nessus-sched results show FILE|TASK --group-by plugin" in text
+    assert "30 more hosts: nessus-sched results show FILE|TASK --group-by host" in text
+    assert "15 more hosts: nessus-sched results show FILE|TASK --group-by host (--filter" in text
+    assert "CVE-2026-0002 +6" in text
+    found = json.loads(typed("results", "summary", crowded, "--json").out)
+    assert found["left_out"] == {"top_findings": 20, "top_hosts": 30, "families": 16}
+    assert {row["cve_left_out"] for row in found["top_findings"]} == {4}
+    assert len(all_groups(crowded, "host", "-f", "host_login=failed")) == 40
+
+
+def test_an_html_report_says_how_much_more_there_is_and_where(crowded: str) -> None:
+    said = typed("results", "export", crowded, "--format", "html").out
+    assert "15 more hosts not listed" in said
+    assert "--filter host_login=failed" in said
+    said = typed("results", "export", crowded, "--format", "html", "-f", "severity=info").out
+    assert "Only the first" not in said
+
+
+def test_a_comparison_says_how_many_hosts_it_does_not_name(crowded: str, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.nessus"
+    empty.write_bytes(document(host("198.51.100.1", NO)))
+    said = typed("results", "compare", crowded, str(empty))
+    assert "and 30 more (see --json)" in " ".join((said.out + said.err).split())

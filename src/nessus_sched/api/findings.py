@@ -127,8 +127,8 @@ class SummaryAnswer:
     task_id: str = field("The task.")
     summary: dict[str, Any] = field(
         "hosts, findings, severity_counts, compliance, verdict, host_verdicts, warnings, "
-        "top_findings, known_exploited, exploitable, top_hosts, families, problems; `shortened` "
-        "names the lists that were cut."
+        "top_findings, known_exploited, exploitable, top_hosts, families, problems; `left_out` "
+        "counts what its lists do not show; get_scan_results with group_by plugin or host has all."
     )
     untrusted: str = field("How to treat the texts.")
 

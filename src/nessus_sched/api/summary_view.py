@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ def concise(summary: Mapping[str, Any]) -> dict[str, Any]:
 def _bare(document: dict[str, Any]) -> dict[str, Any]:
     """Without what its rows do not say."""
     bare = dict(document)
-    for rows, where, key in _lists(bare):
+    for _name, rows, where, key in _lists(bare):
         where[key] = [
             {name: value for name, value in row.items() if value not in (None, [], "")}
             for row in rows
@@ -52,14 +53,17 @@ def _bare(document: dict[str, Any]) -> dict[str, Any]:
     return bare
 
 
-def _lists(document: dict[str, Any]) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], str]]:
-    """Every list of rows with the mapping and key under which it stands, the least needed first."""
+def _lists(
+    document: dict[str, Any],
+) -> Iterator[tuple[str, list[dict[str, Any]], dict[str, Any], str]]:
+    """The name and rows of every list, and the mapping and key under which they stand, the least
+    needed first."""
     for name in _ROWS:
         found = document.get(name)
         if isinstance(found, dict):
-            yield found["top"], found, "top"
+            yield name, found["top"], found, "top"
         elif found is not None:
-            yield found, document, name
+            yield name, found, document, name
 
 
 def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -80,19 +84,18 @@ def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cut(document: dict[str, Any], most: int) -> dict[str, Any]:
-    """Shortens lists until all takes `most` bytes, and says which."""
+    """Shortens lists until all takes `most` bytes; `left_out` says how many more each has."""
     excess = size(document) - most
-    shortened = []
-    verdicts = len(document.get("host_verdicts", ()))
-    for rows, where, key in list(_lists(document)):
+    left_out = Counter(document.get("left_out", {}))
+    for name, rows, where, key in list(_lists(document)):
         kept = list(rows)
         while excess > 0 and len(kept) > _SHORTEST:
             excess -= size(kept.pop()) + 1
-        if len(kept) < len(rows):
-            where[key] = kept
-            shortened.append(key)
-    if shortened:
-        document["shortened"] = shortened
-        left_out = verdicts - len(document.get("host_verdicts", ()))
-        document["host_verdicts_left_out"] = document.get("host_verdicts_left_out", 0) + left_out
-    return document
+        if key == name:
+            left_out[name] += len(rows) - len(kept)
+        else:  # these have all plugins counted
+            left_out[name] = where.get("plugins", 0) - len(kept)
+        where[key] = kept
+    if more := left_out.pop("host_verdicts", 0):
+        document["host_verdicts_left_out"] = document.get("host_verdicts_left_out", 0) + more
+    return {**document, "left_out": {name: more for name, more in left_out.items() if more > 0}}

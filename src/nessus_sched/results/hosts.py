@@ -47,10 +47,11 @@ class HostRecord:
 
 
 class Hosts:
-    """Counts the hosts of a report by what its elements say of them."""
+    """Counts the hosts of a report by what its elements say of them; `serious` are those with
+    findings above info."""
 
     def __init__(self) -> None:
-        self.total = self.dead = self.unfinished = self.unscanned = 0
+        self.total = self.dead = self.unfinished = self.unscanned = self.serious = 0
         self._logins: Counter[Login] = Counter()
         self._privileges: Counter[Privilege] = Counter()
         self._advice: Counter[tuple[Login, str]] = Counter()
@@ -97,6 +98,7 @@ class Hosts:
 
     def _count(self, record: HostRecord, by: int) -> None:
         self.total += by
+        self.serious += by * any(n for name, n in record.severities.items() if name != "info")
         if not record.alive:
             self.dead += by
             return

@@ -58,6 +58,7 @@ def html_report(
         problems_left_out=sum(summary["problem_counts"].values()) - len(summary["problems"]),
         chart=_chart((shown or summary)["severity_counts"]),
         rows=_first_rows(rows, cut),
+        total=summary["findings"] if shown is None else shown["total"],
         cut=cut,
     )
 

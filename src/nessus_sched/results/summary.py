@@ -51,7 +51,8 @@ def summarise(stream: BinaryIO, facts: ScanFacts | None = None) -> dict[str, Any
 class SummaryBuilder:
     """Fed with a parser's events, makes the summary: a dict of JSON-able values with
     `hosts`, `findings`, `severity_counts`, `compliance`, `verdict`, `host_verdicts`,
-    `problems`, `warnings` and the rest of `finish`. All of its texts are cleaned."""
+    `problems`, `warnings` and the rest of `finish`. All of its texts are cleaned. `left_out`
+    says how many more there are of what its lists show."""
 
     def __init__(self) -> None:
         self._severities: Counter[str] = Counter()
@@ -99,6 +100,7 @@ class SummaryBuilder:
             absent=self._seen.absent(requested),
         )
         spelt_out = hosts.urgent(HOST_VERDICTS)
+        top_findings, top_hosts = self._plugins.top(_TOP), self._worst_hosts.top()
         return {
             "hosts": report.hosts,
             "findings": report.findings,
@@ -112,14 +114,15 @@ class SummaryBuilder:
             "warnings": [doubt.document() for doubt in doubts(report, observed, facts)],
             "complete": report.complete and facts.ended_early is None,
             "hosts_finished": hosts.total - hosts.dead - hosts.unfinished,
-            "top_findings": self._plugins.top(_TOP),
+            "top_findings": top_findings,
             "known_exploited": self._plugins.chosen(known_exploited, _TOP),
             "exploited_by_malware": self._plugins.chosen(exploited_by_malware, _TOP),
             "exploitable": self._plugins.chosen(exploitable, _TOP),
-            "top_hosts": self._worst_hosts.top(),
+            "top_hosts": top_hosts,
             "families": {
                 clean_line(name, 80): count for name, count in self._families.most_common(_FAMILIES)
             },
+            "left_out": self._left_out(len(top_findings), len(top_hosts)),
             "scan": _scan_document(report, info, ran)
             | {
                 "started": self._started or clean_line(info.lines.get("scan start date", ""), 40),
@@ -181,6 +184,15 @@ class SummaryBuilder:
         self._reset()
 
     # -- documents
+
+    def _left_out(self, plugins: int, hosts: int) -> dict[str, int]:
+        """How many more there are than the lists have."""
+        more = {
+            "top_findings": self._plugins.serious() - plugins,
+            "top_hosts": self._hosts.serious - hosts,
+            "families": len(self._families) - _FAMILIES,
+        }
+        return {name: count for name, count in more.items() if count > 0}
 
     def _severity_counts(self) -> dict[str, int]:
         counts = {name: self._severities[name] for name in reversed(SEVERITIES)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, Final
 
 import attrs
@@ -80,6 +80,7 @@ class PluginCount:
 
     def document(self) -> dict[str, Any]:
         plugin = self.plugin
+        more = len(plugin.cve) - _CVES
         return {
             "plugin_id": plugin.plugin_id,
             "plugin_name": clean_line(plugin.plugin_name or ""),
@@ -87,6 +88,7 @@ class PluginCount:
             "cvss_score": plugin.cvss_score,
             "vpr_score": plugin.vpr_score,
             "cve": [clean_line(cve, 30) for cve in plugin.cve[:_CVES]],
+            **({"cve_left_out": more} if more > 0 else {}),
             "known_exploited": known_exploited(plugin),
             "exploited_by_malware": exploited_by_malware(plugin),
             "exploitable": exploitable(plugin),
@@ -131,8 +133,14 @@ class PluginCounts:
 
     def top(self, size: int) -> list[dict[str, Any]]:
         """The worst plugins, without those that are known to be information only."""
-        serious = (count for count in self._counts.values() if count.severity != 0)
-        return _documents(serious, size)
+        return _documents(self._serious(), size)
+
+    def serious(self) -> int:
+        """How many plugins there are to choose the worst from."""
+        return sum(1 for _ in self._serious())
+
+    def _serious(self) -> Iterator[PluginCount]:
+        return (count for count in self._counts.values() if count.severity != 0)
 
     def chosen(self, which: Any, size: int) -> dict[str, Any]:
         """Numbers and the worst of the plugins for which `which(plugin)` holds."""

@@ -21,6 +21,8 @@ TABLE_FIELDS: Final = (
 _RECORDS: Final = frozenset({"brief", "full"})
 """Profiles with texts that no table holds."""
 _CVES: Final = 3
+_HOSTS: Final = 10
+"""Hosts that are named when a comparison finds them in one report only."""
 
 
 def cleaned(value: Any) -> Any:
@@ -94,7 +96,7 @@ def _show_worst(summary: Mapping[str, Any]) -> None:
                     each["plugin_name"],
                     each["cvss_score"],
                     each["hosts"],
-                    _few(each["cve"]),
+                    _few(each["cve"], each.get("cve_left_out", 0)),
                     _exploited(
                         each["known_exploited"], each["exploited_by_malware"], each["exploitable"]
                     ),
@@ -103,6 +105,7 @@ def _show_worst(summary: Mapping[str, Any]) -> None:
             ],
             title="Worst findings",
         )
+        _more(summary, "top_findings", "more plugin", "--group-by plugin")
     if summary["top_hosts"]:
         line()
         ranked = (*reversed(SEVERITIES[1:]), UNKNOWN_SEVERITY)
@@ -112,6 +115,13 @@ def _show_worst(summary: Mapping[str, Any]) -> None:
             for each in summary["top_hosts"]
         ]
         table(("host", *severities), rows, title="Worst hosts")
+        _more(summary, "top_hosts", "more host", "--group-by host")
+
+
+def _more(summary: Mapping[str, Any], name: str, thing: str, options: str) -> None:
+    """How many more there are than the table shows, and where; older summaries do not know."""
+    if count := summary.get("left_out", {}).get(name):
+        note(f"{number(count, thing)}: nessus-sched results show FILE|TASK {options}")
 
 
 def _show_hosts(summary: Mapping[str, Any]) -> None:
@@ -127,7 +137,10 @@ def _show_hosts(summary: Mapping[str, Any]) -> None:
         title="Logins",
     )
     if summary["host_verdicts_left_out"]:
-        note(f"{summary['host_verdicts_left_out']} more hosts are not listed")
+        note(
+            f"{number(summary['host_verdicts_left_out'], 'more host')}: nessus-sched results show "
+            "FILE|TASK --group-by host (--filter host_login=failed for those with failed logins)"
+        )
 
 
 def _why(verdict: Mapping[str, Any]) -> str:
@@ -232,8 +245,8 @@ def _shown(value: Any) -> Any:
     return value
 
 
-def _few(names: Sequence[str]) -> str | None:
-    more = len(names) - _CVES
+def _few(names: Sequence[str], left_out: int = 0) -> str | None:
+    more = len(names) - _CVES + left_out
     return " ".join(names[:_CVES]) + (f" +{more}" if more > 0 else "") or None
 
 
@@ -258,8 +271,11 @@ def show_comparison(found: Mapping[str, Any], change: str, query: Mapping[str, A
     )
     for what, key in (("only before", "hosts_gone"), ("only after", "hosts_added")):
         if totals[f"{key}_total"]:
-            hosts = " ".join(totals[key][:10])
-            note(f"{number(totals[f'{key}_total'], 'host')} {what}: {clean(hosts)}")
+            shown = totals[key][:_HOSTS]
+            more = totals[f"{key}_total"] - len(shown)
+            rest = f" and {more} more (see --json)" if more else ""
+            said = clean(" ".join(shown))
+            note(f"{number(totals[f'{key}_total'], 'host')} {what}: {said}{rest}")
     for each in totals["notes"]:
         note(each)
     line()
