@@ -283,5 +283,10 @@ async def test_nothing_secret_is_in_a_repr() -> None:
     for auth in (KEYS, PERSON):
         client = scanner(ScriptedNessus(), auth=auth)
         await client.list_scans()
-        for thing in (client, vars(client), vars(client._link), vars(vars(client._link)["_auth"])):
+        for thing in (
+            client,
+            vars(client),
+            vars(client._session),
+            vars(vars(client._session)["_auth"]),
+        ):
             assert not any(canary in repr(thing) for canary in CANARIES)

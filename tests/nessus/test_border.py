@@ -26,7 +26,7 @@ from nessus_sched.core.scanner import (
     TransientError,
 )
 from nessus_sched.nessus import json_fields
-from nessus_sched.nessus.requests import LONG, SHORT
+from nessus_sched.nessus.requests import MAX_ANSWER, MAX_INLINE
 from nessus_sched.nessus.wire import PIECES_PER_SECOND, retry_after
 from support.raw_wire import plain_answer, raw_transport
 from support.scripted_nessus import (
@@ -106,13 +106,13 @@ async def test_a_compressed_answer_that_is_cut(cut: int) -> None:
     nessus = ScriptedNessus()
     body = gzip.compress(LISTING)[:-cut]
     nessus.on("GET /scans", Raw(headers={"Content-Encoding": "gzip"}, pieces=[body]))
-    with pytest.raises(TransientError, match="in the middle"):
+    with pytest.raises(TransientError, match="truncated"):
         await scanner(nessus).list_scans()
 
 
 async def test_a_compressed_bomb_is_cut_off(autojump_clock: trio.abc.Clock) -> None:
     nessus = ScriptedNessus()
-    bomb = gzip.compress(b" " * (LONG + 2**20), 9)
+    bomb = gzip.compress(b" " * (MAX_ANSWER + 2**20), 9)
     nessus.on("GET /scans", Raw(headers={"Content-Encoding": "gzip"}, pieces=[bomb]))
     with pytest.raises(TransientError, match="larger than"):
         await scanner(nessus).list_scans()
@@ -160,14 +160,14 @@ async def test_only_long_answers_are_parsed_in_a_thread() -> None:
 
 async def test_more_values_than_any_scanner_has() -> None:
     nessus = ScriptedNessus()
-    nessus.on("GET /scans", (200, '{"scans": [' + "[]," * json_fields.MOST_VALUES + "0]}"))
+    nessus.on("GET /scans", (200, '{"scans": [' + "[]," * json_fields.MAX_VALUES + "0]}"))
     with pytest.raises(TransientError, match="more than"):
         await scanner(nessus).list_scans()
 
 
 async def test_a_short_answer_may_not_be_long() -> None:
     nessus = ScriptedNessus()
-    nessus.on("POST /scans", (200, " " * (SHORT + 1)))
+    nessus.on("POST /scans", (200, " " * (MAX_INLINE + 1)))
     with pytest.raises(OutcomeUnknown, match="larger"):
         await scanner(nessus).create_scan(order())
 
@@ -269,7 +269,7 @@ async def test_names_that_no_request_can_hold(name: Any, tmp_path: Path) -> None
         await client.launch(7, (MARKER,))
     nessus.on("POST /scans", created(7))
     nessus.on("GET /editor/scan/templates", {"templates": [{"name": "basic", "uuid": name}]})
-    with pytest.raises(ScannerError, match="no template"):
+    with pytest.raises(ScannerError, match="no usable template"):
         await client.create_scan(order())
 
 
@@ -288,21 +288,21 @@ JSON = st.recursive(
 @given(JSON)
 def test_a_value_is_in_bounds_or_missing(value: Any) -> None:
     for number, most in (
-        (json_fields.whole(value), json_fields.LARGEST_WHOLE),
-        (json_fields.identity(value), json_fields.LARGEST_WHOLE),
-        (json_fields.moment(value), json_fields.LATEST),
+        (json_fields.as_int(value), json_fields.MAX_INT),
+        (json_fields.as_id(value), json_fields.MAX_INT),
+        (json_fields.as_time(value), json_fields.MAX_TIME),
     ):
         assert number is None or 0 <= number <= most
-    name = json_fields.token(value)
+    name = json_fields.as_token(value)
     assert name is None or (name.isascii() and "/" not in name and name.strip("."))
-    file = json_fields.file_name(value)
+    file = json_fields.as_file_name(value)
     assert file is None or len(file.encode()) <= 4 * 255
-    assert len(json_fields.text(value)) <= json_fields.LONGEST_TEXT
+    assert len(json_fields.as_text(value)) <= json_fields.LONGEST_TEXT
 
 
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_a_body_is_an_object_or_unreadable(body: bytes) -> None:
-    with suppress(json_fields.Unreadable):
+    with suppress(json_fields.BadDocument):
         assert isinstance(json_fields.parse(body), dict)
 
 

@@ -25,7 +25,7 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
 from nessus_sched.nessus import NessusScanner
-from nessus_sched.nessus.scan_body import Base, check, same_targets, scan_body
+from nessus_sched.nessus.scan_body import ScanBase, check, same_targets, scan_body
 from support.scripted_nessus import (
     CANARIES,
     FOLDERS,
@@ -392,7 +392,7 @@ def test_whatever_the_settings_the_targets_are_the_orders(
 ) -> None:
     what = order(ScanKind.CUSTOM, template="basic", targets=tuple(targets))
     check(what)
-    body = scan_body(what, Base(template_uuid="u"), chosen, folder_id=3)
+    body = scan_body(what, ScanBase(template_uuid="u"), chosen, folder_id=3)
     assert same_targets(targets, body["settings"]["text_targets"])
     assert body["settings"]["launch"] == "ON_DEMAND"
     assert all(body["settings"][key] == value for key, value in chosen.items())

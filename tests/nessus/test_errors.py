@@ -31,7 +31,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import RequestRecord
 from nessus_sched.nessus.errors import LONGEST, clean
-from nessus_sched.nessus.requests import LONG
+from nessus_sched.nessus.requests import MAX_ANSWER
 from nessus_sched.nessus.wire import retry_after
 from support.scripted_nessus import (
     CANARIES,
@@ -246,14 +246,14 @@ async def test_a_deeply_nested_answer_is_no_json() -> None:
 
 async def test_an_endless_answer_is_cut_off() -> None:
     nessus = ScriptedNessus()
-    nessus.on("GET /scans", Raw(pieces=[b" " * 2**20] * (LONG // 2**20 + 1)))
+    nessus.on("GET /scans", Raw(pieces=[b" " * 2**20] * (MAX_ANSWER // 2**20 + 1)))
     assert "larger" in str(await failure(scanner(nessus).list_scans))
 
 
 async def test_an_answer_in_an_unknown_encoding_is_refused() -> None:
     nessus = ScriptedNessus()
     nessus.on("GET /scans", Raw(headers={"Content-Encoding": "br"}, pieces=[b"\x1f\x8b"]))
-    assert "compressed" in str(await failure(scanner(nessus).list_scans))
+    assert "unsupported compression" in str(await failure(scanner(nessus).list_scans))
 
 
 async def test_a_dripping_answer_ends_at_the_timeout(autojump_clock: trio.abc.Clock) -> None:

@@ -25,7 +25,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import Discovery, ScanKind
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.nessus.editor import default_mode, read_template
-from nessus_sched.nessus.shelf import FRESH, STAND_IN_FRESH
+from nessus_sched.nessus.template_cache import STAND_IN_TTL, TEMPLATE_TTL
 from support.required_settings import required_settings
 from support.scripted_nessus import (
     NOW,
@@ -135,7 +135,7 @@ async def test_each_kind_sends_what_the_template_asks(name: str, what: ScanOrder
 @pytest.mark.parametrize("name", NAMES)
 def test_modes_are_spelled_as_the_template_offers_them(name: str) -> None:
     template = read_template(answer(name), answer(name)["uuid"])
-    modes = [part.mode for part in template.parts if part.mode is not None]
+    modes = [tab.mode for tab in template.tabs if tab.mode is not None]
     assert bool(modes) is (name != "advanced")
     for mode in modes:
         assert default_mode(mode).lower() in [option.lower() for option in mode.options]
@@ -230,14 +230,14 @@ async def test_the_editor_is_asked_once_until_the_plugins_change() -> None:
     nessus.on("GET /server/properties", {"plugin_set": "202611270000"})
     await client.info()
     assert await asked() == 2
-    now += FRESH - 1
+    now += TEMPLATE_TTL - 1
     assert await asked() == 2
     now += 2
     assert await asked() == 3
-    now += FRESH + 1
+    now += TEMPLATE_TTL + 1
     nessus.on(route, (500, {}))
     assert await asked() == 4
-    now += STAND_IN_FRESH - 1
+    now += STAND_IN_TTL - 1
     assert await asked() == 4
     now += 2
     assert await asked() == 5

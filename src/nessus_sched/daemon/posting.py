@@ -10,7 +10,7 @@ import trio
 from nessus_sched import __version__
 from nessus_sched.config.schema import TlsSettings
 from nessus_sched.nessus import tls
-from nessus_sched.nessus.http import reason
+from nessus_sched.nessus.http import describe_error
 
 
 class PostFailed(Exception):
@@ -37,7 +37,7 @@ async def post_json(url: str, body: bytes, headers: Mapping[str, str], seconds: 
                 status = await _status(transport, url, body, headers, seconds)
                 failure = None
             except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-                failure = reason(error)
+                failure = describe_error(error)
     # Raised outside of any handler: an httpx exception in its context carries the request.
     if failure is not None:
         raise PostFailed(failure, transient=True)

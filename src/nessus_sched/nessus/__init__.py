@@ -1,4 +1,4 @@
-"""All that is known of the Nessus REST API."""
+"""Client for the Nessus REST API."""
 
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.nessus.requests import OnRequest, RequestRecord

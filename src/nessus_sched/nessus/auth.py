@@ -1,4 +1,4 @@
-"""Ways to be let in: API keys, or a session as the web UI has it."""
+"""Authentication: API keys, or a session like that of the web UI."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from nessus_sched.config.schema import ApiKeys, UiSession
 from nessus_sched.core.scanner import ApiRefused, LoginRefused, ScannerError
 from nessus_sched.core.secret import Secret
 from nessus_sched.nessus import routes
-from nessus_sched.nessus.errors import document, refusal, unreadable
+from nessus_sched.nessus.errors import bad_body_error, document, status_error
 from nessus_sched.nessus.http import NessusHttp
-from nessus_sched.nessus.requests import LONG, Call
+from nessus_sched.nessus.requests import MAX_ANSWER, Call
 
-_SESSION: Final = "X-Cookie"
-_MARK: Final = "X-API-Token"
+_SESSION_HEADER: Final = "X-Cookie"
+_API_TOKEN_HEADER: Final = "X-API-Token"  # noqa: S105
 _UUID: Final = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-# The bundle has other functions that return a literal; only the anchored one is the token.
-_API_TOKEN: Final = re.compile(
+# Other functions in the bundle return a literal, too, so match the function's name.
+_API_TOKEN_PATTERN: Final = re.compile(
     rb"getApiToken[^}]{0,80}?return\s*[\"'](" + _UUID + rb")[\"']", re.IGNORECASE
 )
 _OVERLAP: Final = 256
-_BUNDLE: Final = 10_000
-"""Bytes: what is shorter is no bundle, which has megabytes, but a page of a proxy, or cut off."""
+_MIN_BUNDLE: Final = 10_000
+"""Bytes. A bundle has megabytes; anything shorter is truncated or a proxy's error page."""
 LOGOUT_SECONDS: Final = 3.0
 
 
 class Auth(Protocol):
-    """How a call is authenticated, and what to do when that did not suffice."""
+    """Authenticates calls, and renews credentials that the scanner rejected."""
 
     async def headers(self, call: Call) -> Mapping[str, str]: ...
 
     async def renew(self, status: int, used: Mapping[str, str]) -> bool:
-        """After a 401 or 412 to a call with the headers `used`: whether there are newer
-        ones to try it with once more."""
+        """After a 401 or 412 for a call with the headers `used`, returns whether to repeat it
+        with newer ones."""
 
-    def lost(self) -> None:
-        """The answer to a gated change was lost, which an outdated token may cause."""
+    def on_lost_answer(self) -> None:
+        """Call this when the answer to a gated change is lost; the token may be outdated."""
 
     def secrets(self) -> tuple[str, ...]:
-        """What no error text may show."""
+        """Texts that must not appear in errors."""
 
     async def close(self) -> None: ...
 
@@ -63,13 +63,13 @@ class KeyAuth:
             return {}
         access, secret = self.secrets()
         if not (access + secret).isascii() or not (access + secret).isprintable():
-            raise LoginRefused("The API keys contain characters that no Nessus key has.")
+            raise LoginRefused("The API keys contain characters that are not valid in Nessus keys.")
         return {"X-ApiKeys": f"accessKey={access}; secretKey={secret}"}
 
     async def renew(self, status: int, used: Mapping[str, str]) -> bool:
         return False
 
-    def lost(self) -> None:
+    def on_lost_answer(self) -> None:
         pass
 
     def secrets(self) -> tuple[str, ...]:
@@ -80,12 +80,12 @@ class KeyAuth:
 
 
 class SessionAuth:
-    """User and password, one session for all; with the `X-API-Token` of the web UI.
+    """User name and password with one shared session, and the web UI's `X-API-Token`.
 
-    The session is made when it is first needed and re-made after a 401, by one task while
-    the others wait. A login that was refused is never tried again with the same password:
-    five of them lock the account. The token belongs to the scanner's installation; it is
-    read from its web UI for the first change, and again after a 412.
+    The session is created on first use and again after a 401, by one task while the others
+    wait. A refused login is never repeated with the same password, because five failures lock
+    the account. The token belongs to the scanner's installation; it is read from its web UI
+    for the first change, and again after a 412.
     """
 
     def __init__(self, user: UiSession, http: NessusHttp) -> None:
@@ -93,7 +93,7 @@ class SessionAuth:
         self._http = http
         self._lock = trio.Lock()
         self._session: Secret | None = None
-        self._mark: Secret | None = None
+        self._api_token: Secret | None = None
         self._refused = ""
 
     async def headers(self, call: Call) -> Mapping[str, str]:
@@ -101,38 +101,38 @@ class SessionAuth:
             return {}
         async with self._lock:
             session = self._session = self._session or await self._login()
-            headers = {_SESSION: f"token={session.reveal()}"}
+            headers = {_SESSION_HEADER: f"token={session.reveal()}"}
             if call.gated:
-                self._mark = self._mark or await self._find_mark()
-                headers[_MARK] = self._mark.reveal()
+                self._api_token = self._api_token or await self._find_api_token()
+                headers[_API_TOKEN_HEADER] = self._api_token.reveal()
         return headers
 
     async def renew(self, status: int, used: Mapping[str, str]) -> bool:
         async with self._lock:
             if status == 401:
-                if self._session and used.get(_SESSION) == f"token={self._session.reveal()}":
+                if self._session and used.get(_SESSION_HEADER) == f"token={self._session.reveal()}":
                     self._session = None
                 return True
-            if _MARK not in used:
+            if _API_TOKEN_HEADER not in used:
                 return False
-            if self._mark is None or self._mark.reveal() == used[_MARK]:
-                self._mark = await self._find_mark()
-            return self._mark.reveal() != used[_MARK]
+            if self._api_token is None or self._api_token.reveal() == used[_API_TOKEN_HEADER]:
+                self._api_token = await self._find_api_token()
+            return self._api_token.reveal() != used[_API_TOKEN_HEADER]
 
-    def lost(self) -> None:
-        self._mark = None
+    def on_lost_answer(self) -> None:
+        self._api_token = None
 
     def secrets(self) -> tuple[str, ...]:
-        known = (self._user.password, self._session, self._mark)
+        known = (self._user.password, self._session, self._api_token)
         return tuple(secret.reveal() for secret in known if secret)
 
     async def close(self) -> None:
-        """Logs out; a scanner that does not answer forgets the session by itself."""
+        """Logs out; if the scanner does not answer, the session simply expires there."""
         session, self._session = self._session, None
         if session is None:
             return
         with trio.move_on_after(LOGOUT_SECONDS), suppress(ScannerError):
-            await self._http.exchange(routes.LOGOUT, {_SESSION: f"token={session.reveal()}"})
+            await self._http.exchange(routes.LOGOUT, {_SESSION_HEADER: f"token={session.reveal()}"})
 
     async def _login(self) -> Secret:
         if self._refused:
@@ -141,18 +141,18 @@ class SessionAuth:
         answer = await self._http.exchange(call, {})
         if answer.status in {400, 401, 403}:
             self._refused = (
-                f"{refusal(call, answer, self.secrets())} It is not tried again, because five "
+                f"{status_error(call, answer, self.secrets())} It is not tried again, because five "
                 "wrong logins lock the account: correct username and password and reload."
             )
             raise LoginRefused(self._refused)
         if not answer.ok:
-            raise refusal(call, answer, self.secrets())
+            raise status_error(call, answer, self.secrets())
         token = document(call, answer).get("token")
         if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):
-            raise unreadable(call, "no session token.")
+            raise bad_body_error(call, "no session token.")
         return Secret(token)
 
-    async def _find_mark(self) -> Secret:
+    async def _find_api_token(self) -> Secret:
         found: list[bytes] = []
         tail, size = b"", 0
 
@@ -160,15 +160,15 @@ class SessionAuth:
             nonlocal tail, size
             size += len(piece)
             window = tail + piece
-            found.extend(_API_TOKEN.findall(window))
+            found.extend(_API_TOKEN_PATTERN.findall(window))
             tail = window[-_OVERLAP:]
-            return not found and size <= LONG
+            return not found and size <= MAX_ANSWER
 
         answer = await self._http.exchange(routes.UI_BUNDLE, {}, sink=search)
         if not answer.ok:
-            raise refusal(routes.UI_BUNDLE, answer)
-        if not found and size < _BUNDLE:
-            raise unreadable(routes.UI_BUNDLE, "something other than the web UI.")
+            raise status_error(routes.UI_BUNDLE, answer)
+        if not found and size < _MIN_BUNDLE:
+            raise bad_body_error(routes.UI_BUNDLE, "something other than the web UI.")
         if not found:
             raise ApiRefused(
                 "The scanner's web UI has no X-API-Token where we look for it, so its license "

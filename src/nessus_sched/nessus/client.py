@@ -27,13 +27,13 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.seal import bears
 from nessus_sched.nessus import create_scan, exports, parsing, routes
 from nessus_sched.nessus.auth import auth_for
-from nessus_sched.nessus.catalog import Library
-from nessus_sched.nessus.errors import document, unreadable
+from nessus_sched.nessus.catalog import Catalog
+from nessus_sched.nessus.errors import bad_body_error, document
 from nessus_sched.nessus.http import NessusHttp
-from nessus_sched.nessus.json_fields import Document, rows, token, tolerant, whole
+from nessus_sched.nessus.json_fields import Document, as_int, as_token, object_or_empty, rows
 from nessus_sched.nessus.part_file import RunSync, in_thread
 from nessus_sched.nessus.requests import OnRequest
-from nessus_sched.nessus.session import Link
+from nessus_sched.nessus.session import NessusSession
 from nessus_sched.nessus.wire import Transport, Wrap
 
 LARGEST_EXPORT: Final = 4 * 2**30
@@ -44,14 +44,14 @@ _GATE_HINT: Final = (
 
 
 class NessusScanner:
-    """Implements `core.scanner.Scanner`; see there for what the methods promise.
+    """Implements `core.scanner.Scanner`, which documents the methods.
 
-    `now` is for Retry-After dates and the age of cached templates. `transport` replaces
-    the network (an ASGI application, a recorded conversation), `run_sync` the threads that
-    do blocking work. `on_request` is called after each request, `export_limit` gives the
-    bytes that a report may have now, `mask` takes secrets out of its error texts, `wrap`
-    puts a recorder between the client and the network. May be used by many tasks at once; close
-    it when done. Nothing is sent before the first call.
+    `now` is used for Retry-After dates and the age of cached templates. `transport` replaces
+    the network (an ASGI application, a recorded conversation), `run_sync` the threads for
+    blocking work. `on_request` is called after each request, `export_limit` returns the
+    current maximum size of a report in bytes, `mask` removes secrets from error texts, and
+    `wrap` inserts a recorder between client and network. Many tasks may share one scanner;
+    close it when done. Nothing is sent before the first call.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class NessusScanner:
             mask=mask,
             wrap=wrap,
         )
-        self._link = Link(self._http, auth_for(settings.auth, self._http), run_sync)
-        self._library = Library(self._link, settings.folder, now)
+        self._session = NessusSession(self._http, auth_for(settings.auth, self._http), run_sync)
+        self._catalog = Catalog(self._session, settings.folder, now)
         self.clock_ahead: float | None = None
         self._now = now
         self._export_limit = export_limit
@@ -89,44 +89,44 @@ class NessusScanner:
 
     async def info(self) -> ScannerInfo:
         call = routes.SERVER_STATUS
-        answer = await self._link.send(call)
+        answer = await self._session.send(call)
         if not answer.ok and answer.status != 503:
-            raise self._link.refusal(call, answer)
-        status = document(call, answer) if answer.ok else tolerant(answer.body)
+            raise self._session.status_error(call, answer)
+        status = document(call, answer) if answer.ok else object_or_empty(answer.body)
         if not answer.ok or status.get("status") != "ready":
             return parsing.not_ready(status)
-        # First what needs a login: an expired session is remade for it, while the
-        # properties would merely come reduced.
+        # Start with a call that needs a login, which renews an expired session. Without a
+        # session the properties would be incomplete, but not an error.
         advanced = await self._advanced()
-        properties = await self._link.ask(routes.SERVER_PROPERTIES)
+        properties = await self._session.ask(routes.SERVER_PROPERTIES)
         info = parsing.scanner_info(properties, advanced)
         gated = info.scan_api is False and isinstance(self._settings.auth, ApiKeys)
         self._http.hint = _GATE_HINT if gated else ""
-        self._library.note_info(info)
+        self._catalog.note_info(info)
         return info
 
     async def permissions(self) -> int | None:
-        answer = await self._link.send(routes.WHO_AM_I)
-        return whole(tolerant(answer.body).get("permissions")) if answer.ok else None
+        answer = await self._session.send(routes.WHO_AM_I)
+        return as_int(object_or_empty(answer.body).get("permissions")) if answer.ok else None
 
     async def idle_timeout(self) -> float | None:
-        """Seconds after which an unused session ends; None where the scanner does not tell."""
-        told = await self._link.ask(routes.SERVER_PROPERTIES)
-        minutes = whole(told.get("idle_timeout"))
+        """Seconds until an idle session expires; None if the scanner does not report it."""
+        told = await self._session.ask(routes.SERVER_PROPERTIES)
+        minutes = as_int(told.get("idle_timeout"))
         return 60.0 * minutes if minutes else None
 
     async def runs(self, scan_id: int) -> int:
-        """How many runs of that scan the scanner remembers."""
-        return len(rows(await self._link.ask(routes.scan(scan_id)), "history"))
+        """The number of runs in the scan's history."""
+        return len(rows(await self._session.ask(routes.scan(scan_id)), "history"))
 
     async def templates(self) -> Sequence[ScanTemplate]:
-        return await self._library.templates()
+        return await self._catalog.templates()
 
     async def policies(self) -> Sequence[str]:
-        return await self._library.policies()
+        return await self._catalog.policies()
 
     async def list_scans(self) -> Sequence[RemoteScan]:
-        listed = await self._link.read(
+        listed = await self._session.read(
             routes.SCANS, partial(parsing.listing, folder=self._settings.folder)
         )
         told = listed.timestamp
@@ -134,37 +134,37 @@ class NessusScanner:
         return listed.scans
 
     async def create_scan(self, order: ScanOrder) -> CreatedScan:
-        return await create_scan.create(order, self._link, self._library, self._run_sync)
+        return await create_scan.create(order, self._session, self._catalog, self._run_sync)
 
     async def launch(self, scan_id: int, marks: Marks) -> str:
         await self._must_be_ours(scan_id, marks)
         call = routes.control(scan_id, "launch")
-        answer = await self._link.send(call)
+        answer = await self._session.send(call)
         if answer.ok:
-            uuid = token(document(call, answer).get("scan_uuid"))
+            uuid = as_token(document(call, answer).get("scan_uuid"))
             if uuid is None:
-                raise unreadable(call, "no uuid of the run.")
+                raise bad_body_error(call, "no uuid of the run.")
             return uuid
         if answer.status in {409, 500}:
-            # What it says when the scan is running already, too.
+            # The scanner also answers this if the scan is already running.
             present = await self.details(scan_id)
             if present.status in OCCUPIES and present.uuid:
                 return present.uuid
-        refusal = self._link.refusal(call, answer)
+        refusal = self._session.status_error(call, answer)
         if isinstance(refusal, Refused):
             refusal = LaunchRefused(f"The scanner does not launch scans: {refusal}")
         raise refusal
 
     async def details(self, scan_id: int, *, uuid: str | None = None) -> ScanDetails:
-        found = await self._link.read(
+        found = await self._session.read(
             routes.scan(scan_id), partial(parsing.run_details, scan_id=scan_id, uuid=uuid)
         )
         if isinstance(found, int):
-            found = await self._link.read(
+            found = await self._session.read(
                 routes.scan(scan_id, found), partial(parsing.details, scan_id=scan_id)
             )
         if found is None:
-            raise NotFound(f"Scan {scan_id} has no such run any more.")
+            raise NotFound(f"Scan {scan_id} no longer has that run.")
         return found
 
     async def pause(self, scan_id: int, marks: Marks) -> None:
@@ -177,12 +177,12 @@ class NessusScanner:
         await self._control(scan_id, "stop", marks)
 
     async def export(self, scan_id: int, history_id: int | None, destination: Path) -> int:
-        """Raises `OSError` as well, when `destination` cannot be written."""
+        """Also raises `OSError` if `destination` cannot be written."""
         return await exports.export(
             scan_id,
             history_id,
             destination,
-            link=self._link,
+            session=self._session,
             limit=self._export_limit(),
             run_sync=self._run_sync,
         )
@@ -191,24 +191,24 @@ class NessusScanner:
         if not await self._is_ours(scan_id, marks):
             return
         call = routes.delete_scan(scan_id)
-        answer = await self._link.send(call)
+        answer = await self._session.send(call)
         if not answer.ok and answer.status != 404:
-            raise self._link.refusal(call, answer)
+            raise self._session.status_error(call, answer)
 
     async def close(self) -> None:
-        await self._link.close()
+        await self._session.close()
 
     async def _control(self, scan_id: int, action: str, marks: Marks) -> None:
         await self._must_be_ours(scan_id, marks)
-        await self._link.do(routes.control(scan_id, action))
+        await self._session.do(routes.control(scan_id, action))
 
     async def _must_be_ours(self, scan_id: int, marks: Marks) -> None:
         if not await self._is_ours(scan_id, marks):
             raise NotFound(f"The scanner has no scan {scan_id}.")
 
     async def _is_ours(self, scan_id: int, marks: Marks) -> bool:
-        """False for a scan that does not exist; raises `NotOurs`. A reinstalled scanner
-        numbers its scans from the beginning, so an id alone proves nothing."""
+        """False if the scan does not exist; raises `NotOurs` if it is not ours. The id alone
+        proves nothing, because a reinstalled scanner starts numbering again."""
         found = {scan.scan_id: scan for scan in await self.list_scans()}.get(scan_id)
         if found is None:
             return False
@@ -217,10 +217,10 @@ class NessusScanner:
         return True
 
     async def _advanced(self) -> Document:
-        """The settings that only an administrator may see; without login it is refused,
-        which tells of wrong keys early."""
+        """Settings that only an administrator may see. Needs a login, so it also detects wrong
+        keys early."""
         call = routes.ADVANCED_SETTINGS
-        answer = await self._link.send(call)
+        answer = await self._session.send(call)
         if answer.status == 401 or answer.status >= 500:
-            raise self._link.refusal(call, answer)
+            raise self._session.status_error(call, answer)
         return document(call, answer) if answer.ok else {}

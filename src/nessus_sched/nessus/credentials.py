@@ -1,4 +1,4 @@
-"""Credentials as Nessus wants them."""
+"""Builds credentials for the Nessus API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _WITHOUT_PASSWORD: Final = frozenset({_M.K5LOGIN})
 
 
 def secrets_of(credential: Credential | None) -> tuple[Secret, ...]:
-    """All secrets of a credential, for keeping them out of error texts."""
+    """All secrets of a credential, to mask them in error texts."""
     if credential is None:
         return ()
     escalation = credential.escalation
@@ -58,10 +58,10 @@ def credentials_body(
     escalate: bool,
     logins: Mapping[str, Login] | None = None,
 ) -> Mapping[str, Any]:
-    """The `credentials` of `POST /scans`. `key_file` is the scanner's name of the uploaded
-    private key; without `escalate` the login is used as it is; `logins` is what the template
-    takes. Raises `BadOrder` when the credential lacks something, or the scanner does not know
-    one of its algorithms."""
+    """The `credentials` of `POST /scans`. `key_file` is the scanner's name for the uploaded
+    private key, `escalate` whether to gain privileges, `logins` what the template accepts.
+    Raises `BadOrder` if the credential is incomplete, or the scanner does not support one of
+    its algorithms."""
     kind = LOGIN_TYPES[credential.kind]
     entry = _BUILDERS[credential.kind](credential, key_file, escalate)
     login = logins.get(kind) if logins is not None else None
@@ -71,7 +71,7 @@ def credentials_body(
 
 
 def _spelled(entry: Entry, login: Login) -> Entry:
-    """The algorithms of SNMPv3 as the scanner spells them."""
+    """The SNMPv3 algorithms in the scanner's spelling."""
     found = {}
     offered = {each.id: each.options for each in every(login.inputs) if each.options}
     for name in ALGORITHMS.keys() & entry.keys() & offered.keys():

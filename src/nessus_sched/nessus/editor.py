@@ -1,8 +1,8 @@
-"""A template as a scanner's editor describes it: every input with its default. Pure.
+"""Parses a template from a scanner's editor: every input with its default. Pure.
 
-A scan runs with what its request says and nothing else: the defaults that the editor shows
-are the web interface's, which sends all of them. A scan made from `advanced` with a name and
-targets alone ran without ping and without a port scanner (a public report of Nessus 10.10).
+A scan runs with the settings of its request and nothing else: the editor's defaults belong to
+the web interface, which sends all of them. A scan created from `advanced` with only a name and
+targets ran without ping and without a port scanner (a public report about Nessus 10.10).
 """
 
 from __future__ import annotations
@@ -15,13 +15,20 @@ import attrs
 
 from nessus_sched.core.asked import Scalar, plain_mode
 from nessus_sched.core.reserved import RESERVED
-from nessus_sched.nessus.json_fields import Document, file_name, part, rows, text, token
+from nessus_sched.nessus.json_fields import (
+    Document,
+    as_file_name,
+    as_text,
+    as_token,
+    object_at,
+    rows,
+)
 
-DEEPEST: Final = 24
+MAX_DEPTH: Final = 24
 """Recorded answers nest inputs less than ten levels deep."""
-MOST_INPUTS: Final = 5000
+MAX_INPUTS: Final = 5000
 """The largest template recorded has 180 inputs."""
-MOST_OPTIONS: Final = 500
+MAX_OPTIONS: Final = 500
 LONGEST_VALUE: Final = 4000
 LONGEST_NAME: Final = 300
 CUSTOM: Final = "Custom"
@@ -31,8 +38,8 @@ _BRANCHES: Final = ("inputs", "groups", "sections")
 
 @attrs.frozen(kw_only=True)
 class Input:
-    """One input. `nested` always come with it, `choices` with the option of that name (in
-    lower case) only; `options` are the values it takes, empty for any."""
+    """One input. `nested` inputs always apply, those in `choices` only with the option of
+    that name (in lower case); `options` are the allowed values, empty for any."""
 
     id: str
     kind: str
@@ -43,21 +50,21 @@ class Input:
 
 
 @attrs.frozen(kw_only=True)
-class Part:
-    """A tab of the editor. `mode` is the preset that the tab offers, where it does."""
+class Tab:
+    """A tab of the editor. `mode` is its choice of presets, if it has one."""
 
     inputs: tuple[Input, ...] = ()
     mode: Input | None = None
 
     @property
     def names(self) -> frozenset[str]:
-        """The settings of the tab, those behind options that are not chosen among them."""
+        """All settings of the tab, including those of options that are not chosen."""
         return frozenset(each.id for each in every(self.inputs))
 
 
 @attrs.frozen(kw_only=True)
 class Login:
-    """A credential type that a template takes, and the scan's settings that go with it."""
+    """A credential type that a template accepts, and the scan settings that belong to it."""
 
     inputs: tuple[Input, ...] = ()
     settings: tuple[Input, ...] = ()
@@ -65,7 +72,7 @@ class Login:
 
 @attrs.frozen(kw_only=True)
 class Audit:
-    """An audit that the scanner brings along; `variables` must be sent with it."""
+    """An audit that ships with the scanner; `variables` must be sent with it."""
 
     id: str
     name: str
@@ -77,42 +84,42 @@ class Audit:
 
 @attrs.frozen(kw_only=True)
 class EditorTemplate:
-    """`logins` by type name, None where the answer does not tell; `audit_logins` are the
-    types that an audit category needs, any one of them."""
+    """`logins` by type name, None if the answer does not list them. An audit category needs
+    one of its `audit_logins`."""
 
-    parts: tuple[Part, ...] = ()
+    tabs: tuple[Tab, ...] = ()
     logins: Mapping[str, Login] | None = None
     families: Mapping[str, str] = attrs.field(factory=dict)
-    """Plugin families and their status, where the template's plugins may be chosen."""
+    """Plugin families and their status, if the template allows choosing plugins."""
     audits: tuple[Audit, ...] = ()
     audit_logins: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
     problem: str = ""
-    """Why this is a stand-in for the scanner's own template; empty when it is that."""
+    """Why this is a stand-in for the scanner's own template; empty if it is not."""
 
     @property
     def names(self) -> frozenset[str]:
-        modes = {each.mode.id for each in self.parts if each.mode is not None}
-        return frozenset(modes).union(*(each.names for each in self.parts))
+        modes = {each.mode.id for each in self.tabs if each.mode is not None}
+        return frozenset(modes).union(*(each.names for each in self.tabs))
 
     def mode(self, name: str) -> Input | None:
-        return next((p.mode for p in self.parts if p.mode is not None and p.mode.id == name), None)
+        return next((p.mode for p in self.tabs if p.mode is not None and p.mode.id == name), None)
 
 
 def read_template(document: Document, uuid: str) -> EditorTemplate:
-    """From `GET /editor/scan/templates/{uuid}`, asked with API version 2."""
-    settings, compliance = part(document, "settings"), part(document, "compliance")
+    """Reads the answer to `GET /editor/scan/templates/{uuid}` with API version 2."""
+    settings, compliance = object_at(document, "settings"), object_at(document, "compliance")
     groups = rows(compliance, "data")
     return EditorTemplate(
-        parts=tuple(_part(part(settings, name), uuid) for name in settings),
+        tabs=tuple(_tab(object_at(settings, name), uuid) for name in settings),
         logins=_logins(document),
         families={
-            text(name, longest=LONGEST_NAME): text(family.get("status"), longest=LONGEST_NAME)
-            for name, family in part(part(document, "plugins"), "families").items()
+            as_text(name, longest=LONGEST_NAME): as_text(family.get("status"), longest=LONGEST_NAME)
+            for name, family in object_at(object_at(document, "plugins"), "families").items()
             if isinstance(family, dict)
         },
         audits=tuple(audit for group in groups for audit in _audits(group)),
         audit_logins={
-            _name(group): frozenset(text(each) for each in group.get("required_creds") or ())
+            _name(group): frozenset(as_text(each) for each in group.get("required_creds") or ())
             for group in groups
             if isinstance(group.get("required_creds"), list)
         },
@@ -120,8 +127,8 @@ def read_template(document: Document, uuid: str) -> EditorTemplate:
 
 
 def values(inputs: Iterable[Input], chosen: Mapping[str, Scalar]) -> Iterator[tuple[str, Scalar]]:
-    """Each input that is sent with its value: the chosen one, or its default. An option that
-    is chosen brings its own inputs."""
+    """The inputs to send, with the chosen value or the default. A chosen option adds its own
+    inputs."""
     for each in inputs:
         value = chosen.get(each.id, each.default)
         if value is not None and each.kind not in _UNSENT and each.id not in RESERVED:
@@ -131,7 +138,7 @@ def values(inputs: Iterable[Input], chosen: Mapping[str, Scalar]) -> Iterator[tu
 
 
 def every(inputs: Iterable[Input]) -> Iterator[Input]:
-    """All inputs, those behind options that are not chosen among them."""
+    """All inputs, including those of options that are not chosen."""
     for each in inputs:
         yield each
         yield from every(each.nested)
@@ -140,7 +147,7 @@ def every(inputs: Iterable[Input]) -> Iterator[Input]:
 
 
 def mode_name(mode: Input, wanted: str) -> str | None:
-    """How the template spells a mode, None when it offers no such mode. Modes are sent by
+    """The template's spelling of a mode, or None if it has no such mode. Modes are sent by
     name; ids such as `host_enumeration` appear in exports and as the default of `malware`."""
     if wanted in mode.options:
         return wanted
@@ -152,31 +159,31 @@ def mode_name(mode: Input, wanted: str) -> str | None:
 
 
 def default_mode(mode: Input) -> str:
-    """The default as the web interface sends it. It sends the `default` of the assessment as
-    it stands, although the option is called `Default`."""
+    """The default as the web interface sends it, which for the assessment is `default` although
+    the option is called `Default`."""
     told = str(mode.default)
     if any(told.lower() == name.lower() for name in mode.options):
         return told
     return mode_name(mode, told) or told
 
 
-def _part(tab: Document, uuid: str) -> Part:
+def _tab(tab: Document, uuid: str) -> Tab:
     modes = tab.get("modes")
-    mode = _input(modes, uuid, 0) if isinstance(modes, dict) and token(modes.get("id")) else None
-    return Part(
-        inputs=tuple(islice(_inputs(tab, uuid, 0), MOST_INPUTS)),
+    mode = _input(modes, uuid, 0) if isinstance(modes, dict) and as_token(modes.get("id")) else None
+    return Tab(
+        inputs=tuple(islice(_inputs(tab, uuid, 0), MAX_INPUTS)),
         mode=mode if mode is not None and mode.default is not None else None,
     )
 
 
 def _inputs(node: object, uuid: str, depth: int) -> Iterator[Input]:
     """The inputs at or below a node that do not belong to another input."""
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return
     if isinstance(node, list):
         for each in node:
             yield from _inputs(each, uuid, depth + 1)
-    elif isinstance(node, dict) and token(node.get("id")) and "type" in node:
+    elif isinstance(node, dict) and as_token(node.get("id")) and "type" in node:
         excluded = node.get("excluded_template_uuids")
         if not (isinstance(excluded, list) and uuid in excluded):
             yield _input(node, uuid, depth)
@@ -189,16 +196,16 @@ def _input(node: Document, uuid: str, depth: int) -> Input:
     default = node.get("default")
     sent = isinstance(default, str | int | float) and len(str(default)) <= LONGEST_VALUE
     options = node.get("options")
-    offered: Sequence[object] = options[:MOST_OPTIONS] if isinstance(options, list) else ()
+    offered: Sequence[object] = options[:MAX_OPTIONS] if isinstance(options, list) else ()
     named = [row for row in offered if isinstance(row, dict) and "name" in row]
     return Input(
-        id=text(node.get("id")),
-        kind=text(node.get("type"), longest=LONGEST_NAME),
+        id=as_text(node.get("id")),
+        kind=as_text(node.get("type"), longest=LONGEST_NAME),
         default=default if sent else None,
         nested=tuple(_below(node, uuid, depth)),
         choices={_name(row).lower(): tuple(_below(row, uuid, depth)) for row in named},
         options=tuple(
-            _name(row) if isinstance(row, dict) else text(row, longest=LONGEST_NAME)
+            _name(row) if isinstance(row, dict) else as_text(row, longest=LONGEST_NAME)
             for row in offered
             if not isinstance(row, dict) or "name" in row
         ),
@@ -211,10 +218,10 @@ def _below(node: Document, uuid: str, depth: int) -> Iterator[Input]:
 
 
 def _logins(document: Document) -> Mapping[str, Login] | None:
-    """The types of the category Host. A template without a list of credentials takes none."""
+    """Credential types of the category Host; empty if the template lists no credentials."""
     if "credentials" not in document:
         return {}
-    groups = rows(part(document, "credentials"), "data")
+    groups = rows(object_at(document, "credentials"), "data")
     return {
         _name(row): Login(
             inputs=tuple(_inputs(row.get("inputs"), "", 0)),
@@ -227,9 +234,9 @@ def _logins(document: Document) -> Mapping[str, Login] | None:
 
 
 def _audits(group: Document) -> Iterator[Audit]:
-    """The ones with an id; the entry for uploading a file of one's own has none."""
+    """The audits of a category. The entry for uploading a file has no id and is skipped."""
     for row in rows(group, "audits"):
-        audit_id = file_name(text(row.get("id")))
+        audit_id = as_file_name(as_text(row.get("id")))
         if audit_id is not None:
             fields = rows(row, "inputs")
             yield Audit(
@@ -237,9 +244,11 @@ def _audits(group: Document) -> Iterator[Audit]:
                 name=_name(row),
                 category=_name(group),
                 variables=tuple(_inputs(fields, "", 0)),
-                required=frozenset(text(each.get("id")) for each in fields if each.get("required")),
+                required=frozenset(
+                    as_text(each.get("id")) for each in fields if each.get("required")
+                ),
             )
 
 
 def _name(row: Document) -> str:
-    return text(row.get("name"), longest=LONGEST_NAME)
+    return as_text(row.get("name"), longest=LONGEST_NAME)

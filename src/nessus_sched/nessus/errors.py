@@ -1,7 +1,7 @@
-"""What goes wrong, in the words of `core.scanner`: from HTTP to one plain sentence.
+"""Turns HTTP failures into the errors of `core.scanner`, each with one plain sentence.
 
-The statuses mean what recorded scanners meant by them, and the same status can mean several
-things. Texts of the scanner are data: cut, on one line, without control characters and without
+The meaning of each status follows recorded scanners; the same status can mean several things.
+Text from the scanner is data: truncated, on one line, without control characters and without
 our secrets.
 """
 
@@ -37,7 +37,7 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.secret import MASK
-from nessus_sched.nessus.json_fields import Document, Unreadable, parse, text, tolerant
+from nessus_sched.nessus.json_fields import BadDocument, Document, as_text, object_or_empty, parse
 from nessus_sched.nessus.requests import Answer, Call
 
 LONGEST: Final = 200
@@ -64,9 +64,9 @@ API_GATE: Final = (
 
 @attrs.frozen(kw_only=True)
 class Failure:
-    """A request that got no answer. `sent`: some of it may have reached the scanner;
-    `stale`: the connection broke before any of an answer came; `impossible`: it cannot be
-    put into HTTP."""
+    """A request without an answer. `sent`: some of it may have reached the scanner; `stale`:
+    the connection broke before any part of an answer arrived; `impossible`: it cannot be
+    expressed in HTTP."""
 
     reason: str
     sent: bool
@@ -76,7 +76,7 @@ class Failure:
 
 
 def clean(told: str, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> str:
-    """One short line of foreign text, without control characters and our secrets."""
+    """Outside text as one short line without control characters and our secrets."""
     parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= _SHORTEST_SECRET:
@@ -89,7 +89,7 @@ def clean(told: str, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> 
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that led to it; Trio reports failed connects as a group."""
+    """The error and its causes; Trio reports failed connects as a group."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):
@@ -98,8 +98,8 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def system_words(error: BaseException) -> str | None:
-    """What the system says is wrong, without the address that Trio puts before it (which is
-    told where it is needed, and looks like `('127.0.0.1', 9)`); None where it says nothing."""
+    """The operating system's message without the address that Trio puts before it, which looks
+    like `('127.0.0.1', 9)`; None if there is no such message."""
     for each in chain(error):
         if isinstance(each, OSError) and each.strerror:
             # Name look-ups and TLS have numbers of their own.
@@ -109,17 +109,17 @@ def system_words(error: BaseException) -> str | None:
     return None
 
 
-def said(answer: Answer, secrets: Iterable[str] = ()) -> str:
-    """The scanner's own words for an error, empty when it has none."""
-    return words(tolerant(answer.body), secrets)
+def scanner_message(answer: Answer, secrets: Iterable[str] = ()) -> str:
+    """The scanner's own error message, or empty."""
+    return document_message(object_or_empty(answer.body), secrets)
 
 
-def words(told: Document, secrets: Iterable[str] = ()) -> str:
-    """What a document says is wrong, empty when it does not."""
-    return clean(text(told.get("error") or told.get("message")), secrets)
+def document_message(told: Document, secrets: Iterable[str] = ()) -> str:
+    """The error message in a document, or empty."""
+    return clean(as_text(told.get("error") or told.get("message")), secrets)
 
 
-def unanswered(call: Call, failure: Failure, *, hint: str = "") -> ScannerError:
+def no_answer_error(call: Call, failure: Failure, *, hint: str = "") -> ScannerError:
     """The error for a request without an answer."""
     if failure.certificate:
         return CertificateMismatch(failure.reason)
@@ -133,9 +133,9 @@ def unanswered(call: Call, failure: Failure, *, hint: str = "") -> ScannerError:
     return Unreachable(f"The scanner cannot be reached: {failure.reason}.")
 
 
-def refusal(call: Call, answer: Answer, secrets: Iterable[str] = ()) -> ScannerError:
-    """The error for an answer that is not a success."""
-    reason = said(answer, secrets)
+def status_error(call: Call, answer: Answer, secrets: Iterable[str] = ()) -> ScannerError:
+    """The error for an answer with an error status."""
+    reason = scanner_message(answer, secrets)
     where = f"{call.method} {call.route}"
     told = f"{answer.status}: {reason}" if reason else str(answer.status)
     if answer.status == 401:
@@ -145,27 +145,29 @@ def refusal(call: Call, answer: Answer, secrets: Iterable[str] = ()) -> ScannerE
     if answer.status == 412:
         return ApiRefused(API_GATE)
     if answer.status in {400, 403} and NO_EXPORT.search(reason):
-        return ExportNotAllowed(f"The scanner allows no export ({told}).")
+        return ExportNotAllowed(f"The scanner does not allow exports ({told}).")
     if (whole := _refuses_all(reason, told)) is not None:
         # Even a 5xx may have taken effect.
         whole.in_doubt = call.changes and answer.status >= 500
         return whole
     if answer.status == 404:
-        return NotFound(f"The scanner does not know what {where} asks for ({told}).")
+        return NotFound(f"The scanner does not have what {where} requests ({told}).")
     if answer.status == 429 or answer.status >= 500:
         return _trouble(call, answer, reason, told)
     if _CAPACITY.search(reason):
-        return NoCapacity(f"The scanner runs all it may ({told}).", retry_after=answer.retry_after)
+        return NoCapacity(
+            f"The scanner has reached its scan limit ({told}).", retry_after=answer.retry_after
+        )
     if 300 <= answer.status < 400:
         return Refused(f"{where} is redirected ({told}): `url` must be the scanner's own address.")
     if answer.status == 403:
         return PermissionDenied(f"The scanner's user has no right to {where} ({told}).")
-    return Refused(f"The scanner refuses {where} ({told}).")
+    return Refused(f"The scanner refused {where} ({told}).")
 
 
 def _refuses_all(reason: str, told: str) -> ScannerError | None:
-    """The error for words that say why the scanner does no such thing for anybody; no
-    recording of most is known, so they are matched loosely."""
+    """The error if the message says that the scanner refuses this to everyone. Most of these
+    messages are not recorded, so they are matched loosely."""
     if _LICENSE.search(reason):
         text = f"The scanner's license does not allow this ({told})."
         return LicenseLimit(text) if _LICENSE_FULL.search(reason) else LicenseExpired(text)
@@ -177,25 +179,25 @@ def _refuses_all(reason: str, told: str) -> ScannerError | None:
 
 
 def _trouble(call: Call, answer: Answer, reason: str, told: str) -> TransientError:
-    """5xx and 429: not now."""
+    """The error for 5xx and 429, which are temporary."""
     later = answer.retry_after
     if _CAPACITY.search(reason):
-        return NoCapacity(f"The scanner runs all it may ({told}).", retry_after=later)
+        return NoCapacity(f"The scanner has reached its scan limit ({told}).", retry_after=later)
     if answer.status == 503:
         return NotReady(f"The scanner is not ready yet ({told}).", retry_after=later)
     if answer.status == 429:
         return TransientError(f"The scanner asks us to slow down ({told}).", retry_after=later)
     if answer.status in {502, 504} and call.changes:
         return OutcomeUnknown(
-            f"Something in front of the scanner lost the answer to {call.method} {call.route} "
+            f"A proxy in front of the scanner lost the answer to {call.method} {call.route} "
             f"({told}); whether it took effect is not known.",
             retry_after=later,
         )
     return TransientError(f"{call.method} {call.route} failed ({told}).", retry_after=later)
 
 
-def unreadable(call: Call, what: str) -> TransientError:
-    """The error for a success whose content makes no sense: it is `what`."""
+def bad_body_error(call: Call, what: str) -> TransientError:
+    """The error for a success with unusable content, which is described by `what`."""
     told = f"{call.method} {call.route} was answered with {what}"
     if call.changes:
         return OutcomeUnknown(f"{told} Whether it took effect is not known.")
@@ -203,10 +205,10 @@ def unreadable(call: Call, what: str) -> TransientError:
 
 
 def document(call: Call, answer: Answer) -> Document:
-    """The JSON object that a success consists of; raises for anything else. At once: for
-    answers that may be long there is `Link.ask`."""
+    """The JSON object in a success; raises for anything else. Parses in the event loop: use
+    `NessusSession.ask` for answers that may be long."""
     try:
         return parse(answer.body)
-    except Unreadable as error:
-        problem = unreadable(call, str(error))
+    except BadDocument as error:
+        problem = bad_body_error(call, str(error))
     raise problem

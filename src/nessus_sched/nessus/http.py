@@ -1,8 +1,8 @@
-"""The one place that speaks HTTP: one request at a time, with bounds on time and size.
+"""The only place that speaks HTTP: one request at a time, with limits on time and size.
 
-Measured facts behind it: a broken keep-alive connection shows up as an error on the next
-request and httpx' own retries do not cover it; httpx' read timeout is per read, so that a
-slow drip would last for ever; the text of a `ConnectError` is empty.
+Measured facts behind it: a broken keep-alive connection causes an error on the next request,
+which httpx's own retries do not cover; httpx's read timeout is per read, so a slow drip would
+never time out; the text of a `ConnectError` is empty.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from nessus_sched.config.schema import TlsSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.masking import Mask
 from nessus_sched.nessus import tls, wire
-from nessus_sched.nessus.errors import Failure, chain, clean, system_words, unanswered
+from nessus_sched.nessus.errors import Failure, chain, clean, no_answer_error, system_words
 from nessus_sched.nessus.inflate import Damaged
 from nessus_sched.nessus.requests import Answer, Call, OnRequest, RequestRecord
-from nessus_sched.nessus.wire import Incoming, Sink, Transport, Wrap
+from nessus_sched.nessus.wire import PartialResponse, Sink, Transport, Wrap
 
 LONGEST_DOWNLOAD: Final = 3600.0
 CONNECT_SECONDS: Final = 10.0
@@ -33,17 +33,17 @@ _NEVER_SENT: Final = (
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
 )
-_INEXPRESSIBLE: Final = "the request cannot be expressed in HTTP"
+_UNSENDABLE: Final = "the request cannot be expressed in HTTP"
 _BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError, OSError)
 
 
-def _bare(transport: Transport) -> Transport:
+def _unwrapped(transport: Transport) -> Transport:
     return transport
 
 
 class NessusHttp:
-    """One scanner's HTTP connections. `transport` replaces the network in tests; `mask` takes
-    the secrets out of what the scanner says is wrong."""
+    """One scanner's HTTP connections. `transport` replaces the network in tests; `mask` removes
+    secrets from the scanner's error messages."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class NessusHttp:
         transport: Transport | None = None,
         on_request: OnRequest | None = None,
         mask: Mask = str,
-        wrap: Wrap = _bare,
+        wrap: Wrap = _unwrapped,
     ) -> None:
         self.hint = ""
-        """Added to the error of a change whose answer was lost."""
+        """Appended to the error for a change whose answer was lost."""
         self._url = url
         self._tls = tls_settings
         self._timeout = timeout
@@ -75,38 +75,38 @@ class NessusHttp:
     ) -> Answer:
         """Sends the call and returns the answer, whatever its status.
 
-        Raises `Unreachable`, `OutcomeUnknown`, `CertificateMismatch` or `Refused` (a request
-        that cannot be sent at all) when there is none, and nothing else.
-        A GET whose connection turned out to be stale is repeated once; nothing else is.
+        Without an answer it raises `Unreachable`, `OutcomeUnknown`, `CertificateMismatch` or
+        `Refused` (for a request that cannot be sent at all), and nothing else. Only a GET on a
+        stale connection is retried, once.
         """
         started = trio.current_time()
-        result = await self._once(call, headers, sink)
+        result = await self._attempt(call, headers, sink)
         if isinstance(result, Failure) and result.stale and call.method == "GET":
-            result = await self._once(call, headers, sink)
+            result = await self._attempt(call, headers, sink)
         seconds = trio.current_time() - started
         if isinstance(result, Answer):
             self._record(call, str(result.status), seconds)
             return result
-        # Raised outside of any handler: an httpx exception in its context would carry the
+        # Raised outside any handler, because an httpx exception in its context would hold the
         # request, and with it our keys.
-        error = unanswered(call, result, hint=self.hint)
+        error = no_answer_error(call, result, hint=self.hint)
         self._record(call, error.kind, seconds)
         raise error
 
     async def close(self) -> None:
-        """Whoever is still waiting for an answer, or asks for one later, gets an error."""
+        """Closes the connections; pending and later calls raise an error."""
         self._closed = True
         if self._opened is not None:
             await self._opened.aclose()
 
-    async def _once(
+    async def _attempt(
         self, call: Call, headers: Mapping[str, str], sink: Sink | None
     ) -> Answer | Failure:
         if self._closed:
-            return Failure(reason="we have closed its connections", sent=False)
+            return Failure(reason="its connections were closed", sent=False)
         transport = self._open()
         seconds = self._timeout if sink is None else max(self._timeout, LONGEST_DOWNLOAD)
-        incoming = Incoming()
+        incoming = PartialResponse()
         failure = Failure(reason=f"no answer within {seconds:g} s", sent=True)
         with trio.move_on_after(seconds):
             try:
@@ -114,16 +114,16 @@ class NessusHttp:
                 await wire.receive(transport, request, incoming, sink=sink, largest=call.largest)
                 return self._answer(incoming)
             except (httpx.HTTPError, OSError) as error:
-                # An application in this process breaks connections with a plain OSError.
+                # In-process applications break connections with a plain OSError.
                 failure = self._failure(error, answered=incoming.status != 0)
-            except (Damaged, wire.TooMuch) as error:
+            except (Damaged, wire.BodyTooLarge) as error:
                 failure = Failure(reason=str(error), sent=True)
-            except wire.Inexpressible:
-                failure = Failure(reason=_INEXPRESSIBLE, sent=False, impossible=True)
-        # What is no success says enough by its status, whatever became of its body.
+            except wire.UnsendableRequest:
+                failure = Failure(reason=_UNSENDABLE, sent=False, impossible=True)
+        # For an error the status is enough, even if the body is damaged.
         return self._answer(incoming) if incoming.status >= 300 else failure
 
-    def _answer(self, incoming: Incoming) -> Answer:
+    def _answer(self, incoming: PartialResponse) -> Answer:
         body = bytes(incoming.body)
         if incoming.status >= 300:
             body = self._mask(body.decode("utf-8", "replace")).encode()
@@ -141,7 +141,7 @@ class NessusHttp:
             return Failure(reason=tls.explain(certificate, self._url), sent=False, certificate=True)
         sent = not isinstance(error, _NEVER_SENT)
         return Failure(
-            reason=reason(error),
+            reason=describe_error(error),
             sent=sent,
             stale=sent and isinstance(error, _BROKEN) and not answered,
         )
@@ -169,14 +169,14 @@ class NessusHttp:
             )
 
 
-def reason(error: Exception) -> str:
-    """In a person's words; the texts of a `LocalProtocolError` quote our own headers."""
+def describe_error(error: Exception) -> str:
+    """Describes an error for people; texts of `LocalProtocolError` would quote our headers."""
     if isinstance(error, httpx.TimeoutException):
         return "it took too long to " + (
             "connect" if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout) else "answer"
         )
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | ValueError):
-        return _INEXPRESSIBLE
+        return _UNSENDABLE
     words = system_words(error)
     if words is not None:
         return clean(words).lower()

@@ -1,4 +1,4 @@
-"""Undoing the compression of a body, piece by piece: no piece grows beyond a bound."""
+"""Decompresses a body in pieces of bounded size."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 class Damaged(Exception):
-    """The body is not what its Content-Encoding says, or that is not known."""
+    """The body does not match its Content-Encoding, or that encoding is unknown."""
 
 
 class Plain:
-    """A body that is sent as it is."""
+    """An uncompressed body."""
 
     def feed(self, raw: bytes) -> Iterator[bytes]:
         yield raw
@@ -27,7 +27,7 @@ class Plain:
 
 
 class Inflater:
-    """gzip and deflate, the latter also without the header that some servers leave out."""
+    """gzip and deflate, the latter also without its header, which some servers omit."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(_ANY_HEADER)
@@ -35,9 +35,9 @@ class Inflater:
         self._first = True
 
     def feed(self, raw: bytes) -> Iterator[bytes]:
-        """The pieces that `raw` completes, each at most 64 KiB. Raises `Damaged`."""
+        """The decompressed pieces of `raw`, each at most 64 KiB. Raises `Damaged`."""
         if self._first:
-            # Whether there is a header shows in the first two bytes.
+            # The first two bytes show whether there is a header.
             self._start += raw
             raw = self._start if len(self._start) >= 2 else b""
         while raw and not self._zlib.eof:
@@ -47,9 +47,9 @@ class Inflater:
                 yield piece
 
     def finish(self) -> None:
-        """Raises `Damaged` for a body that ends in the middle."""
+        """Raises `Damaged` if the body is truncated."""
         if self._start and not self._zlib.eof:
-            raise Damaged("the answer ends in the middle of its compressed body")
+            raise Damaged("the compressed answer is truncated")
 
     def _inflate(self, raw: bytes) -> bytes:
         first, self._first = self._first, False
@@ -63,11 +63,11 @@ class Inflater:
 
 
 def decoder_for(content_encoding: str) -> Plain | Inflater:
-    """Raises `Damaged` for an encoding that is not known. We ask for none; a proxy may
-    compress all the same, and some builds of Nessus do."""
+    """Raises `Damaged` for an unknown encoding. We request none, but some proxies and some
+    builds of Nessus compress anyway."""
     name = content_encoding.strip().lower()
     if name in _COMPRESSED:
         return Inflater()
     if name in ("", "identity"):
         return Plain()
-    raise Damaged("the answer is compressed in a way that we did not ask for")
+    raise Damaged("the answer has an unsupported compression")

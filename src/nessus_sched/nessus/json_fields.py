@@ -1,7 +1,7 @@
-"""Where a scanner's bytes become values: every number, text and list is bounded here. Pure.
+"""Parses a scanner's bytes into values: every number, text and list is bounded here. Pure.
 
-Nothing that a scanner sends raises anything but `Unreadable`; what is missing, null, of
-another type or out of bounds is None or empty.
+No input raises anything but `BadDocument`. Values that are missing, null, of another type or
+out of bounds become None or empty.
 """
 
 from __future__ import annotations
@@ -14,61 +14,61 @@ from typing import Any, Final
 
 Document = Mapping[str, Any]
 
-MOST_VALUES: Final = 1_500_000
-"""Values in one document, about: with 20 to a row, the list of 70,000 scans. More would take
-hundreds of megabytes once parsed, however few bytes it came in."""
-LARGEST_WHOLE: Final = 2**53
-LATEST: Final = 2**33
-"""Epoch seconds, in the year 2242: what lies beyond is no date."""
+MAX_VALUES: Final = 1_500_000
+"""Approximate values in one document, enough for a list of 70,000 scans with 20 values each.
+More would take hundreds of megabytes once parsed, however few bytes were sent."""
+MAX_INT: Final = 2**53
+MAX_TIME: Final = 2**33
+"""Epoch seconds, in the year 2242; anything later is not a date."""
 LONGEST_TEXT: Final = 4096
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _TOKEN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
 _LONGEST_FILE_NAME: Final = 255
 
 
-class Unreadable(ValueError):
-    """Not a JSON object, or more of one than we take; the text completes the sentence "it
-    was answered with ..."."""
+class BadDocument(ValueError):
+    """Not a JSON object, or one that is too large; the text completes the sentence "it was
+    answered with ..."."""
 
 
 def parse(body: bytes) -> Document:
-    """The JSON object that `body` is. Numbers beyond any use (NaN, infinities, hundreds of
-    digits) become null. Raises `Unreadable`."""
-    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise Unreadable(f"more than {MOST_VALUES} values.")
+    """Parses `body` as a JSON object. Useless numbers (NaN, infinities, hundreds of digits)
+    become null. Raises `BadDocument`."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise BadDocument(f"more than {MAX_VALUES} values.")
     try:
         found = _DECODER.decode(body.decode(json.detect_encoding(body)))
     except (ValueError, RecursionError):
-        raise Unreadable(_not_json(body)) from None
+        raise BadDocument(_not_json(body)) from None
     if not isinstance(found, dict):
-        raise Unreadable("something other than a JSON object.")
+        raise BadDocument("something other than a JSON object.")
     return found
 
 
-def tolerant(body: bytes) -> Document:
-    """The JSON object of an error's body, empty when it is none."""
+def object_or_empty(body: bytes) -> Document:
+    """The JSON object in the body of an error, or an empty one."""
     try:
         return parse(body)
-    except Unreadable:
+    except BadDocument:
         return {}
 
 
 def rows(holder: Document, key: str) -> Sequence[Document]:
-    """The objects in a list; Nessus says null for an empty one."""
+    """The objects in a list; Nessus sends null for an empty one."""
     found = holder.get(key)
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
-def part(holder: Document, key: str) -> Document:
-    """A nested object, empty when there is none."""
+def object_at(holder: Document, key: str) -> Document:
+    """A nested object, or an empty one."""
     found = holder.get(key)
     return found if isinstance(found, dict) else {}
 
 
-def whole(value: object, *, least: int = 0, most: int = LARGEST_WHOLE) -> int | None:
-    """An integer from `least` to `most`, also when it comes as a string or a float."""
+def as_int(value: object, *, least: int = 0, most: int = MAX_INT) -> int | None:
+    """An integer from `least` to `most`; also accepts a string or a float."""
     if isinstance(value, str):
-        # The length comes first: stripping a huge text takes time.
+        # Check the length first: stripping a huge text takes time.
         short = value.strip() if len(value) <= 2 * len(str(most)) else ""
         value = int(short) if _WHOLE.fullmatch(short) else None
     if isinstance(value, float) and math.isfinite(value):
@@ -78,38 +78,38 @@ def whole(value: object, *, least: int = 0, most: int = LARGEST_WHOLE) -> int | 
     return value if least <= value <= most else None
 
 
-def identity(value: object) -> int | None:
+def as_id(value: object) -> int | None:
     """The id of a scan, a run, a folder or a policy: a positive integer."""
-    return whole(value, least=1)
+    return as_int(value, least=1)
 
 
-def moment(value: object) -> float | None:
-    """Epoch seconds; Nessus says 0 for never."""
-    found = whole(value, least=1, most=LATEST)
+def as_time(value: object) -> float | None:
+    """Epoch seconds; Nessus sends 0 for never."""
+    found = as_int(value, least=1, most=MAX_TIME)
     return None if found is None else float(found)
 
 
-def token(value: object) -> str | None:
-    """A name that the scanner made for use in requests (a uuid, a file id): letters, digits
-    and `_.-`, at most 128 of them. It is part of a path, and so never `..`."""
+def as_token(value: object) -> str | None:
+    """An identifier for use in requests (a uuid, a file id): at most 128 letters, digits and
+    `_.-`, but never `..`, because it becomes part of a path."""
     if isinstance(value, int) and not isinstance(value, bool):
-        value = None if whole(value) is None else str(value)
+        value = None if as_int(value) is None else str(value)
     return value if isinstance(value, str) and _TOKEN.fullmatch(value) else None
 
 
-def file_name(value: object) -> str | None:
+def as_file_name(value: object) -> str | None:
     """The name of a file on the scanner: printable, at most 255 characters."""
     if isinstance(value, str) and 0 < len(value) <= _LONGEST_FILE_NAME and value.isprintable():
         return value
     return None
 
 
-def text(value: object, *, longest: int = LONGEST_TEXT) -> str:
-    """A string or a number as text, cut at `longest` characters and not cleaned otherwise;
-    anything else is empty."""
+def as_text(value: object, *, longest: int = LONGEST_TEXT) -> str:
+    """A string or a number as text, truncated to `longest` characters but not cleaned;
+    empty for anything else."""
     if isinstance(value, str):
         return value[:longest]
-    number = whole(value, least=-LARGEST_WHOLE)
+    number = as_int(value, least=-MAX_INT)
     return "" if number is None else str(number)
 
 
@@ -129,8 +129,8 @@ def _number(digits: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
-# Hooks in Python also let go of the interpreter now and then: a large document that is
-# parsed in a thread does not hold up the event loop.
+# Python hooks release the GIL now and then, so that parsing a large document in a thread does
+# not block the event loop.
 _DECODER: Final = json.JSONDecoder(
     parse_int=_integer, parse_float=_number, parse_constant=lambda _: None
 )

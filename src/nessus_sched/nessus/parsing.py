@@ -1,4 +1,4 @@
-"""From a scanner's documents to the core's values. Pure; whatever may be null is."""
+"""Parses a scanner's documents into values of `core`. Pure; tolerates null anywhere."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus.errors import clean
 from nessus_sched.nessus.json_fields import (
+    BadDocument,
     Document,
-    Unreadable,
-    identity,
-    moment,
-    part,
+    as_id,
+    as_int,
+    as_text,
+    as_time,
+    as_token,
+    object_at,
     rows,
-    text,
-    token,
-    whole,
 )
 
 MARKER: Final = re.compile(r"\[ns:[^\[\]\s]+\]\Z")
 LONGEST_NAME: Final = 1000
-MOST_HOSTS: Final = 2**32
+MAX_HOSTS: Final = 2**32
 _LONGEST_WORD: Final = 60
 _S = ScanStatus
 STATUSES: Final[Mapping[str, ScanStatus]] = {
@@ -57,7 +57,7 @@ STATUSES: Final[Mapping[str, ScanStatus]] = {
     "completed": _S.COMPLETED,
     "imported": _S.COMPLETED,
 }
-"""By the scanner's own word, those of other versions and of the cloud among them."""
+"""By the scanner's own status, including those of other versions and of the cloud."""
 
 
 NOT_READY: Final[Mapping[str, str]] = {
@@ -67,13 +67,13 @@ NOT_READY: Final[Mapping[str, str]] = {
     "corrupt-db": "has a damaged database (corrupt-db)",
     "download-failed": "could not download its plugins (download-failed)",
 }
-"""What the words of `/server/status` mean, after "the scanner"."""
+"""Meaning of the values of `/server/status`, to follow "the scanner"."""
 UNLICENSED: Final[Mapping[str, str]] = {
     "register": "The scanner is not registered with Tenable yet (register).",
     "feed-expired": "The scanner's plugin feed has expired (feed-expired): renew its license.",
     "eval-expired": "The scanner's evaluation license has expired (eval-expired).",
 }
-"""Those of its words that a license puts right."""
+"""Values that need a license to change."""
 
 
 @attrs.frozen(kw_only=True)
@@ -85,13 +85,13 @@ class Listing:
 
 
 def status_of(word: object) -> ScanStatus:
-    return STATUSES.get(text(word).lower(), ScanStatus.UNKNOWN)
+    return STATUSES.get(as_text(word).lower(), ScanStatus.UNKNOWN)
 
 
 def own_folders(document: Document, name: str) -> frozenset[int]:
     """Ids of the custom folders with that name in `GET /folders` or `GET /scans`."""
     found = (
-        identity(row.get("id"))
+        as_id(row.get("id"))
         for row in rows(document, "folders")
         if row.get("name") == name and row.get("type") == "custom"
     )
@@ -99,44 +99,44 @@ def own_folders(document: Document, name: str) -> frozenset[int]:
 
 
 def listing(document: Document, folder: str) -> Listing:
-    """Of `GET /scans`. A document without the list raises `Unreadable`: taken for an empty
-    list, it would say that all scans are gone."""
+    """Reads `GET /scans`. A document without the list raises `BadDocument`, because an empty
+    list would mean that all scans are gone."""
     if "scans" not in document:
-        raise Unreadable("no list of scans.")
+        raise BadDocument("no list of scans.")
     return Listing(
         scans=scan_rows(document, own_folders(document, folder)),
-        timestamp=moment(document.get("timestamp")),
+        timestamp=as_time(document.get("timestamp")),
     )
 
 
 def scan_rows(document: Document, folders: frozenset[int]) -> Sequence[RemoteScan]:
     found = []
     for row in rows(document, "scans"):
-        scan_id = identity(row.get("id"))
+        scan_id = as_id(row.get("id"))
         if scan_id is None:
             continue
-        name = clean(text(row.get("name")), longest=LONGEST_NAME)
+        name = clean(as_text(row.get("name")), longest=LONGEST_NAME)
         found.append(
             RemoteScan(
                 scan_id=scan_id,
                 name=name,
                 status=status_of(row.get("status")),
-                status_text=clean(text(row.get("status"))),
-                uuid=token(row.get("uuid")),
-                ours=identity(row.get("folder_id")) in folders and MARKER.search(name) is not None,
-                created_at=moment(row.get("creation_date")),
+                status_text=clean(as_text(row.get("status"))),
+                uuid=as_token(row.get("uuid")),
+                ours=as_id(row.get("folder_id")) in folders and MARKER.search(name) is not None,
+                created_at=as_time(row.get("creation_date")),
             )
         )
     return found
 
 
 def run_details(document: Document, scan_id: int, uuid: str | None) -> ScanDetails | int | None:
-    """The run with that uuid, or the latest where none is asked for. Where the document is
-    about another run: the `history_id` to ask for, or None when there is no such run."""
-    latest = token(part(document, "info").get("uuid"))
+    """The run with that uuid, or the latest one if `uuid` is None. If the document is about
+    another run, returns the `history_id` to request, or None if there is no such run."""
+    latest = as_token(object_at(document, "info").get("uuid"))
     if uuid is not None and latest != uuid:
         run = _run_of(document, uuid)
-        history_id = None if run is None else identity(run.get("history_id"))
+        history_id = None if run is None else as_id(run.get("history_id"))
         if history_id is not None:
             return history_id
         if run is None and latest is not None:
@@ -145,9 +145,9 @@ def run_details(document: Document, scan_id: int, uuid: str | None) -> ScanDetai
 
 
 def details(document: Document, scan_id: int) -> ScanDetails:
-    """The run that `info` is about."""
-    info = part(document, "info")
-    uuid = token(info.get("uuid"))
+    """The run that the document's `info` describes."""
+    info = object_at(document, "info")
+    uuid = as_token(info.get("uuid"))
     run = (_run_of(document, uuid) if uuid else None) or {}
     word = _unfinished_first(info.get("status"), run.get("status"))
     status = status_of(word)
@@ -155,47 +155,47 @@ def details(document: Document, scan_id: int) -> ScanDetails:
     ended = status in ENDED
     return ScanDetails(
         scan_id=scan_id,
-        name=clean(text(info.get("name")), longest=LONGEST_NAME),
+        name=clean(as_text(info.get("name")), longest=LONGEST_NAME),
         status=status,
-        status_text=clean(text(word)),
+        status_text=clean(as_text(word)),
         uuid=uuid,
-        history_id=identity(run.get("history_id")),
+        history_id=as_id(run.get("history_id")),
         progress=100 if status is ScanStatus.COMPLETED else progress(hosts),
-        hosts=max(whole(info.get("hostcount"), most=MOST_HOSTS) or 0, len(hosts)),
-        started_at=moment(info.get("scan_start")) or moment(run.get("creation_date")),
-        ended_at=(moment(info.get("scan_end")) or moment(run.get("last_modification_date")))
+        hosts=max(as_int(info.get("hostcount"), most=MAX_HOSTS) or 0, len(hosts)),
+        started_at=as_time(info.get("scan_start")) or as_time(run.get("creation_date")),
+        ended_at=(as_time(info.get("scan_end")) or as_time(run.get("last_modification_date")))
         if ended
         else None,
-        targets=text(info.get("targets")) or None,
+        targets=as_text(info.get("targets")) or None,
     )
 
 
 def _run_of(document: Document, uuid: str) -> Document | None:
-    """The entry of a scan's history for the run with that uuid."""
+    """The entry for the run in the scan's history."""
     return next((row for row in rows(document, "history") if row.get("uuid") == uuid), None)
 
 
 def progress(hosts: Sequence[Document]) -> int | None:
-    """Percent over all hosts, None while none is known. Not monotone, since hosts are added
-    as they are found alive; below 100, which only a completed scan has."""
-    total = sum(whole(host.get("scanprogresstotal")) or 0 for host in hosts)
-    current = sum(whole(host.get("scanprogresscurrent")) or 0 for host in hosts)
+    """Percent over all hosts, None before the first host. Not monotonic, because hosts are
+    added as they are found; below 100, which is only for completed scans."""
+    total = sum(as_int(host.get("scanprogresstotal")) or 0 for host in hosts)
+    current = sum(as_int(host.get("scanprogresscurrent")) or 0 for host in hosts)
     return min(99, 100 * current // total) if total else None
 
 
 def templates(document: Document) -> Sequence[ScanTemplate]:
-    """Templates of network scans, those that the license does not allow marked so."""
+    """Templates for network scans; those that the license excludes are not `usable`."""
     found = []
     for row in rows(document, "templates"):
-        name, uuid = clean(text(row.get("name"))), token(row.get("uuid"))
+        name, uuid = clean(as_text(row.get("name"))), as_token(row.get("uuid"))
         if not name or uuid is None or row.get("is_agent") or row.get("is_was"):
             continue
         found.append(
             ScanTemplate(
                 name=name,
-                title=clean(text(row.get("title"))),
+                title=clean(as_text(row.get("title"))),
                 uuid=uuid,
-                description=clean(text(row.get("desc"))),
+                description=clean(as_text(row.get("desc"))),
                 usable=bool(row.get("license_fulfilled", True)) and not row.get("unsupported"),
             )
         )
@@ -203,42 +203,42 @@ def templates(document: Document) -> Sequence[ScanTemplate]:
 
 
 def not_ready(status: Document) -> ScannerInfo:
-    """What `/server/status` says of a scanner that is not ready. Raises `LicenseExpired` for
-    what only a license puts right."""
-    word = clean(text(status.get("status")), longest=_LONGEST_WORD).lower()
+    """The info of a scanner that is not ready, from `/server/status`. Raises `LicenseExpired`
+    if it needs a license."""
+    word = clean(as_text(status.get("status")), longest=_LONGEST_WORD).lower()
     if word in UNLICENSED:
         raise LicenseExpired(UNLICENSED[word])
     return ScannerInfo(
         ready=False,
-        loading_percent=whole(status.get("progress"), most=100),
+        loading_percent=as_int(status.get("progress"), most=100),
         not_ready=NOT_READY.get(word) or (f"is not ready: {word}" if word else "is not ready"),
     )
 
 
 def scanner_info(properties: Document, advanced: Document) -> ScannerInfo:
-    """`properties` may be the reduced set of a call without login, or empty."""
-    license_ = part(properties, "license")
-    features = {**part(properties, "features"), **part(license_, "features")}
+    """`properties` may be the reduced set returned without a login, or empty."""
+    license_ = object_at(properties, "license")
+    features = {**object_at(properties, "features"), **object_at(license_, "features")}
     scan_api = features.get("scan_api")
     return ScannerInfo(
         ready=True,
-        edition=clean(text(properties.get("nessus_type"))),
-        version=clean(text(properties.get("server_version"))),
+        edition=clean(as_text(properties.get("nessus_type"))),
+        version=clean(as_text(properties.get("server_version"))),
         scan_api=None if scan_api is None else bool(scan_api),
-        licensed_hosts=whole(license_.get("ips")) or None,
-        used_hosts=whole(properties.get("used_ip_count")),
+        licensed_hosts=as_int(license_.get("ips")) or None,
+        used_hosts=as_int(properties.get("used_ip_count")),
         max_scans=_max_scans(advanced),
         plugin_set_at=_plugin_set(properties.get("plugin_set")),
         plugins=bool(properties["plugin_set"]) if "plugin_set" in properties else None,
-        license_expires_at=moment(license_.get("expiration_date"))
-        or moment(properties.get("expiration")),
-        boot_time=moment(properties.get("scanner_boottime")),
+        license_expires_at=as_time(license_.get("expiration_date"))
+        or as_time(properties.get("expiration")),
+        boot_time=as_time(properties.get("scanner_boottime")),
     )
 
 
 def _unfinished_first(told: object, listed: object) -> object:
-    """Two places tell a run's status and disagree for seconds: the one that has not ended
-    counts, so that no report is exported while it is still being written."""
+    """Combines the two places that show a run's status, which disagree for seconds. The one
+    that has not ended wins, so that no report is exported while still being written."""
     if listed is not None and status_of(told) in ENDED and status_of(listed) not in ENDED:
         return listed
     return told
@@ -247,16 +247,16 @@ def _unfinished_first(told: object, listed: object) -> object:
 def _max_scans(advanced: Document) -> int | None:
     for row in rows(advanced, "preferences"):
         if row.get("name") == "global.max_scans":
-            return whole(row.get("value")) or None
+            return as_int(row.get("value")) or None
     return None
 
 
 def _plugin_set(value: object) -> float | None:
     """`YYYYMMDDHHMM`, UTC."""
     try:
-        told = datetime.strptime(text(value, longest=_LONGEST_WORD), "%Y%m%d%H%M").replace(
+        told = datetime.strptime(as_text(value, longest=_LONGEST_WORD), "%Y%m%d%H%M").replace(
             tzinfo=UTC
         )
     except ValueError:
         return None
-    return moment(told.timestamp())
+    return as_time(told.timestamp())

@@ -1,4 +1,4 @@
-"""Blocking work, and a file that is whole or not there."""
+"""Runs blocking work in threads, and writes files atomically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TAIL: Final = 64
 
 
 class RunSync(Protocol):
-    """Does blocking work. Virtual time does not see threads, so a simulation brings its own."""
+    """Runs blocking work. Simulations replace it, because virtual time does not see threads."""
 
     async def __call__(self, work: Callable[[], T], /) -> T: ...
 
@@ -26,14 +26,14 @@ async def in_thread(work: Callable[[], T], /) -> T:
 
 
 class TooLarge(Exception):
-    """More was written than allowed."""
+    """More than the limit was written."""
 
 
 class PartFile:
-    """Collects a file next to its destination; `keep` puts it there durably, and leaving
-    the context without having kept it removes it.
+    """Collects a file next to its destination. `commit` moves it there durably; leaving the
+    context without a commit deletes it.
 
-    Written without a thread: a thread per piece costs more than the write it saves.
+    Writes happen in the event loop: a thread per piece would cost more than the write.
     """
 
     def __init__(self, destination: Path, limit: int) -> None:
@@ -44,9 +44,9 @@ class PartFile:
         self._problem: OSError | TooLarge | None = None
         self.size = 0
         self.head = b""
-        """The first bytes, enough for an error that came instead of the document."""
+        """The first bytes, enough for an error sent instead of the document."""
         self.tail = b""
-        """The last bytes, enough to see how the document ends."""
+        """The last bytes, to check how the document ends."""
 
     def __enter__(self) -> PartFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -58,7 +58,7 @@ class PartFile:
         self._part.unlink(missing_ok=True)
 
     def write(self, piece: bytes) -> bool:
-        """False when no more can be taken; `check` then tells why."""
+        """Returns False if no more can be written; `check` then raises the reason."""
         self.size += len(piece)
         self.tail = (self.tail + piece[-_TAIL:])[-_TAIL:]
         if len(self.head) < _HEAD:
@@ -75,12 +75,12 @@ class PartFile:
         return self._problem is None
 
     def check(self) -> None:
-        """Raises `TooLarge`, or the `OSError` of a full disk, that ended the writing."""
+        """Raises the `TooLarge` or `OSError` (such as a full disk) that stopped writing."""
         if self._problem is not None:
             raise self._problem
 
-    def keep(self) -> None:
-        """Blocking: syncs, renames and syncs the folder."""
+    def commit(self) -> None:
+        """Syncs, renames, and syncs the folder. Blocks."""
         os.fsync(self._descriptor)
         self._part.replace(self._destination)
         folder = os.open(self._destination.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

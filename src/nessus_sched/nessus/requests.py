@@ -1,4 +1,4 @@
-"""What goes to a scanner and what comes back: calls, answers, and the record of a request."""
+"""Calls, answers, and records of requests."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import attrs
 
 from nessus_sched.core.secret import Secret
 
-SHORT: Final = 256 * 2**10
-"""Bytes of an answer that is parsed at once, in some milliseconds."""
-LONG: Final = 32 * 2**20
-"""Bytes of the longest answers: lists of scans, details, templates."""
+MAX_INLINE: Final = 256 * 2**10
+"""Bytes of an answer that is parsed in the event loop, which takes a few milliseconds."""
+MAX_ANSWER: Final = 32 * 2**20
+"""Maximum bytes of long answers: lists of scans, details, templates."""
 
 
 @attrs.frozen(kw_only=True)
 class Upload:
-    """A file for `POST /file/upload`; `name` is a wish, the scanner may choose another."""
+    """A file for `POST /file/upload`; the scanner may choose another name."""
 
-    name: str
+    suggested_name: str
     content: bytes = attrs.field(repr=False)
 
 
@@ -28,11 +28,11 @@ class Upload:
 class Call:
     """One request, without authentication.
 
-    `route` is the path with placeholders for `ids`, and what metrics are labeled with.
-    `changes`: the request alters scans, so that a lost answer leaves the outcome unknown.
-    `gated`: licenses without `scan_api` refuse it unless it looks like the web UI's own.
-    `largest`: bytes that a success may have; over `SHORT` it is to be read by `Link.ask`.
-    `secrets` are what the body contains and an error text must not repeat.
+    `route` is the path with placeholders for `ids`; it labels metrics.
+    `changes`: the request changes scans, so a lost answer leaves the outcome unknown.
+    `gated`: licenses without `scan_api` refuse it unless it looks like one of the web UI.
+    `largest`: maximum bytes of a success; above `MAX_INLINE`, read it with `NessusSession.ask`.
+    `secrets`: parts of the body that error texts must not repeat.
     """
 
     method: str
@@ -45,7 +45,7 @@ class Call:
     changes: bool = False
     gated: bool = False
     anonymous: bool = False
-    largest: int = SHORT
+    largest: int = MAX_INLINE
     secrets: tuple[Secret, ...] = ()
 
     @property
@@ -56,7 +56,7 @@ class Call:
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """A scanner's answer, whole and bounded; `retry_after` in seconds from now."""
+    """A scanner's complete answer; `retry_after` in seconds from now."""
 
     status: int
     body: bytes = attrs.field(default=b"", repr=False)
@@ -70,7 +70,7 @@ class Answer:
 @attrs.frozen(kw_only=True)
 class RequestRecord:
     """One finished request, for metrics: `outcome` is the HTTP status as a string, or the
-    `kind` of the error that stood in for an answer."""
+    `kind` of the error if there was no answer."""
 
     method: str
     route: str

@@ -1,6 +1,6 @@
-"""The endpoints that are used, one function each: path, body, and what a lost answer means.
+"""The endpoints in use, one function each: path, body, and what a lost answer means.
 
-As the scanner's own pages under `/api` document them, and pyTenable's recorded requests show.
+Based on the scanner's own documentation under `/api` and pyTenable's recorded requests.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nessus_sched.core.secret import Secret
-from nessus_sched.nessus.requests import LONG, Call, Upload
+from nessus_sched.nessus.requests import MAX_ANSWER, Call, Upload
 
 SERVER_STATUS: Final = Call(method="GET", route="/server/status", anonymous=True)
-SERVER_PROPERTIES: Final = Call(method="GET", route="/server/properties", largest=LONG)
-ADVANCED_SETTINGS: Final = Call(method="GET", route="/settings/advanced", largest=LONG)
+SERVER_PROPERTIES: Final = Call(method="GET", route="/server/properties", largest=MAX_ANSWER)
+ADVANCED_SETTINGS: Final = Call(method="GET", route="/settings/advanced", largest=MAX_ANSWER)
 UI_BUNDLE: Final = Call(method="GET", route="/nessus6.js", anonymous=True)
-TEMPLATES: Final = Call(method="GET", route="/editor/scan/templates", largest=LONG)
-POLICIES: Final = Call(method="GET", route="/policies", largest=LONG)
-FOLDERS: Final = Call(method="GET", route="/folders", largest=LONG)
-SCANS: Final = Call(method="GET", route="/scans", largest=LONG)
-SCANNERS: Final = Call(method="GET", route="/scanners", largest=LONG)
+TEMPLATES: Final = Call(method="GET", route="/editor/scan/templates", largest=MAX_ANSWER)
+POLICIES: Final = Call(method="GET", route="/policies", largest=MAX_ANSWER)
+FOLDERS: Final = Call(method="GET", route="/folders", largest=MAX_ANSWER)
+SCANS: Final = Call(method="GET", route="/scans", largest=MAX_ANSWER)
+SCANNERS: Final = Call(method="GET", route="/scanners", largest=MAX_ANSWER)
 WHO_AM_I: Final = Call(method="GET", route="/session")
 LOGOUT: Final = Call(method="DELETE", route="/session")
 
@@ -35,12 +35,12 @@ def login(username: str, password: Secret) -> Call:
 
 
 def template(uuid: str) -> Call:
-    """With version 2 of the API the answer has the template's plugin families, too."""
+    """With API version 2 the answer also has the template's plugin families."""
     return Call(
         method="GET",
         route="/editor/scan/templates/{uuid}",
         ids={"uuid": uuid},
-        largest=LONG,
+        largest=MAX_ANSWER,
         headers={"X-API-Version": "2"},
     )
 
@@ -53,7 +53,7 @@ def upload(name: str, content: bytes, secrets: tuple[Secret, ...] = ()) -> Call:
     return Call(
         method="POST",
         route="/file/upload",
-        upload=Upload(name=name, content=content),
+        upload=Upload(suggested_name=name, content=content),
         gated=True,
         secrets=secrets,
     )
@@ -70,7 +70,7 @@ def scan(scan_id: int, history_id: int | None = None) -> Call:
         route="/scans/{scan_id}",
         ids={"scan_id": scan_id},
         query=query,
-        largest=LONG,
+        largest=MAX_ANSWER,
     )
 
 

@@ -1,4 +1,4 @@
-"""The body of `POST /scans` for each kind of scan. Pure."""
+"""Builds the body of `POST /scans` for each kind of scan. Pure."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ DISCOVERY_MODES: Final[Mapping[Discovery, str]] = {
     Discovery.OS: "OS Identification",
     Discovery.PORTS: "Port scan (common ports)",
 }
-"""`discovery_mode` by name, as the template `discovery` offers it."""
+"""Names of `discovery_mode` in the template `discovery`."""
 
 NEEDS_CREDENTIAL: Final = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
 
 
 @attrs.frozen(kw_only=True)
-class Base:
-    """What a scan is built upon: a template with what its editor says, or a policy."""
+class ScanBase:
+    """What a scan is based on: a template, with its editor's data, or a policy."""
 
     template_uuid: str
     name: str = ""
-    """Of the template; empty for a policy."""
+    """Name of the template; empty for a policy."""
     template: EditorTemplate | None = None
     policy_id: int | None = None
     scanner_id: int | None = None
-    """The local scanner of a Nessus Manager, which may have others linked to it."""
+    """Id of a Nessus Manager's own scanner; others may be linked to it."""
 
 
 def check(order: ScanOrder) -> None:
@@ -54,7 +54,7 @@ def check(order: ScanOrder) -> None:
         raise BadOrder("A compliance scan needs an audit.")
     forbidden = sorted(RESERVED & {*request.settings, *order.profile, *order.settings})
     if forbidden:
-        raise BadOrder(f"These settings are not to be set: {', '.join(forbidden)}.")
+        raise BadOrder(f"These settings cannot be set: {', '.join(forbidden)}.")
     if request.policy is not None and (order.profile or order.settings or order.credential):
         raise BadOrder(
             f"The policy {request.policy!r} brings its own settings and credentials; change them "
@@ -62,8 +62,8 @@ def check(order: ScanOrder) -> None:
         )
 
 
-def fits(order: ScanOrder, template: EditorTemplate) -> None:
-    """Raises `BadOrder` for a credential or a mode that the scanner's template does not take."""
+def check_template(order: ScanOrder, template: EditorTemplate) -> None:
+    """Raises `BadOrder` for a credential or mode that the scanner's template does not support."""
     if order.credential is not None and template.logins is not None:
         kind = LOGIN_TYPES[order.credential.kind]
         if kind not in template.logins:
@@ -79,35 +79,35 @@ def fits(order: ScanOrder, template: EditorTemplate) -> None:
 
 
 def settings_for(order: ScanOrder, template: EditorTemplate) -> tuple[dict[str, Scalar], list[str]]:
-    """All settings but ours, and what a person should know about them. The defaults come
-    first, then the kind of scan, the operator's profile, and what the submitter chose."""
-    profile, notes = _known(order.profile, template)
+    """All settings except ours, with notes for people. In order of increasing precedence:
+    defaults, kind of scan, the operator's profile, the submitter's choice."""
+    profile, notes = _supported(order.profile, template)
     wanted = {**profile, **order.settings}
-    own = _by_kind(order, wanted, template)
+    own = _apply_kind(order, wanted, template)
     chosen: dict[str, Scalar] = {**own, **wanted}
     found: dict[str, Scalar] = {}
-    for part in template.parts:
-        if part.mode is not None:
-            found[part.mode.id] = _mode(part, chosen)
-        found |= dict(editor.values(part.inputs, chosen))
+    for tab in template.tabs:
+        if tab.mode is not None:
+            found[tab.mode.id] = _mode(tab, chosen)
+        found |= dict(editor.values(tab.inputs, chosen))
     if order.credential is not None and template.logins:
         login = template.logins.get(LOGIN_TYPES[order.credential.kind])
         found |= dict(editor.values(login.settings, chosen)) if login else {}
-    # Modes are there already, as the template spells them.
+    # Modes were added above in the template's spelling.
     found |= {name: value for name, value in chosen.items() if template.mode(name) is None}
     return found, notes
 
 
 def scan_body(
     order: ScanOrder,
-    base: Base,
+    base: ScanBase,
     settings: Mapping[str, Scalar],
     *,
     folder_id: int,
     credentials: Mapping[str, Any] | None = None,
     audits: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
-    """`settings` first, ours last, so that nothing overrides a target."""
+    """The request body. Our own settings override `settings`, so that none can change a target."""
     ours: dict[str, Any] = {
         "name": order.name,
         "description": order.request.description,
@@ -136,9 +136,9 @@ def scan_body(
 
 
 def asked(
-    order: ScanOrder, base: Base, settings: Mapping[str, Scalar], notes: Sequence[str]
+    order: ScanOrder, base: ScanBase, settings: Mapping[str, Scalar], notes: Sequence[str]
 ) -> Asked:
-    """What the report of the scan is to be compared with."""
+    """The settings to compare the scan's report with."""
     template, credential = base.template, order.credential
     problem = template.problem if template is not None else ""
     off = [name for name, word in _families(order, base).items() if word == "disabled"]
@@ -154,8 +154,8 @@ def asked(
     )
 
 
-def _families(order: ScanOrder, base: Base) -> Mapping[str, str]:
-    """The template's plugin families with the status of each, as the order wants them."""
+def _families(order: ScanOrder, base: ScanBase) -> Mapping[str, str]:
+    """The template's plugin families with the status that the order requests."""
     found = base.template.families if base.template is not None else {}
     if not order.families:
         return found
@@ -165,13 +165,13 @@ def _families(order: ScanOrder, base: Base) -> Mapping[str, str]:
 
 
 def uploaded_audit(file: str, category: str) -> Mapping[str, Any]:
-    """The `audits` of a body for an uploaded `.audit` file; its entry in the editor has no id."""
+    """The `audits` of a body for an uploaded `.audit` file, whose editor entry has no id."""
     return {"custom": {"add": [{"file": file, "category": category}]}}
 
 
 def builtin_audit(audit: editor.Audit, given: Mapping[str, str]) -> Mapping[str, Any]:
-    """The `audits` of a body for one that the scanner brings along, with all its variables:
-    the defaults, and what the operator gave. Raises `BadOrder` when one is missing."""
+    """The `audits` of a body for an audit that ships with the scanner, with all its variables:
+    defaults overridden by `given`. Raises `BadOrder` if a value is missing."""
     variables = {**dict(editor.values(audit.variables, given)), **given}
     missing = sorted(each for each in audit.required if variables.get(each, "") == "")
     if missing:
@@ -182,8 +182,8 @@ def builtin_audit(audit: editor.Audit, given: Mapping[str, str]) -> Mapping[str,
     return {"feed": {"add": [{"id": audit.id, "variables": variables}]}}
 
 
-def check_audit_login(base: Base, category: str, credential: CredentialKind) -> None:
-    """Raises `BadOrder` for an audit whose category needs another login."""
+def check_audit_login(base: ScanBase, category: str, credential: CredentialKind) -> None:
+    """Raises `BadOrder` if the audit's category needs another kind of login."""
     known = base.template.audit_logins if base.template is not None else {}
     needed = known.get(category) or AUDIT_LOGINS.get(category)
     if needed and LOGIN_TYPES[credential] not in needed:
@@ -194,32 +194,32 @@ def check_audit_login(base: Base, category: str, credential: CredentialKind) -> 
 
 
 def same_targets(ordered: Sequence[str], shown: str) -> bool:
-    """Whether the scanner took the targets as they were ordered."""
+    """Whether the scanner shows exactly the ordered targets."""
     return set(shown.replace(",", " ").lower().split()) == {text.lower() for text in ordered}
 
 
-def _known(
+def _supported(
     profile: Mapping[str, str], template: EditorTemplate
 ) -> tuple[Mapping[str, str], list[str]]:
-    """A profile may be meant for several templates: what this one does not have is left out."""
+    """The profile without settings that this template lacks, and a note about those."""
     if template.problem:
         return profile, []
     lacking = sorted(profile.keys() - template.names)
     note = f"The template has no {', '.join(lacking)}, so that part of the profile has no effect."
-    kept = {name: value for name, value in profile.items() if name not in lacking}
-    return kept, [note] if lacking else []
+    supported = {name: value for name, value in profile.items() if name not in lacking}
+    return supported, [note] if lacking else []
 
 
-def _by_kind(
+def _apply_kind(
     order: ScanOrder, wanted: Mapping[str, Scalar], template: EditorTemplate
 ) -> dict[str, Scalar]:
-    """A quick scan is a discovery mode, unless its submitter chooses the details: then it is
-    made of those, without port scanners where only hosts are looked for."""
+    """Settings for a quick scan: a discovery mode or, if the submitter chose details, just those,
+    without port scanners if only hosts are wanted."""
     if order.request.kind is not ScanKind.QUICK:
         return {}
     depth = order.request.discovery or Discovery.PORTS
     found: dict[str, Scalar] = {"log_live_hosts": "yes"}
-    tab = next((p for p in template.parts if p.mode and p.mode.id == "discovery_mode"), None)
+    tab = next((p for p in template.tabs if p.mode and p.mode.id == "discovery_mode"), None)
     details = tab is not None and bool(tab.names & wanted.keys())
     if not details:
         return {**found, "discovery_mode": DISCOVERY_MODES[depth]}
@@ -228,16 +228,16 @@ def _by_kind(
     return found
 
 
-def _mode(part: editor.Part, chosen: Mapping[str, Scalar]) -> str:
-    """The mode that was chosen; else `Custom` where an input of the tab was, since a preset
-    decides them all; else the default."""
-    assert part.mode is not None
-    wanted = chosen.get(part.mode.id)
+def _mode(tab: editor.Tab, chosen: Mapping[str, Scalar]) -> str:
+    """The chosen mode; otherwise `Custom` if any input of the tab was chosen, because a preset
+    would override it; otherwise the default."""
+    assert tab.mode is not None
+    wanted = chosen.get(tab.mode.id)
     if wanted is not None:
-        return editor.mode_name(part.mode, str(wanted)) or str(wanted)
-    if part.names & chosen.keys() and editor.CUSTOM in part.mode.options:
+        return editor.mode_name(tab.mode, str(wanted)) or str(wanted)
+    if tab.names & chosen.keys() and editor.CUSTOM in tab.mode.options:
         return editor.CUSTOM
-    return editor.default_mode(part.mode)
+    return editor.default_mode(tab.mode)
 
 
 def _list(words: Sequence[str]) -> str:

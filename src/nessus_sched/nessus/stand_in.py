@@ -1,4 +1,5 @@
-"""What the web interface sends for a new scan: used where a scanner's editor cannot be read.
+"""Defaults that the web interface sends for a new scan, for use when a scanner's editor cannot
+be read.
 
 Captured from the web interface of Nessus 10.8 for `basic`; modes as recorded per template.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from nessus_sched.nessus.editor import EditorTemplate, Input, Part
+from nessus_sched.nessus.editor import EditorTemplate, Input, Tab
 
 BLOCK: Final[Mapping[str, Mapping[str, str]]] = {
     "discovery": {
@@ -117,18 +118,18 @@ MODES: Final[Mapping[str, _Modes]] = {
         "discovery": (_HOSTS[0], (_HOSTS[0], "OS Identification", *_PORTS)),
     },
 }
-"""Default and offered modes by template and tab; `advanced` and what is not listed have none."""
+"""Default and available modes by template and tab; `advanced` and unlisted ones have none."""
 
 _TABS: Final[Mapping[str, frozenset[str]]] = {"discovery": frozenset({"discovery", "report"})}
-"""Templates that have fewer tabs than the others."""
+"""Templates with fewer tabs than the others."""
 
 
 def stand_in(name: str, problem: str) -> EditorTemplate:
-    """A template with the defaults of the web interface; what it can hold is left open."""
+    """A template with the defaults of the web interface and no restrictions."""
     modes = MODES.get(name, {})
     return EditorTemplate(
-        parts=tuple(
-            Part(
+        tabs=tuple(
+            Tab(
                 inputs=tuple(
                     Input(id=key, kind="entry", default=_default(name, key, value))
                     for key, value in block.items()
@@ -147,5 +148,5 @@ def _mode(tab: str, default: str, options: tuple[str, ...]) -> Input:
 
 
 def _default(template: str, key: str, value: str) -> str:
-    """A discovery scan reports the hosts that are alive; the others are not asked to."""
+    """The default of a setting. Only a discovery scan reports live hosts."""
     return "yes" if (template, key) == ("discovery", "log_live_hosts") else value

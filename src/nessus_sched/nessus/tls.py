@@ -19,11 +19,11 @@ FETCH_SECONDS: Final = 15.0
 
 
 class WrongPin(ssl.SSLCertVerificationError):
-    """The certificate is another one than the pinned."""
+    """The certificate is not the pinned one."""
 
 
 class WrongName(ssl.SSLCertVerificationError):
-    """The certificate is trusted, and made out to other names than the one asked for."""
+    """The certificate is trusted but issued for other names than the one requested."""
 
 
 def context_for(tls: TlsSettings) -> ssl.SSLContext:
@@ -45,7 +45,7 @@ def context_for(tls: TlsSettings) -> ssl.SSLContext:
 
 
 def explain(error: ssl.SSLCertVerificationError, url: str) -> str:
-    """One sentence on what is wrong with the certificate, and what to do."""
+    """A message that says what is wrong with the certificate and what to do."""
     if isinstance(error, WrongPin | WrongName):
         return f"The certificate of {url} {error.args[1]}"
     return (
@@ -56,8 +56,8 @@ def explain(error: ssl.SSLCertVerificationError, url: str) -> str:
 
 
 async def fetch_fingerprint(host: str, port: int) -> str:
-    """The SHA-256 fingerprint (64 hex digits) of the certificate that a server shows, for
-    a person to compare and pin. Raises `Unreachable`."""
+    """The SHA-256 fingerprint (64 hex digits) of a server's certificate, for a person to
+    compare and pin. Raises `Unreachable`."""
     problem = f"no answer within {FETCH_SECONDS:.0f} s"
     with trio.move_on_after(FETCH_SECONDS):
         try:
@@ -86,7 +86,7 @@ def _unchecked() -> ssl.SSLContext:
 
 @cache
 def _system() -> ssl.SSLContext:
-    """Shared: the system's CAs take about a megabyte and 20 ms to load."""
+    """Shared, because loading the system's CAs takes about a megabyte and 20 ms."""
     return ssl.create_default_context()
 
 
@@ -100,9 +100,9 @@ def _pinned(fingerprint: str) -> ssl.SSLContext:
             if shown != wanted:
                 raise WrongPin(
                     1,
-                    f"has the fingerprint {shown}, trusted is {wanted}. If it was renewed on "
-                    "purpose, put the new one into `tls.fingerprint`; otherwise somebody may "
-                    "be listening in.",
+                    f"has the fingerprint {shown}, not the trusted {wanted}. If it was renewed on "
+                    "purpose, update `tls.fingerprint`; otherwise the connection may be "
+                    "intercepted.",
                 )
 
     context = _unchecked()
@@ -111,11 +111,11 @@ def _pinned(fingerprint: str) -> ssl.SSLContext:
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:
-    """Trusts what a CA file holds: a CA, or the server's own certificate.
+    """Trusts the content of a CA file: a CA, or the server's own certificate.
 
-    The certificates Nessus makes for itself have no subjectAltName and a CA without the
-    extensions that strict checking wants. So the chain is checked without strictness, and
-    the name whenever the certificate has names at all.
+    Nessus's self-made certificates have no subjectAltName, and their CA lacks extensions that
+    strict checking requires. So the chain is not checked strictly, and the name is checked only
+    if the certificate has names.
     """
 
     class Named(ssl.SSLObject):
@@ -125,7 +125,8 @@ def _trusting(ca_file: str) -> ssl.SSLContext:
             if names and not any(_matches(*name, self.server_hostname) for name in names):
                 known = clean(", ".join(name for _, name in names[:5]))
                 raise WrongName(
-                    1, f"is made out to {known}; use such a name in `url`, or pin the certificate."
+                    1,
+                    f"is issued for {known}; use such a name in `url`, or pin the certificate.",
                 )
 
     context = ssl.create_default_context(cafile=ca_file)
@@ -137,12 +138,12 @@ def _trusting(ca_file: str) -> ssl.SSLContext:
 
 
 def _names(connection: ssl.SSLObject) -> Sequence[tuple[str, str]]:
-    """The subjectAltName of the other side's certificate. Raises `WrongName` where it cannot
-    be read: an error of another kind would pass through Trio and httpx as it is."""
+    """The subjectAltName of the peer's certificate. Raises `WrongName` if it cannot be read,
+    because any other error would pass unchanged through Trio and httpx."""
     try:
         shown = connection.getpeercert() or {}
     except ValueError:
-        raise WrongName(1, "has names that cannot be read; pin it if it is yours.") from None
+        raise WrongName(1, "has unreadable names; pin it if you trust it.") from None
     return cast("Sequence[tuple[str, str]]", shown.get("subjectAltName", ()))
 
 
@@ -160,7 +161,7 @@ def _matches(kind: str, name: str, host: str | None) -> bool:
 
 
 def _dns_matches(pattern: str, host: str) -> bool:
-    """A `*` stands for exactly one leftmost label (RFC 6125)."""
+    """A `*` matches exactly one leftmost label (RFC 6125)."""
     if not pattern.startswith("*."):
         return pattern == host
     label, _, rest = host.partition(".")

@@ -1,8 +1,8 @@
-"""One request and its answer on the wire, within bounds.
+"""Sends one request and receives its answer, within limits.
 
-Requests go straight to the transport below httpx' client. So there are no cookies, and of a
-redirect nothing is read but its status: the client would parse its Location, and fail in
-many ways, even without following it.
+Requests go straight to the transport below httpx's client. So there are no cookies, and only
+the status of a redirect is read: the client would parse its Location, which fails in many ways,
+even without following it.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from nessus_sched.nessus.requests import Call
 Transport = httpx.AsyncBaseTransport
 Wrap = Callable[[Transport], Transport]
 Sink = Callable[[bytes], bool]
-"""Takes the body of a success piece by piece, instead of the answer's `body`; says whether
-it wants more."""
+"""Receives the body of a success piece by piece, instead of the answer's `body`; returns
+whether it wants more."""
 
 LONGEST_RETRY_AFTER: Final = 3600.0
 LARGEST_ERROR: Final = 64 * 2**10
-"""Bytes that are read of an answer that is no success."""
+"""Bytes read from the body of an error."""
 PIECES_PER_SECOND: Final = 5000
-"""A chunk of one byte costs as much as one of 64 KiB. A body that comes in more pieces than
-this is read more slowly, which takes a tenth of a core, not all of one."""
+"""A chunk of one byte costs as much as one of 64 KiB, so a body that arrives in more pieces is
+read more slowly, which takes a tenth of a core instead of all of it."""
 _BREATH: Final = 256
-"""Pieces between two looks at the clock."""
+"""Pieces between two checks of the clock."""
 _LONGEST_RETRY_AFTER_TEXT: Final = 100
 _HTTP_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"
 
 
-class Inexpressible(Exception):
-    """The request cannot be put into HTTP."""
+class UnsendableRequest(Exception):
+    """The request cannot be expressed in HTTP."""
 
 
-class TooMuch(Exception):
+class BodyTooLarge(Exception):
     """The body is larger than allowed."""
 
 
 @attrs.define
-class Incoming:
-    """What has come of an answer so far; `status` 0 before anything has."""
+class PartialResponse:
+    """The part of an answer received so far; `status` is 0 before anything arrives."""
 
     status: int = 0
     retry_after: str | None = None
@@ -62,7 +62,7 @@ class Incoming:
 def request(
     base: str, call: Call, headers: Mapping[str, str], timeout: httpx.Timeout
 ) -> httpx.Request:
-    """Raises `Inexpressible`."""
+    """Raises `UnsendableRequest`."""
     try:
         return httpx.Request(
             call.method,
@@ -78,21 +78,21 @@ def request(
             **_content(call),
         )
     except (httpx.InvalidURL, ValueError, RecursionError):
-        problem = "it cannot be expressed in HTTP"
-    raise Inexpressible(problem)
+        problem = "it is not valid in HTTP"
+    raise UnsendableRequest(problem)
 
 
 async def receive(
     transport: Transport,
     outgoing: httpx.Request,
-    incoming: Incoming,
+    incoming: PartialResponse,
     *,
     sink: Sink | None = None,
     largest: int,
 ) -> None:
-    """Sends the request and fills `incoming`. The body of an error is cut,
-    since its status says enough. Raises `TooMuch` for a success of more than `largest`
-    bytes, `Damaged`, and what the transport raises."""
+    """Sends the request and fills `incoming`. The body of an error is truncated, because its
+    status is enough. Raises `BodyTooLarge` for a success of more than `largest` bytes,
+    `Damaged`, and whatever the transport raises."""
     response = await transport.handle_async_request(outgoing)
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)
@@ -107,18 +107,18 @@ async def receive(
     try:
         wanted = sink if sink is not None and incoming.success else collect
         decoder = decoder_for(response.headers.get("Content-Encoding", ""))
-        await _pour(stream, Intake(decoder, wanted))
+        await _stream_to(stream, BodyReader(decoder, wanted))
     finally:
         await stream.aclose()
     if len(incoming.body) > limit:
         del incoming.body[limit:]
         if incoming.success:
-            raise TooMuch(f"the answer is larger than {limit} bytes")
+            raise BodyTooLarge(f"the answer is larger than {limit} bytes")
 
 
-async def _pour(stream: httpx.AsyncByteStream, intake: Intake) -> None:
-    """Ends early by canceling the read: generators of httpx, nested in each other, that
-    are left alone unfinished are not cleaned up in order."""
+async def _stream_to(stream: httpx.AsyncByteStream, intake: BodyReader) -> None:
+    """Streams the body. Stops early by canceling the read, because abandoned nested generators
+    of httpx are not cleaned up in order."""
     with trio.CancelScope() as scope:
         async for raw in stream:
             if not scope.cancel_called and not await intake.take(raw):
@@ -126,8 +126,8 @@ async def _pour(stream: httpx.AsyncByteStream, intake: Intake) -> None:
     intake.finish(early=scope.cancel_called)
 
 
-class Intake:
-    """Where the pieces of a body go: through the decoder into the sink, at a bounded pace."""
+class BodyReader:
+    """Passes the pieces of a body through the decoder to the sink, at a bounded rate."""
 
     def __init__(self, decoder: Plain | Inflater, sink: Sink) -> None:
         self._decoder = decoder
@@ -137,24 +137,24 @@ class Intake:
         self._breathed_at = trio.current_time()
 
     async def take(self, raw: bytes) -> bool:
-        """Whether more is wanted. Neither raises nor is canceled, see `_pour`."""
+        """Returns whether more is wanted. Never raises and is never canceled, see `_stream_to`."""
         try:
             for piece in self._decoder.feed(raw):
-                if not self._sink(piece) or not await self._go_on():
+                if not self._sink(piece) or not await self._continue():
                     return False
         except Damaged as error:
             self._problem = error
         return self._problem is None
 
     def finish(self, *, early: bool) -> None:
-        """Raises `Damaged` when the body was, or ended in the middle."""
+        """Raises `Damaged` if the body is damaged or truncated."""
         if self._problem is not None:
             raise self._problem
         if not early:
             self._decoder.finish()
 
-    async def _go_on(self) -> bool:
-        """False when we have been canceled."""
+    async def _continue(self) -> bool:
+        """Returns False if canceled."""
         self._pieces += 1
         if self._pieces % _BREATH:
             return True
@@ -165,8 +165,8 @@ class Intake:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds from now of a Retry-After header (seconds or a date), None without a usable
-    one; never more than an hour."""
+    """The value of a Retry-After header (seconds or a date) in seconds from now, at most an
+    hour; None if there is no usable one."""
     if value is None or len(value) > _LONGEST_RETRY_AFTER_TEXT:
         return None
     try:
@@ -182,14 +182,17 @@ def retry_after(value: str | None, now: float) -> float | None:
 
 def _content(call: Call) -> dict[str, Any]:
     if call.body is not None:
-        # In ASCII, so that no text can fail to be encoded.
+        # ASCII, so that encoding cannot fail for any text.
         return {"content": json.dumps(dict(call.body), allow_nan=False).encode()}
     if call.upload is not None:
-        # The order on the wire is no_enc, then Filedata.
+        # Sent in this order: no_enc, then Filedata.
         return {
             "files": [
                 ("no_enc", (None, b"0")),
-                ("Filedata", (call.upload.name, call.upload.content, "application/octet-stream")),
+                (
+                    "Filedata",
+                    (call.upload.suggested_name, call.upload.content, "application/octet-stream"),
+                ),
             ]
         }
     return {}

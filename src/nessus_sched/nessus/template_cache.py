@@ -1,4 +1,4 @@
-"""Templates as the scanner's editor describes them, read once and kept for a while."""
+"""Caches the templates described by a scanner's editor."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import routes
 from nessus_sched.nessus.editor import EditorTemplate, read_template
-from nessus_sched.nessus.session import Link
+from nessus_sched.nessus.session import NessusSession
 from nessus_sched.nessus.stand_in import stand_in
 
-FRESH: Final = 12 * 3600.0
-"""Seconds; new inputs and audits come with plugin sets, which are noticed at once."""
-STAND_IN_FRESH: Final = 600.0
-"""Seconds until an editor that could not be read is asked again."""
+TEMPLATE_TTL: Final = 12 * 3600.0
+"""Seconds; new inputs and audits come with plugin sets, which are detected separately."""
+STAND_IN_TTL: Final = 600.0
+"""Seconds until an editor that could not be read is tried again."""
 _NOT_ABOUT_THE_EDITOR: Final = (
     ApiRefused,
     CertificateMismatch,
@@ -41,44 +41,46 @@ _NOT_ABOUT_THE_EDITOR: Final = (
 
 
 @attrs.frozen
-class _Kept:
+class _CachedTemplate:
     template: EditorTemplate
     read_at: float
     plugin_set: float | None
 
 
-class Shelf:
-    """The templates of one scanner. `plugin_set` is when its plugins were made, as far as
-    known; a newer set makes every template stale."""
+class TemplateCache:
+    """The templates of one scanner. `plugin_set` is the time of its plugins, if known; a change
+    makes every template stale."""
 
-    def __init__(self, link: Link, now: Now) -> None:
-        self._link = link
+    def __init__(self, session: NessusSession, now: Now) -> None:
+        self._session = session
         self._now = now
-        self._kept: dict[str, _Kept] = {}
+        self._cached: dict[str, _CachedTemplate] = {}
         self._unanswered: set[str] = set()
         self._reading = trio.Lock()
         self.plugin_set: float | None = None
 
     async def template(self, name: str, uuid: str) -> EditorTemplate:
-        """Asks the scanner only where nothing fresh is kept. An editor that cannot be read
-        gives a stand-in; a scanner that does not answer raises, and the second time in a row
-        gives a stand-in as well, since it may be this one answer that is too large or slow."""
+        """Returns a cached template, or reads it from the scanner. If the editor cannot be read,
+        the result is a stand-in. If the scanner does not answer, this raises; the second time in
+        a row it returns a stand-in, since just this answer may be too large or too slow."""
         async with self._reading:
-            kept = self._kept.get(uuid)
-            if kept is None or not self._fresh(kept):
+            cached = self._cached.get(uuid)
+            if cached is None or not self._fresh(cached):
                 found = await self._read(name, uuid)
-                kept = _Kept(found, self._now(), self.plugin_set)
-                self._kept[uuid] = kept
-            return kept.template
+                cached = _CachedTemplate(found, self._now(), self.plugin_set)
+                self._cached[uuid] = cached
+            return cached.template
 
-    def _fresh(self, kept: _Kept) -> bool:
-        age = self._now() - kept.read_at
-        longest = STAND_IN_FRESH if kept.template.problem else FRESH
-        return 0 <= age < longest and kept.plugin_set == self.plugin_set
+    def _fresh(self, cached: _CachedTemplate) -> bool:
+        age = self._now() - cached.read_at
+        longest = STAND_IN_TTL if cached.template.problem else TEMPLATE_TTL
+        return 0 <= age < longest and cached.plugin_set == self.plugin_set
 
     async def _read(self, name: str, uuid: str) -> EditorTemplate:
         try:
-            found = await self._link.read(routes.template(uuid), partial(read_template, uuid=uuid))
+            found = await self._session.read(
+                routes.template(uuid), partial(read_template, uuid=uuid)
+            )
         except _NOT_ABOUT_THE_EDITOR:
             raise
         except ScannerError as error:
@@ -88,7 +90,7 @@ class Shelf:
             problem = f"could not be read ({error})"
         else:
             self._unanswered.discard(uuid)
-            if any(each.default is not None for part in found.parts for each in part.inputs):
+            if any(each.default is not None for tab in found.tabs for each in tab.inputs):
                 return found
             if found.names - {"name", "description"}:
                 return found
