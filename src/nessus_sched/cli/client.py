@@ -1,6 +1,6 @@
-"""The command line's connection to the daemon: the socket and protocol that MCP uses.
+"""The command line's connection to the daemon, over the socket and protocol that MCP uses.
 
-Plain sockets and JSON: a command is one call, and must start fast.
+Plain sockets and JSON: a command makes one call and must start fast.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ class Refused(click.ClickException):
 
 
 class NoDaemon(click.ClickException):
-    """Nobody answers. Exit code 3."""
+    """No daemon answers. Exit code 3."""
 
     exit_code = 3
 
 
 class NotAllowed(NoDaemon):
-    """Somebody may answer, but not us: the socket is closed to our user."""
+    """A daemon may be listening, but this user may not connect to its socket."""
 
 
 class Asking(Protocol):
-    """What commands ask: a daemon, or what it left behind. Raises `Refused`."""
+    """What commands call: a daemon, or the state directory of a stopped one. Raises `Refused`."""
 
     def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
-        """Calls a tool that models have, too."""
+        """Calls a tool that models can call, too."""
 
     def operate(self, action: str, /, **arguments: Any) -> dict[str, Any]:
         """Calls an operator action."""
 
 
 def check_text(arguments: Any) -> None:
-    """Raises `click.UsageError` if a text is not UTF-8: Python keeps such bytes of the command
-    line as surrogates, which JSON cannot hold."""
+    """Raises `click.UsageError` if an argument is not UTF-8: Python keeps such bytes of the
+    command line as surrogates, which JSON cannot represent."""
     if isinstance(arguments, str):
         try:
             arguments.encode()
@@ -79,7 +79,7 @@ class Daemon:
         self._patience = ANSWER_WITHIN
 
     def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
-        """Calls a tool that models have, too. Raises `Refused`."""
+        """Calls a tool that models can call, too. Raises `Refused`."""
         return self._called("tools/call", tool, arguments)
 
     def operate(self, action: str, /, **arguments: Any) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Daemon:
         return self._called(OPERATOR_CALL, action, arguments)
 
     def wait_up_to(self, seconds: float) -> None:
-        """Has the answers that follow take up to so long."""
+        """Waits up to `seconds` for each of the following answers."""
         self._patience = seconds
         self._sock.settimeout(seconds)
 
@@ -122,7 +122,7 @@ class Daemon:
             if message.get("id") == request_id and "method" not in message:
                 break
             if message.get("id") is None and "error" in message:
-                break  # it refuses whatever we ask
+                break  # it refuses every request
         if "error" in message:
             raise click.ClickException(f"the daemon refused: {message['error']['message']}")
         result: dict[str, Any] = message["result"]
@@ -132,7 +132,7 @@ class Daemon:
         try:
             self._sock.sendall(json.dumps(message).encode() + b"\n")
         except BrokenPipeError:
-            return  # what it said before it left is read next
+            return  # its last message is read next
         except OSError as error:
             raise NoDaemon(f"the daemon went away: {error.strerror}") from error
 
@@ -189,14 +189,14 @@ def _connected(paths: list[str], remedy: str) -> socket.socket:
 
 
 LARGEST: Final = 100
-"""Rows of one page, as the tools have it."""
+"""Rows per page that the tools allow."""
 
 
 def listed(
     asked: Asking, tool: str, rows: str, *, most: int | None = None, **arguments: Any
 ) -> dict[str, Any]:
-    """The tool's last answer with the rows of all pages, `most` at most; `next_cursor` is
-    left for what follows them."""
+    """The tool's last answer with the rows of all pages, up to `most`; `next_cursor` leads to the
+    remaining ones."""
     found: list[Any] = []
     while True:
         left = LARGEST if most is None else min(most - len(found), LARGEST)

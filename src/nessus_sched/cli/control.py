@@ -18,9 +18,9 @@ from nessus_sched.core.text import number
 @daemon_option
 @json_option
 def reload_command(config: Path | None, as_json: bool) -> None:
-    """Reload the daemon's configuration, without a restart.
+    """Reload the daemon's configuration without a restart.
 
-    A file with a mistake changes nothing: they are listed, and the exit code is 78.
+    If the file has mistakes, nothing changes: they are listed, and the exit code is 78.
     """
     with daemon(config) as connection:
         answer = connection.operate("reload")
@@ -107,7 +107,7 @@ def resume_all_command(config: Path | None, as_json: bool) -> None:
 
 
 def _scans(count: int, one: str, more: str) -> str:
-    """Nothing for none."""
+    """The count with its noun; empty for zero."""
     return f"{count} {one if count == 1 else more}" if count else ""
 
 
@@ -116,8 +116,10 @@ def _scans(count: int, one: str, more: str) -> str:
 @daemon_option
 @json_option
 def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> None:
-    """Delete what is past the configuration's `retention`: tasks, findings, exports,
-    and our own finished scans on the scanners. The daemon does it by itself every ten minutes.
+    """Delete tasks, findings and exports past the configuration's `retention`, and their finished
+    scans on the scanners.
+
+    The daemon does the same every ten minutes.
     """
     with daemon(config) as connection:
         answer = connection.operate("housekeeping", dry_run=dry_run)

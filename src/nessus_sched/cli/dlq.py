@@ -1,4 +1,4 @@
-"""`nessus-sched dlq`: dead letters, tasks that failed for good."""
+"""`nessus-sched dlq`: dead letters, the tasks that failed permanently."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nessus_sched.core.text import number
 
 @click.group("dlq")
 def dlq_group() -> None:
-    """Manage dead letters: tasks that failed for good and need a decision."""
+    """Manage dead letters: tasks that failed permanently and need a decision."""
 
 
 @dlq_group.command("list")
@@ -62,7 +62,7 @@ def list_command(limit: int, config: Path | None, as_json: bool) -> None:
 @daemon_option
 @json_option
 def show_command(task: str, config: Path | None, as_json: bool) -> None:
-    """Show a dead letter with its whole history."""
+    """Show a dead letter with its full history."""
     from nessus_sched.cli.journal import show_entries
 
     with daemon_or_store(config) as asked:
@@ -108,9 +108,9 @@ def purge_command(
     config: Path | None,
     as_json: bool,
 ) -> None:
-    """Delete dead letters for good: only those matching every option given.
+    """Delete dead letters permanently: only those matching every option given.
 
-    Each deletion is journaled with who did it.
+    Each deletion is journaled with the user who did it.
     """
     if not (tasks or older_than is not None or error_class or everything):
         raise click.UsageError("say which: TASK..., --older-than, --class or --all")

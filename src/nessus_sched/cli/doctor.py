@@ -1,4 +1,4 @@
-"""`nessus-sched doctor`: what is wrong, and what to do about it."""
+"""`nessus-sched doctor`: finds problems and suggests fixes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ UNREADABLE: Final = "Name the right file with --config, or run this as a user wh
 def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
     """Diagnose problems and suggest fixes.
 
-    Checks configuration, state directory, disk, clock, daemon and socket, HTTP port, and for each
-    scanner: connection, certificate, clock, login and its rights, license, templates, plugin
-    age, and when it was certified. Changes nothing; whether a scan really starts is what
-    'scanners certify' tests. Exit code 1 if a check failed.
+    Checks configuration, state directory, disk, clock, daemon and socket, HTTP port, and for
+    each scanner: connection, certificate, clock, login and its permissions, license, templates,
+    plugin age, and when it was certified. Changes nothing; 'scanners certify' tests whether
+    scans really run. Exit code 1 if a check failed.
     """
     steps = run(_examine, config, offline)
     bad = sum(step.status == "failed" for step in steps)

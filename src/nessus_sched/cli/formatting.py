@@ -20,17 +20,17 @@ _COMMANDS: Final = {
     "get_scan_status": "status",
     "submit_trusted_scan": "submit --kind trusted",
 }
-"""The commands that do what the tools of a model do, as far as refusals name them."""
+"""The commands that correspond to the tools named in error messages."""
 _TOOL: Final = re.compile(rf"\b(?:{'|'.join(_COMMANDS)})\b")
 
 
 def for_people(advice: str) -> str:
-    """Advice that was written for models, with the commands in place of the tools."""
+    """Advice written for models, with commands in place of tool names."""
     return _TOOL.sub(lambda found: f"'nessus-sched {_COMMANDS[found[0]]}'", advice)
 
 
 def ago(at: str | None, now: float) -> str:
-    """How long ago an ISO 8601 time was; `in ...` when it is to come."""
+    """How long ago an ISO 8601 time was; `in ...` for the future."""
     seconds = epoch(at)
     if seconds is None:
         return "-"
@@ -40,7 +40,7 @@ def ago(at: str | None, now: float) -> str:
 
 
 def when(at: str | None, now: float) -> str | None:
-    """An ISO 8601 time in the zone of the reader, and how long ago it was."""
+    """An ISO 8601 time in the local zone, and how long ago it was."""
     seconds = epoch(at)
     if seconds is None:
         return None
@@ -53,14 +53,14 @@ def epoch(at: str | None) -> float | None:
 
 
 def counts(by_severity: dict[str, int] | None) -> str:
-    """`2 critical, 5 high`: without those that are 0."""
+    """`2 critical, 5 high`: the severities that were found."""
     if by_severity is None:
         return "-"
     return ", ".join(f"{count} {name}" for name, count in by_severity.items() if count) or "none"
 
 
 def seconds_given(text: str) -> float:
-    """An option's `90`, `90s`, `15m`, `2h` or `7d` in seconds; to be used as its type."""
+    """Seconds from `90`, `90s`, `15m`, `2h` or `7d`; for use as an option's type."""
     found = _DURATION.fullmatch(text)
     if found is None:
         raise click.BadParameter(f"{text!r} is not a duration; for example 90s, 15m, 2h or 7d")
@@ -68,8 +68,8 @@ def seconds_given(text: str) -> float:
 
 
 def moment_given(text: str) -> str:
-    """An option's ISO 8601 time (local when it has no offset), or how long before now; as
-    an ISO time with offset."""
+    """An ISO 8601 time with offset, from one (local if it has none) or from an age such as `2h`;
+    for use as an option's type."""
     if (found := _DURATION.fullmatch(text)) and found[2]:
         return datetime.fromtimestamp(system_now() - seconds_given(text), UTC).isoformat()
     try:

@@ -1,4 +1,4 @@
-"""The journal, and a backup of the store it is in."""
+"""The journal, and backups of the store that holds it."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def _detail(detail: Mapping[str, Any]) -> str:
 def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
     """Check the journal's hash chain, and every task against it.
 
-    Reads the state directory, also beside a running daemon. Anyone who can write there
-    could forge a new chain: store the head that this prints elsewhere, and pass it to --expect
-    next time. Exit code 1 if anything does not match.
+    Reads the state directory, also while a daemon is running. Anyone who can write there could
+    forge a new chain: store the head that this prints elsewhere, and pass it to --expect next
+    time. Exit code 1 if anything does not match.
     """
     from nessus_sched.daemon.journal import parse_head, verify_journal
 
@@ -108,11 +108,11 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None:
-    """Copy tasks and journal to FILE, as they are at one moment.
+    """Copy tasks and journal to FILE, as of one moment.
 
-    Reads the state directory, also while the daemon runs. To restore, stop the daemon and put
-    the copy in the place of tasks.db there, without its -wal and -shm. Findings are not in it:
-    keep the exports directory besides, from which they can be read again.
+    Reads the state directory, also while the daemon is running. To restore, stop the daemon,
+    replace tasks.db there by the copy, and delete tasks.db-wal and tasks.db-shm. Findings are
+    not included: back up the exports directory, too, from which they can be restored.
     """
     check_writable(file, force=force)
     from nessus_sched.daemon.journal import back_up

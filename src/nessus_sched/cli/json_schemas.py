@@ -1,7 +1,7 @@
-"""`nessus-sched shapes`: what the `--json` of each command prints, as JSON Schemas.
+"""`nessus-sched shapes`: JSON Schemas of each command's `--json` output.
 
-Most commands print what the tool of the same name answers, so its published schema is the
-one source; the rest is said here.
+Most commands print the answer of the tool of the same name, so its published schema is the one
+source; this module has the others.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Diagnosis:
 
 
 def answer_of(name: str) -> type:
-    """What a tool or an operator action answers."""
+    """The schema of a tool's or operator action's answer."""
     tool = TOOLS.get(name) or OPERATORS.get(name)
     assert tool is not None, name
     return tool.answer
@@ -155,14 +155,14 @@ SHAPES: Final[Mapping[str, type]] = {
     "journal verify": Verified,
     "backup": BackedUp,
 }
-"""The command and what its `--json` prints. `config show` prints the keys of the
-configuration reference; `demo` is for people first."""
+"""The schema of each command's `--json` output. `config show` prints the keys of the configuration
+reference; `demo` is mainly for people."""
 OPEN: Final = frozenset({"results summary"})
-"""More keys than the shape names may follow."""
+"""An object with at least these keys."""
 
 
 def shape_of(command: str) -> dict[str, Any]:
-    """The JSON Schema of what a command prints."""
+    """The JSON Schema of a command's output."""
     schema = output_schema(SHAPES[command])
     return {**schema, "additionalProperties": True} if command in OPEN else schema
 
@@ -170,9 +170,9 @@ def shape_of(command: str) -> dict[str, Any]:
 @click.command("shapes")
 @click.argument("command", nargs=-1)
 def shapes_command(command: tuple[str, ...]) -> None:
-    """Print the JSON Schema of COMMAND's --json output; without COMMAND, all of them.
+    """Print the JSON Schema of COMMAND's --json output; without COMMAND, of all commands.
 
-    Keys are only ever added, and never change their meaning within a major version.
+    Keys may be added, but never change their meaning within a major version.
     """
     name = " ".join(command)
     if name and name not in SHAPES:

@@ -1,4 +1,4 @@
-"""Loading the configuration for a command."""
+"""Loads the configuration for a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nessus_sched.config.schema import Config
 
 
 def loaded(file: Path) -> Config:
-    """The configuration; mistakes are printed to stderr and end the command with 78."""
+    """The configuration; mistakes are printed to stderr and end the command with exit code 78."""
     try:
         return load(file, environ=os.environ)
     except ConfigError as error:

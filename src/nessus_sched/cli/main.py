@@ -28,8 +28,8 @@ class OutputFailed(click.ClickException):
 
 
 class _Stdout(io.FileIO):
-    """Descriptor 1. After an error, what is still buffered is dropped: it would fail again when
-    the interpreter flushes it, with a traceback."""
+    """File descriptor 1. After an error, what is still buffered is dropped: flushing it at exit
+    would fail again, with a traceback."""
 
     def __init__(self) -> None:
         super().__init__(_STDOUT, "wb", closefd=False)
@@ -41,7 +41,7 @@ class _Stdout(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno == errno.EPIPE:  # click and rich know what to do
+            if error.errno == errno.EPIPE:  # click and rich handle it
                 raise
             self._failed = True
             message = f"cannot write to standard output: {error.strerror}"
@@ -49,9 +49,9 @@ class _Stdout(io.FileIO):
 
 
 def open_stdout() -> None:
-    """Replaces `sys.stdout`: characters that its encoding lacks come out as question marks,
-    and errors as `OutputFailed`."""
-    if sys.stdout is None:  # closed by whoever started us
+    """Replaces `sys.stdout`: characters that its encoding lacks become question marks, and errors
+    `OutputFailed`."""
+    if sys.stdout is None:  # closed by the parent process
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # writing to it fails
         if nothing != _STDOUT:
             os.dup2(nothing, _STDOUT)
@@ -115,13 +115,13 @@ COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
         "shapes": Place("json_schemas:shapes_command", "Print JSON schemas of the --json output."),
     },
 }
-"""The subcommands by what they are for."""
+"""The subcommands by purpose."""
 
 _PLACES: Final = {name: place for part in COMMANDS.values() for name, place in part.items()}
 
 
 class Interrupted(click.ClickException):
-    """Ctrl-C. Exit code 130, as a shell tells of SIGINT."""
+    """Ctrl-C. Exit code 130, as shells report SIGINT."""
 
     exit_code = 130
 
@@ -133,7 +133,7 @@ class Interrupted(click.ClickException):
 
 
 class LazyGroup(click.Group):
-    """Imports a subcommand's module when it is needed."""
+    """Imports a subcommand's module when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_PLACES)
@@ -169,7 +169,7 @@ class LazyGroup(click.Group):
 
 
 def _zone(_ctx: click.Context, _parameter: click.Parameter, name: str | None) -> None:
-    """Makes a zone this process's local one."""
+    """Sets the process's local time zone."""
     if name is None:
         return
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -204,7 +204,7 @@ def cli() -> None:
 
 
 def main() -> int:
-    """Runs the command line; the exit code."""
+    """Runs the command line; returns the exit code."""
     open_stdout()
     result: object = cli.main(prog_name="nessus-sched", standalone_mode=True)
     return result if isinstance(result, int) else 0

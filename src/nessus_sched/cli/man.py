@@ -1,4 +1,4 @@
-"""`nessus-sched man`: the manual page, made from the commands so that it cannot drift."""
+"""`nessus-sched man`: the manual page, generated from the commands so that it cannot drift."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def man_command() -> None:
 
 
 def man_page() -> str:
-    """nessus-sched(1), in the macros of man(7)."""
+    """nessus-sched(1), in man(7) macros."""
     from nessus_sched.cli.main import cli
 
     context = click.Context(cli, info_name="nessus-sched")
@@ -78,7 +78,7 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Paragraphs of a docstring; those marked with backspace keep their lines."""
+    """Paragraphs of a docstring; those marked with a backspace keep their lines."""
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         first, *rest = paragraph.strip().splitlines()
         yield ".PP"
@@ -93,6 +93,6 @@ def _tagged(name: str, text: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Text that no macro is seen in."""
+    """Text with characters escaped that would start a macro."""
     safe = text.replace("\b", "").replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
     return rf"\&{safe}" if safe.startswith(".") else safe

@@ -63,7 +63,7 @@ def _local(config: str | None, socket: str | None, no_start: bool) -> list[str]:
 
 
 def _by_ssh(host: str, config: str | None) -> list[str]:
-    """Keys without a prompt and no terminal: nothing but MCP may be on stdout."""
+    """Keys without a prompt and no terminal: only MCP may be on stdout."""
     if host.startswith("-"):
         raise click.UsageError("--ssh takes a host name or user@host")
     remote = ["nessus-sched", "mcp", *(["--config", config] if config else [])]
@@ -72,7 +72,7 @@ def _by_ssh(host: str, config: str | None) -> list[str]:
 
 
 def program() -> list[str]:
-    """This program."""
+    """The command line of this program."""
     beside = Path(sys.executable).with_name("nessus-sched")
     called = shutil.which(sys.argv[0]) or ""
     for path in (called, str(beside), shutil.which("nessus-sched") or ""):
@@ -82,11 +82,11 @@ def program() -> list[str]:
 
 
 def client_of(config: str | Path) -> list[str]:
-    """The command that connects to the daemon of a configuration."""
+    """The command that connects to a configuration's daemon."""
     return [*program(), "mcp", "--config", os.path.abspath(config)]
 
 
 def desktop_entry(words: Sequence[str]) -> str:
-    """The JSON to paste for a command."""
+    """The JSON to paste for a command line."""
     entry = {"command": words[0], "args": list(words[1:])}
     return json.dumps({"mcpServers": {"nessus": entry}}, indent=2)

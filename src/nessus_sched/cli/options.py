@@ -23,7 +23,7 @@ _HELP = (
 
 
 class NoConfiguration(click.ClickException):
-    """No file to be configured by. Exit code 78, as with a mistake in it."""
+    """No configuration file. Exit code 78, as for mistakes in one."""
 
     exit_code = EXIT_CONFIG
 
@@ -39,7 +39,8 @@ def _config(**rest: Any) -> Callable[[F], F]:
 
 
 def _some(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path:
-    """The file, there or not: reading it tells. Raises `NoConfiguration` when none is meant."""
+    """The file, whether it exists or not: reading it reports that. Raises `NoConfiguration` if
+    none is given or found."""
     if file is None:
         raise NoConfiguration(
             "there is no configuration: no --config, no $NESSUS_SCHED_CONFIG, no "
@@ -50,30 +51,30 @@ def _some(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -
 
 
 def _there(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
-    """Raises `NoConfiguration` when a file is named that is not there."""
+    """Raises `NoConfiguration` if the file that was named does not exist."""
     if file is not None and not os.path.exists(file):
         raise NoConfiguration(f"{file}: there is no such file")
     return file
 
 
 _FILE: Final = click.Path(path_type=Path, readable=False)
-"""Members of the socket's group may not read the configuration of the service that they use."""
+"""The path is enough: members of the socket's group may not read the service's configuration."""
 config_option = _config(type=_FILE, callback=_some)
 """For commands that read the file."""
 daemon_option = _config(type=_FILE, callback=_there)
-"""For commands that talk to the file's daemon; without a file to the system's."""
+"""For commands that talk to the file's daemon; without a file, to the system's."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 def one_of(words: Iterable[str]) -> click.Choice[str]:
-    """The values of an enumeration; click by itself would take the names of its members."""
+    """The values of an enumeration; click by itself would offer the names of its members."""
     return click.Choice([str(word) for word in words])
 
 
 def _complete_task(
     ctx: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> Sequence[CompletionItem]:
-    """The latest tasks; none when no daemon answers."""
+    """The latest tasks; none if no daemon answers."""
     from nessus_sched.cli.client import daemon
 
     try:

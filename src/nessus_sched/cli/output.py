@@ -1,7 +1,7 @@
-"""What commands print: tables and lines for people, JSON for scripts.
+"""Output: tables and lines for people, JSON for scripts.
 
-On a terminal tables are drawn with rich. Elsewhere they are plain columns that are never
-cut, so that grep and awk find everything. Cells are data: no markup is read in them.
+On a terminal tables are drawn with rich. Elsewhere they are plain columns that are never cut,
+so that grep and awk find everything. Cells are data: markup in them is not interpreted.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ STYLES: Mapping[str, str] = {
     "dead": "bold red", "timed_out": "red", "canceled": "dim", "paused": "yellow",
     "retry_wait": "yellow", "passed": "green", "full": "green", "none": "dim",
 }  # fmt: skip
-"""How a cell that is exactly such a word looks on a terminal."""
+"""The style of cells with exactly such a word on a terminal."""
 
 
 _NAMES = frozenset({"name", "targets", "title", "description", "cve", "edition"})
-"""Columns that are cut first when there is no room."""
+"""Columns that shrink first when there is no room."""
 _TEXTS = frozenset({"why", "remark", "found", "what to do", "blocked", "error", "message", "cause"})
 """Columns of sentences: wrapped between words, or cut where a row is a line."""
 _FOLDED = _NAMES | _TEXTS
 _LEAST_NAME = 8
 _LEAST_TEXT = 16
 _KEPT = 24
-"""Characters of other columns that are never cut where a row is a line."""
+"""Characters of other columns that are never cut if rows are single lines."""
 _PADDING = 2
 """Spaces around a cell."""
 
@@ -55,17 +55,17 @@ def console() -> Console:
 
 
 def print_json(document: Any) -> None:
-    """ASCII only: nothing in it can steer a terminal."""
+    """ASCII only, so that nothing in it can control a terminal."""
     click.echo(json.dumps(document, indent=2))
 
 
 def line(text: str = "") -> None:
-    """A line of ours on stdout, with whatever came from elsewhere made harmless."""
+    """Prints a line to stdout, with control characters removed."""
     click.echo(clean(text))
 
 
 def note(text: str) -> None:
-    """A remark on stderr, so that stdout stays what was asked for."""
+    """Prints a note to stderr, so that stdout holds only what was asked for."""
     click.echo(clean(text), err=True)
 
 
@@ -93,8 +93,7 @@ def table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> No
 def drawn(
     columns: Sequence[str], rows: Sequence[Row], *, title: str = "", wrap: bool = True
 ) -> Any:
-    """The table as something rich can draw, fitted to the console that it is drawn on. Without
-    `wrap` a row is one line."""
+    """The table as a rich renderable that fits the console; a row is one line unless `wrap`."""
     texts = [[cell(value) for value in row] for row in rows]
     return _Fitted(columns, texts, title, wrap)
 
@@ -135,8 +134,8 @@ class _Fitted:
 
 
 def fitted_widths(columns: Sequence[str], natural: Sequence[int], room: int) -> list[int]:
-    """The widths of columns, in characters: names give way first, then texts, each down
-    to a least width; other columns keep theirs, whatever the room."""
+    """Column widths in characters: names shrink first, then texts, each to a minimum; other
+    columns keep their width even if there is no room."""
     widths = list(natural)
     for group, least in ((_NAMES, _LEAST_NAME), (_TEXTS, _LEAST_TEXT)):
         places = [place for place, column in enumerate(columns) if column in group]
@@ -149,13 +148,13 @@ def fitted_widths(columns: Sequence[str], natural: Sequence[int], room: int) -> 
 
 
 def _style(text: str) -> str:
-    """By the first word: a state may be followed by its progress."""
+    """The style of the first word: a state may be followed by its progress."""
     first, _, rest = text.partition(" ")
     return STYLES.get(first, "") if not rest or rest[0] in "#0123456789" else ""
 
 
 def fields(pairs: Sequence[tuple[str, Any]]) -> None:
-    """Prints names with values below each other, leaving out what is not known."""
+    """Prints names and values in lines, without unknown ones."""
     known = [(name, cell(value)) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:

@@ -1,4 +1,4 @@
-"""Files that commands write where the user says: whole or not at all, and for the user alone."""
+"""Files that commands write: whole or not at all, readable only by the user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_writable(path: Path, *, force: bool) -> None:
     """Raises `click.ClickException` if `path` exists and may not be replaced.
 
     Only regular files are ever replaced, and only with `force`: a symbolic link could lead to
-    somebody else's file, and renaming over a device or a FIFO would destroy it.
+    someone else's file, and renaming over a device or a FIFO would destroy it.
     """
     try:
         mode = path.lstat().st_mode
@@ -41,11 +41,8 @@ def check_writable(path: Path, *, force: bool) -> None:
 @contextmanager
 def whole_file(path: Path, *, force: bool) -> Iterator[TextIO]:
     """A UTF-8 text file (mode 0600, less the umask) that appears at `path` when the block
-    ends well. If it does not, nothing changes there.
-
-    Raises `click.ClickException` for what `check_writable` refuses, and for errors of the
-    file system.
-    """
+    succeeds. Otherwise nothing changes there. Raises `click.ClickException` for what
+    `check_writable` refuses and for file system errors."""
     check_writable(path, force=force)
     try:
         descriptor, part = tempfile.mkstemp(
@@ -67,10 +64,10 @@ def whole_file(path: Path, *, force: bool) -> Iterator[TextIO]:
 
 
 def _publish(part: str, path: Path, *, force: bool) -> None:
-    """Gives the finished file its name."""
+    """Moves the finished file into place."""
     check_writable(path, force=force)
     if not force:
-        # Claim the name: a file made meanwhile is left alone, and a planted link not followed.
+        # Claim the name first: a file made meanwhile is kept, and a planted link not followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(path, flags, 0o600))
     os.replace(part, path)

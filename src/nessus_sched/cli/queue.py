@@ -1,4 +1,4 @@
-"""`nessus-sched queue`: what runs, what waits, and why."""
+"""`nessus-sched queue`: what is running, what is waiting, and why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nessus_sched.core.text import duration
 @daemon_option
 @json_option
 def queue_command(limit: int, config: Path | None, as_json: bool) -> None:
-    """Show running and waiting tasks, their place in the queue, and why they wait."""
+    """Show running and waiting tasks, their position in the queue, and why they wait."""
     with daemon(config) as connection:
         found = connection.call("get_queue_status", limit=limit)
     if as_json:
@@ -50,7 +50,7 @@ def _show(found: Mapping[str, Any]) -> None:
 
 
 def slots_free(found: Mapping[str, Any]) -> str:
-    """Such as `2 of 4 slots free`; where there are several pools, by pool."""
+    """Such as `2 of 4 slots free`; per pool if there are several."""
     pools = found["pools"]
     if len(pools) < 2:
         return f"{found['free_slots']} of {found['capacity']} slots free"

@@ -35,12 +35,12 @@ It takes some minutes and one of the scanner's slots. Nothing else there is touc
 def certify_command(
     scanner: str, target: str, yes: bool, config: Path | None, as_json: bool
 ) -> None:
-    """Run a few small scans of an allowed address on a scanner, and show for each check whether
-    the scanner does what nessus-sched relies on.
+    """Run a few small scans of an allowed address, and show for each check whether the scanner
+    does what nessus-sched relies on.
 
-    Press Ctrl-C to stop; the scans are deleted in any case. What was measured is kept and used,
+    Press Ctrl-C to stop; the scans are always deleted. The measurements are stored and used,
     and a recording without secrets, addresses and texts can be attached to a bug report. Exit
-    code 1 if something failed.
+    code 1 if a check failed.
     """
     if not yes:
         note(PLAN.format(scanner=scanner, target=target))
@@ -158,7 +158,7 @@ scanners_group.add_command(
 def test_command(scanner: str, config: Path | None, as_json: bool) -> None:
     """Test a scanner from the daemon: connection, login, license, templates, plugins.
 
-    Changes nothing there. Exit code 1 if something failed.
+    Changes nothing on the scanner. Exit code 1 if a check failed.
     """
     with daemon(config) as connection:
         answer = connection.operate("test_scanner", scanner_instance=scanner)

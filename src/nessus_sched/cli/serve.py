@@ -29,9 +29,9 @@ _PR_SET_DUMPABLE: Final = 4
 def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
     """Run the daemon in the foreground.
 
-    It drives the scanners of the configuration, listens on a Unix socket for MCP clients and
-    this command, and serves /health and /metrics. SIGTERM stops it and leaves running scans
-    on their scanners; SIGHUP re-reads the configuration.
+    It drives the configured scanners, listens on a Unix socket for MCP clients and this
+    command, and serves /health and /metrics. SIGTERM stops it and leaves running scans on their
+    scanners; SIGHUP reloads the configuration.
 
     Exit codes: 0 stopped, 1 cannot start, 78 a mistake in the configuration or a store of a
     newer version.
@@ -41,10 +41,13 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
 
 
 def keep_private() -> None:
-    """Files for us alone; no core with secrets in it; our memory and environment closed to
-    other processes of our user (prctl(2), PR_SET_DUMPABLE, which also holds where cores are
-    piped to a collector, which RLIMIT_CORE does not). Without a core, a fault of the
-    interpreter is told on stderr by where each thread was, which shows no values."""
+    """Makes files private, and keeps secrets out of core dumps and away from other processes of
+    the same user.
+
+    PR_SET_DUMPABLE (prctl(2)) also works where cores are piped to a collector, which
+    RLIMIT_CORE does not. In place of a core, a fault of the interpreter prints every thread's
+    position to stderr, without values.
+    """
     faulthandler.enable(2)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -68,7 +71,7 @@ def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:
 
 @contextmanager
 def cannot_start() -> Iterator[None]:
-    """One clear sentence for each thing that keeps a daemon from starting."""
+    """Prints one sentence for each error that keeps a daemon from starting."""
     from nessus_sched.core.store_errors import StoreError, WrongSchema
     from nessus_sched.http.server import HttpTrouble
     from nessus_sched.ipc.listener import SocketTrouble

@@ -20,7 +20,7 @@ from nessus_sched.sim.serve import RunningSim, serve_sim
 
 
 class Seconds(click.FloatRange):
-    """From zero on; a range by itself lets nan and inf through."""
+    """A finite number of seconds, zero or more; click's range lets nan and inf through."""
 
     def __init__(self) -> None:
         super().__init__(min=0)
@@ -37,7 +37,7 @@ class Seconds(click.FloatRange):
 def _assumed(
     ctx: click.Context, _param: click.Parameter, entries: Sequence[str]
 ) -> dict[str, bool]:
-    """NAME=yes or NAME=no each; `list` prints what there is and exits."""
+    """NAME=yes or NAME=no each; `list` prints all of them and exits."""
     if "list" in entries:
         click.echo(assumptions_table())
         ctx.exit()
@@ -48,7 +48,7 @@ def _assumed(
 
 
 def assumptions_table() -> str:
-    """Each with its default, meaning and evidence, for people."""
+    """Each with its default, meaning and evidence."""
     return "\n".join(
         f"{each.name} ({'yes' if each.default else 'no'})\n"
         f"    {each.meaning}\n    Evidence: {each.evidence}"
@@ -104,10 +104,10 @@ def assumptions_table() -> str:
 )  # fmt: skip
 @click.option("--control", is_flag=True, help="Serve /_sim/ for injecting faults (loopback only).")
 def sim_command(refuses: Sequence[str], **options: Any) -> None:
-    """Run a simulated Nessus scanner over HTTPS, for trying things out and for tests.
+    """Run a simulated Nessus scanner over HTTPS, for trials and tests.
 
     It prints its URL, certificate fingerprint and API keys, and serves until interrupted.
-    Nothing is scanned: findings are made up from the seed and the targets.
+    Nothing is scanned: findings are generated from the seed and the targets.
     """
     run(_run, SimOptions(refuses=frozenset(map(Refusal, refuses)), **options))
 

@@ -183,9 +183,9 @@ def _show(answer: Mapping[str, Any]) -> None:
 
 
 _SHOWN: Final = 10
-"""Lines with mistakes that are listed; more are counted."""
+"""Lines with mistakes that are listed; the rest are counted."""
 _FILE_NAMES: Final = (".txt", ".csv", ".lst", ".list")
-"""Ends of file names that no host name has."""
+"""File name suffixes that no host name has."""
 
 
 def targets_given(words: Sequence[str], file: Path | None) -> list[str]:
@@ -198,7 +198,8 @@ def targets_given(words: Sequence[str], file: Path | None) -> list[str]:
 
 
 def _check_word(word: str) -> None:
-    """Raises for what is meant as a file: the daemon could only say that it is no target."""
+    """Raises for a word that is probably a file: the daemon could only say that it is not a
+    target."""
     name = word.removeprefix("@")
     if word in ("-", "@-") or word.startswith("@") or word.lower().endswith(_FILE_NAMES):
         shown = name if name != "-" else "- (standard input)"
@@ -206,7 +207,7 @@ def _check_word(word: str) -> None:
 
 
 def _targets_in(file: Path) -> list[str]:
-    """The targets of a file; `#` begins a comment."""
+    """The targets in a file; `#` starts a comment."""
     found: list[str] = []
     problems: list[str] = []
     for row, content in enumerate(_text(file).splitlines(), 1):

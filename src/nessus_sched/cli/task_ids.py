@@ -1,4 +1,4 @@
-"""Tasks as people name them: by the start or end of their id, by name, or as `last`."""
+"""Finds tasks as people name them: by the start or end of their id, by name, or as `last`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from nessus_sched.cli.formatting import ago
 from nessus_sched.core.clock import system_now
 
 LAST: Final = "last"
-"""The task submitted most recently."""
+"""The most recently submitted task."""
 _LONGEST_ID: Final = 64
 _LOOKED_AT: Final = 100
-"""Tasks with such a text in their name that are looked at, the latest."""
+"""How many of the latest tasks with that text in their name are considered."""
 _SHOWN: Final = 10
 
 
 def task_id_of(asked: Asking, text: str) -> str:
-    """The id of the one task that is meant. Raises `Refused`."""
+    """The id of the one task that matches. Raises `Refused`."""
     found, more = _meant(asked, text)
     if not found:
         raise Refused(f"no task {text!r}; 'nessus-sched tasks' lists them", "unknown_task")
@@ -29,7 +29,7 @@ def task_id_of(asked: Asking, text: str) -> str:
 
 
 def _meant(asked: Asking, text: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
-    """The tasks that may be meant, by id and by name, and whether there are others."""
+    """The tasks that match by id or name, and whether there are more."""
     if text == LAST:
         return asked.call("list_tasks", limit=1)["tasks"], False
     by_id = asked.operate("find_task", part=text[:_LONGEST_ID])
@@ -52,5 +52,5 @@ def _several(text: str, found: Sequence[Mapping[str, Any]], more: bool) -> str:
 
 
 def task_ids_of(asked: Asking, texts: Sequence[str]) -> list[str]:
-    """The same for several, each once, in their order."""
+    """The ids for several texts, each once, in order."""
     return list(dict.fromkeys(task_id_of(asked, text) for text in texts))

@@ -1,4 +1,4 @@
-"""`status`, `tasks`, and what is done to single tasks: `cancel`, `pause`, `resume`."""
+"""`status`, `tasks`, and commands for single tasks: `cancel`, `pause`, `resume`."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def tasks_command(
 def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool, discard: bool) -> None:
     """Cancel tasks: remove them from the queue, or stop their scans.
 
-    What a running scan has found is kept as partial results, unless --discard. Every task is
-    tried; the exit code is 1 if any could not be canceled.
+    What a running scan has found is kept as partial results, unless --discard is given. Every
+    task is tried; the exit code is 1 if any could not be canceled.
     """
     with daemon(config) as connection:
         cancel = partial(connection.call, "cancel_scan", discard=discard)
@@ -155,7 +155,7 @@ def _tell(tool: str, tasks: Sequence[str], config: Path | None, as_json: bool) -
 def tell_each(
     asked: Asking, tell: Callable[..., dict[str, Any]], tasks: Sequence[str], as_json: bool
 ) -> None:
-    """Does one thing to every task, and goes on after those that refuse or are not there."""
+    """Applies an action to every task, and continues after those that are refused or unknown."""
     answers: list[dict[str, Any]] = []
     refused = 0
     for task in dict.fromkeys(tasks):
@@ -174,7 +174,7 @@ def tell_each(
 
 
 def state_of(task: Mapping[str, Any]) -> str:
-    """The state, and what it is on its way to."""
+    """The state, and the one it is changing to."""
     change = {"cancel": "canceling", "pause": "pausing", "run": "resuming"}[task["desired"]]
     under_way = (
         (task["desired"] == "cancel" and task["status"] != "canceled" and not task["settled"])
@@ -249,7 +249,7 @@ def _scanner(task: Mapping[str, Any]) -> str | None:
 
 
 def _asked(asked: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """What the scan was asked to do, as far as it was sent."""
+    """The settings that were requested for the scan."""
     scanners = asked.get("port_scanners")
     said = [
         asked.get("template") or (f"policy {asked['policy']}" if asked.get("policy") else None),
@@ -293,7 +293,7 @@ def show_tasks(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _state(row: Mapping[str, Any]) -> str:
-    """The state, with the place in the queue or the progress while there is one."""
+    """The state, with the queue position or progress if there is one."""
     if row["status"] == "queued" and row["queue_position"]:
         return f"queued #{row['queue_position']}"
     if row["status"] == "running" and row["progress_percent"] is not None:
@@ -302,8 +302,8 @@ def _state(row: Mapping[str, Any]) -> str:
 
 
 def serious(by_severity: Mapping[str, int] | None) -> str | None:
-    """Numbers of critical, high, medium and low findings, and of unknown ones if there are any,
-    for a table with little room."""
+    """Counts of critical, high, medium and low findings, and of unknown ones if there are any, in
+    a narrow column."""
     if by_severity is None:
         return None
     unknown = by_severity.get(UNKNOWN_SEVERITY, 0)

@@ -24,14 +24,14 @@ from nessus_sched.core.text import duration
 
 RECENT: Final = 8
 RUNNING: Final = 30
-"""Running tasks of which the progress is asked one by one."""
+"""Running tasks whose progress is queried one by one."""
 _BAR: Final = 12
 _AROUND: Final = 3
-"""Lines of a table besides its rows: title, heads, and the empty line behind it."""
+"""Lines of a table besides its rows: title, headings, and an empty line below."""
 
 _EDITION: Final = COLUMNS.index("edition")
 _SCANNER: Final = COLUMNS[:_EDITION] + COLUMNS[_EDITION + 1 :]
-"""What changes by the minute; `scanners list` has the rest."""
+"""Columns that change by the minute; `scanners list` has the rest."""
 
 Look = Mapping[str, Any]
 Shown = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]
@@ -69,7 +69,7 @@ def _live(asked: Asking, every: float) -> None:
 
 
 def look(asked: Asking) -> Look:
-    """All that the screen shows, at one moment."""
+    """A snapshot of everything the screen shows."""
     queue = asked.call("get_queue_status", limit=20)
     running = [
         asked.call("get_scan_status", task_id=row["task_id"]) for row in queue["running"][:RUNNING]
@@ -142,13 +142,13 @@ def _without_edition(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def screen(seen: Look, height: int) -> Any:
-    """As something rich can draw, in at most `height` lines."""
+    """As a rich renderable of at most `height` lines."""
     from rich.console import Group
     from rich.text import Text
 
     head = Text(headline(seen), style="bold", no_wrap=True, overflow="ellipsis")
     parts: list[Any] = [head, Text()]
-    # The last table has no empty line behind it, and the first line one.
+    # The last table has no empty line below it, and the first line is one.
     for title, columns, rows, left_out in fitted(tables(seen), height - 1):
         more = f" ({left_out} more)" if left_out else ""
         parts += [drawn(columns, rows, title=title + more, wrap=False), Text()]
@@ -158,8 +158,8 @@ def screen(seen: Look, height: int) -> Any:
 def fitted(
     found: list[Shown], height: int
 ) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]], int]]:
-    """The tables with their first rows, and how many were left out: the longest is cut
-    first, and a row of each always stays."""
+    """The tables with their first rows, and how many rows were left out: the longest table is cut
+    first, and one row of each always stays."""
     shown = [len(rows) for _, _, rows in found]
     while sum(shown) + _AROUND * len(found) > height and max(shown) > 1:
         longest = max(range(len(shown)), key=lambda place: (shown[place], place))

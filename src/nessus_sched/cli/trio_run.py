@@ -1,4 +1,4 @@
-"""Running asynchronous work for a command."""
+"""Runs asynchronous work for a command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 PLAIN: Final = (KeyboardInterrupt, click.ClickException, SystemExit, BrokenPipeError)
-"""What click ends a command for without a traceback; the first of these counts."""
+"""Exceptions that end a command without a traceback; the first of these wins."""
 
 
 def run(
@@ -22,8 +22,8 @@ def run(
     *args: object,
     expected: tuple[type[Exception], ...] = (),
 ) -> T:
-    """`trio.run`; what ends a command without a traceback, and any `expected` error, is raised
-    by itself and not in a group."""
+    """`trio.run` that raises these exceptions, and `expected` ones, by themselves instead of in a
+    group."""
     try:
         return trio.run(work, *args)
     except BaseExceptionGroup as group:

@@ -1,4 +1,4 @@
-"""`nessus-sched watch`: follow tasks until they have ended."""
+"""`nessus-sched watch`: follows tasks until they finish."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from nessus_sched.core.text import duration
 from nessus_sched.results.untrusted import clean_line
 
 LOOK_EVERY: Final = (0.2, 1.0)
-"""Seconds between looks, at first and later: most waits are over at once or take long."""
+"""Seconds between polls, first and longest: most waits are short or very long."""
 EXIT_INTERRUPTED: Final = 130
-"""As shells have it for SIGINT."""
+"""As shells report SIGINT."""
 MOST: Final = 40
-"""Tasks watched when none are named: more than fit on a screen help nobody."""
+"""Tasks watched when none are named: more do not fit on a screen."""
 
 
 @click.command("watch")
@@ -66,7 +66,7 @@ class Display(Protocol):
 
 
 def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> list[dict[str, Any]]:
-    """Shows the tasks until all have settled; their last statuses."""
+    """Shows the tasks until all have settled; returns their last statuses."""
     display: Display = Silence() if quiet else Bars() if is_terminal() else Lines()
     found: dict[str, dict[str, Any]] = {}
     pause, (every, slowest) = threading.Event(), LOOK_EVERY
@@ -84,7 +84,7 @@ def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> li
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C is how one stops looking, not an accident."""
+    """Ends quietly on Ctrl-C, which is the usual way to stop watching."""
     try:
         yield
     except KeyboardInterrupt:
@@ -92,7 +92,7 @@ def interruptible() -> Iterator[None]:
 
 
 def remark(task: Mapping[str, Any]) -> str:
-    """What there is to say besides the state."""
+    """Details besides the state."""
     if task["settled"]:
         error = task["error"] or {}
         found = counts(task["severity_counts"]) if task["severity_counts"] else ""
@@ -109,7 +109,7 @@ def remark(task: Mapping[str, Any]) -> str:
 
 
 def time_left(task: Mapping[str, Any]) -> float | None:
-    """Seconds, if the scan continues at its pace; None while that is unknown."""
+    """Seconds left if the scan keeps its pace; None if unknown."""
     started, progress = epoch(task["entered"].get("running")), task["progress_percent"]
     if task["status"] != "running" or started is None or not progress:
         return None
@@ -146,8 +146,8 @@ class Lines(Silence):
 
 
 def bar_widths(screen: int) -> tuple[int, int, int]:
-    """Widths of name, bar and remark on a screen of that many columns. Names and bars shrink
-    first; ids (16), progress (5) and states (10) always keep theirs."""
+    """Widths of name, bar and remark on a screen of `columns`. Names and bars shrink first; ids
+    (16), progress (5) and states (10) keep their width."""
     name = max(12, min(30, screen - 80))
     bar = 24 if screen >= 120 else 10
     return name, bar, max(8, screen - (16 + name + bar + 5 + 10) - 5)

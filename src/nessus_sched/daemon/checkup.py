@@ -25,10 +25,10 @@ from nessus_sched.store.measured import CertificationFiles
 from nessus_sched.store.tasks.offline import read_offline
 
 LITTLE: Final = 2 * 2**30
-"""Bytes of free disk under which there is a warning; a report can have hundreds of MB."""
+"""Bytes of free disk below which `doctor` warns; a report can have hundreds of MB."""
 NONE_LEFT: Final = 100 * 2**20
 SANE: Final = 1_735_689_600.0
-"""2025: a clock before that was never set."""
+"""2025: an earlier clock was never set."""
 
 
 def check_machine(file: Path, config: Config) -> list[Step]:
@@ -146,7 +146,7 @@ async def check_scanner(settings: ScannerSettings, state_directory: Path) -> lis
 
 
 def _certified(scanner_id: str, info: ScannerInfo, state_directory: Path) -> list[Step]:
-    """Whether its real behavior was ever compared with what is relied on, and still holds."""
+    """Whether the scanner was certified, and has not changed since."""
     if not info.ready or not os.access(state_directory, os.R_OK | os.X_OK):
         return []
     measured = CertificationFiles.of(state_directory).measured(scanner_id)

@@ -1,4 +1,4 @@
-"""How the daemon is: what /health and /ready say, from snapshots only."""
+"""Health and readiness for /health and /ready, computed from snapshots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOLLOWED_EVERY: Final = 5.0
 
 
 class HealthCheck:
-    """Puts the components together; remembers since when each is as it is."""
+    """Combines the components; remembers since when each has had its status."""
 
     def __init__(self, system: System, reloader: Reloader) -> None:
         self._system = system
@@ -44,7 +44,7 @@ class HealthCheck:
             "scheduling": self._scheduling(),
             **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
-        # Remembered by the clock that nobody sets, and shown by the one that is right by now.
+        # Measured on the steady clock, and shown on the wall clock as it is now.
         steady = {name: _moved(each, context.by_steady_clock) for name, each in found.items()}
         components = self._record.update(steady, context.now()).components
         return Health(
@@ -55,13 +55,13 @@ class HealthCheck:
         )
 
     async def follow(self) -> None:
-        """Looks now and then, so that `since` does not depend on who asked when."""
+        """Checks periodically, so that `since` does not depend on when anyone asks."""
         while True:
             self.health()
             await trio.sleep(FOLLOWED_EVERY)
 
     def ready(self) -> bool:
-        """Work is accepted, and some scanner can do it."""
+        """Whether work is accepted and some scanner can do it."""
         components = self.health().components
         return all(components[name].status is not Status.FAILED for name in ("store", "scanners"))
 
@@ -152,7 +152,7 @@ def _outage(view: ScannerView) -> _Outage | None:
 
 
 def _troubles(out: list[_Outage]) -> str:
-    """What is the matter with these: in full for one, counted by kind for more."""
+    """The problem in full if there is one, counts by kind if there are more."""
     if len(out) == 1:
         return f"{out[0].scanner_id}: {out[0].reason}"
     kinds = Counter(each.kind for each in out)

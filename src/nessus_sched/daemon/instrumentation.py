@@ -1,4 +1,4 @@
-"""What the log and the metrics are told, and what a scrape reads off."""
+"""Feeds logs and metrics: collects gauges before a scrape, counts requests, measures loop lag."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAG_EVERY = 5.0
 
 
 async def refresh(system: System, metrics: Metrics) -> None:
-    """Brings the gauges up to date before a scrape."""
+    """Updates the gauges before a scrape."""
     store = system.context.store.statistics()
     views = system.service.scanners()
     findings = await system.findings.statistics()
@@ -87,8 +87,8 @@ def _connection_usage(connections: Connections) -> ConnectionUsage:
 
 
 def scanner_request(metrics: Metrics, scanner: ScannerSettings, record: RequestRecord) -> None:
-    """Counts one request to a scanner. For the log it runs in the context of who asked,
-    and so under a task's trace id."""
+    """Counts and logs one request to a scanner. It runs in the caller's context, so log lines
+    carry the task's trace id."""
     outcome = record.outcome
     log.debug(
         events.SCANNER_REQUEST,
@@ -99,14 +99,14 @@ def scanner_request(metrics: Metrics, scanner: ScannerSettings, record: RequestR
     )
     error = error_class(outcome)
     metrics.observe_scanner_request(scanner.id, record.seconds, error)
-    # A session that has expired is no refusal: it is made anew.
+    # An expired session is not an error: it is renewed.
     if error == UNAUTHORIZED and (isinstance(scanner.auth, ApiKeys) or record.route == "/session"):
         metrics.login_refusals.labels(scanner.id).inc()
 
 
 def error_class(outcome: str) -> str | None:
-    """Of a request's outcome: an HTTP status, or the kind of the error that stood in for an
-    answer. None for no error."""
+    """The error label of a request's outcome (an HTTP status, or an error kind if there was no
+    answer); None for success."""
     if not outcome.isdigit():
         return outcome
     status = int(outcome)
@@ -116,7 +116,7 @@ def error_class(outcome: str) -> str | None:
 
 
 async def measure_loop_lag(metrics: Metrics) -> None:
-    """How late the event loop wakes a sleeper, every few seconds."""
+    """Measures every few seconds how late the event loop wakes a sleeper."""
     while True:
         due = trio.current_time() + LAG_EVERY
         await trio.sleep_until(due)

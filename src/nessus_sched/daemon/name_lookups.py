@@ -1,7 +1,7 @@
-"""Name lookups in threads of their own, so that slow name servers hold up nothing else.
+"""Name lookups in dedicated threads, so that slow name servers do not block anything else.
 
-`getaddrinfo` cannot be canceled: a lookup that is given up keeps its thread until the
-system's resolver answers. Such threads count against the bound like any others.
+`getaddrinfo` cannot be canceled: an abandoned lookup keeps its thread until the system's
+resolver answers. Such threads count against the limit like any others.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any, Final
 import trio
 
 TARGET_LOOKUPS: Final = 32
-"""Threads for the names among targets, which submitters choose."""
+"""Threads for names among targets, which submitters choose."""
 SCANNER_LOOKUPS: Final = 32
 """Threads for the names of scanners and webhooks, which the operator chooses."""
 PATIENCE: Final = 15.0
-"""Seconds for one lookup, with waiting for a thread. The system's resolver asks a second
+"""Seconds for one lookup, including the wait for a thread. The system's resolver asks a second
 name server after 5 seconds."""
 
 GetAddrInfo = Callable[..., Sequence[tuple[Any, ...]]]
 
 
 class NameLookups(trio.abc.HostnameResolver):
-    """`timed_out` counts lookups that were given up."""
+    """`timed_out` counts abandoned lookups."""
 
     def __init__(self, threads: int, *, getaddrinfo: GetAddrInfo = socket.getaddrinfo) -> None:
         self._threads = trio.CapacityLimiter(threads)
@@ -33,7 +33,7 @@ class NameLookups(trio.abc.HostnameResolver):
 
     @property
     def running(self) -> int:
-        """Threads in use, also by lookups that were given up."""
+        """Threads in use, including those of abandoned lookups."""
         return self._threads.borrowed_tokens
 
     @property
@@ -41,8 +41,8 @@ class NameLookups(trio.abc.HostnameResolver):
         return int(self._threads.total_tokens)
 
     async def resolve(self, name: str) -> tuple[str, ...]:
-        """All addresses of a name, IPv4 and IPv6. Raises `OSError` when it has none, or when
-        that takes too long."""
+        """All addresses of a name, IPv4 and IPv6. Raises `OSError` if it has none or the lookup
+        takes too long."""
         answers = await self._ask(name, None, 0, socket.SOCK_STREAM, 0, 0)
         return tuple(sorted({str(answer[4][0]) for answer in answers}))
 
@@ -59,7 +59,7 @@ class NameLookups(trio.abc.HostnameResolver):
         return list(await self._ask(host, port, family, type, proto, flags))
 
     async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
-        """Part of trio's interface; nothing here asks for the name of an address."""
+        """Part of trio's interface; nothing here looks up names of addresses."""
         raise NotImplementedError
 
     async def _ask(self, *arguments: Any) -> Sequence[tuple[Any, ...]]:

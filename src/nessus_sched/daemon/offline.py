@@ -1,7 +1,7 @@
-"""Answers from the state directory when no daemon runs.
+"""Answers from the state directory when no daemon is running.
 
-The same operations are called as on a daemon, on stores opened for reading; so every command
-has one way to ask, and the answers have one shape.
+The same operations run as in a daemon, on stores opened for reading, so that every command asks
+in one way and answers have one shape.
 """
 
 from __future__ import annotations

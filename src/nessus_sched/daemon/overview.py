@@ -1,4 +1,4 @@
-"""What the status page shows, gathered from the running parts."""
+"""Collects what the status page shows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nessus_sched.store.tasks.listing import TaskFilter
 WAITING: Final = 10
 ENDED: Final = 15
 _LOOKED_AT: Final = 60
-"""Of the tasks accepted last, so that those that ended last are among them."""
+"""Tasks considered, of those accepted last, so that those that finished last are among them."""
 
 
 async def overview(system: System, check: HealthCheck) -> Overview:
     service = system.service
     page = await service.tasks(TaskFilter(states=SETTLED), limit=_LOOKED_AT)
-    # Estimates take their time, and the page is asked for again and again.
+    # Estimates are slow, and the page reloads often.
     waiting = await service.waiting(limit=WAITING, estimated=False)
     return Overview(
         at=system.context.wall(),

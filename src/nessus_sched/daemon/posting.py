@@ -1,4 +1,4 @@
-"""Sending a JSON document to a webhook."""
+"""Posts a JSON document to a webhook."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nessus_sched.nessus.http import describe_error
 
 
 class PostFailed(Exception):
-    """A document was not taken; `transient` says whether trying again makes sense. The
-    text names neither the URL, which may hold a token, nor anything that was sent."""
+    """The document was not accepted; `transient` if retrying makes sense. The message contains
+    neither the URL, which may hold a token, nor anything that was sent."""
 
     def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
@@ -25,8 +25,8 @@ class PostFailed(Exception):
 async def post_json(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> None:
     """Sends `body` by POST, with the system's CAs and no proxy, within `seconds`.
 
-    The answer's body is not read, and redirects are not even looked at. Raises `PostFailed`
-    unless it is a success.
+    Ignores the response's body and does not follow redirects. Raises `PostFailed` unless the
+    status is a success.
     """
     failure: str | None = f"no answer within {seconds:g} s"
     status = 0
@@ -38,7 +38,7 @@ async def post_json(url: str, body: bytes, headers: Mapping[str, str], seconds: 
                 failure = None
             except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
                 failure = describe_error(error)
-    # Raised outside of any handler: an httpx exception in its context carries the request.
+    # Raised outside of the handler: an httpx exception in its context carries the request.
     if failure is not None:
         raise PostFailed(failure, transient=True)
     if not 200 <= status < 300:

@@ -24,7 +24,7 @@ log = structlog.get_logger("daemon")
 
 
 class Reloader:
-    """`last` is what became of the last reload."""
+    """`last` is the outcome of the last reload."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Reloader:
         self.rejected_at: float | None = None
 
     async def reload(self, *, actor: str) -> Reloaded:
-        """Reads the file again and applies what changed, or nothing when it has problems."""
+        """Reads the file again and applies the changes, or none of them if it has mistakes."""
         async with self._lock:
             self._notifier.reloading()
             try:
@@ -78,5 +78,5 @@ class Reloader:
             await context.store.note(entry)
         except StoreUnavailable as error:
             log.warning(events.STORE_UNAVAILABLE, reason=str(error))
-        # A key may have changed at an earlier reload, and not be in force since.
+        # Keys changed at an earlier reload may still be waiting for a restart.
         return Reloaded(changes=told, needs_restart=diff(self._started_with, config).restart)

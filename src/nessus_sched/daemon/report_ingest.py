@@ -1,4 +1,4 @@
-"""Reports of finished scans: fetched to a scratch file, read, judged, kept."""
+"""Reads, judges and stores the reports of finished scans."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from nessus_sched.telemetry import events
 log = structlog.get_logger("daemon")
 
 COMPRESSED_AT_ONCE = 1
-"""Reports compressed at the same time: it takes a core. They are also read one by one, since
-the findings have one writer."""
+"""Reports compressed at the same time: each takes a core. They are also read one at a time,
+because the findings have one writer."""
 
 
 class Reports:
@@ -40,18 +40,18 @@ class Reports:
         return self.exports.directory / f"{task_id}.fetched.part"
 
     async def keep(self, task_id: str, path: Path) -> str:
-        """Compresses the report into its place and removes `path`; durable when it returns."""
+        """Compresses the report into the exports and removes `path`; durable on return."""
 
         def compress() -> str:
             with path.open("rb") as source:
                 name = self.exports.write(task_id, source, check=trio.from_thread.check_cancelled)
-            path.unlink()  # here, because giving back a gigabyte takes a tenth of a second
+            path.unlink()  # here, because freeing a gigabyte takes a tenth of a second
             return name
 
         return await trio.to_thread.run_sync(compress, limiter=self._compressing)
 
     async def finished_hosts(self, path: Path) -> int:
-        """How many hosts of the report were scanned to their end."""
+        """How many of the report's hosts were scanned to the end."""
 
         def count() -> int:
             with path.open("rb") as stream:
@@ -64,7 +64,7 @@ class Reports:
         await trio.to_thread.run_sync(self.exports.delete, task_id)
 
     async def digest(self, task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
-        """`read`, and a line in the log."""
+        """Like `read`, and logs it."""
         started = trio.current_time()
         summary = await self.read(task, path, info)
         log.info(
@@ -75,8 +75,8 @@ class Reports:
         return summary
 
     async def read(self, task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
-        """Reads the report once: findings into their database, counts and verdicts into
-        the summary that is returned."""
+        """Reads the report once: stores its findings, and returns the summary with counts and
+        verdicts."""
         builder = SummaryBuilder()
         stream = await trio.to_thread.run_sync(path.open, "rb")
         try:
@@ -93,7 +93,7 @@ class Reports:
 
     def _facts(self, task: Task, info: ScannerInfo | None) -> ScanFacts:
         if task.scanner_instance is None:
-            return ScanFacts()  # from elsewhere: nobody knows what was asked for, and when
+            return ScanFacts()  # imported: what was asked for, and when, is unknown
         return ScanFacts(
             now=self._now(),
             asked=task.asked,
@@ -105,7 +105,7 @@ class Reports:
 
 
 def _used_up(info: ScannerInfo | None) -> int | None:
-    """The number of hosts of a license that has no room for more."""
+    """The number of licensed hosts if the license has no room for more."""
     if info is None or info.licensed_hosts is None or info.used_hosts is None:
         return None
     return info.licensed_hosts if info.used_hosts >= info.licensed_hosts else None

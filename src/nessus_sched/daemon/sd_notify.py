@@ -1,4 +1,4 @@
-"""Reports our status to systemd (sd_notify(3)); does nothing without a listener."""
+"""Reports the daemon's status to systemd (sd_notify(3)); does nothing without a listener."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Notifier:
         usec = environ.get("WATCHDOG_USEC", "")
         own = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self.watchdog: float | None = int(usec) / 1e6 if usec.isdigit() and own else None
-        """Seconds within which systemd wants to hear from us, None for no watchdog."""
+        """Seconds within which systemd expects a sign of life; None for no watchdog."""
         self.was_ready = False
 
     def ready(self) -> None:
@@ -46,4 +46,4 @@ class Notifier:
                 sock.connect(address)
                 sock.send(state.encode())
             except OSError:
-                return  # systemd is gone or restarting; it asks again by its watchdog
+                return  # systemd is gone or restarting; its watchdog takes over

@@ -88,9 +88,9 @@ log = structlog.get_logger("daemon")
 
 @attrs.frozen(kw_only=True)
 class ServeOptions:
-    """`config_file` is what the configuration was read from, and is read again at every
-    reload. `stdio`: also speak MCP on stdin and stdout, and end with them. `on_demand`: a
-    relay started us; end when idle."""
+    """`config_file` is the configuration's file, read again at every reload. `stdio`: also speak
+    MCP on stdin and stdout, and exit with them. `on_demand`: a relay started the daemon; exit
+    when idle."""
 
     config_file: Path
     stdio: bool = False
@@ -101,8 +101,8 @@ class ServeOptions:
 async def serve(config: Config, options: ServeOptions) -> None:
     """Runs the daemon until it is stopped.
 
-    Raises `StoreError`, `SocketTrouble` or `HttpTrouble` when it cannot start, each with a
-    sentence for a person.
+    Raises `StoreError`, `SocketTrouble` or `HttpTrouble` with a readable message if it cannot
+    start.
     """
     started = trio.current_time()
     notifier = Notifier(options.environ)
@@ -153,12 +153,12 @@ async def serve(config: Config, options: ServeOptions) -> None:
 
 
 class Crash(Exception):
-    """The daemon was up, and ended by an error: nothing that a start is refused for."""
+    """The daemon had started, and was ended by an error."""
 
 
 @contextmanager
 def _crashes(notifier: Notifier) -> Iterator[None]:
-    """Errors at startup become a sentence; the same error later is a crash."""
+    """Lets an error at startup through, and turns the same error after it into a crash."""
     try:
         yield
     except (ExceptionGroup, StoreError, OSError) as error:
@@ -170,8 +170,8 @@ def _crashes(notifier: Notifier) -> Iterator[None]:
 def _log_crash(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """An unexpected error ends the daemon; the journal makes that cheap. Through the log,
-    because it masks secrets and the interpreter would not."""
+    """Logs the unexpected error that ends the daemon; through the log, because it masks secrets
+    and the interpreter would not."""
     log.critical(events.CRASHED, exc_info=(kind, error, traceback))
 
 
@@ -189,7 +189,7 @@ def _notifications(system: System, metrics: Metrics) -> Notifications:
 
 @asynccontextmanager
 async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterator[System]:
-    """The stores and the scheduler, not yet running."""
+    """Stores and scheduler, not yet running."""
     async with AsyncExitStack() as stack:
         exports = ExportStore(config.state_directory / "exports")
         await trio.to_thread.run_sync(exports.prepare)

@@ -1,4 +1,4 @@
-"""The doors of the daemon: MCP on the socket and on our own stdio, and the HTTP pages."""
+"""The daemon's servers: MCP on the socket and on stdio, and the HTTP pages."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ log = structlog.get_logger("daemon")
 
 
 def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[Any]:
-    """One MCP server for all doors."""
+    """One MCP server for the socket and stdio."""
     roles = CurrentRoles(system.context)
     app = App(
         service=system.service,
@@ -95,7 +95,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
 
 
 class CurrentRoles:
-    """The roles of the configuration that is in force."""
+    """The roles of the current configuration."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -160,7 +160,7 @@ async def serve_socket(
     roles = CurrentRoles(system.context)
 
     async def serve_client(stream: trio.SocketStream, guest: Guest) -> None:
-        limits = transport_limits(system.context.config.limits)  # of a reload since, perhaps
+        limits = transport_limits(system.context.config.limits)  # perhaps of a later reload
         try:
             await serve_stream(
                 server, stream, guest.peer, limits, memory=guest.memory, activity=guest.activity
@@ -182,8 +182,8 @@ async def serve_socket(
 async def _listener(
     config: Config, file: Path, environ: Mapping[str, str]
 ) -> AsyncIterator[tuple[trio.SocketListener, Path]]:
-    """The socket that systemd passed to us (sd_listen_fds(3)), or one of our own, and where
-    it is (ours was bound under a temporary name, which it keeps calling itself)."""
+    """The socket that systemd passed (sd_listen_fds(3)) or a new one, and its path (a new one is
+    bound under a temporary name, which getsockname keeps reporting)."""
     if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
         async with inherited_listener(FIRST_PASSED_FD) as listener:
             yield listener, Path(listener.socket.getsockname())
@@ -195,8 +195,8 @@ async def _listener(
 
 
 async def serve_stdio(server: Server[Any], system: System, stop: trio.CancelScope) -> None:
-    """Serves the client on our own stdin and stdout, and ends the daemon with it."""
-    # A host takes its time, and we live for no other client on this stream.
+    """Serves the client on stdin and stdout, and stops the daemon when it leaves."""
+    # A host may take its time, and there is no other client on this stream.
     limits = attrs.evolve(transport_limits(system.context.config.limits), stall=math.inf)
     await supervised(
         lambda stream, peer: serve_stream(

@@ -1,4 +1,4 @@
-"""The running parts of a daemon, as its faces and helpers need them."""
+"""The running parts of a daemon, for its servers and helpers."""
 
 from __future__ import annotations
 

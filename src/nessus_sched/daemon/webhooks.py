@@ -1,8 +1,8 @@
-"""Webhooks: telling others of the end of tasks.
+"""Webhooks: notifications of finished tasks.
 
-There is one notification per end of a task and webhook. It comes twice when the answer to it
-was lost, and never when the daemon stops before it got through: the journal is the record,
-this is a courtesy.
+There is one notification per finished task and webhook. It is sent twice if the response was
+lost, and is lost if the daemon stops before it was delivered: the journal is the record,
+webhooks are best effort.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from nessus_sched.telemetry.metrics import Delivery
 SIGNATURE: Final = "X-Nessus-Sched-Signature"
 """`sha256=` and the HMAC-SHA-256 of the body, in hex, with the webhook's secret as key."""
 WAITING: Final = 200
-"""Notifications that may wait for one webhook; beyond it they are lost."""
+"""Notifications that may wait for one webhook; more are dropped."""
 TRIES: Final = 6
 TRY_SECONDS: Final = 10.0
-"""How long one try may take."""
+"""Timeout of one attempt."""
 FIRST_WAIT: Final = 2.0
 LONGEST_WAIT: Final = 60.0
 TARGETS: Final = 20
@@ -58,7 +58,7 @@ log = structlog.get_logger("notifications")
 
 @attrs.frozen(kw_only=True)
 class Notification:
-    """One document for one webhook, as it is sent, however often it has to be."""
+    """One document for one webhook, sent unchanged at every attempt."""
 
     webhook: WebhookSettings
     about: str
@@ -67,10 +67,10 @@ class Notification:
 
 
 class Notifications:
-    """An observer of the scheduler, and what it sets going.
+    """Observes the scheduler and delivers notifications.
 
-    Invariant: there is a lane for each URL that was ever notified and still is configured,
-    so that a webhook that does not answer holds up no other.
+    Invariant: every configured URL that was ever notified has its own queue, so that a webhook
+    that does not answer blocks no other.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Notifications:
             await trio.sleep_forever()
 
     def observe(self, task: Task, entry: JournalEntry) -> None:
-        """Takes note of a task's end for every webhook that wants to hear of it."""
+        """Queues a notification of a finished task for every webhook subscribed to it."""
         if entry.after is None or entry.after is entry.before or self._nursery is None:
             return
         end = ENDS.get(entry.after)
@@ -129,7 +129,7 @@ class Notifications:
             self._lanes.pop(url).close()
 
     async def _lane(self, receive: trio.MemoryReceiveChannel[Notification]) -> None:
-        """One webhook's notifications, one after the other."""
+        """Delivers one webhook's notifications in order."""
         async with receive:
             async for notification in receive:
                 await self._deliver(notification)
@@ -181,7 +181,7 @@ def signature(secret: str, body: bytes) -> str:
 
 
 def document(task: Task, entry: JournalEntry, end: NotifyOn) -> dict[str, Any]:
-    """What a webhook is told. `id` is the same for every try at one end of one task."""
+    """The body of a notification. `id` is the same for every attempt."""
     summary, error = task.summary or {}, task.last_error
     verdict = summary.get("verdict") or {}
     completed = end is NotifyOn.COMPLETED

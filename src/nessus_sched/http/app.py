@@ -1,4 +1,4 @@
-"""The pages for monitoring: an ASGI application that reads and never changes anything."""
+"""The monitoring pages: a read-only ASGI application."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOTHING: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame
 
 @attrs.frozen(kw_only=True)
 class Page:
-    """An answer: status, text and its type; `policy` is its Content-Security-Policy."""
+    """A response: status, body and content type; `policy` is its Content-Security-Policy."""
 
     status: int
     body: bytes
@@ -53,12 +53,11 @@ AMBIGUOUS: Final = Page(
 
 @attrs.frozen(kw_only=True)
 class Sources:
-    """Where the pages come from. `health` and `ready` must answer at once, from snapshots.
+    """The sources of the pages. `health` and `ready` must answer at once, from snapshots.
 
-    `refresh` is called before every scrape, on Trio's loop, and brings the registry's
-    gauges up to date. `status_page` makes the HTML of `/`, None for no such page.
-    `hosts` are the names by which we may be asked, besides addresses and localhost.
-    `mask` takes secrets out of every page.
+    `refresh` runs on Trio's loop before every scrape and updates the registry's gauges.
+    `status_page` renders the HTML of `/`, None for no such page. `hosts` are the host names
+    accepted besides addresses and localhost. `mask` removes secrets from every page.
     """
 
     health: Callable[[], Health]
@@ -84,7 +83,7 @@ class App:
             page = self._without_secrets(await self._page(scope))
             await _answer(page, send, head=scope["method"] == "HEAD")
         elif scope["type"] == "websocket":
-            await receive()  # that it connects
+            await receive()  # the connect event
             await _answer(NO_WEBSOCKET, send, head=False, kind="websocket.http.response")
 
     async def _page(self, scope: Mapping[str, Any]) -> Page:
@@ -125,7 +124,7 @@ class App:
         encoder, content_type = choose_encoder(accept)
         async with self._scraping:
             await self._sources.refresh()
-            # Thousands of series take a while; the loop has other things to do.
+            # Encoding thousands of series takes a while.
             body = await trio.to_thread.run_sync(encoder, self._sources.registry)
         return Page(status=200, body=body, content_type=content_type)
 

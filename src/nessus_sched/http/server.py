@@ -1,4 +1,4 @@
-"""Serving the pages with hypercorn on Trio."""
+"""Serves the pages with hypercorn on Trio."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def listen(bind: str) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # hypercorn shields its sends from cancellation: a client that does not read would
-        # hold up our end for ever if the kernel did not give up on it.
+        # block shutdown forever if the kernel did not give up on it.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GIVE_UP_MS)
         sock.bind(address)
         sock.listen(_BACKLOG)
@@ -66,13 +66,13 @@ async def serve(
 ) -> None:
     """Serves `app` on a listening socket, which it closes; the started value is the URL.
 
-    When `stop` returns, answers that are under way have a few seconds. Cancellation ends
-    it as well, at once but for what hypercorn is sending.
+    When `stop` returns, responses in progress have a few seconds. Cancellation ends it as well,
+    immediately except for what hypercorn is sending.
     """
     config = Config()
     fd = os.dup(sock.fileno())
     config.bind = [f"fd://{fd}"]
-    config.accesslog = None  # it writes decoded paths, line ends and all
+    config.accesslog = None  # it writes decoded paths, line breaks included
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
     config.graceful_timeout = _GRACE
@@ -89,5 +89,5 @@ async def serve(
             )
 
         await nursery.start(run)
-        os.set_inheritable(fd, False)  # hypercorn makes it so
+        os.set_inheritable(fd, False)  # hypercorn makes it inheritable
         task_status.started(url)

@@ -63,8 +63,8 @@ class Overview:
 
 
 def render(overview: Overview) -> str:
-    """The whole document. Takes milliseconds, the first time a tenth of a second: to be called
-    in a thread."""
+    """The whole document. Takes milliseconds, the first time a tenth of a second: call it in a
+    thread."""
     page = template("nessus_sched.http", "status.html", _shown, _FILTERS)
     return page.render(
         page=overview,

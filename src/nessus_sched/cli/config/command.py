@@ -1,4 +1,4 @@
-"""`nessus-sched config`: make, check and show the configuration."""
+"""`nessus-sched config`: create, check and show the configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nessus-sched config init`: a first configuration that works."""
+"""`nessus-sched config init`: writes a first configuration that works."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _REFERENCE: Final = re.compile(r"\$\{[^}]+\}")
 
 @attrs.frozen(kw_only=True)
 class Answers:
-    """What `config init` was told. `name` and `secret` are the two parts of the login: API
-    keys if `keys`, else user and password."""
+    """What `config init` knows. `name` and `secret` are the two parts of the login: API keys if
+    `keys`, otherwise user and password."""
 
     scanner_id: str
     url: str
@@ -78,12 +78,12 @@ def config_text(answers: Answers) -> str:
 
 
 def quoted(text: str) -> str:
-    """As a YAML scalar, whatever is in it; JSON is YAML."""
+    """The text as a YAML scalar; JSON strings are YAML."""
     return json.dumps(text.replace("$", "$$"))
 
 
 def referring(text: str) -> str:
-    """The same, but a reference such as `${file:/path}` stays one."""
+    """Like `quoted`, but keeps a reference such as `${file:/path}`."""
     return json.dumps(text) if _REFERENCE.fullmatch(text) else quoted(text)
 
 
@@ -140,8 +140,8 @@ def init_command(
 ) -> None:
     """Write a configuration for one scanner, from options or by asking.
 
-    Logins may be references such as '${file:/etc/nessus-sched/access}', '${credential:NAME}'
-    or '${NAME}', which are written as they are. The file can be read by you only.
+    Logins may be references such as '${file:/etc/nessus-sched/access}', '${credential:NAME}' or
+    '${NAME}', which are written unchanged. Only you can read the file.
     """
     output = output or _default_output()
     check_writable(output, force=force)
@@ -195,7 +195,7 @@ def _asked(
     hidden: bool = False,
     read: Callable[[str], str] | None = None,
 ) -> str:
-    """What a person answers; asked again as long as `read` does not take it."""
+    """Prompts until `read` accepts the answer."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{option} is required (cannot prompt: stdin is not a terminal)")
     answer: str = click.prompt(question, default=default, hide_input=hidden, value_proc=read)
@@ -237,7 +237,7 @@ def _rules(answer: str) -> str:
 
 
 def _fitting(answer: str, read: Callable[[object], str], form: types.ValueFormat) -> str:
-    """What the configuration would take of it, or why it would not."""
+    """The answer as the configuration reads it. Raises `click.BadParameter` with the reason."""
     try:
         return read(answer)
     except ValueError as error:
@@ -245,7 +245,8 @@ def _fitting(answer: str, read: Callable[[object], str], form: types.ValueFormat
 
 
 def _check(answers: Answers, output: Path) -> None:
-    """Nothing is asked or contacted any further with answers that cannot be right."""
+    """Raises `click.ClickException` before the next prompt or connection if the answers are
+    invalid."""
     try:
         load_text(
             config_text(answers),
@@ -262,7 +263,8 @@ def _check(answers: Answers, output: Path) -> None:
 
 
 def _approved(url: str, trust_shown: bool) -> str:
-    """The fingerprint of the certificate the scanner shows, once a person has agreed."""
+    """The fingerprint of the certificate that the scanner presents, once the user has confirmed
+    it."""
     from nessus_sched.cli.trio_run import run
     from nessus_sched.core.scanner import ScannerError
     from nessus_sched.nessus.tls import fetch_fingerprint
@@ -289,9 +291,10 @@ def _approved(url: str, trust_shown: bool) -> str:
 
 
 def _write(output: Path, text: str, force: bool) -> None:
-    """For us alone; where root writes the service's file, for the service's group as well."""
+    """Readable by this user only; by the service's group as well if root writes the service's
+    file."""
     service = _service_group(output)
-    group = -1 if service is None else service  # -1 leaves it as it is
+    group = -1 if service is None else service  # -1 leaves it unchanged
     mode, folder_mode = (0o600, 0o700) if service is None else (0o640, 0o750)
     try:
         if not output.parent.exists():
@@ -306,7 +309,7 @@ def _write(output: Path, text: str, force: bool) -> None:
 
 
 def _service_group(output: Path) -> int | None:
-    """The group of the service's user, where that is who will read the file."""
+    """The group of the service's user, if that user is going to read the file."""
     if os.geteuid() != 0 or output != Path(discovery.SYSTEM_CONFIG):
         return None
     try:

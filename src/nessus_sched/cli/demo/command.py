@@ -1,4 +1,4 @@
-"""`nessus-sched demo`: the whole way through on this machine, without a scanner."""
+"""`nessus-sched demo`: a full tour on this machine, without a scanner."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SEEDS: Final = SystemRandom()
     help="Only write the demo's configuration, for use with sim, serve and mcp.",
 )  # fmt: skip
 def demo_command(as_json: bool, replay: Path | None, stay: bool, write_config: Path | None) -> None:
-    """Show everything on this machine, in under half a minute; needs no scanner.
+    """Show everything on this machine in under half a minute; needs no scanner.
 
     Starts two simulated Nessus scanners and a daemon on a temporary state directory, submits
     scans through MCP as Claude Desktop does, follows them, and shows what they found. Nothing
-    is scanned and nothing stays behind.
+    is scanned, and everything is deleted afterwards.
     """
     if write_config is not None:
         _write(write_config)
@@ -48,7 +48,7 @@ def demo_command(as_json: bool, replay: Path | None, stay: bool, write_config: P
 
 def _write(path: Path) -> None:
     state = path.absolute().with_name(path.stem + "-state")
-    # Ports and keys of its own, so that two trials on one machine do not collide.
+    # Its own ports and keys, so that two demos on one machine do not collide.
     *ports, http = free_ports(3)
     seeds = [_SEEDS.randrange(2**31) for _ in ports]
     with whole_file(path, force=False) as file:

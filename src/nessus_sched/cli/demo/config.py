@@ -11,7 +11,7 @@ from nessus_sched.sim.certificate import make_certificate
 from nessus_sched.sim.options import SimOptions
 
 BY_NAME = ("localhost", "127.0.0.0/8", "::1/128")
-"""A name that resolves everywhere, with its addresses."""
+"""A name that resolves on every machine, with its addresses."""
 ALLOWED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
 
 
@@ -28,7 +28,7 @@ class DemoScanner:
 def written_config(
     state_directory: Path, *, ports: Sequence[int], seeds: Sequence[int], http: str
 ) -> str:
-    """For scanners that are started by hand later: `sim --port PORT --seed SEED` for each."""
+    """For scanners that are started later by hand: `sim --port PORT --seed SEED` for each."""
     scanners = []
     for name, port, seed in zip(("east", "west"), ports, seeds, strict=True):
         options = SimOptions(seed=seed)
@@ -86,5 +86,5 @@ def _scanner_lines(scanner: DemoScanner) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """As a YAML scalar, whatever is in it."""
+    """The text as a YAML scalar."""
     return "'" + text.replace("'", "''") + "'"

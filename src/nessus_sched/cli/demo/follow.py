@@ -1,4 +1,4 @@
-"""Following the demo's scans to their end, however they end."""
+"""Follows the demo's scans until they finish, fail or stop moving."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nessus_sched.cli.demo.report import DemoScreen
 
 LOOK_EVERY: Final = 0.25
 STANDSTILL: Final = 10.0
-"""Seconds without any movement after which it is said what the scans wait for."""
+"""Seconds without progress after which the reason is shown."""
 PATIENCE: Final = 180.0
-"""Seconds in which at least one more scan has to end."""
+"""Seconds within which at least one more scan has to finish."""
 
 
 class Calling(Protocol):
@@ -24,7 +24,7 @@ class Calling(Protocol):
 async def follow(
     tools: Calling, task_ids: Sequence[str], screen: DemoScreen
 ) -> list[dict[str, Any]]:
-    """Shows progress until every task has settled, or no more of them do."""
+    """Shows progress until all tasks have settled, or none has for `PATIENCE` seconds."""
     settled, settled_at = 0, trio.current_time()
     moved, moved_at = None, settled_at
     with screen.progress():

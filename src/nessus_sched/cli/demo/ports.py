@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 
 def free_ports(count: int) -> Sequence[int]:
-    """Different ports that are free now; another program may take them before they are used."""
+    """Distinct ports that are free now; another program may take them before they are used."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for sock in sockets:

@@ -1,4 +1,4 @@
-"""The reports that `demo --replay DIR` plays: looked at before a scanner answers with them."""
+"""The reports that `demo --replay DIR` plays, checked before a scanner serves them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nessus_sched.results.parser.problems import Trouble
 from nessus_sched.results.parser.reader import parse
 
 _LOOKED_AT: Final = 2**16
-"""Bytes from a file's beginning, in which its root element is."""
+"""Bytes at the start of a file within which its root element has to be."""
 
 
 def replay_files(directory: Path | None) -> Sequence[Path]:
-    """The directory's reports in order; tells which files are none and are left out.
+    """The directory's reports in order; prints which files are skipped.
 
-    Raises `click.ClickException` when no report is left.
+    Raises `click.ClickException` if no report is left.
     """
     if directory is None:
         return ()
@@ -37,7 +37,8 @@ def replay_files(directory: Path | None) -> Sequence[Path]:
 
 
 def _unfit(path: Path) -> str | None:
-    """Why it is no report; None when it looks like one, be it cut off or damaged later."""
+    """Why the file is not a report; None if it looks like one, even if it is cut off or damaged
+    later."""
     if not path.is_file():
         return "is not a file"
     try:

@@ -1,4 +1,4 @@
-"""What the demo shows a person."""
+"""The demo's output for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTS_SHOWN = 12
 
 
 class DemoScreen:
-    """Prints to a terminal or, plainly, to whatever stdout is; `quiet` prints nothing."""
+    """Prints to a terminal, or as plain text to any other stdout; `quiet` prints nothing."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(quiet=quiet, highlight=False)
@@ -53,7 +53,7 @@ class DemoScreen:
         self._console.print()
 
     def update(self, tasks: Sequence[Mapping[str, Any]], *, standing: bool = False) -> None:
-        """Tells each trouble once; what tasks wait for only when all is `standing` still."""
+        """Shows each problem once; what tasks wait for only if nothing moves (`standing`)."""
         assert self._progress is not None
         for task in tasks:
             task_id = task["task_id"]
@@ -80,7 +80,7 @@ class DemoScreen:
         summaries: Mapping[str, Mapping[str, Any]],
         document: Mapping[str, Any],
     ) -> None:
-        """Findings by severity for each scan, and the worst hosts."""
+        """Findings by severity for each scan, and the hosts with the worst."""
         totals = document["severity_counts"]
         self._table("Findings", *scan_rows(tasks, totals))
         self._hosts(summaries, [each for each in totals if each != "info"])
@@ -104,7 +104,7 @@ class DemoScreen:
         self._console.print()
 
     def what_next(self, scene: Scene, *, stay: bool) -> None:
-        """Lines to copy: never wrapped."""
+        """Lines to copy, never wrapped."""
         us = shlex.join(program())
         config = scene.config_file if stay else config_places(os.environ)[0]
         self._lines("What next", "")
@@ -138,7 +138,7 @@ class DemoScreen:
 
 
 def trouble_of(task: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Code and words of what keeps a task from going on; None when nothing is known to."""
+    """Code and message of what holds a task up; None if nothing is known."""
     error, wait = task["error"], task["wait"] or {}
     if error is not None:
         return error["code"], error["message"]
@@ -148,7 +148,7 @@ def trouble_of(task: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def not_completed(tasks: Sequence[Mapping[str, Any]]) -> str | None:
-    """The sentence about the tasks that did not complete; None when all did."""
+    """One sentence about the tasks that did not complete; None if all did."""
     failed = [task for task in tasks if task["status"] != "completed"]
     if not failed:
         return None

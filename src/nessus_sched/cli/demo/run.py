@@ -1,4 +1,4 @@
-"""The demo itself: scanners, daemon, submissions, what became of them."""
+"""The demo itself: starts scanners and daemon, submits, and collects the results."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ SUBMISSIONS: Sequence[tuple[str, str, Sequence[str], Mapping[str, Any]]] = (
     ("submit_privileged_scan", "databases", ["203.0.113.96/29"], {"credential": "demo-linux"}),
     ("submit_scan", "office", ["203.0.113.128/28"], {"priority": "low"}),
 )
-"""Tool, name, targets and the rest of each."""
+"""Tool, name, targets and further arguments of each submission."""
 
 
 async def run_demo(as_json: bool, replay: Path | None, stay: bool) -> None:
-    """Raises `click.ClickException` when something does not come up or a scan fails."""
+    """Raises `click.ClickException` if something does not start or a scan fails."""
     screen = DemoScreen(quiet=as_json)
     started = trio.current_time()
     files = replay_files(replay)
@@ -93,7 +93,7 @@ async def _submit_all(tools: Tools, files: Sequence[Path], screen: DemoScreen) -
 
 async def _health(scene: Scene) -> dict[str, Any]:
     def ask() -> dict[str, Any]:
-        # The daemon that we have just started, on loopback.
+        # The daemon that this process just started, on loopback.
         with urllib.request.urlopen(f"http://{scene.http}/health", timeout=5) as answer:
             health: dict[str, Any] = json.load(answer)
             return health

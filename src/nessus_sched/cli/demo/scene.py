@@ -1,4 +1,4 @@
-"""What the demo is played on: simulated scanners in this process, a daemon in its own."""
+"""The demo's stage: simulated scanners in this process, a daemon in its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STOP_PATIENCE = 10.0
 
 @attrs.define(kw_only=True)
 class Scene:
-    """What is up: simulated scanners by id, the daemon's configuration and directory."""
+    """What is running: simulated scanners by id, the daemon's configuration and directory."""
 
     sims: dict[str, RunningSim]
     directory: Path
@@ -42,8 +42,8 @@ class Scene:
 
 @asynccontextmanager
 async def demo_scene(files: Sequence[Path]) -> AsyncIterator[Scene]:
-    """Brings everything up in a temporary directory; `files` are replayed, shared out among
-    the scanners in turn. Raises `click.ClickException`."""
+    """Starts everything in a temporary directory; `files` are distributed over the scanners, which
+    replay them. Raises `click.ClickException`."""
     with tempfile.TemporaryDirectory(prefix="nessus-sched-demo-") as name:
         async with trio.open_nursery() as nursery:
             await nursery.start(end_on_signal)
@@ -66,10 +66,11 @@ async def demo_scene(files: Sequence[Path]) -> AsyncIterator[Scene]:
 
 
 async def end_on_signal(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Ends everything at the next checkpoint after a signal, so that nothing stays behind.
+    """Stops everything at the next checkpoint after a signal, so that nothing is left behind.
 
     Ctrl-C by itself would raise in whatever code is running, and a library that handles one of
-    the simulators' requests could log it and go on. Raises `KeyboardInterrupt` or `SystemExit`.
+    the simulators' requests could log it and continue. Raises `KeyboardInterrupt` or
+    `SystemExit`.
     """
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
         task_status.started()
@@ -96,7 +97,7 @@ def _config(scene: Scene) -> str:
 
 @asynccontextmanager
 async def _daemon(nursery: trio.Nursery, scene: Scene) -> AsyncIterator[None]:
-    """A daemon as a process of its own, as in real life; stopped with SIGTERM."""
+    """A daemon in a process of its own, as in production; stopped with SIGTERM."""
     argv = [sys.executable, "-m", "nessus_sched", "serve", "--config", str(scene.config_file)]
     log = scene.directory / "daemon.log"
     with log.open("w") as output:
@@ -112,7 +113,7 @@ async def _daemon(nursery: trio.Nursery, scene: Scene) -> AsyncIterator[None]:
 
 
 async def _answering(process: trio.Process, scene: Scene, log: Path) -> None:
-    """Returns when the daemon listens. Raises `click.ClickException` when it does not."""
+    """Returns once the daemon listens. Raises `click.ClickException` if it does not."""
     with trio.move_on_after(START_PATIENCE):
         while process.poll() is None:
             paths = discovery.candidates(str(scene.config_file), os.environ)

@@ -1,4 +1,4 @@
-"""The demo's tables; where there is no room, columns are left out and none is mangled."""
+"""The demo's tables: they drop columns where there is no room, rather than mangle them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ STYLES: Final[Mapping[str, str]] = {
     "info": "dim",
 }
 DISPENSABLE: Final = ("status", "scanner", "queue", "edition", "info", "warnings", "low", "logins")
-"""Columns that are left out for want of room, the first ones first."""
+"""Columns to drop when there is no room, in this order."""
 _ANY_WIDTH: Final = 10_000
 
 
 def scan_rows(
     tasks: Iterable[Mapping[str, Any]], totals: Mapping[str, int]
 ) -> tuple[Sequence[Row], Row]:
-    """A row for each scan, and one for all; `totals` are findings by severity, worst first."""
+    """A row for each scan, and one with the totals; `totals` are findings by severity, worst
+    first."""
     rows = [_scan_row(task, list(totals)) for task in tasks]
     counts = {severity: str(count) for severity, count in totals.items()}
     return rows, {
@@ -56,7 +57,7 @@ def _scan_row(task: Mapping[str, Any], severities: Sequence[str]) -> Row:
 
 
 def fitting(console: Console, title: str, rows: Sequence[Row], total: Row | None = None) -> Table:
-    """A table of `rows`, of which there is at least one, as wide as the console at most."""
+    """A table of `rows` (at least one), no wider than the console."""
     columns = list(rows[0])
     drawn = _drawn(title, columns, rows, total)
     for spare in DISPENSABLE:

@@ -26,7 +26,7 @@ from nessus_sched.cli.install.plan import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RUNNING: Final = Path("/run/systemd/system")
-"""There when systemd is in charge of this machine (sd_booted(3))."""
+"""Exists if systemd runs this machine (sd_booted(3))."""
 _UNITS: Final = ("nessus-sched.socket", "nessus-sched.service")
 _EXAMPLE: Final = "example.yaml beside it"
 _ALWAYS: Final = (
@@ -69,8 +69,8 @@ def install_command(
 ) -> None:
     """Install the systemd service, running this program; start nothing.
 
-    Run it again after an upgrade: existing files stay. Changes of yours belong
-    into drop-ins (`systemctl edit nessus-sched`), which are never touched.
+    Run it again after an upgrade. Put changes of yours into drop-ins (`systemctl edit
+    nessus-sched`), which are never touched.
     """
     if not systemd:
         raise click.UsageError("say --systemd")
@@ -119,7 +119,7 @@ def uninstall_command(
 
 
 def _program(given: str | None, root: Path) -> str:
-    """The path for the unit, once nothing is against it."""
+    """The program's path for the unit. Raises if the service could not run it."""
     path = given or _this_program()
     trouble = unfit(path)
     if trouble is None and given is None and root == Path("/"):

@@ -1,4 +1,4 @@
-"""What `nessus-sched install` puts where, and how."""
+"""The files that `nessus-sched install` creates."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ STATE: Final = "var/lib/nessus-sched"
 _EXEC_START: Final = re.compile(r"^ExecStart=\S+", re.MULTILINE)
 _PLAIN: Final = re.compile(r"/[\w/.+@:,=-]+")
 _HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - not used
-"""What the unit's ProtectHome= and PrivateTmp= hide from the service."""
+"""Directories that the unit's ProtectHome= and PrivateTmp= hide from the service."""
 
 
 @attrs.frozen(kw_only=True)
 class Item:
-    """A directory, or a file with `text`, or a symbolic link to `link`; `path` is relative
-    to the root of the system."""
+    """A directory, a file with `text`, or a symbolic link to `link`; `path` is relative to the
+    root of the system."""
 
     path: str
     mode: int = 0o644
@@ -63,7 +63,7 @@ def _copy(path: Path, name: str) -> Item:
 
 
 def put(item: Item, root: Path, *, pretend: bool) -> str:
-    """Brings one item into being; what was done, in a word."""
+    """Creates one item; what was done, in a word."""
     path = root / item.path
     if item.link is not None:
         return _put_link(path, item.link, pretend)
@@ -102,7 +102,8 @@ def _put_link(path: Path, target: str, pretend: bool) -> str:
 
 
 def _make_directories(path: Path, mode: int) -> None:
-    """With this mode, whatever the umask; what is above and missing is open to read."""
+    """Creates a directory with this mode regardless of the umask; missing parents are
+    world-readable."""
     if not path.is_dir():
         if not path.parent.is_dir():
             _make_directories(path.parent, 0o755)
@@ -113,7 +114,7 @@ def _make_directories(path: Path, mode: int) -> None:
 
 
 def remove(item: Item, root: Path, *, pretend: bool) -> bool:
-    """Takes a file or link away again if it is ours; directories stay."""
+    """Removes a file or link if it is ours; directories stay."""
     path = root / item.path
     if item.link is not None:
         ours = path.is_symlink() and os.readlink(path) == item.link
@@ -125,14 +126,14 @@ def remove(item: Item, root: Path, *, pretend: bool) -> bool:
 
 
 def unfit(program: str) -> str | None:
-    """Why a service cannot run the program at this path; None when nothing is against it."""
+    """Why a service cannot run the program at this path; None if it can."""
     if not _PLAIN.fullmatch(program):
         return f"a unit cannot name {program!r}: give a plain absolute path"
     return _hidden(program)
 
 
 def out_of_reach(paths: Iterable[Path]) -> str | None:
-    """Why the service's user could not read one of these; None when nothing is against it."""
+    """Why the service's user could not read one of these; None if it could."""
     for path in paths:
         real = path.resolve()
         reason = _hidden(str(real))
@@ -159,6 +160,6 @@ def shared(name: str) -> str:
 
 
 def _place() -> Traversable:
-    """In an installed package it is a folder of the package; in a checkout its root."""
+    """A folder of the installed package, or the root of a checkout."""
     installed = files("nessus_sched").joinpath("share")
     return installed if installed.is_dir() else Path(nessus_sched.__file__).parents[2]

@@ -1,4 +1,4 @@
-"""`nessus-sched results`: what was found."""
+"""`nessus-sched results`: what scans found."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ subject_argument = click.argument("subject", metavar="FILE|TASK")
 
 
 def query_options(command: F) -> F:
-    """Options that choose findings."""
+    """Options that select findings."""
     for option in (
         click.option(
             "--sort", multiple=True, metavar="FIELD", help="Sort by a field; -FIELD: descending."
@@ -49,7 +49,7 @@ def query_options(command: F) -> F:
 
 
 def shown_options(command: F) -> F:
-    """Options that choose what is shown of them, and how much."""
+    """Options that select which fields and how many findings are shown."""
     for option in (
         click.option("--cursor", help="Continue after a previous page (its next_cursor)."),
         click.option(
@@ -67,7 +67,7 @@ def shown_options(command: F) -> F:
 
 
 def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The query that options describe; keys that were not given are left out."""
+    """The query that the options describe, without keys that were not given."""
     fields = options.get("fields")
     query = {
         "profile": options.get("profile"),
@@ -83,7 +83,7 @@ def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown_query(options: Mapping[str, Any], as_json: bool) -> dict[str, Any]:
-    """The same, for a table of the fields that have room there unless others are asked for."""
+    """The query for display: a table gets fields that fit, unless others were asked for."""
     from nessus_sched.cli.results.text import TABLE_FIELDS
 
     query = query_of(options)
@@ -95,7 +95,7 @@ def shown_query(options: Mapping[str, Any], as_json: bool) -> dict[str, Any]:
 def pages(
     ask: Callable[[dict[str, Any]], dict[str, Any]], query: dict[str, Any], everything: bool
 ) -> dict[str, Any]:
-    """The page that is asked for, or with `everything` it and all behind it as one."""
+    """One page or, with `everything`, that page and all following ones combined."""
     page = ask(query)
     while everything and page["next_cursor"]:
         further = ask({**query, "cursor": page["next_cursor"]})
@@ -110,7 +110,8 @@ def pages(
 def summary_command(subject: str, config: Path | None, as_json: bool) -> None:
     """Print a summary: counts, worst findings and hosts, logins, warnings, problems.
 
-    Exit code 1 only if nothing could be read; damage is reported, with what it cost.
+    Damaged reports are read as far as possible, and the summary says what was lost. Exit code 1
+    only if nothing could be read.
     """
     from nessus_sched.cli.results.reports import nothing_read, opened
     from nessus_sched.cli.results.text import show_summary
@@ -258,8 +259,8 @@ def export_command(
 ) -> None:
     """Write findings as CSV, JSON lines, or an HTML report.
 
-    A file appears whole or not at all. Exit code 1 if the report is incomplete: what could
-    be read is exported, but never in place of an existing file.
+    The file appears only once it is complete. Exit code 1 if the report is incomplete: what
+    could be read is exported, but never over an existing file.
     """
     from nessus_sched.cli.output_file import check_writable
     from nessus_sched.cli.results import export
@@ -291,9 +292,9 @@ def export_command(
 def import_command(file: Path, name: str, config: Path | None, as_json: bool) -> None:
     """Store a .nessus file as a completed task, so that show, compare and search find it.
 
-    A running daemon receives the content; without one it goes straight to the state directory.
-    FILE may be gzipped; - is stdin. Looking at a file needs no import. Exit code 1 if nothing
-    could be read.
+    A running daemon receives the content; without one it is written to the state directory.
+    FILE may be gzipped; - is stdin. The other commands read files without importing them. Exit
+    code 1 if nothing could be read.
     """
     from nessus_sched.cli.results.import_report import imported
     from nessus_sched.cli.results.text import show_problems

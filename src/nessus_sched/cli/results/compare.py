@@ -1,4 +1,4 @@
-"""Comparing two reports, each a task's or a file."""
+"""Compares two reports, each of a task or in a file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def compared(
 def _compare_files(
     subjects: Mapping[str, str], change: Change, wanted: Any, config: Path | None
 ) -> dict[str, Any]:
-    """Two reports of which at least one is a file."""
+    """Compares two reports of which at least one is a file."""
     from nessus_sched.daemon import report_files
 
     with TemporaryDirectory(prefix="nessus-sched-") as directory:
@@ -55,7 +55,7 @@ def _compare_files(
 
 @contextmanager
 def _stream(subject: str, config: Path | None) -> Iterator[BinaryIO]:
-    """A report's document: of a task, the export that is kept in the state directory."""
+    """A report's document; for a task, the export kept in the state directory."""
     from nessus_sched.daemon.report_files import kept_report
 
     if is_file(subject):

@@ -1,4 +1,4 @@
-"""Writing findings for other programs and for people."""
+"""Exports findings for people and other programs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nessus_sched.results.html import html_report
 
 
 def pieces(report: Report, form: str, columns: Sequence[str] | None, query: Query) -> Iterator[str]:
-    """The file's text, piece by piece; the first rows are read at once, so that the report's
-    summary is known from here on. Raises `click.UsageError` for unknown fields."""
+    """The file's text in pieces; the first rows are read at once, so that the report's summary is
+    known when this returns. Raises `click.UsageError` for unknown fields."""
     try:
         check_columns(columns or ())
     except ValueError as error:
@@ -35,9 +35,10 @@ def pieces(report: Report, form: str, columns: Sequence[str] | None, query: Quer
 
 
 def write(text: Iterable[str], output: Path | None, *, force: bool) -> int | None:
-    """Writes to a file, whole or not at all, or as UTF-8 to stdout (None); characters written.
+    """Writes a complete file or none, or UTF-8 to stdout; returns the number of characters, None
+    for stdout.
 
-    Raises `click.ClickException` when the file cannot be written.
+    Raises `click.ClickException` if the file cannot be written.
     """
     if output is None:
         for piece in text:
@@ -48,7 +49,7 @@ def write(text: Iterable[str], output: Path | None, *, force: bool) -> int | Non
 
 
 def check_complete(subject: str, summary: Mapping[str, Any], output: Path | None) -> None:
-    """Raises `click.ClickException` before a file would be replaced by part of a report."""
+    """Raises `click.ClickException` if part of a report would replace a file."""
     if output is not None and output.exists() and not summary["complete"]:
         raise click.ClickException(
             f"{subject} is incomplete: {_why_incomplete(summary)}. {output} was not replaced; "
@@ -57,7 +58,7 @@ def check_complete(subject: str, summary: Mapping[str, Any], output: Path | None
 
 
 def report_incomplete(subject: str, summary: Mapping[str, Any]) -> None:
-    """Raises `click.ClickException` if the rows just written are not the whole report."""
+    """Raises `click.ClickException` if the exported rows are not the whole report."""
     if not summary["complete"]:
         raise click.ClickException(
             f"{subject} is incomplete: {_why_incomplete(summary)}. Only what could be read was "
@@ -78,7 +79,7 @@ def _why_incomplete(summary: Mapping[str, Any]) -> str:
 
 
 def _rows(report: Report, query: Query) -> Iterator[Mapping[str, Any]]:
-    """Rows as the writers take them, lists as tuples; the first page is read at once."""
+    """Rows with tuples for lists; the first page is read at once."""
     return (
         {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
         for row in all_rows(report, query)

@@ -1,4 +1,4 @@
-"""Reports in files: plain or packed with gzip, from a path, a pipe or stdin."""
+"""Reports in files: plain or gzipped, from a path, a pipe or stdin."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from nessus_sched.results.file_kind import GZIP, HEAD, not_a_report
 
 
 def is_file(subject: str) -> bool:
-    """Whether a file (or FIFO, or `-`) is meant and not a task.
+    """Whether a subject is a file (or FIFO, or `-`) rather than a task.
 
-    Raises `click.ClickException` for what can only be a file and cannot be read as one.
+    Raises `click.ClickException` for what can only be a file but does not exist or is a
+    directory.
     """
     path = Path(subject)
     if subject == "-":
@@ -35,9 +36,9 @@ def is_file(subject: str) -> bool:
 
 @contextmanager
 def stream_of(subject: str) -> Iterator[BinaryIO]:
-    """A report to read, unpacked; `-` is stdin. Nothing is sought, so pipes will do.
+    """A report to read, decompressed; `-` is stdin. It never seeks, so pipes work.
 
-    Raises `click.ClickException` when it cannot be read or is plainly something else.
+    Raises `click.ClickException` if it cannot be read or is obviously something else.
     """
     with ExitStack() as stack:
         if subject == "-":
@@ -53,7 +54,7 @@ def stream_of(subject: str) -> Iterator[BinaryIO]:
 
 
 class _Report:
-    """Reads a source from its beginning; only `read` is needed of it."""
+    """Reads a source from the start; provides `read` only."""
 
     def __init__(self, source: BinaryIO, subject: str) -> None:
         self._source: BinaryIO | gzip.GzipFile = source
@@ -87,7 +88,7 @@ class _Report:
 
 
 class _Rejoined(io.RawIOBase):
-    """The first bytes of a source, already read, and then the rest of it."""
+    """The first bytes of a source, read before, followed by the rest."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head = head

@@ -1,7 +1,7 @@
-"""`results import`: a report from elsewhere becomes a completed task.
+"""`results import`: stores a report from elsewhere as a completed task.
 
-With a daemon running, the file's content is sent to it; otherwise it is written to the
-state directory from here, by the same actions.
+A running daemon receives the file's content; otherwise this process writes it to the state
+directory, by the same operations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nessus_sched.scheduler.errors import RequestError
 
 ACTOR: Final = "import"
 READ_WITHIN: Final = 3600.0
-"""Seconds that the daemon has to read a report."""
+"""Seconds for the daemon to read a report."""
 LARGE: Final = 16 * 2**20
 
 

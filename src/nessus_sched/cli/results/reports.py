@@ -23,17 +23,17 @@ from nessus_sched.results.summary import nothing_in, summarise
 T = TypeVar("T")
 
 Query = Mapping[str, Any]
-"""As `results.query_input.read_query` takes it."""
+"""As `results.query.input.read_query` takes it."""
 LARGEST_PAGE: Final = 1000
 
 
 class Report(Protocol):
-    """Something with findings; `title` is what to call it."""
+    """A source of findings; `title` names it for people."""
 
     title: str
 
     def summary(self) -> dict[str, Any]:
-        """The document of `results.summary`; all of its texts are clean."""
+        """The document of `results.summary`; its texts are sanitized."""
 
     def page(self, query: Query) -> dict[str, Any]:
         """A `FindingsAnswer`."""
@@ -41,7 +41,7 @@ class Report(Protocol):
 
 @contextmanager
 def opened(subject: str, config: Path | None) -> Iterator[Report]:
-    """The report that is meant: a file if there is one of that name, else a task."""
+    """The report for a subject: a file if one of that name exists, otherwise a task."""
     with ExitStack() as stack:
         if is_file(subject):
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="nessus-sched-")))
@@ -52,7 +52,7 @@ def opened(subject: str, config: Path | None) -> Iterator[Report]:
 
 
 class TaskReport:
-    """The results of a task, from the daemon or from what it left."""
+    """The results of a task, from the daemon or its state directory."""
 
     def __init__(self, asked: Asking, task_id: str) -> None:
         self.title = f"task {task_id}"
@@ -72,7 +72,7 @@ class TaskReport:
 
 
 class FileReport:
-    """A .nessus file; it is read once, when first asked."""
+    """A .nessus file; it is read once, on first use."""
 
     def __init__(self, subject: str, directory: Path) -> None:
         self.title = (
@@ -101,14 +101,14 @@ class FileReport:
 
 
 def nothing_read(subject: str, summary: Mapping[str, Any]) -> None:
-    """Raises `click.ClickException` when there is nothing in a report to go on with."""
+    """Raises `click.ClickException` if the report had nothing readable in it."""
     problem = nothing_in(summary)
     if problem is not None:
         raise click.ClickException(f"{subject}: {problem}")
 
 
 def checked(query: Query) -> Any:
-    """The query, parsed. Raises `click.UsageError` with everything that is wrong with it."""
+    """The parsed query. Raises `click.UsageError` with all mistakes in it."""
     with usage_errors():
         return read_query(query)
 
@@ -122,7 +122,7 @@ def usage_errors() -> Iterator[None]:
 
 
 def all_rows(report: Report, query: Query) -> Iterator[dict[str, Any]]:
-    """Every finding that matches, a page in memory at a time; the first is read at once."""
+    """Every matching finding, with one page in memory at a time; the first page is read at once."""
     wanted = {**query, "page_size": LARGEST_PAGE}
     return _following(report, wanted, report.page(wanted))
 

@@ -17,16 +17,16 @@ TABLE_FIELDS: Final = (
     "severity", "host", "port", "protocol", "plugin_id", "plugin_name", "cvss_score", "cve",
     "exploit_available", "cisa_kev",
 )  # fmt: skip
-"""What a table shows unless fields are asked for."""
+"""Fields of a table unless others are asked for."""
 _RECORDS: Final = frozenset({"brief", "full"})
-"""Profiles with texts that no table holds."""
+"""Profiles with texts that are too long for a table."""
 _CVES: Final = 3
 _HOSTS: Final = 10
 """Hosts that are named when a comparison finds them in one report only."""
 
 
 def cleaned(value: Any) -> Any:
-    """The value with every text in it made fit for showing."""
+    """The value with all its texts sanitized for display."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
@@ -59,7 +59,7 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
 
 
 def _period(scan: Mapping[str, Any]) -> str:
-    """On the scanner's clock; summaries stored by older versions do not know."""
+    """On the scanner's clock; summaries stored by older versions lack it."""
     return " to ".join(filter(None, (scan.get("started"), scan.get("ended"))))
 
 
@@ -70,7 +70,7 @@ def _answered(scan: Mapping[str, Any]) -> str | None:
 
 
 def show_problems(summary: Mapping[str, Any]) -> None:
-    """What was wrong with the document, where, and what could be saved."""
+    """Problems of the document: where they are, and what could be recovered."""
     more = sum(summary.get("problem_counts", {}).values()) - len(summary["problems"])
     for problem in summary["problems"]:
         saved = f" ({problem['saved']})" if problem["saved"] else ""
@@ -151,7 +151,7 @@ def _why(verdict: Mapping[str, Any]) -> str:
 
 
 def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
-    """A table, or records one below the other where there are long texts."""
+    """A table, or one record after the other if there are long texts."""
     rows = page["findings"]
     if "group_by" in query:
         _groups(rows)
@@ -174,14 +174,14 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
 
 def _notes(page: Mapping[str, Any]) -> None:
     for each in page["notes"]:
-        if "cursor" not in each:  # which is said below in other words
+        if "cursor" not in each:  # which is shown below in other words
             note(clean(each))
     if page["next_cursor"]:
         note("more: --all, a larger --page-size, or narrow it with --filter")
 
 
 def _groups(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Solutions as records, since they are long; plugins and hosts as a table."""
+    """Solutions as records, because they are long; plugins and hosts as a table."""
     texts: dict[str, Callable[[Any], Any]] = {
         "severities": counts,
         "where": _few,
