@@ -82,7 +82,7 @@ def test_without_configuration_and_daemon_the_first_step_is_said(
     monkeypatch.setattr(discovery, "SYSTEM_SOCKETS", (str(tmp_path / "mcp.sock"),))
     nowhere = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": None, "NESSUS_SCHED_CONFIG": None,
                "NESSUS_SCHED_SOCKET": None}  # fmt: skip
-    one_sentence(typed("tasks", env=nowhere), 3, "'nessus-sched config init' makes one")
+    one_sentence(typed("tasks", env=nowhere), 3, "'nessus-sched config init' creates one")
 
 
 def test_a_daemon_is_reached_by_those_who_may_not_read_its_configuration(
@@ -282,7 +282,7 @@ def test_doctor_finds_what_is_wrong_on_this_machine(tmp_path: Path) -> None:
     place.file.chmod(0o644)
     said = typed("doctor", "-c", str(place.file), "--offline")
     assert said.code == 1
-    for part in ("can be reached", "everyone", "chmod 700", "Restore a backup", "not running"):
+    for part in ("can be reached", "every user", "chmod 700", "Restore a backup", "not running"):
         assert part in said.out, part
     place.file.write_text("scaners: []")
     said = typed("doctor", "-c", str(place.file), "--json")
@@ -355,7 +355,7 @@ def test_no_daemon_is_one_sentence(words: Sequence[str], tmp_path: Path) -> None
     env = {"XDG_RUNTIME_DIR": str(tmp_path), "NESSUS_SCHED_SOCKET": None}
     one_sentence(typed(*words, "-c", str(place.file), env=env), 3, "no daemon answers at")
     missing = str(tmp_path / "missing.yaml")
-    one_sentence(typed(*words, "-c", missing, env=env), 78, "there is no such file")
+    one_sentence(typed(*words, "-c", missing, env=env), 78, "no such file")
 
 
 @pytest.mark.parametrize(

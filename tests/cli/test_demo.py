@@ -73,7 +73,7 @@ def test_what_is_no_report_is_left_out_and_named(
     (tmp_path / "cut.nessus").write_bytes(WHOLE[:-40])
     assert [path.name for path in replay_files(tmp_path)] == ["cut.nessus", "whole.nessus"]
     said = capsys.readouterr().err
-    assert said.startswith("left out: ")
+    assert said.startswith("skipped: ")
     assert said.count("\n") == 1
     for part in ("directory.nessus is not a file", "empty.nessus is empty", "text.", "page."):
         assert part in said
@@ -82,7 +82,7 @@ def test_what_is_no_report_is_left_out_and_named(
 @pytest.mark.parametrize("name", ["empty.nessus", "other.txt"])
 def test_a_directory_without_a_report_is_refused_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    one_sentence(typed("demo", "--replay", str(tmp_path)), 1, "there is no .nessus report in")
+    one_sentence(typed("demo", "--replay", str(tmp_path)), 1, "no .nessus report in")
 
 
 async def test_scans_that_stand_still_are_not_followed_for_ever(

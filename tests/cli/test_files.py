@@ -144,8 +144,8 @@ def test_a_file_of_which_nothing_can_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["show", "summary", "export"])
 def test_a_file_that_is_not_there(command: str, tmp_path: Path) -> None:
-    one_sentence(typed("results", command, "no.nessus"), 1, "there is no such file")
-    one_sentence(typed("results", command, str(tmp_path)), 1, "it is a directory")
+    one_sentence(typed("results", command, "no.nessus"), 1, "no such file")
+    one_sentence(typed("results", command, str(tmp_path)), 1, "is a directory")
 
 
 def test_without_daemon_and_configuration_a_task_is_not_found() -> None:

@@ -251,7 +251,7 @@ def test_dead_letters(live: Live, dead: str) -> None:
     assert asked(live, "dlq show", "dlq", "show", dead)["entries"][0]["event"] == "submitted"
     assert asked(live, "dlq retry", "dlq", "retry", dead)["tasks"][0]["status"] == "queued"
     asked(live, "watch", "watch", dead, code=1)
-    one_sentence(live("dlq", "purge"), 2, "say which")
+    one_sentence(live("dlq", "purge"), 2, "name TASKs")
     one_sentence(live("dlq", "purge", dead), 2, "--yes")
     kept = asked(live, "dlq purge", "dlq", "purge", dead, "--older-than", "1d", "--yes")
     assert kept["task_ids"] == []
@@ -266,7 +266,7 @@ def test_dead_letters(live: Live, dead: str) -> None:
 def test_a_task_that_lives_is_never_purged(live: Live, done: str) -> None:
     one_sentence(live("dlq", "purge", done, "--yes"), 1, "not a dead letter")
     one_sentence(live("dlq", "retry", done), 1, "not a dead letter")
-    one_sentence(live("dlq", "show", done), 1, "no dead letter")
+    one_sentence(live("dlq", "show", done), 1, "not a dead letter")
 
 
 def test_journal_and_backup_beside_the_daemon(live: Live, done: str, tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_top_and_doctor(live: Live) -> None:
     steps = asked(live, "doctor", "doctor", code=1)["steps"]
     failed = [step["check"] for step in steps if step["status"] == "failed"]
     assert failed == ["scanner north: reach"]
-    assert "running, and answering" in live("doctor").out
+    assert "running and answering" in live("doctor").out
 
 
 @pytest.mark.parametrize("packed", [False, True])

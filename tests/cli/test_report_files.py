@@ -45,7 +45,7 @@ MISTAKEN = {
     "policy": (POLICY, "the document holds no report, only a scan policy"),
     "no report": (b"<NessusClientData_v2/>", "the document holds no report"),
     "other XML": (b"<?xml version='1.0'?><nmaprun></nmaprun>", "the document is a <nmaprun>"),
-    "gzip cut off": (gzip.compress(REPORT)[:-30], "gzip data is damaged or ends too early"),
+    "gzip cut off": (gzip.compress(REPORT)[:-30], "gzip data is damaged or truncated"),
     "gzip damaged": (gzip.compress(REPORT)[:40] + b"\xff" * 60, "gzip data is damaged"),
     "gzip checksum": (gzip.compress(REPORT)[:-8] + b"\x00" * 8, "gzip data is damaged"),
     "gzip header": (b"\x1f\x8b\x00", "cannot be read"),

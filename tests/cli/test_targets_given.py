@@ -28,8 +28,8 @@ def test_a_file_has_targets_comments_and_empty_lines(tmp_path: Path) -> None:
         (b"192.0.2.1\n192.0.2.300\n", "line 2: 192.0.2.300: "),
         (b"192.0.2.1\n\n# x\nhost_\xc3\xa9\n", "line 4: "),
         (b"192.0.2.1\nh\xe9\n", "line 2: not UTF-8 text"),
-        (b"# nothing yet\n", "no targets in it"),
-        (b"", "no targets in it"),
+        (b"# nothing yet\n", "contains no targets"),
+        (b"", "contains no targets"),
         (b"192.0.2.1\n" * 100_001, "larger than 1000000 bytes"),
         (b"x@\n" * 30, "and 20 more lines"),
     ],
@@ -62,4 +62,4 @@ def test_no_targets_at_all() -> None:
 
 
 def test_a_zone_that_does_not_exist_is_refused() -> None:
-    one_sentence(typed("--tz", "Mars/Olympus", "tasks"), 2, "'Mars/Olympus' is not a zone")
+    one_sentence(typed("--tz", "Mars/Olympus", "tasks"), 2, "'Mars/Olympus' is not a time zone")

@@ -120,7 +120,7 @@ async def test_each_trouble_of_a_scanner_is_told_and_its_end_too(tmp_path: Path)
             with loading(east), refusing(west):
                 ill = await pages.until(lambda now: now["status"] == "failed")
                 assert ill["components"]["scanners"]["reason"] == (
-                    "no scanner can be used: 1 not ready yet, such as loading plugins, "
+                    "no scanner is usable: 1 not ready yet, for example loading plugins, "
                     "1 unreachable"
                 )
             await pages.until(lambda now: now["status"] == "ok")

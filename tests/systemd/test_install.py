@@ -95,7 +95,7 @@ def test_a_command_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     command = tmp_path / "usr/local/bin/nessus-sched"
     command.parent.mkdir(parents=True)
     command.write_text("somebody else's")
-    assert "left alone" in run(tmp_path).output
+    assert "in the way, kept" in run(tmp_path).output
     uninstall(tmp_path)
     assert command.read_text() == "somebody else's"
 
@@ -148,5 +148,5 @@ def test_a_program_that_others_may_not_reach_is_noticed(
     program.write_text("")
     said = out_of_reach([program])
     assert said is not None
-    assert "only some users may enter" in said
+    assert "not readable by every user" in said
     assert out_of_reach([Path("/usr/bin/env")]) is None

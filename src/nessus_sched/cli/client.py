@@ -134,7 +134,7 @@ class Daemon:
         except BrokenPipeError:
             return  # its last message is read next
         except OSError as error:
-            raise NoDaemon(f"the daemon went away: {error.strerror}") from error
+            raise NoDaemon(f"lost the connection to the daemon: {error.strerror}") from error
 
     def _receive(self) -> dict[str, Any]:
         try:
@@ -142,7 +142,7 @@ class Daemon:
         except TimeoutError:
             raise click.ClickException(f"no answer within {self._patience:g} s") from None
         except OSError as error:
-            raise NoDaemon(f"the daemon went away: {error.strerror}") from error
+            raise NoDaemon(f"lost the connection to the daemon: {error.strerror}") from error
         if not line:
             raise NoDaemon("the daemon closed the connection")
         message: dict[str, Any] = json.loads(line)
@@ -161,7 +161,7 @@ def daemon(config: Path | None) -> Iterator[Daemon]:
     start = (
         "; start it with 'nessus-sched serve --config FILE' or 'systemctl start nessus-sched'"
         if named or file
-        else ", and there is no configuration: 'nessus-sched config init' makes one"
+        else ", and there is no configuration: 'nessus-sched config init' creates one"
     )
     with _connected(paths, start) as sock, sock.makefile("rb") as lines:
         connection = Daemon(sock, lines)
@@ -178,7 +178,7 @@ def _connected(paths: list[str], remedy: str) -> socket.socket:
         except PermissionError as error:
             sock.close()
             raise NotAllowed(
-                f"you may not use {path}: your user is not in the socket's group; have the "
+                f"no permission to use {path}: your user is not in the socket's group; have the "
                 "operator add you to it, and log in again"
             ) from error
         except OSError:

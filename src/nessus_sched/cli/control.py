@@ -35,7 +35,7 @@ def reload_command(config: Path | None, as_json: bool) -> None:
     else:
         for problem in answer["problems"]:
             note(problem)
-        note("nothing was changed")
+        note("nothing changed")
     if not answer["applied"]:
         sys.exit(EXIT_CONFIG)
 
@@ -126,6 +126,7 @@ def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> N
     if as_json:
         print_json(answer)
         return
-    found = {what.replace("_", " "): count for what, count in answer["deleted"].items() if count}
-    told = ", ".join(f"{count} {what}" for what, count in found.items()) or "nothing"
-    line(f"would be deleted: {told}" if dry_run else f"deleted: {told}")
+    deleted = ", ".join(
+        f"{count} {what.replace('_', ' ')}" for what, count in answer["deleted"].items() if count
+    )
+    line(f"{'would be deleted' if dry_run else 'deleted'}: {deleted or 'nothing'}")

@@ -53,7 +53,7 @@ def list_command(limit: int, config: Path | None, as_json: bool) -> None:
         ],
     )
     if found["next_cursor"] is not None:
-        count = "there are more" if found["total"] is None else f"{found['total']} in all"
+        count = "there are more" if found["total"] is None else f"{found['total']} in total"
         note(f"{count}: --limit")
 
 
@@ -68,7 +68,7 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
     with daemon_or_store(config) as asked:
         found = asked.operate("show_journal", task_id=task_id_of(asked, task))
     if found["task"]["status"] != "dead":
-        raise Refused(f"task {found['task']['task_id']} is no dead letter", "not_possible_now")
+        raise Refused(f"task {found['task']['task_id']} is not a dead letter", "not_possible_now")
     if as_json:
         print_json(found)
         return
@@ -89,9 +89,11 @@ def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 
 @dlq_group.command("purge")
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
-@click.option("--older-than", type=seconds_given, metavar="DURATION", help="Dead for longer: 30d.")
 @click.option(
-    "--class", "error_class", metavar="CODE", help="With this error: the class that list shows."
+    "--older-than", type=seconds_given, metavar="DURATION", help="Dead for longer, such as 30d."
+)
+@click.option(
+    "--class", "error_class", metavar="CODE", help="With this error code, as list shows it."
 )
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
@@ -113,7 +115,7 @@ def purge_command(
     Each deletion is journaled with the user who did it.
     """
     if not (tasks or older_than is not None or error_class or everything):
-        raise click.UsageError("say which: TASK..., --older-than, --class or --all")
+        raise click.UsageError("name TASKs, or give --older-than, --class or --all")
     with daemon(config) as connection:
         wanted = {
             "task_ids": task_ids_of(connection, tasks) or None,
@@ -138,4 +140,4 @@ def _confirm(count: int) -> None:
     dead = number(count, "dead letter")
     if not sys.stdin.isatty():
         raise click.UsageError(f"{dead} would be deleted: give --yes")
-    click.confirm(f"Delete {dead} for good?", abort=True, err=True)
+    click.confirm(f"Delete {dead} permanently?", abort=True, err=True)

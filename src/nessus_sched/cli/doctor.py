@@ -23,7 +23,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.text import number
 
 CORRECT: Final = "Fix it; 'config reference' describes every key."
-UNREADABLE: Final = "Name the right file with --config, or run this as a user who can read it."
+UNREADABLE: Final = "Give the right file with --config, or run this as a user who can read it."
 
 
 @click.command("doctor")
@@ -80,12 +80,12 @@ def _daemon(file: Path, config: Config) -> Iterator[Step]:
     except click.ClickException as error:
         if held is not None:
             advice = "Restart it, or see which configuration it runs with."
-            yield failed("daemon", f"process {held} runs but: {error.message}", advice)
+            yield failed("daemon", f"process {held} is running, but: {error.message}", advice)
         else:
             advice = "systemctl start nessus-sched, or nessus-sched serve."
             yield warning("daemon", "not running", advice)
         return
-    yield ok("daemon", "running, and answering on its socket")
+    yield ok("daemon", "running and answering on its socket")
     if scanners["paused"]:
         advice = "Run nessus-sched resume-all once the reason is gone."
         yield warning("daemon", "paused: no scans start", advice)

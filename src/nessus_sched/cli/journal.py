@@ -19,7 +19,7 @@ from nessus_sched.cli.output import line, note, print_json, table
 from nessus_sched.cli.output_file import check_writable
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.text import size
+from nessus_sched.core.text import number, size
 
 
 @click.group("journal")
@@ -63,7 +63,7 @@ def _detail(detail: Mapping[str, Any]) -> str:
 
 
 @journal_group.command("verify")
-@click.option("--expect", metavar="HEAD", help="A head that an earlier verify printed.")
+@click.option("--expect", metavar="HEAD", help="Head printed by an earlier verify.")
 @config_option
 @json_option
 def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
@@ -95,8 +95,8 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
     else:
         for problem in report.problems:
             note(problem)
-        verdict = "ok" if report.ok else f"{len(report.problems)} problems"
-        line(f"{verdict}: {report.rows} rows, {report.tasks} tasks")
+        verdict = "ok" if report.ok else number(len(report.problems), "problem")
+        line(f"{verdict}: {number(report.rows, 'row')}, {number(report.tasks, 'task')}")
         line(f"head {report.head.text}")
     if not report.ok:
         sys.exit(1)

@@ -24,7 +24,7 @@ from nessus_sched.core.fields import field
 
 @attrs.frozen(kw_only=True)
 class Statuses:
-    tasks: list[StatusAnswer] = field("Those with which it went well.")
+    tasks: list[StatusAnswer] = field("Those that succeeded.")
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +33,7 @@ class ProblemShape:
     line: int = field("From 1; 0 when there is none to point at.")
     column: int = field("From 1; 0 when there is none to point at.")
     message: str = field("What is wrong.")
-    hint: str = field("What would be right.")
+    hint: str = field("How to fix it.")
 
 
 @attrs.frozen(kw_only=True)
@@ -41,7 +41,7 @@ class Checked:
     file: str = field("The file.")
     ok: bool = field("It can be used.")
     problems: list[ProblemShape] = field("Every mistake.")
-    warnings: list[str] = field("What is allowed but unwise.")
+    warnings: list[str] = field("What is valid but unwise.")
 
 
 @attrs.frozen(kw_only=True)
@@ -49,8 +49,8 @@ class Verified:
     ok: bool = field("Nothing is wrong.")
     rows: int = field("Rows of the journal.")
     tasks: int = field("Tasks.")
-    head: str = field("To be kept elsewhere, for --expect.")
-    problems: list[str] = field("What does not fit.")
+    head: str = field("Store it elsewhere, for --expect.")
+    problems: list[str] = field("What does not match.")
 
 
 @attrs.frozen(kw_only=True)
@@ -65,13 +65,13 @@ class ReportProblem:
     message: str = field("What is wrong.")
     line: int = field("From 1.")
     column: int = field("From 0.")
-    saved: str | None = field("What could be saved; null when nothing is lost.")
+    saved: str | None = field("What could be recovered; null if nothing was lost.")
 
 
 @attrs.frozen(kw_only=True)
 class Shown(FindingsAnswer):
-    problems: list[ReportProblem] = field("What was wrong with the document.")
-    complete: bool = field("The document was whole.")
+    problems: list[ReportProblem] = field("Problems of the document.")
+    complete: bool = field("The document was complete.")
 
 
 @attrs.frozen(kw_only=True)
@@ -84,10 +84,10 @@ class Summary:
     severity_counts: dict[str, int] = field("Findings by severity, worst first.")
     compliance: dict[str, int] = field("Checks by result.")
     verdict: dict[str, Any] = field("credentialed, counts and more: did the logins work?")
-    host_verdicts: list[dict[str, Any]] = field("The same by host, the most urgent first.")
-    problems: list[ReportProblem] = field("What was wrong with the document.")
+    host_verdicts: list[dict[str, Any]] = field("The same by host, most urgent first.")
+    problems: list[ReportProblem] = field("Problems of the document.")
     warnings: list[dict[str, Any]] = field("code, message, advice: why it may be incomplete.")
-    complete: bool = field("The document was whole.")
+    complete: bool = field("The document was complete.")
     top_findings: list[dict[str, Any]] = field("The worst plugins.")
 
 
@@ -98,14 +98,14 @@ class Imported:
     hosts: int = field("Hosts in the report.")
     findings: int = field("Findings.")
     severity_counts: dict[str, int] = field("Findings by severity, worst first.")
-    complete: bool = field("The document was whole.")
-    problems: list[ReportProblem] = field("What was wrong with the document.")
+    complete: bool = field("The document was complete.")
+    problems: list[ReportProblem] = field("Problems of the document.")
 
 
 @attrs.frozen(kw_only=True)
 class Diagnosis:
     ok: bool = field("Nothing failed; there may be warnings.")
-    steps: list[Step] = field("What was looked at.")
+    steps: list[Step] = field("What was checked.")
 
 
 def answer_of(name: str) -> type:

@@ -63,61 +63,61 @@ def open_stdout() -> None:
     )
 
 
-class Place(NamedTuple):
-    """Where a subcommand is, and what it does in a few words: `--help` imports none."""
+class Entry(NamedTuple):
+    """A subcommand: `module:attribute` and its help, so that `--help` imports none of them."""
 
-    where: str
-    does: str
+    target: str
+    help: str
 
 
 _HERE: Final = "nessus_sched.cli."
 
-COMMANDS: Final[Mapping[str, Mapping[str, Place]]] = {
+COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "Getting started": {
-        "demo": Place("demo.command:demo_command", "Try everything with simulated scanners."),
-        "config": Place("config.command:config_group", "Create, check and show the configuration."),
-        "doctor": Place("doctor:doctor_command", "Diagnose problems and suggest fixes."),
-        "serve": Place("serve:serve_command", "Run the daemon."),
-        "mcp": Place("mcp:mcp_command", "Connect Claude Desktop or another MCP client."),
+        "demo": Entry("demo.command:demo_command", "Try everything with simulated scanners."),
+        "config": Entry("config.command:config_group", "Create, check and show the configuration."),
+        "doctor": Entry("doctor:doctor_command", "Diagnose problems and suggest fixes."),
+        "serve": Entry("serve:serve_command", "Run the daemon."),
+        "mcp": Entry("mcp:mcp_command", "Connect Claude Desktop or another MCP client."),
     },
     "Scan": {
-        "submit": Place("submit:submit_command", "Queue a scan."),
-        "status": Place("tasks:status_command", "Show a task's status."),
-        "tasks": Place("tasks:tasks_command", "List tasks."),
-        "watch": Place("watch:watch_command", "Follow tasks until they finish."),
-        "cancel": Place("tasks:cancel_command", "Cancel tasks."),
-        "pause": Place("tasks:pause_command", "Pause tasks, running or waiting."),
-        "resume": Place("tasks:resume_command", "Resume paused tasks."),
-        "credentials": Place(
+        "submit": Entry("submit:submit_command", "Queue a scan."),
+        "status": Entry("tasks:status_command", "Show a task's status."),
+        "tasks": Entry("tasks:tasks_command", "List tasks."),
+        "watch": Entry("watch:watch_command", "Follow tasks until they finish."),
+        "cancel": Entry("tasks:cancel_command", "Cancel tasks."),
+        "pause": Entry("tasks:pause_command", "Pause tasks, running or waiting."),
+        "resume": Entry("tasks:resume_command", "Resume paused tasks."),
+        "credentials": Entry(
             "scanners:credentials_command", "List configured credentials and audits."
         ),
-        "results": Place("results.command:results_group", "Show, compare and export findings."),
+        "results": Entry("results.command:results_group", "Show, compare and export findings."),
     },
     "Operate": {
-        "top": Place("top:top_command", "Live view of scanners, queues and scans."),
-        "queue": Place("queue:queue_command", "Show waiting tasks, and why they wait."),
-        "scanners": Place("scanners:scanners_group", "List, drain, enable and test scanners."),
-        "dlq": Place("dlq:dlq_group", "Manage dead letters: tasks that failed for good."),
-        "pause-all": Place("control:pause_all_command", "Stop starting scans on all scanners."),
-        "resume-all": Place("control:resume_all_command", "Start scans again."),
-        "reload": Place("control:reload_command", "Reload the daemon's configuration."),
-        "log-level": Place("control:log_level_command", "Change the daemon's log level."),
-        "journal": Place("journal:journal_group", "Show task history; verify it is unaltered."),
-        "housekeeping": Place("control:housekeeping_command", "Delete what is past its retention."),
-        "backup": Place("journal:backup_command", "Back up the task store."),
+        "top": Entry("top:top_command", "Live view of scanners, queues and scans."),
+        "queue": Entry("queue:queue_command", "Show waiting tasks and why they wait."),
+        "scanners": Entry("scanners:scanners_group", "List, drain, enable and test scanners."),
+        "dlq": Entry("dlq:dlq_group", "Manage dead letters: tasks that failed permanently."),
+        "pause-all": Entry("control:pause_all_command", "Stop starting scans on all scanners."),
+        "resume-all": Entry("control:resume_all_command", "Start scans again."),
+        "reload": Entry("control:reload_command", "Reload the daemon's configuration."),
+        "log-level": Entry("control:log_level_command", "Change the daemon's log level."),
+        "journal": Entry("journal:journal_group", "Show and verify the history of tasks."),
+        "housekeeping": Entry("control:housekeeping_command", "Delete data past its retention."),
+        "backup": Entry("journal:backup_command", "Back up the task store."),
     },
     "Tools": {
-        "sim": Place("sim:sim_command", "Run a simulated Nessus scanner."),
-        "install": Place("install.command:install_command", "Install the systemd service."),
-        "uninstall": Place("install.command:uninstall_command", "Remove the systemd service."),
-        "man": Place("man:man_command", "Print the manual page."),
-        "completion": Place("completion:completion_command", "Print shell completion code."),
-        "shapes": Place("json_schemas:shapes_command", "Print JSON schemas of the --json output."),
+        "sim": Entry("sim:sim_command", "Run a simulated Nessus scanner."),
+        "install": Entry("install.command:install_command", "Install the systemd service."),
+        "uninstall": Entry("install.command:uninstall_command", "Remove the systemd service."),
+        "man": Entry("man:man_command", "Print the manual page."),
+        "completion": Entry("completion:completion_command", "Print shell completion code."),
+        "shapes": Entry("json_schemas:shapes_command", "Print JSON schemas of the --json output."),
     },
 }
 """The subcommands by purpose."""
 
-_PLACES: Final = {name: place for part in COMMANDS.values() for name, place in part.items()}
+_ENTRIES: Final = {name: entry for part in COMMANDS.values() for name, entry in part.items()}
 
 
 class Interrupted(click.ClickException):
@@ -136,13 +136,13 @@ class LazyGroup(click.Group):
     """Imports a subcommand's module when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_PLACES)
+        return list(_ENTRIES)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        place = _PLACES.get(name)
-        if place is None:
+        entry = _ENTRIES.get(name)
+        if entry is None:
             return None
-        module, _, attribute = place.where.partition(":")
+        module, _, attribute = entry.target.partition(":")
         command: Any = getattr(importlib.import_module(_HERE + module), attribute)
         assert isinstance(command, click.Command)
         return command
@@ -156,16 +156,16 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _PLACES and not args[0].startswith("-"):
-            close = get_close_matches(args[0], _PLACES, n=1)
+        if args and args[0] not in _ENTRIES and not args[0].startswith("-"):
+            close = get_close_matches(args[0], _ENTRIES, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for part, places in COMMANDS.items():
+        for part, entries in COMMANDS.items():
             with formatter.section(part):
-                formatter.write_dl([(name, place.does) for name, place in places.items()])
+                formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
 
 
 def _zone(_ctx: click.Context, _parameter: click.Parameter, name: str | None) -> None:
@@ -177,7 +177,7 @@ def _zone(_ctx: click.Context, _parameter: click.Parameter, name: str | None) ->
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise click.BadParameter(f"{name!r} is not a zone; for example Europe/Berlin") from None
+        raise click.BadParameter(f"{name!r} is not a time zone, such as Europe/Berlin") from None
     os.environ["TZ"] = name
     time.tzset()
 
@@ -186,7 +186,7 @@ def _zone(_ctx: click.Context, _parameter: click.Parameter, name: str | None) ->
 @click.version_option(__version__, prog_name="nessus-sched")
 @click.option(
     "--tz", metavar="ZONE", callback=_zone, expose_value=False, is_eager=True,
-    help="Time zone for people, such as Europe/Berlin. Default: the local one.",
+    help="Time zone of times shown, such as Europe/Berlin. Default: the local one.",
 )  # fmt: skip
 def cli() -> None:
     """Queue vulnerability scans on your Nessus scanners, and read what they found.
@@ -194,8 +194,8 @@ def cli() -> None:
     Start with `nessus-sched demo`: it needs no scanner.
 
     TASK is the start or end of a task's id, its name, or `last`. Commands that show something
-    take --json; `nessus-sched shapes` describes their output. Output that does not go to a
-    terminal is plain. Times for people are local.
+    accept --json; `nessus-sched shapes` describes that output. Output is plain unless it goes to
+    a terminal. Times are local.
 
     \b
     Exit codes: 0 success; 1 refused, failed, or no such task; 2 usage error;

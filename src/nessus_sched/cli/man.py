@@ -11,15 +11,15 @@ import click
 from nessus_sched import __version__
 
 _FILES: Final = (
-    ("/etc/nessus-sched/config.yaml", "The configuration of the system's daemon."),
-    ("~/.config/nessus-sched/config.yaml", "The configuration of a user."),
-    ("/etc/nessus-sched/credentials/", "Secrets that systemd hands to the daemon."),
+    ("/etc/nessus-sched/config.yaml", "Configuration of the system's daemon."),
+    ("~/.config/nessus-sched/config.yaml", "Configuration of a user."),
+    ("/etc/nessus-sched/credentials/", "Secrets that systemd passes to the daemon."),
     ("/var/lib/nessus-sched/", "Tasks, journal, findings and reports."),
     ("/run/nessus-sched-mcp.sock", "Where the system's daemon listens."),
 )
 _ENVIRONMENT: Final = (
     ("NESSUS_SCHED_CONFIG", "The configuration file, when --config is not given."),
-    ("NESSUS_SCHED_SOCKET", "The daemon's socket, whatever the configuration says."),
+    ("NESSUS_SCHED_SOCKET", "The daemon's socket; overrides the configuration."),
 )
 
 

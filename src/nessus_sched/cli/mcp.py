@@ -19,27 +19,27 @@ from nessus_sched.cli.output import note
 @click.option("--config", "-c", metavar="FILE", help="Configuration of the daemon to reach.")
 @click.option("--socket", metavar="PATH", help="Reach the daemon at this socket instead.")
 @click.option("--no-start", is_flag=True, help="Never start a daemon when none runs.")
-@click.option("--print-config", is_flag=True, help="Print the entry for Claude Desktop, and end.")
+@click.option("--print-config", is_flag=True, help="Print the entry for Claude Desktop, and exit.")
 @click.option(
     "--ssh", metavar="HOST", help="With --print-config: the daemon is on HOST, reached by ssh."
 )
 def mcp_command(
     config: str | None, socket: str | None, no_start: bool, print_config: bool, ssh: str | None
 ) -> None:
-    """Relay MCP between stdin and stdout and the daemon; what Claude Desktop starts.
+    """Relay MCP between stdin and stdout and the daemon; Claude Desktop starts this.
 
-    When no daemon runs for a configuration of yours, one is started, which ends by itself.
-    Without any configuration the daemon of the system is meant.
+    If no daemon is running for your configuration, one is started, which exits when idle.
+    Without a configuration of yours, the system's daemon is used.
 
     \b
-    nessus-sched mcp --print-config            the daemon is on this machine
-    nessus-sched mcp --print-config --ssh HOST the daemon is on HOST; run this anywhere
+    nessus-sched mcp --print-config            for a daemon on this machine
+    nessus-sched mcp --print-config --ssh HOST for a daemon on HOST; run this anywhere
 
-    Paste what it prints into the file that Claude Desktop's Settings > Developer > Edit
-    Config opens (into "mcpServers" if there is such a part already), and restart it.
+    In Claude Desktop, open Settings > Developer > Edit Config, paste the output into that file
+    (merge it into an existing "mcpServers"), and restart Claude Desktop.
     """
     if ssh is not None and not print_config:
-        raise click.UsageError("--ssh goes with --print-config")
+        raise click.UsageError("--ssh needs --print-config")
     if print_config:
         words = _by_ssh(ssh, config) if ssh else _local(config, socket, no_start)
         click.echo(desktop_entry(words))
@@ -56,7 +56,7 @@ def _local(config: str | None, socket: str | None, no_start: bool) -> list[str]:
     found = config or (None if socket else default_config())
     words = [*program(), "mcp"] if found is None else client_of(found)
     if found is not None and not Path(found).exists():
-        note(f"warning: there is no file {found} yet")
+        note(f"warning: {found} does not exist yet")
     words += ["--socket", os.path.abspath(socket)] if socket else []
     words += ["--no-start"] if no_start else []
     return words

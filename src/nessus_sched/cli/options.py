@@ -45,7 +45,7 @@ def _some(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -
         raise NoConfiguration(
             "there is no configuration: no --config, no $NESSUS_SCHED_CONFIG, no "
             f"{' and no '.join(discovery.config_places(os.environ))}; "
-            "'nessus-sched config init' makes one"
+            "'nessus-sched config init' creates one"
         )
     return file
 
@@ -53,7 +53,7 @@ def _some(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -
 def _there(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
     """Raises `NoConfiguration` if the file that was named does not exist."""
     if file is not None and not os.path.exists(file):
-        raise NoConfiguration(f"{file}: there is no such file")
+        raise NoConfiguration(f"{file}: no such file")
     return file
 
 

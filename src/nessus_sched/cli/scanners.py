@@ -17,18 +17,18 @@ from nessus_sched.cli.output import line, note, print_json, table
 from nessus_sched.core.clock import system_now
 
 PLAN: Final = """\
-On scanner {scanner}, in our own folder, this will
+On scanner {scanner}, in the folder of nessus-sched, this will
   - log in, and read its license, rights, templates and settings
   - scan the open ports of {target}
   - start a basic scan of {target}, pause it, resume it and stop it
   - scan {target} with four plugin families
   - export the reports, and delete these three scans again
-It takes some minutes and one of the scanner's slots. Nothing else there is touched."""
+It takes a few minutes and one of the scanner's slots. Nothing else there is touched."""
 
 
-@click.command("certify", short_help="Prove a scanner with a few small scans.")
+@click.command("certify", short_help="Verify a scanner with a few small scans.")
 @click.argument("scanner")
-@click.option("--target", required=True, metavar="ADDRESS", help="One allowed host to scan.")
+@click.option("--target", required=True, metavar="ADDRESS", help="Host to scan; must be allowed.")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @daemon_option
 @json_option
@@ -65,7 +65,7 @@ def _show(answer: dict[str, object]) -> None:
     )
     differ = sum(each["result"] == "differs" for each in rows)
     bad = sum(each["result"] == "failed" for each in rows)
-    note(f"{bad} failed, {differ} differ")
+    note(f"{bad} failed, {differ} different")
     if answer["recording"]:
         line(f"recording: {answer['recording']}")
 

@@ -24,7 +24,7 @@ _PR_SET_DUMPABLE: Final = 4
 
 @click.command("serve")
 @config_option
-@click.option("--stdio", is_flag=True, help="Also speak MCP on stdin and stdout; exit with them.")
+@click.option("--stdio", is_flag=True, help="Also speak MCP on stdin and stdout, until they close.")
 @click.option("--on-demand", is_flag=True, help="Exit when idle: no client and nothing to do.")
 def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
     """Run the daemon in the foreground.

@@ -30,7 +30,7 @@ class Seconds(click.FloatRange):
     ) -> float:
         seconds: float = super().convert(value, param, ctx)
         if not math.isfinite(seconds):
-            self.fail(f"{value} is no number of seconds.", param, ctx)
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
         return seconds
 
 
@@ -60,12 +60,12 @@ def assumptions_table() -> str:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8834, show_default=True,
-    help="Port; 0 for any free one.",
+    help="Port; 0 for a free one.",
 )  # fmt: skip
 @click.option("--seed", default=1, show_default=True, help="Determines keys, hosts and findings.")
 @click.option(
     "--edition", type=click.Choice(list(EDITIONS)), default="manager", show_default=True,
-    help="What its license allows; all but manager refuse API writes.",
+    help="Edition; all but manager refuse API writes.",
 )  # fmt: skip
 @click.option("--trial", is_flag=True, help="An evaluation license, which cannot export.")
 @click.option(
@@ -74,11 +74,11 @@ def assumptions_table() -> str:
 )  # fmt: skip
 @click.option(
     "--max-scans", type=click.IntRange(min=0), default=0, show_default=True,
-    help="Its own limit; 0 for none.",
+    help="Limit of concurrent scans; 0 for none.",
 )  # fmt: skip
 @click.option(
     "--loading-seconds", type=Seconds(), default=0.0, show_default=True, metavar="SECONDS",
-    help="How long it loads plugins after its start.",
+    help="How long it loads plugins after starting.",
 )  # fmt: skip
 @click.option(
     "--pause-takes", type=Seconds(), metavar="SECONDS",
@@ -86,7 +86,7 @@ def assumptions_table() -> str:
 )  # fmt: skip
 @click.option(
     "--refuse", "refuses", multiple=True, type=click.Choice(list(map(str, Refusal))),
-    help="Refuse work in this way from the start; repeatable.",
+    help="Refuse work for this reason from the start; repeatable.",
 )  # fmt: skip
 @click.option(
     "--replay", "replay_directory", type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -96,13 +96,13 @@ def assumptions_table() -> str:
     "--recording", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="Answer from the recording of 'scanners certify'; certify it with --target 192.0.2.1.",
 )  # fmt: skip
-@click.option("--username", default="admin", show_default=True, help="Its user.")
-@click.option("--password", default="nessus", show_default=True, help="That user's password.")
+@click.option("--username", default="admin", show_default=True, help="User name.")
+@click.option("--password", default="nessus", show_default=True, help="Password.")
 @click.option(
     "--assume", multiple=True, callback=_assumed, metavar="NAME=yes|no",
     help="Choose an undocumented behavior; repeatable, `list` prints them.",
 )  # fmt: skip
-@click.option("--control", is_flag=True, help="Serve /_sim/ for injecting faults (loopback only).")
+@click.option("--control", is_flag=True, help="Serve /_sim/ to inject faults (loopback only).")
 def sim_command(refuses: Sequence[str], **options: Any) -> None:
     """Run a simulated Nessus scanner over HTTPS, for trials and tests.
 

@@ -50,14 +50,14 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
     "--kind", "-k", type=one_of(ScanKind), default="basic", show_default=True,
     help="Kind of scan; see above.",
 )  # fmt: skip
-@click.option("--name", default="", help="Short name to recognize it by.")
+@click.option("--name", default="", help="Short name of the scan.")
 @click.option("--description", default="", help="Reason for the scan; stored with the task.")
 @click.option("--scanner", help="Use this scanner. Default: the first free one.")
 @click.option(
     "--exclude",
     multiple=True,
     metavar="TARGET",
-    help="Leave this part of the targets out; repeatable.",
+    help="Exclude this part of the targets; repeatable.",
 )
 @click.option("--pool", help="Group of scanners to choose from.")
 @click.option("--priority", type=one_of(Priority), help="Queue priority.")
@@ -82,8 +82,8 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
     metavar="DURATION",
     help="Stop the scan after this long: 90m, 8h (whole minutes).",
 )
-@click.option("--dry-run", is_flag=True, help="Check, route and estimate only; queue nothing.")
-@click.option("--wait", "-w", is_flag=True, help="Follow it to its end.")
+@click.option("--dry-run", is_flag=True, help="Validate, route and estimate, but queue nothing.")
+@click.option("--wait", "-w", is_flag=True, help="Follow the scan until it finishes.")
 @daemon_option
 @json_option
 def submit_command(
@@ -110,7 +110,7 @@ def submit_command(
     With --wait the exit code is 0 only if the scan completes.
     """
     if dry_run and wait:
-        raise click.UsageError("--wait and --dry-run exclude each other")
+        raise click.UsageError("--wait and --dry-run cannot be combined")
     arguments = _arguments(kind, options)
     arguments["targets"] = targets_given(targets, targets_file)
     with daemon(config) as connection:
@@ -223,7 +223,7 @@ def _targets_in(file: Path) -> list[str]:
         rest = [f"and {more} more lines"] if more > 0 else []
         raise click.ClickException("\n  ".join([f"{file}:", *problems[:_SHOWN], *rest]))
     if not found:
-        raise click.ClickException(f"{file}: there are no targets in it")
+        raise click.ClickException(f"{file}: contains no targets")
     return found
 
 

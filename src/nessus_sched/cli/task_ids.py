@@ -48,7 +48,7 @@ def _several(text: str, found: Sequence[Mapping[str, Any]], more: bool) -> str:
         for each in found[:_SHOWN]
     ]
     rest = ["  and others"] if more else []
-    return "\n".join([f"{text!r} matches several tasks; use more of the id:", *rows, *rest])
+    return "\n".join([f"{text!r} matches several tasks; give more of the id:", *rows, *rest])
 
 
 def task_ids_of(asked: Asking, texts: Sequence[str]) -> list[str]:

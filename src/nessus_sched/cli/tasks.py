@@ -64,9 +64,9 @@ def status_command(task: str, config: Path | None, as_json: bool) -> None:
 @click.option("--submitter", help="Only tasks of this user: a name or a uid.")
 @click.option("--text", default="", help="Only tasks with this text in the name or description.")
 @click.option(
-    "--since", type=moment_given, metavar="TIME", help="Created after: 2h, 7d, a timestamp."
+    "--since", type=moment_given, metavar="TIME", help="Created after: 2h, 7d or a timestamp."
 )
-@click.option("--until", type=moment_given, metavar="TIME", help="Created before: as --since.")
+@click.option("--until", type=moment_given, metavar="TIME", help="Created before; like --since.")
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
 @click.option("--cursor", help="Continue after a previous page (its next_cursor).")
 @daemon_option
@@ -116,7 +116,7 @@ def tasks_command(
 @tasks_argument
 @daemon_option
 @json_option
-@click.option("--discard", is_flag=True, help="Throw away what running scans have found.")
+@click.option("--discard", is_flag=True, help="Discard what running scans have found.")
 def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool, discard: bool) -> None:
     """Cancel tasks: remove them from the queue, or stop their scans.
 

@@ -43,12 +43,12 @@ def check_machine(file: Path, config: Config) -> list[Step]:
 
 
 def _config(file: Path, config: Config) -> Iterator[Step]:
-    yield ok("config", f"{file} is in order, with {number(len(config.scanners), 'scanner')}")
+    yield ok("config", f"{file} is valid, with {number(len(config.scanners), 'scanner')}")
     for text in warnings(config):
         yield warning("config", text, "Change it unless intended.")
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o007:
-        yield warning("config", "everyone on this machine can read it", f"chmod o= {file}")
+        yield warning("config", "every user of this machine can read it", f"chmod o= {file}")
 
 
 def _directory(directory: Path) -> Iterator[Step]:
@@ -69,7 +69,7 @@ def _directory(directory: Path) -> Iterator[Step]:
         yield failed("state", f"others can write to {directory}", f"chmod 700 {directory}")
     elif not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         yield warning(
-            "state", f"{directory} belongs to user {status.st_uid}, and is closed to you",
+            "state", f"{directory} belongs to user {status.st_uid}, and you cannot use it",
             "Run doctor as the user that runs the daemon.",
         )  # fmt: skip
     else:
@@ -83,7 +83,7 @@ def _store(directory: Path) -> Iterator[Step]:
         with read_offline(directory) as store:
             yield ok("store", f"{number(sum(store.counts().values()), 'task')} can be read")
     except StoreError as error:
-        yield failed("store", str(error), "Restore a backup, or ask 'journal verify'.")
+        yield failed("store", str(error), "Restore a backup, or run 'journal verify'.")
 
 
 def _disk(directory: Path) -> Iterator[Step]:
@@ -100,7 +100,7 @@ def _disk(directory: Path) -> Iterator[Step]:
 def _clock() -> Step:
     if system_now() < SANE:
         return failed("clock", "the clock is not set", "Set it, and keep it synchronized with NTP.")
-    return ok("clock", "the clock is set; it is compared with each scanner's below")
+    return ok("clock", "the clock is set; each scanner's is compared with it below")
 
 
 def check_http(config: Config) -> Iterator[Step]:
@@ -110,7 +110,7 @@ def check_http(config: Config) -> Iterator[Step]:
     try:
         listen(config.http.bind).close()
     except HttpTrouble as error:
-        yield failed("http", str(error), "Stop what listens there, or change http.bind.")
+        yield failed("http", str(error), "Stop what uses the port, or change http.bind.")
     else:
         yield ok("http", f"{config.http.bind} is free")
 
@@ -152,15 +152,15 @@ def _certified(scanner_id: str, info: ScannerInfo, state_directory: Path) -> lis
     measured = CertificationFiles.of(state_directory).measured(scanner_id)
     advice = f"nessus-sched scanners certify {scanner_id} --target ADDRESS"
     if measured is None:
-        return [warning("certified", "was never certified", advice)]
+        return [warning("certified", "never certified", advice)]
     day = f"{duration(system_now() - measured.at)} ago"
     if not measured.applies_to(info):
         was = f"{measured.identity.edition} {measured.identity.version}"
-        return [warning("certified", f"has changed since it was certified as {was} {day}", advice)]
+        return [warning("certified", f"changed since it was certified as {was} {day}", advice)]
     if measured.failed:
         failed_then = number(measured.failed, "check")
         return [warning("certified", f"{failed_then} failed when it was certified {day}", advice)]
-    return [ok("certified", f"was certified {day}; {number(measured.differs, 'check')} differed")]
+    return [ok("certified", f"certified {day}; {number(measured.differs, 'check')} differed")]
 
 
 def _certificate(settings: ScannerSettings) -> Step:

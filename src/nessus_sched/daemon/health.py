@@ -16,6 +16,7 @@ from nessus_sched.core.scanner import (
     NotReady,
     Unreachable,
 )
+from nessus_sched.core.text import number
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.scheduler.supervision import DriverFailed
@@ -69,26 +70,23 @@ class HealthCheck:
         health = self._system.context.store.health
         if health.ok:
             return Observation(Status.OK, "writes are durable")
-        return Observation(
-            Status.FAILED, f"the store does not take writes: {health.reason}", health.since
-        )
+        return Observation(Status.FAILED, f"the store is read-only: {health.reason}", health.since)
 
     def _config(self) -> Observation:
         problems, restart = self._reloader.last.problems, self._reloader.last.needs_restart
         if not problems:
-            but = f", but for what needs a restart: {', '.join(restart)}" if restart else ""
-            return Observation(Status.OK, f"the configuration file is in force{but}")
+            but = f", except for what needs a restart: {', '.join(restart)}" if restart else ""
+            return Observation(Status.OK, f"the configuration file is in effect{but}")
         return Observation(
             Status.DEGRADED,
-            f"the latest reload was refused, the configuration before is in force: {problems[0]}",
+            "the latest reload was refused, the previous configuration stays in effect: "
+            f"{problems[0]}",
             self._reloader.rejected_at,
         )
 
     def _scheduling(self) -> Observation:
         if self._system.service.statistics().paused:
-            return Observation(
-                Status.DEGRADED, "everything was paused by an operator: nothing starts"
-            )
+            return Observation(Status.DEGRADED, "paused by an operator: no scans start")
         return Observation(Status.OK, "tasks start as slots become free")
 
 
@@ -107,26 +105,26 @@ def _scanners(scanners: list[ScannerView]) -> Observation:
     out = [found for each in wanted if (found := _outage(each)) is not None]
     if not out:
         if all(each.statistics.draining for each in wanted):
-            return Observation(Status.DEGRADED, "every scanner is draining: nothing starts")
+            return Observation(Status.DEGRADED, "every scanner is draining: no scans start")
         changed_at = max(each.since for each in wanted)
         return Observation(
-            Status.OK, f"{len(wanted)} of {len(wanted)} scanners can be used", changed_at=changed_at
+            Status.OK, f"{len(wanted)} of {len(wanted)} scanners usable", changed_at=changed_at
         )
     since = max(each.since for each in out)
     if len(out) < len(wanted):
-        can = f"{len(wanted) - len(out)} of {len(wanted)} scanners can be used"
+        can = f"{len(wanted) - len(out)} of {len(wanted)} scanners usable"
         return Observation(Status.DEGRADED, f"{can}; {_troubles(out)}", since)
-    return Observation(Status.FAILED, f"no scanner can be used: {_troubles(out)}", since)
+    return Observation(Status.FAILED, f"no scanner is usable: {_troubles(out)}", since)
 
 
 _WORDS: Final = {
     NOT_CONTACTED: NOT_CONTACTED,
     Unreachable.kind: "unreachable",
-    NotReady.kind: "not ready yet, such as loading plugins",
+    NotReady.kind: "not ready yet, for example loading plugins",
     LoginRefused.kind: "login refused",
-    CertificateMismatch.kind: "another certificate than the trusted one",
+    CertificateMismatch.kind: "a different certificate than the trusted one",
     LicenseExpired.kind: "stopped by the license",
-    DriverFailed.kind: "out of order by an error of ours",
+    DriverFailed.kind: "failed by an internal error",
 }
 
 
@@ -164,7 +162,7 @@ def _scanner(view: ScannerView, now: float) -> Observation:
     if not statistics.enabled:
         return Observation(Status.OK, "disabled by the operator")
     if view.trouble is not None:
-        owed = f"; {view.owed} abandoned scan(s) to clean up there" if view.owed else ""
+        owed = f"; {number(view.owed, 'abandoned scan')} to clean up there" if view.owed else ""
         return Observation(Status.DEGRADED, view.trouble + owed, view.since)
     if statistics.obstacle is not None:
         suspension = statistics.suspension
@@ -172,6 +170,6 @@ def _scanner(view: ScannerView, now: float) -> Observation:
         return Observation(Status.DEGRADED, statistics.obstacle.text, since)
     slots = statistics.slots
     used = f"{len(slots.active)} of {slots.capacity} slots used"
-    held = f"; starts nothing just now: {statistics.held_reason}" if statistics.held_until else ""
-    owed = f"; {view.owed} abandoned scan(s) to clean up" if view.owed else ""
+    held = f"; no new scans now: {statistics.held_reason}" if statistics.held_until else ""
+    owed = f"; {number(view.owed, 'abandoned scan')} to clean up" if view.owed else ""
     return Observation(Status.OK, used + held + owed, changed_at=view.since)

@@ -42,9 +42,7 @@ async def post_json(url: str, body: bytes, headers: Mapping[str, str], seconds: 
     if failure is not None:
         raise PostFailed(failure, transient=True)
     if not 200 <= status < 300:
-        raise PostFailed(
-            f"the answer was {status}", transient=status in {408, 429} or status >= 500
-        )
+        raise PostFailed(f"HTTP status {status}", transient=status in {408, 429} or status >= 500)
 
 
 async def _status(

@@ -4,18 +4,18 @@
       open the stores
         nursery
           signals        SIGTERM, SIGINT stop; SIGHUP reloads
-          fleet          one driver a scanner, the tasks they carry, the retry timer
+          fleet          one driver per scanner, the tasks they carry, the retry timer
           http           /health, /ready, /metrics
-          notifications  webhooks at the end of tasks
-          socket         MCP and the command line, one task a connection
-          stdio          MCP on our own stdin and stdout, when asked for
-          housekeeping   what has been kept long enough goes
-          certifications what an interrupted one left on a scanner is removed
+          notifications  webhooks for finished tasks
+          socket         MCP and the command line, one task per connection
+          stdio          MCP on stdin and stdout, with --stdio
+          housekeeping   deletes what is past its retention
+          certifications deletes what an interrupted one left on a scanner
           loop lag       measured for the metrics
           watchdog       tells systemd that the loop turns
-          idle           ends a daemon that a relay started, when nobody needs it any more
+          idle           stops a daemon that a relay started once it is idle
 
-Stopping cancels the nursery: scans go on running on their scanners and are adopted again at
+Stopping cancels the nursery: scans keep running on their scanners and are picked up again at
 the next start.
 """
 
@@ -163,7 +163,7 @@ def _crashes(notifier: Notifier) -> Iterator[None]:
         yield
     except (ExceptionGroup, StoreError, OSError) as error:
         if notifier.was_ready:
-            raise Crash("the daemon was up, and ended by this error") from error
+            raise Crash("the daemon was ended by this error") from error
         raise
 
 

@@ -228,7 +228,7 @@ def _runtime_directory(environ: Mapping[str, str]) -> Path:
     try:
         return Path(discovery.user_directory(environ))
     except (discovery.UnsafeDirectory, OSError) as error:
-        raise SocketTrouble(f"no directory to be found in: {error}") from error
+        raise SocketTrouble(f"no usable runtime directory: {error}") from error
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
 from nessus_sched.cli.output import note, print_json
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
+from nessus_sched.core.text import number
 
 
 @click.group("config")
@@ -43,13 +44,14 @@ def check_command(config: Path, as_json: bool) -> None:
             for problem in error.problems:
                 note(str(problem))
         sys.exit(EXIT_CONFIG)
-    said = list(warnings(found))
+    texts = list(warnings(found))
     if as_json:
-        print_json({"file": str(config), "ok": True, "problems": [], "warnings": said})
+        print_json({"file": str(config), "ok": True, "problems": [], "warnings": texts})
         return
-    for warning in said:
+    for warning in texts:
         note(f"warning: {warning}")
-    click.echo(f"{config}: ok, {len(found.scanners)} scanners, {len(said)} warnings")
+    scanners = number(len(found.scanners), "scanner")
+    click.echo(f"{config}: ok, {scanners}, {number(len(texts), 'warning')}")
 
 
 @config_group.command("show")

@@ -57,7 +57,7 @@ def config_text(answers: Answers) -> str:
             "# Every key: nessus-sched config reference. Check it: nessus-sched config check",
             f"state_directory: {quoted(answers.state_directory)}",
             "",
-            "# What may be scanned at all; deny wins over allow.",
+            "# What may be scanned; deny takes precedence over allow.",
             "targets:",
             "  allow:",
             *(f"    - {quoted(rule)}" for rule in answers.allow),
@@ -96,14 +96,14 @@ LOGINS: Final = click.Choice(["api-keys", "session"])
 @click.option("--id", "scanner_id", default="local", show_default=True, help="Id of the scanner.")
 @click.option(
     "--login", type=LOGINS,
-    help="API keys, or user and password as the web interface logs in (for licenses whose API "
+    help="API keys, or user and password as in the web interface (for licenses whose API "
     "refuses scans; not supported by the vendor).",
 )  # fmt: skip
 @click.option("--access-key", envvar="NESSUS_ACCESS_KEY", help="Or $NESSUS_ACCESS_KEY.")
 @click.option("--secret-key", envvar="NESSUS_SECRET_KEY", help="Or $NESSUS_SECRET_KEY.")
 @click.option("--username", envvar="NESSUS_USERNAME", help="Or $NESSUS_USERNAME.")
 @click.option("--password", envvar="NESSUS_PASSWORD", help="Or $NESSUS_PASSWORD.")
-@click.option("--fingerprint", metavar="SHA256", help="Of the scanner's certificate, to pin.")
+@click.option("--fingerprint", metavar="SHA256", help="Pin this certificate.")
 @click.option("--ca-file", metavar="FILE", help="CA that signed the scanner's certificate.")
 @click.option("--system-ca", is_flag=True, help="Verify the certificate with the system's CAs.")
 @click.option(
@@ -113,11 +113,11 @@ LOGINS: Final = click.Choice(["api-keys", "session"])
     "--allow", multiple=True, metavar="NETWORK",
     help="Network that may be scanned; repeatable.",
 )  # fmt: skip
-@click.option("--max-scans", default=2, show_default=True, help="Scans at once on the scanner.")
-@click.option("--state-directory", metavar="DIR", help="Where tasks and results live.")
+@click.option("--max-scans", default=2, show_default=True, help="Concurrent scans on the scanner.")
+@click.option("--state-directory", metavar="DIR", help="Directory for tasks and results.")
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Where to write it. Default: the user's configuration file (the system's for root).",
+    help="File to write. Default: the user's configuration file (the system's for root).",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def init_command(
@@ -210,7 +210,7 @@ def _login() -> str:
     if sys.stdin.isatty():
         click.echo(
             "Nessus Manager takes scans with API keys. Professional, Expert and Essentials refuse\n"
-            "them: there, session logs in as the web interface does, which the vendor does not\n"
+            "them; there, session logs in like the web interface, which the vendor does not\n"
             "support.",
             err=True,
         )

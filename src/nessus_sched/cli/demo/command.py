@@ -24,12 +24,14 @@ _SEEDS: Final = SystemRandom()
 @json_option
 @click.option(
     "--replay", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
-    help="Let the scanners answer with the .nessus files of a directory, one a scan.",
+    help="Let the scanners return the .nessus files of a directory, one per scan.",
 )  # fmt: skip
-@click.option("--stay", is_flag=True, help="Stay up afterwards, to connect a client of your own.")
+@click.option(
+    "--stay", is_flag=True, help="Keep running afterwards, to connect a client of your own."
+)
 @click.option(
     "--write-config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Only write the demo's configuration, for use with sim, serve and mcp.",
+    help="Only write the demo's configuration, to use with sim, serve and mcp.",
 )  # fmt: skip
 def demo_command(as_json: bool, replay: Path | None, stay: bool, write_config: Path | None) -> None:
     """Show everything on this machine in under half a minute; needs no scanner.

@@ -53,7 +53,7 @@ def config_text(state_directory: Path, scanners: Sequence[DemoScanner], *, http:
     """The YAML text; polls fast, because simulated scans take seconds."""
     return "\n".join(
         [
-            "# Two simulated scanners (nessus-sched sim); the keys belong to nothing real.",
+            "# Two simulated scanners (nessus-sched sim); the keys are made up.",
             f"state_directory: {_quoted(str(state_directory))}",
             f"http: {{bind: {_quoted(http)}}}",
             f"targets: {{allow: [{', '.join(map(_quoted, (*ALLOWED, *BY_NAME)))}]}}",

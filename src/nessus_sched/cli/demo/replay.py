@@ -29,10 +29,10 @@ def replay_files(directory: Path | None) -> Sequence[Path]:
     left_out = "; ".join(f"{path.name} {reason}" for path, reason in unfit.items() if reason)
     if not files:
         raise click.ClickException(
-            f"there is no .nessus report in {directory}" + (f": {left_out}" if left_out else "")
+            f"no .nessus report in {directory}" + (f": {left_out}" if left_out else "")
         )
     if left_out:
-        note(f"left out: {left_out}")
+        note(f"skipped: {left_out}")
     return files
 
 
@@ -52,5 +52,5 @@ def _unfit(path: Path) -> str | None:
     for problem in report.problems:
         refused = problem.kind in {Trouble.NOT_A_REPORT, Trouble.DOCTYPE}
         if refused or (problem.kind is Trouble.MALFORMED and not report.hosts):
-            return f"is no report ({problem.message})"
+            return f"is not a report ({problem.message})"
     return None

@@ -113,8 +113,8 @@ class DemoScreen:
         self._lines("", desktop_entry(client_of(config)), "")
         if stay:
             self._lines("Health:", f"  curl http://{scene.http}/health", "")
-            self._lines("Staying up. Connect a client with:", f"  {shlex.join(client_of(config))}")
-            self._lines("Ctrl-C ends the demo.")
+            self._lines("Running. Connect a client with:", f"  {shlex.join(client_of(config))}")
+            self._lines("Press Ctrl-C to stop the demo.")
 
     def _lines(self, heading: str, *rest: str) -> None:
         if heading:

@@ -30,9 +30,9 @@ _RUNNING: Final = Path("/run/systemd/system")
 _UNITS: Final = ("nessus-sched.socket", "nessus-sched.service")
 _EXAMPLE: Final = "example.yaml beside it"
 _ALWAYS: Final = (
-    "for each USER who may use it: usermod --append --groups nessus-mcp USER",
+    "for each USER allowed to use it: usermod --append --groups nessus-mcp USER",
     f"start it, now and at every boot: systemctl enable --now {' '.join(_UNITS)}",
-    "or, if it runs already: systemctl restart nessus-sched (running scans continue)",
+    "or, if it is already running: systemctl restart nessus-sched (running scans continue)",
 )
 _INSTEAD: Final = """\
 Install the program where every user can reach it; from a clone or with a wheel instead of .:
@@ -140,13 +140,13 @@ def _this_program() -> str:
 def _needs_root(root: Path, dry_run: bool) -> None:
     if root == Path("/") and os.geteuid() != 0 and not dry_run:
         raise click.ClickException(
-            "only root may do that: use sudo, or see with --dry-run what it would do"
+            "only root can do that: use sudo, or --dry-run to see what it would do"
         )
 
 
 def _announce(dry_run: bool) -> None:
     if dry_run:
-        click.echo("This is what would be done; nothing is changed.")
+        click.echo("Dry run: nothing is changed.")
 
 
 def _done(work: Callable[..., Any], item: object, root: Path, dry_run: bool) -> Any:
@@ -175,10 +175,10 @@ def _left_to_do(root: Path, live: bool) -> None:
     if not (root / CONFIG / "config.yaml").exists():
         steps.append(f"write /{CONFIG}/config.yaml: `nessus-sched config init`, or from {_EXAMPLE}")
         if live:
-            steps.append("let the service read it: this command once more")
+            steps.append("let the service read it: run this command again")
     if not live:
-        steps.append("on the running system: this command once more")
-    steps += [*_ALWAYS, "see how it is: systemctl status nessus-sched"]
-    click.echo("\nLeft to do:")
+        steps.append("on the running system: run this command again")
+    steps += [*_ALWAYS, "check it: systemctl status nessus-sched"]
+    click.echo("\nNext steps:")
     for number, step in enumerate(steps, 1):
         click.echo(f"  {number}. {step}")

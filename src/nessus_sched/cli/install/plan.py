@@ -93,7 +93,7 @@ def _put_link(path: Path, target: str, pretend: bool) -> str:
     if path.is_symlink() and os.readlink(path) == target:
         return "unchanged"
     if path.exists() and not path.is_symlink():
-        return "in the way, left alone"
+        return "in the way, kept"
     if not pretend:
         _make_directories(path.parent, 0o755)
         path.unlink(missing_ok=True)
@@ -143,14 +143,14 @@ def out_of_reach(paths: Iterable[Path]) -> str | None:
             if not part.exists():
                 return f"there is no {part}"
             if not part.stat().st_mode & (stat.S_IXOTH if part.is_dir() else stat.S_IROTH):
-                return f"only some users may enter or read {part}"
+                return f"{part} is not readable by every user"
     return None
 
 
 def _hidden(path: str) -> str | None:
     for above in _HIDDEN:
         if path.startswith(f"{above}/"):
-            return f"{path} is below {above}, which the service does not see"
+            return f"{path} is below {above}, which is hidden from the service"
     return None
 
 

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILTER_HELP = """\
 A filter is a field, an operator and a value: 'severity>=high', 'cve contains 2021-44228',
 'exploit_available=true', 'cvss_score>7', 'plugin_family in Windows, Debian', 'solution is
-absent'. Filters see every known field, whatever is shown; --profile full shows them all."""
+absent'. Filters work on all fields, shown or not; --profile full shows all of them."""
 
 
 @click.group("results")
@@ -131,7 +131,7 @@ def summary_command(subject: str, config: Path | None, as_json: bool) -> None:
 @shown_options
 @click.option(
     "--group-by", type=one_of(["plugin", "host", "solution"]),
-    help="Count findings that have it in common instead of listing each; host: with its login.",
+    help="Count findings per plugin, host or solution; host also shows logins.",
 )  # fmt: skip
 @daemon_option
 @json_option
@@ -243,7 +243,7 @@ def compare_command(
 @click.option("--fields", metavar="A,B,C", help="csv, jsonl: these fields.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
-    help="Write to this file, readable by you alone. Default, and '-': stdout.",
+    help="Write to this file, readable only by you. Default, and '-': stdout.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @query_options

@@ -63,7 +63,7 @@ def _stream(subject: str, config: Path | None) -> Iterator[BinaryIO]:
             yield stream
         return
     if config is None:
-        raise click.UsageError("--config is needed: it says where the reports of tasks are kept")
+        raise click.UsageError("--config is required, to find the reports of tasks")
     with daemon_or_store(config) as asked:
         task_id = task_id_of(asked, subject)
     try:

@@ -72,7 +72,7 @@ def _why_incomplete(summary: Mapping[str, Any]) -> str:
             return str(warning["message"].rstrip("."))
     problems = summary["problems"]
     if not problems:
-        return "it ends too early"
+        return "it is truncated"
     first, more = problems[0], len(problems) - 1
     others = f" (and {number(more, 'more problem')})" if more else ""
     return f"line {first['line']}, column {first['column']}: {first['message']}{others}"

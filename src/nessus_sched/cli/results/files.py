@@ -26,11 +26,11 @@ def is_file(subject: str) -> bool:
     if subject == "-":
         return True
     if path.is_dir():
-        raise click.ClickException(f"{subject}: it is a directory, not a file")
+        raise click.ClickException(f"{subject}: is a directory")
     if path.exists():
         return True
     if "/" in subject or "." in subject:
-        raise click.ClickException(f"{subject}: there is no such file")
+        raise click.ClickException(f"{subject}: no such file")
     return False
 
 
@@ -80,7 +80,7 @@ class _Report:
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise _unreadable(
                 self._subject,
-                "its gzip data is damaged or ends too early; 'gzip -dc FILE > NEW' saves the "
+                "its gzip data is damaged or truncated; 'gzip -dc FILE > NEW' saves the "
                 "part before",
             ) from error
         except OSError as error:

@@ -53,8 +53,8 @@ def _stored(file: Path, name: str, config: Config) -> dict[str, Any]:
             return run(work, expected=(RequestError, StoreError))
     except AlreadyRunning as error:
         raise click.ClickException(
-            f"{error}, and does not answer; to only look at the file: nessus-sched results show "
-            f"{file}"
+            f"{error}, and does not answer; to look at the file without importing it: "
+            f"nessus-sched results show {file}"
         ) from error
     except (RequestError, StoreError) as error:
         raise click.ClickException(str(error)) from error
@@ -69,6 +69,6 @@ def _sent(connection: Daemon, file: Path, name: str) -> dict[str, Any]:
             connection.operate("import_piece", task_id=task_id, data=data)
             sent += len(piece)
     if sent > LARGE:
-        note(f"{size(sent)} sent; the daemon reads it now")
+        note(f"{size(sent)} sent; the daemon is reading it")
     connection.wait_up_to(READ_WITHIN)
     return connection.operate("import_end", task_id=task_id)
