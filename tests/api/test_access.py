@@ -17,7 +17,7 @@ from nessus_sched.api import validation
 from nessus_sched.api.admin import OPERATORS
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolDef, ToolError
-from nessus_sched.api.permissions import Roles, submitter_of
+from nessus_sched.api.permissions import Roles, submit_tool, submitter_of
 from nessus_sched.api.tools import ALL_TOOLS
 from nessus_sched.config.schema import Config, RoleSettings, TargetSettings
 from nessus_sched.core.states import TaskState
@@ -114,7 +114,7 @@ async def shared(
     found = names or {}
     async with world(config, {"a": scanner}, resolve=lambda name: found[name]) as w:
         made = roles(*which)
-        w.context.scopes_for = made.scopes_for
+        w.context.rights_to = made.rights_to
         app = attrs.evolve(
             app_of(w), scopes_of=made.scopes_of, sees=made.sees, manages=made.manages
         )
@@ -152,7 +152,7 @@ async def test_a_role_that_was_narrowed_holds_for_what_is_queued(
         inside = await call(app, "submit_scan", ANN, targets=["192.0.2.1"])
         free = await call(app, "submit_scan", EVE, targets=["192.0.2.99"])
         narrow = attrs.evolve(LAB, targets=("192.0.2.0/29",))
-        w.context.scopes_for = roles(narrow, OPS).scopes_for
+        w.context.rights_to = roles(narrow, OPS).rights_to
         await app.operator.resume_all(actor="test")
         states = {}
         for answer in (outside, inside, free):
@@ -163,6 +163,35 @@ async def test_a_role_that_was_narrowed_holds_for_what_is_queued(
         assert states.pop(outside.task_id) is TaskState.DEAD
         assert TaskState.DEAD not in states.values()
         assert len(scanner.scans) == 2
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        ({"read_only": True}, "read-only now"),
+        ({"tools": ("submit_quick_scan", "list_tasks")}, "no longer has submit_scan"),
+        ({"users": (str(BOB.uid),)}, "no role names its submitter"),
+    ],
+)
+async def test_what_the_role_no_longer_allows_at_all_is_not_scanned(
+    now: dict[str, Any], why: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with shared(tmp_path, LAB, OPS) as (w, scanner, app):
+        answer = await call(app, "submit_scan", ANN, targets=["192.0.2.1"])
+        w.context.rights_to = roles(attrs.evolve(LAB, **now), OPS).rights_to
+        await app.operator.resume_all(actor="test")
+        dead = await w.settled(answer.task_id)
+        assert (dead.state, error_kind(dead)) == (TaskState.DEAD, "not_permitted")
+        assert dead.last_error is not None
+        assert why in dead.last_error.message
+        assert not scanner.scans
+
+
+@pytest.mark.parametrize("kind", ScanKind)
+def test_each_kind_of_scan_has_a_tool_that_submits_it(kind: ScanKind) -> None:
+    tool = ALL_TOOLS.get(submit_tool(kind))
+    assert tool is not None
+    assert tool.writes
 
 
 WITH_TASKS = [

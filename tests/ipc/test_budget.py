@@ -18,7 +18,7 @@ from nessus_sched.ipc.listener import IDLE, Connections, Guest
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.transport import Limits
 from support.mcp_app import App, wire
-from support.mcp_daemon import daemon
+from support.mcp_daemon import daemon, turned_away
 from support.mcp_wire import Lines, call, opened, works
 
 ALICE, BOB, ROOT = 70_001, 70_002, 0
@@ -205,7 +205,7 @@ async def test_a_newcomer_displaces_nobody_who_has_less(autojump_clock: Any) -> 
 
 
 async def test_whom_no_role_names_is_told_before_anything_is_read(tmp_path: Path) -> None:
-    async with daemon(tmp_path / "s", App(), admit=lambda _peer: "no role names you") as there:
+    async with daemon(tmp_path / "s", App(), admit=turned_away("no role names you")) as there:
         async with await trio.open_unix_socket(tmp_path / "s") as stream:
             with trio.fail_after(10):
                 said = b"".join([part async for part in stream])

@@ -22,7 +22,7 @@ from nessus_sched.api.tools import TOOLS
 from nessus_sched.ipc.framing import closing_line
 from nessus_sched.ipc.relay import READING_TOOLS, harmless
 from support.mcp_app import App, client_streams
-from support.mcp_daemon import daemon
+from support.mcp_daemon import daemon, turned_away
 from support.mcp_wire import Lines, call, notification, opened, request, until, works
 from support.patience import slowness
 
@@ -365,7 +365,7 @@ def test_no_tool_that_writes_is_taken_for_a_reading_one() -> None:
 async def test_who_is_turned_away_reads_why(tmp_path: Path) -> None:
     why = "no role names your user"
     async with (
-        daemon(tmp_path / "s", App(), admit=lambda _peer: why),
+        daemon(tmp_path / "s", App(), admit=turned_away(why)),
         relay(tmp_path / "s") as process,
     ):
         lines = Lines(pipes(process))

@@ -13,6 +13,7 @@ from nessus_sched.core.clock import Now
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.ipc.users import Users
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.service import Service
@@ -47,12 +48,16 @@ def _everything(_peer: Peer, _task: Task) -> bool:
     return True
 
 
+def _same(users: Users) -> Callable[[], Users]:
+    return lambda: users
+
+
 @attrs.frozen(kw_only=True)
 class App:
     """`reload` re-reads the configuration and answers with what became of it;
     `set_log_level(level, component)` changes the log's level and answers with all levels;
     `scopes_of` gives the limits on targets that a peer's role has, `sees` whether it is shown
-    a task, `manages` whether it may change one."""
+    a task, `manages` whether it may change one; `users()` are those that were looked up."""
 
     service: Service
     operator: Operator
@@ -67,6 +72,7 @@ class App:
     scopes_of: Callable[[Peer], Sequence[Scope]] = _no_limits
     sees: Callable[[Peer, Task], bool] = _everything
     manages: Callable[[Peer, Task], bool] = _everything
+    users: Callable[[], Users] = attrs.field(factory=lambda: _same(Users()))
 
     @property
     def config(self) -> Config:

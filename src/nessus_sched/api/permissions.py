@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import grp
+import math
 import os
-import pwd
 from collections.abc import Sequence
 
 from nessus_sched.api.admin import OPERATORS
@@ -14,8 +13,10 @@ from nessus_sched.config.schema import Config, RoleSettings
 from nessus_sched.config.warnings import warnings as config_warnings
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.targets.targets import parse_targets
-from nessus_sched.core.task import Task
-from nessus_sched.ipc.peer import Peer, user_name
+from nessus_sched.core.task import ScanKind, Task
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.ipc.users import Users, UsersUnavailable
+from nessus_sched.scheduler.context import Context, Rights
 
 EVERYBODY = "*"
 NOTHING = RoleSettings(name="nobody", tools=(), read_only=True, targets=())
@@ -26,11 +27,12 @@ class Roles:
     """The roles of one configuration. Users and groups are looked up once per caller and
     remembered until the configuration is loaded again."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, users: Users | None = None) -> None:
+        self.users = users or Users()
         self._roles = config.roles
         self._max_addresses = config.targets.max_addresses
         self._scopes: dict[str, tuple[Scope, ...]] = {}
-        self._found: dict[tuple[int | None, int | None], RoleSettings | None] = {}
+        self._found: dict[tuple[int | None, int | None], RoleSettings] = {}
 
     def permits(self, peer: Peer, tool: ToolDef) -> bool:
         role = self.role_of(peer)
@@ -52,10 +54,26 @@ class Roles:
             self._scopes[role.name] = (limit,)
         return self._scopes[role.name]
 
-    def scopes_for(self, task: Task) -> Sequence[Scope]:
-        """The limits that the role of a task's submitter has now: at launch they count, not
-        those at submission."""
-        return self.scopes_of(submitter_of(task))
+    async def rights_to(self, task: Task) -> Rights:
+        """What the role of a task's submitter allows now: at launch that counts, not what it
+        allowed at submission."""
+        submitter = submitter_of(task)
+        if self._roles:
+            await self.users.learn(submitter, math.inf)
+        return Rights(
+            refusal=self._refusal(self.role_of(submitter), task),
+            scopes=self.scopes_of(submitter),
+        )
+
+    def _refusal(self, role: RoleSettings | None, task: Task) -> str | None:
+        tool = submit_tool(task.request.kind)
+        if role is None or not (role.read_only or tool not in (role.tools or (tool,))):
+            return None
+        if role is NOTHING:
+            return "no role names its submitter any more"
+        if role.read_only:
+            return f"the role of its submitter, {role.name}, is read-only now"
+        return f"the role of its submitter, {role.name}, no longer has {tool}"
 
     def sees(self, peer: Peer, task: Task) -> bool:
         """Whether the task, and what it found, is shown to the peer: its own tasks, and those
@@ -74,10 +92,15 @@ class Roles:
         """The role that counts; None when there is no limit."""
         if not self._roles or peer.uid in (0, os.getuid()):
             return None
-        key = (peer.uid, peer.gid)
-        if key not in self._found:
-            self._found[key] = self._first_match(peer)
-        return self._found[key]
+        return self._first_match(peer)
+
+    async def admit(self, peer: Peer) -> str | None:
+        """Why a caller may not connect; None if it may. It is known from here on."""
+        try:
+            await self.users.learn(peer)
+        except UsersUnavailable as error:
+            return str(error)
+        return self.stranger(peer)
 
     def _operator(self, peer: Peer) -> bool:
         """Whether the peer was given the operator's tools, as root and the daemon's own user
@@ -91,11 +114,33 @@ class Roles:
         return f"no role names your user (uid {peer.uid}): the operator can add it under roles"
 
     def _first_match(self, peer: Peer) -> RoleSettings:
-        users, groups = _users(peer.uid), _groups(peer.uid, peer.gid)
-        for role in self._roles:
-            if EVERYBODY in role.users or users & set(role.users) or groups & set(role.groups):
-                return role
-        return NOTHING
+        key = (peer.uid, peer.gid)
+        if key not in self._found:
+            user = self.users.of(peer)
+            named = (
+                role
+                for role in self._roles
+                if EVERYBODY in role.users
+                or not user.users.isdisjoint(role.users)
+                or not user.groups.isdisjoint(role.groups)
+            )
+            self._found[key] = next(named, NOTHING)
+        return self._found[key]
+
+
+class CurrentRoles:
+    """The roles of the current configuration."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._config = context.config
+        self._roles = Roles(context.config)
+
+    def now(self) -> Roles:
+        if self._context.config is not self._config:
+            self._config = self._context.config
+            self._roles = Roles(self._config)
+        return self._roles
 
 
 def warnings(config: Config) -> tuple[str, ...]:
@@ -109,6 +154,11 @@ def warnings(config: Config) -> tuple[str, ...]:
         if tool not in known
     )
     return (*config_warnings(config), *unknown)
+
+
+def submit_tool(kind: ScanKind) -> str:
+    """The tool that submits scans of that kind."""
+    return "submit_scan" if kind is ScanKind.BASIC else f"submit_{kind}_scan"
 
 
 def submitter_of(task: Task) -> Peer:
@@ -129,26 +179,3 @@ def _covers(limit: Scope, task: Task) -> bool:
     """Its targets, and the addresses that their names had at submission."""
     texts = [each for each in (task.request.targets, task.resolved) if each]
     return bool(texts) and all(limit.covers(parse_targets(each)) for each in texts)
-
-
-def _users(uid: int | None) -> set[str]:
-    return {str(uid), user_name(uid) or str(uid)} if uid is not None else set()
-
-
-def _groups(uid: int | None, gid: int | None) -> set[str]:
-    """Names and numbers of all groups of a user; `gid` is the primary one, where known."""
-    if uid is None:
-        return set()
-    try:
-        user = pwd.getpwuid(uid)
-        numbers = set(os.getgrouplist(user.pw_name, user.pw_gid if gid is None else gid))
-    except KeyError:
-        numbers = set() if gid is None else {gid}
-    return {str(number) for number in numbers} | {_group_name(number) for number in numbers}
-
-
-def _group_name(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -28,7 +29,7 @@ from nessus_sched.core.task import (
     ScanRequest,
     Submitter,
 )
-from nessus_sched.ipc.peer import user_name
+from nessus_sched.ipc.users import UsersUnavailable
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import Submission
 
@@ -238,16 +239,19 @@ async def _submit(
             idempotency_key=args.idempotency_key,
             dry_run=args.dry_run,
             scopes=app.scopes_of(call.peer),
-            submitter=_submitter(call),
+            submitter=await _submitter(app, call),
         )
     return submit_answer(app, submission)
 
 
-def _submitter(call: Call) -> Submitter | None:
+async def _submitter(app: App, call: Call) -> Submitter | None:
     peer = call.peer
     if peer.uid is None:
         return None
-    return Submitter(uid=peer.uid, gid=peer.gid, user=user_name(peer.uid), client=call.client)
+    name = None
+    with suppress(UsersUnavailable):
+        name = (await app.users().learn(peer)).name
+    return Submitter(uid=peer.uid, gid=peer.gid, user=name, client=call.client)
 
 
 def submit_answer(app: App, submission: Submission) -> SubmitAnswer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -28,6 +27,7 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import ScanKind
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.ipc.users import UsersUnavailable
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import TaskView
 from nessus_sched.store.tasks.listing import TaskFilter
@@ -162,7 +162,7 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
         created_before=args.created_before.timestamp() if args.created_before else None,
         text=args.text,
         targets=None if args.target is None else overlapping(args.target),
-        actor=_actor(call, args.submitter),
+        actor=await _actor(app, call, args.submitter),
         shown=visible(app, call) if app.scopes_of(call.peer) else None,
     )
     with translated():
@@ -240,17 +240,19 @@ def overlapping(text: str) -> Callable[[Sequence[str]], bool]:
     return lambda texts: parse_targets(texts).overlaps(wanted)
 
 
-def _actor(call: Call, submitter: str | None) -> str | None:
+async def _actor(app: App, call: Call, submitter: str | None) -> str | None:
     """How the journal names a user that a filter names. Raises `ToolError`."""
     if submitter is None:
         return None
     if submitter == "me":
         return call.peer.actor
     try:
-        uid = int(submitter) if submitter.isdecimal() else pwd.getpwnam(submitter).pw_uid
+        uid = int(submitter) if submitter.isdecimal() else await app.users().uid_of(submitter)
     except (KeyError, ValueError) as error:  # no such user; no name or number that one can have
         name = submitter[:40]
         raise ToolError("bad_arguments", f"submitter: there is no user {name!r}") from error
+    except UsersUnavailable as error:
+        raise ToolError("try_again", f"submitter: {error}") from error
     return Peer(connection="", uid=uid).actor
 
 

@@ -34,6 +34,7 @@ class ErrorKind(StrEnum):
     BAD_ORDER = "bad_order"
     NAME_NOT_RESOLVED = "name_not_resolved"
     TARGETS_REFUSED = "targets_refused"
+    NOT_PERMITTED = "not_permitted"
     UNKNOWN_CREDENTIAL = "unknown_credential"
     UNKNOWN_AUDIT = "unknown_audit"
     UNKNOWN_PROFILE = "unknown_profile"

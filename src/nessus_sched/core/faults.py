@@ -179,6 +179,13 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             "The targets are no longer in the configured scope: tell the user, and do not "
             "look for ways around it.",
         ),
+        ErrorKind.NOT_PERMITTED: Fault(
+            _B.TASK,
+            _R.BURY,
+            False,
+            "The submitter's role no longer allows this scan: ask the operator, under roles in "
+            "the configuration.",
+        ),
         ErrorKind.UNKNOWN_CREDENTIAL: Fault(
             _B.OURS,
             _R.BURY,

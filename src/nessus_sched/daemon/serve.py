@@ -35,7 +35,7 @@ import structlog
 import trio
 
 from nessus_sched import __version__
-from nessus_sched.api.permissions import warnings
+from nessus_sched.api.permissions import CurrentRoles, warnings
 from nessus_sched.certify.certifier import Certifier
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
@@ -56,7 +56,6 @@ from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.sd_notify import Notifier
 from nessus_sched.daemon.servers import (
-    CurrentRoles,
     mcp_server,
     serve_http,
     serve_socket,
@@ -219,12 +218,13 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             observers=[log_change, metrics.observe_change, estimate_errors.observe],
         )
         roles = CurrentRoles(context)
-        context.scopes_for = lambda task: roles.now().scopes_for(task)
+        context.rights_to = lambda task: roles.now().rights_to(task)
         fleet = Fleet(context, partial(_connect, context, metrics))
         service = Service(context, fleet, last_order=await store.last_order())
         service.on_told = estimate_errors.estimate_given
         yield System(
             context=context,
+            roles=roles,
             fleet=fleet,
             operator=Operator(context, fleet),
             certifier=Certifier(

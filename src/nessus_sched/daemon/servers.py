@@ -18,7 +18,6 @@ from nessus_sched import __version__
 from nessus_sched.api.admin import OPERATORS
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import ToolDef
-from nessus_sched.api.permissions import Roles
 from nessus_sched.api.tools import ALL_TOOLS, INSTRUCTIONS
 from nessus_sched.config.schema import Config, LimitSettings
 from nessus_sched.daemon.health import HealthCheck
@@ -48,7 +47,6 @@ from nessus_sched.mcp.prompts import PROMPTS
 from nessus_sched.mcp.resources import Documents
 from nessus_sched.mcp.server import Face, build_server
 from nessus_sched.mcp.transport import Limits, serve_stream
-from nessus_sched.scheduler.context import Context
 from nessus_sched.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ log = structlog.get_logger("daemon")
 
 def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[Any]:
     """One MCP server for the socket and stdio."""
-    roles = CurrentRoles(system.context)
+    roles = system.roles
     app = App(
         service=system.service,
         operator=system.operator,
@@ -76,6 +74,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         scopes_of=lambda peer: roles.now().scopes_of(peer),
         sees=lambda peer, task: roles.now().sees(peer, task),
         manages=lambda peer, task: roles.now().manages(peer, task),
+        users=lambda: roles.now().users,
     )
 
     def permits(peer: Peer, tool: ToolDef) -> bool:
@@ -88,25 +87,11 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         resources=Documents(app=app, permits=permits, mask=system.context.mask),
         prompts=PROMPTS,
         permits=permits,
+        learn=lambda peer: roles.now().users.learn(peer),
         observe=metrics.observe_call,
         mask=system.context.mask,
     )
     return build_server(face, version=__version__, instructions=INSTRUCTIONS)
-
-
-class CurrentRoles:
-    """The roles of the current configuration."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._config = context.config
-        self._roles = Roles(context.config)
-
-    def now(self) -> Roles:
-        if self._context.config is not self._config:
-            self._config = self._context.config
-            self._roles = Roles(self._config)
-        return self._roles
 
 
 async def serve_http(
@@ -157,7 +142,6 @@ async def serve_socket(
     """Listens on the Unix socket until canceled. Raises `SocketTrouble`."""
     config = system.context.config
     system.connections.apply(config.limits)
-    roles = CurrentRoles(system.context)
 
     async def serve_client(stream: trio.SocketStream, guest: Guest) -> None:
         limits = transport_limits(system.context.config.limits)  # perhaps of a later reload
@@ -168,8 +152,8 @@ async def serve_socket(
         finally:
             system.service.imports.abandon(guest.peer.connection)
 
-    def admit(peer: Peer) -> str | None:
-        return roles.now().stranger(peer)
+    async def admit(peer: Peer) -> str | None:
+        return await system.roles.now().admit(peer)
 
     await trio.to_thread.run_sync(tidy, _runtime_directory(environ), system.context.wall)
     async with _listener(config, file, environ) as (listener, path):

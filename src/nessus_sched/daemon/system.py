@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from nessus_sched.api.permissions import CurrentRoles
 from nessus_sched.certify.certifier import Certifier
 from nessus_sched.daemon.name_lookups import NameLookups
 from nessus_sched.ipc.listener import Connections
@@ -28,4 +29,5 @@ class System:
     exports: ExportStore
     lookups: NameLookups
     scanner_lookups: NameLookups
+    roles: CurrentRoles
     connections: Connections = attrs.field(factory=Connections)

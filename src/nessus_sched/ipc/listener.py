@@ -11,7 +11,7 @@ import socket
 import stat
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -72,10 +72,10 @@ class Guest:
 
 
 Handler = Callable[[trio.SocketStream, Guest], Coroutine[Any, Any, None]]
-Admit = Callable[[Peer], str | None]
+Admit = Callable[[Peer], Awaitable[str | None]]
 
 
-def admit_all(_peer: Peer) -> str | None:
+async def admit_all(_peer: Peer) -> str | None:
     """Why a client may not come in at all; None if it may."""
     return None
 
@@ -231,7 +231,7 @@ async def accept(
 
     async def serve(stream: trio.SocketStream) -> None:
         peer = peer_of(stream)
-        unwanted = admit(peer)
+        unwanted = await admit(peer)
         if unwanted is not None:
             connections.refused("role", peer.uid)
             await _turn_away(stream, unwanted)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
-
 import attrs
 
 
@@ -20,13 +18,3 @@ class Peer:
     def actor(self) -> str:
         """How the journal names this peer."""
         return "mcp" if self.uid is None else f"uid:{self.uid}"
-
-
-def user_name(uid: int | None) -> str | None:
-    """The name of a user, None where it has none."""
-    if uid is None:
-        return None
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None

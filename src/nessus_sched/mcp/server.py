@@ -29,6 +29,7 @@ from nessus_sched.core.masking import Masker
 from nessus_sched.core.text import meant
 from nessus_sched.ipc.budget import NoRoom, Ticket
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.ipc.users import UsersUnavailable
 from nessus_sched.mcp.definitions import PromptDef, ResourceDef, Resources
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.telemetry import events
@@ -60,6 +61,10 @@ def _permit_all(_peer: Peer, _tool: ToolDef) -> bool:
     return True
 
 
+async def _know_all(_peer: Peer) -> None:
+    pass
+
+
 def _observe_nothing(_tool: str, _status: str, _seconds: float) -> None:
     pass
 
@@ -68,7 +73,8 @@ def _observe_nothing(_tool: str, _status: str, _seconds: float) -> None:
 class Face:
     """What a server is made of.
 
-    `app` is handed to every tool. `permits` decides per peer which tools exist for it.
+    `app` is handed to every tool. `permits` decides per peer which tools exist for it, once
+    `learn` has found out who it is.
     `observe(tool, status, seconds)` is told of every call; status is `ok` or an error code.
     `mask` takes secrets out of every answer.
     """
@@ -79,6 +85,7 @@ class Face:
     resources: Resources | None = None
     prompts: Sequence[PromptDef] = ()
     permits: Callable[[Peer, ToolDef], bool] = _permit_all
+    learn: Callable[[Peer], Awaitable[object]] = _know_all
     observe: Observer = _observe_nothing
     calls_at_once: int = CALLS_AT_ONCE
     mask: Masker = attrs.field(factory=Masker)
@@ -127,11 +134,20 @@ class _Handlers:
         self._turn = trio.Lock()  # one answer in each pass of the loop, see `transport`
 
     async def list_tools(self, ctx: Context, _params: object) -> types.ListToolsResult:
-        peer = _peer(ctx)
+        peer = await self._known(ctx)
         tools = [tool for tool in self._face.tools if self._face.permits(peer, tool)]
         # In a thread: the schemas of all tools take a while when they are first made.
         listed = await trio.to_thread.run_sync(lambda: [_listed(tool) for tool in tools])
         return types.ListToolsResult(tools=listed)
+
+    async def _known(self, ctx: Context) -> Peer:
+        """The caller, of whom is known what `permits` asks. Raises `MCPError`."""
+        peer = _peer(ctx)
+        try:
+            await self._face.learn(peer)
+        except UsersUnavailable as error:
+            raise MCPError(code=types.INTERNAL_ERROR, message=str(error)) from None
+        return peer
 
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
@@ -147,9 +163,9 @@ class _Handlers:
     async def _call(
         self, registry: Registry, ctx: Context, params: types.CallToolRequestParams, shown: Shown
     ) -> types.CallToolResult:
-        tool = registry.get(params.name)
-        if tool is None or not self._face.permits(_peer(ctx), tool):
-            known = (each.name for each in registry if self._face.permits(_peer(ctx), each))
+        tool, peer = registry.get(params.name), await self._known(ctx)
+        if tool is None or not self._face.permits(peer, tool):
+            known = (each.name for each in registry if self._face.permits(peer, each))
             said = f"Unknown tool: {params.name[:80]}{meant(params.name, known)}"
             raise MCPError(code=types.INVALID_PARAMS, message=said)
         call, started, status = _call(ctx), trio.current_time(), "canceled"
@@ -260,6 +276,7 @@ class _Handlers:
         uri = str(params.uri)
         if self._face.resources is None:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown resource: {uri[:200]}")
+        await self._known(ctx)
         reading = self._face.resources.read(_call(ctx), uri)
         mime_type, text = await _guarded(uri, reading, self._face.mask, data={"uri": uri[:1000]})
         contents = types.TextResourceContents(uri=uri, mime_type=mime_type, text=text)

@@ -63,6 +63,18 @@ STORE_PATIENCE = 5.0
 """Seconds between two tries to use the store while it is not available."""
 
 
+@attrs.frozen(kw_only=True)
+class Rights:
+    """`refusal` says why a scan may not be run at all, `scopes` limit its targets."""
+
+    refusal: str | None = None
+    scopes: Sequence[Scope] = ()
+
+
+async def _all_rights(_task: Task) -> Rights:
+    return Rights()
+
+
 @attrs.define(kw_only=True)
 class Context:
     """The scheduler's surroundings. `config` is replaced as a whole on reload."""
@@ -79,8 +91,8 @@ class Context:
     """The wall clock: for records and people, never compared with `now`."""
     seal: Seal
     random: Random
-    scopes_for: Callable[[Task], Sequence[Scope]] = lambda _task: ()
-    """The limits on targets that the submitter of a task has now."""
+    rights_to: Callable[[Task], Awaitable[Rights]] = _all_rights
+    """What the submitter of a task may have scanned now."""
     mask: Masker = attrs.field(factory=Masker)
     """Knows every configured secret; what leaves the program passes through it."""
     observers: list[Observer] = attrs.field(factory=list)

@@ -31,14 +31,16 @@ class PlanError(Exception):
 
 
 async def plan(task: Task, context: Context) -> ScanOrder:
-    """The order for the task's present attempt. Raises `PlanError` when its targets have
-    left the scope or the role of its submitter, or its credential, audit or settings the
-    configuration, since it was accepted, or when a name does not resolve."""
+    """The order for the task's present attempt. Raises `PlanError` when, since it was accepted,
+    its targets have left the scope or the role of its submitter, the role has lost such scans,
+    or the configuration its credential, audit or settings, or when a name does not resolve."""
     config, request = context.config, task.request
+    rights = await context.rights_to(task)
+    if rights.refusal is not None:
+        raise PlanError(ErrorKind.NOT_PERMITTED, rights.refusal)
     try:
         targets = parse_targets(request.targets)
-        limits = context.scopes_for(task)
-        scopes = [config.targets.scope, excluding(request.exclude), *limits]
+        scopes = [config.targets.scope, excluding(request.exclude), *rights.scopes]
         found = await approved(targets, scopes, context.resolve)
     except Unresolved as error:
         raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error

@@ -12,8 +12,18 @@ import trio
 
 from nessus_sched.ipc.budget import CONNECTIONS
 from nessus_sched.ipc.listener import Admit, Connections, Guest, accept, admit_all, unix_listener
+from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.transport import Limits, serve_stream
 from support.mcp_app import App, server_of
+
+
+def turned_away(why: str) -> Admit:
+    """Lets nobody in."""
+
+    async def admit(_peer: Peer) -> str | None:
+        return why
+
+    return admit
 
 
 @asynccontextmanager
