@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from hypothesis import given
+from ipaddress import IPv6Address, ip_address
+from operator import attrgetter
+
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nessus_sched.core.targets.address import parse_range, refuse_special, usual_address
@@ -40,11 +44,59 @@ def test_four_thousand_scattered_addresses_take_eight_bytes_each() -> None:
     assert packed.v6 == b""
 
 
-@given(st.one_of(st.ip_addresses(v=4).map(str), st.text("0123456789. -/", max_size=16)))
+ANY_V6 = st.one_of(
+    st.ip_addresses(v=6),
+    st.builds(
+        lambda kept, seed: IPv6Address(kept & seed),  # with runs of zeros
+        st.lists(st.sampled_from([0, 0xFFFF]), min_size=8, max_size=8).map(
+            lambda groups: sum(group << 16 * at for at, group in enumerate(groups))
+        ),
+        st.integers(0, 2**128 - 1),
+    ),
+)
+
+
+@given(
+    st.one_of(
+        st.ip_addresses(v=4).map(str),
+        ANY_V6.map(str),
+        ANY_V6.map(attrgetter("exploded")),
+        st.text("0123456789. -/", max_size=16),
+        st.text("0123456789abcdefABCDEF:.%", max_size=40),
+        st.text(max_size=8),
+    )
+)
 def test_the_fast_reading_of_addresses_agrees_with_the_strict_one(text: str) -> None:
     usual = usual_address(text)
     if usual is None:
         return
+    assert text == str(ip_address(text))
     assert parse_range(text) == (usual, usual)
     refuse_special((usual, usual))
     assert address_text(usual) == text
+
+
+@given(ANY_V6)
+@example(IPv6Address("::ffff:192.0.2.1"))
+@example(IPv6Address("::ffff:0:192.0.2.1"))
+@example(IPv6Address("::192.0.2.1"))
+def test_ipv6_addresses_are_written_as_by_the_standard_library(address: IPv6Address) -> None:
+    assert address_text(int(address)) == str(address)
+
+
+USUAL = "1.0.0.0 223.255.255.255 2001:1:: 2001:ffff:: 2003:: 3fff:ffff:: fc00:: fdff::1"
+SPECIAL = (
+    "0.255.255.255 224.0.0.0 2001:0:ffff:: 2002:: 2002:ffff::1 4000:: fbff::1 fe00:: fe80::1 "
+    "ff02::1 ::1 ::ffff:192.0.2.1 64:ff9b::1"
+)
+ODD = "192.0.2.01 192.0.2 2001:DB8::1 2001:db8:0::1"
+
+
+@pytest.mark.parametrize("text", USUAL.split())
+def test_usual_addresses_are_read_fast(text: str) -> None:
+    assert usual_address(text) is not None
+
+
+@pytest.mark.parametrize("text", f"{SPECIAL} {ODD}".split())
+def test_special_and_oddly_written_addresses_are_left_to_the_strict_reading(text: str) -> None:
+    assert usual_address(text) is None
