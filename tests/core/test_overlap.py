@@ -3,8 +3,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.pool.overlap import FEW, Claims
+from nessus_sched.core.pool.overlap import Claims
 from nessus_sched.core.pool.pool import PoolSettings
+from nessus_sched.core.pool.spans import Spans
+from nessus_sched.core.targets.packed import pack
+from nessus_sched.core.targets.ranges import Ranges, difference, merged, overlap
 from nessus_sched.core.targets.targets import TargetSet, parse_targets
 from support.pools import WatchedPool, entry, spec
 
@@ -30,19 +33,19 @@ def test_claims_find_exactly_those_that_overlap(
             claims.discard(task_id)
             del held[task_id]
         else:
-            claims.add(task_id, targets)
+            claims.add(task_id, pack(targets))
             held[task_id] = targets
         expected = {each for each, other in held.items() if other.overlaps(asked)}
-        assert set(claims.holders(asked)) == expected
+        assert set(claims.holders(pack(asked))) == expected
         assert set(claims) == set(held)
 
 
 def test_targets_of_many_ranges_are_found_too() -> None:
     claims = Claims()
-    many = parse_targets([f"192.0.2.{2 * n}" for n in range(4 * FEW)])
+    many = pack(parse_targets([f"192.0.2.{2 * n}" for n in range(64)]))
     claims.add("many", many)
-    claims.add("one", parse_targets("192.0.2.7"))
-    assert list(claims.holders(parse_targets("192.0.2.7-192.0.2.8"))) == ["many", "one"]
+    claims.add("one", pack(parse_targets("192.0.2.7")))
+    assert list(claims.holders(pack(parse_targets("192.0.2.7-192.0.2.8")))) == ["one", "many"]
     assert set(claims.holders(many)) == {"many"}
     claims.discard("many")
     assert list(claims.holders(many)) == []
@@ -168,6 +171,52 @@ def test_thousands_with_the_same_target_are_looked_at_one_by_one() -> None:
         (taken,) = scanners.take_all("a", float(step))
         done.append(taken)
     assert done == [f"t{order}" for order in range(31)]
+
+
+def test_a_long_look_at_blocked_tasks_is_taken_in_turns() -> None:
+    """The daemon does other things in between."""
+    scanners = pool(("a", 2))
+    common = "192.0.2.1"
+    for order in range(12):
+        own = [f"10.{order}.{n // 64}.{2 * (n % 64)}" for n in range(4096)]
+        scanners.place(entry(order, " ".join([*own, common]), pinned="a"), 0.0)
+    scanners.place(entry(12, "198.51.100.1", pinned="a"), 0.0)
+    first = scanners.take("a", 0.0)
+    assert first is not None
+    looks = 1
+    scanners.woken.clear()
+    while (found := scanners.take("a", 0.0)) is None:
+        assert scanners.woken == ["a"]
+        scanners.woken.clear()
+        looks += 1
+    assert (first.task_id, found.task_id) == ("t0", "t12")
+    assert looks >= 3
+    assert scanners.statistics(0.0).scanners[0].queue.parked == 11
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), max_size=8).map(
+        lambda pairs: merged((first, first + more) for first, more in pairs)
+    ),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), max_size=8).map(
+        lambda pairs: merged((first, first + more) for first, more in pairs)
+    ),
+)
+def test_ranges_of_holders_come_and_go(one: Ranges, other: Ranges) -> None:
+    """Of two disjoint sets in every order, each is found where it is, until it goes."""
+    other = difference(other, tuple((first - 1, last + 1) for first, last in one))
+    sets = {"one": one, "other": other}
+    spans: Spans[int] = Spans()
+    for name, ranges in sets.items():
+        spans.add([first for first, _ in ranges], [last for _, last in ranges], name)
+    for name, ranges in sets.items():
+        for address in range(45):
+            expected = [each for each, has in sets.items() if overlap(has, ((address, address),))]
+            assert list(spans.holders([address], [address])) == expected
+            expected = [each for each, has in sets.items() if overlap(has, ((address, 50),))]
+            assert set(spans.holders([address], [50])) == set(expected)
+        spans.remove([first for first, _ in ranges], [last for _, last in ranges])
+        sets = {**sets, name: ()}
 
 
 def test_the_guard_can_be_switched_off_and_on_again() -> None:

@@ -349,6 +349,19 @@ def test_a_new_scanner_takes_from_the_overflow_queue() -> None:
 # Restart.
 
 
+def test_nothing_starts_before_all_queues_are_rebuilt() -> None:
+    scanners = pool(a=1)
+    low, high = entry(1, priority=Priority.LOW), entry(2, priority=Priority.HIGH)
+    scanners.restore([low], 100.0, more=True)
+    scanners.set_paused(False, 100.0)
+    assert scanners.take_all("a", 100.0) == []
+    scanners.restore([high], 100.0, more=True)
+    scanners.woken.clear()
+    scanners.restore([], 100.0)
+    assert scanners.woken == ["a"]
+    assert scanners.take_all("a", 100.0) == ["t2"]
+
+
 def test_queues_are_rebuilt_in_the_order_of_acceptance() -> None:
     scanners = pool(a=1, b=1)
     entries = [entry(order, pinned="a" if order % 3 == 0 else None) for order in range(12)]

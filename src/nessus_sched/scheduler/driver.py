@@ -213,14 +213,20 @@ class Driver:
         pool = self.context.pool
         while True:
             self._work = trio.Event()
-            now, deadline = self.context.now(), None
-            if not self.retiring:
-                while self._ready(now) and (entry := pool.take(self.id, now)) is not None:
-                    self.starting.add(entry.task_id)
-                    self._nursery.start_soon(self._begin, entry)
-                deadline = pool.deadline(self.id, now)
+            while (entry := self._taken()) is not None:
+                self.starting.add(entry.task_id)
+                self._nursery.start_soon(self._begin, entry)
+                await trio.lowlevel.checkpoint()  # thousands of targets take milliseconds
+            now = self.context.now()
+            deadline = None if self.retiring else pool.deadline(self.id, now)
             with trio.move_on_after(IDLE if deadline is None else max(BRIEF, deadline - now)):
                 await self._work.wait()
+
+    def _taken(self) -> QueueEntry | None:
+        now = self.context.now()
+        if self.retiring or not self._ready(now):
+            return None
+        return self.context.pool.take(self.id, now)
 
     def _ready(self, now: float) -> bool:
         """It answers; and when there is work, how many scans others run there is known as

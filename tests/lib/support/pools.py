@@ -50,11 +50,15 @@ class WatchedPool(Pool):
         return [scanner_id for _, scanner_id in new]
 
     def take_all(self, scanner_id: str, now: float) -> list[str]:
-        """What a driver does when it is woken."""
+        """What a driver does when it is woken, and until it is not woken again by that."""
         taken = []
-        while (found := self.take(scanner_id, now)) is not None:
-            taken.append(found.task_id)
-        return taken
+        while True:
+            woken = len(self.woken)
+            while (found := self.take(scanner_id, now)) is not None:
+                taken.append(found.task_id)
+                woken = len(self.woken)
+            if scanner_id not in self.woken[woken:]:
+                return taken
 
     def running(self, scanner_id: str) -> set[str]:
         (found,) = (each for each in self.statistics(0.0).scanners if each.scanner_id == scanner_id)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
-from operator import itemgetter
 from typing import Final
 
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.queues import Lot, LotName, Waiting
-from nessus_sched.core.targets.packed import PackedTargets, pack
-from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.core.pool.spans import Spans, touched
+from nessus_sched.core.targets.packed import PackedTargets
 
-FEW: Final = 16
-"""Up to this many ranges are inserted one by one; more are merged by sorting."""
 PATIENCE: Final = 2
 """An entry found blocked so often claims its targets against later ones."""
 CLAIMABLE: Final = 20_000
@@ -23,16 +20,17 @@ CLAIMABLE: Final = 20_000
 class Claims:
     """Who holds which addresses and names.
 
-    Invariants: the ranges in `_spans` are sorted and disjoint, so that binary search
-    finds a holder; a claim that overlaps another's (an adopted scan, or the guard was off)
-    is in `_irregular` instead and is compared one by one. `ranges` counts those of all claims.
+    Invariants: the ranges in `_v4` and `_v6` are disjoint; a claim that overlaps another's (an
+    adopted scan, or the guard was off) is in `_irregular` instead and is compared one by one.
+    `ranges` counts those of all claims.
     """
 
     def __init__(self) -> None:
         self.ranges = 0
         self._held: dict[str, PackedTargets] = {}
         self._irregular: dict[str, PackedTargets] = {}
-        self._spans: list[tuple[int, int, str]] = []
+        self._v4: Spans[int] = Spans()
+        self._v6: Spans[bytes] = Spans()
         self._names: dict[str, str] = {}
 
     def __contains__(self, task_id: object) -> bool:
@@ -41,20 +39,15 @@ class Claims:
     def __iter__(self) -> Iterator[str]:
         return iter(self._held)
 
-    def add(self, task_id: str, targets: TargetSet) -> None:
-        packed = pack(targets)
+    def add(self, task_id: str, targets: PackedTargets) -> None:
         if any(True for _ in self.holders(targets)):
-            self._irregular[task_id] = packed
+            self._irregular[task_id] = targets
         else:
             self._names.update(dict.fromkeys(targets.names, task_id))
-            spans = [(first, last, task_id) for first, last in targets.ranges]
-            if len(spans) <= FEW:
-                for span in spans:
-                    insort(self._spans, span)
-            else:
-                self._spans = sorted(self._spans + spans)
-        self._held[task_id] = packed
-        self.ranges += packed.range_count
+            self._v4.add(*targets.v4_bounds, task_id)
+            self._v6.add(*targets.v6_bounds, task_id)
+        self._held[task_id] = targets
+        self.ranges += targets.range_count
 
     def discard(self, task_id: str) -> None:
         targets = self._held.pop(task_id, None)
@@ -65,21 +58,28 @@ class Claims:
             return
         for name in targets.names:
             del self._names[name]
-        if targets.range_count:
-            self._spans = [span for span in self._spans if span[2] != task_id]
+        self._v4.remove(*targets.v4_bounds)
+        self._v6.remove(*targets.v6_bounds)
 
-    def holders(self, targets: TargetSet) -> Iterator[str]:
+    def holders(self, targets: PackedTargets) -> Iterator[str]:
         """Every task that holds something of `targets`; some may be given twice."""
-        for first, last in targets.ranges:
-            # Among disjoint spans the one that begins last has the greatest end too.
-            index = bisect_right(self._spans, last, key=itemgetter(0)) - 1
-            while index >= 0 and self._spans[index][1] >= first:
-                yield self._spans[index][2]
-                index -= 1
+        if not self._held:
+            return
+        yield from self._v4.holders(*targets.v4_bounds)
+        yield from self._v6.holders(*targets.v6_bounds)
         yield from (self._names[name] for name in targets.names if name in self._names)
         for each, held in self._irregular.items():
-            if held.unpack().overlaps(targets):
+            if _overlap(held, targets):
                 yield each
+
+
+def _overlap(one: PackedTargets, other: PackedTargets) -> bool:
+    """Whether some address or name is in both."""
+    return (
+        any(True for _ in touched(*one.v4_bounds, *other.v4_bounds))
+        or any(True for _ in touched(*one.v6_bounds, *other.v6_bounds))
+        or not set(one.names).isdisjoint(other.names)
+    )
 
 
 class OverlapGuard:
@@ -110,7 +110,7 @@ class OverlapGuard:
         """
         if not self.enabled:
             return None
-        targets = waiting.entry.targets
+        targets = waiting.entry.packed
         for holder in self._running.holders(targets):
             return holder
         claimed = self._claimed.holders(targets)
@@ -130,7 +130,7 @@ class OverlapGuard:
     def _claim(self, entry: QueueEntry) -> None:
         """Unless claims have grown too large: then it tries again the next time it is blocked."""
         if self._claimed.ranges + entry.packed.range_count <= CLAIMABLE:
-            self._claimed.add(entry.task_id, entry.targets)
+            self._claimed.add(entry.task_id, entry.packed)
 
     def leave(self, waiting: Waiting) -> None:
         """It gives up its parking place, if it has one."""
@@ -141,7 +141,7 @@ class OverlapGuard:
         if not lot.members:
             del self._lots[lot.blocker][lot.name]
 
-    def start(self, task_id: str, targets: TargetSet) -> None:
+    def start(self, task_id: str, targets: PackedTargets) -> None:
         """It runs. Whoever waited for it goes on waiting for its end."""
         self._claimed.discard(task_id)
         self._running.add(task_id, targets)

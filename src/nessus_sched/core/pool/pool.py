@@ -8,6 +8,7 @@ returns None; `deadline` says when to look again without being woken. So nobody 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import attrs
 
@@ -27,7 +28,13 @@ from nessus_sched.core.pool.statistics import PoolStatistics, snapshot
 from nessus_sched.core.pool.traffic import Traffic, queue_name
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.suspension import SuspensionStatistics
+from nessus_sched.core.targets.packed import pack
 from nessus_sched.core.targets.targets import TargetSet
+
+PATIENCE: Final = 20_000
+"""Work of one call of `take`, some 10 ms: each target of a blocked task counts as one, and the
+task itself as `EACH`."""
+EACH: Final = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -101,8 +108,10 @@ class Pool:
         finally:
             queues.remove(entry.task_id)
 
-    def restore(self, entries: Iterable[QueueEntry], now: float) -> None:
-        """Rebuilds the queues after a restart, in the order of acceptance."""
+    def restore(self, entries: Iterable[QueueEntry], now: float, *, more: bool = False) -> None:
+        """Rebuilds the queues after a restart, in the order of acceptance. `more` entries
+        follow in another call: until then nothing starts."""
+        self._board.restoring = more
         full = set[Reach]()
         for entry in sorted(entries, key=lambda each: each.order):
             if entry.pinned is not None:
@@ -118,12 +127,17 @@ class Pool:
 
     def take(self, scanner_id: str, now: float) -> QueueEntry | None:
         """The next task for that scanner, with its slot borrowed, or None when nothing
-        may start there now. Give the slot back with `release`."""
+        may start there now, or when it takes longer to find out: then the scanner is woken.
+        Give the slot back with `release`."""
         lane = self._lane(scanner_id)
-        if self._board.paused or lane.free(now) == 0:
+        if self._board.paused or self._board.restoring or lane.free(now) == 0:
             return None
-        queues = self._board.queues
+        queues, work = self._board.queues, 0
         while (waiting := self._head(lane)) is not None:
+            if work > PATIENCE:
+                self._traffic.wake(lane, now)
+                return None
+            work += EACH + waiting.entry.packed.size
             blocker = self._board.blocker(waiting)
             if blocker is None:
                 lane.suspension.begin(waiting.entry.task_id)
@@ -151,7 +165,7 @@ class Pool:
         lane = self._known(scanner_id)
         lane.slots.adopt(entry.task_id)
         board.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
-        board.guard.start(entry.task_id, entry.targets)
+        board.guard.start(entry.task_id, entry.packed)
 
     def release(self, task_id: str, now: float, *, finished: bool = False) -> None:
         """Gives the slot back, whatever became of the task. `finished`: the scan ran to its
@@ -197,7 +211,7 @@ class Pool:
     def claim(self, key: str, scanner_id: str, targets: TargetSet) -> None:
         """Keeps the targets of an abandoned scan from other scans until `unclaim`."""
         self._board.abandoned[key] = scanner_id
-        self._board.guard.start(key, targets)
+        self._board.guard.start(key, pack(targets))
 
     def unclaim(self, key: str, now: float) -> None:
         if self._board.abandoned.pop(key, None) is not None:

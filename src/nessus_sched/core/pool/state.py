@@ -51,6 +51,8 @@ class Board:
     active: dict[str, Active] = attrs.field(factory=dict)
     reachability: Reachability = attrs.field(factory=lambda: Reachability({}))
     paused: bool = False
+    restoring: bool = False
+    """Not all queued tasks of the former life are in their queues yet."""
     abandoned: dict[str, str] = attrs.field(factory=dict)
     """The scanner of each claim (see `Pool.claim`) of a scan that may still run there."""
 

@@ -52,7 +52,7 @@ class Traffic:
         board, entry = self.board, waiting.entry
         lane.slots.borrow(entry.task_id)
         board.queues.remove(entry.task_id)
-        board.guard.start(entry.task_id, entry.targets)
+        board.guard.start(entry.task_id, entry.packed)
         board.active[entry.task_id] = Active(entry=entry, scanner_id=lane.scanner_id, since=now)
         self.clear(lane, now)
 

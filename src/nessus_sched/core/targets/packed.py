@@ -7,6 +7,7 @@ A list of 4,096 scattered IPv4 addresses takes 32 KiB here and some 600 KiB as a
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
@@ -46,6 +47,19 @@ class PackedTargets:
     def size(self) -> int:
         """Ranges and names: what it takes of `limits.queued_targets`."""
         return self.range_count + len(self.names)
+
+    @property
+    def v4_bounds(self) -> tuple[Sequence[int], Sequence[int]]:
+        """The first and the last addresses of the IPv4 ranges, sorted."""
+        numbers = struct.unpack(f">{len(self.v4) // 4}I", self.v4)
+        return numbers[::2], numbers[1::2]
+
+    @property
+    def v6_bounds(self) -> tuple[Sequence[bytes], Sequence[bytes]]:
+        """The same of the IPv6 ranges, as bytes, which compare as the addresses do."""
+        width, six = _V6_WIDTH, self.v6
+        firsts = [six[at : at + width] for at in range(0, len(six), 2 * width)]
+        return firsts, [six[at : at + width] for at in range(width, len(six), 2 * width)]
 
     def unpack(self) -> TargetSet:
         six = (
