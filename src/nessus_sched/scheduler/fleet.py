@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
+from functools import partial
 
 import trio
 
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.pool.entry import QueueEntry, entry_of
+from nessus_sched.core.pool.entry import QueueEntry, entry_of, targets_of
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.store_errors import StaleTransition
+from nessus_sched.core.targets.packed import PackedTargets
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler import endings, failures
 from nessus_sched.scheduler.context import Context
@@ -33,6 +35,12 @@ LONGEST_RECALLED = 30 * 86400.0
 BEGIN_EXPORT = frozenset({"scan_finished", "scan_ended_early"})
 RECALLED = 500
 """How many of the latest completed tasks are loaded at start."""
+MOST_RECALLED = 100_000
+"""Targets in these after which no more are loaded."""
+PAGE = 20
+"""How many of these are in memory at a time: each may have thousands of targets."""
+BATCH = 500
+"""Tasks that are put into their queues in one step; fewer if they have many targets."""
 
 
 class Fleet:
@@ -43,6 +51,8 @@ class Fleet:
         self.context = context
         self.drivers: dict[str, Driver] = {}
         self.retries = Retries(context.now, self._retry)
+        self.recovered = False
+        """Every unfinished task of the store is where it belongs."""
         self.held: set[str] = set()
         """Tasks that were paused before they ran: in no queue until they are resumed."""
         self.failures: Counter[str] = Counter()
@@ -62,6 +72,7 @@ class Fleet:
                 await self._add_driver(settings)
             await self.debts.restore()
             await self.recover()
+            self.recovered = True
             nursery.start_soon(self.retries.run)
             nursery.start_soon(self.debts.run)
             task_status.started()
@@ -131,12 +142,21 @@ class Fleet:
     async def recover(self) -> None:
         """Every unfinished task resumes where the journal says it was."""
         queued: list[QueueEntry] = []
-        async with aclosing(self.context.store.unfinished()) as unfinished:
-            async for task in unfinished:
+        # The targets of a full queue take seconds to read, so that is left to the thread.
+        store, parsed = self.context.store, lambda task: (task, targets_of(task))
+        async with aclosing(store.unfinished_as(parsed)) as unfinished:
+            async for task, targets in unfinished:
                 self.context.backlog.add(task)
-                await self._resume(task, lambda waits: queued.append(self._entry(waits)))
-        self.context.pool.restore(queued, self.context.now())
+                enqueue = partial(self._queue, queued, targets)
+                await self._resume(task, enqueue)
+        for batch in _batches(queued):
+            self.context.pool.restore(batch, self.context.now(), more=True)
+            await trio.lowlevel.checkpoint()
+        self.context.pool.restore([], self.context.now())
         await self._recall_durations()
+
+    def _queue(self, queued: list[QueueEntry], targets: PackedTargets, task: Task) -> None:
+        queued.append(self._entry(task, targets))
 
     async def _resume(self, task: Task, enqueue: Callable[[Task], None]) -> None:
         waits = task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
@@ -156,15 +176,21 @@ class Fleet:
     async def _recall_durations(self) -> None:
         """How long scans took before, so that estimates survive a restart."""
         completed = TaskFilter(states=frozenset({TaskState.COMPLETED}))
-        page = await self.context.store.list(completed, limit=RECALLED)
-        for task in reversed(page.tasks):
-            began = task.entered.get(TaskState.LAUNCHING)
-            ended = task.entered.get(TaskState.EXPORTING)
-            if began is None or ended is None or task.scanner_instance is None:
-                continue
-            if 0 < ended - began <= LONGEST_RECALLED:
-                entry = entry_of(task)
-                self.context.pool.durations.record(entry, task.scanner_instance, ended - began)
+        found: list[tuple[QueueEntry, str, float]] = []
+        targets, cursor = 0, None
+        for _ in range(RECALLED // PAGE):
+            page = await self.context.store.list(completed, limit=PAGE, cursor=cursor)
+            for task in page.tasks:
+                took = _took(task)
+                if took is not None and task.scanner_instance is not None:
+                    found.append((entry_of(task), task.scanner_instance, took))
+                    targets += len(task.request.targets)
+                    await trio.lowlevel.checkpoint()
+            cursor = page.cursor
+            if cursor is None or targets > MOST_RECALLED:
+                break
+        for entry, scanner_id, seconds in reversed(found):
+            self.context.pool.durations.record(entry, scanner_id, seconds)
 
     def enqueue(self, task: Task) -> None:
         """Puts a queued task, durable by now, where it belongs."""
@@ -173,11 +199,11 @@ class Fleet:
         else:
             self.context.pool.place(self._entry(task), self.context.now())
 
-    def _entry(self, task: Task) -> QueueEntry:
+    def _entry(self, task: Task, targets: PackedTargets | None = None) -> QueueEntry:
         accepted_at = self._accepted.pop(task.task_id, None)
         if accepted_at is None:
             accepted_at = self.context.recorded(task.created_at)
-        return entry_of(task, accepted_at=accepted_at)
+        return entry_of(task, accepted_at=accepted_at, targets=targets)
 
     def _retry_at(self, task: Task) -> float:
         """By the steady clock; never later than any wait can be, however the wall clock was
@@ -278,3 +304,24 @@ class Fleet:
             return False
         await run.advance(event="export_resumed")
         return True
+
+
+def _took(task: Task) -> float | None:
+    """Seconds from launch to the end of a completed task's scan; None when that is not known."""
+    began, ended = task.entered.get(TaskState.LAUNCHING), task.entered.get(TaskState.EXPORTING)
+    if began is None or ended is None or not 0 < ended - began <= LONGEST_RECALLED:
+        return None
+    return ended - began
+
+
+def _batches(entries: Iterable[QueueEntry]) -> Iterator[list[QueueEntry]]:
+    """Each of a few milliseconds' work for the pool, which compares targets with networks."""
+    batch: list[QueueEntry] = []
+    work = 0
+    for entry in entries:
+        batch.append(entry)
+        work += 1 + entry.packed.size // 8
+        if work >= BATCH:
+            yield batch
+            batch, work = [], 0
+    yield batch

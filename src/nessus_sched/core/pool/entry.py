@@ -43,13 +43,21 @@ class QueueEntry:
         return self.packed.unpack()
 
 
+def targets_of(task: Task) -> PackedTargets:
+    """The targets of a task with the addresses of its names; takes some 6 ms for 4,096."""
+    return pack(parse_targets((*task.request.targets, *task.resolved)))
+
+
 def entry_of(
-    task: Task, *, accepted_at: float | None = None, targets: TargetSet | None = None
+    task: Task,
+    *,
+    accepted_at: float | None = None,
+    targets: TargetSet | PackedTargets | None = None,
 ) -> QueueEntry:
     """The little that queues, routing and the overlap guard need of a task.
 
-    `accepted_at` is by the clock of the queues. `targets` are those of the task with the
-    addresses of its names, for callers that have parsed them already.
+    `accepted_at` is by the clock of the queues. `targets` is `targets_of(task)`, for callers
+    that have parsed them already.
     """
     request = task.request
     return QueueEntry(
@@ -57,7 +65,7 @@ def entry_of(
         order=task.order,
         accepted_at=task.created_at if accepted_at is None else accepted_at,
         kind=request.kind,
-        targets=targets or parse_targets((*request.targets, *task.resolved)),
+        targets=targets or targets_of(task),
         priority=request.priority,
         pool=request.pool,
         pinned=request.scanner_instance,

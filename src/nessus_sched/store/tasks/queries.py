@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import LIVE
@@ -13,6 +13,8 @@ from nessus_sched.core.task import Task
 from nessus_sched.store.tasks.codec import decode_entry, decode_task
 from nessus_sched.store.tasks.journal import JournalRecord
 from nessus_sched.store.tasks.listing import merged_states
+
+T = TypeVar("T")
 
 _RECORD: Final = "SELECT seq, hash, content FROM journal"
 
@@ -63,17 +65,19 @@ def owing(connection: sqlite3.Connection) -> list[Task]:
     return [decode_task(document) for (document,) in found]
 
 
-def unfinished(connection: sqlite3.Connection, after: int, limit: int) -> list[Task]:
-    """Live tasks accepted after order `after`, in the order of acceptance: at most `limit`,
-    and fewer of large ones, but at least one if there is any."""
+def unfinished(
+    connection: sqlite3.Connection, after: int, limit: int, view: Callable[[Task], T]
+) -> list[tuple[int, T]]:
+    """The view of each live task accepted after order `after`, with its order, in the order of
+    acceptance: at most `limit`, and fewer of large ones, but at least one if there is any."""
     branch = "SELECT ord, document FROM task WHERE state = ? AND ord > ?"
     sql, states = merged_states(branch, LIVE, descending=False)
     parameters: list[object] = []
     for state in states:
         parameters += [state, after, limit]
     found, characters = [], 0
-    for _, document in connection.execute(sql, [*parameters, limit]):
-        found.append(decode_task(document))
+    for order, document in connection.execute(sql, [*parameters, limit]):
+        found.append((order, view(decode_task(document))))
         characters += len(document)
         if characters >= _PAGE_CHARACTERS:
             break

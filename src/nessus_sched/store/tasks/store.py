@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 import trio
@@ -29,6 +29,8 @@ from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
 from nessus_sched.store.tasks.submission import Key, Submission, Submit, find_earlier
 from nessus_sched.store.tasks.transaction import Transaction
 from nessus_sched.store.tasks.verify import Verification, VerifyReport
+
+T = TypeVar("T")
 
 KEY_TTL: Final = 48 * 3600.0
 _PAGE: Final = 1000
@@ -181,17 +183,23 @@ class TaskStore:
         """How many tasks are stored in each state, without reading the disk."""
         return {state: self._ledger.counts[state] for state in TaskState}
 
-    async def unfinished(self, *, page: int = _PAGE) -> AsyncGenerator[Task, None]:
+    def unfinished(self, *, page: int = _PAGE) -> AsyncGenerator[Task, None]:
         """Every live task in the order of acceptance, a page in memory at a time."""
+        return self.unfinished_as(lambda task: task, page=page)
+
+    async def unfinished_as(
+        self, view: Callable[[Task], T], *, page: int = _PAGE
+    ) -> AsyncGenerator[T, None]:
+        """`view` of every live task in the order of acceptance; it runs in a reading thread."""
         after = 0
         while True:
-            read = partial(queries.unfinished, after=after, limit=page)
-            tasks = await self._readers.read(read)
-            if not tasks:
+            read = partial(queries.unfinished, after=after, limit=page, view=view)
+            found = await self._readers.read(read)
+            if not found:
                 return
-            for task in tasks:
-                yield task
-            after = tasks[-1].order
+            for _order, each in found:
+                yield each
+            after = found[-1][0]
 
     async def owing(self) -> Sequence[Task]:
         """The tasks, settled or not, with scans that remain to be cleaned up (`Task.owed`)."""
