@@ -37,14 +37,7 @@ class HealthCheck:
 
     def health(self) -> Health:
         context = self._system.context
-        scanners, now = self._system.service.scanners(), context.wall()
-        found: dict[str, Observation] = {
-            "store": self._store(),
-            "config": self._config(),
-            "scanners": _scanners(scanners),
-            "scheduling": self._scheduling(),
-            **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
-        }
+        found = {"store": self._store(), "config": self._config(), **self._scheduler()}
         # Measured on the steady clock, and shown on the wall clock as it is now.
         steady = {name: _moved(each, context.by_steady_clock) for name, each in found.items()}
         components = self._record.update(steady, context.now()).components
@@ -64,7 +57,10 @@ class HealthCheck:
     def ready(self) -> bool:
         """Whether work is accepted and some scanner can do it."""
         components = self.health().components
-        return all(components[name].status is not Status.FAILED for name in ("store", "scanners"))
+        return all(
+            name in components and components[name].status is not Status.FAILED
+            for name in ("store", "scanners")
+        )
 
     def _store(self) -> Observation:
         health = self._system.context.store.health
@@ -83,6 +79,16 @@ class HealthCheck:
             f"{problems[0]}",
             self._reloader.rejected_at,
         )
+
+    def _scheduler(self) -> dict[str, Observation]:
+        if not self._system.fleet.recovered:
+            return {"startup": Observation(Status.FAILED, "starting: reading the unfinished tasks")}
+        scanners, now = self._system.service.scanners(), self._system.context.wall()
+        return {
+            "scanners": _scanners(scanners),
+            "scheduling": self._scheduling(),
+            **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
+        }
 
     def _scheduling(self) -> Observation:
         if self._system.service.statistics().paused:

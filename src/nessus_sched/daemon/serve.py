@@ -4,8 +4,8 @@
       open the stores
         nursery
           signals        SIGTERM, SIGINT stop; SIGHUP reloads
-          fleet          one driver per scanner, the tasks they carry, the retry timer
           http           /health, /ready, /metrics
+          fleet          one driver per scanner, the tasks they carry, the retry timer
           notifications  webhooks for finished tasks
           socket         MCP and the command line, one task per connection
           stdio          MCP on stdin and stdout, with --stdio
@@ -124,8 +124,9 @@ async def serve(config: Config, options: ServeOptions) -> None:
             await system.operator.restore()
             await system.certifier.restore()
             nursery.start_soon(system.certifier.run)
-            await nursery.start(system.fleet.run)
+            # Before the fleet, which may take seconds to read a full queue.
             url = await nursery.start(serve_http, system, reloader, metrics)
+            await nursery.start(system.fleet.run)
             server = mcp_server(system, reloader, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ
