@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +24,12 @@ with hold_state_directory(pathlib.Path(sys.argv[1])):
 """
 
 
-def hold_in_another_process(directory: Path) -> subprocess.Popen[bytes]:
+def hold_in_another_process(directory: Path, log: Any = None) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=log,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
@@ -46,6 +49,28 @@ def test_a_second_process_is_told_which_one_is_there(tmp_path: Path) -> None:
     assert holder(tmp_path) is None
     with hold_state_directory(tmp_path):
         assert holder(tmp_path) == os.getpid()
+
+
+def refusal(directory: Path) -> str:
+    with pytest.raises(AlreadyRunning) as caught, hold_state_directory(directory):
+        pass
+    return str(caught.value)
+
+
+def test_it_is_told_where_the_log_of_that_one_is(tmp_path: Path) -> None:
+    """Also when it was renamed since, as the relay does once the daemon answers."""
+    first, log = tmp_path / "first.log", tmp_path / "daemon.log"
+    with first.open("w") as file, hold_in_another_process(tmp_path, file) as process:
+        first.rename(log)
+        assert f"its log is {log}; stop it with 'kill {process.pid}'" in refusal(tmp_path)
+        process.kill()
+    ours, journal = socket.socketpair()
+    with ours, journal, hold_in_another_process(tmp_path, journal) as process:
+        assert f"'journalctl _PID={process.pid}' shows its log" in refusal(tmp_path)
+        process.kill()
+    with hold_in_another_process(tmp_path, subprocess.DEVNULL) as process:
+        assert "log" not in refusal(tmp_path).replace(str(tmp_path), "")
+        process.kill()
 
 
 def test_the_directory_is_made_for_us_alone(tmp_path: Path) -> None:

@@ -96,10 +96,21 @@ def _lock(descriptor: int, directory: Path) -> None:
         who = f"process {pid}" if pid else "another process"
         stop = f"kill {pid}" if pid else "systemctl stop nessus-sched"
         raise AlreadyRunning(
-            f"{who} already uses state directory {directory}; stop it with '{stop}', or a service "
+            f"{who} already uses state directory {directory}; {_log_of(pid)}stop it with '{stop}', or a service "
             "with 'systemctl stop nessus-sched'; 'nessus-sched doctor' shows whether it answers",
             pid=pid,
         ) from error
+
+
+def _log_of(pid: int | None) -> str:
+    """Where a process writes its log, as part of a sentence; empty where that is not known."""
+    try:
+        place = os.readlink(f"/proc/{pid}/fd/2")
+    except OSError:
+        return ""
+    if place.startswith("socket:"):  # systemd's
+        return f"'journalctl _PID={pid}' shows its log; "
+    return f"its log is {place}; " if os.path.isfile(place) else ""
 
 
 def _read_pid(descriptor: int) -> int | None:
