@@ -12,7 +12,7 @@ import attrs
 
 from nessus_sched.api.access import seen
 from nessus_sched.api.errors import translated
-from nessus_sched.api.findings import query_of, readable
+from nessus_sched.api.findings import early_among, early_end, query_of, readable
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
@@ -111,21 +111,23 @@ async def search_all(app: Any, call: Call, args: SearchArgs) -> FindingsAnswer:
         query = query_of(args)
         task_ids = await readable(app, call)
         scope = Scope(task_ids=None if task_ids is None else tuple(task_ids), history=args.history)
-        return findings_answer(await app.findings.search(query, scope, max_bytes=LARGE))
+        page = await app.findings.search(query, scope, max_bytes=LARGE)
+    return findings_answer(page, await early_among(app, page.rows))
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def compare_findings(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
     """What changed between two tasks, and a page of the findings that did."""
+    early: list[str] = []
     for task_id in (args.before, args.after):
-        await seen(app, call, task_id)
+        early += early_end((await seen(app, call, task_id)).task)
     with translated():
         query = query_of(args)
         comparison = await app.findings.compare(args.before, args.after, query)
         page = await app.findings.changed(
             args.before, args.after, args.change, query, max_bytes=LARGE
         )
-    return compare_answer(comparison, page)
+    return compare_answer(comparison, page, early)
 
 
 RESULT_ACTIONS: tuple[ToolDef, ...] = (read_summary, read_findings, search_all, compare_findings)
@@ -141,5 +143,7 @@ def findings_answer(page: Page, warned: Sequence[str] = ()) -> FindingsAnswer:
     )
 
 
-def compare_answer(comparison: Comparison, page: Page) -> CompareAnswer:
-    return CompareAnswer(counts=attrs.asdict(comparison), page=findings_answer(page))
+def compare_answer(
+    comparison: Comparison, page: Page, warned: Sequence[str] = ()
+) -> CompareAnswer:
+    return CompareAnswer(counts=attrs.asdict(comparison), page=findings_answer(page, warned))

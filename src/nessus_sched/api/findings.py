@@ -203,7 +203,7 @@ async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
         page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
     rows = [{**row, "imported_at": iso(row["imported_at"])} for row in page.rows]
     if not args.task_ids:
-        early = await _early_among(app, rows)
+        early = await early_among(app, rows)
     return page_answer(attrs.evolve(page, rows=rows), fence=True, notes=early)
 
 
@@ -250,7 +250,7 @@ def _first_warned(page: Page, task: Task, cursor: str | None) -> Page:
     return page if cursor else attrs.evolve(page, notes=(*cautions(task.summary), *page.notes))
 
 
-async def _early_among(app: App, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+async def early_among(app: App, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Notes on the early ends of the scans whose findings are on this page."""
     notes: list[str] = []
     for task_id in dict.fromkeys(str(row["task_id"]) for row in rows if "task_id" in row):

@@ -131,7 +131,7 @@ class Daemon:
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self._sock.sendall(json.dumps(message).encode() + b"\n")
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             return  # its last message is read next
         except OSError as error:
             raise NoDaemon(f"lost the connection to the daemon: {error.strerror}") from error
