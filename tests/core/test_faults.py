@@ -11,7 +11,7 @@ import pytest
 import nessus_sched
 from nessus_sched.cli.formatting import for_people
 from nessus_sched.core.error_kinds import Blame, ErrorKind, Response
-from nessus_sched.core.faults import FAULTS, advice, kind_of
+from nessus_sched.core.faults import FAULTS, advice, kind_of, remedy
 from nessus_sched.core.scanner import ScannerError, TransientError
 
 SOURCES = Path(nessus_sched.__file__).parent
@@ -44,6 +44,15 @@ def test_every_kind_has_advice_of_its_own() -> None:
     texts = [fault.advice for fault in FAULTS.values()]
     assert len(set(texts)) == len(texts)
     assert all(text.endswith(".") for text in texts)
+
+
+def test_operators_are_not_sent_to_themselves() -> None:
+    for kind in ErrorKind:
+        said = remedy(kind)
+        assert not said.startswith("Tell the operator")
+        assert said[0].isupper()
+        assert said.endswith(".")
+    assert "tls.fingerprint" in remedy("certificate_mismatch")
 
 
 def test_a_name_that_does_not_resolve_is_no_matter_of_the_scanner() -> None:

@@ -143,7 +143,5 @@ def findings_answer(page: Page, warned: Sequence[str] = ()) -> FindingsAnswer:
     )
 
 
-def compare_answer(
-    comparison: Comparison, page: Page, warned: Sequence[str] = ()
-) -> CompareAnswer:
+def compare_answer(comparison: Comparison, page: Page, warned: Sequence[str] = ()) -> CompareAnswer:
     return CompareAnswer(counts=attrs.asdict(comparison), page=findings_answer(page, warned))

@@ -144,7 +144,7 @@ class CompareAnswer:
 @tool(writes=False, open_world=True)
 async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswer:
     """Findings of a completed task, worst first, a page at a time. Narrow with filters rather
-    than paging through everything: filters see every field, whatever the profile shows.
+    than paging through everything: filters may name any field, whatever the profile shows.
 
     For "what is critical": filters ["severity=critical"]. For an overview use
     get_scan_summary first. An empty page with total 0 means that nothing matches; the notes

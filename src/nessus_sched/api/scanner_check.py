@@ -8,6 +8,8 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.clock import Now
+from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.faults import remedy
 from nessus_sched.core.fields import field
 from nessus_sched.core.scanner import MAY_SCAN, Scanner, ScannerError, ScannerInfo
 from nessus_sched.results.untrusted import clean_line
@@ -18,20 +20,16 @@ CLOCKS_APART: Final = 60.0
 """Seconds by which clocks may differ unremarked."""
 _DAY: Final = 86400.0
 
-_REMEDIES: Final = {
-    "scanner_unreachable": "Check url, firewall, and that the scanner's service runs.",
-    "certificate_mismatch": "Compare the fingerprint on the scanner itself before you change "
-    "tls.fingerprint.",
-    "login_refused": "Make new API keys on the scanner (My Account, API Keys), or correct "
-    "the password.",
-}
-
 _CHECKS: Final = {
-    "scanner_unreachable": "reach",
-    "certificate_mismatch": "certificate",
-    "login_refused": "login",
-    "license_limit": "license",
-    "license_refuses_api": "license",
+    ErrorKind.SCANNER_UNREACHABLE: "reach",
+    ErrorKind.CERTIFICATE_MISMATCH: "certificate",
+    ErrorKind.LOGIN_REFUSED: "login",
+    ErrorKind.PERMISSION_DENIED: "rights",
+    ErrorKind.LICENSE_LIMIT: "license",
+    ErrorKind.LICENSE_EXPIRED: "license",
+    ErrorKind.LICENSE_REFUSES_API: "license",
+    ErrorKind.NO_PLUGINS: "plugins",
+    ErrorKind.NO_TEMPLATES: "templates",
 }
 """What has failed when an error of that kind is met."""
 
@@ -78,8 +76,7 @@ async def probe(scanner: Scanner, now: Now, *, keys: bool) -> AsyncIterator[Step
             yield _rights(await scanner.permissions())
         templates = await scanner.templates()
     except ScannerError as error:
-        remedy = _REMEDIES.get(error.kind, "The message says what the scanner wants.")
-        yield failed(_CHECKS.get(error.kind, "answer"), str(error), remedy)
+        yield failed(_CHECKS.get(error.kind, "answer"), str(error), remedy(error.kind))
         return
     usable = sum(template.usable for template in templates)
     if usable:

@@ -11,7 +11,7 @@ import click
 
 from nessus_sched.api.admin_certify import LONGEST
 from nessus_sched.cli.client import daemon, listed
-from nessus_sched.cli.formatting import ago
+from nessus_sched.cli.formatting import ago, for_people
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import line, note, print_json, table
 from nessus_sched.core.clock import system_now
@@ -226,5 +226,9 @@ def credentials_command(config: Path | None, as_json: bool) -> None:
 def show_steps(steps: Sequence[Mapping[str, Any]]) -> None:
     table(
         ("check", "result", "found", "what to do"),
-        [(each["check"], each["status"], each["message"], each["remedy"]) for each in steps],
+        [(each["check"], each["status"], each["message"], _remedy(each)) for each in steps],
     )
+
+
+def _remedy(step: Mapping[str, Any]) -> str | None:
+    return None if step["remedy"] is None else for_people(step["remedy"])

@@ -92,12 +92,13 @@ class Response(StrEnum):
 @attrs.frozen
 class Fault:
     """`passes`: it may go away without anybody doing anything; `advice` is written for a
-    client of the tools."""
+    client of the tools, `remedy` for the operator, where that differs."""
 
     blame: Blame
     response: Response
     passes: bool
     advice: str
+    remedy: str = ""
 
     @property
     def counts(self) -> bool:

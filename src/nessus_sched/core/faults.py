@@ -6,6 +6,7 @@ derived from this table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -32,6 +33,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _R.REQUEUE,
             True,
             "The scanner cannot be reached; list_scanners shows its state.",
+            "Check url and firewall, and whether the scanner's service is running.",
         ),
         ErrorKind.SCANNER_NOT_READY: Fault(
             _B.SCANNER,
@@ -70,6 +72,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             False,
             "Tell the operator to find out why the scanner's certificate has changed before "
             "trusting it.",
+            "Compare the fingerprint on the scanner itself before you change tls.fingerprint.",
         ),
         ErrorKind.LOGIN_REFUSED: Fault(
             _B.SCANNER,
@@ -77,6 +80,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             False,
             "Tell the operator to correct the scanner's API keys or password in the "
             "configuration and reload.",
+            "Create new API keys on the scanner (My Account, API Keys), or correct the password.",
         ),
         ErrorKind.PERMISSION_DENIED: Fault(
             _B.SCANNER,
@@ -333,6 +337,13 @@ _OUTLOOK: Mapping[Response, str] = MappingProxyType(
         Response.END: "",
     }
 )
+
+
+def remedy(code: str) -> str:
+    """What the operator, who looks at the scanner, does about an error with that code."""
+    fault = FAULTS[kind_of(code)]
+    said = re.sub(r"^Tell the operator (to|that) ", "", fault.remedy or fault.advice)
+    return said[0].upper() + said[1:]
 
 
 def advice(code: str, *, goes_on: bool) -> str:

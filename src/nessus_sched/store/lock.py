@@ -96,8 +96,9 @@ def _lock(descriptor: int, directory: Path) -> None:
         who = f"process {pid}" if pid else "another process"
         stop = f"kill {pid}" if pid else "systemctl stop nessus-sched"
         raise AlreadyRunning(
-            f"{who} already uses state directory {directory}; {_log_of(pid)}stop it with '{stop}', or a service "
-            "with 'systemctl stop nessus-sched'; 'nessus-sched doctor' shows whether it answers",
+            f"{who} already uses state directory {directory}; {_log_of(pid)}stop it "
+            f"with '{stop}', or a service with 'systemctl stop nessus-sched'; "
+            "'nessus-sched doctor' shows whether it answers",
             pid=pid,
         ) from error
 
