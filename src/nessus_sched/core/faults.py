@@ -342,7 +342,7 @@ _OUTLOOK: Mapping[Response, str] = MappingProxyType(
 def remedy(code: str) -> str:
     """What the operator, who looks at the scanner, does about an error with that code."""
     fault = FAULTS[kind_of(code)]
-    said = re.sub(r"^Tell the operator (to|that) ", "", fault.remedy or fault.advice)
+    said = re.sub(r"^Tell the operator(: | to | that )", "", fault.remedy or fault.advice)
     return said[0].upper() + said[1:]
 
 
