@@ -22,6 +22,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.scheduler.exporting import EDITED
 from nessus_sched.sim import SimOptions, SimulatedNessus, asgi_app
 from nessus_sched.sim.scans import Scan
 from nessus_sched.store.tasks.offline import read_offline
@@ -186,11 +187,31 @@ async def test_a_scan_that_was_given_other_targets_is_not_reported(
         run = scan_of(nessus, task).latest
         assert run is not None
         run.targets = (FOREIGN,)
+        run.report = nessus._report(scan_of(nessus, task), run.targets)
+        assert run.report.hosts
         done = await w.settled(task.task_id)
-        assert done.state is TaskState.DEAD
+        assert (done.state, done.summary, done.export_file) == (TaskState.DEAD, None, None)
         assert done.last_error is not None
         assert done.last_error.kind == "not_ours"
         assert FOREIGN in done.last_error.message
+
+
+async def test_what_a_scan_found_before_its_targets_were_edited_is_reported(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The report tells that it ran with the targets that it was given."""
+    nessus = simulated()
+    async with beside(nessus, tmp_path) as w:
+        task = await w.running(VICTIM)
+        run = scan_of(nessus, task).latest
+        assert run is not None
+        run.targets = (FOREIGN,)
+        done = await w.settled(task.task_id)
+        assert (done.state, done.partial, done.ending) == (TaskState.COMPLETED, None, None)
+        assert done.summary is not None
+        causes = [record.entry.cause for record in await w.service.history(task.task_id)]
+        assert any("other targets" in cause and FOREIGN in cause for cause in causes)
+        assert EDITED in causes
 
 
 @pytest.mark.parametrize("same_key", [True, False])

@@ -159,7 +159,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _B.PERSON,
             _R.BURY,
             False,
-            "Somebody renamed or moved the scan on the scanner, so it is left alone there: "
+            "Somebody renamed, moved or edited the scan on the scanner, so it is left alone there: "
             "tell the operator.",
         ),
         ErrorKind.BAD_ORDER: Fault(

@@ -11,10 +11,12 @@ import trio
 
 from nessus_sched.core.clock import Now
 from nessus_sched.core.scanner import ScannerInfo
+from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import Task
 from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
+from nessus_sched.results.presence import foreign_host
 from nessus_sched.results.summary import SummaryBuilder, summarise
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import FindingsStore
@@ -58,6 +60,15 @@ class Reports:
                 return int(summarise(stream)["hosts_finished"])
 
         return await trio.to_thread.run_sync(count)
+
+    async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
+        """A host of the report that is not among `ours`; None if all are."""
+
+        def look() -> str | None:
+            with path.open("rb") as stream:
+                return foreign_host(stream, ours)
+
+        return await trio.to_thread.run_sync(look)
 
     async def drop(self, task_id: str) -> None:
         await self.findings.delete(task_id)

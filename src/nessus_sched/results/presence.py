@@ -7,9 +7,11 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
-from nessus_sched.results.model import HostReport, host_key
+from nessus_sched.core.targets.targets import TargetSet, includes
+from nessus_sched.results.model import HostEnd, HostReport, host_key
+from nessus_sched.results.parser.reader import Reader
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -61,6 +63,17 @@ class SeenHosts:
     def absent(self, targets: Iterable[str]) -> list[str]:
         """The targets of which the report has nothing, in order and each once."""
         return [target for target in dict.fromkeys(targets) if not self.has(target)]
+
+
+def foreign_host(stream: BinaryIO, ours: TargetSet) -> str | None:
+    """The first host of a report that is not among `ours` by its name or address; None if all
+    are."""
+    for event in Reader(stream):
+        if isinstance(event, HostEnd):
+            names = (event.host.key, event.host.ip)
+            if not any(name and includes(ours, name) for name in names):
+                return event.host.name
+    return None
 
 
 class TargetList:

@@ -22,6 +22,7 @@ from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.scope import Scope
+from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.backlog import Backlog
 from nessus_sched.scheduler.offers import Offers
@@ -54,6 +55,9 @@ class Reports(Protocol):
 
     async def finished_hosts(self, path: Path) -> int:
         """How many hosts of the fetched report were scanned to their end."""
+
+    async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
+        """A host of the fetched report that is not among `ours`; None if all are."""
 
     async def drop(self, task_id: str) -> None:
         """Takes back what was read and kept of a report that came to nothing."""

@@ -27,6 +27,15 @@ def timed_out(message: str) -> Ending:
     return Ending(outcome=Outcome.TIMED_OUT, kind=ErrorKind.MAX_RUNTIME, message=message)
 
 
+def edited(message: str) -> Ending:
+    """Its targets on the scanner are no longer ours; the report has yet to show which it had."""
+    return Ending(outcome=Outcome.FAILED, kind=ErrorKind.NOT_OURS, message=message)
+
+
+def was_edited(ending: Ending | None) -> bool:
+    return ending is not None and ending.kind == ErrorKind.NOT_OURS
+
+
 def removed(scanner_id: str) -> Ending:
     return Ending(
         outcome=Outcome.FAILED,
@@ -83,7 +92,7 @@ async def abandon(run: Run, debts: Debts, ending: Ending) -> None:
         scan_id=task.nessus_scan_id,
         scan_uuid=task.scan_uuid,
         history_id=task.history_id,
-        keep=not task.discard,
+        keep=not (task.discard or was_edited(ending)),
         ended=task.state not in HOLDS_SLOT,
         reason=ending.message,
         since=run.context.wall(),

@@ -15,6 +15,7 @@ from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Ending, Task
 from nessus_sched.scheduler import endings, failures
 from nessus_sched.scheduler.context import Context
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 BAD_EXPORTS = 8
 """Failures of a scanner that answers to give us the report, before we give up. A refusal that
 no repetition changes, such as that of a license, is believed at once."""
+EDITED = "somebody edited its targets on the scanner; all hosts in its report are ours"
 PARTIAL_WITHIN = 600.0
 """Seconds in which the results of a scan that ended early are fetched before its task ends; after
 that they are fetched when they can be had."""
@@ -39,13 +41,13 @@ async def export(run: Run, driver: Driver) -> None:
         await _break_off(run, driver)
         return
     left = math.inf
-    if ending is not None:
+    if ending is not None and not endings.was_edited(ending):
         left = run.entered_at + PARTIAL_WITHIN - run.context.now()
         if left <= 0 or (driver.retiring and driver.lost):
             await endings.abandon(run, driver.debts, ending)
             return
     elif driver.retiring and driver.lost:
-        await endings.abandon(run, driver.debts, endings.removed(driver.id))
+        await endings.abandon(run, driver.debts, ending or endings.removed(driver.id))
         return
     with trio.move_on_after(left):
         await _try(run, driver)
@@ -86,20 +88,35 @@ async def _fetch(run: Run, driver: Driver) -> None:
             size = await driver.scanner.export(task.nessus_scan_id, task.history_id, path)
             context.log.info(events.EXPORTED, bytes=size)
         async with context.turns.of(f"results of {task.task_id}"):
-            early = None if task.ending is None else task.ending.message
+            ending = task.ending
+            if ending is not None and endings.was_edited(ending):
+                if await _has_foreign_hosts(run, path):
+                    await endings.settle(run, ending)
+                    return
+                ending = None
+            early = None if ending is None else ending.message
             changes = await kept(context, run.task, path, info, early)
-            await _finish(run, size, changes)
+            await _finish(run, ending, size, changes)
     finally:
         path.unlink(missing_ok=True)
 
 
-async def _finish(run: Run, size: int, changes: dict[str, Any]) -> None:
-    if run.task.ending is not None:
-        await endings.settle(run, run.task.ending, **changes)
+async def _has_foreign_hosts(run: Run, path: Path) -> bool:
+    """Whether a scan that was edited has scanned what its task did not ask for."""
+    ours = parse_targets((*run.task.request.targets, *run.task.resolved))
+    return await run.context.exports.foreign_host(path, ours) is not None
+
+
+async def _finish(run: Run, ending: Ending | None, size: int, changes: dict[str, Any]) -> None:
+    if ending is not None:
+        await endings.settle(run, ending, **changes)
         return
+    edited = run.task.ending is not None
     await run.advance(
         TaskState.COMPLETED,
         event="completed",
+        cause=EDITED if edited else "",
+        ending=None,
         detail={"bytes": size, "findings": changes["summary"]["findings"]},
         **changes,
     )

@@ -248,7 +248,7 @@ async def _ended(run: Run, driver: Driver) -> None:
         await _gone(run)
         return
     if other := other_targets(run.task.request.targets, details.targets):
-        await failures.fail(run, ErrorKind.NOT_OURS, f"{RETARGETED}: {printable(other[0])}")
+        await _retargeted(run, details, f"{RETARGETED}: {printable(other[0])}")
     elif details.status in ENDED:
         await _conclude(run, driver, details)
     elif run.row is None:
@@ -260,6 +260,23 @@ async def _ended(run: Run, driver: Driver) -> None:
             ours=bears(details.name, run.marks),
         )
         await _command(run, driver, row)
+
+
+async def _retargeted(run: Run, details: ScanDetails, message: str) -> None:
+    """Its targets were edited: before it ran, or afterwards, which does not harm what it has
+    found. Which of them is seen in the report of our own run, if that is known to be it."""
+    own = details.uuid is not None and details.uuid == run.task.scan_uuid
+    if not own or run.canceling or details.status is not ScanStatus.COMPLETED:
+        await failures.fail(run, ErrorKind.NOT_OURS, message)
+        return
+    run.setbacks = 0
+    await run.advance(
+        TaskState.EXPORTING,
+        event="scan_finished",
+        cause=message,
+        history_id=details.history_id,
+        ending=endings.edited(message),
+    )
 
 
 async def _gone(run: Run) -> None:

@@ -24,7 +24,9 @@ from nessus_sched.core.scanner import Scanner, ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
+from nessus_sched.results.presence import foreign_host
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.operator import Operator
@@ -87,6 +89,10 @@ class FakeExports:
 
     async def finished_hosts(self, path: Path) -> int:
         return finished_in(path)
+
+    async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
+        with path.open("rb") as stream:
+            return foreign_host(stream, ours)
 
     async def drop(self, task_id: str) -> None:
         pass

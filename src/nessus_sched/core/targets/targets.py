@@ -154,13 +154,15 @@ def other_targets(ours: Iterable[str], shown: str | None) -> tuple[str, ...]:
     """
     words = (shown or "").translate(SEPARATORS).split()
     known = parse_targets(ours) if words else TargetSet()
-    other = [word for word in words if not _part_of(known, word.lower().partition("[")[0])]
+    other = [word for word in words if not includes(known, word.partition("[")[0])]
     if len(words) > 1 and other == words[-1:] and _begins(known, other[0].lower()):
         return ()
     return tuple(other)
 
 
-def _part_of(known: TargetSet, word: str) -> bool:
+def includes(known: TargetSet, word: str) -> bool:
+    """Whether an address, a network, a range or a name is part of `known`."""
+    word = word.lower()
     if word in known.names or word in known.texts:
         return True
     try:
