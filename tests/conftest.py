@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,16 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pytest's own has the name of the test in it, and the path of a Unix socket no more than
     107 bytes."""
     return tmp_path_factory.mktemp("t")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow all but each n-th case of a test that is marked `sampled(n)`."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        sampled = item.get_closest_marker("sampled")
+        if sampled is not None:
+            name = item.nodeid.partition("[")[0]
+            if cases[name] % sampled.args[0]:
+                item.add_marker("slow")
+            cases[name] += 1

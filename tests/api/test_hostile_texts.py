@@ -65,6 +65,7 @@ def inside() -> str:
 tricks = st.sampled_from([OPEN, CLOSE, "</ untrusted >", "<\u200b/UNTRUSTED>", "＜/untrusted＞"])  # noqa: RUF001
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(tricks, st.text(max_size=9)), max_size=9).map("".join))
 def test_only_what_we_fenced_is_between_fences(text: str) -> None:
     shown = SHOWN({"said": text, "fenced": fenced(text)})

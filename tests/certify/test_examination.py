@@ -116,6 +116,7 @@ async def test_a_clock_that_is_wrong_differs(autojump_clock: MockClock, tmp_path
     assert found(outcome, "clock") == "120 min ahead of ours"
 
 
+@pytest.mark.slow
 async def test_a_cancellation_leaves_no_scan(autojump_clock: MockClock, tmp_path: Path) -> None:
     for seconds in range(0, 200, 5):
         one = lab(scans_take=30)

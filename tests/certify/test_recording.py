@@ -26,6 +26,7 @@ def table(outcome: Outcome) -> list[tuple[str, ...]]:
     return [attrs.astuple(row) for row in outcome.rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIVE)
 async def test_a_replay_gives_the_same_table(
     name: str, autojump_clock: MockClock, tmp_path: Path
@@ -41,6 +42,7 @@ async def test_a_replay_gives_the_same_table(
     assert attrs.evolve(played.measured, at=outcome.measured.at) == outcome.measured
 
 
+@pytest.mark.slow
 async def test_times_are_kept(autojump_clock: MockClock, tmp_path: Path) -> None:
     one = lab(scans_take=60, pause_takes=75)
     outcome, recording = await recorded(one, "keys", tmp_path)
@@ -110,6 +112,7 @@ def report_with_canaries() -> bytes:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("auth", ["keys", "session"])
 @pytest.mark.parametrize("found", ["replayed", "simulated"])
 async def test_nothing_private_is_in_it(

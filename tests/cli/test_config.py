@@ -199,6 +199,7 @@ def test_init_asks_again_at_once_after_an_answer_that_cannot_be_right(
     assert "ui_session" in shown["scanners"][0]["auth"]
 
 
+@pytest.mark.slow
 async def test_init_fetches_the_certificate_and_doctor_is_content(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     async with simulators(SimOptions(seed=3)) as (sim,):
@@ -220,6 +221,7 @@ async def test_init_fetches_the_certificate_and_doctor_is_content(tmp_path: Path
         await trio.to_thread.run_sync(with_simulator)
 
 
+@pytest.mark.slow
 async def test_doctor_finds_what_is_wrong_with_a_scanner(tmp_path: Path) -> None:
     other = SimOptions(seed=5, permissions=16)
     async with simulators(SimOptions(seed=4, edition="professional"), other) as (sim, reader):

@@ -118,6 +118,7 @@ async def test_what_ends_is_followed_to_its_end(autojump_clock: trio.testing.Moc
     assert not_completed(found) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by", "code", "said"),
     [(signal.SIGINT, 130, "Interrupted."), (signal.SIGTERM, 143, ""), (None, 1, "")],
@@ -185,6 +186,7 @@ def test_what_is_to_be_pasted_is_whole(
     assert Path(entry["args"][-1]).is_absolute()
 
 
+@pytest.mark.slow
 def test_the_written_configuration_comes_with_commands_to_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +205,7 @@ def test_the_written_configuration_comes_with_commands_to_copy(
         assert words[-2:] == ["--config", str(tmp_path / "it's.yaml")]
 
 
+@pytest.mark.slow
 async def test_the_written_configuration_pins_its_simulators(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     text = written_config(tmp_path / "state", ports=(1, 2), seeds=(1, 2), http="127.0.0.1:3")

@@ -39,6 +39,7 @@ def dead(live: Live) -> str:
     return task_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -83,6 +84,7 @@ def test_a_key_gives_the_same_task_and_a_dry_run_none(live: Live) -> None:
     assert "would be accepted" in live("submit", "192.0.2.61", "--dry-run").out
 
 
+@pytest.mark.slow
 def test_a_task_by_the_beginning_or_end_of_its_id(live: Live, done: str) -> None:
     assert asked(live, "status", "status", done[-6:])["task_id"] == done
     assert asked(live, "status", "status", done[:-1])["task_id"] == done
@@ -464,6 +466,7 @@ def test_every_documented_shape_is_compared_with_what_is_printed() -> None:
     assert not [shape for shape in SHAPES.keys() - switches if f'"{shape}"' not in text]
 
 
+@pytest.mark.slow
 def test_a_scanner_is_certified(live: Live) -> None:
     words = ("scanners", "certify", "east", "--target", "192.0.2.10")
     answer = asked(live, "scanners certify", *words, "--yes")

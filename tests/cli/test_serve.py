@@ -23,6 +23,7 @@ def holds_back(process: trio.Process) -> bool:
     return bool(int(blocked, 16) & HELD)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path(STATUS.format("self")).exists(), reason="no /proc here")
 async def test_a_reload_during_the_start_is_done_after_it(tmp_path: Path) -> None:
     place = site(tmp_path, [])
@@ -49,6 +50,7 @@ def lines(log: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
 
 
+@pytest.mark.slow
 async def test_a_daemon_that_was_killed_is_told_of_by_the_next(tmp_path: Path) -> None:
     place = site(tmp_path, [])
     log = tmp_path / "daemon.log"
@@ -60,6 +62,7 @@ async def test_a_daemon_that_was_killed_is_told_of_by_the_next(tmp_path: Path) -
     assert told == [process.pid]
 
 
+@pytest.mark.slow
 async def test_a_fault_of_the_interpreter_is_told(tmp_path: Path) -> None:
     async with daemon(site(tmp_path, [])) as process:
         process.send_signal(signal.SIGBUS)
@@ -68,6 +71,7 @@ async def test_a_fault_of_the_interpreter_is_told(tmp_path: Path) -> None:
     assert "Fatal Python error: Bus error" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ["StoreUnavailable('the disk is gone')", "MemoryError()"])
 def test_whatever_ends_a_daemon_that_was_up_is_in_the_log(error: str, tmp_path: Path) -> None:
     said = crashed(site(tmp_path, []), error).splitlines()

@@ -35,6 +35,7 @@ def report(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [("--help",), ("results", "export", "FILE")],
@@ -50,11 +51,13 @@ def test_output_that_cannot_be_written_is_a_sentence(
     assert said.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error_to_speak_of(tmp_path: Path, report: str) -> None:
     said = ran(tmp_path, ["results", "export", report, "--format", "html"], "| head -c 10")
     assert said.stderr == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", [ASCII, LATIN], ids=["ascii", "latin-1"])
 @pytest.mark.parametrize("profile", ["full", "summary"])
 def test_characters_that_a_locale_lacks_are_replaced(
@@ -66,6 +69,7 @@ def test_characters_that_a_locale_lacks_are_replaced(
         assert "caf\u00e9 ? ?".encode("latin-1") in said.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "html"])
 def test_exports_are_utf_8_in_every_locale(tmp_path: Path, report: str, form: str) -> None:
     words = ["results", "export", report, "--format", form]
@@ -75,6 +79,7 @@ def test_exports_are_utf_8_in_every_locale(tmp_path: Path, report: str, form: st
     assert ran(tmp_path, words, changes=ASCII).stdout == here.stdout
 
 
+@pytest.mark.slow
 def test_words_that_are_no_text_are_refused(tmp_path: Path) -> None:
     site(tmp_path, [])
     config = ["--config", str(tmp_path / "config.yaml")]
@@ -84,6 +89,7 @@ def test_words_that_are_no_text_are_refused(tmp_path: Path) -> None:
     assert (said.returncode, b"'caf\\xe9' is not UTF-8 text" in said.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_files_whose_names_are_no_text_can_be_read(tmp_path: Path) -> None:
     path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.nessus")
     with open(path, "wb") as file:

@@ -68,6 +68,7 @@ def mutated(random: Random) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_only_config_errors_come_out() -> None:
     loaded = 0
     for seed in range(TRIES):
@@ -108,6 +109,7 @@ def test_any_text_gives_a_config_or_a_config_error(text: str) -> None:
     outcome(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -112,6 +112,7 @@ def test_the_example_rendered_loads_to_the_same_but_for_secrets() -> None:
 words = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=20)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.dictionaries(words, words, max_size=3), words)
 def test_odd_words_survive_rendering(labels: dict[str, str], name: str) -> None:

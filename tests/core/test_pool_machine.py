@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     Bundle,
@@ -147,4 +148,4 @@ PoolMachine.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-test_any_history_of_a_pool = PoolMachine.TestCase
+test_any_history_of_a_pool = pytest.mark.slow(PoolMachine.TestCase)

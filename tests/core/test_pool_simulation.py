@@ -18,6 +18,7 @@ BATCHES = 8
 DAYS = int(os.environ.get("NESSUS_SCHED_DAYS", "10"))
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_random_schedules(batch: int) -> None:
     """More with NESSUS_SCHED_SEEDS=20000; one again with NESSUS_SCHED_FIRST_SEED=<seed>
@@ -30,6 +31,7 @@ def test_random_schedules(batch: int) -> None:
             raise
 
 
+@pytest.mark.slow
 def test_a_year_of_twenty_scanners() -> None:
     """Days by NESSUS_SCHED_DAYS; 365 take well under a minute."""
     year = Year([spec(f"s{number}", 3) for number in range(20)], seed=1, load=0.9)
@@ -65,6 +67,7 @@ def test_nothing_starves_below_an_endless_stream_of_urgent_work(
     pytest.fail("it never ran")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 5])
 @pytest.mark.parametrize(("scanners", "limit", "days"), [(1, 2, 60), (5, 2, 25)])
 def test_estimates_are_calibrated(scanners: int, limit: int, days: int, seed: int) -> None:
@@ -79,6 +82,7 @@ def test_estimates_are_calibrated(scanners: int, limit: int, days: int, seed: in
     assert 0.35 <= share(guess.early for guess in guesses) <= 0.65
 
 
+@pytest.mark.slow
 def test_estimates_are_still_fair_where_targets_overlap_and_priorities_differ() -> None:
     year = Year([spec(f"s{n}", 2) for n in range(5)], seed=3, load=0.93, guess_every=5)
     year.run(40)

@@ -191,6 +191,7 @@ def sent_for(text: str, world: World, random: Random) -> tuple[str, ...]:
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [NARROW, WIDE], ids=["narrow", "wide"])
 def test_nothing_out_of_scope_passes(world: World) -> None:
     judge = world.judge()

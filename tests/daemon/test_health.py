@@ -91,6 +91,7 @@ def status(document: dict[str, Any], component: str) -> str:
     return found
 
 
+@pytest.mark.slow
 async def test_each_trouble_of_a_scanner_is_told_and_its_end_too(tmp_path: Path) -> None:
     pages = Pages()
     async with simulators(SimOptions(seed=1), SimOptions(seed=2)) as (east, west):
@@ -149,6 +150,7 @@ async def _certificate(place: Site, process: trio.Process, pages: Pages, sim: Ru
     await pages.until(lambda now: now["status"] == "ok")
 
 
+@pytest.mark.slow
 async def test_a_store_that_cannot_write_fails_health_and_comes_back(tmp_path: Path) -> None:
     pages = Pages()
     async with simulators(SimOptions(seed=1)) as (sim,):

@@ -132,6 +132,7 @@ async def submit_all(tools: Tools) -> dict[str, str]:
     return made
 
 
+@pytest.mark.slow
 async def test_metrics_log_and_webhook_tell_what_happened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from random import Random
 
+import pytest
 import trio
 
 from nessus_sched.core.states import SETTLED, TaskState
@@ -53,6 +54,7 @@ async def submit(place: Site, name: str, book: Book) -> None:
         await submitter.run(tools)
 
 
+@pytest.mark.slow
 async def test_a_backup_under_load_is_whole_and_a_daemon_goes_on_from_it(tmp_path: Path) -> None:
     options = [SimOptions(seed=seed, scans_take=0.5, export_takes=0.05) for seed in (1, 2)]
     async with simulators(*options) as (a, b):

@@ -64,6 +64,7 @@ def test_no_configuration_and_one_that_is_no_yaml(tmp_path: Path) -> None:
     assert "No such file" in text
 
 
+@pytest.mark.slow
 def test_a_state_directory_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, text = refused(site(tmp_path, [SCANNER], state_directory=str(tmp_path / "file")))
@@ -71,6 +72,7 @@ def test_a_state_directory_that_cannot_be_one(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in text
 
 
+@pytest.mark.slow
 async def test_a_state_directory_in_use_and_a_port_in_use(tmp_path: Path) -> None:
     blocker = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = blocker[0].socket.getsockname()[1]
@@ -125,6 +127,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
 """Tool, arguments, the code of the refusal, and something that it says."""
 
 
+@pytest.mark.slow
 async def test_requests_that_cannot_be_served_are_refused_with_what_to_do(place: Site) -> None:
     async with daemon(place), client(place) as tools:
         for tool, arguments, code, said in REFUSALS:
@@ -134,6 +137,7 @@ async def test_requests_that_cannot_be_served_are_refused_with_what_to_do(place:
             assert said in str(refusal.value)
 
 
+@pytest.mark.slow
 async def test_scanners_that_cannot_be_used_say_why(place: Site) -> None:
     async with daemon(place), client(place) as tools:
         with trio.fail_after(30):
@@ -149,6 +153,7 @@ async def test_scanners_that_cannot_be_used_say_why(place: Site) -> None:
         assert said in found[name]["reason"], found[name]["reason"]
 
 
+@pytest.mark.slow
 def test_a_store_of_a_newer_version(tmp_path: Path) -> None:
     place = site(tmp_path, [SCANNER])
     state = tmp_path / "state"

@@ -65,6 +65,7 @@ async def test_a_client_submits_polls_and_reads_results_and_starts_the_daemon_it
     assert found["total"] == sum(counts.values()) - counts["info"]
 
 
+@pytest.mark.slow
 async def test_the_relay_ends_with_its_host_and_says_nothing_but_protocol(place: Site) -> None:
     async with daemon(place):
         relay = await trio.lowlevel.open_process(
@@ -81,6 +82,7 @@ async def test_the_relay_ends_with_its_host_and_says_nothing_but_protocol(place:
         assert await relay.stdout.receive_some() == b""
 
 
+@pytest.mark.slow
 async def test_three_hosts_at_once_share_one_daemon_though_one_is_killed(place: Site) -> None:
     task_ids: dict[int, str] = {}
 
@@ -109,6 +111,7 @@ async def test_three_hosts_at_once_share_one_daemon_though_one_is_killed(place: 
             assert (await settled(tools, task_id))["status"] == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["eof", "sigterm"])
 async def test_serve_on_stdio_ends_with_its_client_or_its_signal(place: Site, ending: str) -> None:
     process = await trio.lowlevel.open_process(

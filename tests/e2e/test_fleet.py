@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from nessus_sched.mcp.client import Tools
@@ -54,6 +55,7 @@ def check_places(tasks: list[dict[str, Any]], named: dict[str, str | None]) -> N
         assert wanted is None or task["scanner_instance"] == wanted
 
 
+@pytest.mark.slow
 async def test_limits_hold_both_work_and_the_overflow_queue_empties(tmp_path: Path) -> None:
     options = [quick(seed) for seed in (1, 2)]
     async with simulators(*options) as (a, b):
@@ -71,6 +73,7 @@ async def test_limits_hold_both_work_and_the_overflow_queue_empties(tmp_path: Pa
         assert a.nessus.ledger.launches() + b.nessus.ledger.launches() == FORTY
 
 
+@pytest.mark.slow
 async def test_a_reload_in_the_middle_changes_limits_and_adds_a_scanner(tmp_path: Path) -> None:
     options = [quick(seed) for seed in (1, 2, 3)]
     async with simulators(*options) as (a, b, c):
@@ -98,6 +101,7 @@ async def test_a_reload_in_the_middle_changes_limits_and_adds_a_scanner(tmp_path
         assert min(launches) > 0
 
 
+@pytest.mark.slow
 async def test_a_file_with_a_mistake_changes_nothing_and_is_reported(tmp_path: Path) -> None:
     async with simulators(quick(1)) as (a,):
         place = site(tmp_path, [scanner_yaml("a", a, 2)])

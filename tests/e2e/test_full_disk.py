@@ -76,6 +76,7 @@ async def status(tools: Tools, task_id: str) -> dict[str, Any]:
     return await tools.call("get_scan_status", task_id=task_id)
 
 
+@pytest.mark.slow
 async def test_a_full_disk_refuses_submissions_and_recovers_without_a_restart(
     tmp_path: Path,
 ) -> None:
@@ -122,6 +123,7 @@ async def test_a_full_disk_refuses_submissions_and_recovers_without_a_restart(
             assert sum(store.counts().values()) == len(running) + len(accepted) + 1
 
 
+@pytest.mark.slow
 async def test_a_report_that_finds_no_room_is_fetched_again_when_there_is(tmp_path: Path) -> None:
     state, port = tmp_path / "state", free_port()
     with small_disk(state):

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from nessus_sched.sim.options import SimOptions
@@ -42,6 +43,7 @@ async def health(port: int, status: int) -> dict[str, Any]:
             await trio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_health_is_200_when_well_and_503_when_no_scanner_is_reachable(
     tmp_path: Path,
 ) -> None:

@@ -35,6 +35,7 @@ class Caller:
         return answer
 
 
+@pytest.mark.slow
 async def test_no_name_takes_over_the_scan_of_another_user() -> None:
     with TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)

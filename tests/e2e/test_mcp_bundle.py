@@ -43,6 +43,7 @@ def test_wrong_calls_are_told(arguments: list[str], capsys: pytest.CaptureFixtur
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_its_relay_reaches_a_daemon_without_the_package(bundle: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(bundle) as content:
         content.extractall(tmp_path / "unpacked")

@@ -24,6 +24,8 @@ from support.every_call import CREDENTIALS, Step, prepared, wrong
 from support.processes import PROGRAM, client
 from support.standing import Standing, standing
 
+pytestmark = pytest.mark.slow
+
 NAMES = [tool.name for tool in TOOLS]
 JUDGES = Path(npm.__file__).parent
 AUDIT = '<check_type:"Unix">\n</check_type>\n'
@@ -112,7 +114,6 @@ async def test_the_typescript_client_calls_every_tool_right_and_wrong(
             assert answer["text"].endswith(f"[{step.code}]"), answer["text"]
 
 
-@pytest.mark.slow
 async def test_the_inspector_lists_and_calls_every_tool(stand: Standing) -> None:
     cli = npm.package("@modelcontextprotocol/inspector") / "cli" / "build" / "cli.js"
     env = {**stand.place.environ, "NESSUS_SCHED_CONFIG": str(stand.place.file)}

@@ -19,6 +19,8 @@ from nessus_sched.sim.options import SimOptions
 from support.mcp_wire import Lines, call, notification, opened, request
 from support.standing import Standing, standing
 
+pytestmark = pytest.mark.slow
+
 CALLS = 10_000
 HUGE = 2**20
 

@@ -287,6 +287,7 @@ async def until_logged(place: Site, event: str, count: int) -> None:
             await trio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_no_secret_comes_out_anywhere(tmp_path: Path) -> None:
     watch = Watch()
     plain = SimOptions(seed=1, scans_take=0.2, export_takes=0.05)

@@ -20,6 +20,8 @@ from support.every_call import CREDENTIALS
 from support.processes import client
 from support.standing import Standing, standing
 
+pytestmark = pytest.mark.slow
+
 WRONG = {"name": "stale", "kind": "ssh_password", "username": "scan", "password": "wrong"}
 SHOWN = 200
 

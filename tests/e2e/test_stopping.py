@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import trio
 
 from nessus_sched.mcp.client import Tools
@@ -53,6 +54,7 @@ async def stop(process: trio.Process) -> float:
     return trio.current_time() - begun
 
 
+@pytest.mark.slow
 async def test_five_running_scans_are_left_running_and_adopted_in_one_poll(
     tmp_path: Path,
 ) -> None:
@@ -95,6 +97,7 @@ def polls_until_all_are_looked_at(requests: Sequence[str]) -> int:
     return polls
 
 
+@pytest.mark.slow
 async def test_a_scanner_that_no_longer_answers_does_not_hold_up_the_stop(
     tmp_path: Path,
 ) -> None:

@@ -148,6 +148,7 @@ def kill_daemons(tmp_path: Path) -> int:
     return len(pids)
 
 
+@pytest.mark.slow
 async def test_three_relays_at_once_start_one_daemon_and_it_outlives_them(tmp_path: Path) -> None:
     argv = (sys.executable, "-c", DAEMON, str(tmp_path / "s"))
     try:
@@ -187,6 +188,7 @@ sys.exit('config.yaml, line 5: no such scanner')
     assert not list(tmp_path.glob("*.log"))
 
 
+@pytest.mark.slow
 async def test_a_daemon_that_was_stopped_is_not_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +206,7 @@ async def test_a_daemon_that_was_stopped_is_not_started_again(
     assert (tmp_path / "s.pids").read_text().split() == [pid]
 
 
+@pytest.mark.slow
 async def test_a_daemon_that_crashed_is_started_again(tmp_path: Path) -> None:
     argv = (sys.executable, "-c", STOPPABLE, str(tmp_path / "s"))
     try:

@@ -129,6 +129,7 @@ async def test_a_daemon_that_restarts_is_found_again(tmp_path: Path) -> None:
             assert await works(stream, lines)
 
 
+@pytest.mark.slow
 async def test_a_daemon_that_is_killed_leaves_nothing_unanswered(tmp_path: Path) -> None:
     path = tmp_path / "s"
     argv = [sys.executable, "-m", "support.mcp_daemon", str(path)]
@@ -172,6 +173,7 @@ async def test_a_client_does_not_notice_a_restart(tmp_path: Path, mode: str) -> 
                 assert not (await client.call_tool("echo", {"text": "x"})).is_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["initialize", "server/discover", "tools/call"])
 async def test_without_a_daemon_it_says_what_to_do(tmp_path: Path, method: str) -> None:
     async with relay(tmp_path / "s") as process:
@@ -234,6 +236,7 @@ async def test_the_daemon_answers_broken_lines_and_the_relay_huge_ones(tmp_path:
         assert await works(stream, lines)
 
 
+@pytest.mark.slow
 async def test_thousands_of_calls_pass_through_both_ways(tmp_path: Path) -> None:
     async with daemon(tmp_path / "s", App()), relay(tmp_path / "s") as process:
         stream = pipes(process)

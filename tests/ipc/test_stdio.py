@@ -46,6 +46,7 @@ async def server() -> AsyncIterator[tuple[trio.Process, Pipes]]:
             await pipe.aclose()
 
 
+@pytest.mark.slow
 async def test_the_official_client_starts_and_ends_it() -> None:
     command = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=ENV)
     with trio.fail_after(20):
@@ -55,6 +56,7 @@ async def test_the_official_client_starts_and_ends_it() -> None:
     assert result.structured_content["actor"] == f"uid:{os.getuid()}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGINT"])
 async def test_it_ends_with_code_0_though_a_call_is_under_way(how: str) -> None:
     async with server() as (process, stream):
@@ -69,6 +71,7 @@ async def test_it_ends_with_code_0_though_a_call_is_under_way(how: str) -> None:
         assert trio.current_time() - started < 2 * await slowness()
 
 
+@pytest.mark.slow
 async def test_what_is_printed_does_not_get_between_the_lines() -> None:
     async with server() as (process, stream):
         lines = await opened(stream)
@@ -83,6 +86,7 @@ async def test_what_is_printed_does_not_get_between_the_lines() -> None:
         assert await stream.receive_some() == b""
 
 
+@pytest.mark.slow
 async def test_a_file_as_stdin_and_as_stdout(tmp_path: Path) -> None:
     asked, answered = tmp_path / "in", tmp_path / "out"
     asked.write_bytes(call(1, "echo", text="x"))
@@ -93,6 +97,7 @@ async def test_a_file_as_stdin_and_as_stdout(tmp_path: Path) -> None:
     assert b'"id":1' in answered.read_bytes()
 
 
+@pytest.mark.slow
 async def test_a_terminal_is_left_as_it_was() -> None:
     ours, theirs = pty.openpty()
     blocking = os.get_blocking(theirs)

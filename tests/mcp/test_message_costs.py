@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from support.message_fuzz import FRAMES, fuzz, kinds
 
 SIZE = 2**18
@@ -12,6 +14,7 @@ PER_BYTE = 50
 """Bytes of memory for each byte of a message."""
 
 
+@pytest.mark.slow
 async def test_work_and_memory_grow_no_faster_than_messages() -> None:
     costs, complaints = await fuzz(random.Random(1), SIZE, lambda count: count == SAMPLE)
     assert not complaints

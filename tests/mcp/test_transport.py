@@ -89,6 +89,7 @@ async def test_odd_values_are_tool_errors() -> None:
         assert await works(stream, lines)
 
 
+@pytest.mark.slow
 async def test_thousands_of_calls_at_once_are_all_answered(autojump_clock: Any) -> None:
     app = App()
     async with wire(app) as stream, trio.open_nursery() as nursery:

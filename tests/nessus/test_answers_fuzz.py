@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from time import perf_counter
 
+import pytest
 from trio.testing import MockClock
 
 from support.fuzzed_client import SITUATIONS, load_recorded, one_odd_answer
@@ -24,6 +25,7 @@ FLAT = 16 * 2**20
 """Bytes by which the memory may grow after the first fifth."""
 
 
+@pytest.mark.slow
 async def test_no_answer_raises_anything_else(tmp_path: Path, autojump_clock: MockClock) -> None:
     recorded = load_recorded(find_recordings())
     ends: Counter[str] = Counter()

@@ -182,6 +182,7 @@ async def test_tiny_pieces_are_read_slowly(autojump_clock: trio.abc.Clock) -> No
     assert took == pytest.approx(len(spaces) / PIECES_PER_SECOND, rel=0.1)
 
 
+@pytest.mark.slow
 async def test_tiny_pieces_without_end_meet_the_timeout(autojump_clock: trio.abc.Clock) -> None:
     nessus = ScriptedNessus()
     nessus.on("GET /scans", Raw(pieces=[b" "] * 200_000))

@@ -310,6 +310,7 @@ def test_much_white_space_is_nobodys_text() -> None:
     assert report.problems == ()
 
 
+@pytest.mark.slow
 def test_a_giant_tag_is_refused_within_bounds() -> None:
     def pieces() -> Iterator[bytes]:
         yield HEAD + b"<ReportItem "
@@ -347,6 +348,7 @@ def test_deep_nesting_is_refused_within_bounds(where: bytes) -> None:
     assert not report.complete
 
 
+@pytest.mark.slow
 def test_too_many_children_are_left_out_within_bounds() -> None:
     def pieces() -> Iterator[bytes]:
         yield HEAD + ITEM
@@ -369,6 +371,7 @@ def test_endless_new_names_end_the_reading_within_bounds() -> None:
     assert "too many different names" in report.problems[-1].message
 
 
+@pytest.mark.slow
 def test_many_properties_are_left_out_within_bounds() -> None:
     def pieces() -> Iterator[bytes]:
         yield HEAD.removesuffix(b"</HostProperties>")
@@ -388,6 +391,7 @@ def test_many_problems_are_counted_and_few_are_kept() -> None:
     assert len(report.problems) == KEPT
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_document() -> None:
     body = (item(5, element("description", "d" * 2000), output("o" * 500)).encode()) * 90
 

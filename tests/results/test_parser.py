@@ -316,6 +316,7 @@ def findings(draw: st.DrawFn, index: int, name: str) -> Finding:
     )
 
 
+@pytest.mark.slow
 @given(st.data(), st.text(CHARACTERS.filter(str.isalnum), min_size=1), st.integers(0, 3))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_written_is_read(data: st.DataObject, name: str, number: int) -> None:

@@ -212,6 +212,7 @@ def test_an_error_repeats_little_of_what_was_given(key: str) -> None:
     assert all(len(problem) < 1000 for problem in caught.value.problems[:1])
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(_KEYS), _JSON | st.lists(_JSON | _FILTER)))
 def test_any_json_is_a_query_or_a_bad_query(raw: dict[str, Any]) -> None:
     with suppress(BadQuery):

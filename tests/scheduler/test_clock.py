@@ -83,6 +83,7 @@ async def a_day(directory: Path, *, steps: bool, busy: bool) -> list[float]:
     return launches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [False, True])
 async def test_a_day_with_a_clock_that_is_set_is_a_day_like_any_other(
     tmp_path: Path, autojump_clock: MockClock, busy: bool

@@ -142,6 +142,7 @@ async def test_canceling_twice_is_fine_and_too_late_is_told(
             await w.service.cancel("t-nosuchtask", actor="me")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", [0.0, 0.1])
 async def test_cancels_at_every_moment_of_a_life_are_obeyed(
     tmp_path: Path, autojump_clock: MockClock, lag: float
@@ -335,6 +336,7 @@ async def test_a_scan_that_ends_while_it_is_being_stopped_is_completed(
         assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("canceled", [False, True])
 async def test_a_scanner_that_does_not_stop_a_scan_does_not_hold_it_up(
     tmp_path: Path, autojump_clock: MockClock, canceled: bool

@@ -195,6 +195,7 @@ async def test_an_adopted_scan_counts_its_runtime_by_our_clock(
         assert task.entered[TaskState.LAUNCHING] <= task.launched_at <= w.context.now()
 
 
+@pytest.mark.slow
 async def test_an_overdue_scan_is_stopped_only_when_its_scanner_answers(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

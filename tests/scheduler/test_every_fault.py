@@ -73,6 +73,7 @@ def settings_for(nessus: SimulatedNessus, *, session: bool) -> ScannerSettings:
     return attrs.evolve(scanner_settings("a", 3), auth=user if session else keys)
 
 
+@pytest.mark.sampled(19)
 @pytest.mark.parametrize("request_", REQUESTS, ids=" ".join)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_it_passes_and_everything_ends_as_if_it_had_not_been(

@@ -137,6 +137,7 @@ async def test_a_removed_scanner_finishes_what_runs_and_its_reports_come(
         assert (await w.settled(waiting.task_id)).state is TaskState.COMPLETED
 
 
+@pytest.mark.slow
 async def test_a_scanner_that_is_down_can_be_removed(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -93,6 +93,7 @@ FORGED = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("forged", FORGED)
 async def test_a_forged_marker_is_not_believed(
     tmp_path: Path, autojump_clock: MockClock, forged: str

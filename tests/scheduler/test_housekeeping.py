@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 import trio
 
 from nessus_sched.config.schema import (
@@ -200,6 +201,7 @@ async def test_exports_and_findings_have_terms_of_their_own(
     assert deleted.counts == {"findings": 1, "exports": 2}
 
 
+@pytest.mark.slow
 async def test_each_kind_of_end_has_its_term_and_all_of_a_task_goes_with_it(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

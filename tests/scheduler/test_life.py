@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 
 from nessus_sched.core.states import TaskState
@@ -46,6 +47,7 @@ async def test_the_journal_tells_the_whole_life(
     ]
 
 
+@pytest.mark.slow
 async def test_no_more_scans_run_than_the_limit_allows(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

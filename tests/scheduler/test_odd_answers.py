@@ -132,7 +132,7 @@ async def in_trouble(w: World, tasks: list[Task]) -> bool:
     return any([(await w.task(task.task_id)).last_error for task in tasks])
 
 
-@pytest.mark.slow
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize("odd", ODD)
 async def test_one_odd_answer_again_and_again(
     tmp_path: Path, autojump_clock: MockClock, odd: str
@@ -148,6 +148,7 @@ async def test_one_odd_answer_again_and_again(
         await works_again(w, scanner, tasks)
 
 
+@pytest.mark.slow
 async def test_random_odd_answers(tmp_path: Path, autojump_clock: MockClock) -> None:
     scanner, random, struck = odd_scanner(), Random(7), Counter[str]()
 

@@ -54,6 +54,7 @@ async def everyday(w: World) -> list[TaskState]:
     return [(await w.settled(task.task_id, within=24 * 3600)).state for task in tasks]
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("name", ASSUMPTIONS)
 async def test_the_daemon_works_the_other_way_too(
     tmp_path: Path, autojump_clock: MockClock, name: str

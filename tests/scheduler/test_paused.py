@@ -125,6 +125,7 @@ async def test_a_pause_while_a_launch_is_in_doubt_pauses_what_was_launched(
         assert scanner.launches.total() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [TaskState.QUEUED, TaskState.RETRY_WAIT])
 async def test_a_paused_task_stays_so_when_the_daemon_is_started_again(
     tmp_path: Path, autojump_clock: MockClock, state: TaskState

@@ -121,6 +121,7 @@ def launched_once(*found: FakeScanner) -> None:
     assert set(launches.values()) == {1}
 
 
+@pytest.mark.sampled(6)
 @ways
 async def test_work_goes_to_the_other_scanner(
     tmp_path: Path, autojump_clock: MockClock, way: str
@@ -140,6 +141,7 @@ async def test_work_goes_to_the_other_scanner(
         assert bad.requests[request] < 20
 
 
+@pytest.mark.sampled(6)
 @ways
 async def test_with_no_other_scanner_all_wait_and_run_when_it_recovers(
     tmp_path: Path, autojump_clock: MockClock, way: str
@@ -231,6 +233,7 @@ async def test_a_task_that_names_the_scanner_is_dead_at_once(
         assert a.requests["create_scan"] == 1
 
 
+@pytest.mark.slow
 async def test_who_refused_a_task_is_remembered_over_a_restart(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -246,6 +249,7 @@ async def test_who_refused_a_task_is_remembered_over_a_restart(
         assert a.requests["create_scan"] == 1
 
 
+@pytest.mark.slow
 async def test_unclear_refusals_of_several_tasks_suspend_the_scanner(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

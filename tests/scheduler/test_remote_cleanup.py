@@ -173,6 +173,7 @@ async def test_one_that_cannot_be_deleted_is_tried_once_a_minute_and_holds_up_no
         assert 3 <= scanner.requests["delete"] <= 6
 
 
+@pytest.mark.slow
 async def test_many_go_in_portions_and_none_is_tried_when_the_scanner_fails(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -298,6 +298,7 @@ async def test_a_scanner_that_may_not_export_is_asked_once(
         assert scanner.requests["export"] == 2
 
 
+@pytest.mark.slow
 async def test_an_outage_while_exporting_delays_the_report_only(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

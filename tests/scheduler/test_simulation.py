@@ -83,6 +83,7 @@ for seed in (0, 1, 2, 3, 4):
 """
 
 
+@pytest.mark.slow
 def test_a_story_is_the_same_whatever_the_hashes_of_the_process() -> None:
     tellings = [
         subprocess.run(
@@ -104,6 +105,7 @@ def test_a_story_is_the_same_whatever_the_hashes_of_the_process() -> None:
 STRIDE = int(os.environ.get("NESSUS_SCHED_STRIDE", "40"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_at_any_step_it_goes_on_where_it_was(seed: int) -> None:
     """A step is right before or right after a commit or a request to a scanner takes

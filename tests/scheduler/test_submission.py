@@ -37,6 +37,7 @@ async def count(w: World) -> int:
     return len((await w.service.tasks(TaskFilter(), limit=100)).tasks)
 
 
+@pytest.mark.slow
 async def test_a_key_gives_the_same_task_for_the_same_request(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -256,6 +257,7 @@ async def test_what_happens_while_a_task_is_read_is_noticed(
 # A store that fails.
 
 
+@pytest.mark.slow
 async def test_while_the_disk_fails_nothing_is_accepted_and_scans_are_watched(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -68,6 +68,7 @@ async def submit(w: World, scanner: str, *targets: str) -> Task:
     return await w.submit(*targets, scanner_instance=scanner)
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(
@@ -131,6 +132,7 @@ async def test_a_cancel_while_it_waits_is_obeyed(tmp_path: Path, autojump_clock:
         assert not w.service.statistics().scanners[0].slots.active
 
 
+@pytest.mark.slow
 async def test_a_scanner_is_removed_while_its_driver_waits(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -132,6 +132,7 @@ def test_a_scan_that_never_ran_has_nothing_to_export() -> None:
     assert call("POST", f"/scans/{scan_id}/export", {"format": "nessus"}).status == 404
 
 
+@pytest.mark.slow
 def test_a_large_export_is_made_piece_by_piece() -> None:
     call, clock, scan_id = finished(filler_findings=10_000, filler_bytes=1000)
     hosts = call.get(f"/scans/{scan_id}")["hosts"]

@@ -59,6 +59,7 @@ def test_the_same_seed_finds_the_same() -> None:
     assert documents[0] == documents[1]
 
 
+@pytest.mark.slow
 def test_another_seed_finds_something_else() -> None:
     found = []
     for seed in (1, 2):
@@ -180,6 +181,7 @@ def hosts_of(kind: str, report: ET.Element) -> list[ET.Element]:
     return [host for host in report.iter("ReportHost") if tags(host)["os"] == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linux", "windows"])
 def test_a_login_that_works(kind: str) -> None:
     call, clock = hand_driven()
@@ -203,6 +205,7 @@ def test_a_login_that_fails() -> None:
     assert "Credentialed checks : no" in scan_information(host)
 
 
+@pytest.mark.slow
 def test_the_first_credential_that_works_counts() -> None:
     call, clock = hand_driven()
     body = with_login()
@@ -214,6 +217,7 @@ def test_the_first_credential_that_works_counts() -> None:
 SUDO = {"elevate_privileges_with": "sudo", "escalation_password": "right"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("user", "more", "fires", "silent"),
     [
@@ -232,6 +236,7 @@ def test_privileges(user: str, more: dict[str, str], fires: set[int], silent: se
     assert "Credentialed checks : yes" in scan_information(host)  # it knows no "partly"
 
 
+@pytest.mark.slow
 def test_a_windows_login_without_privileges() -> None:
     call, clock = hand_driven()
     _, report = scanned(call, clock, targets=MANY, body=with_login("guest"))
@@ -262,6 +267,7 @@ def compliance(call: Caller, clock: Any, login: dict[str, Any]) -> Any:
     return scanned(call, clock, targets=MANY, uuid=COMPLIANCE, body=body)
 
 
+@pytest.mark.slow
 def test_compliance_results_need_a_login_and_are_counted_apart() -> None:
     call, clock = hand_driven()
     details, report = compliance(call, clock, with_login())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +48,7 @@ def _fill(route: Route, parts: list[str]) -> str:
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(
     st.sampled_from(ROUTES),
@@ -61,6 +63,7 @@ def test_any_body_on_any_route(route: Route, parts: list[str], body: dict[str, A
         assert set(reply.json) == {"error"}
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(FIELDS, JSON_VALUES, max_size=5), JSON_VALUES)
 def test_any_scan_body(settings_: dict[str, Any], rest: Any) -> None:

@@ -205,6 +205,7 @@ async def test_it_stops_at_once_though_a_client_does_not_read() -> None:
     await trio.aclose_forcefully(lazy)
 
 
+@pytest.mark.slow
 async def test_a_large_download_arrives_whole() -> None:
     async with serving(LARGE) as sim, client_of(sim) as client:
         content = (await client.get(f"/tokens/{await exported(client)}/download")).content

@@ -281,6 +281,7 @@ def test_connections_are_kept_or_closed(kept: bool) -> None:
         assert (call("GET", path).headers.get("connection") == "close") == (not kept)
 
 
+@pytest.mark.slow
 def test_the_certificate_of_a_fresh_nessus() -> None:
     made = make_certificate("127.0.0.1", seed=1, names=False)
     again = make_certificate("127.0.0.1", seed=1, names=False)

@@ -35,6 +35,7 @@ def orders(directory: Path) -> list[int]:
         return [task.order for task in reversed(store.list(limit=10_000).tasks)]
 
 
+@pytest.mark.slow
 async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
     store: TaskStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def check_pairs(findings: sqlite3.Connection, seeds: range) -> Counter[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_finding_called_fixed_is_gone(findings: sqlite3.Connection) -> None:
     seen = check_pairs(findings, range(100))
     assert seen["fixed"] >= 0.9 * seen["knowable"] > 50

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import trio
 
 from nessus_sched.core.states import TRANSITIONS, TaskState
@@ -88,6 +89,7 @@ async def look(directory: Path, answered: dict[int, TaskState]) -> int:
         return await store.last_order() + 1
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_nothing_answered_is_lost(tmp_path: Path) -> None:
     chance = random.Random()
     answered: dict[int, TaskState] = {}
@@ -104,6 +106,7 @@ def test_killed_at_random_moments_nothing_answered_is_lost(tmp_path: Path) -> No
         first = trio.run(look, tmp_path, answered)
 
 
+@pytest.mark.slow
 def test_copies_at_arbitrary_moments_hold_what_was_answered(tmp_path: Path) -> None:
     """Both files at one instant, as a snapshot of the file system would have them."""
     chance = random.Random()

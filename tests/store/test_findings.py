@@ -185,6 +185,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_import_leaves_no_trace(path: Path) -> None:
     arguments = [sys.executable, "-c", _IMPORT_WITHOUT_END, str(path)]
     child = subprocess.Popen(arguments, stdout=subprocess.PIPE)

@@ -69,6 +69,7 @@ def rows_of(store: FindingsStore, asked: dict[str, Any], **limits: Any) -> list[
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [20_000, -1], ids=["by index", "in order"])
 def test_every_operator_on_every_field(
     store: FindingsStore, monkeypatch: pytest.MonkeyPatch, few: int
@@ -85,6 +86,7 @@ def test_every_operator_on_every_field(
             assert [row["index"] for row in got] == want, condition
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("kind", list(Kind))
 def test_every_value_of_every_kind(store: FindingsStore, kind: Kind) -> None:
     report = make_report(random.Random(kind), findings=60)
@@ -102,6 +104,7 @@ def test_every_value_of_every_kind(store: FindingsStore, kind: Kind) -> None:
             assert [row["index"] for row in got] == want, condition
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_combinations_in_any_order_page_by_page(store: FindingsStore, data: st.DataObject) -> None:

@@ -119,6 +119,7 @@ FILTERS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(wanted=FILTERS, limit=st.integers(1, 40), window=st.integers(1, 50))
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

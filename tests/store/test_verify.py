@@ -240,6 +240,7 @@ def contents(file: Path) -> list[object]:
         connection.close()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(8))
 def test_a_flipped_byte_is_noticed_wherever_it_says_anything(
     written: Path, copy: Path, seed: int

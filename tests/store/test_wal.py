@@ -82,6 +82,7 @@ def put_back(crashed: Path, directory: Path, log: bytes) -> Path:
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_cut_anywhere(history: tuple[Path, Acknowledged], tmp_path: Path, seed: int) -> None:
     crashed, acknowledged = history
@@ -96,6 +97,7 @@ async def test_cut_anywhere(history: tuple[Path, Acknowledged], tmp_path: Path, 
         assert includes(found, expected(acknowledged, cut)), cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_torn_behind_the_last_answer(
     history: tuple[Path, Acknowledged], tmp_path: Path, seed: int

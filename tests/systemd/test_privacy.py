@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.crash import crashed
 from support.processes import daemon, site
 
@@ -24,6 +26,7 @@ def test_no_core_can_be_taken_and_files_are_ours_alone() -> None:
     assert said.stdout.split() == ["0", "0", "0", str(0o077)]
 
 
+@pytest.mark.slow
 async def test_a_daemon_takes_care_of_that_and_of_its_directory(tmp_path: Path) -> None:
     place = site(tmp_path, [])
     async with daemon(place) as process:
@@ -34,6 +37,7 @@ async def test_a_daemon_takes_care_of_that_and_of_its_directory(tmp_path: Path) 
             assert not stat.S_IMODE(path.lstat().st_mode) & 0o077, path
 
 
+@pytest.mark.slow
 def test_a_crash_is_logged_without_secrets(tmp_path: Path) -> None:
     login = {"access_key": "an-access-key", "secret_key": "canary-key-40417"}
     scanner = {"id": "east", "url": "https://127.0.0.1:9", "auth": {"api_keys": login}}

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import pytest
 import trio
 
 from nessus_sched.mcp.client import connected
@@ -71,6 +72,7 @@ async def started(place: Site) -> AsyncIterator[Service]:
             await process.wait()
 
 
+@pytest.mark.slow
 async def test_a_life_as_a_service(tmp_path: Path) -> None:
     place = site(tmp_path, [])
     async with started(place) as service:
@@ -89,6 +91,7 @@ async def test_a_life_as_a_service(tmp_path: Path) -> None:
         assert service.clients.is_socket()  # it is systemd's to remove
 
 
+@pytest.mark.slow
 async def test_a_stopped_daemon_is_not_heard(tmp_path: Path) -> None:
     async with started(site(tmp_path, [])) as service:
         await service.hear("WATCHDOG=1")

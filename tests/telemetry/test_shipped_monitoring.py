@@ -147,6 +147,7 @@ def test_promtool_likes_the_metrics() -> None:
     assert promtool("check", "metrics", text=generate_latest(made.registry).decode()) == ""
 
 
+@pytest.mark.slow
 @needs_promtool
 def test_promtool_likes_the_alerts_and_their_tests_pass() -> None:
     assert promtool("check", "rules", str(RULES)) == ""
