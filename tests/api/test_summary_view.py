@@ -10,7 +10,7 @@ import pytest
 
 from nessus_sched.api import summary_view
 from nessus_sched.api.paging import size
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from support.nessus_xml import document, element, host, item
 
 SAMPLES = sorted((Path(__file__).parents[3] / "shared" / "data" / "nessus").glob("*.nessus"))
@@ -35,7 +35,7 @@ def large(hosts: int = 300) -> dict[str, Any]:
         for number in range(40)
     ]
     names = (f"{'long-name-' * 10}{number}.example.com" for number in range(hosts))
-    return summarise(io.BytesIO(document(*(host(name, *failed, *bad) for name in names))))
+    return summarize(io.BytesIO(document(*(host(name, *failed, *bad) for name in names))))
 
 
 def test_a_large_scan_has_a_small_summary_that_says_what_is_missing() -> None:
@@ -64,7 +64,7 @@ def test_a_full_summary_has_a_bound_too() -> None:
 
 
 def test_a_small_summary_keeps_every_host_and_finding() -> None:
-    whole = summarise(io.BytesIO(document(host("a.example.com", item(1, severity=3)))))
+    whole = summarize(io.BytesIO(document(host("a.example.com", item(1, severity=3)))))
     short = summary_view.concise(whole)
     assert not short["left_out"]
     assert [row["host"] for row in short["host_verdicts"]] == ["a.example.com"]
@@ -77,7 +77,7 @@ def test_real_reports(file: Path) -> None:
     if file.stat().st_size > 5_000_000:
         pytest.skip("large; the made-up one is larger")
     with file.open("rb") as stream:
-        whole = summarise(stream)
+        whole = summarize(stream)
     short = summary_view.concise(whole)
     assert size(short) / 4 < 3_500
     assert {key: short[key] for key in ESSENCE} == {key: whole[key] for key in ESSENCE}

@@ -20,7 +20,7 @@ from tenable.reports.nessusv2 import NessusReportv2
 
 from nessus_sched.results.model import Finding
 from nessus_sched.results.parser.reader import Reader
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from nessus_sched.sim.findings.generate import GeneratedReport
 from nessus_sched.sim.findings.machines import build_machine
 from nessus_sched.sim.findings.report import HostProgress, ScanOrder, Span
@@ -59,7 +59,7 @@ def ours(path: Path) -> int:
 
 def ours_with_summary(path: Path) -> int:
     with path.open("rb") as stream:
-        return int(summarise(stream)["findings"])
+        return int(summarize(stream)["findings"])
 
 
 def pytenable(path: Path) -> int:

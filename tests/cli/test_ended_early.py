@@ -11,7 +11,7 @@ import trio
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.results.parser.reader import Reader
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from nessus_sched.store.findings.store import open_findings
 from nessus_sched.store.tasks.store import TaskStore
 from support.command import typed
@@ -32,7 +32,7 @@ async def stored(directory: Path) -> None:
             (1, TaskState.COMPLETED, None),
             (2, TaskState.CANCELED, "it was canceled"),
         ):
-            summary = summarise(io.BytesIO(REPORT))
+            summary = summarize(io.BytesIO(REPORT))
             task = a_task(order, state=state, summary=summary, partial=partial)
             await tasks.submit(task, submitted(task))
             await findings.put(task.task_id, Reader(io.BytesIO(REPORT)), at=START + order)

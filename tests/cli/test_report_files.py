@@ -40,7 +40,7 @@ MISTAKEN = {
     "zip": (zipped(), "it is a ZIP archive"),
     "pdf": (b"%PDF-1.7\n%", "it is a PDF report"),
     "database": (b"SQLite format 3\x00\x10", "it is an SQLite database"),
-    "packed twice": (gzip.compress(gzip.compress(REPORT)), "packed with gzip twice"),
+    "packed twice": (gzip.compress(gzip.compress(REPORT)), "gzipped twice"),
     "packed page": (gzip.compress(b"<html></html>"), "it is an HTML page"),
     "policy": (POLICY, "the document holds no report, only a scan policy"),
     "no report": (b"<NessusClientData_v2/>", "the document holds no report"),

@@ -17,7 +17,7 @@ from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import Discovery, ScanKind
 from nessus_sched.results.plausibility import ScanFacts
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from nessus_sched.sim import asgi_app
 from support.sent_before import body_before
 from support.simulated_nessus import Lab, lab, scan_order
@@ -51,7 +51,7 @@ async def report_of(
     path = folder / "report.nessus"
     await one.client.export(scan_id, ended.history_id, path)
     with path.open("rb") as stream:
-        summary = summarise(stream, ScanFacts(asked=asked))
+        summary = summarize(stream, ScanFacts(asked=asked))
     root = ET.fromstring(path.read_text())  # noqa: S314 - the simulator wrote it
     items = list(root.iter("ReportItem"))
     about = [

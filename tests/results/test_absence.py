@@ -17,7 +17,7 @@ from nessus_sched.results.absence import (
     host_obstacle,
 )
 from nessus_sched.results.coverage import HostCoverage, ScanCoverage, from_data, to_data
-from nessus_sched.results.identity import Directory, HostNames
+from nessus_sched.results.identity import HostIndex, HostNames
 from nessus_sched.results.portrange import in_range
 from nessus_sched.results.presence import TargetList
 from nessus_sched.results.verdict import Login, Privilege
@@ -214,8 +214,8 @@ def test_coverage_comes_back_from_storage_as_it_was() -> None:
     ],
 )  # fmt: skip
 def test_which_hosts_are_the_same(one: HostNames, other: HostNames, expected: list[bool]) -> None:
-    assert [match.changed for match in Directory([other]).find(one)] == expected
-    assert [match.changed for match in Directory([one]).find(other)] == expected
+    assert [match.changed for match in HostIndex([other]).find(one)] == expected
+    assert [match.changed for match in HostIndex([one]).find(other)] == expected
 
 
 @pytest.mark.parametrize(

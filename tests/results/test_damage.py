@@ -11,7 +11,7 @@ import pytest
 
 from nessus_sched.results.model import HostEnd
 from nessus_sched.results.parser.limits import Limits
-from nessus_sched.results.parser.problems import KEPT, ParseReport, Problem, Trouble
+from nessus_sched.results.parser.problems import KEPT, ParseProblemKind, ParseReport, Problem
 from nessus_sched.results.parser.reader import Event, Reader, parse
 from support.nessus_xml import document, element, findings_of, host, item, output, read
 
@@ -43,7 +43,7 @@ def test_every_truncation_keeps_what_is_whole(chunk_size: int) -> None:
         assert plugins(events) == list(range(1, whole + 1))
         assert not report.complete
         problem = report.problems[-1]
-        assert problem.kind is Trouble.TRUNCATED
+        assert problem.kind is ParseProblemKind.TRUNCATED
         assert problem.saved is not None
         assert f"kept {whole} finding(s)" in problem.saved
         closed = WHOLE[:size].count(b"</ReportHost>")
@@ -68,13 +68,13 @@ def test_damage_costs_one_finding_and_is_located(damage: bytes, chunk_size: int)
     events, report = read(data, chunk_size=chunk_size)
     assert plugins(events) == [1, 2, 4, 5, 6, 7, 8, 9, 10]
     (problem,) = report.problems
-    assert problem.kind is Trouble.MALFORMED
+    assert problem.kind is ParseProblemKind.MALFORMED
     line, column = place_of(data, offset)
     assert problem.line == line
     assert column <= problem.column <= column + len(damage) + 4
     assert problem.saved is not None
     assert "plugin 3 was left out" in problem.saved
-    assert f"went on at line {line + 1}, column 0" in problem.saved
+    assert f"resumed at line {line + 1}, column 0" in problem.saved
     assert not report.complete
     assert [end.complete for end in ends(events)] == [False, True]
 
@@ -224,7 +224,7 @@ def test_document_types_are_refused(doctype: bytes) -> None:
     events, report = read(data)
     assert events == []
     assert not report.complete
-    assert [problem.kind for problem in report.problems] == [Trouble.DOCTYPE]
+    assert [problem.kind for problem in report.problems] == [ParseProblemKind.DOCTYPE]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_document_types_are_refused(doctype: bytes) -> None:
 def test_other_documents_are_no_reports(data: bytes, word: str) -> None:
     events, report = read(data)
     assert events == []
-    assert report.problems[0].kind is Trouble.NOT_A_REPORT
+    assert report.problems[0].kind is ParseProblemKind.NOT_A_REPORT
     assert word in report.problems[0].message
     assert not report.complete
 
@@ -297,7 +297,7 @@ def test_a_giant_text_is_cut_within_bounds() -> None:
     report, findings = read_bounded(pieces(), most=24 * MIB)
     assert findings == 2
     (problem,) = report.problems
-    assert problem.kind is Trouble.TOO_LARGE
+    assert problem.kind is ParseProblemKind.TOO_LARGE
     assert f"plugin_output of {64 * MIB} characters was cut short" in problem.message
 
 
@@ -320,7 +320,7 @@ def test_a_giant_tag_is_refused_within_bounds() -> None:
 
     report, findings = read_bounded(pieces(), most=48 * MIB)
     assert findings == 1
-    assert report.problems[0].kind is Trouble.TOO_LARGE
+    assert report.problems[0].kind is ParseProblemKind.TOO_LARGE
     assert not report.complete
 
 
@@ -331,7 +331,7 @@ def test_a_comment_without_end_is_refused_within_bounds() -> None:
             yield b"-x" * (MIB // 8)
 
     report, _ = read_bounded(pieces(), most=24 * MIB)
-    assert report.problems[0].kind is Trouble.TOO_LARGE
+    assert report.problems[0].kind is ParseProblemKind.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_deep_nesting_is_refused_within_bounds(where: bytes) -> None:
             yield b"<a>" * 50_000
 
     report, _ = read_bounded(pieces(), most=16 * MIB)
-    assert report.problems[0].kind in (Trouble.TOO_LARGE, Trouble.BAD_VALUE)
+    assert report.problems[0].kind in (ParseProblemKind.TOO_LARGE, ParseProblemKind.BAD_VALUE)
     assert not report.complete
 
 
@@ -421,5 +421,7 @@ def test_the_report_can_be_asked_before_the_end() -> None:
 
 
 def test_a_problem_reads_as_a_sentence() -> None:
-    problem = Problem(kind=Trouble.TRUNCATED, message="cut", line=3, column=5, saved="kept 1")
+    problem = Problem(
+        kind=ParseProblemKind.TRUNCATED, message="cut", line=3, column=5, saved="kept 1"
+    )
     assert str(problem) == "line 3, column 5: cut (kept 1)"

@@ -17,7 +17,7 @@ from nessus_sched.results.catalog import FIELDS, Value, flatten
 from nessus_sched.results.exports import COLUMNS, cell, csv_lines, json_lines
 from nessus_sched.results.html import html_report, severity_chart
 from nessus_sched.results.model import Finding, HostReport, severity_name
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from nessus_sched.results.untrusted import clean, clean_line
 from support.nessus_xml import document, element, host, item, output, read
 
@@ -121,7 +121,7 @@ class Page(HTMLParser):
 
 
 def page(data: bytes, title: str = "Report") -> Page:
-    return Page("".join(html_report(title, summarise(io.BytesIO(data)), rows(data))))
+    return Page("".join(html_report(title, summarize(io.BytesIO(data)), rows(data))))
 
 
 def test_the_page_needs_no_network_and_runs_no_script() -> None:
@@ -157,7 +157,7 @@ def test_the_chart_says_its_numbers() -> None:
 def test_a_long_table_is_cut_and_says_so() -> None:
     data = document(host("a", item(1)))
     many = rows(data) * 5002
-    found = Page("".join(html_report("x", summarise(io.BytesIO(data)), many)))
+    found = Page("".join(html_report("x", summarize(io.BytesIO(data)), many)))
     assert "Only the first 5000" in found.words
     assert found.tags.count("tr") < 5010
 

@@ -17,7 +17,7 @@ from nessus_sched.results.model import (
     host_key,
 )
 from nessus_sched.results.parser.limits import Limits
-from nessus_sched.results.parser.problems import Trouble
+from nessus_sched.results.parser.problems import ParseProblemKind
 from support.nessus_xml import (
     document,
     element,
@@ -116,7 +116,7 @@ def test_a_value_that_is_none_is_absent_reported_and_kept_as_text(name: str, tex
     assert getattr(finding.plugin, name) is None
     assert finding.extra == {name: (text,)}
     (problem,) = report.problems
-    assert problem.kind is Trouble.BAD_VALUE
+    assert problem.kind is ParseProblemKind.BAD_VALUE
     assert name in problem.message
     assert "192.0.2.1" in problem.message
     assert "plugin 7" in problem.message

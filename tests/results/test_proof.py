@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.core.asked import Asked, Setting, differing
-from nessus_sched.results.doubt import cautions
 from nessus_sched.results.parser.policy import LONGEST, MOST_FAMILIES
 from nessus_sched.results.parser.reader import parse
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.portrange import covers, in_range, readable, tcp_ports
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.scan_warnings import cautions
+from nessus_sched.results.summary import summarize
 from support.nessus_xml import document, element, host, item, output
 from support.samples import find_sample
 
@@ -113,7 +113,7 @@ def warned(
     data = document(
         host("192.0.2.1", item(19506, output(info))), policy=policy(said, families, plugin_set)
     )
-    found: list[dict[str, Any]] = summarise(io.BytesIO(data), ScanFacts(asked=asked))["warnings"]
+    found: list[dict[str, Any]] = summarize(io.BytesIO(data), ScanFacts(asked=asked))["warnings"]
     return found
 
 
@@ -235,7 +235,10 @@ def test_without_preferences_the_active_plugins_tell() -> None:
     assert "for 1 host." in bare[1]["message"]
     asked = warned(told=nothing, plugin_set="1;2;19506;", info=NO_PORT_SCANNER)
     assert [each["differs"] for each in asked] == ["ping", "port_scanners", "speed"]
-    assert "although SYN, netstat over SSH, netstat over WMI, SNMP was asked" in asked[1]["message"]
+    assert (
+        "although SYN, netstat over SSH, netstat over WMI, SNMP was requested"
+        in asked[1]["message"]
+    )
     for unclear in (ACTIVE, "", "1,2,19506", "10180;11219;14272;34220;14274;10335;34277"):
         assert warned(None, told=nothing, plugin_set=unclear) == [], unclear
 
@@ -314,16 +317,16 @@ EXPECTED = {  # read by hand: all have ping and a port scanner, the agent needs 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_warnings_of_real_reports(name: str) -> None:
     with find_sample(name).open("rb") as stream:
-        found = summarise(stream)
+        found = summarize(stream)
     assert [each["code"] for each in found["warnings"]] == EXPECTED[name]
 
 
 def test_a_real_basic_scan_is_what_the_web_interface_asks_for() -> None:
     with find_sample("heimdall2_sample").open("rb") as stream:
-        found = summarise(stream, ScanFacts(asked=ASKED))
+        found = summarize(stream, ScanFacts(asked=ASKED))
     assert [each["code"] for each in found["warnings"]] == ABSENT
     with find_sample("defectdojo_nessus_with_cvssv3").open("rb") as stream:
-        found = summarise(stream, ScanFacts(asked=attrs.evolve(ASKED, port_range="1-65535")))
+        found = summarize(stream, ScanFacts(asked=attrs.evolve(ASKED, port_range="1-65535")))
     assert [each["code"] for each in found["warnings"]] == ["port_range_differs"]
 
 

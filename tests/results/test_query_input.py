@@ -152,7 +152,7 @@ def test_all_problems_are_told_at_once_each_with_its_place() -> None:
         ("cvss>=7", "did you mean 'cvss_score'"),
         ("kev=true", "did you mean 'cisa_kev'"),
         ("exploit_available~yes", "(valid: =, !=, present, absent)"),
-        ("plugin_name>a", "does not know '>'"),
+        ("plugin_name>a", "'>' does not apply"),
         ("exploit_available=maybe", "true or false"),
         ("severity>5", "0 to 4"),
         ("severity=2.5", "0 to 4"),

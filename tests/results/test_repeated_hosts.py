@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from support.command import typed
 from support.nessus_xml import document, host, item, output
 
@@ -29,7 +29,7 @@ ITEMS = st.tuples(st.sampled_from("abcde"), st.integers(1, 6), st.integers(0, 4)
 
 
 def summary(*elements: str) -> dict[str, Any]:
-    return summarise(io.BytesIO(document(*elements)))
+    return summarize(io.BytesIO(document(*elements)))
 
 
 @given(st.lists(ITEMS, max_size=30), st.data())

@@ -14,7 +14,7 @@ from tenable.reports.nessusv2 import NessusReportv2
 from nessus_sched.results.columns import Kind, columns
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin
 from nessus_sched.results.parser.reader import Event, Reader, parse
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from support.samples import SAMPLES, find_sample
 
 FIGURES = {  # hosts, and findings by severity from critical to info
@@ -62,7 +62,7 @@ def test_the_size_of_the_pieces_makes_no_difference(chunk_size: int) -> None:
 
 def test_summary_has_the_figures(sample: Path) -> None:
     with sample.open("rb") as stream:
-        summary = summarise(stream)
+        summary = summarize(stream)
     hosts, severities = FIGURES[sample.stem]
     assert summary["hosts"] == hosts
     assert summary["findings"] == sum(severities)
@@ -88,7 +88,7 @@ VERDICTS = {
 
 def test_verdicts_of_real_reports(sample: Path) -> None:
     with sample.open("rb") as stream:
-        verdict = summarise(stream)["verdict"]
+        verdict = summarize(stream)["verdict"]
     credentialed, counts = VERDICTS[sample.stem]
     assert verdict["credentialed"] == credentialed
     assert {word: verdict["counts"][word] for word in LOGINS if verdict["counts"][word]} == counts
@@ -96,7 +96,7 @@ def test_verdicts_of_real_reports(sample: Path) -> None:
 
 def test_old_reports_have_scan_information() -> None:
     with find_sample("rubynessus_example_v2").open("rb") as stream:
-        summary = summarise(stream)
+        summary = summarize(stream)
     assert summary["scan"]["plugin_set"] == "200912110134"
     for verdict in summary["host_verdicts"]:
         assert "says nothing about logins" in verdict["advice"]
@@ -104,13 +104,13 @@ def test_old_reports_have_scan_information() -> None:
 
 def test_web_application_scans_have_a_period() -> None:
     with find_sample("defectdojo_was_many_vuln").open("rb") as stream:
-        scan = summarise(stream)["scan"]
+        scan = summarize(stream)["scan"]
     assert (scan["started"], scan["ended"]) == ("2021-03-12T12:34:30", "2021-03-12T14:35:34")
 
 
 def test_one_good_login_and_two_failed_make_a_partial_verdict_with_evidence() -> None:
     with find_sample("heimdall2_sample").open("rb") as stream:
-        summary = summarise(stream)
+        summary = summarize(stream)
     assert summary["verdict"]["login"] == "partial"
     hosts = {host["host"]: host for host in summary["host_verdicts"]}
     good = {sign["source"] for sign in hosts["10.0.0.3"]["evidence"]}
@@ -151,7 +151,7 @@ def check_finding(ours: Finding, host: HostReport, theirs: dict[str, Any]) -> in
         assert ours.plugin_output == (theirs.pop("plugin_output") or "")
         compared += 1
     for attribute, about in columns(Plugin).items():
-        for element in (about.element or attribute, *about.also):
+        for element in (about.element or attribute, *about.aliases):
             if element not in theirs or attribute == "plugin_name":
                 continue
             value = without_tag(theirs.pop(element), host.properties.get(element))

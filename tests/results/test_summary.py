@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nessus_sched.results.doubt import cautions
 from nessus_sched.results.plausibility import ScanFacts
+from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.scaninfo import read_scan_info
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from support.nessus_xml import document, element, host, item, output
 
 NOW = 1_700_000_000.0
@@ -25,7 +25,7 @@ SCANNED = item(19506, output(INFO))
 
 def summary(*hosts: str, facts: ScanFacts | None = None, policy: str = "") -> dict[str, Any]:
     data = document(*hosts, policy=policy)
-    found = summarise(io.BytesIO(data), facts)
+    found = summarize(io.BytesIO(data), facts)
     assert json.loads(json.dumps(found)) == found
     return found
 
@@ -292,7 +292,7 @@ def test_old_plugins() -> None:
 
 def test_a_broken_report_is_doubtful() -> None:
     data = document(host("a", SCANNED))
-    found = summarise(io.BytesIO(data[:-40]))
+    found = summarize(io.BytesIO(data[:-40]))
     assert codes(found)[0] == "report_incomplete"
     assert not found["complete"]
     assert found["problems"][0]["saved"]
@@ -333,6 +333,6 @@ def test_an_export_without_plugin_texts_is_no_all_clear() -> None:
 def test_absent_targets_of_a_cut_report_are_not_known() -> None:
     whole = document(host("192.0.2.1", SCANNED), host("192.0.2.2", SCANNED))
     facts = ScanFacts(requested=("192.0.2.1", "192.0.2.2"))
-    found = summarise(io.BytesIO(whole[: whole.index(b'"192.0.2.2"')]), facts)
+    found = summarize(io.BytesIO(whole[: whole.index(b'"192.0.2.2"')]), facts)
     (absent,) = [each for each in found["warnings"] if each["code"] == "targets_absent"]
-    assert absent["advice"].startswith("Nothing is known of them")
+    assert absent["advice"].startswith("Nothing is known about them")

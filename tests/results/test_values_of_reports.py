@@ -67,7 +67,7 @@ def test_outputs_that_nessus_4_wrote_as_descriptions() -> None:
     described = item(1, element("description", "About it."), element("synopsis", "A check."))
     both = item(2, element("description", "About it."), output("Seen."))
     found = findings_of(read(document(host("a", bare, described, both)))[0])
-    assert [each.said for each in found] == ["Information about this scan :", "", "Seen."]
+    assert [each.output_text for each in found] == ["Information about this scan :", "", "Seen."]
 
 
 @pytest.mark.parametrize("score", ["98", "-3.5", "10.01"])

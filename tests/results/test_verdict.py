@@ -8,7 +8,7 @@ import pytest
 
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.model import Finding, HostEnd
-from nessus_sched.results.summary import summarise
+from nessus_sched.results.summary import summarize
 from nessus_sched.results.verdict import (
     Credentialed,
     HostVerdict,
@@ -268,5 +268,5 @@ CASES = Path(__file__).parents[2] / ".." / "shared" / "cases"
 )
 def test_cases(case: str, login: str, privilege: str) -> None:
     with (CASES / f"{case}.nessus").open("rb") as stream:
-        (host,) = summarise(stream)["host_verdicts"]
+        (host,) = summarize(stream)["host_verdicts"]
     assert (host["login"], host["privilege"]) == (login, privilege)

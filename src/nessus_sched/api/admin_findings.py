@@ -17,9 +17,9 @@ from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
 from nessus_sched.results.comparison import Change, Comparison
-from nessus_sched.results.doubt import cautions
 from nessus_sched.results.query.model import GroupBy, Match
 from nessus_sched.results.query.page import Page
+from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.store.findings.search import Scope
 

@@ -20,10 +20,10 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.results.comparison import Change
-from nessus_sched.results.doubt import cautions
 from nessus_sched.results.query.input import KEYS, read_query
 from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query
 from nessus_sched.results.query.page import Page
+from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.store.findings.search import Scope
 from nessus_sched.store.tasks.listing import TaskFilter

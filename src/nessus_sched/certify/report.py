@@ -6,9 +6,9 @@ from pathlib import Path
 
 import attrs
 
+from nessus_sched.results.actual_settings import ActualSettings, read_actual_settings
 from nessus_sched.results.model import Finding, HostEnd
 from nessus_sched.results.parser.reader import Event, parse
-from nessus_sched.results.ran import Ran, what_ran
 from nessus_sched.results.scaninfo import PLUGIN, ScanInfo, read_scan_info
 
 
@@ -22,7 +22,7 @@ class Facts:
     their own scan information. `fired` are the families of the plugins that reported
     something."""
 
-    ran: Ran
+    ran: ActualSettings
     fired: frozenset[str] = frozenset()
     hosts: int = 0
     unfinished: int = 0
@@ -37,7 +37,7 @@ def read_facts(path: Path) -> Facts:
     if not report.complete:
         raise UnreadableReport("the report is not whole")
     return Facts(
-        ran=what_ran(report, seen.info or ScanInfo()),
+        ran=read_actual_settings(report, seen.info or ScanInfo()),
         fired=frozenset(seen.fired),
         hosts=report.hosts,
         unfinished=seen.unfinished,
@@ -57,6 +57,6 @@ class _Seen:
         elif isinstance(event, Finding):
             self.fired.add(event.plugin.plugin_family or "")
             if event.plugin.plugin_id == PLUGIN:
-                info = read_scan_info(event.said)
+                info = read_scan_info(event.output_text)
                 self.unscanned += info.no_port_scanner
                 self.info = self.info or info

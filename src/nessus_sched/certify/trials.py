@@ -19,8 +19,8 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
 from nessus_sched.core.text import number
+from nessus_sched.results.actual_settings import ActualSettings
 from nessus_sched.results.proof import proof
-from nessus_sched.results.ran import Ran
 
 FINISHED_WITHIN: Final = 3600.0
 """Seconds for a scan of one host."""
@@ -140,8 +140,8 @@ class Trials:
             )
 
     def _compare(self, scan: Scan, facts: Facts) -> None:
-        doubts = proof(scan.asked, facts.ran, unscanned=facts.unscanned)
-        wrong = [each.message for each in doubts if each.differs is not None]
+        warnings = proof(scan.asked, facts.ran, unscanned=facts.unscanned)
+        wrong = [each.message for each in warnings if each.differs is not None]
         if wrong:
             self._table.note(
                 "what ran",
@@ -149,7 +149,7 @@ class Trials:
                 " ".join(wrong),
                 "A scan that finds nothing there proves nothing. Report this as a bug.",
             )
-        elif facts.ran == Ran():
+        elif facts.ran == ActualSettings():
             self._table.note("what ran", Result.UNTESTED, "the report does not say how it was made")
         else:
             self._table.holds("what ran", "ping, port scanners and modes as they were asked for")

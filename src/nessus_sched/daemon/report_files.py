@@ -17,10 +17,10 @@ from nessus_sched.api import validation
 from nessus_sched.api.admin_findings import compare_answer, findings_answer
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import scan_coverage
-from nessus_sched.results.doubt import cautions
 from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.query.model import Query
+from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.summary import SummaryBuilder
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.reader import FindingsReader, open_findings_offline

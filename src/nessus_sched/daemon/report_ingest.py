@@ -17,7 +17,7 @@ from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.presence import foreign_host
-from nessus_sched.results.summary import SummaryBuilder, summarise
+from nessus_sched.results.summary import SummaryBuilder, summarize
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import FindingsStore
 from nessus_sched.telemetry import events
@@ -57,7 +57,7 @@ class Reports:
 
         def count() -> int:
             with path.open("rb") as stream:
-                return int(summarise(stream)["hosts_finished"])
+                return int(summarize(stream)["hosts_finished"])
 
         return await trio.to_thread.run_sync(count)
 

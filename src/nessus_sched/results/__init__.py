@@ -1,1 +1,1 @@
-"""The .nessus parser, findings, filters, profiles and verdicts."""
+"""The `.nessus` parser, findings, filters, profiles and verdicts."""

@@ -1,9 +1,8 @@
-"""Whether a scan proves that a finding is gone: the rules behind the word "fixed".
+"""Decides whether a scan proves that a finding is gone: the rules behind the word "fixed".
 
-A finding that a scan does not show is gone only if that scan would have shown it. Every
-doubt is a reason not to say so. Facts in (`coverage`), a verdict out; the same rules tell
-whether an earlier scan would have shown what is new, and serve anything else that follows
-findings through time.
+A finding missing from a scan is gone only if the scan would have shown it; in doubt, it is not
+called gone. The input is facts from `coverage`. The same rules decide whether an earlier scan
+would have shown a new finding.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from nessus_sched.results.verdict import Login, Privilege
 
 _INTERMITTENT: Final = "plugin 117885"
 LOGIN_PROBLEMS: Final = frozenset({110385, 117885})
-"""Plugins that tell of a login with too few rights or with gaps: their silence means
-something only where they ran."""
+"""Plugins that report a login with insufficient rights or gaps. Their absence means something
+only if they ran."""
 _STRICT: Final[Mapping[str, int]] = MappingProxyType({"thorough": 1, "paranoia": 2})
-"""Settings that count as at their highest where the scan that saw the finding does not say."""
+"""Settings assumed to be at their maximum if the scan with the finding does not record them."""
 _TCP_SCANNERS: Final = ("syn", "tcp")
 _UDP_SCANNERS: Final = ("udp",)
 
 
 class Reason(StrEnum):
-    """Why a scan that does not show a finding does not prove that it is gone."""
+    """Why the absence of a finding from a scan does not prove that it is gone."""
 
     UNKNOWN = "unknown"
     REPORT_INCOMPLETE = "report_incomplete"
@@ -48,36 +47,36 @@ class Reason(StrEnum):
 MEANINGS: Final[Mapping[Reason, tuple[str, str]]] = MappingProxyType(
     {
         Reason.UNKNOWN: (
-            "what the scan covered is not known: it was imported by an older version",
+            "the scan's coverage is unknown, because an older version imported it",
             "import its report again, or scan again",
         ),
         Reason.REPORT_INCOMPLETE: (
-            "the report is damaged, cut or filtered",
-            "export the whole scan again",
+            "the report is damaged, truncated or filtered",
+            "export the complete scan again",
         ),
         Reason.HOST_NOT_SCANNED: (
             "the host was not among the targets",
             "scan it too",
         ),
         Reason.HOST_DOWN: (
-            "the host did not answer or was not reached",
+            "the host did not answer or could not be reached",
             "check that it is up and reachable, then scan it again",
         ),
         Reason.HOST_CHANGED: (
-            "the name or hardware address says that it is another host",
+            "its name or hardware address belongs to another host now",
             "find out where the host is now",
         ),
         Reason.HOST_UNFINISHED: (
-            "the scan of the host did not run to its end",
+            "the scan of the host did not finish",
             "scan it again",
         ),
         Reason.CHECK_NOT_RUN: (
-            "the compliance check is not among the results",
+            "the compliance check is not in the results",
             "scan with the same audit file and a working login",
         ),
         Reason.PLUGIN_NOT_RUN: (
             "nothing shows that the scan ran the plugin",
-            "scan with a kind that includes it, with the same or newer plugins",
+            "use a kind of scan that includes it, with the same or newer plugins",
         ),
         Reason.SETTINGS_WEAKER: (
             "the scan was less thorough or less paranoid",
@@ -93,13 +92,13 @@ MEANINGS: Final[Mapping[Reason, tuple[str, str]]] = MappingProxyType(
         ),
     }
 )
-"""For each reason what it means and what to do."""
+"""Meaning and remedy for each reason."""
 
 
 @attrs.frozen
 class Sighting:
-    """What of a finding matters, as the scan that shows it has it. `plugin_type` is the
-    report's: remote, local, combined ..."""
+    """The relevant facts about a finding, from the scan that shows it. `plugin_type` is taken
+    from the report: remote, local, combined ..."""
 
     plugin_id: int | None
     plugin_type: str | None
@@ -112,8 +111,8 @@ class Sighting:
 def host_obstacle(
     scan: ScanCoverage | None, host: HostCoverage | None, *, targeted: bool, changed: bool
 ) -> Reason | None:
-    """Why nothing that the scan does not show of a host is proved gone; None if some of it
-    may be. `host` is None when the scan does not know it."""
+    """Why the scan cannot prove that any finding on a host is gone, or None if it may. `host`
+    is None if the host is not in the scan."""
     if scan is None:
         return Reason.UNKNOWN
     if not scan.whole:
@@ -137,11 +136,11 @@ def finding_obstacle(
     ran: bool,
     watched: bool,
 ) -> Reason | None:
-    """Why a finding that a scan does not show of a host without obstacle is not proved
-    gone; None if it is gone. `seen_on` is the host in the scan that shows the finding,
-    `ran` that the other scan had the plugin, `watched` that it had `LOGIN_PROBLEMS`."""
+    """Why a finding missing on a host without `host_obstacle` is not proved gone, or None if
+    it is gone. `seen_on` is the host in the scan that shows the finding; `ran`: the other scan
+    had the plugin; `watched`: it had `LOGIN_PROBLEMS`."""
     if seen.compliance:
-        return Reason.CHECK_NOT_RUN  # an audit reports all of its checks, also those that pass
+        return Reason.CHECK_NOT_RUN  # an audit reports all of its checks, including those that pass
     if not ran:
         return Reason.PLUGIN_NOT_RUN
     if not _as_thorough(seen, seen_on, host):
@@ -163,8 +162,8 @@ def _as_thorough(seen: Sighting, seen_on: HostCoverage | None, host: HostCoverag
 
 
 def _took_login(seen: Sighting, seen_on: HostCoverage | None) -> bool:
-    """Whether it may have: a check that looks from inside, or of an unknown kind, on a host
-    with a login."""
+    """Whether the finding may have needed a login: its check is local or of an unknown kind,
+    and the host had a login."""
     if seen.plugin_type == "remote":
         return False
     return seen_on is None or seen_on.login in (Login.FULL, Login.PARTIAL, Login.UNKNOWN)
@@ -201,7 +200,7 @@ def _port_scanned(seen: Sighting, seen_on: HostCoverage | None, host: HostCovera
 
 
 def _same_range(seen_on: HostCoverage | None, host: HostCoverage) -> bool:
-    """What the one found in a range from outside, the other would find there too."""
+    """Whether both scans looked for ports from outside, over the same range."""
     if seen_on is None or seen_on.enumerated or seen_on.scanners is None:
         return False
     assert host.scanners is not None

@@ -1,4 +1,4 @@
-"""The fields of a finding: the one list of names that queries, exports and stores use."""
+"""The fields of a finding, as used by queries, exports and stores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 
 
 class Part(StrEnum):
-    """To which of the model's classes a field belongs."""
+    """The class of the model that a field belongs to."""
 
     FINDING = "finding"
     PLUGIN = "plugin"
@@ -44,7 +44,7 @@ _PARTS: Final = (
     (Part.HOST, HostReport, "host_"),
 )
 _INTERNAL: Final = {(Part.HOST, "index"), (Part.FINDING, "host_index")}
-"""Attributes that only make sense next to their report."""
+"""Attributes that are meaningful only together with their report."""
 
 
 def _catalog() -> dict[str, Field]:
@@ -66,7 +66,7 @@ FIELDS: Final[Mapping[str, Field]] = MappingProxyType(_catalog())
 
 
 def flatten(host: HostReport, finding: Finding) -> dict[str, Value]:
-    """The full row of a finding: a value for each name of `FIELDS`."""
+    """The full row of a finding, with a value for each of `FIELDS`."""
     sources: dict[Part, Any] = {
         Part.FINDING: finding,
         Part.PLUGIN: finding.plugin,

@@ -1,4 +1,4 @@
-"""Kinds of values a report holds, and how an attribute says which it is."""
+"""Kinds of report values, and metadata that assigns them to attributes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _KEY: Final = "nessus_sched.column"
 
 
 class Kind(StrEnum):
-    """Type of a field's values, as read from a report. All but LIST may be None."""
+    """Type of a field's values. All but LIST may be None."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     FLAG = "flag"
     DATE = "date"
-    """ISO 8601 text without a time, such as `2024-05-01`: orders as text does."""
+    """ISO 8601 text without a time, such as `2024-05-01`, which sorts as text."""
     TIME = "time"
     """Epoch seconds."""
     LIST = "list"
@@ -29,16 +29,15 @@ class Kind(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Column:
-    """What an attribute is about. `element` is its name in the report (None: the
-    attribute's own name), `also` other names for it; `split` is the character that
-    separates the values of a list within one element; a `derived` value is computed from
-    others, a `judged` one set after reading, from all that a report says of its host. A
-    number is between 0 and `most`, if given."""
+    """Metadata of an attribute. `element` is its name in the report (None: the attribute's
+    own name), `aliases` are other names; `split` separates the values of a list within one
+    element. A `derived` value is computed from others, a `judged` one is set after reading,
+    from all facts about the host. A number is between 0 and `most`, if given."""
 
     kind: Kind
     doc: str
     element: str | None = None
-    also: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     split: str | None = None
     derived: bool = False
     judged: bool = False
@@ -51,17 +50,17 @@ def column(
     /,
     *,
     element: str | None = None,
-    also: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
     split: bool | str = False,
     derived: bool = False,
     judged: bool = False,
     required: bool = False,
     most: float | None = None,
 ) -> Any:
-    """An attrs attribute with a `Column`; absent by default, unless `required`."""
+    """An attrs attribute with a `Column`, absent by default unless `required`."""
     separator = ("\n" if split is True else split) or None
     about = Column(
-        kind=kind, doc=doc, element=element, also=also, split=separator, derived=derived,
+        kind=kind, doc=doc, element=element, aliases=aliases, split=separator, derived=derived,
         judged=judged, most=most,
     )  # fmt: skip
     default: Any = () if kind is Kind.LIST else None
@@ -73,7 +72,7 @@ def column(
 
 
 def columns(cls: type[Any]) -> dict[str, Column]:
-    """The columns of an attrs class by attribute name, in order."""
+    """The columns of an attrs class by attribute name, in definition order."""
     return {
         attribute.name: attribute.metadata[_KEY]
         for attribute in attrs.fields(cls)

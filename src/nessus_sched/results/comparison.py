@@ -1,4 +1,4 @@
-"""What became of findings from one scan to a later one, and the words for it."""
+"""The result of comparing two scans, and how to describe it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from nessus_sched.results.absence import MEANINGS, Reason
 
 
 class Change(StrEnum):
-    """What became of a finding from the scan before to the scan after."""
+    """How a finding changed from the earlier scan to the later one."""
 
     NEW = "new"
-    """The scan before would have shown it."""
+    """The earlier scan would have shown it."""
     NOT_CHECKED_BEFORE = "not_checked_before"
-    """Only the scan after shows it, and the scan before might have missed it."""
+    """Only the later scan shows it, but the earlier one might have missed it."""
     FIXED = "fixed"
-    """The scan after would have shown it."""
+    """The later scan would have shown it."""
     NOT_CHECKED = "not_checked"
-    """Only the scan before shows it, and the scan after might have missed it."""
+    """Only the earlier scan shows it, but the later one might have missed it."""
     CHANGED = "changed"
-    """Both show it, with another severity or another result of the compliance check."""
+    """Both show it, with a different severity or compliance result."""
     PERSISTING = "persisting"
 
 
 IN_BEFORE: Final = frozenset({Change.FIXED, Change.NOT_CHECKED})
-"""Changes whose findings are those of the scan before."""
+"""Changes whose findings are from the earlier scan."""
 
 
 @attrs.frozen(kw_only=True)
 class Comparison:
-    """Numbers of findings by change and severity; why findings were not checked, by
-    reason; and the hosts that only one scan saw (at most `MOST_HOSTS` of each; the totals
-    count all)."""
+    """Counts of findings by change and severity; counts of those not checked by reason; and
+    the hosts that only one scan saw (at most `MOST_HOSTS` each; the totals count all)."""
 
     severities: Mapping[Change, Mapping[str, int]]
     not_checked: Mapping[Reason, int]
@@ -53,7 +52,7 @@ MOST_HOSTS: Final = 100
 
 
 def notes(comparison: Comparison) -> tuple[str, ...]:
-    """What a reader must know before concluding that something is fixed or new."""
+    """Caveats for concluding that something is fixed or new."""
     return (
         *_explained(
             comparison.not_checked,
@@ -72,4 +71,4 @@ def _explained(reasons: Mapping[Reason, int], sentence: str) -> Iterator[str]:
     yield sentence.format(number(sum(reasons.values()), "finding")) + "."
     for reason, count in sorted(reasons.items(), key=lambda each: -each[1]):
         meaning, remedy = MEANINGS[reason]
-        yield f"{reason}: {count}; {meaning}; to know, {remedy}."
+        yield f"{reason}: {count}; {meaning}; to find out, {remedy}."

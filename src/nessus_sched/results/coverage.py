@@ -1,7 +1,7 @@
-"""What a scan could see: facts of its report on which a "no longer there" can rest.
+"""What a scan could see: facts from its report that can prove a finding gone.
 
-Kept for each scan and each host, so that a later question needs no report. Absent facts
-mean "not known", which proves nothing.
+Stored per scan and host, so that later comparisons do not need the report. Absent facts mean
+"unknown", which proves nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.results.evidence import HostEvidence
-from nessus_sched.results.login_rules import PING, PLUGINS, Means
+from nessus_sched.results.login_rules import PING, PLUGINS, SignMeaning
 from nessus_sched.results.model import Finding, HostEnd, HostReport
 from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
-from nessus_sched.results.scaninfo import credentialed_word, read_scan_info, said_lines
+from nessus_sched.results.scaninfo import credentialed_word, key_value_lines, read_scan_info
 from nessus_sched.results.verdict import (
     Login,
     Privilege,
@@ -27,9 +27,9 @@ from nessus_sched.results.verdict import (
 )
 
 _ENUMERATORS: Final = frozenset({14272, 14274, 34220})
-"""Plugins that list the open ports from inside the host: netstat over SSH and WMI, SNMP."""
+"""Plugins that list open ports from inside the host: netstat over SSH and WMI, SNMP."""
 _SIGNS_OF_LIFE: Final = frozenset({PING, 10114, 10287, 86420, 35716})
-"""Ping, ICMP timestamp, traceroute and network card: nothing of it without an answer."""
+"""Ping, ICMP timestamp, traceroute and network card: they need an answer from the host."""
 _NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{1,9}(?![0-9])")
 _WORDS: Final = {
     "no": 0, "disabled": 0, "none": 0, "normal": 1, "yes": 1, "enabled": 1, "paranoid": 2,
@@ -43,15 +43,15 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "display superseded patches": "superseded",
     "scan for unpatched vulnerabilities": "unpatched",
 }
-"""Lines of plugin 19506 of which a higher value makes a scan see more."""
+"""Lines of plugin 19506 where a higher value makes a scan see more."""
 _SAFE_CHECKS: Final = "safe checks"
 
 
 @attrs.frozen(kw_only=True)
 class ScanCoverage:
-    """A scan as a whole. `whole`: the report was read to its end without a loss. `plugins`
-    are the ids of the active plugins, None where the report does not list them; `targets`
-    is the target list as the policy has it."""
+    """A scan as a whole. `whole`: the report was read completely. `plugins` are the ids of
+    the active plugins, None if the report does not list them; `targets` is the policy's target
+    list."""
 
     whole: bool
     targets: str | None = None
@@ -62,11 +62,11 @@ class ScanCoverage:
 class HostCoverage:
     """One host of a scan.
 
-    `whole`: read without a loss, and with the scan information that every unfiltered
-    report has. `weak` names what made a login less than full. `ports` is the port range as
-    the scanner words it, `scanners` what looked for open ports, `enumerated` that the host
-    itself listed them. `reasons` say why a login failed or is not full.
-    `settings` are levels, a higher one sees more.
+    `whole`: read completely, including the scan information that every unfiltered report has.
+    `weak` names what made a login less than full. `ports` is the port range in the scanner's
+    syntax, `scanners` are the port scanners that ran, `enumerated`: the host itself listed its
+    ports. `reasons` say why a login failed or is not full. `settings` are levels; a higher one
+    sees more.
     """
 
     whole: bool
@@ -84,7 +84,7 @@ class HostCoverage:
 
 
 def scan_coverage(report: ParseReport) -> ScanCoverage:
-    """What a report says of the scan; call when it was read."""
+    """The coverage of the whole scan; call after reading the report."""
     listed = frozenset(map(int, _NUMBER.findall(report.plugin_set or "")))
     return ScanCoverage(whole=report.complete, targets=report.requested, plugins=listed or None)
 
@@ -113,7 +113,7 @@ def of_both(one: HostCoverage, other: HostCoverage) -> HostCoverage:
 
 
 class CoverageBuilder:
-    """Fed with the events of one host after the other, gives the coverage of each."""
+    """Consumes the events of one host after another and returns the coverage of each."""
 
     def __init__(self) -> None:
         self._begin()
@@ -139,7 +139,7 @@ class CoverageBuilder:
 
     def _add_finding(self, finding: Finding) -> None:
         plugin_id = finding.plugin.plugin_id
-        # One whose number cannot be read may be any of those that seem to be missing.
+        # A finding with an unreadable id may be any of the missing ones.
         self._readable = self._readable and None not in (plugin_id, finding.port)
         self._alive = self._alive or bool(finding.port)
         if plugin_id in PLUGINS or plugin_id in (PING, SCAN_INFORMATION):
@@ -149,7 +149,7 @@ class CoverageBuilder:
         elif plugin_id in _ENUMERATORS:
             self._enumerated = True
         elif plugin_id == SCAN_INFORMATION:
-            self._infos.append(finding.said)
+            self._infos.append(finding.output_text)
 
     def _build(self, end: HostEnd) -> HostCoverage:
         host = end.host
@@ -182,8 +182,8 @@ class CoverageBuilder:
 
 
 def _weak(evidence: HostEvidence, infos: Iterable[str]) -> frozenset[str]:
-    weak = {sign.source for sign in evidence.signs if Means.WEAK in sign.means}
-    if Means.LOCAL not in evidence.means:
+    weak = {sign.source for sign in evidence.signs if SignMeaning.WEAK in sign.means}
+    if SignMeaning.LOCAL not in evidence.means:
         weak.add("local checks not confirmed")
     if {credentialed_word(output) for output in infos} >= {"yes", "no"}:
         weak.add("with and without login")
@@ -191,8 +191,8 @@ def _weak(evidence: HostEvidence, infos: Iterable[str]) -> frozenset[str]:
 
 
 def _via(output: str) -> frozenset[str]:
-    """`ssh` of "Credentialed checks : yes, as 'user' via ssh"."""
-    said = said_lines(output).get("credentialed checks", "")
+    """`ssh` from "Credentialed checks : yes, as 'user' via ssh"."""
+    said = key_value_lines(output).get("credentialed checks", "")
     return frozenset(re.findall(r"\bvia ([A-Za-z0-9]+)", said.lower()))
 
 
@@ -202,8 +202,8 @@ def _same(values: Iterable[str | None]) -> str | None:
 
 
 def _settings(infos: Iterable[str]) -> dict[str, int]:
-    """Levels of what all of the host's scan informations say alike."""
-    every = [_levels(said_lines(output)) for output in infos]
+    """Levels on which all of the host's scan information agrees."""
+    every = [_levels(key_value_lines(output)) for output in infos]
     if not every:
         return {}
     return {
@@ -235,7 +235,7 @@ def _first_word(text: str) -> str:
 
 
 def to_data(host: HostCoverage) -> dict[str, Any]:
-    """JSON-able, the same for equal coverages."""
+    """JSON-compatible data, identical for equal coverages."""
     data = attrs.asdict(host, filter=lambda attribute, _: attribute.name != "reasons")
     for name in ("weak", "via", "scanners"):
         data[name] = None if data[name] is None else sorted(data[name])
@@ -243,7 +243,7 @@ def to_data(host: HostCoverage) -> dict[str, Any]:
 
 
 def from_data(data: Mapping[str, Any]) -> HostCoverage:
-    """Of what `to_data` made; facts that it does not know are left out."""
+    """The inverse of `to_data`; unknown facts are ignored."""
     known = {field.name for field in attrs.fields(HostCoverage)}
     given = {name: value for name, value in data.items() if name in known}
     for name in ("weak", "via", "scanners"):

@@ -1,4 +1,4 @@
-"""The signs of one host about its login, gathered from plugins and tags (`login_rules`)."""
+"""Collects the signs of a host's login from plugins and tags (`login_rules`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.results import scaninfo
-from nessus_sched.results.login_rules import Means, reason, rule_for
+from nessus_sched.results.login_rules import SignMeaning, reason, rule_for
 from nessus_sched.results.model import Finding, HostReport
 from nessus_sched.results.untrusted import clean_line
 
@@ -18,14 +18,14 @@ _SERVICES: Final = {
     22: "SSH", 139: "SMB", 445: "SMB", "ssh": "SSH", "cifs": "SMB", "smb": "SMB",
     "microsoft-ds": "SMB", "netbios-ssn": "SMB",
 }  # fmt: skip
-"""What there is to log in to, by port and by name of the service."""
+"""Services that accept logins, by port and by name."""
 _LONGEST_SCAN: Final = 86400.0
-"""Seconds by which the scanner's clock, whose zone is not known, may seem to differ."""
+"""Seconds; allows for the unknown time zone of the scanner's clock."""
 
 
 @attrs.frozen(kw_only=True)
 class Sign:
-    """One piece of evidence: a plugin or a tag, where, and in its own words."""
+    """One piece of evidence: a plugin or tag, its location, and its text."""
 
     source: str
     """`plugin 104410`, `tag Credentialed_Scan`."""
@@ -33,8 +33,8 @@ class Sign:
     where: str | None = None
     """`22/tcp ssh`; None for the host as a whole."""
     detail: str | None = None
-    """Why, in the scanner's words."""
-    means: Means
+    """The reason in the scanner's words."""
+    means: SignMeaning
 
     @property
     def sentence(self) -> str:
@@ -44,15 +44,15 @@ class Sign:
 @attrs.define
 class HostEvidence:
     """Collects the signs of one host, the first 24; `more` counts the others. `said` holds the
-    answers of plugin 19506, of which a host may have several, and `informed` that it has one
+    answers of plugin 19506, of which a host may have several, and `has_scan_info` that it has one
     whatever it says; `tagged` is the scanner's own
     tag, None without one. `services` are those seen that take logins (SSH, SMB)."""
 
     signs: list[Sign] = attrs.field(factory=list)
     more: int = 0
-    means: Means = Means.NOTHING
-    said: set[str] = attrs.field(factory=set)
-    informed: bool = False
+    means: SignMeaning = SignMeaning.NOTHING
+    answers: set[str] = attrs.field(factory=set)
+    has_scan_info: bool = False
     tagged: bool | None = None
     services: set[str] = attrs.field(factory=set)
 
@@ -61,9 +61,9 @@ class HostEvidence:
         service = _SERVICES.get(finding.port or 0) or _SERVICES.get(finding.svc_name or "")
         if service is not None:
             self.services.add(service)
-        output = finding.said
+        output = finding.output_text
         if plugin_id == scaninfo.PLUGIN:
-            self._hear(output)
+            self._add_scan_info(output)
             return
         rule = rule_for(plugin_id, output)
         if rule is not None:
@@ -84,11 +84,11 @@ class HostEvidence:
             self.services.add("SMB")
         if host.credentialed:
             says = "the scanner calls the scan credentialed"
-            self._add(Sign(source="tag Credentialed_Scan", says=says, means=Means.LOCAL))
+            self._add(Sign(source="tag Credentialed_Scan", says=says, means=SignMeaning.LOCAL))
         for tag in _LOGIN_TAGS:
             if host.properties.get(tag, "").strip():
                 says = "a login was used"
-                self._add(Sign(source=f"tag {tag}", says=says, means=Means.LOGIN))
+                self._add(Sign(source=f"tag {tag}", says=says, means=SignMeaning.LOGIN))
         self._add_last_results(host)
 
     def _add_last_results(self, host: HostReport) -> None:
@@ -104,22 +104,22 @@ class HostEvidence:
             Sign(
                 source="tag LastAuthenticatedResults",
                 says=f"authenticated results of {datetime.fromtimestamp(at, UTC):%Y-%m-%d}",
-                means=Means.LOCAL if recent else Means.LOGIN,
+                means=SignMeaning.LOCAL if recent else SignMeaning.LOGIN,
             )
         )
 
-    def _hear(self, output: str) -> None:
-        self.informed = self.informed or bool(output)
+    def _add_scan_info(self, output: str) -> None:
+        self.has_scan_info = self.has_scan_info or bool(output)
         word = scaninfo.credentialed_word(output)
         if word is None:
             return
-        self.said.add(word)
+        self.answers.add(word)
         way = scaninfo.credentialed_way(output)
         self._add(
             Sign(
                 source=f"plugin {scaninfo.PLUGIN}",
                 says=f"credentialed checks: {clean_line(word, 20)}{f' ({way})' if way else ''}",
-                means=Means.LOCAL if word == "yes" else Means.NOTHING,
+                means=SignMeaning.LOCAL if word == "yes" else SignMeaning.NOTHING,
             )
         )
 

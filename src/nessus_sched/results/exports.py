@@ -1,6 +1,6 @@
-"""Findings as files for other programs: CSV and JSON lines, one row at a time.
+"""Exports findings as CSV and JSON lines, one row at a time.
 
-SARIF is left out: its results point into source files, and a port of a host is none.
+There is no SARIF export, because its results refer to source files and not to ports of hosts.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ COLUMNS: Final = (
     "synopsis",
     "solution",
 )
-"""Columns of a table for people, unless others are asked for."""
+"""Default columns of a table for people."""
 
 _TOLD: Final = 5
-"""Unknown fields that are named."""
+"""Unknown fields named in an error."""
 _CELL: Final = 32_000
-"""Characters of a cell; spreadsheets cut at 32767."""
+"""Characters per cell; spreadsheets truncate at 32767."""
 _FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
 def check_columns(columns: Sequence[str]) -> Sequence[str]:
-    """The columns, if all of them are fields; ValueError names those that are not."""
+    """Returns the columns; raises `ValueError` naming those that are not fields."""
     unknown = [f"unknown field {n[:60]!r}{meant(n, FIELDS)}" for n in columns if n not in FIELDS]
     if unknown:
         raise ValueError("; ".join(unknown[:_TOLD]))
@@ -56,8 +56,8 @@ def check_columns(columns: Sequence[str]) -> Sequence[str]:
 
 
 def csv_lines(rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> Iterator[str]:
-    """RFC 4180 lines with a header, safe to open in a spreadsheet: a text that would be
-    taken for a formula gets an apostrophe in front. Lists are joined with line breaks."""
+    """RFC 4180 lines with a header. Safe to open in a spreadsheet: text that looks like a
+    formula is prefixed with an apostrophe. Lists are joined with line breaks."""
     check_columns(columns)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
@@ -69,7 +69,7 @@ def csv_lines(rows: Iterable[Row], columns: Sequence[str] = COLUMNS) -> Iterator
 
 
 def cell(value: Value) -> str:
-    """A value as a cell. Numbers stay numbers: a negative one is no formula."""
+    """A value as a cell. Numbers are not prefixed: a negative one is not a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -83,8 +83,8 @@ def cell(value: Value) -> str:
 
 
 def json_lines(rows: Iterable[Row], columns: Sequence[str] | None = None) -> Iterator[str]:
-    """One JSON object a line, texts as in the report; absent values are left out, so that
-    they stay apart from false, 0 and ""."""
+    """One JSON object per line, with texts as in the report. Absent values are left out, to
+    distinguish them from false, 0 and ""."""
     names = tuple(FIELDS) if columns is None else tuple(check_columns(columns))
     for row in rows:
         said = {name: value for name in names if (value := row.get(name)) not in (None, ())}

@@ -1,4 +1,4 @@
-"""What a file is that was given as a report and is none, told from its first bytes."""
+"""Recognizes files that are not reports by their first bytes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _EXPORT: Final = "in Nessus, export the scan in the format 'Nessus'"
 _SIGNATURES: Final[Mapping[bytes, str]] = {
     b"PK\x03\x04": "a ZIP archive; unpack it and use the .nessus file inside",
     b"PK\x05\x06": "an empty ZIP archive",
-    GZIP: "packed with gzip twice; unpack it once",
-    b"\xfd7zXZ\x00": "packed with xz; unpack it with 'xz -d'",
-    b"BZh": "packed with bzip2; unpack it with 'bzip2 -d'",
-    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it with 'zstd -d'",
+    GZIP: "gzipped twice; decompress it once",
+    b"\xfd7zXZ\x00": "compressed with xz; decompress it with 'xz -d'",
+    b"BZh": "compressed with bzip2; decompress it with 'bzip2 -d'",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it with 'zstd -d'",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive; unpack it and use the .nessus file inside",
     b"%PDF-": f"a PDF report; {_EXPORT}",
     b"SQLite format 3\x00": f"an SQLite database; {_EXPORT}",
@@ -28,10 +28,10 @@ _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
 def not_a_report(head: bytes) -> str | None:
-    """`an HTML page; ...`: what the file is and what to do instead, after "it is". None when
-    it may be a report, be it a damaged one; only its parser can tell then."""
+    """Text to follow "it is", such as `an HTML page; ...`, with what to do instead. None if it
+    may be a report, even a damaged one, which only the parser can tell."""
     if not head.strip(b"\x00 \t\r\n"):
-        return f"empty; {_EXPORT} again" if not head else "blank: it has no text in it"
+        return f"empty; {_EXPORT} again" if not head else "blank"
     for signature, what in _SIGNATURES.items():
         if head.startswith(signature):
             return what

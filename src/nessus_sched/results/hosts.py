@@ -1,5 +1,4 @@
-"""The hosts of a report, counted by their verdicts: one record for each, however many elements
-it is in."""
+"""Counts the hosts of a report by their verdicts, each once even if it has several elements."""
 
 from __future__ import annotations
 
@@ -23,18 +22,18 @@ from nessus_sched.results.verdict import (
 )
 
 _PER_LOGIN: Final = 100
-"""Hosts kept per verdict; more are only counted."""
+"""Hosts kept per verdict; further ones are only counted."""
 _REMEMBERED: Final = 500_000
-"""Hosts that are known again when they come back."""
+"""Hosts remembered in case they occur again."""
 _FIRED: Final = 10_000_000
-"""Numbers of plugins kept for all hosts together, of 4 bytes each."""
+"""Plugin numbers kept for all hosts together, 4 bytes each."""
 
 
 @attrs.frozen(kw_only=True)
 class HostRecord:
-    """What counts of a host. `advice` is on its login; `finished` says that the scanner noted
-    an end if it noted a beginning, `unscanned` that no port scanner ran. `plugins` are the
-    numbers of those that fired (`tops.PluginCounts`)."""
+    """The relevant facts about a host. `advice` concerns its login; `finished`: the scanner
+    recorded an end if it recorded a start; `unscanned`: no port scanner ran. `plugins` are the
+    numbers of those that fired (`rankings.PluginCounts`)."""
 
     login: Login
     privilege: Privilege
@@ -47,8 +46,7 @@ class HostRecord:
 
 
 class Hosts:
-    """Counts the hosts of a report by what its elements say of them; `serious` are those with
-    findings above info."""
+    """Counts the hosts of a report; `serious` ones have findings above info."""
 
     def __init__(self) -> None:
         self.total = self.dead = self.unfinished = self.unscanned = self.serious = 0
@@ -60,11 +58,11 @@ class Hosts:
         self._fired = 0
 
     def record(self, index: int) -> HostRecord | None:
-        """Of an element before this one of the same host."""
+        """The record from an earlier element of the same host."""
         return self._records.get(index)
 
     def add(self, index: int, verdict: HostVerdict, record: HostRecord) -> HostRecord:
-        """Counts the element of a host; what is known of the host by now."""
+        """Counts an element of a host and returns the combined record of the host so far."""
         earlier = self._records.get(index)
         if earlier is not None:
             self._count(earlier, -1)
@@ -81,12 +79,12 @@ class Hosts:
         return record
 
     def urgent(self, most: int) -> list[HostVerdict]:
-        """The verdicts most worth a look."""
+        """The most urgent verdicts."""
         ordered = [host for login in URGENCY for host in self._verdicts[login].values()]
         return ordered[:most]
 
     def verdict(self) -> ScanVerdict:
-        """On the whole scan."""
+        """The verdict on the whole scan."""
         return judge_scan(self._logins, self._privileges, self._advice)
 
     def _remember(self, index: int, record: HostRecord) -> None:
@@ -111,7 +109,7 @@ class Hosts:
 
 
 def finished(host: HostReport) -> bool:
-    """False if the scanner noted when it began with the host, and never that it was done."""
+    """False if the scanner recorded a start of the host but no end."""
     began = host.started_at is not None or "HOST_START" in host.properties
     return not began or host.ended_at is not None or "HOST_END" in host.properties
 

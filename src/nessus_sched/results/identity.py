@@ -1,4 +1,4 @@
-"""Which hosts of two reports are the same machine, whatever name each was scanned by."""
+"""Matches the hosts of two reports that are the same machine, whatever names were scanned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nessus_sched.results.model import host_key
 
 @attrs.frozen(kw_only=True)
 class HostNames:
-    """A host's names; `key` is the one it was scanned by (`model.host_key`)."""
+    """A host's names; `key` is the one that was scanned (`model.host_key`)."""
 
     key: str
     ip: str | None = None
@@ -24,15 +24,15 @@ class HostNames:
 
 @attrs.frozen
 class Match:
-    """The same machine at place `index` of the other report, or `changed`: in its place,
-    and by all signs another one."""
+    """The host at `index` of the other report. `changed`: it took the place of this host but
+    is evidently another machine."""
 
     index: int
     changed: bool
 
 
-class Directory:
-    """The hosts of a report, to be found by those of another."""
+class HostIndex:
+    """The hosts of a report, indexed to match those of another."""
 
     def __init__(self, hosts: Iterable[HostNames]) -> None:
         self._hosts = list(hosts)
@@ -72,8 +72,8 @@ def _is_address(name: str) -> bool:
 
 
 def _same(one: HostNames, other: HostNames) -> bool:
-    """By the name of the scan; else by the address, unless both were scanned by different
-    names: two sites of one server are two hosts."""
+    """Compares by the scanned name, otherwise by address, unless both were scanned by
+    different names: two sites on one server are two hosts."""
     if one.key == other.key:
         return True
     addresses = [_plain(host.ip or host.key) for host in (one, other)]

@@ -1,4 +1,4 @@
-"""What to do about a login, from what the report shows of why it is not a full one."""
+"""Advice for a login that is not full, based on the evidence in the report."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from nessus_sched.results.evidence import HostEvidence, Sign
-from nessus_sched.results.login_rules import RATE_LIMITED, Cause, Means, cause_of
+from nessus_sched.results.login_rules import RATE_LIMITED, Cause, SignMeaning, cause_of
 
-_OUTSIDE: Final = "Only what can be seen from outside was tested."
-_UNSEEN: Final = "Missing patches may have gone unseen."
+_OUTSIDE: Final = "Only checks from outside ran."
+_UNSEEN: Final = "Missing patches may not have been found."
 _BY_CAUSE: Final = {
     Cause.UNREACHABLE: (
         "The scanner could not connect to the login service: check that it runs and that "
@@ -30,20 +30,20 @@ _NAMES: Final = {"SMB": "Windows", "SSH": "SSH"}
 
 
 def failed(evidence: HostEvidence) -> str:
-    """For a host on which every login failed."""
-    words = [sign.detail or "" for sign in evidence.signs if Means.FAILED in sign.means]
+    """For a host where every login failed."""
+    words = [sign.detail or "" for sign in evidence.signs if SignMeaning.FAILED in sign.means]
     causes = dict.fromkeys(map(cause_of, words))
     if len(causes) > 1 and not all(words):
-        causes.pop(Cause.REFUSED, None)  # of signs without a reason nothing is known
+        causes.pop(Cause.REFUSED, None)  # signs without a reason say nothing
     if _rate_limited(evidence):
         causes[Cause.RATE] = None
     return " ".join([*(_BY_CAUSE[cause] for cause in causes), _OUTSIDE])
 
 
 def partial(evidence: HostEvidence) -> str:
-    if Means.HIGHEST in evidence.means:
+    if SignMeaning.HIGHEST in evidence.means:
         said = "The account needs no more rights; plugin 102094 names the commands that failed."
-    elif Means.UNPRIVILEGED in evidence.means:
+    elif SignMeaning.UNPRIVILEGED in evidence.means:
         said = "Give the account the rights that the checks need (sudo or administrator)."
     else:
         said = "See the reasons."
@@ -52,12 +52,12 @@ def partial(evidence: HostEvidence) -> str:
 
 
 def not_provided(evidence: HostEvidence) -> str:
-    """For a host with something to log in to and no login that fits it; the scan may have
-    had logins of another kind."""
+    """For a host that accepts logins but got none that fits; the scan may have had logins of
+    another kind."""
     asked = dict.fromkeys(
         service
         for sign in evidence.signs
-        if Means.NOT_GIVEN in sign.means
+        if SignMeaning.NOT_GIVEN in sign.means
         for service in _services_of(sign)
     )
     kinds = _kinds(asked or evidence.services)
@@ -65,7 +65,7 @@ def not_provided(evidence: HostEvidence) -> str:
 
 
 def none(evidence: HostEvidence) -> str:
-    """For a host that shows no login and no attempt at one."""
+    """For a host without a login or an attempt at one."""
     kinds = _kinds(evidence.services)
     if not kinds:
         return f"{_OUTSIDE} Use a credential for more."
@@ -73,8 +73,8 @@ def none(evidence: HostEvidence) -> str:
 
 
 def unknown(evidence: HostEvidence) -> str:
-    """For a host of which the report does not tell."""
-    if evidence.informed:
+    """For a host whose report says nothing about logins."""
+    if evidence.has_scan_info:
         return "The scan information (plugin 19506) says nothing about logins, as in old versions."
     return (
         "The report has no scan information (plugin 19506) for this host; export the whole scan "
@@ -83,13 +83,13 @@ def unknown(evidence: HostEvidence) -> str:
 
 
 def _kinds(services: Collection[str]) -> str:
-    """`Windows or SSH `, in that order; empty when no service is known."""
+    """Text such as `Windows or SSH `; empty if no service is known."""
     found = [name for service, name in _NAMES.items() if service in services]
     return f"{' or '.join(found)} " if found else ""
 
 
 def _services_of(sign: Sign) -> Iterator[str]:
-    """The services that a sign is about."""
+    """The services that a sign refers to."""
     words = f"{sign.where or ''} {sign.detail or ''}".upper()
     for service, also in (("SMB", "CIFS"), ("SSH", "SSH")):
         if service in words or also in words:

@@ -1,13 +1,13 @@
-"""What a `.nessus` report says, typed: hosts, plugins, findings and compliance checks.
+"""The typed model of a `.nessus` report: hosts, plugins, findings and compliance checks.
 
-Absent is None (an empty tuple for a list) and never 0, False or "": the scanner said
-nothing. A value the scanner sent and that cannot be read is None too; its text is then
-in `Finding.extra` and a problem in the parse report.
+A value that the scanner did not send is None (an empty tuple for a list), never 0, False or
+"". An unreadable value is None, too; its text is then in `Finding.extra`, and the parse report
+has a problem.
 
-A finding is one ReportItem. What says the same on every host, the plugin's texts and
-scores, is a `Plugin` of its own, so that it can be stored once. Two findings of one
-plugin id need not share one `Plugin`: compliance checks all have their own texts. Store
-plugins by their whole value, never by their id.
+A finding is one ReportItem. Texts and scores that are the same on every host are in a
+`Plugin`, so that they can be stored once. Findings with the same plugin id may have different
+`Plugin`s, because compliance checks have their own texts. Store plugins by their whole value,
+never by id.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
 """Names of the severities 0 to 4."""
 
 UNKNOWN_SEVERITY: Final = "unknown"
-"""For a finding whose severity the report does not give, or not readably."""
+"""For a finding whose severity is missing or unreadable."""
 
 NO_SEVERITY: Final = -1
-"""The number that stands for `unknown` in conditions and in stores; orders after info."""
+"""The number for `unknown` in conditions and in stores; sorts after info."""
 
 KEV_XREF: Final = "CISA-KNOWN-EXPLOITED:"
 
 
 @attrs.frozen(kw_only=True)
 class Plugin:
-    """What a check says of itself, the same for every host it fired on.
+    """Data about a check that is the same for every host.
 
     Attributes are named after the elements of the report, with `_` for `-`.
     """
@@ -41,16 +41,16 @@ class Plugin:
     plugin_id: int | None = column(Kind.INTEGER, "Id of the check; 0 for a bare open port.")
     plugin_name: str | None = column(Kind.TEXT, "Title of the check.")
     plugin_family: str | None = column(Kind.TEXT, "Family of the check.")
-    plugin_type: str | None = column(Kind.TEXT, "How it looks: remote, local, combined ...")
+    plugin_type: str | None = column(Kind.TEXT, "How it checks: remote, local, combined ...")
     plugin_version: str | None = column(Kind.TEXT, "Version of the check, in old reports.")
     script_version: str | None = column(Kind.TEXT, "Version of the check.")
     fname: str | None = column(Kind.TEXT, "File of the check.")
     plugin_publication_date: str | None = column(Kind.DATE, "When the check was published.")
     plugin_modification_date: str | None = column(Kind.DATE, "When the check last changed.")
-    vuln_publication_date: str | None = column(Kind.DATE, "When the weakness became public.")
+    vuln_publication_date: str | None = column(Kind.DATE, "When the vulnerability was published.")
     patch_publication_date: str | None = column(Kind.DATE, "When a patch was published.")
     synopsis: str | None = column(Kind.TEXT, "One sentence on the finding.")
-    description: str | None = column(Kind.TEXT, "What it is about.")
+    description: str | None = column(Kind.TEXT, "Detailed description.")
     solution: str | None = column(Kind.TEXT, "What to do about it.")
     risk_factor: str | None = column(
         Kind.TEXT, "Tenable's word for the risk; not the severity, which follows another scale."
@@ -59,13 +59,13 @@ class Plugin:
     vendor_severity: str | None = column(Kind.TEXT, "The vendor's own word for the severity.")
 
     cvss_base_score: float | None = column(
-        Kind.NUMBER, "CVSS v2 base score.", also=("cvss",), most=10
+        Kind.NUMBER, "CVSS v2 base score.", aliases=("cvss",), most=10
     )
     cvss_vector: str | None = column(Kind.TEXT, "CVSS v2 vector.")
     cvss_temporal_score: float | None = column(Kind.NUMBER, "CVSS v2 temporal score.", most=10)
     cvss_temporal_vector: str | None = column(Kind.TEXT, "CVSS v2 temporal vector.")
     cvss3_base_score: float | None = column(
-        Kind.NUMBER, "CVSS v3 base score.", also=("cvssv3",), most=10
+        Kind.NUMBER, "CVSS v3 base score.", aliases=("cvssv3",), most=10
     )
     cvss3_vector: str | None = column(Kind.TEXT, "CVSS v3 vector.")
     cvss3_temporal_score: float | None = column(Kind.NUMBER, "CVSS v3 temporal score.", most=10)
@@ -81,7 +81,7 @@ class Plugin:
     cvss_score_rationale: str | None = column(Kind.TEXT, "Why the scores are what they are.")
     vpr_score: float | None = column(
         Kind.NUMBER, "Tenable's Vulnerability Priority Rating.",
-        also=("vulnerability_priority_rating",), most=10,
+        aliases=("vulnerability_priority_rating",), most=10,
     )  # fmt: skip
     epss_score: float | None = column(
         Kind.NUMBER, "Exploit Prediction Scoring System, 0 to 1.", most=1
@@ -101,12 +101,12 @@ class Plugin:
     canvas_package: str | None = column(Kind.TEXT, "Name of the CANVAS package.")
     d2_elliot_name: str | None = column(Kind.TEXT, "Name of the D2 Elliot exploit.")
     edb_id: tuple[str, ...] = column(Kind.LIST, "Exploit-DB ids.", element="edb-id")
-    in_the_news: bool | None = column(Kind.FLAG, "The press wrote about it.")
+    in_the_news: bool | None = column(Kind.FLAG, "It was in the news.")
     unsupported_by_vendor: bool | None = column(Kind.FLAG, "The product is out of support.")
     vendor_unpatched: bool | None = column(Kind.FLAG, "The vendor has no patch.")
     default_account: bool | None = column(Kind.FLAG, "About a default account or password.")
-    age_of_vuln: str | None = column(Kind.TEXT, "Age of the weakness, as a range of days.")
-    product_coverage: str | None = column(Kind.TEXT, "How many products are concerned.")
+    age_of_vuln: str | None = column(Kind.TEXT, "Age of the vulnerability, as a range of days.")
+    product_coverage: str | None = column(Kind.TEXT, "How many products are affected.")
     threat_intensity_last_28: str | None = column(Kind.TEXT, "Threat activity in 28 days.")
     threat_recency: str | None = column(Kind.TEXT, "When threat activity was last seen.")
     threat_sources_last_28: str | None = column(Kind.TEXT, "Where threat activity was seen.")
@@ -116,7 +116,7 @@ class Plugin:
     cwe: tuple[str, ...] = column(Kind.LIST, "CWE ids as numbers, also from xref.")
     xref: tuple[str, ...] = column(Kind.LIST, "Cross references, `TYPE:value`.")
     see_also: tuple[str, ...] = column(Kind.LIST, "Links to read.", split=True)
-    cpe: tuple[str, ...] = column(Kind.LIST, "Platforms the check is about.", split=True)
+    cpe: tuple[str, ...] = column(Kind.LIST, "Platforms that the check applies to.", split=True)
     osvdb: tuple[str, ...] = column(Kind.LIST, "OSVDB ids, in old reports.")
     iava: tuple[str, ...] = column(Kind.LIST, "Information assurance alerts (A).")
     iavb: tuple[str, ...] = column(Kind.LIST, "Information assurance bulletins (B).")
@@ -133,7 +133,7 @@ class Plugin:
     agent: tuple[str, ...] = column(Kind.LIST, "Agents that can run the check.", split=True)
     cisa_known_exploited: str | None = column(
         Kind.DATE,
-        "Date in CISA's catalog of known exploited weaknesses.",
+        "Date in CISA's catalog of known exploited vulnerabilities.",
         element="cisa-known-exploited",
     )
 
@@ -156,7 +156,7 @@ class Plugin:
 
     @property
     def bare(self) -> bool:
-        """Nothing but its title was exported: neither texts nor scores nor references."""
+        """Whether only the title was exported: no texts, scores or references."""
         texts = (self.synopsis, self.description, self.solution, self.risk_factor)
         return not any((*texts, self.cvss_score, self.cve, self.xref))
 
@@ -178,7 +178,7 @@ class ComplianceResult:
     """One check of an audit; attributes are the `cm:compliance-*` elements.
 
     `result` is the scanner's word in upper case, usually one of `COMPLIANCE_RESULTS`.
-    Many checks share one plugin id: a check is known by `check_id`, else by `check_name`
+    Many checks share one plugin id: a check is identified by `check_id`, or by `check_name`
     and `audit_file`.
     """
 
@@ -186,7 +186,7 @@ class ComplianceResult:
     check_id: str | None = column(Kind.TEXT, "Id of the check.")
     result: str | None = column(Kind.TEXT, "PASSED, FAILED, WARNING or ERROR.")
     actual_value: str | None = column(Kind.TEXT, "What was found on the host.")
-    policy_value: str | None = column(Kind.TEXT, "What the audit demands.")
+    policy_value: str | None = column(Kind.TEXT, "What the audit requires.")
     info: str | None = column(Kind.TEXT, "What the check is about.")
     solution: str | None = column(Kind.TEXT, "What to do about it.")
     see_also: str | None = column(Kind.TEXT, "Link to read.")
@@ -216,13 +216,15 @@ COMPLIANCE_RESULTS: Final = ("PASSED", "FAILED", "WARNING", "ERROR")
 class Finding:
     """One ReportItem: a plugin fired on a port of a host.
 
-    `index` counts the findings of a report from 0 and `host_index` its hosts; the pair
-    tells findings apart that the report repeats word for word. `host` is the host's key.
+    `index` counts the findings of a report from 0, `host_index` its hosts; together they
+    distinguish findings that the report repeats verbatim. `host` is the host's key.
     """
 
-    index: int = column(Kind.INTEGER, "Place of the finding in the report, from 0.", required=True)
+    index: int = column(
+        Kind.INTEGER, "Position of the finding in the report, from 0.", required=True
+    )
     host_index: int = column(
-        Kind.INTEGER, "Place of its host in the report, from 0.", required=True
+        Kind.INTEGER, "Position of its host in the report, from 0.", required=True
     )
     host: str = column(Kind.TEXT, "The host, as the report names it, in lower case.", required=True)
     port: int | None = column(
@@ -237,13 +239,13 @@ class Finding:
     plugin_output: str | None = column(Kind.TEXT, "What the check saw on this host.")
     compliance: ComplianceResult | None = None
     extra: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    """Elements we have no field for, and the text of values that could not be read, by
-    name as in the report (`@name` for an attribute)."""
+    """Elements without a field, and the text of unreadable values, by their name in the
+    report (`@name` for an attribute)."""
 
     @property
-    def said(self) -> str:
-        """What the check printed. Nessus 4 writes the output of checks that have no texts of
-        their own as their description."""
+    def output_text(self) -> str:
+        """The output of the check. Nessus 4 puts the output of checks without texts into
+        their description."""
         plugin = self.plugin
         if self.plugin_output is not None or plugin.synopsis or plugin.solution:
             return self.plugin_output or ""
@@ -260,20 +262,20 @@ class HostReport:
     in each.
     """
 
-    index: int = column(Kind.INTEGER, "Place of the host in the report, from 0.", required=True)
+    index: int = column(Kind.INTEGER, "Position of the host in the report, from 0.", required=True)
     name: str = column(Kind.TEXT, "The host as the report names it.", required=True)
     ip: str | None = column(Kind.TEXT, "Address.", element="host-ip")
     fqdn: str | None = column(Kind.TEXT, "Name in the DNS.", element="host-fqdn")
     rdns: str | None = column(Kind.TEXT, "Name of the address in the DNS.", element="host-rdns")
     netbios_name: str | None = column(Kind.TEXT, "NetBIOS name.", element="netbios-name")
-    hostname: str | None = column(Kind.TEXT, "Name the host gives itself.")
+    hostname: str | None = column(Kind.TEXT, "Name of the host on the host itself.")
     mac_address: tuple[str, ...] = column(
         Kind.LIST, "Hardware addresses.", element="mac-address", split=True
     )
     os: tuple[str, ...] = column(
         Kind.LIST, "Operating system, best guesses.", element="operating-system", split=True
     )
-    os_family: str | None = column(Kind.TEXT, "Sort of operating system.", element="os")
+    os_family: str | None = column(Kind.TEXT, "Kind of operating system.", element="os")
     system_type: str | None = column(Kind.TEXT, "general-purpose ...", element="system-type")
     credentialed: bool | None = column(
         Kind.FLAG, "The scanner's own tag for a login.", element="Credentialed_Scan"
@@ -286,7 +288,7 @@ class HostReport:
         Kind.TIME, "When the host's scan ended.", element="HOST_END_TIMESTAMP"
     )
     local_start: str | None = column(
-        Kind.TEXT, "Begin on the scanner's clock.", element="HOST_START"
+        Kind.TEXT, "Start on the scanner's clock.", element="HOST_START"
     )
     local_end: str | None = column(Kind.TEXT, "End on the scanner's clock.", element="HOST_END")
     login: str | None = column(
@@ -310,9 +312,9 @@ class HostReport:
 
 @attrs.frozen(kw_only=True)
 class HostEnd:
-    """The end of a host in the stream of a parser. `host` is complete here, also where a
-    report gives properties after the findings; `complete` is False when the report broke
-    off within the host."""
+    """The end of a host in a parser's stream. `host` is complete here, even if the report has
+    properties after the findings; `complete` is False if the report broke off within the
+    host."""
 
     host: HostReport
     findings: int
@@ -320,8 +322,8 @@ class HostEnd:
 
 
 def host_key(name: str) -> str:
-    """What makes a host the same host in two reports: its name as scanned, without case
-    and without the final dot of a DNS name."""
+    """The key that identifies a host across reports: its scanned name in lower case, without
+    the final dot of a DNS name."""
     return name.strip().rstrip(".").lower()
 
 
@@ -331,7 +333,7 @@ def severity_name(severity: int | None) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value of these classes as JSON-able data, lists for tuples."""
+    """A value of these classes as JSON-compatible data, with lists for tuples."""
     if attrs.has(type(value)):
         return {key: plain(item) for key, item in attrs.asdict(value, recurse=False).items()}
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Port ranges as the scanner words them: `default`, `all`, `1-1024,8834`, `T:1-99,U:53`."""
+"""Port ranges in the scanner's syntax: `default`, `all`, `1-1024,8834`, `T:1-99,U:53`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Final, TypeAlias
 
 _Ports: TypeAlias = tuple[bool | None, int, int]
-"""For UDP, TCP or (None) both; the first and the last port, 0 and 0 for `default`."""
+"""True for UDP, False for TCP, None for both; first and last port, 0 and 0 for `default`."""
 
 _PART: Final = re.compile(r"(?:([TU]):)?(?:([0-9]{1,5})(?:-([0-9]{1,5}))?|(default|all))", re.I)
 _CERTAIN: Final = frozenset(
@@ -18,12 +18,12 @@ _CERTAIN: Final = frozenset(
         8000, 8080, 8443,
     }
 )  # fmt: skip
-"""`default` stands for the about 4,790 ports of the scanner's services file, which is not
-public. These well-known services are in every such file; of others nothing is known."""
+"""`default` means the roughly 4,790 ports of the scanner's services file, which is not public.
+These well-known services are certainly in it; others are unknown."""
 
 
 def in_range(text: str, port: int, *, udp: bool = False) -> bool:
-    """Whether a range surely includes the port; False for what cannot be read."""
+    """Whether a range certainly includes the port; False if it cannot be parsed."""
     return any(
         first <= port <= last if first else port in _CERTAIN
         for for_udp, first, last in _parts(text)
@@ -32,14 +32,14 @@ def in_range(text: str, port: int, *, udp: bool = False) -> bool:
 
 
 def covers(wide: str, narrow: str) -> bool | None:
-    """Whether `wide` surely has every port of `narrow`; None if either cannot be read."""
+    """Whether `wide` certainly has every port of `narrow`; None if one cannot be parsed."""
     if not (readable(wide) and readable(narrow)):
         return None
     return all(_within(part, _parts(wide)) for part in _parts(narrow))
 
 
 def tcp_ports(text: str) -> int | None:
-    """How many TCP ports a range has; None for one with `default`, or that cannot be read."""
+    """The number of TCP ports in a range; None if it has `default` or cannot be parsed."""
     parts = [part for part in _parts(text) if part[0] is not True]
     if not readable(text) or not all(first for _, first, _ in parts):
         return None
@@ -56,7 +56,7 @@ def readable(text: str) -> bool:
 
 
 def _within(part: _Ports, parts: tuple[_Ports, ...]) -> bool:
-    """Whether all ports of `part` are in `parts`: `default` is within itself and within all."""
+    """Whether all ports of `part` are in `parts`; `default` is in `default` and in `all`."""
     protocol, first, last = part
     if protocol is None:
         return all(_within((each, first, last), parts) for each in (False, True))
@@ -71,8 +71,7 @@ def _within(part: _Ports, parts: tuple[_Ports, ...]) -> bool:
 
 @lru_cache(maxsize=256)
 def _parts(text: str) -> tuple[_Ports, ...]:
-    """First and last port, or 0 for `default`, and whether it is for UDP (None: for both).
-    A letter holds for the parts that follow it."""
+    """The parts of a range as in `_Ports`. A letter also applies to the parts after it."""
     parts = []
     for_udp: bool | None = None
     for word in text.replace(" ", "").split(","):

@@ -1,4 +1,4 @@
-"""Which of the targets a report has nothing about: absent, and so not known to be clean."""
+"""Finds targets that are absent from a report, and so not known to be clean."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nessus_sched.results.parser.reader import Reader
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class SeenHosts:
-    """Names and addresses under which a report knows its hosts."""
+class ScannedHosts:
+    """The names and addresses of a report's hosts."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
@@ -32,8 +32,7 @@ class SeenHosts:
                     self._addresses.add(address)
 
     def has(self, target: str) -> bool:
-        """Whether anything was reported for a target: for a network or a range, at least
-        one address in it."""
+        """Whether the report has a target, or at least one address of a network or range."""
         target = target.strip("'\"")
         named = _WITH_ADDRESS.fullmatch(target)
         if named is not None:
@@ -52,8 +51,8 @@ class SeenHosts:
         )
 
     def _has_octets(self, target: str) -> bool:
-        """As `has`, for `192.0.2-3.3-5` and names. A form that is not known counts as
-        reported, since nothing can be told of it."""
+        """Like `has`, for `192.0.2-3.3-5` and names. A target of unknown form counts as
+        reported, because nothing can be said about it."""
         octets = _octets(target)
         if octets is not None:
             seen = (each.packed for each in self._addresses if each.version == 4)
@@ -61,7 +60,7 @@ class SeenHosts:
         return host_key(target) in self._names or _NAME.fullmatch(target) is None
 
     def absent(self, targets: Iterable[str]) -> list[str]:
-        """The targets of which the report has nothing, in order and each once."""
+        """The targets that the report does not have, in order, without duplicates."""
         return [target for target in dict.fromkeys(targets) if not self.has(target)]
 
 
@@ -77,7 +76,7 @@ def foreign_host(stream: BinaryIO, ours: TargetSet) -> str | None:
 
 
 class TargetList:
-    """Targets as a policy words them, separated by commas or line breaks."""
+    """The target list of a policy, separated by commas or line breaks."""
 
     def __init__(self, text: str | None) -> None:
         words = (text or "").replace(",", "\n").split()
@@ -87,7 +86,7 @@ class TargetList:
         self._single = {_address(word) or host_key(word) for word in words}
 
     def include(self, *names: str | None) -> bool:
-        """Whether a host with these names and addresses was among the targets."""
+        """Whether a host with these names and addresses is a target."""
         return any(self._includes(name) for name in names if name)
 
     def _includes(self, name: str) -> bool:
@@ -101,7 +100,7 @@ class TargetList:
 
 
 def within(name: str, several: str) -> bool:
-    """Whether a host's name is an address in a network or range."""
+    """Whether a host's name is an address within a network or range."""
     bounds, address = _bounds(several), _address(name)
     return (
         bounds is not None
@@ -115,8 +114,8 @@ _COUNTABLE: Final = 2**32
 
 
 def addresses_in(targets: Iterable[str]) -> int | None:
-    """How many addresses and names these targets stand for; overlaps count twice. None if
-    there are none, or as many as only a network of IPv6 has."""
+    """The number of addresses and names in these targets; overlaps count twice. None if there
+    are none, or too many, as in an IPv6 network."""
     size = sum(map(_size, dict.fromkeys(targets)))
     return size if 0 < size <= _COUNTABLE else None
 
@@ -140,7 +139,7 @@ _OCTET: Final = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
 
 
 def _octets(target: str) -> list[tuple[int, int]] | None:
-    """First and last of each octet of `192.0.2-3.3-5`; None for anything else."""
+    """First and last value of each octet of `192.0.2-3.3-5`; None for anything else."""
     found = [_OCTET.fullmatch(part) for part in target.split(".")]
     if len(found) != 4:
         return None
@@ -152,7 +151,7 @@ def _between(number: int, bounds: tuple[int, int]) -> bool:
 
 
 def _listed_names(host: HostReport) -> Iterator[str]:
-    """The names in the tag `host-fqdns`, a list of objects as JSON."""
+    """The names in the tag `host-fqdns`, a JSON list of objects."""
     try:
         listed = json.loads(host.properties.get("host-fqdns", "[]"))
     except (ValueError, RecursionError):
@@ -163,7 +162,7 @@ def _listed_names(host: HostReport) -> Iterator[str]:
 
 
 def _address(text: str) -> Address | None:
-    """Without the interface of a link-local one."""
+    """The address, without the interface of a link-local one."""
     try:
         return ipaddress.ip_address(text.strip().strip("[]").partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""What plugin 19506 (Nessus Scan Information) says about how a host was scanned."""
+"""Parses plugin 19506 (Nessus Scan Information), which says how a host was scanned."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _SECONDS: Final = re.compile(r"([0-9]{1,9}) sec")
 
 @attrs.frozen(kw_only=True)
 class ScanInfo:
-    """Facts of one scan, None or empty where the report does not say.
+    """Facts about one scan; None or empty if the report does not have them.
 
-    `plugin_set` is YYYYMMDDHHMM; `plugin_set_at` the same in epoch seconds. `duration` is
-    in seconds and that of the host. `port_scanners` is None when no line names them: agents
-    and scans of the scanner's own machine have none.
+    `plugin_set` is YYYYMMDDHHMM; `plugin_set_at` the same in epoch seconds. `duration` is the
+    host's, in seconds. `port_scanners` is None if no line names them, as for agents and scans
+    of the scanner's own machine.
     """
 
     scanner_version: str | None = None
@@ -42,19 +42,19 @@ class ScanInfo:
     credentialed: str | None = None
     duration: int | None = None
     remarks: tuple[str, ...] = ()
-    """What the scanner itself warns of; not the missing port scanner."""
+    """The scanner's own warnings, except about a missing port scanner."""
     lines: Mapping[str, str] = attrs.field(factory=dict)
-    """All lines `key : value`, by key in lower case."""
+    """All `key : value` lines, by key in lower case."""
 
     @property
     def scanned_at(self) -> float | None:
-        """The day the scan began, in epoch seconds; its time zone is only a name."""
+        """The day when the scan began, in epoch seconds; its time zone is ambiguous."""
         found = _DATE.match(self.lines.get("scan start date", ""))
         return None if found is None else _epoch("/".join(found.groups()), "%Y/%m/%d")
 
 
 def credentialed_word(output: str) -> str | None:
-    """`yes` or `no` of the line `Credentialed checks`, in lower case."""
+    """`yes` or `no` from the line `Credentialed checks`, in lower case."""
     found = _CREDENTIALED.search(output)
     return found[1].lower() if found else None
 
@@ -63,14 +63,14 @@ _WAY: Final = re.compile(r"\b(via [A-Za-z0-9]+|on the localhost)\b", re.IGNORECA
 
 
 def credentialed_way(output: str) -> str | None:
-    """How, on that line: `via ssh`, `on the localhost` (the scanner's own machine, for which
-    no login is needed); without the name of the account."""
-    found = _WAY.search(said_lines(output).get("credentialed checks", ""))
+    """The method on that line: `via ssh`, or `on the localhost` for the scanner's own machine,
+    which needs no login. Leaves out the account's name."""
+    found = _WAY.search(key_value_lines(output).get("credentialed checks", ""))
     return found[1].lower() if found else None
 
 
-def said_lines(output: str) -> dict[str, str]:
-    """The lines `key : value` by key in lower case; the first of a key counts."""
+def key_value_lines(output: str) -> dict[str, str]:
+    """The `key : value` lines by key in lower case; the first of each key counts."""
     said: dict[str, str] = {}
     for key, value in _LINE.findall(output[:20_000]):
         said.setdefault(key.lower(), value)
@@ -90,8 +90,8 @@ def _remarks(output: str) -> tuple[str, ...]:
 
 
 def read_scan_info(output: str) -> ScanInfo:
-    """The output of plugin 19506 as facts."""
-    said = said_lines(output)
+    """Parses the output of plugin 19506."""
+    said = key_value_lines(output)
     scanners = said.get("port scanner(s)")
     seconds = _SECONDS.match(said.get("scan duration", ""))
     plugin_set = said.get("plugin feed version")
@@ -113,7 +113,7 @@ def read_scan_info(output: str) -> ScanInfo:
 
 
 def plugin_set_time(plugin_set: str | None) -> float | None:
-    """When a plugin set was made, epoch seconds, from its name (YYYYMMDDHHMM, UTC)."""
+    """The time of a plugin set in epoch seconds, from its name (YYYYMMDDHHMM, UTC)."""
     if plugin_set is None or not _PLUGIN_SET.match(plugin_set):
         return None
     return _epoch(plugin_set, "%Y%m%d%H%M")

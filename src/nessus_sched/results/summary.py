@@ -1,4 +1,4 @@
-"""A scan's results on one page: counted while the report is read, small whatever its size."""
+"""Summarizes a scan while its report is read; the size does not depend on the report's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
+from nessus_sched.results.actual_settings import ActualSettings, read_actual_settings
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.hosts import HostRecord, Hosts, finished
 from nessus_sched.results.model import (
@@ -19,18 +20,17 @@ from nessus_sched.results.model import (
 )
 from nessus_sched.results.parser.problems import ParseReport, Problem
 from nessus_sched.results.parser.reader import Event, parse
-from nessus_sched.results.plausibility import Observed, ScanFacts, doubts
-from nessus_sched.results.presence import SeenHosts, addresses_in
-from nessus_sched.results.ran import Ran, what_ran
-from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
-from nessus_sched.results.scaninfo import ScanInfo, read_scan_info
-from nessus_sched.results.tops import (
+from nessus_sched.results.plausibility import Observed, ScanFacts, find_warnings
+from nessus_sched.results.presence import ScannedHosts, addresses_in
+from nessus_sched.results.rankings import (
     HostCounts,
     PluginCounts,
     exploitable,
     exploited_by_malware,
     known_exploited,
 )
+from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
+from nessus_sched.results.scaninfo import ScanInfo, read_scan_info
 from nessus_sched.results.untrusted import clean, clean_line
 from nessus_sched.results.verdict import HostVerdict, ScanVerdict, judge
 
@@ -39,20 +39,20 @@ _FAMILIES: Final = 15
 _PROBLEMS: Final = 20
 _MOST_FAMILIES: Final = 1000
 HOST_VERDICTS: Final = 25
-"""Hosts whose verdict a summary spells out, the most urgent first."""
+"""Hosts whose verdict a summary gives in full, most urgent first."""
 
 
-def summarise(stream: BinaryIO, facts: ScanFacts | None = None) -> dict[str, Any]:
+def summarize(stream: BinaryIO, facts: ScanFacts | None = None) -> dict[str, Any]:
     """The summary of a report in a file."""
     builder = SummaryBuilder()
     return builder.finish(parse(stream, builder.add), facts or ScanFacts())
 
 
 class SummaryBuilder:
-    """Fed with a parser's events, makes the summary: a dict of JSON-able values with
-    `hosts`, `findings`, `severity_counts`, `compliance`, `verdict`, `host_verdicts`,
-    `problems`, `warnings` and the rest of `finish`. All of its texts are cleaned. `left_out`
-    says how many more there are of what its lists show."""
+    """Builds the summary from a parser's events: a dict of JSON-compatible values with `hosts`,
+    `findings`, `severity_counts`, `compliance`, `verdict`, `host_verdicts`, `problems`,
+    `warnings` and more (see `finish`). All texts are sanitized. `left_out` counts the entries
+    that its lists do not show."""
 
     def __init__(self) -> None:
         self._severities: Counter[str] = Counter()
@@ -60,7 +60,7 @@ class SummaryBuilder:
         self._families: Counter[str] = Counter()
         self._plugins = PluginCounts()
         self._worst_hosts = HostCounts(_TOP)
-        self._seen = SeenHosts()
+        self._seen = ScannedHosts()
         self._hosts = Hosts()
         self._info: ScanInfo | None = None
         self._without_texts = 0
@@ -77,14 +77,14 @@ class SummaryBuilder:
             self._begin_host(event)
 
     def finish(self, report: ParseReport, facts: ScanFacts) -> dict[str, Any]:
-        """The document, once the report was read; `facts` serve the warnings only.
+        """The document; call after reading the report. `facts` are used only for warnings.
 
-        Targets to look for are those of `facts`, else those the report itself names.
+        The expected targets are those in `facts`, or else those named in the report.
         """
         hosts = self._hosts
         verdict = hosts.verdict()
         info = self._info or ScanInfo()
-        ran = what_ran(report, info)
+        ran = read_actual_settings(report, info)
         requested = facts.requested or _targets(report.requested)
         observed = Observed(
             hosts=hosts.total,
@@ -99,7 +99,7 @@ class SummaryBuilder:
             filtered=self._info is None and bool(report.findings) and not self._severities["info"],
             absent=self._seen.absent(requested),
         )
-        spelt_out = hosts.urgent(HOST_VERDICTS)
+        spelled_out = hosts.urgent(HOST_VERDICTS)
         top_findings, top_hosts = self._plugins.top(_TOP), self._worst_hosts.top()
         return {
             "hosts": report.hosts,
@@ -107,11 +107,11 @@ class SummaryBuilder:
             "severity_counts": self._severity_counts(),
             "compliance": dict(sorted(self._compliance.items())),
             "verdict": self._verdict_document(verdict, observed),
-            "host_verdicts": [_host_document(host) for host in spelt_out],
-            "host_verdicts_left_out": hosts.total - len(spelt_out),
+            "host_verdicts": [_host_document(host) for host in spelled_out],
+            "host_verdicts_left_out": hosts.total - len(spelled_out),
             "problems": [_problem_document(each) for each in report.problems[:_PROBLEMS]],
             "problem_counts": dict(report.problem_counts),
-            "warnings": [doubt.document() for doubt in doubts(report, observed, facts)],
+            "warnings": [doubt.document() for doubt in find_warnings(report, observed, facts)],
             "complete": report.complete and facts.ended_early is None,
             "hosts_finished": hosts.total - hosts.dead - hosts.unfinished,
             "top_findings": top_findings,
@@ -154,8 +154,8 @@ class SummaryBuilder:
             self._without_texts += 1
         self._plugins.add(finding)
         self._evidence.add_finding(finding)
-        if finding.plugin.plugin_id == SCAN_INFORMATION and finding.said:
-            self._host_info = read_scan_info(finding.said)
+        if finding.plugin.plugin_id == SCAN_INFORMATION and finding.output_text:
+            self._host_info = read_scan_info(finding.output_text)
             self._info = self._info or self._host_info
 
     def _count_family(self, family: str) -> None:
@@ -186,7 +186,7 @@ class SummaryBuilder:
     # -- documents
 
     def _left_out(self, plugins: int, hosts: int) -> dict[str, int]:
-        """How many more there are than the lists have."""
+        """The number of entries that the lists do not show."""
         more = {
             "top_findings": self._plugins.serious() - plugins,
             "top_hosts": self._hosts.serious - hosts,
@@ -207,7 +207,7 @@ class SummaryBuilder:
         return document
 
 
-def _scan_document(report: ParseReport, info: ScanInfo, ran: Ran) -> dict[str, Any]:
+def _scan_document(report: ParseReport, info: ScanInfo, ran: ActualSettings) -> dict[str, Any]:
     return {
         "name": clean_line(report.report_name or info.scan_name or ""),
         "policy": clean_line(report.policy_name or info.policy or ""),
@@ -220,8 +220,8 @@ def _scan_document(report: ParseReport, info: ScanInfo, ran: Ran) -> dict[str, A
     }
 
 
-def nothing_in(summary: Mapping[str, Any]) -> str | None:
-    """Why a report has nothing usable; None when there is something."""
+def empty_reason(summary: Mapping[str, Any]) -> str | None:
+    """Why a report has nothing usable, or None if it has."""
     if summary["hosts"] or summary["findings"] or summary["complete"]:
         return None
     said = [f"line {each['line']}: {each['message']}" for each in summary["problems"]]
@@ -229,7 +229,7 @@ def nothing_in(summary: Mapping[str, Any]) -> str | None:
 
 
 def _targets(text: str | None) -> Sequence[str]:
-    """The targets as a report's policy has them: separated by commas or line breaks."""
+    """The targets of a report's policy, separated by commas or line breaks."""
     return [word for word in (text or "").replace(",", "\n").split() if word]
 
 

@@ -1,7 +1,8 @@
-"""Text that scanned hosts can write, made fit to be shown.
+"""Sanitizes text that scanned hosts can write.
 
-Names, banners and outputs of a report come from the network under test. Before a face
-shows them they lose what steers terminals and bidirectional rendering, and are cut to size.
+Names, banners and outputs in a report come from the network under test. Before they are shown,
+characters that control terminals and bidirectional rendering are removed, and long texts are
+truncated.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ ELLIPSIS: Final = "…"
 
 
 def clean(text: str, limit: int | None = None, *, lines: bool = True) -> str:
-    """`text` without control, bidi and invisible characters, cut to `limit` characters.
+    """`text` without control, bidi and invisible characters, truncated to `limit` characters.
 
-    Line breaks and tabs stay if `lines`, else they become spaces. A cut text ends in an
-    ellipsis, which counts.
+    Line breaks and tabs are kept if `lines`, otherwise they become spaces. A truncated text ends
+    with an ellipsis, which is part of the limit.
     """
     if limit is not None and len(text) > 2 * limit + 64:
         text = text[: 2 * limit + 64]  # so that the cost follows the limit, not the text
         cut = True
     else:
         cut = False
-    text = _SUSPICIOUS.sub(_judge, text.replace("\r\n", "\n"))
+    text = _SUSPICIOUS.sub(_escape, text.replace("\r\n", "\n"))
     if not lines:
         text = " ".join(text.split())
     if limit is not None and (cut or len(text) > limit):
@@ -37,11 +38,11 @@ def clean(text: str, limit: int | None = None, *, lines: bool = True) -> str:
 
 
 def clean_line(text: str, limit: int = 200) -> str:
-    """One line of it, for names and titles."""
+    """`clean` on one line, for names and titles."""
     return clean(text, limit, lines=False)
 
 
-def _judge(found: re.Match[str]) -> str:
+def _escape(found: re.Match[str]) -> str:
     character = found[0]
     category = unicodedata.category(character)
     if category in ("Zl", "Zp"):

@@ -1,9 +1,9 @@
-"""Whether a scan could log in: per host, then for the scan, with evidence and advice.
+"""Decides whether a scan could log in, per host and for the whole scan, with evidence and advice.
 
-Two axes: did a login work, and did its rights suffice. The scanner's own answer knows only
-yes and no, and for some devices not even that; so the verdict names what it rests on and a person
-can overrule it. A scan never gets a plain "authenticated": counts per verdict stand next
-to the word for the whole.
+There are two questions: whether a login worked, and whether its rights sufficed. The scanner's own
+answer is only yes or no, and for some devices not even that; so the verdict lists its evidence,
+and a person can overrule it. A scan is never just "authenticated": the overall verdict comes with
+counts of hosts.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import attrs
 from nessus_sched.core.text import number
 from nessus_sched.results import login_advice
 from nessus_sched.results.evidence import HostEvidence, Sign
-from nessus_sched.results.login_rules import Means
+from nessus_sched.results.login_rules import SignMeaning
 
 
 class Login(StrEnum):
-    """How far a login got; on one host, and on all hosts of a scan."""
+    """The result of logging in, on one host or on all hosts of a scan."""
 
     FULL = "full"
     """Logged in, and local checks ran."""
     PARTIAL = "partial"
-    """Logged in, but not everywhere, not always, or not with all rights."""
+    """Logged in, but not everywhere, not always, or without all rights."""
     FAILED = "failed"
-    """Credentials were tried and none worked."""
+    """Credentials were tried, but none worked."""
     NOT_PROVIDED = "not_provided"
-    """There was something to log in to and no credential."""
+    """The host accepts logins, but no credential was provided."""
     NONE = "none"
-    """No login, and no sign that one was tried."""
+    """No login, and no sign of an attempt."""
     UNKNOWN = "unknown"
-    """The report does not tell (web application scans, filtered reports)."""
+    """The report does not say (web application scans, filtered reports)."""
 
 
 URGENCY: Final = (
@@ -46,7 +46,7 @@ URGENCY: Final = (
     Login.UNKNOWN,
     Login.FULL,
 )
-"""Which logins are worth a look first."""
+"""Logins in the order in which to look at them."""
 
 
 class Privilege(StrEnum):
@@ -56,7 +56,7 @@ class Privilege(StrEnum):
 
 
 class Credentialed(StrEnum):
-    """The whole scan in a word."""
+    """The verdict on the whole scan in one word."""
 
     YES = "yes"
     PARTLY = "partly"
@@ -67,8 +67,8 @@ class Credentialed(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class HostVerdict:
-    """The judgment of one host. `reasons` say why a partial login is not a full one, and
-    in the scanner's words why a login failed. `evidence_left_out` counts further signs."""
+    """The verdict on one host. `reasons` say why a partial login is not a full one or, in the
+    scanner's words, why a login failed. `evidence_left_out` counts further signs."""
 
     host: str
     login: Login
@@ -82,7 +82,7 @@ class HostVerdict:
 
 @attrs.frozen(kw_only=True)
 class ScanVerdict:
-    """The judgment of a scan; `counts` of hosts by the word for their login."""
+    """The verdict on a scan; `counts` has the number of hosts by login result."""
 
     credentialed: Credentialed
     login: Login
@@ -108,7 +108,7 @@ def judge(host: str, evidence: HostEvidence) -> HostVerdict:
         host=host,
         login=login,
         privilege=_privilege(evidence, login),
-        alive=Means.DEAD not in evidence.means,
+        alive=SignMeaning.DEAD not in evidence.means,
         reasons=reasons,
         evidence=tuple(evidence.signs),
         evidence_left_out=evidence.more,
@@ -118,15 +118,17 @@ def judge(host: str, evidence: HostEvidence) -> HostVerdict:
 
 def _login(evidence: HostEvidence) -> tuple[Login, tuple[str, ...]]:
     means = evidence.means
-    if means & (Means.LOGIN | Means.LOCAL):
+    if means & (SignMeaning.LOGIN | SignMeaning.LOCAL):
         reasons = tuple(dict.fromkeys(_weaknesses(evidence)))
         return (Login.PARTIAL if reasons else Login.FULL), reasons
-    if Means.FAILED in means:
-        signs = (sign for sign in evidence.signs if Means.FAILED in sign.means and sign.detail)
+    if SignMeaning.FAILED in means:
+        signs = (
+            sign for sign in evidence.signs if SignMeaning.FAILED in sign.means and sign.detail
+        )
         return Login.FAILED, tuple(dict.fromkeys(sign.sentence for sign in signs))
-    if Means.NOT_GIVEN in means:
+    if SignMeaning.NOT_GIVEN in means:
         return Login.NOT_PROVIDED, ()
-    if evidence.said or evidence.tagged is not None:
+    if evidence.answers or evidence.tagged is not None:
         return Login.NONE, ()
     return Login.UNKNOWN, ()
 
@@ -134,23 +136,25 @@ def _login(evidence: HostEvidence) -> tuple[Login, tuple[str, ...]]:
 def _weaknesses(evidence: HostEvidence) -> Iterator[str]:
     """Why a login that worked is not a full one."""
     for sign in evidence.signs:
-        excused = Means.HIGHEST in evidence.means and Means.HIGHEST not in sign.means
-        if Means.WEAK in sign.means and not (excused and Means.UNPRIVILEGED in sign.means):
+        excused = SignMeaning.HIGHEST in evidence.means and SignMeaning.HIGHEST not in sign.means
+        if SignMeaning.WEAK in sign.means and not (
+            excused and SignMeaning.UNPRIVILEGED in sign.means
+        ):
             yield sign.sentence
-    if evidence.said >= {"yes", "no"}:
-        yield "the scanner says of this host both that it had a login and that it had none"
-    if Means.LOCAL not in evidence.means:
+    if evidence.answers >= {"yes", "no"}:
+        yield "the scanner reports for this host both that it had a login and that it had none"
+    if SignMeaning.LOCAL not in evidence.means:
         yield "nothing confirms that local checks ran"
 
 
 def _privilege(evidence: HostEvidence, login: Login) -> Privilege:
     if login not in (Login.FULL, Login.PARTIAL):
         return Privilege.UNKNOWN
-    if Means.HIGHEST in evidence.means:
+    if SignMeaning.HIGHEST in evidence.means:
         return Privilege.SUFFICIENT
-    if Means.UNPRIVILEGED in evidence.means:
+    if SignMeaning.UNPRIVILEGED in evidence.means:
         return Privilege.INSUFFICIENT
-    if Means.PRIVILEGED in evidence.means:
+    if SignMeaning.PRIVILEGED in evidence.means:
         return Privilege.SUFFICIENT
     return Privilege.UNKNOWN
 
@@ -178,9 +182,9 @@ def judge_scan(
     privileges: Mapping[Privilege, int],
     advice: Mapping[tuple[Login, str], int] | None = None,
 ) -> ScanVerdict:
-    """The verdict on a scan from the number of living hosts per verdict, and per advice.
+    """The verdict on a scan, from the number of live hosts per verdict and per advice.
 
-    A yes takes a full login on every host: one of which nothing is known makes it a partly.
+    It is yes only with a full login on every host: a single unknown host makes it partly.
     """
     login = _overall(Counter(logins))
     return ScanVerdict(

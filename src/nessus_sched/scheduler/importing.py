@@ -22,7 +22,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
-from nessus_sched.results.summary import nothing_in
+from nessus_sched.results.summary import empty_reason
 from nessus_sched.scheduler.context import Digest, Reports
 from nessus_sched.scheduler.errors import NotPossible, RequestError
 from nessus_sched.store.tasks.store import TaskStore
@@ -158,7 +158,7 @@ class Imports:
         )
         await trio.to_thread.run_sync(_append, upload.path, b"")  # of an empty file nothing came
         summary = await self.digest(task, upload.path, None)
-        problem = nothing_in(summary)
+        problem = empty_reason(summary)
         if problem is not None:
             raise UnreadableReport(f"{upload.file}: {problem}")
         kept = await self.reports.keep(task_id, upload.path)

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from nessus_sched.cli.output import note
-from nessus_sched.results.parser.problems import Trouble
+from nessus_sched.results.parser.problems import ParseProblemKind
 from nessus_sched.results.parser.reader import parse
 
 _LOOKED_AT: Final = 2**16
@@ -50,7 +50,7 @@ def _unfit(path: Path) -> str | None:
         return "is empty"
     report = parse(BytesIO(head))
     for problem in report.problems:
-        refused = problem.kind in {Trouble.NOT_A_REPORT, Trouble.DOCTYPE}
-        if refused or (problem.kind is Trouble.MALFORMED and not report.hosts):
+        refused = problem.kind in {ParseProblemKind.NOT_A_REPORT, ParseProblemKind.DOCTYPE}
+        if refused or (problem.kind is ParseProblemKind.MALFORMED and not report.hosts):
             return f"is not a report ({problem.message})"
     return None

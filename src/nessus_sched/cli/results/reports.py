@@ -18,7 +18,7 @@ from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import BadQuery
-from nessus_sched.results.summary import nothing_in, summarise
+from nessus_sched.results.summary import empty_reason, summarize
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class FileReport:
     def summary(self) -> dict[str, Any]:
         if self._summary is None:
             with stream_of(self._subject) as stream:
-                self._summary = summarise(stream)
+                self._summary = summarize(stream)
         return self._summary
 
     def page(self, query: Query) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class FileReport:
 
 def nothing_read(subject: str, summary: Mapping[str, Any]) -> None:
     """Raises `click.ClickException` if the report had nothing readable in it."""
-    problem = nothing_in(summary)
+    problem = empty_reason(summary)
     if problem is not None:
         raise click.ClickException(f"{subject}: {problem}")
 

@@ -1,7 +1,7 @@
-"""Bytes of a report made digestible for an XML parser: UTF-8, and nothing XML forbids.
+"""Cleans the bytes of a report for an XML parser: UTF-8 without characters that XML forbids.
 
-Scanners copy what hosts answer into reports, so control characters and bytes of other
-encodings do occur. Each becomes U+FFFD and is counted; nothing is guessed.
+Scanners copy answers from hosts into reports, so control characters and bytes in other
+encodings do occur. Each is replaced with U+FFFD and counted, without guessing.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _MARKS: Final = (
 
 
 def detect_encoding(head: bytes) -> tuple[str, str | None]:
-    """The codec to read a document with, by its first bytes, and the name it declares if
-    that is one we do not know (it is read as UTF-8 then)."""
+    """The codec for a document, from its first bytes; and the declared encoding if it is
+    unknown, in which case the document is read as UTF-8."""
     for mark, codec in _MARKS:
         if head.startswith(mark):
             return codec, None
@@ -59,12 +59,12 @@ def detect_encoding(head: bytes) -> tuple[str, str | None]:
 
 
 class Cleaner:
-    """Cleans a document chunk by chunk. `note` is called for each chunk in which something
-    was replaced, with the offset of the first replacement in what `feed` returns."""
+    """Cleans a document chunk by chunk. `note` is called for each chunk with replacements, with
+    the offset of the first one in the result of `feed`."""
 
     def __init__(self, encoding: str, note: Callable[[str, int, int], None]) -> None:
-        # Undecodable bytes become lone surrogates, which no valid text has; the codecs of
-        # UTF-16 cannot do that, and there the document's own U+FFFD count as replaced.
+        # Undecodable bytes become lone surrogates, which valid text cannot contain. UTF-16
+        # codecs cannot do that, so with them the document's own U+FFFD count as replaced.
         self._escapes = "16" not in encoding
         errors = "surrogateescape" if self._escapes else "replace"
         self._decoder = codecs.getincrementaldecoder(encoding)(errors=errors)
@@ -72,8 +72,8 @@ class Cleaner:
         self._tail = b""
 
     def feed(self, chunk: bytes, *, final: bool = False) -> bytes:
-        """The next bytes for the parser: UTF-8, without forbidden characters. The end of
-        a chunk may come with the next one."""
+        """The next bytes for the parser: UTF-8 without forbidden characters. The end of a chunk
+        may be held back until the next one."""
         text = self._decoder.decode(chunk, final)
         if not self._escapes:
             text = self._mark(text, "encoding", _MARKED)
@@ -87,7 +87,7 @@ class Cleaner:
         return self._check_references(self._tail + data, final=final)
 
     def _mark(self, text: str, kind: str, pattern: re.Pattern[str]) -> str:
-        """`text` with U+FFFD for each match, which is noted."""
+        """`text` with each match replaced by U+FFFD and noted."""
         first = pattern.search(text)
         if first is None:
             return text
@@ -99,7 +99,7 @@ class Cleaner:
         return len(self._tail) + len(text[:index].encode())
 
     def _check_references(self, data: bytes, *, final: bool) -> bytes:
-        """Replaces `&#0;` and its like, and holds back a reference cut by the chunk's end."""
+        """Replaces `&#0;` and the like, and holds back a reference split by the chunk's end."""
         self._tail = b""
         if not final:
             start = data.rfind(b"&", -_LONGEST_REFERENCE)

@@ -1,4 +1,4 @@
-"""What a report's elements mean: the handlers an XML parser calls."""
+"""Handlers that an XML parser calls for the elements of a report."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from nessus_sched.results.parser.items import (
 )
 from nessus_sched.results.parser.limits import ELEMENT, Damage, Fatal, Limits, Text
 from nessus_sched.results.parser.policy import Policy
-from nessus_sched.results.parser.problems import Trouble
+from nessus_sched.results.parser.problems import ParseProblemKind
 
 _ROOT: Final = "NessusClientData_v2"
 _OLD_ROOT: Final = "NessusClientData"
 
 
 class Handlers:
-    """Turns start and end tags into events. Lives as long as the document, over all the
-    parsers that damage makes necessary.
+    """Turns start and end tags into events. Exists for the whole document, across the new
+    parsers that are needed after damage.
 
     States: outside a finding (`_start`, `_end`), within one (`_item_start`, `_item_end`),
-    within the policy. Elements are known by their local names.
+    within the policy. Elements are identified by their local names.
     """
 
-    def __init__(self, limits: Limits, complain: Callable[[Trouble, str], None]) -> None:
+    def __init__(self, limits: Limits, complain: Callable[[ParseProblemKind, str], None]) -> None:
         self.events: list[HostReport | Finding | HostEnd] = []
         self.names: dict[str, str] = {}
-        """Names met so far; filled by the parser."""
+        """Names seen so far; filled by the parser."""
         self.report_name: str | None = None
         self.policy = Policy(limits, self._leave_policy)
         self.hosts = 0
         self.findings = 0
         self.has_report = False
-        """A report was begun: without one, the document is a policy at best."""
+        """Whether a report has begun. Without one, the document is at best a policy."""
         self.finished = False
-        """The root element was closed."""
+        """Whether the root element was closed."""
         self._limits = limits
         self._tell = complain
         self._builder = ItemBuilder()
@@ -65,14 +65,14 @@ class Handlers:
         self._full = False
 
     def attach(self, parser: XMLParserType, *, depth: int) -> None:
-        """Makes `parser` call these handlers, from `depth` open elements on."""
+        """Makes `parser` call these handlers, starting with `depth` open elements."""
         self._parser = parser
         self._depth = depth
         parser.StartDoctypeDeclHandler = self._doctype
         self._leave_item()
 
-    def break_off(self) -> str | None:
-        """Forgets the element in work after damage; says which finding is lost by it."""
+    def abort_item(self) -> str | None:
+        """Discards the current element after damage; returns which finding is lost."""
         self._host_whole = False
         self._tag = None
         item, self._item, self._child, self._nested = self._item, None, None, 0
@@ -80,13 +80,13 @@ class Handlers:
             return None
         return f"a finding of plugin {item.attributes.get('pluginID', '?')[:20]} was left out"
 
-    def settle(self) -> None:
-        """To be called between pieces of the document."""
-        self._text.settle()
-        self.policy.text.settle()
+    def checkpoint(self) -> None:
+        """Call this between pieces of the document."""
+        self._text.checkpoint()
+        self.policy.text.checkpoint()
 
     def end_host(self, *, whole: bool) -> None:
-        """Ends the present host, if there is one."""
+        """Ends the current host, if there is one."""
         if self._host_name is None:
             return
         host = self._known_host()
@@ -100,12 +100,14 @@ class Handlers:
     # -- outside findings
 
     def _doctype(self, *_: object) -> None:
-        raise Fatal(Trouble.DOCTYPE, "a document type declaration is refused")
+        raise Fatal(ParseProblemKind.DOCTYPE, "a document type declaration is refused")
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
         if self._depth > self._limits.depth:
-            raise Damage(Trouble.TOO_LARGE, f"elements nested more than {self._limits.depth} deep")
+            raise Damage(
+                ParseProblemKind.TOO_LARGE, f"elements nested more than {self._limits.depth} deep"
+            )
         local = name.rpartition(":")[2]
         if self._depth == 1:
             self._check_root(local)
@@ -140,14 +142,16 @@ class Handlers:
 
     def _check_root(self, local: str) -> None:
         if local == _OLD_ROOT:
-            raise Fatal(Trouble.NOT_A_REPORT, "a report of version 1; version 2 is needed")
+            raise Fatal(ParseProblemKind.NOT_A_REPORT, "a report of version 1; version 2 is needed")
         if local != _ROOT:
-            raise Fatal(Trouble.NOT_A_REPORT, f"the document is a <{local[:60]}>, no <{_ROOT}>")
+            raise Fatal(
+                ParseProblemKind.NOT_A_REPORT, f"the document is a <{local[:60]}>, no <{_ROOT}>"
+            )
 
     def _check_has_report(self) -> None:
         if not self.has_report and not self.hosts:
             only = "" if self.policy.name is None else ", only a scan policy"
-            self._tell(Trouble.NOT_A_REPORT, f"the document holds no report{only}")
+            self._tell(ParseProblemKind.NOT_A_REPORT, f"the document holds no report{only}")
 
     def _enter_policy(self) -> None:
         parser = self._parser
@@ -192,7 +196,7 @@ class Handlers:
         self._tag = None
 
     def _known_host(self) -> HostReport:
-        """The present host, announced when first asked for."""
+        """The current host, announced on first use."""
         if self._host is None:
             self._host = self._make_host()
             self.events.append(self._host)
@@ -210,7 +214,8 @@ class Handlers:
             self._begin_host("")
             self._host_whole = False
             self._complain(
-                Trouble.MISPLACED, "a finding outside a host, kept under a host without a name"
+                ParseProblemKind.MISPLACED,
+                "a finding outside a host, kept under a host without a name",
             )
         self._known_host()
         self._item = RawItem(attributes=attributes)
@@ -229,10 +234,12 @@ class Handlers:
             self._nested += 1
             if self._nested > self._limits.depth:
                 raise Damage(
-                    Trouble.TOO_LARGE, f"elements nested more than {self._limits.depth} deep"
+                    ParseProblemKind.TOO_LARGE,
+                    f"elements nested more than {self._limits.depth} deep",
                 )
             self._complain(
-                Trouble.BAD_VALUE, f"<{name[:60]}> within <{self._child[:60]}>, kept as its text"
+                ParseProblemKind.BAD_VALUE,
+                f"<{name[:60]}> within <{self._child[:60]}>, kept as its text",
             )
             return
         self._child = name
@@ -286,20 +293,24 @@ class Handlers:
         self._full = False
 
     def _take(self, name: str) -> str | None:
-        """The text of the element that ends, None if the bound of its owner is reached."""
+        """The text of the ending element, or None if its owner's limit is reached."""
         text, lost = self._text.take()
         self._room -= len(text) + ELEMENT
         if self._room < 0:
             if not self._full:
                 self._full = True
-                self._complain(Trouble.TOO_LARGE, f"{name[:60]} and what follows were left out")
+                self._complain(
+                    ParseProblemKind.TOO_LARGE, f"{name[:60]} and what follows were left out"
+                )
             return None
         if lost:
             size = len(text) + lost
-            self._complain(Trouble.TOO_LARGE, f"{name[:60]} of {size} characters was cut short")
+            self._complain(
+                ParseProblemKind.TOO_LARGE, f"{name[:60]} of {size} characters was cut short"
+            )
         return text
 
-    def _complain(self, kind: Trouble, message: str) -> None:
+    def _complain(self, kind: ParseProblemKind, message: str) -> None:
         where = "" if self._host_name is None else f"host {self._host_name[:80]!r}: "
         if self._item is not None:
             where += f"plugin {self._item.attributes.get('pluginID', '?')[:20]}: "

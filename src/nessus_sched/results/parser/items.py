@@ -1,4 +1,4 @@
-"""From the raw texts of a ReportItem or HostProperties to the classes of the model."""
+"""Converts the raw texts of a ReportItem or HostProperties into the model."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ import attrs
 
 from nessus_sched.results.columns import Column, Kind, columns
 from nessus_sched.results.model import ComplianceResult, Finding, HostReport, Plugin
-from nessus_sched.results.parser.problems import Trouble
+from nessus_sched.results.parser.problems import ParseProblemKind
 from nessus_sched.results.parser.values import READERS, cwe_id, listed, read_clock
 
 Pairs = Sequence[tuple[str, str]]
-Complain = Callable[[Trouble, str], None]
+Complain = Callable[[ParseProblemKind, str], None]
 
 OUTPUT: Final = "plugin_output"
 _FLAGGED: Final = "compliance"
 _OLD_STYLE: Final = re.compile(r'\s*"(.{1,1000}?)"\s*:\s*\[([A-Z]+)\]', re.DOTALL)
 _TEXTS_KEPT: Final = 32 * 2**20
-"""Characters of plugin texts kept for comparison; the whole set of plugins of a usual
-scan fits."""
+"""Characters of plugin texts kept for comparison, enough for all plugins of a usual scan."""
 
 
 def _by_element(cls: type[Any], name_of: Callable[[str], str]) -> dict[str, tuple[str, Column]]:
@@ -29,7 +28,7 @@ def _by_element(cls: type[Any], name_of: Callable[[str], str]) -> dict[str, tupl
     for attribute, about in columns(cls).items():
         if about.derived or about.judged:
             continue
-        for element in (about.element or name_of(attribute), *about.also):
+        for element in (about.element or name_of(attribute), *about.aliases):
             table[element] = (attribute, about)
     return table
 
@@ -51,11 +50,11 @@ _ATTRIBUTES: Final = {
 }
 
 COMPLIANCE_ELEMENTS: Final = frozenset(_COMPLIANCE) | {_FLAGGED}
-"""Elements of one check of an audit, by local name: `cm:` is often lost or misdeclared."""
+"""Elements of an audit check by local name, because `cm:` is often lost or misdeclared."""
 
 
 class _Values:
-    """Values for one object of the model; what does not fit goes to `extra`."""
+    """Collects values for one object of the model; anything that does not fit goes to `extra`."""
 
     def __init__(self, complain: Complain) -> None:
         self.found: dict[str, Any] = {}
@@ -74,14 +73,14 @@ class _Values:
         elif attribute in self.found:
             if text != self.found[attribute]:
                 self.keep(name, text)
-                self._complain(Trouble.REPEATED, f"more than one <{name}>")
+                self._complain(ParseProblemKind.REPEATED, f"more than one <{name}>")
         else:
             value = self.read(about, name, text)
             if value is not None:
                 self.found[attribute] = value
 
     def read(self, about: Column, name: str, text: str) -> Any:
-        """The value of a text, None (and a complaint) if it is none of its kind or range."""
+        """The value of a text, or None with a complaint if it has the wrong kind or range."""
         kind = about.kind
         if kind is Kind.TEXT:
             return text
@@ -91,18 +90,22 @@ class _Values:
         value = READERS[kind](stripped)
         if value is None:
             self.keep(name, text)
-            self._complain(Trouble.BAD_VALUE, f"{name} is no {kind.value}: {stripped[:60]!r}")
+            self._complain(
+                ParseProblemKind.BAD_VALUE, f"{name} is no {kind.value}: {stripped[:60]!r}"
+            )
         elif about.most is not None and not 0 <= float(value) <= about.most:
             self.keep(name, text)
             limits = f"0 to {about.most}"
-            self._complain(Trouble.BAD_VALUE, f"{name} is not in {limits}: {stripped[:60]!r}")
+            self._complain(
+                ParseProblemKind.BAD_VALUE, f"{name} is not in {limits}: {stripped[:60]!r}"
+            )
             return None
         return value
 
 
 @attrs.define(kw_only=True)
 class RawItem:
-    """A ReportItem as read: `about` are its children but for those of one occurrence."""
+    """A ReportItem as read. `about` are its children except those specific to the occurrence."""
 
     attributes: Mapping[str, str]
     about: list[tuple[str, str]] = attrs.field(factory=list)
@@ -111,7 +114,7 @@ class RawItem:
 
 
 class ItemBuilder:
-    """Builds findings. Remembers plugins, so that the same text is the same object."""
+    """Builds findings. Caches plugins, so that equal texts share one object."""
 
     def __init__(self) -> None:
         self._plugins: dict[str, tuple[object, Plugin, Mapping[str, tuple[str, ...]]]] = {}
@@ -173,7 +176,7 @@ def _read_plugin(raw: RawItem, complain: Complain) -> tuple[Plugin, Mapping[str,
         if known is None:
             values.keep(name, text)
         elif name == "plugin_name" and name in values.found:
-            if text != values.found[name]:  # often differs from the attribute: no problem
+            if text != values.found[name]:  # often differs from the attribute
                 values.keep(name, text)
         else:
             values.put(*known, name, text)
@@ -194,8 +197,8 @@ def _may_be_old_style(plugin: Plugin) -> bool:
 
 
 def _compliance(pairs: Pairs, plugin: Plugin, values: _Values) -> ComplianceResult | None:
-    """The check of an audit, None if the item is none. Before Nessus 6 name and result
-    stand in the description only, as `"name" : [FAILED]`; the severity does not tell."""
+    """The audit check, or None if the item is not one. Before Nessus 6 the name and result
+    are only in the description, as `"name" : [FAILED]`; the severity does not show it."""
     said = _Values(values._complain)
     flagged = False
     for name, text in pairs:
@@ -225,7 +228,7 @@ def _read_description(description: str, found: dict[str, Any]) -> None:
 def host_report(
     index: int, name: str, tags: Iterable[tuple[str, str]], complain: Complain
 ) -> HostReport:
-    """A host from its property tags; a tag given twice keeps both texts, one a line."""
+    """A host from its property tags; if a tag occurs twice, both texts are kept, one per line."""
     properties: dict[str, str] = {}
     for tag, text in tags:
         properties[tag] = f"{properties[tag]}\n{text}" if tag in properties else text

@@ -1,4 +1,4 @@
-"""Bounds that keep a hostile report from filling the memory, and how reading ends there."""
+"""Limits that keep a hostile report from exhausting memory, and errors that end reading."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.results.parser.problems import Trouble
+from nessus_sched.results.parser.problems import ParseProblemKind
 
 ELEMENT: Final = 800
-"""What an element counts besides its text, so that empty ones have a bound as well."""
+"""Size of an element besides its text, so that empty ones are limited, too."""
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Bounds of a parser, in characters unless said otherwise. Far above what real reports
-    hold: the longest text seen is 587 kB."""
+    """Limits of a parser, in characters unless noted. They are far above what real reports
+    contain: the longest text seen is 587 kB."""
 
     text: int = 4 * 2**20
-    """One element's text; the rest is cut off."""
+    """Text of one element; the rest is truncated."""
     item: int = 16 * 2**20
-    """All elements of one finding, or all properties of one host, each with `ELEMENT` on top
-    of its text; what follows is left out."""
+    """All elements of one finding, or all properties of one host, each with `ELEMENT` added to
+    its text; the rest is left out."""
     depth: int = 64
     """Nesting of elements."""
     names: int = 20_000
-    """Different names of elements and attributes in the whole document."""
+    """Distinct names of elements and attributes in the document."""
     hosts: int = 1_000_000
     """Hosts that are known again in another element; more are new ones each time."""
     token: int = 4 * 2**20
-    """One tag with its attributes, or one comment; in bytes."""
+    """One tag with its attributes, or one comment, in bytes."""
 
 
 class Damage(Exception):
-    """Reading cannot go on here, but perhaps at a later finding."""
+    """Reading must stop here, but may resume at a later finding."""
 
-    def __init__(self, kind: Trouble, message: str) -> None:
+    def __init__(self, kind: ParseProblemKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
 
 class Fatal(Damage):
-    """Reading must not go on at all."""
+    """Reading must stop for good."""
 
 
 class Text:
-    """The text of the element that began last, up to a bound.
+    """The text of the element that began last, up to a limit.
 
-    Expat appends to a plain list, at its own speed; the bound is enforced whenever a piece
-    of the document has been parsed, so that much more than it never gathers.
+    For speed, Expat appends to a plain list. The limit is enforced after each piece of the
+    document, so that the text never becomes much longer.
     """
 
     def __init__(self, limit: int) -> None:
@@ -59,12 +59,12 @@ class Text:
         """Character data handler for expat."""
 
     def begin(self) -> None:
-        """To be called when an element begins whose text is wanted."""
+        """Call this at the start of an element whose text is wanted."""
         self._pieces.clear()
         self._lost = 0
 
-    def settle(self) -> None:
-        """Enforces the bound; to be called between pieces of the document."""
+    def checkpoint(self) -> None:
+        """Enforces the limit; call this between pieces of the document."""
         if len(self._pieces) > 1 or (self._pieces and len(self._pieces[0]) > self._limit):
             kept = self._pieces[0]
             if len(kept) < self._limit:
@@ -75,7 +75,7 @@ class Text:
             self._pieces[:] = [kept[: self._limit]]
 
     def take(self) -> tuple[str, int]:
-        """The text, and how many characters beyond the bound are missing from it."""
+        """The text, and the number of characters missing because of the limit."""
         text = "".join(self._pieces)
         self._pieces.clear()
         if not self._lost and len(text) <= self._limit:

@@ -1,4 +1,4 @@
-"""The policy section of a report, skipped except for what tells how the scan was done."""
+"""Reads the policy section of a report, skipping all but the facts about how the scan ran."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from nessus_sched.results.parser.limits import Damage, Limits, Text
-from nessus_sched.results.parser.problems import Trouble
+from nessus_sched.results.parser.problems import ParseProblemKind
 
 _TARGETS: Final = "TARGET"
 _PLUGIN_SET: Final = "plugin_set"
@@ -30,24 +30,24 @@ KEPT: Final = frozenset(
         "wizard_uuid",
     }
 )
-"""Preferences of the server that are kept."""
+"""Server preferences to keep."""
 KEPT_OF_PLUGINS: Final = frozenset(
     {"Only use NTLMv2", "Enable CGI scanning", "Thorough tests (slow)"}
 )
-"""Preferences of plugins that are kept; all of them are checkboxes."""
+"""Plugin preferences to keep; all of them are checkboxes."""
 LONGEST: Final = 10_000
-"""Characters of a preference; a longer one counts as absent."""
+"""Characters of a preference; a longer one is treated as absent."""
 MOST_FAMILIES: Final = 1000
 _NAMES: Final = frozenset({"name", "policyName", "preferenceName", "FamilyName"})
 
 
 class Policy:
     """Reads `<Policy>`: its name, the targets, the ids of the active plugins (digits with
-    separators; None where the list was cut), the `KEPT` preferences, and the status of each
+    separators; None if the list was truncated), the `KEPT` preferences, and the status of each
     plugin family (`enabled`, `disabled` or `mixed`). The first value of a name counts.
 
-    The section is often more than half of the document, holds single values of a
-    megabyte, and may name users: nothing else of it is kept.
+    The section is often more than half of the document, has single values of a megabyte, and
+    may name users, so nothing else is kept.
     """
 
     def __init__(self, limits: Limits, on_end: Callable[[], None]) -> None:
@@ -61,18 +61,18 @@ class Policy:
         self._on_end = on_end
         self._depth = 0
         self._subject = ""
-        """The preference or family whose value comes next."""
+        """The preference or family whose value follows."""
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
         if self._depth > self._most:
-            raise Damage(Trouble.TOO_LARGE, f"elements nested more than {self._most} deep")
+            raise Damage(ParseProblemKind.TOO_LARGE, f"elements nested more than {self._most} deep")
         if name in _NAMES or self._wanted(name):
             self.text.begin()
 
     def _wanted(self, name: str) -> bool:
-        """Whether an element holds a value to keep. A name that appears where it does not
-        belong proves nothing: `selectedValue` is a plugin's and `value` the server's."""
+        """Whether an element has a value to keep. Names in the wrong place are ignored:
+        `selectedValue` belongs to plugins, `value` to the server."""
         subject = self._subject
         if name == "value":
             return subject in KEPT or subject in (_TARGETS, _PLUGIN_SET)

@@ -1,4 +1,4 @@
-"""What went wrong while reading a report, and how much of it was read all the same."""
+"""Problems found while reading a report, and how much of it was read."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Final
 import attrs
 
 KEPT: Final = 200
-"""Problems kept word for word; more are only counted."""
+"""Problems kept in full; further ones are only counted."""
 
 
-class Trouble(StrEnum):
-    """Sorts of problems, stable codes."""
+class ParseProblemKind(StrEnum):
+    """Kinds of problems, as stable codes."""
 
     NOT_A_REPORT = "not_a_report"
-    """No `.nessus` version 2 document; nothing was read."""
+    """Not a `.nessus` version 2 document; nothing was read."""
     DOCTYPE = "doctype"
-    """A document type declaration, which may declare entities: refused, nothing read."""
+    """A document type declaration, which is refused because it may declare entities."""
     TRUNCATED = "truncated"
     """The document ends too early."""
     MALFORMED = "malformed"
-    """Not well-formed XML at this place; reading went on at the next finding."""
+    """Not well-formed XML here; reading resumed at the next finding."""
     TRAILING = "trailing"
     """Something follows the end of the document; it is ignored unless it holds findings."""
     TOO_LARGE = "too_large"
-    """Beyond a bound that protects memory; cut or left out."""
+    """Over a limit that protects memory; truncated or left out."""
     ENCODING = "encoding"
-    """Bytes that are not text in the document's encoding; each shown as U+FFFD."""
+    """Bytes that are invalid in the document's encoding; each shown as U+FFFD."""
     CONTROL = "control"
-    """Characters XML does not allow; each shown as U+FFFD."""
+    """Characters that XML does not allow; each shown as U+FFFD."""
     BAD_VALUE = "bad_value"
-    """A value that is not of its field's type; absent, its text is in `extra`."""
+    """A value of the wrong type, treated as absent; its text is in `extra`."""
     REPEATED = "repeated"
     """A second value where there should be one; the first counts, others in `extra`."""
     MISPLACED = "misplaced"
@@ -42,23 +42,23 @@ class Trouble(StrEnum):
 
 LOSSES: Final = frozenset(
     {
-        Trouble.NOT_A_REPORT,
-        Trouble.DOCTYPE,
-        Trouble.TRUNCATED,
-        Trouble.MALFORMED,
-        Trouble.TOO_LARGE,
-        Trouble.MISPLACED,
+        ParseProblemKind.NOT_A_REPORT,
+        ParseProblemKind.DOCTYPE,
+        ParseProblemKind.TRUNCATED,
+        ParseProblemKind.MALFORMED,
+        ParseProblemKind.TOO_LARGE,
+        ParseProblemKind.MISPLACED,
     }
 )
-"""Problems by which something of the report may be missing from what was read."""
+"""Problems that may have lost a part of the report."""
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """One problem: where (line from 1, column from 0, both of the document as sent), what,
-    and what could be saved (None: nothing is lost by it)."""
+    """One problem: its position (line from 1, column from 0, in the original document), a
+    message, and what could be saved (None if nothing was lost)."""
 
-    kind: Trouble
+    kind: ParseProblemKind
     message: str
     line: int
     column: int
@@ -71,11 +71,10 @@ class Problem:
 
 @attrs.frozen(kw_only=True)
 class ParseReport:
-    """What a parser has read. `complete` is True only if the document was whole: findings
-    can be missing otherwise. `problems` holds the first `KEPT`, `problem_counts` counts
-    all. `requested` is the target list of the scan's policy and `plugin_set` its list of
-    active plugins, both as text, when the report has them; `preferences` and `families` are
-    what `parser.policy` keeps."""
+    """The result of a parser. `complete` is True only if the document was complete; otherwise
+    findings may be missing. `problems` has the first `KEPT`, `problem_counts` counts all.
+    `requested` is the policy's target list and `plugin_set` its list of active plugins, both
+    as text, if present; `preferences` and `families` are those kept by `parser.policy`."""
 
     complete: bool
     hosts: int
@@ -93,7 +92,7 @@ class ParseReport:
 
 
 class ProblemList:
-    """Collects problems; bounded."""
+    """Collects a bounded number of problems."""
 
     def __init__(self) -> None:
         self._kept: list[Problem] = []

@@ -2,10 +2,9 @@
 
     report = parse(stream, verdicts.add, rows.append)
 
-Memory does not grow with the document: no tree is built, the scan's policy (often half of
-the file) is skipped, and texts, depth and names have bounds. DOCTYPE is refused, so no
-entity is ever expanded. A place that is no XML is reported, and reading goes on at the
-next finding.
+Memory does not grow with the document: no tree is built, the scan's policy (often half of the
+file) is skipped, and texts, depth and names are limited. DOCTYPE is refused, so no entity is
+ever expanded. Malformed XML is reported, and reading resumes at the next finding.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from nessus_sched.results.model import Finding, HostEnd, HostReport
 from nessus_sched.results.parser.cleaning import Cleaner, detect_encoding
 from nessus_sched.results.parser.handlers import Handlers
 from nessus_sched.results.parser.limits import Damage, Fatal, Limits
-from nessus_sched.results.parser.place import Place
-from nessus_sched.results.parser.problems import ParseReport, Problem, ProblemList, Trouble
+from nessus_sched.results.parser.position import Position
+from nessus_sched.results.parser.problems import ParseProblemKind, ParseReport, Problem, ProblemList
 
 Event: TypeAlias = HostReport | Finding | HostEnd
 Sink: TypeAlias = Callable[[Event], object]
@@ -30,7 +29,7 @@ Sink: TypeAlias = Callable[[Event], object]
 _CHUNK: Final = 2**18
 _RESUME: Final = re.compile(rb"<(?:ReportItem|ReportHost)[\s>]|</(?:ReportHost|Report)\s*>")
 _MARKER: Final = 32
-"""Bytes in which such a marker fits."""
+"""Bytes that are enough for such a marker."""
 _MOST_RESUMES: Final = 100
 _TO_REPORT: Final = b"<NessusClientData_v2><Report>"
 _TO_HOST: Final = _TO_REPORT + b"<ReportHost>"
@@ -41,8 +40,8 @@ _WHAT: Final = {
 
 
 def parse(stream: BinaryIO, *sinks: Sink) -> ParseReport:
-    """Reads a whole document and hands every event to every sink. Never raises for what
-    the document holds: see the report's `complete` and `problems`."""
+    """Reads a document and passes every event to every sink. Never raises because of the
+    document's content: see the report's `complete` and `problems`."""
     reader = Reader(stream)
     for event in reader:
         for sink in sinks:
@@ -53,8 +52,8 @@ def parse(stream: BinaryIO, *sinks: Sink) -> ParseReport:
 class Reader:
     """Iterates over the events of a document: each host, its findings, its end.
 
-    `report` tells what has been read so far; it is final when the iteration has ended.
-    Reads `stream` in pieces and blocks as it does. To be used once, by one thread.
+    `report` describes what has been read so far; it is final after the iteration. Blocks while
+    reading `stream` in pieces. Use it once, in one thread.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Reader:
         self._limits = limits or Limits()
         self._problems = ProblemList()
         self._handlers = Handlers(self._limits, self._add_here)
-        self._place = Place()
+        self._place = Position()
         self._bytes_read = 0
         self._encoding = "utf-8"
         self._damage: Problem | None = None
@@ -106,11 +105,13 @@ class Reader:
         )
 
     def _cleaned(self) -> Iterator[bytes]:
-        """The document in pieces, as the parser can take them."""
+        """The document in pieces, cleaned for the parser."""
         chunk = self._stream.read(self._chunk_size)
         self._encoding, unknown = detect_encoding(chunk[:1024])
         if unknown is not None:
-            self._add(Trouble.ENCODING, f"declared encoding {unknown!r} is read as UTF-8", 1, 0)
+            self._add(
+                ParseProblemKind.ENCODING, f"declared encoding {unknown!r} is read as UTF-8", 1, 0
+            )
         notes: list[tuple[str, int, int]] = []
         cleaner = Cleaner(self._encoding, lambda *note: notes.append(note))
         while True:
@@ -118,11 +119,11 @@ class Reader:
             data = cleaner.feed(chunk, final=not chunk)
             for kind, count, offset in notes:
                 message = f"from here on, {count} {_WHAT[kind]}, shown as U+FFFD"
-                self._add(Trouble(kind), message, *self._place.at(data, offset))
+                self._add(ParseProblemKind(kind), message, *self._place.at(data, offset))
             notes.clear()
             if data:
                 yield data
-                self._place.pass_over(data)
+                self._place.advance(data)
             if not chunk:
                 return
             chunk = self._stream.read(self._chunk_size)
@@ -130,14 +131,14 @@ class Reader:
     # -- parsing
 
     def _new_parser(self, prefix: bytes, line: int, column: int) -> None:
-        """A parser that stands within the elements that `prefix` opens, in front of the
-        text at `line` and `column`."""
+        """A parser inside the elements that `prefix` opens, positioned before the text at `line`
+        and `column`."""
         self._parser = parser = expat.ParserCreate("UTF-8", None, self._handlers.names)
         parser.buffer_text = True
         parser.buffer_size = 2**16
         if hasattr(parser, "SetReparseDeferralEnabled"):
-            # expat 2.6 may keep back what it has: damage would then seem to be later than it
-            # is, and cost findings. What this guards against, `_check_pending` bounds.
+            # expat 2.6 may defer parsing: damage would then be reported too late and cost
+            # findings. The attack that deferral prevents is limited by `_check_pending`.
             parser.SetReparseDeferralEnabled(False)
         parser.Parse(prefix, False)
         self._fed = len(prefix)
@@ -145,7 +146,7 @@ class Reader:
         self._handlers.attach(parser, depth=prefix.count(b"<"))
 
     def _feed(self, data: bytes) -> None:
-        """Parses the next bytes; after damage, those from the next finding on."""
+        """Parses the next bytes; after damage, continues at the next finding."""
         start = 0
         while not self._stopped:
             if self._damage is not None:
@@ -159,7 +160,7 @@ class Reader:
             try:
                 self._fed += len(piece)
                 self._parser.Parse(piece, False)
-                self._handlers.settle()
+                self._handlers.checkpoint()
                 self._check_pending()
             except Fatal as fatal:
                 self._stop(fatal.kind, str(fatal))
@@ -171,23 +172,27 @@ class Reader:
                 return
 
     def _check_pending(self) -> None:
-        """A tag or a comment that does not end must not fill the memory."""
+        """Keeps an endless tag or comment from exhausting memory."""
         if self._fed - max(self._parser.CurrentByteIndex, 0) > self._limits.token:
-            raise Damage(Trouble.TOO_LARGE, f"a tag of more than {self._limits.token} bytes")
+            raise Damage(
+                ParseProblemKind.TOO_LARGE, f"a tag of more than {self._limits.token} bytes"
+            )
         if len(self._handlers.names) > self._limits.names:
-            raise Fatal(Trouble.TOO_LARGE, "too many different names of elements")
+            raise Fatal(ParseProblemKind.TOO_LARGE, "too many different names of elements")
 
     def _finish(self) -> None:
-        """Settles what the end of the document leaves open."""
+        """Handles the end of the document."""
         if self._damage is not None:
-            self._settle_damage("nothing after it could be read")
+            self._settle_damage("nothing after this could be read")
         else:
             try:
                 self._parser.Parse(b"", True)
             except expat.ExpatError as error:
-                lost = self._handlers.break_off()
+                lost = self._handlers.abort_item()
                 message = f"the document ends too early: {expat.ErrorString(error.code)}"
-                self._add(Trouble.TRUNCATED, message, *self._here(), saved=self._saved(lost))
+                self._add(
+                    ParseProblemKind.TRUNCATED, message, *self._here(), saved=self._saved(lost)
+                )
         self._handlers.end_host(whole=False)
 
     # -- damage
@@ -197,18 +202,18 @@ class Reader:
         if isinstance(error, Damage):
             kind, message = error.kind, str(error)
         elif self._handlers.finished:
-            kind, message = Trouble.TRAILING, "text after the end of the document"
+            kind, message = ParseProblemKind.TRAILING, "text after the end of the document"
         else:
-            kind, message = Trouble.MALFORMED, f"not XML: {expat.ErrorString(error.code)}"
-        lost = self._handlers.break_off()
+            kind, message = ParseProblemKind.MALFORMED, f"not XML: {expat.ErrorString(error.code)}"
+        lost = self._handlers.abort_item()
         self._carry = b""
         self._damage = Problem(
             kind=kind, message=message, line=line, column=column, saved=self._saved(lost)
         )
 
     def _search(self, data: bytes, start: int) -> tuple[int, bytes] | None:
-        """Looks for a place to go on at: its offset in `data` (negative when the marker
-        begins in the piece before) and the bytes from there on."""
+        """Searches for a place to resume: its offset in `data` (negative if the marker begins in
+        the previous piece) and the bytes from there on."""
         joined = self._carry + data[start:]
         found = _RESUME.search(joined)
         if found is None:
@@ -217,10 +222,10 @@ class Reader:
         offset = found.start() - len(self._carry) + start
         self._carry = b""
         line, column = self._place.at(data, offset)
-        self._settle_damage(f"reading went on at line {line}, column {column}")
+        self._settle_damage(f"reading resumed at line {line}, column {column}")
         self._resumes += 1
         if self._resumes > _MOST_RESUMES:
-            self._stop(Trouble.MALFORMED, "too much damage; the rest was not read")
+            self._stop(ParseProblemKind.MALFORMED, "too much damage; the rest was not read")
             return None
         marker = found[0]
         if marker.startswith((b"<ReportHost", b"</Report>", b"</Report ")):
@@ -235,15 +240,15 @@ class Reader:
         damage, self._damage = self._damage, None
         self._problems.add(attrs.evolve(damage, saved=f"{damage.saved}; {outcome}"))
 
-    def _stop(self, kind: Trouble, message: str) -> None:
-        self._add(kind, message, *self._here(), saved=self._saved(self._handlers.break_off()))
+    def _stop(self, kind: ParseProblemKind, message: str) -> None:
+        self._add(kind, message, *self._here(), saved=self._saved(self._handlers.abort_item()))
         self._handlers.end_host(whole=False)
         self._stopped = True
 
     # -- problems
 
     def _here(self) -> tuple[int, int]:
-        """Line and column in the document of what the parser is at."""
+        """The parser's line and column in the document."""
         line, column = self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber
         lines, columns = self._base
         return line + lines, max(column + columns, 0) if line == 1 else column
@@ -253,11 +258,11 @@ class Reader:
         kept = f"kept {handlers.findings} finding(s) of {handlers.hosts} host(s) before it"
         return f"{kept}; {lost}" if lost else kept
 
-    def _add_here(self, kind: Trouble, message: str) -> None:
+    def _add_here(self, kind: ParseProblemKind, message: str) -> None:
         self._add(kind, message, *self._here())
 
     def _add(
-        self, kind: Trouble, message: str, line: int, column: int, saved: str | None = None
+        self, kind: ParseProblemKind, message: str, line: int, column: int, saved: str | None = None
     ) -> None:
         self._problems.add(
             Problem(kind=kind, message=message, line=line, column=column, saved=saved)

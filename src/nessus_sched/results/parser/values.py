@@ -1,4 +1,4 @@
-"""Texts of a report read as values, or None for a text that is none."""
+"""Parses texts of a report into values, or None if invalid."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _SEVERITY_WORDS: Final = {
     "information": 0,
     "none": 0,
 }
-"""The words other tools write where the scanner writes 0 to 4; `none` is Nessus's own word for
-the risk of what is information only."""
+"""Words that other tools write instead of 0 to 4; `none` is Nessus's own risk factor for
+information."""
 
 Scalar = str | int | float | bool | None
 
@@ -55,7 +55,7 @@ def read_integer(text: str) -> int | None:
 
 
 def read_number(text: str) -> float | None:
-    """A finite number; `1_0`, `nan` and digits of other scripts are none."""
+    """A finite number; `1_0`, `nan` and digits of other scripts are invalid."""
     if not _NUMBER.match(text):
         return None
     number = float(text)
@@ -78,7 +78,7 @@ def read_flag(text: str) -> bool | None:
 
 
 def read_date(text: str) -> str | None:
-    """`2024/5/1`, `2024-05-01` or a timestamp that begins so, as `2024-05-01`."""
+    """A date such as `2024-05-01` from `2024/5/1`, `2024-05-01` or a timestamp."""
     found = _DATE.match(text)
     if found is None:
         return None
@@ -89,8 +89,8 @@ def read_date(text: str) -> str | None:
 
 
 def read_clock(text: str) -> tuple[str | None, float | None]:
-    """A time on the scanner's clock as ISO 8601 without a zone, and in epoch seconds if the
-    text gives its offset from UTC.
+    """A time on the scanner's clock as ISO 8601 without zone, and in epoch seconds if the text
+    has a UTC offset.
 
     Infrastructure scans write `Fri Nov  7 13:25:52 2025`, web application scans
     `2021-03-12T12:34:30.12031+00:00`.
@@ -106,7 +106,7 @@ def read_clock(text: str) -> tuple[str | None, float | None]:
 
 
 def _read_ctime(text: str) -> str | None:
-    """By hand: strptime would read month names in the machine's language."""
+    """Parsed by hand, because strptime expects month names in the machine's language."""
     found = _CTIME.match(text)
     if found is None or found[1] not in _MONTHS:
         return None
@@ -121,7 +121,7 @@ def _read_ctime(text: str) -> str | None:
 
 
 def listed(text: str) -> tuple[str, ...] | None:
-    """The texts of a JSON list, as Tenable's cloud writes some tags; None for anything else."""
+    """The texts of a JSON list, which Tenable's cloud uses in some tags; None otherwise."""
     if not text.lstrip().startswith("["):
         return None
     try:
@@ -135,7 +135,7 @@ _CWE: Final = re.compile(r"CWE[-: ]*([0-9]+)\Z", re.IGNORECASE)
 
 
 def cwe_id(text: str) -> str:
-    """`20` of `CWE-20`, `cwe:20` or `20`; other texts as they are."""
+    """`20` for `CWE-20`, `cwe:20` or `20`; other texts unchanged."""
     found = _CWE.match(text.strip())
     return found[1] if found else text
 
@@ -148,4 +148,4 @@ READERS: Final[Mapping[Kind, Callable[[str], Scalar]]] = {
     Kind.DATE: read_date,
     Kind.TIME: read_number,
 }
-"""How to read a stripped text of each kind but TEXT and LIST, which need no reading."""
+"""Parsers of stripped texts for each kind except TEXT and LIST, which need none."""

@@ -1,4 +1,4 @@
-"""Where a page ended, as an opaque text that the next request hands back."""
+"""Page cursors: opaque texts that the next request passes back."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from nessus_sched.results.query.model import BadQuery, Query
 
 _CHECK_BYTES: Final = 4
 _FORM: Final = struct.Struct(">QIq6I")
-"""Question, scan, row and the counts of the severities 4 to 0 and unknown."""
+"""Query, scan, row, and the counts for severities 4 to 0 and unknown."""
 
 
 @attrs.frozen(kw_only=True)
 class Cursor:
-    """The last finding of a page: row `after` of the stored scan `scan`. `counts` is the
-    number of matching findings by severity, so that it is counted once and not on every
-    page. `question` is the `fingerprint` of what was asked."""
+    """The last finding of a page: row `after` of the stored scan `scan`. `counts` has the
+    number of matching findings by severity, so that each page need not count again.
+    `question` is the `fingerprint` of the query."""
 
     question: str
     scan: int
@@ -29,8 +29,8 @@ class Cursor:
 
 
 def fingerprint(query: Query, *context: object) -> str:
-    """Tells questions apart whose cursors must not be mixed. Fields and page size may
-    change from page to page; conditions, order and `context` may not."""
+    """A fingerprint that differs for queries whose cursors must not be mixed. Fields and page
+    size may change between pages; conditions, order and `context` may not."""
     asked = repr((query.conditions, query.match, query.sort, query.group_by, context))
     return blake2b(asked.encode(), digest_size=6).hexdigest()
 
@@ -41,14 +41,14 @@ def encode_cursor(cursor: Cursor) -> str:
 
 
 def decode_cursor(text: str, question: str) -> Cursor:
-    """Raises `BadQuery` for a damaged cursor and for one of another question."""
+    """Raises `BadQuery` for a damaged cursor or one from another query."""
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except ValueError:
         raw = b""
     numbers = _numbers(raw)
     if numbers is None:
-        raise BadQuery("cursor: damaged; pass the next_cursor of the page before, unchanged")
+        raise BadQuery("cursor: damaged; pass the next_cursor of the previous page unchanged")
     asked, scan, after, *counts = numbers
     if asked != int(question, 16):
         raise BadQuery(
@@ -59,8 +59,8 @@ def decode_cursor(text: str, question: str) -> Cursor:
 
 
 def _numbers(raw: bytes) -> tuple[int, ...] | None:
-    # The check is there for cursors that a model copied wrongly, not against forgery: a
-    # cursor names a row and gives no right to anything.
+    # The checksum detects cursors that a model copied wrongly. It is no protection against
+    # forgery, which is not needed: a cursor names a row and grants no rights.
     check, body = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
     if len(body) != _FORM.size or check != _check(body):
         return None

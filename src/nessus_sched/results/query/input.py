@@ -1,9 +1,9 @@
-"""From data that a model, a person or a program wrote to a valid `Query`.
+"""Parses input from a model, a person or a program into a valid `Query`.
 
-The form is forgiving where the meaning is plain (aliases of operators, numbers in quotes,
-a list where `=` was meant as `in`) and strict where it is not: an unknown field, operator
-or value is an error that says what is valid, because an empty answer would be read as
-"nothing found". All problems of a query are reported at once.
+The parser is lenient where the meaning is clear (operator aliases, quoted numbers, a list with
+`=` instead of `in`) and strict where it is not: an unknown field, operator or value is an error
+that says what is valid, because an empty result would mean "nothing found". All problems of a
+query are reported at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 MAX_CONDITIONS: Final = 50
 MAX_MEMBERS: Final = 500
-"""Members of a list to compare with."""
+"""Members of a list in a condition."""
 MAX_SORT_KEYS: Final = 5
 MAX_FIELDS: Final = 200
 _MOST: Final[Mapping[str, tuple[int, str]]] = {
@@ -58,21 +58,21 @@ _HINTS: Final[Mapping[str, str]] = {
     "output": "plugin_output", "plugin": "plugin_id", "risk": "severity",
     "service": "svc_name", "target": "host", "title": "plugin_name", "vpr": "vpr_score",
 }  # fmt: skip
-"""Names that are often guessed, for the suggestion in an error."""
+"""Names that people often guess, for suggestions in errors."""
 
 
 def read_query(raw: Mapping[str, Any]) -> Query:
-    """The query that `raw` describes; raises `BadQuery` with all that is wrong with it.
+    """The query described by `raw`. Raises `BadQuery` with all problems.
 
     Keys, all optional:
 
-    - `profile`: a name of `PROFILES`; `fields`: a list of field names, shown instead of
-      the profile's, or besides them when both are given
+    - `profile`: a name in `PROFILES`; `fields`: a list of field names, shown instead of the
+      profile's, or in addition if both are given
     - `filters`: a list of `{"field": "severity", "op": ">=", "value": "high"}` or of texts
       such as `"severity>=high"`; `match`: `all` (default) or `any`
     - `sort`: a list such as `["-severity", "host"]`, `-` for descending
     - `page_size`, `cursor`
-    - `group_by`: a name of `GroupBy`, for counts instead of findings
+    - `group_by`: a value of `GroupBy`, for counts instead of findings
     """
     given = {key: value for key, value in raw.items() if value is not None}
     problems = [_unknown("key", str(key), KEYS) + _valid(KEYS) for key in given if key not in KEYS]
@@ -125,7 +125,7 @@ def _each(read: Callable[[Any], T], raw: Any, where: str, problems: list[str]) -
 
 
 def _items(raw: Any) -> Sequence[Any]:
-    """What was given as a list; a single thing counts as a list of one."""
+    """The input as a list; a single item becomes a list of one."""
     if raw is None:
         return ()
     return raw if isinstance(raw, list | tuple) else (raw,)
@@ -181,7 +181,7 @@ def _cursor(raw: Any) -> str | None:
     if raw is None or raw == "":
         return None
     if not isinstance(raw, str):
-        raise BadValue("takes the next_cursor of the page before, unchanged")
+        raise BadValue("takes the next_cursor of the previous page unchanged")
     return raw
 
 
@@ -209,7 +209,7 @@ def _condition(raw: Any) -> Condition:
         op = {Op.EQUAL: Op.IN, Op.UNEQUAL: Op.NOT_IN}.get(op, op)
     if op not in OPERATORS[field.kind]:
         raise BadValue(
-            f"{field.name} ({field.kind}) does not know {op.value!r}"
+            f"{op.value!r} does not apply to {field.name} ({field.kind})"
             + _valid(OPERATORS[field.kind])
         )
     if op in WITHOUT_VALUE:
@@ -231,7 +231,7 @@ def _parts(raw: Any) -> tuple[Field, Op, Any]:
         typed = parse_filter(raw)
         if typed is None:
             raise BadValue(
-                f"{shown(raw)} is no filter; write for example 'severity>=high'" + _OPS_LIST
+                f"{shown(raw)} is not a filter; for example: 'severity>=high'" + _OPS_LIST
             )
         return _field(typed.field), typed.op, typed.value
     if not isinstance(raw, Mapping) or "field" not in raw:
@@ -247,7 +247,7 @@ def _parts(raw: Any) -> tuple[Field, Op, Any]:
 
 
 def _existence(op: Op, value: Any) -> Op:
-    """`present` with the value false means absent, and the other way round."""
+    """`present` with the value false means `absent`, and vice versa."""
     if value is None or value is True:
         return op
     if value is False:
@@ -283,7 +283,7 @@ _OPS_LIST: Final = _valid(op.value for op in Op)
 
 
 def _with_field_list(problems: list[str]) -> list[str]:
-    """The usual fields once, after all problems; all of them would fill a screen."""
+    """Appends the usual fields once, after all problems; all fields would fill a screen."""
     if any(_UNKNOWN_FIELD in problem for problem in problems):
         return [*problems, f"Usual fields: {', '.join(PROFILES['summary'])}; 'full' shows all"]
     return problems

@@ -1,17 +1,17 @@
-"""What can be asked of findings: which fields, which conditions, in which order.
+"""Queries for findings: fields, conditions and order.
 
-A `Query` is valid by construction when `query_input.read_query` made it; a store compiles
-it. Conditions look at the full row, whatever fields are shown.
+A `Query` from `query.input.read_query` is always valid; a store compiles it. Conditions apply
+to the full row, whatever fields are shown.
 
-What the operators mean, for every kind of field:
+The meaning of operators for every kind of field:
 
-- Texts are compared without regard to case; `contains` looks for a part of the text.
-- A list (`cve`, `xref` ...) fulfills `=`, `contains` and `in` when one of its members does.
-- `!=`, `not contains` and `not in` are the exact opposites of `=`, `contains` and `in`,
-  so they also hold where the field is absent.
-- A host (`host`) is found by any of its names and addresses, and by a network or range of
-  addresses (`host=192.0.2.0/24`, `host in 192.0.2.1-20, web.example.com`).
-- `>`, `>=`, `<` and `<=` never hold where the field is absent.
+- Text comparison ignores case; `contains` matches a part of the text.
+- A list (`cve`, `xref` ...) matches `=`, `contains` and `in` if one of its members does.
+- `!=`, `not contains` and `not in` are the exact opposites of `=`, `contains` and `in`, so
+  they also match if the field is absent.
+- `host` matches any of a host's names and addresses, and networks or ranges of addresses
+  (`host=192.0.2.0/24`, `host in 192.0.2.1-20, web.example.com`).
+- `>`, `>=`, `<` and `<=` never match if the field is absent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DEFAULT_PAGE_SIZE: Final = 50
 
 
 class Op(StrEnum):
-    """Operators, as they are written in a filter."""
+    """Operators as written in a filter."""
 
     EQUAL = "="
     UNEQUAL = "!="
@@ -54,7 +54,7 @@ OPPOSITES: Final[Mapping[Op, Op]] = {
     Op.NOT_IN: Op.IN,
     Op.ABSENT: Op.PRESENT,
 }
-"""Operators that hold exactly where another does not."""
+"""Operators that match exactly if another does not."""
 
 WITHOUT_VALUE: Final = frozenset({Op.PRESENT, Op.ABSENT})
 WITH_LIST: Final = frozenset({Op.IN, Op.NOT_IN})
@@ -76,18 +76,18 @@ OPERATORS: Final[Mapping[Kind, tuple[Op, ...]]] = {
     Kind.TIME: _ORDERED,
     Kind.FLAG: (*_SAME, *_EXISTS),
 }
-"""The operators that a field of a kind knows."""
+"""The operators that apply to each kind of field."""
 
 
 class Match(StrEnum):
-    """Whether a finding must fulfill all conditions or any of them."""
+    """Whether a finding must match all conditions or any of them."""
 
     ALL = "all"
     ANY = "any"
 
 
 class GroupBy(StrEnum):
-    """What findings have in common that are counted together."""
+    """What to group findings by."""
 
     PLUGIN = "plugin"
     HOST = "host"
@@ -95,7 +95,7 @@ class GroupBy(StrEnum):
 
 
 OF_CHECKS: Final = ("compliance_check_name", "compliance_result")
-"""Fields that a profile shows only of compliance checks."""
+"""Fields that a profile shows only for compliance checks."""
 
 _MINIMAL: Final = (
     "host", "port", "severity", "plugin_id", "plugin_name", "cve", "cvss_score",
@@ -110,7 +110,7 @@ PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
     "brief": _BRIEF,
     "full": tuple(FIELDS),
 }
-"""Named choices of fields."""
+"""Named sets of fields."""
 
 DEFAULT_PROFILE: Final = "brief"
 
@@ -139,10 +139,10 @@ class Query:
     """A page of findings to read.
 
     `sort` is empty for the default order: worst severity first, then highest CVSS score,
-    plugin, host and port; it also breaks the ties of every other order. `keep_absent`
-    False leaves absent fields out of the rows, and so it is for `optional` ones. `cursor` is
-    the `next_cursor` of the page before. With `group_by` the page has groups of findings, and
-    `fields` and `sort` say nothing.
+    plugin, host and port; this also breaks ties in any other order. Without `keep_absent`,
+    absent fields are left out of the rows; `optional` fields always are. `cursor` is the
+    `next_cursor` of the previous page. With `group_by` the page has groups of findings, and
+    `fields` and `sort` are ignored.
     """
 
     fields: tuple[str, ...] = PROFILES[DEFAULT_PROFILE]
@@ -157,8 +157,7 @@ class Query:
 
 
 class BadQuery(ValueError):
-    """A query that cannot be answered; `problems` says everything that is wrong with it,
-    each as a sentence that names what is valid."""
+    """An invalid query; `problems` has a sentence for each mistake that says what is valid."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))

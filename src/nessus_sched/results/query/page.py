@@ -1,4 +1,4 @@
-"""A page of findings, cut to a size that its reader can take."""
+"""Fits a page of findings into a limited size."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ Row: TypeAlias = Mapping[str, Any]
 """A finding as JSON-able data: values by field name, lists for lists, None for absent."""
 
 _LARGEST_SHARE: Final = 8
-"""No text takes more than this fraction of an answer that has a bound."""
+"""Maximum fraction of a limited answer that one text may take."""
 
 
 @attrs.frozen(kw_only=True)
 class Page:
-    """`total` counts all findings that match, and `severities` how many of them have each
-    severity (`unknown` where the report gives none that can be read). `left_out` rows that
-    belong to the page did not fit; `next_cursor` continues with the first of them, and is None
-    at the end. `shortened` texts were cut. `notes` says all this in words, and how to get
-    less."""
+    """`total` counts all matching findings, `severities` those of each severity (`unknown` if
+    the report's is unreadable). `left_out` rows of the page did not fit; `next_cursor` continues
+    with the first of them, and is None at the end. `shortened` texts were truncated. `notes`
+    says all this in words, and how to request less."""
 
     rows: tuple[Row, ...]
     total: int
@@ -36,17 +35,17 @@ class Page:
 
 @attrs.frozen(kw_only=True)
 class Fitted:
-    """The first rows of an answer, and how many texts in them were shortened."""
+    """The first rows of an answer, and the number of texts shortened in them."""
 
     rows: tuple[Row, ...]
     shortened: int = 0
 
 
 def fit(rows: Iterable[Row], max_bytes: int | None) -> Fitted:
-    """As many of the first rows as their JSON, compact and in UTF-8, takes `max_bytes`.
+    """As many of the first rows as fit in `max_bytes` of compact JSON in UTF-8.
 
-    Texts and lists beyond an eighth of the bound are cut. The first row is always given,
-    cut as far as it takes: even one with all fields fits in 12,000 bytes.
+    Texts and lists over an eighth of the limit are truncated. The first row is always included
+    and truncated as needed: even one with all fields fits in 12,000 bytes.
     """
     if max_bytes is None:
         return Fitted(rows=tuple(rows))
@@ -105,13 +104,13 @@ def _first_members(members: list[str], limit: int) -> Iterator[str]:
 
 
 def severity_counts(counts: Iterable[int]) -> dict[str, int]:
-    """Counts from critical down to info and unknown, by name, without the zeros."""
+    """Counts by name, from critical down to info and unknown, without zeros."""
     names = (*reversed(SEVERITIES), UNKNOWN_SEVERITY)
     return {name: count for name, count in zip(names, counts, strict=True) if count}
 
 
 def notes(page: Page, *, max_bytes: int | None, what: str = "matching findings") -> tuple[str, ...]:
-    """What the reader of a page should know: what is missing in it and how to get it."""
+    """Notes about what is missing from a page and how to get it."""
     said = []
     if page.next_cursor is not None:
         said.append(f"{len(page.rows)} of {page.total} {what}; more with cursor=next_cursor.")

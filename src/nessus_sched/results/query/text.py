@@ -1,4 +1,4 @@
-"""Filters as a person types them: `severity>=high`, `cve~2021-44228`, `solution is absent`."""
+"""Parses typed filters: `severity>=high`, `cve~2021-44228`, `solution is absent`."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _FILTER: Final = _pattern()
 
 @attrs.frozen(kw_only=True)
 class TypedFilter:
-    """A filter taken apart; nothing in it is checked yet. `value` is None when nothing
-    follows the operator."""
+    """The parts of a filter, not validated yet. `value` is None if nothing follows the
+    operator."""
 
     field: str
     op: Op
@@ -52,12 +52,12 @@ class TypedFilter:
 
 
 def operator_named(word: str) -> Op | None:
-    """The operator of that name or symbol, by any of its usual spellings."""
+    """The operator for a name or symbol in any of its usual spellings."""
     return _OPS.get(" ".join(word.casefold().replace("_", " ").split()))
 
 
 def parse_filter(text: str) -> TypedFilter | None:
-    """The parts of a typed filter, or None when it has no operator."""
+    """The parts of a typed filter, or None if it has no operator."""
     found = _FILTER.fullmatch(text)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Values of conditions, from whatever a person or a model wrote to the type of a field."""
+"""Converts the values of conditions to the types of their fields."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from nessus_sched.results.presence import is_many
 from nessus_sched.results.query.model import Scalar
 
 MAX_TEXT: Final = 1000
-"""Characters in a text to look for."""
+"""Characters in a text to search for."""
 
 _LARGEST: Final = 2.0**63
 _HOSTS: Final = ("host", "host_ip")
 _SEVERAL: Final = re.compile(r"[0-9a-fA-F.:]+/[0-9.]+|[0-9.]+-[0-9.]+")
-"""What is meant as a network or a range: no host has such a name."""
+"""Looks like a network or range; no host has such a name."""
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class BadValue(ValueError):
-    """Says what value was expected."""
+    """An invalid value; the message says what was expected."""
 
 
 def read_value(field: Field, raw: Any) -> Scalar:
-    """Raises `BadValue` when `raw` is no value for `field`."""
+    """Raises `BadValue` if `raw` is not a valid value for `field`."""
     try:
         if looks_several(field, raw) and not is_many(str(raw)):
             raise BadValue("a name, an address, a network such as 192.0.2.0/24 or a range")
@@ -42,12 +42,12 @@ def read_value(field: Field, raw: Any) -> Scalar:
 
 
 def looks_several(field: Field, raw: Any) -> bool:
-    """Whether a network or a range is meant where hosts are asked for."""
+    """Whether the value for a host field is a network or range."""
     return field.name in _HOSTS and _SEVERAL.fullmatch(str(raw).strip()) is not None
 
 
 def shown(raw: Any) -> str:
-    """What was given, cut to a size that an error may repeat."""
+    """The input, truncated for use in an error."""
     text = repr(raw)
     return text if len(text) <= 60 else text[:60] + "..."
 

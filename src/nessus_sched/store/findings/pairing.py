@@ -21,7 +21,7 @@ from nessus_sched.results.absence import (
     host_obstacle,
 )
 from nessus_sched.results.coverage import HostCoverage, ScanCoverage
-from nessus_sched.results.identity import Directory
+from nessus_sched.results.identity import HostIndex
 from nessus_sched.results.presence import TargetList
 from nessus_sched.store.findings.coverage import (
     StoredHost,
@@ -99,7 +99,7 @@ class Pairing:
         }
 
     def _pair(self) -> None:
-        directory = Directory(host.names for host in self._other_hosts)
+        directory = HostIndex(host.names for host in self._other_hosts)
         known: dict[tuple[object, ...], _Standing] = {}
         for host in self._own_hosts:
             found = directory.find(host.names)

@@ -1,4 +1,4 @@
-"""A reason to doubt the results of a scan."""
+"""Warnings about the results of a scan."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nessus_sched.core.asked import Setting
 
 
 @attrs.frozen(kw_only=True)
-class Doubt:
-    """One reason: a stable code, a sentence, and what it means or what to do. `differs` names
-    the setting if the scan was done in another way than was asked."""
+class ScanWarning:
+    """A stable code, a sentence, and its consequence or what to do. `differs` names the
+    setting if the scan ran differently than requested."""
 
     code: str
     message: str
@@ -40,7 +40,7 @@ _TELLING: Final = frozenset(
 
 
 def cautions(summary: Mapping[str, Any] | None) -> list[str]:
-    """The warnings of a summary without which an empty list of findings misleads."""
+    """The warnings in a summary without which an empty list of findings would mislead."""
     return [
         f"{each['message']} {each['advice']}"
         for each in (summary or {}).get("warnings", ())

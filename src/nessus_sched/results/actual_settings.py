@@ -1,7 +1,7 @@
-"""What a scan really did: the preferences in its report, and its scan information.
+"""Reads the settings a scan ran with, from the preferences and scan information in its report.
 
-A scanner fills in, expands or drops settings as it likes; this is the only proof of what ran.
-Names of preferences are those of real exports of Nessus 5 to 10, which do not all have them.
+A scanner may add, expand or drop settings, so the report is the only proof of what ran. The
+names of preferences are from real exports of Nessus 5 to 10, not all of which have them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.scaninfo import ScanInfo
 
 NETWORK: Final = ("syn", "tcp", "udp")
-"""The port scanners that look from outside, by their words in `core.asked`."""
+"""Port scanners that work from outside, by their names in `core.asked`."""
 _SCANNERS: Final[Mapping[str, tuple[str, str]]] = {
     "syn": ("network_scanners.syn", "11219"),
     "tcp": ("network_scanners.tcp", "10335"),
@@ -25,17 +25,17 @@ _SCANNERS: Final[Mapping[str, tuple[str, str]]] = {
     "wmi_netstat": ("local_portscan.netstat_wmi", "34220"),
     "snmp": ("local_portscan.snmp", "14274"),
 }
-"""The preference and the plugin of each port scanner."""
+"""Preference and plugin of each port scanner."""
 _PING: Final = ("portscan.ping", "10180")
 
 
 @attrs.frozen(kw_only=True)
-class Ran:
-    """How a scan was done; None, or left out of a mapping, where the report does not say.
+class ActualSettings:
+    """How a scan ran. Unknown values are None or left out of a mapping.
 
-    `port_scanners` tells by the words of `core.asked` which were on and off. `agent`: an
-    agent scanned its own machine, without ping and port scanners by nature. Modes are ids
-    such as `portscan_common`.
+    `port_scanners` says which were on or off, by their names in `core.asked`. `agent`: an agent
+    scanned its own machine, which involves no ping or port scanners. Modes are ids such as
+    `portscan_common`.
     """
 
     agent: bool = False
@@ -57,17 +57,17 @@ class Ran:
 
     @property
     def no_port_scanner(self) -> bool:
-        """Every port scanner is known to have been off."""
+        """Whether every port scanner is known to have been off."""
         return len(self.port_scanners) == len(_SCANNERS) and not any(self.port_scanners.values())
 
 
-def what_ran(report: ParseReport, info: ScanInfo) -> Ran:
-    """From a report that was read, and the first scan information in it."""
+def read_actual_settings(report: ParseReport, info: ScanInfo) -> ActualSettings:
+    """The actual settings, from a report and its first scan information."""
     told, said = report.preferences, info.lines
     active = _Active(report.plugin_set)
     scanners = {word: active.state(told, *keys) for word, keys in _SCANNERS.items()}
     status = report.families.items()
-    return Ran(
+    return ActualSettings(
         agent="agent_targets" in told or "agent" in (info.scan_type or "").lower(),
         template_uuid=told.get("wizard_uuid"),
         discovery_mode=told.get("discovery_mode"),
@@ -88,16 +88,16 @@ def what_ran(report: ParseReport, info: ScanInfo) -> Ran:
 
 
 class _Active:
-    """Which plugins were active. A list in another form than real exports have, ids with a
-    semicolon after each, proves nothing."""
+    """The active plugins. The list proves something only in the format of real exports: ids
+    followed by semicolons."""
 
     def __init__(self, plugin_set: str | None) -> None:
         listed = (plugin_set or "").strip()
         self._listed = f";{listed};" if ";" in listed and "," not in listed else ""
 
     def state(self, told: Mapping[str, str], preference: str, plugin: str) -> bool | None:
-        """On or off as the preference says. Without it, a plugin that is not active was off;
-        one that is active may still have been told to do nothing."""
+        """On or off according to the preference. Without one, an inactive plugin was off; an
+        active one may still have been configured to do nothing."""
         if preference in told:
             return flag(told[preference])
         return False if self._listed and f";{plugin};" not in self._listed else None

@@ -1,4 +1,4 @@
-"""The plugins and hosts of a report that matter most, counted while it is read."""
+"""Ranks the plugins and hosts of a report while it is read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from nessus_sched.results.model import (
 from nessus_sched.results.untrusted import clean_line
 
 _PLUGINS: Final = 50_000
-"""Different plugins counted one by one; no scanner has that many in one scan, a forged
-report can."""
+"""Maximum number of distinct plugins to count. No real scan has that many, but a forged report
+may."""
 _EXPLOIT_FLAGS: Final = (
     "exploit_available",
     "exploited_by_malware",
@@ -34,27 +34,27 @@ _EXPLOIT_FLAGS: Final = (
 )
 _CVES: Final = 5
 _BELOW_LOW: Final = 0.5
-"""Rank of an unknown severity: among those that matter, behind those that are known to."""
+"""Rank of an unknown severity: it may matter, but known ones come first."""
 
 
 def exploitable(plugin: Plugin) -> bool:
-    """The report says that an exploit exists."""
+    """Whether the report says that an exploit exists."""
     return any(getattr(plugin, flag) for flag in _EXPLOIT_FLAGS)
 
 
 def known_exploited(plugin: Plugin) -> bool:
-    """CISA lists it as exploited in attacks (KEV)."""
+    """Whether CISA lists it as exploited in attacks (KEV)."""
     return plugin.cisa_kev
 
 
 def exploited_by_malware(plugin: Plugin) -> bool:
-    """Tenable says that malware uses it."""
+    """Whether Tenable says that malware uses it."""
     return bool(plugin.exploited_by_malware)
 
 
 @attrs.define
 class PluginCount:
-    """How often a plugin fired. `plugin` is the one first met under its id."""
+    """How often a plugin fired. `plugin` is the first one seen with its id."""
 
     plugin: Plugin
     severity: int | None
@@ -98,7 +98,7 @@ class PluginCount:
 
 
 class PluginCounts:
-    """Counts findings by plugin, of a bounded number of plugins."""
+    """Counts findings for a bounded number of plugins."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[int | None, int | None], PluginCount] = {}
@@ -132,7 +132,7 @@ class PluginCounts:
                 self._fired.append(count.number)
 
     def top(self, size: int) -> list[dict[str, Any]]:
-        """The worst plugins, without those that are known to be information only."""
+        """The worst plugins, without those known to be informational."""
         return _documents(self._serious(), size)
 
     def serious(self) -> int:
@@ -143,7 +143,7 @@ class PluginCounts:
         return (count for count in self._counts.values() if count.severity != 0)
 
     def chosen(self, which: Any, size: int) -> dict[str, Any]:
-        """Numbers and the worst of the plugins for which `which(plugin)` holds."""
+        """Counts, and the worst plugins for which `which(plugin)` is true."""
         found = [count for count in self._counts.values() if which(count.plugin)]
         return {
             "plugins": len(found),
@@ -158,11 +158,11 @@ def _documents(counts: Any, size: int) -> list[dict[str, Any]]:
 
 
 _RANKED: Final = (*reversed(SEVERITIES[1:]), UNKNOWN_SEVERITY)
-"""By which hosts are ranked: critical first, without info."""
+"""The severities that rank hosts: critical first, without info."""
 
 
 def _counted(rank: tuple[int, ...]) -> dict[str, int]:
-    """The counts by name; unknown ones only if there are any."""
+    """The counts by name, with unknown ones only if there are any."""
     counts = dict(zip(_RANKED, rank, strict=True))
     if not counts[UNKNOWN_SEVERITY]:
         del counts[UNKNOWN_SEVERITY]
@@ -177,8 +177,8 @@ class HostCounts:
         self._worst: list[tuple[tuple[int, ...], int, str]] = []
 
     def add(self, host: HostReport, severities: Mapping[str, int]) -> None:
-        """A host and its number of findings by the name of their severity; again with greater
-        numbers if it comes back."""
+        """Adds a host with its number of findings by severity name, or updates them with greater
+        numbers."""
         rank = tuple(severities.get(name, 0) for name in _RANKED)
         if any(rank):
             self._forget(host.index)
