@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
+from ipaddress import IPv4Address
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -19,11 +20,12 @@ import trio
 
 from support.control_group import ControlGroup, control_group
 from support.mcp_wire import call, opened, request
+from support.other_users import connected_as
 from support.processes import Site, daemon, environment
 from support.web import free_port, get
 
 UNIT = Path(__file__).parents[2] / "systemd/nessus-sched.service"
-ALICE, BOB, CAROL, DAVE = 70_001, 70_002, 70_003, 70_004
+ALICE, BOB, CAROL, DAVE, ERIN = range(70_001, 70_006)
 MESSAGE = 4 * 2**20
 
 pytestmark = [
@@ -54,25 +56,12 @@ def memory_max() -> int:
     return int(found[1]) * 2**20
 
 
-@contextmanager
-def as_user(uid: int) -> Iterator[None]:
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 def connection(place: Place, uid: int) -> trio.SocketStream:
-    """A connection of that user: the kernel notes who connects."""
-    sock = socket.socket(socket.AF_UNIX)
-    with as_user(uid):
-        sock.connect(os.fspath(place.socket))
-    return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+    return connected_as(place.socket, uid)
 
 
 @asynccontextmanager
-async def confined(group: ControlGroup, directory: Path) -> AsyncIterator[Place]:
+async def confined(group: ControlGroup, directory: Path, **changes: Any) -> AsyncIterator[Place]:
     """The daemon in the group, and somebody who asks for its health all the time."""
     port, path = free_port(), directory / "mcp.sock"
     config = {
@@ -83,8 +72,9 @@ async def confined(group: ControlGroup, directory: Path) -> AsyncIterator[Place]
         "scanners": [],
         "roles": [
             {"name": "readers", "users": [str(BOB), str(CAROL), str(DAVE)], "read_only": True},
-            {"name": "submitters", "users": [str(ALICE)]},
+            {"name": "submitters", "users": [str(ALICE), str(ERIN)]},
         ],
+        **changes,
     }
     directory.chmod(0o755)
     site = ConfinedSite(directory=directory, config=config, group=group)
@@ -224,3 +214,67 @@ async def test_within_the_memory_of_the_unit(
     record_property("slowest", round(slowest, 3))
     record_property("peak", peak)
     print(f"slowest answer {1000 * slowest:.0f} ms of {len(place.latencies)}, peak {peak} MiB")
+
+
+def scattered(number: int, *, ipv6: bool) -> list[str]:
+    """4,096 addresses of which no two are neighbors."""
+    first = number % 16 * 8192
+    if ipv6:
+        return [f"2001:db8::{number:x}:{2 * each:x}" for each in range(4096)]
+    base = int(IPv4Address("198.18.0.0")) + first
+    return [str(IPv4Address(base + 2 * each)) for each in range(4096)]
+
+
+async def fill(place: Place, uid: int, took: list[float], *, ipv6: bool) -> str:
+    """Submits until it is refused, and returns the refusal."""
+    async with connection(place, uid) as stream:
+        lines = await opened(stream)
+        while True:
+            began = time.monotonic()
+            targets = scattered(len(took), ipv6=ipv6)
+            await stream.send_all(call(len(took), "submit_scan", targets=targets))
+            with trio.fail_after(60):
+                result = (await lines.next())["result"]
+            if result.get("isError"):
+                return str(result["content"][0]["text"])
+            took.append(time.monotonic() - began)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("ipv6", [False, True])
+async def test_a_queue_filled_with_scattered_addresses(
+    ipv6: bool, record_property: Callable[[str, object], None]
+) -> None:
+    """Three users submit until the queue is full: the daemon survives, and starts again."""
+    keys = {"api_keys": {"access_key": "0" * 64, "secret_key": "0" * 64}}
+    changes: dict[str, Any] = {
+        "targets": {"allow": ["198.18.0.0/15", "2001:db8::/32"]},
+        "scanners": [{"id": "away", "url": "https://127.0.0.1:9", "auth": keys}],
+    }
+    took: list[float] = []
+    counts = []
+    with TemporaryDirectory() as directory, control_group(memory_max()) as group:
+        async with confined(group, Path(directory), **changes) as place:
+            for uid in (ALICE, ERIN, 0):
+                refusal = await fill(place, uid, took, ipv6=ipv6)
+                assert refusal.endswith("[queue_full]"), refusal
+                assert "limits.queued_targets" in refusal
+                counts.append(len(took))
+                await served(place, DAVE)
+        slowest = max(place.latencies)
+        assert 100 < counts[0] < counts[1] < counts[2]
+        began = time.monotonic()
+        async with confined(group, Path(directory), **changes) as place:
+            await served(place, DAVE)
+            restart = time.monotonic() - began
+            await trio.to_thread.run_sync(asked, place.port)
+            assert (await fill(place, 0, took, ipv6=ipv6)).endswith("[queue_full]")
+        assert len(took) == counts[2]
+        assert group.killed() == 0
+        peak = group.peak()
+    record_property("peak", peak)
+    print(
+        f"{counts} submissions of 4,096 addresses, median {1000 * median(took):.0f} ms, slowest "
+        f"{1000 * max(took):.0f} ms; restart {restart:.1f} s; slowest /health "
+        f"{1000 * slowest:.0f} ms and {1000 * max(place.latencies):.0f} ms; peak {peak} MiB"
+    )
