@@ -71,6 +71,8 @@ def _limits(system: System) -> dict[str, Limit]:
         ("scanner_lookups", system.scanner_lookups),
     ):
         limits[key] = Limit(used=lookups.running, limit=lookups.limit, refused=lookups.timed_out)
+    pages = system.pages
+    limits["http_connections"] = Limit(used=pages.used, limit=pages.limit, refused=pages.displaced)
     return limits
 
 

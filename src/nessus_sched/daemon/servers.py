@@ -120,7 +120,7 @@ async def serve_http(
     sock = listen(settings.bind)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(check.follow)
-        await serve_pages(HttpApp(sources), sock, task_status=task_status)
+        await serve_pages(HttpApp(sources), sock, connections=system.pages, task_status=task_status)
         nursery.cancel_scope.cancel(reason="the pages are served no more")
 
 

@@ -7,6 +7,7 @@ import attrs
 from nessus_sched.api.permissions import CurrentRoles
 from nessus_sched.certify.certifier import Certifier
 from nessus_sched.daemon.name_lookups import NameLookups
+from nessus_sched.http.server import PageConnections
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
@@ -31,3 +32,4 @@ class System:
     scanner_lookups: NameLookups
     roles: CurrentRoles
     connections: Connections = attrs.field(factory=Connections)
+    pages: PageConnections = attrs.field(factory=PageConnections)

@@ -77,9 +77,7 @@ class App:
         self._scraping = trio.Lock()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-        elif scope["type"] == "http":
+        if scope["type"] == "http":
             page = self._without_secrets(await self._page(scope))
             await _answer(page, send, head=scope["method"] == "HEAD")
         elif scope["type"] == "websocket":
@@ -162,14 +160,6 @@ async def _answer(page: Page, send: Send, *, head: bool, kind: str = "http.respo
         headers.append((b"connection", b"close"))
     await send({"type": f"{kind}.start", "status": page.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": b"" if head else page.body})
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
 
 
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:@/]+)(?::[0-9]{1,5})?")

@@ -5,18 +5,28 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
+import attrs
 import trio
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio import serve as hypercorn_serve
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 
 from nessus_sched.http.app import App
 
 _BACKLOG: Final = 100
 _GIVE_UP_MS: Final = 3000
 _GRACE: Final = 3.0
+_IDLE: Final = 30.0
+"""Seconds for which a connection may be without a request, or with an unfinished one."""
+CONNECTIONS: Final = 128
+"""Connections at once; each takes some 100 KiB at most."""
 
 
 class HttpTrouble(Exception):
@@ -57,37 +67,86 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+@attrs.define(eq=False)
+class PageConnections:
+    """The open connections, oldest first.
+
+    One more than `limit` closes the oldest. A response takes milliseconds, so only clients that
+    send or read slowly, or are idle, become the oldest, and however many connections they open,
+    others get their pages.
+    """
+
+    limit: int = CONNECTIONS
+    displaced: int = 0
+    """How many were closed to make room."""
+    _open: dict[trio.SocketStream, None] = attrs.field(factory=dict)
+
+    @property
+    def used(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def holding(self, stream: trio.SocketStream) -> Iterator[None]:
+        if len(self._open) >= self.limit:
+            self._close(next(iter(self._open)))
+            self.displaced += 1
+        self._open[stream] = None
+        try:
+            yield
+        finally:
+            self._open.pop(stream, None)
+
+    def close(self) -> None:
+        """Closes all: hypercorn shields its sends from cancellation."""
+        for stream in list(self._open):
+            self._close(stream)
+
+    def _close(self, stream: trio.SocketStream) -> None:
+        del self._open[stream]
+        with suppress(OSError):  # the client has left already
+            stream.socket.shutdown(socket.SHUT_RDWR)
+
+
 async def serve(
     app: App,
     sock: socket.socket,
     *,
+    connections: PageConnections | None = None,
     stop: Callable[[], Awaitable[None]] = trio.sleep_forever,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serves `app` on a listening socket, which it closes; the started value is the URL.
 
-    When `stop` returns, responses in progress have a few seconds. Cancellation ends it as well,
-    immediately except for what hypercorn is sending.
+    When `stop` returns, responses in progress have a few seconds. Cancellation ends it at once.
+    A request must be complete within `_IDLE` seconds, and its headers within 64 KiB.
     """
+    places = connections or PageConnections()
     config = Config()
-    fd = os.dup(sock.fileno())
-    config.bind = [f"fd://{fd}"]
     config.accesslog = None  # it writes decoded paths, line breaks included
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
-    config.graceful_timeout = _GRACE
-    config.keep_alive_timeout = 30.0
-    url = url_of(sock)
-    sock.close()
-    async with trio.open_nursery() as nursery:
-        # hypercorn's types insist on its own names for ASGI messages.
-        asgi: Any = app
+    config.keep_alive_timeout = _IDLE
+    context = WorkerContext(None)
+    # hypercorn's types insist on its own names for ASGI messages.
+    asgi: Any = app
 
-        async def run(task_status: trio.TaskStatus[list[str]]) -> None:
-            await hypercorn_serve(
-                asgi, config, shutdown_trigger=stop, task_status=task_status, mode="asgi"
-            )
+    async def respond(stream: trio.SocketStream) -> None:
+        # hypercorn's own server would accept any number of connections.
+        with places.holding(stream):
+            http: Any = stream  # it takes plain streams as well as those with TLS
+            await TCPServer(ASGIWrapper(asgi), config, context, ConnectionState({}), http)
 
-        await nursery.start(run)
-        os.set_inheritable(fd, False)  # hypercorn makes it inheritable
-        task_status.started(url)
+    listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    accept = partial(trio.serve_listeners, respond, [listener])
+    async with trio.open_nursery() as responding:
+        try:
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(partial(accept, handler_nursery=responding))
+                task_status.started(url_of(sock))
+                await stop()
+                accepting.cancel_scope.cancel(reason="no more requests are accepted")
+        except trio.Cancelled:
+            places.close()
+            raise
+        await context.terminated.set()
+        responding.cancel_scope.deadline = trio.current_time() + _GRACE

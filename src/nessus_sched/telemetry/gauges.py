@@ -154,12 +154,12 @@ def _limits(limits: Mapping[str, Limit]) -> Iterator[Metric]:
     used = _gauge("nessus_limit_used", "Current use of a limit.", label)
     most = _gauge(
         "nessus_limit",
-        "A limit: a configuration key, or the threads for name lookups.",
+        "A limit: a configuration key, the threads for name lookups, or connections for HTTP.",
         label,
     )
     refused = CounterMetricFamily(
         "nessus_limit_refusals",
-        "Requests refused by a limit, and lookups that were given up.",
+        "Requests refused, lookups given up and HTTP connections closed because of a limit.",
         labels=label,
     )
     for key, each in limits.items():
