@@ -64,7 +64,9 @@ class FakeScan:
     foreign: bool = False
     """Somebody else's from the beginning: never to be touched."""
     runs: int = 0
-    was_paused: bool = False
+    launch_sent_at: float = 0.0
+    """When the request was sent that launched it, by Trio's clock."""
+    pauses: int = 0
     targets: str | None = None
     """What it is shown to scan, when that is not what was ordered."""
     order: ScanOrder | None = None
@@ -155,7 +157,7 @@ class FakeScanner:
     def set_status(self, scan: FakeScan, status: ScanStatus) -> None:
         self.pass_time()
         scan.status = status
-        scan.was_paused |= status is ScanStatus.PAUSED
+        scan.pauses += status is ScanStatus.PAUSED
         scan.touched_at = self.now()
 
     def rename(self, scan: FakeScan, name: str) -> None:
@@ -209,6 +211,8 @@ class FakeScanner:
         return await self._request("create_scan", effect)
 
     async def launch(self, scan_id: int, marks: Marks) -> str:
+        sent_at = trio.current_time()
+
         def effect() -> str:
             scan = self._own(scan_id, "launch", marks)
             if scan.status not in OCCUPYING:
@@ -216,6 +220,7 @@ class FakeScanner:
                 if self.max_scans is not None and everybodys >= self.max_scans:
                     raise NoCapacity("the scanner runs all it may")
                 self.launches[scan.name] += 1
+                scan.launch_sent_at = sent_at
                 self._run(scan)
             assert scan.uuid is not None
             return scan.uuid

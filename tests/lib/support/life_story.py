@@ -130,7 +130,9 @@ class Story:
             resolve=lambda name: (f"192.0.2.{NAMES.index(name) + 1}",),
         )
 
-    def step(self, _what: str, _moment: str) -> None:
+    def step(self, what: str, moment: str) -> None:
+        if (what, moment) == ("create_scan", "after") and not self.peace:
+            self.meddling.created.unpark_all()
         self.steps += not self.peace
         if self.steps in self.fatal and not self.peace:
             self.life.die()

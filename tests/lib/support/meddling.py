@@ -22,6 +22,7 @@ from nessus_sched.core.scanner import (
     ScanStatus,
     Unreachable,
 )
+from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
@@ -101,6 +102,8 @@ class Meddling:
     def __init__(self, story: Story) -> None:
         self.story = story
         self.random = Random(story.random.randrange(2**32))
+        self.created = trio.lowlevel.ParkingLot()
+        """Those who wait for a scan to be created on some scanner."""
 
     async def with_scanners(self) -> None:
         """What happens to the scanners, whether the daemon lives or not."""
@@ -123,7 +126,11 @@ class Meddling:
     def meddlers(self) -> Sequence[Callable[[World], Awaitable[None]]]:
         """What happens to a life of the daemon."""
         hazards = self.story.hazards
-        found: list[Callable[[World], Awaitable[None]]] = [self._submitters, self._tidy]
+        found: list[Callable[[World], Awaitable[None]]] = [
+            self._submitters,
+            self._hasty_submitters,
+            self._tidy,
+        ]
         if hazards.operators:
             found.append(self._operators)
         if hazards.reloads:
@@ -239,28 +246,41 @@ class Meddling:
 
     async def _submitters(self, w: World) -> None:
         """Submitters who change their minds."""
-        judge = self.story.judge
         while True:
             await self._now_and_then(2 * MINUTE)
-            if not judge.acknowledged:
+            if not self.story.judge.acknowledged:
                 continue
-            task_id = self.random.choice(list(judge.acknowledged.values()))
+            task_id = self.random.choice(list(self.story.judge.acknowledged.values()))
             busy = [run for driver in w.fleet.drivers.values() for run in driver.runs]
             if busy and self.random.random() < 0.5:
                 task_id = self.random.choice(busy)
-            command = self.random.choice(["cancel", "pause", "resume", "retry_dead"])
-            if command == "cancel":
-                judge.cancel_asked.add(task_id)
-            judge.paused.pop(task_id, None)
-            more: dict[str, Any] = {}
-            if command == "cancel" and self.random.random() < 0.2:
-                more["discard"] = True
-                judge.discarded.add(task_id)
-            done = await quietly(getattr(w.service, command), task_id, actor="submitter", **more)
-            self._happened(f"asked:{command}:{done}")
-            if command == "pause" and done:
-                judge.paused[task_id] = trio.current_time()
-                await self._after_a_pause(await w.task(task_id))
+            await self._command(w, task_id, ["cancel", "pause", "resume", "retry_dead"])
+
+    async def _hasty_submitters(self, w: World) -> None:
+        """Submitters who change their minds just when a scan has been created."""
+        while True:
+            await self.created.park()
+            runs = [run for driver in w.fleet.drivers.values() for run in driver.runs.values()]
+            launching = [run.task for run in runs if run.task.state is TaskState.LAUNCHING]
+            if launching and self.random.random() < 0.2:
+                self._happened("changed mind at the launch")
+                task_id = self.random.choice(launching).task_id
+                await self._command(w, task_id, ["cancel", "pause"])
+
+    async def _command(self, w: World, task_id: str, commands: Sequence[str]) -> None:
+        judge, command = self.story.judge, self.random.choice(commands)
+        if command == "cancel":
+            judge.cancel_asked.add(task_id)
+        judge.paused.pop(task_id, None)
+        more: dict[str, Any] = {}
+        if command == "cancel" and self.random.random() < 0.2:
+            more["discard"] = True
+            judge.discarded.add(task_id)
+        done = await quietly(getattr(w.service, command), task_id, actor="submitter", **more)
+        self._happened(f"asked:{command}:{done}")
+        if command == "pause" and done:
+            judge.paused[task_id] = trio.current_time()
+            await self._after_a_pause(await w.task(task_id))
 
     async def _after_a_pause(self, task: Task) -> None:
         """Now and then its scanner aborts it: it must not be launched again for that."""
