@@ -17,11 +17,12 @@ ROUNDS = int(os.environ.get("NESSUS_SCHED_TORTURE", "1"))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(1, ROUNDS + 1))
 async def test_nothing_is_lost_nothing_runs_twice_and_nothing_is_left_behind(
     tmp_path: Path, seed: int
 ) -> None:
-    outcome = await Round(directory=tmp_path, seed=seed, lives=6).run()
+    outcome = await Round(directory=tmp_path, seed=seed, lives=5, attacks=True).run()
     assert not outcome.problems, f"seed {seed}, {tmp_path}"
-    assert outcome.counts["kills"] == 5
+    assert outcome.counts["kills"] == 4
     assert outcome.counts["tasks"] > 0

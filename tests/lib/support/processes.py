@@ -50,6 +50,7 @@ class Site:
 
     directory: Path
     config: dict[str, Any]
+    program: Sequence[str] = PROGRAM
 
     @property
     def file(self) -> Path:
@@ -63,14 +64,20 @@ class Site:
         self.file.write_text(json.dumps(self.config))
 
     def argv(self, *words: str) -> list[str]:
-        return [*PROGRAM, *words, "--config", str(self.file)]
+        return [*self.program, *words, "--config", str(self.file)]
 
     @property
     def socket(self) -> Path:
         return Path(discovery.default_socket(str(self.file), self.environ))
 
 
-def site(directory: Path, scanners: Sequence[Mapping[str, Any]], **changes: Any) -> Site:
+def site(
+    directory: Path,
+    scanners: Sequence[Mapping[str, Any]],
+    *,
+    program: Sequence[str] = PROGRAM,
+    **changes: Any,
+) -> Site:
     """A configuration that polls fast, written to a file."""
     config = {
         "state_directory": str(directory / "state"),
@@ -80,7 +87,7 @@ def site(directory: Path, scanners: Sequence[Mapping[str, Any]], **changes: Any)
         "scanners": list(scanners),
         **changes,
     }
-    made = Site(directory=directory, config=config)
+    made = Site(directory=directory, config=config, program=program)
     made.write()
     return made
 

@@ -35,6 +35,8 @@ class Book:
     acknowledged: dict[str, str] = attrs.field(factory=dict)
     """Task ids by idempotency key."""
     cancel_asked: set[str] = attrs.field(factory=set)
+    stopped: set[str] = attrs.field(factory=set)
+    """Tasks whose scans somebody stopped on their scanner."""
     closed: bool = False
     """No more new submissions."""
     seen: Counter[str] = attrs.field(factory=Counter)
@@ -71,8 +73,9 @@ class Submitter:
 
     async def _submit(self, key: str) -> None:
         random = self.random
+        last = random.randrange(1, 255)
         arguments: dict[str, Any] = {
-            "targets": [f"192.0.2.{random.randrange(1, 255)}"],
+            "targets": [random.choice([f"192.0.2.{last}", f"192.0.2.{last & ~7}/29"])],
             "name": key,
             "priority": random.choice(["low", "normal", "high"]),
             "idempotency_key": key,

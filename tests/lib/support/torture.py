@@ -9,6 +9,7 @@ are held against what the clients were promised.
 from __future__ import annotations
 
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,34 +21,23 @@ import attrs
 import trio
 
 from nessus_sched.core.states import SETTLED
-from nessus_sched.sim.faults import Fault, FaultKind
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
 from nessus_sched.store.tasks.offline import read_offline
+from support import hasty_daemon
 from support.ambush import STEPS, Ambush, AtTime, Moment
 from support.processes import START, Site, client, daemon, scanner_yaml, simulators, site
 from support.submitters import Book, Submitter, resume_everything
-from support.torture_judge import judge, left_empty
+from support.torture_attacks import attack
+from support.torture_judge import all_tasks, judge, left_empty
+from support.torture_weather import Weather
 
 CLIENTS = 2
+HASTY = (sys.executable, str(Path(hasty_daemon.__file__)))
 PATIENCE = 8.0
 """Seconds of service after which a daemon is killed though its moment has not come."""
 RECOVERY = 120.0
 """Seconds within which everything must have ended, once nothing fails any more."""
-FAULTS = (
-    Fault(kind=FaultKind.RESET_BEFORE, method="POST", path="/scans"),
-    Fault(kind=FaultKind.RESET_AFTER, method="POST", path="/scans"),
-    Fault(kind=FaultKind.RESET_BEFORE, method="POST", path="/scans/*/launch"),
-    Fault(kind=FaultKind.RESET_AFTER, method="POST", path="/scans/*/launch"),
-    Fault(kind=FaultKind.RESET_AFTER, method="POST", path="/scans/*/export"),
-    Fault(kind=FaultKind.STATUS, method="POST", path="/scans*", status=500),
-    Fault(kind=FaultKind.STATUS, method="GET", path="/scans*", status=500),
-    Fault(kind=FaultKind.STATUS, method="*", path="*", status=429, retry_after=1),
-    Fault(kind=FaultKind.HANG, method="*", path="/scans*", seconds=3.0),
-    Fault(kind=FaultKind.SLOW, method="POST", path="/scans*", seconds=0.5),
-    Fault(kind=FaultKind.TRUNCATED, method="GET", path="/scans/*/download"),
-    Fault(kind=FaultKind.RESET_AFTER, method="*", path="*", times=2),
-)
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +60,8 @@ class Round:
     counts: Counter[str] = attrs.field(factory=Counter)
     clients: int = 0
     """How many are connected and have something to ask."""
+    attacks: bool = False
+    """Others send what no client should."""
 
     async def run(self) -> Outcome:
         random = self._random("plan")
@@ -86,8 +78,11 @@ class Round:
             scanners = {
                 name: (sim, limit) for name, sim, limit in zip("ab", sims, limits, strict=True)
             }
+            weather = Weather(
+                sims=sims, random=self._random("weather"), book=self.book, counts=self.counts
+            )
             async with self._clients(place, sims):
-                async with _weather(sims, self._random("weather"), self.counts):
+                async with weather.blowing(), self._attackers(place):
                     for moment in self._moments(random):
                         await self._life(place, ambush, moment, random)
                 await self._recover(place, scanners)
@@ -108,6 +103,7 @@ class Round:
         return site(
             self.directory,
             scanners,
+            program=HASTY,
             polling={"fastest": "0.1s", "slowest": "0.5s", "probe": "0.3s", "probe_max": "1s"},
             scheduling={"backoff_base": "1s", "backoff_max": "2s", "max_attempts": 100},
         )
@@ -152,6 +148,14 @@ class Round:
                 nursery.start_soon(self._client, f"{number}", place, sims)
             yield
 
+    @asynccontextmanager
+    async def _attackers(self, place: Site) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            if self.attacks:
+                nursery.start_soon(attack, place.socket, self._random("attacks"), self.counts)
+            yield
+            nursery.cancel_scope.cancel(reason="the attackers leave")
+
     async def _client(self, name: str, place: Site, sims: Sequence[RunningSim]) -> None:
         submitter = Submitter(
             name=name,
@@ -173,46 +177,22 @@ class Round:
     async def _recover(self, place: Site, scanners: Mapping[str, tuple[RunningSim, int]]) -> None:
         """A life in peace, until everything has ended and nothing lies about on the scanners;
         then a stop as usual."""
-        for sim, _ in scanners.values():
-            sim.nessus.faults.clear()
         self.book.closed = True
         async with daemon(place) as process:
             async with client(place, "--no-start") as tools:
                 with trio.move_on_after(RECOVERY):
-                    while self.clients or self._live() or left_empty(scanners):
+                    while self.clients or self._unsettled() or left_empty(scanners):
                         await resume_everything(tools)
                         await trio.sleep(0.2)
             process.send_signal(signal.SIGTERM)
             if await process.wait() != 0:
                 self.book.problems.append(f"the last daemon ended with {process.returncode}")
 
-    def _live(self) -> int:
+    def _unsettled(self) -> bool:
+        """Some task has not ended, or its scan is still to be cleaned up."""
         with read_offline(self.directory / "state") as store:
-            return sum(n for state, n in store.counts().items() if state not in SETTLED)
-
-
-@asynccontextmanager
-async def _weather(
-    sims: Sequence[RunningSim], random: Random, counts: Counter[str]
-) -> AsyncIterator[None]:
-    """Now and then something goes wrong at a scanner."""
-
-    async def blow() -> None:
-        while True:
-            await trio.sleep(random.uniform(1.0, 5.0))
-            sim = random.choice(sims)
-            if random.random() < 0.1:
-                counts["fault restart"] += 1
-                sim.nessus.restart(down_seconds=random.uniform(0.0, 1.0))
-            else:
-                fault = attrs.evolve(random.choice(FAULTS))
-                counts[f"fault {fault.kind}"] += 1
-                sim.nessus.faults.inject(fault)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(blow)
-        yield
-        nursery.cancel_scope.cancel(reason="the weather clears up")
+            live = any(n for state, n in store.counts().items() if state not in SETTLED)
+            return live or any(task.owed for task in all_tasks(store))
 
 
 async def reachable(place: Site) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.sim.runs import RunStatus
+from nessus_sched.sim.runs import Run, RunStatus
 from nessus_sched.sim.serve import RunningSim
 from nessus_sched.store.tasks.listing import TaskFilter
 from nessus_sched.store.tasks.offline import OfflineStore, read_offline
@@ -24,19 +24,20 @@ def judge(
     """The promises that were broken, and how the tasks ended. `directory` is the state
     directory; `scanners` are simulators with their limits, by id."""
     with read_offline(directory) as store:
-        tasks = {task.task_id: task for task in _all(store)}
+        tasks = {task.task_id: task for task in all_tasks(store)}
         report = store.verify()
     problems = [*book.problems, *(f"journal: {each}" for each in report.problems)]
     problems += _lost(tasks, book)
     for task in tasks.values():
         problems += _ended_badly(task, scanners, book)
+        problems += _lost_results(task, scanners)
     for name, (sim, limit) in scanners.items():
         problems += (f"{name}: {each}" for each in _misused(sim, limit, tasks))
     problems += left_empty(scanners)
     return problems, Counter(f"{task.state}" for task in tasks.values())
 
 
-def _all(store: OfflineStore) -> Iterator[Task]:
+def all_tasks(store: OfflineStore) -> Iterator[Task]:
     cursor = None
     while True:
         page = store.list(TaskFilter(), limit=1000, cursor=cursor)
@@ -60,7 +61,7 @@ def _lost(tasks: Mapping[str, Task], book: Book) -> Iterator[str]:
 def _ended_badly(
     task: Task, scanners: Mapping[str, tuple[RunningSim, int]], book: Book
 ) -> Iterator[str]:
-    if task.state is TaskState.CANCELED and task.task_id not in book.cancel_asked:
+    if task.state is TaskState.CANCELED and task.task_id not in book.cancel_asked | book.stopped:
         yield f"{task.task_id} is canceled, and nobody asked for it: {task.last_error}"
     elif task.state in SETTLED - {TaskState.CANCELED, TaskState.COMPLETED}:
         yield f"{task.task_id} is {task.state}: {task.last_error}"
@@ -78,6 +79,34 @@ def _ended_badly(
             yield f"{task.task_id} completed, and its scan is {scan.latest.status}"
 
 
+def _lost_results(task: Task, scanners: Mapping[str, tuple[RunningSim, int]]) -> Iterator[str]:
+    """Whatever way its scans ended, the results that are kept have as many finished hosts as
+    the best of them."""
+    if task.owed:
+        yield f"{task.task_id} still owes a clean-up: {task.owed}"
+    best = max(
+        (
+            _finished(scan.latest)
+            for sim, _ in scanners.values()
+            for scan in sim.nessus.scans.values()
+            if scan.latest is not None and scan.latest.ended and task_of(scan.name) == task.task_id
+        ),
+        default=0,
+    )
+    has = 0 if task.summary is None else task.summary["hosts_finished"]
+    if has < best:
+        yield f"{task.task_id} ({task.state}) has {has} finished hosts of {best}: {task.last_error}"
+    if task.summary is not None and (task.partial is None) is not (
+        task.state is TaskState.COMPLETED
+    ):
+        yield f"{task.task_id} is {task.state}, and its results say {task.partial}"
+
+
+def _finished(run: Run) -> int:
+    assert run.ended_at is not None
+    return sum(host.span.finished for host in run.hosts(run.ended_at))
+
+
 def left_empty(scanners: Mapping[str, tuple[RunningSim, int]]) -> list[str]:
     """Scans that were created and never launched: in the end no task has a use for them."""
     return [
@@ -86,6 +115,11 @@ def left_empty(scanners: Mapping[str, tuple[RunningSim, int]]) -> list[str]:
         for scan in sim.nessus.scans.values()
         if scan.latest is None
     ]
+
+
+def task_of(name: str) -> str | None:
+    found = MARKER.search(name)
+    return found["task"] if found else None
 
 
 def _marker(name: str) -> str:
