@@ -24,7 +24,7 @@ from nessus_sched.cli.demo.replay import replay_files
 from nessus_sched.cli.demo.report import DemoScreen, not_completed
 from nessus_sched.cli.demo.scene import Scene, end_on_signal
 from nessus_sched.cli.demo.tables import fitting, scan_rows
-from nessus_sched.cli.trio_run import run
+from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.config.loading import load
 from nessus_sched.sim.options import SimOptions
 from support.command import one_sentence, typed
@@ -165,7 +165,7 @@ def test_what_ends_a_command_is_taken_out_of_its_groups(error: BaseException) ->
         raise BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [error]), ValueError()])
 
     with pytest.raises(type(error)) as raised:
-        run(work)
+        run_trio(work)
     assert raised.value is error
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from nessus_sched.cli.output import drawn
+from nessus_sched.cli.output import build_table
 from nessus_sched.cli.top import Shown, fitted, screen
 from support.pictures import FILE, picture, seen
 
@@ -41,7 +41,9 @@ def test_a_table_folds_its_cells_and_loses_nothing(width: int) -> None:
            "8.1", "CVE-2017-0143 CVE-2017-0144", "known exploited")  # fmt: skip
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        console.print(drawn(("severity", "host", "port", "id", "name", "score", "cve", ""), [row]))
+        console.print(
+            build_table(("severity", "host", "port", "id", "name", "score", "cve", ""), [row])
+        )
     drawn_row = capture.get()[capture.get().index("high") :]
     assert sorted("".join(drawn_row.split())) == sorted("".join("".join(row).split()))
 

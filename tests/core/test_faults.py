@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import nessus_sched
-from nessus_sched.cli.formatting import for_people
+from nessus_sched.cli.formatting import with_command_names
 from nessus_sched.core.error_kinds import Blame, ErrorKind, Response
 from nessus_sched.core.faults import FAULTS, advice, kind_of, remedy
 from nessus_sched.core.scanner import ScannerError, TransientError
@@ -67,7 +67,9 @@ def test_advice_for_a_settled_task_promises_no_further_try() -> None:
 
 
 def test_people_are_told_commands_in_place_of_tools() -> None:
-    assert "'nessus-sched scanners list'" in for_people(advice("scanner_trouble", goes_on=True))
+    assert "'nessus-sched scanners list'" in with_command_names(
+        advice("scanner_trouble", goes_on=True)
+    )
 
 
 @pytest.mark.parametrize("error", list(subclasses(ScannerError)), ids=lambda error: error.__name__)

@@ -11,7 +11,7 @@ import trio
 from prometheus_client import CollectorRegistry
 from trio.testing import MockClock
 
-from nessus_sched.http.app import App, Sources
+from nessus_sched.http.app import App, PageSources
 from nessus_sched.http.server import PageConnections, listen, serve
 from nessus_sched.telemetry.health import Health
 from support.world import seen
@@ -38,7 +38,7 @@ async def served(
     async def status_page() -> str:
         return page.decode()
 
-    sources = Sources(
+    sources = PageSources(
         health=lambda: Health(components={}),
         ready=lambda: True,
         registry=CollectorRegistry(),

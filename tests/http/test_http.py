@@ -15,7 +15,7 @@ import pytest
 import trio
 from prometheus_client import CollectorRegistry, Counter
 
-from nessus_sched.http.app import App, Sources, host_allowed
+from nessus_sched.http.app import App, PageSources, host_allowed
 from nessus_sched.http.server import HttpTrouble, listen, serve, url_of
 from nessus_sched.telemetry.health import Component, Health, Status
 
@@ -28,13 +28,15 @@ async def nothing() -> None:
     pass
 
 
-def sources(**changes: Any) -> Sources:
-    made = Sources(health=health, ready=lambda: True, registry=CollectorRegistry(), refresh=nothing)
+def sources(**changes: Any) -> PageSources:
+    made = PageSources(
+        health=health, ready=lambda: True, registry=CollectorRegistry(), refresh=nothing
+    )
     return attrs.evolve(made, **changes)
 
 
 @asynccontextmanager
-async def pages(made: Sources) -> AsyncIterator[httpx.AsyncClient]:
+async def pages(made: PageSources) -> AsyncIterator[httpx.AsyncClient]:
     async with trio.open_nursery() as nursery:
         url = await nursery.start(serve, App(made), listen("127.0.0.1:0"))
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import click
 
 from nessus_sched import __version__
-from nessus_sched.cli.formatting import for_people
+from nessus_sched.cli.formatting import with_command_names
 from nessus_sched.ipc import discovery
 
 OPERATOR_CALL: Final = "operator/call"
@@ -28,7 +28,7 @@ class Refused(click.ClickException):
     """The daemon refused a call; `code` is its stable code. Exit code 1."""
 
     def __init__(self, message: str, code: str) -> None:
-        super().__init__(for_people(message))
+        super().__init__(with_command_names(message))
         self.code = code
 
 
@@ -42,7 +42,7 @@ class NotAllowed(NoDaemon):
     """A daemon may be listening, but this user may not connect to its socket."""
 
 
-class Asking(Protocol):
+class DaemonApi(Protocol):
     """What commands call: a daemon, or the state directory of a stopped one. Raises `Refused`."""
 
     def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
@@ -192,15 +192,15 @@ LARGEST: Final = 100
 """Rows per page that the tools allow."""
 
 
-def listed(
-    asked: Asking, tool: str, rows: str, *, most: int | None = None, **arguments: Any
+def fetch_all(
+    api: DaemonApi, tool: str, rows: str, *, most: int | None = None, **arguments: Any
 ) -> dict[str, Any]:
     """The tool's last answer with the rows of all pages, up to `most`; `next_cursor` leads to the
     remaining ones."""
     found: list[Any] = []
     while True:
         left = LARGEST if most is None else min(most - len(found), LARGEST)
-        answer = asked.call(tool, limit=left, **arguments)
+        answer = api.call(tool, limit=left, **arguments)
         found += answer[rows]
         arguments["cursor"] = answer["next_cursor"]
         if answer["next_cursor"] is None or (most is not None and len(found) >= most):

@@ -9,7 +9,7 @@ import click
 
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.options import EXIT_CONFIG, daemon_option, json_option, one_of
-from nessus_sched.cli.output import line, note, print_json
+from nessus_sched.cli.output import print_json, print_line, print_note
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.text import number
 
@@ -28,14 +28,14 @@ def reload_command(config: Path | None, as_json: bool) -> None:
         print_json(answer)
     elif answer["applied"]:
         for change in answer["changes"]:
-            line(change)
+            print_line(change)
         restart = ", ".join(answer["needs_restart"])
         but = f", except {restart}: restart the daemon to apply it" if restart else ""
-        line(f"configuration reloaded{but}")
+        print_line(f"configuration reloaded{but}")
     else:
         for problem in answer["problems"]:
-            note(problem)
-        note("nothing changed")
+            print_note(problem)
+        print_note("nothing changed")
     if not answer["applied"]:
         sys.exit(EXIT_CONFIG)
 
@@ -58,7 +58,7 @@ def log_level_command(
         print_json(answer)
         return
     others = [f"{name} {its}" for name, its in answer["components"].items()]
-    line(", ".join([f"log level {answer['level']}", *others]))
+    print_line(", ".join([f"log level {answer['level']}", *others]))
 
 
 @click.command("pause-all")
@@ -80,7 +80,7 @@ def pause_all_command(running: str, config: Path | None, as_json: bool) -> None:
     else:
         doing = {"pause": "pausing", "stop": "stopping"}.get(running, "")
         scans = number(answer["told"], "running scan")
-        line("paused: no scans start" + (f"; {doing} {scans}" if answer["told"] else ""))
+        print_line("paused: no scans start" + (f"; {doing} {scans}" if answer["told"] else ""))
 
 
 @click.command("resume-all")
@@ -97,10 +97,10 @@ def resume_all_command(config: Path | None, as_json: bool) -> None:
         print_json(answer)
     else:
         resumed = _scans(answer["resumed"], "scan resumed", "scans resumed")
-        line("scans may start again" + (f"; {resumed}" if resumed else ""))
+        print_line("scans may start again" + (f"; {resumed}" if resumed else ""))
         paused = _scans(answer["paused_scans"], "scan stays", "scans stay")
         if paused:
-            line(
+            print_line(
                 f"{paused} paused: 'nessus-sched tasks --state paused' lists what "
                 "'nessus-sched resume' takes"
             )
@@ -129,4 +129,4 @@ def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> N
     deleted = ", ".join(
         f"{count} {what.replace('_', ' ')}" for what, count in answer["deleted"].items() if count
     )
-    line(f"{'would be deleted' if dry_run else 'deleted'}: {deleted or 'nothing'}")
+    print_line(f"{'would be deleted' if dry_run else 'deleted'}: {deleted or 'nothing'}")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nessus_sched.cli.client import Asking, NoDaemon, Refused, check_text, daemon
-from nessus_sched.cli.output import note
+from nessus_sched.cli.client import DaemonApi, NoDaemon, Refused, check_text, daemon
+from nessus_sched.cli.output import print_note
 from nessus_sched.config.schema import Config
 
 if TYPE_CHECKING:
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def daemon_or_store(config: Path | None) -> Iterator[Asking]:
+def daemon_or_store(config: Path | None) -> Iterator[DaemonApi]:
     """The daemon; without one its state directory, with a note that says so.
 
     Raises `NoDaemon` when there is neither.
     """
     with ExitStack() as stack:
         try:
-            asked: Asking = stack.enter_context(daemon(config))
+            api: DaemonApi = stack.enter_context(daemon(config))
         except NoDaemon as error:
             if config is None or not os.access(config, os.R_OK):  # the system's, not this user's
                 raise
-            from nessus_sched.cli.load_config import loaded
+            from nessus_sched.cli.load_config import load_config_or_exit
 
-            found = loaded(config)
+            found = load_config_or_exit(config)
             if not os.path.exists(found.state_directory / "tasks.db"):
                 raise
-            note(f"no daemon is running; showing what {found.state_directory} holds")
-            asked = StateDirectory(found, error)
-        yield asked
+            print_note(f"no daemon is running; showing what {found.state_directory} holds")
+            api = StateDirectory(found, error)
+        yield api
 
 
 class StateDirectory:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from nessus_sched.cli.client import Refused, daemon, listed
+from nessus_sched.cli.client import Refused, daemon, fetch_all
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.formatting import ago, seconds_given
+from nessus_sched.cli.formatting import ago, parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, task_argument, tasks_argument
-from nessus_sched.cli.output import line, note, print_json, table
+from nessus_sched.cli.output import print_json, print_line, print_note, print_table
 from nessus_sched.cli.task_ids import task_id_of, task_ids_of
 from nessus_sched.cli.tasks import show_status, tell_each
 from nessus_sched.core.clock import system_now
@@ -31,13 +31,13 @@ def dlq_group() -> None:
 @json_option
 def list_command(limit: int, config: Path | None, as_json: bool) -> None:
     """List dead letters and their errors, newest first."""
-    with daemon_or_store(config) as asked:
-        found = listed(asked, "list_dead_letters", "tasks", most=limit)
+    with daemon_or_store(config) as api:
+        found = fetch_all(api, "list_dead_letters", "tasks", most=limit)
     if as_json:
         print_json(found)
         return
     now = system_now()
-    table(
+    print_table(
         ("task", "dead since", "class", "attempts", "scanner", "name", "error"),
         [
             (
@@ -54,7 +54,7 @@ def list_command(limit: int, config: Path | None, as_json: bool) -> None:
     )
     if found["next_cursor"] is not None:
         count = "there are more" if found["total"] is None else f"{found['total']} in total"
-        note(f"{count}: --limit")
+        print_note(f"{count}: --limit")
 
 
 @dlq_group.command("show")
@@ -65,15 +65,15 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
     """Show a dead letter with its full history."""
     from nessus_sched.cli.journal import show_entries
 
-    with daemon_or_store(config) as asked:
-        found = asked.operate("show_journal", task_id=task_id_of(asked, task))
+    with daemon_or_store(config) as api:
+        found = api.operate("show_journal", task_id=task_id_of(api, task))
     if found["task"]["status"] != "dead":
         raise Refused(f"task {found['task']['task_id']} is not a dead letter", "not_possible_now")
     if as_json:
         print_json(found)
         return
     show_status(found["task"])
-    line()
+    print_line()
     show_entries(found["entries"])
 
 
@@ -90,7 +90,7 @@ def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 @dlq_group.command("purge")
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
 @click.option(
-    "--older-than", type=seconds_given, metavar="DURATION", help="Dead for longer, such as 30d."
+    "--older-than", type=parse_duration, metavar="DURATION", help="Dead for longer, such as 30d."
 )
 @click.option(
     "--class", "error_class", metavar="CODE", help="With this error code, as list shows it."
@@ -131,9 +131,9 @@ def purge_command(
         print_json(answer)
         return
     for task_id in answer["task_ids"]:
-        line(task_id)
+        print_line(task_id)
     said = "would be purged" if answer["dry_run"] and dry_run else "purged"
-    note(f"{len(answer['task_ids'])} {said}")
+    print_note(f"{len(answer['task_ids'])} {said}")
 
 
 def _confirm(count: int) -> None:

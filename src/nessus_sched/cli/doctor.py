@@ -14,9 +14,9 @@ import click
 from nessus_sched.api.scanner_check import Step, failed, ok, warning
 from nessus_sched.cli.client import NotAllowed, daemon
 from nessus_sched.cli.options import config_option, json_option
-from nessus_sched.cli.output import note, print_json
+from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.cli.scanners import show_steps
-from nessus_sched.cli.trio_run import run
+from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.config.schema import Config
@@ -38,14 +38,14 @@ def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
     plugin age, and when it was certified. Changes nothing; 'scanners certify' tests whether
     scans really run. Exit code 1 if a check failed.
     """
-    steps = run(_examine, config, offline)
+    steps = run_trio(_examine, config, offline)
     bad = sum(step.status == "failed" for step in steps)
     doubtful = sum(step.status == "warning" for step in steps)
     if as_json:
         print_json({"ok": not bad, "steps": [attrs.asdict(step) for step in steps]})
     else:
         show_steps([attrs.asdict(step) for step in steps])
-        note(f"{bad} failed, {number(doubtful, 'warning')}, {len(steps) - bad - doubtful} ok")
+        print_note(f"{bad} failed, {number(doubtful, 'warning')}, {len(steps) - bad - doubtful} ok")
     if bad:
         sys.exit(1)
 

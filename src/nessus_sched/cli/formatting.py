@@ -24,7 +24,7 @@ _COMMANDS: Final = {
 _TOOL: Final = re.compile(rf"\b(?:{'|'.join(_COMMANDS)})\b")
 
 
-def for_people(advice: str) -> str:
+def with_command_names(advice: str) -> str:
     """Advice written for models, with commands in place of tool names."""
     return _TOOL.sub(lambda found: f"'nessus-sched {_COMMANDS[found[0]]}'", advice)
 
@@ -59,7 +59,7 @@ def counts(by_severity: dict[str, int] | None) -> str:
     return ", ".join(f"{count} {name}" for name, count in by_severity.items() if count) or "none"
 
 
-def seconds_given(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Seconds from `90`, `90s`, `15m`, `2h` or `7d`; for use as an option's type."""
     found = _DURATION.fullmatch(text)
     if found is None:
@@ -67,11 +67,11 @@ def seconds_given(text: str) -> float:
     return float(found[1]) * dict(TIME_UNITS)[found[2] or "s"]
 
 
-def moment_given(text: str) -> str:
+def parse_time(text: str) -> str:
     """An ISO 8601 time with offset, from one (local if it has none) or from an age such as `2h`;
     for use as an option's type."""
     if (found := _DURATION.fullmatch(text)) and found[2]:
-        return datetime.fromtimestamp(system_now() - seconds_given(text), UTC).isoformat()
+        return datetime.fromtimestamp(system_now() - parse_duration(text), UTC).isoformat()
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -13,9 +13,9 @@ import click
 
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import when
-from nessus_sched.cli.load_config import loaded
+from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.options import config_option, daemon_option, json_option, task_argument
-from nessus_sched.cli.output import line, note, print_json, table
+from nessus_sched.cli.output import print_json, print_line, print_note, print_table
 from nessus_sched.cli.output_file import check_writable
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
@@ -33,12 +33,12 @@ def journal_group() -> None:
 @json_option
 def show_command(task: str, config: Path | None, as_json: bool) -> None:
     """Show a task's history, oldest first."""
-    with daemon_or_store(config) as asked:
-        found = asked.operate("show_journal", task_id=task_id_of(asked, task))
+    with daemon_or_store(config) as api:
+        found = api.operate("show_journal", task_id=task_id_of(api, task))
     if as_json:
         print_json(found)
         return
-    line(f"{found['task']['task_id']}  {found['task']['status']}  {found['task']['name']}")
+    print_line(f"{found['task']['task_id']}  {found['task']['status']}  {found['task']['name']}")
     show_entries(found["entries"])
 
 
@@ -55,7 +55,7 @@ def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
         )
         for entry in entries
     ]
-    table(("row", "time", "event", "state", "by", "why"), rows)
+    print_table(("row", "time", "event", "state", "by", "why"), rows)
 
 
 def _detail(detail: Mapping[str, Any]) -> str:
@@ -79,7 +79,7 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
         head = None if expect is None else parse_head(expect)
     except ValueError:
         raise click.UsageError("--expect takes a head such as 12:ab...") from None
-    directory = loaded(config).state_directory
+    directory = load_config_or_exit(config).state_directory
     with _store_errors(directory):
         report = verify_journal(directory, head)
     if as_json:
@@ -94,10 +94,10 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
         )
     else:
         for problem in report.problems:
-            note(problem)
+            print_note(problem)
         verdict = "ok" if report.ok else number(len(report.problems), "problem")
-        line(f"{verdict}: {number(report.rows, 'row')}, {number(report.tasks, 'task')}")
-        line(f"head {report.head.text}")
+        print_line(f"{verdict}: {number(report.rows, 'row')}, {number(report.tasks, 'task')}")
+        print_line(f"head {report.head.text}")
     if not report.ok:
         sys.exit(1)
 
@@ -117,13 +117,13 @@ def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None
     check_writable(file, force=force)
     from nessus_sched.daemon.journal import back_up
 
-    directory = loaded(config).state_directory
+    directory = load_config_or_exit(config).state_directory
     with _store_errors(directory):
         written = back_up(directory, file)
     if as_json:
         print_json({"file": str(file), "bytes": written})
     else:
-        line(f"{file}: {size(written)}")
+        print_line(f"{file}: {size(written)}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from nessus_sched.config.problems import ConfigError
 from nessus_sched.config.schema import Config
 
 
-def loaded(file: Path) -> Config:
+def load_config_or_exit(file: Path) -> Config:
     """The configuration; mistakes are printed to stderr and end the command with exit code 78."""
     try:
         return load(file, environ=os.environ)

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from nessus_sched.cli.options import default_config
-from nessus_sched.cli.output import note
+from nessus_sched.cli.output import print_note
 
 
 @click.command("mcp")
@@ -56,7 +56,7 @@ def _local(config: str | None, socket: str | None, no_start: bool) -> list[str]:
     found = config or (None if socket else default_config())
     words = [*program(), "mcp"] if found is None else client_of(found)
     if found is not None and not Path(found).exists():
-        note(f"warning: {found} does not exist yet")
+        print_note(f"warning: {found} does not exist yet")
     words += ["--socket", os.path.abspath(socket)] if socket else []
     words += ["--no-start"] if no_start else []
     return words

@@ -38,7 +38,7 @@ def _config(**rest: Any) -> Callable[[F], F]:
     )
 
 
-def _some(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path:
+def _required(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path:
     """The file, whether it exists or not: reading it reports that. Raises `NoConfiguration` if
     none is given or found."""
     if file is None:
@@ -50,7 +50,7 @@ def _some(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -
     return file
 
 
-def _there(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
+def _must_exist(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
     """Raises `NoConfiguration` if the file that was named does not exist."""
     if file is not None and not os.path.exists(file):
         raise NoConfiguration(f"{file}: no such file")
@@ -59,9 +59,9 @@ def _there(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) 
 
 _FILE: Final = click.Path(path_type=Path, readable=False)
 """The path is enough: members of the socket's group may not read the service's configuration."""
-config_option = _config(type=_FILE, callback=_some)
+config_option = _config(type=_FILE, callback=_required)
 """For commands that read the file."""
-daemon_option = _config(type=_FILE, callback=_there)
+daemon_option = _config(type=_FILE, callback=_must_exist)
 """For commands that talk to the file's daemon; without a file, to the system's."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 

@@ -59,42 +59,42 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
-def line(text: str = "") -> None:
+def print_line(text: str = "") -> None:
     """Prints a line to stdout, with control characters removed."""
     click.echo(clean(text))
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Prints a note to stderr, so that stdout holds only what was asked for."""
     click.echo(clean(text), err=True)
 
 
-def cell(value: Any) -> str:
+def format_cell(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return " ".join(map(cell, value)) or "-"
+        return " ".join(map(format_cell, value)) or "-"
     return clean_line(str(value), 1000)
 
 
-def table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> None:
     """Prints a table; its first two columns are never cut."""
-    texts = [[cell(value) for value in row] for row in rows]
+    texts = [[format_cell(value) for value in row] for row in rows]
     if is_terminal() and not texts:
         click.echo("none")
     elif is_terminal():
-        console().print(drawn(columns, texts, title=title))
+        console().print(build_table(columns, texts, title=title))
     else:
         _plain(columns, texts, title)
 
 
-def drawn(
+def build_table(
     columns: Sequence[str], rows: Sequence[Row], *, title: str = "", wrap: bool = True
 ) -> Any:
     """The table as a rich renderable that fits the console; a row is one line unless `wrap`."""
-    texts = [[cell(value) for value in row] for row in rows]
+    texts = [[format_cell(value) for value in row] for row in rows]
     return _Fitted(columns, texts, title, wrap)
 
 
@@ -153,9 +153,9 @@ def _style(text: str) -> str:
     return STYLES.get(first, "") if not rest or rest[0] in "#0123456789" else ""
 
 
-def fields(pairs: Sequence[tuple[str, Any]]) -> None:
+def print_fields(pairs: Sequence[tuple[str, Any]]) -> None:
     """Prints names and values in lines, without unknown ones."""
-    known = [(name, cell(value)) for name, value in pairs if value not in (None, "", [], {})]
+    known = [(name, format_cell(value)) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
         styled = is_terminal() and value in STYLES and not os.environ.get("NO_COLOR")
@@ -177,7 +177,7 @@ def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) ->
     if title:
         click.echo(title)
     lines = [list(columns), *rows]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    widths = [max(len(row[place]) for row in lines) for place in range(len(columns))]
     for each in lines:
         padded = (text.ljust(width) for text, width in zip(each, widths, strict=True))
         click.echo("  ".join(padded).rstrip())

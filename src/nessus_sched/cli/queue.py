@@ -10,7 +10,7 @@ import click
 
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.options import daemon_option, json_option
-from nessus_sched.cli.output import line, note, print_json, table
+from nessus_sched.cli.output import print_json, print_line, print_note, print_table
 from nessus_sched.core.text import duration
 
 
@@ -33,20 +33,22 @@ def queue_command(limit: int, config: Path | None, as_json: bool) -> None:
 
 def _show(found: Mapping[str, Any]) -> None:
     if found["paused"]:
-        note("Paused: no scans start until 'nessus-sched resume-all'.")
+        print_note("Paused: no scans start until 'nessus-sched resume-all'.")
     retrying = f", {found['retry_wait']} waiting to retry" if found["retry_wait"] else ""
-    line(f"{found['queued']} waiting, {found['active']} running, {slots_free(found)}{retrying}")
-    table(
+    print_line(
+        f"{found['queued']} waiting, {found['active']} running, {slots_free(found)}{retrying}"
+    )
+    print_table(
         ("queue", "length", "blocked"),
         [(row["queue"], row["length"], row["blocked"]) for row in found["queues"]],
     )
     if found["running"]:
-        table(("running", "state", "progress", "scanner", "name"), running_rows(found))
+        print_table(("running", "state", "progress", "scanner", "name"), running_rows(found))
     if found["waiting"]:
-        table(("waiting", "queue", "place", "starts in", "name", "why"), waiting_rows(found))
+        print_table(("waiting", "queue", "place", "starts in", "name", "why"), waiting_rows(found))
     more = found["queued"] - len(found["waiting"])
     if more > 0:
-        note(f"{more} more waiting: --limit")
+        print_note(f"{more} more waiting: --limit")
 
 
 def slots_free(found: Mapping[str, Any]) -> str:

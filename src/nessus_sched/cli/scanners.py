@@ -10,10 +10,10 @@ from typing import Any, Final
 import click
 
 from nessus_sched.api.admin_certify import LONGEST
-from nessus_sched.cli.client import daemon, listed
-from nessus_sched.cli.formatting import ago, for_people
+from nessus_sched.cli.client import daemon, fetch_all
+from nessus_sched.cli.formatting import ago, with_command_names
 from nessus_sched.cli.options import daemon_option, json_option
-from nessus_sched.cli.output import line, note, print_json, table
+from nessus_sched.cli.output import print_json, print_line, print_note, print_table
 from nessus_sched.core.clock import system_now
 
 PLAN: Final = """\
@@ -43,7 +43,7 @@ def certify_command(
     code 1 if a check failed.
     """
     if not yes:
-        note(PLAN.format(scanner=scanner, target=target))
+        print_note(PLAN.format(scanner=scanner, target=target))
         click.confirm("Go ahead?", abort=True, err=True)
     with daemon(config) as connection:
         connection.wait_up_to(LONGEST)
@@ -59,15 +59,15 @@ def certify_command(
 def _show(answer: dict[str, object]) -> None:
     rows = answer["rows"]
     assert isinstance(rows, list)
-    table(
+    print_table(
         ("check", "result", "found", "what it means"),
         [(each["check"], each["result"], each["found"], each["meaning"]) for each in rows],
     )
     differ = sum(each["result"] == "differs" for each in rows)
     bad = sum(each["result"] == "failed" for each in rows)
-    note(f"{bad} failed, {differ} different")
+    print_note(f"{bad} failed, {differ} different")
     if answer["recording"]:
-        line(f"recording: {answer['recording']}")
+        print_line(f"recording: {answer['recording']}")
 
 
 @click.group("scanners")
@@ -84,13 +84,13 @@ def scanners_group() -> None:
 def list_command(config: Path | None, as_json: bool) -> None:
     """List scanners: availability (and why not), slots, queue, plugin age."""
     with daemon(config) as connection:
-        found = listed(connection, "list_scanners", "scanners")
+        found = fetch_all(connection, "list_scanners", "scanners")
     if as_json:
         print_json(found)
         return
     if found["paused"]:
-        note("Paused: no scans start until 'nessus-sched resume-all'.")
-    table(COLUMNS, scanner_rows(found["scanners"]))
+        print_note("Paused: no scans start until 'nessus-sched resume-all'.")
+    print_table(COLUMNS, scanner_rows(found["scanners"]))
 
 
 COLUMNS = ("scanner", "usable", "slots", "queued", "edition", "plugins", "last contact", "remark")
@@ -129,7 +129,7 @@ def _switch(action: str, done: str, about: str) -> click.Command:
         if as_json:
             print_json(answer)
         else:
-            line(f"{answer['scanner_instance']} {done}")
+            print_line(f"{answer['scanner_instance']} {done}")
 
     return click.command(action, help=about)(command)
 
@@ -185,7 +185,7 @@ def templates_command(scanner: str | None, config: Path | None, as_json: bool) -
         print_json(answer)
         return
     rows = [(each["name"], each["usable"], each["title"]) for each in answer["templates"]]
-    table(("template", "usable", "title"), rows)
+    print_table(("template", "usable", "title"), rows)
 
 
 @click.command("credentials")
@@ -199,7 +199,7 @@ def credentials_command(config: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    table(
+    print_table(
         ("credential", "kind", "escalation", "privileged"),
         [
             (each["name"], each["kind"], each["escalation"], each["privileged"])
@@ -207,14 +207,14 @@ def credentials_command(config: Path | None, as_json: bool) -> None:
         ],
     )
     if answer["audits"]:
-        line()
-        table(
+        print_line()
+        print_table(
             ("audit", "category", "description"),
             [(each["name"], each["category"], each["description"]) for each in answer["audits"]],
         )
     if answer["scan_profiles"]:
-        line()
-        table(
+        print_line()
+        print_table(
             ("profile", "default for", "description"),
             [
                 (each["name"], ", ".join(each["default_for"]), each["description"])
@@ -224,11 +224,11 @@ def credentials_command(config: Path | None, as_json: bool) -> None:
 
 
 def show_steps(steps: Sequence[Mapping[str, Any]]) -> None:
-    table(
+    print_table(
         ("check", "result", "found", "what to do"),
         [(each["check"], each["status"], each["message"], _remedy(each)) for each in steps],
     )
 
 
 def _remedy(step: Mapping[str, Any]) -> str | None:
-    return None if step["remedy"] is None else for_people(step["remedy"])
+    return None if step["remedy"] is None else with_command_names(step["remedy"])

@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from nessus_sched.cli.load_config import loaded
+from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.options import EXIT_CONFIG, config_option
 from nessus_sched.config.schema import Config
 from nessus_sched.core.exceptions import leaves
@@ -37,7 +37,7 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
     newer version.
     """
     keep_private()
-    _serve(config, loaded(config), stdio=stdio, on_demand=on_demand)
+    _serve(config, load_config_or_exit(config), stdio=stdio, on_demand=on_demand)
 
 
 def keep_private() -> None:

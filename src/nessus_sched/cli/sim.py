@@ -11,7 +11,7 @@ from typing import Any
 import click
 import trio
 
-from nessus_sched.cli.trio_run import run
+from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.sim.assumptions import ASSUMPTIONS
 from nessus_sched.sim.assumptions import parse as parse_assumptions
 from nessus_sched.sim.options import EDITIONS, SimOptions
@@ -109,7 +109,7 @@ def sim_command(refuses: Sequence[str], **options: Any) -> None:
     It prints its URL, certificate fingerprint and API keys, and serves until interrupted.
     Nothing is scanned: findings are generated from the seed and the targets.
     """
-    run(_run, SimOptions(refuses=frozenset(map(Refusal, refuses)), **options))
+    run_trio(_run, SimOptions(refuses=frozenset(map(Refusal, refuses)), **options))
 
 
 async def _run(options: SimOptions) -> None:

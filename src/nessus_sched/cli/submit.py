@@ -11,9 +11,9 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.client import daemon
-from nessus_sched.cli.formatting import seconds_given
+from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, one_of
-from nessus_sched.cli.output import fields, line, print_json
+from nessus_sched.cli.output import print_fields, print_json, print_line
 from nessus_sched.core.targets.targets import MAX_CHARACTERS, BadTargets, parse_targets
 from nessus_sched.core.task import Discovery, Priority, ScanKind
 from nessus_sched.core.text import duration
@@ -78,7 +78,7 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
 )
 @click.option(
     "--max-runtime",
-    type=seconds_given,
+    type=parse_duration,
     metavar="DURATION",
     help="Stop the scan after this long: 90m, 8h (whole minutes).",
 )
@@ -121,7 +121,7 @@ def submit_command(
         from nessus_sched.cli.watch import follow
 
         if not as_json:
-            line(f"{answer['task_id']} accepted; Ctrl-C stops watching, not the scan.")
+            print_line(f"{answer['task_id']} accepted; Ctrl-C stops watching, not the scan.")
         ended = follow(connection, [answer["task_id"]], quiet=as_json)
     if as_json:
         print_json(ended[0])
@@ -165,9 +165,9 @@ def _settings(texts: Sequence[str]) -> dict[str, str]:
 
 def _show(answer: Mapping[str, Any]) -> None:
     if answer["status"] != "valid" and not answer["created"]:
-        line("A task with this key exists; nothing new was queued.")
+        print_line("A task with this key exists; nothing new was queued.")
     wait = answer["estimated_wait_seconds"]
-    fields(
+    print_fields(
         [
             ("task", answer["task_id"] or "none (dry run): it would be accepted"),
             ("state", answer["status"]),

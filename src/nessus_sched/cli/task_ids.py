@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from nessus_sched.cli.client import Asking, Refused
+from nessus_sched.cli.client import DaemonApi, Refused
 from nessus_sched.cli.formatting import ago
 from nessus_sched.core.clock import system_now
 
@@ -17,9 +17,9 @@ _LOOKED_AT: Final = 100
 _SHOWN: Final = 10
 
 
-def task_id_of(asked: Asking, text: str) -> str:
+def task_id_of(api: DaemonApi, text: str) -> str:
     """The id of the one task that matches. Raises `Refused`."""
-    found, more = _meant(asked, text)
+    found, more = _meant(api, text)
     if not found:
         raise Refused(f"no task {text!r}; 'nessus-sched tasks' lists them", "unknown_task")
     if len(found) > 1:
@@ -28,14 +28,14 @@ def task_id_of(asked: Asking, text: str) -> str:
     return task_id
 
 
-def _meant(asked: Asking, text: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
+def _meant(api: DaemonApi, text: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
     """The tasks that match by id or name, and whether there are more."""
     if text == LAST:
-        return asked.call("list_tasks", limit=1)["tasks"], False
-    by_id = asked.operate("find_task", part=text[:_LONGEST_ID])
+        return api.call("list_tasks", limit=1)["tasks"], False
+    by_id = api.operate("find_task", part=text[:_LONGEST_ID])
     if [each["task_id"] for each in by_id["tasks"]] == [text]:
         return by_id["tasks"], False
-    named = asked.call("list_tasks", text=text, limit=_LOOKED_AT)
+    named = api.call("list_tasks", text=text, limit=_LOOKED_AT)
     exact = [each for each in named["tasks"] if each["name"] == text]
     found = {each["task_id"]: each for each in (*by_id["tasks"], *exact)}
     return list(found.values()), by_id["more"] or len(found) > _SHOWN
@@ -51,6 +51,6 @@ def _several(text: str, found: Sequence[Mapping[str, Any]], more: bool) -> str:
     return "\n".join([f"{text!r} matches several tasks; give more of the id:", *rows, *rest])
 
 
-def task_ids_of(asked: Asking, texts: Sequence[str]) -> list[str]:
+def task_ids_of(api: DaemonApi, texts: Sequence[str]) -> list[str]:
     """The ids for several texts, each once, in order."""
-    return list(dict.fromkeys(task_id_of(asked, text) for text in texts))
+    return list(dict.fromkeys(task_id_of(api, text) for text in texts))

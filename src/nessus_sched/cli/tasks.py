@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import click
 
-from nessus_sched.cli.client import Asking, Refused, daemon, listed
+from nessus_sched.cli.client import DaemonApi, Refused, daemon, fetch_all
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.formatting import ago, counts, moment_given, when
+from nessus_sched.cli.formatting import ago, counts, parse_time, when
 from nessus_sched.cli.options import (
     daemon_option,
     json_option,
@@ -21,7 +21,7 @@ from nessus_sched.cli.options import (
     task_argument,
     tasks_argument,
 )
-from nessus_sched.cli.output import fields, line, note, print_json, table
+from nessus_sched.cli.output import print_fields, print_json, print_line, print_note, print_table
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
@@ -39,8 +39,8 @@ SERIOUS_COLUMN: Final = "C/H/M/L"
 @json_option
 def status_command(task: str, config: Path | None, as_json: bool) -> None:
     """Show a task's status: progress, why it waits, errors, findings."""
-    with daemon_or_store(config) as asked:
-        found = asked.call("get_scan_status", task_id=task_id_of(asked, task))
+    with daemon_or_store(config) as api:
+        found = api.call("get_scan_status", task_id=task_id_of(api, task))
     if as_json:
         print_json(found)
     else:
@@ -64,9 +64,9 @@ def status_command(task: str, config: Path | None, as_json: bool) -> None:
 @click.option("--submitter", help="Only tasks of this user: a name or a uid.")
 @click.option("--text", default="", help="Only tasks with this text in the name or description.")
 @click.option(
-    "--since", type=moment_given, metavar="TIME", help="Created after: 2h, 7d or a timestamp."
+    "--since", type=parse_time, metavar="TIME", help="Created after: 2h, 7d or a timestamp."
 )
-@click.option("--until", type=moment_given, metavar="TIME", help="Created before; like --since.")
+@click.option("--until", type=parse_time, metavar="TIME", help="Created before; like --since.")
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
 @click.option("--cursor", help="Continue after a previous page (its next_cursor).")
 @daemon_option
@@ -102,14 +102,14 @@ def tasks_command(
         "created_after": since,
         "created_before": until,
     }
-    with daemon_or_store(config) as asked:
-        found = listed(asked, "list_tasks", "tasks", most=limit, cursor=cursor, **wanted)
+    with daemon_or_store(config) as api:
+        found = fetch_all(api, "list_tasks", "tasks", most=limit, cursor=cursor, **wanted)
     if as_json:
         print_json(found)
         return
     show_tasks(found["tasks"])
     if found["next_cursor"]:
-        note(f"There are more: --limit, or --cursor {found['next_cursor']}.")
+        print_note(f"There are more: --limit, or --cursor {found['next_cursor']}.")
 
 
 @click.command("cancel")
@@ -153,22 +153,22 @@ def _tell(tool: str, tasks: Sequence[str], config: Path | None, as_json: bool) -
 
 
 def tell_each(
-    asked: Asking, tell: Callable[..., dict[str, Any]], tasks: Sequence[str], as_json: bool
+    api: DaemonApi, tell: Callable[..., dict[str, Any]], tasks: Sequence[str], as_json: bool
 ) -> None:
     """Applies an action to every task, and continues after those that are refused or unknown."""
     answers: list[dict[str, Any]] = []
     refused = 0
     for task in dict.fromkeys(tasks):
         try:
-            answers.append(tell(task_id=task_id_of(asked, task)))
+            answers.append(tell(task_id=task_id_of(api, task)))
         except Refused as error:
             refused += 1
-            note(f"Error: {error.message}")
+            print_note(f"Error: {error.message}")
     if as_json:
         print_json({"tasks": answers})
     else:
         for answer in answers:
-            line(f"{answer['task_id']}  {state_of(answer)}")
+            print_line(f"{answer['task_id']}  {state_of(answer)}")
     if refused:
         sys.exit(1)
 
@@ -188,7 +188,7 @@ def show_status(task: Mapping[str, Any]) -> None:
     now = system_now()
     wait, error = task["wait"] or {}, task["error"] or {}
     progress = task["progress_percent"]
-    fields(
+    print_fields(
         [
             ("task", task["task_id"]),
             ("name", task["name"]),
@@ -275,7 +275,7 @@ def _validation(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def show_tasks(rows: Sequence[Mapping[str, Any]]) -> None:
     now = system_now()
-    table(
+    print_table(
         ("task", "state", "scanner", "age", SERIOUS_COLUMN, "name", "targets"),
         [
             (
@@ -283,7 +283,7 @@ def show_tasks(rows: Sequence[Mapping[str, Any]]) -> None:
                 _state(row),
                 row["scanner_instance"],
                 ago(row["created_at"], now).removesuffix(" ago"),
-                serious(row["severity_counts"]),
+                severity_cell(row["severity_counts"]),
                 row["name"],
                 row["targets"],
             )
@@ -301,7 +301,7 @@ def _state(row: Mapping[str, Any]) -> str:
     return str(row["status"])
 
 
-def serious(by_severity: Mapping[str, int] | None) -> str | None:
+def severity_cell(by_severity: Mapping[str, int] | None) -> str | None:
     """Counts of critical, high, medium and low findings, and of unknown ones if there are any, in
     a narrow column."""
     if by_severity is None:

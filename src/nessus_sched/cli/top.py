@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import click
 
-from nessus_sched.cli.client import Asking, daemon, listed
+from nessus_sched.cli.client import DaemonApi, daemon, fetch_all
 from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.options import daemon_option
-from nessus_sched.cli.output import console, drawn, is_terminal, line, table
+from nessus_sched.cli.output import build_table, console, is_terminal, print_line, print_table
 from nessus_sched.cli.queue import slots_free, waiting_rows
 from nessus_sched.cli.scanners import COLUMNS, scanner_rows
-from nessus_sched.cli.tasks import SERIOUS_COLUMN, serious
+from nessus_sched.cli.tasks import SERIOUS_COLUMN, severity_cell
 from nessus_sched.cli.watch import time_left
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import SETTLED
@@ -52,35 +52,35 @@ def top_command(every: float, once: bool, config: Path | None) -> None:
     """
     with daemon(config) as connection:
         if once or not is_terminal():
-            _print(look(connection))
+            _print(fetch(connection))
             return
         with suppress(KeyboardInterrupt):
             _live(connection, every)
 
 
-def _live(asked: Asking, every: float) -> None:
+def _live(api: DaemonApi, every: float) -> None:
     from rich.live import Live
 
     pause = threading.Event()
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(screen(look(asked), live.console.height), refresh=True)
+            live.update(screen(fetch(api), live.console.height), refresh=True)
             pause.wait(every)
 
 
-def look(asked: Asking) -> Look:
+def fetch(api: DaemonApi) -> Look:
     """A snapshot of everything the screen shows."""
-    queue = asked.call("get_queue_status", limit=20)
+    queue = api.call("get_queue_status", limit=20)
     running = [
-        asked.call("get_scan_status", task_id=row["task_id"]) for row in queue["running"][:RUNNING]
+        api.call("get_scan_status", task_id=row["task_id"]) for row in queue["running"][:RUNNING]
     ]
-    ended = asked.call("list_tasks", states=sorted(SETTLED), limit=RECENT)
+    ended = api.call("list_tasks", states=sorted(SETTLED), limit=RECENT)
     return {
         "queue": queue,
         "running": running,
-        "scanners": listed(asked, "list_scanners", "scanners")["scanners"],
+        "scanners": fetch_all(api, "list_scanners", "scanners")["scanners"],
         "ended": ended["tasks"],
-        "counts": asked.call("list_tasks", limit=1)["counts"] or {},
+        "counts": api.call("list_tasks", limit=1)["counts"] or {},
     }
 
 
@@ -132,7 +132,7 @@ def _running(task: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _ended(task: Mapping[str, Any]) -> tuple[Any, ...]:
-    found = serious(task["severity_counts"])
+    found = severity_cell(task["severity_counts"])
     age = ago(task["created_at"], system_now()).removesuffix(" ago")
     return (task["task_id"], task["status"], task["scanner_instance"], age, found, task["name"])
 
@@ -151,7 +151,7 @@ def screen(seen: Look, height: int) -> Any:
     # The last table has no empty line below it, and the first line is one.
     for title, columns, rows, left_out in fitted(tables(seen), height - 1):
         more = f" ({left_out} more)" if left_out else ""
-        parts += [drawn(columns, rows, title=title + more, wrap=False), Text()]
+        parts += [build_table(columns, rows, title=title + more, wrap=False), Text()]
     return Group(*parts[:-1])
 
 
@@ -171,7 +171,7 @@ def fitted(
 
 
 def _print(seen: Look) -> None:
-    line(headline(seen))
+    print_line(headline(seen))
     for title, columns, rows in tables(seen):
-        line()
-        table(columns, rows, title=title)
+        print_line()
+        print_table(columns, rows, title=title)

@@ -17,7 +17,7 @@ PLAIN: Final = (KeyboardInterrupt, click.ClickException, SystemExit, BrokenPipeE
 """Exceptions that end a command without a traceback; the first of these wins."""
 
 
-def run(
+def run_trio(
     work: Callable[..., Awaitable[T]],
     *args: object,
     expected: tuple[type[Exception], ...] = (),

@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol
 
 import click
 
-from nessus_sched.cli.client import Asking, daemon
+from nessus_sched.cli.client import DaemonApi, daemon
 from nessus_sched.cli.formatting import counts, epoch
 from nessus_sched.cli.options import any_tasks_argument, daemon_option, json_option
-from nessus_sched.cli.output import STYLES, console, is_terminal, line, note, print_json
+from nessus_sched.cli.output import STYLES, console, is_terminal, print_json, print_line, print_note
 from nessus_sched.cli.task_ids import task_ids_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import LIVE
@@ -42,7 +42,7 @@ def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
     with daemon(config) as connection:
         task_ids = task_ids_of(connection, tasks) if tasks else _unfinished(connection)
         if not task_ids and not as_json:
-            note("no unfinished tasks")
+            print_note("no unfinished tasks")
         ended = follow(connection, task_ids, quiet=as_json) if task_ids else []
     if as_json:
         print_json({"tasks": ended})
@@ -50,10 +50,10 @@ def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
         sys.exit(1)
 
 
-def _unfinished(asked: Asking) -> list[str]:
-    found = asked.call("list_tasks", states=sorted(LIVE), limit=MOST)
+def _unfinished(api: DaemonApi) -> list[str]:
+    found = api.call("list_tasks", states=sorted(LIVE), limit=MOST)
     if found["next_cursor"]:
-        note(f"showing the latest {MOST} only")
+        print_note(f"showing the latest {MOST} only")
     return [task["task_id"] for task in reversed(found["tasks"])]
 
 
@@ -65,7 +65,7 @@ class Display(Protocol):
     def show(self, task: Mapping[str, Any]) -> None: ...
 
 
-def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> list[dict[str, Any]]:
+def follow(api: DaemonApi, task_ids: Sequence[str], *, quiet: bool = False) -> list[dict[str, Any]]:
     """Shows the tasks until all have settled; returns their last statuses."""
     display: Display = Silence() if quiet else Bars() if is_terminal() else Lines()
     found: dict[str, dict[str, Any]] = {}
@@ -74,7 +74,7 @@ def follow(asked: Asking, task_ids: Sequence[str], *, quiet: bool = False) -> li
         while True:
             for task_id in task_ids:
                 if task_id not in found or not found[task_id]["settled"]:
-                    found[task_id] = asked.call("get_scan_status", task_id=task_id)
+                    found[task_id] = api.call("get_scan_status", task_id=task_id)
                     display.show(found[task_id])
             if all(task["settled"] for task in found.values()):
                 return [found[task_id] for task_id in task_ids]
@@ -141,7 +141,7 @@ class Lines(Silence):
         self._said[task["task_id"]] = news
         percent = "" if progress is None else f" {progress} %"
         name = f"  {clean_line(task['name'], 60)}" if task["name"] else ""
-        line(f"{task['task_id']}  {task['status']}{percent}{name}  {remark(task)}".rstrip())
+        print_line(f"{task['task_id']}  {task['status']}{percent}{name}  {remark(task)}".rstrip())
         sys.stdout.flush()
 
 

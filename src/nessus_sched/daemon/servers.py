@@ -26,7 +26,7 @@ from nessus_sched.daemon.overview import overview
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.http.app import App as HttpApp
-from nessus_sched.http.app import Sources
+from nessus_sched.http.app import PageSources
 from nessus_sched.http.server import listen
 from nessus_sched.http.server import serve as serve_pages
 from nessus_sched.http.status_page import render
@@ -108,7 +108,7 @@ async def serve_http(
         task_status.started(None)
         return
     check = HealthCheck(system, reloader)
-    sources = Sources(
+    sources = PageSources(
         health=check.health,
         ready=check.ready,
         registry=metrics.registry,

@@ -52,7 +52,7 @@ AMBIGUOUS: Final = Page(
 
 
 @attrs.frozen(kw_only=True)
-class Sources:
+class PageSources:
     """The sources of the pages. `health` and `ready` must answer at once, from snapshots.
 
     `refresh` runs on Trio's loop before every scrape and updates the registry's gauges.
@@ -72,7 +72,7 @@ class Sources:
 class App:
     """The ASGI application over `sources`."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: PageSources) -> None:
         self._sources = sources
         self._scraping = trio.Lock()
 

@@ -10,9 +10,9 @@ import attrs
 import click
 
 from nessus_sched.cli.config.init import init_command
-from nessus_sched.cli.load_config import loaded
+from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
-from nessus_sched.cli.output import note, print_json
+from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.core.text import number
@@ -42,14 +42,14 @@ def check_command(config: Path, as_json: bool) -> None:
             print_json({"file": str(config), "ok": False, "problems": problems, "warnings": []})
         else:
             for problem in error.problems:
-                note(str(problem))
+                print_note(str(problem))
         sys.exit(EXIT_CONFIG)
     texts = list(warnings(found))
     if as_json:
         print_json({"file": str(config), "ok": True, "problems": [], "warnings": texts})
         return
     for warning in texts:
-        note(f"warning: {warning}")
+        print_note(f"warning: {warning}")
     scanners = number(len(found.scanners), "scanner")
     click.echo(f"{config}: ok, {scanners}, {number(len(texts), 'warning')}")
 
@@ -61,7 +61,7 @@ def show_command(config: Path, as_json: bool) -> None:
     """Print the effective configuration, with all defaults; secrets are shown as ***."""
     from nessus_sched.config.render import effective, to_yaml
 
-    found = loaded(config)
+    found = load_config_or_exit(config)
     if as_json:
         print_json(effective(found))
     else:

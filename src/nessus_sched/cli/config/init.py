@@ -265,13 +265,13 @@ def _check(answers: Answers, output: Path) -> None:
 def _approved(url: str, trust_shown: bool) -> str:
     """The fingerprint of the certificate that the scanner presents, once the user has confirmed
     it."""
-    from nessus_sched.cli.trio_run import run
+    from nessus_sched.cli.trio_run import run_trio
     from nessus_sched.core.scanner import ScannerError
     from nessus_sched.nessus.tls import fetch_fingerprint
 
     parts = urlsplit(url)
     try:
-        found = run(fetch_fingerprint, parts.hostname or "", parts.port or 443)
+        found = run_trio(fetch_fingerprint, parts.hostname or "", parts.port or 443)
     except ScannerError as error:
         raise click.ClickException(
             f"{error} Nothing was written; give --fingerprint, --ca-file or --system-ca to "

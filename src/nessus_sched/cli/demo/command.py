@@ -15,7 +15,7 @@ from nessus_sched.cli.demo.ports import free_ports
 from nessus_sched.cli.mcp import client_of, program
 from nessus_sched.cli.options import json_option
 from nessus_sched.cli.output_file import whole_file
-from nessus_sched.cli.trio_run import run
+from nessus_sched.cli.trio_run import run_trio
 
 _SEEDS: Final = SystemRandom()
 
@@ -45,7 +45,7 @@ def demo_command(as_json: bool, replay: Path | None, stay: bool, write_config: P
         return
     from nessus_sched.cli.demo.run import run_demo
 
-    run(run_demo, as_json, replay, stay)
+    run_trio(run_demo, as_json, replay, stay)
 
 
 def _write(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from nessus_sched.cli.output import note
+from nessus_sched.cli.output import print_note
 from nessus_sched.results.parser.problems import ParseProblemKind
 from nessus_sched.results.parser.reader import parse
 
@@ -32,7 +32,7 @@ def replay_files(directory: Path | None) -> Sequence[Path]:
             f"no .nessus report in {directory}" + (f": {left_out}" if left_out else "")
         )
     if left_out:
-        note(f"skipped: {left_out}")
+        print_note(f"skipped: {left_out}")
     return files
 
 

@@ -40,7 +40,7 @@ def plan(program: str, prefix: str) -> Sequence[Item]:
     top = Path(prefix.lstrip("/"))
     lib = top / "lib"
     unit = _EXEC_START.sub(
-        lambda _: f"ExecStart={program}", shared("systemd/nessus-sched.service"), count=1
+        lambda _: f"ExecStart={program}", packaged_file("systemd/nessus-sched.service"), count=1
     )
     items = [
         Item(path=str(lib / "systemd/system/nessus-sched.service"), text=unit),
@@ -59,7 +59,7 @@ def plan(program: str, prefix: str) -> Sequence[Item]:
 
 
 def _copy(path: Path, name: str) -> Item:
-    return Item(path=str(path), text=shared(name))
+    return Item(path=str(path), text=packaged_file(name))
 
 
 def put(item: Item, root: Path, *, pretend: bool) -> str:
@@ -154,7 +154,7 @@ def _hidden(path: str) -> str | None:
     return None
 
 
-def shared(name: str) -> str:
+def packaged_file(name: str) -> str:
     """The text of a file of `etc/` or `systemd/`, such as `systemd/nessus-sched.service`."""
     return _place().joinpath(name).read_text(encoding="utf-8")
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from nessus_sched.cli.options import daemon_option, json_option, one_of
-from nessus_sched.cli.output import note, print_json
+from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.core.text import number
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,14 +113,14 @@ def summary_command(subject: str, config: Path | None, as_json: bool) -> None:
     Damaged reports are read as far as possible, and the summary says what was lost. Exit code 1
     only if nothing could be read.
     """
-    from nessus_sched.cli.results.reports import nothing_read, opened
+    from nessus_sched.cli.results.reports import fail_if_empty, open_report
     from nessus_sched.cli.results.text import show_summary
 
-    with opened(subject, config) as report:
+    with open_report(subject, config) as report:
         summary = report.summary()
     if as_json:
         print_json(summary)
-    nothing_read(subject, summary)
+    fail_if_empty(subject, summary)
     if not as_json:
         show_summary(report.title, summary)
 
@@ -139,7 +139,7 @@ def show_command(
     subject: str, config: Path | None, as_json: bool, everything: bool, **options: Any
 ) -> None:
     """List findings, worst first."""
-    from nessus_sched.cli.results.reports import nothing_read, opened
+    from nessus_sched.cli.results.reports import fail_if_empty, open_report
     from nessus_sched.cli.results.text import (
         cleaned,
         show_findings,
@@ -147,13 +147,13 @@ def show_command(
     )
 
     query = shown_query(options, as_json)
-    with opened(subject, config) as report:
+    with open_report(subject, config) as report:
         page = pages(report.page, query, everything)
         summary = report.summary()
     page["findings"] = [cleaned(row) for row in page["findings"]]
     if as_json:
         print_json({**page, "problems": summary["problems"], "complete": summary["complete"]})
-    nothing_read(subject, summary)
+    fail_if_empty(subject, summary)
     if not as_json:
         show_findings(page, query)
         show_problems(summary)
@@ -173,14 +173,14 @@ def search_command(
     Each finding is listed once, as last seen, unless a later scan proves it fixed.
     """
     from nessus_sched.cli.daemon_or_store import daemon_or_store
-    from nessus_sched.cli.results.reports import checked
+    from nessus_sched.cli.results.reports import parse_query
     from nessus_sched.cli.results.text import cleaned, show_findings
 
     query = shown_query(options, as_json)
-    checked(query)
-    with daemon_or_store(config) as asked:
+    parse_query(query)
+    with daemon_or_store(config) as api:
         page = pages(
-            lambda wanted: asked.operate("search_all", history=history, **wanted),
+            lambda wanted: api.operate("search_all", history=history, **wanted),
             query,
             everything,
         )
@@ -218,17 +218,17 @@ def compare_command(
     A finding counts as fixed only if the later scan would have shown it; otherwise it is
     not checked, with the reason. A different severity or compliance result is a change.
     """
-    from nessus_sched.cli.results.compare import compared
+    from nessus_sched.cli.results.compare import compare
     from nessus_sched.cli.results.text import cleaned, show_comparison
 
     query = shown_query(options, as_json)
     if everything:
         query["page_size"] = 1000
-    found = compared(before, after, change, query, config)
+    found = compare(before, after, change, query, config)
     while everything and found["page"]["next_cursor"]:
         rows = found["page"]["findings"]
         further = {**query, "cursor": found["page"]["next_cursor"]}
-        found = compared(before, after, change, further, config)
+        found = compare(before, after, change, further, config)
         found["page"]["findings"] = rows + found["page"]["findings"]
     found["page"]["findings"] = [cleaned(row) for row in found["page"]["findings"]]
     print_json(found) if as_json else show_comparison(found, change, query)
@@ -264,21 +264,21 @@ def export_command(
     """
     from nessus_sched.cli.output_file import check_writable
     from nessus_sched.cli.results import export
-    from nessus_sched.cli.results.reports import nothing_read, opened
+    from nessus_sched.cli.results.reports import fail_if_empty, open_report
 
     columns = [name.strip() for name in fields.split(",")] if fields else None
     if output == Path("-"):
         output = None
     if output is not None:
         check_writable(output, force=force)
-    with opened(subject, config) as report:
-        text = export.pieces(report, form, columns, query_of(options))
+    with open_report(subject, config) as report:
+        text = export.export_text(report, form, columns, query_of(options))
         summary = report.summary()
-        nothing_read(subject, summary)
+        fail_if_empty(subject, summary)
         export.check_complete(subject, summary, output)
         written = export.write(text, output, force=force)
     if written is not None:
-        note(f"{output}: {number(written, 'character')}")
+        print_note(f"{output}: {number(written, 'character')}")
     export.report_incomplete(subject, summary)
 
 
@@ -296,10 +296,10 @@ def import_command(file: Path, name: str, config: Path | None, as_json: bool) ->
     FILE may be gzipped; - is stdin. The other commands read files without importing them. Exit
     code 1 if nothing could be read.
     """
-    from nessus_sched.cli.results.import_report import imported
+    from nessus_sched.cli.results.import_report import import_report
     from nessus_sched.cli.results.text import show_problems
 
-    answer = imported(file, name or ("stdin" if str(file) == "-" else file.name), config)
+    answer = import_report(file, name or ("stdin" if str(file) == "-" else file.name), config)
     if as_json:
         print_json(answer)
         return

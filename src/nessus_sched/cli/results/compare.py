@@ -11,27 +11,27 @@ from typing import Any, BinaryIO
 import click
 
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.load_config import loaded
+from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.results.files import is_file, stream_of
-from nessus_sched.cli.results.reports import Query, checked, nothing_read, usage_errors
+from nessus_sched.cli.results.reports import Query, fail_if_empty, parse_query, usage_errors
 from nessus_sched.cli.task_ids import task_id_of
-from nessus_sched.cli.trio_run import run
+from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.results.comparison import Change
 
 
-def compared(
+def compare(
     before: str, after: str, change: str, query: Query, config: Path | None
 ) -> dict[str, Any]:
     """A `CompareAnswer`."""
-    wanted = checked(query)
+    wanted = parse_query(query)
     if is_file(before) or is_file(after):
         return _compare_files({"before": before, "after": after}, Change(change), wanted, config)
-    with daemon_or_store(config) as asked:
-        return asked.operate(
+    with daemon_or_store(config) as api:
+        return api.operate(
             "compare_findings",
-            before=task_id_of(asked, before),
-            after=task_id_of(asked, after),
+            before=task_id_of(api, before),
+            after=task_id_of(api, after),
             change=change,
             **query,
         )
@@ -47,8 +47,8 @@ def _compare_files(
         path = Path(directory) / "findings.db"
         for name, subject in subjects.items():
             with _stream(subject, config) as stream:
-                summary = run(report_files.store_report, stream, path, name)
-            nothing_read(subject, summary)
+                summary = run_trio(report_files.store_report, stream, path, name)
+            fail_if_empty(subject, summary)
         with usage_errors():
             return report_files.compare(path, "before", "after", change, wanted)
 
@@ -64,10 +64,10 @@ def _stream(subject: str, config: Path | None) -> Iterator[BinaryIO]:
         return
     if config is None:
         raise click.UsageError("--config is required, to find the reports of tasks")
-    with daemon_or_store(config) as asked:
-        task_id = task_id_of(asked, subject)
+    with daemon_or_store(config) as api:
+        task_id = task_id_of(api, subject)
     try:
-        with kept_report(loaded(config).state_directory, task_id) as stream:
+        with kept_report(load_config_or_exit(config).state_directory, task_id) as stream:
             yield stream
     except StoreError as error:
         raise click.ClickException(str(error)) from error

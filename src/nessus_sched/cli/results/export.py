@@ -15,7 +15,9 @@ from nessus_sched.results.exports import COLUMNS, check_columns, csv_lines, json
 from nessus_sched.results.html import html_report
 
 
-def pieces(report: Report, form: str, columns: Sequence[str] | None, query: Query) -> Iterator[str]:
+def export_text(
+    report: Report, form: str, columns: Sequence[str] | None, query: Query
+) -> Iterator[str]:
     """The file's text in pieces; the first rows are read at once, so that the report's summary is
     known when this returns. Raises `click.UsageError` for unknown fields."""
     try:

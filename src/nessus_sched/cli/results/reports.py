@@ -11,11 +11,11 @@ from typing import Any, Final, Protocol, TypeVar
 
 import click
 
-from nessus_sched.cli.client import Asking
+from nessus_sched.cli.client import DaemonApi
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.results.files import is_file, stream_of
 from nessus_sched.cli.task_ids import task_id_of
-from nessus_sched.cli.trio_run import run
+from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import BadQuery
 from nessus_sched.results.summary import empty_reason, summarize
@@ -40,35 +40,35 @@ class Report(Protocol):
 
 
 @contextmanager
-def opened(subject: str, config: Path | None) -> Iterator[Report]:
+def open_report(subject: str, config: Path | None) -> Iterator[Report]:
     """The report for a subject: a file if one of that name exists, otherwise a task."""
     with ExitStack() as stack:
         if is_file(subject):
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="nessus-sched-")))
             yield FileReport(subject, directory)
         else:
-            asked = stack.enter_context(daemon_or_store(config))
-            yield TaskReport(asked, task_id_of(asked, subject))
+            api = stack.enter_context(daemon_or_store(config))
+            yield TaskReport(api, task_id_of(api, subject))
 
 
 class TaskReport:
     """The results of a task, from the daemon or its state directory."""
 
-    def __init__(self, asked: Asking, task_id: str) -> None:
+    def __init__(self, api: DaemonApi, task_id: str) -> None:
         self.title = f"task {task_id}"
-        self._asked = asked
+        self._api = api
         self._task_id = task_id
         self._summary: dict[str, Any] | None = None
 
     def summary(self) -> dict[str, Any]:
         if self._summary is None:
-            answer = self._asked.operate("read_summary", task_id=self._task_id)
+            answer = self._api.operate("read_summary", task_id=self._task_id)
             self.title, self._summary = answer["title"], answer["summary"]
         return self._summary
 
     def page(self, query: Query) -> dict[str, Any]:
-        checked(query)
-        return self._asked.operate("read_findings", task_id=self._task_id, **query)
+        parse_query(query)
+        return self._api.operate("read_findings", task_id=self._task_id, **query)
 
 
 class FileReport:
@@ -91,23 +91,23 @@ class FileReport:
     def page(self, query: Query) -> dict[str, Any]:
         from nessus_sched.daemon import report_files
 
-        wanted = checked(query)
+        wanted = parse_query(query)
         if not self._path.exists():
             with stream_of(self._subject) as stream:
-                self._summary = run(report_files.store_report, stream, self._path, "report")
+                self._summary = run_trio(report_files.store_report, stream, self._path, "report")
         warned = None if query.get("cursor") else self._summary
         with usage_errors():
             return report_files.page_of(self._path, "report", wanted, warned)
 
 
-def nothing_read(subject: str, summary: Mapping[str, Any]) -> None:
+def fail_if_empty(subject: str, summary: Mapping[str, Any]) -> None:
     """Raises `click.ClickException` if the report had nothing readable in it."""
     problem = empty_reason(summary)
     if problem is not None:
         raise click.ClickException(f"{subject}: {problem}")
 
 
-def checked(query: Query) -> Any:
+def parse_query(query: Query) -> Any:
     """The parsed query. Raises `click.UsageError` with all mistakes in it."""
     with usage_errors():
         return read_query(query)

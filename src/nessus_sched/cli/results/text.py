@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.formatting import counts
-from nessus_sched.cli.output import fields, line, note, table
+from nessus_sched.cli.output import print_fields, print_line, print_note, print_table
 from nessus_sched.core.text import number
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean
@@ -36,7 +36,7 @@ def cleaned(value: Any) -> Any:
 
 def show_summary(title: str, summary: Mapping[str, Any]) -> None:
     verdict = summary["verdict"]
-    fields(
+    print_fields(
         [
             ("report", title),
             ("scan", summary["scan"]["name"]),
@@ -52,7 +52,7 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
         ]
     )
     for warning in summary["warnings"]:
-        note(f"warning: {warning['message']} {warning['advice']}")
+        print_note(f"warning: {warning['message']} {warning['advice']}")
     show_problems(summary)
     _show_worst(summary)
     _show_hosts(summary)
@@ -74,9 +74,11 @@ def show_problems(summary: Mapping[str, Any]) -> None:
     more = sum(summary.get("problem_counts", {}).values()) - len(summary["problems"])
     for problem in summary["problems"]:
         saved = f" ({problem['saved']})" if problem["saved"] else ""
-        note(f"line {problem['line']}, column {problem['column']}: {problem['message']}{saved}")
+        print_note(
+            f"line {problem['line']}, column {problem['column']}: {problem['message']}{saved}"
+        )
     if more > 0:
-        note(f"{number(more, 'more problem')} not listed")
+        print_note(f"{number(more, 'more problem')} not listed")
 
 
 def _pairs(numbers: Mapping[str, int]) -> str:
@@ -86,8 +88,8 @@ def _pairs(numbers: Mapping[str, int]) -> str:
 
 def _show_worst(summary: Mapping[str, Any]) -> None:
     if summary["top_findings"]:
-        line()
-        table(
+        print_line()
+        print_table(
             ("severity", "plugin", "name", "score", "hosts", "cve", "remark"),
             [
                 (
@@ -107,28 +109,28 @@ def _show_worst(summary: Mapping[str, Any]) -> None:
         )
         _more(summary, "top_findings", "more plugin", "--group-by plugin")
     if summary["top_hosts"]:
-        line()
+        print_line()
         ranked = (*reversed(SEVERITIES[1:]), UNKNOWN_SEVERITY)
         severities = [name for name in ranked if any(name in each for each in summary["top_hosts"])]
         rows = [
             (each["host"], *(each.get(name, 0) for name in severities))
             for each in summary["top_hosts"]
         ]
-        table(("host", *severities), rows, title="Worst hosts")
+        print_table(("host", *severities), rows, title="Worst hosts")
         _more(summary, "top_hosts", "more host", "--group-by host")
 
 
 def _more(summary: Mapping[str, Any], name: str, thing: str, options: str) -> None:
     """How many more there are than the table shows, and where; older summaries do not know."""
     if count := summary.get("left_out", {}).get(name):
-        note(f"{number(count, thing)}: nessus-sched results show FILE|TASK {options}")
+        print_note(f"{number(count, thing)}: nessus-sched results show FILE|TASK {options}")
 
 
 def _show_hosts(summary: Mapping[str, Any]) -> None:
     if not summary["host_verdicts"]:
         return
-    line()
-    table(
+    print_line()
+    print_table(
         ("host", "login", "privilege", "why", "what to do"),
         [
             (each["host"], each["login"], each["privilege"], _why(each), each["advice"])
@@ -137,7 +139,7 @@ def _show_hosts(summary: Mapping[str, Any]) -> None:
         title="Logins",
     )
     if summary["host_verdicts_left_out"]:
-        note(
+        print_note(
             f"{number(summary['host_verdicts_left_out'], 'more host')}: nessus-sched results show "
             "FILE|TASK --group-by host (--filter host_login=failed for those with failed logins)"
         )
@@ -156,7 +158,7 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
     if "group_by" in query:
         _groups(rows)
         said = f"{len(rows)} of " if len(rows) < page["total"] else ""
-        note(f"{said}{number(page['total'], 'group')} ({counts(page['severity_counts'])})")
+        print_note(f"{said}{number(page['total'], 'group')} ({counts(page['severity_counts'])})")
         _notes(page)
         return
     if query.get("profile") in _RECORDS:
@@ -166,18 +168,18 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         _usual_table(rows)
     elif rows:
         names = list(dict.fromkeys(name for row in rows for name in row))
-        table(names, [[_shown(row.get(name)) for name in names] for row in rows])
+        print_table(names, [[_shown(row.get(name)) for name in names] for row in rows])
     said = f"{len(rows)} of " if len(rows) < page["total"] else ""
-    note(f"{said}{number(page['total'], 'finding')} ({counts(page['severity_counts'])})")
+    print_note(f"{said}{number(page['total'], 'finding')} ({counts(page['severity_counts'])})")
     _notes(page)
 
 
 def _notes(page: Mapping[str, Any]) -> None:
     for each in page["notes"]:
         if "cursor" not in each:  # which is shown below in other words
-            note(clean(each))
+            print_note(clean(each))
     if page["next_cursor"]:
-        note("more: --all, a larger --page-size, or narrow it with --filter")
+        print_note("more: --all, a larger --page-size, or narrow it with --filter")
 
 
 def _groups(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -198,12 +200,12 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> None:
     left_out = {"solution", "severities"}
     names = list(dict.fromkeys(name for row in shown for name in row if name not in left_out))
     if names:
-        table(names, [[_shown(row.get(name)) for name in names] for row in shown])
+        print_table(names, [[_shown(row.get(name)) for name in names] for row in shown])
 
 
 def _usual_table(rows: Sequence[Mapping[str, Any]]) -> None:
     several = any("task_id" in row for row in rows)
-    table(
+    print_table(
         (*(("task",) if several else ()),
          "severity", "host", "port", "plugin", "name", "score", "cve", "remark"),
         [
@@ -262,7 +264,7 @@ def show_comparison(found: Mapping[str, Any], change: str, query: Mapping[str, A
     totals = found["counts"]
     severities = totals["severities"]
     names = tuple(reversed(SEVERITIES))
-    table(
+    print_table(
         ("change", "findings", *names),
         [
             (each, sum(by.values()), *(by.get(name, 0) for name in names))
@@ -275,9 +277,9 @@ def show_comparison(found: Mapping[str, Any], change: str, query: Mapping[str, A
             more = totals[f"{key}_total"] - len(shown)
             rest = f" and {more} more (see --json)" if more else ""
             said = clean(" ".join(shown))
-            note(f"{number(totals[f'{key}_total'], 'host')} {what}: {said}{rest}")
+            print_note(f"{number(totals[f'{key}_total'], 'host')} {what}: {said}{rest}")
     for each in totals["notes"]:
-        note(each)
-    line()
-    line(f"{change}:")
+        print_note(each)
+    print_line()
+    print_line(f"{change}:")
     show_findings(found["page"], query)
