@@ -63,7 +63,7 @@ async def test_who_waits_for_room_gets_it_or_is_told_which_limit(autojump_clock:
     with pytest.raises(NoRoom, match=r"^limits\.connection_memory: your user's share .*\(40\)"):
         await shared.take_soon(ALICE, 11)
     shared.take(BOB, 40)
-    with pytest.raises(NoRoom, match=r"^limits\.connection_memory: all of it is in use \(80\)"):
+    with pytest.raises(NoRoom, match=r"^limits\.connection_memory: the limit is reached \(80\)"):
         await shared.take_soon(70_003, 1)
     assert trio.current_time() >= 2.5 * PATIENCE
     assert shared.refused == 2
@@ -170,11 +170,11 @@ async def test_requests_beyond_a_users_share_wait_and_are_refused(autojump_clock
 async def test_places_are_shared_and_the_longest_idle_makes_room(autojump_clock: Any) -> None:
     connections = Connections(most=16)
     mine = [connections.enter(peer(ALICE)) for _ in range(8)]
-    with pytest.raises(NoRoom, match=r"^limits\.connections: your user's share is in use \(8\)"):
+    with pytest.raises(NoRoom, match=r"^limits\.connections: your user's share is used up \(8\)"):
         connections.enter(peer(ALICE))
     for _ in range(6):
         connections.enter(peer(BOB))
-    with pytest.raises(NoRoom, match=r"^limits\.connections: all of it is in use \(16\)"):
+    with pytest.raises(NoRoom, match=r"^limits\.connections: the limit is reached \(16\)"):
         connections.enter(peer(70_003))
     operators = [connections.enter(peer(ROOT)) for _ in range(2)]
     with pytest.raises(NoRoom):

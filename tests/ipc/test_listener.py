@@ -154,7 +154,7 @@ async def test_too_many_clients_are_turned_away(tmp_path: Path) -> None:
         first, second, third = [await trio.open_unix_socket(path) for _ in range(3)]
         said = json.loads(await third.receive_some())
         assert said["id"] is None
-        assert said["error"]["message"].startswith("limits.connections: all of it is in use (2).")
+        assert said["error"]["message"].startswith("limits.connections: the limit is reached (2).")
         assert said["error"]["data"] == {"closing": True}
         assert await third.receive_some() == b""
         assert await works(first, await opened(first))

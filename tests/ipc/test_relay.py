@@ -94,7 +94,7 @@ async def test_it_ends_within_a_second_with_code_0(
 async def test_a_person_who_starts_it_is_told_what_it_is_for(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nessus_sched", "mcp", "--socket", str(tmp_path / "s")]
     done = await trio.run_process(command, stdin=b"", capture_stderr=True, env=BARE)
-    assert done.stderr.startswith(b"nessus-sched mcp: nothing came on standard input")
+    assert done.stderr.startswith(b"nessus-sched mcp: no input")
     assert done.stderr.count(b"\n") == 1
 
 

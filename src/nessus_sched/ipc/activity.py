@@ -1,4 +1,4 @@
-"""What a connection is doing, and the reason to cut one that does nothing."""
+"""The activity of a connection, and the error for one that stalls."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import trio
 
 
 class Stalled(Exception):
-    """The client keeps us waiting for too long; the message says in what."""
+    """The client keeps the daemon waiting too long; the message says where."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Activity:
-    """What a connection is doing: requests in work, and when it last asked or was answered
-    (on Trio's clock)."""
+    """The activity of a connection: requests in progress, and when it last sent or received
+    something (on Trio's clock)."""
 
     busy: int = 0
     at: float = attrs.field(factory=trio.current_time)

@@ -1,4 +1,4 @@
-"""Starting a daemon in the background, for a relay that found none. Standard library only."""
+"""Starts a daemon in the background for a relay that found none. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ _LINES = 5
 
 
 class Starter:
-    """Starts `argv` detached, once for all the relays that want it at the same moment.
+    """Starts `argv` detached, once for all relays that want it at the same moment.
 
-    `base` is a path in a directory of ours: `BASE.start` is the lock that the starting
-    relay holds until it is done (it goes with the relay, whatever kills it), `BASE.log`
-    gets what the daemon says. Two daemons do no harm: the second finds the state
-    directory taken, and ends.
+    `base` is a path in a private directory. `BASE.start` is the lock that the starting relay
+    holds until it is done (released when the relay dies), `BASE.log` gets the daemon's output.
+    A second daemon does no harm: it finds the state directory locked, and exits.
     """
 
     def __init__(self, argv: Sequence[str], base: str) -> None:
@@ -27,8 +26,8 @@ class Starter:
         self._pid: int | None = None
         self._answered = False
         self.stopped = False
-        """Our daemon answered and later exited with code 0: somebody stopped it, because with
-        a client connected it does not exit by itself."""
+        """The daemon answered and later exited with code 0: someone stopped it, because it never
+        exits by itself while a client is connected."""
         self._log = f"{base}.{os.getpid()}.log"
 
     @property
@@ -36,7 +35,7 @@ class Starter:
         return self._pid is not None
 
     def start(self) -> None:
-        """Starts the daemon, unless another relay is at it."""
+        """Starts the daemon, unless another relay is already doing so."""
         lock = os.open(f"{self._base}.start", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +57,7 @@ class Starter:
         )
 
     def failure(self) -> str | None:
-        """Why the daemon that we started failed to start; None while it runs."""
+        """Why the daemon that this relay started has failed; None while it runs."""
         if self._answered:
             self.reap()
         if self._pid is None or os.waitpid(self._pid, os.WNOHANG)[0] == 0:
@@ -69,10 +68,10 @@ class Starter:
         os.unlink(self._log)
         self._release()
         plain = [line for line in lines if line.strip() and not line.startswith("{")]
-        return "; ".join((plain or lines)[-_LINES:]) or "it said nothing"
+        return "; ".join((plain or lines)[-_LINES:]) or "it printed nothing"
 
     def done(self) -> None:
-        """A daemon answers, perhaps ours."""
+        """A daemon answers, perhaps this relay's."""
         self.stopped = False
         if self._pid is not None:
             self._answered = True
@@ -81,7 +80,7 @@ class Starter:
         self._release()
 
     def reap(self) -> None:
-        """Notices when the daemon that we started has exited."""
+        """Notices when the daemon that this relay started has exited."""
         if self._pid is not None:
             with suppress(ChildProcessError):
                 pid, status = os.waitpid(self._pid, os.WNOHANG)
@@ -91,6 +90,6 @@ class Starter:
 
     def _release(self) -> None:
         if self._lock is not None:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)  # a child on its way to exec may have it, too
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # a child about to exec may hold it, too
             os.close(self._lock)
             self._lock = None

@@ -1,7 +1,8 @@
-"""What all connections together may take of the daemon: places and memory, shared by users.
+"""Limits on what all connections together may use of the daemon: places and memory, shared by
+users.
 
-An ordinary user gets at most half of each, and all ordinary users together leave an eighth
-to root and to the service's own user, so that an operator always gets in.
+An ordinary user gets at most half of each, and all ordinary users together leave an eighth to
+root and to the service's own user, so that an operator always gets in.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ CONNECTIONS: Final = 256
 MEMORY: Final = 96 * MIB
 
 REQUEST: Final = 256 * 1024
-"""Bytes that a request in work is charged: its tasks and objects, and an answer of the usual
-largest size, as objects and as text."""
+"""Bytes charged for a request in progress: its tasks and objects, and an answer of the largest
+usual size, both as objects and as text."""
 DECODED: Final = 3
-"""Bytes of decoded objects for each byte of a message."""
+"""Bytes of decoded objects per byte of a message."""
 PATIENCE: Final = 10.0
-"""Seconds for which a request waits for memory before it is refused."""
+"""Seconds that a request waits for memory before it is refused."""
 
 SHARE: Final = 2
 RESERVE: Final = 8
@@ -36,7 +37,7 @@ class NoRoom(Exception):
 
 
 class Budget:
-    """So much of something, `key` of the configuration, that users share."""
+    """An amount, set by the configuration's `key`, that users share."""
 
     def __init__(self, key: str, limit: int) -> None:
         self.key = key
@@ -47,9 +48,9 @@ class Budget:
         self._by_user: Counter[int | None] = Counter()
         self._released = trio.Event()
         self.turn = trio.Lock()
-        """Held while a message is decoded or an answer encoded. Trio polls for input and
-        output between passes over all tasks that can run: so at most one of them does
-        that in each pass, however many clients there are, and the others wait their turn."""
+        """Held while a message is decoded or an answer encoded. Trio polls for I/O between passes
+        over all runnable tasks: so at most one task does such work per pass, however many
+        clients there are, and the others wait their turn."""
 
     def used_by(self, uid: int | None) -> int:
         return self._by_user[uid]
@@ -63,7 +64,7 @@ class Budget:
         return self.within_share(uid, amount) and self._ordinary + amount <= most
 
     def take(self, uid: int | None, amount: int) -> None:
-        """Takes what fits, and also what does not: then others have to wait."""
+        """Takes the amount, even beyond the limit: then others have to wait."""
         self.used += amount
         self._ordinary += 0 if privileged(uid) else amount
         self._by_user[uid] += amount
@@ -78,7 +79,7 @@ class Budget:
         self._released = trio.Event()
 
     async def take_soon(self, uid: int | None, amount: int) -> None:
-        """Takes `amount` as soon as it fits. Raises `NoRoom` after a while."""
+        """Takes `amount` as soon as it fits. Raises `NoRoom` after a timeout."""
         with trio.move_on_after(PATIENCE):
             while not self.fits(uid, amount):
                 await self._released.wait()
@@ -87,12 +88,12 @@ class Budget:
         raise self.refusal(uid, amount)
 
     def refusal(self, uid: int | None, amount: int = 1) -> NoRoom:
-        """Counts a refusal; the reason is for who was refused."""
+        """Counts a refusal by its reason."""
         self.refused += 1
         if self.within_share(uid, amount):
-            reason = f"{self.key}: all of it is in use ({self.limit})"
+            reason = f"{self.key}: the limit is reached ({self.limit})"
         else:
-            reason = f"{self.key}: your user's share is in use ({self.limit // SHARE})"
+            reason = f"{self.key}: your user's share is used up ({self.limit // SHARE})"
         return NoRoom(
             f"{reason}. Close sessions or send less at once, and try again; "
             f"the operator can raise {self.key}"
@@ -103,20 +104,20 @@ class Budget:
 
 
 def privileged(uid: int | None) -> bool:
-    """Whether a user may have all of a budget: root, and who the daemon runs as."""
+    """Whether a user may use all of a budget: root, and the user the daemon runs as."""
     return uid is None or uid in (0, os.getuid())
 
 
 @attrs.define(kw_only=True, eq=False)
 class Ticket:
-    """One request in work: who asked, and what it is charged until it is answered."""
+    """A request in progress: its user, and what it is charged until it is answered."""
 
     peer: Peer
     memory: Budget
     charged: int = 0
 
     async def charge(self, amount: int) -> None:
-        """Raises `NoRoom` when there is no memory, even after a while."""
+        """Raises `NoRoom` if there is no memory, even after waiting."""
         await self.memory.take_soon(self.peer.uid, amount)
         self.charged += amount
 

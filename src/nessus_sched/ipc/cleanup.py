@@ -1,7 +1,5 @@
-"""Clearing away what dead daemons left in the user's runtime directory.
-
-By the names that `discovery` and `autostart` give: KEY.sock, KEY.start, KEY.log, KEY.PID.log.
-"""
+"""Removes what dead daemons left in the user's runtime directory: the files KEY.sock, KEY.start,
+KEY.log and KEY.PID.log of `discovery` and `autostart`."""
 
 from __future__ import annotations
 
@@ -18,15 +16,15 @@ from typing import Final
 from nessus_sched.core.clock import Now
 
 LOGS_KEPT: Final = 86_400.0
-"""Seconds after its last word for which the log of a dead daemon is kept."""
+"""Seconds after its last line for which a dead daemon's log is kept."""
 _OURS: Final = re.compile(r"([0-9a-f]{16})\.(?:sock|start|(?:[0-9]+\.)?log)")
 
 
 def tidy(directory: Path, now: Now) -> list[str]:
-    """Removes what belongs to daemons that live no more; the names of what was removed.
+    """Removes the files of dead daemons; returns their names.
 
-    A daemon lives where its socket answers; where somebody holds the lock KEY.start, one is
-    being started just now. Whatever we may not touch stays.
+    A daemon is alive if its socket answers, and starting if the lock KEY.start is held. Files
+    that this user may not touch stay.
     """
     removed: list[str] = []
     for key, names in _by_key(directory).items():
@@ -38,7 +36,7 @@ def tidy(directory: Path, now: Now) -> list[str]:
             for name in names:
                 file = directory / name
                 kept = name.endswith(".log") and file.lstat().st_mtime > now() - LOGS_KEPT
-                # A daemon that came meanwhile has put a socket of its own there.
+                # A new daemon has put its own socket there meanwhile.
                 if not kept and _inode(path) in (before, None):
                     file.unlink(missing_ok=True)
                     removed.append(name)
@@ -69,13 +67,13 @@ def _answers(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except OSError:
-            return True  # too busy, or not ours to ask
+            return True  # too busy, or not this user's to ask
         return True
 
 
 @contextmanager
 def _nobody_starts(lock: Path) -> Iterator[bool]:
-    """Whether nobody holds the lock, which is then ours for the length of the block."""
+    """Whether the lock is free; then it is held for the length of the block."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:

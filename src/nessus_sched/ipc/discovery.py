@@ -12,23 +12,23 @@ from __future__ import annotations
 import os
 import stat
 
-TYPE_CHECKING = False  # `typing` and `contextlib` are dearer than all of the rest
+TYPE_CHECKING = False  # `typing` and `contextlib` take longer to import than all the rest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SYSTEM_CONFIG = "/etc/nessus-sched/config.yaml"
 SYSTEM_DIRECTORY = "/run/nessus-sched"
 SYSTEM_SOCKETS = (f"{SYSTEM_DIRECTORY}/mcp.sock", "/run/nessus-sched-mcp.sock")
-"""Of the service itself, and of its socket unit."""
+"""Sockets of the service itself, and of its socket unit."""
 
 
 class UnsafeDirectory(Exception):
-    """The user's runtime directory is not ours alone; nothing in it can be trusted."""
+    """Others can write to the user's runtime directory; nothing in it can be trusted."""
 
 
 def default_config(environ: Mapping[str, str]) -> str | None:
-    """The configuration file when none is named: `NESSUS_SCHED_CONFIG`, the user's, the
-    system's, whichever is there first; None when there is none."""
+    """The configuration file if none is named: the first that exists of `NESSUS_SCHED_CONFIG`, the
+    user's and the system's; None if there is none."""
     named = environ.get("NESSUS_SCHED_CONFIG")
     if named:
         return named
@@ -39,14 +39,14 @@ def default_config(environ: Mapping[str, str]) -> str | None:
 
 
 def config_places(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Where a configuration is looked for when none is named: the user's, the system's."""
+    """Where to look for a configuration if none is named: the user's, the system's."""
     home = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return f"{home}/nessus-sched/config.yaml", SYSTEM_CONFIG
 
 
 def key_of(config: str) -> str:
-    """The name of a configuration file's meeting point: 64-bit FNV-1a of its real path
-    (`hashlib` would cost the relay a fifth of its start)."""
+    """The name of a configuration file's meeting point: 64-bit FNV-1a of its real path (importing
+    `hashlib` would add a fifth to the relay's start)."""
     key = 0xCBF29CE484222325
     for byte in os.fsencode(os.path.realpath(config)):
         key = (key ^ byte) * 0x100000001B3 % 2**64
@@ -54,10 +54,10 @@ def key_of(config: str) -> str:
 
 
 def user_directory(environ: Mapping[str, str]) -> str:
-    """The user's own runtime directory; made when it is not there yet.
+    """The user's own runtime directory; created if missing.
 
-    Raises `UnsafeDirectory` when somebody else could put a socket there: a false daemon
-    would be told targets and results.
+    Raises `UnsafeDirectory` if someone else could put a socket there: a fake daemon would
+    receive targets and results.
     """
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime and os.path.isdir(runtime):
@@ -68,12 +68,12 @@ def user_directory(environ: Mapping[str, str]) -> str:
     found = os.lstat(path)
     private = not stat.S_IMODE(found.st_mode) & 0o077
     if not (stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and private):
-        raise UnsafeDirectory(f"{path} must be a directory of yours with mode 0700")
+        raise UnsafeDirectory(f"{path} must be a directory owned by you with mode 0700")
     return path
 
 
 def default_socket(config: str, environ: Mapping[str, str]) -> str:
-    """Where a daemon listens when its configuration does not say."""
+    """Where a daemon listens unless its configuration says otherwise."""
     directory = environ.get("RUNTIME_DIRECTORY")
     if directory:
         return f"{directory.split(':')[0]}/mcp.sock"
@@ -92,8 +92,8 @@ def candidates(config: str | None, environ: Mapping[str, str]) -> list[str]:
 
 
 def publish(config: str, socket_path: str, environ: Mapping[str, str]) -> list[str]:
-    """Makes the meeting points of `config` lead to the socket at `socket_path`; the links
-    that were made, for `withdraw`."""
+    """Links the meeting points of `config` to the socket at `socket_path`; returns the links, for
+    `withdraw`."""
     name = f"{key_of(config)}.sock"
     directories = [user_directory(environ)]
     if environ.get("RUNTIME_DIRECTORY"):
@@ -108,7 +108,7 @@ def publish(config: str, socket_path: str, environ: Mapping[str, str]) -> list[s
 
 
 def withdraw(links: list[str], socket_path: str) -> None:
-    """Removes `links` as far as they still lead to `socket_path`."""
+    """Removes those `links` that still lead to `socket_path`."""
     for link in links:
         if os.path.islink(link) and os.readlink(link) == os.path.abspath(socket_path):
             os.unlink(link)

@@ -1,7 +1,5 @@
-"""JSON-RPC framing: lines out of chunks of bytes, and the line that reports an error.
-
-Standard library only: the relay uses it, too.
-"""
+"""JSON-RPC framing: splits chunks of bytes into lines, and makes error lines. Standard library
+only: the relay uses it, too."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from collections.abc import Callable, Iterator
 MAX_LINE = 8 * 1024 * 1024
 TOO_LONG = "The line is too long"
 KEPT = 512
-"""Bytes of each end of a lost line that are kept, because its id may be there."""
+"""Bytes kept from each end of a dropped line, because its id may be there."""
 
 _BOM = b"\xef\xbb\xbf"
 _VALUE = rb'\s*:\s*(-?[0-9]{1,18}|"[ !#-\[\]-~]{1,200}")\s*'
@@ -21,7 +19,7 @@ _LAST = re.compile(rb',\s*"id"' + _VALUE + rb'(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?
 
 
 class Lost(Exception):
-    """A line that was not kept: `why`, and the id of its message if that could be seen."""
+    """A line that was dropped: `why`, and its message's id if it could be found."""
 
     def __init__(self, why: str, ends: bytes) -> None:
         super().__init__(why)
@@ -43,11 +41,11 @@ def _always(_length: int) -> None:
 
 
 class Lines:
-    """Puts lines together, within bounds. What never ends in `\\n` is never a line: its
-    sender died while writing it.
+    """Assembles lines within limits.
 
-    `reserve(n)` is called before the unfinished line grows to `n` bytes, and with 0 when it
-    is done with; if it raises `Lost`, so is the line.
+    Input that does not end in `\\n` is not a line: its sender died while writing it.
+    `reserve(n)` is called before the unfinished line grows to `n` bytes, and with 0 when it is
+    complete; if it raises `Lost`, the line is lost.
     """
 
     def __init__(self, max_line: int = MAX_LINE, reserve: Callable[[int], None] = _always) -> None:
@@ -59,12 +57,12 @@ class Lines:
 
     @property
     def unfinished(self) -> bool:
-        """A line has begun and not ended."""
+        """Whether a line has begun and not ended."""
         return bool(self._rest)
 
     def feed(self, chunk: bytes) -> Iterator[bytes | Lost]:
-        """The lines that `chunk` completes, without their ends and without empty ones, and
-        what was lost. To be exhausted before the next chunk."""
+        """The lines that `chunk` completes, without line ends and empty ones, and the lost ones.
+        Exhaust it before the next chunk."""
         *ended, rest = chunk.split(b"\n")
         for part in ended:
             self._take(part)
@@ -82,7 +80,7 @@ class Lines:
         self._take(rest)
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """No more input follows."""
         self._rest.clear()
         self._reserve(0)
 
@@ -114,6 +112,6 @@ def error_line(code: int, message: str, request_id: object = None, *, data: obje
 
 
 def closing_line(reason: str) -> bytes:
-    """The last line to a client whose connection is closed for a reason that it should know;
-    the relay recognizes it by `data.closing`."""
+    """The last line to a client before its connection is closed, with the reason; the relay
+    recognizes it by `data.closing`."""
     return error_line(INTERNAL_ERROR, reason, data={"closing": True})

@@ -30,10 +30,10 @@ from nessus_sched.ipc.peer import Peer
 from nessus_sched.telemetry import events
 
 MAX_PATH: Final = 107
-"""Bytes that the kernel takes as the path of a socket."""
+"""Longest path of a socket that the kernel accepts, in bytes."""
 
 IDLE: Final = 60.0
-"""Seconds without a request after which a client's place may be given to another."""
+"""Seconds without a request after which a client may be displaced by a new one."""
 _BACKLOG: Final = 128
 _FAREWELL: Final = 1.0
 _QUIET: Final = 10.0
@@ -49,10 +49,9 @@ class SocketTrouble(Exception):
 
 @attrs.frozen(kw_only=True)
 class Clients:
-    """A snapshot: how many clients there are, how many there were, and since when (on
-    Trio's clock) there has been none; `idle_since` is None while there is one. `refused` by
-    the limit or rule that kept them out or made them wait in vain; `displaced` were idle and
-    made room for others."""
+    """A snapshot: connected clients, the total so far, and since when (on Trio's clock) there has
+    been none; `idle_since` is None while there is one. `refused` counts refusals and long waits
+    by limit or rule; `displaced` counts idle clients that made room for others."""
 
     connected: int
     total: int
@@ -63,7 +62,7 @@ class Clients:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Guest:
-    """A client that was let in."""
+    """A client that was admitted."""
 
     peer: Peer
     memory: Budget
@@ -76,12 +75,12 @@ Admit = Callable[[Peer], Awaitable[str | None]]
 
 
 async def admit_all(_peer: Peer) -> str | None:
-    """Why a client may not come in at all; None if it may."""
+    """Why a client may not connect at all; None if it may."""
     return None
 
 
 class Connections:
-    """The clients of all listeners, and what they may take together."""
+    """The clients of all listeners, and their shared limits."""
 
     def __init__(self, most: int = CONNECTIONS, memory: int = MEMORY) -> None:
         self.places = Budget("limits.connections", most)
@@ -92,10 +91,10 @@ class Connections:
         self._warned_at = -math.inf
         self._idle_since: float | None = None
         self.changed = trio.Event()
-        """Set, and replaced, whenever a client comes or goes."""
+        """Set, and replaced, whenever a client connects or disconnects."""
 
     def apply(self, limits: LimitSettings) -> None:
-        """Takes on the limits of a configuration; who is in stays in."""
+        """Applies new limits; connected clients stay."""
         self.places.limit = limits.connections
         self.memory.limit = limits.connection_memory
 
@@ -110,11 +109,11 @@ class Connections:
         )
 
     def started(self) -> None:
-        """Nobody is there yet: idle from now on."""
+        """No client has connected yet: idle from now on."""
         self._idle_since = trio.current_time()
 
     def enter(self, peer: Peer) -> Guest:
-        """Lets a client in; an idle one may have to make room. Raises `NoRoom`."""
+        """Admits a client; an idle one may have to make room. Raises `NoRoom`."""
         if not self.places.fits(peer.uid, 1):
             self._displace(peer.uid)
         if not self.places.fits(peer.uid, 1):
@@ -137,7 +136,7 @@ class Connections:
         self._tell()
 
     def refused(self, why: str, uid: int | None) -> None:
-        """Counts a client that was turned away or cut off."""
+        """Counts a client that was refused or disconnected."""
         self._refused[why] += 1
         self.warn(why, uid)
 
@@ -147,8 +146,8 @@ class Connections:
             log.warning(events.CLIENT_REFUSED, uid=uid, reason=why)
 
     def _displace(self, newcomer: int | None) -> None:
-        """Closes the connection that has been idle for the longest, of the user who has the
-        most: for an ordinary newcomer its own, or one of a user who has more than it."""
+        """Disconnects the longest idle client of the user with the most connections. For an
+        ordinary newcomer, that is the same user, or one with more connections."""
         places, idle_before = self.places, trio.current_time() - IDLE
         own = not privileged(newcomer) and places.used_by(newcomer) >= places.limit // SHARE
         idle = [
@@ -168,7 +167,7 @@ class Connections:
                 -each.activity.at,
             ),
         )
-        guest.scope.cancel(reason="idle, and its place was needed")
+        guest.scope.cancel(reason="idle, and another client needed its place")
         self.leave(guest)
         self._displaced += 1
 
@@ -188,10 +187,11 @@ class Connections:
 async def unix_listener(
     path: Path, *, mode: int = 0o600, group: str | None = None
 ) -> AsyncIterator[trio.SocketListener]:
-    """A listening socket at `path`, which is unlinked at the end.
+    """A listening socket at `path`, unlinked at the end. It appears there at once with its mode
+    and group.
 
-    It appears there at once with its mode and group. What is there already is replaced
-    only when it is a socket that nobody answers. Raises `SocketTrouble`.
+    An existing file is replaced only if it is a socket that does not answer. Raises
+    `SocketTrouble`.
     """
     sock = _bound(path, mode, group)
     made = os.stat(path).st_ino
@@ -208,7 +208,7 @@ async def unix_listener(
 
 
 def inherited_listener(fd: int) -> trio.SocketListener:
-    """The listening socket that systemd passed to us as file descriptor `fd`."""
+    """The listening socket that systemd passed as file descriptor `fd`."""
     sock = socket.socket(fileno=fd)
     sock.setblocking(False)
     sock.set_inheritable(False)
@@ -223,10 +223,9 @@ async def accept(
 ) -> None:
     """Runs `handler(stream, guest)` for every client, forever.
 
-    Whatever happens to one client ends that client only. Context variables of its task
-    name the connection and the peer, so that every log line of its calls does. A client
-    that may not come in, by `admit` or for lack of room, gets one line that says why before
-    anything is read from it.
+    An error of one client ends that client only. Context variables of its task name the
+    connection and the peer, so that all log lines of its calls do. A client that is refused, by
+    `admit` or for lack of room, gets one line with the reason before anything is read from it.
     """
 
     async def serve(stream: trio.SocketStream) -> None:
@@ -275,7 +274,7 @@ async def _turn_away(stream: trio.SocketStream, reason: str) -> None:
 async def supervised(
     handler: Callable[[Any, Peer], Coroutine[Any, Any, None]], stream: Any, peer: Peer
 ) -> None:
-    """One client, from its first byte to its last; nothing but cancellation comes out."""
+    """Serves one client from its first byte to its last; only cancellation escapes."""
     structlog.contextvars.bind_contextvars(connection=peer.connection)
     log.debug(events.CLIENT_CONNECTED, uid=peer.uid, gid=peer.gid)
     started, error = trio.current_time(), None
@@ -290,7 +289,7 @@ async def supervised(
 
 
 def peer_of(stream: trio.SocketStream) -> Peer:
-    """Who the kernel says is at the other end of a Unix socket (unix(7), SO_PEERCRED)."""
+    """The peer that the kernel reports for a Unix socket (unix(7), SO_PEERCRED)."""
     packed = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     assert isinstance(packed, bytes)
     _pid, uid, gid = struct.unpack("iII", packed)
@@ -298,7 +297,7 @@ def peer_of(stream: trio.SocketStream) -> Peer:
 
 
 def own_peer() -> Peer:
-    """Ourselves: whoever started us speaks on our stdin."""
+    """The peer on stdin: the user that started this process."""
     return Peer(connection=f"c{next(_numbers)}", uid=os.getuid(), gid=os.getgid())
 
 
@@ -339,7 +338,7 @@ def _bound(path: Path, mode: int, group: str | None) -> socket.socket:
 
 
 def _clear(path: Path) -> None:
-    """Makes way at `path`, unless somebody is there."""
+    """Removes a stale socket at `path`; raises if it is in use."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise SocketTrouble(f"{path} is in the way: it is not a socket")

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection."""
+"""The client at the other end of a connection."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Peer:
-    """One client connection. `uid` and `gid` are what the kernel says of the process at
-    the other end of a Unix socket; on our own stdin and stdout they are our own."""
+    """One client connection.
+
+    `uid` and `gid` are what the kernel reports of the process at the other end of a Unix
+    socket; on stdin and stdout they are the daemon's own.
+    """
 
     connection: str
     uid: int | None = None
@@ -16,5 +19,5 @@ class Peer:
 
     @property
     def actor(self) -> str:
-        """How the journal names this peer."""
+        """The name of this peer in the journal."""
         return "mcp" if self.uid is None else f"uid:{self.uid}"

@@ -20,35 +20,35 @@ import time
 from nessus_sched.ipc import discovery
 from nessus_sched.ipc.framing import TOO_LONG, Lines, Lost, error_line
 
-TYPE_CHECKING = False  # `typing` would cost a tenth of our start
+TYPE_CHECKING = False  # `typing` would add a tenth to the start
 if TYPE_CHECKING:
     from typing import Any
 
     from nessus_sched.ipc.autostart import Starter
 
 FIRST_WAIT = 1.0
-"""Seconds to wait for a daemon at first: a host's probe waits with us."""
+"""Seconds to wait for a daemon at first: a host's probe waits as well."""
 LATER_WAIT = 10.0
-"""Seconds to wait for a daemon that was there before: a restart."""
+"""Seconds to wait for a daemon that has answered before: it may be restarting."""
 START_WAIT = 20.0
-"""Seconds to wait for a daemon that we started."""
+"""Seconds to wait for a daemon that this relay started."""
 START_AGAIN = 5.0
 LINGER = 0.7
 """Seconds for which answers are still delivered after the end of input."""
 RETRY = 0.05
 MAX_ANSWER = 64 * 1024 * 1024
 HIGH_WATER = 1024 * 1024
-ATOMIC = 4096  # as much as a writable pipe takes without blocking (PIPE_BUF)
+ATOMIC = 4096  # what a writable pipe takes without blocking (PIPE_BUF)
 
 PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
 ASK_AGAIN = ("initialize", "server/discover", "ping", "tools/list", "prompts/list")
 READING_TOOLS = ("get_", "list_", "search_", "compare_", "wait_")
-"""Methods, and beginnings of tools' names, that may be asked twice: they change nothing."""
+"""Methods, and prefixes of tool names, that are safe to repeat: they change nothing."""
 
 GONE = (
-    "The nessus-sched daemon went away while it worked on this; perhaps it is restarting. "
+    "The nessus-sched daemon disconnected while working on this; it may be restarting. "
     "Accepted scans are safe. It is not known whether this request took effect: "
-    "look with list_tasks or get_scan_status before asking again."
+    "check with list_tasks or get_scan_status before trying again."
 )
 
 STOPPED = (
@@ -56,13 +56,13 @@ STOPPED = (
     "to run 'nessus-sched serve', or to restart the MCP client."
 )
 NOBODY = (
-    "nothing came on standard input, and no daemon runs; this is for an MCP client to start: "
+    "no input, and no daemon is running; an MCP client is meant to start this: "
     "see 'nessus-sched mcp --help'"
 )
 
 
 def message_of(line: bytes) -> Any:
-    """The JSON object on a line; an empty one for what is none."""
+    """The JSON object on a line; an empty one if it is not an object."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
@@ -71,7 +71,7 @@ def message_of(line: bytes) -> Any:
 
 
 def harmless(request: Any) -> bool:
-    """Whether a request may be asked again when its answer was lost."""
+    """Whether a request is safe to repeat if its answer was lost."""
     if request.get("method") != "tools/call":
         return request.get("method") in ASK_AGAIN
     params = request.get("params")
@@ -87,7 +87,7 @@ def closing(message: Any) -> bool:
 
 
 class Relay:
-    """One host, and the daemon at one of `paths`, started by `starter` when it is not there."""
+    """One host, and the daemon at one of `paths`; `starter` starts it if it is not running."""
 
     def __init__(self, paths: list[str], starter: Starter | None, hint: str) -> None:
         self._paths = paths
@@ -113,7 +113,7 @@ class Relay:
         self._swallow: str | None = None
 
     def run(self) -> int:
-        """Relays until the host has closed its side; the exit code."""
+        """Relays until the host closes its side; returns the exit code."""
         while not self._finished():
             if self._waiting:
                 self._connect()
@@ -189,7 +189,7 @@ class Relay:
         return LATER_WAIT if self._connected_before else FIRST_WAIT
 
     def _send(self, line: bytes) -> None:
-        """Puts a line on its way to the daemon, and remembers what it asks."""
+        """Queues a line for the daemon, and remembers its request."""
         message = message_of(line) or {}
         method, request_id = message.get("method"), message.get("id")
         if method == "notifications/cancelled":
@@ -208,8 +208,8 @@ class Relay:
                 sock.connect(path)
             except PermissionError:
                 self._trouble = (
-                    f"You may not use {path}: your user is not in the socket's group. Tell the "
-                    "user to have the operator add them to it, and to log in again."
+                    f"No permission to use {path}: your user is not in the socket's group. Tell "
+                    "the user to have the operator add them to it, and to log in again."
                 )
             except OSError:
                 pass
@@ -236,7 +236,7 @@ class Relay:
             self._send(line)
 
     def _missing(self, now: float) -> None:
-        """Nobody answered: start a daemon if that is allowed, go on waiting, or give up."""
+        """No daemon answers: start one if allowed, keep waiting, or give up."""
         starter = self._starter
         if starter is not None and not self._trouble:
             failure = starter.failure()
@@ -279,8 +279,8 @@ class Relay:
                 self._answered(line)
 
     def _pass_on(self, sock: socket.socket) -> int:
-        """Sends what the daemon takes. If it is gone, POLLHUP: what it said last, such as why,
-        can still be received."""
+        """Sends what the daemon takes. After a disconnect (POLLHUP) its last lines, such as the
+        reason, can still be received."""
         try:
             del self._to_daemon[: sock.send(self._to_daemon)]
         except BlockingIOError:
@@ -306,7 +306,7 @@ class Relay:
         self._to_host += line + b"\n"
 
     def _lost(self, sock: socket.socket) -> None:
-        """The daemon is gone: nothing stays unanswered."""
+        """The daemon is gone: answers every open request with an error."""
         sock.close()
         self._sock, self._swallow = None, None
         self._to_daemon.clear()
@@ -327,7 +327,7 @@ class Relay:
                 self._to_host += error_line(INTERNAL_ERROR, GONE, request_id)
 
     def _deliver(self) -> bool:
-        """Writes to the host what it takes; False when it is gone."""
+        """Writes to the host what it takes; False if it is gone."""
         try:
             del self._to_host[: os.write(1, self._to_host[:ATOMIC])]
         except OSError:
@@ -336,8 +336,8 @@ class Relay:
 
 
 def main(arguments: list[str]) -> int | None:
-    """Runs the relay with the command line after `mcp`; None when these are not its
-    arguments, and the command line interface is to deal with them."""
+    """Runs the relay with the arguments after `mcp`; None if they are not its own and the command
+    line interface has to handle them."""
     options = {"--config": "", "--socket": ""}
     start, rest = True, list(arguments)
     while rest:

@@ -1,4 +1,4 @@
-"""Our own stdin and stdout as a Trio stream that carries protocol and nothing else."""
+"""The process's stdin and stdout as a Trio stream that carries only the protocol."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import trio
 
 
 def claim_stdio() -> trio.StapledStream[trio.abc.SendStream, trio.abc.ReceiveStream]:
-    """Takes over file descriptors 0 and 1: from here on stdin reads as empty, and what
-    anything prints goes to stderr. To be called inside `trio.run`, before other work."""
+    """Takes over file descriptors 0 and 1: from now on stdin reads as empty, and anything printed
+    goes to stderr. Call it inside `trio.run`, before other work."""
     sys.stdout.flush()
     incoming, outgoing = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDONLY)

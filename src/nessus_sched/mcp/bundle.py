@@ -1,8 +1,8 @@
 """Builds the `.mcpb` bundle for Claude Desktop: `python -m nessus_sched.mcp.bundle OUT.mcpb`.
 
-The bundle has the relay and nothing else (a few files of the standard library's Python); the
-daemon is installed by its operator. Format: MCPB manifest 0.3; the official validator is
-`npx @anthropic-ai/mcpb validate`.
+The bundle contains only the relay (a few files of standard library Python); the operator
+installs the daemon. Format: MCPB manifest 0.3; the official validator is `npx
+@anthropic-ai/mcpb validate`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _first(description: str) -> str:
-    """Its first sentence."""
+    """The first sentence."""
     return description.split("\n")[0].split(". ")[0][:_BRIEF]
 
 

@@ -1,4 +1,4 @@
-"""A client session over stdio, by the official SDK: what an MCP host does."""
+"""A client session over stdio with the official SDK, as an MCP host has it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tools:
         self._session = session
 
     async def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
-        """The structured answer of a tool. Raises `CallFailed`."""
+        """A tool's structured answer. Raises `CallFailed`."""
         result = await self._session.call_tool(tool, arguments)
         if result.is_error:
             raise CallFailed(
@@ -41,8 +41,8 @@ class Tools:
 async def connected(
     argv: Sequence[str], environ: Mapping[str, str], errors: TextIO
 ) -> AsyncIterator[Tools]:
-    """Starts `argv` as a stdio server, as Claude Desktop does, and shakes hands with it;
-    its stderr goes to `errors`."""
+    """Starts `argv` as a stdio server, as Claude Desktop does, and initializes a session; its
+    stderr goes to `errors`."""
     server = StdioServerParameters(command=argv[0], args=list(argv[1:]), env=dict(environ))
     async with (
         stdio_client(server, errlog=errors) as (reading, writing),

@@ -12,7 +12,7 @@ from nessus_sched.api.operations import Call
 
 @attrs.frozen(kw_only=True)
 class ResourceDef:
-    """A readable thing; `uri` is a URI template (RFC 6570, level 1) when it has braces."""
+    """A readable resource; `uri` is a URI template (RFC 6570, level 1) if it has braces."""
 
     uri: str
     name: str
@@ -25,8 +25,8 @@ class ResourceDef:
 
 
 class Resources(Protocol):
-    """The resources of a server. `read` answers the text at a URI, and raises `ToolError`
-    when there is no such thing or it may not be read."""
+    """The resources of a server. `read` returns the text at a URI, and raises `ToolError` if there
+    is none or the caller may not read it."""
 
     @property
     def listed(self) -> Sequence[ResourceDef]: ...
@@ -44,7 +44,7 @@ class PromptArgument:
 
 @attrs.frozen(kw_only=True)
 class PromptDef:
-    """A usual job, put into words for the model; `render` makes the text of its one message."""
+    """A prompt for a common job; `render` makes the text of its one message."""
 
     name: str
     description: str

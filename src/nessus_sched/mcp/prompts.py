@@ -1,4 +1,4 @@
-"""Prompts: the usual jobs, put into words for a model."""
+"""Prompts for common jobs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ findings by severity.
 4. get_scan_results with filters ["severity=critical"] for the critical ones: host, port, name, \
 CVE and solution."""
 _WHY: Final = """\
-Why is task {task_id} not starting? Call get_scan_status and tell me its wait reason, place and \
-estimate in plain words. If it waits for a scanner that is down, look with list_scanners. Change \
-nothing without asking me."""
+Why is task {task_id} not starting? Call get_scan_status and explain its wait reason, queue \
+position and estimate in plain words. If it waits for a scanner that is down, check it with \
+list_scanners. Change nothing without asking me."""
 _LOGINS: Final = """\
 On which hosts of task {task_id} did logins fail? Call get_scan_summary and read verdict and \
 host_verdicts: for each host give the reason and the advice. If host_verdicts_left_out is not 0, \
-say that more hosts are concerned and call it again with detail "full"."""
+mention that there are more hosts, and call it again with detail "full"."""
 _CHANGED: Final = """\
 What changed between the scans {before_task_id} and {after_task_id}? Call compare_scans for the \
 new findings, then with change "fixed" and "changed". Read counts.notes and say what was not \

@@ -24,13 +24,13 @@ SCHEME: Final = "nessus-sched://"
 LONGEST: Final = 200
 
 _QUEUE: Final = ResourceDef(
-    uri=f"{SCHEME}queue", name="queue", description="What runs, what waits, and why."
+    uri=f"{SCHEME}queue", name="queue", description="Running and waiting tasks, and why they wait."
 )
 _TASK: Final = (
     ResourceDef(
         uri=f"{SCHEME}task/{{task_id}}",
         name="task status",
-        description="How a task stands: the answer of get_scan_status.",
+        description="Status of a task, as get_scan_status returns it.",
     ),
     ResourceDef(
         uri=f"{SCHEME}task/{{task_id}}/summary",
@@ -40,7 +40,7 @@ _TASK: Final = (
     ResourceDef(
         uri=f"{SCHEME}task/{{task_id}}/results",
         name="task results",
-        description="The worst findings of a completed task: the first page of get_scan_results.",
+        description="Worst findings of a completed task: the first page of get_scan_results.",
     ),
 )
 _READERS: Final = {
@@ -52,8 +52,8 @@ _READERS: Final = {
 
 @attrs.frozen(kw_only=True)
 class Documents:
-    """The resources of the daemon; reading one is calling the tool that answers the same, and
-    who may not call it may not read it. `permits` decides that; `mask` takes secrets out."""
+    """The daemon's resources. Reading one calls the tool with the same answer, so it needs the
+    same permission. `permits` decides that; `mask` removes secrets."""
 
     app: App
     permits: Callable[[Peer, ToolDef], bool]
@@ -91,5 +91,5 @@ def _unknown(uri: str) -> ToolError:
     return ToolError(
         "unknown_resource",
         f"There is no resource {uri[:LONGEST]}",
-        f"There are {SCHEME}queue and {SCHEME}task/TASK_ID, with /summary or /results behind it.",
+        f"There are {SCHEME}queue, and {SCHEME}task/TASK_ID with an optional /summary or /results.",
     )

@@ -1,8 +1,8 @@
-"""The MCP server: the one module that knows the SDK (with `transport`).
+"""The MCP server: with `transport` and `client`, the only module that imports the SDK.
 
-It is also the named supervisor of everything that a client can call: whatever a tool
-raises ends here as an answer that leaks nothing, and as a log line with an incident id.
-The SDK itself would send an exception's text to the client.
+It is also the named supervisor of everything that a client can call: any exception of a tool
+ends here as an answer that leaks nothing, and as a log line with an incident id. The SDK itself
+would send the exception's text to the client.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from nessus_sched.telemetry import events
 R = TypeVar("R")
 Context = ServerRequestContext[Any, Any]
 Shown = Callable[[Any], Any]
-"""Makes the JSON data of an answer fit for its reader."""
+"""Sanitizes the JSON data of an answer for its reader."""
 Observer = Callable[[str, str, float], None]
 
 OPERATOR_CALL: Final = "operator/call"
-"""Our own request for the command line's operator actions: parameters and result are those
-of `tools/call`, the names are of the operator registry, which models are not shown."""
+"""A private request for the command line's operator actions: parameters and result are those of
+`tools/call`, the names are from the operator registry, which models do not see."""
 
 ERROR_META: Final = "nessus-sched/error"
-"""Key in a tool error's `_meta` under which programs find its code."""
+"""Key in a tool error's `_meta` that holds its code for programs."""
 
 CALLS_AT_ONCE: Final = 256
 _HEAVY: Final = 500
-"""Weight of arguments (`weight_of`) from which the event loop does not read them itself; that
-much takes a few milliseconds."""
+"""Weight of arguments (`weight_of`) from which they are parsed in a thread; that much takes a few
+milliseconds."""
 _LIST_TTL_MS: Final = 300_000
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -71,12 +71,11 @@ def _observe_nothing(_tool: str, _status: str, _seconds: float) -> None:
 
 @attrs.frozen(kw_only=True)
 class Face:
-    """What a server is made of.
+    """The parts of a server.
 
-    `app` is handed to every tool. `permits` decides per peer which tools exist for it, once
-    `learn` has found out who it is.
-    `observe(tool, status, seconds)` is told of every call; status is `ok` or an error code.
-    `mask` takes secrets out of every answer.
+    `app` is passed to every tool. `permits` decides per peer which tools exist for it, once
+    `learn` has identified it. `observe(tool, status, seconds)` is called after every call;
+    status is `ok` or an error code. `mask` removes secrets from every answer.
     """
 
     app: Any
@@ -92,7 +91,7 @@ class Face:
 
 
 def build_server(face: Face, *, version: str, instructions: str) -> Server[Any]:
-    """An SDK server for `face`; it serves any number of connections, of both eras."""
+    """An SDK server for `face`, for any number of connections and both protocol generations."""
     if len(instructions) > MAX_DESCRIPTION:
         raise ValueError(f"instructions have at most {MAX_DESCRIPTION} characters")
     handlers = _Handlers(face)
@@ -136,7 +135,7 @@ class _Handlers:
     async def list_tools(self, ctx: Context, _params: object) -> types.ListToolsResult:
         peer = await self._known(ctx)
         tools = [tool for tool in self._face.tools if self._face.permits(peer, tool)]
-        # In a thread: the schemas of all tools take a while when they are first made.
+        # In a thread: making the schemas of all tools for the first time takes a while.
         listed = await trio.to_thread.run_sync(lambda: [_listed(tool) for tool in tools])
         return types.ListToolsResult(tools=listed)
 
@@ -214,7 +213,7 @@ class _Handlers:
         )
 
     async def _checked(self, tool: ToolDef, arguments: dict[str, Any] | None) -> Any:
-        """The tool's arguments; heavy ones are read in a thread, one at a time."""
+        """The tool's arguments; heavy ones are parsed in a thread, one at a time."""
         if weight_of(arguments) <= _HEAVY:
             return _read_arguments(tool, arguments)
         return await trio.to_thread.run_sync(_read_arguments, tool, arguments, limiter=self._heavy)
@@ -285,13 +284,13 @@ class _Handlers:
 
 def _read_arguments(tool: ToolDef, arguments: dict[str, Any] | None) -> Any:
     validation.refuse_too_much_text(tool.arguments, arguments)
-    # Before lengths are checked: a private key in place of a name is a secret above all.
+    # Before lengths are checked: a private key in place of a name is first of all a secret.
     refuse_secrets(arguments, texts=tool.writes)
     return validation.parse(tool.arguments, arguments)
 
 
 async def _guarded(what: str, work: Awaitable[R], mask: Masker, *, data: Any = None) -> R:
-    """The supervisor for what answers with a protocol error instead of a tool error; `data`
+    """The supervisor of requests that fail with a protocol error instead of a tool error; `data`
     goes into the error."""
     try:
         return await work
@@ -347,7 +346,7 @@ def _listed(tool: ToolDef) -> types.Tool:
 
 
 def _answer(value: Any, shown: Shown) -> types.CallToolResult:
-    # Claude Code shows a model the structured content only, Claude Desktop the text only.
+    # Claude Code shows a model only the structured content, Claude Desktop only the text.
     data, text = validation.answer(value, shown)
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)], structured_content=data
@@ -365,7 +364,8 @@ def _sentence(refusal: validation.BadArguments | ToolError) -> str:
 def _refusal(
     refusal: validation.BadArguments | ToolError, shown: Shown = validation.as_it_is
 ) -> types.CallToolResult:
-    """An `isError` answer. No structured content: it would have to fit the output schema."""
+    """An `isError` answer. It has no structured content, which would have to match the output
+    schema."""
     detail: dict[str, Any] = {"code": refusal.code, "message": _sentence(refusal)}
     if isinstance(refusal, validation.BadArguments):
         detail["problems"] = [attrs.asdict(problem) for problem in refusal.problems]

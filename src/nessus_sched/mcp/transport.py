@@ -1,7 +1,7 @@
 """JSON-RPC lines over a Trio stream, for the SDK's server: stdio, Unix socket, tests.
 
-Ours because the SDK's `stdio_server` hangs on SIGTERM while stdin is open, drops broken
-lines in silence, and lets one client queue any number of calls.
+It replaces the SDK's `stdio_server`, which hangs on SIGTERM while stdin is open, silently drops
+broken lines, and lets one client queue any number of calls.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from nessus_sched.ipc.peer import Peer
 
 _CHUNK: Final = 65_536
 _TICK: Final = 0.01
-"""Seconds in which what has already come can still be read."""
+"""Seconds for which input that has already arrived is still read."""
 _FAREWELL: Final = 1.0
-"""Seconds that a client has to take the last line."""
+"""Seconds for a client to take the last line."""
 Inbound = MemoryObjectSendStream[SessionMessage | Exception]
 Outbound = MemoryObjectReceiveStream[SessionMessage]
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one connection may cost. Beyond `in_flight` requests or `rate` lines a second
-    (after a burst) we read no further until there is room: nothing is refused or lost.
+    """Limits of one connection.
 
-    `stall`: seconds for which a client may keep us waiting before its first message, in the
-    middle of one, and with taking 64 KiB of our answers. `max_items`: values in a message.
+    Beyond `in_flight` requests or `rate` lines a second (after a burst) reading pauses until
+    there is room: nothing is refused or lost. `stall`: seconds for which a client may keep the
+    daemon waiting before its first message, in the middle of one, and while taking 64 KiB of
+    answers. `max_items`: values in a message.
     """
 
     max_line: int = MAX_LINE
@@ -50,7 +51,7 @@ class Limits:
     rate: float = 500.0
     burst: int = 1000
     linger: float = 0.5
-    """Seconds for which outstanding answers are awaited after the end of input."""
+    """Seconds to wait for open requests after the end of input."""
     stall: float = math.inf
 
 
@@ -63,12 +64,12 @@ async def serve_stream(
     memory: Budget | None = None,
     activity: Activity | None = None,
 ) -> None:
-    """Serves one client until its input ends, and closes the stream; the ticket of a request
-    is `ctx.request`. What the client makes us keep is taken from `memory`.
+    """Serves one client until its input ends, and closes the stream; a request's ticket is
+    `ctx.request`.
 
-    Raises `Stalled`, and what the stream raises (`trio.BrokenResourceError`, perhaps in a
-    group) when the client disappears. Tasks of the server inherit the caller's context
-    variables.
+    Memory for the client's data is taken from `memory`. Raises `Stalled`, and the stream's
+    exceptions (`trio.BrokenResourceError`, perhaps in a group) if the client disappears. The
+    server's tasks inherit the caller's context variables.
     """
     connection = _Connection(
         stream,
@@ -113,7 +114,7 @@ class _Connection:
         self._tickets: defaultdict[Any, deque[Ticket]] = defaultdict(deque)
 
     def close(self) -> None:
-        """Gives back what was taken from the budget."""
+        """Returns what was taken from the budget."""
         self._lines.close()
         for tickets in self._tickets.values():
             for ticket in tickets:
@@ -128,14 +129,14 @@ class _Connection:
                     await pace.wait()
                     await self._take(line, to_server)
                     self._waited = 0.0
-            # `printf ... | nessus-sched`: the end of input cancels what is in flight.
+            # `printf ... | nessus-sched`: the end of input cancels open requests.
             with trio.move_on_after(self._limits.linger):
                 for _ in range(self._limits.in_flight):
                     await self._slots.acquire()
 
     async def _receive(self) -> bytes | bytearray:
-        """The next bytes. Raises `Stalled` when a message that is due does not come; the
-        time that we take does not count."""
+        """The next bytes. Raises `Stalled` if a message that is due does not arrive; the daemon's
+        own time does not count."""
         if self._greeted and not self._lines.unfinished:
             return await self._stream.receive_some(_CHUNK)
         patience = max(0.0, self._limits.stall - self._waited)
@@ -152,7 +153,7 @@ class _Connection:
 
     def _reserve(self, length: int) -> None:
         """Takes from the budget what an unfinished line needs."""
-        length = max(0, length - _CHUNK)  # so much is part of what a connection costs
+        length = max(0, length - _CHUNK)  # the cost of a connection covers this much
         more = length - self._reserved
         if more > 0 and not self._memory.fits(self._peer.uid, more):
             raise Lost(str(self._memory.refusal(self._peer.uid, more)), b"")
@@ -199,10 +200,10 @@ class _Connection:
         self._tickets[message.id].append(ticket)
         metadata = ServerMessageMetadata(
             request_context=ticket,
-            # A canceled request gets no answer; the hook tells us that it is over.
+            # A canceled request gets no answer; this hook reports its end.
             on_request_unanswered=partial(self._settled, message.id),
         )
-        async with self._memory.turn:  # for what the server does at once
+        async with self._memory.turn:  # for what the server does without waiting
             await to_server.send(SessionMessage(message, metadata))
 
     async def write_all(self, from_server: Outbound) -> None:
@@ -229,7 +230,7 @@ class _Connection:
         self._activity.at = trio.current_time()
         tickets = self._tickets.get(request_id)
         if not tickets:
-            return  # an error of the protocol itself, which belongs to no request
+            return  # a protocol error that belongs to no request
         self._activity.busy -= 1
         tickets.popleft().settle()
         if not tickets:
@@ -238,7 +239,7 @@ class _Connection:
 
 
 class _Pace:
-    """A token bucket that makes the reader wait."""
+    """A token bucket that delays the reader."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
