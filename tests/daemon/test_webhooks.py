@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -18,6 +20,7 @@ import trio
 from nessus_sched.config.schema import WebhookSettings
 from nessus_sched.config.types import NotifyOn
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task, TaskError
@@ -75,10 +78,12 @@ def hook(url: str = URL, **changes: Any) -> WebhookSettings:
 
 
 @asynccontextmanager
-async def sending(post: Post, *hooks: WebhookSettings) -> AsyncIterator[Sender]:
+async def sending(
+    post: Post, *hooks: WebhookSettings, mask: Masker | None = None
+) -> AsyncIterator[Sender]:
     sender = Sender(list(hooks))
     sender.notifications = Notifications(
-        lambda: sender.hooks, sender.counted.append, Random(1), post
+        lambda: sender.hooks, sender.counted.append, Random(1), post, mask=mask
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(sender.notifications.run)
@@ -100,6 +105,31 @@ async def test_a_completed_task_is_told_signed_and_cleaned(autojump_clock: objec
     assert (told["event"], told["severity_counts"]) == ("completed", {"high": 2})
     assert told["task"]["name"] == "weekly[31m"
     assert sender.counted == [Delivery.TAKEN]
+
+
+async def test_no_configured_secret_leaves_in_it(autojump_clock: object) -> None:
+    """Whoever quotes one, in whatever form."""
+    secret = "S3cret/pass+word!"
+    forms = (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode())
+    said = " ".join(f"the scanner said {form!r}" for form in forms)
+    receiver = Receiver()
+    request = attrs.evolve(task().request, name=f"weekly {secret}")
+    error = TaskError(kind="bad_export", message=said, transient=True, at=1.0)
+    async with sending(receiver.post, hook(), mask=Masker([Secret(secret)])) as sender:
+        sender.end(TaskState.DEAD, last_error=error, request=request, partial=said)
+        await trio.sleep(1)
+    ((_url, body, _headers),) = receiver.taken
+    assert not [form for form in forms if form in json.dumps(json.loads(body))]
+    assert json.loads(body)["error"]["message"].startswith("the scanner said '***'")
+
+
+async def test_targets_are_counted_as_addresses(autojump_clock: object) -> None:
+    receiver = Receiver()
+    request = attrs.evolve(task().request, targets=("192.0.2.0/27", "web.example.com"))
+    async with sending(receiver.post, hook()) as sender:
+        sender.end(DONE, request=request)
+        await trio.sleep(1)
+    assert json.loads(receiver.taken[0][1])["task"]["target_count"] == 33
 
 
 async def test_without_a_secret_there_is_no_signature(autojump_clock: object) -> None:
