@@ -79,8 +79,8 @@ class Masker:
 
     def masked(self, value: Any) -> Any:
         """JSON data with every string in it masked; keys are the program's own."""
-        text = json.dumps(value, ensure_ascii=False, default=str)
-        return self._each_masked(value) if self.finds(text) else value
+        # Texts repeat in rows of findings: together, each once, they are soon searched.
+        return self._each_masked(value) if self.finds("\n".join(_texts_in(value))) else value
 
     def _each_masked(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -104,6 +104,21 @@ class Masker:
             if any(form.startswith(text[start:end]) for form in forms):
                 return end - start
         return 0
+
+
+def _texts_in(value: Any) -> set[str]:
+    """The different texts in JSON data, without keys."""
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            found.add(each)
+        elif isinstance(each, Mapping):
+            waiting.extend(each.values())
+        elif isinstance(each, list | tuple):
+            waiting.extend(each)
+    return found
 
 
 def forms_of(secret: str) -> Iterator[str]:
