@@ -98,3 +98,9 @@ def test_data_is_masked_in_its_values() -> None:
     masker = Masker([Secret("hunter22")])
     data = {"hunter22": ["a hunter22", 5, None, {"b": 'say "hunter22"'}]}
     assert masker.masked(data) == {"hunter22": ["a ***", 5, None, {"b": 'say "***"'}]}
+
+
+def test_a_secret_that_was_cut_is_found_among_other_texts() -> None:
+    mask = Masker([Secret("correct-horse-battery-staple")])
+    others = [f"text {number}" for number in range(50)]
+    assert mask.masked({"a": ["said correct-horse-b…", *others]})["a"] == ["said ***…", *others]

@@ -79,8 +79,9 @@ class Masker:
 
     def masked(self, value: Any) -> Any:
         """JSON data with every string in it masked; keys are the program's own."""
-        # Texts repeat in rows of findings: together, each once, they are soon searched.
-        return self._each_masked(value) if self.finds("\n".join(_texts_in(value))) else value
+        # Texts repeat in rows of findings: together, each once, they are soon searched. The
+        # quotation mark shows where one ends, perhaps in the middle of a secret.
+        return self._each_masked(value) if self.finds('"'.join(_texts_in(value))) else value
 
     def _each_masked(self, value: Any) -> Any:
         if isinstance(value, str):
