@@ -23,7 +23,7 @@ from nessus_sched.config.schema import (
 from nessus_sched.core.scanner import Refused, ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.housekeeping import Housekeeping
-from nessus_sched.store.executor import InLine
+from nessus_sched.store.executor import Inline
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
 from support.fake_scanner import FakeScanner, unreachable
@@ -66,7 +66,7 @@ async def in_line(work: Callable[..., object], *args: object) -> object:
 async def housekeeping(w: World, directory: Path, deleted: Any) -> AsyncIterator[Housekeeping]:
     exports = ExportStore(directory / "exports")
     exports.prepare()
-    async with aclosing(await open_findings(directory / "findings.db", InLine())) as findings:
+    async with aclosing(await open_findings(directory / "findings.db", Inline())) as findings:
         yield Housekeeping(w.context, w.fleet, findings, exports, deleted, run_sync=in_line)
 
 

@@ -90,7 +90,7 @@ async def test_an_import_replaces_what_the_task_had(store: FindingsStore) -> Non
     assert imported.severities == (1, 0, 0, 0, 0, 0)
     assert [row["host"] for row in (await store.page("t", EVERYTHING)).rows] == ["c"]
     assert await store.imports() == {"t": 2.0}
-    await store.reap()
+    await store.vacuum_deleted()
     assert (await store.statistics()).hidden == 0
     assert [row["host"] for row in (await store.page("t", EVERYTHING)).rows] == ["c"]
 
@@ -216,7 +216,7 @@ async def test_deleted_findings_are_gone_at_once_and_the_space_soon(
     store: FindingsStore, path: Path
 ) -> None:
     await store.put("keep", report(("a", PLUGIN, 80, 3), ("b", OTHER, 80, 4)), at=0.0)
-    await store.reap()
+    await store.vacuum_deleted()
     before = (await store.statistics()).bytes
     await store.put("t", big(5000), at=0.0)
     assert await store.delete("t")
@@ -224,7 +224,7 @@ async def test_deleted_findings_are_gone_at_once_and_the_space_soon(
     with pytest.raises(NoFindings):
         await store.page("t", EVERYTHING)
     assert (await store.statistics()).hidden == 1
-    await store.reap()
+    await store.vacuum_deleted()
     statistics = await store.statistics()
     assert (statistics.scans, statistics.hidden, statistics.findings) == (1, 0, 2)
     assert statistics.bytes <= before + 8 * 4096
@@ -248,7 +248,7 @@ async def test_a_deletion_that_was_cut_short_is_taken_up_again(path: Path) -> No
     await store.aclose()
     store = await open_findings(path)
     await store.put("u", big(100), at=0.0)
-    await store.reap()
+    await store.vacuum_deleted()
     assert (await store.statistics()).hidden == 0
     assert await total(store, "u") == 100
     await store.aclose()
@@ -260,7 +260,7 @@ async def test_others_write_between_the_steps_of_a_deletion(store: FindingsStore
     order: list[str] = []
 
     async def reap() -> None:
-        await store.reap()
+        await store.vacuum_deleted()
         order.append("reaped")
 
     async with trio.open_nursery() as nursery:
@@ -533,7 +533,7 @@ async def test_scans_of_an_older_version_never_prove_that_something_is_fixed(pat
     assert "import its report again" in comparison.notes[1]
     await store.put("t00000003", report(("192.0.2.1", PLUGIN, 80, 3)), at=30.0)
     assert await store.delete("t00000001")
-    await store.reap()
+    await store.vacuum_deleted()
     assert sorted(await store.imports()) == ["t00000002", "t00000003"]
     await store.aclose()
 
@@ -555,10 +555,10 @@ async def test_the_coverage_of_a_scan_goes_with_it(store: FindingsStore, path: P
 
     assert rows() == [2, 2, 1]
     await store.delete("t")
-    await store.reap()
+    await store.vacuum_deleted()
     assert rows() == [1, 1, 1]
     await store.delete("u")
-    await store.reap()
+    await store.vacuum_deleted()
     assert rows() == [0, 0, 0]
 
 

@@ -16,7 +16,7 @@ from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import OPERATORS, PROFILES
-from nessus_sched.store.executor import InLine
+from nessus_sched.store.executor import Inline
 from nessus_sched.store.findings import read
 from nessus_sched.store.findings.store import FindingsStore, open_findings
 from support.made_findings import (
@@ -35,7 +35,7 @@ SORTABLE = [name for name, field in FIELDS.items() if field.kind is not Kind.LIS
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FindingsStore]:
     path: Path = tmp_path_factory.mktemp("findings") / "findings.db"
-    store = trio.run(open_findings, path, InLine())
+    store = trio.run(open_findings, path, Inline())
     yield store
     trio.run(store.aclose)
 
@@ -43,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FindingsStore]:
 def put(store: FindingsStore, report: MadeReport, task_id: str = "t") -> None:
     async def work() -> None:
         await store.put(task_id, report.events, at=0.0)
-        await store.reap()
+        await store.vacuum_deleted()
 
     trio.run(work)
 

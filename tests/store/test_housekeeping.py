@@ -168,7 +168,7 @@ async def test_space_is_given_back(tmp_path: Path) -> None:
             pass
         while await store.prune_journal(before=LATER, at=LATER):
             pass
-        while await store.give_back_space():
+        while await store.incremental_vacuum():
             pass
         assert (await store.verify()).ok
     assert (tmp_path / FILE_NAME).stat().st_size < full / 4

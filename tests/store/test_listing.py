@@ -194,8 +194,8 @@ def test_a_part_of_an_id_means_what_begins_or_ends_so(
     ids = sorted((task.task_id for task, _ in stored), reverse=True)
     expected = [each for each in ids if each.startswith((part, f"t-{part}")) or each.endswith(part)]
     with read_offline(directory) as store:
-        assert [task.task_id for task in store.meant(part, limit=100)] == expected
-        assert [task.task_id for task in store.meant(part, limit=3)] == expected[:3]
+        assert [task.task_id for task in store.by_id_part(part, limit=100)] == expected
+        assert [task.task_id for task in store.by_id_part(part, limit=3)] == expected[:3]
 
 
 def test_a_part_of_an_id_is_looked_for_in_the_index_alone(filled: tuple[Path, Stored]) -> None:
@@ -203,7 +203,7 @@ def test_a_part_of_an_id_is_looked_for_in_the_index_alone(filled: tuple[Path, St
     asked: list[str] = []
     connection = open_offline(directory / FILE_NAME, TASKS)
     connection.set_trace_callback(asked.append)
-    queries.meant(connection, "t0", 10)
+    queries.by_id_part(connection, "t0", 10)
     connection.set_trace_callback(None)
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
     connection.close()

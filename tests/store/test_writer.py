@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreClosed, StoreUnavailable
-from nessus_sched.store.executor import InLine, InThreads
+from nessus_sched.store.executor import Inline, InThreads
 from nessus_sched.store.sqlite import connect as store_connect
 from nessus_sched.store.tasks.group_commit import PROBE_INTERVAL
 from nessus_sched.store.tasks.schema import FILE_NAME
@@ -242,7 +242,7 @@ async def test_a_probe_finds_the_disk_well_again_without_traffic(
 ) -> None:
     fault = Fault()
     async with TaskStore.open(
-        tmp_path, now=trio.current_time, connect=fault.connect, executor=InLine()
+        tmp_path, now=trio.current_time, connect=fault.connect, executor=Inline()
     ) as store:
         fault.error = FULL
         with pytest.raises(StoreUnavailable):
@@ -368,7 +368,7 @@ async def test_an_error_that_nobody_foresaw_wakes_the_callers_and_is_not_swallow
 async def test_virtual_time_works_with_the_store_in_line(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with TaskStore.open(tmp_path, now=trio.current_time, executor=InLine()) as store:
+    async with TaskStore.open(tmp_path, now=trio.current_time, executor=Inline()) as store:
         for order in (1, 2):
             await submit(store, order)
             await trio.sleep(3600)

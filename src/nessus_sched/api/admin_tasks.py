@@ -21,7 +21,7 @@ from nessus_sched.store.tasks.journal import JournalRecord
 from nessus_sched.store.tasks.listing import TaskFilter
 
 PAGE: Final = 200
-MOST_MEANT: Final = 10
+MAX_MATCHES: Final = 10
 """How many tasks are listed when part of an id is ambiguous."""
 
 
@@ -84,7 +84,7 @@ async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
     store, part = app.service.context.store, args.part.lower()
     with translated():
         exact = await store.get(part)
-        found = [exact] if exact else await store.meant(part, limit=MOST_MEANT + 1)
+        found = [exact] if exact else await store.by_id_part(part, limit=MAX_MATCHES + 1)
         found = [task for task in found if app.sees(call.peer, task)]
     return FindAnswer(
         tasks=[
@@ -94,9 +94,9 @@ async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
                 name=clean_line(task.request.name, 60),
                 created_at=iso(task.created_at) or "",
             )
-            for task in found[:MOST_MEANT]
+            for task in found[:MAX_MATCHES]
         ],
-        more=len(found) > MOST_MEANT,
+        more=len(found) > MAX_MATCHES,
     )
 
 

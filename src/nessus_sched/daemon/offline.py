@@ -84,8 +84,8 @@ class _Service:
     async def get(self, task_id: str) -> Task | None:
         return self._store.get(task_id)
 
-    async def meant(self, part: str, *, limit: int) -> Sequence[Task]:
-        return self._store.meant(part, limit=limit)
+    async def by_id_part(self, part: str, *, limit: int) -> Sequence[Task]:
+        return self._store.by_id_part(part, limit=limit)
 
     def counts(self) -> dict[TaskState, int]:
         return self._store.counts()

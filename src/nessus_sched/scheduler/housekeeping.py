@@ -62,7 +62,9 @@ class Housekeeping:
         """A round every ten minutes, for ever."""
         while True:
             try:
-                await self._findings.reap()  # also what an earlier process left half deleted
+                await (
+                    self._findings.vacuum_deleted()
+                )  # also what an earlier process left half deleted
                 await trio.sleep(EVERY)
                 await self.sweep()
             except StoreError as error:
@@ -133,11 +135,11 @@ class Housekeeping:
         store, now = self._context.store, self._context.expired(0.0)
         kept = self._context.config.retention
         before = now - max(kept.completed, kept.canceled, kept.dead)
-        await self._findings.reap()
+        await self._findings.vacuum_deleted()
         await _in_batches(lambda: store.purge_keys(now))
         await _in_batches(lambda: store.prune_journal(before=before, at=self._context.wall()))
         left = math.inf
-        while 0 < (free := await store.give_back_space()) < left:
+        while 0 < (free := await store.incremental_vacuum()) < left:
             left = free
             await trio.sleep(BREATH)
 

@@ -1,7 +1,7 @@
-"""Where blocking work runs: in threads, or in-line for simulations.
+"""Runs blocking work: in threads, or inline for simulations.
 
-Trio's `MockClock` does not see threads and would jump over what they do, so a simulation
-with virtual time runs the store on the loop itself.
+Trio's `MockClock` does not see threads and would skip over their work, so a simulation with
+virtual time runs the store in the event loop.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 class Executor(Protocol):
     async def write(self, work: Callable[[], T]) -> T:
-        """Runs `work` to its end, also when the caller is canceled."""
+        """Runs `work` to completion, even if the caller is canceled."""
 
     async def read(self, work: Callable[[], T]) -> T: ...
 
 
 class InThreads:
-    """One thread at a time for writing, a few for reading."""
+    """One thread for writing, a few for reading."""
 
     def __init__(self, readers: int = 4) -> None:
         self._writing = trio.CapacityLimiter(1)
@@ -35,8 +35,8 @@ class InThreads:
         return await trio.to_thread.run_sync(work, limiter=self._reading)
 
 
-class InLine:
-    """On the loop: deterministic, and blocks it (up to 0.1 s at a checkpoint)."""
+class Inline:
+    """Runs in the event loop: deterministic, but blocks it (up to 0.1 s at a checkpoint)."""
 
     async def write(self, work: Callable[[], T]) -> T:
         await trio.lowlevel.cancel_shielded_checkpoint()

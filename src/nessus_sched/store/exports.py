@@ -1,7 +1,6 @@
-"""Exports of finished scans on disk, compressed, one file a task.
+"""Compressed exports of finished scans on disk, one file per task.
 
-A file is either whole or not there: it is written under a temporary name, flushed to the
-disk and then renamed.
+Files are written atomically: under a temporary name, flushed to disk, then renamed.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class BadExportFile(StoreError):
 
 @attrs.frozen(kw_only=True)
 class ExportStatistics:
-    """`bytes` are those on disk, compressed."""
+    """`bytes` is the compressed size on disk."""
 
     files: int
     bytes: int
@@ -44,15 +43,15 @@ class ExportStatistics:
 
 @attrs.frozen
 class ExportStore:
-    """The exports in one directory. All methods block; to be called in a thread.
+    """The exports in one directory. All methods block, so call them in a thread.
 
-    They raise `StoreUnavailable` when the disk says no.
+    They raise `StoreUnavailable` on disk errors.
     """
 
     directory: Path
 
     def prepare(self) -> None:
-        """Makes the directory and removes what an interrupted process left half written."""
+        """Creates the directory and removes partial files left by an interrupted process."""
         with _disk("prepared"):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in self.directory.glob(f"*{_PART}"):
@@ -61,9 +60,9 @@ class ExportStore:
     def write(
         self, task_id: str, source: BinaryIO, *, check: Callable[[], None] = lambda: None
     ) -> str:
-        """Stores all that `source` gives, in place of what was there; durable when it
-        returns. Returns the file's name. `check` is called before every piece and may
-        raise to give up; then nothing has changed."""
+        """Stores the content of `source`, replacing an earlier export; durable on return.
+        Returns the file's name. `check` is called before every piece and may raise to abort, in
+        which case nothing changes."""
         final = self._path(task_id)
         part = final.with_name(final.name + _PART)
         with _disk("written"):
@@ -77,8 +76,8 @@ class ExportStore:
 
     @contextmanager
     def reading(self, task_id: str) -> Iterator[BinaryIO]:
-        """The export as it came from the scanner. Raises `NoExport`, and `BadExportFile`
-        when the file turns out to be damaged while it is read."""
+        """The export as it came from the scanner. Raises `NoExport`, or `BadExportFile` if the
+        file turns out to be damaged while reading."""
         path = self._path(task_id)
         try:
             file = path.open("rb")
@@ -94,7 +93,7 @@ class ExportStore:
                 raise BadExportFile(message) from error
 
     def delete(self, task_id: str) -> bool:
-        """False when there was none."""
+        """Returns False if there was none."""
         with _disk("deleted"):
             try:
                 self._path(task_id).unlink()
@@ -132,7 +131,7 @@ class ExportStore:
 
 def _compress(source: BinaryIO, part: Path, check: Callable[[], None]) -> None:
     with open(part, "wb", opener=_private) as file:
-        # No name and no time in the header: the same export gives the same bytes.
+        # No name or time in the header, so that the same export gives the same bytes.
         with GzipFile("", "wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed:
             for piece in _pieces(source, check):
                 packed.write(piece)
@@ -152,7 +151,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _sync(directory: Path) -> None:
-    """Makes what happened to names in the directory durable."""
+    """Makes changes to the directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

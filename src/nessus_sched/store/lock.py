@@ -1,4 +1,4 @@
-"""The state directory: its rights, and the lock that keeps a second daemon out."""
+"""The state directory: its permissions, and the lock that keeps a second daemon out."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LOCK_NAME: Final = "lock"
 
 @contextmanager
 def hold_state_directory(directory: Path) -> Iterator[int | None]:
-    """Makes the directory (mode 0700) if need be and holds it for this process. Yields the
-    pid of a holder before us that died without letting go, None for none.
+    """Creates the directory (mode 0700) if necessary and locks it for this process. Yields the
+    pid of a previous holder that died without releasing it, or None.
 
-    The kernel drops the lock with the process, however that dies. Raises
+    The kernel releases the lock when the process ends, however it ends. Raises
     `AlreadyRunning` with the holder's pid, or `StateDirectoryError`.
     """
     prepare_directory(directory)
@@ -39,14 +39,14 @@ def hold_state_directory(directory: Path) -> Iterator[int | None]:
         finally:
             os.ftruncate(descriptor, 0)
     finally:
-        # The file stays: removing it would let a third process lock a new one beside us.
+        # Do not remove the file: a third process could then lock a new one.
         os.close(descriptor)
 
 
 def holder(directory: Path) -> int | None:
-    """The pid of the process that holds the directory, or None when nobody does.
+    """The pid of the process that holds the directory, or None if none does.
 
-    0 when somebody does and the pid could not be read.
+    0 if one does but its pid cannot be read.
     """
     try:
         descriptor = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
@@ -62,9 +62,9 @@ def holder(directory: Path) -> int | None:
 
 
 def prepare_directory(directory: Path) -> None:
-    """Makes the directory (mode 0700), or checks that it is ours alone to write in.
+    """Creates the directory (mode 0700), or checks that only we can write to it.
 
-    Raises `StateDirectoryError` with a sentence that says what to do.
+    Raises `StateDirectoryError` with a message that says what to do.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

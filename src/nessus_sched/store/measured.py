@@ -1,7 +1,7 @@
-"""What certifications found out, on disk: one small file a scanner, and its recording beside it.
+"""Stores certification results: one small file per scanner, with its recording next to it.
 
-A second file stands for a certification that is under way. When one is found at start, scans of
-it may still be on the scanner.
+A second file exists while a certification is running. If one is found at start, scans of that
+certification may still be on the scanner.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _ID: Final = re.compile(r"t-[0-9a-z]+")
 
 @attrs.frozen
 class CertificationFiles:
-    """In one directory, named after the scanners, whose ids are harmless as file names. All
-    methods block for the time of a small file, and raise `OSError` when the disk says no."""
+    """Files in one directory, named after the scanners, whose ids are safe as file names. All
+    methods block briefly and raise `OSError` on disk errors."""
 
     directory: Path
 
@@ -32,8 +32,7 @@ class CertificationFiles:
         return cls(state_directory / "certifications")
 
     def measured(self, scanner_id: str) -> Measured | None:
-        """None without a file, and with one that cannot be read: then the scanner has to be
-        certified again."""
+        """None if there is no file or it cannot be read: the scanner must be certified again."""
         found = _read(self.directory / f"{scanner_id}.json")
         try:
             return None if found is None else _measured(found)
@@ -44,18 +43,18 @@ class CertificationFiles:
         self._write(f"{scanner_id}.json", json.dumps(attrs.asdict(measured), indent=1).encode())
 
     def recording(self, scanner_id: str) -> Path:
-        """Where the latest recording of that scanner is kept."""
+        """The path of the scanner's latest recording."""
         return self.directory / f"{scanner_id}.recording.json.gz"
 
     def save_recording(self, scanner_id: str, content: bytes) -> None:
         self._write(self.recording(scanner_id).name, content)
 
     def begin(self, scanner_id: str, certification: str) -> None:
-        """Before its first scan is created."""
+        """Call this before the first scan is created."""
         self._write(f"{scanner_id}.running", certification.encode())
 
     def under_way(self) -> dict[str, str]:
-        """The certifications that have not ended, by scanner."""
+        """The unfinished certifications, by scanner."""
         found = {}
         for path in sorted(self.directory.glob("*.running")):
             text = path.read_text(errors="replace").strip()
@@ -64,11 +63,11 @@ class CertificationFiles:
         return found
 
     def end(self, scanner_id: str) -> None:
-        """None of its scans is left."""
+        """Call this once all of its scans are deleted."""
         (self.directory / f"{scanner_id}.running").unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:
-        """Whole or not at all, and durable."""
+        """Writes atomically and durably."""
         self.directory.mkdir(mode=0o700, exist_ok=True)
         part = self.directory / f"{name}.part"
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -90,7 +89,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _measured(found: dict[str, Any]) -> Measured:
-    """A newer version may have written fields that this one does not know."""
+    """Ignores unknown fields, which a newer version may have written."""
     known = {field.name for field in attrs.fields(Measured)} - {"identity"}
     own = {field.name for field in attrs.fields(Identity)}
     identity = Identity(**{key: found["identity"][key] for key in own})

@@ -1,4 +1,4 @@
-"""Numbered forward migrations of an SQLite file, and refusal of what is not ours."""
+"""Numbered forward migrations of an SQLite file, and refusal of foreign files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nessus_sched.core.store_errors import WrongSchema
 class Schema:
     """The history of one database file.
 
-    `steps[n]` is the SQL that leads from version n to n + 1; released steps are never
-    edited. `application_id` marks the file as ours (`PRAGMA application_id`).
+    `steps[n]` is the SQL from version n to n + 1; never edit released steps.
+    `application_id` marks the file as ours (`PRAGMA application_id`).
     """
 
     name: str
@@ -30,8 +30,8 @@ class Schema:
 def migrate(connection: sqlite3.Connection, schema: Schema) -> int:
     """Brings the file to `schema.version` in one transaction; returns the version found.
 
-    Raises `WrongSchema` for a file of another program or of a newer one of ours; such a
-    file is left as it is.
+    Raises `WrongSchema` for a file from another program or from a newer version; such a file
+    is not changed.
     """
     found = check(connection, schema)
     if found == schema.version:
@@ -50,7 +50,7 @@ def migrate(connection: sqlite3.Connection, schema: Schema) -> int:
 
 
 def check(connection: sqlite3.Connection, schema: Schema) -> int:
-    """The version of an open file, 0 when it is empty; raises `WrongSchema` as `migrate`."""
+    """The version of an open file, 0 if empty; raises `WrongSchema` like `migrate`."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -1,4 +1,4 @@
-"""Short reads of a database on connections of their own, beside the writer."""
+"""Short reads of a database on separate connections, next to the writer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class Readers:
-    """Lends read-only connections to one short read each.
+    """A pool of read-only connections, each lent for one short read.
 
-    A read sees one snapshot from its first statement to its last, and while it lasts the
-    log cannot be emptied: long work goes page by page.
+    A read sees one snapshot and blocks checkpoints of the log while it lasts, so long work must
+    proceed page by page.
     """
 
     def __init__(self, path: Path, schema: Schema, executor: Executor) -> None:
@@ -30,11 +30,11 @@ class Readers:
         self._closed = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Raises `StoreUnavailable` when the file cannot be read."""
+        """Raises `StoreUnavailable` if the file cannot be read."""
         return await self._executor.read(lambda: self._with_connection(work))
 
     async def run(self, step: Callable[[sqlite3.Connection], bool]) -> None:
-        """Repeats `step`, a snapshot each, until it returns False."""
+        """Repeats `step`, each in a snapshot of its own, until it returns False."""
         while await self.read(step):
             pass
 
@@ -44,7 +44,7 @@ class Readers:
             self._idle.pop().close()
 
     def _with_connection(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        # list.pop and list.append are atomic, so the threads need no lock of ours.
+        # list.pop and list.append are atomic, so no lock is needed.
         try:
             connection = self._idle.pop()
         except IndexError:

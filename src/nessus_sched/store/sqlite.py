@@ -1,4 +1,4 @@
-"""SQLite connections with the settings that durability rests on."""
+"""Opens SQLite connections with the settings that durability depends on."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from nessus_sched.store.migrations import Schema, check, migrate
 
 BUSY_MS: Final = 5000
 AUTOCHECKPOINT_PAGES: Final = 1000
-"""4 MB: larger values make the commits rarer that pay for a checkpoint, and them slower."""
+"""4 MB: with larger values, fewer commits pay for a checkpoint, but those take longer."""
 WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
-"""A log that a long reader has let grow is cut back to this after the next checkpoint."""
+"""A log that grew during a long read is truncated to this after the next checkpoint."""
 
 Connect = Callable[[Path], sqlite3.Connection]
-"""Opens a file for writing; tests put a connection with faults in its place."""
+"""Opens a file for writing; tests replace it to inject faults."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A bare connection in autocommit mode that may be handed from thread to thread."""
+    """A connection in autocommit mode that may be passed between threads."""
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
 def open_writer(path: Path, schema: Schema, connect: Connect = connect) -> sqlite3.Connection:
     """Opens the file for writing, creating it (mode 0600) or migrating it as needed.
 
-    Raises `StoreUnavailable` when the disk says no, `WrongSchema` as `migrate`.
+    Raises `StoreUnavailable` on disk errors, and `WrongSchema` like `migrate`.
     """
     try:
-        # Created by us so that nobody else can read it, whatever the umask; SQLite gives
-        # the same mode to the files beside it.
+        # Create it here so that only we can read it, whatever the umask; SQLite gives the
+        # files next to it the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = connect(path)
     except (OSError, sqlite3.Error) as error:
@@ -52,7 +52,7 @@ def open_writer(path: Path, schema: Schema, connect: Connect = connect) -> sqlit
 
 
 def _configure(connection: sqlite3.Connection) -> None:
-    # auto_vacuum counts only before the first table is made, and only before WAL.
+    # auto_vacuum works only if set before the first table is created and before WAL.
     for pragma in (
         f"busy_timeout = {BUSY_MS}",
         "auto_vacuum = INCREMENTAL",
@@ -70,12 +70,12 @@ def _configure(connection: sqlite3.Connection) -> None:
 
 
 def open_offline(path: Path, schema: Schema) -> sqlite3.Connection:
-    """Opens a file for reading whether or not a daemon runs; changes nothing on disk.
+    """Opens a file for reading whether or not a daemon is running; changes nothing on disk.
 
-    A log beside the file means that a daemon runs, or died: SQLite then reads both.
-    Without one the file is whole and nobody writes it, and it is opened as immutable,
-    so that no log files of another owner are left behind. Raises as `open_writer`, and
-    `StoreUnavailable` where there is no file.
+    A log next to the file means that a daemon is running or died; SQLite then reads both.
+    Without a log the file is complete and not in use, and it is opened as immutable, so that
+    no log files with another owner are left behind. Raises like `open_writer`, and
+    `StoreUnavailable` if there is no file.
     """
     try:
         os.lstat(path)
@@ -83,15 +83,15 @@ def open_offline(path: Path, schema: Schema) -> sqlite3.Connection:
         message = f"there is no {path}: no daemon has run with this configuration"
         raise StoreUnavailable(message) from error
     except OSError:
-        pass  # closed to us, which SQLite will say
+        pass  # not accessible, which SQLite will report
     logged = path.with_name(path.name + "-wal").exists()
     return open_reader(path, schema, mode="mode=ro" if logged else "mode=ro&immutable=1")
 
 
 def open_reader(path: Path, schema: Schema, *, mode: str = "mode=ro") -> sqlite3.Connection:
-    """Opens for reading only a file that this process also has open for writing.
+    """Opens a file read-only that this process also has open for writing.
 
-    Raises as `open_writer`.
+    Raises like `open_writer`.
     """
     uri = f"{path.absolute().as_uri()}?{mode}"
     try:

@@ -18,7 +18,7 @@ from nessus_sched.core.task import Priority, ScanKind, Task
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.store.lock import prepare_directory
-from nessus_sched.store.tasks.committer import Ledger, Request
+from nessus_sched.store.tasks.committer import BatchCommitter, Request
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.submission import Submit
 from support.processes import client, daemon, scanner_yaml, simulators, site
@@ -88,13 +88,13 @@ def fill(directory: Path, tasks: Iterable[Task]) -> None:
     """A state directory with those tasks, each with the one journal row that made it; in
     large transactions through the store's own writer."""
     prepare_directory(directory)
-    ledger, source = Ledger(directory / FILE_NAME), iter(tasks)
-    ledger.open()
+    committer, source = BatchCommitter(directory / FILE_NAME), iter(tasks)
+    committer.open()
     while batch := list(islice(source, BATCH)):
-        requests = [Request(Submit.of(task, submitted(task), 0.0)) for task in batch]
-        ledger.commit(requests)
+        requests = [Request(Submit.encode(task, submitted(task), 0.0)) for task in batch]
+        committer.commit(requests)
         assert all(request.error is None for request in requests)
-    ledger.close()
+    committer.close()
 
 
 async def cost(directory: Path, tasks: int, times: int = 100) -> Cost:

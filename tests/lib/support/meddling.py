@@ -78,7 +78,7 @@ class Nothing:
     async def imports(self) -> dict[str, float]:
         return {}
 
-    async def reap(self) -> None:
+    async def vacuum_deleted(self) -> None:
         pass
 
     def older_than(self, _before: float) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.pool_config import new_pool
 from nessus_sched.scheduler.service import Service
-from nessus_sched.store.executor import InLine
+from nessus_sched.store.executor import Inline
 from nessus_sched.store.sqlite import Connect, connect
 from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScanner
@@ -163,7 +163,7 @@ async def world(
         return {"findings": 1, "hosts_finished": finished_in(path), "report": path.read_text()}
 
     async with TaskStore.open(
-        config.state_directory, now=now, executor=InLine(), connect=connect
+        config.state_directory, now=now, executor=Inline(), connect=connect
     ) as store:
         pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
         context = Context(

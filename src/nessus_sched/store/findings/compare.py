@@ -1,8 +1,8 @@
-"""What changed between two scans.
+"""Compares two scans.
 
-A finding is the same in both when host, plugin, port, protocol and, for compliance, the
-check are. One that the later scan does not show is fixed only where that scan would have
-shown it (`results.absence`); the same holds for the earlier scan and what is new.
+A finding is the same in both if host, plugin, port, protocol and, for compliance, the check
+are the same. A finding missing from the later scan is fixed only if that scan would have shown
+it (`results.absence`); the same rule decides whether a finding is new.
 """
 
 from __future__ import annotations
@@ -20,29 +20,35 @@ from nessus_sched.results.comparison import IN_BEFORE, MOST_HOSTS, Change, Compa
 from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.results.query.model import Query
 from nessus_sched.results.query.page import severity_counts
-from nessus_sched.store.findings.functions import host_order
 from nessus_sched.store.findings.pairing import ABSENCE, OF_HOST, RESULT, Pairing, paired
-from nessus_sched.store.findings.read import Question, ask, scan_of, source_of, where_of
+from nessus_sched.store.findings.read import (
+    ScanQuery,
+    build_scan_query,
+    scan_of,
+    source_of,
+    where_of,
+)
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import Clause, join
+from nessus_sched.store.findings.sql_functions import host_order
 
 Annotate = Callable[[int], Mapping[str, Any]]
-"""What to tell of the finding of a row, besides its fields."""
+"""Returns additional fields for the finding in a row."""
 
 
 @contextmanager
 def changed(
     connection: sqlite3.Connection, before: str, after: str, change: Change, query: Query
-) -> Iterator[tuple[Question, Annotate]]:
-    """The findings with that change, to be read within the block. Raises `NoFindings`."""
+) -> Iterator[tuple[ScanQuery, Annotate]]:
+    """The findings with that change, readable within the block. Raises `NoFindings`."""
     earlier, later = scan_of(connection, before), scan_of(connection, after)
     own, other = (earlier, later) if change in IN_BEFORE else (later, earlier)
     with paired(connection, own, other) as pairing:
-        question = ask(own, query, _besides(change, pairing))
-        yield question, lambda row: _annotation(connection, pairing, change, row)
+        scan_query = build_scan_query(own, query, _extra_condition(change, pairing))
+        yield scan_query, lambda row: _annotation(connection, pairing, change, row)
 
 
-def _besides(change: Change, pairing: Pairing) -> Clause:
+def _extra_condition(change: Change, pairing: Pairing) -> Clause:
     known = pairing.known()
     if change in (Change.CHANGED, Change.PERSISTING):
         alike = pairing.alike()
@@ -69,7 +75,7 @@ def _annotation(
 
 
 def _state_before(connection: sqlite3.Connection, pairing: Pairing, row: int) -> str | None:
-    """The result of the check, else the severity, that the other scan has for a finding."""
+    """The check result or severity of a finding in the other scan."""
     (host_row,) = connection.execute(
         "SELECT host_row FROM findings WHERE finding_row = ?", (row,)
     ).fetchone()
@@ -90,10 +96,10 @@ def compare(connection: sqlite3.Connection, before: str, after: str, query: Quer
     """Raises `NoFindings`."""
     earlier, later = scan_of(connection, before), scan_of(connection, after)
     with paired(connection, later, earlier) as pairing:
-        now = _tally(connection, ask(later, query), pairing)
+        now = _tally(connection, build_scan_query(later, query), pairing)
         added, in_both = _sorted(pairing.hosts_without()), pairing.hosts_in_both()
     with paired(connection, earlier, later) as pairing:
-        then = _tally(connection, ask(earlier, query), pairing)
+        then = _tally(connection, build_scan_query(earlier, query), pairing)
         gone = _sorted(pairing.hosts_without())
     comparison = Comparison(
         severities={
@@ -118,17 +124,17 @@ def compare(connection: sqlite3.Connection, before: str, after: str, query: Quer
 _CHANGED = Change.CHANGED.value
 _PERSISTING = Change.PERSISTING.value
 _Tally = Counter[tuple[str, int]]
-"""Numbers of findings by what became of them (changed, persisting, empty for proved
-absent from the other scan, a `Reason`) and severity."""
+"""Counts of findings by outcome (changed, persisting, empty for proved absent from the other
+scan, or a `Reason`) and severity."""
 
 
-def _tally(connection: sqlite3.Connection, question: Question, pairing: Pairing) -> _Tally:
+def _tally(connection: sqlite3.Connection, scan_query: ScanQuery, pairing: Pairing) -> _Tally:
     known, alike = pairing.known(), pairing.alike()
-    where = where_of(question, question.scan.rows)
+    where = where_of(scan_query, scan_query.scan.rows)
     found = connection.execute(
         f"SELECT CASE WHEN {known.sql} THEN CASE WHEN {alike.sql} THEN '{_PERSISTING}'"
         f" ELSE '{_CHANGED}' END ELSE {ABSENCE} END AS became, severity, count(*)"
-        f" FROM {source_of(connection, question)} WHERE {where.sql} GROUP BY became, severity",
+        f" FROM {source_of(connection, scan_query)} WHERE {where.sql} GROUP BY became, severity",
         (*known.values, *alike.values, *where.values),
     )
     return Counter({(became, severity): count for became, severity, count in found})

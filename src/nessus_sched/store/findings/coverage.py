@@ -1,4 +1,4 @@
-"""What the stored scans could see: the facts behind "fixed" and "not checked"."""
+"""Stores the coverage of scans: the facts behind "fixed" and "not checked"."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from nessus_sched.store.findings.sql import ScanRow
 
 @attrs.frozen(kw_only=True)
 class StoredHost:
-    """A host of a scan. `facts` is its coverage as stored, equal for equal coverages; None
-    when nothing is known."""
+    """A host of a scan. `facts` is its stored coverage, identical for equal coverages; None if
+    unknown."""
 
     row: int
     names: HostNames
@@ -52,7 +52,7 @@ def _plugin_set(connection: sqlite3.Connection, ids: Iterable[int]) -> int:
 
 
 def _pack(ids: Iterable[int]) -> bytes:
-    """Differences of the sorted ids: a tenth of the text."""
+    """Packs the differences of the sorted ids, which takes a tenth of the text."""
     steps = array("Q")
     last = 0
     for each in sorted(ids):
@@ -73,7 +73,7 @@ def _unpack(packed: bytes) -> frozenset[int]:
 
 
 def forget_coverage(connection: sqlite3.Connection, scan: int) -> None:
-    """Of a scan that is deleted, and the list of plugins when no other scan has it."""
+    """Deletes a scan's coverage, and its plugin list if no other scan uses it."""
     connection.execute("DELETE FROM scan_coverage WHERE scan = ?", (scan,))
     connection.execute(
         "DELETE FROM plugin_sets WHERE plugin_set NOT IN"
@@ -82,7 +82,7 @@ def forget_coverage(connection: sqlite3.Connection, scan: int) -> None:
 
 
 def read_coverage(connection: sqlite3.Connection, scan: ScanRow) -> ScanCoverage | None:
-    """None for a scan of which nothing is known."""
+    """The coverage of a scan, or None if unknown."""
     if not knows_coverage(connection):
         return None
     row = connection.execute(
@@ -98,7 +98,7 @@ def read_coverage(connection: sqlite3.Connection, scan: ScanRow) -> ScanCoverage
 
 
 def read_targets(connection: sqlite3.Connection, scan: ScanRow) -> str | None:
-    """The target list as the scan's policy has it."""
+    """The target list of the scan's policy."""
     if not knows_coverage(connection):
         return None
     row = connection.execute(
@@ -108,7 +108,7 @@ def read_targets(connection: sqlite3.Connection, scan: ScanRow) -> str | None:
 
 
 def knows_coverage(connection: sqlite3.Connection) -> bool:
-    """False in a file that an older version left and no daemon has opened since."""
+    """False for a file from an older version that no daemon has opened since."""
     (found,) = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'host_coverage'"
     ).fetchone()
@@ -141,7 +141,7 @@ def read_hosts(connection: sqlite3.Connection, scan: ScanRow) -> list[StoredHost
 
 
 def plugins_shown(connection: sqlite3.Connection, scan: ScanRow) -> frozenset[int]:
-    """The ids of the plugins with findings in a scan, which it had for certain."""
+    """The ids of the plugins with findings in a scan, which certainly ran in it."""
     found = connection.execute(
         "SELECT plugin_id FROM plugins WHERE plugin_row IN"
         " (SELECT plugin_row FROM plugin_tally WHERE scan = ?) AND plugin_id IS NOT NULL",

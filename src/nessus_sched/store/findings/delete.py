@@ -1,4 +1,4 @@
-"""Taking scans out again, a little at a time, and giving the space back."""
+"""Deletes scans in small steps and releases the space."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from nessus_sched.store.findings.coverage import forget_coverage
 from nessus_sched.store.findings.schema import SCAN_PARTS, Table
 
 _BATCH: Final = 1000
-"""Rows a step deletes from a table: some ten milliseconds."""
+"""Rows per step and table, which take about ten milliseconds."""
 _VACUUM_PAGES: Final = 500
 
 
-def hide(connection: sqlite3.Connection, task_id: str) -> bool:
-    """From now on the task has no findings; False when it had none before."""
+def mark_deleted(connection: sqlite3.Connection, task_id: str) -> bool:
+    """Hides the task's findings from readers; returns False if it had none."""
     changed = connection.execute(
         "UPDATE scans SET ready = 0 WHERE task_id = ? AND ready", (task_id,)
     )
     return changed.rowcount > 0
 
 
-def reap_some(connection: sqlite3.Connection) -> bool:
-    """One small step of deleting what is hidden or of shrinking the file, in a
-    transaction of its own; False when nothing is left to do."""
+def vacuum_some(connection: sqlite3.Connection) -> bool:
+    """Deletes some hidden rows or shrinks the file a little, in its own transaction; returns
+    False if nothing is left to do."""
     hidden = connection.execute(
         "SELECT scan, first_row, last_row FROM scans WHERE NOT ready LIMIT 1"
     ).fetchone()
@@ -73,7 +73,7 @@ def _delete(connection: sqlite3.Connection, what: str, values: tuple[int, ...]) 
 
 
 def _delete_plugins(connection: sqlite3.Connection, scan: int) -> bool:
-    """Some of the scan's plugins: its tally of them, and those no other scan has."""
+    """Deletes some of the scan's plugins: its tallies, and plugins that no other scan has."""
     rows = connection.execute(
         "SELECT DISTINCT plugin_row FROM plugin_tally WHERE scan = ? LIMIT ?", (scan, _BATCH)
     ).fetchall()
@@ -90,11 +90,11 @@ def _delete_plugins(connection: sqlite3.Connection, scan: int) -> bool:
 
 
 def _shrink(connection: sqlite3.Connection) -> bool:
-    """Gives some free pages back to the file system."""
+    """Releases some free pages to the file system."""
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     if not free:
         return False
-    # Every page is a step without a row, and `execute` would stop after the first.
+    # Every page is a step without a row; `execute` would stop after the first.
     connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
     (left,) = connection.execute("PRAGMA freelist_count").fetchone()
     if not left:

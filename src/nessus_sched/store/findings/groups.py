@@ -1,4 +1,4 @@
-"""Findings counted by plugin, host or solution, the worst group first."""
+"""Counts findings by plugin, host or solution, worst group first."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_curs
 from nessus_sched.results.query.model import GroupBy, Query
 from nessus_sched.results.query.page import Page, fit, notes, severity_counts
 from nessus_sched.results.verdict import URGENCY
-from nessus_sched.store.findings.read import Question, ask, count, source_of, where_of
+from nessus_sched.store.findings.read import ScanQuery, build_scan_query, count, source_of, where_of
 from nessus_sched.store.findings.schema import STORED_SEVERITIES, Table
 from nessus_sched.store.findings.sql import Clause, ScanRow, join, join_parts
 
 _PLACES: Final = 20
-"""Hosts and ports named in a group; the rest is counted."""
+"""Hosts and ports named in a group; the rest are counted."""
 
 
 @attrs.frozen(kw_only=True)
 class _Kind:
-    """How to group: by which columns, what else to tell (the greatest value of a column), and
-    of what to list distinct values."""
+    """How to group: by which columns, which columns to show (their greatest value), and which to
+    count distinct values of."""
 
     by: tuple[str, ...]
     about: tuple[str, ...] = ()
@@ -58,17 +58,17 @@ class _Group:
 def read_groups(
     connection: sqlite3.Connection, scan: ScanRow, query: Query, *, max_bytes: int | None
 ) -> Page:
-    """A page of groups of the findings that match; `total` counts the groups."""
+    """A page of groups of matching findings; `total` counts the groups."""
     assert query.group_by is not None
     asked = fingerprint(query, "groups", scan.task_id)
     cursor = decode_cursor(query.cursor, asked) if query.cursor else None
-    question = ask(scan, query)
-    groups = sorted(_groups(connection, question, query.group_by), key=lambda each: each.rank)
+    scan_query = build_scan_query(scan, query)
+    groups = sorted(_groups(connection, scan_query, query.group_by), key=lambda each: each.rank)
     begin = cursor.after if cursor else 0
     wanted = groups[begin : begin + query.page_size]
     describe = _DETAILS[query.group_by]
-    fitted = fit(({**g.row, **describe(connection, question, g)} for g in wanted), max_bytes)
-    counts = count(connection, question)
+    fitted = fit(({**g.row, **describe(connection, scan_query, g)} for g in wanted), max_bytes)
+    counts = count(connection, scan_query)
     end = begin + len(fitted.rows)
     follows = Cursor(question=asked, scan=scan.scan, after=end, counts=counts)
     page = Page(
@@ -82,19 +82,21 @@ def read_groups(
     return attrs.evolve(page, notes=notes(page, max_bytes=max_bytes, what="groups"))
 
 
-def _groups(connection: sqlite3.Connection, question: Question, by: GroupBy) -> Iterator[_Group]:
+def _groups(connection: sqlite3.Connection, scan_query: ScanQuery, by: GroupBy) -> Iterator[_Group]:
     kind = _KINDS[by]
-    found = list(_counted(connection, question, kind))
+    found = list(_counted(connection, scan_query, kind))
     yield from found
-    if by is GroupBy.HOST and _hosts_alone_decide(question):
+    if by is GroupBy.HOST and _hosts_alone_decide(scan_query):
         met = {group.key for group in found}
-        for host, address in _hosts(connection, question):
+        for host, address in _hosts(connection, scan_query):
             if (host,) not in met:
                 yield _group(kind, (host, address, 0, *((0,) * len(STORED_SEVERITIES))))
 
 
-def _counted(connection: sqlite3.Connection, question: Question, kind: _Kind) -> Iterator[_Group]:
-    where = where_of(question, question.scan.rows)
+def _counted(
+    connection: sqlite3.Connection, scan_query: ScanQuery, kind: _Kind
+) -> Iterator[_Group]:
+    where = where_of(scan_query, scan_query.scan.rows)
     columns = [
         *kind.by,
         *(f"max({name})" for name in kind.about),
@@ -103,7 +105,7 @@ def _counted(connection: sqlite3.Connection, question: Question, kind: _Kind) ->
     ]
     parts = join_parts([*kind.by, *kind.about, *kind.counted.values()])
     rows = connection.execute(
-        f"SELECT {', '.join(columns)} FROM {source_of(connection, question)}{parts}"
+        f"SELECT {', '.join(columns)} FROM {source_of(connection, scan_query)}{parts}"
         f" WHERE {where.sql} GROUP BY {', '.join(kind.by)}",
         where.values,
     )
@@ -134,28 +136,28 @@ def _word(severity: int) -> str:
     return UNKNOWN_SEVERITY if severity == NO_SEVERITY else SEVERITIES[severity]
 
 
-def _hosts_alone_decide(question: Question) -> bool:
+def _hosts_alone_decide(scan_query: ScanQuery) -> bool:
     """Whether hosts without findings match, too."""
-    chosen = question.selection
+    chosen = scan_query.selection
     return chosen.parts <= {Table.HOSTS} and chosen.severities == frozenset(STORED_SEVERITIES)
 
 
-def _hosts(connection: sqlite3.Connection, question: Question) -> Iterator[tuple[str, str]]:
-    clauses = [Clause("host_row BETWEEN ? AND ?", question.scan.rows)]
-    clauses += [clause for clause in (question.selection.where,) if clause]
+def _hosts(connection: sqlite3.Connection, scan_query: ScanQuery) -> Iterator[tuple[str, str]]:
+    clauses = [Clause("host_row BETWEEN ? AND ?", scan_query.scan.rows)]
+    clauses += [clause for clause in (scan_query.selection.where,) if clause]
     where = join("AND", clauses)
     yield from connection.execute(
         f"SELECT host, max(host_ip) FROM hosts WHERE {where.sql} GROUP BY host", where.values
     )
 
 
-def _places(connection: sqlite3.Connection, question: Question, group: _Group) -> dict[str, Any]:
-    """Where: `192.0.2.1:443`, or the host alone."""
-    kind = _KINDS[question.query.group_by or GroupBy.PLUGIN]
+def _places(connection: sqlite3.Connection, scan_query: ScanQuery, group: _Group) -> dict[str, Any]:
+    """The locations: `192.0.2.1:443`, or just the host."""
+    kind = _KINDS[scan_query.query.group_by or GroupBy.PLUGIN]
     same = [Clause(f"{name} IS ?", (value,)) for name, value in
             zip(kind.by, group.key, strict=True)]  # fmt: skip
-    where = join("AND", [where_of(question, question.scan.rows), *same])
-    source = f"{source_of(connection, question)}{join_parts([*kind.by, 'host', 'port'])}"
+    where = join("AND", [where_of(scan_query, scan_query.scan.rows), *same])
+    source = f"{source_of(connection, scan_query)}{join_parts([*kind.by, 'host', 'port'])}"
     found = connection.execute(
         f"SELECT DISTINCT host, coalesce(port, 0) FROM {source} WHERE {where.sql}"
         " ORDER BY host_order(host), 2",
@@ -166,12 +168,12 @@ def _places(connection: sqlite3.Connection, question: Question, group: _Group) -
     return {"where": [*named, f"… (+{more} more)"] if more > 0 else named}
 
 
-def _login(connection: sqlite3.Connection, question: Question, group: _Group) -> dict[str, Any]:
-    """How the login went; of a host that the report has several times, the worst."""
+def _login(connection: sqlite3.Connection, scan_query: ScanQuery, group: _Group) -> dict[str, Any]:
+    """The login result; the worst one if the report has the host several times."""
     found = connection.execute(
         f"SELECT {', '.join(_LOGIN_OF_HOST)} FROM hosts"
         " WHERE host_row BETWEEN ? AND ? AND host = ?",
-        (*question.scan.rows, *group.key),
+        (*scan_query.scan.rows, *group.key),
     ).fetchall()
     order = [login.value for login in URGENCY]
     known = [row for row in found if row[0] in order]
@@ -183,5 +185,5 @@ def _login(connection: sqlite3.Connection, question: Question, group: _Group) ->
 
 
 _DETAILS: Final[
-    Mapping[GroupBy, Callable[[sqlite3.Connection, Question, _Group], dict[str, Any]]]
+    Mapping[GroupBy, Callable[[sqlite3.Connection, ScanQuery, _Group], dict[str, Any]]]
 ] = {GroupBy.PLUGIN: _places, GroupBy.SOLUTION: _places, GroupBy.HOST: _login}

@@ -1,4 +1,4 @@
-"""When the hosts that a query asks for were last scanned: an empty answer is not a clean one."""
+"""Says when the queried hosts were last scanned, because no findings does not mean clean."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _LOGINS: Final = {
     Login.FAILED: "without a login: it failed",
     Login.NOT_PROVIDED: "without a login: none was given",
     Login.NONE: "without a login",
-    Login.UNKNOWN: "it is not known with what login",
+    Login.UNKNOWN: "with an unknown login result",
 }
 
 
 def host_notes(
     connection: sqlite3.Connection, query: Query, scans: Sequence[ScanRow]
 ) -> Iterator[str]:
-    """For each host and network that the query names, when these scans (the latest first)
-    scanned it last and what that scan could see."""
+    """For each host and network in the query, when it was last scanned in `scans` (latest
+    first) and what that scan could see."""
     asked = list(dict.fromkeys(_asked(query)))
     for name in asked[:_NAMED]:
         yield f"{clean_line(name, 80)}: {_told(connection, name, scans)}"
@@ -60,8 +60,8 @@ def _told(connection: sqlite3.Connection, name: str, scans: Sequence[ScanRow]) -
     for scan in scans:
         if not is_many(name) and TargetList(read_targets(connection, scan)).include(name):
             return (
-                f"a target of task {scan.task_id} ({_day(scan)}) and not in its report: it did "
-                "not answer or was not reached. That does not mean it is clean."
+                f"a target of task {scan.task_id} ({_day(scan)}) but not in its report: it did not "
+                "answer or could not be reached. That does not mean it is clean."
             )
     return (
         f"in none of {number(len(scans), 'report')}: it was not scanned, or did not answer. "
@@ -80,7 +80,7 @@ def _one(connection: sqlite3.Connection, host_row: int) -> str:
             "SELECT facts FROM host_coverage WHERE host_row = ?", (host_row,)
         ).fetchone()
     if row is None:
-        return "and it is not known what that scan could see"
+        return "and what that scan could see is unknown"
     host = from_data(json.loads(row[0]))
     if not host.answered:
         return "and did not answer. That does not mean it is clean"

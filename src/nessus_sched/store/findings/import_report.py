@@ -1,4 +1,4 @@
-"""Writing one scan's findings, in one transaction."""
+"""Stores one scan's findings in one transaction."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from nessus_sched.store.findings.schema import (
 
 K = TypeVar("K", bound=Hashable)
 
-_BATCH: Final = 1000
+_BATCH_SIZE: Final = 1000
 _KEEP: Final = 2048
-"""Rows of a part that are remembered to find repetitions. One that comes back later is
-stored twice, which costs space and nothing else; plugins are looked up in the database."""
+"""Rows of a dimension that are remembered to find repetitions. A later repetition is stored
+twice, which only costs space; plugins are looked up in the database."""
 _KEEP_TEXT: Final = 2000
-"""Longer outputs are not looked for again."""
+"""Longer outputs are not deduplicated."""
 
 _STAGE: Final = """
 CREATE TEMP TABLE staged (
@@ -50,7 +50,7 @@ CREATE TEMP TABLE staged (
 )"""
 _UNSTAGE: Final = "DROP TABLE IF EXISTS temp.staged"
 
-# The window numbers the rows in the default order of queries (findings_schema).
+# The window numbers the rows in the default order of queries (see `schema`).
 _PLACE: Final = """
 INSERT INTO findings
 SELECT :first - 1 + row_number() OVER (
@@ -71,7 +71,7 @@ _TALLY: Final = (
 
 @attrs.frozen(kw_only=True)
 class Imported:
-    """What an import stored. `severities` counts findings from critical down to info and
+    """The result of an import. `severities` counts findings from critical down to info and
     unknown."""
 
     hosts: int
@@ -88,9 +88,9 @@ def import_events(
     check: Callable[[], None],
     coverage: Callable[[], ScanCoverage] | None = None,
 ) -> Imported:
-    """Stores the findings of a task in place of those it had; all of them or, when
-    anything is raised, none. `check` is called now and then and may raise to give up.
-    `coverage` is called after the last event; without it nothing is known of the scan."""
+    """Replaces the findings of a task; if anything raises, nothing is changed. `check` is called
+    now and then and may raise to abort. `coverage` is called after the last event; without it
+    the scan's coverage is unknown."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         scan, imported = _import(connection, task_id, events, at=at, check=check)
@@ -112,13 +112,13 @@ def _import(
     at: float,
     check: Callable[[], None],
 ) -> tuple[int, Imported]:
-    """The number of the scan, and what was stored."""
+    """Returns the number of the scan, and the result."""
     connection.execute(_STAGE)
     connection.execute("UPDATE scans SET ready = 0 WHERE task_id = ? AND ready", (task_id,))
     (first,) = connection.execute("SELECT coalesce(max(last_row), 0) + 1 FROM scans").fetchone()
-    stage = _Stage(connection, first)
+    stage = _Import(connection, first)
     for count, event in enumerate(events):
-        if count % _BATCH == 0:
+        if count % _BATCH_SIZE == 0:
             check()
         stage.add(event)
     stage.flush()
@@ -141,9 +141,9 @@ def _severity_counts(connection: sqlite3.Connection) -> tuple[int, ...]:
     return tuple(found.get(severity, 0) for severity in STORED_SEVERITIES)
 
 
-class _Stage:
-    """Takes the events of a report in their order and writes them to the parts and to a
-    temporary table of findings, in batches."""
+class _Import:
+    """Receives the events of a report in order and writes them in batches to the dimensions and
+    to a temporary table of findings."""
 
     def __init__(self, connection: sqlite3.Connection, first: int) -> None:
         self._connection = connection
@@ -151,17 +151,17 @@ class _Stage:
         self.hosts = 0
         self._earlier: tuple[HostCoverage, Sequence[Any]] | None = None
         self._plugins = _Plugins(connection)
-        self._hosts = _Rows(connection, _insert(Table.HOSTS, verb="INSERT OR REPLACE"))
-        self._services = _Part[tuple[int | str | None, ...]](
-            _Rows(connection, _insert(Table.SERVICES)), first
+        self._hosts = _Batch(connection, _insert(Table.HOSTS, verb="INSERT OR REPLACE"))
+        self._services = _Dimension[tuple[int | str | None, ...]](
+            _Batch(connection, _insert(Table.SERVICES)), first
         )
-        self._outputs = _Part[str | None](_Rows(connection, _insert(Table.OUTPUTS)), first)
-        self._compliances = _Part[ComplianceResult](
-            _Rows(connection, _insert(Table.COMPLIANCES)), first
+        self._outputs = _Dimension[str | None](_Batch(connection, _insert(Table.OUTPUTS)), first)
+        self._compliances = _Dimension[ComplianceResult](
+            _Batch(connection, _insert(Table.COMPLIANCES)), first
         )
-        self._findings = _Rows(connection, f"INSERT INTO temp.staged VALUES ({_marks(9)})")
+        self._findings = _Batch(connection, f"INSERT INTO temp.staged VALUES ({_placeholders(9)})")
         self._coverage = CoverageBuilder()
-        self._covered = _Rows(connection, "INSERT OR REPLACE INTO host_coverage VALUES (?, ?)")
+        self._covered = _Batch(connection, "INSERT OR REPLACE INTO host_coverage VALUES (?, ?)")
 
     def add(self, event: HostReport | Finding | HostEnd) -> None:
         covered = self._coverage.add(event)
@@ -240,8 +240,8 @@ class _Stage:
             part.rows.flush()
 
 
-class _Rows:
-    """Rows on their way to one table."""
+class _Batch:
+    """Rows to be written to one table."""
 
     def __init__(self, connection: sqlite3.Connection, statement: str) -> None:
         self._connection = connection
@@ -250,7 +250,7 @@ class _Rows:
 
     def add(self, row: Sequence[Any]) -> None:
         self._waiting.append(row)
-        if len(self._waiting) >= _BATCH:
+        if len(self._waiting) >= _BATCH_SIZE:
             self.flush()
 
     def flush(self) -> None:
@@ -258,10 +258,10 @@ class _Rows:
         self._waiting.clear()
 
 
-class _Part(Generic[K]):
-    """A part in which a row that repeats is stored once, most of the time."""
+class _Dimension(Generic[K]):
+    """A dimension that stores repeated rows once, most of the time."""
 
-    def __init__(self, rows: _Rows, first: int) -> None:
+    def __init__(self, rows: _Batch, first: int) -> None:
         self.rows = rows
         self._next = first
         self._known: dict[K, int] = {}
@@ -281,13 +281,13 @@ class _Part(Generic[K]):
 
 
 class _Plugins:
-    """Plugins, each distinct one once in the whole database, found by its digest."""
+    """Stores each distinct plugin once in the whole database, identified by its digest."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._known: dict[Plugin, int] = {}
         names = ", ".join(f'"{name}"' for name in columns_of(Table.PLUGINS))
-        marks = _marks(len(columns_of(Table.PLUGINS)) + 1)
+        marks = _placeholders(len(columns_of(Table.PLUGINS)) + 1)
         self._insert = f"INSERT INTO plugins (digest, {names}) VALUES ({marks})"
 
     def row_of(self, plugin: Plugin) -> int:
@@ -312,7 +312,7 @@ class _Plugins:
 
 
 def _judged(host: HostReport, covered: HostCoverage) -> HostReport:
-    """With the verdict on its login, unless it has one."""
+    """The host with the verdict on its login, unless it already has one."""
     if host.login is not None:
         return host
     return attrs.evolve(
@@ -325,16 +325,16 @@ def _judged(host: HostReport, covered: HostCoverage) -> HostReport:
 
 def _insert(table: Table, *, verb: str = "INSERT") -> str:
     names = ", ".join(f'"{name}"' for name in columns_of(table))
-    marks = _marks(len(columns_of(table)) + 1)
+    marks = _placeholders(len(columns_of(table)) + 1)
     return f"{verb} INTO {table} ({table.reference}, {names}) VALUES ({marks})"
 
 
-def _marks(count: int) -> str:
+def _placeholders(count: int) -> str:
     return ", ".join("?" * count)
 
 
 def _attributes(table: Table, **other: str) -> tuple[str, ...]:
-    """The attributes of a model's class that go to the columns of a part."""
+    """The attributes of a model class that are columns of a dimension."""
     return tuple(other.get(name, FIELDS[name].attribute) for name in columns_of(table))
 
 
@@ -358,8 +358,8 @@ def _encode(value: Any) -> Any:
 
 
 def _same(finding: Finding) -> int:
-    """What makes a finding the same finding in another scan: host, plugin, port, protocol,
-    and for compliance the check. The name of the service is a guess that changes."""
+    """A hash that identifies the finding across scans: host, plugin, port, protocol, and for
+    compliance the check. The service name is a guess that may change, so it is not included."""
     check = finding.compliance
     if check is None:
         about: tuple[object, ...] = ()

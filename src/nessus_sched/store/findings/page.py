@@ -1,4 +1,4 @@
-"""Pages of findings: of one scan, of the difference of two, or across scans."""
+"""Pages of findings: of one scan, of a comparison, or across scans."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import attrs
 from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
 from nessus_sched.results.query.model import BadQuery, Query
 from nessus_sched.results.query.page import Page, fit, notes, severity_counts
-from nessus_sched.store.findings.read import Counts, Question, count, page_rows, read_rows
+from nessus_sched.store.findings.read import Counts, ScanQuery, count, page_rows, read_rows
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 
-_STALE = "cursor: these results have been replaced or deleted since; begin again without a cursor"
+_STALE = "cursor: these results have since been replaced or deleted; start again without a cursor"
 
 
 @attrs.frozen(kw_only=True)
 class Hit:
-    """One row of a page: where it is."""
+    """The location of a row of a page."""
 
-    question: Question
+    scan_query: ScanQuery
     row: int
 
 
 def read_page(
     connection: sqlite3.Connection,
-    questions: Sequence[Question],
+    scan_queries: Sequence[ScanQuery],
     query: Query,
     *,
     context: Sequence[object],
@@ -35,14 +35,13 @@ def read_page(
     name_task: bool = False,
     annotate: Callable[[int], Mapping[str, Any]] | None = None,
 ) -> Page:
-    """The page of `query`, put to these scans, one after the other; `name_task` puts the
-    task and the time of its import in front of every row, `annotate` what it says of the
-    row's finding. `context` is what makes the
-    cursor of another question another cursor. Raises `BadQuery` for a bad cursor."""
+    """The page of `query` over these scans, one after another. `name_task` puts the task and
+    its time of import in front of every row, `annotate` adds more fields. `context`
+    distinguishes cursors of different queries. Raises `BadQuery` for a bad cursor."""
     asked = fingerprint(query, *context)
     cursor = decode_cursor(query.cursor, asked) if query.cursor else None
-    totals, counted = _totals(connection, questions, cursor)
-    hits = list(_hits(connection, questions, counted, cursor, query.page_size + 1))
+    totals, counted = _totals(connection, scan_queries, cursor)
+    hits = list(_hits(connection, scan_queries, counted, cursor, query.page_size + 1))
     return shown_page(
         connection,
         hits,
@@ -66,7 +65,7 @@ def shown_page(
     name_task: bool = False,
     annotate: Callable[[int], Mapping[str, Any]] | None = None,
 ) -> Page:
-    """The page of these hits, which are one more than belong to it when there are more."""
+    """The page of these hits, which include one extra if there are more."""
     wanted = hits[: query.page_size]
     fitted = fit(_full_rows(connection, wanted, name_task, annotate), max_bytes)
     shown = len(fitted.rows)
@@ -83,36 +82,36 @@ def shown_page(
 
 
 def _totals(
-    connection: sqlite3.Connection, questions: Sequence[Question], cursor: Cursor | None
+    connection: sqlite3.Connection, scan_queries: Sequence[ScanQuery], cursor: Cursor | None
 ) -> tuple[Counts, dict[int, Counts]]:
-    """The total over all scans, and the counts of those scans that had to be counted."""
+    """The total over all scans, and the counts of the scans that had to be counted."""
     if cursor is not None:
-        return cursor.counts, {cursor.scan: cursor.counts} if len(questions) == 1 else {}
-    counted = {question.scan.scan: count(connection, question) for question in questions}
+        return cursor.counts, {cursor.scan: cursor.counts} if len(scan_queries) == 1 else {}
+    counted = {scan_query.scan.scan: count(connection, scan_query) for scan_query in scan_queries}
     columns = zip(*counted.values(), strict=True)
     return tuple(map(sum, columns)) or (0,) * len(STORED_SEVERITIES), counted
 
 
 def _hits(
     connection: sqlite3.Connection,
-    questions: Sequence[Question],
+    scan_queries: Sequence[ScanQuery],
     counted: Mapping[int, Counts],
     cursor: Cursor | None,
     limit: int,
 ) -> Iterator[Hit]:
     begun = cursor is None
-    for question in questions:
-        scan = question.scan
+    for scan_query in scan_queries:
+        scan = scan_query.scan
         here = cursor is not None and cursor.scan == scan.scan
         begun = begun or here
         if not begun or not limit:
             continue
-        counts = counted.get(scan.scan) or count(connection, question)
+        counts = counted.get(scan.scan) or count(connection, scan_query)
         last = cursor.after if cursor is not None and here else 0
-        rows = page_rows(connection, question, counts, last=last, limit=limit)
+        rows = page_rows(connection, scan_query, counts, last=last, limit=limit)
         limit -= len(rows)
         for row in rows:
-            yield Hit(question=question, row=row)
+            yield Hit(scan_query=scan_query, row=row)
     if not begun:
         raise BadQuery(_STALE)
 
@@ -124,14 +123,14 @@ def _full_rows(
     annotate: Callable[[int], Mapping[str, Any]] | None,
 ) -> Iterator[dict[str, Any]]:
     for hit in hits:
-        scan = hit.question.scan
+        scan = hit.scan_query.scan
         prefix = {"task_id": scan.task_id, "imported_at": scan.imported_at} if name_task else {}
         told = annotate(hit.row) if annotate else {}
-        for row in read_rows(connection, hit.question.query, [hit.row]):
+        for row in read_rows(connection, hit.scan_query.query, [hit.row]):
             yield {**prefix, **told, **row}
 
 
 def _next(hit: Hit, asked: str, totals: Counts) -> str:
     return encode_cursor(
-        Cursor(question=asked, scan=hit.question.scan.scan, after=hit.row, counts=totals)
+        Cursor(question=asked, scan=hit.scan_query.scan.scan, after=hit.row, counts=totals)
     )

@@ -1,7 +1,7 @@
-"""Two stored scans side by side: which findings both have, and what an absence proves.
+"""Pairs two stored scans: which findings both have, and what an absence proves.
 
-The hosts are paired once, in memory; findings are compared by SQL, with two functions
-that know the pairs.
+The hosts are paired once, in memory; findings are compared in SQL, with two functions that use
+the pairs.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ _STATE: Final = (
     " + length(compliance_result), 0) FROM compliances c"
     " WHERE c.compliance_row = findings.compliance_row)"
 )
-"""A number, because SQLite looks up rows of several columns one by one. `same` is a hash of
-64 bits, so sums differ as surely as it does."""
+"""A number, because SQLite looks up multi-column rows one by one. `same` is a 64-bit hash, so
+sums are just as unlikely to collide."""
 ABSENCE: Final = "absence(host_row, plugin_row, service_row, compliance_row)"
-"""Of a finding that the other scan does not have: empty when it is proved gone, else the
+"""For a finding that the other scan does not have: empty if it is proved gone, otherwise the
 `Reason` why not."""
 _ABOUT: Final = f"entity_plugin(plugin_row), {PORT}, {PROTOCOL}, {_CHECK}"
 OF_HOST: Final = f"identity({_ABOUT})"
-"""Equal for findings of one host that are the same."""
+"""Equal for identical findings of one host."""
 
 
 @attrs.frozen
 class _Standing:
-    """What the other scan can say about a host: its coverage there, of each host that is
-    the same; the obstacle when there is none."""
+    """What the other scan can say about a host: its coverage in that scan, for each matching
+    host, or the obstacle if there is none."""
 
     seen_on: HostCoverage | None
     hosts: tuple[HostCoverage, ...]
@@ -69,7 +69,7 @@ class _Standing:
 
 
 class Pairing:
-    """One scan (`own`) as the other sees it. Made by `paired`."""
+    """One scan (`own`) compared with another. Created by `paired`."""
 
     def __init__(self, connection: sqlite3.Connection, own: ScanRow, other: ScanRow) -> None:
         self.own, self.other = own, other
@@ -82,7 +82,7 @@ class Pairing:
         self._plugin_ids = self._plugin_numbers(connection)
         self._had = plugins_shown(connection, other) | _listed(self._coverage)
         self.entities: dict[int, int] = {}
-        """For hosts that the scans know by different names: a number for each machine."""
+        """For hosts with different names in the scans: a number for each machine."""
         self.counterparts: dict[int, list[int]] = {}
         """Rows of the same host in the other scan, for each of this scan's hosts."""
         self._standings: dict[int, _Standing] = {}
@@ -136,7 +136,7 @@ class Pairing:
     # -- hosts
 
     def hosts_without(self) -> list[str]:
-        """Hosts that the other scan does not know, by name, each once."""
+        """The names of hosts that are not in the other scan, each once."""
         names = (host.names.key for host in self._own_hosts if not self.counterparts[host.row])
         return list(dict.fromkeys(names))
 
@@ -192,7 +192,7 @@ class Pairing:
     def known(self) -> Clause:
         """The other scan has the finding."""
         same = Clause(
-            # In order, because a million random numbers are indexed three times as fast so.
+            # Sorted, because indexing a million random numbers is then three times as fast.
             "same IN (SELECT same FROM findings WHERE finding_row BETWEEN ? AND ? ORDER BY same)",
             self.other.rows,
         )
@@ -237,7 +237,7 @@ def _listed(coverage: ScanCoverage | None) -> frozenset[int]:
 
 @contextmanager
 def paired(connection: sqlite3.Connection, own: ScanRow, other: ScanRow) -> Iterator[Pairing]:
-    """A pairing, whose clauses can be used as long as the block lasts; one at a time."""
+    """A pairing whose clauses are usable within the block; only one at a time."""
     pairing = Pairing(connection, own, other)
     functions: dict[str, tuple[int, Callable[..., int | str | None]]] = {
         "absence": (4, pairing.absence),

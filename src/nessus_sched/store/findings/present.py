@@ -1,5 +1,5 @@
-"""The present state across scans: each finding once, as the latest scan that saw it has it,
-and none that a later scan proves fixed."""
+"""The current state across scans: each finding once, from the latest scan with it, except those
+that a later scan proves fixed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nessus_sched.results.query.model import BadQuery, Query, SortKey
 from nessus_sched.results.query.page import Page
 from nessus_sched.store.findings.page import Hit, shown_page
 from nessus_sched.store.findings.pairing import ABSENCE, paired
-from nessus_sched.store.findings.read import Question, sort_values, source_of, where_of
+from nessus_sched.store.findings.read import ScanQuery, sort_values, source_of, where_of
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import Clause, ScanRow, after, join, join_parts, order_by
 
 _MOST: Final = 300_000
-"""Findings that a question may match in all scans together; they are held in memory."""
+"""Findings that a query may match in all scans together; they are held in memory."""
 _DEFAULT: Final = (
     SortKey(field="severity", descending=True),
     SortKey(field="cvss_score", descending=True),
@@ -27,21 +27,22 @@ _DEFAULT: Final = (
     SortKey(field="host"),
     SortKey(field="port"),
 )
-_STALE: Final = "cursor: these results have been replaced or deleted since; begin again without one"
+_STALE: Final = "cursor: these results have since been replaced or deleted; start again without one"
 
 
 def read_present(
     connection: sqlite3.Connection,
-    questions: Sequence[Question],
+    scan_queries: Sequence[ScanQuery],
     scans: Sequence[ScanRow],
     query: Query,
     *,
     context: Sequence[object],
     max_bytes: int | None,
 ) -> Page:
-    """A page of what the questions (one a scan, the latest first) find and none of `scans`
-    after it supersedes. Rows begin with `task_id` and `imported_at`. Raises `BadQuery`."""
-    rows = _current(connection, questions, scans)
+    """A page of the findings matched by `scan_queries` (one per scan, latest first) that no
+    later one of `scans` supersedes. Rows begin with `task_id` and `imported_at`. Raises
+    `BadQuery`."""
+    rows = _current(connection, scan_queries, scans)
     asked = fingerprint(query, *context)
     cursor = decode_cursor(query.cursor, asked) if query.cursor else None
     of_rows = Clause("finding_row IN (SELECT value FROM json_each(?))", (json.dumps(rows),))
@@ -55,7 +56,7 @@ def read_present(
     picked = _pick(connection, of_rows, query, cursor)
     return shown_page(
         connection,
-        [Hit(question=_question_of(row, questions), row=row) for row in picked],
+        [Hit(scan_query=_scan_query_of(row, scan_queries), row=row) for row in picked],
         query,
         totals=totals,
         asked=asked,
@@ -64,18 +65,18 @@ def read_present(
     )
 
 
-def _question_of(row: int, questions: Sequence[Question]) -> Question:
+def _scan_query_of(row: int, scan_queries: Sequence[ScanQuery]) -> ScanQuery:
     return next(
-        question
-        for question in questions
-        if question.scan.first_row <= row <= question.scan.last_row
+        scan_query
+        for scan_query in scan_queries
+        if scan_query.scan.first_row <= row <= scan_query.scan.last_row
     )
 
 
 def _pick(
     connection: sqlite3.Connection, of_rows: Clause, query: Query, cursor: Cursor | None
 ) -> list[int]:
-    """The rows of the page in order, and one more if there is one."""
+    """The rows of the page in order, plus one if there are more."""
     order = query.sort or _DEFAULT
     where = [of_rows]
     if cursor is not None:
@@ -96,13 +97,13 @@ def _pick(
 
 
 def _current(
-    connection: sqlite3.Connection, questions: Sequence[Question], scans: Sequence[ScanRow]
+    connection: sqlite3.Connection, scan_queries: Sequence[ScanQuery], scans: Sequence[ScanRow]
 ) -> list[int]:
     names: dict[int, frozenset[str]] = {}
     current: list[int] = []
     matched = 0
-    for question in questions:
-        left = _matching(connection, question)
+    for scan_query in scan_queries:
+        left = _matching(connection, scan_query)
         matched += len(left)
         if matched > _MOST:
             raise BadQuery(
@@ -110,19 +111,19 @@ def _current(
                 "'severity>=medium', or name the tasks"
             )
         for later in scans:
-            if later.scan == question.scan.scan or not left:
+            if later.scan == scan_query.scan.scan or not left:
                 break
-            if not _share_hosts(connection, names, question.scan, later):
+            if not _share_hosts(connection, names, scan_query.scan, later):
                 continue
-            left = _not_superseded(connection, question.scan, later, left)
+            left = _not_superseded(connection, scan_query.scan, later, left)
         current += left
     return current
 
 
-def _matching(connection: sqlite3.Connection, question: Question) -> list[int]:
-    where = where_of(question, question.scan.rows)
+def _matching(connection: sqlite3.Connection, scan_query: ScanQuery) -> list[int]:
+    where = where_of(scan_query, scan_query.scan.rows)
     found = connection.execute(
-        f"SELECT finding_row FROM {source_of(connection, question)} WHERE {where.sql} LIMIT ?",
+        f"SELECT finding_row FROM {source_of(connection, scan_query)} WHERE {where.sql} LIMIT ?",
         (*where.values, _MOST + 1),
     )
     return [row for (row,) in found]
@@ -131,7 +132,7 @@ def _matching(connection: sqlite3.Connection, question: Question) -> list[int]:
 def _not_superseded(
     connection: sqlite3.Connection, scan: ScanRow, later: ScanRow, rows: list[int]
 ) -> list[int]:
-    """Those that the later scan does not have as well, and does not prove fixed."""
+    """The rows that the later scan neither has nor proves fixed."""
     with paired(connection, scan, later) as pairing:
         known = pairing.known()
         found = connection.execute(

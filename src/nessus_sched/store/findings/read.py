@@ -1,4 +1,4 @@
-"""Reading pages of one scan's findings (synchronous, within one snapshot)."""
+"""Reads pages of one scan's findings (synchronous, within one snapshot)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from nessus_sched.store.findings.sql import (
 )
 
 Counts = tuple[int, ...]
-"""Numbers of findings in the order of `STORED_SEVERITIES`."""
+"""Counts of findings in the order of `STORED_SEVERITIES`."""
 
 _FEW: Final = 20_000
-"""Up to this many findings it pays to pick them by an index and sort them, rather than to
-walk through the scan in order until the page is full."""
+"""Up to this many findings, selecting them by an index and sorting is faster than walking
+through the scan in order until the page is full."""
 
 _INDEXES: Final = {
     Table.PLUGINS: "findings_by_plugin",
@@ -43,7 +43,7 @@ _INDEXES: Final = {
 
 
 class NoFindings(StoreError):
-    """Nothing is stored of that task's results."""
+    """No results of that task are stored."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"no findings of task {task_id} are stored")
@@ -64,7 +64,7 @@ def scan_of(connection: sqlite3.Connection, task_id: str) -> ScanRow:
 def scans_between(
     connection: sqlite3.Connection, since: float | None, until: float | None
 ) -> list[ScanRow]:
-    """Scans imported at `since` or later and before `until`, the latest first."""
+    """Scans imported at `since` or later and before `until`, latest first."""
     rows = connection.execute(
         f"{_SCAN} WHERE ready AND imported_at >= ? AND imported_at < ? ORDER BY scan DESC",
         (-1e300 if since is None else since, 1e300 if until is None else until),
@@ -85,36 +85,38 @@ def _scan_row(row: Sequence[Any]) -> ScanRow:
 
 
 @attrs.frozen(kw_only=True)
-class Question:
-    """A query put to one scan, with a clause of the store's own besides its conditions."""
+class ScanQuery:
+    """A query for one scan, with an optional extra condition of the store."""
 
     scan: ScanRow
     query: Query
     selection: Selection
-    besides: Clause | None = None
+    extra_condition: Clause | None = None
 
     @property
     def order(self) -> tuple[SortKey, ...]:
         return effective_order(self.query.sort)
 
 
-def ask(scan: ScanRow, query: Query, besides: Clause | None = None) -> Question:
+def build_scan_query(
+    scan: ScanRow, query: Query, extra_condition: Clause | None = None
+) -> ScanQuery:
     selection = select(scan, query.conditions, query.match)
-    return Question(scan=scan, query=query, selection=selection, besides=besides)
+    return ScanQuery(scan=scan, query=query, selection=selection, extra_condition=extra_condition)
 
 
-def count(connection: sqlite3.Connection, question: Question) -> Counts:
-    """How many findings match, by severity: from the tallies where they can tell."""
-    scan, chosen = question.scan, question.selection
+def count(connection: sqlite3.Connection, scan_query: ScanQuery) -> Counts:
+    """The number of matching findings by severity, from tallies if possible."""
+    scan, chosen = scan_query.scan, scan_query.selection
     clauses = [chosen.where] if chosen.where else []
-    if question.besides is None and not clauses:
+    if scan_query.extra_condition is None and not clauses:
         found = dict(zip(STORED_SEVERITIES, scan.counts, strict=True))
-    elif question.besides is None and chosen.parts <= {Table.PLUGINS}:
+    elif scan_query.extra_condition is None and chosen.parts <= {Table.PLUGINS}:
         found = _tally(connection, "plugin_tally", [_tally_range(scan, Table.PLUGINS), *clauses])
-    elif question.besides is None and chosen.parts <= {Table.HOSTS}:
+    elif scan_query.extra_condition is None and chosen.parts <= {Table.HOSTS}:
         found = _tally(connection, "host_tally", [_tally_range(scan, Table.HOSTS), *clauses])
     else:
-        found = {row[0]: row[-1] for row in summed(connection, question)}
+        found = {row[0]: row[-1] for row in summed(connection, scan_query)}
     return tuple(
         found.get(severity, 0) if severity in chosen.severities else 0
         for severity in STORED_SEVERITIES
@@ -122,14 +124,14 @@ def count(connection: sqlite3.Connection, question: Question) -> Counts:
 
 
 def summed(
-    connection: sqlite3.Connection, question: Question, sums: Clause | None = None
+    connection: sqlite3.Connection, scan_query: ScanQuery, sums: Clause | None = None
 ) -> list[tuple[int, ...]]:
     """For each severity: the severity, these sums over the matching findings, and how
     many those are."""
-    where = where_of(question, question.scan.rows)
+    where = where_of(scan_query, scan_query.scan.rows)
     columns = f"{sums.sql}, count(*)" if sums else "count(*)"
     return connection.execute(
-        f"SELECT severity, {columns} FROM {source_of(connection, question)}"
+        f"SELECT severity, {columns} FROM {source_of(connection, scan_query)}"
         f" WHERE {where.sql} GROUP BY severity",
         (*(sums.values if sums else ()), *where.values),
     ).fetchall()
@@ -151,24 +153,24 @@ def _tally_range(scan: ScanRow, part: Table) -> Clause:
     return Clause("host_row BETWEEN ? AND ?", scan.rows)
 
 
-def where_of(question: Question, rows: tuple[int, int]) -> Clause:
-    """The findings among these rows that match."""
-    chosen = question.selection
+def where_of(scan_query: ScanQuery, rows: tuple[int, int]) -> Clause:
+    """A clause for the matching findings among these rows."""
+    chosen = scan_query.selection
     clauses = [Clause("finding_row BETWEEN ? AND ?", rows), in_severities(chosen.severities)]
-    clauses += [clause for clause in (chosen.where, question.besides) if clause]
+    clauses += [clause for clause in (chosen.where, scan_query.extra_condition) if clause]
     return join("AND", clauses)
 
 
-def source_of(connection: sqlite3.Connection, question: Question) -> str:
-    """The table of findings and the way to go through it."""
-    chosen = question.selection
+def source_of(connection: sqlite3.Connection, scan_query: ScanQuery) -> str:
+    """The findings table, with the index to use."""
+    chosen = scan_query.selection
     if not chosen.alternatives:
         sizes = {
             index: sum(
                 _tally(
                     connection,
                     part.reference.replace("_row", "_tally"),
-                    [_tally_range(question.scan, part), chosen.by_part[part]],
+                    [_tally_range(scan_query.scan, part), chosen.by_part[part]],
                 ).values()
             )
             for part, index in _INDEXES.items()
@@ -180,21 +182,21 @@ def source_of(connection: sqlite3.Connection, question: Question) -> str:
 
 
 def page_rows(
-    connection: sqlite3.Connection, question: Question, counts: Counts, *, last: int, limit: int
+    connection: sqlite3.Connection, scan_query: ScanQuery, counts: Counts, *, last: int, limit: int
 ) -> list[int]:
     """Up to `limit` rows of `findings` in the order asked for, those after row `last`
     (0: from the beginning)."""
-    rows = _possible_rows(question.scan, counts)
+    rows = _possible_rows(scan_query.scan, counts)
     if rows is None:
         return []
-    order = question.order
-    where = [where_of(question, rows)]
+    order = scan_query.order
+    where = [where_of(scan_query, rows)]
     if last:
         values = sort_values(connection, order, last)
         where.append(after(order, [None] * len(order) if values is None else values, last))
     clause = join("AND", where)
     found = connection.execute(
-        f"SELECT finding_row FROM {source_of(connection, question)}"
+        f"SELECT finding_row FROM {source_of(connection, scan_query)}"
         f"{join_parts(key.field for key in order)}"
         f" WHERE {clause.sql} ORDER BY {order_by(order)} LIMIT ?",
         (*clause.values, limit),
@@ -203,7 +205,7 @@ def page_rows(
 
 
 def _possible_rows(scan: ScanRow, counts: Counts) -> tuple[int, int] | None:
-    """From the first to the last row that has a severity of which something matches."""
+    """The range of rows with severities that have matches."""
     begin = scan.first_row
     ranges = []
     for total, matching in zip(scan.counts, counts, strict=True):
@@ -216,7 +218,7 @@ def _possible_rows(scan: ScanRow, counts: Counts) -> tuple[int, int] | None:
 def sort_values(
     connection: sqlite3.Connection, order: Sequence[SortKey], row: int
 ) -> Sequence[Any] | None:
-    """What a finding is sorted by; None when it is no longer stored."""
+    """The sort values of a finding, or None if it is no longer stored."""
     if not order:
         return ()
     values = ", ".join(order_expression(key.field) for key in order)
@@ -253,7 +255,7 @@ def _decode(name: str, value: Any) -> Any:
 
 
 def _present(row: Mapping[str, Any], optional: Sequence[str]) -> dict[str, Any]:
-    """Without those of the optional fields that are absent."""
+    """The row without absent optional fields."""
     return {
         name: value
         for name, value in row.items()

@@ -1,4 +1,4 @@
-"""Questions to the findings database, from a daemon or offline."""
+"""Queries of the findings database, in a daemon or offline."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nessus_sched.results.query.model import BadQuery, Match, Query
 from nessus_sched.results.query.page import Page
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.compare import changed, compare
-from nessus_sched.store.findings.functions import register
 from nessus_sched.store.findings.groups import read_groups
 from nessus_sched.store.findings.hosts import host_notes
 from nessus_sched.store.findings.page import read_page
 from nessus_sched.store.findings.present import read_present
-from nessus_sched.store.findings.read import ask, scan_of
+from nessus_sched.store.findings.read import build_scan_query, scan_of
 from nessus_sched.store.findings.schema import SCHEMA, STORED_SEVERITIES, stand_in_for_new_fields
-from nessus_sched.store.findings.search import Scope, ask_all, scans_of
+from nessus_sched.store.findings.search import Scope, build_scan_queries, scans_of
 from nessus_sched.store.findings.sql import ScanRow, severities_of
+from nessus_sched.store.findings.sql_functions import register
 from nessus_sched.store.findings.tally import Tallies, tallies
 from nessus_sched.store.reader import snapshot
 from nessus_sched.store.sqlite import open_offline
@@ -32,15 +32,15 @@ from nessus_sched.store.sqlite import open_offline
 T = TypeVar("T")
 
 
-class Lend(Protocol):
-    """Runs work on a connection, within a snapshot of its own."""
+class RunOnConnection(Protocol):
+    """Runs work on a connection, within its own snapshot."""
 
     def __call__(self, work: Callable[[sqlite3.Connection], T], /) -> Awaitable[T]: ...
 
 
 @attrs.frozen(kw_only=True)
 class FindingsStatistics:
-    """What the database holds. `hidden` scans are deleted but not yet taken out."""
+    """The content of the database. `hidden` scans are deleted but still take space."""
 
     scans: int
     hidden: int
@@ -49,12 +49,12 @@ class FindingsStatistics:
 
 
 class FindingsReader:
-    """Every method raises `StoreUnavailable` when the file cannot be read, those about a
-    task `NoFindings` when none of its results are stored."""
+    """Every method raises `StoreUnavailable` if the file cannot be read; those about a task
+    raise `NoFindings` if none of its results are stored."""
 
-    def __init__(self, path: Path, lend: Lend) -> None:
+    def __init__(self, path: Path, run: RunOnConnection) -> None:
         self.path = path
-        self._lend = lend
+        self._run = run
 
     async def page(self, task_id: str, query: Query, *, max_bytes: int | None = None) -> Page:
         """A page of a task's findings, or of their groups; raises `BadQuery` for a
@@ -68,7 +68,7 @@ class FindingsReader:
             scan = scan_of(connection, task_id)
             if query.group_by is None:
                 page = read_page(
-                    connection, [ask(scan, query)], query,
+                    connection, [build_scan_query(scan, query)], query,
                     context=("page", task_id), max_bytes=max_bytes,
                 )  # fmt: skip
             else:
@@ -92,25 +92,25 @@ class FindingsReader:
 
         def work(connection: sqlite3.Connection) -> Page:
             scans = scans_of(connection, within)
-            questions = ask_all(connection, query, scans)
+            scan_queries = build_scan_queries(connection, query, scans)
             context = ("search", within)
             if within.history:
                 _refuse_sort(query)
                 page = read_page(
-                    connection, questions, query,
+                    connection, scan_queries, query,
                     context=context, max_bytes=max_bytes, name_task=True,
                 )  # fmt: skip
             else:
                 page = read_present(
-                    connection, questions, scans, query, context=context, max_bytes=max_bytes
+                    connection, scan_queries, scans, query, context=context, max_bytes=max_bytes
                 )
             return _with_hosts(connection, page, query, scans)
 
         return await self._read(work)
 
     async def compare(self, before: str, after: str, query: Query | None = None) -> Comparison:
-        """How many findings came, went and stayed, among those that fulfill the conditions
-        of `query`."""
+        """Counts findings that appeared, disappeared or stayed, among those that match the
+        conditions of `query`."""
         return await self._read(
             lambda connection: compare(connection, before, after, query or Query())
         )
@@ -129,10 +129,10 @@ class FindingsReader:
         before had (`before`: the result of the check or the severity)."""
 
         def work(connection: sqlite3.Connection) -> Page:
-            with changed(connection, before, after, change, query) as (question, annotate):
+            with changed(connection, before, after, change, query) as (scan_query, annotate):
                 return read_page(
                     connection,
-                    [question],
+                    [scan_query],
                     query,
                     context=("changed", before, after, change),
                     max_bytes=max_bytes,
@@ -146,7 +146,7 @@ class FindingsReader:
         return await self._read(lambda connection: tallies(connection, task_id, top))
 
     async def imports(self) -> dict[str, float]:
-        """The tasks that have findings, and when those were imported (epoch seconds)."""
+        """The tasks with findings, and the time of import (epoch seconds)."""
         return await self._read(
             lambda connection: dict(
                 connection.execute(
@@ -163,11 +163,11 @@ class FindingsReader:
             register(connection)
             return work(connection)
 
-        return await self._lend(with_functions)
+        return await self._run(with_functions)
 
 
 def _unknown_severities(scan: ScanRow, query: Query) -> Iterator[str]:
-    """What a filter for severities cannot match, and leaves out."""
+    """A note about findings that a severity filter cannot match."""
     unknown = scan.counts[STORED_SEVERITIES.index(NO_SEVERITY)]
     asked = [each for each in query.conditions if each.field == "severity"]
     left_out = any(NO_SEVERITY not in severities_of(each) for each in asked)
@@ -209,14 +209,14 @@ def _statistics(connection: sqlite3.Connection) -> FindingsStatistics:
 
 
 class OfflineFindings(FindingsReader):
-    """A database file read without a daemon, or beside one; nothing is changed in it."""
+    """A database file opened read-only, with or without a running daemon."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, executor: Executor) -> None:
-        super().__init__(path, self._lend_only)
+        super().__init__(path, self._run_only)
         self._connection = connection
         self._executor = executor
 
-    async def _lend_only(self, work: Callable[[sqlite3.Connection], T], /) -> T:
+    async def _run_only(self, work: Callable[[sqlite3.Connection], T], /) -> T:
         return await self._executor.read(lambda: snapshot(self._connection, work))
 
     async def aclose(self) -> None:
@@ -224,8 +224,8 @@ class OfflineFindings(FindingsReader):
 
 
 async def open_findings_offline(path: Path) -> OfflineFindings:
-    """Raises `StoreUnavailable` and `WrongSchema`. For one question at a time; to be closed
-    with `aclose`."""
+    """Opens the file for one query at a time; close it with `aclose`. Raises `StoreUnavailable`
+    and `WrongSchema`."""
     executor = InThreads(readers=1)
 
     def opened() -> sqlite3.Connection:

@@ -1,13 +1,13 @@
 """The findings database: its tables, made from the catalog of fields.
 
-A scan's findings are narrow rows of numbers that refer to what they share. Everything
-else is in parts: `plugins` (each distinct text once for all scans), and `hosts`,
-`services`, `outputs` and `compliances` of each scan. So a filter is evaluated on the few
-distinct rows of a part, not on a million findings.
+A scan's findings are narrow rows of numbers that refer to shared rows in dimension tables:
+`plugins` (each distinct one once for all scans), and `hosts`, `services`, `outputs` and
+`compliances` of each scan. So a filter is evaluated on the few distinct rows of a dimension,
+not on a million findings.
 
-All rows of a scan, in all tables but `plugins`, have numbers from `first_row` to
-`last_row` of the scan, and `finding_row` rises in the default order of a query: a page is
-a range of row numbers, and so are the findings of a severity.
+All rows of a scan, in all tables except `plugins`, have numbers from the scan's `first_row` to
+its `last_row`, and `finding_row` follows the default order of queries, so that a page is a
+range of row numbers, and so are the findings of a severity.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 from nessus_sched.results.catalog import FIELDS, Field, Part
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY
-from nessus_sched.store.findings.functions import register
+from nessus_sched.store.findings.sql_functions import register
 from nessus_sched.store.migrations import Schema
 
 STORED_SEVERITIES: Final = (4, 3, 2, 1, 0, NO_SEVERITY)
@@ -29,8 +29,8 @@ STORED_SEVERITIES: Final = (4, 3, 2, 1, 0, NO_SEVERITY)
 
 
 class Table(StrEnum):
-    """A part of a finding's full row. A row of a part has its number in the column
-    `reference`, and a finding refers to it by the column of the same name."""
+    """The findings table, and the dimensions of a finding's full row. A dimension row has its
+    number in the column `reference`, and a finding refers to it by the same column name."""
 
     FINDINGS = "findings"
     PLUGINS = "plugins"
@@ -45,7 +45,7 @@ class Table(StrEnum):
 
 
 SCAN_PARTS: Final = (Table.HOSTS, Table.SERVICES, Table.OUTPUTS, Table.COMPLIANCES)
-"""Parts that belong to one scan and go with it."""
+"""Dimensions that belong to one scan and are deleted with it."""
 
 _OF_PART: Final = {
     Part.PLUGIN: Table.PLUGINS,
@@ -70,7 +70,7 @@ def _table(field: Field) -> Table:
 TABLE_OF: Final[Mapping[str, Table]] = MappingProxyType(
     {name: _table(field) for name, field in FIELDS.items()}
 )
-"""The table that holds a field, in a column of the field's name."""
+"""The table that has a field, in a column of the field's name."""
 
 _TYPES: Final = {
     Kind.TEXT: "TEXT",
@@ -88,8 +88,8 @@ _LONG: Final = {Kind.LIST: 1, Kind.TEXT: 2}
 
 
 def columns_of(table: Table) -> dict[str, str]:
-    """Column definitions of a part, by field name: what may be long comes last, so that
-    the rest is read without reading it."""
+    """Column definitions of a dimension by field name. Long columns come last, so that SQLite
+    can skip them when reading the others."""
     names = [name for name, place in TABLE_OF.items() if place is table]
     names.sort(key=lambda name: _LONG.get(FIELDS[name].kind, 0))
     return {name: f'"{name}" {_TYPES[FIELDS[name].kind]}' for name in names}
@@ -146,13 +146,13 @@ SCHEMA: Final = Schema(name="findings", application_id=0x4E534644, steps=(_DDL, 
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """What every connection needs; imports may be large, so temporary data goes to disk."""
+    """Sets up a connection; temporary data goes to disk, because imports may be large."""
     register(connection)
     connection.execute("PRAGMA temp_store = FILE")
 
 
 def stand_in_for_new_fields(connection: sqlite3.Connection) -> None:
-    """As `add_new_fields` for a file that may only be read: the fields are absent."""
+    """Like `add_new_fields`, for a read-only file: the new fields are absent."""
     connection.execute("PRAGMA query_only = OFF")
     for table in (Table.PLUGINS, *SCAN_PARTS):
         known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
@@ -164,8 +164,8 @@ def stand_in_for_new_fields(connection: sqlite3.Connection) -> None:
 
 
 def add_new_fields(connection: sqlite3.Connection) -> None:
-    """Columns for fields that the catalog has got since the file was made; findings
-    stored before have them absent."""
+    """Adds columns for fields that are newer than the file; existing findings do not have
+    them."""
     for table in (Table.PLUGINS, *SCAN_PARTS):
         known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
         for name, definition in columns_of(table).items():

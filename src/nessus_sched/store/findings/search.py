@@ -1,4 +1,4 @@
-"""Which scans to look in, for a query across scans."""
+"""Selects the scans to search, for a query across scans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.results.query.model import Match, Query
-from nessus_sched.store.findings.read import Question, scans_between
+from nessus_sched.store.findings.read import ScanQuery, scans_between
 from nessus_sched.store.findings.schema import TABLE_OF, Table
 from nessus_sched.store.findings.sql import Clause, ScanRow, join, predicate, select
 
@@ -19,9 +19,9 @@ _MANY_PLUGINS: Final = 5000
 
 @attrs.frozen(kw_only=True)
 class Scope:
-    """The scans to search: imported at `since` or later and before `until` (epoch
-    seconds), and of these tasks; None stands for no limit. `history` is for every scan
-    that ever saw a finding, instead of the present state."""
+    """The scans to search: imported at `since` or later and before `until` (epoch seconds), and
+    of these tasks; None means no limit. `history` includes every scan with a finding, instead
+    of the current state."""
 
     since: float | None = None
     until: float | None = None
@@ -30,33 +30,33 @@ class Scope:
 
 
 def scans_of(connection: sqlite3.Connection, scope: Scope) -> list[ScanRow]:
-    """The scans of the scope, the latest first."""
+    """The scans in scope, latest first."""
     scans = scans_between(connection, scope.since, scope.until)
     if scope.task_ids is not None:
         scans = [scan for scan in scans if scan.task_id in scope.task_ids]
     return scans
 
 
-def ask_all(
+def build_scan_queries(
     connection: sqlite3.Connection, query: Query, scans: Sequence[ScanRow]
-) -> list[Question]:
-    """The query put to every scan that may have an answer."""
+) -> list[ScanQuery]:
+    """The query for every scan that may have matches."""
     rows = _matching_plugins(connection, query)
     if rows is None:
-        return [_ask(scan, query, None) for scan in scans]
+        return [_scan_query(scan, query, None) for scan in scans]
     plugins = Clause("plugin_row IN (SELECT value FROM json_each(?))", (json.dumps(rows),))
     having = _scans_having(connection, plugins)
-    return [_ask(scan, query, plugins) for scan in scans if scan.scan in having]
+    return [_scan_query(scan, query, plugins) for scan in scans if scan.scan in having]
 
 
-def _ask(scan: ScanRow, query: Query, plugins: Clause | None) -> Question:
+def _scan_query(scan: ScanRow, query: Query, plugins: Clause | None) -> ScanQuery:
     selection = select(scan, query.conditions, query.match, plugins)
-    return Question(scan=scan, query=query, selection=selection)
+    return ScanQuery(scan=scan, query=query, selection=selection)
 
 
 def _matching_plugins(connection: sqlite3.Connection, query: Query) -> list[int] | None:
-    """The plugins that a finding must be of, looked up once for all scans; None when any
-    will do or when they are many."""
+    """The plugins that findings must have, looked up once for all scans; None if any plugin
+    matches or there are too many."""
     clauses = [
         predicate(condition)
         for condition in query.conditions

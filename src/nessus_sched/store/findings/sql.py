@@ -1,8 +1,8 @@
-"""From a query's conditions and order to SQL (tables: `findings_schema`).
+"""Compiles a query's conditions and order to SQL (tables: see `schema`).
 
-Conditions are gathered by the part they look at and become `host_row IN (SELECT ...)`, so
-the same text selects among findings and among the tallies of a part. Values are always
-parameters; only names of the catalog enter the text.
+Conditions are grouped by dimension and become `host_row IN (SELECT ...)`, so that the same SQL
+works for findings and for the tallies of a dimension. Values are always parameters; only names
+from the catalog become part of the SQL.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ HOST_NAMES: Final[Mapping[str, Sequence[str]]] = {
     "host": ("host", "host_ip", "host_fqdn", "host_netbios_name", "host_hostname"),
     "host_ip": ("host_ip",),
 }
-"""The columns in which a host that is asked for may be named."""
+"""The columns that may contain a queried host's name."""
 
 
 @attrs.frozen
 class Clause:
-    """SQL and the values of its question marks."""
+    """SQL and the values of its placeholders."""
 
     sql: str
     values: tuple[Any, ...] = ()
 
 
 def join(word: str, clauses: Sequence[Clause]) -> Clause:
-    """All of the clauses (`AND`) or any (`OR`)."""
+    """Combines the clauses with `AND` or `OR`."""
     return Clause(
         "(" + f" {word} ".join(clause.sql for clause in clauses) + ")",
         tuple(value for clause in clauses for value in clause.values),
@@ -55,7 +55,7 @@ def join(word: str, clauses: Sequence[Clause]) -> Clause:
 
 
 def predicate(condition: Condition) -> Clause:
-    """The condition on the column of its field: true, or anything but true."""
+    """The condition on its field's column; not true may be false or null."""
     opposite = OPPOSITES.get(condition.op)
     if opposite is not None:
         positive = predicate(attrs.evolve(condition, op=opposite))
@@ -75,7 +75,7 @@ def predicate(condition: Condition) -> Clause:
 
 
 def _names_host(condition: Condition) -> Clause:
-    """The host has one of the names, or an address in one of the networks."""
+    """Matches a host by one of the names, or an address in one of the networks."""
     wanted = condition.value if isinstance(condition.value, tuple) else (condition.value,)
     names = [host_key(str(each)).casefold() for each in wanted if not is_many(str(each))]
     networks = [str(each).strip() for each in wanted if is_many(str(each))]
@@ -101,7 +101,7 @@ def _compare(value: str, condition: Condition, kind: Kind) -> Clause:
 
 
 def severities_of(condition: Condition) -> frozenset[int]:
-    """The stored severities that fulfill a condition on `severity`."""
+    """The stored severities that match a condition on `severity`."""
     opposite = OPPOSITES.get(condition.op)
     if opposite is not None:
         return frozenset(STORED_SEVERITIES) - severities_of(attrs.evolve(condition, op=opposite))
@@ -132,7 +132,7 @@ _SEVERITY_TESTS: Final[Mapping[Op, Callable[[int, Any], bool]]] = {
 
 @attrs.frozen(kw_only=True)
 class ScanRow:
-    """A stored scan. `counts` are its findings by severity, as `STORED_SEVERITIES`."""
+    """A stored scan. `counts` are its findings in the order of `STORED_SEVERITIES`."""
 
     scan: int
     task_id: str
@@ -148,11 +148,11 @@ class ScanRow:
 
 @attrs.frozen(kw_only=True)
 class Selection:
-    """What a query's conditions select in one scan.
+    """The findings that a query's conditions select in one scan.
 
-    `severities` are those that can match. `where` is a clause on the findings, None when
-    every finding with one of these severities is selected; `by_part` are the conditions
-    it is made of, `alternatives` whether a finding need not fulfill all of them.
+    `severities` are those that can match. `where` is a clause on the findings, None if every
+    finding with one of these severities matches; `by_part` are its conditions by dimension;
+    `alternatives`: any of them is enough.
     """
 
     severities: frozenset[int]
@@ -162,7 +162,7 @@ class Selection:
 
     @property
     def parts(self) -> frozenset[Table]:
-        """The tables that decide, besides the severity."""
+        """The dimensions with conditions, apart from the severity."""
         return frozenset(self.by_part)
 
 
@@ -172,8 +172,7 @@ _EVERY_SEVERITY: Final = frozenset(STORED_SEVERITIES)
 def select(
     scan: ScanRow, conditions: Iterable[Condition], match: Match, plugins: Clause | None = None
 ) -> Selection:
-    """`plugins` selects the plugins that fulfill the conditions on plugins, when that is
-    known already."""
+    """`plugins` selects the plugins that match the conditions on plugins, if already known."""
     grouped: dict[Table, list[Clause]] = {}
     severities: list[frozenset[int]] = []
     for condition in conditions:
@@ -233,8 +232,8 @@ def _in_part(table: Table, clause: Clause, scan: ScanRow) -> Clause:
 
 
 def order_expression(field: str) -> str:
-    """What a field is sorted by: texts without case, addresses by number, severity so
-    that absent is null."""
+    """The sort expression of a field: texts without case, addresses by number, an unknown
+    severity as null."""
     if field == "severity":
         return f"nullif(severity, {NO_SEVERITY})"
     if field in _HOSTS_BY_ORDER:
@@ -244,7 +243,7 @@ def order_expression(field: str) -> str:
 
 
 def effective_order(sort: Sequence[SortKey]) -> tuple[SortKey, ...]:
-    """Without what `finding_row` gives already: it rises as the severity falls."""
+    """The sort keys, except those implied by `finding_row`, which rises as severity falls."""
     if sort and sort[0] == SortKey(field="severity", descending=True) and len(sort) == 1:
         return ()
     return tuple(sort)
@@ -259,8 +258,7 @@ def order_by(sort: Sequence[SortKey]) -> str:
 
 
 def after(sort: Sequence[SortKey], keys: Sequence[Any], row: int) -> Clause:
-    """The findings that follow, in this order, the finding `row` whose sort values are
-    `keys`."""
+    """A clause for the findings after `row`, whose sort values are `keys`, in this order."""
     equal: list[Clause] = []
     ways: list[Clause] = []
     for key, value in zip(sort, keys, strict=True):
@@ -275,7 +273,7 @@ def after(sort: Sequence[SortKey], keys: Sequence[Any], row: int) -> Clause:
 
 
 def join_parts(fields: Iterable[str]) -> str:
-    """The joins that these fields need beside `findings`, which stays outermost."""
+    """The joins that these fields need in addition to `findings`, which stays outermost."""
     tables = dict.fromkeys(TABLE_OF[field] for field in fields)
     return "".join(
         f" CROSS JOIN {table} USING ({table.reference})"

@@ -1,7 +1,7 @@
-"""The findings database: results of scans, read by the page.
+"""The findings database: results of scans, read in pages.
 
-A file of its own, so that importing a large report never holds up a submission. Reads see
-a snapshot each and take milliseconds; writes (imports, deletions) come one at a time.
+It is a separate file, so that importing a large report never delays a submission. Each read sees
+a snapshot and takes milliseconds; writes (imports, deletions) happen one at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.results.coverage import ScanCoverage
 from nessus_sched.results.parser.reader import Event
 from nessus_sched.store.executor import Executor, InThreads
-from nessus_sched.store.findings.delete import hide, reap_some
+from nessus_sched.store.findings.delete import mark_deleted, vacuum_some
 from nessus_sched.store.findings.import_report import Imported, import_events
 from nessus_sched.store.findings.reader import FindingsReader
 from nessus_sched.store.findings.schema import SCHEMA, add_new_fields, prepare
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 class FindingsStore(FindingsReader):
-    """The findings database, open for reading and writing; one in a process.
+    """The findings database, open for reading and writing; only one per process.
 
-    Made by `open_findings`. Methods that write raise `StoreUnavailable` when the disk says no,
-    and then have changed nothing.
+    Created by `open_findings`. Write methods raise `StoreUnavailable` on disk errors, and then
+    change nothing.
     """
 
     def __init__(self, path: Path, writer: sqlite3.Connection, executor: Executor) -> None:
@@ -48,11 +48,10 @@ class FindingsStore(FindingsReader):
         at: float,
         coverage: Callable[[], ScanCoverage] | None = None,
     ) -> Imported:
-        """Stores a report's findings in place of those the task had, all or none; durable
-        when it returns. `events` (as a `results.parser.Reader` gives) is iterated in the
-        writing thread, and what it raises is raised here. `coverage` is called there after
-        the last event and tells what the scan could see; without it no comparison says
-        that something is fixed. Cancellation undoes it all."""
+        """Atomically replaces the task's findings with a report's; durable on return. `events`
+        (from a `results.parser.Reader`) is iterated in the writing thread, and its errors are
+        raised here. `coverage` is called there after the last event and returns what the scan
+        could see; without it no comparison calls anything fixed. Cancellation undoes all."""
         return await self._write(
             lambda connection: import_events(
                 connection, task_id, events, at=at, check=_raise_if_cancelled, coverage=coverage
@@ -60,15 +59,15 @@ class FindingsStore(FindingsReader):
         )
 
     async def delete(self, task_id: str) -> bool:
-        """Deletes a task's findings; False when there were none. They are gone for readers
-        at once and for good; `reap` gives the space back."""
-        return await self._write(lambda connection: hide(connection, task_id))
+        """Deletes a task's findings; returns False if there were none. Readers no longer see
+        them; `vacuum_deleted` releases the space."""
+        return await self._write(lambda connection: mark_deleted(connection, task_id))
 
-    async def reap(self) -> None:
-        """Takes out what is deleted or replaced and shrinks the file, in short steps
-        between which others may write. To be called now and then and at start: it goes on
-        with what an earlier process left."""
-        while await self._write(reap_some):
+    async def vacuum_deleted(self) -> None:
+        """Removes deleted and replaced findings and shrinks the file, in short steps that let
+        other writes through. Call it regularly and at start, when it continues the work of an
+        earlier process."""
+        while await self._write(vacuum_some):
             await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
@@ -91,12 +90,12 @@ def _raise_if_cancelled() -> None:
     try:
         trio.from_thread.check_cancelled()
     except RuntimeError:
-        return  # not in a thread of Trio's: the executor of a simulation
+        return  # not in a Trio thread, but in the executor of a simulation
 
 
 async def open_findings(path: Path, executor: Executor | None = None) -> FindingsStore:
     """Opens the database, creating or migrating it; raises `StoreUnavailable` and
-    `WrongSchema`. To be closed: `async with aclosing(await open_findings(path)) as ...`."""
+    `WrongSchema`. Close it: `async with aclosing(await open_findings(path)) as ...`."""
     place = executor or InThreads()
 
     def connect() -> sqlite3.Connection:

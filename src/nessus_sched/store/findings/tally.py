@@ -1,4 +1,4 @@
-"""Counts of a scan's findings, read from its tallies in milliseconds."""
+"""Reads the counts of a scan's findings from its tallies in milliseconds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nessus_sched.store.findings.sql import ScanRow
 
 @attrs.frozen(kw_only=True)
 class Group:
-    """Findings that share something: how many, and how many of each severity. `about` is
-    the host, the family, or plugin id and title."""
+    """A group of findings with counts, total and by severity. `about` is the host, the family,
+    or plugin id and title."""
 
     about: Mapping[str, Any]
     findings: int
@@ -26,8 +26,8 @@ class Group:
 
 @attrs.frozen(kw_only=True)
 class Tallies:
-    """Counts of one task's findings. Groups are cut to the number asked for, the worst
-    first; the totals count all."""
+    """Counts of one task's findings. Groups are sorted worst first and truncated; the totals
+    count all."""
 
     findings: int
     severities: Mapping[str, int]
@@ -40,7 +40,7 @@ class Tallies:
     exploitable: int
     """Findings for which a public exploit exists."""
     known_exploited: int
-    """Findings in CISA's catalog of known exploited weaknesses."""
+    """Findings in CISA's catalog of known exploited vulnerabilities."""
 
 
 _HOSTS: Final = "host_tally JOIN hosts USING (host_row) WHERE host_row BETWEEN :first AND :last"

@@ -1,4 +1,4 @@
-"""Copying a store while it is in use: one consistent snapshot, whole or not at all."""
+"""Copies a store while it is in use: one consistent snapshot, written atomically."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ STEP_PAGES: Final = 1000
 
 
 def copy_store(source: sqlite3.Connection, destination: Path) -> int:
-    """Writes the snapshot that `source` (in a read transaction) sees to a new file.
+    """Writes the snapshot seen by `source` (in a read transaction) to a new file.
 
-    The file appears under its name when it is complete and synced, replaces an older one
-    and needs no other file beside it. Returns the size in bytes; raises `BackupFailed`.
+    The file gets its final name once it is complete and synced, replaces an older one, and
+    is self-contained. Returns the size in bytes; raises `BackupFailed`.
     """
     partial = destination.with_name(f".{destination.name}.partial")
     try:
@@ -39,8 +39,8 @@ def copy_store(source: sqlite3.Connection, destination: Path) -> int:
 def _copy(source: sqlite3.Connection, path: Path) -> None:
     target = connect(path)
     try:
-        # The transaction of the source keeps the copy from starting over at every write.
-        # Between steps Python runs a moment, and so hears of Ctrl-C.
+        # The source's transaction keeps the copy from restarting at every write. Copying in
+        # steps lets Python handle Ctrl-C in between.
         source.backup(target, pages=STEP_PAGES, progress=lambda *_: None)
         target.execute("PRAGMA journal_mode = DELETE").fetchall()
     finally:

@@ -1,8 +1,7 @@
-"""Tasks and journal entries to JSON and back.
+"""Encodes tasks and journal entries as JSON and decodes them.
 
-Fields at their default are left out, so that a document written before a field existed
-reads as if it had been written with that field's default, and equal requests have equal
-documents whichever version wrote them.
+Fields with default values are left out. So a document from before a field existed reads as if
+it had the default, and equal requests have equal documents whichever version wrote them.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanRequest, Task
 
 _CONVERTER: Final = cattrs.Converter(omit_if_default=True, detailed_validation=False)
-# cattrs would structure each of a task's thousands of targets by itself.
+# cattrs would structure each of a task's thousands of targets separately.
 _CONVERTER.register_structure_hook_func(
     lambda kind: kind == tuple[str, ...], lambda texts, _: tuple(map(str, texts))
 )
-# Looked up once, and not for every task.
+# Looked up once instead of for every task.
 _plain_task: Final = _CONVERTER.get_unstructure_hook(Task)
 _plain_entry: Final = _CONVERTER.get_unstructure_hook(JournalEntry)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 class EncodedEntry(NamedTuple):
-    """A journal entry ready to be chained; `digest` is of the task's document after it.
+    """A journal entry ready to be chained; `digest` is that of the task's document afterwards.
 
-    `order` is the task's place in the order of acceptance; `purged_id` its id when the
-    entry says that it was deleted.
+    `order` is the task's position in the order of submission; `purged_id` is its id if the
+    entry records its deletion.
     """
 
     order: int | None
@@ -43,7 +42,7 @@ class EncodedEntry(NamedTuple):
 
 
 class EncodedTask(NamedTuple):
-    """A task as its row in the table, but for its place in the journal."""
+    """A task's row in the table, except for its position in the journal."""
 
     order: int
     task_id: str
@@ -62,7 +61,7 @@ class EncodedTask(NamedTuple):
 
 
 def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
-    """Raises TypeError when the summary is not JSON."""
+    """Raises TypeError if the summary is not JSON."""
     document = _encode(_plain_task(task))
     request = task.request
     return EncodedTask(
@@ -70,13 +69,13 @@ def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
         task_id=task.task_id,
         state=task.state,
         scanner=task.scanner_instance or request.scanner_instance,
-        kind=str(request.kind),  # plain strings go to SQLite three times as fast
+        kind=str(request.kind),  # SQLite takes plain strings three times as fast
         pool=request.pool,
         priority=str(request.priority),
         actor=task.actor,
         created_at=task.created_at,
         updated_at=updated_at,
-        words=fold(f"{request.name}\n{request.description}"),
+        words=casefold_for_search(f"{request.name}\n{request.description}"),
         owed=len(task.owed),
         document=document,
         digest=digest_of(document),
@@ -93,8 +92,8 @@ def encode_entry(
     *,
     purged_order: int | None = None,
 ) -> EncodedEntry:
-    """The entry that goes with a task's row, or that says the task has been deleted, or
-    that is of no task. Raises TypeError when the detail is not JSON."""
+    """Encodes an entry for a task's row, for a deleted task, or for no task. Raises TypeError
+    if the detail is not JSON."""
     content = _encode(_plain_entry(entry))
     if task is not None:
         return EncodedEntry(task.order, None, task.digest, content)
@@ -111,7 +110,7 @@ def digest_of(document: str) -> bytes:
 
 
 def request_digest(request: ScanRequest) -> bytes:
-    """The same for equal requests, whatever the order of their settings."""
+    """A digest that is the same for equal requests, whatever the order of their settings."""
     plain = _CONVERTER.unstructure(request)
     return digest_of(json.dumps(plain, separators=(",", ":"), sort_keys=True, allow_nan=False))
 
@@ -119,11 +118,11 @@ def request_digest(request: ScanRequest) -> bytes:
 def _encode(plain: object) -> str:
     try:
         return _ENCODER.encode(plain).decode()
-    except UnicodeEncodeError:  # a lone surrogate, which can be kept only as its escape
+    except UnicodeEncodeError:  # a lone surrogate, which can be stored only as an escape
         return json.dumps(plain, separators=(",", ":"), allow_nan=False)
 
 
-def fold(text: str) -> str:
-    """Text as it is searched: without regard to case; lone surrogates, which SQLite
-    cannot hold, become question marks."""
+def casefold_for_search(text: str) -> str:
+    """Text for case-insensitive search. Lone surrogates, which SQLite cannot store, become
+    question marks."""
     return text.casefold().encode("utf-8", "replace").decode()

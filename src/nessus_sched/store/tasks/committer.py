@@ -1,4 +1,4 @@
-"""The writer's side of the store: one connection, and batches committed through it."""
+"""The write side of the store: commits batches through one connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Apply = Callable[[Transaction], Any]
 
 
 class Request:
-    """One caller's change, and what became of it."""
+    """One caller's change and its outcome."""
 
     __slots__ = ("apply", "error", "result")
 
@@ -32,15 +32,15 @@ class Request:
 
 
 class _Replay(Exception):
-    """A request failed halfway: the batch is done again with each one on its own."""
+    """A request failed halfway: repeat the batch with a savepoint for each request."""
 
 
-class Ledger:
+class BatchCommitter:
     """Commits batches of requests, each batch in one durable transaction.
 
-    Not thread-safe: it is handed from thread to thread, one call at a time. After
-    `StoreUnavailable` nothing of the batch is stored. A connection that has failed twice
-    running is given up for a new one, since its file may be lost for good.
+    Not thread-safe, but may be used by different threads one call at a time. After
+    `StoreUnavailable` nothing of the batch is stored. A connection that fails twice in a row is
+    replaced, because its file may be permanently lost.
     """
 
     def __init__(self, path: Path, connect: Connect = connect) -> None:
@@ -51,7 +51,7 @@ class Ledger:
         self._suspect = False
         self._head = JournalHead(0, b"")
         self.counts: Counter[TaskState] = Counter()
-        """How many tasks are stored in each state."""
+        """The number of stored tasks by state."""
 
     def open(self) -> None:
         """Raises `StoreUnavailable` or `WrongSchema`."""
@@ -60,8 +60,8 @@ class Ledger:
             self._head = read_head(connection)
             self.counts = count_states(connection)
             if self._anchor is None:
-                # A commit whose sync failed may be whole in the log. As long as some
-                # connection is open nobody reads the log anew, which would bring it back.
+                # A commit whose sync failed may be complete in the log. While a connection is
+                # open, the log is not read again, which would restore that commit.
                 self._anchor = open_reader(self._path, TASKS)
         except StoreError:
             connection.close()
@@ -72,16 +72,16 @@ class Ledger:
         self._connection = connection
 
     def commit(self, requests: Sequence[Request]) -> None:
-        """Gives every request its result or error, durably; raises `StoreUnavailable`."""
+        """Sets the result or error of every request, durably; raises `StoreUnavailable`."""
         self._durably(lambda connection: self._apply_all(connection, requests))
 
     def probe(self) -> None:
-        """Sees whether the disk takes writes again; raises `StoreUnavailable`."""
+        """Checks whether the disk is writable again; raises `StoreUnavailable`."""
         for sql in ("INSERT INTO probe VALUES (zeroblob(262144))", "DELETE FROM probe"):
             self._durably(partial(self._execute, sql=sql))
 
     def close(self) -> None:
-        # The writer last: the last one to leave empties the log into the file.
+        # Close the writer last: the last connection checkpoints the log.
         for connection in (self._anchor, self._connection):
             if connection is not None:
                 connection.close()
@@ -108,7 +108,7 @@ class Ledger:
             raise
         self._suspect = False
         self._head = done.head
-        self.counts.update(done.moved)
+        self.counts.update(done.state_deltas)
 
     def _undo(self, connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
@@ -136,7 +136,7 @@ class Ledger:
     def _apply_together(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
     ) -> Transaction:
-        """The usual way: no savepoints, rows gathered across requests."""
+        """The fast path: no savepoints, rows collected across requests."""
         transaction = Transaction(connection, self._head)
         for request in requests:
             touched = transaction.touched
@@ -152,12 +152,12 @@ class Ledger:
     def _apply_apart(
         self, connection: sqlite3.Connection, requests: Sequence[Request]
     ) -> Transaction:
-        """The careful way: a request that fails is undone without harm to the others."""
+        """The slow path: a failing request is rolled back without affecting the others."""
         done = Transaction(connection, self._head)
         for request in requests:
             request.result = request.error = None
             trial = Transaction(connection, done.head)
-            trial.moved.update(done.moved)
+            trial.state_deltas.update(done.state_deltas)
             connection.execute("SAVEPOINT request")
             try:
                 request.result = request.apply(trial)
@@ -178,10 +178,10 @@ def _for_caller(error: StoreError | sqlite3.IntegrityError | UnicodeEncodeError)
 
 
 def read_head(connection: sqlite3.Connection) -> JournalHead:
-    """Where the journal ends, for the next row.
+    """The end of the journal, for the next row.
 
-    The number also stays clear of rows behind the head (which only tampering puts
-    there, and `verify` shows): they must not stop the daemon.
+    The number also skips rows beyond the head, which exist only after tampering and are
+    reported by `verify`: they must not stop the daemon.
     """
     row = connection.execute("SELECT head_seq, head_hash FROM chain").fetchone()
     if row is None:

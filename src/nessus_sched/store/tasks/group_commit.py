@@ -1,4 +1,4 @@
-"""Group commit: whatever waits when the disk is free is committed in one transaction."""
+"""Group commit: all changes waiting when the disk is free are committed in one transaction."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import trio
 from nessus_sched.core.clock import Now
 from nessus_sched.core.store_errors import StoreClosed, StoreError, StoreUnavailable
 from nessus_sched.store.executor import Executor
-from nessus_sched.store.tasks.committer import Ledger, Request
+from nessus_sched.store.tasks.committer import BatchCommitter, Request
 from nessus_sched.store.tasks.transaction import Transaction
 
 T = TypeVar("T")
 
 LARGEST_BATCH: Final = 4096
 PROBE_INTERVAL: Final = 5.0
-"""Seconds between looks at a disk that failed, while nobody writes."""
+"""Seconds between checks of a failed disk when there are no writes."""
 _REMEMBERED: Final = 1024
 
 
 @attrs.frozen(kw_only=True)
 class StoreHealth:
-    """Whether the store takes writes; `reason` and `since` (epoch seconds) when not."""
+    """Whether the store is writable; if not, `reason` and `since` (epoch seconds)."""
 
     ok: bool = True
     reason: str = ""
@@ -38,9 +38,8 @@ class StoreHealth:
 
 @attrs.frozen(kw_only=True)
 class WriterStatistics:
-    """`commits` batches with `requests` changes since the start, `failures` batches that
-    could not be stored, `waiting` changes not begun; latencies in seconds over the last
-    commits."""
+    """`commits` batches with `requests` changes since the start, `failures` batches that could
+    not be stored, `waiting` changes not started; latencies of recent commits in seconds."""
 
     commits: int
     requests: int
@@ -53,7 +52,7 @@ class WriterStatistics:
 
 
 class _Waiting(Request):
-    """A request whose caller sleeps until it is done."""
+    """A request whose caller waits until it is done."""
 
     __slots__ = ("sleeper", "taken")
 
@@ -64,18 +63,18 @@ class _Waiting(Request):
 
 
 class GroupCommit:
-    """Takes changes from any number of Trio tasks; `run` commits them in batches.
+    """Accepts changes from any number of Trio tasks; `run` commits them in batches.
 
-    `write` returns once its change is durable. Canceling it before its batch has begun
-    withdraws the change; after that it runs to the end and returns. So `Cancelled` means
-    that nothing was stored, and a return that it was.
+    `write` returns once its change is durable. Canceling it before its batch starts withdraws
+    the change; after that it runs to completion and returns. So `Cancelled` means that nothing
+    was stored, and a return means that the change was.
     """
 
-    def __init__(self, ledger: Ledger, executor: Executor, now: Now) -> None:
-        self._ledger = ledger
+    def __init__(self, committer: BatchCommitter, executor: Executor, now: Now) -> None:
+        self._committer = committer
         self._executor = executor
         self._now = now
-        self._waiting: dict[_Waiting, None] = {}  # in order, and quick to withdraw from
+        self._waiting: dict[_Waiting, None] = {}  # ordered, with fast removal
         self._wake = trio.Event()
         self._closing = False
         self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
@@ -103,8 +102,8 @@ class GroupCommit:
         return result
 
     async def run(self) -> None:
-        """Commits until `close`, then what is left, then ends. Cancellation does not stop
-        it, since callers in a shielded clean-up still need it."""
+        """Commits until `close`, then commits the rest and ends. Cancellation does not stop it,
+        because callers in shielded cleanup still need it."""
         with trio.CancelScope(shield=True):
             try:
                 while self._waiting or not self._closing:
@@ -118,7 +117,7 @@ class GroupCommit:
                 _fail(self._take(None), StoreClosed("the store failed"))
 
     def close(self) -> None:
-        """No more changes are taken; `run` ends when those that wait are done."""
+        """Stops accepting changes; `run` ends when the waiting ones are done."""
         self._closing = True
         self._wake.set()
 
@@ -152,7 +151,7 @@ class GroupCommit:
     async def _commit(self, batch: list[_Waiting]) -> None:
         started = perf_counter()
         try:
-            await self._executor.write(partial(self._ledger.commit, batch))
+            await self._executor.write(partial(self._committer.commit, batch))
         except StoreUnavailable as error:
             self._failures += 1
             self._note_trouble(error)
@@ -171,7 +170,7 @@ class GroupCommit:
 
     async def _probe(self) -> None:
         try:
-            await self._executor.write(self._ledger.probe)
+            await self._executor.write(self._committer.probe)
         except StoreUnavailable as error:
             self._note_trouble(error)
         else:
@@ -183,7 +182,7 @@ class GroupCommit:
 
 
 def _fail(batch: list[_Waiting], error: StoreError) -> None:
-    """Wakes every caller with an error of its own, since a raised one gathers traceback."""
+    """Wakes every caller with a separate error, because raising one extends its traceback."""
     for request in batch:
         request.error = type(error)(str(error))
         trio.lowlevel.reschedule(request.sleeper)

@@ -1,4 +1,4 @@
-"""Listing tasks: filters to SQL, newest first, in pages that stay fast at any size."""
+"""Lists tasks, newest first, in pages that stay fast at any size."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import attrs
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, ScanKind, Task
-from nessus_sched.store.tasks.codec import decode_task, fold
+from nessus_sched.store.tasks.codec import casefold_for_search, decode_task
 
 WINDOW: Final = 5000
-"""How many places in the order of acceptance one read looks through when no index helps,
-so that no snapshot is held for long."""
+"""Order numbers that one read scans when no index helps, so that no snapshot is held for
+long."""
 
 _BEYOND: Final = 2**63 - 1
 _HIGHEST_BELOW: Final = "SELECT max(ord) FROM task WHERE ord < ?"
@@ -46,7 +46,7 @@ class TaskFilter:
     text: str = ""
     targets: TargetsMatch | None = None
     shown: Callable[[Task], bool] | None = None
-    """Whether whoever asks may see the task; like `targets`, a predicate of ours."""
+    """Whether the user may see the task; like `targets`, a Python predicate."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +78,7 @@ class Listing:
             if highest is None:
                 return False
             floor = highest - WINDOW + 1
-        # One more than asked for shows whether there is a next page.
+        # One more than requested shows whether there is a next page.
         missing = self._limit + 1 - len(self._found)
         self._found += _select(connection, self._wanted, missing, self._below, floor)
         self._below = floor
@@ -91,7 +91,7 @@ class Listing:
 
 
 def count(connection: sqlite3.Connection, wanted: TaskFilter) -> int:
-    """How many tasks match, not counting `targets`; reads all that the indexes leave."""
+    """The number of matching tasks, ignoring `targets`; reads all rows the indexes leave."""
     conditions, values = _conditions(wanted)
     if wanted.states:
         conditions += f" AND state IN ({', '.join('?' * len(wanted.states))})"
@@ -109,7 +109,7 @@ def _select(
     conditions, values = _conditions(wanted)
     branch = f"SELECT ord, document FROM task WHERE ord < ? AND ord >= ?{conditions}"  # noqa: S608 - our own
     bounds = [below, floor, *values]
-    # A predicate of ours is not SQL's to count.
+    # SQL cannot apply our predicates, so it cannot limit the rows.
     sql_limit = -1 if _judges(wanted) else limit
     if wanted.states:
         sql, states = merged_states(branch + " AND state = ?", wanted.states, descending=True)
@@ -129,11 +129,11 @@ def _judges(wanted: TaskFilter) -> bool:
 def merged_states(
     branch: str, states: Iterable[TaskState], *, descending: bool
 ) -> tuple[str, list[TaskState]]:
-    """One ordered and limited query of several states, and the states in its order.
+    """One ordered and limited query over several states, and the states in its order.
 
-    `branch` selects `ord` first, for one state. Each branch is read off the index in
-    order and the results merged, so that a page costs the same however many tasks are
-    in those states. Parameters: those of the branch and a limit per state, then a limit.
+    `branch` selects `ord` first, for one state. Each branch reads from the index in order, and
+    the results are merged, so that the cost of a page does not depend on the number of tasks.
+    Parameters: those of the branch and a limit for each state, then a limit.
     """
     direction = "DESC" if descending else "ASC"
     ordered = sorted(states)
@@ -152,7 +152,7 @@ def _conditions(wanted: TaskFilter) -> tuple[str, list[object]]:
         ("created_at < ?", wanted.created_before),
         ("updated_at >= ?", wanted.updated_from),
         ("updated_at < ?", wanted.updated_before),
-        ("instr(words, ?)", fold(wanted.text) or None),
+        ("instr(words, ?)", casefold_for_search(wanted.text) or None),
     ]
     given = [(sql, value) for sql, value in choices if value is not None]
     return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]

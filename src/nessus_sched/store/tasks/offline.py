@@ -1,4 +1,4 @@
-"""Reading a store without a daemon, or beside one: for the command line."""
+"""Reads a store with or without a running daemon, for the command line."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from nessus_sched.store.tasks.verify import Verification, VerifyReport
 
 
 class OfflineStore:
-    """What `TaskStore` reads, without an event loop; changes nothing and takes no lock.
+    """The read methods of `TaskStore` without an event loop; takes no lock.
 
-    Every method raises `StoreUnavailable` when the file cannot be read.
+    Every method raises `StoreUnavailable` if the file cannot be read.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -32,8 +32,8 @@ class OfflineStore:
     def get(self, task_id: str) -> Task | None:
         return snapshot(self._connection, lambda c: queries.get(c, task_id))
 
-    def meant(self, part: str, *, limit: int) -> Sequence[Task]:
-        return snapshot(self._connection, lambda c: queries.meant(c, part, limit))
+    def by_id_part(self, part: str, *, limit: int) -> Sequence[Task]:
+        return snapshot(self._connection, lambda c: queries.by_id_part(c, part, limit))
 
     def list(
         self, wanted: TaskFilter | None = None, *, limit: int = 50, cursor: int | None = None
@@ -63,9 +63,9 @@ class OfflineStore:
         return verification.report()
 
     def backup(self, destination: Path) -> int:
-        """Copies the store to one file, in use as it is; returns the size in bytes.
+        """Copies the store to one file, even while in use; returns the size in bytes.
 
-        The copy holds all that was durable when it began. Raises `BackupFailed`.
+        The copy has everything that was durable when it started. Raises `BackupFailed`.
         """
         return snapshot(self._connection, lambda c: copy_store(c, destination))
 
@@ -74,7 +74,7 @@ class OfflineStore:
 def read_offline(directory: Path) -> Iterator[OfflineStore]:
     """Opens the store of a state directory for reading.
 
-    Raises `StoreUnavailable` (also when there is none) or `WrongSchema`.
+    Raises `StoreUnavailable` (also if there is none) or `WrongSchema`.
     """
     connection = open_offline(directory / FILE_NAME, TASKS)
     try:

@@ -1,4 +1,4 @@
-"""Reads of the task store: plain functions of a connection, for daemon and CLI alike."""
+"""Queries of the task store: plain functions on a connection, for daemon and CLI."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _ORDER_OF: Final = """
 SELECT ord FROM task WHERE task_id = ?
 UNION ALL SELECT task_ord FROM journal WHERE purged_id = ? LIMIT 1"""
 
-_MEANT: Final = """
+_BY_ID_PART: Final = """
 SELECT document FROM task WHERE task_id IN (
     SELECT task_id FROM task WHERE task_id BETWEEN :part AND :beyond
     UNION SELECT task_id FROM task WHERE task_id BETWEEN 't-' || :part AND 't-' || :beyond
     UNION SELECT task_id FROM task WHERE substr(task_id, -:length) = :part)
 ORDER BY task_id DESC LIMIT :limit"""
 _LAST: Final = "\U0010ffff"
-"""Sorts after all that an id can have."""
+"""Sorts after every character of an id."""
 _PAGE_CHARACTERS: Final = 2_000_000
-"""Of documents in one page of tasks: as objects they take several times as much."""
+"""Of documents in one page of tasks; decoded, they take several times as much memory."""
 
 
 def get(connection: sqlite3.Connection, task_id: str) -> Task | None:
     return _one(connection, "SELECT document FROM task WHERE task_id = ?", task_id)
 
 
-def meant(connection: sqlite3.Connection, part: str, limit: int) -> list[Task]:
-    """The tasks whose id begins so, with or without the `t-` that all have, or ends so (ids
-    of one day begin alike), newest first. Read off the index of the ids; the ends of a
-    million take 0.1 s."""
+def by_id_part(connection: sqlite3.Connection, part: str, limit: int) -> list[Task]:
+    """The tasks whose id begins with `part`, with or without the common `t-`, or ends with it
+    (ids of one day begin alike), newest first. Uses the index of ids; comparing the ends of a
+    million ids takes 0.1 s."""
     values = {"part": part, "beyond": part + _LAST, "length": len(part), "limit": limit}
-    return [decode_task(document) for (document,) in connection.execute(_MEANT, values)]
+    return [decode_task(document) for (document,) in connection.execute(_BY_ID_PART, values)]
 
 
 def last_order(connection: sqlite3.Connection) -> int:
-    """The highest order number that a task or the journal has, 0 when there is none.
+    """The highest order number of any task, 0 if there is none.
 
-    The journal counts: it must not come to speak of two tasks by one number.
+    Includes the journal, so that it never has two tasks with the same number.
     """
     (order,) = connection.execute(
         "SELECT max(coalesce((SELECT max(ord) FROM task), 0),"
@@ -60,7 +60,7 @@ def last_order(connection: sqlite3.Connection) -> int:
 
 
 def owing(connection: sqlite3.Connection) -> list[Task]:
-    """The tasks with scans that remain to be cleaned up, in the order of acceptance."""
+    """The tasks with scans to be cleaned up, in the order of submission."""
     found = connection.execute("SELECT document FROM task WHERE owed > 0 ORDER BY ord")
     return [decode_task(document) for (document,) in found]
 
@@ -68,8 +68,8 @@ def owing(connection: sqlite3.Connection) -> list[Task]:
 def unfinished(
     connection: sqlite3.Connection, after: int, limit: int, view: Callable[[Task], T]
 ) -> list[tuple[int, T]]:
-    """The view of each live task accepted after order `after`, with its order, in the order of
-    acceptance: at most `limit`, and fewer of large ones, but at least one if there is any."""
+    """A view of each unfinished task after order number `after`, with its order number, in the
+    order of submission: at most `limit`, fewer if they are large, but at least one if any."""
     branch = "SELECT ord, document FROM task WHERE state = ? AND ord > ?"
     sql, states = merged_states(branch, LIVE, descending=False)
     parameters: list[object] = []
@@ -85,7 +85,7 @@ def unfinished(
 
 
 def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalRecord]:
-    """All that happened to a task, oldest first; also of a purged one until its rows go."""
+    """A task's journal, oldest first; also of a purged task until its rows are pruned."""
     row = connection.execute(_ORDER_OF, (task_id, task_id)).fetchone()
     return _records(
         connection.execute(f"{_RECORD} WHERE task_ord = ? ORDER BY seq", row or (None,))
@@ -102,7 +102,7 @@ def switches(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def seal(connection: sqlite3.Connection) -> Seal:
-    """Raises `StoreUnavailable` for a file from which it was deleted."""
+    """Raises `StoreUnavailable` if the key was deleted from the file."""
     row = connection.execute("SELECT key, plain_until FROM seal").fetchone()
     if row is None:
         raise StoreUnavailable("the key of the scans' markers is missing; restore a backup")

@@ -1,9 +1,9 @@
-"""Deleting what is no longer needed, in batches so small that nobody waits for them.
+"""Deletes expired data in small batches that do not delay other writes.
 
-A purged task leaves a `purged` row in the journal, so that `verify` can tell it from one
-that was removed. The journal itself is pruned from its beginning only, as far as no
-stored task has a row there, and a `journal_pruned` row in the chain says up to which
-number and hash: what is left still verifies from there to the head.
+A purged task leaves a `purged` row in the journal, so that `verify` can distinguish it from a
+tampered one. The journal is pruned only from its beginning, up to the first row of a stored
+task, and a `journal_pruned` row records the number and hash, so that the rest can still be
+verified up to the head.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from nessus_sched.store.tasks.journal import PRUNED, PURGED, JournalHead
 from nessus_sched.store.tasks.transaction import Transaction
 
 BATCH: Final = 1000
-"""Rows a batch: measured at 14 ms of the writer's time; 10,000 take 0.1 s."""
+"""Rows per batch: it takes 14 ms of the writer's time; 10,000 rows take 0.1 s."""
 VACUUM_PAGES: Final = 500
 
-# The first condition is that of the index, word for word, so that SQLite uses it.
+# The first condition repeats that of the index verbatim, so that SQLite uses it.
 _AGED: Final = """
 FROM task WHERE state IN ('completed', 'canceled', 'timed_out', 'dead')
 AND state = ? AND updated_at < ?"""
@@ -33,10 +33,10 @@ FROM journal j LEFT JOIN task t ON t.ord = j.task_ord ORDER BY j.seq LIMIT ?"""
 _IDS: Final = "(SELECT value FROM json_each(?))"
 
 
-def aged(
+def older_than(
     connection: sqlite3.Connection, states: Iterable[TaskState], before: float, limit: int
 ) -> list[str]:
-    """Ids of settled tasks in one of `states` since before `before`."""
+    """Ids of settled tasks that have been in one of `states` since before `before`."""
     found: list[str] = []
     for state in sorted(SETTLED.intersection(states)):
         rows = connection.execute(
@@ -47,10 +47,10 @@ def aged(
     return found
 
 
-def count_aged(
+def count_older_than(
     connection: sqlite3.Connection, states: Iterable[TaskState], before: float
 ) -> dict[TaskState, int]:
-    """How many tasks `aged` would find in each of the settled `states`."""
+    """How many tasks `older_than` would find in each of the settled `states`."""
     sql = f"SELECT count(*) {_AGED}"
     return {
         state: connection.execute(sql, (state, before)).fetchone()[0]
@@ -61,7 +61,7 @@ def count_aged(
 def purge(
     transaction: Transaction, task_ids: Iterable[str], at: float, actor: str
 ) -> tuple[str, ...]:
-    """Deletes those of the tasks that are settled; returns their ids."""
+    """Deletes the tasks that are settled; returns their ids."""
     transaction.flush()
     connection = transaction.connection
     rows = connection.execute(
@@ -73,14 +73,14 @@ def purge(
         before = TaskState(state)
         entry = JournalEntry(at=at, event=PURGED, actor=actor, task_id=task_id, before=before)
         transaction.append(encode_entry(entry, purged_order=order))
-        transaction.moved[before] -= 1
+        transaction.state_deltas[before] -= 1
     orders = json.dumps([order for order, _, _ in doomed])
     connection.execute(f"DELETE FROM task WHERE ord IN {_IDS}", (orders,))  # noqa: S608 - our own
     return tuple(task_id for _, task_id, _ in doomed)
 
 
 def purge_keys(transaction: Transaction, now: float) -> int:
-    """Deletes up to a batch of expired idempotency keys; returns how many."""
+    """Deletes at most one batch of expired idempotency keys; returns the number."""
     transaction.touched += 1
     expired = "SELECT key FROM idempotency WHERE expires_at <= ? LIMIT ?"
     sql = f"DELETE FROM idempotency WHERE key IN ({expired})"  # noqa: S608 - our own
@@ -88,7 +88,7 @@ def purge_keys(transaction: Transaction, now: float) -> int:
 
 
 def prune_journal(transaction: Transaction, before: float, at: float) -> int:
-    """Deletes up to a batch of rows from the beginning; returns how many.
+    """Deletes at most one batch of rows from the beginning; returns the number.
 
     Stops at the first row that is not older than `before` or whose task is still stored.
     """
@@ -107,11 +107,11 @@ def prune_journal(transaction: Transaction, before: float, at: float) -> int:
     return rows
 
 
-def give_back_space(transaction: Transaction) -> int:
-    """Returns some free pages to the file system; returns how many are left."""
+def incremental_vacuum(transaction: Transaction) -> int:
+    """Releases some free pages to the file system; returns the number left."""
     transaction.touched += 1
     for _ in range(VACUUM_PAGES):
-        # Python steps this statement once, which frees one page, whatever number it is given.
+        # Python steps this statement once, which frees only one page, whatever number is given.
         transaction.connection.execute("PRAGMA incremental_vacuum(1)")
     (left,) = transaction.connection.execute("PRAGMA freelist_count").fetchone()
     assert isinstance(left, int)

@@ -1,8 +1,8 @@
-"""The schema of the task store, as numbered steps forward.
+"""The schema of the task store, as numbered migrations.
 
-Two ideas: `task` is what is (one document a task, with the columns that listings need
-beside it), `journal` is what happened (append-only, each row hashed over its content and
-the hash before it). `chain` has one row: where the journal begins and ends.
+`task` is the current state (one document per task, plus the columns that listings need);
+`journal` is the history (append-only, each row hashed with the previous hash). `chain` has one
+row: where the journal begins and ends.
 """
 
 from __future__ import annotations

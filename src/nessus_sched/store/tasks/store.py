@@ -1,4 +1,4 @@
-"""The journaled task store: what was accepted, where it stands, and how it got there."""
+"""The journaled task store: tasks, their state and their history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nessus_sched.store.reader import Readers
 from nessus_sched.store.sqlite import Connect, connect
 from nessus_sched.store.tasks import queries, retention
 from nessus_sched.store.tasks.codec import EncodedEntry, EncodedTask, encode_entry, encode_task
-from nessus_sched.store.tasks.committer import Ledger
+from nessus_sched.store.tasks.committer import BatchCommitter
 from nessus_sched.store.tasks.group_commit import GroupCommit, StoreHealth, WriterStatistics
 from nessus_sched.store.tasks.journal import JournalHead, JournalRecord
 from nessus_sched.store.tasks.listing import Listing, TaskFilter, TaskPage, count
@@ -48,22 +48,22 @@ class StoreStatistics:
 
 
 class TaskStore:
-    """Tasks and their journal in one SQLite file. What was awaited is durable.
+    """Tasks and their journal in one SQLite file. Changes are durable when they return.
 
-    Changes raise `StoreUnavailable` while the disk fails, and then nothing of them is
-    stored; reads go on. A canceled change is wholly out or, when its commit had begun,
-    wholly in and returns. The caller holds the state directory (`hold_state_directory`).
+    While the disk fails, changes raise `StoreUnavailable` and store nothing; reads still work.
+    A canceled change is either not stored at all or, if its commit has started, completed and
+    returns. The caller holds the state directory (`hold_state_directory`).
     """
 
     def __init__(
         self,
         path: Path,
-        ledger: Ledger,
+        committer: BatchCommitter,
         writer: GroupCommit,
         readers: Readers,
     ) -> None:
         self._path = path
-        self._ledger = ledger
+        self._committer = committer
         self._writer = writer
         self._readers = readers
 
@@ -77,43 +77,43 @@ class TaskStore:
         executor: Executor | None = None,
         connect: Connect = connect,
     ) -> AsyncIterator[TaskStore]:
-        """Opens or creates the store of a state directory, for the length of the block.
+        """Opens or creates the store of a state directory for the duration of the block.
 
-        Raises `WrongSchema` or `StoreUnavailable`. Changes still waiting at the end of
-        the block are committed.
+        Raises `WrongSchema` or `StoreUnavailable`. Pending changes are committed at the end of
+        the block.
         """
         executor = executor or InThreads()
         path = directory / FILE_NAME
-        ledger = Ledger(path, connect)
+        committer = BatchCommitter(path, connect)
         readers = Readers(path, TASKS, executor)
-        writer = GroupCommit(ledger, executor, now)
+        writer = GroupCommit(committer, executor, now)
         try:
-            await executor.write(ledger.open)
+            await executor.write(committer.open)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.run)
                 try:
-                    yield cls(path, ledger, writer, readers)
+                    yield cls(path, committer, writer, readers)
                 finally:
                     writer.close()
         finally:
             readers.close()
             with trio.CancelScope(shield=True):
-                await executor.write(ledger.close)
+                await executor.write(committer.close)
 
     async def submit(
         self, task: Task, entry: JournalEntry, *, key_ttl: float = KEY_TTL
     ) -> Submission:
         """Stores a new task; with an idempotency key, at most once per key.
 
-        The same key with an equal request returns the task that has it, with `created`
-        False; with another request it raises `IdempotencyConflict`. Keys live for
-        `key_ttl` seconds from `entry.at`. Raises `DuplicateTask` for a taken id or order.
+        The same key with an equal request returns the earlier task, with `created` False; with
+        a different request it raises `IdempotencyConflict`. Keys expire `key_ttl` seconds after
+        `entry.at`. Raises `DuplicateTask` for a taken id or order number.
         """
-        return await self._writer.write(Submit.of(task, entry, key_ttl))
+        return await self._writer.write(Submit.encode(task, entry, key_ttl))
 
     async def submitted_before(self, task: Task, at: float) -> Task | None:
-        """The task that `submit` would return because it has the same key and an equal
-        request. Raises `IdempotencyConflict` as that does."""
+        """The earlier task that `submit` would return for the same key and an equal request.
+        Raises `IdempotencyConflict` like `submit`."""
         key = Key.of(task, at, KEY_TTL)
         if key is None:
             return None
@@ -122,11 +122,10 @@ class TaskStore:
         )
 
     async def record(self, task: Task, entry: JournalEntry) -> None:
-        """Stores a task's new state and the entry that says why, in one step.
+        """Stores a task's new state and the journal entry for it atomically.
 
-        `entry.before` is the state the stored task must be in (`task.state` when left
-        out). Raises `IllegalTransition`, `StaleTransition` or `UnknownTask`, and then
-        nothing has changed.
+        The stored task must be in the state `entry.before` (default `task.state`). Raises
+        `IllegalTransition`, `StaleTransition` or `UnknownTask`, and then changes nothing.
         """
         await self.record_many([(task, entry)])
 
@@ -141,8 +140,8 @@ class TaskStore:
         await self._writer.write(apply)
 
     async def note(self, entry: JournalEntry, *, switch: tuple[str, str] | None = None) -> None:
-        """Journals what was done to the whole (drain, pause-all, reload), without a task.
-        `switch`, a name and a value, is remembered for `switches` in the same step."""
+        """Journals an action that is not about one task (drain, pause-all, reload). `switch`, a
+        name and a value, is stored for `switches` atomically with it."""
         encoded = encode_entry(entry)
 
         def apply(transaction: Transaction) -> None:
@@ -153,38 +152,38 @@ class TaskStore:
         await self._writer.write(apply)
 
     async def switches(self) -> dict[str, str]:
-        """What operators have set, by name."""
+        """The switches set by operators, by name."""
         return await self._readers.read(queries.switches)
 
     async def seal(self) -> Seal:
-        """Under which this store's tasks mark their scans; made with the store."""
+        """The key that signs this store's scan markers; created with the store."""
         return await self._readers.read(queries.seal)
 
     async def get(self, task_id: str) -> Task | None:
         return await self._readers.read(lambda c: queries.get(c, task_id))
 
-    async def meant(self, part: str, *, limit: int) -> Sequence[Task]:
-        """The tasks whose id begins or ends so, newest first."""
-        return await self._readers.read(lambda c: queries.meant(c, part, limit))
+    async def by_id_part(self, part: str, *, limit: int) -> Sequence[Task]:
+        """The tasks whose id begins or ends with `part`, newest first."""
+        return await self._readers.read(lambda c: queries.by_id_part(c, part, limit))
 
     async def list(
         self, wanted: TaskFilter | None = None, *, limit: int = 50, cursor: int | None = None
     ) -> TaskPage:
-        """One page of the tasks that match, newest first."""
+        """One page of matching tasks, newest first."""
         listing = Listing(wanted or TaskFilter(), limit, cursor)
         await self._readers.run(listing.step)
         return listing.page()
 
     async def count(self, wanted: TaskFilter) -> int:
-        """How many tasks match, not counting `targets`; `counts` is cheaper for states."""
+        """The number of matching tasks, ignoring `targets`; `counts` is cheaper for states."""
         return await self._readers.read(lambda c: count(c, wanted))
 
     def counts(self) -> dict[TaskState, int]:
-        """How many tasks are stored in each state, without reading the disk."""
-        return {state: self._ledger.counts[state] for state in TaskState}
+        """The number of stored tasks by state, without reading the disk."""
+        return {state: self._committer.counts[state] for state in TaskState}
 
     def unfinished(self, *, page: int = _PAGE) -> AsyncGenerator[Task, None]:
-        """Every live task in the order of acceptance, a page in memory at a time."""
+        """All unfinished tasks in the order of submission, one page in memory at a time."""
         return self.unfinished_as(lambda task: task, page=page)
 
     async def unfinished_as(
@@ -202,25 +201,25 @@ class TaskStore:
             after = found[-1][0]
 
     async def owing(self) -> Sequence[Task]:
-        """The tasks, settled or not, with scans that remain to be cleaned up (`Task.owed`)."""
+        """The tasks, settled or not, with scans to be cleaned up (`Task.owed`)."""
         return await self._readers.read(queries.owing)
 
     async def last_order(self) -> int:
-        """The highest order number ever stored and not purged, 0 for none."""
+        """The highest order number in the store, 0 if there is none."""
         return await self._readers.read(queries.last_order)
 
     async def journal_of(self, task_id: str) -> tuple[JournalRecord, ...]:
-        """All that happened to a task, oldest first."""
+        """A task's journal, oldest first."""
         return tuple(await self._readers.read(lambda c: queries.journal_of(c, task_id)))
 
     async def journal(self, *, after: int = 0, limit: int = _PAGE) -> tuple[JournalRecord, ...]:
-        """The journal of everything behind row `after`, oldest first."""
+        """The journal after row `after`, oldest first."""
         return tuple(await self._readers.read(lambda c: queries.journal_after(c, after, limit)))
 
     async def verify(self, expected: JournalHead | None = None) -> VerifyReport:
-        """Checks the whole journal and every task against it, beside normal work.
+        """Checks the whole journal, and every task against it, during normal operation.
 
-        `expected` is a head of an earlier report that was kept elsewhere.
+        `expected` is a head from an earlier report that was kept elsewhere.
         """
         verification = Verification(expected)
         await self._readers.run(verification.step)
@@ -236,14 +235,13 @@ class TaskStore:
     ) -> tuple[str, ...]:
         """Deletes up to `limit` settled tasks unchanged since before `before`.
 
-        Returns their ids, none when there is nothing more to do. A batch of 1,000 holds
-        up the writer for some 15 ms: call it again after a pause. Journal rows stay until
-        `prune_journal`.
+        Returns their ids, none if nothing is left to do. A batch of 1,000 blocks the writer for
+        about 15 ms, so pause between calls. Journal rows stay until `prune_journal`.
         """
 
         def apply(transaction: Transaction) -> tuple[str, ...]:
             transaction.flush()
-            doomed = retention.aged(transaction.connection, states, before, limit)
+            doomed = retention.older_than(transaction.connection, states, before, limit)
             return retention.purge(transaction, doomed, at, SYSTEM)
 
         return await self._writer.write(apply)
@@ -251,29 +249,29 @@ class TaskStore:
     async def purge_tasks(
         self, task_ids: Sequence[str], *, at: float, actor: str = SYSTEM
     ) -> tuple[str, ...]:
-        """Deletes those of the named tasks that are settled; returns their ids."""
+        """Deletes the given tasks if they are settled; returns the ids of those deleted."""
         return await self._writer.write(lambda t: retention.purge(t, task_ids, at, actor))
 
     async def count_purgeable(
         self, states: Collection[TaskState], *, before: float
     ) -> dict[TaskState, int]:
-        """How many tasks `purge` would delete in all, by state."""
-        return await self._readers.read(lambda c: retention.count_aged(c, states, before))
+        """The number of tasks that `purge` would delete in total, by state."""
+        return await self._readers.read(lambda c: retention.count_older_than(c, states, before))
 
     async def purge_keys(self, now: float) -> int:
-        """Forgets up to 1,000 expired idempotency keys; returns how many."""
+        """Deletes up to 1,000 expired idempotency keys; returns the number."""
         return await self._writer.write(lambda t: retention.purge_keys(t, now))
 
     async def prune_journal(self, *, before: float, at: float) -> int:
         """Deletes up to 1,000 rows older than `before` from the journal's beginning.
 
-        Only as far as no stored task has a row there; returns how many.
+        Stops at the first row of a stored task; returns the number of deleted rows.
         """
         return await self._writer.write(lambda t: retention.prune_journal(t, before, at))
 
-    async def give_back_space(self) -> int:
-        """Shrinks the file by up to 2 MB; returns how many free pages are left in it."""
-        return await self._writer.write(retention.give_back_space)
+    async def incremental_vacuum(self) -> int:
+        """Shrinks the file by up to 2 MB; returns the number of free pages left."""
+        return await self._writer.write(retention.incremental_vacuum)
 
     @property
     def health(self) -> StoreHealth:

@@ -1,4 +1,4 @@
-"""Accepting a task: stored once, and at most once per idempotency key."""
+"""Accepts a task, at most once per idempotency key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nessus_sched.store.tasks.transaction import Transaction
 
 @attrs.frozen(kw_only=True)
 class Submission:
-    """`task` as stored; `created` is False when an earlier one with the same key is it."""
+    """`task` as stored; `created` is False if it is an earlier one with the same key."""
 
     task: Task
     created: bool
@@ -57,7 +57,7 @@ class Key:
 
 @attrs.frozen
 class Submit:
-    """One submission, encoded before it is queued for the writer."""
+    """A submission, encoded before it is queued for the writer."""
 
     task: Task
     row: EncodedTask
@@ -65,8 +65,8 @@ class Submit:
     key: Key | None
 
     @classmethod
-    def of(cls, task: Task, entry: JournalEntry, key_ttl: float) -> Submit:
-        """Raises TypeError or ValueError for what is not JSON, or a foreign entry."""
+    def encode(cls, task: Task, entry: JournalEntry, key_ttl: float) -> Submit:
+        """Raises TypeError or ValueError for non-JSON data or an entry of another task."""
         if entry.task_id != task.task_id or entry.before is not None:
             raise ValueError("the entry is not the first one of this task")
         row = encode_task(task, updated_at=entry.at)
@@ -92,8 +92,8 @@ class Submit:
 def find_earlier(
     connection: sqlite3.Connection, key: Key, find: Callable[[str], Task | None]
 ) -> Task | None:
-    """The task that has the key; `find` reads a task by its id. Raises `IdempotencyConflict`
-    when its request is another.
+    """The task that has the key; `find` reads a task by id. Raises `IdempotencyConflict` if its
+    request is different.
 
     Older versions stored keys without their submitter.
     """

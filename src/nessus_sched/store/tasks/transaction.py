@@ -1,4 +1,4 @@
-"""One write transaction of the task store: rows in, journal rows chained behind them."""
+"""One write transaction of the task store, with chained journal rows."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ _UPDATE_TASK: Final = """
 UPDATE task SET state = ?, scanner = ?, updated_at = ?, owed = ?, document = ?, journal_seq = ?
 WHERE task_id = ? AND ord = ? AND state = ?"""
 _AT_ONCE: Final = 64
-"""Rows in one statement. SQLite lets go of the interpreter for each statement, and on a busy
-loop it takes a while to get it back."""
+"""Rows per statement. SQLite releases the GIL for each statement, and with a busy event loop it
+takes a while to get it back."""
 
 
 class Transaction:
-    """What a request may do while the writer's transaction is open.
+    """The operations of a request while the writer's transaction is open.
 
-    New rows are gathered and written together, which is what makes a batch cheap; every
-    statement that could see them calls `flush` first. `touched` counts the changes made,
-    so that a request that failed is known to have changed nothing.
+    New rows are collected and written together, which makes batches cheap; every statement that
+    could see them calls `flush` first. `touched` counts the changes, to show that a failed
+    request changed nothing.
     """
 
     def __init__(self, connection: sqlite3.Connection, head: JournalHead) -> None:
         self.connection = connection
         self.head = head
         self.touched = 0
-        self.moved: Counter[TaskState] = Counter()
-        """By how much the number of tasks in each state changes when this commits."""
+        self.state_deltas: Counter[TaskState] = Counter()
+        """The change in the number of tasks by state when this commits."""
         self._tasks: list[tuple[object, ...]] = []
         self._entries: list[tuple[object, ...]] = []
 
     def flush(self) -> None:
-        """Writes what was gathered. Raises sqlite3.IntegrityError for a taken id."""
+        """Writes the collected rows. Raises sqlite3.IntegrityError for a taken id."""
         if self._tasks:
             self._insert(_TASK, self._tasks)
         if self._entries:
@@ -61,7 +61,7 @@ class Transaction:
         rows.clear()
 
     def append(self, entry: EncodedEntry) -> int:
-        """Chains one journal entry behind the last; returns its number."""
+        """Chains a journal entry to the last one; returns its number."""
         seq = self.head.seq + 1
         digest = chain_hash(self.head.hash, seq, entry.digest, entry.content.encode())
         self.head = JournalHead(seq, digest)
@@ -72,10 +72,10 @@ class Transaction:
     def insert(self, task: EncodedTask, entry: EncodedEntry) -> None:
         seq = self.append(entry)
         self._tasks.append((*task[:-1], seq))
-        self.moved[task.state] += 1
+        self.state_deltas[task.state] += 1
 
     def update(self, task: EncodedTask, entry: EncodedEntry, before: TaskState) -> None:
-        """Raises `StaleTransition` or `UnknownTask` unless the stored task is `before`."""
+        """Raises `StaleTransition` or `UnknownTask` unless the stored task is in `before`."""
         self.flush()
         seq = self.head.seq + 1
         values = (task.state, task.scanner, task.updated_at, task.owed, task.document, seq)
@@ -84,8 +84,8 @@ class Transaction:
             raise self._why_not(task, before)
         self.append(entry)
         if task.state != before:
-            self.moved[before] -= 1
-            self.moved[task.state] += 1
+            self.state_deltas[before] -= 1
+            self.state_deltas[task.state] += 1
 
     def set_switch(self, name: str, value: str) -> None:
         self.connection.execute("INSERT OR REPLACE INTO switch VALUES (?, ?)", (name, value))

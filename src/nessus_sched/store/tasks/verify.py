@@ -1,4 +1,4 @@
-"""Verifying the journal: the chain from beginning to head, and every task against it."""
+"""Verifies the journal: the chain from beginning to head, and every task against it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nessus_sched.store.tasks.journal import GENESIS, PRUNED, PURGED, JournalHea
 PAGE: Final = 2000
 MOST_PROBLEMS: Final = 100
 
-# As bytes, so that a byte that is no longer text is found here and not in the driver.
+# Read as bytes, so that invalid text is detected here and not in the driver.
 _JOURNAL: Final = """
 SELECT j.seq, CAST(j.task_digest AS BLOB), CAST(j.content AS BLOB), CAST(j.hash AS BLOB),
        j.purged_id IS NOT NULL,
@@ -34,8 +34,7 @@ WHERE t.ord > ? ORDER BY t.ord LIMIT ?"""
 
 
 class _JournalRow(NamedTuple):
-    """A row of `_JOURNAL`; `owner` is the id of the task it is filed under, stored still
-    or purged."""
+    """A row of `_JOURNAL`; `owner` is the id of its task, which may be purged."""
 
     seq: int
     digest: bytes | None
@@ -69,8 +68,8 @@ class _TaskRow(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class VerifyReport:
-    """What `verify` found. `head` may be kept elsewhere and given to a later verify;
-    `base` is not (0, zeros) once housekeeping has pruned the journal's beginning."""
+    """The result of `verify`. `head` can be kept elsewhere and passed to a later verify;
+    `base` is (0, zeros) until housekeeping prunes the journal."""
 
     rows: int
     tasks: int
@@ -84,10 +83,10 @@ class VerifyReport:
 
 
 class Verification:
-    """One pass over the store, a page per snapshot so that it can run beside the daemon.
+    """One pass over the store, one page per snapshot, so that it can run alongside the daemon.
 
     Call `step` with a connection in a read transaction until it returns False, then
-    `report`. `expected` is a head known from earlier: the journal must still contain it.
+    `report`. `expected` is an earlier head that the journal must still contain.
     """
 
     def __init__(self, expected: JournalHead | None = None) -> None:
@@ -101,7 +100,7 @@ class Verification:
         self._problems: list[str] = []
 
     def step(self, connection: sqlite3.Connection) -> bool:
-        """Verifies one more page, within one snapshot; False when there is none left."""
+        """Verifies the next page within one snapshot; returns False if none is left."""
         self._connection = connection
         try:
             more = next(self._pages, False)
@@ -127,7 +126,7 @@ class Verification:
         return self._connection.execute(sql, parameters).fetchall()
 
     def _all_pages(self) -> Iterator[bool]:
-        """Yields at each place where the next snapshot may begin."""
+        """Yields wherever the next snapshot may begin."""
         for (finding,) in self._query("PRAGMA integrity_check(10)"):
             if finding != "ok":
                 self._problem(f"database: {finding}")
@@ -148,7 +147,7 @@ class Verification:
         yield True
 
     def _follow_pruning(self) -> None:
-        """The journal's beginning moves when housekeeping prunes it, also meanwhile."""
+        """Follows the journal's beginning, which housekeeping may move during verification."""
         self._base = self._end("base")
         if self._at.seq <= self._base.seq:
             self._at = self._base
@@ -174,7 +173,7 @@ class Verification:
             self._contained = self._expected == self._at
 
     def _check_ends(self) -> None:
-        """In the snapshot of the last page, so that the ends belong to it."""
+        """Call this in the snapshot of the last page, so that the ends belong to it."""
         head = self._end("head")
         if self._base.seq and self._pruned != {"through": self._base.text}:
             self._problem(f"journal: rows up to {self._base.seq} are gone without a pruning")
@@ -226,7 +225,7 @@ def _task_problem(row: _TaskRow) -> str:
 
 
 def _of(content: bytes) -> dict[str, object]:
-    """The entry in a row whose hash was right; empty for what is not an entry."""
+    """The entry in a row with a valid hash, or empty if it is not an entry."""
     try:
         entry = json.loads(content)
     except ValueError:

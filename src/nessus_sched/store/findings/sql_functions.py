@@ -1,4 +1,4 @@
-"""What SQL cannot say: comparison of texts without case, and the order of hosts."""
+"""SQL functions in Python: case-insensitive text, and the order of hosts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from nessus_sched.results.presence import within
 
 
 def fold(text: str | None) -> str | None:
-    """The text without regard to case; SQLite's own `lower` knows ASCII only."""
+    """The case-folded text; SQLite's own `lower` handles only ASCII."""
     return None if text is None else text.casefold()
 
 
 @lru_cache(maxsize=4096)
 def host_order(host: str | None) -> str | None:
-    """Sorts addresses by number (version 4 first) and then names."""
+    """A sort key: addresses by number (IPv4 first), then names."""
     if host is None:
         return None
     try:
@@ -28,7 +28,7 @@ def host_order(host: str | None) -> str | None:
 
 @lru_cache(maxsize=4096)
 def in_network(host: str | None, network: str) -> bool:
-    """Whether a host is an address in a network or a range of addresses."""
+    """Whether a host is an address in a network or range."""
     return host is not None and within(host, network)
 
 
