@@ -81,7 +81,7 @@ TROUBLES: dict[str, tuple[Trouble, str]] = {
         fault(kind=FaultKind.STATUS, status=403, message="license expired"),
         "license does not allow",
     ),
-    "has the port of another server": (fault(kind=FaultKind.STATUS, status=404), "not know"),
+    "has the port of another server": (fault(kind=FaultKind.STATUS, status=404), "does not have"),
     "loads its plugins": (loading, "loading"),
 }
 
