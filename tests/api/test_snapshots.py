@@ -18,7 +18,7 @@ from mcp import Client
 from nessus_sched.api.operations import MAX_DESCRIPTION
 from nessus_sched.api.tools import ALL_TOOLS, INSTRUCTIONS
 from nessus_sched.mcp.prompts import PROMPTS
-from nessus_sched.mcp.server import Face, build_server
+from nessus_sched.mcp.server import ServerParts, build_server
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 WRITE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
@@ -35,7 +35,9 @@ READING = ("get_", "list_", "wait_", "compare_", "search_")
 
 
 async def listed(mode: str = "legacy") -> list[dict[str, Any]]:
-    server = build_server(Face(app=None, tools=ALL_TOOLS), version="0", instructions=INSTRUCTIONS)
+    server = build_server(
+        ServerParts(app=None, tools=ALL_TOOLS), version="0", instructions=INSTRUCTIONS
+    )
     async with Client(server, mode=mode) as client:
         tools = (await client.list_tools()).tools
     return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
@@ -94,7 +96,9 @@ async def test_what_models_read_is_short_enough_for_hosts() -> None:
 
 async def test_the_usual_jobs_are_prompts() -> None:
     server = build_server(
-        Face(app=None, tools=ALL_TOOLS, prompts=PROMPTS), version="0", instructions=INSTRUCTIONS
+        ServerParts(app=None, tools=ALL_TOOLS, prompts=PROMPTS),
+        version="0",
+        instructions=INSTRUCTIONS,
     )
     async with Client(server, mode="legacy") as client:
         for prompt in (await client.list_prompts()).prompts:

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from nessus_sched.sim import SimOptions, SimulatedNessus
-from support.mcp_wire import Lines, call, opened
+from support.mcp_wire import LineBuffer, call, opened
 from support.other_users import connected_as
 from support.processes import daemon, scanner_yaml, simulators, site
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root, for other 
 class Caller:
     """Calls tools over a user's own connection."""
 
-    def __init__(self, stream: trio.SocketStream, lines: Lines) -> None:
+    def __init__(self, stream: trio.SocketStream, lines: LineBuffer) -> None:
         self._stream, self._lines = stream, lines
 
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:

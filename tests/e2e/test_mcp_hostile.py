@@ -16,7 +16,7 @@ import trio
 
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.sim.options import SimOptions
-from support.mcp_wire import Lines, call, notification, opened, request
+from support.mcp_wire import LineBuffer, call, notification, opened, request
 from support.standing import Standing, standing
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
 
 
 @asynccontextmanager
-async def connection(stand: Standing) -> AsyncIterator[tuple[trio.SocketStream, Lines]]:
+async def connection(stand: Standing) -> AsyncIterator[tuple[trio.SocketStream, LineBuffer]]:
     stream = await trio.open_unix_socket(str(stand.place.socket))
     async with stream:
         yield stream, await opened(stream)

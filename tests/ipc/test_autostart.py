@@ -16,8 +16,8 @@ import pytest
 import trio
 
 from nessus_sched.ipc import discovery
-from nessus_sched.ipc.autostart import Starter
-from support.mcp_wire import Lines, opened, request, until, works
+from nessus_sched.ipc.autostart import DaemonStarter
+from support.mcp_wire import LineBuffer, opened, request, until, works
 
 LIB = Path(__file__).parents[1] / "lib"
 ENV = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(LIB)}
@@ -25,11 +25,11 @@ ENV = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(LIB)}
 RELAY = """
 import os, sys
 from nessus_sched.ipc.relay import Relay
-from nessus_sched.ipc.autostart import Starter
+from nessus_sched.ipc.autostart import DaemonStarter
 from nessus_sched.ipc import relay
 path, base, *argv = sys.argv[1:]
 relay.LATER_WAIT = float(os.environ.get("LATER_WAIT", relay.LATER_WAIT))
-sys.exit(Relay([path], Starter(argv, base), "no daemon").run())
+sys.exit(Relay([path], DaemonStarter(argv, base), "no daemon").run())
 """
 
 
@@ -37,21 +37,21 @@ def test_a_configuration_has_one_name_however_it_is_reached(tmp_path: Path) -> N
     config, link = tmp_path / "a.yaml", tmp_path / "b.yaml"
     config.touch()
     link.symlink_to(config)
-    assert discovery.key_of(str(config)) == discovery.key_of(str(link))
-    assert discovery.key_of(str(config)) != discovery.key_of(str(tmp_path / "c.yaml"))
-    assert len(discovery.key_of(str(config))) == 16
+    assert discovery.config_key(str(config)) == discovery.config_key(str(link))
+    assert discovery.config_key(str(config)) != discovery.config_key(str(tmp_path / "c.yaml"))
+    assert len(discovery.config_key(str(config))) == 16
 
 
 def test_the_daemon_is_looked_for_where_it_published_itself(tmp_path: Path) -> None:
     config, environ = str(tmp_path / "c.yaml"), {"XDG_RUNTIME_DIR": str(tmp_path)}
-    links = discovery.publish(config, str(tmp_path / "real.sock"), environ)
-    assert discovery.candidates(config, environ)[0] in links
+    links = discovery.create_links(config, str(tmp_path / "real.sock"), environ)
+    assert discovery.candidate_sockets(config, environ)[0] in links
     assert Path(links[0]).readlink() == tmp_path / "real.sock"
     assert stat.S_IMODE((tmp_path / "nessus-sched").stat().st_mode) == 0o700
-    again = discovery.publish(config, str(tmp_path / "other.sock"), environ)
-    discovery.withdraw(links, str(tmp_path / "real.sock"))  # no longer ours
+    again = discovery.create_links(config, str(tmp_path / "other.sock"), environ)
+    discovery.remove_links(links, str(tmp_path / "real.sock"))  # no longer ours
     assert Path(again[0]).readlink() == tmp_path / "other.sock"
-    discovery.withdraw(again, str(tmp_path / "other.sock"))
+    discovery.remove_links(again, str(tmp_path / "other.sock"))
     assert not Path(again[0]).is_symlink()
 
 
@@ -60,19 +60,19 @@ def test_a_system_service_is_found_by_other_users(tmp_path: Path) -> None:
     system.mkdir()
     environ = {"XDG_RUNTIME_DIR": str(tmp_path), "RUNTIME_DIRECTORY": str(system)}
     assert discovery.default_socket("c.yaml", environ) == f"{system}/mcp.sock"
-    links = discovery.publish("c.yaml", f"{system}/mcp.sock", environ)
-    assert f"{system}/{discovery.key_of('c.yaml')}.sock" in links
-    assert discovery.candidates(None, environ) == list(discovery.SYSTEM_SOCKETS)
+    links = discovery.create_links("c.yaml", f"{system}/mcp.sock", environ)
+    assert f"{system}/{discovery.config_key('c.yaml')}.sock" in links
+    assert discovery.candidate_sockets(None, environ) == list(discovery.SYSTEM_SOCKETS)
     assert set(discovery.SYSTEM_SOCKETS) < set(
-        discovery.candidates(discovery.SYSTEM_CONFIG, environ)
+        discovery.candidate_sockets(discovery.SYSTEM_CONFIG, environ)
     )
 
 
 def test_a_daemon_that_listens_at_the_meeting_point_needs_no_link(tmp_path: Path) -> None:
     environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
     path = discovery.default_socket("c.yaml", environ)
-    assert discovery.publish("c.yaml", path, environ) == []
-    assert discovery.candidates("c.yaml", environ)[0] == path
+    assert discovery.create_links("c.yaml", path, environ) == []
+    assert discovery.candidate_sockets("c.yaml", environ)[0] == path
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o750])
@@ -176,7 +176,7 @@ sys.stderr.write('{"event": "noise"}\\nconfig.yaml, line 3: no such key\\n')
 sys.exit('config.yaml, line 5: no such scanner')
 """
     async with relay(tmp_path, sys.executable, "-c", failing) as process:
-        lines = Lines(pipes(process))
+        lines = LineBuffer(pipes(process))
         started = trio.current_time()
         await pipes(process).send_all(request(1, "initialize"))
         answer = await lines.next()
@@ -223,8 +223,8 @@ async def test_a_daemon_that_crashed_is_started_again(tmp_path: Path) -> None:
 
 async def test_a_starter_holds_the_lock_only_while_it_starts(tmp_path: Path) -> None:
     base = str(tmp_path / "base")
-    first = Starter([sys.executable, "-c", "import time; time.sleep(60)"], base)
-    second = Starter(["/bin/true"], base)
+    first = DaemonStarter([sys.executable, "-c", "import time; time.sleep(60)"], base)
+    second = DaemonStarter(["/bin/true"], base)
     first.start()
     second.start()
     assert first.running
@@ -244,7 +244,7 @@ async def test_a_starter_holds_the_lock_only_while_it_starts(tmp_path: Path) -> 
     await until(lambda: _ended(first))
 
 
-def _ended(starter: Starter) -> bool:
+def _ended(starter: DaemonStarter) -> bool:
     starter.reap()
     return not starter.running
 

@@ -13,13 +13,13 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.ipc.budget import PATIENCE, REQUEST, Budget, NoRoom
+from nessus_sched.ipc.budget import PATIENCE, REQUEST, Budget, LimitReached
 from nessus_sched.ipc.listener import IDLE, Connections, Guest
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.transport import Limits
 from support.mcp_app import App, wire
 from support.mcp_daemon import daemon, turned_away
-from support.mcp_wire import Lines, call, opened, works
+from support.mcp_wire import LineBuffer, call, opened, works
 
 ALICE, BOB, ROOT = 70_001, 70_002, 0
 LIMITS = Limits(stall=30.0)
@@ -47,7 +47,7 @@ def test_shares_and_the_reserve(wanted: list[tuple[int, int]]) -> None:
     if not shared.used_by(ROOT):
         assert shared.fits(ROOT, 10)
     for uid, amount in taken:
-        shared.give_back(uid, amount)
+        shared.release(uid, amount)
     assert shared.used == shared.used_by(ALICE) == 0
     assert shared.fits(os.getuid(), 80)
 
@@ -56,15 +56,19 @@ async def test_who_waits_for_room_gets_it_or_is_told_which_limit(autojump_clock:
     shared = budget(80)
     shared.take(ALICE, 40)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(shared.take_soon, ALICE, 30)
+        nursery.start_soon(shared.acquire, ALICE, 30)
         await trio.sleep(PATIENCE / 2)
-        shared.give_back(ALICE, 40)
+        shared.release(ALICE, 40)
     assert shared.used_by(ALICE) == 30
-    with pytest.raises(NoRoom, match=r"^limits\.connection_memory: your user's share .*\(40\)"):
-        await shared.take_soon(ALICE, 11)
+    with pytest.raises(
+        LimitReached, match=r"^limits\.connection_memory: your user's share .*\(40\)"
+    ):
+        await shared.acquire(ALICE, 11)
     shared.take(BOB, 40)
-    with pytest.raises(NoRoom, match=r"^limits\.connection_memory: the limit is reached \(80\)"):
-        await shared.take_soon(70_003, 1)
+    with pytest.raises(
+        LimitReached, match=r"^limits\.connection_memory: the limit is reached \(80\)"
+    ):
+        await shared.acquire(70_003, 1)
     assert trio.current_time() >= 2.5 * PATIENCE
     assert shared.refused == 2
 
@@ -73,7 +77,7 @@ async def test_who_waits_for_room_gets_it_or_is_told_which_limit(autojump_clock:
 async def test_who_never_says_anything_is_cut_off(sent: bytes, autojump_clock: Any) -> None:
     async with wire(App(), limits=LIMITS) as stream:
         await stream.send_all(sent)
-        error = (await Lines(stream).next())["error"]
+        error = (await LineBuffer(stream).next())["error"]
         assert "30 s for a first message (limits.stall)" in error["message"]
         assert await stream.receive_some() == b""
         assert 29 < trio.current_time() < 32
@@ -168,16 +172,18 @@ async def test_requests_beyond_a_users_share_wait_and_are_refused(autojump_clock
 
 
 async def test_places_are_shared_and_the_longest_idle_makes_room(autojump_clock: Any) -> None:
-    connections = Connections(most=16)
+    connections = Connections(limit=16)
     mine = [connections.enter(peer(ALICE)) for _ in range(8)]
-    with pytest.raises(NoRoom, match=r"^limits\.connections: your user's share is used up \(8\)"):
+    with pytest.raises(
+        LimitReached, match=r"^limits\.connections: your user's share is used up \(8\)"
+    ):
         connections.enter(peer(ALICE))
     for _ in range(6):
         connections.enter(peer(BOB))
-    with pytest.raises(NoRoom, match=r"^limits\.connections: the limit is reached \(16\)"):
+    with pytest.raises(LimitReached, match=r"^limits\.connections: the limit is reached \(16\)"):
         connections.enter(peer(70_003))
     operators = [connections.enter(peer(ROOT)) for _ in range(2)]
-    with pytest.raises(NoRoom):
+    with pytest.raises(LimitReached):
         connections.enter(peer(ROOT))
     await trio.sleep(IDLE)
     mine[0].activity.busy = 1
@@ -192,12 +198,12 @@ async def test_places_are_shared_and_the_longest_idle_makes_room(autojump_clock:
 
 
 async def test_a_newcomer_displaces_nobody_who_has_less(autojump_clock: Any) -> None:
-    connections = Connections(most=16)
+    connections = Connections(limit=16)
     for uid in (ALICE, BOB, 70_003, 70_004, 70_005, 70_006, 70_007):
         for _ in range(2):
             connections.enter(peer(uid)).activity.busy = uid == ALICE
     await trio.sleep(IDLE)
-    with pytest.raises(NoRoom):
+    with pytest.raises(LimitReached):
         connections.enter(peer(ALICE))
     guests: list[Guest] = [connections.enter(peer(ROOT)) for _ in range(3)]
     assert connections.statistics().displaced == 1

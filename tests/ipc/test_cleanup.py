@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nessus_sched.ipc.cleanup import LOGS_KEPT, tidy
+from nessus_sched.ipc.cleanup import LOGS_KEPT, remove_stale_files
 
 NOW = 1_800_000_000.0
 KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
@@ -39,7 +39,7 @@ def test_a_dead_daemon_leaves_only_its_latest_words(tmp_path: Path) -> None:
     files(tmp_path, KEY, NOW - 60)
     (tmp_path / f"{OTHER}.sock").symlink_to(tmp_path / "gone.sock")
     files(tmp_path, OTHER, NOW - LOGS_KEPT - 60)
-    removed = tidy(tmp_path, lambda: NOW)
+    removed = remove_stale_files(tmp_path, lambda: NOW)
     assert names(tmp_path) == {f"{KEY}.log", f"{KEY}.77.log"}
     assert len(removed) == 6
 
@@ -66,10 +66,10 @@ def test_what_is_in_use_stays(tmp_path: Path, held: Callable[[Path], Callable[[]
     files(tmp_path, KEY, NOW - LOGS_KEPT - 60)
     let_go = held(tmp_path)
     before = names(tmp_path)
-    assert tidy(tmp_path, lambda: NOW) == []
+    assert remove_stale_files(tmp_path, lambda: NOW) == []
     assert names(tmp_path) == before
     let_go()
-    tidy(tmp_path, lambda: NOW)
+    remove_stale_files(tmp_path, lambda: NOW)
     assert names(tmp_path) <= {"elsewhere.sock"}
 
 
@@ -78,5 +78,5 @@ def test_files_that_are_not_ours_stay(tmp_path: Path) -> None:
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 0))
     before = names(tmp_path)
-    assert tidy(tmp_path, lambda: NOW) == []
+    assert remove_stale_files(tmp_path, lambda: NOW) == []
     assert names(tmp_path) == before

@@ -18,7 +18,7 @@ from nessus_sched.ipc.listener import (
     MAX_PATH,
     Connections,
     Guest,
-    SocketTrouble,
+    SocketError,
     accept,
     unix_listener,
 )
@@ -65,7 +65,7 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
 async def test_a_socket_that_somebody_answers_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s"
     async with daemon(path, App()):
-        with pytest.raises(SocketTrouble, match="another daemon"):
+        with pytest.raises(SocketError, match="another daemon"):
             async with unix_listener(path):
                 pass
         stream = await trio.open_unix_socket(path)
@@ -91,7 +91,7 @@ async def test_somebody_elses_socket_is_not_unlinked(tmp_path: Path) -> None:
 async def test_what_cannot_be_is_said(tmp_path: Path, prepare: Any, why: str) -> None:
     path = tmp_path / "s"
     prepare(path)
-    with pytest.raises(SocketTrouble, match=why):
+    with pytest.raises(SocketError, match=why):
         async with unix_listener(path):
             pass
 
@@ -102,7 +102,7 @@ async def test_other_troubles_are_said(tmp_path: Path) -> None:
         (tmp_path / "none" / "s", None, "cannot listen"),
         (tmp_path / ("x" * MAX_PATH), None, "longer than"),
     ):
-        with pytest.raises(SocketTrouble, match=why):
+        with pytest.raises(SocketError, match=why):
             async with unix_listener(path, group=group):
                 pass
         assert os.listdir(tmp_path) == []

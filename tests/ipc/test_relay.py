@@ -20,10 +20,10 @@ from mcp import Client
 
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.ipc.framing import closing_line
-from nessus_sched.ipc.relay import READING_TOOLS, harmless
+from nessus_sched.ipc.relay import READING_TOOLS, is_safe_to_retry
 from support.mcp_app import App, client_streams
 from support.mcp_daemon import daemon, turned_away
-from support.mcp_wire import Lines, call, notification, opened, request, until, works
+from support.mcp_wire import LineBuffer, call, notification, opened, request, until, works
 from support.patience import slowness
 
 LIB = Path(__file__).parents[1] / "lib"
@@ -178,7 +178,7 @@ async def test_a_client_does_not_notice_a_restart(tmp_path: Path, mode: str) -> 
 async def test_without_a_daemon_it_says_what_to_do(tmp_path: Path, method: str) -> None:
     async with relay(tmp_path / "s") as process:
         stream = pipes(process)
-        lines = Lines(stream)
+        lines = LineBuffer(stream)
         started = trio.current_time()
         await stream.send_all(notification("notifications/initialized") + b"{]\n")
         await stream.send_all(request(1, method))
@@ -313,7 +313,7 @@ async def test_a_socket_one_may_not_use_is_said_so(tmp_path: Path) -> None:
         pytest.skip("root may use every socket")
     async with daemon(tmp_path / "s", App()), relay(tmp_path / "s") as process:
         os.chmod(tmp_path / "s", 0)
-        lines = Lines(pipes(process))
+        lines = LineBuffer(pipes(process))
         await pipes(process).send_all(request(1, "initialize"))
         assert "group" in (await lines.next())["error"]["message"]
 
@@ -322,7 +322,7 @@ async def test_a_refused_initialize_is_not_repeated_later(tmp_path: Path) -> Non
     path = tmp_path / "s"
     async with relay(path) as process:
         await pipes(process).send_all(request(1, "initialize"))
-        assert "not running" in (await Lines(pipes(process)).next())["error"]["message"]
+        assert "not running" in (await LineBuffer(pipes(process)).next())["error"]["message"]
         async with daemon(path, App()):
             lines = await opened(pipes(process))
             assert await works(pipes(process), lines)
@@ -357,7 +357,7 @@ def test_json_ids_of_every_kind_are_told_apart() -> None:
 def test_only_what_changes_nothing_is_asked_again(
     request_: dict[str, Any], may_be_asked_again: bool
 ) -> None:
-    assert harmless(request_) is may_be_asked_again
+    assert is_safe_to_retry(request_) is may_be_asked_again
 
 
 def test_no_tool_that_writes_is_taken_for_a_reading_one() -> None:
@@ -371,7 +371,7 @@ async def test_who_is_turned_away_reads_why(tmp_path: Path) -> None:
         daemon(tmp_path / "s", App(), admit=turned_away(why)),
         relay(tmp_path / "s") as process,
     ):
-        lines = Lines(pipes(process))
+        lines = LineBuffer(pipes(process))
         for number in (1, 2):
             await pipes(process).send_all(request(number, "initialize"))
             with trio.fail_after(30):
@@ -397,6 +397,6 @@ async def test_the_reason_for_closing_is_read_even_when_sending_fails_first(tmp_
             daemon_end.close()
             process.send_signal(signal.SIGCONT)
             with trio.fail_after(30):
-                answer = await Lines(pipes(process)).next()
+                answer = await LineBuffer(pipes(process)).next()
     assert answer["id"] == 1
     assert "closed the connection: too busy." in answer["error"]["message"]

@@ -10,7 +10,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.ipc.relay import harmless, message_of
+from nessus_sched.ipc.relay import is_safe_to_retry, parse_message
 from support.mcp_app import App, wire
 from support.mcp_wire import call, opened
 
@@ -84,7 +84,7 @@ async def answered(sent: list[bytes]) -> None:
 
 @given(lines)
 def test_the_relay_understands_or_passes_on(line: bytes) -> None:
-    message: Any = message_of(line)
+    message: Any = parse_message(line)
     assert message is None or isinstance(message, dict)
     if message is not None:
-        assert harmless(message) in (True, False)
+        assert is_safe_to_retry(message) in (True, False)

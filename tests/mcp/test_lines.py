@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.ipc.framing import TOO_LONG, Lines, Lost, id_at_the_ends
+from nessus_sched.ipc.framing import TOO_LONG, LineBuffer, Lost, id_at_the_ends
 
 BOM = b"\xef\xbb\xbf"
 
 
-def fed(lines: Lines, *chunks: bytes) -> list[bytes | str]:
+def fed(lines: LineBuffer, *chunks: bytes) -> list[bytes | str]:
     return [
         line.why if isinstance(line, Lost) else line
         for chunk in chunks
@@ -29,18 +29,18 @@ def test_cutting_makes_no_difference(parts: list[bytes], cuts: list[int]) -> Non
         chunks.append(rest[:cut])
         rest = rest[cut:]
     seen: list[int] = []
-    whole, cut_up = Lines(), Lines(reserve=seen.append)
+    whole, cut_up = LineBuffer(), LineBuffer(reserve=seen.append)
     assert fed(whole, text) == fed(cut_up, *chunks, rest)
     assert not cut_up.unfinished
     assert not seen or seen[-1] == 0
 
 
 def test_a_byte_order_mark_before_the_first_message_is_skipped() -> None:
-    assert fed(Lines(), BOM[:2], BOM[2:] + b"{}\n", BOM + b"{}\n") == [b"{}", BOM + b"{}"]
+    assert fed(LineBuffer(), BOM[:2], BOM[2:] + b"{}\n", BOM + b"{}\n") == [b"{}", BOM + b"{}"]
 
 
 def test_a_line_that_is_too_long_is_lost_and_the_next_is_not() -> None:
-    lines = Lines(max_line=2000)
+    lines = LineBuffer(max_line=2000)
     assert fed(lines, *[b"x" * 900] * 100, b"\nnext\n") == [TOO_LONG, b"next"]
 
 
@@ -63,7 +63,7 @@ def test_the_id_of_a_lost_message_is_found_at_its_ends(
     for spaces in ((",", ":"), (", ", ": ")):
         line = json.dumps(message, separators=spaces).encode()
         assert id_at_the_ends(line) == found
-        lines = Lines(max_line=1000)
+        lines = LineBuffer(max_line=1000)
         for lost in lines.feed(line * 1 + b"\n"):
             if isinstance(lost, Lost):
                 assert lost.request_id == found

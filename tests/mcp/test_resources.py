@@ -10,7 +10,7 @@ import trio
 
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.ipc.peer import Peer
-from nessus_sched.mcp.resources import Documents
+from nessus_sched.mcp.resources import TaskResources
 from support.apps import app_of
 from support.fake_scanner import FakeScanner
 from support.world import config_of, scanner_settings, virtual_now, world
@@ -24,7 +24,7 @@ async def test_a_task_and_the_queue_can_be_read(
     config = config_of(tmp_path, scanner_settings("a"))
     async with world(config, {"a": FakeScanner(virtual_now())}) as w:
         app = app_of(w)
-        documents = Documents(app=app, permits=lambda _peer, _tool: True)
+        documents = TaskResources(app=app, permits=lambda _peer, _tool: True)
         task = await w.submit(name="weekly")
         _, text = await documents.read(CALL, f"nessus-sched://task/{task.task_id}")
         assert json.loads(text)["name"] == "weekly"
@@ -51,14 +51,14 @@ async def test_a_task_and_the_queue_can_be_read(
     ],
 )
 async def test_what_there_is_not_is_refused(uri: str) -> None:
-    documents = Documents(app=None, permits=lambda _peer, _tool: True)  # type: ignore[arg-type] # not reached
+    documents = TaskResources(app=None, permits=lambda _peer, _tool: True)  # type: ignore[arg-type] # not reached
     with pytest.raises(ToolError) as caught:
         await documents.read(CALL, uri)
     assert caught.value.code == "unknown_resource"
 
 
 async def test_who_may_not_call_the_tool_may_not_read() -> None:
-    documents = Documents(app=None, permits=lambda _peer, _tool: False)  # type: ignore[arg-type] # not reached
+    documents = TaskResources(app=None, permits=lambda _peer, _tool: False)  # type: ignore[arg-type] # not reached
     with pytest.raises(ToolError) as caught:
         await documents.read(CALL, "nessus-sched://task/x")
     assert caught.value.code == "unknown_resource"

@@ -155,7 +155,7 @@ def daemon(config: Path | None) -> Iterator[Daemon]:
     named = os.environ.get("NESSUS_SCHED_SOCKET")
     file = None if config is None else str(config)
     try:
-        paths = [named] if named else discovery.candidates(file, os.environ)
+        paths = [named] if named else discovery.candidate_sockets(file, os.environ)
     except (discovery.UnsafeDirectory, OSError) as error:
         raise click.ClickException(str(error)) from error
     start = (

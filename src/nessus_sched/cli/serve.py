@@ -74,9 +74,9 @@ def cannot_start() -> Iterator[None]:
     """Prints one sentence for each error that keeps a daemon from starting."""
     from nessus_sched.core.store_errors import StoreError, WrongSchema
     from nessus_sched.http.server import HttpTrouble
-    from nessus_sched.ipc.listener import SocketTrouble
+    from nessus_sched.ipc.listener import SocketError
 
-    expected = (StoreError, SocketTrouble, HttpTrouble)
+    expected = (StoreError, SocketError, HttpTrouble)
     try:
         yield
     except (BaseExceptionGroup, *expected) as error:

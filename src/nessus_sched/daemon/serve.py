@@ -100,7 +100,7 @@ class ServeOptions:
 async def serve(config: Config, options: ServeOptions) -> None:
     """Runs the daemon until it is stopped.
 
-    Raises `StoreError`, `SocketTrouble` or `HttpTrouble` with a readable message if it cannot
+    Raises `StoreError`, `SocketError` or `HttpTrouble` with a readable message if it cannot
     start.
     """
     started = trio.current_time()

@@ -31,21 +31,21 @@ from nessus_sched.http.server import listen
 from nessus_sched.http.server import serve as serve_pages
 from nessus_sched.http.status_page import render
 from nessus_sched.ipc import discovery
-from nessus_sched.ipc.cleanup import tidy
+from nessus_sched.ipc.cleanup import remove_stale_files
 from nessus_sched.ipc.listener import (
     Guest,
-    SocketTrouble,
+    SocketError,
     accept,
     inherited_listener,
-    own_peer,
+    self_peer,
     supervised,
     unix_listener,
 )
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.stdio import claim_stdio
 from nessus_sched.mcp.prompts import PROMPTS
-from nessus_sched.mcp.resources import Documents
-from nessus_sched.mcp.server import Face, build_server
+from nessus_sched.mcp.resources import TaskResources
+from nessus_sched.mcp.server import ServerParts, build_server
 from nessus_sched.mcp.transport import Limits, serve_stream
 from nessus_sched.telemetry.metrics import Metrics
 
@@ -80,18 +80,18 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
     def permits(peer: Peer, tool: ToolDef) -> bool:
         return roles.now().permits(peer, tool)
 
-    face = Face(
+    parts = ServerParts(
         app=app,
         tools=ALL_TOOLS,
         operators=OPERATORS,
-        resources=Documents(app=app, permits=permits, mask=system.context.mask),
+        resources=TaskResources(app=app, permits=permits, mask=system.context.mask),
         prompts=PROMPTS,
         permits=permits,
         learn=lambda peer: roles.now().users.learn(peer),
         observe=metrics.observe_call,
         mask=system.context.mask,
     )
-    return build_server(face, version=__version__, instructions=INSTRUCTIONS)
+    return build_server(parts, version=__version__, instructions=INSTRUCTIONS)
 
 
 async def serve_http(
@@ -139,7 +139,7 @@ async def serve_socket(
     *,
     task_status: trio.TaskStatus[Path] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Listens on the Unix socket until canceled. Raises `SocketTrouble`."""
+    """Listens on the Unix socket until canceled. Raises `SocketError`."""
     config = system.context.config
     system.connections.apply(config.limits)
 
@@ -155,7 +155,9 @@ async def serve_socket(
     async def admit(peer: Peer) -> str | None:
         return await system.roles.now().admit(peer)
 
-    await trio.to_thread.run_sync(tidy, _runtime_directory(environ), system.context.wall)
+    await trio.to_thread.run_sync(
+        remove_stale_files, _runtime_directory(environ), system.context.wall
+    )
     async with _listener(config, file, environ) as (listener, path):
         with _published(file, path, environ):
             task_status.started(path)
@@ -187,7 +189,7 @@ async def serve_stdio(server: Server[Any], system: System, stop: trio.CancelScop
             server, stream, peer, limits, memory=system.connections.memory
         ),
         claim_stdio(),
-        own_peer(),
+        self_peer(),
     )
     stop.cancel(reason="the client on stdin is gone")
 
@@ -212,14 +214,14 @@ def _runtime_directory(environ: Mapping[str, str]) -> Path:
     try:
         return Path(discovery.user_directory(environ))
     except (discovery.UnsafeDirectory, OSError) as error:
-        raise SocketTrouble(f"no usable runtime directory: {error}") from error
+        raise SocketError(f"no usable runtime directory: {error}") from error
 
 
 @contextmanager
 def _published(file: Path, path: Path, environ: Mapping[str, str]) -> Iterator[None]:
     """The links by which relays find the socket."""
-    links = discovery.publish(str(file), os.fspath(path), environ)
+    links = discovery.create_links(str(file), os.fspath(path), environ)
     try:
         yield
     finally:
-        discovery.withdraw(links, os.fspath(path))
+        discovery.remove_links(links, os.fspath(path))

@@ -11,7 +11,7 @@ _TAIL = 4000
 _LINES = 5
 
 
-class Starter:
+class DaemonStarter:
     """Starts `argv` detached, once for all relays that want it at the same moment.
 
     `base` is a path in a private directory. `BASE.start` is the lock that the starting relay

@@ -32,7 +32,7 @@ SHARE: Final = 2
 RESERVE: Final = 8
 
 
-class NoRoom(Exception):
+class LimitReached(Exception):
     """A limit is reached; the message says which one, and what to do."""
 
 
@@ -69,7 +69,7 @@ class Budget:
         self._ordinary += 0 if privileged(uid) else amount
         self._by_user[uid] += amount
 
-    def give_back(self, uid: int | None, amount: int) -> None:
+    def release(self, uid: int | None, amount: int) -> None:
         self.used -= amount
         self._ordinary -= 0 if privileged(uid) else amount
         self._by_user[uid] -= amount
@@ -78,8 +78,8 @@ class Budget:
         self._released.set()
         self._released = trio.Event()
 
-    async def take_soon(self, uid: int | None, amount: int) -> None:
-        """Takes `amount` as soon as it fits. Raises `NoRoom` after a timeout."""
+    async def acquire(self, uid: int | None, amount: int) -> None:
+        """Takes `amount` as soon as it fits. Raises `LimitReached` after a timeout."""
         with trio.move_on_after(PATIENCE):
             while not self.fits(uid, amount):
                 await self._released.wait()
@@ -87,14 +87,14 @@ class Budget:
             return
         raise self.refusal(uid, amount)
 
-    def refusal(self, uid: int | None, amount: int = 1) -> NoRoom:
+    def refusal(self, uid: int | None, amount: int = 1) -> LimitReached:
         """Counts a refusal by its reason."""
         self.refused += 1
         if self.within_share(uid, amount):
             reason = f"{self.key}: the limit is reached ({self.limit})"
         else:
             reason = f"{self.key}: your user's share is used up ({self.limit // SHARE})"
-        return NoRoom(
+        return LimitReached(
             f"{reason}. Close sessions or send less at once, and try again; "
             f"the operator can raise {self.key}"
         )
@@ -117,11 +117,11 @@ class Ticket:
     charged: int = 0
 
     async def charge(self, amount: int) -> None:
-        """Raises `NoRoom` if there is no memory, even after waiting."""
-        await self.memory.take_soon(self.peer.uid, amount)
+        """Raises `LimitReached` if there is no memory, even after waiting."""
+        await self.memory.acquire(self.peer.uid, amount)
         self.charged += amount
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """The answer was sent, or is no longer wanted."""
-        self.memory.give_back(self.peer.uid, self.charged)
+        self.memory.release(self.peer.uid, self.charged)
         self.charged = 0

@@ -20,7 +20,7 @@ LOGS_KEPT: Final = 86_400.0
 _OURS: Final = re.compile(r"([0-9a-f]{16})\.(?:sock|start|(?:[0-9]+\.)?log)")
 
 
-def tidy(directory: Path, now: Now) -> list[str]:
+def remove_stale_files(directory: Path, now: Now) -> list[str]:
     """Removes the files of dead daemons; returns their names.
 
     A daemon is alive if its socket answers, and starting if the lock KEY.start is held. Files

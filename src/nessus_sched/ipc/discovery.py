@@ -1,10 +1,10 @@
 """Where daemon and relay find each other. Standard library only: the relay starts with it.
 
-The rule. `--socket` or `NESSUS_SCHED_SOCKET` names the socket. Otherwise a configuration
-file has a meeting point: a name made from its real path, in a directory of the user
-(`$XDG_RUNTIME_DIR/nessus-sched`, or `/tmp/nessus-sched-UID`) and, for a system service, in
-its runtime directory (`/run/nessus-sched`). The daemon listens there, or puts a link there
-to where it does listen. Without any configuration file the system service is meant.
+`--socket` or `NESSUS_SCHED_SOCKET` names the socket. Otherwise each configuration file has a
+meeting point: a name derived from its real path, in the user's directory
+(`$XDG_RUNTIME_DIR/nessus-sched`, or `/tmp/nessus-sched-UID`) and, for a system service, in its
+runtime directory (`/run/nessus-sched`). The daemon listens there, or creates a link there to
+its socket. Without a configuration file the system service is used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def config_places(environ: Mapping[str, str]) -> tuple[str, str]:
     return f"{home}/nessus-sched/config.yaml", SYSTEM_CONFIG
 
 
-def key_of(config: str) -> str:
+def config_key(config: str) -> str:
     """The name of a configuration file's meeting point: 64-bit FNV-1a of its real path (importing
     `hashlib` would add a fifth to the relay's start)."""
     key = 0xCBF29CE484222325
@@ -77,24 +77,24 @@ def default_socket(config: str, environ: Mapping[str, str]) -> str:
     directory = environ.get("RUNTIME_DIRECTORY")
     if directory:
         return f"{directory.split(':')[0]}/mcp.sock"
-    return f"{user_directory(environ)}/{key_of(config)}.sock"
+    return f"{user_directory(environ)}/{config_key(config)}.sock"
 
 
-def candidates(config: str | None, environ: Mapping[str, str]) -> list[str]:
+def candidate_sockets(config: str | None, environ: Mapping[str, str]) -> list[str]:
     """Where a relay looks for the daemon of a configuration file, in this order."""
     if config is None:
         return list(SYSTEM_SOCKETS)
-    name = f"{key_of(config)}.sock"
+    name = f"{config_key(config)}.sock"
     found = [f"{user_directory(environ)}/{name}", f"{SYSTEM_DIRECTORY}/{name}"]
     if os.path.realpath(config) == SYSTEM_CONFIG:
         found += SYSTEM_SOCKETS
     return found
 
 
-def publish(config: str, socket_path: str, environ: Mapping[str, str]) -> list[str]:
+def create_links(config: str, socket_path: str, environ: Mapping[str, str]) -> list[str]:
     """Links the meeting points of `config` to the socket at `socket_path`; returns the links, for
-    `withdraw`."""
-    name = f"{key_of(config)}.sock"
+    `remove_links`."""
+    name = f"{config_key(config)}.sock"
     directories = [user_directory(environ)]
     if environ.get("RUNTIME_DIRECTORY"):
         directories.append(environ["RUNTIME_DIRECTORY"].split(":")[0])
@@ -107,7 +107,7 @@ def publish(config: str, socket_path: str, environ: Mapping[str, str]) -> list[s
     return links
 
 
-def withdraw(links: list[str], socket_path: str) -> None:
+def remove_links(links: list[str], socket_path: str) -> None:
     """Removes those `links` that still lead to `socket_path`."""
     for link in links:
         if os.path.islink(link) and os.readlink(link) == os.path.abspath(socket_path):

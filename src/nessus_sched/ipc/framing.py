@@ -40,7 +40,7 @@ def _always(_length: int) -> None:
     pass
 
 
-class Lines:
+class LineBuffer:
     """Assembles lines within limits.
 
     Input that does not end in `\\n` is not a line: its sender died while writing it.

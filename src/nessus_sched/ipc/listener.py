@@ -24,7 +24,7 @@ import trio
 from nessus_sched.config.schema import LimitSettings
 from nessus_sched.core.exceptions import leaves
 from nessus_sched.ipc.activity import Activity, Stalled
-from nessus_sched.ipc.budget import CONNECTIONS, MEMORY, SHARE, Budget, NoRoom, privileged
+from nessus_sched.ipc.budget import CONNECTIONS, MEMORY, SHARE, Budget, LimitReached, privileged
 from nessus_sched.ipc.framing import closing_line
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.telemetry import events
@@ -43,7 +43,7 @@ log = structlog.get_logger("mcp")
 _numbers = itertools.count(1)
 
 
-class SocketTrouble(Exception):
+class SocketError(Exception):
     """The socket cannot be set up; the message says why and what to do."""
 
 
@@ -82,8 +82,8 @@ async def admit_all(_peer: Peer) -> str | None:
 class Connections:
     """The clients of all listeners, and their shared limits."""
 
-    def __init__(self, most: int = CONNECTIONS, memory: int = MEMORY) -> None:
-        self.places = Budget("limits.connections", most)
+    def __init__(self, limit: int = CONNECTIONS, memory: int = MEMORY) -> None:
+        self.places = Budget("limits.connections", limit)
         self.memory = Budget("limits.connection_memory", memory)
         self._guests: set[Guest] = set()
         self._total = self._displaced = 0
@@ -113,7 +113,7 @@ class Connections:
         self._idle_since = trio.current_time()
 
     def enter(self, peer: Peer) -> Guest:
-        """Admits a client; an idle one may have to make room. Raises `NoRoom`."""
+        """Admits a client; an idle one may have to make room. Raises `LimitReached`."""
         if not self.places.fits(peer.uid, 1):
             self._displace(peer.uid)
         if not self.places.fits(peer.uid, 1):
@@ -123,17 +123,17 @@ class Connections:
         self._guests.add(guest)
         self._total += 1
         self._idle_since = None
-        self._tell()
+        self._notify()
         return guest
 
     def leave(self, guest: Guest) -> None:
         if guest not in self._guests:
             return  # displaced
         self._guests.remove(guest)
-        self.places.give_back(guest.peer.uid, 1)
+        self.places.release(guest.peer.uid, 1)
         if not self._guests:
             self._idle_since = trio.current_time()
-        self._tell()
+        self._notify()
 
     def refused(self, why: str, uid: int | None) -> None:
         """Counts a client that was refused or disconnected."""
@@ -178,7 +178,7 @@ class Connections:
             return True
         return not privileged(uid) and self.places.used_by(uid) > self.places.used_by(newcomer)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self.changed.set()
         self.changed = trio.Event()
 
@@ -191,7 +191,7 @@ async def unix_listener(
     and group.
 
     An existing file is replaced only if it is a socket that does not answer. Raises
-    `SocketTrouble`.
+    `SocketError`.
     """
     sock = _bound(path, mode, group)
     made = os.stat(path).st_ino
@@ -237,7 +237,7 @@ async def accept(
             return
         try:
             guest = connections.enter(peer)
-        except NoRoom as full:
+        except LimitReached as full:
             connections.warn(connections.places.key, peer.uid)
             await _turn_away(stream, str(full))
             return
@@ -296,7 +296,7 @@ def peer_of(stream: trio.SocketStream) -> Peer:
     return Peer(connection=f"c{next(_numbers)}", uid=uid, gid=gid)
 
 
-def own_peer() -> Peer:
+def self_peer() -> Peer:
     """The peer on stdin: the user that started this process."""
     return Peer(connection=f"c{next(_numbers)}", uid=os.getuid(), gid=os.getgid())
 
@@ -311,7 +311,7 @@ def _names(group: BaseExceptionGroup[Exception]) -> str:
 
 def _bound(path: Path, mode: int, group: str | None) -> socket.socket:
     if len(os.fsencode(path)) > MAX_PATH:
-        raise SocketTrouble(f"socket path {path} is longer than {MAX_PATH} bytes: set socket.path")
+        raise SocketError(f"socket path {path} is longer than {MAX_PATH} bytes: set socket.path")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     temporary = path.with_name(f".{os.getpid()}")  # the path must not get longer
     try:
@@ -326,11 +326,11 @@ def _bound(path: Path, mode: int, group: str | None) -> socket.socket:
     except KeyError:
         sock.close()
         temporary.unlink(missing_ok=True)
-        raise SocketTrouble(f"socket.group: there is no group {group!r}") from None
+        raise SocketError(f"socket.group: there is no group {group!r}") from None
     except OSError as error:
         sock.close()
-        raise SocketTrouble(f"cannot listen at {path}: {error.strerror or error}") from error
-    except SocketTrouble:
+        raise SocketError(f"cannot listen at {path}: {error.strerror or error}") from error
+    except SocketError:
         sock.close()
         raise
     sock.setblocking(False)
@@ -341,7 +341,7 @@ def _clear(path: Path) -> None:
     """Removes a stale socket at `path`; raises if it is in use."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise SocketTrouble(f"{path} is in the way: it is not a socket")
+            raise SocketError(f"{path} is in the way: it is not a socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -353,4 +353,4 @@ def _clear(path: Path) -> None:
                 path.unlink()
                 return
             raise
-    raise SocketTrouble(f"another daemon answers at {path}")
+    raise SocketError(f"another daemon answers at {path}")

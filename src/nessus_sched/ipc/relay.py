@@ -1,10 +1,10 @@
-"""`nessus-sched mcp`: what a host such as Claude Desktop starts, a relay to the daemon.
+"""`nessus-sched mcp`: a relay to the daemon, started by a host such as Claude Desktop.
 
-Lines from stdin go to the daemon's Unix socket and the other way round. Standard library
-only, and little of it: hosts start several copies at once and kill some within a second,
-so this has to be as quick and as small as a bare interpreter. It survives the daemon:
-what was outstanding is answered with an error, and the next line connects again, with
-the handshake of older protocol versions repeated behind the host's back.
+It copies lines from stdin to the daemon's Unix socket and back. It uses little of the standard
+library and nothing else: hosts start several copies at once and kill some within a second, so
+it has to be as fast and small as a bare interpreter. It survives the daemon: open requests are
+answered with an error, and the next line reconnects, silently repeating the handshake of older
+protocol versions.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import sys
 import time
 
 from nessus_sched.ipc import discovery
-from nessus_sched.ipc.framing import TOO_LONG, Lines, Lost, error_line
+from nessus_sched.ipc.framing import TOO_LONG, LineBuffer, Lost, error_line
 
 TYPE_CHECKING = False  # `typing` would add a tenth to the start
 if TYPE_CHECKING:
     from typing import Any
 
-    from nessus_sched.ipc.autostart import Starter
+    from nessus_sched.ipc.autostart import DaemonStarter
 
 FIRST_WAIT = 1.0
 """Seconds to wait for a daemon at first: a host's probe waits as well."""
@@ -61,7 +61,7 @@ NOBODY = (
 )
 
 
-def message_of(line: bytes) -> Any:
+def parse_message(line: bytes) -> Any:
     """The JSON object on a line; an empty one if it is not an object."""
     try:
         message = json.loads(line)
@@ -70,7 +70,7 @@ def message_of(line: bytes) -> Any:
     return message if isinstance(message, dict) else {}
 
 
-def harmless(request: Any) -> bool:
+def is_safe_to_retry(request: Any) -> bool:
     """Whether a request is safe to repeat if its answer was lost."""
     if request.get("method") != "tools/call":
         return request.get("method") in ASK_AGAIN
@@ -89,14 +89,14 @@ def closing(message: Any) -> bool:
 class Relay:
     """One host, and the daemon at one of `paths`; `starter` starts it if it is not running."""
 
-    def __init__(self, paths: list[str], starter: Starter | None, hint: str) -> None:
+    def __init__(self, paths: list[str], starter: DaemonStarter | None, hint: str) -> None:
         self._paths = paths
         self._starter = starter
         self._hint = hint
-        self._host, self._host_open, self._linger_until = Lines(), True, 0.0
+        self._host, self._host_open, self._linger_until = LineBuffer(), True, 0.0
         self._to_host = bytearray()
         self._sock: socket.socket | None = None
-        self._daemon = Lines(MAX_ANSWER)
+        self._daemon = LineBuffer(MAX_ANSWER)
         self._to_daemon = bytearray()
         self._waiting: list[bytes] = []
         self._asked = False
@@ -168,7 +168,7 @@ class Relay:
 
     def _accept(self, line: bytes) -> None:
         self._asked = True
-        message = message_of(line) or {}
+        message = parse_message(line) or {}
         method = message.get("method")
         if method == "initialize":
             self._initialize, self._handshaken = line, False
@@ -190,7 +190,7 @@ class Relay:
 
     def _send(self, line: bytes) -> None:
         """Queues a line for the daemon, and remembers its request."""
-        message = message_of(line) or {}
+        message = parse_message(line) or {}
         method, request_id = message.get("method"), message.get("id")
         if method == "notifications/cancelled":
             params = message.get("params")
@@ -223,10 +223,10 @@ class Relay:
     def _connected(self, sock: socket.socket) -> None:
         if self._starter is not None:
             self._starter.done()
-        self._sock, self._daemon = sock, Lines(MAX_ANSWER)
+        self._sock, self._daemon = sock, LineBuffer(MAX_ANSWER)
         self._trouble = ""
         if self._connected_before and self._handshaken and self._initialize:
-            self._swallow = repr(message_of(self._initialize).get("id"))
+            self._swallow = repr(parse_message(self._initialize).get("id"))
             self._to_daemon += self._initialize + b"\n"
             if self._initialized and self._initialized not in self._waiting:
                 self._to_daemon += self._initialized + b"\n"
@@ -253,7 +253,7 @@ class Relay:
     def _refuse(self, reason: str) -> None:
         waiting, self._waiting = self._waiting, []
         for line in waiting:
-            message = message_of(line)
+            message = parse_message(line)
             if message is None:
                 self._to_host += error_line(PARSE_ERROR, "Not a line of JSON")
             elif "method" in message and message.get("id") is not None:
@@ -291,7 +291,7 @@ class Relay:
         return 0
 
     def _answered(self, line: bytes) -> None:
-        message = message_of(line) or {}
+        message = parse_message(line) or {}
         if closing(message):
             self._turned_away = message["error"]["message"]
             return
@@ -320,7 +320,7 @@ class Relay:
                 self._to_host += error_line(INTERNAL_ERROR, reason, request_id)
             return
         for key, (request_id, line) in outstanding.items():
-            if harmless(message_of(line)) and key not in self._again:
+            if is_safe_to_retry(parse_message(line)) and key not in self._again:
                 self._again.add(key)
                 self._accept(line)
             else:
@@ -361,15 +361,15 @@ def main(arguments: list[str]) -> int | None:
 def _relay(config: str, path: str, *, start: bool) -> Relay:
     path = path or os.environ.get("NESSUS_SCHED_SOCKET", "")
     found = config or discovery.default_config(os.environ)
-    paths = [path] if path else discovery.candidates(found, os.environ)
+    paths = [path] if path else discovery.candidate_sockets(found, os.environ)
     starter = None
     if start and found and found != discovery.SYSTEM_CONFIG and not path:
-        from nessus_sched.ipc.autostart import Starter
+        from nessus_sched.ipc.autostart import DaemonStarter
 
         file = os.path.abspath(found)
         argv = [sys.executable, "-m", "nessus_sched", "serve", "--config", file, "--on-demand"]
-        base = f"{discovery.user_directory(os.environ)}/{discovery.key_of(found)}"
-        starter = Starter(argv, base)
+        base = f"{discovery.user_directory(os.environ)}/{discovery.config_key(found)}"
+        starter = DaemonStarter(argv, base)
     hint = (
         f"The nessus-sched daemon is not running: nothing answers at {' or '.join(paths)}. "
         "Tell the user to start it with 'systemctl start nessus-sched' or "

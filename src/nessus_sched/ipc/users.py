@@ -1,5 +1,5 @@
-"""Users and their groups. The system may ask a directory server for them (NSS), which can take
-long or hang, so they are looked up in threads of their own and remembered."""
+"""Users and their groups. The system may query a directory server for them (NSS), which can be
+slow or hang, so lookups use separate threads and are cached."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 THREADS: Final = 8
 PATIENCE: Final = 10.0
-"""Seconds for one lookup, with waiting for a thread."""
+"""Seconds for one lookup, including the wait for a thread."""
 WAITING: Final = 64
-"""Lookups that run or wait for a thread; more are refused."""
+"""Maximum lookups that run or wait for a thread; more are refused."""
 NO_ANSWER: Final = "the system's user database does not answer; try again later"
 
 
@@ -31,7 +31,7 @@ class UsersUnavailable(Exception):
 
 @attrs.frozen(kw_only=True)
 class User:
-    """`users` are the name and number of a user, `groups` those of all of its groups."""
+    """`users` has the name and number of a user, `groups` those of all its groups."""
 
     name: str | None
     users: frozenset[str]
@@ -39,10 +39,10 @@ class User:
 
 
 class Users:
-    """The users that were met, looked up once each.
+    """A cache of users, each looked up once.
 
-    A lookup that is given up keeps its thread until the system answers, and such threads count
-    against the bound like any others.
+    An abandoned lookup keeps its thread until the system answers, and such threads still count
+    against the limit.
     """
 
     def __init__(self, find: Callable[[int | None, int | None], User] | None = None) -> None:
@@ -52,21 +52,21 @@ class Users:
         self._waiting = 0
 
     def of(self, peer: Peer) -> User:
-        """Looked up now, on the caller's time, unless `learn` has done it."""
+        """Looks the user up, blocking the caller, unless `learn` has already done so."""
         key = (peer.uid, peer.gid)
         if key not in self._known:
             self._known[key] = self._find(*key)
         return self._known[key]
 
     async def learn(self, peer: Peer, patience: float = PATIENCE) -> User:
-        """Looks a user up without holding up anybody else. Raises `UsersUnavailable`."""
+        """Looks a user up without blocking anyone else. Raises `UsersUnavailable`."""
         key = (peer.uid, peer.gid)
         if key not in self._known:
             self._known[key] = await self._ask(lambda: self._find(*key), patience)
         return self._known[key]
 
     async def uid_of(self, name: str) -> int:
-        """Raises `KeyError` when there is no such user, `UsersUnavailable`."""
+        """Raises `KeyError` if there is no such user, and `UsersUnavailable`."""
         return (await self._ask(lambda: pwd.getpwnam(name), PATIENCE)).pw_uid
 
     async def _ask(self, question: Callable[[], T], patience: float) -> T:

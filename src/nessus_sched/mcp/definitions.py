@@ -29,7 +29,7 @@ class Resources(Protocol):
     is none or the caller may not read it."""
 
     @property
-    def listed(self) -> Sequence[ResourceDef]: ...
+    def definitions(self) -> Sequence[ResourceDef]: ...
 
     async def read(self, call: Call, uri: str) -> tuple[str, str]:
         """MIME type and text of the resource at `uri`."""

@@ -51,7 +51,7 @@ _READERS: Final = {
 
 
 @attrs.frozen(kw_only=True)
-class Documents:
+class TaskResources:
     """The daemon's resources. Reading one calls the tool with the same answer, so it needs the
     same permission. `permits` decides that; `mask` removes secrets."""
 
@@ -60,11 +60,11 @@ class Documents:
     mask: Masker = attrs.field(factory=Masker)
 
     @property
-    def listed(self) -> Sequence[ResourceDef]:
+    def definitions(self) -> Sequence[ResourceDef]:
         return (_QUEUE, *_TASK)
 
     async def read(self, call: Call, uri: str) -> tuple[str, str]:
-        tool, arguments = _meant(uri)
+        tool, arguments = _parse_uri(uri)
         if not self.permits(call.peer, tool):
             raise _unknown(uri)
         try:
@@ -76,7 +76,7 @@ class Documents:
         return "application/json", text
 
 
-def _meant(uri: str) -> tuple[ToolDef, dict[str, Any]]:
+def _parse_uri(uri: str) -> tuple[ToolDef, dict[str, Any]]:
     if uri == _QUEUE.uri:
         return get_queue_status, {}
     place, _, rest = uri.removeprefix(SCHEME).partition("/")

@@ -27,7 +27,7 @@ from nessus_sched.api.untrusted import for_model
 from nessus_sched.api.weight import weight_of
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.text import meant
-from nessus_sched.ipc.budget import NoRoom, Ticket
+from nessus_sched.ipc.budget import LimitReached, Ticket
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import UsersUnavailable
 from nessus_sched.mcp.definitions import PromptDef, ResourceDef, Resources
@@ -70,7 +70,7 @@ def _observe_nothing(_tool: str, _status: str, _seconds: float) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Face:
+class ServerParts:
     """The parts of a server.
 
     `app` is passed to every tool. `permits` decides per peer which tools exist for it, once
@@ -90,11 +90,11 @@ class Face:
     mask: Masker = attrs.field(factory=Masker)
 
 
-def build_server(face: Face, *, version: str, instructions: str) -> Server[Any]:
-    """An SDK server for `face`, for any number of connections and both protocol generations."""
+def build_server(parts: ServerParts, *, version: str, instructions: str) -> Server[Any]:
+    """An SDK server for `parts`, for any number of connections and both protocol generations."""
     if len(instructions) > MAX_DESCRIPTION:
         raise ValueError(f"instructions have at most {MAX_DESCRIPTION} characters")
-    handlers = _Handlers(face)
+    handlers = _Handlers(parts)
     hint = CacheHint(ttl_ms=_LIST_TTL_MS, scope="private")
     server: Server[Any] = Server(
         "nessus-sched",
@@ -116,7 +116,7 @@ def build_server(face: Face, *, version: str, instructions: str) -> Server[Any]:
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
     )
-    if len(face.operators):
+    if len(parts.operators):
         server.add_request_handler(
             OPERATOR_CALL, types.CallToolRequestParams, handlers.call_operator
         )
@@ -126,15 +126,15 @@ def build_server(face: Face, *, version: str, instructions: str) -> Server[Any]:
 class _Handlers:
     """The handlers of a server's requests."""
 
-    def __init__(self, face: Face) -> None:
-        self._face = face
-        self._room = trio.Semaphore(face.calls_at_once)
+    def __init__(self, parts: ServerParts) -> None:
+        self._parts = parts
+        self._room = trio.Semaphore(parts.calls_at_once)
         self._heavy = trio.CapacityLimiter(1)
         self._turn = trio.Lock()  # one answer in each pass of the loop, see `transport`
 
     async def list_tools(self, ctx: Context, _params: object) -> types.ListToolsResult:
         peer = await self._known(ctx)
-        tools = [tool for tool in self._face.tools if self._face.permits(peer, tool)]
+        tools = [tool for tool in self._parts.tools if self._parts.permits(peer, tool)]
         # In a thread: making the schemas of all tools for the first time takes a while.
         listed = await trio.to_thread.run_sync(lambda: [_listed(tool) for tool in tools])
         return types.ListToolsResult(tools=listed)
@@ -143,7 +143,7 @@ class _Handlers:
         """The caller, of whom is known what `permits` asks. Raises `MCPError`."""
         peer = _peer(ctx)
         try:
-            await self._face.learn(peer)
+            await self._parts.learn(peer)
         except UsersUnavailable as error:
             raise MCPError(code=types.INTERNAL_ERROR, message=str(error)) from None
         return peer
@@ -151,20 +151,20 @@ class _Handlers:
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        shown = partial(for_model, mask=self._face.mask)
-        return await self._call(self._face.tools, ctx, params, shown)
+        shown = partial(for_model, mask=self._parts.mask)
+        return await self._call(self._parts.tools, ctx, params, shown)
 
     async def call_operator(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        return await self._call(self._face.operators, ctx, params, self._face.mask.masked)
+        return await self._call(self._parts.operators, ctx, params, self._parts.mask.masked)
 
     async def _call(
         self, registry: Registry, ctx: Context, params: types.CallToolRequestParams, shown: Shown
     ) -> types.CallToolResult:
         tool, peer = registry.get(params.name), await self._known(ctx)
-        if tool is None or not self._face.permits(peer, tool):
-            known = (each.name for each in registry if self._face.permits(peer, each))
+        if tool is None or not self._parts.permits(peer, tool):
+            known = (each.name for each in registry if self._parts.permits(peer, each))
             said = f"Unknown tool: {params.name[:80]}{meant(params.name, known)}"
             raise MCPError(code=types.INVALID_PARAMS, message=said)
         call, started, status = _call(ctx), trio.current_time(), "canceled"
@@ -175,7 +175,7 @@ class _Handlers:
                 return result
             finally:
                 seconds = trio.current_time() - started
-                self._face.observe(tool.name, status, seconds)
+                self._parts.observe(tool.name, status, seconds)
                 write = log.info if tool.writes else log.debug
                 write(events.TOOL_CALLED, tool=tool.name, status=status, seconds=round(seconds, 3))
 
@@ -193,13 +193,13 @@ class _Handlers:
                 await ticket.charge(tool.answer_memory)
             with trio.move_on_after(tool.timeout) as scope:
                 async with self._room:
-                    value = await tool.fn(self._face.app, call, args)
+                    value = await tool.fn(self._parts.app, call, args)
             if not scope.cancelled_caught:
                 async with self._turn:
                     return _answer(value, shown)
         except (validation.BadArguments, ToolError) as refusal:
             return _refusal(refusal, shown)
-        except NoRoom as full:
+        except LimitReached as full:
             return _refusal(ToolError("no_room", str(full)))
         except Exception as error:  # noqa: BLE001 - the supervisor: no tool may end a connection
             incident = _incident(tool.name, error)
@@ -229,17 +229,17 @@ class _Handlers:
                         for argument in prompt.arguments
                     ],
                 )
-                for prompt in self._face.prompts
+                for prompt in self._parts.prompts
             ]
         )
 
     async def get_prompt(
         self, _ctx: Context, params: types.GetPromptRequestParams
     ) -> types.GetPromptResult:
-        for prompt in self._face.prompts:
+        for prompt in self._parts.prompts:
             if prompt.name == params.name:
                 rendering = prompt.render(params.arguments or {})
-                text = await _guarded(prompt.name, rendering, self._face.mask)
+                text = await _guarded(prompt.name, rendering, self._parts.mask)
                 content = types.TextContent(type="text", text=text)
                 return types.GetPromptResult(
                     description=prompt.description,
@@ -248,7 +248,7 @@ class _Handlers:
         raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown prompt: {params.name[:80]}")
 
     def _resources(self, *, templates: bool) -> list[ResourceDef]:
-        listed = self._face.resources.listed if self._face.resources else ()
+        listed = self._parts.resources.definitions if self._parts.resources else ()
         return [resource for resource in listed if resource.is_template == templates]
 
     async def list_resources(self, _ctx: Context, _params: object) -> types.ListResourcesResult:
@@ -273,11 +273,11 @@ class _Handlers:
         self, ctx: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
-        if self._face.resources is None:
+        if self._parts.resources is None:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown resource: {uri[:200]}")
         await self._known(ctx)
-        reading = self._face.resources.read(_call(ctx), uri)
-        mime_type, text = await _guarded(uri, reading, self._face.mask, data={"uri": uri[:1000]})
+        reading = self._parts.resources.read(_call(ctx), uri)
+        mime_type, text = await _guarded(uri, reading, self._parts.mask, data={"uri": uri[:1000]})
         contents = types.TextResourceContents(uri=uri, mime_type=mime_type, text=text)
         return types.ReadResourceResult(contents=[contents])
 

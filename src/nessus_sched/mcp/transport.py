@@ -22,8 +22,15 @@ from mcp.shared.message import ServerMessageMetadata, SessionMessage
 
 from nessus_sched.api.weight import MAX_ITEMS, items_in
 from nessus_sched.ipc.activity import Activity, Stalled
-from nessus_sched.ipc.budget import DECODED, MEMORY, REQUEST, Budget, NoRoom, Ticket
-from nessus_sched.ipc.framing import MAX_LINE, Lines, Lost, closing_line, error_line, id_at_the_ends
+from nessus_sched.ipc.budget import DECODED, MEMORY, REQUEST, Budget, LimitReached, Ticket
+from nessus_sched.ipc.framing import (
+    MAX_LINE,
+    LineBuffer,
+    Lost,
+    closing_line,
+    error_line,
+    id_at_the_ends,
+)
 from nessus_sched.ipc.peer import Peer
 
 _CHUNK: Final = 65_536
@@ -105,7 +112,7 @@ class _Connection:
         self._limits = limits
         self._memory = memory
         self._activity = activity
-        self._lines = Lines(limits.max_line, self._reserve)
+        self._lines = LineBuffer(limits.max_line, self._reserve)
         self._reserved = 0
         self._greeted = False
         self._waited = 0.0
@@ -118,11 +125,11 @@ class _Connection:
         self._lines.close()
         for tickets in self._tickets.values():
             for ticket in tickets:
-                ticket.settle()
+                ticket.release()
         self._tickets.clear()
 
     async def read_all(self, to_server: Inbound) -> None:
-        pace = _Pace(self._limits)
+        pace = RateLimiter(self._limits)
         async with to_server:
             while chunk := await self._receive():
                 for line in self._lines.feed(bytes(chunk)):
@@ -160,7 +167,7 @@ class _Connection:
         if more > 0:
             self._memory.take(self._peer.uid, more)
         elif more < 0:
-            self._memory.give_back(self._peer.uid, -more)
+            self._memory.release(self._peer.uid, -more)
         self._reserved = length
 
     async def _take(self, line: bytes | Lost, to_server: Inbound) -> None:
@@ -192,7 +199,7 @@ class _Connection:
         ticket = Ticket(peer=self._peer, memory=self._memory)
         try:
             await ticket.charge(REQUEST + DECODED * length)
-        except NoRoom as refused:
+        except LimitReached as refused:
             self._slots.release()
             await self._send(error_line(types.INTERNAL_ERROR, str(refused), message.id))
             return
@@ -232,13 +239,13 @@ class _Connection:
         if not tickets:
             return  # a protocol error that belongs to no request
         self._activity.busy -= 1
-        tickets.popleft().settle()
+        tickets.popleft().release()
         if not tickets:
             del self._tickets[request_id]
         self._slots.release()
 
 
-class _Pace:
+class RateLimiter:
     """A token bucket that delays the reader."""
 
     def __init__(self, limits: Limits) -> None:

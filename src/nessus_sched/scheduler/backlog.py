@@ -94,8 +94,8 @@ class Backlog:
 
     def _give_back(self, task: Task) -> None:
         uid = _uid(task.actor)
-        self._tasks.give_back(uid, 1)
-        self._targets.give_back(uid, _size(task))
+        self._tasks.release(uid, 1)
+        self._targets.release(uid, _size(task))
 
 
 def _refusal(budget: Budget, uid: int | None, amount: int) -> QueueFull:

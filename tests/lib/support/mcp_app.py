@@ -22,7 +22,7 @@ from nessus_sched.ipc.activity import Stalled
 from nessus_sched.ipc.budget import Budget
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.definitions import PromptArgument, PromptDef, ResourceDef
-from nessus_sched.mcp.server import Face, build_server
+from nessus_sched.mcp.server import ServerParts, build_server
 from nessus_sched.mcp.transport import Limits, serve_stream
 
 
@@ -136,7 +136,7 @@ async def drain(app: App, call: Call, args: NoArgs) -> Done:
 class Notes:
     """One resource, one template."""
 
-    listed = (
+    definitions = (
         ResourceDef(uri="note://one", name="one", description="The one note."),
         ResourceDef(uri="note://{name}", name="note", description="A note."),
     )
@@ -165,16 +165,16 @@ PROMPTS = (
 TOOLS = Registry((echo, crash, refuse, hold, slow, steps))
 
 
-def face(app: App, **changes: Any) -> Face:
+def server_parts(app: App, **changes: Any) -> ServerParts:
     """What the tests serve."""
-    made = Face(
+    made = ServerParts(
         app=app, tools=TOOLS, operators=Registry((drain,)), resources=Notes(), prompts=PROMPTS
     )
     return attrs.evolve(made, **changes)
 
 
 def server_of(app: App, **changes: Any) -> Server[Any]:
-    return build_server(face(app, **changes), version="1.2.3", instructions="Say hello.")
+    return build_server(server_parts(app, **changes), version="1.2.3", instructions="Say hello.")
 
 
 @asynccontextmanager

@@ -19,11 +19,11 @@ from hypercorn.trio import serve
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.tools import INSTRUCTIONS, TOOLS
 from nessus_sched.mcp.prompts import PROMPTS
-from nessus_sched.mcp.resources import Documents
-from nessus_sched.mcp.server import Face, build_server
+from nessus_sched.mcp.resources import TaskResources
+from nessus_sched.mcp.server import ServerParts, build_server
 
 
-class Listed(Documents):
+class Listed(TaskResources):
     """Our resources; the queue is empty, and there are no tasks."""
 
     async def read(self, call: Call, uri: str) -> tuple[str, str]:
@@ -37,8 +37,8 @@ def served() -> Iterator[str]:
     """The URL at which it is served by a thread."""
     nothing: Any = None
     resources = Listed(app=nothing, permits=lambda _peer, _tool: True)
-    face = Face(app=nothing, tools=TOOLS, prompts=PROMPTS, resources=resources)
-    server = build_server(face, version="0", instructions=INSTRUCTIONS)
+    parts = ServerParts(app=nothing, tools=TOOLS, prompts=PROMPTS, resources=resources)
+    server = build_server(parts, version="0", instructions=INSTRUCTIONS)
     told: queue.Queue[tuple[str, trio.lowlevel.TrioToken, trio.CancelScope]] = queue.Queue()
 
     async def run() -> None:

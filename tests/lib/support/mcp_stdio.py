@@ -7,7 +7,7 @@ import signal
 
 import trio
 
-from nessus_sched.ipc.listener import own_peer
+from nessus_sched.ipc.listener import self_peer
 from nessus_sched.ipc.stdio import claim_stdio
 from nessus_sched.mcp.transport import serve_stream
 from support.mcp_app import App, server_of
@@ -19,7 +19,7 @@ async def main() -> None:
     async with trio.open_nursery() as nursery:
 
         async def serve() -> None:
-            await serve_stream(server_of(App()), stream, own_peer())
+            await serve_stream(server_of(App()), stream, self_peer())
             nursery.cancel_scope.cancel()
 
         nursery.start_soon(serve)

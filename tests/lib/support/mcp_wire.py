@@ -28,7 +28,7 @@ def call(id_: Any, tool: str, **arguments: Any) -> bytes:
     return request(id_, "tools/call", name=tool, arguments=arguments)
 
 
-class Lines:
+class LineBuffer:
     """Reads the answers of a connection."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
@@ -49,15 +49,15 @@ class Lines:
             yield json.loads(line)
 
 
-async def opened(stream: trio.abc.Stream) -> Lines:
-    lines = Lines(stream)
+async def opened(stream: trio.abc.Stream) -> LineBuffer:
+    lines = LineBuffer(stream)
     await stream.send_all(request(0, "initialize", **INITIALIZE))
     await stream.send_all(notification("notifications/initialized"))
     assert (await lines.next())["id"] == 0
     return lines
 
 
-async def works(stream: trio.abc.Stream, lines: Lines) -> bool:
+async def works(stream: trio.abc.Stream, lines: LineBuffer) -> bool:
     await stream.send_all(call("alive", "echo", text="x"))
     answer = await lines.next()
     return bool(answer["id"] == "alive" and not answer["result"].get("isError"))

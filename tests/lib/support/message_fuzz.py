@@ -28,7 +28,7 @@ from nessus_sched.ipc.budget import MEMORY, Budget
 from nessus_sched.ipc.framing import MAX_LINE
 from nessus_sched.mcp.transport import Limits
 from support.mcp_app import App, wire
-from support.mcp_wire import Lines, call, notification, opened, request
+from support.mcp_wire import LineBuffer, call, notification, opened, request
 
 Make = Callable[[int], bytes]
 """A message of about so many bytes."""
@@ -135,7 +135,7 @@ def _calling(tool: ToolDef, method: str, argument: str, value: Callable[[int], A
 class Bench:
     """A server of all tools, which do nothing but read their arguments."""
 
-    def __init__(self, stream: trio.abc.Stream, memory: Budget, lines: Lines) -> None:
+    def __init__(self, stream: trio.abc.Stream, memory: Budget, lines: LineBuffer) -> None:
         self._stream = stream
         self._memory = memory
         self._lines = lines

@@ -116,7 +116,7 @@ async def _answering(process: trio.Process, scene: Scene, log: Path) -> None:
     """Returns once the daemon listens. Raises `click.ClickException` if it does not."""
     with trio.move_on_after(START_PATIENCE):
         while process.poll() is None:
-            paths = discovery.candidates(str(scene.config_file), os.environ)
+            paths = discovery.candidate_sockets(str(scene.config_file), os.environ)
             if any(map(os.path.exists, paths)):
                 return
             await trio.sleep(0.05)
