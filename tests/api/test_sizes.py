@@ -66,7 +66,7 @@ async def test_lists_are_small_unless_more_is_asked_for_and_lead_to_all_there_is
     async with crowd(tmp_path) as (w, app):
         await fill(w)
         for driver in w.fleet.drivers.values():
-            driver.link.troubled(Unreachable(LONG))
+            driver.connection.troubled(Unreachable(LONG))
         for name in ("list_tasks", "list_scanners", "get_queue_status", "list_dead_letters"):
             assert (await tokens(app, name))[0] < USUAL, name
             assert (await tokens(app, name, limit=100))[0] < MOST, name

@@ -84,7 +84,7 @@ async def test_a_new_policy_is_known_after_the_next_look_and_an_outage_forgets_n
         await contacted(w, "a")
         await refusal(w, custom(policy="new"))
         scanner.offered_policies.append("new")
-        w.fleet.drivers["a"].link.look_again()
+        w.fleet.drivers["a"].connection.look_again()
         await contacted(w, "a")
         scanner.down = unreachable()
         assert (await w.service.submit(custom(policy="new"), actor="me", dry_run=True)).dry_run

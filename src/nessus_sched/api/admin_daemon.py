@@ -82,8 +82,8 @@ async def test_scanner(app: Any, call: Call, args: TestArgs) -> TestAnswer:
     """Ask a scanner for all that a scan needs, changing nothing there."""
     check_scanner(app, args.scanner_instance)
     driver = app.service.fleet.drivers[args.scanner_instance]
-    keys = isinstance(driver.settings.auth, ApiKeys)
-    steps = [step async for step in probe(driver.scanner, app.now, keys=keys)]
+    keys = isinstance(driver.connection.settings.auth, ApiKeys)
+    steps = [step async for step in probe(driver.connection.scanner, app.now, keys=keys)]
     return TestAnswer(
         scanner_instance=args.scanner_instance,
         passed=all(step.status != "failed" for step in steps),

@@ -79,7 +79,7 @@ async def list_scan_templates(app: Any, call: Call, args: TemplatesArgs) -> Temp
     trouble = "no scanner is configured"
     for name in names:
         try:
-            templates = await drivers[name].scanner.templates()
+            templates = await drivers[name].connection.scanner.templates()
         except ScannerError as error:
             trouble = f"{name}: {error}"
             continue

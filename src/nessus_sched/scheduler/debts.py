@@ -1,45 +1,26 @@
-"""Clean-ups that are owed on scanners: scans that were given up while their scanner did not
-answer, to be stopped, read and removed when it does."""
+"""Clean-up that is still owed on scanners: scans that were given up while their scanner did not
+answer, to be stopped, read and removed when it does (see `repaying`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import trio
 
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.scanner import (
-    ENDED,
-    OCCUPIES,
-    Marks,
-    NotFound,
-    RemoteScan,
-    ScannerError,
-    ScanStatus,
-    Unreachable,
-)
+from nessus_sched.core.scanner import OCCUPIES, Marks, RemoteScan
 from nessus_sched.core.seal import bears
-from nessus_sched.core.store_errors import StoreUnavailable, UnknownTask
+from nessus_sched.core.store_errors import UnknownTask
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Owed, Task
-from nessus_sched.scheduler import exporting
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.run import Run
-from nessus_sched.telemetry import events
-
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.driver import Driver
 
 QUARANTINE = 3600.0
 """Seconds for which other scans of the same targets wait for a scan that was given up and may
 still run."""
-REPEAT_STOP = 30.0
-TRIES = 8
-"""Failures of a scanner that answers to give us the report, before we give up."""
-PAUSE = 60.0
-"""Seconds between two tries to fetch a report."""
 IDLE = 3600.0
 
 
@@ -74,7 +55,6 @@ class Debts:
         self._debts: dict[str, Debt] = {}
         self._claimed_until: dict[str, float] = {}
         self._changed = trio.Event()
-        self._paying: set[str] = set()
 
     async def restore(self) -> None:
         """Takes up what was owed when we stopped."""
@@ -131,75 +111,11 @@ class Debts:
             debt.occupies = occupies
         self._count(scanner_id)
 
-    async def pay(self, driver: Driver, rows: Sequence[RemoteScan]) -> None:
-        """Does what the scanner's list shows can be done now; one round at a time."""
-        if driver.id in self._paying:
-            return
-        self._paying.add(driver.id)
-        try:
-            for debt in self.of(driver.id):
-                row = next(filter(debt.is_of, rows), None)
-                if debt.not_before <= self._context.now():
-                    await self._pay(debt, driver, row)
-        finally:
-            self._paying.discard(driver.id)
-
-    async def _pay(self, debt: Debt, driver: Driver, row: RemoteScan | None) -> None:
-        try:
-            if row is None:
-                await self._close(debt, "owed_scan_gone")
-            elif not row.ours:
-                await self._close(debt, "owed_scan_left_alone")
-            elif row.status in OCCUPIES:
-                debt.not_before = self._context.now() + REPEAT_STOP
-                await driver.scanner.stop(row.scan_id, debt.marks)
-                driver.look_soon()
-            elif row.status is ScanStatus.EMPTY or (row.status in ENDED and not debt.owed.keep):
-                await driver.scanner.delete(row.scan_id, debt.marks)
-                await self._close(debt, "owed_scan_removed")
-            elif row.status in ENDED:
-                await self._fetch(debt, driver, row)
-        except NotFound:
-            await self._close(debt, "owed_scan_gone")
-        except ScannerError as error:
-            await self._failed(debt, driver, error)
-        except (StoreUnavailable, OSError) as error:
-            self._later(debt, driver, str(error))
-
-    async def _failed(self, debt: Debt, driver: Driver, error: ScannerError) -> None:
-        if driver.answers and not isinstance(error, Unreachable):
-            debt.failures += 1
-        if debt.failures >= TRIES and not debt.occupies:
-            await self._close(debt, "partial_results_lost", cause=str(error))
-        else:
-            self._later(debt, driver, str(error))
-
-    def _later(self, debt: Debt, driver: Driver, reason: str) -> None:
-        debt.not_before = self._context.now() + PAUSE
-        driver.log.info(events.CLEANUP_DELAYED, task_id=debt.task_id, reason=reason)
-
-    async def _fetch(self, debt: Debt, driver: Driver, row: RemoteScan) -> None:
-        """Fetches what the scan found, and keeps it unless there is something better."""
-        context, task_id = self._context, debt.task_id
-        details = await driver.scanner.details(row.scan_id, uuid=debt.owed.scan_uuid)
-        path = context.exports.scratch(debt.key)
-        try:
-            async with driver.exporting:
-                await driver.scanner.export(row.scan_id, details.history_id, path)
-            async with context.turns.of(f"results of {task_id}"):
-                task = await self._task(task_id)
-                changes: dict[str, Any] = {}
-                if task is not None:
-                    changes = await exporting.kept(context, task, path, None, debt.owed.reason)
-                await self._close(debt, "partial_results_kept", **changes)
-        finally:
-            path.unlink(missing_ok=True)
-
-    async def _task(self, task_id: str) -> Task | None:
+    async def task(self, task_id: str) -> Task | None:
         run = self._run_of(task_id)
         return run.task if run is not None else await self._context.store.get(task_id)
 
-    async def _close(self, debt: Debt, event: str, *, cause: str = "", **changes: Any) -> None:
+    async def close(self, debt: Debt, event: str, *, cause: str = "", **changes: Any) -> None:
         """It is no longer owed: durably, then in memory."""
         attempt = debt.owed.attempt
         async with self._context.turns.of(debt.task_id):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 import trio
@@ -10,18 +10,14 @@ import trio
 from nessus_sched.config.schema import ScannerSettings
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
-from nessus_sched.core.scanner import RemoteScan, Scanner, ScannerError
+from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.core.text import lasting
-from nessus_sched.scheduler import remote_cleanup
-from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.debts import Debts
+from nessus_sched.scheduler.connection import Connection
 from nessus_sched.scheduler.exporting import export
 from nessus_sched.scheduler.launching import launch
-from nessus_sched.scheduler.polling import Contact
-from nessus_sched.scheduler.run import LOST_AFTER, Run
+from nessus_sched.scheduler.polling import Poller
+from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.watching import watch
 
 STEPS = {
@@ -32,16 +28,11 @@ STEPS = {
 }
 """What to do next with a task, by its state; in any other state it needs no driver."""
 
-EXPORTS_AT_ONCE = 2
 LAST_REQUESTS = 60.0
 """Seconds for which a replaced connection is kept for requests under way."""
-UNNOTICED = 60.0
-"""Seconds without an answer that are not worth a word."""
 BRIEF = 0.1
 IDLE = 3600.0
 """Upper bound in seconds of a wait for work; whatever makes work possible rings first."""
-
-Connect = Callable[[ScannerSettings], Scanner]
 
 Ended = Callable[[Run], None]
 """Told when a task no longer needs its driver."""
@@ -55,39 +46,23 @@ class Driver:
     the pool on behalf of their task id.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        settings: ScannerSettings,
-        connect: Connect,
-        ended: Ended,
-        debts: Debts,
-    ) -> None:
-        self.context = context
-        self.settings = settings
-        self.scanner = connect(settings)
+    def __init__(self, connection: Connection, ended: Ended) -> None:
+        self.connection = connection
+        self.context = connection.context
         self.runs: dict[str, Run] = {}
-        self.left_alone: set[int] = set()
-        """Scans whose markers are ours and whose origin is not known, as far as reported."""
         self.starting: set[str] = set()
         """Taken from the queue, with a slot, and not yet in `runs`."""
-        self.exporting = trio.CapacityLimiter(EXPORTS_AT_ONCE)
-        self.log = structlog.get_logger("scheduler").bind(scanner_instance=settings.id)
-        self.link = Contact(self)
-        self._connect = connect
-        self._ended = ended
-        self.debts = debts
         self.gone = trio.Event()
         """It has left, and another driver may take its place."""
-        self.retiring = False
-        """The scanner has left the configuration."""
+        self._poller = Poller(connection, self.runs, self.ring)
+        self._ended = ended
         self._work = trio.Event()
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
 
     @property
     def id(self) -> str:
-        return self.settings.id
+        return self.connection.id
 
     async def run(
         self,
@@ -105,39 +80,34 @@ class Driver:
                     self._nursery = nursery
                     for run in self.runs.values():
                         nursery.start_soon(self._carry, run)
-                    nursery.start_soon(self.link.keep)
+                    nursery.start_soon(self._poller.run)
                     nursery.start_soon(self._take_work)
                     task_status.started()
         finally:
             self._nursery = None
             with trio.CancelScope(shield=True):
-                await self.scanner.close()
+                await self.connection.scanner.close()
 
     def reconfigure(self, settings: ScannerSettings) -> None:
-        """Takes over new settings; reconnects only when the way to the scanner changed."""
-        self.retiring = False
-        before, self.settings = self.settings, settings
-        if _connection(before) != _connection(settings):
-            self._reconnect()
-        self.link.look_again()
+        """Applies new settings; reconnects only when the way to the scanner changed."""
+        self._close_later(self.connection.reconfigure(settings))
+        self.connection.look_again()
         self.ring()
 
     def retry(self) -> None:
         """An operator asks to try the scanner now, whatever was wrong with it. A login that
         was refused is not repeated on the same connection."""
-        if self.link.trouble_kind == ErrorKind.LOGIN_REFUSED:
-            self._reconnect()
-        self.link.look_again()
+        if self.connection.trouble_kind == ErrorKind.LOGIN_REFUSED:
+            self._close_later(self.connection.reconnect())
+        self.connection.look_again()
 
-    def _reconnect(self) -> None:
-        if self._nursery is not None:  # else it has not been used yet, or is closed
-            self._nursery.start_soon(_close_later, self.scanner)
-        self.scanner = self._connect(self.settings)
-        self.link.start_over()
+    def _close_later(self, replaced: Scanner | None) -> None:
+        if replaced is not None and self._nursery is not None:  # else not used yet, or closed
+            self._nursery.start_soon(_close_later, replaced)
 
     def retire(self) -> None:
         """The scanner has left the configuration: ends once nothing runs there."""
-        self.retiring = True
+        self.connection.retiring = True
         for run in self.runs.values():
             run.wake()
         self._leave_if_idle()
@@ -148,7 +118,7 @@ class Driver:
         return self._scope.cancel_called
 
     def _leave_if_idle(self) -> None:
-        if self.retiring and not self.runs and not self.starting:
+        if self.connection.retiring and not self.runs and not self.starting:
             self._scope.cancel(reason="the scanner was removed from the configuration")
 
     def ring(self) -> None:
@@ -160,53 +130,7 @@ class Driver:
         self.runs[run.task.task_id] = run
         if self._nursery is not None:
             self._nursery.start_soon(self._carry, run)
-        self.look_soon()  # it may have been asked already, when nothing seemed to run there
-
-    def look_soon(self) -> None:
-        """Something has just changed on the scanner; ask it again shortly."""
-        self.link.look_soon()
-
-    def troubled(self, error: ScannerError) -> None:
-        self.link.troubled(error)
-
-    def clear_away(self, rows: Sequence[RemoteScan]) -> None:
-        """Deletes what of these nobody needs, beside everything else."""
-        assert self._nursery is not None
-        self._nursery.start_soon(remote_cleanup.clear, self, rows)
-
-    def age(self, moment: float) -> float:
-        """Seconds since a moment of the scanner's clock; 0 for one yet to come."""
-        present = self.context.wall() + (self.scanner.clock_ahead or 0.0)
-        return max(0.0, present - moment)
-
-    def pay_debts(self, rows: Sequence[RemoteScan]) -> None:
-        """Cleans up after scans that were given up, beside everything else."""
-        assert self._nursery is not None
-        if self.debts.of(self.id):
-            self._nursery.start_soon(self.debts.pay, self, rows)
-
-    @property
-    def answers(self) -> bool:
-        """The latest exchange with the scanner was fine, and it was ready."""
-        return self.link.trouble is None
-
-    @property
-    def silent_for(self) -> float:
-        """Seconds for which the scanner has not answered, 0 while it does."""
-        return 0.0 if self.answers else self.context.now() - self.link.since
-
-    @property
-    def no_contact(self) -> WaitReason | None:
-        """Why nothing is known of the scans there at present."""
-        if self.silent_for < UNNOTICED:
-            return None
-        text = f"no contact with scanner {self.id} for {lasting(self.silent_for)}"
-        return WaitReason(code=WaitCode.NO_CONTACT, text=f"{text} ({self.link.trouble})")
-
-    @property
-    def lost(self) -> bool:
-        """It has not answered for so long that nothing should wait for it."""
-        return self.silent_for >= LOST_AFTER
+        self.connection.look_soon()  # the last poll may have found nothing running there
 
     async def _take_work(self) -> None:
         assert self._nursery is not None
@@ -218,21 +142,21 @@ class Driver:
                 self._nursery.start_soon(self._begin, entry)
                 await trio.lowlevel.checkpoint()  # thousands of targets take milliseconds
             now = self.context.now()
-            deadline = None if self.retiring else pool.deadline(self.id, now)
+            deadline = None if self.connection.retiring else pool.deadline(self.id, now)
             with trio.move_on_after(IDLE if deadline is None else max(BRIEF, deadline - now)):
                 await self._work.wait()
 
     def _taken(self) -> QueueEntry | None:
         now = self.context.now()
-        if self.retiring or not self._ready(now):
+        if self.connection.retiring or not self._ready(now):
             return None
         return self.context.pool.take(self.id, now)
 
     def _ready(self, now: float) -> bool:
         """It answers; and when there is work, how many scans others run there is known as
         of now. Else it is asked, and rings when it has answered."""
-        return self.answers and (
-            not self.context.pool.wanted(self.id, now) or self.link.look_if_stale()
+        return self.connection.answers and (
+            not self.context.pool.wanted(self.id, now) or self.connection.look_if_stale()
         )
 
     async def _begin(self, entry: QueueEntry) -> None:
@@ -241,7 +165,7 @@ class Driver:
         async with self.context.turns.of(entry.task_id):
             task = await self.context.surely(lambda: self.context.store.get(entry.task_id))
             assert task is not None
-            begun = self.link.attempts.get(task.task_id, 0)
+            begun = self.connection.attempts.get(task.task_id, 0)
             attempt = max(task.attempt + 1, begun)
             run = Run(self.context, task, unsure=attempt == begun)
             run.restored = attempt == begun
@@ -265,7 +189,7 @@ class Driver:
             task_id=task.task_id, trace_id=task.trace_id, scanner_instance=self.id
         ):
             while (step := STEPS.get(run.task.state)) is not None:
-                await step(run, self)
+                await step(run, self.connection)
                 if run.task.state not in HOLDS_SLOT and self.context.pool.active(task.task_id):
                     self._release(run)
             if run.canceling and run.task.state in LIVE:
@@ -284,10 +208,6 @@ class Driver:
 def scan_finished(task: Task) -> bool:
     """The scan of the present attempt ran to its end: its duration tells how long others take."""
     return task.ending is None and task.state in {TaskState.EXPORTING, TaskState.COMPLETED}
-
-
-def _connection(settings: ScannerSettings) -> tuple[object, ...]:
-    return (settings.url, settings.auth, settings.tls, settings.folder, settings.timeout)
 
 
 async def _close_later(scanner: Scanner) -> None:

@@ -3,17 +3,15 @@ that does not answer is noted, to be cleaned up when it does."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import kind_of
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.task import Ending, Outcome, Owed
 from nessus_sched.scheduler import failures
+from nessus_sched.scheduler.debts import Debts
 from nessus_sched.scheduler.run import Run
-
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.debts import Debts
 
 CANCELED = "canceled"
 """The kind of an ending that the submitter asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import trio
@@ -18,12 +18,10 @@ from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Ending, Task
 from nessus_sched.scheduler import endings, failures
+from nessus_sched.scheduler.connection import Connection
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.run import Run
 from nessus_sched.telemetry import events
-
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.driver import Driver
 
 BAD_EXPORTS = 8
 """Failures of a scanner that answers to give us the report, before we give up. A refusal that
@@ -34,38 +32,38 @@ PARTIAL_WITHIN = 600.0
 that they are fetched when they can be had."""
 
 
-async def export(run: Run, driver: Driver) -> None:
+async def export(run: Run, connection: Connection) -> None:
     """One try at exporting. The scan itself is not run again because its export failed."""
     ending = run.task.ending
     if run.canceling and (ending is None or run.task.discard):
-        await _break_off(run, driver)
+        await _break_off(run, connection)
         return
     left = math.inf
     if ending is not None and not endings.was_edited(ending):
         left = run.entered_at + PARTIAL_WITHIN - run.context.now()
-        if left <= 0 or (driver.retiring and driver.lost):
-            await endings.abandon(run, driver.debts, ending)
+        if left <= 0 or (connection.retiring and connection.lost):
+            await endings.abandon(run, connection.debts, ending)
             return
-    elif driver.retiring and driver.lost:
-        await endings.abandon(run, driver.debts, ending or endings.removed(driver.id))
+    elif connection.retiring and connection.lost:
+        await endings.abandon(run, connection.debts, ending or endings.removed(connection.id))
         return
     with trio.move_on_after(left):
-        await _try(run, driver)
+        await _try(run, connection)
 
 
-async def _break_off(run: Run, driver: Driver) -> None:
+async def _break_off(run: Run, connection: Connection) -> None:
     """Canceled meanwhile. The report is fetched later unless it is not wanted."""
     ending = endings.canceled("it was canceled while its report was fetched")
     if run.task.discard:
         await endings.settle(run, ending)
     else:
-        await endings.abandon(run, driver.debts, ending)
+        await endings.abandon(run, connection.debts, ending)
 
 
-async def _try(run: Run, driver: Driver) -> None:
+async def _try(run: Run, connection: Connection) -> None:
     try:
         with run.until_canceled():
-            await _fetch(run, driver)
+            await _fetch(run, connection)
     except NotFound:
         message = "the scan was deleted on the scanner before its export"
         if run.task.ending is not None:
@@ -73,19 +71,21 @@ async def _try(run: Run, driver: Driver) -> None:
         else:
             await failures.fail(run, ErrorKind.SCAN_VANISHED, message)
     except ScannerError as error:
-        await _failed(run, driver, error)
+        await _failed(run, connection, error)
     except (StoreUnavailable, OSError) as error:
-        await _try_later(run, driver, ErrorKind.DISK_TROUBLE, f"the report cannot be kept: {error}")
+        await _try_later(
+            run, connection, ErrorKind.DISK_TROUBLE, f"the report cannot be kept: {error}"
+        )
 
 
-async def _fetch(run: Run, driver: Driver) -> None:
+async def _fetch(run: Run, connection: Connection) -> None:
     task, context = run.task, run.context
     assert task.nessus_scan_id is not None
     path = context.exports.scratch(task.task_id)
-    info = await _info_after(driver)
+    info = await _info_after(connection)
     try:
-        async with driver.exporting:
-            size = await driver.scanner.export(task.nessus_scan_id, task.history_id, path)
+        async with connection.exporting:
+            size = await connection.scanner.export(task.nessus_scan_id, task.history_id, path)
             context.log.info(events.EXPORTED, bytes=size)
         async with context.turns.of(f"results of {task.task_id}"):
             ending = task.ending
@@ -139,20 +139,20 @@ async def kept(
     return {"summary": summary, "export_file": file, "partial": early}
 
 
-async def _info_after(driver: Driver) -> ScannerInfo | None:
+async def _info_after(connection: Connection) -> ScannerInfo | None:
     """Read again where this scan may have used up the license. It serves a
     warning only: no report is given up because it was not told."""
-    info = driver.link.info
+    info = connection.info
     if info is None or info.licensed_hosts is None:
         return info
     try:
-        return await driver.scanner.info()
+        return await connection.scanner.info()
     except ScannerError:
         return info
 
 
-async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
-    if driver.answers and not isinstance(error, Unreachable):
+async def _failed(run: Run, connection: Connection, error: ScannerError) -> None:
+    if connection.answers and not isinstance(error, Unreachable):
         run.setbacks += 1
     give_up = run.setbacks >= BAD_EXPORTS or _is_final(error)
     if give_up and run.task.ending is not None:
@@ -162,7 +162,7 @@ async def _failed(run: Run, driver: Driver, error: ScannerError) -> None:
         message = f"the report could not be fetched: {error}"
         await failures.fail(run, error.kind, message, exhausted=True)
         return
-    await _try_later(run, driver, error.kind, str(error), error.retry_after)
+    await _try_later(run, connection, error.kind, str(error), error.retry_after)
 
 
 def _is_final(error: ScannerError) -> bool:
@@ -177,7 +177,11 @@ async def _lost(run: Run, ending: Ending, error: ScannerError) -> None:
 
 
 async def _try_later(
-    run: Run, driver: Driver, kind: ErrorKind, message: str, retry_after: float | None = None
+    run: Run,
+    connection: Connection,
+    kind: ErrorKind,
+    message: str,
+    retry_after: float | None = None,
 ) -> None:
     await run.advance(
         event="export_delayed",
@@ -192,4 +196,4 @@ async def _try_later(
         random=run.context.random,
         retry_after=retry_after,
     )
-    await failures.usable_again(run, driver, delay)
+    await failures.usable_again(run, connection, delay)

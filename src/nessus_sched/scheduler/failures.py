@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -13,11 +13,8 @@ from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
-from nessus_sched.scheduler.run import LOST_AFTER, Run
-
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.driver import Driver
-
+from nessus_sched.scheduler.connection import LOST_AFTER, Connection
+from nessus_sched.scheduler.run import Run
 
 EXHAUSTED: Mapping[TaskState, Response] = {
     TaskState.LAUNCHING: Response.RETRY,
@@ -90,11 +87,11 @@ async def _bury(run: Run, kind: ErrorKind, message: str, changes: Mapping[str, A
     )
 
 
-async def pause_launch(run: Run, driver: Driver, error: ScannerError) -> None:
+async def pause_launch(run: Run, connection: Connection, error: ScannerError) -> None:
     """Trouble in the midst of launching: tell, wait until the scanner is worth another
     try, stay in the same attempt with its slot."""
     run.setbacks += 1
-    driver.troubled(error)
+    connection.troubled(error)
     await run.advance(
         event="launch_delayed",
         cause=str(error),
@@ -108,15 +105,15 @@ async def pause_launch(run: Run, driver: Driver, error: ScannerError) -> None:
         random=run.context.random,
         retry_after=error.retry_after,
     )
-    await usable_again(run, driver, delay)
+    await usable_again(run, connection, delay)
 
 
-async def usable_again(run: Run, driver: Driver, delay: float) -> None:
+async def usable_again(run: Run, connection: Connection, delay: float) -> None:
     """Returns after `delay` seconds, or later as soon as the scanner answers or counts as lost;
     but when the submitter changes his mind, at once."""
     wish = run.task.desired
     await run.woken(within=delay)
-    while not driver.answers and run.task.desired is wish and not driver.lost:
+    while not connection.answers and run.task.desired is wish and not connection.lost:
         await run.woken(within=LOST_AFTER)
 
 

@@ -18,9 +18,10 @@ from nessus_sched.core.store_errors import StaleTransition
 from nessus_sched.core.targets.packed import PackedTargets
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.scheduler import endings, failures
+from nessus_sched.scheduler.connection import Connect, Connection
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.debts import Debts
-from nessus_sched.scheduler.driver import Connect, Driver, scan_finished
+from nessus_sched.scheduler.driver import Driver, scan_finished
 from nessus_sched.scheduler.pool_config import configure_pool
 from nessus_sched.scheduler.retry_timer import Retries
 from nessus_sched.scheduler.run import Run
@@ -98,9 +99,13 @@ class Fleet:
 
     async def _add_driver(self, settings: ScannerSettings) -> None:
         assert self._nursery is not None
-        driver = Driver(self.context, settings, self._connect, self._ended, self.debts)
+        driver = self._driver(settings)
         self.drivers[settings.id] = driver
         await self._nursery.start(self._drive, driver)
+
+    def _driver(self, settings: ScannerSettings) -> Driver:
+        connection = Connection(self.context, settings, self._connect, self.debts)
+        return Driver(connection, self._ended)
 
     async def _drive(
         self, driver: Driver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -115,16 +120,16 @@ class Fleet:
         crash; nothing else of the old one survives, because nobody knows what is true of it."""
         self.failures[failed.id] += 1
         runs, tasks = list(failed.runs.values()), {*failed.runs, *failed.starting}
-        driver = Driver(self.context, failed.settings, self._connect, self._ended, self.debts)
+        driver = self._driver(failed.connection.settings)
         driver.starting |= tasks
         self.drivers[driver.id] = driver
-        driver.troubled(error)
+        driver.connection.troubled(error)
         for run in runs:
             await run.abandon()
         for task_id in sorted(tasks):
             await self._hand_over(task_id)
             driver.starting.discard(task_id)
-        if failed.retiring:
+        if failed.connection.retiring:
             driver.retire()
         return driver
 

@@ -145,15 +145,15 @@ class Housekeeping:
 
     async def _scans(self, *, dry_run: bool) -> int:
         total = 0
-        for driver in list(self._fleet.drivers.values()):
-            if not driver.answers:
+        for connection in [driver.connection for driver in self._fleet.drivers.values()]:
+            if not connection.answers:
                 continue
             try:
-                rows = await driver.scanner.list_scans()
+                rows = await connection.scanner.list_scans()
             except ScannerError as error:
-                driver.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
+                connection.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
                 continue
-            found = await remote_cleanup.clear(driver, rows, dry_run=dry_run)
+            found = await remote_cleanup.clear(connection, rows, dry_run=dry_run)
             if found and not dry_run:
                 self._deleted("scans", found)
             total += found

@@ -10,8 +10,6 @@ nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import trio
 
 from nessus_sched.core.error_kinds import ErrorKind, Response
@@ -29,13 +27,11 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Desired, Ending, Outcome
 from nessus_sched.scheduler import endings, failures, refusals
+from nessus_sched.scheduler.connection import LOST_AFTER, Connection
 from nessus_sched.scheduler.ownership import has_our_targets
-from nessus_sched.scheduler.run import LOST_AFTER, Run
+from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.scan_order import PlanError, plan
 from nessus_sched.telemetry import events
-
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.driver import Driver
 
 SETTLE = 5.0
 """Seconds given to a request whose answer was lost before its absence is believed."""
@@ -47,58 +43,58 @@ TROUBLES = 5
 """Setbacks in one attempt, on a scanner that answers, before the attempt has failed."""
 
 
-async def launch(run: Run, driver: Driver) -> None:
+async def launch(run: Run, connection: Connection) -> None:
     """One try at getting the present attempt's scan to run. Afterwards the run is in
     another state, or still launching and to be tried again."""
     try:
-        if run.unsure and driver.lost:
-            await _lost(run, driver)
+        if run.unsure and connection.lost:
+            await _lost(run, connection)
             return
         if run.unsure:
-            await (_look(run, driver) if run.refusal is None else _confirm(run, driver))
+            await (_look(run, connection) if run.refusal is None else _confirm(run, connection))
             if run.unsure or run.task.state is not TaskState.LAUNCHING:
                 return
         if run.wanted is not Desired.RUN or run.setbacks >= TROUBLES:
-            await _give_up(run, driver)
+            await _give_up(run, connection)
             return
-        if (error := _no_reports(run, driver)) is not None:
-            await refusals.rerouted(run, driver, error)
+        if (error := _no_reports(run, connection)) is not None:
+            await refusals.rerouted(run, connection, error)
             return
-        await _create(run, driver)
+        await _create(run, connection)
         if run.wanted is Desired.RUN:
-            await _start(run, driver)
+            await _start(run, connection)
     except PlanError as error:
         await failures.fail(run, error.kind, str(error))
     except ScannerError as error:
-        await _went_wrong(run, driver, error)
+        await _went_wrong(run, connection, error)
 
 
-def _no_reports(run: Run, driver: Driver) -> ScannerError | None:
+def _no_reports(run: Run, connection: Connection) -> ScannerError | None:
     """Why it would be in vain to scan there: its certification has shown that it hands out no
     reports, and it has not changed since."""
-    measured = run.context.measured.get(driver.id)
+    measured = run.context.measured.get(connection.id)
     if (
         run.task.nessus_scan_id is not None
         or measured is None
         or measured.export_allowed is not False
     ):
         return None
-    if not measured.applies_to(driver.link.info):
+    if not measured.applies_to(connection.info):
         return None
     return ExportNotAllowed(
-        f"Scanner {driver.id} allowed no export when it was certified; certify it again when its "
-        "license allows that."
+        f"Scanner {connection.id} allowed no export when it was certified; certify it again when "
+        "its license allows that."
     )
 
 
-async def _lost(run: Run, driver: Driver) -> None:
+async def _lost(run: Run, connection: Connection) -> None:
     """The scanner was lost while it is not known whether the scan runs. The attempt is given up:
     what there is of it is cleaned up when the scanner answers."""
     if run.canceling:
         ending = endings.canceled("it was canceled while its scanner did not answer")
-    elif driver.retiring:
-        ending = endings.removed(driver.id)
-    elif driver.silent_for >= GIVEN_UP_AFTER:
+    elif connection.retiring:
+        ending = endings.removed(connection.id)
+    elif connection.silent_for >= GIVEN_UP_AFTER:
         ending = Ending(
             outcome=Outcome.REQUEUED,
             kind=ErrorKind.SCANNER_UNREACHABLE,
@@ -107,37 +103,37 @@ async def _lost(run: Run, driver: Driver) -> None:
     else:
         await run.woken(within=LOST_AFTER)
         return
-    await endings.abandon(run, driver.debts, ending)
+    await endings.abandon(run, connection.debts, ending)
 
 
-async def _went_wrong(run: Run, driver: Driver, error: ScannerError) -> None:
+async def _went_wrong(run: Run, connection: Connection, error: ScannerError) -> None:
     """A request of the launch failed: what that means depends on what may have happened."""
     response = FAULTS[error.kind].response
     if run.unsure:
-        await failures.pause_launch(run, driver, error)
+        await failures.pause_launch(run, connection, error)
     elif response is Response.REPEAT:
         # Even a 5xx may have taken effect.
         run.unsure = True
-        await failures.pause_launch(run, driver, error)
+        await failures.pause_launch(run, connection, error)
     elif response is Response.REQUEUE:
-        driver.troubled(error)
+        connection.troubled(error)
         await refusals.requeue(run, error)
     elif response is Response.SUSPEND:
-        await refusals.suspended(run, driver, error)
+        await refusals.suspended(run, connection, error)
     elif response is Response.REROUTE:
-        await refusals.rerouted(run, driver, error)
+        await refusals.rerouted(run, connection, error)
     else:
         await failures.fail(run, error.kind, str(error))
 
 
-async def _create(run: Run, driver: Driver) -> None:
+async def _create(run: Run, connection: Connection) -> None:
     if run.task.nessus_scan_id is not None:
         return
     order = await plan(run.task, run.context)
-    created = await driver.scanner.create_scan(order)
+    created = await connection.scanner.create_scan(order)
     notes = created.asked.notes if created.asked is not None else ()
     for note in notes:
-        driver.log.warning(events.SETTINGS_NOTE, task_id=run.task.task_id, note=note)
+        connection.log.warning(events.SETTINGS_NOTE, task_id=run.task.task_id, note=note)
     await run.advance(
         event="scan_created",
         nessus_scan_id=created.scan_id,
@@ -150,21 +146,23 @@ async def _create(run: Run, driver: Driver) -> None:
     )
 
 
-async def _start(run: Run, driver: Driver) -> None:
+async def _start(run: Run, connection: Connection) -> None:
     assert run.task.nessus_scan_id is not None
     try:
-        uuid = await driver.scanner.launch(run.task.nessus_scan_id, run.marks)
+        uuid = await connection.scanner.launch(run.task.nessus_scan_id, run.marks)
     except NotFound:
         # Somebody deleted it between our two requests: create it again.
         await run.advance(event="scan_vanished", nessus_scan_id=None, asked=None)
         run.setbacks += 1
         return
-    await _launched(run, driver, uuid, event="launched", at=run.context.now())
+    await _launched(run, connection, uuid, event="launched", at=run.context.now())
 
 
-async def _launched(run: Run, driver: Driver, uuid: str | None, *, event: str, at: float) -> None:
+async def _launched(
+    run: Run, connection: Connection, uuid: str | None, *, event: str, at: float
+) -> None:
     if not run.recovered:
-        driver.link.accepted()
+        connection.suspender.accepted()
     run.begin_following()
     run.launched_at, run.launch_confirmed = at, True
     await run.advance(
@@ -174,22 +172,22 @@ async def _launched(run: Run, driver: Driver, uuid: str | None, *, event: str, a
         scan_uuid=uuid,
         launched_at=run.context.shown(at),
     )
-    driver.look_soon()
+    connection.look_soon()
 
 
-async def _look(run: Run, driver: Driver) -> None:
+async def _look(run: Run, connection: Connection) -> None:
     """Finds out what became of a request whose answer was lost, and leaves the run sure;
     or unsure still, to look again."""
-    found = await _find(run, driver)
+    found = await _find(run, connection)
     if found is None or found.status is ScanStatus.EMPTY:
         # It may still be on its way through a slow scanner.
         await trio.sleep(SETTLE)
-        found = await _find(run, driver)
+        found = await _find(run, connection)
     known = run.task.nessus_scan_id
     if found is not None and found.status is not ScanStatus.EMPTY:
-        await _adopt(run, driver, found)
+        await _adopt(run, connection, found)
     elif found is not None and found.scan_id == known:
-        await _withdraw(run, driver, found.scan_id)
+        await _withdraw(run, connection, found.scan_id)
     elif found is not None:
         # Created, its answer lost; so it was never launched.
         await _remember(run, found.scan_id)
@@ -202,12 +200,12 @@ async def _look(run: Run, driver: Driver) -> None:
         await _vanished(run)
 
 
-async def _confirm(run: Run, driver: Driver) -> None:
+async def _confirm(run: Run, connection: Connection) -> None:
     """The scanner refused with an error after which a scan may run all the same."""
     await trio.sleep(SETTLE)
-    found = await _find(run, driver)
+    found = await _find(run, connection)
     if found is not None and found.status is not ScanStatus.EMPTY:
-        await _adopt(run, driver, found)
+        await _adopt(run, connection, found)
         return
     refusal, run.refusal, run.unsure = run.refusal, None, False
     assert refusal is not None
@@ -229,18 +227,18 @@ async def _vanished(run: Run) -> None:
     )
 
 
-async def _find(run: Run, driver: Driver) -> RemoteScan | None:
+async def _find(run: Run, connection: Connection) -> RemoteScan | None:
     """The present attempt's scan: the one whose id is journaled, and no other. Where none is
     (the answer to its creation was lost), the first one that was created with our marker and
     our targets; later ones are copies, or creations that arrived late. An attempt that only
     the scanner remembers may have been launched, and then that scan counts."""
-    rows = [row for row in await driver.scanner.list_scans() if run.owns(row)]
+    rows = [row for row in await connection.scanner.list_scans() if run.owns(row)]
     known = run.task.nessus_scan_id
     if known is not None:
         return next((row for row in rows if row.scan_id == known), None)
     rows.sort(key=lambda row: (run.restored and row.status is ScanStatus.EMPTY, row.scan_id))
     for row in rows:
-        if await has_our_targets(run.task, driver, row, sealed=not run.plain):
+        if await has_our_targets(run.task, connection, row, sealed=not run.plain):
             return row
     return None
 
@@ -252,12 +250,12 @@ async def _remember(run: Run, scan_id: int) -> None:
     )
 
 
-async def _adopt(run: Run, driver: Driver, found: RemoteScan) -> None:
+async def _adopt(run: Run, connection: Connection, found: RemoteScan) -> None:
     if run.task.nessus_scan_id != found.scan_id:
         await _remember(run, found.scan_id)
     uuid, started_at = found.uuid, None
     try:
-        details = await driver.scanner.details(found.scan_id)
+        details = await connection.scanner.details(found.scan_id)
         uuid, started_at = details.uuid or uuid, details.started_at
     except TransientError:
         if run.setbacks < TROUBLES:
@@ -265,15 +263,15 @@ async def _adopt(run: Run, driver: Driver, found: RemoteScan) -> None:
         # That it is there is all we need to follow it.
     # Launched at some time since we set about it: the scanner's clock may be wrong.
     now = run.context.now()
-    at = now if started_at is None else max(run.entered_at, now - driver.age(started_at))
-    await _launched(run, driver, uuid, event="adopted", at=at)
+    at = now if started_at is None else max(run.entered_at, now - connection.age(started_at))
+    await _launched(run, connection, uuid, event="adopted", at=at)
 
 
-async def _withdraw(run: Run, driver: Driver, scan_id: int) -> None:
+async def _withdraw(run: Run, connection: Connection, scan_id: int) -> None:
     """Deletes the scan whose launch is in doubt, unless it has started after all."""
     run.withdrawing = scan_id
     try:
-        await driver.scanner.delete(scan_id, run.marks)
+        await connection.scanner.delete(scan_id, run.marks)
     except (Refused, NotOurs) as error:
         run.setbacks += 1
         if run.setbacks >= TROUBLES:
@@ -294,7 +292,7 @@ async def _withdrawn(run: Run) -> None:
     run.unsure = False
 
 
-async def _give_up(run: Run, driver: Driver) -> None:
+async def _give_up(run: Run, connection: Connection) -> None:
     """Ends an attempt of which it is certain that nothing runs."""
     if run.canceling:
         await run.advance(
@@ -307,7 +305,7 @@ async def _give_up(run: Run, driver: Driver) -> None:
     error = run.task.last_error
     kind = kind_of(error.kind) if error else ErrorKind.SCANNER_TROUBLE
     message = error.message if error else "launch failed"
-    if driver.link.still_suspended(message, task_id=run.task.task_id):
+    if connection.suspender.extend(message, task_id=run.task.task_id):
         await refusals.back_to_queue(run, message)
         return
     await failures.fail(run, kind, message, exhausted=True)

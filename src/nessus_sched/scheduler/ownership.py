@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nessus_sched.core.scanner import RemoteScan
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import other_targets
 from nessus_sched.core.task import Task
-
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.driver import Driver
+from nessus_sched.scheduler.connection import Connection
 
 CLOCKS_DIFFER = 60.0
 """Seconds by which a scan may seem older than the intent to create it."""
 
 
-async def has_our_targets(task: Task, driver: Driver, row: RemoteScan, *, sealed: bool) -> bool:
+async def has_our_targets(
+    task: Task, connection: Connection, row: RemoteScan, *, sealed: bool
+) -> bool:
     """Asks the scanner. What its answer does not show claims nothing, unless the marker
     is not `sealed` and so proves nothing: then the targets must be shown, and the scan must
     not be older than the attempt. Raises `ScannerError`."""
-    shown = (await driver.scanner.details(row.scan_id)).targets
+    shown = (await connection.scanner.details(row.scan_id)).targets
     if other_targets(task.request.targets, shown):
         return False
     if sealed:
         return True
-    begun = task.entered.get(TaskState.LAUNCHING, 0.0) + (driver.scanner.clock_ahead or 0.0)
+    begun = task.entered.get(TaskState.LAUNCHING, 0.0) + (connection.scanner.clock_ahead or 0.0)
     return bool(shown) and (row.created_at is None or row.created_at >= begun - CLOCKS_DIFFER)

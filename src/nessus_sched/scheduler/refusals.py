@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import attrs
 
-from nessus_sched.core.error_kinds import Blame, ErrorKind
+from nessus_sched.core.error_kinds import Blame
 from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.pool.entry import entry_of
-from nessus_sched.core.scanner import ScannerError, ScannerInfo
+from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
 from nessus_sched.scheduler import failures
+from nessus_sched.scheduler.connection import Connection
 from nessus_sched.scheduler.run import Run
 
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.driver import Driver
 
-
-def suspicion(info: ScannerInfo, now: float, *, keys: bool) -> tuple[ErrorKind, str] | None:
-    """Why a scanner will probably refuse to scan, by what it says of itself; `keys`: it is
-    driven with API keys. Not every version means the same by it, so a task has to try."""
-    if info.license_expires_at is not None and info.license_expires_at < now:
-        return ErrorKind.LICENSE_EXPIRED, "its license has expired"
-    if info.scan_api is False and keys:
-        remedy = "use auth.ui_session, or a license with API access"
-        return (
-            ErrorKind.LICENSE_REFUSES_API,
-            f"its license refuses new scans with API keys: {remedy}",
-        )
-    if info.plugins is False:
-        return ErrorKind.NO_PLUGINS, "it has no plugins"
-    return None
-
-
-async def suspended(run: Run, driver: Driver, error: ScannerError) -> None:
+async def suspended(run: Run, connection: Connection, error: ScannerError) -> None:
     """The scanner refuses whatever the task: the task returns to its old place in the queue,
     after a look whether its scan has started all the same, where that is in doubt."""
-    driver.look_soon()  # a poll may meet it as well, such as a wrong login
-    driver.link.suspend(error.kind, str(error), task_id=run.task.task_id)
+    connection.look_soon()  # a poll may meet it as well, such as a wrong login
+    connection.suspender.suspend(error.kind, str(error), task_id=run.task.task_id)
     if not error.in_doubt:
         await requeue(run, error)
         return
@@ -47,15 +27,17 @@ async def suspended(run: Run, driver: Driver, error: ScannerError) -> None:
     await run.advance(event="launch_delayed", cause=str(error), error=_noted(run, error))
 
 
-async def rerouted(run: Run, driver: Driver, error: ScannerError) -> None:
+async def rerouted(run: Run, connection: Connection, error: ScannerError) -> None:
     """The scanner refuses this task: another may run it. When several tasks in a row are
     refused without a clear reason, the scanner itself is suspended."""
     task = run.task
     unclear = FAULTS[error.kind].blame is Blame.UNCLEAR
-    if unclear and driver.link.suspend(error.kind, str(error), task_id=task.task_id, sure=False):
+    if unclear and connection.suspender.suspend(
+        error.kind, str(error), task_id=task.task_id, sure=False
+    ):
         await requeue(run, error)
         return
-    refused_by = (*task.refused_by, driver.id)
+    refused_by = (*task.refused_by, connection.id)
     left = entry_of(attrs.evolve(task, refused_by=refused_by))
     if run.context.pool.refusal(left) is None:
         await requeue(run, error, refused_by=refused_by)

@@ -9,7 +9,6 @@ of our scans, is left alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from nessus_sched.core.scanner import (
     ENDED,
@@ -23,48 +22,50 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.seal import Mark
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.scheduler.connection import Connection
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.debts import is_owed
 from nessus_sched.scheduler.ownership import has_our_targets
 from nessus_sched.scheduler.traces import traces
 from nessus_sched.telemetry import events
 
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.driver import Driver
-
 AT_ONCE = 100
 """Scans deleted on one scanner in one go."""
 
 
-async def clear(driver: Driver, rows: Sequence[RemoteScan], *, dry_run: bool = False) -> int:
+async def clear(
+    connection: Connection, rows: Sequence[RemoteScan], *, dry_run: bool = False
+) -> int:
     """Deletes those of the listed scans that are no longer needed, as far as the scanner
     lets us; returns how many, or with `dry_run` how many it would delete."""
     done = 0
     for row in rows:
-        mark = driver.context.seal.read(row.name) if row.ours else None
+        mark = connection.context.seal.read(row.name) if row.ours else None
         if done == AT_ONCE:
             break
         if mark is None:
             continue
         try:
-            task = await driver.context.store.get(mark.task_id)
-            if not _unneeded(row, task, mark, driver.context):
+            task = await connection.context.store.get(mark.task_id)
+            if not _unneeded(row, task, mark, connection.context):
                 continue
-            if not await _created_by_us(row, task, mark, driver):
+            if not await _created_by_us(row, task, mark, connection):
                 if mark.sealed:
-                    _report(driver, row, task)
+                    _report(connection, row, task)
                 continue
-            done += dry_run or await _remove(driver, row, task, mark)
+            done += dry_run or await _remove(connection, row, task, mark)
         except ScannerError as error:
-            driver.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
+            connection.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
             break
     return done
 
 
-async def _created_by_us(row: RemoteScan, task: Task | None, mark: Mark, driver: Driver) -> bool:
-    store, seal = driver.context.store, driver.context.seal
+async def _created_by_us(
+    row: RemoteScan, task: Task | None, mark: Mark, connection: Connection
+) -> bool:
+    store, seal = connection.context.store, connection.context.seal
     trace = traces(await store.journal_of(mark.task_id)).get(mark.attempt)
-    if trace is None or trace.scanner_instance != driver.id:
+    if trace is None or trace.scanner_instance != connection.id:
         return False
     if not mark.sealed and trace.begun > seal.plain_until:
         return False
@@ -73,17 +74,17 @@ async def _created_by_us(row: RemoteScan, task: Task | None, mark: Mark, driver:
     if not trace.doubted or task is None or row.status is not ScanStatus.EMPTY:
         return False
     try:
-        return await has_our_targets(task, driver, row, sealed=mark.sealed)
+        return await has_our_targets(task, connection, row, sealed=mark.sealed)
     except NotFound:
         return False
 
 
-def _report(driver: Driver, row: RemoteScan, task: Task | None) -> None:
+def _report(connection: Connection, row: RemoteScan, task: Task | None) -> None:
     """Once for each scan."""
-    if row.scan_id in driver.left_alone:
+    if row.scan_id in connection.left_alone:
         return
-    driver.left_alone.add(row.scan_id)
-    driver.log.info(
+    connection.left_alone.add(row.scan_id)
+    connection.log.info(
         events.SCAN_LEFT_BEHIND,
         reason="we have no record of creating it; perhaps somebody copied one of our scans",
         **_told(row, task),
@@ -97,16 +98,16 @@ def _told(row: RemoteScan, task: Task | None) -> dict[str, object]:
     return told
 
 
-async def _remove(driver: Driver, row: RemoteScan, task: Task | None, mark: Mark) -> bool:
+async def _remove(connection: Connection, row: RemoteScan, task: Task | None, mark: Mark) -> bool:
     """False when the scanner refuses: that holds up no other scan."""
     told = {"task_id": mark.task_id, **_told(row, task)}
-    marks = driver.context.seal.marks(mark.task_id, mark.attempt, plain=not mark.sealed)
+    marks = connection.context.seal.marks(mark.task_id, mark.attempt, plain=not mark.sealed)
     try:
-        await driver.scanner.delete(row.scan_id, marks)
+        await connection.scanner.delete(row.scan_id, marks)
     except (Refused, NotOurs) as error:
-        driver.log.info(events.SCAN_LEFT_BEHIND, reason=str(error), **told)
+        connection.log.info(events.SCAN_LEFT_BEHIND, reason=str(error), **told)
         return False
-    driver.log.info(events.SCAN_REMOVED, **told)
+    connection.log.info(events.SCAN_REMOVED, **told)
     return True
 
 

@@ -16,10 +16,6 @@ from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import Desired, Task, TaskError
 from nessus_sched.scheduler.context import Context
 
-LOST_AFTER = 300.0
-"""Seconds without an answer after which a scanner counts as lost: what should end is ended
-without its help."""
-
 
 class Run:
     """Holds the present `Task` of one active task and is the only one to change it.

@@ -240,7 +240,7 @@ class Service:
         run = self.fleet.run_of(task.task_id)
         if run is not None:
             driver = self.fleet.drivers.get(run.task.scanner_instance or "")
-            reason = None if driver is None else driver.no_contact
+            reason = None if driver is None else driver.connection.no_contact
             standing = Standing(wait_reason=reason)
             return TaskView(task=run.task, standing=standing, progress=run.progress)
         pool = self.context.pool
@@ -263,15 +263,15 @@ class Service:
         statistics = self.statistics()
         return [
             ScannerView(
-                settings=driver.settings,
+                settings=driver.connection.settings,
                 statistics=each,
-                info=driver.link.info,
-                trouble=driver.link.trouble,
-                trouble_kind=driver.link.trouble_kind,
-                since=self.context.shown(driver.link.since),
+                info=driver.connection.info,
+                trouble=driver.connection.trouble,
+                trouble_kind=driver.connection.trouble_kind,
+                since=self.context.shown(driver.connection.since),
                 reached_at=None
-                if driver.link.reached_at is None
-                else self.context.shown(driver.link.reached_at),
+                if driver.connection.reached_at is None
+                else self.context.shown(driver.connection.reached_at),
                 owed=len(self.fleet.debts.of(each.scanner_id)),
             )
             for each in statistics.scanners

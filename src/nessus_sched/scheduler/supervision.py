@@ -56,7 +56,7 @@ async def supervise(
             failures = 0
         failures += 1
         after = backoff(failures, base=FIRST_RESTART, maximum=LAST_RESTART, random=random)
-        driver.log.error(
+        driver.connection.log.error(
             events.DRIVER_FAILED, failures=failures, restart_in=round(after, 1), exc_info=bug
         )
         if driver.leaving:

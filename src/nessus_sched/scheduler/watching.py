@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import (
@@ -21,11 +20,9 @@ from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
 from nessus_sched.core.task import Desired, Ending, Outcome
 from nessus_sched.scheduler import endings, failures
+from nessus_sched.scheduler.connection import Connection
 from nessus_sched.scheduler.run import Run
 from nessus_sched.telemetry import events
-
-if TYPE_CHECKING:
-    from nessus_sched.scheduler.driver import Driver
 
 REPEAT_COMMAND = 30.0
 """Seconds before a pause, resume or stop that has shown no effect is sent again."""
@@ -44,21 +41,21 @@ STOPS_WITHIN = 3600.0
 """Seconds given to a scanner that was told to stop a scan, before we are done with it."""
 
 
-async def watch(run: Run, driver: Driver) -> None:
+async def watch(run: Run, connection: Connection) -> None:
     """Waits for news of the scan or a command, and acts on it once."""
     remaining = _deadline(run) - run.context.now()
-    hurry = remaining <= 0 or run.canceling or driver.retiring
+    hurry = remaining <= 0 or run.canceling or connection.retiring
     await run.woken(within=REPEAT_COMMAND if hurry else min(remaining, STANDSTILL))
-    if not driver.answers:
-        await _without_scanner(run, driver)
+    if not connection.answers:
+        await _without_scanner(run, connection)
         return
     if run.untold is not None:
         await _not_told(run, run.untold)
     try:
         if run.row is None or run.row.status in ENDED:
-            await _ended(run, driver)
+            await _ended(run, connection)
         elif run.row.status is ScanStatus.EMPTY:
-            await _empty(run, driver)
+            await _empty(run, connection)
         elif run.row.status is ScanStatus.PAUSED and not (run.row.ours or run.canceling):
             message = f"{DISOWNED_TEXT}, and nobody here can resume it"
             await failures.fail(run, ErrorKind.NOT_OURS, message)
@@ -66,27 +63,27 @@ async def watch(run: Run, driver: Driver) -> None:
             await _note_owner(run, run.row)
             await _note_pending(run, run.row)
             await _follow(run, run.row)
-            await _command(run, driver, run.row)
+            await _command(run, connection, run.row)
     except ScannerError as error:
         # Polling goes on, and with it the next try.
         await _not_told(run, error)
         if run.row is not None and run.row.status in ENDED:
-            await _ended_untold(run, driver, run.row)
+            await _ended_untold(run, connection, run.row)
 
 
-async def _without_scanner(run: Run, driver: Driver) -> None:
+async def _without_scanner(run: Run, connection: Connection) -> None:
     """What should end is not held up by a scanner that was lost."""
-    if not driver.lost:
+    if not connection.lost:
         return
     ending = None
     if run.canceling:
         ending = endings.canceled("it was canceled while its scanner did not answer")
     elif run.context.now() >= _deadline(run):
         ending = endings.timed_out("reached its maximum runtime while its scanner did not answer")
-    elif driver.retiring:
-        ending = endings.removed(driver.id)
+    elif connection.retiring:
+        ending = endings.removed(connection.id)
     if ending is not None:
-        await endings.abandon(run, driver.debts, ending)
+        await endings.abandon(run, connection.debts, ending)
 
 
 async def _not_told(run: Run, error: ScannerError) -> None:
@@ -102,14 +99,14 @@ async def _not_told(run: Run, error: ScannerError) -> None:
         )
 
 
-async def _ended_untold(run: Run, driver: Driver, row: RemoteScan) -> None:
+async def _ended_untold(run: Run, connection: Connection, row: RemoteScan) -> None:
     """The list says that it has ended, but its details are not available. The list's word is
     good enough for a cancel, and for anything when the details fail again and again."""
     run.setbacks += 1
     if run.canceling or run.setbacks >= UNTOLD:
         await _conclude(
             run,
-            driver,
+            connection,
             ScanDetails(
                 scan_id=row.scan_id,
                 name=row.name,
@@ -175,82 +172,82 @@ async def _follow(run: Run, row: RemoteScan) -> None:
         )
 
 
-async def _command(run: Run, driver: Driver, row: RemoteScan) -> None:
+async def _command(run: Run, connection: Connection, row: RemoteScan) -> None:
     """Sends the scanner what the submitter wants and it does not do yet."""
     now = run.context.now()
     state, desired = run.task.state, run.task.desired
-    if desired is Desired.CANCEL or await _overdue(run, driver, row):
-        await _stop(run, driver, row)
+    if desired is Desired.CANCEL or await _overdue(run, connection, row):
+        await _stop(run, connection, row)
         return
     if now - run.sent_at < REPEAT_COMMAND or not row.ours:
         return
     if desired is Desired.PAUSE and state is TaskState.RUNNING:
-        send = driver.scanner.pause
+        send = connection.scanner.pause
     elif desired is Desired.RUN and state is TaskState.PAUSED:
-        send = driver.scanner.resume
+        send = connection.scanner.resume
     else:
         return
     run.sent, run.sent_at = desired, now
     await send(row.scan_id, run.marks)
-    driver.look_soon()
+    connection.look_soon()
 
 
-async def _overdue(run: Run, driver: Driver, row: RemoteScan) -> bool:
+async def _overdue(run: Run, connection: Connection, row: RemoteScan) -> bool:
     """Whether it has reached its maximum runtime. A start that is only known from a record is
     confirmed by the scanner first: our wall clock may have been set since it was written."""
     if run.context.now() < _deadline(run):
         return False
     if not run.launch_confirmed:
-        details = await driver.scanner.details(row.scan_id, uuid=run.task.scan_uuid)
+        details = await connection.scanner.details(row.scan_id, uuid=run.task.scan_uuid)
         if details.started_at is not None and run.launched_at is not None:
-            ago = driver.age(details.started_at)
+            ago = connection.age(details.started_at)
             run.launched_at = max(run.launched_at, run.context.now() - ago)
         run.launch_confirmed = True
     return run.context.now() >= _deadline(run)
 
 
-async def _stop(run: Run, driver: Driver, row: RemoteScan) -> None:
+async def _stop(run: Run, connection: Connection, row: RemoteScan) -> None:
     now = run.context.now()
     if run.stopping_since is None:
         run.stopping_since = now
     if not row.ours:
         await _let_go(
-            run, driver, "its scan was renamed or moved on the scanner, and is left alone"
+            run, connection, "its scan was renamed or moved on the scanner, and is left alone"
         )
     elif now - run.stopping_since >= STOPS_WITHIN:
-        await _let_go(run, driver, "the scanner was told to stop the scan and has not done it")
+        await _let_go(run, connection, "the scanner was told to stop the scan and has not done it")
     elif now - run.sent_at >= REPEAT_COMMAND:
         run.sent, run.sent_at = Desired.CANCEL, now
-        await driver.scanner.stop(row.scan_id, run.marks)
-        driver.look_soon()
+        await connection.scanner.stop(row.scan_id, run.marks)
+        connection.look_soon()
 
 
-async def _let_go(run: Run, driver: Driver, message: str) -> None:
+async def _let_go(run: Run, connection: Connection, message: str) -> None:
     """Done with a scan that should end and cannot be made to. If it is ours it is stopped
     and read when that becomes possible."""
     ending = endings.timed_out(f"reached its maximum runtime; {message}")
     if run.canceling:
         ending = Ending(outcome=Outcome.CANCELED, kind=ErrorKind.NOT_STOPPED, message=message)
     if run.row is None or run.row.ours:
-        await endings.abandon(run, driver.debts, ending)
+        await endings.abandon(run, connection.debts, ending)
     else:
         await endings.settle(run, ending)
 
 
-async def _ended(run: Run, driver: Driver) -> None:
+async def _ended(run: Run, connection: Connection) -> None:
     """The list says that it has ended, or does not have it (or none was taken since the
     launch). The details of our own run must agree: the two can differ for some seconds."""
     scan_id = run.task.nessus_scan_id
     assert scan_id is not None
     try:
-        details = await driver.scanner.details(scan_id, uuid=run.task.scan_uuid)
+        details = await connection.scanner.details(scan_id, uuid=run.task.scan_uuid)
     except NotFound:
         await _gone(run)
         return
     if other := other_targets(run.task.request.targets, details.targets):
         await _retargeted(run, details, f"{RETARGETED}: {printable(other[0])}")
     elif details.status in ENDED:
-        await _conclude(run, driver, details)
+        await _conclude(run, connection, details)
     elif run.row is None:
         row = RemoteScan(
             scan_id=scan_id,
@@ -259,7 +256,7 @@ async def _ended(run: Run, driver: Driver) -> None:
             status_text=details.status_text,
             ours=bears(details.name, run.marks),
         )
-        await _command(run, driver, row)
+        await _command(run, connection, row)
 
 
 async def _retargeted(run: Run, details: ScanDetails, message: str) -> None:
@@ -288,20 +285,20 @@ async def _gone(run: Run) -> None:
         )
 
 
-async def _empty(run: Run, driver: Driver) -> None:
+async def _empty(run: Run, connection: Connection) -> None:
     """Launched, and yet it has never run: the scanner may have forgotten it in a crash. A
     scan that starts after all cannot be deleted, and is followed."""
     assert run.row is not None
     if run.context.now() - run.began_at < STARTS_WITHIN:
         return
-    details = await driver.scanner.details(run.row.scan_id)
+    details = await connection.scanner.details(run.row.scan_id)
     if details.status is not ScanStatus.EMPTY:
-        driver.look_soon()
+        connection.look_soon()
         return
     try:
-        await driver.scanner.delete(run.row.scan_id, run.marks)
+        await connection.scanner.delete(run.row.scan_id, run.marks)
     except Refused:
-        driver.look_soon()
+        connection.look_soon()
         return
     except NotOurs:
         pass  # somebody has a use for it
@@ -315,7 +312,7 @@ async def _empty(run: Run, driver: Driver) -> None:
     )
 
 
-async def _conclude(run: Run, driver: Driver, details: ScanDetails) -> None:
+async def _conclude(run: Run, connection: Connection, details: ScanDetails) -> None:
     run.setbacks = 0
     if details.status is ScanStatus.COMPLETED and not run.canceling:
         await run.advance(
@@ -326,14 +323,14 @@ async def _conclude(run: Run, driver: Driver, details: ScanDetails) -> None:
             detail={"hosts": details.hosts},
         )
         return
-    await endings.end(run, _ending(run, driver, details), history_id=details.history_id)
+    await endings.end(run, _ending(run, connection, details), history_id=details.history_id)
 
 
-def _ending(run: Run, driver: Driver, details: ScanDetails) -> Ending:
+def _ending(run: Run, connection: Connection, details: ScanDetails) -> Ending:
     """Why a scan has ended early that has ended on its scanner."""
     if run.canceling:
         return endings.canceled()
-    if details.status is ScanStatus.STOPPED and _was_overdue(run, driver, details):
+    if details.status is ScanStatus.STOPPED and _was_overdue(run, connection, details):
         return endings.timed_out("stopped because it reached its maximum runtime")
     if details.status is ScanStatus.STOPPED:
         return Ending(
@@ -348,18 +345,18 @@ def _ending(run: Run, driver: Driver, details: ScanDetails) -> Ending:
     )
 
 
-def _was_overdue(run: Run, driver: Driver, details: ScanDetails) -> bool:
+def _was_overdue(run: Run, connection: Connection, details: ScanDetails) -> bool:
     """Stopped by us for its runtime, perhaps in an earlier life; not by a person before."""
     now = run.context.now()
-    ended_at = now if details.ended_at is None else now - driver.age(details.ended_at)
+    ended_at = now if details.ended_at is None else now - connection.age(details.ended_at)
     return run.stopping_since is not None or ended_at >= _deadline(run)
 
 
-async def refresh(run: Run, driver: Driver, scan_id: int) -> None:
+async def refresh(run: Run, connection: Connection, scan_id: int) -> None:
     """Reads the scan's progress; never lets it go backwards (hosts appear as they come
     alive, so the scanner's own sum does)."""
     try:
-        details = await driver.scanner.details(scan_id, uuid=run.task.scan_uuid)
+        details = await connection.scanner.details(scan_id, uuid=run.task.scan_uuid)
     except ScannerError as error:
         run.context.log.debug(events.PROGRESS_UNKNOWN, reason=str(error))
         run.untold = error

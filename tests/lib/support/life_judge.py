@@ -190,14 +190,16 @@ class Judge:
         if run is None or run.task.state not in HOLDS_SLOT:
             return
         driver = w.fleet.drivers[run.task.scanner_instance or ""]
-        if driver.silent_for < HELD_UP or w.context.now() - run.entered_at < HELD_UP:
+        if driver.connection.silent_for < HELD_UP or w.context.now() - run.entered_at < HELD_UP:
             return
         assert not run.canceling, f"canceled and held up: {run.task}"
         if run.task.state is TaskState.RUNNING and run.launched_at is not None:
             limit = run.task.request.max_runtime or self.story.config.scheduling.max_runtime
             ran = w.context.now() - run.launched_at - run.task.paused_for
             assert ran < limit + HELD_UP, f"over its runtime and held up: {run.task}"
-        assert run.task.state is not TaskState.LAUNCHING or driver.silent_for < 2 * HOUR, run.task
+        assert (
+            run.task.state is not TaskState.LAUNCHING or driver.connection.silent_for < 2 * HOUR
+        ), run.task
 
     def _check_completed(self, task: Task) -> None:
         assert task.scanner_instance is not None
