@@ -156,7 +156,7 @@ async def test_a_role_that_was_narrowed_holds_for_what_is_queued(
         await app.operator.resume_all(actor="test")
         states = {}
         for answer in (outside, inside, free):
-            view = await w.service.task(answer.task_id)
+            view = await w.queries.task(answer.task_id)
             while view.task.state not in (TaskState.DEAD, TaskState.COMPLETED, TaskState.RUNNING):
                 view = await w.service.wait(answer.task_id, within=1000)
             states[answer.task_id] = view.task.state

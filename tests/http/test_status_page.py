@@ -30,7 +30,7 @@ async def seen(directory: Path) -> Overview:
         running = await w.submit("192.0.2.1", name=f"running {EVIL}")
         waiting = await w.submit("192.0.2.2", name="waiting", scanner_instance="a")
         await trio.sleep(20)
-        up, other = w.service.scanners()
+        up, other = w.queries.scanners()
         error = TaskError(kind="x", message=EVIL, transient=False, at=1.0)
         counts = {"critical": 3, "info": 9}
         ended = attrs.evolve(
@@ -41,10 +41,10 @@ async def seen(directory: Path) -> Overview:
             at=virtual_now()(),
             version="1.2.3",
             health=Health(components={"store": component}),
-            pool=w.service.statistics(),
+            pool=w.queries.statistics(),
             scanners=[up, attrs.evolve(other, trouble=f"down {EVIL}")],
-            active=w.service.active(),
-            waiting=[w.service.view(waiting)],
+            active=w.queries.active(),
+            waiting=[w.queries.view(waiting)],
             ended=[ended],
             dead_letters=1,
             clients=2,

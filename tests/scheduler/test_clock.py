@@ -149,7 +149,7 @@ async def test_people_are_shown_the_time_as_it_was_set(
         await w.submit("192.0.2.2", scanner_instance="a")
         wall.ahead = 0.0
         await trio.sleep(100)
-        [view] = w.service.scanners()
+        [view] = w.queries.scanners()
         assert view.since == pytest.approx(wall() - 100, abs=30)
         assert view.reached_at == pytest.approx(wall(), abs=POLL)
         assert view.statistics.queue.oldest == pytest.approx(wall() - 100, abs=30)

@@ -33,7 +33,7 @@ async def test_a_queued_task_is_canceled_at_once_and_never_launched(
         await w.settled(first.task_id)
         await trio.sleep(3600)
         assert scanner.requests["create_scan"] == 1
-        entry = (await w.service.history(second.task_id))[-1].entry
+        entry = (await w.queries.history(second.task_id))[-1].entry
         assert (entry.event, entry.actor) == ("canceled", "me")
 
 

@@ -108,7 +108,7 @@ async def told(directory: Path, nessus: SimulatedNessus, *, session: bool = Fals
             with suppress(ScannerError):
                 driver = w.fleet.drivers["a"]
                 await clear(driver.connection, await driver.connection.scanner.list_scans())
-        assert not w.service.statistics().scanners[0].slots.active
+        assert not w.queries.statistics().scanners[0].slots.active
     assert set(nessus.ledger.of("launch").values()) == {1}
     assert nessus.ledger.max_running <= 3
     assert not nessus.scans

@@ -24,7 +24,7 @@ from support.world import World, config_of, one_scanner, scanner_settings, seen,
 
 
 async def why(w: World, task: Task) -> WaitCode | None:
-    reason = (await w.service.task(task.task_id)).standing.wait_reason
+    reason = (await w.queries.task(task.task_id)).standing.wait_reason
     return reason.code if reason else None
 
 
@@ -208,7 +208,7 @@ async def test_a_changed_connection_is_used_at_once_and_the_old_one_closed(
         moved = attrs.evolve(config.scanners[0], url="https://192.0.2.200:8834")
         await w.fleet.apply(attrs.evolve(config, scanners=(moved,)))
         await trio.sleep(5)
-        assert w.service.scanners()[0].trouble is None
+        assert w.queries.scanners()[0].trouble is None
         assert (await w.settled(running.task_id)).state is TaskState.COMPLETED
         assert old.closed
         assert not new.closed

@@ -23,7 +23,7 @@ async def test_a_full_scanner_makes_the_task_wait_and_costs_nothing(
         scanner.add_foreign("somebody's", 3600)
         task = await w.submit()
         await trio.sleep(600)
-        waiting = await w.service.task(task.task_id)
+        waiting = await w.queries.task(task.task_id)
         assert waiting.task.state is TaskState.QUEUED
         assert waiting.task.failures == 0
         assert waiting.standing.wait_reason is not None

@@ -25,7 +25,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.exports import ExportStore
-from nessus_sched.store.findings.store import open_findings
+from nessus_sched.store.findings.store import FindingsStore, open_findings
 from support.fake_scanner import FakeScanner, unreachable
 from support.seals import marker
 from support.trouble import Trouble
@@ -186,6 +186,7 @@ async def test_exports_and_findings_have_terms_of_their_own(
         housekeeping(w, tmp_path, deleted) as keeper,
     ):
         findings, exports = keeper._findings, ExportStore(tmp_path / "exports")
+        assert isinstance(findings, FindingsStore)
         for name, days in (("t-old", 21), ("t-young", 19), ("t-new", 9)):
             at = EPOCH - days * DAY
             await findings.put(name, [], at=at)
@@ -212,6 +213,7 @@ async def test_each_kind_of_end_has_its_term_and_all_of_a_task_goes_with_it(
         housekeeping(w, tmp_path, Deleted()) as keeper,
     ):
         findings, exports = keeper._findings, ExportStore(tmp_path / "exports")
+        assert isinstance(findings, FindingsStore)
         ends = [await w.running(f"192.0.2.{n}", max_runtime=2.0 * DAY / n) for n in (1, 4)]
         ends += [await w.submit(f"192.0.2.{n}") for n in (5, 6)]
         await w.service.cancel(ends[2].task_id, actor="me")

@@ -122,7 +122,7 @@ async def test_what_is_denied_later_is_left_out_at_launch_and_journaled(
         sent = sent_to(scanner)
         assert not sent.overlaps(parse_targets(later.deny))
         assert sent.address_count == 5
-        records = await w.service.history(network.task_id)
+        records = await w.queries.history(network.task_id)
         details = [each.entry.detail for each in records if each.entry.event == "scan_created"]
         assert details[0]["left_out"] == ["192.0.2.3"]
         dead = await w.settled(alone.task_id)

@@ -36,7 +36,7 @@ async def test_the_journal_tells_the_whole_life(
     ) as w:
         task = await w.submit()
         await w.settled(task.task_id)
-        events = [record.entry.event for record in await w.service.history(task.task_id)]
+        events = [record.entry.event for record in await w.queries.history(task.task_id)]
     assert events == [
         "submitted",
         "taken",

@@ -38,7 +38,7 @@ async def test_a_running_task_says_that_there_is_no_contact(
         task = await w.running()
         scanner.down = unreachable()
         await trio.sleep(3 * HOUR + 300)
-        reason = (await w.service.task(task.task_id)).standing.wait_reason
+        reason = (await w.queries.task(task.task_id)).standing.wait_reason
         assert reason is not None
         assert reason.code is WaitCode.NO_CONTACT
         assert "no contact with scanner a for 3 h" in reason.text
@@ -80,7 +80,7 @@ async def test_what_should_end_ends_without_its_scanner_which_is_cleaned_up_late
         ends = TaskState.TIMED_OUT if why == "max_runtime" else TaskState.CANCELED
         assert done.state is ends
         assert [each.scanner_instance for each in done.owed] == ["a"]
-        assert w.service.scanners()[0].owed == 1
+        assert w.queries.scanners()[0].owed == 1
         if not again:
             await trio.sleep(DAY)
             assert (await w.task(other.task_id)).state is TaskState.QUEUED
@@ -88,14 +88,14 @@ async def test_what_should_end_ends_without_its_scanner_which_is_cleaned_up_late
             await w.until(other.task_id, TaskState.RUNNING, within=HOUR)
     async with world(config, {"a": scanner}) as w:
         if again:
-            assert w.service.scanners()[0].owed == 1
+            assert w.queries.scanners()[0].owed == 1
             await trio.sleep(DAY)
             scanner.down = None
             await w.until(other.task_id, TaskState.RUNNING, within=HOUR)
         await trio.sleep(HOUR)
         done = await w.task(task.task_id)
         assert (done.state, done.owed) == (ends, ())
-        assert w.service.scanners()[0].owed == 0
+        assert w.queries.scanners()[0].owed == 0
         assert (done.partial is None) is (why == "discard")
         assert scanner.most_running == 1, "the lost scan kept its slot until it was stopped"
         assert (1 in scanner.scans) is (why != "discard")
@@ -136,7 +136,7 @@ async def test_others_wait_for_the_targets_of_a_lost_scan_but_not_for_ever(
         other = await w.submit("192.0.2.0/28")
         await w.settled(task.task_id, within=HOUR)
         await trio.sleep(HOUR / 2)
-        reason = (await w.service.task(other.task_id)).standing.wait_reason
+        reason = (await w.queries.task(other.task_id)).standing.wait_reason
         assert reason is not None
         assert (reason.code, reason.blocker) == (WaitCode.OVERLAP, task.task_id)
         assert "lost" in reason.text

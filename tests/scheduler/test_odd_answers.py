@@ -130,7 +130,7 @@ async def works_again(w: World, odd: OddScanner, earlier: list[Task]) -> None:
 
 async def in_trouble(w: World, tasks: list[Task]) -> bool:
     """Whether the scanner or one of its tasks says that something is wrong."""
-    [scanner] = [each for each in w.service.statistics().scanners if each.scanner_id == "odd"]
+    [scanner] = [each for each in w.queries.statistics().scanners if each.scanner_id == "odd"]
     if scanner.obstacle or scanner.suspension or scanner.held_reason:
         return True
     return any([(await w.task(task.task_id)).last_error for task in tasks])

@@ -33,7 +33,7 @@ async def test_a_draining_scanner_finishes_what_runs_and_starts_no_more(
         await operator(w).switch("a", "drain", actor="test")
         assert (await w.settled(first.task_id)).state is TaskState.COMPLETED
         await trio.sleep(LONG)
-        view = await w.service.task(second.task_id)
+        view = await w.queries.task(second.task_id)
         assert view.task.state is TaskState.QUEUED
         assert view.standing.wait_reason is not None
         assert "drain" in view.standing.wait_reason.text

@@ -21,7 +21,7 @@ DAY = 86400.0
 
 async def is_held(w: World, task_id: str) -> bool:
     """It says that it waits because it is paused."""
-    reason = (await w.service.task(task_id)).standing.wait_reason
+    reason = (await w.queries.task(task_id)).standing.wait_reason
     return reason is not None and reason.code is WaitCode.PAUSED
 
 

@@ -66,7 +66,7 @@ async def test_a_scanner_behind_a_changed_connection_is_asked_what_it_is(
     new.info_answer = attrs.evolve(new.info_answer, version="10.9.0")
     async with moved_after(5, tmp_path, {"a": old}, new) as w:
         await trio.sleep(60)
-        (scanner,) = w.service.scanners()
+        (scanner,) = w.queries.scanners()
         assert (scanner.info, scanner.trouble) == (new.info_answer, None)
 
 
@@ -78,7 +78,7 @@ async def test_nothing_starts_over_a_changed_connection_before_it_has_answered(
     async with moved_after(5, tmp_path, {"a": FakeScanner(virtual_now())}, new) as w:
         task = await w.submit()
         await trio.sleep(5)
-        assert w.service.scanners()[0].trouble == "wrong password"
+        assert w.queries.scanners()[0].trouble == "wrong password"
         assert (await w.task(task.task_id)).attempt == 0
 
 
@@ -125,7 +125,7 @@ async def test_the_probe_of_an_open_breaker_comes_when_it_is_due(
         await trio.sleep(99)
         scanner.down = None
         await trio.sleep(3)
-        assert w.service.scanners()[0].trouble is None
+        assert w.queries.scanners()[0].trouble is None
 
 
 async def test_to_be_told_to_slow_down_is_an_answer(
@@ -162,11 +162,11 @@ async def test_since_when_a_scanner_is_down_or_well(
     async with one_scanner(tmp_path) as (w, scanner):
         now = virtual_now()
         await trio.sleep(1000)
-        assert w.service.scanners()[0].since < now() - 990
+        assert w.queries.scanners()[0].since < now() - 990
         scanner.down = TransientError("the scanner answered 500")
         await trio.sleep(1000)
-        down_since = w.service.scanners()[0].since
+        down_since = w.queries.scanners()[0].since
         assert now() - 1000 < down_since < now() - 900
         scanner.down = None
         await trio.sleep(950)
-        assert down_since + 1000 < w.service.scanners()[0].since < now()
+        assert down_since + 1000 < w.queries.scanners()[0].since < now()

@@ -52,10 +52,10 @@ async def test_every_state_goes_on_where_it_was(tmp_path: Path, autojump_clock: 
     for scanner in scanners.values():
         scanner.fault = lambda _request: None
     async with world(config, scanners) as w:
-        assert w.service.statistics().scanners[0].slots.active == tuple(
+        assert w.queries.statistics().scanners[0].slots.active == tuple(
             sorted([running.task_id, paused.task_id])
         )
-        positions = [(await w.service.task(task.task_id)).standing.position for task in queued]
+        positions = [(await w.queries.task(task.task_id)).standing.position for task in queued]
         assert positions == [3, 2, 1]
         await w.service.resume(paused.task_id, actor="me")
         for task in (running, paused, retrying, exporting, launching, *queued):
@@ -76,8 +76,8 @@ async def test_five_running_scans_are_adopted_with_one_poll(
     async with world(config, {"a": scanner}) as w:
         await trio.sleep(1)
         assert scanner.requests["list_scans"] - before["list_scans"] == 1
-        assert len(w.service.active()) == 5
-        assert w.service.statistics().scanners[0].free == 0
+        assert len(w.queries.active()) == 5
+        assert w.queries.statistics().scanners[0].free == 0
         for task in tasks:
             await w.settled(task.task_id)
     assert scanner.most_running == 5
@@ -184,7 +184,7 @@ async def test_a_running_task_whose_scanner_was_removed_is_told_so(
         dead = await w.settled(running.task_id)
         assert dead.last_error is not None
         assert dead.last_error.kind == "scanner_removed"
-        standing = (await w.service.task(queued.task_id)).standing
+        standing = (await w.queries.task(queued.task_id)).standing
         assert standing.wait_reason is not None
         assert standing.wait_reason.code is WaitCode.SCANNER_REMOVED
     async with world(both, scanners) as w:
@@ -249,7 +249,7 @@ async def test_the_overlap_guard_knows_what_names_meant(
     async with world(config, scanners) as w:  # where names do not resolve
         overlapping = await w.submit("192.0.2.0/28")
         await trio.sleep(60)
-        standing = (await w.service.task(overlapping.task_id)).standing
+        standing = (await w.queries.task(overlapping.task_id)).standing
         assert standing.wait_reason is not None
         assert standing.wait_reason.blocker == named.task_id
         await w.settled(named.task_id)
@@ -269,7 +269,7 @@ async def test_estimates_know_how_long_scans_took_before(
     async with world(config, {"a": scanner}) as w:
         await w.running("192.0.2.1")
         task = await w.submit("192.0.2.2")
-        estimate = (await w.service.task(task.task_id)).standing.estimate
+        estimate = (await w.queries.task(task.task_id)).standing.estimate
         assert estimate is not None
         assert 500 < estimate.seconds < 700
 

@@ -152,7 +152,7 @@ async def test_with_no_other_scanner_all_wait_and_run_when_it_recovers(
     async with scanners(tmp_path, bad=bad) as w:
         tasks = await submit(w, 8)
         await trio.sleep(3600)
-        waiting = await w.service.waiting(limit=100)
+        waiting = await w.queries.waiting(limit=100)
         assert len(waiting) >= 7
         for view in waiting:
             assert view.standing.wait_reason is not None

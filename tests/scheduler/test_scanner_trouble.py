@@ -53,7 +53,7 @@ async def test_an_aborted_scan_is_tried_again_and_again_and_then_dead(
         waiting = await w.until(task.task_id, TaskState.RETRY_WAIT)
         assert waiting.retry_at is not None
         assert 5 <= waiting.retry_at - w.context.now() <= 10
-        assert not w.service.statistics().scanners[0].slots.active, "it waits without a slot"
+        assert not w.queries.statistics().scanners[0].slots.active, "it waits without a slot"
         again = await w.until(task.task_id, TaskState.RUNNING)
         assert (again.attempt, again.failures) == (2, 1)
         scanner.restart()
@@ -148,7 +148,7 @@ async def test_a_scanner_that_is_down_at_start_delays_only_its_own_tasks(
         for task in others:
             done = await w.settled(task.task_id, within=1300)
             assert (done.state, done.scanner_instance) == (TaskState.COMPLETED, "b")
-        standing = (await w.service.task(own.task_id)).standing
+        standing = (await w.queries.task(own.task_id)).standing
         assert standing.wait_reason is not None
         assert standing.wait_reason.code is WaitCode.SCANNER_DOWN
         assert "no connection" in standing.wait_reason.text
@@ -207,7 +207,7 @@ async def test_a_refused_login_costs_no_task_its_life(
         await w.service.cancel(running.task_id, actor="me")
         await trio.sleep(300)
         assert w.context.pool.breaker("a").openings == 1
-        view = w.service.scanners()[0]
+        view = w.queries.scanners()[0]
         assert view.trouble == str(error)
         assert (await w.task(task.task_id)).state is TaskState.QUEUED
         scanner.down = None
@@ -237,7 +237,7 @@ async def test_a_scanner_that_loads_its_plugins_is_not_in_trouble(
     async with world(config_of(tmp_path, scanner_settings("a")), {"a": scanner}) as w:
         task = await w.submit()
         await trio.sleep(1800)
-        view = w.service.scanners()[0]
+        view = w.queries.scanners()[0]
         assert view.trouble == "the scanner is loading its plugins (40 %)"
         assert view.statistics.breaker.openings == 0
         assert scanner.requests.total() < 1200

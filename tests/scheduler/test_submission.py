@@ -13,8 +13,8 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.scheduler.errors import Conflict, NotPossible, TargetsRefused, Unwritable
-from nessus_sched.store.tasks.listing import TaskFilter
 from support.fake_scanner import FakeScanner
 from support.mortality import Life, mortal_connect
 from support.world import (
@@ -34,7 +34,7 @@ async def submit(w: World, key: str, *targets: str) -> str:
 
 
 async def count(w: World) -> int:
-    return len((await w.service.tasks(TaskFilter(), limit=100)).tasks)
+    return len((await w.queries.tasks(TaskFilter(), limit=100)).tasks)
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ async def test_a_cancelled_submission_is_wholly_in_or_wholly_out(
                     for _ in range(checkpoints):
                         await trio.lowlevel.checkpoint()
                     scope.cancel()
-        stored = (await w.service.tasks(TaskFilter(), limit=100)).tasks
+        stored = (await w.queries.tasks(TaskFilter(), limit=100)).tasks
         assert stored
         for task in stored:
             assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
@@ -124,13 +124,13 @@ async def test_a_cancelled_submission_is_wholly_in_or_wholly_out(
 async def test_a_dry_run_changes_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
         await w.running("192.0.2.1")
-        before = scanner.requests.total(), w.service.statistics()
+        before = scanner.requests.total(), w.queries.statistics()
         answer = await w.service.submit(basic("192.0.2.2"), actor="me", dry_run=True)
         assert (answer.created, answer.dry_run) == (False, True)
         assert answer.view.standing.position == 1
         assert answer.view.standing.wait_reason is not None
         assert answer.view.standing.wait_reason.code is WaitCode.SCANNER_FULL
-        assert (scanner.requests.total(), w.service.statistics()) == before
+        assert (scanner.requests.total(), w.queries.statistics()) == before
         with pytest.raises(TargetsRefused):
             await w.service.submit(basic("203.0.113.1"), actor="me", dry_run=True)
         assert await count(w) == 1
@@ -162,14 +162,14 @@ async def test_listings_say_where_each_stands(tmp_path: Path, autojump_clock: Mo
             await w.settled((await w.submit(f"192.0.2.{n}")).task_id)
         running = await w.running("192.0.2.1")
         tasks = [await w.submit(f"192.0.2.{n}") for n in range(2, 6)]
-        views = await w.service.waiting(limit=3)
+        views = await w.queries.waiting(limit=3)
         assert [view.task.task_id for view in views] == [task.task_id for task in tasks[:3]]
         assert [view.standing.position for view in views] == [1, 2, 3]
         estimates = [view.standing.estimate for view in views]
         seconds = [estimate.seconds for estimate in estimates if estimate is not None]
         assert len(seconds) == 3
         assert seconds == sorted(seconds)
-        assert [view.task.task_id for view in w.service.active()] == [running.task_id]
+        assert [view.task.task_id for view in w.queries.active()] == [running.task_id]
 
 
 async def test_a_task_that_was_moved_is_shown_where_it_is_now(
@@ -180,7 +180,7 @@ async def test_a_task_that_was_moved_is_shown_where_it_is_now(
         task = await w.submit("192.0.2.2")
         assert task.scanner_instance == "a"
         w.context.pool.set_draining("a", True, w.context.now())
-        view = await w.service.task(task.task_id)
+        view = await w.queries.task(task.task_id)
         assert (view.standing.queue, view.task.scanner_instance) == ("overflow", None)
 
 

@@ -90,7 +90,7 @@ async def test_its_tasks_are_resumed_and_run_once(
         assert trio.current_time() < DURATION + 120, "the other scanner was held up"
         for task in mine:
             assert (await w.settled(task.task_id, within=6 * 3600)).state is TaskState.COMPLETED
-        for scanner in w.service.statistics().scanners:
+        for scanner in w.queries.statistics().scanners:
             assert not scanner.slots.active
         assert set(w.fleet.failures) == {"a"}
         assert 1 <= w.fleet.failures["a"] <= buggy.struck == times  # two tasks may fail at once
@@ -105,7 +105,7 @@ async def test_it_is_logged_and_shown(tmp_path: Path, autojump_clock: MockClock)
     with capture_logs() as lines:
         async with world(config, scanners) as w:
             await trio.sleep(1)
-            [view] = [each for each in w.service.scanners() if each.settings.id == "a"]
+            [view] = [each for each in w.queries.scanners() if each.settings.id == "a"]
             assert view.trouble_kind == ErrorKind.INTERNAL_ERROR
             assert "error of its own" in (view.trouble or "")
             await trio.sleep(3600)
@@ -129,7 +129,7 @@ async def test_a_cancel_while_it_waits_is_obeyed(tmp_path: Path, autojump_clock:
         buggy.times = buggy.struck
         for each in (task, *waits):
             assert (await w.settled(each.task_id, within=3600)).state is TaskState.CANCELED
-        assert not w.service.statistics().scanners[0].slots.active
+        assert not w.queries.statistics().scanners[0].slots.active
 
 
 @pytest.mark.slow

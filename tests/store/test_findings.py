@@ -15,17 +15,15 @@ import attrs
 import pytest
 import trio
 
-from nessus_sched.core.store_errors import StoreUnavailable, WrongSchema
+from nessus_sched.core.store_errors import NoFindings, StoreUnavailable, WrongSchema
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import ScanCoverage
 from nessus_sched.results.model import Finding, HostEnd, HostReport, Plugin, severity_name
 from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.query.input import read_query
-from nessus_sched.results.query.model import BadQuery
-from nessus_sched.store.findings.read import NoFindings
+from nessus_sched.results.query.model import BadQuery, SearchScope
 from nessus_sched.store.findings.reader import open_findings_offline
-from nessus_sched.store.findings.search import Scope
 from nessus_sched.store.findings.store import FindingsStore, open_findings
 from support.made_findings import make_report
 
@@ -99,7 +97,6 @@ async def test_a_report_without_findings_is_stored_too(store: FindingsStore) -> 
     await store.put("empty", [], at=0.0)
     page = await store.page("empty", EVERYTHING)
     assert (page.rows, page.total, page.next_cursor) == ((), 0, None)
-    assert (await store.tallies("empty")).findings == 0
 
 
 async def test_a_host_whose_end_is_missing_is_stored(store: FindingsStore) -> None:
@@ -310,7 +307,9 @@ async def three_scans(store: FindingsStore) -> None:
     await store.put("new", report(("a", PLUGIN, 80, 3), ("c", PLUGIN, 443, 1)), at=30.0)
 
 
-async def found(store: FindingsStore, asked: dict[str, Any], scope: Scope) -> list[tuple[str, str]]:
+async def found(
+    store: FindingsStore, asked: dict[str, Any], scope: SearchScope
+) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     cursor = None
     while True:
@@ -326,18 +325,18 @@ async def found(store: FindingsStore, asked: dict[str, Any], scope: Scope) -> li
 @pytest.mark.parametrize(
     ("filters", "scope", "expected"),
     [
-        (["cve~2024"], Scope(), [("new", "a"), ("new", "c"), ("old", "a")]),
-        (["cve~2024"], Scope(until=30.0), [("old", "a")]),
-        (["cve~2024"], Scope(since=30.0), [("new", "a"), ("new", "c")]),
-        (["plugin_id=2"], Scope(), [("mid", "a"), ("old", "b")]),
-        (["host=A", "severity>=high"], Scope(), [("new", "a"), ("old", "a")]),
-        (["severity=critical"], Scope(task_ids=("mid", "old")), [("old", "b")]),
-        (["plugin_id=3"], Scope(), []),
-        ([], Scope(since=99.0), []),
+        (["cve~2024"], SearchScope(), [("new", "a"), ("new", "c"), ("old", "a")]),
+        (["cve~2024"], SearchScope(until=30.0), [("old", "a")]),
+        (["cve~2024"], SearchScope(since=30.0), [("new", "a"), ("new", "c")]),
+        (["plugin_id=2"], SearchScope(), [("mid", "a"), ("old", "b")]),
+        (["host=A", "severity>=high"], SearchScope(), [("new", "a"), ("old", "a")]),
+        (["severity=critical"], SearchScope(task_ids=("mid", "old")), [("old", "b")]),
+        (["plugin_id=3"], SearchScope(), []),
+        ([], SearchScope(since=99.0), []),
     ],
 )
 async def test_search_finds_in_all_scans_the_latest_first(
-    store: FindingsStore, filters: list[str], scope: Scope, expected: list[tuple[str, str]]
+    store: FindingsStore, filters: list[str], scope: SearchScope, expected: list[tuple[str, str]]
 ) -> None:
     await three_scans(store)
     assert await found(store, {"filters": filters}, attrs.evolve(scope, history=True)) == expected
@@ -353,10 +352,10 @@ async def test_search_agrees_with_the_pages_of_each_task(store: FindingsStore) -
         for task in reversed(range(6)):
             page = await store.page(f"t{task}", read_query(asked))
             rows += [(f"t{task}", row["host"]) for row in page.rows]
-        assert await found(store, asked, Scope(history=True)) == rows
+        assert await found(store, asked, SearchScope(history=True)) == rows
         either = {**asked, "match": "any"}
         counts = [(await store.page(f"t{task}", read_query(either))).total for task in range(6)]
-        assert len(await found(store, either, Scope(history=True))) == sum(counts)
+        assert len(await found(store, either, SearchScope(history=True))) == sum(counts)
 
 
 async def scanned(store: FindingsStore, task: str, at: float, *found: tuple[int, int]) -> None:
@@ -397,7 +396,7 @@ async def test_a_search_shows_the_present_state(store: FindingsStore) -> None:
     ]
     severe = read_query({"filters": ["severity>=high"], "fields": ["plugin_id"]})
     assert [row["plugin_id"] for row in (await store.search(severe)).rows] == [9]
-    assert (await store.search(severe, Scope(history=True))).total == 3
+    assert (await store.search(severe, SearchScope(history=True))).total == 3
 
 
 async def test_a_search_is_sorted_across_tasks_and_paged(store: FindingsStore) -> None:
@@ -418,7 +417,7 @@ async def test_a_search_is_sorted_across_tasks_and_paged(store: FindingsStore) -
             break
     assert pages == [9, 8, 3, 2]
     with pytest.raises(BadQuery, match="leave out sort"):
-        await store.search(read_query({"sort": ["port"]}), Scope(history=True))
+        await store.search(read_query({"sort": ["port"]}), SearchScope(history=True))
 
 
 @pytest.mark.parametrize(
@@ -569,25 +568,6 @@ async def test_compliance_checks_of_one_plugin_are_told_apart(store: FindingsSto
     comparison = await store.compare("x", "y")
     assert sum(comparison.severities[Change.PERSISTING].values()) == 40
     assert not comparison.severities[Change.NEW]
-
-
-async def test_tallies_put_the_worst_first(store: FindingsStore) -> None:
-    await store.put(
-        "t",
-        report(
-            ("a", PLUGIN, 1, 3), ("a", PLUGIN, 2, 3), ("b", OTHER, 1, 4), ("c", PLUGIN, 1, 0)
-        ),
-        at=0.0,
-    )  # fmt: skip
-    tallies = await store.tallies("t", top=2)
-    assert tallies.severities == {"critical": 1, "high": 2, "info": 1}
-    assert [group.about["host"] for group in tallies.hosts] == ["b", "a"]
-    assert tallies.hosts[1].severities == {"high": 2}
-    assert tallies.hosts_total == 3
-    assert [group.about["plugin_family"] for group in tallies.families] == ["G", "F"]
-    assert tallies.plugins[1].about == {"plugin_id": 1, "plugin_name": "One"}
-    assert tallies.plugins[1].findings == 3
-    assert (tallies.exploitable, tallies.known_exploited) == (1, 0)
 
 
 # -- files

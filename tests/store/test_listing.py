@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, ScanKind, Task
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks import listing, queries
-from nessus_sched.store.tasks.listing import Listing, TaskFilter
+from nessus_sched.store.tasks.listing import Listing
 from nessus_sched.store.tasks.offline import read_offline
 from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
 from nessus_sched.store.tasks.store import TaskStore

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nessus_sched.api.app import App
+from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import translated
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.views import TaskView
 
 
-async def seen(app: App, call: Call, task_id: str) -> TaskView:
+async def seen(app: ReadApp, call: Call, task_id: str) -> TaskView:
     """The task. Raises `ToolError` when there is none or the caller's role does not go so far."""
     with translated():
-        view = await app.service.task(task_id)
+        view = await app.queries.task(task_id)
     if not app.sees(call.peer, view.task):
         raise ToolError(
             "not_permitted",
@@ -36,6 +36,6 @@ async def managed(app: App, call: Call, task_id: str) -> TaskView:
     return view
 
 
-def visible(app: App, call: Call) -> Callable[[Task], bool]:
+def visible(app: ReadApp, call: Call) -> Callable[[Task], bool]:
     """Whether the caller may see a task, for filters."""
     return lambda task: app.sees(call.peer, task)

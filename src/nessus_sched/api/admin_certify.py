@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
+from nessus_sched.api.app import App
 from nessus_sched.api.errors import translated
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.certify.rows import Row
@@ -36,7 +37,7 @@ class CertifyAnswer:
 
 
 @tool(writes=True, idempotent=False, open_world=True, timeout=LONGEST)
-async def certify_scanner(app: Any, call: Call, args: CertifyArgs) -> CertifyAnswer:
+async def certify_scanner(app: App, call: Call, args: CertifyArgs) -> CertifyAnswer:
     """Run a few small scans of one allowed target on a scanner and compare what it does with
     what is expected. Its scans are deleted at the end, also when the call is canceled."""
     if app.certifier is None:

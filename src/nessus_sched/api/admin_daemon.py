@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
+from nessus_sched.api.app import App
 from nessus_sched.api.errors import check_scanner, translated
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.api.scanner_check import Step, probe
@@ -57,7 +58,7 @@ class PausedAnswer:
 
 
 @tool(writes=True)
-async def reload(app: Any, call: Call, args: NoArgs) -> ReloadAnswer:
+async def reload(app: App, call: Call, args: NoArgs) -> ReloadAnswer:
     """Re-read the configuration and apply it, or say what is wrong with it."""
     reloaded = await app.reload()
     return ReloadAnswer(
@@ -69,21 +70,21 @@ async def reload(app: Any, call: Call, args: NoArgs) -> ReloadAnswer:
 
 
 @tool(writes=True)
-async def switch_scanner(app: Any, call: Call, args: SwitchArgs) -> ScannerAnswer:
+async def switch_scanner(app: App, call: Call, args: SwitchArgs) -> ScannerAnswer:
     """Drain, undrain, enable or disable a scanner, or retry one that is suspended."""
     with translated():
         await app.operator.switch(args.scanner_instance, args.action, actor=call.peer.actor)
-    found = {view.settings.id: view for view in app.service.scanners()}
+    found = {view.settings.id: view for view in app.queries.scanners()}
     return scanner_answer(found[args.scanner_instance])
 
 
 @tool(writes=False, timeout=55.0)
-async def test_scanner(app: Any, call: Call, args: TestArgs) -> TestAnswer:
+async def test_scanner(app: App, call: Call, args: TestArgs) -> TestAnswer:
     """Ask a scanner for all that a scan needs, changing nothing there."""
     check_scanner(app, args.scanner_instance)
-    driver = app.service.fleet.drivers[args.scanner_instance]
-    keys = isinstance(driver.connection.settings.auth, ApiKeys)
-    steps = [step async for step in probe(driver.connection.scanner, app.now, keys=keys)]
+    connection = app.queries.connection(args.scanner_instance)
+    keys = isinstance(connection.settings.auth, ApiKeys)
+    steps = [step async for step in probe(connection.scanner, app.now, keys=keys)]
     return TestAnswer(
         scanner_instance=args.scanner_instance,
         passed=all(step.status != "failed" for step in steps),
@@ -92,7 +93,7 @@ async def test_scanner(app: Any, call: Call, args: TestArgs) -> TestAnswer:
 
 
 @tool(writes=True)
-async def pause_all(app: Any, call: Call, args: PauseArgs) -> PausedAnswer:
+async def pause_all(app: App, call: Call, args: PauseArgs) -> PausedAnswer:
     """Emergency stop of all scanners and all users' tasks: start nothing more, anywhere; with
     `running` also pause or stop what runs. Holds until resume_all."""
     with translated():
@@ -101,7 +102,7 @@ async def pause_all(app: Any, call: Call, args: PauseArgs) -> PausedAnswer:
 
 
 @tool(writes=True)
-async def resume_all(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
+async def resume_all(app: App, call: Call, args: NoArgs) -> PausedAnswer:
     """End a pause of everything: scans may start again, and scans that pause_all paused go on.
     Those that were paused one by one stay paused."""
     with translated():
@@ -112,9 +113,8 @@ async def resume_all(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
     return PausedAnswer(paused=False, told=0, resumed=resumed, paused_scans=stay)
 
 
-def _paused_scans(app: Any) -> int:
-    count: int = app.service.context.store.counts()[TaskState.PAUSED]
-    return count
+def _paused_scans(app: App) -> int:
+    return app.queries.counts()[TaskState.PAUSED]
 
 
 FLEET_ACTIONS: tuple[ToolDef, ...] = (reload, switch_scanner, test_scanner, pause_all, resume_all)

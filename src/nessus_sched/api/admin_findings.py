@@ -11,17 +11,17 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.api.access import seen
+from nessus_sched.api.app import ReadApp
 from nessus_sched.api.errors import translated
 from nessus_sched.api.findings import early_among, early_end, query_of, readable
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
 from nessus_sched.results.comparison import Change, Comparison
-from nessus_sched.results.query.model import GroupBy, Match
+from nessus_sched.results.query.model import GroupBy, Match, SearchScope
 from nessus_sched.results.query.page import Page
 from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.store.findings.search import Scope
 
 LARGE: Final = 2 * 2**20
 """Bytes of the rows of one page."""
@@ -84,7 +84,7 @@ class CompareAnswer:
 
 
 @tool(writes=False, open_world=True)
-async def read_summary(app: Any, call: Call, args: TaskArgs) -> SummaryAnswer:
+async def read_summary(app: ReadApp, call: Call, args: TaskArgs) -> SummaryAnswer:
     """The whole summary of a completed task."""
     task = (await seen(app, call, args.task_id)).task
     if task.summary is None:
@@ -94,29 +94,31 @@ async def read_summary(app: Any, call: Call, args: TaskArgs) -> SummaryAnswer:
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
-async def read_findings(app: Any, call: Call, args: ReadArgs) -> FindingsAnswer:
+async def read_findings(app: ReadApp, call: Call, args: ReadArgs) -> FindingsAnswer:
     """A page of a task's findings."""
     await seen(app, call, args.task_id)
     with translated():
         query = query_of(args)
-        task = (await app.service.task(args.task_id)).task
+        task = (await app.queries.task(args.task_id)).task
         page = await app.findings.page(args.task_id, query, max_bytes=LARGE)
     return findings_answer(page, () if args.cursor else cautions(task.summary))
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
-async def search_all(app: Any, call: Call, args: SearchArgs) -> FindingsAnswer:
+async def search_all(app: ReadApp, call: Call, args: SearchArgs) -> FindingsAnswer:
     """A page of the findings of all tasks: the present state, or the history."""
     with translated():
         query = query_of(args)
         task_ids = await readable(app, call)
-        scope = Scope(task_ids=None if task_ids is None else tuple(task_ids), history=args.history)
+        scope = SearchScope(
+            task_ids=None if task_ids is None else tuple(task_ids), history=args.history
+        )
         page = await app.findings.search(query, scope, max_bytes=LARGE)
     return findings_answer(page, await early_among(app, page.rows))
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
-async def compare_findings(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
+async def compare_findings(app: ReadApp, call: Call, args: CompareArgs) -> CompareAnswer:
     """What changed between two tasks, and a page of the findings that did."""
     early: list[str] = []
     for task_id in (args.before, args.after):

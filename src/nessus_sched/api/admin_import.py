@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 import structlog
 
+from nessus_sched.api.app import App
 from nessus_sched.api.errors import translated
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.untrusted import cleaned
@@ -57,7 +58,7 @@ class ImportAnswer:
 
 
 @tool(writes=True, idempotent=False)
-async def import_begin(app: Any, call: Call, args: BeginArgs) -> UploadAnswer:
+async def import_begin(app: App, call: Call, args: BeginArgs) -> UploadAnswer:
     """Begin to import a .nessus report."""
     with translated():
         task_id = app.service.imports.begin(
@@ -68,7 +69,7 @@ async def import_begin(app: Any, call: Call, args: BeginArgs) -> UploadAnswer:
 
 # It changes nothing that lasts, and would fill the log.
 @tool(writes=False, idempotent=False)
-async def import_piece(app: Any, call: Call, args: PieceArgs) -> UploadAnswer:
+async def import_piece(app: App, call: Call, args: PieceArgs) -> UploadAnswer:
     """The next bytes of a report that is being imported."""
     try:
         piece = base64.b64decode(args.data, validate=True)
@@ -80,7 +81,7 @@ async def import_piece(app: Any, call: Call, args: PieceArgs) -> UploadAnswer:
 
 
 @tool(writes=True, idempotent=False, timeout=3600)
-async def import_end(app: Any, call: Call, args: EndArgs) -> ImportAnswer:
+async def import_end(app: App, call: Call, args: EndArgs) -> ImportAnswer:
     """Read the report that was sent, and keep it as a completed task."""
     with translated():
         task = await app.service.imports.finish(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
+from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.config.checks import COMPONENTS
 from nessus_sched.config.types import LogLevel
@@ -31,7 +30,7 @@ class LevelAnswer:
 
 
 @tool(writes=True)
-async def set_log_level(app: Any, call: Call, args: LevelArgs) -> LevelAnswer:
+async def set_log_level(app: App, call: Call, args: LevelArgs) -> LevelAnswer:
     """Log more or less from now on, until the next reload or restart."""
     if args.component is not None and args.component not in COMPONENTS:
         message = unknown("component", args.component, COMPONENTS)

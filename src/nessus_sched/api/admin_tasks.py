@@ -9,16 +9,16 @@ import attrs
 
 from nessus_sched.api.access import managed, seen
 from nessus_sched.api.answers import StatusAnswer, iso, status_answer
-from nessus_sched.api.app import App
+from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import translated
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
+from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.store.tasks.journal import JournalRecord
-from nessus_sched.store.tasks.listing import TaskFilter
 
 PAGE: Final = 200
 MAX_MATCHES: Final = 10
@@ -79,13 +79,11 @@ class PurgeAnswer:
 
 
 @tool(writes=False)
-async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
+async def find_task(app: ReadApp, call: Call, args: FindArgs) -> FindAnswer:
     """Tasks with that id, or whose id begins or ends so."""
-    store, part = app.service.context.store, args.part.lower()
     with translated():
-        exact = await store.get(part)
-        found = [exact] if exact else await store.by_id_part(part, limit=MAX_MATCHES + 1)
-        found = [task for task in found if app.sees(call.peer, task)]
+        named = await app.queries.find(args.part.lower(), limit=MAX_MATCHES + 1)
+    found = [task for task in named if app.sees(call.peer, task)]
     return FindAnswer(
         tasks=[
             FoundTask(
@@ -101,16 +99,16 @@ async def find_task(app: Any, call: Call, args: FindArgs) -> FindAnswer:
 
 
 @tool(writes=False)
-async def show_journal(app: Any, call: Call, args: TaskArgs) -> JournalAnswer:
+async def show_journal(app: ReadApp, call: Call, args: TaskArgs) -> JournalAnswer:
     """The whole history of a task."""
     view = await seen(app, call, args.task_id)
     with translated():
-        records = await app.service.history(args.task_id)
+        records = await app.queries.history(args.task_id)
     return JournalAnswer(task=status_answer(app, view), entries=journal_rows(records))
 
 
 @tool(writes=True)
-async def retry_dead_letter(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+async def retry_dead_letter(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
     """Put a dead letter back into the queue."""
     await managed(app, call, args.task_id)
     with translated():
@@ -118,7 +116,7 @@ async def retry_dead_letter(app: Any, call: Call, args: TaskArgs) -> StatusAnswe
 
 
 @tool(writes=True, destructive=True)
-async def purge_dead_letters(app: Any, call: Call, args: PurgeArgs) -> PurgeAnswer:
+async def purge_dead_letters(app: App, call: Call, args: PurgeArgs) -> PurgeAnswer:
     """Delete dead letters for good; each deletion is journaled."""
     now = app.now()
     with translated():
@@ -133,9 +131,7 @@ async def purge_dead_letters(app: Any, call: Call, args: PurgeArgs) -> PurgeAnsw
         purged: list[str] = []
         for start in range(0, len(doomed), PAGE):
             batch = doomed[start : start + PAGE]
-            purged += await app.service.context.store.purge_tasks(
-                batch, at=now, actor=call.peer.actor
-            )
+            purged += await app.service.purge(batch, actor=call.peer.actor)
         for task_id in purged:
             await app.findings.delete(task_id)
     return PurgeAnswer(task_ids=purged, dry_run=False)
@@ -169,7 +165,7 @@ async def _tasks(app: App, wanted: TaskFilter) -> AsyncIterator[Task]:
     """All tasks that match, newest first."""
     cursor = None
     while True:
-        page = await app.service.tasks(wanted, limit=PAGE, cursor=cursor)
+        page = await app.queries.tasks(wanted, limit=PAGE, cursor=cursor)
         for task in page.tasks:
             yield task
         cursor = page.cursor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 from nessus_sched.api.app import App
@@ -24,9 +22,8 @@ class HousekeepingAnswer:
 
 
 @tool(writes=True, destructive=True, timeout=3600)
-async def housekeeping(app: Any, call: Call, args: HousekeepingArgs) -> HousekeepingAnswer:
+async def housekeeping(app: App, call: Call, args: HousekeepingArgs) -> HousekeepingAnswer:
     """Delete what has been kept long enough, by the retention times of the configuration."""
-    assert isinstance(app, App)
     with translated():
         deleted = await app.housekeeping.sweep(dry_run=args.dry_run)
     return HousekeepingAnswer(deleted=dict(deleted), dry_run=args.dry_run)

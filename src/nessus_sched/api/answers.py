@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from nessus_sched.api.app import App
+from nessus_sched.api.app import ReadApp
 from nessus_sched.api.next_steps import advice
 from nessus_sched.api.untrusted import NAMES, cleaned
 from nessus_sched.core.asked import Asked
@@ -133,14 +133,14 @@ def submitter_text(task: Task) -> str:
     return clean_line(f"{user} with {who.client}" if who.client else user, 120)
 
 
-def scanner_url(app: App, scanner_id: str | None) -> str | None:
+def scanner_url(app: ReadApp, scanner_id: str | None) -> str | None:
     for scanner in app.config.scanners:
         if scanner.id == scanner_id:
             return scanner.url
     return None
 
 
-def wait_answer(app: App, view: TaskView) -> WaitAnswer | None:
+def wait_answer(app: ReadApp, view: TaskView) -> WaitAnswer | None:
     standing = view.standing
     if standing.queue is None and standing.wait_reason is None:
         return None
@@ -167,7 +167,7 @@ def wait_seconds(standing: Standing) -> int | None:
     return max(round(standing.estimate.seconds), 0 if at_once else 1)
 
 
-def status_answer(app: App, view: TaskView) -> StatusAnswer:
+def status_answer(app: ReadApp, view: TaskView) -> StatusAnswer:
     task, request = view.task, view.task.request
     summary = task.summary or {}
     return StatusAnswer(

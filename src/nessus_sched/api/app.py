@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 import attrs
 
@@ -14,11 +15,11 @@ from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
+from nessus_sched.results.findings_port import FindingsReader, FindingsStore
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.queries import StoredTasks, TaskQueries
 from nessus_sched.scheduler.service import Service
-from nessus_sched.store.exports import ExportStore
-from nessus_sched.store.findings.store import FindingsStore
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +53,31 @@ def _same(users: Users) -> Callable[[], Users]:
     return lambda: users
 
 
+class ReadApp(Protocol):
+    """What operations that only read need, with a daemon or on its files; see `App`."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def now(self) -> Now: ...
+
+    @property
+    def queries(self) -> StoredTasks: ...
+
+    @property
+    def findings(self) -> FindingsReader: ...
+
+    @property
+    def scopes_of(self) -> Callable[[Peer], Sequence[Scope]]: ...
+
+    @property
+    def sees(self) -> Callable[[Peer, Task], bool]: ...
+
+    @property
+    def users(self) -> Callable[[], Users]: ...
+
+
 @attrs.frozen(kw_only=True)
 class App:
     """`reload` re-reads the configuration and answers with what became of it;
@@ -59,11 +85,11 @@ class App:
     `scopes_of` gives the limits on targets that a peer's role has, `sees` whether it is shown
     a task, `manages` whether it may change one; `users()` are those that were looked up."""
 
+    queries: TaskQueries
     service: Service
     operator: Operator
     housekeeping: Housekeeping
     findings: FindingsStore
-    exports: ExportStore
     certifier: Certifier | None = None
     reload: Callable[[], Awaitable[Reloaded]] = _nothing_to_reload
     set_log_level: Callable[[LogLevel, str | None], tuple[LogLevel, Mapping[str, LogLevel]]] = (

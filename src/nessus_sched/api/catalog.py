@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
+from nessus_sched.api.app import App
 from nessus_sched.api.errors import check_scanner
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.paging import USUAL_BYTES, fitting
@@ -69,17 +69,16 @@ class CredentialsAnswer:
 
 
 @tool(writes=False)
-async def list_scan_templates(app: Any, call: Call, args: TemplatesArgs) -> TemplatesAnswer:
+async def list_scan_templates(app: App, call: Call, args: TemplatesArgs) -> TemplatesAnswer:
     """The scan templates that a scanner offers, for submit_custom_scan."""
-    drivers = app.service.fleet.drivers
-    names: Sequence[str] = list(drivers)
+    names: Sequence[str] = list(app.queries.scanner_ids)
     check_scanner(app, args.scanner_instance)
     if args.scanner_instance is not None:
         names = [args.scanner_instance]
     trouble = "no scanner is configured"
     for name in names:
         try:
-            templates = await drivers[name].connection.scanner.templates()
+            templates = await app.queries.connection(name).scanner.templates()
         except ScannerError as error:
             trouble = f"{name}: {error}"
             continue
@@ -96,7 +95,7 @@ async def list_scan_templates(app: Any, call: Call, args: TemplatesArgs) -> Temp
 
 
 @tool(writes=False)
-async def list_credentials(app: Any, call: Call, args: NoArgs) -> CredentialsAnswer:
+async def list_credentials(app: App, call: Call, args: NoArgs) -> CredentialsAnswer:
     """Names and kinds of the configured credentials, audits and scan profiles. Secrets are
     never shown and never given: submissions use the names."""
     return CredentialsAnswer(

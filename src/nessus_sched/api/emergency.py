@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 from nessus_sched.api import admin_daemon
 from nessus_sched.api.admin_daemon import PauseArgs, PausedAnswer, SwitchArgs
+from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.api.scanners import NoArgs, ScannerAnswer
 from nessus_sched.core.fields import field
@@ -19,7 +18,7 @@ class DrainArgs:
 
 
 @tool(writes=True, destructive=True, operator=True)
-async def pause_everything(app: Any, call: Call, args: PauseArgs) -> PausedAnswer:
+async def pause_everything(app: App, call: Call, args: PauseArgs) -> PausedAnswer:
     """Emergency stop, for all scanners and the tasks of all users: nothing more is started until
     resume_everything; submissions still queue. `running` says what becomes of scans that run:
     keep them, pause them, or stop them, which cancels their tasks for good.
@@ -30,7 +29,7 @@ async def pause_everything(app: Any, call: Call, args: PauseArgs) -> PausedAnswe
 
 
 @tool(writes=True, operator=True)
-async def resume_everything(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
+async def resume_everything(app: App, call: Call, args: NoArgs) -> PausedAnswer:
     """End pause_everything: scans may start again, and those that it paused resume. Scans that
     were paused one by one stay paused."""
     resumed: PausedAnswer = await admin_daemon.resume_all.fn(app, call, args)
@@ -38,14 +37,14 @@ async def resume_everything(app: Any, call: Call, args: NoArgs) -> PausedAnswer:
 
 
 @tool(writes=True, operator=True)
-async def drain_scanner(app: Any, call: Call, args: DrainArgs) -> ScannerAnswer:
+async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
     """Stop sending a scanner scans, for all users; running ones finish. Its queued tasks
     wait, or run elsewhere. Undo it with undrain_scanner."""
     return await _switch(app, call, args, "drain")
 
 
 @tool(writes=True, operator=True)
-async def undrain_scanner(app: Any, call: Call, args: DrainArgs) -> ScannerAnswer:
+async def undrain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
     """Send a drained scanner scans again."""
     return await _switch(app, call, args, "undrain")
 
@@ -58,7 +57,7 @@ EMERGENCY_TOOLS: tuple[ToolDef, ...] = (
 )
 
 
-async def _switch(app: Any, call: Call, args: DrainArgs, action: str) -> ScannerAnswer:
+async def _switch(app: App, call: Call, args: DrainArgs, action: str) -> ScannerAnswer:
     switch = SwitchArgs(scanner_instance=args.scanner_instance, action=action)
     answer: ScannerAnswer = await admin_daemon.switch_scanner.fn(app, call, switch)
     return answer

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nessus_sched.api.app import App
+from nessus_sched.api.app import ReadApp
 from nessus_sched.api.operations import ToolError
-from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.store_errors import NoFindings, StoreUnavailable
 from nessus_sched.results.query.model import BadQuery
 from nessus_sched.scheduler.admission import unknown
 from nessus_sched.scheduler.errors import RequestError
-from nessus_sched.store.findings.read import NoFindings
 
 
 @contextmanager
@@ -31,14 +30,14 @@ def translated() -> Iterator[None]:
         raise ToolError("store_unavailable", str(error), "Try again later.") from error
 
 
-def check_scanner(app: App, name: str | None) -> None:
+def check_scanner(app: ReadApp, name: str | None) -> None:
     """Raises `ToolError` when a scanner is named that is none."""
-    drivers = app.service.fleet.drivers
-    if name is not None and name not in drivers:
-        raise ToolError("unknown_scanner", unknown("scanner", name, drivers))
+    known = app.queries.scanner_ids
+    if name is not None and name not in known:
+        raise ToolError("unknown_scanner", unknown("scanner", name, known))
 
 
-def check_pool(app: App, name: str | None) -> None:
+def check_pool(app: ReadApp, name: str | None) -> None:
     """The same for a pool."""
     pools = {scanner.pool for scanner in app.config.scanners}
     if name is not None and name not in pools:

@@ -10,7 +10,7 @@ import attrs
 from nessus_sched.api import summary_view
 from nessus_sched.api.access import seen, visible
 from nessus_sched.api.answers import iso
-from nessus_sched.api.app import App
+from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import translated
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.paging import USUAL_BYTES
@@ -19,14 +19,13 @@ from nessus_sched.api.untrusted import FINDINGS, cleaned, fenced_row
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.query.input import KEYS, read_query
-from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query
+from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query, SearchScope
 from nessus_sched.results.query.page import Page
 from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.store.findings.search import Scope
-from nessus_sched.store.tasks.listing import TaskFilter
 
 PAGE = 500
 MAX_BYTES = 40_000
@@ -142,7 +141,7 @@ class CompareAnswer:
 
 
 @tool(writes=False, open_world=True)
-async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswer:
+async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswer:
     """Findings of a completed task, worst first, a page at a time. Narrow with filters rather
     than paging through everything: filters may name any field, whatever the profile shows.
 
@@ -156,7 +155,7 @@ async def get_scan_results(app: Any, call: Call, args: ResultsArgs) -> PageAnswe
 
 
 @tool(writes=False, open_world=True)
-async def get_scan_summary(app: Any, call: Call, args: SummaryArgs) -> SummaryAnswer:
+async def get_scan_summary(app: App, call: Call, args: SummaryArgs) -> SummaryAnswer:
     """Compact summary of a completed task: findings by severity, host and
     family, the worst findings, known-exploited and exploitable ones, whether logins worked
     per host, and warnings when the result may be incomplete. Read the warnings before
@@ -169,7 +168,7 @@ async def get_scan_summary(app: Any, call: Call, args: SummaryArgs) -> SummaryAn
 
 
 @tool(writes=False, open_world=True)
-async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswer:
+async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswer:
     """What changed between two completed tasks. A finding is fixed only if the later scan
     would have shown it; otherwise it is not_checked, with the reason (host down, login
     failed, port not scanned ...), and may still be there. new and not_checked_before
@@ -189,7 +188,7 @@ async def compare_scans(app: Any, call: Call, args: CompareArgs) -> CompareAnswe
 
 
 @tool(writes=False, open_world=True)
-async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
+async def search_findings(app: App, call: Call, args: SearchArgs) -> PageAnswer:
     """Search the findings of all tasks: which hosts have a CVE, a plugin or a severity now.
     Each finding is listed once, as last seen, unless a later scan proves it fixed. Use filters
     such as ["cve contains CVE-2021-44228", "host=192.0.2.0/24"]. The notes say when a host
@@ -199,9 +198,11 @@ async def search_findings(app: Any, call: Call, args: SearchArgs) -> PageAnswer:
         early += early_end(await _must_have_results(app, call, task_id))
     with translated():
         task_ids = args.task_ids or await readable(app, call)
-        scope = Scope(task_ids=None if task_ids is None else tuple(task_ids), history=args.history)
+        scope = SearchScope(
+            task_ids=None if task_ids is None else tuple(task_ids), history=args.history
+        )
         page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
-    rows = [{**row, "imported_at": iso(row["imported_at"])} for row in page.rows]
+    rows = tuple({**row, "imported_at": iso(row["imported_at"])} for row in page.rows)
     if not args.task_ids:
         early = await early_among(app, rows)
     return page_answer(attrs.evolve(page, rows=rows), fence=True, notes=early)
@@ -222,7 +223,7 @@ def query_of(args: object) -> Query:
         return read_query({key: getattr(args, key, None) for key in KEYS})
 
 
-async def readable(app: App, call: Call) -> list[str] | None:
+async def readable(app: ReadApp, call: Call) -> list[str] | None:
     """The tasks with results that the caller may see; None for all, without reading them."""
     if not app.scopes_of(call.peer):
         return None
@@ -230,7 +231,7 @@ async def readable(app: App, call: Call) -> list[str] | None:
     found: list[str] = []
     cursor = None
     while True:
-        page = await app.service.tasks(wanted, limit=PAGE, cursor=cursor)
+        page = await app.queries.tasks(wanted, limit=PAGE, cursor=cursor)
         found += [task.task_id for task in page.tasks if task.summary is not None]
         cursor = page.cursor
         if cursor is None:
@@ -250,11 +251,11 @@ def _first_warned(page: Page, task: Task, cursor: str | None) -> Page:
     return page if cursor else attrs.evolve(page, notes=(*cautions(task.summary), *page.notes))
 
 
-async def early_among(app: App, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+async def early_among(app: ReadApp, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Notes on the early ends of the scans whose findings are on this page."""
     notes: list[str] = []
     for task_id in dict.fromkeys(str(row["task_id"]) for row in rows if "task_id" in row):
-        task = await app.service.context.store.get(task_id)
+        task = await app.queries.stored(task_id)
         if task is not None:
             notes += early_end(task)
     return notes

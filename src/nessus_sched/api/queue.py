@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
 from nessus_sched.api.answers import wait_answer
-from nessus_sched.api.app import App
+from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import translated
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, fitting, room
@@ -83,13 +82,13 @@ class QueueAnswer:
 
 
 @tool(writes=False)
-async def get_queue_status(app: Any, call: Call, args: QueueArgs) -> QueueAnswer:
+async def get_queue_status(app: App, call: Call, args: QueueArgs) -> QueueAnswer:
     """What runs, what waits, in which queue and place, and why. Answers "why is my scan not
     starting"."""
-    statistics = app.service.statistics()
+    statistics = app.queries.statistics()
     with translated():
-        page = await app.service.waiting(limit=args.limit)
-    active = [view for view in app.service.active() if app.sees(call.peer, view.task)]
+        page = await app.queries.waiting(limit=args.limit)
+    active = [view for view in app.queries.active() if app.sees(call.peer, view.task)]
     page = [view for view in page if app.sees(call.peer, view.task)]
     most = room(args.limit) // 2
     running = fitting([_running(view) for view in active[: args.limit]], most)
@@ -115,7 +114,7 @@ async def get_queue_status(app: Any, call: Call, args: QueueArgs) -> QueueAnswer
         ],
         running=running,
         waiting=waiting,
-        retry_wait=app.service.context.store.counts()[TaskState.RETRY_WAIT],
+        retry_wait=app.queries.counts()[TaskState.RETRY_WAIT],
         notes=[
             *_left_out("running", "running", len(active) - len(running)),
             *_left_out("waiting", "queued", statistics.queued - len(waiting)),
@@ -155,7 +154,7 @@ def _running(view: TaskView) -> RunningRow:
     )
 
 
-def _waiting(app: App, view: TaskView) -> WaitingRow:
+def _waiting(app: ReadApp, view: TaskView) -> WaitingRow:
     wait = wait_answer(app, view)
     return WaitingRow(
         task_id=view.task.task_id,

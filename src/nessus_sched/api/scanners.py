@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 from nessus_sched.api.access import visible
@@ -13,6 +11,7 @@ from nessus_sched.api.answers import (
     iso,
     status_answer,
 )
+from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import check_pool, translated
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.api.paging import (
@@ -25,9 +24,9 @@ from nessus_sched.api.paging import (
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import ScannerView
-from nessus_sched.store.tasks.listing import TaskFilter
 
 
 @attrs.frozen(kw_only=True)
@@ -93,11 +92,11 @@ class DeadAnswer:
 
 
 @tool(writes=False)
-async def list_scanners(app: Any, call: Call, args: ScannersArgs) -> ScannersAnswer:
+async def list_scanners(app: App, call: Call, args: ScannersArgs) -> ScannersAnswer:
     """All Nessus scanners: whether each can be used now (and why not), its free slots, queue,
     license and plugin age. Long pages are cut; continue with next_cursor."""
     check_pool(app, args.pool)
-    found = [scanner_answer(view) for view in app.service.scanners()]
+    found = [scanner_answer(view) for view in app.queries.scanners()]
     wanted = [
         each
         for each in found
@@ -110,18 +109,18 @@ async def list_scanners(app: Any, call: Call, args: ScannersArgs) -> ScannersAns
         scanners=rows,
         total=len(wanted),
         next_cursor=str(end) if end < len(wanted) else None,
-        paused=app.service.statistics().paused,
+        paused=app.queries.statistics().paused,
         untrusted=NAMES,
     )
 
 
 @tool(writes=False)
-async def list_dead_letters(app: Any, call: Call, args: DeadArgs) -> DeadAnswer:
+async def list_dead_letters(app: ReadApp, call: Call, args: DeadArgs) -> DeadAnswer:
     """Tasks that failed for good, each with its error. They wait for an operator, who can
     retry or purge them with the `nessus-sched dlq` command."""
     limited = bool(app.scopes_of(call.peer))
     with translated():
-        page = await app.service.tasks(
+        page = await app.queries.tasks(
             TaskFilter(
                 states=frozenset({TaskState.DEAD}),
                 shown=visible(app, call) if limited else None,
@@ -129,11 +128,11 @@ async def list_dead_letters(app: Any, call: Call, args: DeadArgs) -> DeadAnswer:
             limit=args.limit,
             cursor=number_of(args.cursor, "list_dead_letters"),
         )
-    rows = [status_answer(app, view) for view in app.service.views(page.tasks)]
+    rows = [status_answer(app, view) for view in app.queries.views(page.tasks)]
     kept = fitting(rows, room(args.limit))
     after = page.cursor if len(kept) == len(rows) else page.tasks[len(kept) - 1].order
     return DeadAnswer(
-        total=None if limited else app.service.context.store.counts()[TaskState.DEAD],
+        total=None if limited else app.queries.counts()[TaskState.DEAD],
         tasks=kept,
         next_cursor=None if after is None else str(after),
     )

@@ -140,7 +140,7 @@ class ComplianceArgs(CredentialedArgs):
 
 
 @tool(writes=True, idempotent=False, open_world=True)
-async def submit_scan(app: Any, call: Call, args: SubmitArgs) -> SubmitAnswer:
+async def submit_scan(app: App, call: Call, args: SubmitArgs) -> SubmitAnswer:
     """Queue a network vulnerability scan without credentials: what an attacker on the
     network sees. Returns a task_id at once; the scan runs when a scanner has a free slot and
     takes minutes to hours.
@@ -150,7 +150,7 @@ async def submit_scan(app: Any, call: Call, args: SubmitArgs) -> SubmitAnswer:
 
 
 @tool(writes=True, idempotent=False, open_world=True)
-async def submit_trusted_scan(app: Any, call: Call, args: CredentialedArgs) -> SubmitAnswer:
+async def submit_trusted_scan(app: App, call: Call, args: CredentialedArgs) -> SubmitAnswer:
     """Queue a vulnerability scan that logs in to the targets (SSH or Windows) without raising
     privileges: finds missing patches that a network scan cannot see. The result says per host
     whether the login worked.
@@ -161,7 +161,7 @@ async def submit_trusted_scan(app: Any, call: Call, args: CredentialedArgs) -> S
 
 
 @tool(writes=True, idempotent=False, open_world=True)
-async def submit_privileged_scan(app: Any, call: Call, args: CredentialedArgs) -> SubmitAnswer:
+async def submit_privileged_scan(app: App, call: Call, args: CredentialedArgs) -> SubmitAnswer:
     """Queue a vulnerability scan that logs in with full privileges (sudo, su, enable and the
     like, or root or administrator). The most complete picture; the result says per host
     whether login and privileges worked.
@@ -171,7 +171,7 @@ async def submit_privileged_scan(app: Any, call: Call, args: CredentialedArgs) -
 
 
 @tool(writes=True, idempotent=False, open_world=True)
-async def submit_custom_scan(app: Any, call: Call, args: CustomArgs) -> SubmitAnswer:
+async def submit_custom_scan(app: App, call: Call, args: CustomArgs) -> SubmitAnswer:
     """Queue a scan with a template or policy of your choice, for what the other submit tools
     do not cover (malware, one vulnerability, a tuned policy). Give either `template` or
     `policy`, by name."""
@@ -187,14 +187,14 @@ async def submit_custom_scan(app: Any, call: Call, args: CustomArgs) -> SubmitAn
 
 
 @tool(writes=True, idempotent=False, open_world=True)
-async def submit_quick_scan(app: Any, call: Call, args: QuickArgs) -> SubmitAnswer:
+async def submit_quick_scan(app: App, call: Call, args: QuickArgs) -> SubmitAnswer:
     """Queue a host discovery: which addresses are alive, optionally their operating systems
     or common open ports. Fast; finds no vulnerabilities."""
     return await _submit(app, call, args, ScanKind.QUICK, discovery=args.discovery)
 
 
 @tool(writes=True, idempotent=False, open_world=True)
-async def submit_compliance_scan(app: Any, call: Call, args: ComplianceArgs) -> SubmitAnswer:
+async def submit_compliance_scan(app: App, call: Call, args: ComplianceArgs) -> SubmitAnswer:
     """Queue a check of the targets' configuration against an audit file (such as a CIS
     benchmark): passed, failed or warning per check. Needs a credential and an audit, both by
     name."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import attrs
 import trio
@@ -17,7 +16,7 @@ from nessus_sched.api.answers import (
     submitter_text,
     wait_answer,
 )
-from nessus_sched.api.app import App
+from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import check_pool, check_scanner, translated
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, fitting, number_of, room
@@ -26,11 +25,11 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import ScanKind
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import UsersUnavailable
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import TaskView
-from nessus_sched.store.tasks.listing import TaskFilter
 
 LONGEST_WAIT = 25.0
 """Seconds; hosts cut calls off at 60, some earlier."""
@@ -124,7 +123,7 @@ class ListAnswer:
 
 
 @tool(writes=False)
-async def get_scan_status(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+async def get_scan_status(app: ReadApp, call: Call, args: TaskArgs) -> StatusAnswer:
     """Show a task's status: state, progress, place in the queue and why it waits, errors with
     what to do, and once completed the number of findings by severity and whether logins
     worked. For the findings themselves use get_scan_summary or get_scan_results."""
@@ -132,7 +131,7 @@ async def get_scan_status(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
 
 
 @tool(writes=False, timeout=LONGEST_WAIT + 10)
-async def wait_for_scan(app: Any, call: Call, args: WaitArgs) -> WaitedAnswer:
+async def wait_for_scan(app: App, call: Call, args: WaitArgs) -> WaitedAnswer:
     """Wait until a task has settled (completed, canceled, timed_out or dead), at most 25
     seconds, and return its status. Better than asking get_scan_status again and again. Most
     scans take far longer: tell the user and come back later."""
@@ -149,7 +148,7 @@ async def wait_for_scan(app: Any, call: Call, args: WaitArgs) -> WaitedAnswer:
 
 
 @tool(writes=False)
-async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
+async def list_tasks(app: ReadApp, call: Call, args: ListArgs) -> ListAnswer:
     """List tasks, newest first, filtered by state, scanner, pool, kind, target (an address
     finds the networks that contain it), time or text. Use it to find a task_id. Long pages
     are cut; continue with next_cursor."""
@@ -167,12 +166,12 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
     )
     with translated():
         cursor = number_of(args.cursor, "list_tasks")
-        page = await app.service.tasks(wanted, limit=args.limit, cursor=cursor)
+        page = await app.queries.tasks(wanted, limit=args.limit, cursor=cursor)
     if not page.tasks and cursor is None:
         # With a wrong name an empty list would be taken for idleness.
         check_scanner(app, args.scanner_instance)
         check_pool(app, args.pool)
-    rows = fitting([_row(app, view) for view in app.service.views(page.tasks)], room(args.limit))
+    rows = fitting([_row(app, view) for view in app.queries.views(page.tasks)], room(args.limit))
     after = page.cursor if len(rows) == len(page.tasks) else page.tasks[len(rows) - 1].order
     return ListAnswer(
         tasks=rows,
@@ -183,7 +182,7 @@ async def list_tasks(app: Any, call: Call, args: ListArgs) -> ListAnswer:
 
 
 @tool(writes=True, destructive=True)
-async def cancel_scan(app: Any, call: Call, args: CancelArgs) -> StatusAnswer:
+async def cancel_scan(app: App, call: Call, args: CancelArgs) -> StatusAnswer:
     """Cancel a task: take it out of the queue, or stop its scan on the scanner. What a running
     scan has found is kept as partial results. Canceling twice does no harm."""
     await managed(app, call, args.task_id)
@@ -193,7 +192,7 @@ async def cancel_scan(app: Any, call: Call, args: CancelArgs) -> StatusAnswer:
 
 
 @tool(writes=True)
-async def pause_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+async def pause_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
     """Pause a task. A running scan keeps its slot on the scanner until resume_scan or
     cancel_scan, so do not leave it paused for long; a waiting task is not launched."""
     await managed(app, call, args.task_id)
@@ -202,7 +201,7 @@ async def pause_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
 
 
 @tool(writes=True)
-async def resume_scan(app: Any, call: Call, args: TaskArgs) -> StatusAnswer:
+async def resume_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
     """Resume a paused task."""
     await managed(app, call, args.task_id)
     with translated():
@@ -219,11 +218,11 @@ TASK_TOOLS: tuple[ToolDef, ...] = (
 )
 
 
-def _counts(app: App, wanted: TaskFilter) -> dict[str, int] | None:
+def _counts(app: ReadApp, wanted: TaskFilter) -> dict[str, int] | None:
     """Tasks by state, as far as they are known without reading them."""
     if wanted != TaskFilter(states=wanted.states):
         return None
-    counts = app.service.context.store.counts().items()
+    counts = app.queries.counts().items()
     return {
         state: count
         for state, count in counts
@@ -240,7 +239,7 @@ def overlapping(text: str) -> Callable[[Sequence[str]], bool]:
     return lambda texts: parse_targets(texts).overlaps(wanted)
 
 
-async def _actor(app: App, call: Call, submitter: str | None) -> str | None:
+async def _actor(app: ReadApp, call: Call, submitter: str | None) -> str | None:
     """How the journal names a user that a filter names. Raises `ToolError`."""
     if submitter is None:
         return None
@@ -261,7 +260,7 @@ async def _report(call: Call, view: TaskView, waited: float, total: float) -> No
     await call.progress(waited, total, f"{view.task.state}{progress}")
 
 
-def _row(app: App, view: TaskView) -> TaskRow:
+def _row(app: ReadApp, view: TaskView) -> TaskRow:
     task, wait = view.task, wait_answer(app, view)
     summary = task.summary or {}
     return TaskRow(

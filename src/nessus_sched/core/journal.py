@@ -30,3 +30,12 @@ class JournalEntry:
     after: TaskState | None = None
     cause: str = ""
     detail: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class JournalRecord:
+    """An entry in its place in the store's hash chain."""
+
+    seq: int
+    hash: bytes
+    entry: JournalEntry

@@ -67,5 +67,13 @@ class IdempotencyConflict(StoreError):
         self.task_id = task_id
 
 
+class NoFindings(StoreError):
+    """Nothing is stored of that task's results."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"no findings of task {task_id} are stored")
+        self.task_id = task_id
+
+
 class BackupFailed(StoreError):
     """The copy could not be written; nothing was left at its destination."""

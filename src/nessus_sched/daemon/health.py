@@ -83,7 +83,7 @@ class HealthCheck:
     def _scheduler(self) -> dict[str, Observation]:
         if not self._system.fleet.recovered:
             return {"startup": Observation(Status.FAILED, "starting: reading the unfinished tasks")}
-        scanners, now = self._system.service.scanners(), self._system.context.wall()
+        scanners, now = self._system.queries.scanners(), self._system.context.wall()
         return {
             "scanners": _scanners(scanners),
             "scheduling": self._scheduling(),
@@ -91,7 +91,7 @@ class HealthCheck:
         }
 
     def _scheduling(self) -> Observation:
-        if self._system.service.statistics().paused:
+        if self._system.queries.statistics().paused:
             return Observation(Status.DEGRADED, "paused by an operator: no scans start")
         return Observation(Status.OK, "tasks start as slots become free")
 

@@ -26,14 +26,14 @@ LAG_EVERY = 5.0
 
 async def refresh(system: System, metrics: Metrics) -> None:
     """Updates the gauges before a scrape."""
-    store = system.context.store.statistics()
-    views = system.service.scanners()
+    store = system.store.statistics()
+    views = system.queries.scanners()
     findings = await system.findings.statistics()
     exports = await trio.to_thread.run_sync(system.exports.statistics)
     writer = store.writer
     metrics.gauges.snapshot = Snapshot(
         at=system.context.wall(),
-        pool=system.service.statistics(),
+        pool=system.queries.statistics(),
         up={view.settings.id: view.trouble is None for view in views},
         owed={view.settings.id: view.owed for view in views},
         plugin_set_at={

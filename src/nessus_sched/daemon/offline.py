@@ -6,7 +6,7 @@ in one way and answers have one shape.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
@@ -15,20 +15,21 @@ import attrs
 import trio
 
 from nessus_sched.api import validation
+from nessus_sched.api.app import ReadApp
 from nessus_sched.api.operations import Call, Registry, ToolDef
 from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
-from nessus_sched.core.clock import system_now
+from nessus_sched.core.clock import Now, system_now
+from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import TaskFilter, TaskPage
 from nessus_sched.ipc.peer import Peer
-from nessus_sched.scheduler.errors import UnknownTask
-from nessus_sched.scheduler.views import Standing, TaskView
+from nessus_sched.ipc.users import Users
+from nessus_sched.scheduler.queries import StoredTasks
 from nessus_sched.store.findings.reader import OfflineFindings, open_findings_offline
-from nessus_sched.store.tasks.journal import JournalRecord
-from nessus_sched.store.tasks.listing import TaskFilter, TaskPage
 from nessus_sched.store.tasks.offline import OfflineStore, read_offline
 
 _NEED_FINDINGS: Final = frozenset({"read_findings", "search_all", "compare_findings"})
@@ -65,7 +66,11 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
             else None
         )
         try:
-            app = _App(service=_Service(store, config), config=config, findings=findings)
+            app: ReadApp = _App(
+                config=config,
+                queries=StoredTasks(_Tasks(store), [each.id for each in config.scanners]),
+                opened=findings,
+            )
             result = await tool.fn(app, Call(peer=Peer(connection="offline")), args)
         finally:
             if findings is not None:
@@ -73,13 +78,11 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
     return validation.answer(result, Masker(secrets_of(config)).masked)[0]
 
 
-class _Service:
-    """The queries of `scheduler.service.Service`, on a store opened for reading."""
+class _Tasks:
+    """A `TaskReader` on a store opened for reading."""
 
-    def __init__(self, store: OfflineStore, config: Config) -> None:
+    def __init__(self, store: OfflineStore) -> None:
         self._store = store
-        self.context = self.store = self.fleet = self
-        self.drivers = {scanner.id for scanner in config.scanners}
 
     async def get(self, task_id: str) -> Task | None:
         return self._store.get(task_id)
@@ -87,42 +90,41 @@ class _Service:
     async def by_id_part(self, part: str, *, limit: int) -> Sequence[Task]:
         return self._store.by_id_part(part, limit=limit)
 
-    def counts(self) -> dict[TaskState, int]:
-        return self._store.counts()
-
-    async def task(self, task_id: str) -> TaskView:
-        task = self._store.get(task_id)
-        if task is None:
-            raise UnknownTask(f"no task {task_id!r}")
-        return self.view(task)
-
-    async def tasks(self, wanted: TaskFilter, *, limit: int, cursor: int | None = None) -> TaskPage:
+    async def list(
+        self, wanted: TaskFilter | None = None, *, limit: int = 50, cursor: int | None = None
+    ) -> TaskPage:
         return self._store.list(wanted, limit=limit, cursor=cursor)
 
-    async def history(self, task_id: str) -> Sequence[JournalRecord]:
+    async def journal_of(self, task_id: str) -> Sequence[JournalRecord]:
         return self._store.journal_of(task_id)
 
-    def views(self, tasks: Sequence[Task]) -> list[TaskView]:
-        return [self.view(task) for task in tasks]
+    def counts(self) -> Mapping[TaskState, int]:
+        return self._store.counts()
 
-    def view(self, task: Task) -> TaskView:
-        return TaskView(task=task, standing=Standing(), progress=task.progress)
+
+def _sees(_peer: Peer, _task: Task) -> bool:
+    """Whoever can read the files may see every task."""
+    return True
+
+
+def _scopes_of(_peer: Peer) -> Sequence[Scope]:
+    return ()
 
 
 @attrs.frozen(kw_only=True)
 class _App:
-    """The parts of `api.app.App` that the reading operations use."""
+    """A `ReadApp` without a daemon."""
 
-    service: _Service
     config: Config
-    findings: OfflineFindings | None
+    queries: StoredTasks
+    opened: OfflineFindings | None
+    now: Now = system_now
+    sees: Callable[[Peer, Task], bool] = _sees
+    scopes_of: Callable[[Peer], Sequence[Scope]] = _scopes_of
+    users: Callable[[], Users] = Users
 
-    def sees(self, _peer: Peer, _task: Task) -> bool:
-        """Whoever can read the files may see every task."""
-        return True
-
-    def scopes_of(self, _peer: Peer) -> Sequence[Scope]:
-        return ()
-
-    def now(self) -> float:
-        return system_now()
+    @property
+    def findings(self) -> OfflineFindings:
+        """Opened only for the operations in `_NEED_FINDINGS`."""
+        assert self.opened is not None
+        return self.opened

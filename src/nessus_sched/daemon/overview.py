@@ -7,10 +7,10 @@ from typing import Final
 from nessus_sched import __version__
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.system import System
 from nessus_sched.http.status_page import Overview
-from nessus_sched.store.tasks.listing import TaskFilter
 
 WAITING: Final = 10
 ENDED: Final = 15
@@ -19,17 +19,17 @@ _LOOKED_AT: Final = 60
 
 
 async def overview(system: System, check: HealthCheck) -> Overview:
-    service = system.service
-    page = await service.tasks(TaskFilter(states=SETTLED), limit=_LOOKED_AT)
+    queries = system.queries
+    page = await queries.tasks(TaskFilter(states=SETTLED), limit=_LOOKED_AT)
     # Estimates are slow, and the page reloads often.
-    waiting = await service.waiting(limit=WAITING, estimated=False)
+    waiting = await queries.waiting(limit=WAITING, estimated=False)
     return Overview(
         at=system.context.wall(),
         version=__version__,
         health=check.health(),
-        pool=service.statistics(),
-        scanners=service.scanners(),
-        active=service.active(),
+        pool=queries.statistics(),
+        scanners=queries.scanners(),
+        active=queries.active(),
         waiting=waiting,
         ended=sorted(page.tasks, key=_ended_at, reverse=True)[:ENDED],
         dead_letters=system.context.store.counts()[TaskState.DEAD],

@@ -70,6 +70,7 @@ from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.pool_config import new_pool
+from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
@@ -221,12 +222,15 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         roles = CurrentRoles(context)
         context.rights_to = lambda task: roles.now().rights_to(task)
         fleet = Fleet(context, partial(_connect, context, metrics))
-        service = Service(context, fleet, last_order=await store.last_order())
+        queries = TaskQueries(context, fleet)
+        service = Service(context, fleet, queries, last_order=await store.last_order())
         service.on_told = estimate_errors.estimate_given
         yield System(
             context=context,
             roles=roles,
+            store=store,
             fleet=fleet,
+            queries=queries,
             operator=Operator(context, fleet),
             certifier=Certifier(
                 context,

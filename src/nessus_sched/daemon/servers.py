@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import structlog
 import trio
+from mcp.server import Server
 
 from nessus_sched import __version__
 from nessus_sched.api.admin import OPERATORS
@@ -49,11 +50,6 @@ from nessus_sched.mcp.server import ServerParts, build_server
 from nessus_sched.mcp.transport import Limits, serve_stream
 from nessus_sched.telemetry.metrics import Metrics
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from mcp.server import Server
-
 FIRST_PASSED_FD = 3
 
 log = structlog.get_logger("daemon")
@@ -63,12 +59,12 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
     """One MCP server for the socket and stdio."""
     roles = system.roles
     app = App(
+        queries=system.queries,
         service=system.service,
         operator=system.operator,
         certifier=system.certifier,
         housekeeping=system.housekeeping,
         findings=system.findings,
-        exports=system.exports,
         reload=partial(reloader.reload, actor="operator"),
         set_log_level=reloader.logs.set_level,
         scopes_of=lambda peer: roles.now().scopes_of(peer),

@@ -13,15 +13,19 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import FindingsStore
+from nessus_sched.store.tasks.store import TaskStore
 
 
 @attrs.frozen(kw_only=True)
 class System:
     context: Context
+    store: TaskStore
     fleet: Fleet
+    queries: TaskQueries
     service: Service
     operator: Operator
     certifier: Certifier

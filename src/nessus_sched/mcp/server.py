@@ -78,7 +78,7 @@ class ServerParts:
     status is `ok` or an error code. `mask` removes secrets from every answer.
     """
 
-    app: Any
+    app: object
     tools: Registry
     operators: Registry = attrs.field(factory=lambda: Registry(()))
     resources: Resources | None = None

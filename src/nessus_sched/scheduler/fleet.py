@@ -17,6 +17,7 @@ from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.store_errors import StaleTransition
 from nessus_sched.core.targets.packed import PackedTargets
 from nessus_sched.core.task import Desired, Task
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.scheduler import endings, failures
 from nessus_sched.scheduler.connection import Connect, Connection
 from nessus_sched.scheduler.context import Context
@@ -27,7 +28,6 @@ from nessus_sched.scheduler.retry_timer import Retries
 from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.supervision import DriverFailed, supervise
 from nessus_sched.scheduler.traces import traces
-from nessus_sched.store.tasks.listing import TaskFilter
 
 RESUMES = 8
 """How often an export is retried after a restart."""

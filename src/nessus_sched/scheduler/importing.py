@@ -22,10 +22,10 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
+from nessus_sched.core.task_store import TaskStore
 from nessus_sched.results.summary import empty_reason
 from nessus_sched.scheduler.context import Digest, Reports
 from nessus_sched.scheduler.errors import NotPossible, RequestError
-from nessus_sched.store.tasks.store import TaskStore
 
 OPEN_AT_ONCE: Final = 4
 FORGOTTEN_AFTER: Final = 600.0

@@ -1,4 +1,4 @@
-"""The operations: everything a face can ask for, in the core's words."""
+"""Commands: what can be done with tasks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import trio
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool.entry import entry_of
-from nessus_sched.core.pool.estimates import Estimate
 from nessus_sched.core.pool.queues import OVERFLOW
-from nessus_sched.core.pool.statistics import PoolStatistics
-from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.store_errors import (
     IdempotencyConflict,
@@ -23,8 +21,8 @@ from nessus_sched.core.store_errors import (
 )
 from nessus_sched.core.store_errors import UnknownTask as StoredNoMore
 from nessus_sched.core.targets.scope import Scope
-from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import Desired, ScanRequest, Submitter, Task
+from nessus_sched.core.task_store import StoredSubmission
 from nessus_sched.scheduler import failures, waiting
 from nessus_sched.scheduler.admission import Admitted, admit
 from nessus_sched.scheduler.context import Context
@@ -38,12 +36,10 @@ from nessus_sched.scheduler.errors import (
 )
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
+from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.run import Run
-from nessus_sched.scheduler.views import ScannerView, Standing, Submission, TaskView, dated
+from nessus_sched.scheduler.views import Standing, Submission, TaskView
 from nessus_sched.scheduler.waiters import Changes
-from nessus_sched.store.tasks.journal import JournalRecord
-from nessus_sched.store.tasks.listing import TaskFilter, TaskPage
-from nessus_sched.store.tasks.submission import Submission as StoredSubmission
 
 NEVER_HINTS = {
     **dict.fromkeys(WaitCode, "see list_scanners"),
@@ -52,19 +48,19 @@ NEVER_HINTS = {
     "and scan those, no more at once than the license allows; or name a scanner with a larger one",
 }
 """What to do about a request that could never run."""
-HELD = WaitReason(
-    code=WaitCode.PAUSED, text="its submitter paused it; it is launched after it is resumed"
-)
 IN_BETWEEN = 0.01
 """Seconds until a task that is just between two places has arrived in the next."""
 
 
 class Service:
-    """What can be done with tasks. Every method may raise `RequestError`."""
+    """Changes tasks; `TaskQueries` reads them. Every method may raise `RequestError`."""
 
-    def __init__(self, context: Context, fleet: Fleet, *, last_order: int) -> None:
+    def __init__(
+        self, context: Context, fleet: Fleet, queries: TaskQueries, *, last_order: int
+    ) -> None:
         self.context = context
         self.fleet = fleet
+        self.queries = queries
         self._order = last_order
         self.on_told: Callable[[str, float], None] = lambda _task_id, _start: None
         """Is told the estimated start (epoch seconds) that a submitter is told."""
@@ -126,7 +122,7 @@ class Service:
         stored, created = await self._store(task)
         if created:
             self.context.pool.place(entry, self.context.now())
-        view = self.view(stored)
+        view = self.queries.view(stored)
         if created and view.standing.estimate is not None:
             self.on_told(stored.task_id, self.context.wall() + view.standing.estimate.seconds)
         return Submission(
@@ -136,36 +132,22 @@ class Service:
             left_out=admitted.left_out,
         )
 
-    async def task(self, task_id: str) -> TaskView:
-        run = self.fleet.run_of(task_id)
-        task = run.task if run else await self.context.store.get(task_id)
-        if task is None:
-            raise UnknownTask(f"no task {printable(task_id)!r}", hint="list_tasks shows them")
-        return self.view(task)
-
-    async def tasks(self, wanted: TaskFilter, *, limit: int, cursor: int | None = None) -> TaskPage:
-        return await self.context.store.list(wanted, limit=limit, cursor=cursor)
-
-    async def history(self, task_id: str) -> Sequence[JournalRecord]:
-        await self.task(task_id)
-        return await self.context.store.journal_of(task_id)
-
     async def wait(self, task_id: str, *, within: float) -> TaskView:
         """Returns when the task has settled, changed its state, or `within` seconds have
         passed, whatever comes first."""
         with self._changes.of(task_id) as changed:
-            view = await self.task(task_id)
+            view = await self.queries.task(task_id)
             if view.task.state in SETTLED:
                 return view
             with trio.move_on_after(within):
                 await changed.wait()
-        return await self.task(task_id)
+        return await self.queries.task(task_id)
 
     async def cancel(self, task_id: str, *, actor: str, discard: bool = False) -> TaskView:
         """Takes a task out of its queue, or has its scan stopped; what that has found is kept
         unless `discard`. Canceling twice is fine."""
         while True:
-            view = await self.task(task_id)
+            view = await self.queries.task(task_id)
             task = view.task
             if task.state is TaskState.CANCELED:
                 return view
@@ -174,9 +156,9 @@ class Service:
             run = self.fleet.run_of(task_id)
             if run is not None:
                 if await self._tell(run, Desired.CANCEL, actor, discard=discard):
-                    return self.view(run.task)
+                    return self.queries.view(run.task)
             elif await self._tell_waiting(task_id, Desired.CANCEL, actor):
-                return await self.task(task_id)
+                return await self.queries.task(task_id)
             await trio.sleep(IN_BETWEEN)
 
     async def pause(self, task_id: str, *, actor: str) -> TaskView:
@@ -196,7 +178,7 @@ class Service:
         resumed = 0
         for task_id in halted:
             with suppress(NotPossible, UnknownTask):  # it has ended meanwhile
-                if (await self.task(task_id)).task.halted:
+                if (await self.queries.task(task_id)).task.halted:
                     await self.resume(task_id, actor=actor)
                     resumed += 1
         return resumed
@@ -205,7 +187,7 @@ class Service:
         """Puts a dead letter back into the queue with all its attempts before it. One that was
         paused stays paused."""
         async with self.context.turns.of(task_id):
-            task = (await self.task(task_id)).task
+            task = (await self.queries.task(task_id)).task
             if task.state is not TaskState.DEAD:
                 raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
             paused = task.desired is Desired.PAUSE
@@ -223,80 +205,12 @@ class Service:
             except (StaleTransition, StoredNoMore) as error:
                 raise NotPossible(f"task {task_id} is no dead letter any more") from error
             self.fleet.enqueue(after)
-        return self.view(after)
+        return self.queries.view(after)
 
-    def view(self, task: Task) -> TaskView:
-        """The task with where it stands right now."""
-        return self.views([task])[0]
-
-    def views(self, tasks: Sequence[Task]) -> list[TaskView]:
-        """Several at once: a listing costs little more than one task, because what takes
-        time is shared, the estimates."""
-        ids = [task.task_id for task in tasks]
-        estimates = self.context.pool.estimates(ids, self.context.now())
-        return [self._view(task, estimates.get(task.task_id)) for task in tasks]
-
-    def _view(self, task: Task, estimate: Estimate | None) -> TaskView:
-        run = self.fleet.run_of(task.task_id)
-        if run is not None:
-            driver = self.fleet.drivers.get(run.task.scanner_instance or "")
-            reason = None if driver is None else driver.connection.no_contact
-            standing = Standing(wait_reason=reason)
-            return TaskView(task=run.task, standing=standing, progress=run.progress)
-        pool = self.context.pool
-        if task.state in waiting.WAITS and task.desired is Desired.PAUSE:
-            return TaskView(task=task, standing=Standing(wait_reason=HELD))
-        if not pool.waiting(task.task_id):
-            return TaskView(task=task, standing=Standing(), progress=task.progress)
-        # It may have been moved since its state was written.
-        queue = pool.queue_of(task.task_id)
-        standing = Standing(
-            queue=queue or OVERFLOW,
-            position=pool.position(task.task_id),
-            estimate=estimate,
-            wait_reason=pool.wait_reason(task.task_id, self.context.now()),
-        )
-        return TaskView(task=attrs.evolve(task, scanner_instance=queue), standing=standing)
-
-    def scanners(self) -> list[ScannerView]:
-        """Every scanner that is configured, or was and still runs something."""
-        statistics = self.statistics()
-        return [
-            ScannerView(
-                settings=driver.connection.settings,
-                statistics=each,
-                info=driver.connection.info,
-                trouble=driver.connection.trouble,
-                trouble_kind=driver.connection.trouble_kind,
-                since=self.context.shown(driver.connection.since),
-                reached_at=None
-                if driver.connection.reached_at is None
-                else self.context.shown(driver.connection.reached_at),
-                owed=len(self.fleet.debts.of(each.scanner_id)),
-            )
-            for each in statistics.scanners
-            if (driver := self.fleet.drivers.get(each.scanner_id)) is not None
-        ]
-
-    def statistics(self) -> PoolStatistics:
-        """All moments in it are by the wall clock, as it is set now."""
-        return dated(self.context.pool.statistics(self.context.now()), self.context.shown)
-
-    async def waiting(self, *, limit: int, estimated: bool = True) -> list[TaskView]:
-        """The first queued tasks, in the order of acceptance, each with its standing."""
-        found: list[Task] = []
-        async with aclosing(self.context.store.unfinished()) as tasks:
-            async for task in tasks:
-                if self.context.pool.waiting(task.task_id):
-                    found.append(task)
-                    if len(found) == limit:
-                        break
-        return self.views(found) if estimated else [self._view(task, None) for task in found]
-
-    def active(self) -> list[TaskView]:
-        """The tasks that drivers carry, in the order of acceptance."""
-        runs = [run for driver in self.fleet.drivers.values() for run in driver.runs.values()]
-        return self.views(sorted((run.task for run in runs), key=lambda task: task.order))
+    async def purge(self, task_ids: Sequence[str], *, actor: str) -> Sequence[str]:
+        """Deletes those of the named tasks that are settled; returns their ids. Raises
+        `StoreUnavailable`."""
+        return await self.context.store.purge_tasks(task_ids, at=self.context.wall(), actor=actor)
 
     def _new_task(
         self, admitted: Admitted, actor: str, trace_id: str | None, idempotency_key: str | None
@@ -368,19 +282,19 @@ class Service:
         """Pauses or resumes a task, wherever it is."""
         verb = "paused" if desired is Desired.PAUSE else "resumed"
         while True:
-            task = (await self.task(task_id)).task
+            task = (await self.queries.task(task_id)).task
             if task.state in SETTLED or task.state is TaskState.EXPORTING:
                 raise NotPossible(f"task {task_id} is {task.state} and cannot be {verb}")
             if task.desired is Desired.CANCEL:
                 raise NotPossible(f"task {task_id} is being canceled and cannot be {verb}")
             if task.desired is desired:
-                return self.view(task)
+                return self.queries.view(task)
             run = self.fleet.run_of(task_id)
             if run is not None:
                 if await self._tell(run, desired, actor):
-                    return self.view(run.task)
+                    return self.queries.view(run.task)
             elif await self._tell_waiting(task_id, desired, actor):
-                return await self.task(task_id)
+                return await self.queries.task(task_id)
             await trio.sleep(IN_BETWEEN)
 
     async def _tell(self, run: Run, desired: Desired, actor: str, *, discard: bool = False) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from nessus_sched.store.tasks.journal import JournalRecord
+from nessus_sched.core.journal import JournalRecord
 
 DOUBTS = frozenset({"launch_delayed", "launch_resumed"})
 """Events after which a request to create a scan may have taken effect unanswered."""

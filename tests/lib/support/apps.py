@@ -14,9 +14,9 @@ def app_of(w: World) -> App:
     results, and no housekeeping."""
     nothing = cast(Any, None)
     return App(
+        queries=w.queries,
         service=w.service,
         operator=Operator(w.context, w.fleet),
         housekeeping=nothing,
         findings=nothing,
-        exports=nothing,
     )

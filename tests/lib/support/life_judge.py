@@ -128,7 +128,7 @@ class Judge:
                 if each.ours and each.status is ScanStatus.EMPTY
             ]
             assert not empty, f"left behind: {empty}"
-        for lane in w.service.statistics().scanners:
+        for lane in w.queries.statistics().scanners:
             assert not lane.slots.active, f"{lane.scanner_id} still has {lane.slots.active}"
         assert not any(driver.runs or driver.starting for driver in w.fleet.drivers.values())
 

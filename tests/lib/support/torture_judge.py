@@ -9,9 +9,9 @@ from pathlib import Path
 
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.sim.runs import Run, RunStatus
 from nessus_sched.sim.serve import RunningSim
-from nessus_sched.store.tasks.listing import TaskFilter
 from nessus_sched.store.tasks.offline import OfflineStore, read_offline
 from support.submitters import Book
 

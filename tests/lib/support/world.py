@@ -31,6 +31,7 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.operator import Operator
 from nessus_sched.scheduler.pool_config import new_pool
+from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.sqlite import Connect, connect
@@ -102,6 +103,7 @@ class FakeExports:
 class World:
     """One life of the daemon's heart: from start to a kill or a stop."""
 
+    queries: TaskQueries
     service: Service
     fleet: Fleet
     context: Context
@@ -119,11 +121,11 @@ class World:
 
     async def events(self, task: Task) -> list[str]:
         """What happened to it, by the journal."""
-        records = await self.service.history(task.task_id)
+        records = await self.queries.history(task.task_id)
         return [record.entry.event for record in records]
 
     async def task(self, task_id: str) -> Task:
-        return (await self.service.task(task_id)).task
+        return (await self.queries.task(task_id)).task
 
     async def settled(self, task_id: str, within: float = 1e6) -> Task:
         """The task once it has settled; fails when that takes more than `within` seconds."""
@@ -179,10 +181,12 @@ async def world(
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
         )
         fleet = Fleet(context, lambda settings: scanners[settings.id])
-        service = Service(context, fleet, last_order=await store.last_order())
+        queries = TaskQueries(context, fleet)
+        service = Service(context, fleet, queries, last_order=await store.last_order())
         async with trio.open_nursery() as nursery:
             await nursery.start(fleet.run)
             yield World(
+                queries=queries,
                 service=service,
                 fleet=fleet,
                 context=context,

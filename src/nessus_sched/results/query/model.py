@@ -162,3 +162,15 @@ class BadQuery(ValueError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+@attrs.frozen(kw_only=True)
+class SearchScope:
+    """The scans to search: imported at `since` or later and before `until` (epoch
+    seconds), and of these tasks; None stands for no limit. `history` is for every scan
+    that ever saw a finding, instead of the present state."""
+
+    since: float | None = None
+    until: float | None = None
+    task_ids: tuple[str, ...] | None = None
+    history: bool = False

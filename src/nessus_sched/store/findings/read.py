@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.core.store_errors import StoreError
+from nessus_sched.core.store_errors import NoFindings
 from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY, severity_name
@@ -40,14 +40,6 @@ _INDEXES: Final = {
     Table.PLUGINS: "findings_by_plugin",
     Table.HOSTS: "findings_by_host",
 }
-
-
-class NoFindings(StoreError):
-    """No results of that task are stored."""
-
-    def __init__(self, task_id: str) -> None:
-        super().__init__(f"no findings of task {task_id} are stored")
-        self.task_id = task_id
 
 
 _SCAN: Final = "SELECT scan, task_id, imported_at, first_row, last_row, counts FROM scans"

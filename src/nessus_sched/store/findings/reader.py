@@ -12,7 +12,7 @@ import attrs
 from nessus_sched.core.text import number
 from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.model import NO_SEVERITY, UNKNOWN_SEVERITY
-from nessus_sched.results.query.model import BadQuery, Match, Query
+from nessus_sched.results.query.model import BadQuery, Match, Query, SearchScope
 from nessus_sched.results.query.page import Page
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.compare import changed, compare
@@ -22,10 +22,9 @@ from nessus_sched.store.findings.page import read_page
 from nessus_sched.store.findings.present import read_present
 from nessus_sched.store.findings.read import build_scan_query, scan_of
 from nessus_sched.store.findings.schema import SCHEMA, STORED_SEVERITIES, stand_in_for_new_fields
-from nessus_sched.store.findings.search import Scope, build_scan_queries, scans_of
+from nessus_sched.store.findings.search import build_scan_queries, scans_of
 from nessus_sched.store.findings.sql import ScanRow, severities_of
 from nessus_sched.store.findings.sql_functions import register
-from nessus_sched.store.findings.tally import Tallies, tallies
 from nessus_sched.store.reader import snapshot
 from nessus_sched.store.sqlite import open_offline
 
@@ -79,7 +78,7 @@ class FindingsReader:
         return await self._read(work)
 
     async def search(
-        self, query: Query, scope: Scope | None = None, *, max_bytes: int | None = None
+        self, query: Query, scope: SearchScope | None = None, *, max_bytes: int | None = None
     ) -> Page:
         """A page of findings of all tasks in `scope`; rows begin with `task_id` and
         `imported_at` (epoch seconds).
@@ -88,7 +87,7 @@ class FindingsReader:
         that has it, unless a later one proves it fixed. With `scope.history` every scan's
         findings, the latest import first and each in the default order. Raises `BadQuery`.
         """
-        within = scope or Scope()
+        within = scope or SearchScope()
 
         def work(connection: sqlite3.Connection) -> Page:
             scans = scans_of(connection, within)
@@ -140,10 +139,6 @@ class FindingsReader:
                 )
 
         return await self._read(work)
-
-    async def tallies(self, task_id: str, *, top: int = 20) -> Tallies:
-        """Counts by severity, host, family and plugin."""
-        return await self._read(lambda connection: tallies(connection, task_id, top))
 
     async def imports(self) -> dict[str, float]:
         """The tasks with findings, and the time of import (epoch seconds)."""

@@ -7,9 +7,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
 
-import attrs
-
-from nessus_sched.results.query.model import Match, Query
+from nessus_sched.results.query.model import Match, Query, SearchScope
 from nessus_sched.store.findings.read import ScanQuery, scans_between
 from nessus_sched.store.findings.schema import TABLE_OF, Table
 from nessus_sched.store.findings.sql import Clause, ScanRow, join, predicate, select
@@ -17,19 +15,7 @@ from nessus_sched.store.findings.sql import Clause, ScanRow, join, predicate, se
 _MANY_PLUGINS: Final = 5000
 
 
-@attrs.frozen(kw_only=True)
-class Scope:
-    """The scans to search: imported at `since` or later and before `until` (epoch seconds), and
-    of these tasks; None means no limit. `history` includes every scan with a finding, instead
-    of the current state."""
-
-    since: float | None = None
-    until: float | None = None
-    task_ids: tuple[str, ...] | None = None
-    history: bool = False
-
-
-def scans_of(connection: sqlite3.Connection, scope: Scope) -> list[ScanRow]:
+def scans_of(connection: sqlite3.Connection, scope: SearchScope) -> list[ScanRow]:
     """The scans in scope, latest first."""
     scans = scans_between(connection, scope.since, scope.until)
     if scope.task_ids is not None:

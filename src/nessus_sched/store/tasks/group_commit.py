@@ -15,6 +15,7 @@ import trio
 
 from nessus_sched.core.clock import Now
 from nessus_sched.core.store_errors import StoreClosed, StoreError, StoreUnavailable
+from nessus_sched.core.task_store import StoreHealth
 from nessus_sched.store.executor import Executor
 from nessus_sched.store.tasks.committer import BatchCommitter, Request
 from nessus_sched.store.tasks.transaction import Transaction
@@ -25,15 +26,6 @@ LARGEST_BATCH: Final = 4096
 PROBE_INTERVAL: Final = 5.0
 """Seconds between checks of a failed disk when there are no writes."""
 _REMEMBERED: Final = 1024
-
-
-@attrs.frozen(kw_only=True)
-class StoreHealth:
-    """Whether the store is writable; if not, `reason` and `since` (epoch seconds)."""
-
-    ok: bool = True
-    reason: str = ""
-    since: float | None = None
 
 
 @attrs.frozen(kw_only=True)

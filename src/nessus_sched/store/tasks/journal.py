@@ -15,10 +15,6 @@ import hashlib
 import struct
 from typing import Final, NamedTuple
 
-import attrs
-
-from nessus_sched.core.journal import JournalEntry
-
 GENESIS: Final = bytes(32)
 PURGED: Final = "purged"
 """The event of a task's last row, after the task itself was deleted."""
@@ -44,15 +40,6 @@ class JournalHead(NamedTuple):
         if len(head.hash) != len(GENESIS):
             raise ValueError("a journal head is a number, a colon and 64 hex digits")
         return head
-
-
-@attrs.frozen(kw_only=True)
-class JournalRecord:
-    """An entry in its place in the chain."""
-
-    seq: int
-    hash: bytes
-    entry: JournalEntry
 
 
 def chain_hash(before: bytes, seq: int, digest: bytes | None, content: bytes) -> bytes:

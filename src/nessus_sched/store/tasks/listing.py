@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
-import attrs
-
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Priority, ScanKind, Task
+from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import TaskFilter, TaskPage
 from nessus_sched.store.tasks.codec import casefold_for_search, decode_task
 
 WINDOW: Final = 5000
@@ -19,42 +18,6 @@ long."""
 
 _BEYOND: Final = 2**63 - 1
 _HIGHEST_BELOW: Final = "SELECT max(ord) FROM task WHERE ord < ?"
-
-TargetsMatch = Callable[[Sequence[str]], bool]
-
-
-@attrs.frozen(kw_only=True)
-class TaskFilter:
-    """What to list; what is left out does not restrict.
-
-    Times are epoch seconds, from inclusive, before exclusive. `text` is looked for in
-    name and description without regard to case. `targets` judges a task's target texts
-    (`core.scope` knows about networks that overlap); it runs in a reading thread.
-    """
-
-    states: frozenset[TaskState] = frozenset()
-    scanner: str | None = None
-    """Assigned to it, or asked for when none is assigned."""
-    pool: str | None = None
-    kind: ScanKind | None = None
-    priority: Priority | None = None
-    actor: str | None = None
-    created_from: float | None = None
-    created_before: float | None = None
-    updated_from: float | None = None
-    updated_before: float | None = None
-    text: str = ""
-    targets: TargetsMatch | None = None
-    shown: Callable[[Task], bool] | None = None
-    """Whether the user may see the task; like `targets`, a Python predicate."""
-
-
-@attrs.frozen(kw_only=True)
-class TaskPage:
-    """One page, newest first. `cursor` leads to the next one, None at the end."""
-
-    tasks: tuple[Task, ...]
-    cursor: int | None
 
 
 class Listing:

@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
+from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import LIVE
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
 from nessus_sched.store.tasks.codec import decode_entry, decode_task
-from nessus_sched.store.tasks.journal import JournalRecord
 from nessus_sched.store.tasks.listing import merged_states
 
 T = TypeVar("T")

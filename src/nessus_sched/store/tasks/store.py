@@ -12,27 +12,33 @@ import attrs
 import trio
 
 from nessus_sched.core.clock import Now
-from nessus_sched.core.journal import SYSTEM, JournalEntry
+from nessus_sched.core.journal import SYSTEM, JournalEntry, JournalRecord
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import (
+    KEY_TTL,
+    StoredSubmission,
+    StoreHealth,
+    TaskFilter,
+    TaskPage,
+)
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.reader import Readers
 from nessus_sched.store.sqlite import Connect, connect
 from nessus_sched.store.tasks import queries, retention
 from nessus_sched.store.tasks.codec import EncodedEntry, EncodedTask, encode_entry, encode_task
 from nessus_sched.store.tasks.committer import BatchCommitter
-from nessus_sched.store.tasks.group_commit import GroupCommit, StoreHealth, WriterStatistics
-from nessus_sched.store.tasks.journal import JournalHead, JournalRecord
-from nessus_sched.store.tasks.listing import Listing, TaskFilter, TaskPage, count
+from nessus_sched.store.tasks.group_commit import GroupCommit, WriterStatistics
+from nessus_sched.store.tasks.journal import JournalHead
+from nessus_sched.store.tasks.listing import Listing, count
 from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
-from nessus_sched.store.tasks.submission import Key, Submission, Submit, find_earlier
+from nessus_sched.store.tasks.submission import Key, Submit, find_earlier
 from nessus_sched.store.tasks.transaction import Transaction
 from nessus_sched.store.tasks.verify import Verification, VerifyReport
 
 T = TypeVar("T")
 
-KEY_TTL: Final = 48 * 3600.0
 _PAGE: Final = 1000
 
 
@@ -102,7 +108,7 @@ class TaskStore:
 
     async def submit(
         self, task: Task, entry: JournalEntry, *, key_ttl: float = KEY_TTL
-    ) -> Submission:
+    ) -> StoredSubmission:
         """Stores a new task; with an idempotency key, at most once per key.
 
         The same key with an equal request returns the earlier task, with `created` False; with

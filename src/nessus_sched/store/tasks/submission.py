@@ -10,6 +10,7 @@ import attrs
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.store_errors import IdempotencyConflict
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import StoredSubmission
 from nessus_sched.store.tasks.codec import (
     EncodedEntry,
     EncodedTask,
@@ -18,14 +19,6 @@ from nessus_sched.store.tasks.codec import (
     request_digest,
 )
 from nessus_sched.store.tasks.transaction import Transaction
-
-
-@attrs.frozen(kw_only=True)
-class Submission:
-    """`task` as stored; `created` is False if it is an earlier one with the same key."""
-
-    task: Task
-    created: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -72,14 +65,14 @@ class Submit:
         row = encode_task(task, updated_at=entry.at)
         return cls(task, row, encode_entry(entry, row), Key.of(task, entry.at, key_ttl))
 
-    def __call__(self, transaction: Transaction) -> Submission:
+    def __call__(self, transaction: Transaction) -> StoredSubmission:
         if self.key is not None:
             earlier = find_earlier(transaction.connection, self.key, transaction.find)
             if earlier is not None:
-                return Submission(task=earlier, created=False)
+                return StoredSubmission(task=earlier, created=False)
             self._take(self.key, transaction)
         transaction.insert(self.row, self.entry)
-        return Submission(task=self.task, created=True)
+        return StoredSubmission(task=self.task, created=True)
 
     def _take(self, key: Key, transaction: Transaction) -> None:
         transaction.touched += 1

@@ -1,0 +1,165 @@
+"""Read-only questions about tasks and scanners."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing
+
+import attrs
+
+from nessus_sched.core.journal import JournalRecord
+from nessus_sched.core.pool.estimates import Estimate
+from nessus_sched.core.pool.queues import OVERFLOW
+from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
+from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.targets.targets import printable
+from nessus_sched.core.task import Desired, Task
+from nessus_sched.core.task_store import TaskFilter, TaskPage, TaskReader
+from nessus_sched.scheduler.connection import Connection
+from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.errors import UnknownTask
+from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.scheduler.views import ScannerView, Standing, TaskView, dated
+from nessus_sched.scheduler.waiting import WAITS
+
+HELD = WaitReason(
+    code=WaitCode.PAUSED, text="its submitter paused it; it is launched after it is resumed"
+)
+
+
+class StoredTasks:
+    """Answers from the store alone. Every method may raise `StoreUnavailable`."""
+
+    def __init__(self, store: TaskReader, scanner_ids: Collection[str]) -> None:
+        self._store = store
+        self._scanner_ids = scanner_ids
+
+    @property
+    def scanner_ids(self) -> Collection[str]:
+        return self._scanner_ids
+
+    async def task(self, task_id: str) -> TaskView:
+        """Raises `UnknownTask`."""
+        task = await self._store.get(task_id)
+        if task is None:
+            raise UnknownTask(f"no task {printable(task_id)!r}", hint="list_tasks shows them")
+        return self.view(task)
+
+    async def stored(self, task_id: str) -> Task | None:
+        return await self._store.get(task_id)
+
+    async def tasks(self, wanted: TaskFilter, *, limit: int, cursor: int | None = None) -> TaskPage:
+        return await self._store.list(wanted, limit=limit, cursor=cursor)
+
+    async def find(self, part: str, *, limit: int) -> Sequence[Task]:
+        """The task with that id, or else those whose id begins or ends with `part`, newest
+        first."""
+        exact = await self._store.get(part)
+        return [exact] if exact else await self._store.by_id_part(part, limit=limit)
+
+    async def history(self, task_id: str) -> Sequence[JournalRecord]:
+        """All that happened to a task, oldest first."""
+        return await self._store.journal_of(task_id)
+
+    def counts(self) -> Mapping[TaskState, int]:
+        """How many tasks are in each state."""
+        return self._store.counts()
+
+    def view(self, task: Task) -> TaskView:
+        """The task with where it stands right now."""
+        return self.views([task])[0]
+
+    def views(self, tasks: Sequence[Task]) -> list[TaskView]:
+        return [TaskView(task=task, standing=Standing(), progress=task.progress) for task in tasks]
+
+
+class TaskQueries(StoredTasks):
+    """Answers from the running daemon: from the store, the queues and the scanners' drivers."""
+
+    def __init__(self, context: Context, fleet: Fleet) -> None:
+        super().__init__(context.store, ())
+        self._context = context
+        self._fleet = fleet
+
+    @property
+    def scanner_ids(self) -> Collection[str]:
+        return self._fleet.drivers.keys()
+
+    def connection(self, scanner_id: str) -> Connection:
+        """Of one of `scanner_ids`."""
+        return self._fleet.drivers[scanner_id].connection
+
+    async def task(self, task_id: str) -> TaskView:
+        run = self._fleet.run_of(task_id)
+        return self.view(run.task) if run else await super().task(task_id)
+
+    def views(self, tasks: Sequence[Task]) -> list[TaskView]:
+        """A list costs little more than one task, because what takes time is shared: the
+        estimates."""
+        ids = [task.task_id for task in tasks]
+        estimates = self._context.pool.estimates(ids, self._context.now())
+        return [self._view(task, estimates.get(task.task_id)) for task in tasks]
+
+    def _view(self, task: Task, estimate: Estimate | None) -> TaskView:
+        run = self._fleet.run_of(task.task_id)
+        if run is not None:
+            driver = self._fleet.drivers.get(run.task.scanner_instance or "")
+            reason = None if driver is None else driver.connection.no_contact
+            standing = Standing(wait_reason=reason)
+            return TaskView(task=run.task, standing=standing, progress=run.progress)
+        pool = self._context.pool
+        if task.state in WAITS and task.desired is Desired.PAUSE:
+            return TaskView(task=task, standing=Standing(wait_reason=HELD))
+        if not pool.waiting(task.task_id):
+            return TaskView(task=task, standing=Standing(), progress=task.progress)
+        # It may have been moved since its state was written.
+        queue = pool.queue_of(task.task_id)
+        standing = Standing(
+            queue=queue or OVERFLOW,
+            position=pool.position(task.task_id),
+            estimate=estimate,
+            wait_reason=pool.wait_reason(task.task_id, self._context.now()),
+        )
+        return TaskView(task=attrs.evolve(task, scanner_instance=queue), standing=standing)
+
+    async def waiting(self, *, limit: int, estimated: bool = True) -> list[TaskView]:
+        """The first queued tasks, in the order of acceptance."""
+        found: list[Task] = []
+        async with aclosing(self._context.store.unfinished()) as tasks:
+            async for task in tasks:
+                if self._context.pool.waiting(task.task_id):
+                    found.append(task)
+                    if len(found) == limit:
+                        break
+        return self.views(found) if estimated else [self._view(task, None) for task in found]
+
+    def active(self) -> list[TaskView]:
+        """The tasks that drivers carry, in the order of acceptance."""
+        runs = [run for driver in self._fleet.drivers.values() for run in driver.runs.values()]
+        return self.views(sorted((run.task for run in runs), key=lambda task: task.order))
+
+    def scanners(self) -> list[ScannerView]:
+        """Every scanner that is configured, or was and still runs something."""
+        return [
+            self._scanner(driver.connection, each)
+            for each in self.statistics().scanners
+            if (driver := self._fleet.drivers.get(each.scanner_id)) is not None
+        ]
+
+    def _scanner(self, connection: Connection, statistics: ScannerStatistics) -> ScannerView:
+        shown, reached_at = self._context.shown, connection.reached_at
+        return ScannerView(
+            settings=connection.settings,
+            statistics=statistics,
+            info=connection.info,
+            trouble=connection.trouble,
+            trouble_kind=connection.trouble_kind,
+            since=shown(connection.since),
+            reached_at=None if reached_at is None else shown(reached_at),
+            owed=len(self._fleet.debts.of(connection.id)),
+        )
+
+    def statistics(self) -> PoolStatistics:
+        """All moments in it are by the wall clock, as it is set now."""
+        return dated(self._context.pool.statistics(self._context.now()), self._context.shown)
