@@ -15,6 +15,7 @@ from trio.testing import MockClock
 
 from nessus_sched.certify.certifier import Certifier
 from nessus_sched.certify.examination import Outcome
+from nessus_sched.certify.files import CertificationFiles
 from nessus_sched.certify.scans import Scans, Subject
 from nessus_sched.config.schema import TargetSettings
 from nessus_sched.core.states import TaskState
@@ -22,7 +23,6 @@ from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.scheduler.errors import NotPossible, RequestError, TargetsRefused
 from nessus_sched.sim import SimOptions, SimulatedNessus
 from nessus_sched.sim.recording import read_recording
-from nessus_sched.store.measured import CertificationFiles
 from support.certification import TARGET, client_of
 from support.scripted_nessus import inline
 from support.simulated_nessus import Lab, lab

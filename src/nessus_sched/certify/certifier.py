@@ -18,26 +18,24 @@ import attrs
 import trio
 
 from nessus_sched.certify.examination import Outcome, examine
-from nessus_sched.certify.recorder import Recorder
-from nessus_sched.certify.scans import Subject, remove
+from nessus_sched.certify.files import CertificationFiles
+from nessus_sched.certify.recorder import Recorder, Transport, Wrap
+from nessus_sched.certify.scans import Subject, TestedScanner, remove
 from nessus_sched.certify.scrub import Scrubber
 from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.ids import new_task_id
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import RemoteScan, ScannerError
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.ranges import difference
 from nessus_sched.core.targets.scope import Scope, parse_rules
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
-from nessus_sched.nessus.client import NessusScanner
-from nessus_sched.nessus.part_file import RunSync, in_thread
-from nessus_sched.nessus.wire import Transport, Wrap
 from nessus_sched.scheduler.admission import admit
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import NotPossible, TargetsRefused, Unwritable
-from nessus_sched.store.measured import CertificationFiles
 from nessus_sched.telemetry import events
 
 SLOT_WITHIN: Final = 1800.0
@@ -49,7 +47,7 @@ MOST_SCANS: Final = 9
 TRY_AGAIN: Final = 30.0
 """Seconds between two tries to remove what a certification left."""
 
-OpenScanner = Callable[[ScannerSettings, Wrap], NessusScanner]
+OpenScanner = Callable[[ScannerSettings, Wrap], TestedScanner]
 """A connection of its own, which the certification closes; `Wrap` records it."""
 
 
@@ -61,7 +59,7 @@ class Certifier:
         context: Context,
         files: CertificationFiles,
         open_scanner: OpenScanner,
-        run_sync: RunSync = in_thread,
+        run_sync: RunSync,
     ) -> None:
         self._context = context
         self._files = files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import attrs
@@ -13,7 +13,10 @@ import trio
 
 from nessus_sched import __version__
 from nessus_sched.certify.scrub import Scrubber
-from nessus_sched.nessus.inflate import Damaged, decoder_for
+from nessus_sched.core.inflate import Damaged, decoder_for
+
+Transport = httpx.AsyncBaseTransport
+Wrap = Callable[[Transport], Transport]
 
 FORMAT: Final = "nessus-sched recording"
 LARGEST: Final = 64 * 2**20
@@ -46,7 +49,7 @@ class Recorder:
         self._began = trio.current_time()
         self._exchanges: list[Exchange] = []
 
-    def wrap(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+    def wrap(self, transport: Transport) -> Transport:
         return _Recording(transport, self)
 
     def begin(self, request: httpx.Request) -> Exchange:

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 import trio
 
 from nessus_sched.certify.report import Facts, read_facts
 from nessus_sched.core.asked import Asked
+from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import (
     ENDED,
     OCCUPIES,
     CreatedScan,
     RemoteScan,
     ScanDetails,
+    Scanner,
     ScannerError,
     ScanOrder,
     ScanStatus,
 )
 from nessus_sched.core.seal import bears
 from nessus_sched.core.task import ScanRequest
-from nessus_sched.nessus.client import NessusScanner
-from nessus_sched.nessus.part_file import RunSync
 
 LOOK_EVERY: Final = 1.0
 _PASSING: Final = frozenset({"pausing", "resuming", "stopping"})
 """Words for a scan on its way from one state to the next, in which it counts as running."""
+
+
+class TestedScanner(Scanner, Protocol):
+    """A scanner, with what only a certification asks."""
+
+    async def idle_timeout(self) -> float | None:
+        """Seconds after which an unused session ends; None where the scanner does not tell."""
+
+    async def runs(self, scan_id: int) -> int:
+        """How many runs of that scan the scanner remembers."""
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +47,7 @@ class Subject:
     reports while they are read, `wall` is the wall clock, and `keys` says whether the login
     is by API keys."""
 
-    scanner: NessusScanner
+    scanner: TestedScanner
     target: str
     marker: Callable[[int], str]
     folder: Path
@@ -120,7 +130,7 @@ class Scans:
             path.unlink(missing_ok=True)
 
 
-async def remove(scanner: NessusScanner, is_ours: Callable[[RemoteScan], bool]) -> None:
+async def remove(scanner: Scanner, is_ours: Callable[[RemoteScan], bool]) -> None:
     """Stops and deletes these scans in our folder. Raises `ScannerError`; what is done by then
     stays done."""
     told: set[int] = set()

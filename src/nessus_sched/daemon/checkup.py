@@ -13,6 +13,7 @@ import attrs
 
 from nessus_sched.api.permissions import warnings
 from nessus_sched.api.scanner_check import Step, failed, ok, probe, warning
+from nessus_sched.certify.files import CertificationFiles
 from nessus_sched.config.schema import ApiKeys, Config, ScannerSettings
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
@@ -21,7 +22,6 @@ from nessus_sched.core.text import duration, number, size
 from nessus_sched.http.server import HttpTrouble, listen
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.lock import holder
-from nessus_sched.store.measured import CertificationFiles
 from nessus_sched.store.tasks.offline import read_offline
 
 LITTLE: Final = 2 * 2**30

@@ -37,6 +37,7 @@ import trio
 from nessus_sched import __version__
 from nessus_sched.api.permissions import CurrentRoles, warnings
 from nessus_sched.certify.certifier import Certifier
+from nessus_sched.certify.files import CertificationFiles
 from nessus_sched.config.schema import Config, ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import steady_clock, system_now
@@ -64,6 +65,7 @@ from nessus_sched.daemon.servers import (
 from nessus_sched.daemon.system import System
 from nessus_sched.daemon.webhooks import Notifications
 from nessus_sched.nessus.client import NessusScanner
+from nessus_sched.nessus.part_file import in_thread
 from nessus_sched.nessus.wire import Wrap
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
@@ -75,7 +77,6 @@ from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
 from nessus_sched.store.lock import hold_state_directory
-from nessus_sched.store.measured import CertificationFiles
 from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.estimate_error import EstimateErrorTracker
@@ -236,6 +237,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
                 context,
                 CertificationFiles.of(config.state_directory),
                 partial(_connect, context, metrics),
+                in_thread,
             ),
             housekeeping=Housekeeping(context, fleet, findings, exports, metrics.observe_deletions),
             service=service,

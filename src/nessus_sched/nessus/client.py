@@ -10,6 +10,7 @@ from typing import Final
 from nessus_sched.config.schema import ApiKeys, ScannerSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.masking import Mask
+from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import (
     OCCUPIES,
     CreatedScan,
@@ -31,7 +32,7 @@ from nessus_sched.nessus.catalog import Catalog
 from nessus_sched.nessus.errors import bad_body_error, document
 from nessus_sched.nessus.http import NessusHttp
 from nessus_sched.nessus.json_fields import Document, as_int, as_token, object_or_empty, rows
-from nessus_sched.nessus.part_file import RunSync, in_thread
+from nessus_sched.nessus.part_file import in_thread
 from nessus_sched.nessus.requests import OnRequest
 from nessus_sched.nessus.session import NessusSession
 from nessus_sched.nessus.wire import Transport, Wrap

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from nessus_sched.core.asked import Scalar
 from nessus_sched.core.credentials import CredentialKind
+from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import (
     AuditFile,
     BadOrder,
@@ -24,7 +25,6 @@ from nessus_sched.nessus.catalog import Catalog
 from nessus_sched.nessus.credentials import credentials_body, secrets_of
 from nessus_sched.nessus.errors import bad_body_error, document
 from nessus_sched.nessus.json_fields import as_file_name, as_id, object_at
-from nessus_sched.nessus.part_file import RunSync
 from nessus_sched.nessus.scan_body import ScanBase
 from nessus_sched.nessus.session import NessusSession
 

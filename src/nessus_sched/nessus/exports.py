@@ -7,6 +7,7 @@ from typing import Final
 
 import trio
 
+from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import (
     BadExport,
     ExportNotAllowed,
@@ -18,7 +19,7 @@ from nessus_sched.core.scanner import (
 from nessus_sched.nessus import routes
 from nessus_sched.nessus.errors import NO_EXPORT, bad_body_error, document
 from nessus_sched.nessus.json_fields import as_token, object_or_empty
-from nessus_sched.nessus.part_file import PartFile, RunSync, TooLarge
+from nessus_sched.nessus.part_file import PartFile, TooLarge
 from nessus_sched.nessus.session import NessusSession
 
 MAX_TRIES: Final = 3

@@ -16,10 +16,10 @@ import trio
 
 from nessus_sched.config.schema import TlsSettings
 from nessus_sched.core.clock import Now
+from nessus_sched.core.inflate import Damaged
 from nessus_sched.core.masking import Mask
 from nessus_sched.nessus import tls, wire
 from nessus_sched.nessus.errors import Failure, chain, clean, no_answer_error, system_words
-from nessus_sched.nessus.inflate import Damaged
 from nessus_sched.nessus.requests import Answer, Call, OnRequest, RequestRecord
 from nessus_sched.nessus.wire import PartialResponse, Sink, Transport, Wrap
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -13,12 +13,6 @@ T = TypeVar("T")
 _THREADS: Final = trio.CapacityLimiter(4)
 _HEAD: Final = 4096
 _TAIL: Final = 64
-
-
-class RunSync(Protocol):
-    """Runs blocking work. Simulations replace it, because virtual time does not see threads."""
-
-    async def __call__(self, work: Callable[[], T], /) -> T: ...
 
 
 async def in_thread(work: Callable[[], T], /) -> T:

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import OutcomeUnknown, ScannerError
 from nessus_sched.core.secret import Secret
 from nessus_sched.nessus.auth import Auth
@@ -19,7 +20,6 @@ from nessus_sched.nessus.errors import (
 )
 from nessus_sched.nessus.http import NessusHttp
 from nessus_sched.nessus.json_fields import BadDocument, Document, parse
-from nessus_sched.nessus.part_file import RunSync
 from nessus_sched.nessus.requests import MAX_INLINE, Answer, Call
 from nessus_sched.nessus.wire import Sink
 

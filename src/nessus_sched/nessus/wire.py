@@ -17,7 +17,7 @@ import httpx
 import trio
 
 from nessus_sched import __version__
-from nessus_sched.nessus.inflate import Damaged, Inflater, Plain, decoder_for
+from nessus_sched.core.inflate import Damaged, Inflater, Plain, decoder_for
 from nessus_sched.nessus.requests import Call
 
 Transport = httpx.AsyncBaseTransport

@@ -13,11 +13,11 @@ import pytest
 import trio
 
 from nessus_sched.config.schema import ApiKeys, ScannerSettings, TlsSettings, UiSession
+from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.nessus import NessusScanner, RequestRecord
-from nessus_sched.nessus.part_file import RunSync
 
 NOW = 1_750_000_000.0
 MARKER = "[ns:task.1]"
