@@ -8,15 +8,17 @@ import attrs
 import pytest
 
 from nessus_sched.config.diff import ASPECTS, Aspect, ConfigDiff, NameChanges, diff
-from nessus_sched.config.schema import (
+from nessus_sched.config.scanners import (
     ApiKeys,
+    ScannerSettings,
+    TlsSettings,
+)
+from nessus_sched.config.schema import (
     Config,
     HttpSettings,
     LogSettings,
-    ScannerSettings,
     SocketSettings,
     TargetSettings,
-    TlsSettings,
 )
 from nessus_sched.config.types import LogFormat, LogLevel
 from nessus_sched.core.credentials import Credential, CredentialKind

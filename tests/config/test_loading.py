@@ -11,7 +11,11 @@ import pytest
 
 from nessus_sched.config.loading import load, load_text
 from nessus_sched.config.problems import ConfigError
-from nessus_sched.config.schema import ApiKeys, Config, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    UiSession,
+)
+from nessus_sched.config.schema import Config
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.credentials import CredentialKind, EscalationMethod
 from nessus_sched.core.secret import Secret

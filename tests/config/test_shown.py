@@ -18,13 +18,15 @@ from nessus_sched.config.loading import load, load_text
 from nessus_sched.config.parsers import duration, retention_time, size
 from nessus_sched.config.reference import reference
 from nessus_sched.config.render import duration_text, effective, size_text, to_yaml
-from nessus_sched.config.schema import (
+from nessus_sched.config.scanners import (
     ApiKeys,
+    ScannerSettings,
+    TlsSettings,
+)
+from nessus_sched.config.schema import (
     Config,
     HttpSettings,
-    ScannerSettings,
     TargetSettings,
-    TlsSettings,
     WebhookSettings,
 )
 from nessus_sched.config.secrets import secrets_of

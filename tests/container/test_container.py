@@ -12,7 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from nessus_sched.config.loading import load
-from nessus_sched.config.schema import ApiKeys, Config
+from nessus_sched.config.scanners import ApiKeys
+from nessus_sched.config.schema import Config
 from nessus_sched.sim.options import SimOptions
 
 CHECKOUT = Path(__file__).parents[2]

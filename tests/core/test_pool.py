@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nessus_sched.core.pool.breaker import BreakerState
-from nessus_sched.core.pool.pool import UnknownScanner
 from nessus_sched.core.pool.routing import RoutingCase
+from nessus_sched.core.pool.state import UnknownScanner
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.task import Priority
 from support.pools import FREE_FOR_ALL, WatchedPool, entry, spec

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from nessus_sched.config.schema import ApiKeys
+from nessus_sched.config.scanners import ApiKeys
 from nessus_sched.core.scanner import (
     ApiRefused,
     LoginRefused,

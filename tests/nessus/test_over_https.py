@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from nessus_sched.config.schema import ApiKeys, ScannerSettings, TlsSettings
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+    TlsSettings,
+)
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import (
     CertificateMismatch,

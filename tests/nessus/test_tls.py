@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from nessus_sched.config.schema import TlsSettings
+from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.core.scanner import CertificateMismatch, OutcomeUnknown, Unreachable
 from nessus_sched.nessus import NessusScanner, fetch_fingerprint
 from nessus_sched.nessus.tls import context_for

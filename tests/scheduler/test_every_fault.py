@@ -16,12 +16,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.config.schema import (
+from nessus_sched.config.scanners import (
     ApiKeys,
-    PollingSettings,
-    RetentionSettings,
     ScannerSettings,
     UiSession,
+)
+from nessus_sched.config.schema import (
+    PollingSettings,
+    RetentionSettings,
 )
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.secret import Secret

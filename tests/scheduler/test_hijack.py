@@ -15,7 +15,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.config.schema import ApiKeys, RetentionSettings
+from nessus_sched.config.scanners import ApiKeys
+from nessus_sched.config.schema import RetentionSettings
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from trio.testing import MockClock
 
-from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+    UiSession,
+)
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest

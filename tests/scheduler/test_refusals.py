@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.config.schema import UiSession
+from nessus_sched.config.scanners import UiSession
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import (

@@ -11,7 +11,7 @@ from nessus_sched.api.errors import check_scanner, translated
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.api.scanner_check import Step, probe
 from nessus_sched.api.scanners import NoArgs, ScannerAnswer, scanner_answer
-from nessus_sched.config.schema import ApiKeys
+from nessus_sched.config.scanners import ApiKeys
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 

@@ -22,7 +22,11 @@ from nessus_sched.certify.files import CertificationFiles
 from nessus_sched.certify.recorder import Recorder, Transport, Wrap
 from nessus_sched.certify.scans import Subject, TestedScanner, remove
 from nessus_sched.certify.scrub import Scrubber
-from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+    UiSession,
+)
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.ids import new_task_id
 from nessus_sched.core.journal import JournalEntry

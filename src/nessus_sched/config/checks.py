@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.config.problems import ValueProblem, nearest
+from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.config.schema import (
     AuditSettings,
     Config,
@@ -16,7 +17,6 @@ from nessus_sched.config.schema import (
     PollingSettings,
     RoleSettings,
     SchedulingSettings,
-    TlsSettings,
 )
 from nessus_sched.core.credentials import (
     ALGORITHMS,

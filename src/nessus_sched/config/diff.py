@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.config.schema import Config, ScannerSettings
+from nessus_sched.config.scanners import ScannerSettings
+from nessus_sched.config.schema import Config
 
 
 class Aspect(StrEnum):

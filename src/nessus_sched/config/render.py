@@ -15,7 +15,11 @@ import attrs
 from ruamel.yaml import YAML
 
 from nessus_sched.config import types
-from nessus_sched.config.schema import ApiKeys, Config, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    UiSession,
+)
+from nessus_sched.config.schema import Config
 from nessus_sched.core.credentials import Credential, Escalation
 from nessus_sched.core.secret import MASK, Secret
 

@@ -30,7 +30,11 @@ from nessus_sched.config import parsers
 from nessus_sched.config.checks import CHECKS, check_order
 from nessus_sched.config.problems import KeyPath, ValueProblem, nearest, path_text
 from nessus_sched.config.render import format_value
-from nessus_sched.config.schema import ApiKeys, Config, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    UiSession,
+)
+from nessus_sched.config.schema import Config
 from nessus_sched.config.substitution import UnresolvedReference
 from nessus_sched.config.types import format_of
 from nessus_sched.core.fields import FieldDoc, doc_of

@@ -81,3 +81,8 @@ class NotifyOn(StrEnum):
     FAILED = "failed"
     """Timed out or canceled."""
     DEAD = "dead"
+
+
+NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
+"""Names of scanners, pools, credentials, audits, scan profiles and roles."""
+NAME_BOUNDS: Final = {"pattern": NAME, "max_length": 64}

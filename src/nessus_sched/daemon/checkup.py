@@ -14,7 +14,11 @@ import attrs
 from nessus_sched.api.permissions import warnings
 from nessus_sched.api.scanner_check import Step, failed, ok, probe, warning
 from nessus_sched.certify.files import CertificationFiles
-from nessus_sched.config.schema import ApiKeys, Config, ScannerSettings
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+)
+from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.store_errors import StoreError

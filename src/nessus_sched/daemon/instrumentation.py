@@ -7,7 +7,10 @@ from typing import Final
 import structlog
 import trio
 
-from nessus_sched.config.schema import ApiKeys, ScannerSettings
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+)
 from nessus_sched.core.states import TaskState
 from nessus_sched.daemon.system import System
 from nessus_sched.ipc.listener import Connections

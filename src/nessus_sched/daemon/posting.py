@@ -8,7 +8,7 @@ import httpx
 import trio
 
 from nessus_sched import __version__
-from nessus_sched.config.schema import TlsSettings
+from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.nessus import tls
 from nessus_sched.nessus.http import describe_error
 

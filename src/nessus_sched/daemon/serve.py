@@ -38,7 +38,8 @@ from nessus_sched import __version__
 from nessus_sched.api.permissions import CurrentRoles, warnings
 from nessus_sched.certify.certifier import Certifier
 from nessus_sched.certify.files import CertificationFiles
-from nessus_sched.config.schema import Config, ScannerSettings
+from nessus_sched.config.scanners import ScannerSettings
+from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import steady_clock, system_now
 from nessus_sched.core.masking import Masker

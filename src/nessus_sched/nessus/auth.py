@@ -9,7 +9,10 @@ from typing import Final, Protocol
 
 import trio
 
-from nessus_sched.config.schema import ApiKeys, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    UiSession,
+)
 from nessus_sched.core.scanner import ApiRefused, LoginRefused, ScannerError
 from nessus_sched.core.secret import Secret
 from nessus_sched.nessus import routes

@@ -7,7 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nessus_sched.config.schema import ApiKeys, ScannerSettings
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+)
 from nessus_sched.core.clock import Now
 from nessus_sched.core.masking import Mask
 from nessus_sched.core.run_sync import RunSync

@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 import trio
 
-from nessus_sched.config.schema import TlsSettings
+from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.inflate import Damaged
 from nessus_sched.core.masking import Mask

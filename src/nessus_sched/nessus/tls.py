@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import trio
 
-from nessus_sched.config.schema import TlsSettings
+from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.core.scanner import CertificateMismatch, Unreachable
 from nessus_sched.nessus.errors import clean, system_words
 

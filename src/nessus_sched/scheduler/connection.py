@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 import trio
 
-from nessus_sched.config.schema import ScannerSettings
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.core.pool.breaker import BreakerStatistics
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.scanner import (

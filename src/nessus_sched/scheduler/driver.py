@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from nessus_sched.config.schema import ScannerSettings
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.scanner import Scanner

@@ -9,7 +9,8 @@ from functools import partial
 
 import trio
 
-from nessus_sched.config.schema import Config, ScannerSettings
+from nessus_sched.config.scanners import ScannerSettings
+from nessus_sched.config.schema import Config
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool.entry import QueueEntry, entry_of, targets_of

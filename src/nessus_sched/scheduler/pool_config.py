@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from nessus_sched.config.schema import Config, ScannerSettings
+from nessus_sched.config.scanners import ScannerSettings
+from nessus_sched.config.schema import Config
 from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.pool.pool import Pool, PoolSettings
 from nessus_sched.core.pool.scanners import ScannerSpec

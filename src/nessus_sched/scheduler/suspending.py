@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from structlog.typing import FilteringBoundLogger
 
-from nessus_sched.config.schema import ApiKeys, ScannerSettings
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+)
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.suspension import SuspensionStatistics

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-from nessus_sched.config.schema import ScannerSettings
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.core.pool.estimates import Estimate
 from nessus_sched.core.pool.queues import QueueStatistics
 from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics

@@ -62,6 +62,7 @@ class Metrics:
             {"version": version, "python": platform.python_version()}
         )
         self._tasks(registry)
+        self._outcomes(registry)
         self._requests(registry)
 
     def _tasks(self, registry: CollectorRegistry) -> None:
@@ -90,6 +91,8 @@ class Metrics:
             buckets=REQUEST_BUCKETS,
             registry=registry,
         )
+
+    def _outcomes(self, registry: CollectorRegistry) -> None:
         self.stand_ins = Counter(
             "nessus_scans_with_stand_in_settings",
             "Scans sent the web interface's defaults because the scanner's own could not be read.",

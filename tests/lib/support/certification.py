@@ -13,7 +13,7 @@ from nessus_sched.certify.recorder import Recorder
 from nessus_sched.certify.rows import CHECKS
 from nessus_sched.certify.scans import Subject
 from nessus_sched.certify.scrub import Scrubber
-from nessus_sched.config.schema import ScannerSettings
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.nessus.wire import Wrap
 from nessus_sched.sim import SimOptions, SimulatedNessus, asgi_app

@@ -10,7 +10,10 @@ from typing import Any
 
 import attrs
 
-from nessus_sched.config.schema import ApiKeys, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    UiSession,
+)
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.scanner import RemoteScan, ScanDetails, ScannerError, ScannerInfo
 from nessus_sched.core.secret import Secret

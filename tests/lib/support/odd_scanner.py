@@ -10,7 +10,10 @@ from typing import Any
 import attrs
 import httpx
 
-from nessus_sched.config.schema import ApiKeys, ScannerSettings
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+)
 from nessus_sched.core.secret import Secret
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.sim import SimOptions, SimulatedNessus

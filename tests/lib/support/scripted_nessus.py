@@ -12,7 +12,12 @@ import httpx
 import pytest
 import trio
 
-from nessus_sched.config.schema import ApiKeys, ScannerSettings, TlsSettings, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+    TlsSettings,
+    UiSession,
+)
 from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.secret import Secret

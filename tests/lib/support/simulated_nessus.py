@@ -9,7 +9,11 @@ import httpx
 import pytest
 import trio
 
-from nessus_sched.config.schema import ApiKeys, ScannerSettings, UiSession
+from nessus_sched.config.scanners import (
+    ApiKeys,
+    ScannerSettings,
+    UiSession,
+)
 from nessus_sched.core.scanner import ENDED, RemoteScan, ScanDetails, ScannerError, ScanOrder
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind, ScanRequest

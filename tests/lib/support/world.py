@@ -12,10 +12,12 @@ from typing import Any
 import attrs
 import trio
 
-from nessus_sched.config.schema import (
+from nessus_sched.config.scanners import (
     ApiKeys,
-    Config,
     ScannerSettings,
+)
+from nessus_sched.config.schema import (
+    Config,
     SchedulingSettings,
     TargetSettings,
 )

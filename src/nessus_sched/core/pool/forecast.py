@@ -16,8 +16,7 @@ import attrs
 
 from nessus_sched.core.pool.durations import Durations
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.ordered import Key
-from nessus_sched.core.pool.queues import QueueName, Waiting
+from nessus_sched.core.pool.queues import Key, QueueName, Waiting
 from nessus_sched.core.pool.scanners import Lane
 from nessus_sched.core.pool.state import Active, Board
 

@@ -47,10 +47,6 @@ class PoolSettings:
     breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
 
 
-class UnknownScanner(KeyError):
-    """The pool has no scanner of that id."""
-
-
 class Pool:
     """`on_wake(scanner_id)`: this scanner may have something to take now. It is called in the
     midst of a method here and must only take note."""
@@ -61,12 +57,12 @@ class Pool:
         *,
         on_wake: Callable[[str], None] = lambda _scanner_id: None,
     ) -> None:
-        self._settings = settings
         self._board = Board(
             queues=Queues(
                 ageing_after=settings.ageing_after, fairness_after=settings.fairness_after
             ),
             guard=OverlapGuard(enabled=settings.overlap_guard),
+            breaker=settings.breaker,
         )
         self.durations = Durations()
         """Of finished scans; after a restart, fed with those of before."""
@@ -84,7 +80,7 @@ class Pool:
         back after a failed attempt: it gets the place of its acceptance."""
         assert entry.task_id not in self._board.active, f"{entry.task_id} holds a slot"
         if entry.pinned is not None:
-            self._known(entry.pinned)
+            self._board.lane_or_removed(entry.pinned)
         case, lane = self._traffic.route(entry, now)
         waiting = self._traffic.enqueue(entry, lane)
         if lane is not None:
@@ -115,7 +111,7 @@ class Pool:
         full = set[Reach]()
         for entry in sorted(entries, key=lambda each: each.order):
             if entry.pinned is not None:
-                self._known(entry.pinned)
+                self._board.lane_or_removed(entry.pinned)
             reach = self._board.reachability.reach(entry)
             lane = None
             if reach not in full:
@@ -129,7 +125,7 @@ class Pool:
         """The next task for that scanner, with its slot borrowed, or None when nothing
         may start there now, or when it takes longer to find out: then the scanner is woken.
         Give the slot back with `release`."""
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         if self._board.paused or self._board.restoring or lane.free(now) == 0:
             return None
         queues, work = self._board.queues, 0
@@ -154,7 +150,7 @@ class Pool:
 
     def wanted(self, scanner_id: str, now: float) -> bool:
         """Whether `take` would find a slot and a task to look at."""
-        free = not self._board.paused and self._lane(scanner_id).free(now) > 0
+        free = not self._board.paused and self._board.lane(scanner_id).free(now) > 0
         return free and self._board.queues.head_for(scanner_id) is not None
 
     def adopt(self, scanner_id: str, entry: QueueEntry, since: float) -> None:
@@ -162,7 +158,7 @@ class Pool:
         the limit."""
         board = self._board
         assert entry.task_id not in board.queues, f"{entry.task_id} is queued"
-        lane = self._known(scanner_id)
+        lane = self._board.lane_or_removed(scanner_id)
         lane.slots.adopt(entry.task_id)
         board.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
         board.guard.start(entry.task_id, entry.packed)
@@ -176,12 +172,12 @@ class Pool:
             took = now - active.since
             self.durations.record(active.entry, active.scanner_id, took)
             self.durations.record_pace(active.reached, took)
-        lane = self._lane(active.scanner_id)
+        lane = self._board.lane(active.scanner_id)
         lane.slots.release(task_id)
         lane.suspension.end(task_id, now)
         self._traffic.unpark(self._board.guard.end(task_id), now)
         self._traffic.wake(lane, now)
-        self._bury(lane)
+        self._board.forget_if_unused(lane)
 
     def withdraw(self, task_id: str, now: float) -> QueueEntry | None:
         """Takes a waiting task out of its queue; None when it does not wait."""
@@ -192,7 +188,7 @@ class Pool:
         self._board.queues.remove(task_id)
         self._traffic.unpark(self._board.guard.end(task_id), now)
         if waiting.scanner_id is not None:
-            self._bury(self._lane(waiting.scanner_id))
+            self._board.forget_if_unused(self._board.lane(waiting.scanner_id))
         return waiting.entry
 
     def progressed(self, task_id: str, progress: int | None, now: float) -> None:
@@ -227,13 +223,13 @@ class Pool:
         itself says something new about it.
         """
         board = self._board
-        self._settings = settings
+        board.breaker = settings.breaker
         # What is parked is looked at anew: keys and reach, and so who waits for whom, change.
         for task_id in board.guard.disband():
             board.queues.park(self._waiting(task_id), None)
         wanted = {spec.scanner_id: spec for spec in specs}
         for scanner_id, spec in wanted.items():
-            self._known(scanner_id).configure(spec, settings.breaker)
+            self._board.lane_or_removed(scanner_id).configure(spec, settings.breaker)
         for scanner_id, lane in board.lanes.items():
             lane.removed = scanner_id not in wanted
         board.reachability = Reachability(board.lanes)
@@ -245,16 +241,16 @@ class Pool:
         board.guard.enabled = settings.overlap_guard
         for lane in list(board.lanes.values()):
             self._traffic.changed(lane, now)
-            self._bury(lane)
+            self._board.forget_if_unused(lane)
 
     def set_enabled(self, scanner_id: str, enabled: bool, now: float) -> None:
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         lane.enabled = enabled
         self._traffic.changed(lane, now)
 
     def set_draining(self, scanner_id: str, draining: bool, now: float) -> None:
         """A draining scanner finishes what runs and starts no more."""
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         lane.draining = draining
         self._traffic.changed(lane, now)
 
@@ -266,38 +262,38 @@ class Pool:
     def report(self, scanner_id: str, now: float, *, max_scans: int | None, foreign: int) -> None:
         """What the scanner says: its own limit on scans, and how many scans run there that
         are not ours."""
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         lane.slots.report(max_scans=max_scans, foreign=foreign)
         self._traffic.changed(lane, now)
 
     def reserve(self, scanner_id: str, count: int, now: float) -> None:
         """Reserves slots for scans that are not tasks; 0 gives them back."""
-        self._lane(scanner_id).slots.reserve(count)
-        self._traffic.changed(self._lane(scanner_id), now)
+        self._board.lane(scanner_id).slots.reserve(count)
+        self._traffic.changed(self._board.lane(scanner_id), now)
 
     def hold(
         self, scanner_id: str, until: float, reason: str, now: float, *, at_latest: bool = False
     ) -> None:
         """Starts nothing there before `until`: the scanner is full, or not ready. `at_latest`:
         that is only a bound, and nobody can tell how much sooner it ends."""
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         lane.hold_until, lane.hold_reason, lane.hold_at_latest = until, reason, at_latest
         self._traffic.changed(lane, now)
 
     def failed(self, scanner_id: str, now: float, reason: str, *, trip: bool = False) -> None:
         """A request failed for a passing reason; five in a row open the breaker, `trip`
         opens it at once."""
-        breaker = self._lane(scanner_id).breaker
+        breaker = self._board.lane(scanner_id).breaker
         if trip:
             breaker.trip(now, reason)
         else:
             breaker.failure(now, reason)
         if not breaker.closed:
-            self._traffic.changed(self._lane(scanner_id), now)
+            self._traffic.changed(self._board.lane(scanner_id), now)
 
     def succeeded(self, scanner_id: str, now: float) -> None:
         """A request was answered: closes the breaker."""
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         reopened = not lane.breaker.closed
         lane.breaker.success()
         if reopened:
@@ -315,44 +311,44 @@ class Pool:
         wait: bool = True,
     ) -> bool:
         """See `Suspension.suspend`."""
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         is_so = lane.suspension.suspend(now, kind, reason, task_id=task_id, sure=sure, wait=wait)
         self._traffic.changed(lane, now)
         return is_so
 
     def accepted(self, scanner_id: str, now: float) -> None:
         """The scanner has launched a scan: it is no longer suspended."""
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         lane.suspension.accepted()
         self._traffic.changed(lane, now)
 
     def look_again(self, scanner_id: str, now: float) -> None:
         """Something may have changed there: if it is suspended or its breaker is open, it is
         tried at once."""
-        lane = self._lane(scanner_id)
+        lane = self._board.lane(scanner_id)
         lane.suspension.look_again(now)
         lane.breaker.look_again(now)
         self._traffic.changed(lane, now)
 
     def suspension(self, scanner_id: str) -> SuspensionStatistics | None:
         """None while it is not suspended."""
-        return self._lane(scanner_id).suspension.statistics()
+        return self._board.lane(scanner_id).suspension.statistics()
 
     def begin_probe(self, scanner_id: str, now: float) -> bool:
         """See `Breaker.begin_probe`."""
-        return self._lane(scanner_id).breaker.begin_probe(now)
+        return self._board.lane(scanner_id).breaker.begin_probe(now)
 
     def abandon_probe(self, scanner_id: str, now: float) -> None:
         """See `Breaker.abandon_probe`."""
-        self._lane(scanner_id).breaker.abandon_probe(now)
+        self._board.lane(scanner_id).breaker.abandon_probe(now)
 
     def breaker(self, scanner_id: str) -> BreakerStatistics:
-        return self._lane(scanner_id).breaker.statistics()
+        return self._board.lane(scanner_id).breaker.statistics()
 
     def deadline(self, scanner_id: str, now: float) -> float | None:
         """When that scanner's driver has to look again by itself, or None: a hold ends
         (then `take`) or a probe is due (then `begin_probe`)."""
-        return self._lane(scanner_id).deadline(now)
+        return self._board.lane(scanner_id).deadline(now)
 
     # Questions.
 
@@ -407,25 +403,3 @@ class Pool:
         reason, position = explain(self._board, waiting, now), self._board.queues.position(waiting)
         told = None if reason.code is WaitCode.STARTING else reason
         return Placement(case=case, scanner_id=waiting.scanner_id, position=position, reason=told)
-
-    def _lane(self, scanner_id: str) -> Lane:
-        try:
-            return self._board.lanes[scanner_id]
-        except KeyError:
-            raise UnknownScanner(scanner_id) from None
-
-    def _known(self, scanner_id: str) -> Lane:
-        """The scanner's lane; a removed one when the configuration does not have it (a task
-        of before a restart may name it)."""
-        lane = self._board.lanes.get(scanner_id)
-        if lane is None:
-            spec, breaker = ScannerSpec(scanner_id=scanner_id, limit=0), self._settings.breaker
-            lane = Lane(spec, breaker, removed=True)
-            self._board.lanes[scanner_id] = lane
-        return lane
-
-    def _bury(self, lane: Lane) -> None:
-        """Forgets a removed scanner where nothing runs and for which nothing waits."""
-        idle = lane.slots.active == 0 and not self._board.queues.own_length(lane.scanner_id)
-        if lane.removed and idle:
-            self._board.lanes.pop(lane.scanner_id, None)

@@ -14,11 +14,13 @@ from itertools import islice
 from typing import Final
 
 import attrs
+from sortedcontainers import SortedList
 
 from nessus_sched.core.pool.entry import HANDICAP, QueueEntry
-from nessus_sched.core.pool.ordered import Key, OrderedKeys
 from nessus_sched.core.targets.packed import PackedTargets
 
+Key = tuple[float, int, str]
+"""When it is due, the order of acceptance, and the task id. Orders are unique."""
 Reach = frozenset[str]
 """The scanners that could ever run a task."""
 QueueName = str | Reach
@@ -80,16 +82,16 @@ class Line:
     __slots__ = ("parked", "ready")
 
     def __init__(self) -> None:
-        self.ready = OrderedKeys()
-        self.parked = OrderedKeys()
+        self.ready = SortedList[Key]()
+        self.parked = SortedList[Key]()
 
     def __len__(self) -> int:
         return len(self.ready) + len(self.parked)
 
     def rank(self, key: Key) -> int:
-        return self.ready.rank(key) + self.parked.rank(key)
+        return self.ready.bisect_left(key) + self.parked.bisect_left(key)
 
-    def side(self, waiting: Waiting) -> OrderedKeys:
+    def side(self, waiting: Waiting) -> SortedList[Key]:
         return self.ready if waiting.lot is None else self.parked
 
 
@@ -178,7 +180,7 @@ class Queues:
 
     def ready_before(self, waiting: Waiting) -> int:
         """The same, parked ones left out."""
-        return sum(line.ready.rank(waiting.key) for line in self._competing(waiting))
+        return sum(line.ready.bisect_left(waiting.key) for line in self._competing(waiting))
 
     def own_length(self, scanner_id: str) -> int:
         return len(self._own.get(scanner_id, ()))
@@ -204,7 +206,7 @@ class Queues:
             lines = list(self._overflow.values())
         else:
             lines = [self._own[scanner_id]] if scanner_id in self._own else []
-        heads = [head for line in lines if (head := line.ready.first()) is not None]
+        heads = [line.ready[0] for line in lines if line.ready]
         return QueueStatistics(
             length=sum(map(len, lines)),
             parked=sum(len(line.parked) for line in lines),
@@ -213,7 +215,7 @@ class Queues:
 
     def rank(self, waiting: Waiting) -> int:
         """How many ready entries go before it in its own line."""
-        return self._line(waiting).ready.rank(waiting.key)
+        return self._line(waiting).ready.bisect_left(waiting.key)
 
     def beginnings(self, scanner_id: str, count: int) -> dict[QueueName, list[Waiting]]:
         """The first `count` ready entries of each line that this scanner serves: its own
@@ -287,6 +289,4 @@ class Queues:
 
 
 def _first(line: Line, skip: Collection[str]) -> Key | None:
-    if not skip:
-        return line.ready.first()
     return next((key for key in line.ready if key[2] not in skip), None)

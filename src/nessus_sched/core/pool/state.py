@@ -6,11 +6,16 @@ from collections.abc import Mapping
 
 import attrs
 
+from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
 from nessus_sched.core.pool.routing import Lanes, Reachability
-from nessus_sched.core.pool.scanners import Lane
+from nessus_sched.core.pool.scanners import Lane, ScannerSpec
+
+
+class UnknownScanner(KeyError):
+    """The pool has no scanner of that id."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +52,8 @@ class Board:
 
     queues: Queues
     guard: OverlapGuard
+    breaker: BreakerSettings
+    """For the scanners that are added."""
     lanes: Lanes = attrs.field(factory=dict)
     active: dict[str, Active] = attrs.field(factory=dict)
     reachability: Reachability = attrs.field(factory=lambda: Reachability({}))
@@ -55,6 +62,28 @@ class Board:
     """Not all queued tasks of the former life are in their queues yet."""
     abandoned: dict[str, str] = attrs.field(factory=dict)
     """The scanner of each claim (see `Pool.claim`) of a scan that may still run there."""
+
+    def lane(self, scanner_id: str) -> Lane:
+        """Raises `UnknownScanner`."""
+        try:
+            return self.lanes[scanner_id]
+        except KeyError:
+            raise UnknownScanner(scanner_id) from None
+
+    def lane_or_removed(self, scanner_id: str) -> Lane:
+        """The scanner's lane; a removed one when the configuration does not have it (a task
+        from before a restart may name it)."""
+        lane = self.lanes.get(scanner_id)
+        if lane is None:
+            spec = ScannerSpec(scanner_id=scanner_id, limit=0)
+            lane = self.lanes[scanner_id] = Lane(spec, self.breaker, removed=True)
+        return lane
+
+    def forget_if_unused(self, lane: Lane) -> None:
+        """Forgets a removed scanner where nothing runs and for which nothing waits."""
+        idle = lane.slots.active == 0 and not self.queues.own_length(lane.scanner_id)
+        if lane.removed and idle:
+            self.lanes.pop(lane.scanner_id, None)
 
     def lanes_of(self, reach: Reach) -> list[Lane]:
         """In the order of the registry, so that choices reproduce."""
