@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.daemon.name_lookups import PATIENCE, NameLookups
-from nessus_sched.scheduler.scope_check import AT_ONCE, WITHIN, look_up
+from nessus_sched.scheduler.admission.scope_check import AT_ONCE, WITHIN, look_up
 
 ANSWER = [
     (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0)),

@@ -29,7 +29,7 @@ from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.nessus import NessusScanner
-from nessus_sched.scheduler.remote_cleanup import clear
+from nessus_sched.scheduler.driver.remote_cleanup import clear
 from nessus_sched.sim import Fault, FaultKind, SimOptions, SimulatedNessus
 from support import ambush
 from support.scripted_nessus import inline

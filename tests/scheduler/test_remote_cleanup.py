@@ -12,7 +12,7 @@ from nessus_sched.config.schema import RetentionSettings
 from nessus_sched.core.scanner import NotOurs, Refused, ScannerError, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.scheduler.remote_cleanup import AT_ONCE
+from nessus_sched.scheduler.driver.remote_cleanup import AT_ONCE
 from support.fake_scanner import FakeScan, FakeScanner, fails, unreachable
 from support.meddling import sweep
 from support.seals import marker

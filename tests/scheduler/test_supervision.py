@@ -16,7 +16,7 @@ from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.scheduler.supervision import LAST_RESTART
+from nessus_sched.scheduler.driver.supervision import LAST_RESTART
 from support.fake_scanner import FakeScanner
 from support.world import World, config_of, scanner_settings, virtual_now, world
 

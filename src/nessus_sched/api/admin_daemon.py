@@ -1,4 +1,5 @@
-"""Operator actions on scanners and on the whole: reload, switches, the global pause."""
+"""Operator actions on the daemon and its scanners: reload, switches, the global pause, log level,
+housekeeping; and those of them that a role can grant to models."""
 
 from __future__ import annotations
 
@@ -8,12 +9,16 @@ import attrs
 
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import check_scanner, translated
-from nessus_sched.api.operations import Call, ToolDef, tool
+from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.scanner_check import Step, probe
 from nessus_sched.api.scanners import NoArgs, ScannerAnswer, scanner_answer
+from nessus_sched.config.checks import COMPONENTS
 from nessus_sched.config.scanners import ApiKeys
+from nessus_sched.config.types import LogLevel
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
+from nessus_sched.scheduler.admission.admit import unknown
+from nessus_sched.scheduler.operator import Switch
 
 
 @attrs.frozen(kw_only=True)
@@ -57,6 +62,39 @@ class PausedAnswer:
     paused_scans: int = field("Scans that stay paused until resumed one by one.")
 
 
+@attrs.frozen(kw_only=True)
+class DrainArgs:
+    scanner_instance: str = field("The scanner (see list_scanners).", min_length=1, max_length=64)
+
+
+@attrs.frozen(kw_only=True)
+class LevelArgs:
+    level: LogLevel = field("Least severe level that is logged.")
+    component: str | None = field(
+        "Only of this part of the program, such as nessus, scheduler or mcp.",
+        default=None,
+        min_length=1,
+        max_length=64,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class LevelAnswer:
+    level: LogLevel = field("Of all parts that have none of their own.")
+    components: dict[str, LogLevel] = field("Of those that have.")
+
+
+@attrs.frozen(kw_only=True)
+class HousekeepingArgs:
+    dry_run: bool = field("Only count.", default=False)
+
+
+@attrs.frozen(kw_only=True)
+class HousekeepingAnswer:
+    deleted: dict[str, int] = field("How many of what were deleted, or would be.")
+    dry_run: bool = field("Nothing was deleted.")
+
+
 @tool(writes=True)
 async def reload(app: App, call: Call, args: NoArgs) -> ReloadAnswer:
     """Re-read the configuration and apply it, or say what is wrong with it."""
@@ -72,10 +110,7 @@ async def reload(app: App, call: Call, args: NoArgs) -> ReloadAnswer:
 @tool(writes=True)
 async def switch_scanner(app: App, call: Call, args: SwitchArgs) -> ScannerAnswer:
     """Drain, undrain, enable or disable a scanner, or retry one that is suspended."""
-    with translated():
-        await app.operator.switch(args.scanner_instance, args.action, actor=call.peer.actor)
-    found = {view.settings.id: view for view in app.queries.scanners()}
-    return scanner_answer(found[args.scanner_instance])
+    return await _switch(app, call, args.scanner_instance, args.action)
 
 
 @tool(writes=False, timeout=55.0)
@@ -96,15 +131,96 @@ async def test_scanner(app: App, call: Call, args: TestArgs) -> TestAnswer:
 async def pause_all(app: App, call: Call, args: PauseArgs) -> PausedAnswer:
     """Emergency stop of all scanners and all users' tasks: start nothing more, anywhere; with
     `running` also pause or stop what runs. Holds until resume_all."""
-    with translated():
-        told = await app.operator.pause_all(args.running, actor=call.peer.actor)
-    return PausedAnswer(paused=True, told=told, resumed=0, paused_scans=_paused_scans(app))
+    return await _pause(app, call, args)
 
 
 @tool(writes=True)
 async def resume_all(app: App, call: Call, args: NoArgs) -> PausedAnswer:
     """End a pause of everything: scans may start again, and scans that pause_all paused go on.
     Those that were paused one by one stay paused."""
+    return await _resume(app, call)
+
+
+@tool(writes=True)
+async def set_log_level(app: App, call: Call, args: LevelArgs) -> LevelAnswer:
+    """Log more or less from now on, until the next reload or restart."""
+    if args.component is not None and args.component not in COMPONENTS:
+        message = unknown("component", args.component, COMPONENTS)
+        raise ToolError("unknown_component", message)
+    level, components = app.set_log_level(args.level, args.component)
+    return LevelAnswer(level=level, components=dict(components))
+
+
+@tool(writes=True, destructive=True, timeout=3600)
+async def housekeeping(app: App, call: Call, args: HousekeepingArgs) -> HousekeepingAnswer:
+    """Delete what has been kept long enough, by the retention times of the configuration."""
+    with translated():
+        deleted = await app.housekeeping.sweep(dry_run=args.dry_run)
+    return HousekeepingAnswer(deleted=dict(deleted), dry_run=args.dry_run)
+
+
+@tool(writes=True, destructive=True, operator=True)
+async def pause_everything(app: App, call: Call, args: PauseArgs) -> PausedAnswer:
+    """Emergency stop, for all scanners and the tasks of all users: nothing more is started until
+    resume_everything; submissions still queue. `running` says what becomes of scans that run:
+    keep them, pause them, or stop them, which cancels their tasks for good.
+
+    Only when the user asks for it. For one scanner use drain_scanner, for one task pause_scan."""
+    return await _pause(app, call, args)
+
+
+@tool(writes=True, operator=True)
+async def resume_everything(app: App, call: Call, args: NoArgs) -> PausedAnswer:
+    """End pause_everything: scans may start again, and those that it paused resume. Scans that
+    were paused one by one stay paused."""
+    return await _resume(app, call)
+
+
+@tool(writes=True, operator=True)
+async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
+    """Stop sending a scanner scans, for all users; running ones finish. Its queued tasks
+    wait, or run elsewhere. Undo it with undrain_scanner."""
+    return await _switch(app, call, args.scanner_instance, Switch.DRAIN)
+
+
+@tool(writes=True, operator=True)
+async def undrain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
+    """Send a drained scanner scans again."""
+    return await _switch(app, call, args.scanner_instance, Switch.UNDRAIN)
+
+
+DAEMON_ACTIONS: tuple[ToolDef, ...] = (
+    reload,
+    switch_scanner,
+    test_scanner,
+    pause_all,
+    resume_all,
+    set_log_level,
+    housekeeping,
+)
+EMERGENCY_TOOLS: tuple[ToolDef, ...] = (
+    pause_everything,
+    resume_everything,
+    drain_scanner,
+    undrain_scanner,
+)
+"""The emergency stop for models: shown only to users whose role has `operator_tools`."""
+
+
+async def _switch(app: App, call: Call, scanner_id: str, action: str) -> ScannerAnswer:
+    with translated():
+        await app.operator.switch(scanner_id, action, actor=call.peer.actor)
+    found = {view.settings.id: view for view in app.queries.scanners()}
+    return scanner_answer(found[scanner_id])
+
+
+async def _pause(app: App, call: Call, args: PauseArgs) -> PausedAnswer:
+    with translated():
+        told = await app.operator.pause_all(args.running, actor=call.peer.actor)
+    return PausedAnswer(paused=True, told=told, resumed=0, paused_scans=_paused_scans(app))
+
+
+async def _resume(app: App, call: Call) -> PausedAnswer:
     with translated():
         await app.operator.resume_all(actor=call.peer.actor)
         before = _paused_scans(app)
@@ -115,6 +231,3 @@ async def resume_all(app: App, call: Call, args: NoArgs) -> PausedAnswer:
 
 def _paused_scans(app: App) -> int:
     return app.queries.counts()[TaskState.PAUSED]
-
-
-FLEET_ACTIONS: tuple[ToolDef, ...] = (reload, switch_scanner, test_scanner, pause_all, resume_all)

@@ -9,7 +9,7 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.operations import ToolError
 from nessus_sched.core.store_errors import NoFindings, StoreUnavailable
 from nessus_sched.results.query.model import BadQuery
-from nessus_sched.scheduler.admission import unknown
+from nessus_sched.scheduler.admission.admit import unknown
 from nessus_sched.scheduler.errors import RequestError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from nessus_sched.api.admin_daemon import EMERGENCY_TOOLS
 from nessus_sched.api.catalog import NAME_TOOLS
-from nessus_sched.api.emergency import EMERGENCY_TOOLS
 from nessus_sched.api.findings import RESULT_TOOLS
 from nessus_sched.api.operations import Registry
 from nessus_sched.api.queue import QUEUE_TOOLS

@@ -37,7 +37,7 @@ from nessus_sched.core.targets.ranges import difference
 from nessus_sched.core.targets.scope import Scope, parse_rules
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
-from nessus_sched.scheduler.admission import admit
+from nessus_sched.scheduler.admission.admit import admit
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import NotPossible, TargetsRefused, Unwritable
 from nessus_sched.telemetry import events

@@ -19,7 +19,7 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.text import number
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
-from nessus_sched.scheduler.supervision import DriverFailed
+from nessus_sched.scheduler.driver.supervision import DriverFailed
 from nessus_sched.scheduler.views import ScannerView
 from nessus_sched.telemetry.health import Health, HealthRecord, Observation, Status
 from nessus_sched.telemetry.scanner_log import NOT_CONTACTED

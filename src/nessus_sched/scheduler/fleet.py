@@ -19,16 +19,16 @@ from nessus_sched.core.store_errors import StaleTransition
 from nessus_sched.core.targets.packed import PackedTargets
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.core.task_store import TaskFilter
-from nessus_sched.scheduler import endings, failures
-from nessus_sched.scheduler.connection import Connect, Connection
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.debts import Debts
-from nessus_sched.scheduler.driver import Driver, scan_finished
+from nessus_sched.scheduler.driver import endings, failures
+from nessus_sched.scheduler.driver.connection import Connect, Connection
+from nessus_sched.scheduler.driver.debts import Debts
+from nessus_sched.scheduler.driver.driver import Driver, scan_finished
+from nessus_sched.scheduler.driver.run import Run
+from nessus_sched.scheduler.driver.supervision import DriverFailed, supervise
+from nessus_sched.scheduler.driver.traces import traces
 from nessus_sched.scheduler.pool_config import configure_pool
 from nessus_sched.scheduler.retry_timer import Retries
-from nessus_sched.scheduler.run import Run
-from nessus_sched.scheduler.supervision import DriverFailed, supervise
-from nessus_sched.scheduler.traces import traces
 
 RESUMES = 8
 """How often an export is retried after a restart."""

@@ -16,8 +16,8 @@ from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.results.findings_port import FindingsStore
-from nessus_sched.scheduler import remote_cleanup
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.driver import remote_cleanup
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.telemetry import events
 

@@ -10,7 +10,7 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import HOLDS_SLOT
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Desired
-from nessus_sched.scheduler.admission import unknown
+from nessus_sched.scheduler.admission.admit import unknown
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import RequestError, UnknownScanner, Unwritable
 from nessus_sched.scheduler.fleet import Fleet

@@ -16,8 +16,8 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import Desired, Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage, TaskReader
-from nessus_sched.scheduler.connection import Connection
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.errors import UnknownTask
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.views import ScannerView, Standing, TaskView, dated

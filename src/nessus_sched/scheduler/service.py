@@ -23,9 +23,11 @@ from nessus_sched.core.store_errors import UnknownTask as StoredNoMore
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Desired, ScanRequest, Submitter, Task
 from nessus_sched.core.task_store import StoredSubmission
-from nessus_sched.scheduler import failures, waiting
-from nessus_sched.scheduler.admission import Admitted, admit
+from nessus_sched.scheduler import waiting
+from nessus_sched.scheduler.admission.admit import Admitted, admit
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.driver import failures
+from nessus_sched.scheduler.driver.run import Run
 from nessus_sched.scheduler.errors import (
     Conflict,
     NotPossible,
@@ -37,7 +39,6 @@ from nessus_sched.scheduler.errors import (
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
 from nessus_sched.scheduler.queries import TaskQueries
-from nessus_sched.scheduler.run import Run
 from nessus_sched.scheduler.views import Standing, Submission, TaskView
 from nessus_sched.scheduler.waiters import Changes
 

@@ -22,11 +22,11 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.seal import Mark
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.scheduler.connection import Connection
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.debts import is_owed
-from nessus_sched.scheduler.ownership import has_our_targets
-from nessus_sched.scheduler.traces import traces
+from nessus_sched.scheduler.driver.connection import Connection
+from nessus_sched.scheduler.driver.debts import is_owed
+from nessus_sched.scheduler.driver.ownership import has_our_targets
+from nessus_sched.scheduler.driver.traces import traces
 from nessus_sched.telemetry import events
 
 AT_ONCE = 100

@@ -13,8 +13,8 @@ from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
-from nessus_sched.scheduler.connection import LOST_AFTER, Connection
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.driver.connection import LOST_AFTER, Connection
+from nessus_sched.scheduler.driver.run import Run
 
 EXHAUSTED: Mapping[TaskState, Response] = {
     TaskState.LAUNCHING: Response.RETRY,

@@ -14,12 +14,12 @@ from nessus_sched.core.targets.scope import OutOfScope, Scope, excluding
 from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_asked, words_of
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.core.text import meant
-from nessus_sched.scheduler.combinations import check_combination
+from nessus_sched.scheduler.admission.combinations import check_combination
+from nessus_sched.scheduler.admission.custom_settings import check_settings
+from nessus_sched.scheduler.admission.offers import check_offered
+from nessus_sched.scheduler.admission.scope_check import approved
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.custom_settings import check_settings
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
-from nessus_sched.scheduler.offers import check_offered
-from nessus_sched.scheduler.scope_check import approved
 
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
 

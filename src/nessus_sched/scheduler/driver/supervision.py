@@ -10,7 +10,7 @@ import trio
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import TransientError
-from nessus_sched.scheduler.driver import Driver
+from nessus_sched.scheduler.driver.driver import Driver
 from nessus_sched.telemetry import events
 
 FIRST_RESTART = 5.0

@@ -17,10 +17,10 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Ending, Task
-from nessus_sched.scheduler import endings, failures
-from nessus_sched.scheduler.connection import Connection
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.driver import endings, failures
+from nessus_sched.scheduler.driver.connection import Connection
+from nessus_sched.scheduler.driver.run import Run
 from nessus_sched.telemetry import events
 
 BAD_EXPORTS = 8

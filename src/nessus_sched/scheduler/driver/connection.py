@@ -21,9 +21,9 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.text import lasting
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.debts import Debts
+from nessus_sched.scheduler.driver.debts import Debts
+from nessus_sched.scheduler.driver.suspending import Suspender
 from nessus_sched.scheduler.pool_config import configure_pool
-from nessus_sched.scheduler.suspending import Suspender
 from nessus_sched.telemetry.scanner_log import NOT_CONTACTED, ScannerLog
 
 EXPORTS_AT_ONCE = 2

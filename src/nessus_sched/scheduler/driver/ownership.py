@@ -6,7 +6,7 @@ from nessus_sched.core.scanner import RemoteScan
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import other_targets
 from nessus_sched.core.task import Task
-from nessus_sched.scheduler.connection import Connection
+from nessus_sched.scheduler.driver.connection import Connection
 
 CLOCKS_DIFFER = 60.0
 """Seconds by which a scan may seem older than the intent to create it."""

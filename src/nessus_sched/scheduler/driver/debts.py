@@ -16,7 +16,7 @@ from nessus_sched.core.store_errors import UnknownTask
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Owed, Task
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.driver.run import Run
 
 QUARANTINE = 3600.0
 """Seconds for which other scans of the same targets wait for a scan that was given up and may

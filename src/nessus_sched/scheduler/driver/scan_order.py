@@ -15,11 +15,11 @@ from nessus_sched.core.targets.ranges import range_text
 from nessus_sched.core.targets.scope import excluding
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
-from nessus_sched.scheduler.combinations import check_combination, profile_of
+from nessus_sched.scheduler.admission.combinations import check_combination, profile_of
+from nessus_sched.scheduler.admission.custom_settings import check_settings
+from nessus_sched.scheduler.admission.scope_check import Unresolved, approved
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.custom_settings import check_settings
 from nessus_sched.scheduler.errors import RequestError
-from nessus_sched.scheduler.scope_check import Unresolved, approved
 
 
 class PlanError(Exception):

@@ -19,9 +19,9 @@ from nessus_sched.core.seal import bears
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
 from nessus_sched.core.task import Desired, Ending, Outcome
-from nessus_sched.scheduler import endings, failures
-from nessus_sched.scheduler.connection import Connection
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.driver import endings, failures
+from nessus_sched.scheduler.driver.connection import Connection
+from nessus_sched.scheduler.driver.run import Run
 from nessus_sched.telemetry import events
 
 REPEAT_COMMAND = 30.0

@@ -13,12 +13,12 @@ from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
 from nessus_sched.core.task import Task
-from nessus_sched.scheduler.connection import Connection
-from nessus_sched.scheduler.exporting import export
-from nessus_sched.scheduler.launching import launch
-from nessus_sched.scheduler.polling import Poller
-from nessus_sched.scheduler.run import Run
-from nessus_sched.scheduler.watching import watch
+from nessus_sched.scheduler.driver.connection import Connection
+from nessus_sched.scheduler.driver.exporting import export
+from nessus_sched.scheduler.driver.launching import launch
+from nessus_sched.scheduler.driver.polling import Poller
+from nessus_sched.scheduler.driver.run import Run
+from nessus_sched.scheduler.driver.watching import watch
 
 STEPS = {
     TaskState.LAUNCHING: launch,

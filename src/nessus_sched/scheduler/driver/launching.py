@@ -26,11 +26,11 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Desired, Ending, Outcome
-from nessus_sched.scheduler import endings, failures, refusals
-from nessus_sched.scheduler.connection import LOST_AFTER, Connection
-from nessus_sched.scheduler.ownership import has_our_targets
-from nessus_sched.scheduler.run import Run
-from nessus_sched.scheduler.scan_order import PlanError, plan
+from nessus_sched.scheduler.driver import endings, failures, refusals
+from nessus_sched.scheduler.driver.connection import LOST_AFTER, Connection
+from nessus_sched.scheduler.driver.ownership import has_our_targets
+from nessus_sched.scheduler.driver.run import Run
+from nessus_sched.scheduler.driver.scan_order import PlanError, plan
 from nessus_sched.telemetry import events
 
 SETTLE = 5.0

@@ -18,9 +18,9 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.store_errors import StoreUnavailable
-from nessus_sched.scheduler import exporting
-from nessus_sched.scheduler.connection import Connection
-from nessus_sched.scheduler.debts import Debt
+from nessus_sched.scheduler.driver import exporting
+from nessus_sched.scheduler.driver.connection import Connection
+from nessus_sched.scheduler.driver.debts import Debt
 from nessus_sched.telemetry import events
 
 REPEAT_STOP = 30.0

@@ -10,9 +10,9 @@ from nessus_sched.core.pool.entry import entry_of
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
-from nessus_sched.scheduler import failures
-from nessus_sched.scheduler.connection import Connection
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.driver import failures
+from nessus_sched.scheduler.driver.connection import Connection
+from nessus_sched.scheduler.driver.run import Run
 
 
 async def suspended(run: Run, connection: Connection, error: ScannerError) -> None:

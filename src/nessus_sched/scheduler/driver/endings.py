@@ -9,9 +9,9 @@ from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import kind_of
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.task import Ending, Outcome, Owed
-from nessus_sched.scheduler import failures
-from nessus_sched.scheduler.debts import Debts
-from nessus_sched.scheduler.run import Run
+from nessus_sched.scheduler.driver import failures
+from nessus_sched.scheduler.driver.debts import Debts
+from nessus_sched.scheduler.driver.run import Run
 
 CANCELED = "canceled"
 """The kind of an ending that the submitter asked for."""
