@@ -21,7 +21,7 @@ def pool_of(**licensed: int | None) -> Pool:
     return pool
 
 
-def entry_of(targets: str, number: int = 1, **changes: object) -> QueueEntry:
+def queue_entry(targets: str, number: int = 1, **changes: object) -> QueueEntry:
     values: dict[str, object] = {"kind": ScanKind.BASIC, **changes}
     return QueueEntry(
         task_id=f"t{number}",
@@ -35,17 +35,17 @@ def entry_of(targets: str, number: int = 1, **changes: object) -> QueueEntry:
 def test_a_scan_goes_only_where_the_license_has_room_for_it() -> None:
     pool = pool_of(small=16, large=None)
     for number in (1, 2, 3):
-        pool.place(entry_of(f"192.0.{number}.0/27", number), NOW)
+        pool.place(queue_entry(f"192.0.{number}.0/27", number), NOW)
     assert pool.take("small", NOW) is None
     assert pool.take("large", NOW) is not None
-    pool.place(entry_of("198.51.100.0/28", 4), NOW)
+    pool.place(queue_entry("198.51.100.0/28", 4), NOW)
     taken = pool.take("small", NOW)
     assert taken is not None
     assert taken.task_id == "t4"
 
 
 def test_what_no_license_has_room_for_is_refused_with_the_largest() -> None:
-    reason = pool_of(small=16, medium=32).refusal(entry_of("192.0.2.0/24"))
+    reason = pool_of(small=16, medium=32).refusal(queue_entry("192.0.2.0/24"))
     assert reason is not None
     assert reason.code is WaitCode.LICENSE_LIMIT
     assert "scanner medium allows 32" in reason.text
@@ -53,14 +53,14 @@ def test_what_no_license_has_room_for_is_refused_with_the_largest() -> None:
 
 def test_a_named_scanner_is_judged_by_its_own_license() -> None:
     pool = pool_of(small=16, large=None)
-    reason = pool.refusal(entry_of("192.0.2.0/27", pinned="small"))
+    reason = pool.refusal(queue_entry("192.0.2.0/27", pinned="small"))
     assert reason is not None
     assert reason.code is WaitCode.LICENSE_LIMIT
-    assert pool.refusal(entry_of("192.0.2.0/28", pinned="small")) is None
+    assert pool.refusal(queue_entry("192.0.2.0/28", pinned="small")) is None
 
 
 def test_host_discovery_does_not_use_up_a_license() -> None:
-    assert pool_of(small=16).refusal(entry_of("192.0.2.0/24", kind=ScanKind.QUICK)) is None
+    assert pool_of(small=16).refusal(queue_entry("192.0.2.0/24", kind=ScanKind.QUICK)) is None
 
 
 def test_names_and_their_addresses_count_once() -> None:

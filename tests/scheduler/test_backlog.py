@@ -13,7 +13,7 @@ from nessus_sched.config.schema import LimitSettings
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.backlog import TARGETS, TASKS
-from nessus_sched.scheduler.errors import Conflict, QueueFull, RequestError
+from nessus_sched.scheduler.errors import IdempotencyMismatch, QueueFull, RequestError
 from support.fake_scanner import FakeScanner
 from support.world import World, basic, config_of, one_scanner, scanner_settings, virtual_now, world
 
@@ -84,7 +84,7 @@ async def test_a_repeated_request_finds_its_task_also_when_the_queue_is_full(
         again = await w.service.submit(basic("192.0.2.1"), actor=ALICE, idempotency_key="k")
         assert not again.created
         assert again.view.task.task_id == first.view.task.task_id
-        with pytest.raises(Conflict):
+        with pytest.raises(IdempotencyMismatch):
             await w.service.submit(basic("192.0.2.2"), actor=ALICE, idempotency_key="k")
         with pytest.raises(QueueFull):
             await w.service.submit(basic("192.0.2.2"), actor=ALICE, idempotency_key="other")

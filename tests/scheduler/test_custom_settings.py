@@ -11,7 +11,7 @@ import trio
 
 from nessus_sched.core.reserved import RESERVED
 from nessus_sched.core.task import ScanKind, ScanRequest
-from nessus_sched.scheduler.admission.custom_settings import HARMLESS
+from nessus_sched.scheduler.admission.custom_settings import SAFE_SETTINGS
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
 from support.world import config_of, error_kind, scanner_settings, virtual_now, world
@@ -104,4 +104,4 @@ async def test_odd_values_are_refused(
 
 
 def test_nothing_harmless_is_reserved() -> None:
-    assert not HARMLESS & RESERVED
+    assert not SAFE_SETTINGS & RESERVED

@@ -29,7 +29,7 @@ from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.nessus import NessusScanner
-from nessus_sched.scheduler.driver.remote_cleanup import clear
+from nessus_sched.scheduler.driver.remote_cleanup import delete_unneeded_scans
 from nessus_sched.sim import Fault, FaultKind, SimOptions, SimulatedNessus
 from support import ambush
 from support.scripted_nessus import inline
@@ -108,8 +108,9 @@ async def told(directory: Path, nessus: SimulatedNessus, *, session: bool = Fals
         for _ in range(TIMES + 1):
             await trio.sleep(120)
             with suppress(ScannerError):
-                driver = w.fleet.drivers["a"]
-                await clear(driver.connection, await driver.connection.scanner.list_scans())
+                connection = w.fleet.drivers["a"].connection
+                rows = await connection.scanner.list_scans()
+                await delete_unneeded_scans(connection, rows)
         assert not w.queries.statistics().scanners[0].slots.active
     assert set(nessus.ledger.of("launch").values()) == {1}
     assert nessus.ledger.max_running <= 3

@@ -13,6 +13,7 @@ import attrs
 import httpx
 import pytest
 import trio
+from nessus_sched.scheduler.exporting import EDITED
 from trio.testing import MockClock
 
 from nessus_sched.config.scanners import ApiKeys
@@ -23,7 +24,6 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.scheduler.errors import RequestError
-from nessus_sched.scheduler.exporting import EDITED
 from nessus_sched.sim import SimOptions, SimulatedNessus, asgi_app
 from nessus_sched.sim.scans import Scan
 from nessus_sched.store.tasks.offline import read_offline
@@ -211,7 +211,7 @@ async def test_what_a_scan_found_before_its_targets_were_edited_is_reported(
         done = await w.settled(task.task_id)
         assert (done.state, done.partial, done.ending) == (TaskState.COMPLETED, None, None)
         assert done.summary is not None
-        causes = [record.entry.cause for record in await w.service.history(task.task_id)]
+        causes = [record.entry.cause for record in await w.queries.history(task.task_id)]
         assert any("other targets" in cause and FOREIGN in cause for cause in causes)
         assert EDITED in causes
 

@@ -9,8 +9,8 @@ import structlog
 import trio
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.scheduler.errors import RequestError, Unwritable
-from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.errors import RequestError, StoreDown
+from nessus_sched.scheduler.operator import OperatorControls
 from support.fake_scanner import FakeScanner
 from support.mortality import Life, mortal_connect
 from support.world import World, config_of, scanner_settings, virtual_now, world
@@ -18,8 +18,8 @@ from support.world import World, config_of, scanner_settings, virtual_now, world
 LONG = 10_000.0
 
 
-def operator(w: World) -> Operator:
-    return Operator(w.context, w.fleet)
+def operator(w: World) -> OperatorControls:
+    return OperatorControls(w.context, w.fleet)
 
 
 async def test_a_draining_scanner_finishes_what_runs_and_starts_no_more(
@@ -156,9 +156,9 @@ async def test_what_cannot_be_noted_is_not_switched(
     connect = mortal_connect(life, lambda _what, _moment: None)
     async with world(config, {"a": FakeScanner(virtual_now())}, connect=connect) as w:
         life.disk_fails = True
-        with pytest.raises(Unwritable):
+        with pytest.raises(StoreDown):
             await operator(w).switch("a", "drain", actor="test")
-        with pytest.raises(Unwritable):
+        with pytest.raises(StoreDown):
             await operator(w).pause_all("keep", actor="test")
         life.disk_fails = False
         await trio.sleep(60)

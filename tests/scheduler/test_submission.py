@@ -14,7 +14,12 @@ from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
-from nessus_sched.scheduler.errors import Conflict, NotPossible, TargetsRefused, Unwritable
+from nessus_sched.scheduler.errors import (
+    IdempotencyMismatch,
+    NotPossible,
+    StoreDown,
+    TargetsRefused,
+)
 from support.fake_scanner import FakeScanner
 from support.mortality import Life, mortal_connect
 from support.world import (
@@ -45,7 +50,7 @@ async def test_a_key_gives_the_same_task_for_the_same_request(
         first = await submit(w, "k", "192.0.2.1")
         again = await w.service.submit(basic("192.0.2.1"), actor="me", idempotency_key="k")
         assert (again.view.task.task_id, again.created) == (first, False)
-        with pytest.raises(Conflict, match="different request"):
+        with pytest.raises(IdempotencyMismatch, match="different request"):
             await submit(w, "k", "192.0.2.2")
         await w.settled(first)
         assert await submit(w, "k", "192.0.2.1") == first, "also when it is done"
@@ -269,12 +274,12 @@ async def test_while_the_disk_fails_nothing_is_accepted_and_scans_are_watched(
         queued = [await w.submit(f"192.0.2.{n}") for n in (2, 3)]
         await w.until(queued[0].task_id, TaskState.RUNNING)
         life.disk_fails = True
-        with pytest.raises(Unwritable, match="not accepted"):
+        with pytest.raises(StoreDown, match="not accepted"):
             await w.submit("192.0.2.4")
         for task in (running, queued[1]):
-            with pytest.raises(Unwritable):
+            with pytest.raises(StoreDown):
                 await w.service.cancel(task.task_id, actor="me")
-        with pytest.raises(Unwritable):
+        with pytest.raises(StoreDown):
             await w.service.pause(running.task_id, actor="me")
         assert not w.store.health.ok
         polls = scanner.requests["list_scans"]

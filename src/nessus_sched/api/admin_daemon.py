@@ -18,7 +18,7 @@ from nessus_sched.config.types import LogLevel
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.admission.admit import unknown
-from nessus_sched.scheduler.operator import Switch
+from nessus_sched.scheduler.operator import ScannerSwitch
 
 
 @attrs.frozen(kw_only=True)
@@ -180,13 +180,13 @@ async def resume_everything(app: App, call: Call, args: NoArgs) -> PausedAnswer:
 async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
     """Stop sending a scanner scans, for all users; running ones finish. Its queued tasks
     wait, or run elsewhere. Undo it with undrain_scanner."""
-    return await _switch(app, call, args.scanner_instance, Switch.DRAIN)
+    return await _switch(app, call, args.scanner_instance, ScannerSwitch.DRAIN)
 
 
 @tool(writes=True, operator=True)
 async def undrain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
     """Send a drained scanner scans again."""
-    return await _switch(app, call, args.scanner_instance, Switch.UNDRAIN)
+    return await _switch(app, call, args.scanner_instance, ScannerSwitch.UNDRAIN)
 
 
 DAEMON_ACTIONS: tuple[ToolDef, ...] = (

@@ -18,7 +18,7 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import Owed, Task
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.scheduler.views import Standing, TaskView
+from nessus_sched.scheduler.views import QueueStatus, TaskView
 
 MAX_TARGETS = 20
 """Targets spelled out in an answer; the rest is counted."""
@@ -158,7 +158,7 @@ def wait_answer(app: ReadApp, view: TaskView) -> WaitAnswer | None:
     )
 
 
-def wait_seconds(standing: Standing) -> int | None:
+def wait_seconds(standing: QueueStatus) -> int | None:
     """The estimated wait in whole seconds; none of them only when it is about to start."""
     if standing.estimate is None:
         return None

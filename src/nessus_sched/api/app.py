@@ -17,7 +17,7 @@ from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.results.findings_port import FindingsReader, FindingsStore
 from nessus_sched.scheduler.housekeeping import Housekeeping
-from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.queries import StoredTasks, TaskQueries
 from nessus_sched.scheduler.service import Service
 
@@ -87,7 +87,7 @@ class App:
 
     queries: TaskQueries
     service: Service
-    operator: Operator
+    operator: OperatorControls
     housekeeping: Housekeeping
     findings: FindingsStore
     certifier: Certifier | None = None

@@ -39,7 +39,7 @@ from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.scheduler.admission.admit import admit
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.errors import NotPossible, TargetsRefused, Unwritable
+from nessus_sched.scheduler.errors import NotPossible, StoreDown, TargetsRefused
 from nessus_sched.telemetry import events
 
 SLOT_WITHIN: Final = 1800.0
@@ -134,7 +134,7 @@ class Certifier:
         try:
             self._files.begin(scanner_id, certification)
         except OSError as error:
-            raise Unwritable(f"nothing was done: {error}") from error
+            raise StoreDown(f"nothing was done: {error}") from error
         self._busy.add(scanner_id)
         self._reserve(scanner_id, certification)
         try:
@@ -201,7 +201,7 @@ class Certifier:
         try:
             await self._run_sync(lambda: self._files.save_recording(settings.id, document))
         except OSError as error:
-            raise Unwritable(f"the recording could not be kept: {error}") from error
+            raise StoreDown(f"the recording could not be kept: {error}") from error
         return attrs.evolve(outcome, recording=str(self._files.recording(settings.id)))
 
     async def _keep(self, scanner_id: str, outcome: Outcome, actor: str) -> None:
@@ -222,7 +222,7 @@ class Certifier:
             await context.store.note(entry)
             await self._run_sync(partial(self._files.save, scanner_id, measured))
         except (StoreUnavailable, OSError) as error:
-            raise Unwritable(f"what was found out could not be kept: {error}") from error
+            raise StoreDown(f"what was found out could not be kept: {error}") from error
 
     async def _remove_left(self, scanner_id: str, certification: str) -> None:
         settings = next((s for s in self._context.config.scanners if s.id == scanner_id), None)

@@ -71,7 +71,7 @@ from nessus_sched.nessus.wire import Wrap
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
-from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.pool_config import new_pool
 from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.service import Service
@@ -233,7 +233,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             store=store,
             fleet=fleet,
             queries=queries,
-            operator=Operator(context, fleet),
+            operator=OperatorControls(context, fleet),
             certifier=Certifier(
                 context,
                 CertificationFiles.of(config.state_directory),

@@ -12,7 +12,7 @@ from nessus_sched.ipc.listener import Connections
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
-from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
@@ -27,7 +27,7 @@ class System:
     fleet: Fleet
     queries: TaskQueries
     service: Service
-    operator: Operator
+    operator: OperatorControls
     certifier: Certifier
     housekeeping: Housekeeping
     findings: FindingsStore

@@ -35,7 +35,7 @@ T = TypeVar("T")
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """A host name to its addresses, as text. Raises OSError when it cannot be resolved."""
 
-Digest = Callable[[Task, Path, ScannerInfo | None], Awaitable[Mapping[str, Any]]]
+IngestReport = Callable[[Task, Path, ScannerInfo | None], Awaitable[Mapping[str, Any]]]
 """Reads a scan's report into the findings store and returns its summary document. What the
 scanner said of itself after the scan is None for a report from elsewhere. The task's `partial`
 says why the scan ended early, if it did."""
@@ -87,7 +87,7 @@ class Context:
     pool: Pool
     store: TaskStore
     exports: Reports
-    digest: Digest
+    digest: IngestReport
     resolve: Resolve
     now: Now
     """The steady clock: for waiting and measuring, never written or shown."""
@@ -134,11 +134,11 @@ class Context:
         forward makes nothing older."""
         return min(self.now(), self.wall()) - kept
 
-    async def record_surely(self, task: Task, entry: JournalEntry) -> None:
+    async def record_until_stored(self, task: Task, entry: JournalEntry) -> None:
         """Writes what has already happened; waits as long as the store cannot."""
-        await self.surely(lambda: self.record(task, entry))
+        await self.retry_store(lambda: self.record(task, entry))
 
-    async def surely(self, use: Callable[[], Awaitable[T]]) -> T:
+    async def retry_store(self, use: Callable[[], Awaitable[T]]) -> T:
         """Uses the store; again and again while it is not available."""
         while True:
             try:

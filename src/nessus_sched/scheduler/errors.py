@@ -42,13 +42,13 @@ class QueueFull(RequestError):
     code = "queue_full"
 
 
-class Conflict(RequestError):
+class IdempotencyMismatch(RequestError):
     """The idempotency key belongs to a different request."""
 
     code = "idempotency_conflict"
 
 
-class Unwritable(RequestError):
+class StoreDown(RequestError):
     """The task store cannot write; nothing was accepted."""
 
     code = "store_unavailable"

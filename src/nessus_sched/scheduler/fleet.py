@@ -13,7 +13,7 @@ from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import Config
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.pool.entry import QueueEntry, entry_of, targets_of
+from nessus_sched.core.pool.entry import QueueEntry, queue_entry, targets_of
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.store_errors import StaleTransition
 from nessus_sched.core.targets.packed import PackedTargets
@@ -21,21 +21,21 @@ from nessus_sched.core.task import Desired, Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import endings, failures
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connect, Connection
 from nessus_sched.scheduler.driver.debts import Debts
 from nessus_sched.scheduler.driver.driver import Driver, scan_finished
-from nessus_sched.scheduler.driver.run import Run
 from nessus_sched.scheduler.driver.supervision import DriverFailed, supervise
 from nessus_sched.scheduler.driver.traces import traces
 from nessus_sched.scheduler.pool_config import configure_pool
-from nessus_sched.scheduler.retry_timer import Retries
+from nessus_sched.scheduler.retry_timer import RetryTimer
 
-RESUMES = 8
+MAX_EXPORT_RESUMES = 8
 """How often an export is retried after a restart."""
-LONGEST_RECALLED = 30 * 86400.0
+MAX_RECALLED_DURATION = 30 * 86400.0
 """Seconds: a longer scan is a wall clock that was set while it ran."""
 BEGIN_EXPORT = frozenset({"scan_finished", "scan_ended_early"})
-RECALLED = 500
+DURATIONS_RECALLED = 500
 """How many of the latest completed tasks are loaded at start."""
 MOST_RECALLED = 100_000
 """Targets in these after which no more are loaded."""
@@ -52,14 +52,14 @@ class Fleet:
     def __init__(self, context: Context, connect: Connect) -> None:
         self.context = context
         self.drivers: dict[str, Driver] = {}
-        self.retries = Retries(context.now, self._retry)
+        self.retries = RetryTimer(context.now, self._retry)
         self.recovered = False
         """Every unfinished task of the store is where it belongs."""
         self.held: set[str] = set()
         """Tasks that were paused before they ran: in no queue until they are resumed."""
         self.failures: Counter[str] = Counter()
         """How often the driver of each scanner failed by an error of ours."""
-        self.debts = Debts(context, self.run_of)
+        self.debts = Debts(context, self.active_task)
         self._connect = connect
         self._accepted: dict[str, float] = {}
         """When tasks were accepted that have left their queue and may come back, by the steady
@@ -137,7 +137,7 @@ class Fleet:
     async def _hand_over(self, task_id: str) -> None:
         pool = self.context.pool
         async with self.context.turns.of(task_id):
-            task = await self.context.surely(lambda: self.context.store.get(task_id))
+            task = await self.context.retry_store(lambda: self.context.store.get(task_id))
             assert task is not None
             self.debts.take_up(task)
             if task.state not in HOLDS_SLOT and pool.active(task_id) is not None:
@@ -169,7 +169,7 @@ class Fleet:
         if task.state in SETTLED:
             return
         if waits and task.desired is Desired.CANCEL:
-            await Run(self.context, task).advance(TaskState.CANCELED, event="canceled")
+            await ActiveTask(self.context, task).advance(TaskState.CANCELED, event="canceled")
         elif waits and task.desired is Desired.PAUSE:
             self.held.add(task.task_id)
         elif task.state is TaskState.QUEUED:
@@ -184,12 +184,12 @@ class Fleet:
         completed = TaskFilter(states=frozenset({TaskState.COMPLETED}))
         found: list[tuple[QueueEntry, str, float]] = []
         targets, cursor = 0, None
-        for _ in range(RECALLED // PAGE):
+        for _ in range(DURATIONS_RECALLED // PAGE):
             page = await self.context.store.list(completed, limit=PAGE, cursor=cursor)
             for task in page.tasks:
                 took = _took(task)
                 if took is not None and task.scanner_instance is not None:
-                    found.append((entry_of(task), task.scanner_instance, took))
+                    found.append((queue_entry(task), task.scanner_instance, took))
                     targets += len(task.request.targets)
                     await trio.lowlevel.checkpoint()
             cursor = page.cursor
@@ -209,7 +209,7 @@ class Fleet:
         accepted_at = self._accepted.pop(task.task_id, None)
         if accepted_at is None:
             accepted_at = self.context.recorded(task.created_at)
-        return entry_of(task, accepted_at=accepted_at, targets=targets)
+        return queue_entry(task, accepted_at=accepted_at, targets=targets)
 
     def _retry_at(self, task: Task) -> float:
         """By the steady clock; never later than any wait can be, however the wall clock was
@@ -223,7 +223,7 @@ class Fleet:
         if driver is not None:
             driver.ring()
 
-    def run_of(self, task_id: str) -> Run | None:
+    def active_task(self, task_id: str) -> ActiveTask | None:
         """The run of a task that a driver carries."""
         for driver in self.drivers.values():
             run = driver.runs.get(task_id)
@@ -231,7 +231,7 @@ class Fleet:
                 return run
         return None
 
-    def _ended(self, run: Run) -> None:
+    def _ended(self, run: ActiveTask) -> None:
         task = run.task
         if task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}:
             self._accepted[task.task_id] = run.accepted_at
@@ -245,7 +245,7 @@ class Fleet:
             await self._requeue(task_id)
 
     async def _requeue(self, task_id: str) -> None:
-        task = await self.context.surely(lambda: self.context.store.get(task_id))
+        task = await self.context.retry_store(lambda: self.context.store.get(task_id))
         if task is None or task.state is not TaskState.RETRY_WAIT:
             self._accepted.pop(task_id, None)
             return
@@ -262,7 +262,7 @@ class Fleet:
             after=after.state,
         )
         try:
-            await self.context.record_surely(after, entry)
+            await self.context.record_until_stored(after, entry)
         except StaleTransition:
             return  # canceled in this very moment
         self.enqueue(after)
@@ -270,7 +270,7 @@ class Fleet:
     async def _readopt(self, task: Task) -> None:
         """A task that was on a scanner: its slot is borrowed again, whatever the limit."""
         assert task.scanner_instance is not None
-        run = Run(self.context, task, unsure=task.state is TaskState.LAUNCHING)
+        run = ActiveTask(self.context, task, launch_in_doubt=task.state is TaskState.LAUNCHING)
         run.plain = await self._begun_plain(task)
         driver = self.drivers.get(task.scanner_instance)
         if driver is None:
@@ -283,7 +283,7 @@ class Fleet:
         await trio.lowlevel.checkpoint_if_cancelled()  # a stop may have ended the driver by now
         if task.state in HOLDS_SLOT and self.context.pool.active(task.task_id) is None:
             since = self.context.recorded(task.entered[TaskState.LAUNCHING])
-            entry = entry_of(task, accepted_at=run.accepted_at)
+            entry = queue_entry(task, accepted_at=run.accepted_at)
             self.context.pool.adopt(driver.id, entry, since)
         driver.adopt(run)
 
@@ -294,14 +294,14 @@ class Fleet:
         trace = traces(await self.context.store.journal_of(task.task_id)).get(task.attempt)
         return trace is not None and trace.begun <= self.context.seal.plain_until
 
-    async def _resume_export(self, run: Run) -> bool:
+    async def _resume_export(self, run: ActiveTask) -> bool:
         """False when reading this report has been our end too often: one report that we
         cannot survive must not be the end of everything."""
         ends = 0
         for record in await self.context.store.journal_of(run.task.task_id):
             event = record.entry.event
             ends = 0 if event in BEGIN_EXPORT else ends + (event == "export_resumed")
-        if ends >= RESUMES:
+        if ends >= MAX_EXPORT_RESUMES:
             message = f"the daemon has ended {ends + 1} times while it fetched or read the report"
             if run.task.ending is not None:
                 await endings.settle(run, run.task.ending)
@@ -315,7 +315,7 @@ class Fleet:
 def _took(task: Task) -> float | None:
     """Seconds from launch to the end of a completed task's scan; None when that is not known."""
     began, ended = task.entered.get(TaskState.LAUNCHING), task.entered.get(TaskState.EXPORTING)
-    if began is None or ended is None or not 0 < ended - began <= LONGEST_RECALLED:
+    if began is None or ended is None or not 0 < ended - began <= MAX_RECALLED_DURATION:
         return None
     return ended - began
 

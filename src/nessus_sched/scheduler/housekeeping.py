@@ -23,9 +23,9 @@ from nessus_sched.telemetry import events
 
 RunSync = Callable[..., Awaitable[Any]]
 
-EVERY = 600.0
+HOUSEKEEPING_INTERVAL = 600.0
 """Seconds between two rounds."""
-BREATH = 0.05
+BATCH_PAUSE = 0.05
 """Seconds between two batches, for others to write."""
 
 
@@ -62,14 +62,12 @@ class Housekeeping:
         """A round every ten minutes, for ever."""
         while True:
             try:
-                await (
-                    self._findings.vacuum_deleted()
-                )  # also what an earlier process left half deleted
-                await trio.sleep(EVERY)
+                await self._findings.vacuum_deleted()  # also what an earlier process left
+                await trio.sleep(HOUSEKEEPING_INTERVAL)
                 await self.sweep()
             except StoreError as error:
                 self._context.log.warning(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
-                await trio.sleep(EVERY)
+                await trio.sleep(HOUSEKEEPING_INTERVAL)
 
     async def sweep(self, *, dry_run: bool = False) -> Mapping[str, int]:
         """One round; how much of what was deleted, or with `dry_run` would be.
@@ -110,7 +108,7 @@ class Housekeeping:
                 await self._run_sync(self._exports.delete, task_id)
             self._deleted(what, len(task_ids))
             total += len(task_ids)
-            await trio.sleep(BREATH)
+            await trio.sleep(BATCH_PAUSE)
         return total
 
     async def _old_findings(self, *, dry_run: bool) -> int:
@@ -141,7 +139,7 @@ class Housekeeping:
         left = math.inf
         while 0 < (free := await store.incremental_vacuum()) < left:
             left = free
-            await trio.sleep(BREATH)
+            await trio.sleep(BATCH_PAUSE)
 
     async def _scans(self, *, dry_run: bool) -> int:
         total = 0
@@ -153,7 +151,7 @@ class Housekeeping:
             except ScannerError as error:
                 connection.log.info(events.HOUSEKEEPING_INTERRUPTED, reason=str(error))
                 continue
-            found = await remote_cleanup.clear(connection, rows, dry_run=dry_run)
+            found = await remote_cleanup.delete_unneeded_scans(connection, rows, dry_run=dry_run)
             if found and not dry_run:
                 self._deleted("scans", found)
             total += found
@@ -167,4 +165,4 @@ class Housekeeping:
 async def _in_batches(batch: Callable[[], Awaitable[int]]) -> None:
     """Until a batch finds nothing left to do."""
     while await batch():  # noqa: ASYNC110 - a breath, not a wait
-        await trio.sleep(BREATH)
+        await trio.sleep(BATCH_PAUSE)

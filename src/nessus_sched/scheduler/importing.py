@@ -24,7 +24,7 @@ from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
 from nessus_sched.core.task_store import TaskStore
 from nessus_sched.results.summary import empty_reason
-from nessus_sched.scheduler.context import Digest, Reports
+from nessus_sched.scheduler.context import IngestReport, Reports
 from nessus_sched.scheduler.errors import NotPossible, RequestError
 
 OPEN_AT_ONCE: Final = 4
@@ -60,7 +60,7 @@ class Imports:
 
     store: TaskStore
     reports: Reports
-    digest: Digest
+    digest: IngestReport
     now: Now
     wall: Now
     random: Random

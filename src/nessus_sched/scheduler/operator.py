@@ -12,12 +12,12 @@ from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Desired
 from nessus_sched.scheduler.admission.admit import unknown
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.errors import RequestError, UnknownScanner, Unwritable
+from nessus_sched.scheduler.errors import RequestError, StoreDown, UnknownScanner
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.telemetry import events
 
 
-class Switch(StrEnum):
+class ScannerSwitch(StrEnum):
     DRAIN = "drain"
     """Finish what runs, start no more."""
     UNDRAIN = "undrain"
@@ -27,7 +27,7 @@ class Switch(StrEnum):
     """Try a suspended or failing scanner now."""
 
 
-class WhatRuns(StrEnum):
+class RunningScans(StrEnum):
     """What becomes of running scans at a global pause."""
 
     KEEP = "keep"
@@ -37,12 +37,12 @@ class WhatRuns(StrEnum):
 
 PAUSE_ALL = "pause_all"
 RESUME_ALL = "resume_all"
-EVERYTHING = "everything"
+GLOBAL_PAUSE = "everything"
 """The name under which a global pause is remembered."""
-FLOW = frozenset({Switch.DRAIN, Switch.UNDRAIN})
+DRAIN_SWITCHES = frozenset({ScannerSwitch.DRAIN, ScannerSwitch.UNDRAIN})
 
 
-class Operator:
+class OperatorControls:
     """Applies an operator's action to the pool after it is durable."""
 
     def __init__(self, context: Context, fleet: Fleet) -> None:
@@ -53,11 +53,13 @@ class Operator:
         """Raises `RequestError` for an unknown scanner or action."""
         if scanner_id not in self._fleet.drivers:
             raise UnknownScanner(unknown("scanner", scanner_id, self._fleet.drivers))
-        if action not in set(Switch):
-            raise RequestError(unknown("action", action, list(Switch)), code="unknown_action")
-        what = f"{'flow' if action in FLOW else 'use'}:{scanner_id}"
+        if action not in set(ScannerSwitch):
+            raise RequestError(
+                unknown("action", action, list(ScannerSwitch)), code="unknown_action"
+            )
+        what = f"{'flow' if action in DRAIN_SWITCHES else 'use'}:{scanner_id}"
         detail = {"scanner_instance": scanner_id}
-        if action == Switch.RETRY:
+        if action == ScannerSwitch.RETRY:
             await self._note(action, actor, detail)
             self._fleet.drivers[scanner_id].retry()
         else:
@@ -66,13 +68,15 @@ class Operator:
 
     async def pause_all(self, running: str, *, actor: str) -> int:
         """Starts nothing more; returns how many running scans were told to pause or stop."""
-        if running not in set(WhatRuns):
-            raise RequestError(unknown("choice", running, list(WhatRuns)), code="unknown_choice")
-        await self._note(PAUSE_ALL, actor, {"running": running}, EVERYTHING)
+        if running not in set(RunningScans):
+            raise RequestError(
+                unknown("choice", running, list(RunningScans)), code="unknown_choice"
+            )
+        await self._note(PAUSE_ALL, actor, {"running": running}, GLOBAL_PAUSE)
         self._apply(PAUSE_ALL)
-        if running == WhatRuns.KEEP:
+        if running == RunningScans.KEEP:
             return 0
-        desired = Desired.PAUSE if running == WhatRuns.PAUSE else Desired.CANCEL
+        desired = Desired.PAUSE if running == RunningScans.PAUSE else Desired.CANCEL
         runs = [run for driver in self._fleet.drivers.values() for run in driver.runs.values()]
         cause = f"everything was told to {running}"
         told = [run for run in runs if run.task.state in HOLDS_SLOT]
@@ -81,14 +85,17 @@ class Operator:
             told = [run for run in told if run.wanted is Desired.RUN]
         try:
             return sum(
-                [await run.want(desired, actor=actor, cause=cause, halted=halted) for run in told]
+                [
+                    await run.request_state(desired, actor=actor, cause=cause, halted=halted)
+                    for run in told
+                ]
             )
         except StoreUnavailable as error:
-            raise Unwritable(f"some scans were not told: {error}") from error
+            raise StoreDown(f"some scans were not told: {error}") from error
 
     async def resume_all(self, *, actor: str) -> None:
         """Lets scans start again; `Service.resume_halted` does it for those that were paused."""
-        await self._note(RESUME_ALL, actor, {}, EVERYTHING)
+        await self._note(RESUME_ALL, actor, {}, GLOBAL_PAUSE)
         self._apply(RESUME_ALL)
 
     async def restore(self) -> None:
@@ -102,10 +109,10 @@ class Operator:
             pool.set_paused(event == PAUSE_ALL, now)
         elif scanner_id not in pool.scanners():
             return  # it has left the configuration since
-        elif event in FLOW:
-            pool.set_draining(scanner_id, event == Switch.DRAIN, now)
+        elif event in DRAIN_SWITCHES:
+            pool.set_draining(scanner_id, event == ScannerSwitch.DRAIN, now)
         else:
-            pool.set_enabled(scanner_id, event == Switch.ENABLE, now)
+            pool.set_enabled(scanner_id, event == ScannerSwitch.ENABLE, now)
 
     async def _note(
         self, event: str, actor: str, detail: Mapping[str, Any], switch: str | None = None
@@ -114,5 +121,5 @@ class Operator:
         try:
             await self._context.store.note(entry, switch=(switch, event) if switch else None)
         except StoreUnavailable as error:
-            raise Unwritable(f"nothing was changed: {error}") from error
+            raise StoreDown(f"nothing was changed: {error}") from error
         self._context.log.info(events.OPERATOR_ACTION, action=event, actor=actor, **detail)

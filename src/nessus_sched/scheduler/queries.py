@@ -20,7 +20,7 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.errors import UnknownTask
 from nessus_sched.scheduler.fleet import Fleet
-from nessus_sched.scheduler.views import ScannerView, Standing, TaskView, dated
+from nessus_sched.scheduler.views import QueueStatus, ScannerView, TaskView, dated
 from nessus_sched.scheduler.waiting import WAITS
 
 HELD = WaitReason(
@@ -71,7 +71,9 @@ class StoredTasks:
         return self.views([task])[0]
 
     def views(self, tasks: Sequence[Task]) -> list[TaskView]:
-        return [TaskView(task=task, standing=Standing(), progress=task.progress) for task in tasks]
+        return [
+            TaskView(task=task, standing=QueueStatus(), progress=task.progress) for task in tasks
+        ]
 
 
 class TaskQueries(StoredTasks):
@@ -91,7 +93,7 @@ class TaskQueries(StoredTasks):
         return self._fleet.drivers[scanner_id].connection
 
     async def task(self, task_id: str) -> TaskView:
-        run = self._fleet.run_of(task_id)
+        run = self._fleet.active_task(task_id)
         return self.view(run.task) if run else await super().task(task_id)
 
     def views(self, tasks: Sequence[Task]) -> list[TaskView]:
@@ -102,20 +104,20 @@ class TaskQueries(StoredTasks):
         return [self._view(task, estimates.get(task.task_id)) for task in tasks]
 
     def _view(self, task: Task, estimate: Estimate | None) -> TaskView:
-        run = self._fleet.run_of(task.task_id)
+        run = self._fleet.active_task(task.task_id)
         if run is not None:
             driver = self._fleet.drivers.get(run.task.scanner_instance or "")
             reason = None if driver is None else driver.connection.no_contact
-            standing = Standing(wait_reason=reason)
+            standing = QueueStatus(wait_reason=reason)
             return TaskView(task=run.task, standing=standing, progress=run.progress)
         pool = self._context.pool
         if task.state in WAITS and task.desired is Desired.PAUSE:
-            return TaskView(task=task, standing=Standing(wait_reason=HELD))
+            return TaskView(task=task, standing=QueueStatus(wait_reason=HELD))
         if not pool.waiting(task.task_id):
-            return TaskView(task=task, standing=Standing(), progress=task.progress)
+            return TaskView(task=task, standing=QueueStatus(), progress=task.progress)
         # It may have been moved since its state was written.
         queue = pool.queue_of(task.task_id)
-        standing = Standing(
+        standing = QueueStatus(
             queue=queue or OVERFLOW,
             position=pool.position(task.task_id),
             estimate=estimate,

@@ -12,7 +12,7 @@ from nessus_sched.core.clock import Now
 IDLE = 3600.0
 
 
-class Retries:
+class RetryTimer:
     """Calls `due(task_id)` when a task's wait is over. A task that was canceled meanwhile
     is simply found to be so by then."""
 

@@ -10,7 +10,7 @@ import trio
 
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.pool.entry import entry_of
+from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.pool.queues import OVERFLOW
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
@@ -27,29 +27,29 @@ from nessus_sched.scheduler import waiting
 from nessus_sched.scheduler.admission.admit import Admitted, admit
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import failures
-from nessus_sched.scheduler.driver.run import Run
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.errors import (
-    Conflict,
+    IdempotencyMismatch,
     NotPossible,
     QueueFull,
     RequestError,
+    StoreDown,
     UnknownTask,
-    Unwritable,
 )
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
 from nessus_sched.scheduler.queries import TaskQueries
-from nessus_sched.scheduler.views import Standing, Submission, TaskView
-from nessus_sched.scheduler.waiters import Changes
+from nessus_sched.scheduler.views import QueueStatus, Submission, TaskView
+from nessus_sched.scheduler.waiters import StateWaiters
 
-NEVER_HINTS = {
+IMPOSSIBLE_HINTS = {
     **dict.fromkeys(WaitCode, "see list_scanners"),
     WaitCode.UNREACHABLE: "see `networks` in list_scanners; split the targets by what they reach",
     WaitCode.LICENSE_LIMIT: "find the live hosts with submit_quick_scan, which uses up no license, "
     "and scan those, no more at once than the license allows; or name a scanner with a larger one",
 }
 """What to do about a request that could never run."""
-IN_BETWEEN = 0.01
+HANDOVER_POLL = 0.01
 """Seconds until a task that is just between two places has arrived in the next."""
 
 
@@ -65,7 +65,7 @@ class Service:
         self._order = last_order
         self.on_told: Callable[[str, float], None] = lambda _task_id, _start: None
         """Is told the estimated start (epoch seconds) that a submitter is told."""
-        self._changes = Changes()
+        self._changes = StateWaiters()
         context.observers.append(self._changes.observe)
         self.imports = Imports(
             store=context.store,
@@ -97,16 +97,16 @@ class Service:
             self._new_task(admitted, actor, trace_id, idempotency_key), submitter=submitter
         )
         now = self.context.now()
-        entry = entry_of(task, accepted_at=now, targets=admitted.targets)
+        entry = queue_entry(task, accepted_at=now, targets=admitted.targets)
         reason = self.context.pool.refusal(entry)
         if reason is not None:
-            raise RequestError(reason.text, code=reason.code, hint=NEVER_HINTS[reason.code])
+            raise RequestError(reason.text, code=reason.code, hint=IMPOSSIBLE_HINTS[reason.code])
         placement = self.context.pool.preview(entry, now)
         task = attrs.evolve(task, scanner_instance=placement.scanner_id)
         equal = self.context.backlog.like(task.request)
         if dry_run:
             self.context.backlog.check(task)
-            standing = Standing(
+            standing = QueueStatus(
                 queue=placement.scanner_id or OVERFLOW,
                 position=placement.position,
                 estimate=self.context.pool.foresee(entry, now),
@@ -154,13 +154,13 @@ class Service:
                 return view
             if task.state in SETTLED:
                 raise NotPossible(f"task {task_id} is {task.state} already")
-            run = self.fleet.run_of(task_id)
+            run = self.fleet.active_task(task_id)
             if run is not None:
                 if await self._tell(run, Desired.CANCEL, actor, discard=discard):
                     return self.queries.view(run.task)
             elif await self._tell_waiting(task_id, Desired.CANCEL, actor):
                 return await self.queries.task(task_id)
-            await trio.sleep(IN_BETWEEN)
+            await trio.sleep(HANDOVER_POLL)
 
     async def pause(self, task_id: str, *, actor: str) -> TaskView:
         """Has a running scan paused, which keeps its slot; one that does not run yet is not
@@ -247,11 +247,11 @@ class Service:
         try:
             submission = await self._submit(task, entry, ttl)
         except IdempotencyConflict as error:
-            raise Conflict(
+            raise IdempotencyMismatch(
                 str(error), hint=f"get_scan_status tells about task {error.task_id}"
             ) from error
         except StoreUnavailable as error:
-            raise Unwritable(
+            raise StoreDown(
                 f"the request was not accepted: {error}",
                 hint="try again when /health is well; use the same idempotency key",
             ) from error
@@ -277,7 +277,7 @@ class Service:
         try:
             return await waiting.command(self.fleet, task_id, desired, actor=actor)
         except StoreUnavailable as error:
-            raise Unwritable(f"nothing was changed: {error}") from error
+            raise StoreDown(f"nothing was changed: {error}") from error
 
     async def _command(self, task_id: str, desired: Desired, actor: str) -> TaskView:
         """Pauses or resumes a task, wherever it is."""
@@ -290,31 +290,33 @@ class Service:
                 raise NotPossible(f"task {task_id} is being canceled and cannot be {verb}")
             if task.desired is desired:
                 return self.queries.view(task)
-            run = self.fleet.run_of(task_id)
+            run = self.fleet.active_task(task_id)
             if run is not None:
                 if await self._tell(run, desired, actor):
                     return self.queries.view(run.task)
             elif await self._tell_waiting(task_id, desired, actor):
                 return await self.queries.task(task_id)
-            await trio.sleep(IN_BETWEEN)
+            await trio.sleep(HANDOVER_POLL)
 
-    async def _tell(self, run: Run, desired: Desired, actor: str, *, discard: bool = False) -> bool:
-        """False when the run does not take it, see `Run.want`. While the store is away nothing is
-        taken on: the run itself may be waiting for it."""
+    async def _tell(
+        self, run: ActiveTask, desired: Desired, actor: str, *, discard: bool = False
+    ) -> bool:
+        """False when the task does not take it, see `ActiveTask.request_state`. Refused while
+        the store is unavailable: the task itself may be waiting for it."""
         health = self.context.store.health
         if not health.ok:
-            raise Unwritable(f"nothing was changed: {health.reason}")
+            raise StoreDown(f"nothing was changed: {health.reason}")
         try:
             cause = "asked for by the submitter"
-            return await run.want(desired, actor=actor, cause=cause, discard=discard)
+            return await run.request_state(desired, actor=actor, cause=cause, discard=discard)
         except StoreUnavailable as error:
-            raise Unwritable(f"nothing was changed: {error}") from error
+            raise StoreDown(f"nothing was changed: {error}") from error
 
     async def _record(self, task: Task, entry: JournalEntry) -> None:
         try:
             await self.context.record(task, entry)
         except StoreUnavailable as error:
-            raise Unwritable(f"nothing was changed: {error}") from error
+            raise StoreDown(f"nothing was changed: {error}") from error
 
     def _entry(self, before: Task, after: Task, event: str, actor: str) -> JournalEntry:
         return JournalEntry(

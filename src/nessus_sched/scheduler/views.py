@@ -17,7 +17,7 @@ from nessus_sched.core.task import Task
 
 
 @attrs.frozen(kw_only=True)
-class Standing:
+class QueueStatus:
     """Where a waiting task is. `queue` is a scanner's id, `overflow`, or None when it is in
     no queue; `position` counts from 1."""
 
@@ -33,7 +33,7 @@ class TaskView:
     `scanner_instance` is, while it waits, the scanner whose queue it is in now."""
 
     task: Task
-    standing: Standing
+    standing: QueueStatus
     progress: int | None = None
 
 

@@ -11,7 +11,7 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.task import Task
 
 
-class Changes:
+class StateWaiters:
     """Wakes those who wait for a task. Holds nothing for tasks that nobody waits for."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ async def command(fleet: Fleet, task_id: str, desired: Desired, *, actor: str) -
     context = fleet.context
     async with context.turns.of(task_id):
         task = await context.store.get(task_id)
-        if task is None or task.state not in WAITS or fleet.run_of(task_id) is not None:
+        if task is None or task.state not in WAITS or fleet.active_task(task_id) is not None:
             return False
         entry = context.pool.withdraw(task_id, context.now())
         if entry is None and task.state is TaskState.QUEUED and task_id not in fleet.held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from nessus_sched.api.app import App
-from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.operator import OperatorControls
 from support.world import World
 
 
@@ -16,7 +16,7 @@ def app_of(w: World) -> App:
     return App(
         queries=w.queries,
         service=w.service,
-        operator=Operator(w.context, w.fleet),
+        operator=OperatorControls(w.context, w.fleet),
         housekeeping=nothing,
         findings=nothing,
     )

@@ -186,7 +186,7 @@ class Judge:
 
     def check_held_up(self, w: World, task_id: str) -> None:
         """Called in peace: no task that should end is held up by a scanner that was lost."""
-        run = w.fleet.run_of(task_id)
+        run = w.fleet.active_task(task_id)
         if run is None or run.task.state not in HOLDS_SLOT:
             return
         driver = w.fleet.drivers[run.task.scanner_instance or ""]

@@ -27,7 +27,7 @@ from nessus_sched.core.store_errors import StoreError
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.scheduler.housekeeping import Housekeeping
-from nessus_sched.scheduler.operator import Switch, WhatRuns
+from nessus_sched.scheduler.operator import RunningScans, ScannerSwitch
 from nessus_sched.scheduler.waiting import WAITS
 from support.fake_scanner import FakeScan, FakeScanner
 from support.seals import task_of
@@ -152,8 +152,8 @@ class Meddling:
     async def switch_everything_on(self, w: World) -> None:
         await w.fleet.apply(self.story.config)
         for settings in self.story.config.scanners:
-            await w.operator.switch(settings.id, Switch.UNDRAIN, actor="peace")
-            await w.operator.switch(settings.id, Switch.ENABLE, actor="peace")
+            await w.operator.switch(settings.id, ScannerSwitch.UNDRAIN, actor="peace")
+            await w.operator.switch(settings.id, ScannerSwitch.ENABLE, actor="peace")
         await w.operator.resume_all(actor="peace")
 
     async def _now_and_then(self, every: float) -> None:
@@ -301,11 +301,11 @@ class Meddling:
             await self._now_and_then(8 * MINUTE)
             scanner_id = self.random.choice(self.story.config.scanners).id
             await quietly(
-                w.operator.switch, scanner_id, self.random.choice(list(Switch)), actor="op"
+                w.operator.switch, scanner_id, self.random.choice(list(ScannerSwitch)), actor="op"
             )
             if self.random.random() < 0.2:
-                running = self.random.choice(list(WhatRuns))
-                if running is WhatRuns.STOP:
+                running = self.random.choice(list(RunningScans))
+                if running is RunningScans.STOP:
                     self.story.judge.cancel_asked.update(self.story.judge.acknowledged.values())
                 await quietly(w.operator.pause_all, running, actor="op")
                 await self._now_and_then(5 * MINUTE)

@@ -31,7 +31,7 @@ from nessus_sched.core.task import ScanKind, ScanRequest, Task
 from nessus_sched.results.presence import foreign_host
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
-from nessus_sched.scheduler.operator import Operator
+from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.pool_config import new_pool
 from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.service import Service
@@ -110,7 +110,7 @@ class World:
     fleet: Fleet
     context: Context
     store: TaskStore
-    operator: Operator
+    operator: OperatorControls
 
     async def submit(self, *targets: str, **changes: Any) -> Task:
         submission = await self.service.submit(basic(*targets, **changes), actor="test")
@@ -193,7 +193,7 @@ async def world(
                 fleet=fleet,
                 context=context,
                 store=store,
-                operator=Operator(context, fleet),
+                operator=OperatorControls(context, fleet),
             )
             nursery.cancel_scope.cancel(reason="the test ends this life")
 

@@ -48,7 +48,7 @@ def targets_of(task: Task) -> PackedTargets:
     return pack(parse_targets((*task.request.targets, *task.resolved)))
 
 
-def entry_of(
+def queue_entry(
     task: Task,
     *,
     accepted_at: float | None = None,

@@ -17,7 +17,7 @@ from nessus_sched.core.text import meant
 from nessus_sched.scheduler.admission.combinations import check_combination
 from nessus_sched.scheduler.admission.custom_settings import check_settings
 from nessus_sched.scheduler.admission.offers import check_offered
-from nessus_sched.scheduler.admission.scope_check import approved
+from nessus_sched.scheduler.admission.scope_check import approve_targets
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
 
@@ -42,7 +42,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     Raises `RequestError` with what to do instead."""
     config = context.config
     _check_words(request)
-    _check_place(request, config)
+    _check_scanner(request, config)
     _check_credential(request, config)
     _check_audit(request, config)
     _check_custom(request)
@@ -53,7 +53,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
         exclude = tuple(words_of(request.exclude))
         targets, asked = parse_asked(request.targets)
         scopes = [config.targets.scope, *extra, excluding(exclude)]
-        found = await approved(targets, scopes, context.resolve, asked)
+        found = await approve_targets(targets, scopes, context.resolve, asked)
     except OutOfScope as error:
         raise TargetsRefused(
             f"not allowed: {error}",
@@ -88,7 +88,7 @@ def _check_words(request: ScanRequest) -> None:
             )
 
 
-def _check_place(request: ScanRequest, config: Config) -> None:
+def _check_scanner(request: ScanRequest, config: Config) -> None:
     scanners = {scanner.id: scanner for scanner in config.scanners}
     named = request.scanner_instance
     if named is not None:

@@ -13,7 +13,7 @@ from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import ScanRequest
 from nessus_sched.scheduler.errors import RequestError
 
-HARMLESS: Final = frozenset(
+SAFE_SETTINGS: Final = frozenset(
     {
         # Is a host there?
         *("discovery_mode", "ping_the_remote_host", "fast_network_discovery", "tcp_ping"),
@@ -64,7 +64,7 @@ def check_settings(request: ScanRequest, config: Config) -> None:
 
 
 def _problems(request: ScanRequest, added: frozenset[str]) -> Iterator[str]:
-    allowed = (HARMLESS | added) - RESERVED
+    allowed = (SAFE_SETTINGS | added) - RESERVED
     if len(request.settings) > MOST:
         yield f"{len(request.settings)} are too many, at most {MOST}"
         return

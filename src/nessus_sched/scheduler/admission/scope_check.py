@@ -24,7 +24,7 @@ class Unresolved(OutOfScope):
     """Out of scope only because names do not resolve at the moment."""
 
 
-async def look_up(names: Iterable[str], resolve: Resolve) -> Mapping[str, tuple[str, ...]]:
+async def resolve_names(names: Iterable[str], resolve: Resolve) -> Mapping[str, tuple[str, ...]]:
     """The addresses of each name; none for a name that does not resolve, or not in time."""
     names = tuple(names)
     found: dict[str, tuple[str, ...]] = dict.fromkeys(names, ())
@@ -57,7 +57,7 @@ class Approved:
     left_out: Ranges = ()
 
 
-async def approved(
+async def approve_targets(
     targets: TargetSet, scopes: Sequence[Scope], resolve: Resolve, asked: Sequence[Range] = ()
 ) -> Approved:
     """Leaves out what a scope denies, see `Scope.trim`, and checks the rest, with the names
@@ -66,7 +66,7 @@ async def approved(
     whole = targets
     for scope in scopes:
         targets, _ = scope.trim(targets, asked)
-    addresses = await look_up(targets.names, resolve)
+    addresses = await resolve_names(targets.names, resolve)
     lost = [name for name, found in addresses.items() if not found]
     texts: tuple[str, ...] = ()
     for scope in scopes:

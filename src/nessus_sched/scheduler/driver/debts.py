@@ -16,7 +16,7 @@ from nessus_sched.core.store_errors import UnknownTask
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Owed, Task
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.driver.run import Run
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 
 QUARANTINE = 3600.0
 """Seconds for which other scans of the same targets wait for a scan that was given up and may
@@ -46,12 +46,12 @@ class Debt:
 
 
 class Debts:
-    """All of them. Invariant: they are those of the stored tasks (`Task.owed`), and the pool
-    counts those that occupy a scanner. `run_of` finds the run of a task that a driver carries."""
+    """All debts. Invariant: they are those of the stored tasks (`Task.owed`), and the pool
+    counts those that occupy a scanner. `active_task` finds a task that a driver carries."""
 
-    def __init__(self, context: Context, run_of: Callable[[str], Run | None]) -> None:
+    def __init__(self, context: Context, active_task: Callable[[str], ActiveTask | None]) -> None:
         self._context = context
-        self._run_of = run_of
+        self._active_task = active_task
         self._debts: dict[str, Debt] = {}
         self._claimed_until: dict[str, float] = {}
         self._changed = trio.Event()
@@ -112,14 +112,14 @@ class Debts:
         self._count(scanner_id)
 
     async def task(self, task_id: str) -> Task | None:
-        run = self._run_of(task_id)
+        run = self._active_task(task_id)
         return run.task if run is not None else await self._context.store.get(task_id)
 
     async def close(self, debt: Debt, event: str, *, cause: str = "", **changes: Any) -> None:
         """It is no longer owed: durably, then in memory."""
         attempt = debt.owed.attempt
         async with self._context.turns.of(debt.task_id):
-            run = self._run_of(debt.task_id)
+            run = self._active_task(debt.task_id)
             if run is not None:
                 changes["owed"] = _without(run.task, attempt)
                 await run.advance(event=event, cause=cause, **changes)
@@ -133,7 +133,7 @@ class Debts:
         self, task_id: str, attempt: int, event: str, cause: str, changes: dict[str, Any]
     ) -> None:
         context = self._context
-        task = await context.surely(lambda: context.store.get(task_id))
+        task = await context.retry_store(lambda: context.store.get(task_id))
         if task is None:
             return  # purged meanwhile
         after = attrs.evolve(task, owed=_without(task, attempt), **changes)
@@ -146,7 +146,7 @@ class Debts:
             cause=cause,
         )
         try:
-            await context.record_surely(after, entry)
+            await context.record_until_stored(after, entry)
         except UnknownTask:
             return
 

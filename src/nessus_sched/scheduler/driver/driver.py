@@ -13,11 +13,11 @@ from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.driver.exporting import export
 from nessus_sched.scheduler.driver.launching import launch
 from nessus_sched.scheduler.driver.polling import Poller
-from nessus_sched.scheduler.driver.run import Run
 from nessus_sched.scheduler.driver.watching import watch
 
 STEPS = {
@@ -34,7 +34,7 @@ BRIEF = 0.1
 IDLE = 3600.0
 """Upper bound in seconds of a wait for work; whatever makes work possible rings first."""
 
-Ended = Callable[[Run], None]
+Ended = Callable[[ActiveTask], None]
 """Told when a task no longer needs its driver."""
 
 
@@ -49,7 +49,7 @@ class Driver:
     def __init__(self, connection: Connection, ended: Ended) -> None:
         self.connection = connection
         self.context = connection.context
-        self.runs: dict[str, Run] = {}
+        self.runs: dict[str, ActiveTask] = {}
         self.starting: set[str] = set()
         """Taken from the queue, with a slot, and not yet in `runs`."""
         self.gone = trio.Event()
@@ -125,7 +125,7 @@ class Driver:
         """There may be work: a task was queued, a slot was freed, the scanner came back."""
         self._work.set()
 
-    def adopt(self, run: Run) -> None:
+    def adopt(self, run: ActiveTask) -> None:
         """Takes over a task that was launching, running or exporting when we stopped."""
         self.runs[run.task.task_id] = run
         if self._nursery is not None:
@@ -163,11 +163,11 @@ class Driver:
         """The slot is borrowed; journal the intent, then carry the task. An attempt that the
         scanner has already was begun after the backup that we were restored from."""
         async with self.context.turns.of(entry.task_id):
-            task = await self.context.surely(lambda: self.context.store.get(entry.task_id))
+            task = await self.context.retry_store(lambda: self.context.store.get(entry.task_id))
             assert task is not None
             begun = self.connection.attempts.get(task.task_id, 0)
             attempt = max(task.attempt + 1, begun)
-            run = Run(self.context, task, unsure=attempt == begun)
+            run = ActiveTask(self.context, task, launch_in_doubt=attempt == begun)
             run.restored = attempt == begun
             run.accepted_at = entry.accepted_at
             self.runs[task.task_id] = run
@@ -182,7 +182,7 @@ class Driver:
         )
         await self._carry(run)
 
-    async def _carry(self, run: Run) -> None:
+    async def _carry(self, run: ActiveTask) -> None:
         """Runs a task's steps until it needs no scanner any more."""
         task = run.task
         with structlog.contextvars.bound_contextvars(
@@ -200,7 +200,7 @@ class Driver:
         del self.runs[task.task_id]
         self._leave_if_idle()
 
-    def _release(self, run: Run) -> None:
+    def _release(self, run: ActiveTask) -> None:
         finished = scan_finished(run.task)
         self.context.pool.release(run.task.task_id, self.context.now(), finished=finished)
 

@@ -10,8 +10,8 @@ from nessus_sched.core.faults import kind_of
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.task import Ending, Outcome, Owed
 from nessus_sched.scheduler.driver import failures
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.debts import Debts
-from nessus_sched.scheduler.driver.run import Run
 
 CANCELED = "canceled"
 """The kind of an ending that the submitter asked for."""
@@ -42,7 +42,7 @@ def removed(scanner_id: str) -> Ending:
     )
 
 
-async def end(run: Run, ending: Ending, *, history_id: int | None) -> None:
+async def end(run: ActiveTask, ending: Ending, *, history_id: int | None) -> None:
     """The scan has ended on its scanner: its results are fetched next, unless the submitter
     does not want them."""
     if run.task.discard:
@@ -57,7 +57,7 @@ async def end(run: Run, ending: Ending, *, history_id: int | None) -> None:
     )
 
 
-async def settle(run: Run, ending: Ending, **changes: Any) -> None:
+async def settle(run: ActiveTask, ending: Ending, **changes: Any) -> None:
     """The task becomes what its ending says."""
     changes = {"ending": None, **changes}
     if ending.outcome is Outcome.FAILED:
@@ -80,7 +80,7 @@ async def settle(run: Run, ending: Ending, **changes: Any) -> None:
     await run.advance(state, event=event, cause=ending.message, error=error, **changes)
 
 
-async def abandon(run: Run, debts: Debts, ending: Ending) -> None:
+async def abandon(run: ActiveTask, debts: Debts, ending: Ending) -> None:
     """Ends the task without its scanner, which owes us the clean-up from now on."""
     task = run.task
     assert task.scanner_instance is not None

@@ -19,11 +19,11 @@ from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Ending, Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import endings, failures
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
-from nessus_sched.scheduler.driver.run import Run
 from nessus_sched.telemetry import events
 
-BAD_EXPORTS = 8
+MAX_EXPORT_FAILURES = 8
 """Failures of a scanner that answers to give us the report, before we give up. A refusal that
 no repetition changes, such as that of a license, is believed at once."""
 EDITED = "somebody edited its targets on the scanner; all hosts in its report are ours"
@@ -32,7 +32,7 @@ PARTIAL_WITHIN = 600.0
 that they are fetched when they can be had."""
 
 
-async def export(run: Run, connection: Connection) -> None:
+async def export(run: ActiveTask, connection: Connection) -> None:
     """One try at exporting. The scan itself is not run again because its export failed."""
     ending = run.task.ending
     if run.canceling and (ending is None or run.task.discard):
@@ -51,7 +51,7 @@ async def export(run: Run, connection: Connection) -> None:
         await _try(run, connection)
 
 
-async def _break_off(run: Run, connection: Connection) -> None:
+async def _break_off(run: ActiveTask, connection: Connection) -> None:
     """Canceled meanwhile. The report is fetched later unless it is not wanted."""
     ending = endings.canceled("it was canceled while its report was fetched")
     if run.task.discard:
@@ -60,7 +60,7 @@ async def _break_off(run: Run, connection: Connection) -> None:
         await endings.abandon(run, connection.debts, ending)
 
 
-async def _try(run: Run, connection: Connection) -> None:
+async def _try(run: ActiveTask, connection: Connection) -> None:
     try:
         with run.until_canceled():
             await _fetch(run, connection)
@@ -78,7 +78,7 @@ async def _try(run: Run, connection: Connection) -> None:
         )
 
 
-async def _fetch(run: Run, connection: Connection) -> None:
+async def _fetch(run: ActiveTask, connection: Connection) -> None:
     task, context = run.task, run.context
     assert task.nessus_scan_id is not None
     path = context.exports.scratch(task.task_id)
@@ -101,13 +101,15 @@ async def _fetch(run: Run, connection: Connection) -> None:
         path.unlink(missing_ok=True)
 
 
-async def _has_foreign_hosts(run: Run, path: Path) -> bool:
+async def _has_foreign_hosts(run: ActiveTask, path: Path) -> bool:
     """Whether a scan that was edited has scanned what its task did not ask for."""
     ours = parse_targets((*run.task.request.targets, *run.task.resolved))
     return await run.context.exports.foreign_host(path, ours) is not None
 
 
-async def _finish(run: Run, ending: Ending | None, size: int, changes: dict[str, Any]) -> None:
+async def _finish(
+    run: ActiveTask, ending: Ending | None, size: int, changes: dict[str, Any]
+) -> None:
     if ending is not None:
         await endings.settle(run, ending, **changes)
         return
@@ -151,10 +153,10 @@ async def _info_after(connection: Connection) -> ScannerInfo | None:
         return info
 
 
-async def _failed(run: Run, connection: Connection, error: ScannerError) -> None:
+async def _failed(run: ActiveTask, connection: Connection, error: ScannerError) -> None:
     if connection.answers and not isinstance(error, Unreachable):
-        run.setbacks += 1
-    give_up = run.setbacks >= BAD_EXPORTS or _is_final(error)
+        run.step_failures += 1
+    give_up = run.step_failures >= MAX_EXPORT_FAILURES or _is_final(error)
     if give_up and run.task.ending is not None:
         await _lost(run, run.task.ending, error)
         return
@@ -170,14 +172,14 @@ def _is_final(error: ScannerError) -> bool:
     return FAULTS[error.kind].final and error.kind is not ErrorKind.SCANNER_ERROR
 
 
-async def _lost(run: Run, ending: Ending, error: ScannerError) -> None:
+async def _lost(run: ActiveTask, ending: Ending, error: ScannerError) -> None:
     """The task ends although the results that there are cannot be fetched."""
     message = f"{ending.message}; its results could not be fetched: {error}"
     await endings.settle(run, attrs.evolve(ending, message=message))
 
 
 async def _try_later(
-    run: Run,
+    run: ActiveTask,
     connection: Connection,
     kind: ErrorKind,
     message: str,
@@ -190,10 +192,10 @@ async def _try_later(
     )
     settings = run.context.config.scheduling
     delay = backoff(
-        run.setbacks + 1,
+        run.step_failures + 1,
         base=settings.backoff_base,
         maximum=settings.backoff_max,
         random=run.context.random,
         retry_after=retry_after,
     )
-    await failures.usable_again(run, connection, delay)
+    await failures.wait_until_usable(run, connection, delay)

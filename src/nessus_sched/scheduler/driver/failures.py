@@ -13,8 +13,8 @@ from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import LOST_AFTER, Connection
-from nessus_sched.scheduler.driver.run import Run
 
 EXHAUSTED: Mapping[TaskState, Response] = {
     TaskState.LAUNCHING: Response.RETRY,
@@ -25,7 +25,7 @@ again."""
 
 
 def task_error(
-    run: Run, kind: ErrorKind, message: str, *, transient: bool | None = None
+    run: ActiveTask, kind: ErrorKind, message: str, *, transient: bool | None = None
 ) -> TaskError:
     """`transient` says whether the task goes on; by default as the table has it."""
     goes_on = not FAULTS[kind].final if transient is None else transient
@@ -33,7 +33,7 @@ def task_error(
 
 
 async def fail(
-    run: Run, kind: ErrorKind, message: str, *, exhausted: bool = False, **changes: Any
+    run: ActiveTask, kind: ErrorKind, message: str, *, exhausted: bool = False, **changes: Any
 ) -> None:
     """The attempt has failed: as the table says the task is tried again or becomes a dead
     letter. `exhausted`: the step was repeated too often. `changes` go with that of the state."""
@@ -45,7 +45,7 @@ async def fail(
 
 
 async def _fail_attempt(
-    run: Run, kind: ErrorKind, message: str, changes: Mapping[str, Any]
+    run: ActiveTask, kind: ErrorKind, message: str, changes: Mapping[str, Any]
 ) -> None:
     """Wait and try again or, with all attempts used up, become a dead letter."""
     settings = run.context.config.scheduling
@@ -75,7 +75,7 @@ async def _fail_attempt(
     )
 
 
-async def _bury(run: Run, kind: ErrorKind, message: str, changes: Mapping[str, Any]) -> None:
+async def _bury(run: ActiveTask, kind: ErrorKind, message: str, changes: Mapping[str, Any]) -> None:
     """The task has failed for a reason that will not pass by itself."""
     await run.advance(
         TaskState.DEAD,
@@ -87,10 +87,10 @@ async def _bury(run: Run, kind: ErrorKind, message: str, changes: Mapping[str, A
     )
 
 
-async def pause_launch(run: Run, connection: Connection, error: ScannerError) -> None:
+async def pause_launch(run: ActiveTask, connection: Connection, error: ScannerError) -> None:
     """Trouble in the midst of launching: tell, wait until the scanner is worth another
     try, stay in the same attempt with its slot."""
-    run.setbacks += 1
+    run.step_failures += 1
     connection.troubled(error)
     await run.advance(
         event="launch_delayed",
@@ -99,22 +99,22 @@ async def pause_launch(run: Run, connection: Connection, error: ScannerError) ->
     )
     settings = run.context.config.polling
     delay = backoff(
-        run.setbacks,
+        run.step_failures,
         base=settings.fastest,
         maximum=settings.slowest,
         random=run.context.random,
         retry_after=error.retry_after,
     )
-    await usable_again(run, connection, delay)
+    await wait_until_usable(run, connection, delay)
 
 
-async def usable_again(run: Run, connection: Connection, delay: float) -> None:
+async def wait_until_usable(run: ActiveTask, connection: Connection, delay: float) -> None:
     """Returns after `delay` seconds, or later as soon as the scanner answers or counts as lost;
     but when the submitter changes his mind, at once."""
     wish = run.task.desired
-    await run.woken(within=delay)
+    await run.wait_for_wake(within=delay)
     while not connection.answers and run.task.desired is wish and not connection.lost:
-        await run.woken(within=LOST_AFTER)
+        await run.wait_for_wake(within=LOST_AFTER)
 
 
 NO_SCAN: Mapping[str, Any] = {

@@ -27,34 +27,35 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Desired, Ending, Outcome
 from nessus_sched.scheduler.driver import endings, failures, refusals
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import LOST_AFTER, Connection
 from nessus_sched.scheduler.driver.ownership import has_our_targets
-from nessus_sched.scheduler.driver.run import Run
-from nessus_sched.scheduler.driver.scan_order import PlanError, plan
+from nessus_sched.scheduler.driver.scan_order import PlanError, build_scan_order
 from nessus_sched.telemetry import events
 
-SETTLE = 5.0
+LOST_ANSWER_WAIT = 5.0
 """Seconds given to a request whose answer was lost before its absence is believed."""
-NAMED = 20
+NAMED_TARGETS = 20
 """Denied targets that the journal names one by one."""
 GIVEN_UP_AFTER = 3600.0
 """Seconds without an answer after which a launch in doubt is given up."""
-TROUBLES = 5
+MAX_LAUNCH_FAILURES = 5
 """Setbacks in one attempt, on a scanner that answers, before the attempt has failed."""
 
 
-async def launch(run: Run, connection: Connection) -> None:
+async def launch(run: ActiveTask, connection: Connection) -> None:
     """One try at getting the present attempt's scan to run. Afterwards the run is in
     another state, or still launching and to be tried again."""
     try:
-        if run.unsure and connection.lost:
+        if run.launch_in_doubt and connection.lost:
             await _lost(run, connection)
             return
-        if run.unsure:
-            await (_look(run, connection) if run.refusal is None else _confirm(run, connection))
-            if run.unsure or run.task.state is not TaskState.LAUNCHING:
+        if run.launch_in_doubt:
+            resolve = _resolve_doubt if run.refusal is None else _confirm
+            await resolve(run, connection)
+            if run.launch_in_doubt or run.task.state is not TaskState.LAUNCHING:
                 return
-        if run.wanted is not Desired.RUN or run.setbacks >= TROUBLES:
+        if run.wanted is not Desired.RUN or run.step_failures >= MAX_LAUNCH_FAILURES:
             await _give_up(run, connection)
             return
         if (error := _no_reports(run, connection)) is not None:
@@ -66,10 +67,10 @@ async def launch(run: Run, connection: Connection) -> None:
     except PlanError as error:
         await failures.fail(run, error.kind, str(error))
     except ScannerError as error:
-        await _went_wrong(run, connection, error)
+        await _launch_failed(run, connection, error)
 
 
-def _no_reports(run: Run, connection: Connection) -> ScannerError | None:
+def _no_reports(run: ActiveTask, connection: Connection) -> ScannerError | None:
     """Why it would be in vain to scan there: its certification has shown that it hands out no
     reports, and it has not changed since."""
     measured = run.context.measured.get(connection.id)
@@ -87,7 +88,7 @@ def _no_reports(run: Run, connection: Connection) -> ScannerError | None:
     )
 
 
-async def _lost(run: Run, connection: Connection) -> None:
+async def _lost(run: ActiveTask, connection: Connection) -> None:
     """The scanner was lost while it is not known whether the scan runs. The attempt is given up:
     what there is of it is cleaned up when the scanner answers."""
     if run.canceling:
@@ -101,19 +102,19 @@ async def _lost(run: Run, connection: Connection) -> None:
             message="its scanner was lost while the scan was launched",
         )
     else:
-        await run.woken(within=LOST_AFTER)
+        await run.wait_for_wake(within=LOST_AFTER)
         return
     await endings.abandon(run, connection.debts, ending)
 
 
-async def _went_wrong(run: Run, connection: Connection, error: ScannerError) -> None:
+async def _launch_failed(run: ActiveTask, connection: Connection, error: ScannerError) -> None:
     """A request of the launch failed: what that means depends on what may have happened."""
     response = FAULTS[error.kind].response
-    if run.unsure:
+    if run.launch_in_doubt:
         await failures.pause_launch(run, connection, error)
     elif response is Response.REPEAT:
         # Even a 5xx may have taken effect.
-        run.unsure = True
+        run.launch_in_doubt = True
         await failures.pause_launch(run, connection, error)
     elif response is Response.REQUEUE:
         connection.troubled(error)
@@ -126,10 +127,10 @@ async def _went_wrong(run: Run, connection: Connection, error: ScannerError) -> 
         await failures.fail(run, error.kind, str(error))
 
 
-async def _create(run: Run, connection: Connection) -> None:
+async def _create(run: ActiveTask, connection: Connection) -> None:
     if run.task.nessus_scan_id is not None:
         return
-    order = await plan(run.task, run.context)
+    order = await build_scan_order(run.task, run.context)
     created = await connection.scanner.create_scan(order)
     notes = created.asked.notes if created.asked is not None else ()
     for note in notes:
@@ -141,25 +142,25 @@ async def _create(run: Run, connection: Connection) -> None:
         detail={
             "scan_id": created.scan_id,
             **({"notes": list(notes)} if notes else {}),
-            **({"left_out": list(order.left_out[:NAMED])} if order.left_out else {}),
+            **({"left_out": list(order.left_out[:NAMED_TARGETS])} if order.left_out else {}),
         },
     )
 
 
-async def _start(run: Run, connection: Connection) -> None:
+async def _start(run: ActiveTask, connection: Connection) -> None:
     assert run.task.nessus_scan_id is not None
     try:
         uuid = await connection.scanner.launch(run.task.nessus_scan_id, run.marks)
     except NotFound:
         # Somebody deleted it between our two requests: create it again.
         await run.advance(event="scan_vanished", nessus_scan_id=None, asked=None)
-        run.setbacks += 1
+        run.step_failures += 1
         return
     await _launched(run, connection, uuid, event="launched", at=run.context.now())
 
 
 async def _launched(
-    run: Run, connection: Connection, uuid: str | None, *, event: str, at: float
+    run: ActiveTask, connection: Connection, uuid: str | None, *, event: str, at: float
 ) -> None:
     if not run.recovered:
         connection.suspender.accepted()
@@ -175,13 +176,13 @@ async def _launched(
     connection.look_soon()
 
 
-async def _look(run: Run, connection: Connection) -> None:
+async def _resolve_doubt(run: ActiveTask, connection: Connection) -> None:
     """Finds out what became of a request whose answer was lost, and leaves the run sure;
     or unsure still, to look again."""
     found = await _find(run, connection)
     if found is None or found.status is ScanStatus.EMPTY:
         # It may still be on its way through a slow scanner.
-        await trio.sleep(SETTLE)
+        await trio.sleep(LOST_ANSWER_WAIT)
         found = await _find(run, connection)
     known = run.task.nessus_scan_id
     if found is not None and found.status is not ScanStatus.EMPTY:
@@ -191,31 +192,31 @@ async def _look(run: Run, connection: Connection) -> None:
     elif found is not None:
         # Created, its answer lost; so it was never launched.
         await _remember(run, found.scan_id)
-        run.unsure = False
+        run.launch_in_doubt = False
     elif known is None:
-        run.unsure = False
+        run.launch_in_doubt = False
     elif known == run.withdrawing:
         await _withdrawn(run)
     else:
         await _vanished(run)
 
 
-async def _confirm(run: Run, connection: Connection) -> None:
+async def _confirm(run: ActiveTask, connection: Connection) -> None:
     """The scanner refused with an error after which a scan may run all the same."""
-    await trio.sleep(SETTLE)
+    await trio.sleep(LOST_ANSWER_WAIT)
     found = await _find(run, connection)
     if found is not None and found.status is not ScanStatus.EMPTY:
         await _adopt(run, connection, found)
         return
-    refusal, run.refusal, run.unsure = run.refusal, None, False
+    refusal, run.refusal, run.launch_in_doubt = run.refusal, None, False
     assert refusal is not None
     if not run.canceling:
         await refusals.requeue(run, refusal)
 
 
-async def _vanished(run: Run) -> None:
+async def _vanished(run: ActiveTask) -> None:
     """The scan is gone and may have been launched before: never twice in one attempt."""
-    run.unsure = False
+    run.launch_in_doubt = False
     if run.recovered:
         # Perhaps we were about to give it up when we died.
         await refusals.back_to_queue(run, "its scan is no longer on the scanner")
@@ -227,7 +228,7 @@ async def _vanished(run: Run) -> None:
     )
 
 
-async def _find(run: Run, connection: Connection) -> RemoteScan | None:
+async def _find(run: ActiveTask, connection: Connection) -> RemoteScan | None:
     """The present attempt's scan: the one whose id is journaled, and no other. Where none is
     (the answer to its creation was lost), the first one that was created with our marker and
     our targets; later ones are copies, or creations that arrived late. An attempt that only
@@ -243,14 +244,14 @@ async def _find(run: Run, connection: Connection) -> RemoteScan | None:
     return None
 
 
-async def _remember(run: Run, scan_id: int) -> None:
+async def _remember(run: ActiveTask, scan_id: int) -> None:
     """What it was asked to do went with the answer to its creation."""
     await run.advance(
         event="scan_found", nessus_scan_id=scan_id, asked=None, detail={"scan_id": scan_id}
     )
 
 
-async def _adopt(run: Run, connection: Connection, found: RemoteScan) -> None:
+async def _adopt(run: ActiveTask, connection: Connection, found: RemoteScan) -> None:
     if run.task.nessus_scan_id != found.scan_id:
         await _remember(run, found.scan_id)
     uuid, started_at = found.uuid, None
@@ -258,7 +259,7 @@ async def _adopt(run: Run, connection: Connection, found: RemoteScan) -> None:
         details = await connection.scanner.details(found.scan_id)
         uuid, started_at = details.uuid or uuid, details.started_at
     except TransientError:
-        if run.setbacks < TROUBLES:
+        if run.step_failures < MAX_LAUNCH_FAILURES:
             raise
         # That it is there is all we need to follow it.
     # Launched at some time since we set about it: the scanner's clock may be wrong.
@@ -267,21 +268,21 @@ async def _adopt(run: Run, connection: Connection, found: RemoteScan) -> None:
     await _launched(run, connection, uuid, event="adopted", at=at)
 
 
-async def _withdraw(run: Run, connection: Connection, scan_id: int) -> None:
+async def _withdraw(run: ActiveTask, connection: Connection, scan_id: int) -> None:
     """Deletes the scan whose launch is in doubt, unless it has started after all."""
     run.withdrawing = scan_id
     try:
         await connection.scanner.delete(scan_id, run.marks)
     except (Refused, NotOurs) as error:
-        run.setbacks += 1
-        if run.setbacks >= TROUBLES:
-            run.unsure = False
+        run.step_failures += 1
+        if run.step_failures >= MAX_LAUNCH_FAILURES:
+            run.launch_in_doubt = False
             await failures.fail(run, ErrorKind.LAUNCH_IN_DOUBT, str(error))
         return
     await _withdrawn(run)
 
 
-async def _withdrawn(run: Run) -> None:
+async def _withdrawn(run: ActiveTask) -> None:
     await run.advance(
         event="scan_withdrawn",
         cause="its launch was in doubt, and it had not started",
@@ -289,10 +290,10 @@ async def _withdrawn(run: Run) -> None:
         asked=None,
     )
     run.withdrawing = None
-    run.unsure = False
+    run.launch_in_doubt = False
 
 
-async def _give_up(run: Run, connection: Connection) -> None:
+async def _give_up(run: ActiveTask, connection: Connection) -> None:
     """Ends an attempt of which it is certain that nothing runs."""
     if run.canceling:
         await run.advance(

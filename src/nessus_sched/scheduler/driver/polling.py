@@ -13,8 +13,8 @@ from nessus_sched.core.scanner import OCCUPIES, RemoteScan, Scanner, ScannerErro
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.admission.offers import read_offers
 from nessus_sched.scheduler.driver import remote_cleanup, repaying
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
-from nessus_sched.scheduler.driver.run import Run
 from nessus_sched.scheduler.driver.watching import refresh
 
 SLACK = 0.1
@@ -34,7 +34,7 @@ class Poller:
     after each list that was read: there may be work now."""
 
     def __init__(
-        self, connection: Connection, runs: Mapping[str, Run], ring: Callable[[], None]
+        self, connection: Connection, runs: Mapping[str, ActiveTask], ring: Callable[[], None]
     ) -> None:
         self._connection = connection
         self._context = connection.context
@@ -127,7 +127,7 @@ class Poller:
                 run.wake()
         self._distribute(rows)
         if unlaunched := self._unlaunched(rows):
-            nursery.start_soon(remote_cleanup.clear, connection, unlaunched)
+            nursery.start_soon(remote_cleanup.delete_unneeded_scans, connection, unlaunched)
         if connection.debts.of(connection.id):
             nursery.start_soon(repaying.repay, connection, rows)
         self._ring()

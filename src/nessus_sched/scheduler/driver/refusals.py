@@ -6,16 +6,16 @@ import attrs
 
 from nessus_sched.core.error_kinds import Blame
 from nessus_sched.core.faults import FAULTS
-from nessus_sched.core.pool.entry import entry_of
+from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.scanner import ScannerError
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
 from nessus_sched.scheduler.driver import failures
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
-from nessus_sched.scheduler.driver.run import Run
 
 
-async def suspended(run: Run, connection: Connection, error: ScannerError) -> None:
+async def suspended(run: ActiveTask, connection: Connection, error: ScannerError) -> None:
     """The scanner refuses whatever the task: the task returns to its old place in the queue,
     after a look whether its scan has started all the same, where that is in doubt."""
     connection.look_soon()  # a poll may meet it as well, such as a wrong login
@@ -23,11 +23,11 @@ async def suspended(run: Run, connection: Connection, error: ScannerError) -> No
     if not error.in_doubt:
         await requeue(run, error)
         return
-    run.refusal, run.unsure = error, True
+    run.refusal, run.launch_in_doubt = error, True
     await run.advance(event="launch_delayed", cause=str(error), error=_noted(run, error))
 
 
-async def rerouted(run: Run, connection: Connection, error: ScannerError) -> None:
+async def rerouted(run: ActiveTask, connection: Connection, error: ScannerError) -> None:
     """The scanner refuses this task: another may run it. When several tasks in a row are
     refused without a clear reason, the scanner itself is suspended."""
     task = run.task
@@ -38,7 +38,7 @@ async def rerouted(run: Run, connection: Connection, error: ScannerError) -> Non
         await requeue(run, error)
         return
     refused_by = (*task.refused_by, connection.id)
-    left = entry_of(attrs.evolve(task, refused_by=refused_by))
+    left = queue_entry(attrs.evolve(task, refused_by=refused_by))
     if run.context.pool.refusal(left) is None:
         await requeue(run, error, refused_by=refused_by)
         return
@@ -47,7 +47,7 @@ async def rerouted(run: Run, connection: Connection, error: ScannerError) -> Non
 
 
 async def requeue(
-    run: Run, error: ScannerError, *, refused_by: tuple[str, ...] | None = None
+    run: ActiveTask, error: ScannerError, *, refused_by: tuple[str, ...] | None = None
 ) -> None:
     """Nothing runs, and no attempt is used up."""
     noted = _noted(run, error)
@@ -55,7 +55,7 @@ async def requeue(
 
 
 async def back_to_queue(
-    run: Run,
+    run: ActiveTask,
     cause: str,
     *,
     error: TaskError | None = None,
@@ -73,5 +73,5 @@ async def back_to_queue(
     )
 
 
-def _noted(run: Run, error: ScannerError) -> TaskError:
+def _noted(run: ActiveTask, error: ScannerError) -> TaskError:
     return failures.task_error(run, error.kind, str(error), transient=True)

@@ -33,7 +33,7 @@ AT_ONCE = 100
 """Scans deleted on one scanner in one go."""
 
 
-async def clear(
+async def delete_unneeded_scans(
     connection: Connection, rows: Sequence[RemoteScan], *, dry_run: bool = False
 ) -> int:
     """Deletes those of the listed scans that are no longer needed, as far as the scanner

@@ -17,7 +17,7 @@ from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.admission.combinations import check_combination, profile_of
 from nessus_sched.scheduler.admission.custom_settings import check_settings
-from nessus_sched.scheduler.admission.scope_check import Unresolved, approved
+from nessus_sched.scheduler.admission.scope_check import Unresolved, approve_targets
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import RequestError
 
@@ -30,7 +30,7 @@ class PlanError(Exception):
         self.kind = kind
 
 
-async def plan(task: Task, context: Context) -> ScanOrder:
+async def build_scan_order(task: Task, context: Context) -> ScanOrder:
     """The order for the task's present attempt. Raises `PlanError` when, since it was accepted,
     its targets have left the scope or the role of its submitter, the role has lost such scans,
     or the configuration its credential, audit or settings, or when a name does not resolve."""
@@ -41,7 +41,7 @@ async def plan(task: Task, context: Context) -> ScanOrder:
     try:
         targets = parse_targets(request.targets)
         scopes = [config.targets.scope, excluding(request.exclude), *rights.scopes]
-        found = await approved(targets, scopes, context.resolve)
+        found = await approve_targets(targets, scopes, context.resolve)
     except Unresolved as error:
         raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error
     except BadTargets as error:

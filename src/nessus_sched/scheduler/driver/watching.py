@@ -20,42 +20,42 @@ from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
 from nessus_sched.core.task import Desired, Ending, Outcome
 from nessus_sched.scheduler.driver import endings, failures
+from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
-from nessus_sched.scheduler.driver.run import Run
 from nessus_sched.telemetry import events
 
 REPEAT_COMMAND = 30.0
 """Seconds before a pause, resume or stop that has shown no effect is sent again."""
-QUARTER = 25
+LOGGED_PROGRESS_STEP = 25
 """Percent of a scan's work whose completion is worth a line in the log."""
-STANDSTILL = 3600.0
+MAX_LOOK_INTERVAL = 3600.0
 """Upper bound in seconds between two looks; the driver's polls come far sooner."""
 DISOWNED_TEXT = "the scan was renamed or moved on the scanner by somebody else"
 RETARGETED = "the scan was changed on the scanner by somebody else and has other targets"
 PENDING_TEXT = "the scan was launched and waits on the scanner, which runs all that it can"
 STARTS_WITHIN = 120.0
 """Seconds after its launch in which a scan may still be told to be empty."""
-UNTOLD = 20
+MAX_DETAILS_FAILURES = 20
 """Failures to read the details of a scan that has ended by the list, before we believe it."""
 STOPS_WITHIN = 3600.0
 """Seconds given to a scanner that was told to stop a scan, before we are done with it."""
 
 
-async def watch(run: Run, connection: Connection) -> None:
+async def watch(run: ActiveTask, connection: Connection) -> None:
     """Waits for news of the scan or a command, and acts on it once."""
     remaining = _deadline(run) - run.context.now()
     hurry = remaining <= 0 or run.canceling or connection.retiring
-    await run.woken(within=REPEAT_COMMAND if hurry else min(remaining, STANDSTILL))
+    await run.wait_for_wake(within=REPEAT_COMMAND if hurry else min(remaining, MAX_LOOK_INTERVAL))
     if not connection.answers:
         await _without_scanner(run, connection)
         return
-    if run.untold is not None:
-        await _not_told(run, run.untold)
+    if run.details_error is not None:
+        await _details_failed(run, run.details_error)
     try:
         if run.row is None or run.row.status in ENDED:
             await _ended(run, connection)
         elif run.row.status is ScanStatus.EMPTY:
-            await _empty(run, connection)
+            await _never_started(run, connection)
         elif run.row.status is ScanStatus.PAUSED and not (run.row.ours or run.canceling):
             message = f"{DISOWNED_TEXT}, and nobody here can resume it"
             await failures.fail(run, ErrorKind.NOT_OURS, message)
@@ -66,12 +66,12 @@ async def watch(run: Run, connection: Connection) -> None:
             await _command(run, connection, run.row)
     except ScannerError as error:
         # Polling goes on, and with it the next try.
-        await _not_told(run, error)
+        await _details_failed(run, error)
         if run.row is not None and run.row.status in ENDED:
-            await _ended_untold(run, connection, run.row)
+            await _ended_without_details(run, connection, run.row)
 
 
-async def _without_scanner(run: Run, connection: Connection) -> None:
+async def _without_scanner(run: ActiveTask, connection: Connection) -> None:
     """What should end is not held up by a scanner that was lost."""
     if not connection.lost:
         return
@@ -86,9 +86,9 @@ async def _without_scanner(run: Run, connection: Connection) -> None:
         await endings.abandon(run, connection.debts, ending)
 
 
-async def _not_told(run: Run, error: ScannerError) -> None:
+async def _details_failed(run: ActiveTask, error: ScannerError) -> None:
     """A request about a scan failed while the scanner answers others: says so, once."""
-    run.untold = None
+    run.details_error = None
     run.context.log.info(events.SCAN_NOT_FOLLOWED, reason=str(error))
     last = run.task.last_error
     if last is None or last.kind != error.kind:
@@ -99,12 +99,12 @@ async def _not_told(run: Run, error: ScannerError) -> None:
         )
 
 
-async def _ended_untold(run: Run, connection: Connection, row: RemoteScan) -> None:
+async def _ended_without_details(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
     """The list says that it has ended, but its details are not available. The list's word is
     good enough for a cancel, and for anything when the details fail again and again."""
-    run.setbacks += 1
-    if run.canceling or run.setbacks >= UNTOLD:
-        await _conclude(
+    run.step_failures += 1
+    if run.canceling or run.step_failures >= MAX_DETAILS_FAILURES:
+        await _finish(
             run,
             connection,
             ScanDetails(
@@ -116,7 +116,7 @@ async def _ended_untold(run: Run, connection: Connection, row: RemoteScan) -> No
         )
 
 
-def _deadline(run: Run) -> float:
+def _deadline(run: ActiveTask) -> float:
     """When the scan must have ended, by the steady clock: through restarts of ours, and
     without the time it was paused."""
     task = run.task
@@ -126,7 +126,7 @@ def _deadline(run: Run) -> float:
     return run.launched_at + task.paused_for + limit
 
 
-async def _note_owner(run: Run, row: RemoteScan) -> None:
+async def _note_owner(run: ActiveTask, row: RemoteScan) -> None:
     """Says once that the scan is somebody else's by now: it is still followed, because its
     results are what was asked for, but nothing is done to it any more."""
     last = run.task.last_error
@@ -139,7 +139,7 @@ async def _note_owner(run: Run, row: RemoteScan) -> None:
     )
 
 
-async def _note_pending(run: Run, row: RemoteScan) -> None:
+async def _note_pending(run: ActiveTask, row: RemoteScan) -> None:
     """Says once that it has been launched and does not run yet."""
     last = run.task.last_error
     if row.status is ScanStatus.PENDING and (last is None or last.kind != ErrorKind.SCAN_PENDING):
@@ -150,7 +150,7 @@ async def _note_pending(run: Run, row: RemoteScan) -> None:
         )
 
 
-async def _follow(run: Run, row: RemoteScan) -> None:
+async def _follow(run: ActiveTask, row: RemoteScan) -> None:
     """Takes over a pause or resume that has happened on the scanner, whoever did it."""
     state, desired = run.task.state, run.task.desired
     if row.status is ScanStatus.PAUSED and state is TaskState.RUNNING:
@@ -172,7 +172,7 @@ async def _follow(run: Run, row: RemoteScan) -> None:
         )
 
 
-async def _command(run: Run, connection: Connection, row: RemoteScan) -> None:
+async def _command(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
     """Sends the scanner what the submitter wants and it does not do yet."""
     now = run.context.now()
     state, desired = run.task.state, run.task.desired
@@ -192,7 +192,7 @@ async def _command(run: Run, connection: Connection, row: RemoteScan) -> None:
     connection.look_soon()
 
 
-async def _overdue(run: Run, connection: Connection, row: RemoteScan) -> bool:
+async def _overdue(run: ActiveTask, connection: Connection, row: RemoteScan) -> bool:
     """Whether it has reached its maximum runtime. A start that is only known from a record is
     confirmed by the scanner first: our wall clock may have been set since it was written."""
     if run.context.now() < _deadline(run):
@@ -206,23 +206,25 @@ async def _overdue(run: Run, connection: Connection, row: RemoteScan) -> bool:
     return run.context.now() >= _deadline(run)
 
 
-async def _stop(run: Run, connection: Connection, row: RemoteScan) -> None:
+async def _stop(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
     now = run.context.now()
     if run.stopping_since is None:
         run.stopping_since = now
     if not row.ours:
-        await _let_go(
+        await _give_up_scan(
             run, connection, "its scan was renamed or moved on the scanner, and is left alone"
         )
     elif now - run.stopping_since >= STOPS_WITHIN:
-        await _let_go(run, connection, "the scanner was told to stop the scan and has not done it")
+        await _give_up_scan(
+            run, connection, "the scanner was told to stop the scan and has not done it"
+        )
     elif now - run.sent_at >= REPEAT_COMMAND:
         run.sent, run.sent_at = Desired.CANCEL, now
         await connection.scanner.stop(row.scan_id, run.marks)
         connection.look_soon()
 
 
-async def _let_go(run: Run, connection: Connection, message: str) -> None:
+async def _give_up_scan(run: ActiveTask, connection: Connection, message: str) -> None:
     """Done with a scan that should end and cannot be made to. If it is ours it is stopped
     and read when that becomes possible."""
     ending = endings.timed_out(f"reached its maximum runtime; {message}")
@@ -234,7 +236,7 @@ async def _let_go(run: Run, connection: Connection, message: str) -> None:
         await endings.settle(run, ending)
 
 
-async def _ended(run: Run, connection: Connection) -> None:
+async def _ended(run: ActiveTask, connection: Connection) -> None:
     """The list says that it has ended, or does not have it (or none was taken since the
     launch). The details of our own run must agree: the two can differ for some seconds."""
     scan_id = run.task.nessus_scan_id
@@ -242,12 +244,12 @@ async def _ended(run: Run, connection: Connection) -> None:
     try:
         details = await connection.scanner.details(scan_id, uuid=run.task.scan_uuid)
     except NotFound:
-        await _gone(run)
+        await _scan_deleted(run)
         return
     if other := other_targets(run.task.request.targets, details.targets):
         await _retargeted(run, details, f"{RETARGETED}: {printable(other[0])}")
     elif details.status in ENDED:
-        await _conclude(run, connection, details)
+        await _finish(run, connection, details)
     elif run.row is None:
         row = RemoteScan(
             scan_id=scan_id,
@@ -259,14 +261,14 @@ async def _ended(run: Run, connection: Connection) -> None:
         await _command(run, connection, row)
 
 
-async def _retargeted(run: Run, details: ScanDetails, message: str) -> None:
+async def _retargeted(run: ActiveTask, details: ScanDetails, message: str) -> None:
     """Its targets were edited: before it ran, or afterwards, which does not harm what it has
     found. Which of them is seen in the report of our own run, if that is known to be it."""
     own = details.uuid is not None and details.uuid == run.task.scan_uuid
     if not own or run.canceling or details.status is not ScanStatus.COMPLETED:
         await failures.fail(run, ErrorKind.NOT_OURS, message)
         return
-    run.setbacks = 0
+    run.step_failures = 0
     await run.advance(
         TaskState.EXPORTING,
         event="scan_finished",
@@ -276,7 +278,7 @@ async def _retargeted(run: Run, details: ScanDetails, message: str) -> None:
     )
 
 
-async def _gone(run: Run) -> None:
+async def _scan_deleted(run: ActiveTask) -> None:
     if run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan is gone")
     else:
@@ -285,7 +287,7 @@ async def _gone(run: Run) -> None:
         )
 
 
-async def _empty(run: Run, connection: Connection) -> None:
+async def _never_started(run: ActiveTask, connection: Connection) -> None:
     """Launched, and yet it has never run: the scanner may have forgotten it in a crash. A
     scan that starts after all cannot be deleted, and is followed."""
     assert run.row is not None
@@ -312,8 +314,8 @@ async def _empty(run: Run, connection: Connection) -> None:
     )
 
 
-async def _conclude(run: Run, connection: Connection, details: ScanDetails) -> None:
-    run.setbacks = 0
+async def _finish(run: ActiveTask, connection: Connection, details: ScanDetails) -> None:
+    run.step_failures = 0
     if details.status is ScanStatus.COMPLETED and not run.canceling:
         await run.advance(
             TaskState.EXPORTING,
@@ -326,7 +328,7 @@ async def _conclude(run: Run, connection: Connection, details: ScanDetails) -> N
     await endings.end(run, _ending(run, connection, details), history_id=details.history_id)
 
 
-def _ending(run: Run, connection: Connection, details: ScanDetails) -> Ending:
+def _ending(run: ActiveTask, connection: Connection, details: ScanDetails) -> Ending:
     """Why a scan has ended early that has ended on its scanner."""
     if run.canceling:
         return endings.canceled()
@@ -345,21 +347,21 @@ def _ending(run: Run, connection: Connection, details: ScanDetails) -> Ending:
     )
 
 
-def _was_overdue(run: Run, connection: Connection, details: ScanDetails) -> bool:
+def _was_overdue(run: ActiveTask, connection: Connection, details: ScanDetails) -> bool:
     """Stopped by us for its runtime, perhaps in an earlier life; not by a person before."""
     now = run.context.now()
     ended_at = now if details.ended_at is None else now - connection.age(details.ended_at)
     return run.stopping_since is not None or ended_at >= _deadline(run)
 
 
-async def refresh(run: Run, connection: Connection, scan_id: int) -> None:
+async def refresh(run: ActiveTask, connection: Connection, scan_id: int) -> None:
     """Reads the scan's progress; never lets it go backwards (hosts appear as they come
     alive, so the scanner's own sum does)."""
     try:
         details = await connection.scanner.details(scan_id, uuid=run.task.scan_uuid)
     except ScannerError as error:
         run.context.log.debug(events.PROGRESS_UNKNOWN, reason=str(error))
-        run.untold = error
+        run.details_error = error
         return
     still_running = run.task.state in HOLDS_SLOT and details.status not in ENDED
     if details.progress is not None and still_running:
@@ -368,9 +370,13 @@ async def refresh(run: Run, connection: Connection, scan_id: int) -> None:
         run.context.pool.progressed(run.task.task_id, run.progress, run.context.now())
 
 
-def _tell_progress(run: Run, before: int, now: int) -> None:
+def _tell_progress(run: ActiveTask, before: int, now: int) -> None:
     """In quarters: a line for every step would be noise."""
-    write = run.context.log.info if now // QUARTER > before // QUARTER else run.context.log.debug
+    write = (
+        run.context.log.info
+        if now // LOGGED_PROGRESS_STEP > before // LOGGED_PROGRESS_STEP
+        else run.context.log.debug
+    )
     if now > before:
         write(
             events.SCAN_PROGRESS,

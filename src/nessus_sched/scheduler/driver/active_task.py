@@ -17,7 +17,7 @@ from nessus_sched.core.task import Desired, Task, TaskError
 from nessus_sched.scheduler.context import Context
 
 
-class Run:
+class ActiveTask:
     """Holds the present `Task` of one active task and is the only one to change it.
 
     Invariant: `task` is what the store holds, until the run is `over`. Every change is
@@ -25,17 +25,17 @@ class Run:
     task's own progress apart.
     """
 
-    def __init__(self, context: Context, task: Task, *, unsure: bool = False) -> None:
+    def __init__(self, context: Context, task: Task, *, launch_in_doubt: bool = False) -> None:
         self.context = context
         self.task = task
-        self.unsure = self.recovered = unsure
+        self.launch_in_doubt = self.recovered = launch_in_doubt
         """A create or launch may have happened without our knowing: look before acting.
         `recovered`: because we died in the midst of it."""
         self.refusal: ScannerError | None = None
         """The scanner refused with an error that leaves in doubt whether it did."""
         self.withdrawing: int | None = None
         """The scan that we have begun to delete, so that its absence is no surprise."""
-        self.setbacks = 0
+        self.step_failures = 0
         """Troubles met in the present step; not durable, only paces and bounds retries."""
         self.plain = False
         """The attempt was begun before markers had digests."""
@@ -53,7 +53,7 @@ class Run:
         self.accepted_at = context.recorded(task.created_at)
         self.retry_at = context.now()
         self.progress: int | None = task.progress
-        self.untold: ScannerError | None = None
+        self.details_error: ScannerError | None = None
         """Why the scan's progress could not be read, until that is noted."""
         self.details_at = float("-inf")
         self.sent: Desired | None = None
@@ -105,10 +105,10 @@ class Run:
                 detail=detail or {},
                 actor=SYSTEM,
             )
-            await self.context.record_surely(task, entry)
+            await self.context.record_until_stored(task, entry)
             self.task, self.entered_at = task, entered_at
 
-    async def want(
+    async def request_state(
         self,
         desired: Desired,
         *,
@@ -176,10 +176,10 @@ class Run:
 
     def begin_following(self) -> None:
         """The scan has just been launched or found: what was seen before is out of date."""
-        self.unsure = self.recovered = False
+        self.launch_in_doubt = self.recovered = False
         self.refusal = None
         self.withdrawing = self.row = None
-        self.setbacks = 0
+        self.step_failures = 0
         self.began_at = self.context.now()
 
     def observe(self, row: RemoteScan | None) -> None:
@@ -191,7 +191,7 @@ class Run:
     def wake(self) -> None:
         self._woken.set()
 
-    async def woken(self, *, within: float) -> None:
+    async def wait_for_wake(self, *, within: float) -> None:
         """Returns at the next `wake`, or after `within` seconds."""
         with trio.move_on_after(within):
             await self._woken.wait()
