@@ -1,4 +1,4 @@
-"""Everything that was accepted and has not ended: how much it is, and whose."""
+"""The unfinished tasks: how many there are, and whose."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Backlog:
                 del self._alike[key]
 
     def like(self, request: ScanRequest) -> str | None:
-        """The latest unfinished task that asks for the same scan, whatever its name."""
+        """The latest unfinished task that requests the same scan under any name."""
         return self._alike.get(_likeness(request))
 
     def _take(self, task: Task) -> None:

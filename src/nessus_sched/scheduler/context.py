@@ -1,4 +1,4 @@
-"""What every part of the scheduler works with, and the one way a task's change is written."""
+"""What all parts of the scheduler share, and the one way to record a task's change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ scanner said of itself after the scan is None for a report from elsewhere. The t
 says why the scan ended early, if it did."""
 
 Observer = Callable[[Task, JournalEntry], None]
-"""Told of every change of a task, after it is durable; must not block or raise."""
+"""Called after every durable change of a task; must not block or raise."""
 
 
 class Reports(Protocol):
@@ -60,11 +60,11 @@ class Reports(Protocol):
         """A host of the fetched report that is not among `ours`; None if all are."""
 
     async def drop(self, task_id: str) -> None:
-        """Takes back what was read and kept of a report that came to nothing."""
+        """Deletes what was stored of a report whose task could not be recorded."""
 
 
 STORE_PATIENCE = 5.0
-"""Seconds between two tries to use the store while it is not available."""
+"""Seconds between tries while the store is unavailable."""
 
 
 @attrs.frozen(kw_only=True)
@@ -101,7 +101,7 @@ class Context:
     """Knows every configured secret; what leaves the program passes through it."""
     observers: list[Observer] = attrs.field(factory=list)
     licensed: dict[str, int | None] = attrs.field(factory=dict)
-    """How many hosts the license of each scanner allows, as last told; None for no limit."""
+    """How many hosts the license of each scanner allows, as last reported; None for no limit."""
     backlog: Backlog = attrs.field(
         default=attrs.Factory(lambda self: Backlog(self.config.limits), takes_self=True)
     )
@@ -109,9 +109,9 @@ class Context:
     """The certification that has scans on a scanner, by scanner: its scans' markers name it
     as their task."""
     measured: dict[str, Measured] = attrs.field(factory=dict)
-    """What the latest certification of each scanner found out."""
+    """Results of the latest certification of each scanner."""
     offers: dict[str, Offers] = attrs.field(factory=dict)
-    """What each scanner offers for custom scans, as last told."""
+    """What each scanner offers for custom scans, as last reported."""
     turns: Turns = attrs.field(factory=Turns)
     """Held, by task id, from reading a task that no driver carries until its change is stored."""
     log: FilteringBoundLogger = attrs.field(factory=lambda: structlog.get_logger("scheduler"))
@@ -126,7 +126,7 @@ class Context:
         return min(self.now(), self.by_steady_clock(moment))
 
     def by_steady_clock(self, moment: float) -> float:
-        """The opposite of `shown`, for a moment that may be yet to come."""
+        """The opposite of `shown`; the moment may be in the future."""
         return self.now() - (self.wall() - moment)
 
     def expired(self, kept: float) -> float:
@@ -135,11 +135,11 @@ class Context:
         return min(self.now(), self.wall()) - kept
 
     async def record_until_stored(self, task: Task, entry: JournalEntry) -> None:
-        """Writes what has already happened; waits as long as the store cannot."""
+        """Records what has already happened; waits while the store is unavailable."""
         await self.retry_store(lambda: self.record(task, entry))
 
     async def retry_store(self, use: Callable[[], Awaitable[T]]) -> T:
-        """Uses the store; again and again while it is not available."""
+        """Repeats `use` until the store is available."""
         while True:
             try:
                 return await use()
@@ -148,7 +148,7 @@ class Context:
             await trio.sleep(STORE_PATIENCE)
 
     async def record(self, task: Task, entry: JournalEntry) -> None:
-        """Writes a change and tells the observers. Raises `StoreUnavailable`."""
+        """Writes a change and notifies the observers. Raises `StoreUnavailable`."""
         entry = attrs.evolve(
             entry, cause=self.mask(entry.cause), detail=self.mask.masked(entry.detail)
         )

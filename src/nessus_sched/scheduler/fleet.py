@@ -1,4 +1,4 @@
-"""All drivers together: who runs what, what comes after, and the state found at start."""
+"""All drivers: starting, replacing and retiring them, and recovery at start."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Fleet:
         self.held: set[str] = set()
         """Tasks that were paused before they ran: in no queue until they are resumed."""
         self.failures: Counter[str] = Counter()
-        """How often the driver of each scanner failed by an error of ours."""
+        """How often the driver of each scanner failed because of a bug."""
         self.debts = Debts(context, self.active_task)
         self._connect = connect
         self._accepted: dict[str, float] = {}
@@ -67,7 +67,7 @@ class Fleet:
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Recovers what was under way, then drives all scanners until canceled."""
+        """Recovers unfinished tasks, then drives all scanners until canceled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for settings in self.context.config.scanners:
@@ -117,8 +117,8 @@ class Fleet:
             self.drivers.pop(driver.id).gone.set()
 
     async def _replace(self, failed: Driver, error: DriverFailed) -> Driver:
-        """Another driver in the place of one that failed. It resumes the tasks as after a
-        crash; nothing else of the old one survives, because nobody knows what is true of it."""
+        """Another driver in place of one that failed. It resumes the tasks as after a crash;
+        nothing else of the old one is kept, because its state cannot be trusted."""
         self.failures[failed.id] += 1
         runs, tasks = list(failed.runs.values()), {*failed.runs, *failed.starting}
         driver = self._driver(failed.connection.settings)
@@ -199,7 +199,7 @@ class Fleet:
             self.context.pool.durations.record(entry, scanner_id, seconds)
 
     def enqueue(self, task: Task) -> None:
-        """Puts a queued task, durable by now, where it belongs."""
+        """Puts a queued task, already stored, where it belongs."""
         if task.desired is Desired.PAUSE:
             self.held.add(task.task_id)
         else:
@@ -268,7 +268,7 @@ class Fleet:
         self.enqueue(after)
 
     async def _readopt(self, task: Task) -> None:
-        """A task that was on a scanner: its slot is borrowed again, whatever the limit."""
+        """A task that was on a scanner: takes its slot again, even above the limit."""
         assert task.scanner_instance is not None
         run = ActiveTask(self.context, task, launch_in_doubt=task.state is TaskState.LAUNCHING)
         run.plain = await self._begun_plain(task)
@@ -288,15 +288,15 @@ class Fleet:
         driver.adopt(run)
 
     async def _begun_plain(self, task: Task) -> bool:
-        """Its attempt was begun by a release whose markers had no digest."""
+        """Its attempt was started by a release whose markers had no digest."""
         if not self.context.seal.plain_until:
             return False
         trace = traces(await self.context.store.journal_of(task.task_id)).get(task.attempt)
         return trace is not None and trace.begun <= self.context.seal.plain_until
 
     async def _resume_export(self, run: ActiveTask) -> bool:
-        """False when reading this report has been our end too often: one report that we
-        cannot survive must not be the end of everything."""
+        """False if the daemon crashed too often while reading this report: one bad report must
+        not keep it from starting."""
         ends = 0
         for record in await self.context.store.journal_of(run.task.task_id):
             event = record.entry.event

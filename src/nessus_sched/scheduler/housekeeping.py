@@ -1,6 +1,6 @@
-"""Housekeeping: what has been kept long enough goes, here and on the scanners.
+"""Housekeeping: deletes expired data, here and on the scanners.
 
-In small batches with pauses between them, so that no submission waits for it.
+Works in small batches with pauses, so that submissions do not wait for it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from nessus_sched.telemetry import events
 RunSync = Callable[..., Awaitable[Any]]
 
 HOUSEKEEPING_INTERVAL = 600.0
-"""Seconds between two rounds."""
+"""Seconds between rounds."""
 BATCH_PAUSE = 0.05
-"""Seconds between two batches, for others to write."""
+"""Seconds between batches, so that others can write."""
 
 
 class Exports(Protocol):
@@ -38,8 +38,8 @@ class Exports(Protocol):
 
 
 class Housekeeping:
-    """`deleted(what, count)` is told of every batch, for the metrics. `run_sync` does what
-    blocks; virtual time does not see threads, so a simulation brings its own."""
+    """`deleted(what, count)` is called after every batch, for the metrics. `run_sync` runs
+    blocking work; virtual time does not see threads, so a simulation passes its own."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Housekeeping:
         self._one_at_a_time = trio.Lock()
 
     async def run(self) -> None:
-        """A round every ten minutes, for ever."""
+        """Sweeps every ten minutes until canceled."""
         while True:
             try:
                 await self._findings.vacuum_deleted()  # also what an earlier process left
@@ -70,8 +70,8 @@ class Housekeeping:
                 await trio.sleep(HOUSEKEEPING_INTERVAL)
 
     async def sweep(self, *, dry_run: bool = False) -> Mapping[str, int]:
-        """One round; how much of what was deleted, or with `dry_run` would be.
-        Raises `StoreError`."""
+        """Runs one round. Returns how many items of each kind were deleted, or with `dry_run`
+        would be. Raises `StoreError`."""
         async with self._one_at_a_time:
             counts: Counter[str] = Counter()
             counts["scans"] = await self._scans(dry_run=dry_run)

@@ -1,7 +1,7 @@
-"""Reports from elsewhere that become completed tasks, taken in piece by piece.
+"""Imports reports from elsewhere as completed tasks, piece by piece.
 
-Whoever has the file sends what is in it. So the daemon need not be allowed to read it, and
-nobody can have the daemon read what he may not read himself.
+The client sends the file's content, so the daemon cannot be used to read files that the caller
+cannot read.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Imports:
         return task
 
     def abandon(self, owner: str) -> None:
-        """Gives up what a client had begun that is gone."""
+        """Drops the uploads of a client that disconnected."""
         for upload in list(self._uploads.values()):
             if upload.owner == owner and not upload.held:
                 self._give_up(upload)

@@ -1,4 +1,4 @@
-"""Operator actions on scanners and on everything: journaled, and remembered over restarts."""
+"""Operator actions on scanners and on the whole: journaled, and kept across restarts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ScannerSwitch(StrEnum):
 
 
 class RunningScans(StrEnum):
-    """What becomes of running scans at a global pause."""
+    """What happens to running scans at a global pause."""
 
     KEEP = "keep"
     PAUSE = "pause"
@@ -38,7 +38,7 @@ class RunningScans(StrEnum):
 PAUSE_ALL = "pause_all"
 RESUME_ALL = "resume_all"
 GLOBAL_PAUSE = "everything"
-"""The name under which a global pause is remembered."""
+"""The name under which a global pause is stored."""
 DRAIN_SWITCHES = frozenset({ScannerSwitch.DRAIN, ScannerSwitch.UNDRAIN})
 
 
@@ -67,7 +67,7 @@ class OperatorControls:
             self._apply(action, scanner_id)
 
     async def pause_all(self, running: str, *, actor: str) -> int:
-        """Starts nothing more; returns how many running scans were told to pause or stop."""
+        """Stops starting scans; returns how many running ones are being paused or stopped."""
         if running not in set(RunningScans):
             raise RequestError(
                 unknown("choice", running, list(RunningScans)), code="unknown_choice"
@@ -99,7 +99,7 @@ class OperatorControls:
         self._apply(RESUME_ALL)
 
     async def restore(self) -> None:
-        """Brings back what operators had switched when we stopped."""
+        """Restores what operators had set before the restart."""
         for name, event in (await self._context.store.switches()).items():
             self._apply(event, name.partition(":")[2])
 

@@ -48,9 +48,9 @@ IMPOSSIBLE_HINTS = {
     WaitCode.LICENSE_LIMIT: "find the live hosts with submit_quick_scan, which uses up no license, "
     "and scan those, no more at once than the license allows; or name a scanner with a larger one",
 }
-"""What to do about a request that could never run."""
+"""Hints for requests that could never run."""
 HANDOVER_POLL = 0.01
-"""Seconds until a task that is just between two places has arrived in the next."""
+"""Seconds between looks at a task that is moving between a queue and a driver."""
 
 
 class Service:
@@ -64,7 +64,7 @@ class Service:
         self.queries = queries
         self._order = last_order
         self.on_told: Callable[[str, float], None] = lambda _task_id, _start: None
-        """Is told the estimated start (epoch seconds) that a submitter is told."""
+        """Called with the estimated start (epoch seconds) given to a submitter."""
         self._changes = StateWaiters()
         context.observers.append(self._changes.observe)
         self.imports = Imports(
@@ -134,8 +134,7 @@ class Service:
         )
 
     async def wait(self, task_id: str, *, within: float) -> TaskView:
-        """Returns when the task has settled, changed its state, or `within` seconds have
-        passed, whatever comes first."""
+        """Returns once the task has settled or changed its state, or after `within` seconds."""
         with self._changes.of(task_id) as changed:
             view = await self.queries.task(task_id)
             if view.task.state in SETTLED:
@@ -145,8 +144,8 @@ class Service:
         return await self.queries.task(task_id)
 
     async def cancel(self, task_id: str, *, actor: str, discard: bool = False) -> TaskView:
-        """Takes a task out of its queue, or has its scan stopped; what that has found is kept
-        unless `discard`. Canceling twice is fine."""
+        """Removes a task from its queue, or stops its scan; partial results are kept unless
+        `discard`. Canceling twice is fine."""
         while True:
             view = await self.queries.task(task_id)
             task = view.task
@@ -163,17 +162,16 @@ class Service:
             await trio.sleep(HANDOVER_POLL)
 
     async def pause(self, task_id: str, *, actor: str) -> TaskView:
-        """Has a running scan paused, which keeps its slot; one that does not run yet is not
-        launched until it is resumed. Pausing twice is fine."""
+        """Pauses a running scan, which keeps its slot; a waiting task is not launched until it
+        is resumed. Pausing twice is fine."""
         return await self._command(task_id, Desired.PAUSE, actor)
 
     async def resume(self, task_id: str, *, actor: str) -> TaskView:
-        """Resumes a paused task, or withdraws a pause that is under way."""
+        """Resumes a paused task, or withdraws a pending pause."""
         return await self._command(task_id, Desired.RUN, actor)
 
     async def resume_halted(self, *, actor: str) -> int:
-        """Resumes the tasks that were paused together with everything else, and those alone;
-        returns how many."""
+        """Resumes only the tasks that a global pause paused; returns how many."""
         async with aclosing(self.context.store.unfinished()) as tasks:
             halted = [task.task_id async for task in tasks if task.halted]
         resumed = 0
@@ -185,8 +183,8 @@ class Service:
         return resumed
 
     async def retry_dead(self, task_id: str, *, actor: str) -> TaskView:
-        """Puts a dead letter back into the queue with all its attempts before it. One that was
-        paused stays paused."""
+        """Puts a dead letter back into the queue with a fresh set of attempts. A paused one
+        stays paused."""
         async with self.context.turns.of(task_id):
             task = (await self.queries.task(task_id)).task
             if task.state is not TaskState.DEAD:

@@ -8,7 +8,7 @@ import trio
 
 
 class Turns:
-    """Locks that exist as long as somebody holds or awaits them."""
+    """Locks that exist only while held or awaited."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()

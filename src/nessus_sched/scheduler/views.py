@@ -1,4 +1,4 @@
-"""What the faces are shown: a task, and where it stands right now."""
+"""Views of tasks and scanners with their current status."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from nessus_sched.core.task import Task
 
 
 class StateWaiters:
-    """Wakes those who wait for a task. Holds nothing for tasks that nobody waits for."""
+    """Wakes whatever waits for a task. Holds nothing for other tasks."""
 
     def __init__(self) -> None:
         self._waiters: dict[str, tuple[trio.Event, int]] = {}
@@ -24,8 +24,8 @@ class StateWaiters:
 
     @contextmanager
     def of(self, task_id: str) -> Iterator[trio.Event]:
-        """An event that is set when the task enters another state, from now on. Get it
-        before reading the present state, or a change in between is missed."""
+        """An event that is set when the task enters another state. Subscribe before reading the
+        current state, or a change in between is missed."""
         event, count = self._waiters.get(task_id, (trio.Event(), 0))
         self._waiters[task_id] = (event, count + 1)
         try:

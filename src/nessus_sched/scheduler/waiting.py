@@ -17,8 +17,8 @@ WAITS = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT})
 
 
 async def command(fleet: Fleet, task_id: str, desired: Desired, *, actor: str) -> bool:
-    """Does what the submitter wants with a waiting task. False when it is on its way to or
-    from a driver: look again. Raises `StoreUnavailable`, and then nothing has changed."""
+    """Carries out a submitter's command on a waiting task. False while it moves to or from a
+    driver: try again. Raises `StoreUnavailable`, and then nothing has changed."""
     context = fleet.context
     async with context.turns.of(task_id):
         task = await context.store.get(task_id)
@@ -63,8 +63,8 @@ async def _change(
 
 
 def _rearrange(fleet: Fleet, task: Task) -> None:
-    """Where it waits from now on. One that waits for its next attempt stays with the timer,
-    which puts it on hold if it is paused when that attempt is due."""
+    """Puts the task where it waits now. A task in retry_wait stays with the timer, which puts it
+    on hold if it is paused when its next attempt is due."""
     was_held = task.task_id in fleet.held
     fleet.held.discard(task.task_id)
     if task.state is TaskState.QUEUED:

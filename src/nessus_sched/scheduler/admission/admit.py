@@ -1,4 +1,4 @@
-"""The door: whether a request may become a task, decided before anything is written."""
+"""Admission control: validates a request before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each scanner offers for custom scans, as it last said: templates and policies by name."""
+"""What each scanner last offered for custom scans: templates and policies by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Offers:
 
 
 async def read_offers(scanner: Scanner) -> Offers | None:
-    """None when the scanner does not answer; whatever is wrong shows in the next poll."""
+    """None if the scanner does not answer; the next poll shows what is wrong."""
     try:
         templates = {each.name: each.usable for each in await scanner.templates()}
         return Offers(templates=templates, policies=frozenset(await scanner.policies()))

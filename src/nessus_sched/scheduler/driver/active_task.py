@@ -1,4 +1,4 @@
-"""A run: one task while it occupies a scanner or is being exported."""
+"""A task while it occupies a scanner or is being exported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nessus_sched.scheduler.context import Context
 
 
 class ActiveTask:
-    """Holds the present `Task` of one active task and is the only one to change it.
+    """Holds the current `Task` of one active task; nothing else changes it.
 
     Invariant: `task` is what the store holds, until the run is `over`. Every change is
     durable before it is seen here; the lock keeps a command of the submitter and the
@@ -30,15 +30,15 @@ class ActiveTask:
         self.task = task
         self.launch_in_doubt = self.recovered = launch_in_doubt
         """A create or launch may have happened without our knowing: look before acting.
-        `recovered`: because we died in the midst of it."""
+        `recovered`: because the daemon died during it."""
         self.refusal: ScannerError | None = None
         """The scanner refused with an error that leaves in doubt whether it did."""
         self.withdrawing: int | None = None
-        """The scan that we have begun to delete, so that its absence is no surprise."""
+        """The scan that we are deleting, so that its absence is expected."""
         self.step_failures = 0
-        """Troubles met in the present step; not durable, only paces and bounds retries."""
+        """Failures in the current step; not stored, only paces and bounds retries."""
         self.plain = False
-        """The attempt was begun before markers had digests."""
+        """The attempt was started before markers had digests."""
         self.restored = False
         """The scanner knew the attempt before the journal did, which was restored."""
         self.row: RemoteScan | None = None
@@ -57,8 +57,8 @@ class ActiveTask:
         """Why the scan's progress could not be read, until that is noted."""
         self.details_at = float("-inf")
         self.sent: Desired | None = None
-        """The latest command that was sent to the scanner: what it does on its own
-        account can be told from what we asked for."""
+        """The latest command sent to the scanner, to tell what others do there from what we
+        asked for."""
         self.sent_at = float("-inf")
         self.stopping_since: float | None = None
         self.over = False
@@ -117,10 +117,10 @@ class ActiveTask:
         halted: bool = False,
         discard: bool = False,
     ) -> bool:
-        """Takes a command of the submitter durably and wakes the task's life to obey it.
-        False when the run is over, the task being somewhere else by now, and for anything
-        after a cancel, which nothing takes back. `halted`: everything is paused, see `Task`.
-        Raises `StoreUnavailable`, and then nothing has changed."""
+        """Persists a command of the submitter, then wakes the task to carry it out. False if no
+        driver has the task any more, and for any command after a cancel, which is final.
+        `halted`: everything is paused, see `Task`. Raises `StoreUnavailable`, and then nothing
+        has changed."""
         async with self._lock:
             if self.over or (self.canceling and desired is not Desired.CANCEL):
                 return False
@@ -148,8 +148,8 @@ class ActiveTask:
         return self.task.desired
 
     async def abandon(self) -> None:
-        """No driver carries the task any more: takes no further command, and returns once
-        one that was being stored is stored."""
+        """Accepts no further command, and returns once a command that was being stored is
+        stored."""
         self.over = True
         async with self._lock:
             pass
@@ -169,13 +169,13 @@ class ActiveTask:
 
     @contextmanager
     def until_canceled(self) -> Iterator[None]:
-        """What is in the block is given up when the submitter cancels the task."""
+        """Cancels the block when the submitter cancels the task."""
         with trio.CancelScope() as self._work:
             yield
         self._work = None
 
     def begin_following(self) -> None:
-        """The scan has just been launched or found: what was seen before is out of date."""
+        """The scan was just launched or found: earlier observations are out of date."""
         self.launch_in_doubt = self.recovered = False
         self.refusal = None
         self.withdrawing = self.row = None

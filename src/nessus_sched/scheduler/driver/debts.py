@@ -57,18 +57,18 @@ class Debts:
         self._changed = trio.Event()
 
     async def restore(self) -> None:
-        """Takes up what was owed when we stopped."""
+        """Loads the debts from before the restart."""
         for task in await self._context.store.owing():
             self.take_up(task)
 
     def take_up(self, task: Task) -> None:
-        """What the stored task owes is owed from now on, if it is not known yet."""
+        """Adds the debts of a stored task that are not known yet."""
         for owed in task.owed:
             if _key(task.task_id, owed) not in self._debts:
                 self.add(task, owed)
 
     async def run(self) -> None:
-        """Ends the claims of lost scans on their targets in time."""
+        """Ends the claims of lost scans on their targets when they expire."""
         while True:
             self._changed = trio.Event()
             now = self._context.now()
@@ -80,7 +80,7 @@ class Debts:
                 await self._changed.wait()
 
     def add(self, task: Task, owed: Owed) -> None:
-        """From now on it is owed; called before the scan's slot is given back."""
+        """Adds a debt; called before the scan's slot is released."""
         marks = self._context.seal.marks(task.task_id, owed.attempt, plain=owed.plain)
         debt = Debt(task_id=task.task_id, owed=owed, marks=marks, occupies=not owed.ended)
         self._debts[debt.key] = debt
@@ -102,7 +102,7 @@ class Debts:
         return {each for each in ids if each is not None}
 
     def observe(self, scanner_id: str, rows: Sequence[RemoteScan]) -> None:
-        """Takes note of what the scanner's list says of them."""
+        """Updates the debts from the scanner's list."""
         for debt in self.of(scanner_id):
             row = next(filter(debt.is_of, rows), None)
             occupies = row is not None and row.status in OCCUPIES
@@ -116,7 +116,7 @@ class Debts:
         return run.task if run is not None else await self._context.store.get(task_id)
 
     async def close(self, debt: Debt, event: str, *, cause: str = "", **changes: Any) -> None:
-        """It is no longer owed: durably, then in memory."""
+        """Settles the debt: durably, then in memory."""
         attempt = debt.owed.attempt
         async with self._context.turns.of(debt.task_id):
             run = self._active_task(debt.task_id)

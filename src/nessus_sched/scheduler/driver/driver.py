@@ -26,16 +26,16 @@ STEPS = {
     TaskState.PAUSED: watch,
     TaskState.EXPORTING: export,
 }
-"""What to do next with a task, by its state; in any other state it needs no driver."""
+"""The next step of a task by its state; in any other state it needs no driver."""
 
 LAST_REQUESTS = 60.0
-"""Seconds for which a replaced connection is kept for requests under way."""
+"""Seconds to keep a replaced connection open for requests in flight."""
 BRIEF = 0.1
 IDLE = 3600.0
-"""Upper bound in seconds of a wait for work; whatever makes work possible rings first."""
+"""Upper bound in seconds of a wait for work; normally `ring` ends it."""
 
 Ended = Callable[[ActiveTask], None]
-"""Told when a task no longer needs its driver."""
+"""Called when a task no longer needs its driver."""
 
 
 class Driver:
@@ -53,7 +53,7 @@ class Driver:
         self.starting: set[str] = set()
         """Taken from the queue, with a slot, and not yet in `runs`."""
         self.gone = trio.Event()
-        """It has left, and another driver may take its place."""
+        """Set once the driver has ended and another may take its place."""
         self._poller = Poller(connection, self.runs, self.ring)
         self._ended = ended
         self._work = trio.Event()
@@ -70,8 +70,8 @@ class Driver:
         after: float = 0.0,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Works until canceled or retired; scans that run are left running there. Starts
-        after `after` seconds; what it adopts until then waits."""
+        """Runs until canceled or retired; running scans are left running on the scanner. Starts
+        after `after` seconds; tasks adopted until then wait."""
         try:
             with self._scope:
                 if after:
@@ -95,8 +95,8 @@ class Driver:
         self.ring()
 
     def retry(self) -> None:
-        """An operator asks to try the scanner now, whatever was wrong with it. A login that
-        was refused is not repeated on the same connection."""
+        """An operator asks to try the scanner now. A refused login is not repeated on the same
+        connection."""
         if self.connection.trouble_kind == ErrorKind.LOGIN_REFUSED:
             self._close_later(self.connection.reconnect())
         self.connection.look_again()
@@ -122,11 +122,11 @@ class Driver:
             self._scope.cancel(reason="the scanner was removed from the configuration")
 
     def ring(self) -> None:
-        """There may be work: a task was queued, a slot was freed, the scanner came back."""
+        """There may be work: a task was queued, a slot was freed, or the scanner came back."""
         self._work.set()
 
     def adopt(self, run: ActiveTask) -> None:
-        """Takes over a task that was launching, running or exporting when we stopped."""
+        """Takes over a task that was launching, running or exporting when the daemon stopped."""
         self.runs[run.task.task_id] = run
         if self._nursery is not None:
             self._nursery.start_soon(self._carry, run)
@@ -153,15 +153,15 @@ class Driver:
         return self.context.pool.take(self.id, now)
 
     def _ready(self, now: float) -> bool:
-        """It answers; and when there is work, how many scans others run there is known as
-        of now. Else it is asked, and rings when it has answered."""
+        """The scanner answers and, if there is work, we know how many scans others run there.
+        Otherwise polls it, which rings when it has answered."""
         return self.connection.answers and (
             not self.context.pool.wanted(self.id, now) or self.connection.look_if_stale()
         )
 
     async def _begin(self, entry: QueueEntry) -> None:
-        """The slot is borrowed; journal the intent, then carry the task. An attempt that the
-        scanner has already was begun after the backup that we were restored from."""
+        """Journals the intent, then runs the task; its slot is already taken. If the scanner
+        knows this attempt, it was started after the backup that we were restored from."""
         async with self.context.turns.of(entry.task_id):
             task = await self.context.retry_store(lambda: self.context.store.get(entry.task_id))
             assert task is not None
@@ -183,7 +183,7 @@ class Driver:
         await self._carry(run)
 
     async def _carry(self, run: ActiveTask) -> None:
-        """Runs a task's steps until it needs no scanner any more."""
+        """Runs a task's steps until it needs no scanner."""
         task = run.task
         with structlog.contextvars.bound_contextvars(
             task_id=task.task_id, trace_id=task.trace_id, scanner_instance=self.id
@@ -206,12 +206,12 @@ class Driver:
 
 
 def scan_finished(task: Task) -> bool:
-    """The scan of the present attempt ran to its end: its duration tells how long others take."""
+    """The scan of this attempt ran to its end, so its duration is a sample for estimates."""
     return task.ending is None and task.state in {TaskState.EXPORTING, TaskState.COMPLETED}
 
 
 async def _close_later(scanner: Scanner) -> None:
-    """Lets requests that are under way on the old connection end."""
+    """Closes a replaced connection after its requests have had time to end."""
     try:
         await trio.sleep(LAST_REQUESTS)
     finally:

@@ -1,4 +1,4 @@
-"""A finished scan: fetch its report, read it, judge it, keep it."""
+"""Exports a finished scan: fetches its report, reads and stores it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def export(run: ActiveTask, connection: Connection) -> None:
 
 
 async def _break_off(run: ActiveTask, connection: Connection) -> None:
-    """Canceled meanwhile. The report is fetched later unless it is not wanted."""
+    """Canceled meanwhile. The report is fetched later unless its results are discarded."""
     ending = endings.canceled("it was canceled while its report was fetched")
     if run.task.discard:
         await endings.settle(run, ending)
@@ -142,8 +142,8 @@ async def kept(
 
 
 async def _info_after(connection: Connection) -> ScannerInfo | None:
-    """Read again where this scan may have used up the license. It serves a
-    warning only: no report is given up because it was not told."""
+    """Read again if this scan may have used up the license. Only for a warning, so a failure
+    does not matter."""
     info = connection.info
     if info is None or info.licensed_hosts is None:
         return info
@@ -173,7 +173,7 @@ def _is_final(error: ScannerError) -> bool:
 
 
 async def _lost(run: ActiveTask, ending: Ending, error: ScannerError) -> None:
-    """The task ends although the results that there are cannot be fetched."""
+    """Ends the task although its partial results cannot be fetched."""
     message = f"{ending.message}; its results could not be fetched: {error}"
     await endings.settle(run, attrs.evolve(ending, message=message))
 

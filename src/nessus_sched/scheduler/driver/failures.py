@@ -1,4 +1,4 @@
-"""What becomes of a task when something goes wrong; `core.faults` decides."""
+"""Failure handling: retries, requeues or dead-letters a task, as `core.faults` says."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EXHAUSTED: Mapping[TaskState, Response] = {
     TaskState.LAUNCHING: Response.RETRY,
     TaskState.EXPORTING: Response.BURY,
 }
-"""What follows when a step was repeated too often. A scan whose report cannot be had is not run
-again."""
+"""The response after too many repetitions of a step. A scan whose report cannot be fetched is
+not run again."""
 
 
 def task_error(
     run: ActiveTask, kind: ErrorKind, message: str, *, transient: bool | None = None
 ) -> TaskError:
-    """`transient` says whether the task goes on; by default as the table has it."""
+    """`transient`: the task continues; by default as the table says."""
     goes_on = not FAULTS[kind].final if transient is None else transient
     return TaskError(kind=kind, message=message, transient=goes_on, at=run.context.wall())
 
@@ -76,7 +76,7 @@ async def _fail_attempt(
 
 
 async def _bury(run: ActiveTask, kind: ErrorKind, message: str, changes: Mapping[str, Any]) -> None:
-    """The task has failed for a reason that will not pass by itself."""
+    """Dead-letters a task whose failure will not go away by itself."""
     await run.advance(
         TaskState.DEAD,
         event="dead",
@@ -88,8 +88,8 @@ async def _bury(run: ActiveTask, kind: ErrorKind, message: str, changes: Mapping
 
 
 async def pause_launch(run: ActiveTask, connection: Connection, error: ScannerError) -> None:
-    """Trouble in the midst of launching: tell, wait until the scanner is worth another
-    try, stay in the same attempt with its slot."""
+    """The launch failed partway: records it, backs off, and stays in the same attempt with its
+    slot."""
     run.step_failures += 1
     connection.troubled(error)
     await run.advance(
@@ -109,8 +109,8 @@ async def pause_launch(run: ActiveTask, connection: Connection, error: ScannerEr
 
 
 async def wait_until_usable(run: ActiveTask, connection: Connection, delay: float) -> None:
-    """Returns after `delay` seconds, or later as soon as the scanner answers or counts as lost;
-    but when the submitter changes his mind, at once."""
+    """Waits `delay` seconds, and then until the scanner answers or counts as lost. Returns
+    immediately if the submitter's request changes."""
     wish = run.task.desired
     await run.wait_for_wake(within=delay)
     while not connection.answers and run.task.desired is wish and not connection.lost:
@@ -127,7 +127,7 @@ NO_SCAN: Mapping[str, Any] = {
     "asked": None,
     "ending": None,
 }
-"""A task that waits for its next attempt has no scan; the journal keeps the old ids."""
+"""A task waiting for its next attempt has no scan; the journal keeps the old ids."""
 
 
 def requeued(task: Task, *, now: float) -> Task:

@@ -1,11 +1,10 @@
-"""From an intent in the journal to a scan that runs: exactly once per attempt.
+"""Launches a scan exactly once per attempt.
 
-The order of steps is the promise (P2): the intent is journaled before anything is
-created, the scan id before anything is launched, the uuid as soon as it is known. An
-answer that was lost makes the run *unsure*, and an unsure run looks for its marker on
-the scanner before it does anything again. A scan whose launch is in doubt and which has
-not started is deleted and made anew: a launch that is still on its way then finds
-nothing.
+The order of steps guarantees that: the intent is journaled before anything is created, the
+scan's id before it is launched, the uuid as soon as it is known. A lost answer puts the launch
+*in doubt*, and then the task looks for its marker on the scanner before it does anything else. A
+scan whose launch is in doubt and which has not started is deleted and created again, so that a
+launch request still in flight finds nothing.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ from nessus_sched.scheduler.driver.scan_order import PlanError, build_scan_order
 from nessus_sched.telemetry import events
 
 LOST_ANSWER_WAIT = 5.0
-"""Seconds given to a request whose answer was lost before its absence is believed."""
+"""Seconds before a request whose answer was lost and whose effect is not seen counts as failed."""
 NAMED_TARGETS = 20
-"""Denied targets that the journal names one by one."""
+"""How many denied targets the journal lists."""
 GIVEN_UP_AFTER = 3600.0
-"""Seconds without an answer after which a launch in doubt is given up."""
+"""Seconds without an answer before a launch in doubt is given up."""
 MAX_LAUNCH_FAILURES = 5
-"""Setbacks in one attempt, on a scanner that answers, before the attempt has failed."""
+"""Failures in one attempt, on a scanner that answers, before the attempt has failed."""
 
 
 async def launch(run: ActiveTask, connection: Connection) -> None:
-    """One try at getting the present attempt's scan to run. Afterwards the run is in
-    another state, or still launching and to be tried again."""
+    """Tries once to get the scan of this attempt running. Afterwards the task is in another
+    state, or still launching and to be tried again."""
     try:
         if run.launch_in_doubt and connection.lost:
             await _lost(run, connection)
@@ -71,7 +70,7 @@ async def launch(run: ActiveTask, connection: Connection) -> None:
 
 
 def _no_reports(run: ActiveTask, connection: Connection) -> ScannerError | None:
-    """Why it would be in vain to scan there: its certification has shown that it hands out no
+    """Why scanning there would be useless: its certification showed that it exports no
     reports, and it has not changed since."""
     measured = run.context.measured.get(connection.id)
     if (
@@ -89,8 +88,8 @@ def _no_reports(run: ActiveTask, connection: Connection) -> ScannerError | None:
 
 
 async def _lost(run: ActiveTask, connection: Connection) -> None:
-    """The scanner was lost while it is not known whether the scan runs. The attempt is given up:
-    what there is of it is cleaned up when the scanner answers."""
+    """The scanner was lost while the launch was in doubt. Gives up the attempt; what it left is
+    cleaned up when the scanner answers."""
     if run.canceling:
         ending = endings.canceled("it was canceled while its scanner did not answer")
     elif connection.retiring:
@@ -108,7 +107,7 @@ async def _lost(run: ActiveTask, connection: Connection) -> None:
 
 
 async def _launch_failed(run: ActiveTask, connection: Connection, error: ScannerError) -> None:
-    """A request of the launch failed: what that means depends on what may have happened."""
+    """A request failed; the response depends on what may have happened on the scanner."""
     response = FAULTS[error.kind].response
     if run.launch_in_doubt:
         await failures.pause_launch(run, connection, error)
@@ -177,8 +176,8 @@ async def _launched(
 
 
 async def _resolve_doubt(run: ActiveTask, connection: Connection) -> None:
-    """Finds out what became of a request whose answer was lost, and leaves the run sure;
-    or unsure still, to look again."""
+    """Finds out what became of a request whose answer was lost. The launch may remain in doubt,
+    to look again."""
     found = await _find(run, connection)
     if found is None or found.status is ScanStatus.EMPTY:
         # It may still be on its way through a slow scanner.
@@ -202,7 +201,7 @@ async def _resolve_doubt(run: ActiveTask, connection: Connection) -> None:
 
 
 async def _confirm(run: ActiveTask, connection: Connection) -> None:
-    """The scanner refused with an error after which a scan may run all the same."""
+    """The scanner refused with an error after which the scan may run nevertheless."""
     await trio.sleep(LOST_ANSWER_WAIT)
     found = await _find(run, connection)
     if found is not None and found.status is not ScanStatus.EMPTY:
@@ -215,7 +214,7 @@ async def _confirm(run: ActiveTask, connection: Connection) -> None:
 
 
 async def _vanished(run: ActiveTask) -> None:
-    """The scan is gone and may have been launched before: never twice in one attempt."""
+    """The scan is gone and may have been launched: never launch twice in one attempt."""
     run.launch_in_doubt = False
     if run.recovered:
         # Perhaps we were about to give it up when we died.
@@ -245,7 +244,7 @@ async def _find(run: ActiveTask, connection: Connection) -> RemoteScan | None:
 
 
 async def _remember(run: ActiveTask, scan_id: int) -> None:
-    """What it was asked to do went with the answer to its creation."""
+    """What it was asked to do was lost with the answer to its creation."""
     await run.advance(
         event="scan_found", nessus_scan_id=scan_id, asked=None, detail={"scan_id": scan_id}
     )
@@ -269,7 +268,7 @@ async def _adopt(run: ActiveTask, connection: Connection, found: RemoteScan) -> 
 
 
 async def _withdraw(run: ActiveTask, connection: Connection, scan_id: int) -> None:
-    """Deletes the scan whose launch is in doubt, unless it has started after all."""
+    """Deletes a scan whose launch is in doubt, unless it has started."""
     run.withdrawing = scan_id
     try:
         await connection.scanner.delete(scan_id, run.marks)
@@ -294,7 +293,7 @@ async def _withdrawn(run: ActiveTask) -> None:
 
 
 async def _give_up(run: ActiveTask, connection: Connection) -> None:
-    """Ends an attempt of which it is certain that nothing runs."""
+    """Ends an attempt of which nothing runs for certain."""
     if run.canceling:
         await run.advance(
             TaskState.CANCELED, event="canceled", cause="canceled before its scan was launched"

@@ -16,8 +16,8 @@ from nessus_sched.scheduler.driver.connection import Connection
 
 
 async def suspended(run: ActiveTask, connection: Connection, error: ScannerError) -> None:
-    """The scanner refuses whatever the task: the task returns to its old place in the queue,
-    after a look whether its scan has started all the same, where that is in doubt."""
+    """The scanner refuses every task: this one returns to its old place in the queue, after a
+    check whether its scan has started if that is in doubt."""
     connection.look_soon()  # a poll may meet it as well, such as a wrong login
     connection.suspender.suspend(error.kind, str(error), task_id=run.task.task_id)
     if not error.in_doubt:

@@ -1,4 +1,4 @@
-"""Removes our scans that are no longer needed from their scanners.
+"""Deletes our scans from the scanners when they are no longer needed.
 
 Only those are deleted that we know we created: the marker is valid, and the journal has the
 scan's id or a doubt about the creation of just such a scan. None of them runs or is one that

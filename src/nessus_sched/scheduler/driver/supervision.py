@@ -1,4 +1,4 @@
-"""The last resort around a scanner's driver: an error of ours there stays there."""
+"""Restarts a scanner's driver after a bug in it, so that the others are not affected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEADY = 900.0
 
 
 class DriverFailed(TransientError):
-    """What drives the scanner failed by an error of ours."""
+    """The scanner's driver failed because of a bug."""
 
     kind = ErrorKind.INTERNAL_ERROR
 
@@ -37,11 +37,11 @@ async def supervise(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Runs the driver, and after a failure of its own another in its place, later each time.
+    """Runs the driver, and after a failure another in its place, with a growing delay.
 
-    This is the only place where any error whatsoever is caught: what a scanner does wrong is
-    a `ScannerError` and never comes here. An error while the tasks are handed over is not
-    caught: then nobody knows where they are, and the daemon must start again.
+    This is the only place that catches every exception: what a scanner does wrong is a
+    `ScannerError` and never gets here. An error while the tasks are handed over is not caught:
+    their state is then unknown, and the daemon must restart.
     """
     failures, after = 0, 0.0
     while True:

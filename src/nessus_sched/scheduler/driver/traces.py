@@ -14,14 +14,14 @@ DOUBTS = frozenset({"launch_delayed", "launch_resumed"})
 
 @attrs.define(kw_only=True)
 class Trace:
-    """One attempt. `begun` is the journal row of its beginning."""
+    """One attempt. `begun` is the journal row of its start."""
 
     scanner_instance: str
     begun: int
     scans: set[int] = attrs.field(factory=set)
     """Ids on the scanner of all the scans that were created for it."""
     doubted: bool = False
-    """A scan may have been created for it whose id was never told."""
+    """A scan may have been created for it whose id we never received."""
 
 
 def traces(records: Iterable[JournalRecord]) -> Mapping[int, Trace]:

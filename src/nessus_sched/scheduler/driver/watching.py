@@ -1,4 +1,4 @@
-"""A running or paused scan: follow it, obey commands, notice what others do to it."""
+"""Follows a running or paused scan: carries out commands and notices what others do to it."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ DISOWNED_TEXT = "the scan was renamed or moved on the scanner by somebody else"
 RETARGETED = "the scan was changed on the scanner by somebody else and has other targets"
 PENDING_TEXT = "the scan was launched and waits on the scanner, which runs all that it can"
 STARTS_WITHIN = 120.0
-"""Seconds after its launch in which a scan may still be told to be empty."""
+"""Seconds after its launch in which a scan may still be listed as empty."""
 MAX_DETAILS_FAILURES = 20
-"""Failures to read the details of a scan that has ended by the list, before we believe it."""
+"""Failures to read the details of a scan that ended according to the list, before we trust
+the list."""
 STOPS_WITHIN = 3600.0
-"""Seconds given to a scanner that was told to stop a scan, before we are done with it."""
+"""Seconds for a scanner to stop a scan before we give it up."""
 
 
 async def watch(run: ActiveTask, connection: Connection) -> None:
-    """Waits for news of the scan or a command, and acts on it once."""
+    """Waits for a change of the scan or a command, and handles it."""
     remaining = _deadline(run) - run.context.now()
     hurry = remaining <= 0 or run.canceling or connection.retiring
     await run.wait_for_wake(within=REPEAT_COMMAND if hurry else min(remaining, MAX_LOOK_INTERVAL))
@@ -65,14 +66,14 @@ async def watch(run: ActiveTask, connection: Connection) -> None:
             await _follow(run, run.row)
             await _command(run, connection, run.row)
     except ScannerError as error:
-        # Polling goes on, and with it the next try.
+        # The next poll tries again.
         await _details_failed(run, error)
         if run.row is not None and run.row.status in ENDED:
             await _ended_without_details(run, connection, run.row)
 
 
 async def _without_scanner(run: ActiveTask, connection: Connection) -> None:
-    """What should end is not held up by a scanner that was lost."""
+    """A lost scanner does not delay the end of a task."""
     if not connection.lost:
         return
     ending = None
@@ -127,8 +128,8 @@ def _deadline(run: ActiveTask) -> float:
 
 
 async def _note_owner(run: ActiveTask, row: RemoteScan) -> None:
-    """Says once that the scan is somebody else's by now: it is still followed, because its
-    results are what was asked for, but nothing is done to it any more."""
+    """Records once that the scan is no longer ours. It is still followed, because its results
+    are wanted, but no longer controlled."""
     last = run.task.last_error
     if row.ours or (last is not None and last.kind == ErrorKind.NOT_OURS):
         return
@@ -140,7 +141,7 @@ async def _note_owner(run: ActiveTask, row: RemoteScan) -> None:
 
 
 async def _note_pending(run: ActiveTask, row: RemoteScan) -> None:
-    """Says once that it has been launched and does not run yet."""
+    """Records once that the scan was launched and does not run yet."""
     last = run.task.last_error
     if row.status is ScanStatus.PENDING and (last is None or last.kind != ErrorKind.SCAN_PENDING):
         await run.advance(
@@ -151,7 +152,7 @@ async def _note_pending(run: ActiveTask, row: RemoteScan) -> None:
 
 
 async def _follow(run: ActiveTask, row: RemoteScan) -> None:
-    """Takes over a pause or resume that has happened on the scanner, whoever did it."""
+    """Adopts a pause or resume that happened on the scanner."""
     state, desired = run.task.state, run.task.desired
     if row.status is ScanStatus.PAUSED and state is TaskState.RUNNING:
         ours = desired is not Desired.RUN or run.sent is Desired.PAUSE
@@ -173,7 +174,7 @@ async def _follow(run: ActiveTask, row: RemoteScan) -> None:
 
 
 async def _command(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
-    """Sends the scanner what the submitter wants and it does not do yet."""
+    """Sends the scanner the command that the submitter wants, if it has not taken effect yet."""
     now = run.context.now()
     state, desired = run.task.state, run.task.desired
     if desired is Desired.CANCEL or await _overdue(run, connection, row):
@@ -225,8 +226,8 @@ async def _stop(run: ActiveTask, connection: Connection, row: RemoteScan) -> Non
 
 
 async def _give_up_scan(run: ActiveTask, connection: Connection, message: str) -> None:
-    """Done with a scan that should end and cannot be made to. If it is ours it is stopped
-    and read when that becomes possible."""
+    """Gives up a scan that should end and cannot be stopped. If it is ours it is stopped and
+    read as soon as possible."""
     ending = endings.timed_out(f"reached its maximum runtime; {message}")
     if run.canceling:
         ending = Ending(outcome=Outcome.CANCELED, kind=ErrorKind.NOT_STOPPED, message=message)
@@ -288,8 +289,8 @@ async def _scan_deleted(run: ActiveTask) -> None:
 
 
 async def _never_started(run: ActiveTask, connection: Connection) -> None:
-    """Launched, and yet it has never run: the scanner may have forgotten it in a crash. A
-    scan that starts after all cannot be deleted, and is followed."""
+    """Launched but never run: the scanner may have lost it in a crash. A scan that does start
+    cannot be deleted, and is followed."""
     assert run.row is not None
     if run.context.now() - run.began_at < STARTS_WITHIN:
         return
@@ -303,7 +304,7 @@ async def _never_started(run: ActiveTask, connection: Connection) -> None:
         connection.look_soon()
         return
     except NotOurs:
-        pass  # somebody has a use for it
+        pass  # someone else uses it
     if run.canceling:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan never started")
         return
@@ -329,7 +330,7 @@ async def _finish(run: ActiveTask, connection: Connection, details: ScanDetails)
 
 
 def _ending(run: ActiveTask, connection: Connection, details: ScanDetails) -> Ending:
-    """Why a scan has ended early that has ended on its scanner."""
+    """Why a scan ended early on its scanner."""
     if run.canceling:
         return endings.canceled()
     if details.status is ScanStatus.STOPPED and _was_overdue(run, connection, details):
@@ -348,7 +349,7 @@ def _ending(run: ActiveTask, connection: Connection, details: ScanDetails) -> En
 
 
 def _was_overdue(run: ActiveTask, connection: Connection, details: ScanDetails) -> bool:
-    """Stopped by us for its runtime, perhaps in an earlier life; not by a person before."""
+    """Stopped by us for its runtime, possibly before a restart, and not earlier by a person."""
     now = run.context.now()
     ended_at = now if details.ended_at is None else now - connection.age(details.ended_at)
     return run.stopping_since is not None or ended_at >= _deadline(run)
@@ -371,7 +372,7 @@ async def refresh(run: ActiveTask, connection: Connection, scan_id: int) -> None
 
 
 def _tell_progress(run: ActiveTask, before: int, now: int) -> None:
-    """In quarters: a line for every step would be noise."""
+    """Logs quarters at info, because every step would be noise."""
     write = (
         run.context.log.info
         if now // LOGGED_PROGRESS_STEP > before // LOGGED_PROGRESS_STEP
