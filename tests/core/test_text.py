@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nessus_sched.core.text import meant
+from nessus_sched.core.text import did_you_mean
 
 TOOLS = ("submit_scan", "submit_trusted_scan", "cancel_scan", "pause_scan", "get_scan_status")
 
@@ -22,4 +22,4 @@ TOOLS = ("submit_scan", "submit_trusted_scan", "cancel_scan", "pause_scan", "get
     ],
 )
 def test_a_hint_is_near_what_was_given(given: str, known: tuple[str, ...], hint: str) -> None:
-    assert meant(given, known) == hint
+    assert did_you_mean(given, known) == hint

@@ -13,7 +13,7 @@ from nessus_sched.config.schema import SchedulingSettings
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.scanner import BadExport, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Desired, Task
+from nessus_sched.core.task import RequestedState, Task
 from nessus_sched.scheduler.errors import NotPossible, UnknownTask
 from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
@@ -117,7 +117,7 @@ async def test_a_cancel_waits_for_a_scanner_that_is_down(
         task = await w.running()
         scanner.down = unreachable()
         view = await w.service.cancel(task.task_id, actor="me")
-        assert (view.task.state, view.task.desired) == (TaskState.RUNNING, Desired.CANCEL)
+        assert (view.task.state, view.task.desired) == (TaskState.RUNNING, RequestedState.CANCEL)
         await trio.sleep(1800)
         before = scanner.requests["stop"]
         assert before <= 1, "a scanner that is down is not asked again and again"

@@ -13,7 +13,6 @@ import attrs
 import httpx
 import pytest
 import trio
-from nessus_sched.scheduler.exporting import EDITED
 from trio.testing import MockClock
 
 from nessus_sched.config.scanners import ApiKeys
@@ -23,6 +22,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.nessus import NessusScanner
+from nessus_sched.scheduler.driver.exporting import EDITED
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.sim import SimOptions, SimulatedNessus, asgi_app
 from nessus_sched.sim.scans import Scan

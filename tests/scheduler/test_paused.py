@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Desired
+from nessus_sched.core.task import RequestedState
 from nessus_sched.scheduler.errors import NotPossible
 from support.fake_scanner import FakeScanner, unreachable
 from support.trouble import Effect, lost
@@ -66,7 +66,7 @@ async def test_a_queued_task_can_be_paused(tmp_path: Path, autojump_clock: MockC
         third = await w.submit("192.0.2.2")
         for _ in range(2):
             view = await w.service.pause(second.task_id, actor="me")
-            assert (view.task.state, view.task.desired) == (TaskState.QUEUED, Desired.PAUSE)
+            assert (view.task.state, view.task.desired) == (TaskState.QUEUED, RequestedState.PAUSE)
         await w.settled(first.task_id)
         assert (await w.settled(third.task_id)).state is TaskState.COMPLETED
         await trio.sleep(DAY)

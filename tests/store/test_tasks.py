@@ -17,7 +17,7 @@ from nessus_sched.core.store_errors import (
     StoreClosed,
     UnknownTask,
 )
-from nessus_sched.core.task import Desired, Priority, ScanKind, Task, TaskError
+from nessus_sched.core.task import Priority, RequestedState, ScanKind, Task, TaskError
 from nessus_sched.store.tasks.codec import decode_task, encode_task, request_digest
 from nessus_sched.store.tasks.store import TaskStore
 from support.stored import START, a_request, a_task, moved, submitted
@@ -39,7 +39,7 @@ async def test_a_submitted_task_reads_back_as_it_was(store: TaskStore, name: str
             priority=Priority.HIGH,
             max_runtime=3600.0,
         ),
-        desired=Desired.PAUSE,
+        desired=RequestedState.PAUSE,
         scanner_instance="local",
         nessus_scan_id=7,
         last_error=TaskError(kind="x", message="y", transient=True, at=START),
@@ -109,7 +109,7 @@ async def test_record_moves_the_task_and_journals_why(store: TaskStore) -> None:
 
 async def test_an_event_without_a_change_of_state_is_recorded(store: TaskStore) -> None:
     task = await submit(store, a_task())
-    asked = attrs.evolve(task, desired=Desired.CANCEL)
+    asked = attrs.evolve(task, desired=RequestedState.CANCEL)
     entry = JournalEntry(at=START, event="cancel_asked", task_id=task.task_id)
     await store.record(asked, entry)
     assert await store.get(task.task_id) == asked

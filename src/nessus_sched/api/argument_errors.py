@@ -10,7 +10,7 @@ import attrs
 from jsonschema.exceptions import ValidationError
 
 from nessus_sched.api.schema import Schema
-from nessus_sched.core.text import meant
+from nessus_sched.core.text import did_you_mean
 
 _SHOWN: Final = 60
 
@@ -61,7 +61,7 @@ def _missing(where: str, name: str, schema: Schema) -> Problem:
 def _unknown(where: str, given: set[str], schema: Schema) -> Iterator[Problem]:
     known = list(schema["properties"])
     for name in sorted(given - set(known)):  # lazily: looking for near names is expensive
-        hint = meant(name, known) or f" (known: {', '.join(known) or 'none'})"
+        hint = did_you_mean(name, known) or f" (known: {', '.join(known) or 'none'})"
         path = _inner(where, _show(name).strip('"'))
         yield Problem(where=path, message=f"unknown argument '{path}'{hint}")
 
@@ -69,7 +69,7 @@ def _unknown(where: str, given: set[str], schema: Schema) -> Iterator[Problem]:
 def _complaint(rule: str, value: Any, wanted: Any) -> str:
     match rule:
         case "enum":
-            hint = meant(str(value), wanted)
+            hint = did_you_mean(str(value), wanted)
             return f"must be one of {', '.join(wanted)}; got {_show(value)}{hint}"
         case "type":
             kinds = wanted if isinstance(wanted, str) else " or ".join(wanted)

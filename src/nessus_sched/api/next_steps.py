@@ -6,7 +6,7 @@ from typing import Final
 
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.task import Desired
+from nessus_sched.core.task import RequestedState
 from nessus_sched.scheduler.views import TaskView
 
 BY_STATE: Final = {
@@ -61,9 +61,9 @@ def advice(view: TaskView) -> str:
     task = view.task
     if task.state in SETTLED:
         return _PARTIAL if task.partial is not None else BY_STATE[task.state]
-    if task.desired is Desired.CANCEL:
+    if task.desired is RequestedState.CANCEL:
         return _CANCELING
-    if task.desired is Desired.PAUSE and task.state is not TaskState.PAUSED:
+    if task.desired is RequestedState.PAUSE and task.state is not TaskState.PAUSED:
         return _PAUSED_BEFORE if task.state is TaskState.QUEUED else _PAUSING
     reason = view.standing.wait_reason
     if task.state is TaskState.QUEUED and reason is not None:

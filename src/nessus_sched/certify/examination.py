@@ -18,7 +18,7 @@ from nessus_sched.certify.scans import Scans, Subject, marked, remove
 from nessus_sched.certify.trials import Trials
 from nessus_sched.core.measured import Measured, identity_of
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 
 CLEANED_WITHIN: Final = 60.0
 """Seconds for deleting the scans of an examination that was interrupted."""
@@ -86,7 +86,7 @@ async def _clean_up(subject: Subject, scans: Scans, table: Table) -> bool:
         )
         return False
     if scans.made:
-        table.holds("delete", f"deleted all of its {number(len(scans.made), 'scan')}")
+        table.holds("delete", f"deleted all of its {pluralize(len(scans.made), 'scan')}")
     else:
         table.skip(["delete"], "nothing was created")
     return True

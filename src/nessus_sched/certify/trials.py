@@ -18,7 +18,7 @@ from nessus_sched.core.scanner import (
     ScanStatus,
 )
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.actual_settings import ActualSettings
 from nessus_sched.results.proof import proof
 
@@ -56,7 +56,7 @@ class Trials:
         await self._history(scan, ended)
         facts = await self._export("export", scan, ended)
         self.facts["export_allowed"] = True
-        table.holds("export", f"the report is complete and has {number(facts.hosts, 'host')}")
+        table.holds("export", f"the report is complete and has {pluralize(facts.hosts, 'host')}")
         self._compare(scan, facts)
 
     async def interrupted_scan(self) -> None:
@@ -135,7 +135,7 @@ class Trials:
             self._table.note(
                 "history",
                 Result.DIFFERS,
-                f"has {number(runs, 'run')}, and not the one that was launched",
+                f"has {pluralize(runs, 'run')}, and not the one that was launched",
                 "Reports are exported without naming the run, so the latest one counts.",
             )
 

@@ -11,7 +11,7 @@ from nessus_sched.cli.client import daemon
 from nessus_sched.cli.options import EXIT_CONFIG, daemon_option, json_option, one_of
 from nessus_sched.cli.output import print_json, print_line, print_note
 from nessus_sched.config.types import LogLevel
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 
 
 @click.command("reload")
@@ -79,7 +79,7 @@ def pause_all_command(running: str, config: Path | None, as_json: bool) -> None:
         print_json(answer)
     else:
         doing = {"pause": "pausing", "stop": "stopping"}.get(running, "")
-        scans = number(answer["told"], "running scan")
+        scans = pluralize(answer["told"], "running scan")
         print_line("paused: no scans start" + (f"; {doing} {scans}" if answer["told"] else ""))
 
 

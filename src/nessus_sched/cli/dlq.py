@@ -17,7 +17,7 @@ from nessus_sched.cli.output import print_json, print_line, print_note, print_ta
 from nessus_sched.cli.task_ids import task_id_of, task_ids_of
 from nessus_sched.cli.tasks import show_status, tell_each
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 
 
 @click.group("dlq")
@@ -137,7 +137,7 @@ def purge_command(
 
 
 def _confirm(count: int) -> None:
-    dead = number(count, "dead letter")
+    dead = pluralize(count, "dead letter")
     if not sys.stdin.isatty():
         raise click.UsageError(f"{dead} would be deleted: give --yes")
     click.confirm(f"Delete {dead} permanently?", abort=True, err=True)

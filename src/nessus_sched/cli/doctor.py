@@ -20,7 +20,7 @@ from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
 from nessus_sched.config.schema import Config
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 
 CORRECT: Final = "Fix it; 'config reference' describes every key."
 UNREADABLE: Final = "Give the right file with --config, or run this as a user who can read it."
@@ -45,7 +45,9 @@ def doctor_command(offline: bool, config: Path, as_json: bool) -> None:
         print_json({"ok": not bad, "steps": [attrs.asdict(step) for step in steps]})
     else:
         show_steps([attrs.asdict(step) for step in steps])
-        print_note(f"{bad} failed, {number(doubtful, 'warning')}, {len(steps) - bad - doubtful} ok")
+        print_note(
+            f"{bad} failed, {pluralize(doubtful, 'warning')}, {len(steps) - bad - doubtful} ok"
+        )
     if bad:
         sys.exit(1)
 

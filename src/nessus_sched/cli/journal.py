@@ -19,7 +19,7 @@ from nessus_sched.cli.output import print_json, print_line, print_note, print_ta
 from nessus_sched.cli.output_file import check_writable
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.text import number, size
+from nessus_sched.core.text import pluralize, size
 
 
 @click.group("journal")
@@ -95,8 +95,8 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
     else:
         for problem in report.problems:
             print_note(problem)
-        verdict = "ok" if report.ok else number(len(report.problems), "problem")
-        print_line(f"{verdict}: {number(report.rows, 'row')}, {number(report.tasks, 'task')}")
+        verdict = "ok" if report.ok else pluralize(len(report.problems), "problem")
+        print_line(f"{verdict}: {pluralize(report.rows, 'row')}, {pluralize(report.tasks, 'task')}")
         print_line(f"head {report.head.text}")
     if not report.ok:
         sys.exit(1)

@@ -17,7 +17,7 @@ import click
 from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.options import EXIT_CONFIG, config_option
 from nessus_sched.config.schema import Config
-from nessus_sched.core.exceptions import leaves
+from nessus_sched.core.exceptions import flatten_exceptions
 
 _PR_SET_DUMPABLE: Final = 4
 
@@ -80,7 +80,7 @@ def cannot_start() -> Iterator[None]:
     try:
         yield
     except (BaseExceptionGroup, *expected) as error:
-        found = list(leaves(error))
+        found = list(flatten_exceptions(error))
         if not all(isinstance(each, expected) for each in found):
             raise
         for each in found:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import click
 import trio
 
-from nessus_sched.core.exceptions import leaves
+from nessus_sched.core.exceptions import flatten_exceptions
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def run_trio(
     try:
         return trio.run(work, *args)
     except BaseExceptionGroup as group:
-        found = list(leaves(group))
+        found = list(flatten_exceptions(group))
         for kind in (*PLAIN, *expected):
             for error in found:
                 if isinstance(error, kind):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def leaves(error: BaseException) -> Iterator[BaseException]:
+def flatten_exceptions(error: BaseException) -> Iterator[BaseException]:
     """The exceptions in a group, however deep; or the one that is none."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from leaves(inner)
+            yield from flatten_exceptions(inner)
     else:
         yield error

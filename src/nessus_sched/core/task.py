@@ -39,7 +39,7 @@ class Discovery(StrEnum):
     PORTS = "ports"
 
 
-class Desired(StrEnum):
+class RequestedState(StrEnum):
     """What the submitter wants of a task now; durable, so that a crash cannot forget it."""
 
     RUN = "run"
@@ -165,7 +165,7 @@ class Task:
     """The addresses that the names among its targets had at submission; for the overlap
     guard only, what is scanned is looked up again."""
     state: TaskState = TaskState.QUEUED
-    desired: Desired = Desired.RUN
+    desired: RequestedState = RequestedState.RUN
     halted: bool = False
     """It was paused together with everything else, and is resumed together."""
     idempotency_key: str | None = None

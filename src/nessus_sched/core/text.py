@@ -14,12 +14,12 @@ _NEAR = 0.7
 """How like two names must be: `schedule_scan` and `cancel_scan` are 0.67, and no slip."""
 
 
-def number(count: int, thing: str) -> str:
+def pluralize(count: int, thing: str) -> str:
     """`1 finding`, `2 findings`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def meant(given: str, known: Iterable[str]) -> str:
+def did_you_mean(given: str, known: Iterable[str]) -> str:
     """` (did you mean 'east' or 'west'?)`: up to three names that are near; empty when none is."""
     word, names = given[:_LONGEST], [str(name) for name in known]
     near = [name for name in names if name.startswith(f"{word}_") or name.endswith(f"_{word}")]

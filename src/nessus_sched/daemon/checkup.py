@@ -22,7 +22,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.store_errors import StoreError
-from nessus_sched.core.text import duration, number, size
+from nessus_sched.core.text import duration, pluralize, size
 from nessus_sched.http.server import HttpTrouble, listen
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.lock import holder
@@ -47,7 +47,7 @@ def check_machine(file: Path, config: Config) -> list[Step]:
 
 
 def _config(file: Path, config: Config) -> Iterator[Step]:
-    yield ok("config", f"{file} is valid, with {number(len(config.scanners), 'scanner')}")
+    yield ok("config", f"{file} is valid, with {pluralize(len(config.scanners), 'scanner')}")
     for text in warnings(config):
         yield warning("config", text, "Change it unless intended.")
     mode = stat.S_IMODE(file.stat().st_mode)
@@ -85,7 +85,7 @@ def _store(directory: Path) -> Iterator[Step]:
         return
     try:
         with read_offline(directory) as store:
-            yield ok("store", f"{number(sum(store.counts().values()), 'task')} can be read")
+            yield ok("store", f"{pluralize(sum(store.counts().values()), 'task')} can be read")
     except StoreError as error:
         yield failed("store", str(error), "Restore a backup, or run 'journal verify'.")
 
@@ -162,9 +162,9 @@ def _certified(scanner_id: str, info: ScannerInfo, state_directory: Path) -> lis
         was = f"{measured.identity.edition} {measured.identity.version}"
         return [warning("certified", f"changed since it was certified as {was} {day}", advice)]
     if measured.failed:
-        failed_then = number(measured.failed, "check")
+        failed_then = pluralize(measured.failed, "check")
         return [warning("certified", f"{failed_then} failed when it was certified {day}", advice)]
-    return [ok("certified", f"certified {day}; {number(measured.differs, 'check')} differed")]
+    return [ok("certified", f"certified {day}; {pluralize(measured.differs, 'check')} differed")]
 
 
 def _certificate(settings: ScannerSettings) -> Step:

@@ -16,7 +16,7 @@ from nessus_sched.core.scanner import (
     NotReady,
     Unreachable,
 )
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.scheduler.driver.supervision import DriverFailed
@@ -168,7 +168,7 @@ def _scanner(view: ScannerView, now: float) -> Observation:
     if not statistics.enabled:
         return Observation(Status.OK, "disabled by the operator")
     if view.trouble is not None:
-        owed = f"; {number(view.owed, 'abandoned scan')} to clean up there" if view.owed else ""
+        owed = f"; {pluralize(view.owed, 'abandoned scan')} to clean up there" if view.owed else ""
         return Observation(Status.DEGRADED, view.trouble + owed, view.since)
     if statistics.obstacle is not None:
         suspension = statistics.suspension
@@ -177,5 +177,5 @@ def _scanner(view: ScannerView, now: float) -> Observation:
     slots = statistics.slots
     used = f"{len(slots.active)} of {slots.capacity} slots used"
     held = f"; no new scans now: {statistics.held_reason}" if statistics.held_until else ""
-    owed = f"; {number(view.owed, 'abandoned scan')} to clean up" if view.owed else ""
+    owed = f"; {pluralize(view.owed, 'abandoned scan')} to clean up" if view.owed else ""
     return Observation(Status.OK, used + held + owed, changed_at=view.since)

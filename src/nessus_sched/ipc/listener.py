@@ -22,7 +22,7 @@ import structlog
 import trio
 
 from nessus_sched.config.schema import LimitSettings
-from nessus_sched.core.exceptions import leaves
+from nessus_sched.core.exceptions import flatten_exceptions
 from nessus_sched.ipc.activity import Activity, Stalled
 from nessus_sched.ipc.budget import CONNECTIONS, MEMORY, SHARE, Budget, LimitReached, privileged
 from nessus_sched.ipc.framing import closing_line
@@ -302,11 +302,11 @@ def self_peer() -> Peer:
 
 
 def _said(group: BaseExceptionGroup[Exception]) -> str:
-    return "; ".join(sorted({str(leaf) for leaf in leaves(group)}))
+    return "; ".join(sorted({str(leaf) for leaf in flatten_exceptions(group)}))
 
 
 def _names(group: BaseExceptionGroup[Exception]) -> str:
-    return ", ".join(sorted({type(leaf).__name__ for leaf in leaves(group)}))
+    return ", ".join(sorted({type(leaf).__name__ for leaf in flatten_exceptions(group)}))
 
 
 def _bound(path: Path, mode: int, group: str | None) -> socket.socket:

@@ -26,7 +26,7 @@ from nessus_sched.api.secret_guard import refuse_secrets
 from nessus_sched.api.untrusted import for_model
 from nessus_sched.api.weight import weight_of
 from nessus_sched.core.masking import Masker
-from nessus_sched.core.text import meant
+from nessus_sched.core.text import did_you_mean
 from nessus_sched.ipc.budget import LimitReached, Ticket
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import UsersUnavailable
@@ -165,7 +165,7 @@ class _Handlers:
         tool, peer = registry.get(params.name), await self._known(ctx)
         if tool is None or not self._parts.permits(peer, tool):
             known = (each.name for each in registry if self._parts.permits(peer, each))
-            said = f"Unknown tool: {params.name[:80]}{meant(params.name, known)}"
+            said = f"Unknown tool: {params.name[:80]}{did_you_mean(params.name, known)}"
             raise MCPError(code=types.INVALID_PARAMS, message=said)
         call, started, status = _call(ctx), trio.current_time(), "canceled"
         with structlog.contextvars.bound_contextvars(trace_id=call.trace_id):

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.absence import MEANINGS, Reason
 
 
@@ -68,7 +68,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
 def _explained(reasons: Mapping[Reason, int], sentence: str) -> Iterator[str]:
     if not reasons:
         return
-    yield sentence.format(number(sum(reasons.values()), "finding")) + "."
+    yield sentence.format(pluralize(sum(reasons.values()), "finding")) + "."
     for reason, count in sorted(reasons.items(), key=lambda each: -each[1]):
         meaning, remedy = MEANINGS[reason]
         yield f"{reason}: {count}; {meaning}; to find out, {remedy}."

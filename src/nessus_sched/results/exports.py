@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from nessus_sched.core.text import meant
+from nessus_sched.core.text import did_you_mean
 from nessus_sched.results.catalog import FIELDS, Value
 from nessus_sched.results.untrusted import clean
 
@@ -49,7 +49,9 @@ _FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF0
 
 def check_columns(columns: Sequence[str]) -> Sequence[str]:
     """Returns the columns; raises `ValueError` naming those that are not fields."""
-    unknown = [f"unknown field {n[:60]!r}{meant(n, FIELDS)}" for n in columns if n not in FIELDS]
+    unknown = [
+        f"unknown field {n[:60]!r}{did_you_mean(n, FIELDS)}" for n in columns if n not in FIELDS
+    ]
     if unknown:
         raise ValueError("; ".join(unknown[:_TOLD]))
     return columns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.catalog import Value
 from nessus_sched.results.markup import template
 from nessus_sched.results.model import UNKNOWN_SEVERITY
@@ -118,4 +118,4 @@ def _shown(text: str) -> str:
 
 
 def _template(name: str) -> Template:
-    return template("nessus_sched.results", name, _shown, (number, color))
+    return template("nessus_sched.results", name, _shown, (pluralize, color))

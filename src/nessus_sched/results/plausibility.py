@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.asked import Asked
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.actual_settings import ActualSettings
 from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.presence import is_many
@@ -99,7 +99,7 @@ def _reading(report: ParseReport, seen: Observed) -> Iterator[ScanWarning]:
     if seen.unknown_severity:
         yield ScanWarning(
             code="severity_unknown",
-            message=f"{number(seen.unknown_severity, 'finding')} without a readable severity; "
+            message=f"{pluralize(seen.unknown_severity, 'finding')} without a readable severity; "
             "they may be serious.",
             advice="List them with the filter severity=unknown.",
         )
@@ -113,7 +113,7 @@ def _reading(report: ParseReport, seen: Observed) -> Iterator[ScanWarning]:
     if seen.without_texts:
         yield ScanWarning(
             code="plugin_texts_missing",
-            message=f"{number(seen.without_texts, 'finding')} without the plugin's texts; their "
+            message=f"{pluralize(seen.without_texts, 'finding')} without the plugin's texts; their "
             "scores, CVE ids and known exploits are not known.",
             advice="Zero known exploits are not an all-clear here; export with all plugin details.",
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from nessus_sched.core.asked import Asked, Setting, plain_mode
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results import portrange
 from nessus_sched.results.actual_settings import NETWORK, ActualSettings
 from nessus_sched.results.scan_warnings import (
@@ -131,7 +131,7 @@ def _port_scanners(asked: Asked, actual: ActualSettings, unscanned: int) -> Iter
 
 
 def _no_port_scanner(asked: Asked, unscanned: int) -> ScanWarning:
-    hosts = f" for {number(unscanned, 'host')}" if unscanned else ""
+    hosts = f" for {pluralize(unscanned, 'host')}" if unscanned else ""
     wanted = asked.port_scanners
     although = f", although {_scanners(wanted)} was requested" if wanted else ""
     # All settings of the scanner's template were sent, and it has no port scanner.
@@ -168,7 +168,7 @@ def _port_range(asked: Asked, actual: ActualSettings) -> Iterator[ScanWarning]:
         if count is not None and count < _NARROW:
             yield ScanWarning(
                 code=NARROW_PORT_RANGE,
-                message=f"The port range was only {number(count, 'TCP port')}: {shown}.",
+                message=f"The port range was only {pluralize(count, 'TCP port')}: {shown}.",
                 advice="Services on other ports were not tested.",
             )
     elif portrange.covers(did, wanted) is False:

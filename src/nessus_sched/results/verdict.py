@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results import login_advice
 from nessus_sched.results.evidence import HostEvidence, Sign
 from nessus_sched.results.login_rules import SignMeaning
@@ -221,4 +221,4 @@ def _scan_advice(advice: Mapping[tuple[Login, str], int]) -> Iterable[str]:
     for word in (Login.FAILED, Login.PARTIAL, Login.NOT_PROVIDED):
         given = [(count, text) for (login, text), count in advice.items() if login is word]
         for count, text in sorted(given, reverse=True):
-            yield f"{number(count, 'host')} {word.value.replace('_', ' ')}: {text}"
+            yield f"{pluralize(count, 'host')} {word.value.replace('_', ' ')}: {text}"

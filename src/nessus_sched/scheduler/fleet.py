@@ -17,7 +17,7 @@ from nessus_sched.core.pool.entry import QueueEntry, queue_entry, targets_of
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.store_errors import StaleTransition
 from nessus_sched.core.targets.packed import PackedTargets
-from nessus_sched.core.task import Desired, Task
+from nessus_sched.core.task import RequestedState, Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import endings, failures
@@ -168,9 +168,9 @@ class Fleet:
         waits = task.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
         if task.state in SETTLED:
             return
-        if waits and task.desired is Desired.CANCEL:
+        if waits and task.desired is RequestedState.CANCEL:
             await ActiveTask(self.context, task).advance(TaskState.CANCELED, event="canceled")
-        elif waits and task.desired is Desired.PAUSE:
+        elif waits and task.desired is RequestedState.PAUSE:
             self.held.add(task.task_id)
         elif task.state is TaskState.QUEUED:
             enqueue(task)
@@ -200,7 +200,7 @@ class Fleet:
 
     def enqueue(self, task: Task) -> None:
         """Puts a queued task, already stored, where it belongs."""
-        if task.desired is Desired.PAUSE:
+        if task.desired is RequestedState.PAUSE:
             self.held.add(task.task_id)
         else:
             self.context.pool.place(self._entry(task), self.context.now())
@@ -249,7 +249,7 @@ class Fleet:
         if task is None or task.state is not TaskState.RETRY_WAIT:
             self._accepted.pop(task_id, None)
             return
-        if task.desired is Desired.PAUSE:
+        if task.desired is RequestedState.PAUSE:
             self.held.add(task_id)
             return
         now = self.context.wall()

@@ -9,7 +9,7 @@ from typing import Any
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import HOLDS_SLOT
 from nessus_sched.core.store_errors import StoreUnavailable
-from nessus_sched.core.task import Desired
+from nessus_sched.core.task import RequestedState
 from nessus_sched.scheduler.admission.admit import unknown
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import RequestError, StoreDown, UnknownScanner
@@ -76,13 +76,13 @@ class OperatorControls:
         self._apply(PAUSE_ALL)
         if running == RunningScans.KEEP:
             return 0
-        desired = Desired.PAUSE if running == RunningScans.PAUSE else Desired.CANCEL
+        desired = RequestedState.PAUSE if running == RunningScans.PAUSE else RequestedState.CANCEL
         runs = [run for driver in self._fleet.drivers.values() for run in driver.runs.values()]
         cause = f"everything was told to {running}"
         told = [run for run in runs if run.task.state in HOLDS_SLOT]
-        halted = desired is Desired.PAUSE
+        halted = desired is RequestedState.PAUSE
         if halted:  # what its submitter has paused stays so when everything is resumed
-            told = [run for run in told if run.wanted is Desired.RUN]
+            told = [run for run in told if run.wanted is RequestedState.RUN]
         try:
             return sum(
                 [

@@ -14,7 +14,7 @@ from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import printable
-from nessus_sched.core.task import Desired, Task
+from nessus_sched.core.task import RequestedState, Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage, TaskReader
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver.connection import Connection
@@ -111,7 +111,7 @@ class TaskQueries(StoredTasks):
             standing = QueueStatus(wait_reason=reason)
             return TaskView(task=run.task, standing=standing, progress=run.progress)
         pool = self._context.pool
-        if task.state in WAITS and task.desired is Desired.PAUSE:
+        if task.state in WAITS and task.desired is RequestedState.PAUSE:
             return TaskView(task=task, standing=QueueStatus(wait_reason=HELD))
         if not pool.waiting(task.task_id):
             return TaskView(task=task, standing=QueueStatus(), progress=task.progress)

@@ -21,7 +21,7 @@ from nessus_sched.core.store_errors import (
 )
 from nessus_sched.core.store_errors import UnknownTask as StoredNoMore
 from nessus_sched.core.targets.scope import Scope
-from nessus_sched.core.task import Desired, ScanRequest, Submitter, Task
+from nessus_sched.core.task import RequestedState, ScanRequest, Submitter, Task
 from nessus_sched.core.task_store import StoredSubmission
 from nessus_sched.scheduler import waiting
 from nessus_sched.scheduler.admission.admit import Admitted, admit
@@ -155,20 +155,20 @@ class Service:
                 raise NotPossible(f"task {task_id} is {task.state} already")
             run = self.fleet.active_task(task_id)
             if run is not None:
-                if await self._tell(run, Desired.CANCEL, actor, discard=discard):
+                if await self._tell(run, RequestedState.CANCEL, actor, discard=discard):
                     return self.queries.view(run.task)
-            elif await self._tell_waiting(task_id, Desired.CANCEL, actor):
+            elif await self._tell_waiting(task_id, RequestedState.CANCEL, actor):
                 return await self.queries.task(task_id)
             await trio.sleep(HANDOVER_POLL)
 
     async def pause(self, task_id: str, *, actor: str) -> TaskView:
         """Pauses a running scan, which keeps its slot; a waiting task is not launched until it
         is resumed. Pausing twice is fine."""
-        return await self._command(task_id, Desired.PAUSE, actor)
+        return await self._command(task_id, RequestedState.PAUSE, actor)
 
     async def resume(self, task_id: str, *, actor: str) -> TaskView:
         """Resumes a paused task, or withdraws a pending pause."""
-        return await self._command(task_id, Desired.RUN, actor)
+        return await self._command(task_id, RequestedState.RUN, actor)
 
     async def resume_halted(self, *, actor: str) -> int:
         """Resumes only the tasks that a global pause paused; returns how many."""
@@ -189,12 +189,12 @@ class Service:
             task = (await self.queries.task(task_id)).task
             if task.state is not TaskState.DEAD:
                 raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
-            paused = task.desired is Desired.PAUSE
+            paused = task.desired is RequestedState.PAUSE
             after = attrs.evolve(
                 failures.requeued(task, now=self.context.wall()),
                 failures=0,
                 refused_by=(),
-                desired=Desired.PAUSE if paused else Desired.RUN,
+                desired=RequestedState.PAUSE if paused else RequestedState.RUN,
                 last_error=None,
             )
             entry = self._entry(task, after, "retried_by_operator", actor)
@@ -270,21 +270,21 @@ class Service:
                 raise
             return StoredSubmission(task=earlier, created=False)
 
-    async def _tell_waiting(self, task_id: str, desired: Desired, actor: str) -> bool:
+    async def _tell_waiting(self, task_id: str, desired: RequestedState, actor: str) -> bool:
         """See `waiting.command`."""
         try:
             return await waiting.command(self.fleet, task_id, desired, actor=actor)
         except StoreUnavailable as error:
             raise StoreDown(f"nothing was changed: {error}") from error
 
-    async def _command(self, task_id: str, desired: Desired, actor: str) -> TaskView:
+    async def _command(self, task_id: str, desired: RequestedState, actor: str) -> TaskView:
         """Pauses or resumes a task, wherever it is."""
-        verb = "paused" if desired is Desired.PAUSE else "resumed"
+        verb = "paused" if desired is RequestedState.PAUSE else "resumed"
         while True:
             task = (await self.queries.task(task_id)).task
             if task.state in SETTLED or task.state is TaskState.EXPORTING:
                 raise NotPossible(f"task {task_id} is {task.state} and cannot be {verb}")
-            if task.desired is Desired.CANCEL:
+            if task.desired is RequestedState.CANCEL:
                 raise NotPossible(f"task {task_id} is being canceled and cannot be {verb}")
             if task.desired is desired:
                 return self.queries.view(task)
@@ -297,7 +297,7 @@ class Service:
             await trio.sleep(HANDOVER_POLL)
 
     async def _tell(
-        self, run: ActiveTask, desired: Desired, actor: str, *, discard: bool = False
+        self, run: ActiveTask, desired: RequestedState, actor: str, *, discard: bool = False
     ) -> bool:
         """False when the task does not take it, see `ActiveTask.request_state`. Refused while
         the store is unavailable: the task itself may be waiting for it."""

@@ -10,13 +10,13 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StaleTransition, StoreUnavailable
-from nessus_sched.core.task import Desired, Task
+from nessus_sched.core.task import RequestedState, Task
 from nessus_sched.scheduler.fleet import Fleet
 
 WAITS = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT})
 
 
-async def command(fleet: Fleet, task_id: str, desired: Desired, *, actor: str) -> bool:
+async def command(fleet: Fleet, task_id: str, desired: RequestedState, *, actor: str) -> bool:
     """Carries out a submitter's command on a waiting task. False while it moves to or from a
     driver: try again. Raises `StoreUnavailable`, and then nothing has changed."""
     context = fleet.context
@@ -31,13 +31,13 @@ async def command(fleet: Fleet, task_id: str, desired: Desired, *, actor: str) -
 
 
 async def _change(
-    fleet: Fleet, task: Task, desired: Desired, actor: str, entry: QueueEntry | None
+    fleet: Fleet, task: Task, desired: RequestedState, actor: str, entry: QueueEntry | None
 ) -> bool:
     """Durably, then in memory; `entry` is the task's place in its queue, which it left."""
     context, now = fleet.context, fleet.context.wall()
     after = attrs.evolve(task, desired=desired, halted=False)
     event = f"{desired}_requested"
-    if desired is Desired.CANCEL:
+    if desired is RequestedState.CANCEL:
         entered = {**task.entered, TaskState.CANCELED: now}
         after = attrs.evolve(after, state=TaskState.CANCELED, entered=entered)
         event = "canceled"

@@ -15,13 +15,14 @@ AGAIN = 2.0
 
 
 def main() -> None:
-    from nessus_sched.scheduler import run  # before those that take their patience from it
+    # Before the modules that import the value from it.
+    from nessus_sched.scheduler.driver import connection
 
-    run.LOST_AFTER = LOST_AFTER
-    from nessus_sched.scheduler import debts, launching, watching
+    connection.LOST_AFTER = LOST_AFTER
+    from nessus_sched.scheduler.driver import launching, repaying, watching
 
     launching.GIVEN_UP_AFTER = GIVEN_UP_AFTER
-    debts.REPEAT_STOP = debts.PAUSE = watching.REPEAT_COMMAND = AGAIN
+    repaying.REPEAT_STOP = repaying.PAUSE = watching.REPEAT_COMMAND = AGAIN
     from nessus_sched.__main__ import main as program
 
     sys.exit(program())

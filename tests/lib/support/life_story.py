@@ -25,7 +25,7 @@ from nessus_sched.config.schema import (
     SchedulingSettings,
 )
 from nessus_sched.core.scanner import ScanOrder
-from nessus_sched.core.task import Desired, Priority, ScanRequest
+from nessus_sched.core.task import Priority, RequestedState, ScanRequest
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
 from support.life_judge import Judge
@@ -201,7 +201,7 @@ class Story:
             assert trio.current_time() < deadline, f"never settled: {waiting[0]}"
             for task in waiting:
                 self.judge.check_held_up(w, task.task_id)
-                if (await w.task(task.task_id)).desired is Desired.PAUSE:
+                if (await w.task(task.task_id)).desired is RequestedState.PAUSE:
                     self.judge.paused.pop(task.task_id, None)
                     await quietly(w.service.resume, task.task_id, actor="peace")
             await trio.sleep(2 * MINUTE)

@@ -15,7 +15,7 @@ from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
 from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 
 
 @click.group("config")
@@ -50,8 +50,8 @@ def check_command(config: Path, as_json: bool) -> None:
         return
     for warning in texts:
         print_note(f"warning: {warning}")
-    scanners = number(len(found.scanners), "scanner")
-    click.echo(f"{config}: ok, {scanners}, {number(len(texts), 'warning')}")
+    scanners = pluralize(len(found.scanners), "scanner")
+    click.echo(f"{config}: ok, {scanners}, {pluralize(len(texts), 'warning')}")
 
 
 @config_group.command("show")

@@ -10,7 +10,7 @@ import click
 
 from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.output import print_json, print_note
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -278,7 +278,7 @@ def export_command(
         export.check_complete(subject, summary, output)
         written = export.write(text, output, force=force)
     if written is not None:
-        print_note(f"{output}: {number(written, 'character')}")
+        print_note(f"{output}: {pluralize(written, 'character')}")
     export.report_incomplete(subject, summary)
 
 
@@ -304,5 +304,5 @@ def import_command(file: Path, name: str, config: Path | None, as_json: bool) ->
         print_json(answer)
         return
     show_problems(answer)
-    found, hosts = number(answer["findings"], "finding"), number(answer["hosts"], "host")
+    found, hosts = pluralize(answer["findings"], "finding"), pluralize(answer["hosts"], "host")
     click.echo(f"{answer['task_id']}  {found} on {hosts}")

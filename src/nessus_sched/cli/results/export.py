@@ -10,7 +10,7 @@ import click
 
 from nessus_sched.cli.output_file import whole_file
 from nessus_sched.cli.results.reports import Query, Report, all_rows
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.exports import COLUMNS, check_columns, csv_lines, json_lines
 from nessus_sched.results.html import html_report
 
@@ -76,7 +76,7 @@ def _why_incomplete(summary: Mapping[str, Any]) -> str:
     if not problems:
         return "it is truncated"
     first, more = problems[0], len(problems) - 1
-    others = f" (and {number(more, 'more problem')})" if more else ""
+    others = f" (and {pluralize(more, 'more problem')})" if more else ""
     return f"line {first['line']}, column {first['column']}: {first['message']}{others}"
 
 

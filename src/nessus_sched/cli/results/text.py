@@ -9,7 +9,7 @@ import click
 
 from nessus_sched.cli.formatting import counts
 from nessus_sched.cli.output import print_fields, print_line, print_note, print_table
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean
 
@@ -78,7 +78,7 @@ def show_problems(summary: Mapping[str, Any]) -> None:
             f"line {problem['line']}, column {problem['column']}: {problem['message']}{saved}"
         )
     if more > 0:
-        print_note(f"{number(more, 'more problem')} not listed")
+        print_note(f"{pluralize(more, 'more problem')} not listed")
 
 
 def _pairs(numbers: Mapping[str, int]) -> str:
@@ -123,7 +123,7 @@ def _show_worst(summary: Mapping[str, Any]) -> None:
 def _more(summary: Mapping[str, Any], name: str, thing: str, options: str) -> None:
     """How many more there are than the table shows, and where; older summaries do not know."""
     if count := summary.get("left_out", {}).get(name):
-        print_note(f"{number(count, thing)}: nessus-sched results show FILE|TASK {options}")
+        print_note(f"{pluralize(count, thing)}: nessus-sched results show FILE|TASK {options}")
 
 
 def _show_hosts(summary: Mapping[str, Any]) -> None:
@@ -139,9 +139,10 @@ def _show_hosts(summary: Mapping[str, Any]) -> None:
         title="Logins",
     )
     if summary["host_verdicts_left_out"]:
+        more = pluralize(summary["host_verdicts_left_out"], "more host")
         print_note(
-            f"{number(summary['host_verdicts_left_out'], 'more host')}: nessus-sched results show "
-            "FILE|TASK --group-by host (--filter host_login=failed for those with failed logins)"
+            f"{more}: nessus-sched results show FILE|TASK --group-by host "
+            "(--filter host_login=failed for those with failed logins)"
         )
 
 
@@ -158,7 +159,7 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
     if "group_by" in query:
         _groups(rows)
         said = f"{len(rows)} of " if len(rows) < page["total"] else ""
-        print_note(f"{said}{number(page['total'], 'group')} ({counts(page['severity_counts'])})")
+        print_note(f"{said}{pluralize(page['total'], 'group')} ({counts(page['severity_counts'])})")
         _notes(page)
         return
     if query.get("profile") in _RECORDS:
@@ -170,7 +171,7 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         names = list(dict.fromkeys(name for row in rows for name in row))
         print_table(names, [[_shown(row.get(name)) for name in names] for row in rows])
     said = f"{len(rows)} of " if len(rows) < page["total"] else ""
-    print_note(f"{said}{number(page['total'], 'finding')} ({counts(page['severity_counts'])})")
+    print_note(f"{said}{pluralize(page['total'], 'finding')} ({counts(page['severity_counts'])})")
     _notes(page)
 
 
@@ -277,7 +278,7 @@ def show_comparison(found: Mapping[str, Any], change: str, query: Mapping[str, A
             more = totals[f"{key}_total"] - len(shown)
             rest = f" and {more} more (see --json)" if more else ""
             said = clean(" ".join(shown))
-            print_note(f"{number(totals[f'{key}_total'], 'host')} {what}: {said}{rest}")
+            print_note(f"{pluralize(totals[f'{key}_total'], 'host')} {what}: {said}{rest}")
     for each in totals["notes"]:
         print_note(each)
     print_line()

@@ -10,7 +10,7 @@ from nessus_sched.core.pool.scanners import Lane
 from nessus_sched.core.pool.state import Board
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.suspension import SuspensionStatistics
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 
 NAMED = 3
 """How many scanners are named one by one."""
@@ -137,7 +137,7 @@ def _in_turn(board: Board, waiting: Waiting, usable: list[Lane], now: float) -> 
     others = board.queues.position(waiting) - 1 - ahead
     if ahead:
         rest = f" ({others} more for other scanners)" if others else ""
-        text = f"behind {number(ahead, 'other')} in {where}{rest}; {state}"
+        text = f"behind {pluralize(ahead, 'other')} in {where}{rest}; {state}"
         return WaitReason(code=WaitCode.BEHIND, text=text)
     held = all(lane.hold_until > now for lane in usable)
     code = WaitCode.SCANNER_HELD if held else WaitCode.SCANNER_FULL
@@ -160,16 +160,16 @@ def _fullness(lanes: list[Lane], now: float) -> str:
             again = "retrying until that is over"
         return f"{name} {start} no scans for now ({first.hold_reason}); {again}"
     runs = "run" if len(lanes) > 1 else "runs"
-    text = f"{name} {runs} {active} of {number(capacity, 'scan')}"
+    text = f"{name} {runs} {active} of {pluralize(capacity, 'scan')}"
     if active > capacity:
-        text = f"{name} {runs} {number(active, 'scan')}, more than the {capacity} allowed now"
+        text = f"{name} {runs} {pluralize(active, 'scan')}, more than the {capacity} allowed now"
     foreign = sum(lane.slots.foreign for lane in lanes)
     if foreign:
         verb = "runs" if foreign == 1 else "run"
-        text += f" ({number(foreign, 'scan')} of others {verb} there)"
+        text += f" ({pluralize(foreign, 'scan')} of others {verb} there)"
     abandoned = sum(lane.slots.statistics().abandoned for lane in lanes)
     if abandoned:
-        text += f" ({number(abandoned, 'scan')} of ended tasks may still run there)"
+        text += f" ({pluralize(abandoned, 'scan')} of ended tasks may still run there)"
     return text
 
 

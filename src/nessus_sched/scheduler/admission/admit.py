@@ -13,7 +13,7 @@ from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.core.targets.scope import OutOfScope, Scope, excluding
 from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_asked, words_of
 from nessus_sched.core.task import ScanKind, ScanRequest
-from nessus_sched.core.text import meant
+from nessus_sched.core.text import did_you_mean
 from nessus_sched.scheduler.admission.combinations import check_combination
 from nessus_sched.scheduler.admission.custom_settings import check_settings
 from nessus_sched.scheduler.admission.offers import check_offered
@@ -75,7 +75,7 @@ def unknown(what: str, given: str, known: Iterable[str]) -> str:
     listed = ", ".join(names[:NAMED]) if names else "none configured"
     if len(names) > NAMED:
         listed += f" and {len(names) - NAMED} more"
-    return f"no {what} {given!r}{meant(given, names)}; known: {listed}"
+    return f"no {what} {given!r}{did_you_mean(given, names)}; known: {listed}"
 
 
 def _check_words(request: ScanRequest) -> None:

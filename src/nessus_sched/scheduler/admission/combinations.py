@@ -9,7 +9,7 @@ from nessus_sched.core.credentials import Credential
 from nessus_sched.core.profile import NO_PROFILE, ScanProfile
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
 from nessus_sched.core.templates import AUDIT_LOGINS, HOLDS, LOGIN_TYPES, template_name
-from nessus_sched.core.text import meant
+from nessus_sched.core.text import did_you_mean
 from nessus_sched.scheduler.errors import RequestError
 
 PING_DETAILS: Final = frozenset(
@@ -35,7 +35,7 @@ def profile_of(request: ScanRequest, config: Config) -> ScanProfile | None:
     if request.profile not in known:
         names = sorted(known)
         raise RequestError(
-            f"no scan profile {request.profile!r}{meant(request.profile, names)}; known: "
+            f"no scan profile {request.profile!r}{did_you_mean(request.profile, names)}; known: "
             f"{', '.join([*names[:20], NO_PROFILE])}",
             hint="leave it out for the usual settings; the operator configures scan_profiles",
             code="unknown_profile",

@@ -11,7 +11,7 @@ from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import Scanner, ScannerError
 from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import ScanKind, ScanRequest
-from nessus_sched.core.text import meant
+from nessus_sched.core.text import did_you_mean
 from nessus_sched.scheduler.errors import RequestError
 
 NAMED = 20
@@ -68,7 +68,7 @@ def _check(what: str, wanted: str, offered: set[str]) -> None:
     listed = ", ".join(names[:NAMED]) or "none"
     raise RequestError(
         f"no scanner that could run it has the {what} {printable(wanted)!r}"
-        f"{meant(wanted, names)}; there are: {listed}{more}",
+        f"{did_you_mean(wanted, names)}; there are: {listed}{more}",
         hint="see list_scan_templates. For a policy or template made just now: scanners are asked "
         "every polling.info, or at once by `nessus-sched scanners retry`",
         code=f"unknown_{what}",

@@ -13,7 +13,7 @@ from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.scanner import Marks, RemoteScan, ScannerError
 from nessus_sched.core.seal import bears
 from nessus_sched.core.states import TaskState, check_transition
-from nessus_sched.core.task import Desired, Task, TaskError
+from nessus_sched.core.task import RequestedState, Task, TaskError
 from nessus_sched.scheduler.context import Context
 
 
@@ -56,7 +56,7 @@ class ActiveTask:
         self.details_error: ScannerError | None = None
         """Why the scan's progress could not be read, until that is noted."""
         self.details_at = float("-inf")
-        self.sent: Desired | None = None
+        self.sent: RequestedState | None = None
         """The latest command sent to the scanner, to tell what others do there from what we
         asked for."""
         self.sent_at = float("-inf")
@@ -110,7 +110,7 @@ class ActiveTask:
 
     async def request_state(
         self,
-        desired: Desired,
+        desired: RequestedState,
         *,
         actor: str,
         cause: str,
@@ -122,7 +122,7 @@ class ActiveTask:
         `halted`: everything is paused, see `Task`. Raises `StoreUnavailable`, and then nothing
         has changed."""
         async with self._lock:
-            if self.over or (self.canceling and desired is not Desired.CANCEL):
+            if self.over or (self.canceling and desired is not RequestedState.CANCEL):
                 return False
             discard = discard or self.task.discard
             task = attrs.evolve(self.task, desired=desired, halted=halted, discard=discard)
@@ -144,7 +144,7 @@ class ActiveTask:
         return True
 
     @property
-    def wanted(self) -> Desired:
+    def wanted(self) -> RequestedState:
         return self.task.desired
 
     async def abandon(self) -> None:
@@ -165,7 +165,7 @@ class ActiveTask:
 
     @property
     def canceling(self) -> bool:
-        return self.task.desired is Desired.CANCEL
+        return self.task.desired is RequestedState.CANCEL
 
     @contextmanager
     def until_canceled(self) -> Iterator[None]:

@@ -24,7 +24,7 @@ from nessus_sched.core.scanner import (
     TransientError,
 )
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Desired, Ending, Outcome
+from nessus_sched.core.task import Ending, Outcome, RequestedState
 from nessus_sched.scheduler.driver import endings, failures, refusals
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import LOST_AFTER, Connection
@@ -54,14 +54,14 @@ async def launch(run: ActiveTask, connection: Connection) -> None:
             await resolve(run, connection)
             if run.launch_in_doubt or run.task.state is not TaskState.LAUNCHING:
                 return
-        if run.wanted is not Desired.RUN or run.step_failures >= MAX_LAUNCH_FAILURES:
+        if run.wanted is not RequestedState.RUN or run.step_failures >= MAX_LAUNCH_FAILURES:
             await _give_up(run, connection)
             return
         if (error := _no_reports(run, connection)) is not None:
             await refusals.rerouted(run, connection, error)
             return
         await _create(run, connection)
-        if run.wanted is Desired.RUN:
+        if run.wanted is RequestedState.RUN:
             await _start(run, connection)
     except PlanError as error:
         await failures.fail(run, error.kind, str(error))
@@ -299,7 +299,7 @@ async def _give_up(run: ActiveTask, connection: Connection) -> None:
             TaskState.CANCELED, event="canceled", cause="canceled before its scan was launched"
         )
         return
-    if run.wanted is Desired.PAUSE:
+    if run.wanted is RequestedState.PAUSE:
         await refusals.back_to_queue(run, "paused before its scan was launched")
         return
     error = run.task.last_error

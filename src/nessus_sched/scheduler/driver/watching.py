@@ -18,7 +18,7 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.seal import bears
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
-from nessus_sched.core.task import Desired, Ending, Outcome
+from nessus_sched.core.task import Ending, Outcome, RequestedState
 from nessus_sched.scheduler.driver import endings, failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
@@ -155,20 +155,20 @@ async def _follow(run: ActiveTask, row: RemoteScan) -> None:
     """Adopts a pause or resume that happened on the scanner."""
     state, desired = run.task.state, run.task.desired
     if row.status is ScanStatus.PAUSED and state is TaskState.RUNNING:
-        ours = desired is not Desired.RUN or run.sent is Desired.PAUSE
+        ours = desired is not RequestedState.RUN or run.sent is RequestedState.PAUSE
         await run.advance(
             TaskState.PAUSED,
             event="paused" if ours else "paused_on_scanner",
             cause="" if ours else "paused on the scanner by somebody else",
-            desired=desired if ours else Desired.PAUSE,
+            desired=desired if ours else RequestedState.PAUSE,
         )
     elif row.status is ScanStatus.RUNNING and state is TaskState.PAUSED:
-        ours = desired is not Desired.PAUSE or run.sent is Desired.RUN
+        ours = desired is not RequestedState.PAUSE or run.sent is RequestedState.RUN
         await run.advance(
             TaskState.RUNNING,
             event="resumed" if ours else "resumed_on_scanner",
             cause="" if ours else "resumed on the scanner by somebody else",
-            desired=desired if ours else Desired.RUN,
+            desired=desired if ours else RequestedState.RUN,
             paused_for=run.task.paused_for + run.context.now() - run.entered_at,
         )
 
@@ -177,14 +177,14 @@ async def _command(run: ActiveTask, connection: Connection, row: RemoteScan) -> 
     """Sends the scanner the command that the submitter wants, if it has not taken effect yet."""
     now = run.context.now()
     state, desired = run.task.state, run.task.desired
-    if desired is Desired.CANCEL or await _overdue(run, connection, row):
+    if desired is RequestedState.CANCEL or await _overdue(run, connection, row):
         await _stop(run, connection, row)
         return
     if now - run.sent_at < REPEAT_COMMAND or not row.ours:
         return
-    if desired is Desired.PAUSE and state is TaskState.RUNNING:
+    if desired is RequestedState.PAUSE and state is TaskState.RUNNING:
         send = connection.scanner.pause
-    elif desired is Desired.RUN and state is TaskState.PAUSED:
+    elif desired is RequestedState.RUN and state is TaskState.PAUSED:
         send = connection.scanner.resume
     else:
         return
@@ -220,7 +220,7 @@ async def _stop(run: ActiveTask, connection: Connection, row: RemoteScan) -> Non
             run, connection, "the scanner was told to stop the scan and has not done it"
         )
     elif now - run.sent_at >= REPEAT_COMMAND:
-        run.sent, run.sent_at = Desired.CANCEL, now
+        run.sent, run.sent_at = RequestedState.CANCEL, now
         await connection.scanner.stop(row.scan_id, run.marks)
         connection.look_soon()
 

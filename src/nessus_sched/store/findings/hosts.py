@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.coverage import from_data
 from nessus_sched.results.presence import TargetList, is_many
 from nessus_sched.results.query.model import Condition, Op, Query
@@ -37,7 +37,7 @@ def host_notes(
     for name in asked[:_NAMED]:
         yield f"{clean_line(name, 80)}: {_told(connection, name, scans)}"
     if len(asked) > _NAMED:
-        yield f"{number(len(asked) - _NAMED, 'more host')} of the filters not looked up."
+        yield f"{pluralize(len(asked) - _NAMED, 'more host')} of the filters not looked up."
 
 
 def _asked(query: Query) -> Iterator[str]:
@@ -64,13 +64,13 @@ def _told(connection: sqlite3.Connection, name: str, scans: Sequence[ScanRow]) -
                 "answer or could not be reached. That does not mean it is clean."
             )
     return (
-        f"in none of {number(len(scans), 'report')}: it was not scanned, or did not answer. "
+        f"in none of {pluralize(len(scans), 'report')}: it was not scanned, or did not answer. "
         "That does not mean it is clean."
     )
 
 
 def _many(hosts: int) -> str:
-    return f"which has {number(hosts, 'host')} of it; others did not answer or were not scanned"
+    return f"which has {pluralize(hosts, 'host')} of it; others did not answer or were not scanned"
 
 
 def _one(connection: sqlite3.Connection, host_row: int) -> str:

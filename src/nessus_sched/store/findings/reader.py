@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import attrs
 
-from nessus_sched.core.text import number
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.model import NO_SEVERITY, UNKNOWN_SEVERITY
 from nessus_sched.results.query.model import BadQuery, Match, Query, SearchScope
@@ -168,7 +168,7 @@ def _unknown_severities(scan: ScanRow, query: Query) -> Iterator[str]:
     left_out = any(NO_SEVERITY not in severities_of(each) for each in asked)
     if unknown and left_out and query.match is Match.ALL:
         yield (
-            f"{number(unknown, 'finding')} of this report without a readable severity are left "
+            f"{pluralize(unknown, 'finding')} of this report without a readable severity are left "
             f"out and may be serious; list them with severity={UNKNOWN_SEVERITY}."
         )
 
@@ -185,7 +185,7 @@ def _with_hosts(
 ) -> Page:
     told = tuple(host_notes(connection, query, scans))
     if not page.total and not told:
-        searched = number(len(scans), "report")
+        searched = pluralize(len(scans), "report")
         told = (f"Nothing matches in {searched}; hosts that were not scanned are in none.",)
     return attrs.evolve(page, notes=(*told, *page.notes))
 
