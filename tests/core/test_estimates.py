@@ -11,8 +11,7 @@ from nessus_sched.core.pool import durations as module
 from nessus_sched.core.pool.durations import ENOUGH, FEWEST, REMEMBERED, Durations
 from nessus_sched.core.pool.estimates import Estimate, summary
 from nessus_sched.core.pool.forecast import HORIZON, ROUNDS, Forecast, Round, remaining
-from nessus_sched.core.pool.pool import PoolSettings
-from nessus_sched.core.pool.state import Active
+from nessus_sched.core.pool.state import Active, PoolSettings
 from nessus_sched.core.task import ScanKind
 from support.pools import FREE_FOR_ALL, WatchedPool, entry, spec
 

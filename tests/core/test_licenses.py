@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.pool import Pool, PoolSettings
+from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.core.pool.overlap import Claims
-from nessus_sched.core.pool.pool import PoolSettings
 from nessus_sched.core.pool.spans import Spans
+from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.targets.packed import pack
 from nessus_sched.core.targets.ranges import Ranges, difference, merged, overlap
 from nessus_sched.core.targets.targets import TargetSet, parse_targets

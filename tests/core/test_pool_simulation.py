@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from nessus_sched.core.pool.pool import PoolSettings
+from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.task import Priority
 from support.pool_story import Story
 from support.pool_year import DAY, Year, share

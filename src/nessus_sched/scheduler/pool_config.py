@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import Config
 from nessus_sched.core.pool.breaker import BreakerSettings
-from nessus_sched.core.pool.pool import Pool, PoolSettings
+from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.targets.scope import parse_rules
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.scheduler.context import Context

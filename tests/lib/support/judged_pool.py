@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.pool import PoolSettings
 from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.pool.state import PoolSettings
 from support.pool_model import AGEING, FAIRNESS, Model, ModelScanner
 from support.pools import WatchedPool
 

@@ -12,8 +12,8 @@ import attrs
 
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.estimates import Estimate
-from nessus_sched.core.pool.pool import PoolSettings
 from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.task import Priority, ScanKind
 from support.pools import WatchedPool, entry
 

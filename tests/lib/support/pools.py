@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.pool import Pool, PoolSettings
+from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.pool.scanners import ScannerSpec
+from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind
 

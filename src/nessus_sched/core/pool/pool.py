@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import attrs
-
 from nessus_sched.core.error_kinds import ErrorKind
-from nessus_sched.core.pool.breaker import BreakerSettings, BreakerStatistics
+from nessus_sched.core.pool.breaker import BreakerStatistics
 from nessus_sched.core.pool.durations import Durations
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.estimates import Estimate, estimates
@@ -23,7 +21,7 @@ from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
 from nessus_sched.core.pool.routing import Placement, Reachability, RoutingCase
 from nessus_sched.core.pool.scanners import Lane, ScannerSpec
-from nessus_sched.core.pool.state import Active, Board
+from nessus_sched.core.pool.state import Active, Board, PoolSettings
 from nessus_sched.core.pool.statistics import PoolStatistics, snapshot
 from nessus_sched.core.pool.traffic import Traffic, queue_name
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
@@ -35,16 +33,6 @@ PATIENCE: Final = 20_000
 """Work of one call of `take`, some 10 ms: each target of a blocked task counts as one, and the
 task itself as `EACH`."""
 EACH: Final = 50
-
-
-@attrs.frozen(kw_only=True)
-class PoolSettings:
-    """`fairness_after` and `ageing_after` in seconds; see `core.queues`."""
-
-    fairness_after: float = 900.0
-    ageing_after: float = 3600.0
-    overlap_guard: bool = True
-    breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
 
 
 class Pool:

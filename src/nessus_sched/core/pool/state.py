@@ -19,6 +19,16 @@ class UnknownScanner(KeyError):
 
 
 @attrs.frozen(kw_only=True)
+class PoolSettings:
+    """`fairness_after` and `ageing_after` in seconds; see `Queues`."""
+
+    fairness_after: float = 900.0
+    ageing_after: float = 3600.0
+    overlap_guard: bool = True
+    breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
+
+
+@attrs.frozen(kw_only=True)
 class Active:
     """A task that holds a slot of `scanner_id`, since `since` (epoch seconds).
 
