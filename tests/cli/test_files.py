@@ -187,6 +187,7 @@ def test_an_imported_report_is_a_task(report: Path, tmp_path: Path) -> None:
     ]
     assert "no daemon is running" in listed.err
     assert imported(tmp_path, "tasks", "--state", "running").code == 0
+    assert imported(tmp_path, "tasks", "--submitter", "root").code == 0
     one_sentence(imported(tmp_path, "tasks", "--scanner", "nowhere"), 1, "no scanner 'nowhere'")
     shown = imported(tmp_path, "results", "show", task_id[-6:], "-f", "severity=critical", "--json")
     assert [row["plugin_id"] for row in shown.json["findings"]] == [10]

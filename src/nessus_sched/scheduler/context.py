@@ -25,8 +25,8 @@ from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskStore
-from nessus_sched.scheduler.admission.offers import Offers
 from nessus_sched.scheduler.backlog import Backlog
+from nessus_sched.scheduler.offers import Offers
 from nessus_sched.scheduler.turns import Turns
 from nessus_sched.telemetry import events
 

@@ -16,10 +16,10 @@ from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.core.text import did_you_mean
 from nessus_sched.scheduler.admission.combinations import check_combination
 from nessus_sched.scheduler.admission.custom_settings import check_settings
-from nessus_sched.scheduler.admission.offers import check_offered
 from nessus_sched.scheduler.admission.scope_check import approve_targets
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownScanner
+from nessus_sched.scheduler.offers import check_offered
 
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
 

@@ -11,11 +11,11 @@ from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import OCCUPIES, RemoteScan, Scanner, ScannerError, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.scheduler.admission.offers import read_offers
 from nessus_sched.scheduler.driver import remote_cleanup, repaying
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.driver.watching import refresh
+from nessus_sched.scheduler.offers import read_offers
 
 SLACK = 0.1
 """The wait between polls as a share of the time since something last changed: fast after
