@@ -9,7 +9,7 @@ import pytest
 
 from nessus_sched.sim import SimOptions, SimulatedNessus
 from nessus_sched.sim.control import control
-from nessus_sched.sim.wire import Request, Response
+from nessus_sched.sim.messages import Request, Response
 from support.sim import EPOCH, Caller, hand_driven
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nessus_sched.sim import Fault, FaultKind
-from nessus_sched.sim.wire import Response
+from nessus_sched.sim.messages import Response
 from support.sim import Caller, HandClock, hand_driven
 
 

@@ -14,7 +14,7 @@ from nessus_sched.sim import (
     SimulatedNessus,
     asgi_app,
 )
-from nessus_sched.sim.wire import Hang, Reset
+from nessus_sched.sim.messages import Hang, Reset
 from support.sim import SimTransport, hand_driven, trio_time
 
 

@@ -1,1 +1,1 @@
-"""Proving a real scanner: a few small scans that show whether it does what we rely on."""
+"""Certifies a real scanner: a few small scans show whether it behaves as we rely on."""

@@ -1,7 +1,7 @@
-"""Certifications in a running daemon: one slot is theirs while they have scans on a scanner.
+"""Runs certifications in the daemon; each holds a slot while it has scans on a scanner.
 
-The slot is reserved before the first scan is created and given back when the last is gone, over a
-restart as well: a file stands for the certification, its scans are known by their markers.
+The slot is reserved before the first scan is created and released when the last one is deleted,
+even across a restart: a file records the certification, and markers identify its scans.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ from nessus_sched.scheduler.errors import NotPossible, StoreDown, TargetsRefused
 from nessus_sched.telemetry import events
 
 SLOT_WITHIN: Final = 1800.0
-"""Seconds to wait for a running scan to end where all slots are taken."""
+"""Seconds to wait for a running scan to end if all slots are taken."""
 LOOK_EVERY: Final = 1.0
 REMOVED_WITHIN: Final = 300.0
 MOST_SCANS: Final = 9
 """More than a certification creates."""
 TRY_AGAIN: Final = 30.0
-"""Seconds between two tries to remove what a certification left."""
+"""Seconds between attempts to delete leftover scans."""
 
 OpenScanner = Callable[[ScannerSettings, Wrap], TestedScanner]
-"""A connection of its own, which the certification closes; `Wrap` records it."""
+"""Opens a separate connection, which the certification closes; `Wrap` records it."""
 
 
 class Certifier:
-    """All certifications of one daemon, of each scanner one at a time."""
+    """All certifications of a daemon, one at a time per scanner."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Certifier:
         self._busy: set[str] = set()
 
     async def restore(self) -> None:
-        """Before any task is taken: reads what was measured, and reserves the slots of the
-        certifications that a stop or a crash interrupted."""
+        """Reads stored results, and reserves slots for certifications that a stop or crash
+        interrupted. Call it before any task is dequeued."""
         for settings in self._context.config.scanners:
             measured = await self._run_sync(partial(self._files.measured, settings.id))
             if measured is not None:
@@ -84,7 +84,7 @@ class Certifier:
             self._left.set()
 
     async def run(self) -> None:
-        """Removes what certifications left on scanners, until canceled."""
+        """Deletes scans that certifications left on scanners, until canceled."""
         while True:
             await self._left.wait()
             self._left = trio.Event()
@@ -98,8 +98,8 @@ class Certifier:
     async def certify(
         self, scanner_id: str, target: str, *, actor: str, scopes: Sequence[Scope] = ()
     ) -> Outcome:
-        """Raises `RequestError` when it may not, or not now, be done. When it is canceled its
-        scans are removed, at the latest by `run`."""
+        """Raises `RequestError` if it is not allowed or not possible now. If canceled, its scans
+        are deleted, at the latest by `run`."""
         settings, target = await self._admit(scanner_id, target, scopes)
         certification = new_task_id(self._context.random, self._context.wall())
         with self._slot(scanner_id, certification):
@@ -126,7 +126,7 @@ class Certifier:
                 f"scanner {scanner_id} does not reach {target}", hint="see its `networks`"
             )
         if scanner_id in self._context.certifying:
-            raise NotPossible(f"scanner {scanner_id} is being certified already")
+            raise NotPossible(f"scanner {scanner_id} is already being certified")
         return settings, admitted.request.targets[0]
 
     @contextmanager
@@ -201,7 +201,7 @@ class Certifier:
         try:
             await self._run_sync(lambda: self._files.save_recording(settings.id, document))
         except OSError as error:
-            raise StoreDown(f"the recording could not be kept: {error}") from error
+            raise StoreDown(f"the recording could not be saved: {error}") from error
         return attrs.evolve(outcome, recording=str(self._files.recording(settings.id)))
 
     async def _keep(self, scanner_id: str, outcome: Outcome, actor: str) -> None:
@@ -222,14 +222,14 @@ class Certifier:
             await context.store.note(entry)
             await self._run_sync(partial(self._files.save, scanner_id, measured))
         except (StoreUnavailable, OSError) as error:
-            raise StoreDown(f"what was found out could not be kept: {error}") from error
+            raise StoreDown(f"the results could not be saved: {error}") from error
 
     async def _remove_left(self, scanner_id: str, certification: str) -> None:
         settings = next((s for s in self._context.config.scanners if s.id == scanner_id), None)
         if settings is None:
             return  # it may come back
         scanner = self._open(settings, _bare)
-        problem = "its scans do not stop"
+        problem = "its scans cannot be stopped"
         try:
             with trio.move_on_after(REMOVED_WITHIN):
                 await remove(scanner, partial(self._is_of, certification))
@@ -250,7 +250,7 @@ class Certifier:
 
 
 def _private(settings: ScannerSettings, target: str, context: Context) -> list[str]:
-    """Words that a recording must not have wherever they turn up."""
+    """Words that a recording must not contain anywhere."""
     config = context.config
     words = [secret.reveal() for secret in secrets_of(config)]
     words += [target, settings.name, settings.id, settings.folder]

@@ -1,7 +1,7 @@
-"""The examination of one scanner, in the order of its steps.
+"""The examination of one scanner, step by step.
 
-Each check ends in a row of the table. A refusal fails its own check, and those that build on it
-are not made. Whatever happens, the scans that were created are stopped and deleted again.
+Each check becomes a row of the table. If one fails, the checks that depend on it are skipped. In
+any case all scans that were created are stopped and deleted.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Final
 import attrs
 import trio
 
-from nessus_sched.certify.meeting import ask, meet
 from nessus_sched.certify.rows import CHECKS, CheckEnded, Result, Row, Table
+from nessus_sched.certify.scanner_checks import check_scanner, log_in
 from nessus_sched.certify.scans import Scans, Subject, marked, remove
 from nessus_sched.certify.trials import Trials
 from nessus_sched.core.measured import Measured, identity_of
@@ -21,30 +21,30 @@ from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.text import pluralize
 
 CLEANED_WITHIN: Final = 60.0
-"""Seconds for deleting the scans of an examination that was interrupted."""
+"""Seconds for deleting the scans of an interrupted examination."""
 
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """`measured` is None when the scanner did not even say what it is."""
+    """`measured` is None if the scanner could not even be identified."""
 
     rows: Sequence[Row]
     measured: Measured | None
     clean: bool
-    """None of its scans is left on the scanner."""
+    """Whether all of its scans were deleted."""
     recording: str | None = None
-    """Where the recording is kept."""
+    """The path of the recording."""
 
 
 async def examine(subject: Subject, on_row: Callable[[Row], None] = lambda _row: None) -> Outcome:
-    """Makes all checks. Cleans up also when it is canceled."""
+    """Runs all checks. Cleans up even if canceled."""
     table, scans = Table(on_row), Scans(subject)
     trials = Trials(subject, scans, table)
     info: ScannerInfo | None = None
     clean = False
     try:
-        info = await meet(subject, table)
-        trials.facts["idle_timeout"] = await ask(subject, info, table)
+        info = await log_in(subject, table)
+        trials.facts["idle_timeout"] = await check_scanner(subject, info, table)
         await _scan(trials, table)
     except CheckEnded as ended:
         table.skip((check for check in CHECKS if check != "delete"), str(ended))
@@ -56,7 +56,7 @@ async def examine(subject: Subject, on_row: Callable[[Row], None] = lambda _row:
 
 
 async def _scan(trials: Trials, table: Table) -> None:
-    """Where the first scan does not start, the others would not either."""
+    """Runs the scans. If the first one does not start, the others are skipped."""
     parts = (
         (trials.whole_scan, ("create", "launch", "history", "export", "what ran")),
         (trials.interrupted_scan, ("pause", "resume", "stop", "partial export")),
@@ -74,7 +74,7 @@ async def _scan(trials: Trials, table: Table) -> None:
 
 
 async def _clean_up(subject: Subject, scans: Scans, table: Table) -> bool:
-    """Also removes a scan whose creation was not answered."""
+    """Also deletes a scan whose creation was not confirmed."""
     if not scans.markers:
         table.skip(["delete"], "nothing was created")
         return True
@@ -82,7 +82,7 @@ async def _clean_up(subject: Subject, scans: Scans, table: Table) -> bool:
         await remove(subject.scanner, marked(scans.markers))
     except ScannerError as error:
         table.note(
-            "delete", Result.FAILED, str(error), "They are deleted when the scanner allows it."
+            "delete", Result.FAILED, str(error), "They will be deleted when the scanner allows it."
         )
         return False
     if scans.made:

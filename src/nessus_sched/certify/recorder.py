@@ -1,4 +1,4 @@
-"""Records what goes to a scanner and comes back, beneath the client that talks to it."""
+"""Records requests to a scanner and its responses, below the client."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Wrap = Callable[[Transport], Transport]
 
 FORMAT: Final = "nessus-sched recording"
 LARGEST: Final = 64 * 2**20
-"""Bytes that are kept of one answer."""
+"""Bytes kept of one response."""
 
 
 @attrs.define
 class Exchange:
-    """`at` and `took` in seconds, `at` since the recording began; `status` 0 without an answer."""
+    """`at` (since the start of the recording) and `took` in seconds; `status` 0: no response."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class Exchange:
 
 
 class Recorder:
-    """`wrap` puts it between a client and its transport."""
+    """`wrap` inserts it between a client and its transport."""
 
     def __init__(self, wall: float) -> None:
         self._wall = wall
@@ -67,7 +67,7 @@ class Recorder:
         exchange.took = trio.current_time() - self._began - exchange.at
 
     def document(self, scrubber: Scrubber) -> bytes:
-        """The whole recording, scrubbed and compressed; takes a while."""
+        """The complete recording, scrubbed and compressed; takes a while."""
         editors = [each for each in self._exchanges if each.path.startswith("/editor/")]
         for each in editors:
             scrubber.learn(_content(each))
@@ -110,7 +110,7 @@ def _row(each: Exchange, scrubber: Scrubber) -> dict[str, Any]:
 
 
 def _content(each: Exchange) -> bytes | None:
-    """None for a body that was damaged or too large."""
+    """The body, or None if it was damaged or too large."""
     if each.cut:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a report says about how its scan was run."""
+"""Reads from a report how its scan was run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from nessus_sched.results.scaninfo import PLUGIN, ScanInfo, read_scan_info
 
 
 class UnreadableReport(ValueError):
-    """It is no whole `.nessus` document."""
+    """Not a complete `.nessus` document."""
 
 
 @attrs.frozen(kw_only=True)
 class Facts:
-    """`unfinished` hosts have no time of their end; `unscanned` ones had no port scanner by
-    their own scan information. `fired` are the families of the plugins that reported
-    something."""
+    """`unfinished` hosts have no end time; `unscanned` ones had no port scanner according to
+    their scan information. `fired` are the families of plugins with findings."""
 
     ran: ActualSettings
     fired: frozenset[str] = frozenset()
@@ -35,7 +34,7 @@ def read_facts(path: Path) -> Facts:
     with path.open("rb") as file:
         report = parse(file, seen.add)
     if not report.complete:
-        raise UnreadableReport("the report is not whole")
+        raise UnreadableReport("the report is not complete")
     return Facts(
         ran=read_actual_settings(report, seen.info or ScanInfo()),
         fired=frozenset(seen.fired),

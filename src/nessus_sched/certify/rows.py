@@ -1,4 +1,4 @@
-"""The table that a certification fills in: what was checked, what was found, what it means."""
+"""The table of a certification: what was checked, what was found, and what it means."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST: Final = 300
 class Result(StrEnum):
     HOLDS = "holds"
     DIFFERS = "differs"
-    """The scanner behaves in another way than we rely on; `meaning` says what follows."""
+    """The scanner behaves differently than we rely on; `meaning` says what that means."""
     FAILED = "failed"
     """It does not work at all."""
     UNTESTED = "not tested"
@@ -66,7 +66,7 @@ CHECKS: Final = (
 
 
 class CheckEnded(Exception):
-    """The checks that build on this one cannot be made; its text says why."""
+    """The checks that depend on this one cannot be run; the text says why."""
 
 
 class Table:
@@ -80,7 +80,7 @@ class Table:
         return [self._rows[check] for check in CHECKS if check in self._rows]
 
     def skip(self, checks: Iterable[str], cause: str) -> None:
-        """Notes those of the checks that were not made."""
+        """Adds rows for the checks that have not been run."""
         for check in checks:
             if check not in self._rows:
                 self.note(check, Result.UNTESTED, f"because {cause}")
@@ -91,7 +91,7 @@ class Table:
 
     @contextmanager
     def check(self, check: str, meaning: str) -> Iterator[None]:
-        """A refusal by the scanner fails the check, and ends those that build on it."""
+        """An error from the scanner fails the check and skips those that depend on it."""
         try:
             yield
         except ScannerError as error:

@@ -1,4 +1,4 @@
-"""The scans of a certification: made, followed, fetched, and removed again."""
+"""The scans of a certification: create, track, export and delete them."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from nessus_sched.core.task import ScanRequest
 
 LOOK_EVERY: Final = 1.0
 _PASSING: Final = frozenset({"pausing", "resuming", "stopping"})
-"""Words for a scan on its way from one state to the next, in which it counts as running."""
+"""Transitional statuses, in which a scan counts as running."""
 
 
 class TestedScanner(Scanner, Protocol):
-    """A scanner, with what only a certification asks."""
+    """A scanner with the additional reads that a certification needs."""
 
     async def idle_timeout(self) -> float | None:
-        """Seconds after which an unused session ends; None where the scanner does not tell."""
+        """Seconds until an idle session expires; None if the scanner does not report it."""
 
     async def runs(self, scan_id: int) -> int:
-        """How many runs of that scan the scanner remembers."""
+        """The number of runs in the scan's history."""
 
 
 @attrs.frozen(kw_only=True)
 class Subject:
-    """`marker(n)` ends the name of the n-th scan, `target` has passed the scope, `folder` is for
-    reports while they are read, `wall` is the wall clock, and `keys` says whether the login
-    is by API keys."""
+    """`marker(n)` ends the name of the n-th scan, `target` has passed the scope check, `folder`
+    is for reports while they are read, `wall` is the wall clock, and `keys` says whether the
+    login uses API keys."""
 
     scanner: TestedScanner
     target: str
@@ -65,7 +65,7 @@ class Scan:
 
 
 class Scans:
-    """Those of one certification. Every method may raise `ScannerError`."""
+    """The scans of one certification. Every method may raise `ScannerError`."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
@@ -75,7 +75,7 @@ class Scans:
 
     @property
     def markers(self) -> list[str]:
-        """Those of all scans that may have been created."""
+        """The markers of all scans that may have been created."""
         return [self._subject.marker(number + 1) for number in range(self._ordered)]
 
     async def create(self, request: ScanRequest, *, families: frozenset[str] = frozenset()) -> Scan:
@@ -97,7 +97,7 @@ class Scans:
         scan.uuid = await self._scanner.launch(scan.scan_id, scan.marks)
 
     async def until(self, scan: Scan, wanted: frozenset[ScanStatus], within: float) -> ScanDetails:
-        """The run's details in one of these states, or an error when that takes too long."""
+        """The run's details once it is in one of these states; raises if that takes too long."""
         began = trio.current_time()
         while True:
             found = await self._scanner.details(scan.scan_id, uuid=scan.uuid or None)
@@ -110,8 +110,8 @@ class Scans:
             await trio.sleep(LOOK_EVERY)
 
     async def under_way(self, scan: Scan, within: float) -> ScanDetails:
-        """The run's details once a host is being scanned or it has ended; as they are, when
-        that takes too long."""
+        """The run's details once a host is being scanned or it has ended; if that takes too long,
+        the current details."""
         began = trio.current_time()
         while True:
             found = await self._scanner.details(scan.scan_id, uuid=scan.uuid or None)
@@ -121,7 +121,7 @@ class Scans:
             await trio.sleep(LOOK_EVERY)
 
     async def fetch(self, scan: Scan, run: ScanDetails) -> Facts:
-        """Raises `UnreadableReport` and `OSError`, too."""
+        """Also raises `UnreadableReport` and `OSError`."""
         path = self._subject.folder / f"{scan.scan_id}.nessus"
         try:
             await self._scanner.export(scan.scan_id, run.history_id, path)
@@ -131,8 +131,8 @@ class Scans:
 
 
 async def remove(scanner: Scanner, is_ours: Callable[[RemoteScan], bool]) -> None:
-    """Stops and deletes these scans in our folder. Raises `ScannerError`; what is done by then
-    stays done."""
+    """Stops and deletes these scans in our folder. Raises `ScannerError`, possibly after
+    deleting some."""
     told: set[int] = set()
     while rows := [each for each in await scanner.list_scans() if each.ours and is_ours(each)]:
         for each in rows:
@@ -146,5 +146,5 @@ async def remove(scanner: Scanner, is_ours: Callable[[RemoteScan], bool]) -> Non
 
 
 def marked(markers: Sequence[str]) -> Callable[[RemoteScan], bool]:
-    """Tells the scans with one of these markers."""
+    """A predicate for the scans with one of these markers."""
     return lambda row: bears(row.name, markers)

@@ -1,8 +1,8 @@
-"""Takes out of a recording all that is not the scanner's own behavior.
+"""Removes everything from a recording that is not the scanner's own behavior.
 
-A text stays only where it is known to be harmless: words of a scanner's status, its version, yes
-and no, numbers, and what its editor offers to everybody. Anything else becomes `text`. Ids stay
-recognizable as ids: the same one becomes the same pseudonym everywhere.
+Text is kept only where it is known to be harmless: a scanner's status, its version, yes and no,
+numbers, and settings that every editor offers. Anything else becomes `text`. Ids remain
+recognizable as ids: the same id becomes the same pseudonym everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 from nessus_sched.certify.scrub_report import ReportScrubber
 
 TARGET: Final = "192.0.2.1"
-"""What the target is called in a recording."""
+"""The address of the target in a recording."""
 FOLDER: Final = "<folder>"
 TEXT: Final = "text"
 _HARMLESS: Final = re.compile(r"|yes|no|true|false|on|off|default|[0-9]{1,14}")
@@ -32,12 +32,12 @@ _KEPT: Final = frozenset({
     "loaded_plugin_set", "template_version", "feed", "launch", "format", "control",
 })  # fmt: skip
 _SHORTENED: Final = {"vulnerabilities": 3, "compliance": 3, "filters": 0, "hosts": 3, "notes": 0}
-"""Lists of which only the beginning is of interest."""
+"""Lists of which only the beginning is kept."""
 _PRIVATE: Final = frozenset({
     "acls", "owner", "owner_uuid", "permissions", "user_permissions", "users", "shared",
     "last_modified_by", "desc", "description", "hint", "tooltip", "placeholder",
 })  # fmt: skip
-"""Parts of an editor's answer that may be about people, or are long."""
+"""Parts of an editor's answer that may concern people, or are long."""
 _LONGEST: Final = 100
 _SHORTEST: Final = 6
 _WORDS: Final = frozenset({
@@ -56,12 +56,12 @@ _WORDS: Final = frozenset({
     "with", "you", "your", "insufficient", "privileges", "format", "method", "expected",
     "space", "left",
 })  # fmt: skip
-"""Of which error messages may consist."""
+"""Words that may be kept in error messages."""
 
 
 class Scrubber:
-    """`markers` end the names of our scans, in their order; `private` are words that must not
-    stay whatever they look like: secrets, names and addresses."""
+    """`markers` end the names of our scans, in order; `private` are words that must always be
+    removed: secrets, names and addresses."""
 
     def __init__(
         self, *, target: str, folder: str, markers: Sequence[str], private: Sequence[str], salt: str
@@ -75,7 +75,7 @@ class Scrubber:
         self._offered: set[str] = set()
 
     def learn(self, editor: bytes | None) -> None:
-        """Notes what an editor offers to everybody: its words may stay."""
+        """Learns what an editor offers to everyone; these words may be kept."""
         document = _parsed(editor)
         if isinstance(document, dict):
             self._learn(document)
@@ -113,7 +113,7 @@ class Scrubber:
         return ReportScrubber(self.text, frozenset(self._offered)).scrub(content)
 
     def last_look(self, recording: str) -> str:
-        """Whatever the rules above let through: nothing private stays."""
+        """The final check: removes private words that the other rules let through."""
         for word in self._private:
             for form in {word, json.dumps(word)[1:-1]}:
                 whole = rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])"
@@ -154,7 +154,7 @@ class Scrubber:
         return "@" in word or _is_address(word) or any(each in word for each in self._private)
 
     def _pseudonym(self, value: str) -> str:
-        """As long, and as much of an id."""
+        """A pseudonym of the same length and form."""
         head = "template-" if value.startswith("template-") else ""
         digest = hashlib.sha256(f"{self._salt} {value}".encode()).hexdigest() * 4
         digits = iter(digest)
@@ -164,12 +164,12 @@ class Scrubber:
 
 
 def _identifies(word: str) -> bool:
-    """Short and everyday words tell nothing about anybody, and are part of the format."""
+    """False for short and common words, which identify no one and are part of the format."""
     return len(word) >= _SHORTEST and word.lower() not in _WORDS and word != TARGET
 
 
 def _plain(message: str) -> str:
-    """An error message, with a star for each word that is not one of the usual."""
+    """An error message with a star for each word that is not a common one."""
     words = re.findall(r"[A-Za-z]+|[^A-Za-z]+", message[:300])
     return "".join(
         word if word.lower() in _WORDS else (" " if word.isspace() else "*" if word.isalnum() else

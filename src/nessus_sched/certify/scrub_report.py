@@ -1,4 +1,4 @@
-"""A report without what it found: its structure, preferences, plugin ids and ports."""
+"""Reduces a report to its structure, preferences, plugin ids and ports, without findings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATUS: Final = frozenset({"enabled", "disabled", "mixed", "partial"})
 _PLUGIN_PREFERENCES: Final = frozenset(
     {"Only use NTLMv2", "Enable CGI scanning", "Thorough tests (slow)"}
 )
-"""Those that tell what ran."""
+"""The preferences that show what ran."""
 _NO_SCANNER: Final = "WARNING : No port scanner was enabled during the scan"
 _SAID: Final = re.compile(
     r"(?:Nessus version|Plugin feed version|Port range|Port scanner\(s\)|Thorough tests|Safe checks"
@@ -39,7 +39,7 @@ Word = Callable[[str, str], str]
 
 
 class ReportScrubber:
-    """`word` is the rule for texts (key and value), `offered` what the editor names."""
+    """`word` is the rule for texts (key and value), `offered` are the editor's names."""
 
     def __init__(self, word: Word, offered: frozenset[str]) -> None:
         self._word = word
@@ -53,7 +53,7 @@ class ReportScrubber:
         self._preference = self._plugin = self._tag = ""
 
     def scrub(self, content: bytes) -> str:
-        """What cannot be read as XML ends there."""
+        """The scrubbed report, which ends where the input is not valid XML."""
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = self._start

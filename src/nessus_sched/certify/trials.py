@@ -1,4 +1,4 @@
-"""The trial scans: one that runs to its end, one that is interrupted, one with few plugins."""
+"""The trial scans: one that completes, one that is interrupted, one with few plugins."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from nessus_sched.results.proof import proof
 FINISHED_WITHIN: Final = 3600.0
 """Seconds for a scan of one host."""
 CHANGED_WITHIN: Final = 900.0
-"""Seconds to pause, resume or stop: running checks come to their end first."""
+"""Seconds to pause, resume or stop: running checks finish first."""
 HOSTS_WITHIN: Final = 120.0
 """Seconds to wait for the first host, so that there is something to report."""
 FAMILIES: Final = frozenset({"General", "Port scanners", "Service detection", "Settings"})
-"""The only plugin families in the scan that tries a selection of plugins."""
-_READ: Final = "See what the message says."
+"""The plugin families in the scan that tests plugin selection."""
+_READ: Final = "See the message."
 _NO_REPORTS: Final = (
     "No scan is started here, since its report could not be fetched. Certify the scanner again "
     "when its license allows exports."
@@ -38,7 +38,7 @@ _NO_REPORTS: Final = (
 
 
 class Trials:
-    """`facts` collects what was measured, by the field names of `Measured`."""
+    """`facts` collects the measurements by the field names of `Measured`."""
 
     def __init__(self, subject: Subject, scans: Scans, table: Table) -> None:
         self._subject = subject
@@ -47,7 +47,7 @@ class Trials:
         self.facts: dict[str, Any] = {}
 
     async def whole_scan(self) -> None:
-        """A scan for open ports that runs to its end."""
+        """A scan for open ports that completes."""
         table = self._table
         scan = await self._create("create", ScanKind.QUICK, discovery=Discovery.PORTS)
         await self._look_at_new(scan)
@@ -75,7 +75,7 @@ class Trials:
         await self._partial(scan, stopped)
 
     async def selected_plugins(self) -> None:
-        """A scan with a few plugin families only."""
+        """A scan with only a few plugin families."""
         check, table = "plugin selection", self._table
         scan = await self._create(check, ScanKind.CUSTOM, template="advanced", families=FAMILIES)
         if not scan.asked.families_off:
@@ -88,8 +88,8 @@ class Trials:
             table.note(
                 check,
                 Result.DIFFERS,
-                f"turned off and running all the same: {', '.join(still)}",
-                "Scans run more plugins than they are asked to.",
+                f"turned off but still running: {', '.join(still)}",
+                "Scans run more plugins than requested.",
             )
         else:
             table.holds(check, "plugin families that are turned off do not run")
@@ -115,15 +115,15 @@ class Trials:
         with table.check("create", _READ):
             details = await self._subject.scanner.details(scan.scan_id)
         if details.targets is not None and details.targets.strip() != target:
-            table.fail("create", "it has other targets than were ordered", "Report this as a bug.")
+            table.fail("create", "its targets are not the requested ones", "Report this as a bug.")
         if details.status is ScanStatus.EMPTY:
-            table.holds("create", "created in our folder with its target, and not launched")
+            table.holds("create", "created in our folder with its target, but not launched")
         else:
             table.note(
                 "create",
                 Result.DIFFERS,
                 f"a new scan is shown as {details.status_text!r}, not as empty",
-                "After a lost answer such a scan may be taken for one that was launched.",
+                "After a lost answer such a scan may be mistaken for a launched one.",
             )
 
     async def _history(self, scan: Scan, ended: ScanDetails) -> None:
@@ -135,7 +135,7 @@ class Trials:
             self._table.note(
                 "history",
                 Result.DIFFERS,
-                f"has {pluralize(runs, 'run')}, and not the one that was launched",
+                f"has {pluralize(runs, 'run')}, but not the one that was launched",
                 "Reports are exported without naming the run, so the latest one counts.",
             )
 
@@ -147,12 +147,14 @@ class Trials:
                 "what ran",
                 Result.DIFFERS,
                 " ".join(wrong),
-                "A scan that finds nothing there proves nothing. Report this as a bug.",
+                "The absence of findings proves nothing there. Report this as a bug.",
             )
         elif facts.ran == ActualSettings():
-            self._table.note("what ran", Result.UNTESTED, "the report does not say how it was made")
+            self._table.note(
+                "what ran", Result.UNTESTED, "the report does not say how the scan ran"
+            )
         else:
-            self._table.holds("what ran", "ping, port scanners and modes as they were asked for")
+            self._table.holds("what ran", "ping, port scanners and modes as requested")
 
     async def _change(
         self,
@@ -177,7 +179,7 @@ class Trials:
         self._table.note(
             check,
             Result.UNTESTED,
-            f"the scan was {found.status_text!r} before that",
+            f"the scan was already {found.status_text!r}",
             "Name a target that takes longer to scan.",
         )
         raise CheckEnded("the scan was over too soon")
@@ -192,18 +194,18 @@ class Trials:
                 check,
                 Result.DIFFERS,
                 f"the report of a stopped scan cannot be fetched: {error}",
-                "What a scan has found before it is stopped is lost.",
+                "Findings from before a scan is stopped are lost.",
             )
             return
         self.facts["partial_export"] = True
         if facts.unfinished:
-            self._table.holds(check, "has the hosts that were not finished")
+            self._table.holds(check, "includes unfinished hosts")
         else:
             self._table.note(
                 check,
                 Result.DIFFERS,
-                "leaves out the hosts that were not finished",
-                "A host that is missing from the report of a stopped scan was not scanned.",
+                "leaves out unfinished hosts",
+                "A host missing from the report of a stopped scan was not scanned.",
             )
 
     async def _create(
@@ -219,7 +221,7 @@ class Trials:
             return await self._scans.create(request, families=families)
 
     async def _launch(self, check: str, scan: Scan) -> None:
-        with self._table.check(check, "Scans can be created here and do not start."):
+        with self._table.check(check, "Scans can be created here but do not start."):
             await self._scans.launch(scan)
 
     async def _run(self, check: str, scan: Scan) -> ScanDetails:
@@ -228,7 +230,7 @@ class Trials:
             ended = await self._scans.until(scan, ENDED, FINISHED_WITHIN)
         if ended.status is not ScanStatus.COMPLETED:
             self._table.fail(
-                check, f"the scan ended as {ended.status_text!r}", "Look at it on the scanner."
+                check, f"the scan ended as {ended.status_text!r}", "Check it on the scanner."
             )
         return ended
 

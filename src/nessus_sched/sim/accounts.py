@@ -7,9 +7,9 @@ import re
 
 import attrs
 
-from nessus_sched.sim.chance import dice, guid, hex_digits
+from nessus_sched.sim.messages import ApiError, Request
 from nessus_sched.sim.options import SimOptions
-from nessus_sched.sim.wire import ApiError, Request
+from nessus_sched.sim.seeded import dice, guid, hex_digits
 
 INVALID = "Invalid Credentials"
 LOG_IN_FIRST = "You need to log in to perform this request"

@@ -10,8 +10,8 @@ import trio
 
 from nessus_sched.sim.api import respond
 from nessus_sched.sim.control import PREFIX, control
+from nessus_sched.sim.messages import Answer, Hang, Request, Reset, Response
 from nessus_sched.sim.state import SimulatedNessus
-from nessus_sched.sim.wire import Answer, Hang, Request, Reset, Response
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -11,9 +11,9 @@ import attrs
 
 from nessus_sched.sim.faults import Fault, FaultKind
 from nessus_sched.sim.fields import list_field
+from nessus_sched.sim.messages import ApiError, Request, Response, read_json, refusal, reply
 from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.state import SimulatedNessus
-from nessus_sched.sim.wire import ApiError, Request, Response, read_json, refusal, reply
 
 PREFIX = "/_sim/"
 

@@ -7,8 +7,8 @@ from itertools import count
 
 import attrs
 
-from nessus_sched.sim.chance import dice, hex_digits
-from nessus_sched.sim.wire import NotFound
+from nessus_sched.sim.messages import NotFound
+from nessus_sched.sim.seeded import dice, hex_digits
 
 
 @attrs.frozen(kw_only=True)

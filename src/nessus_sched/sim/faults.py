@@ -13,7 +13,7 @@ from itertools import count
 
 import attrs
 
-from nessus_sched.sim.wire import Answer, Hang, Reset, Response, refusal
+from nessus_sched.sim.messages import Answer, Hang, Reset, Response, refusal
 
 
 class FaultKind(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nessus_sched.sim.wire import ApiError
+from nessus_sched.sim.messages import ApiError
 
 Body = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from nessus_sched.sim.wire import ApiError, NotFound
+from nessus_sched.sim.messages import ApiError, NotFound
 
 TRASH = 2
 MY_SCANS = 3

@@ -10,8 +10,8 @@ import attrs
 
 from nessus_sched.sim.findings.logins import SentCredential
 from nessus_sched.sim.findings.plugins import load_data
+from nessus_sched.sim.messages import NotFound
 from nessus_sched.sim.templates import Template
-from nessus_sched.sim.wire import NotFound
 
 
 @cache

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nessus_sched.sim.chance import dice, guid
-from nessus_sched.sim.wire import ApiError
+from nessus_sched.sim.messages import ApiError
+from nessus_sched.sim.seeded import dice, guid
 
 MAX_SCANS = "global.max_scans"
 

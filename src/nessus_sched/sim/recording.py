@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.sim.wire import Answer, Request, Reset, Response, read_json, refusal, reply
+from nessus_sched.sim.messages import Answer, Request, Reset, Response, read_json, refusal, reply
 
 FORMAT: Final = "nessus-sched recording"
 DEFAULT_FOLDER: Final = "nessus-sched"
@@ -37,7 +37,7 @@ class BadRecording(ValueError):
 
 
 @attrs.frozen
-class _Told:
+class _RecordedAnswer:
     """`phase` counts the changes before it; `after` is seconds since the last of them."""
 
     phase: int
@@ -50,7 +50,7 @@ class Recording:
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], began: float, started: float) -> None:
         self._shift = started - began
-        self._questions: dict[str, list[_Told]] = {}
+        self._questions: dict[str, list[_RecordedAnswer]] = {}
         self._changes: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
         self._names: list[str] = []
         self._folder = DEFAULT_FOLDER
@@ -77,8 +77,8 @@ class Recording:
         for row in rows:
             key = _key(row["method"], row["path"], row["query"])
             if row["method"] == "GET":
-                told = _Told(phase, row["at"] - since, row)
-                self._questions.setdefault(key, []).append(told)
+                recorded = _RecordedAnswer(phase, row["at"] - since, row)
+                self._questions.setdefault(key, []).append(recorded)
             elif row["path"] != "/session":
                 phase, since = phase + 1, row["at"] + row["took"]
                 self._changes.setdefault(key, []).append((phase, row))
@@ -160,5 +160,5 @@ def read_recording(path: Path, started: float) -> Recording:
 
 
 def _key(method: str, path: str, query: Mapping[str, str]) -> str:
-    told = "&".join(f"{name}={value}" for name, value in sorted(query.items()))
-    return f"{method} {path}?{told}"
+    parameters = "&".join(f"{name}={value}" for name, value in sorted(query.items()))
+    return f"{method} {path}?{parameters}"

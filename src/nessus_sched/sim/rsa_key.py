@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from nessus_sched.sim.chance import dice
+from nessus_sched.sim.seeded import dice
 
 _EXPONENT = 65537
 _ROUNDS = 4

@@ -14,8 +14,8 @@ from nessus_sched.sim.findings.conduct import Conduct
 from nessus_sched.sim.findings.logins import SentCredential
 from nessus_sched.sim.findings.report import Report, ScanOrder
 from nessus_sched.sim.ledger import Ledger
+from nessus_sched.sim.messages import ApiError, NotFound
 from nessus_sched.sim.runs import UNDER_WAY, Run, RunStatus
-from nessus_sched.sim.wire import ApiError, NotFound
 
 
 @attrs.define(kw_only=True)

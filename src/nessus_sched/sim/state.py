@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from nessus_sched.sim.accounts import Accounts
-from nessus_sched.sim.chance import dice, guid, hex_digits, run_uuid
 from nessus_sched.sim.exports import Exports
 from nessus_sched.sim.faults import FaultKind, Faults
 from nessus_sched.sim.findings.conduct import Conduct, Rules, conduct_of
@@ -16,6 +15,7 @@ from nessus_sched.sim.findings.replay import Replay
 from nessus_sched.sim.findings.report import Report
 from nessus_sched.sim.folders import SHORT_NAME, Folders
 from nessus_sched.sim.ledger import Ledger
+from nessus_sched.sim.messages import ApiError
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.policies import Policies
 from nessus_sched.sim.preferences import Preferences
@@ -23,7 +23,7 @@ from nessus_sched.sim.recording import read_recording
 from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.runs import Run, RunStatus
 from nessus_sched.sim.scans import Engine, LaunchPlan, Scan
-from nessus_sched.sim.wire import ApiError
+from nessus_sched.sim.seeded import dice, guid, hex_digits, run_uuid
 
 READ_ONLY = 16
 

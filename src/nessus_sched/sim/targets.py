@@ -9,7 +9,7 @@ from itertools import islice
 
 import attrs
 
-from nessus_sched.sim.wire import ApiError
+from nessus_sched.sim.messages import ApiError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

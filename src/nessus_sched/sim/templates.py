@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 
 from nessus_sched.sim.findings.plugins import load_data
+from nessus_sched.sim.messages import ApiError
 from nessus_sched.sim.options import Edition
-from nessus_sched.sim.wire import ApiError
 
 ICON = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4="
 

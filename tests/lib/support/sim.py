@@ -12,7 +12,7 @@ import httpx
 import trio
 
 from nessus_sched.sim import RunningSim, SimOptions, SimulatedNessus, respond, serve_sim
-from nessus_sched.sim.wire import Answer, Hang, Request, Response
+from nessus_sched.sim.messages import Answer, Hang, Request, Response
 
 USUAL = {
     "ping_the_remote_host": "yes",

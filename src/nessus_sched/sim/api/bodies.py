@@ -15,9 +15,9 @@ from nessus_sched.sim.fields import bad_field, list_field, object_field, text_fi
 from nessus_sched.sim.findings.compliance import Audit
 from nessus_sched.sim.findings.conduct import MODE_PARTS, chosen_mode, offered
 from nessus_sched.sim.findings.logins import SentCredential
+from nessus_sched.sim.messages import NotFound
 from nessus_sched.sim.scans import merge_credentials
 from nessus_sched.sim.templates import Template
-from nessus_sched.sim.wire import NotFound
 
 _STRUCTURED = frozenset(
     {"acls", "filters", "agent_group_id", "emails", "tag_targets", "target_groups", "folder_id"}

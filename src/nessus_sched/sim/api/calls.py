@@ -10,8 +10,8 @@ import attrs
 
 from nessus_sched.sim.accounts import Login
 from nessus_sched.sim.fields import bad_field
+from nessus_sched.sim.messages import ApiError, Request, Response, read_json
 from nessus_sched.sim.state import SimulatedNessus
-from nessus_sched.sim.wire import ApiError, Request, Response, read_json
 
 
 @attrs.define(kw_only=True, slots=False)

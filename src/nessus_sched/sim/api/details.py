@@ -10,8 +10,8 @@ from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.api.views import history_row, run_info
 from nessus_sched.sim.findings.plugins import Item, Plugin, load_data
 from nessus_sched.sim.findings.report import HostProgress, HostSummary, Tally
+from nessus_sched.sim.messages import NotFound, Response, reply
 from nessus_sched.sim.runs import Run
-from nessus_sched.sim.wire import NotFound, Response, reply
 
 _CHECKS = 103_620
 _LEVELS_SHOWN = 10

@@ -8,9 +8,9 @@ from nessus_sched.sim.accounts import LOG_IN_FIRST, Login
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.api.routes import Access, Route, find_route
 from nessus_sched.sim.faults import answer_instead, spoil
+from nessus_sched.sim.messages import Answer, ApiError, Request, Response, refusal, without_body
 from nessus_sched.sim.refusals import answer_to
 from nessus_sched.sim.state import SimulatedNessus
-from nessus_sched.sim.wire import Answer, ApiError, Request, Response, refusal, without_body
 
 UNKNOWN_ROUTE = "Unknown API endpoint"
 

@@ -16,9 +16,9 @@ from nessus_sched.sim.faults import FaultKind
 from nessus_sched.sim.fields import text_field
 from nessus_sched.sim.findings import formats
 from nessus_sched.sim.findings.report import HostProgress
+from nessus_sched.sim.messages import JSON, ApiError, NotFound, Response, reply
 from nessus_sched.sim.runs import Run
 from nessus_sched.sim.scans import Scan
-from nessus_sched.sim.wire import JSON, ApiError, NotFound, Response, reply
 
 _FORMATS = {
     "nessus": "Nessus",

@@ -12,9 +12,9 @@ from nessus_sched.sim.blueprints import Node, audit_categories, blueprint
 from nessus_sched.sim.exports import Document
 from nessus_sched.sim.findings.logins import SentCredential
 from nessus_sched.sim.findings.plugins import catalog, families
+from nessus_sched.sim.messages import NotFound, Response, reply
 from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.templates import Template, find_template, templates
-from nessus_sched.sim.wire import NotFound, Response, reply
 
 
 def template_list(call: Call) -> Response:

@@ -7,8 +7,8 @@ from typing import Any
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.fields import text_field
 from nessus_sched.sim.folders import TRASH, Folder
+from nessus_sched.sim.messages import EMPTY, Response, reply
 from nessus_sched.sim.state import SimulatedNessus
-from nessus_sched.sim.wire import EMPTY, Response, reply
 
 
 def folder_rows(nessus: SimulatedNessus) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from nessus_sched.sim.api.views import scan_copy
 from nessus_sched.sim.fields import text_field
 from nessus_sched.sim.findings.replay import ReplayedReport
 from nessus_sched.sim.folders import MY_SCANS
+from nessus_sched.sim.messages import ApiError, NotFound, Response, reply
 from nessus_sched.sim.templates import templates
-from nessus_sched.sim.wire import ApiError, NotFound, Response, reply
 
 
 def import_scan(call: Call) -> Response:

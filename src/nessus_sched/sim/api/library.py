@@ -7,7 +7,7 @@ from typing import Any
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.findings.plugins import Plugin, catalog
 from nessus_sched.sim.findings.plugins import families as by_family
-from nessus_sched.sim.wire import NotFound, Response, reply
+from nessus_sched.sim.messages import NotFound, Response, reply
 
 
 def families(_call: Call) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nessus_sched.sim.api.calls import Call
-from nessus_sched.sim.wire import EMPTY, NotFound, Response, reply
+from nessus_sched.sim.messages import EMPTY, NotFound, Response, reply
 
 _USER_ID = 2
 

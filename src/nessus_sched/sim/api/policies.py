@@ -9,9 +9,9 @@ from nessus_sched.sim.api.bodies import credentials_of, plugins_of, settings_of
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.exports import Document
 from nessus_sched.sim.fields import id_list, text_field
+from nessus_sched.sim.messages import EMPTY, ApiError, NotFound, Response, reply
 from nessus_sched.sim.policies import Policy, default_settings
 from nessus_sched.sim.templates import find_template
-from nessus_sched.sim.wire import EMPTY, ApiError, NotFound, Response, reply
 
 
 def _row(call: Call, policy: Policy) -> dict[str, Any]:

@@ -27,9 +27,9 @@ from nessus_sched.sim.fields import (
     text_field,
 )
 from nessus_sched.sim.folders import MY_SCANS
+from nessus_sched.sim.messages import EMPTY, ApiError, NotFound, Response, reply
 from nessus_sched.sim.scans import Scan
 from nessus_sched.sim.templates import Template, find_template
-from nessus_sched.sim.wire import EMPTY, ApiError, NotFound, Response, reply
 
 _OWNER_ID = 2
 _STANDARD = 32

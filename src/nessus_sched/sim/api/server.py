@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 from nessus_sched.sim.api.calls import Call
+from nessus_sched.sim.messages import EMPTY, ApiError, NotFound, Response, reply
 from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.scans import Scan
 from nessus_sched.sim.state import SimulatedNessus
 from nessus_sched.sim.templates import templates
-from nessus_sched.sim.wire import EMPTY, ApiError, NotFound, Response, reply
 
 _DAY = 86_400
 _LICENSED_FOR = 365 * _DAY

@@ -7,7 +7,7 @@ import hashlib
 
 from nessus_sched.sim.api.calls import Call
 from nessus_sched.sim.fields import text_field
-from nessus_sched.sim.wire import EMPTY, ApiError, Response, reply
+from nessus_sched.sim.messages import EMPTY, ApiError, Response, reply
 
 _FILLER_LINE = 'e.exports=function(t,n){{return t&&n?t.concat(n):n||"{number:06x}"}};'
 _FILLER_LINES = 2000

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import attrs
 
-from nessus_sched.sim.chance import share
 from nessus_sched.sim.findings.logins import Login
 from nessus_sched.sim.findings.machines import Machine
 from nessus_sched.sim.findings.plugins import Item, catalog
+from nessus_sched.sim.seeded import share
 
 PLUGINS = {"linux": 21157, "windows": 21156}
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 
-from nessus_sched.sim.chance import share
 from nessus_sched.sim.findings.compliance import compliance_items
 from nessus_sched.sim.findings.information import scan_information
 from nessus_sched.sim.findings.logins import Login, log_in, login_items
@@ -24,6 +23,7 @@ from nessus_sched.sim.findings.report import (
 )
 from nessus_sched.sim.findings.sight import Sight, look
 from nessus_sched.sim.options import SimOptions
+from nessus_sched.sim.seeded import share
 
 _PING = 10180
 _SYSTEM = frozenset({11936, 54615, 45590})

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from nessus_sched.sim.chance import dice, share
+from nessus_sched.sim.seeded import dice, share
 from nessus_sched.sim.targets import Target, parse
 
 

@@ -1,4 +1,4 @@
-"""What a scanner says of itself, before anything is scanned."""
+"""Checks of what a scanner reports about itself, before anything is scanned."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TEMPLATES: Final = {
     "compliance": "compliance",
 }
 """The kinds of scan that need each template."""
-_READ: Final = "See what the message says."
+_READ: Final = "See the message."
 
 
-async def meet(subject: Subject, table: Table) -> ScannerInfo:
-    """Raises `CheckEnded` when it will not let us in."""
+async def log_in(subject: Subject, table: Table) -> ScannerInfo:
+    """Logs in. Raises `CheckEnded` if the scanner refuses."""
     scanner = subject.scanner
     with table.check("login", "Nothing can be checked without it."):
         info = await scanner.info()
@@ -33,9 +33,9 @@ async def meet(subject: Subject, table: Table) -> ScannerInfo:
     return info
 
 
-async def ask(subject: Subject, info: ScannerInfo, table: Table) -> float | None:
-    """The other checks that change nothing; returns the seconds after which an unused session
-    ends. Raises `CheckEnded` when no scan can be created."""
+async def check_scanner(subject: Subject, info: ScannerInfo, table: Table) -> float | None:
+    """The other checks that change nothing; returns the seconds after which an idle session
+    expires. Raises `CheckEnded` if no scan can be created."""
     _clock(subject.scanner.clock_ahead, table)
     idle = await _session(subject, table)
     _license(info, subject.keys, table)
@@ -47,11 +47,11 @@ async def ask(subject: Subject, info: ScannerInfo, table: Table) -> float | None
 def _license(info: ScannerInfo, keys: bool, table: Table) -> None:
     limit = f"up to {info.licensed_hosts} hosts" if info.licensed_hosts else "no host limit"
     if info.scan_api is not False:
-        table.holds("license", f"scans may be created through the API; {limit}")
+        table.holds("license", f"scans can be created through the API; {limit}")
     elif keys:
         table.fail(
             "license",
-            f"scans may not be created with API keys; {limit}",
+            f"scans cannot be created with API keys; {limit}",
             "Use auth.ui_session, or a license with API access.",
         )
     else:
@@ -60,7 +60,7 @@ def _license(info: ScannerInfo, keys: bool, table: Table) -> None:
 
 def _clock(ahead: float | None, table: Table) -> None:
     if ahead is None:
-        table.note("clock", Result.UNTESTED, "the scanner does not tell its time")
+        table.note("clock", Result.UNTESTED, "the scanner does not report its time")
     elif abs(ahead) <= CLOCKS_APART:
         table.holds("clock", f"within {CLOCKS_APART:.0f} s of ours")
     else:
@@ -68,7 +68,7 @@ def _clock(ahead: float | None, table: Table) -> None:
             "clock",
             Result.DIFFERS,
             f"{abs(ahead) / 60:.0f} min {'ahead of' if ahead > 0 else 'behind'} ours",
-            "The dates in its results are off by that much. Keep both clocks with NTP.",
+            "The dates in its results are off by that much. Synchronize both clocks with NTP.",
         )
 
 
@@ -76,9 +76,9 @@ async def _session(subject: Subject, table: Table) -> float | None:
     with table.check("session", _READ):
         seconds = await subject.scanner.idle_timeout()
     if seconds is None:
-        table.note("session", Result.UNTESTED, "the scanner does not tell its idle timeout")
+        table.note("session", Result.UNTESTED, "the scanner does not report its idle timeout")
     else:
-        table.holds("session", f"an unused session ends after {seconds / 60:.0f} min")
+        table.holds("session", f"an idle session expires after {seconds / 60:.0f} min")
     return seconds
 
 
@@ -86,7 +86,7 @@ async def _rights(subject: Subject, table: Table) -> None:
     with table.check("rights", _READ):
         permissions = await subject.scanner.permissions()
     if permissions is None:
-        table.note("rights", Result.UNTESTED, "the scanner does not tell the login's rights")
+        table.note("rights", Result.UNTESTED, "the scanner does not report the login's permissions")
     elif permissions < MAY_SCAN:
         table.fail(
             "rights",
@@ -102,14 +102,14 @@ async def _templates(subject: Subject, table: Table) -> None:
         usable = {each.name for each in await subject.scanner.templates() if each.usable}
     lacking = [name for name in TEMPLATES if name not in usable]
     if not usable:
-        table.fail("templates", "no template may be used", "Look at the scanner's license.")
+        table.fail("templates", "no template is available", "Check the scanner's license.")
     if lacking:
         kinds = ", ".join(TEMPLATES[name] for name in lacking)
         table.note(
             "templates",
             Result.DIFFERS,
-            f"may not be used: {', '.join(lacking)}",
-            f"These kinds of scan are refused here: {kinds}.",
+            f"not available: {', '.join(lacking)}",
+            f"These kinds of scan are not possible here: {kinds}.",
         )
     else:
-        table.holds("templates", f"may be used: {', '.join(TEMPLATES)}")
+        table.holds("templates", f"available: {', '.join(TEMPLATES)}")
