@@ -1,7 +1,7 @@
-"""A simulated Nessus, good enough to ship: for the demo, for tests, for your own tests.
+"""A simulated Nessus for the demo, for our tests and for yours.
 
-`SimulatedNessus` is the state without I/O, `respond` its HTTP without sockets, `asgi_app`
-an ASGI application, `serve_sim` an HTTPS server. `Fault` says what is to go wrong.
+`SimulatedNessus` is the state without I/O, `respond` its HTTP interface without sockets,
+`asgi_app` an ASGI application, `serve_sim` an HTTPS server. `Fault` injects failures.
 """
 
 from nessus_sched.sim.api import respond

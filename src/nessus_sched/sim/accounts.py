@@ -1,4 +1,4 @@
-"""Who may come in: API keys, sessions with an idle timeout, and the token of the web UI."""
+"""Authentication: API keys, sessions with an idle timeout, and the token of the web UI."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _COOKIE = re.compile(r"\btoken=([0-9A-Za-z-]+)")
 
 @attrs.frozen(kw_only=True)
 class Login:
-    """Who sent a request: `via` is `keys` or `session`; `token` the session's; `from_ui`
-    says that the request carried the right X-API-Token."""
+    """The login of a request: `via` is `keys` or `session`; `token` is the session's;
+    `from_ui`: the request had the right X-API-Token."""
 
     via: str
     token: str = attrs.field(default="", repr=False)
@@ -29,7 +29,7 @@ class Login:
 
 @attrs.define
 class Accounts:
-    """One user, the administrator. `last_used` is when each session was last used."""
+    """One user, the administrator. `last_used` is the time each session was last used."""
 
     options: SimOptions
     username: str = ""
@@ -56,7 +56,7 @@ class Accounts:
         return 0 < self.options.max_login_attempts <= self.failures
 
     def log_in(self, username: str, password: str, now: float) -> str:
-        """A new session's token; raises `ApiError` 401, always once the account is locked."""
+        """The token of a new session; raises `ApiError` 401, always once the account is locked."""
         right = hmac.compare_digest(password.encode(), self.password.encode())
         if self.locked or username != self.username or not right:
             self.failures += username == self.username
@@ -74,7 +74,7 @@ class Accounts:
         self.last_used.clear()
 
     def identify(self, request: Request, now: float) -> Login | None:
-        """Who sent it, None for nobody; raises `ApiError` 401 for what is no longer valid."""
+        """The request's login, or None; raises `ApiError` 401 for an invalid one."""
         keys = request.headers.get("x-apikeys")
         if keys is not None:
             if not self._right_keys(keys):
@@ -93,12 +93,12 @@ class Accounts:
         return Login(via="session", token=token, from_ui=from_ui)
 
     def renew_keys(self) -> tuple[str, str]:
-        """A new pair; the old one is dead."""
+        """Creates a new pair; the old one becomes invalid."""
         self.access_key, self.secret_key = self._fresh("access key"), self._fresh("secret key")
         return self.access_key, self.secret_key
 
     def renew_ui_token(self) -> None:
-        """What a reinstallation does."""
+        """Changes the token, as a reinstallation does."""
         token = guid(dice(self.options.seed, "ui token", self._count()))
         self.ui_token = token.upper() if self.options.ui_token_upper_case else token
 

@@ -1,4 +1,4 @@
-"""The simulated Nessus as an ASGI application, for a server or for a client in the process."""
+"""The simulated Nessus as an ASGI application, for a server or an in-process client."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 ABORT = "nessus_sched.abort"
-"""The scope extension with which the server lets the application break the connection."""
+"""The scope extension that lets the application break the connection."""
 
 
 class ConnectionBroken(ConnectionResetError):
-    """The connection was broken on purpose. A client in the process sees this error;
-    behind the server it becomes a TCP reset."""
+    """The connection was broken on purpose. An in-process client gets this error; with the
+    server it becomes a TCP reset."""
 
 
 def asgi_app(nessus: SimulatedNessus) -> AsgiApp:
@@ -48,7 +48,7 @@ def asgi_app(nessus: SimulatedNessus) -> AsgiApp:
 
 def _answer(nessus: SimulatedNessus, request: Request) -> Answer:
     if nessus.now() < nessus.refusing_until:
-        return Reset()  # the server has closed its listeners; this is for clients without one
+        return Reset()  # the server closes its listeners; this is for in-process clients
     if nessus.options.control and request.path.startswith(PREFIX):
         return control(nessus, request)
     if nessus.recording is not None:
@@ -79,7 +79,7 @@ async def _read(scope: MutableMapping[str, Any], receive: Receive) -> Request:
 
 
 async def _hang(answer: Hang, receive: Receive) -> None:
-    """Until the time is over or the client has gone away."""
+    """Waits until the time is over or the client disconnects."""
     with trio.move_on_after(math.inf if answer.seconds is None else answer.seconds):
         while (await receive())["type"] != "http.disconnect":
             pass

@@ -1,7 +1,7 @@
-"""What is not settled by evidence about real scanners, as switches.
+"""Switches for behavior of real scanners that the evidence does not settle.
 
-A client must work whichever way each of them is. `nessus-sched sim --assume list` prints this
-table; the documentation of the simulator is made from it.
+A client must work with each switch either way. `nessus-sched sim --assume list` prints this
+table; the simulator's documentation is generated from it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import attrs
 
 @attrs.frozen
 class Assumption:
-    """`meaning` is what `yes` means; `evidence` what is known."""
+    """`meaning` says what `yes` means; `evidence` what is known."""
 
     name: str
     default: bool
@@ -25,14 +25,14 @@ _TABLE = (
     Assumption(
         "fills_defaults",
         False,
-        "Settings that a request leaves out have the defaults of the template.",
-        "Nessus 10.10 did not fill them in: a scan with nothing but name and targets ran without"
-        " ping and port scanner. The vendor says that the defaults are those of the UI only.",
+        "Settings missing from a request get the defaults of the template.",
+        "Nessus 10.10 did not fill them in: a scan with only a name and targets ran without ping"
+        " and port scanner. The vendor says that the defaults apply only to the UI.",
     ),
     Assumption(
         "mode_ids_work",
         False,
-        "Modes are also taken by the id that reports show, such as portscan_common.",
+        "Modes are also accepted by the id shown in reports, such as portscan_common.",
         "All captured requests send names; none with an id was found.",
     ),
     Assumption(
@@ -57,20 +57,20 @@ _TABLE = (
         "misplaced_credentials_refused",
         True,
         "A credential of a type that the template does not have is refused with 400; otherwise"
-        " it is dropped without a word.",
+        " it is silently dropped.",
         "Editor answers list the types of each template; what a wrong one does is not recorded.",
     ),
     Assumption(
         "policy_scans_take_settings",
         False,
-        "A scan that is based on a policy can have settings and credentials of its own.",
-        "The vendor says that it takes none.",
+        "A scan based on a policy can have its own settings and credentials.",
+        "The vendor says that it cannot.",
     ),
     Assumption(
         "compliance_needs_audit",
         True,
         "A compliance scan without an audit is refused with 404; otherwise it finds nothing.",
-        "Refused or empty, by different reports.",
+        "Reports differ: refused or empty.",
     ),
     Assumption(
         "audit_needs_credential",
@@ -82,26 +82,26 @@ _TABLE = (
     Assumption(
         "plugins_need_version_2",
         False,
-        "Plugin families in a request count only with the header X-API-Version: 2.",
-        "One observer of engine 19.18; a recorded Nessus 8 took them without.",
+        "Plugin families in a request apply only with the header X-API-Version: 2.",
+        "One observer of engine 19.18; a recorded Nessus 8 accepted them without it.",
     ),
     Assumption(
         "netstat_ignores_port_range",
         True,
-        "Ports that netstat lists count whatever the port range is.",
+        "Ports listed by netstat count even outside the port range.",
         "The vendor's documentation of local port enumerators.",
     ),
     Assumption(
         "long_folder_names_refused",
         False,
         "A folder name of more than 20 characters is refused with 400.",
-        "One client cuts names to 20.",
+        "One client truncates names to 20.",
     ),
     Assumption(
         "uploads_renamed",
         True,
         "An upload whose name is taken gets a new name; otherwise it replaces the old file.",
-        "The answer has the name to use; when it differs is not recorded.",
+        "The response has the name to use; when it differs is not recorded.",
     ),
     Assumption(
         "trial_refuses_export",
@@ -112,39 +112,39 @@ _TABLE = (
     Assumption(
         "partial_exports_have_unfinished_hosts",
         True,
-        "Exports of stopped and aborted runs have the hosts that were not finished, without an"
-        " end; otherwise only the finished ones.",
+        "Exports of stopped and aborted runs include unfinished hosts, without an end; otherwise"
+        " only finished ones.",
         "None recorded.",
     ),
     Assumption(
         "restart_cancels",
         False,
         "A restart leaves running scans canceled instead of aborted.",
-        "Both words occur in reports.",
+        "Both statuses occur in reports.",
     ),
     Assumption(
         "empty_rows_dated",
         False,
-        "Scans that never ran have a uuid and dates in the list.",
+        "The list shows a uuid and dates for scans that never ran.",
         "A recorded Nessus 8 shows null and 0; others were seen with both.",
     ),
     Assumption(
         "always_gzip",
         False,
-        "The script of the web UI comes gzipped even to clients that do not ask for it.",
+        "The script of the web UI is gzipped even if the client does not request it.",
         "A build or a proxy may do so.",
     ),
     Assumption(
         "keep_alive",
         True,
-        "Connections stay open after an answer.",
-        "Recorded of Nessus 8; API-less editions close them with a 412.",
+        "Connections stay open after a response.",
+        "Recorded for Nessus 8; editions without API close them with a 412.",
     ),
     Assumption(
         "certificate_has_names",
         False,
-        "The certificate names the host, as one that the operator installed does.",
-        "The one that a fresh Nessus makes for itself has no subject alternative names.",
+        "The certificate names the host, like one installed by an operator.",
+        "The self-made certificate of a fresh Nessus has no subject alternative names.",
     ),
 )
 

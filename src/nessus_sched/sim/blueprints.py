@@ -1,7 +1,7 @@
-"""What the editor offers for each template: inputs with defaults, modes, credential types.
+"""The editor's content for each template: inputs with defaults, modes, credential types.
 
-The structure and the values follow editor answers recorded in 2021; texts for people are made
-up here. Templates without a recording borrow that of the basic scan.
+Structure and values follow editor responses recorded in 2021; texts for people are made up.
+Templates without a recording use that of the basic scan.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCAN_SETTINGS = frozenset(
         *("target_network_uuid", "notification_filters"),
     }
 )
-"""Settings of scans that no editor part lists."""
+"""Settings of scans that are not in the editor."""
 
 
 @cache
@@ -59,15 +59,14 @@ def holds(template: str, category: str, credential_type: str) -> bool:
 
 
 def mode_of(template: str, part: str) -> Node | None:
-    """The choice of modes of a part: `id`, `default`, `options` by name; None without one."""
+    """The modes of a part: `id`, `default`, `options` by name; None if it has none."""
     found: Node | None = blueprint(template)["parts"].get(part, {}).get("modes")
     return found
 
 
 @cache
 def defaults(template: str) -> Mapping[str, Any]:
-    """The default of every input that has one, as the editor would show them to a person who
-    changes nothing; modes too."""
+    """The defaults of all inputs and modes, as the editor shows them if nothing is changed."""
     found: dict[str, Any] = {}
     for part in blueprint(template)["parts"].values():
         if "modes" in part:
@@ -80,7 +79,7 @@ def defaults(template: str) -> Mapping[str, Any]:
 
 @cache
 def values_of(name: str) -> frozenset[str] | None:
-    """What a setting may be, None for anything."""
+    """The allowed values of a setting, None for any."""
     for template in _data()["templates"].values():
         for part in template["parts"].values():
             for entry in all_inputs(part):
@@ -101,7 +100,7 @@ def known_settings() -> frozenset[str]:
 
 
 def all_inputs(node: Node) -> Iterator[Node]:
-    """Those of a part, however deep."""
+    """All inputs of a part, at any depth."""
     for entry in node.get("inputs", ()):
         yield entry
         yield from all_inputs(entry)
@@ -113,7 +112,7 @@ def all_inputs(node: Node) -> Iterator[Node]:
 
 
 def _chosen_inputs(node: Node) -> Iterator[Node]:
-    """Those that are shown when nothing is changed: of options only the default's."""
+    """The inputs shown if nothing is changed: for options only the default's."""
     for entry in node.get("inputs", ()):
         yield entry
         yield from _chosen_inputs(entry)

@@ -1,4 +1,4 @@
-"""The certificate: like the one a fresh Nessus makes for itself, or one with names."""
+"""The certificate: like the self-made one of a fresh Nessus, or one with names."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ class Certificate:
 def make_certificate(
     host: str, *, seed: int, generation: int = 0, names: bool = True
 ) -> Certificate:
-    """For `host` and the names of this machine. It follows from its arguments, as the API
-    keys do, so that it can be pinned ahead; a changed one is of the next `generation`.
+    """A certificate for `host` and the names of this machine. Like the API keys, it is derived
+    from its arguments, so that it can be pinned in advance; a changed one has the next
+    `generation`.
 
-    Without `names` it looks like the one that Nessus installs: RSA, signed by a CA that is
-    not sent along, without subject alternative names.
+    Without `names` it looks like the one that Nessus installs: RSA, signed by a CA that is not
+    sent along, without subject alternative names.
     """
     return _with_names(host, seed, generation) if names else _as_installed(seed, generation)
 
@@ -59,7 +60,7 @@ def _as_installed(seed: int, generation: int) -> Certificate:
         .serial_number(int(derived_key(seed, f"serial number {generation}")[:4], 16) + 1)
         .not_valid_before(_BEGINS)
         .not_valid_after(_ENDS)
-        .sign(key, hashes.SHA256())  # the CA's own key is nobody's business
+        .sign(key, hashes.SHA256())  # the CA's own key does not matter
     )
     return _packed(key, certificate)
 
@@ -111,7 +112,7 @@ def _packed(
 
 
 def tls_context(certificate: Certificate) -> SSLContext:
-    """HTTP/1.1 only, as Nessus."""
+    """HTTP/1.1 only, like Nessus."""
     context = SSLContext(PROTOCOL_TLS_SERVER)
     context.minimum_version = TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -1,4 +1,4 @@
-"""The control interface: what a test or an operator does to a simulator over HTTP."""
+"""The control interface, with which tests and operators control a simulator over HTTP."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PREFIX = "/_sim/"
 
 
 def control(nessus: SimulatedNessus, request: Request) -> Response:
-    """Serve one control request.
+    """Serves one control request.
 
     `GET ledger`, `GET faults`, `POST faults` (the fields of `Fault`), `DELETE faults[/ID]`,
-    `GET refusals`, `POST refusals` (`names`: all that are in force from now on),
+    `GET refusals`, `POST refusals` (`names`: all refusals from now on),
     `POST restart|refuse|certificate|reinstall-ui|expire-sessions|options`.
     """
     nessus.advance()
@@ -125,7 +125,7 @@ def _expire_sessions(nessus: SimulatedNessus, _rest: str, _body: Mapping[str, An
 
 
 def _options(nessus: SimulatedNessus, _rest: str, body: Mapping[str, Any]) -> Any:
-    """What can be changed while it runs."""
+    """Changes options at run time."""
     if "scans_take" in body:
         nessus.scans_take = _seconds(body, "scans_take", 0.0)
     if "pause_takes" in body:

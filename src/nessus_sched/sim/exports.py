@@ -1,4 +1,4 @@
-"""Exports and other downloads: a token, a while of `loading`, one download."""
+"""Exports and other downloads: a token, a period of `loading`, one download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nessus_sched.sim.seeded import dice, hex_digits
 
 @attrs.frozen(kw_only=True)
 class Document:
-    """What is downloaded; `open` makes its chunks, `length` in bytes when known."""
+    """A document to download; `open` returns its chunks, `length` is in bytes if known."""
 
     name: str
     open: Callable[[], Iterable[bytes]]
@@ -23,7 +23,7 @@ class Document:
 
 @attrs.define(kw_only=True)
 class Export:
-    """`scan_id` is None for what is not an export of a scan, such as a policy."""
+    """`scan_id` is None if it is not an export of a scan but, for example, of a policy."""
 
     token: str
     file_id: int
@@ -32,7 +32,7 @@ class Export:
     document: Document
     fails: bool = False
     reported: bool = False
-    """The failure has been told; from then on the file is not found."""
+    """Whether the failure was reported; after that the file is not found."""
 
     def status(self, now: float) -> str:
         if now < self.ready_at:
@@ -42,7 +42,7 @@ class Export:
 
 @attrs.define
 class Exports:
-    """By token. A download uses its token up."""
+    """Exports by token. A token is valid for one download."""
 
     seed: int
     by_token: dict[str, Export] = attrs.field(factory=dict)

@@ -1,7 +1,7 @@
-"""Things that go wrong on purpose: injected from Python or over the control interface.
+"""Faults, injected from Python or through the control interface.
 
-A fault says what it does (`kind`), which requests or scans it strikes, and how often:
-the first `skip` matches pass, the next `times` are struck (None: all of them).
+A fault has a `kind`, patterns for the requests or scans it affects, and a count: the first
+`skip` matches pass, the next `times` are affected (None: all of them).
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from nessus_sched.sim.messages import Answer, Hang, Reset, Response, refusal
 
 
 class FaultKind(StrEnum):
-    # These strike requests.
+    # Faults of requests.
     HANG = "hang"
-    """No answer for `seconds`, or until the client gives up."""
+    """No response for `seconds`, or until the client gives up."""
     RESET_BEFORE = "reset_before"
-    """The connection breaks and nothing has happened."""
+    """The connection breaks before the request takes effect."""
     RESET_AFTER = "reset_after"
-    """It has happened, but the connection breaks instead of the answer."""
+    """The request takes effect, but the connection breaks instead of a response."""
     STATUS = "status"
     """An error with `status`, `message` and, if given, Retry-After."""
     SLOW = "slow"
-    """The answer comes `seconds` late, and its chunks `seconds` apart."""
+    """The response is `seconds` late, and its chunks are `seconds` apart."""
     TRUNCATED = "truncated"
-    """After `after_bytes` of the body the connection breaks, or the answer ends as if
-    that were all (`clean`)."""
+    """After `after_bytes` of the body the connection breaks, or the response ends normally
+    (`clean`)."""
     EMPTY = "empty"
-    """200 with nothing in it."""
+    """200 with an empty body."""
     HTML = "html"
-    """200 with a web page, as a proxy or a login page gives."""
+    """200 with a web page, as from a proxy or a login page."""
 
-    # These strike scans, when they are launched or exported.
+    # Faults of scans, at launch or export.
     EXPORT_FAILS = "export_fails"
     SCAN_ABORTS = "scan_aborts"
     """After the share `progress` (0..1) of its work."""
     STAYS_PENDING = "stays_pending"
     UNKNOWN_STATUS = "unknown_status"
-    """The status is reported as `message` while the scan is under way."""
+    """The status is reported as `message` while the scan is in progress."""
 
 
 _OF_SCANS = frozenset(
@@ -86,7 +86,7 @@ class Fault:
     struck: int = attrs.field(default=0, init=False)
 
     def take(self) -> bool:
-        """Whether this match is struck; counts it."""
+        """Counts a match and returns whether it is affected."""
         if self.skip > 0:
             self.skip -= 1
             return False
@@ -98,7 +98,7 @@ class Fault:
 
 @attrs.define
 class Faults:
-    """The faults in force, oldest first; the first that strikes wins."""
+    """The active faults, oldest first; the first that applies wins."""
 
     active: list[Fault] = attrs.field(factory=list)
     _ids: Iterator[int] = attrs.field(factory=lambda: count(1), init=False)
@@ -109,7 +109,7 @@ class Faults:
         return fault
 
     def clear(self, fault_id: int | None = None) -> None:
-        """One of them, or all. Runs that are already struck keep their fate."""
+        """Removes one fault, or all. Runs that are already affected do not change."""
         keep = [fault for fault in self.active if fault_id is not None and fault.id != fault_id]
         self.active[:] = keep
 
@@ -128,7 +128,7 @@ class Faults:
 
 
 def answer_instead(fault: Fault) -> Answer | None:
-    """The answer without anything having happened; None when the request is to be served."""
+    """The response if the fault prevents the request; None if it is to be served."""
     match fault.kind:
         case FaultKind.HANG:
             return Hang(seconds=fault.seconds)
@@ -148,7 +148,7 @@ def answer_instead(fault: Fault) -> Answer | None:
 
 
 def spoil(fault: Fault, answer: Answer) -> Answer:
-    """What becomes of the real answer."""
+    """Applies the fault to the real response."""
     if fault.kind is FaultKind.RESET_AFTER:
         return Reset()
     if not isinstance(answer, Response):

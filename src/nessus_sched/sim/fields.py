@@ -1,4 +1,4 @@
-"""Reading the fields of a request body; what is wrong is a 400 in Nessus's words."""
+"""Reads the fields of a request body; invalid ones raise 400 with Nessus's own text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bad_field(name: str) -> ApiError:
 
 
 def text_field(body: Body, name: str, default: str | None = None) -> str:
-    """Must be a string that is not empty."""
+    """A non-empty string."""
     value = body.get(name, default)
     if not isinstance(value, str) or not value:
         raise bad_field(name)
@@ -53,7 +53,7 @@ def number_field(body: Body, name: str, default: int | None = None) -> int:
 
 
 def id_list(body: Body) -> list[int]:
-    """The `ids` of a call that concerns many."""
+    """The `ids` of a bulk call."""
     ids = list_field(body, "ids")
     if not all(isinstance(each, int) for each in ids):
         raise bad_field("ids")

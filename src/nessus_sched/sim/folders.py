@@ -1,4 +1,4 @@
-"""Folders: Trash and My Scans are there from the start, others come and go."""
+"""Folders: Trash and My Scans always exist, others can be created and deleted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nessus_sched.sim.messages import ApiError, NotFound
 TRASH = 2
 MY_SCANS = 3
 SHORT_NAME = 20
-"""Where some scanners may limit the length of a name."""
+"""Length at which some scanners may limit names."""
 
 
 @attrs.define(kw_only=True)
@@ -32,11 +32,11 @@ def _fresh() -> dict[int, Folder]:
 
 @attrs.define
 class Folders:
-    """By id. `ids` gives new ones, shared with scans and policies."""
+    """Folders by id. `ids` yields new ids, shared with scans and policies."""
 
     ids: Iterator[int]
     longest: int | None = None
-    """How long a name may be."""
+    """Maximum length of a name."""
     by_id: dict[int, Folder] = attrs.field(factory=_fresh)
 
     def get(self, folder_id: int) -> Folder:

@@ -1,4 +1,4 @@
-"""What really happened on the simulated scanner, counted by itself: the witness for tests."""
+"""Counts what actually happened on the simulated scanner, for tests."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ class Event:
 
 @attrs.define
 class Ledger:
-    """Counts what took effect, whether or not its answer arrived.
+    """Counts actions that took effect, whether or not the response arrived.
 
-    `by_scan` counts (verb, scan name) pairs. `max_running` is the most scans that were
-    under way at once (running, or between states, or paused), `max_unfinished` counts
-    pending ones too.
+    `by_scan` counts (verb, scan name) pairs. `max_running` is the maximum number of concurrent
+    scans (running, in transition or paused); `max_unfinished` includes pending ones.
     """
 
     totals: Counter[str] = attrs.field(factory=Counter)
@@ -33,7 +32,7 @@ class Ledger:
     requests: Counter[str] = attrs.field(factory=Counter)
     events: deque[Event] = attrs.field(factory=lambda: deque(maxlen=REMEMBERED_EVENTS))
     replayed: dict[str, str] = attrs.field(factory=dict)
-    """Scan name to the file that it replays."""
+    """The replayed file by scan name."""
     running: int = 0
     max_running: int = 0
     max_unfinished: int = 0
@@ -45,17 +44,17 @@ class Ledger:
         self.events.append(Event(at, what, scan))
 
     def saw(self, running: int, unfinished: int) -> None:
-        """How many scans are under way now."""
+        """Records the current number of scans."""
         self.running = running
         self.max_running = max(self.max_running, running)
         self.max_unfinished = max(self.max_unfinished, unfinished)
 
     def launches(self, scan: str | None = None) -> int:
-        """Of one scan, or of all."""
+        """The number of launches of one scan, or of all."""
         return self.totals["launch"] if scan is None else self.by_scan["launch", scan]
 
     def of(self, what: str) -> dict[str, int]:
-        """How often it happened to each scan, by name."""
+        """How often the action happened, by scan name."""
         return {scan: count for (verb, scan), count in self.by_scan.items() if verb == what}
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""HTTP as values: requests and answers without a socket, so that tests can run in virtual time."""
+"""HTTP requests and responses as values, without a socket, so that tests can use virtual time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STANDARD_HEADERS = (
     ("strict-transport-security", "max-age=31536000"),
     ("expect-ct", "max-age=0"),
 )
-"""What a Nessus 8 was recorded to send with every answer."""
+"""Headers that a recorded Nessus 8 sent with every response."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +48,7 @@ class Request:
         body: bytes = b"",
         client: str = "127.0.0.1",
     ) -> Request:
-        """From a request target such as `/scans?folder_id=3`."""
+        """Builds a request from a target such as `/scans?folder_id=3`."""
         path, _, query = target.partition("?")
         return cls(
             method=method.upper(),
@@ -62,10 +62,10 @@ class Request:
 
 @attrs.frozen(kw_only=True)
 class Response:
-    """An answer and how it is delivered.
+    """A response and how it is delivered.
 
-    `body` may be an iterable of chunks; `length` is then the content length when it is
-    known. `delay` seconds pass before the answer and `pace` seconds before each chunk.
+    `body` may be an iterable of chunks; `length` is then the content length, if known. It is
+    sent after `delay` seconds, with `pace` seconds before each chunk.
     After `cut_after` bytes of the body the connection breaks.
     """
 
@@ -93,12 +93,12 @@ class Response:
 
 @attrs.frozen(kw_only=True)
 class Reset:
-    """The connection breaks without an answer."""
+    """The connection breaks without a response."""
 
 
 @attrs.frozen(kw_only=True)
 class Hang:
-    """No answer for `seconds`, or until the client gives up; then the connection breaks."""
+    """No response for `seconds`, or until the client gives up; then the connection breaks."""
 
     seconds: float | None = None
 
@@ -107,7 +107,7 @@ Answer = Response | Reset | Hang
 
 
 class ApiError(Exception):
-    """An answer of the form `{"error": "..."}`."""
+    """A response of the form `{"error": "..."}`."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -116,14 +116,14 @@ class ApiError(Exception):
 
 
 class NotFound(ApiError):
-    """404 with the text that Nessus uses for nearly everything."""
+    """404 with the text that Nessus uses almost everywhere."""
 
     def __init__(self, message: str = "The requested file was not found") -> None:
         super().__init__(404, message)
 
 
 def reply(value: Any, status: int = 200) -> Response:
-    """A JSON answer."""
+    """A JSON response."""
     return Response(status=status, body=json.dumps(value).encode())
 
 
@@ -133,17 +133,17 @@ def refusal(status: int, message: str, **delivery: Any) -> Response:
 
 
 def without_body(answer: Response) -> Response:
-    """What HEAD is answered with."""
+    """The response to HEAD."""
     length = len(answer.body) if isinstance(answer.body, bytes) else answer.length
     return attrs.evolve(answer, body=(), length=length)
 
 
 EMPTY = Response(content_type="text/html; charset=utf-8")
-"""The empty 200 with which Nessus answers most actions."""
+"""The empty 200 that Nessus returns for most actions."""
 
 
 def read_json(request: Request) -> dict[str, Any]:
-    """The body as an object, also of a form; empty counts as `{}`."""
+    """The body as an object, from JSON or a form; an empty one is `{}`."""
     if not request.body.strip():
         return {}
     if request.headers.get("content-type", "").startswith(FORM):

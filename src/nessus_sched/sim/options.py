@@ -1,4 +1,4 @@
-"""What a simulated Nessus is: its edition, size, speed and accounts."""
+"""Options of a simulated Nessus: edition, size, speed and accounts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Edition:
     title: str
     license_type: str
     scan_api: bool
-    """Without it writes on scans with API keys are answered 412."""
+    """Without it, writes on scans with API keys get a 412."""
     licensed_ips: int | None
-    """Addresses that may ever be scanned, None for no limit."""
+    """Addresses that the license covers, None for no limit."""
     locked_templates: frozenset[str]
 
 
@@ -80,16 +80,16 @@ def _known_assumptions(_options: object, _field: object, value: Mapping[str, boo
 
 
 def derived_key(seed: int, purpose: str) -> str:
-    """64 hex digits that follow from the seed, so that a config can be written ahead."""
+    """64 hex digits derived from the seed, so that a config can be written in advance."""
     return hashlib.sha256(f"nessus-sched sim {purpose} {seed}".encode()).hexdigest()
 
 
 @attrs.frozen(kw_only=True)
 class SimOptions:
-    """How a simulated Nessus behaves. Times are seconds, sizes bytes.
+    """How a simulated Nessus behaves. Times are in seconds, sizes in bytes.
 
-    Keys that are left empty follow from the seed: two simulators with the same seed have
-    the same keys and find the same things on the same targets.
+    Empty keys are derived from the seed: two simulators with the same seed have the same keys
+    and the same findings for the same targets.
     """
 
     host: str = "127.0.0.1"
@@ -99,21 +99,21 @@ class SimOptions:
     edition: str = attrs.field(default="manager", validator=_known_edition)
 
     assume: Mapping[str, bool] = attrs.field(factory=dict, validator=_known_assumptions)
-    """What is not settled by evidence, by name; see `sim.assumptions`."""
+    """Assumptions by name; see `sim.assumptions`."""
 
     # Speed and size
     scans_take: float = 10.0
     transition_takes: float = 0.2
-    """How long resuming and stopping take."""
+    """Duration of resuming and stopping."""
     pause_takes: float | None = None
-    """How long pausing takes, None for as long as the others. A real scanner lets the checks
-    that run come to their end first, which can take minutes."""
+    """Duration of pausing, None for `transition_takes`. A real scanner lets running checks
+    finish first, which can take minutes."""
     export_takes: float = 0.5
-    """How long after its creation an export is ready."""
+    """Time until an export is ready."""
     loading_seconds: float = 0.0
-    """How long plugins load after a start or restart."""
+    """Time for loading plugins after a start or restart."""
     max_scans: int = 0
-    """`global.max_scans`: how many scans run at once, 0 for no limit."""
+    """`global.max_scans`: maximum number of concurrent scans, 0 for no limit."""
     over_limit: str = attrs.field(
         default="pending", validator=attrs.validators.in_(["pending", "refuse"])
     )
@@ -122,43 +122,43 @@ class SimOptions:
     licensed_ips: int | None = None
     """Instead of the edition's own limit."""
     launch_conflict_status: int = 500
-    """The answer to launching a running scan: old documents say 500, others saw 409."""
+    """Status for launching a running scan: old documentation says 500, others saw 409."""
     refuses: frozenset[Refusal] = frozenset()
-    """What it refuses from the start; can be changed while it runs."""
+    """Refusals at start; can be changed at run time."""
     gate_cuts_body: bool = False
     """Break the connection after the headers of a 412, as Essentials 10 was seen to do."""
 
-    # Who may come in
+    # Authentication
     username: str = "admin"
     password: str = attrs.field(default="nessus", repr=False)
     access_key: str = attrs.field(default="", repr=False)
     secret_key: str = attrs.field(default="", repr=False)
     permissions: int = 128
-    """Of the account: 16 may only read, from 32 on it may create scans."""
+    """Permissions of the account: 16 may only read, 32 and above may create scans."""
     idle_timeout: float = 30 * 60.0
     max_login_attempts: int = 5
     """Bad logins until the account is locked, 0 for never."""
     ui_token_upper_case: bool = True
 
-    # What is found
+    # Findings
     alive_share: float = 0.4
-    """Of the addresses of a network or range; a target listed by itself is always alive."""
+    """Share of live addresses in networks and ranges; single targets are always alive."""
     dead_targets: tuple[str, ...] = ()
-    """Addresses, networks and names where nobody answers."""
+    """Addresses, networks and names that do not answer."""
     wrong_passwords: frozenset[str] = frozenset({"wrong"})
-    """Passwords and passphrases that targets refuse; they take all others."""
+    """Passwords and passphrases that targets refuse; they accept all others."""
     unprivileged_users: frozenset[str] = frozenset({"guest", "limited"})
-    """Logins that work but cannot run all checks unless they escalate."""
+    """Users whose login works but cannot run all checks without escalation."""
     intermittent_users: frozenset[str] = frozenset({"flaky"})
-    """Logins that work and then fail at least once."""
+    """Users whose login works and then fails at least once."""
     filler_findings: int = 0
     """Additional informational findings on each host, to make large exports."""
     filler_bytes: int = 1000
-    """The length of the plugin output of each of them."""
+    """Length of the plugin output of each of them."""
     replay_directory: Path | None = None
-    """Replay the `.nessus` files of this directory, one a scan, in sorted order."""
+    """Replay the `.nessus` files in this directory, one per scan, in sorted order."""
     recording: Path | None = None
-    """Answer from the recording of a certification, and simulate nothing."""
+    """Replay the recording of a certification instead of simulating."""
     replay_files: tuple[Path, ...] = ()
     """Replay just these, in this order."""
 
@@ -166,7 +166,7 @@ class SimOptions:
     control: bool = False
     """Serve the control interface under `/_sim/`."""
     control_token: str | None = attrs.field(default=None, repr=False)
-    """Bearer token for it; without one it answers loopback addresses only."""
+    """Bearer token for the control interface; without one it only serves loopback addresses."""
 
     def assumes(self, name: str) -> bool:
         """Whether an assumption holds."""

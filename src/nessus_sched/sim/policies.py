@@ -1,4 +1,4 @@
-"""Policies: named sets of settings and credentials that scans are made from."""
+"""Policies: named sets of settings and credentials for scans."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nessus_sched.sim.templates import Template
 
 @cache
 def default_settings() -> dict[str, str]:
-    """The flat settings of a fresh policy, as a Nessus 8 was recorded to list them."""
+    """The flat settings of a new policy, as recorded from a Nessus 8."""
     return {str(name): str(value) for name, value in load_data("policy_settings.json").items()}
 
 
@@ -34,7 +34,7 @@ class Policy:
 
 @attrs.define
 class Policies:
-    """By id. `ids` gives new ones, shared with scans and folders."""
+    """Policies by id. `ids` yields new ids, shared with scans and folders."""
 
     ids: Iterator[int]
     by_id: dict[int, Policy] = attrs.field(factory=dict)

@@ -1,4 +1,4 @@
-"""Advanced settings of the server, of which `global.max_scans` does something."""
+"""Advanced settings of the server; only `global.max_scans` has an effect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_SCANS = "global.max_scans"
 
 
 class Preferences:
-    """By name; values are strings, as everywhere in Nessus settings."""
+    """Settings by name; values are strings, as in all Nessus settings."""
 
     def __init__(self, *, max_scans: int) -> None:
         self.values = {

@@ -1,8 +1,8 @@
-"""A real scanner's answers, played again from the recording of a certification.
+"""Replays a real scanner's responses from the recording of a certification.
 
-Requests that change something are answered in their order. A question is answered as it was at
-the same time after the last change, so that a client which asks more or less often sees the
-same. Nothing is checked: whatever was not asked then is answered with 404.
+Requests that change something are answered in order. A read gets the response recorded at the
+same time after the last change, so that polling more or less often makes no difference. Nothing
+is checked: requests that were not recorded get a 404.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _DATES: Final = frozenset({
     "scan_start_timestamp", "scan_end_timestamp", "scanner_boottime", "expiration_date",
     "expiration",
 })  # fmt: skip
-"""Epoch seconds, which move with the time of replaying."""
+"""Fields in epoch seconds, which are shifted to the time of the replay."""
 
 
 class BadRecording(ValueError):
-    """The file is no recording."""
+    """The file is not a recording."""
 
 
 @attrs.frozen
@@ -46,7 +46,7 @@ class _RecordedAnswer:
 
 
 class Recording:
-    """Plays one recording; keeps count of the changes that were asked for."""
+    """Replays one recording; counts the changes requested so far."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], began: float, started: float) -> None:
         self._shift = started - began
@@ -123,7 +123,7 @@ class Recording:
         return Response(status=row["status"], body=body, content_type=kind, delay=delay)
 
     def _filled(self, key: str, value: Any) -> Any:
-        """With the names of the present scans and the dates of today."""
+        """The value with the names of the current scans and current dates."""
         if isinstance(value, dict):
             return {name: self._filled(name, each) for name, each in value.items()}
         if isinstance(value, list):
@@ -145,7 +145,7 @@ class Recording:
 
 
 def read_recording(path: Path, started: float) -> Recording:
-    """Raises `BadRecording`, or `OSError` where the file cannot be read."""
+    """Raises `BadRecording`, or `OSError` if the file cannot be read."""
     try:
         with gzip.open(path, "rb") as file:
             content = file.read(LARGEST)

@@ -1,7 +1,7 @@
-"""Ways in which a whole scanner refuses work while it answers everything else.
+"""Ways in which a scanner refuses all work while it still answers everything else.
 
-No recording of these answers from an on-prem Nessus is known except for the 412. Statuses and
-texts of the others are plausible, and a client must not depend on the exact words.
+Of these responses only the 412 is recorded from an on-prem Nessus. The other statuses and texts
+are plausible guesses, and a client must not depend on the exact wording.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Refusal(StrEnum):
     NO_API = "no_api"
     """The license has no API for scans, whatever the edition."""
     NO_PLUGINS = "no_plugins"
-    """The plugins are missing, for example after a restart in mid-compile."""
+    """The plugins are missing, for example after a restart while compiling them."""
     NO_TEMPLATES = "no_templates"
     """The editor offers no template."""
     HOST_LIMIT = "host_limit"
@@ -40,7 +40,7 @@ _WRITES = ("POST /file/upload", "POST /policies", "POST /folders", "POST /scans/
 
 @attrs.frozen
 class Words:
-    """The answer, and the routes (by label) that are answered so."""
+    """The response, and the routes (by label) that get it."""
 
     status: int
     text: str
@@ -77,8 +77,8 @@ ANSWERS: Mapping[Refusal, Words] = {
 
 
 def answer_to(route: str, refusals: Collection[Refusal]) -> Words | None:
-    """How a request to that route is refused; None when it is served. The API gate is not
-    here, because every gated route has it."""
+    """The refusal of a request to the route, or None if it is served. The API gate is handled
+    elsewhere, because it affects every gated route."""
     for refusal, words in ANSWERS.items():
         if refusal in refusals and route in words.routes:
             return words

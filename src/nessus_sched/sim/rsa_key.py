@@ -1,5 +1,5 @@
-"""An RSA key that follows from a seed, so that a certificate can be pinned before its server
-runs. Good for simulated servers only: whoever knows the seed knows the key.
+"""Derives an RSA key from a seed, so that a certificate can be pinned before its server runs.
+Only for simulated servers: anyone who knows the seed knows the key.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from nessus_sched.sim.seeded import dice
 
 _EXPONENT = 65537
 _ROUNDS = 4
-"""Of Miller and Rabin; a random candidate of 1,024 bits fools even one hardly ever."""
+"""Rounds of Miller-Rabin; even one is rarely wrong for a random 1,024-bit candidate."""
 
 
 def seeded_rsa_key(*seed: object) -> rsa.RSAPrivateKey:

@@ -1,4 +1,4 @@
-"""One run of a scan: its states, and how far it is at a given time."""
+"""One run of a scan: its states, and its progress at a given time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nessus_sched.sim.findings.report import HostProgress, Report, Span
 
 
 class RunStatus(StrEnum):
-    """The words of an on-prem Nessus."""
+    """Statuses of an on-prem Nessus."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -34,7 +34,7 @@ UNDER_WAY = frozenset(
         RunStatus.STOPPING,
     }
 )
-"""What uses one of the scanner's `max_scans`; a paused scan keeps its place."""
+"""Statuses that count against `max_scans`; a paused scan counts, too."""
 
 _SETTLES = {
     RunStatus.PAUSING: RunStatus.PAUSED,
@@ -45,7 +45,7 @@ _SETTLES = {
 
 @attrs.define(kw_only=True)
 class Run:
-    """Times are epoch seconds. `takes` is the scanning time that it needs in all."""
+    """Times are epoch seconds. `takes` is the total scanning time."""
 
     history_id: int
     uuid: str
@@ -91,7 +91,7 @@ class Run:
             self.ended_at = at
 
     def next_step(self) -> Step | None:
-        """When it will change its state by itself, and to which."""
+        """The time and status of its next automatic transition."""
         if self.status in _SETTLES:
             return Step(self._since + self._transition(), self, _SETTLES[self.status])
         if self.status is not RunStatus.RUNNING:
@@ -116,8 +116,8 @@ class Run:
         return min(1.0, worked / self.takes) if self.takes > 0 else 0.0
 
     def hosts(self, now: float) -> list[HostProgress]:
-        """How far each host is. They start and end one after another, each taking half of
-        the work's time."""
+        """The progress of each host. Hosts start and end one after another, each taking half of
+        the total time."""
         count = len(self.report.hosts)
         progress, span = self.progress(now), self.span(now)
         return [_host_progress(0.5 * index / count, progress, span) for index in range(count)]
@@ -128,8 +128,8 @@ class Run:
 
 
 def _host_progress(begins: float, progress: float, span: Span) -> HostProgress:
-    """Of a host whose checks begin after the share `begins` of the work; pauses are spread
-    over the whole span."""
+    """The progress of a host whose checks start after the share `begins` of the work; pauses are
+    spread over the whole span."""
     share = min(1.0, max(0.0, (progress - begins) / 0.5))
     whole = (span.end - span.start) / progress if progress > 0 else 0.0
     start = span.start + whole * min(begins, progress)
@@ -139,7 +139,7 @@ def _host_progress(begins: float, progress: float, span: Span) -> HostProgress:
 
 @attrs.frozen
 class Step:
-    """A change of state that comes with time: at `at`, `run` enters `status`."""
+    """A scheduled change of state: at `at`, `run` enters `status`."""
 
     at: float
     run: Run

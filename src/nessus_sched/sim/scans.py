@@ -1,4 +1,4 @@
-"""Scans as objects on the scanner, and the engine that runs them as time goes by."""
+"""Scans as objects on the scanner, and the engine that runs them over time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nessus_sched.sim.runs import UNDER_WAY, Run, RunStatus
 
 @attrs.define(kw_only=True)
 class Scan:
-    """`settings` are those of the request, by name; `runs` are oldest first."""
+    """`settings` are those of the request by name; `runs` are sorted oldest first."""
 
     id: int
     name: str
@@ -35,7 +35,7 @@ class Scan:
     modified_at: float
     settings: dict[str, Any] = attrs.field(factory=dict)
     plugins: dict[str, Any] = attrs.field(factory=dict)
-    """Families as the request sent them."""
+    """Plugin families as sent in the request."""
     credentials: list[SentCredential] = attrs.field(factory=list)
     audits: list[Audit] = attrs.field(factory=list)
     policy_id: int | None = None
@@ -81,7 +81,7 @@ class Scan:
 
 @attrs.frozen(kw_only=True)
 class LaunchPlan:
-    """What a new run is made of, decided by the simulator before the engine starts it."""
+    """The properties of a new run, decided by the simulator before the engine starts it."""
 
     uuid: str
     targets: tuple[str, ...]
@@ -104,7 +104,7 @@ _STOPPABLE = frozenset(
 
 @attrs.define(kw_only=True)
 class Engine:
-    """All scans by id, and their runs. `max_scans` gives the limit, 0 for none."""
+    """All scans by id, with their runs. `max_scans` returns the limit, 0 for none."""
 
     ledger: Ledger
     ids: Iterator[int]
@@ -130,7 +130,7 @@ class Engine:
         return 0 < limit <= self.under_way()
 
     def advance(self, now: float) -> None:
-        """Let everything happen that is due until `now`, in its order."""
+        """Applies all changes due until `now`, in order."""
         while steps := [step for run in self.unfinished() if (step := run.next_step())]:
             first = min(steps, key=lambda step: step.at)
             if first.at > now:
@@ -147,7 +147,7 @@ class Engine:
         return run
 
     def add_imported(self, scan: Scan, report: Report, uuid: str, now: float) -> None:
-        """A finished run that came from a file."""
+        """Adds a finished run that was imported from a file."""
         plan = LaunchPlan(
             uuid=uuid,
             targets=tuple(host.name for host in report.hosts),
@@ -173,11 +173,11 @@ class Engine:
         self._move(scan, _STOPPABLE, target, now)
 
     def kill(self, scan: Scan, now: float) -> None:
-        """Ends the scan at once, also one that hangs in `stopping`."""
+        """Ends the scan immediately, even one that hangs in `stopping`."""
         self._move(scan, _STOPPABLE | {RunStatus.STOPPING}, RunStatus.CANCELED, now)
 
     def end_all(self, status: RunStatus, now: float) -> None:
-        """What a restart of the scanner does to what runs on it."""
+        """Ends all unfinished runs, as a restart of the scanner does."""
         for run in self.unfinished():
             run.enter(status, now)
         self._note()
@@ -230,7 +230,7 @@ class Engine:
 def merge_credentials(
     existing: Sequence[SentCredential], change: Mapping[str, Any], ids: Iterator[int]
 ) -> list[SentCredential]:
-    """Apply a `credentials` body: `add` by category and type, `edit` and `delete` by id."""
+    """Applies a `credentials` body: `add` by category and type, `edit` and `delete` by id."""
     gone = {str(name) for name in list_field(change, "delete")}
     edits = object_field(change, "edit")
     kept = [

@@ -1,4 +1,4 @@
-"""Everything random follows from a seed: the same question has the same answer."""
+"""Deterministic randomness from a seed: the same input always gives the same result."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import random
 
 
 def dice(*parts: object) -> random.Random:
-    """A generator that depends on nothing but `parts`."""
+    """A random generator that depends only on `parts`."""
     text = "\x1f".join(map(str, parts))
     digest = hashlib.sha256(text.encode()).digest()
     return random.Random(int.from_bytes(digest[:16], "big"))  # noqa: S311 - simulated, not secret
 
 
 def share(*parts: object) -> float:
-    """A number in [0, 1) that depends on nothing but `parts`; quicker than `dice`."""
+    """A number in [0, 1) that depends only on `parts`; faster than `dice`."""
     text = "\x1f".join(map(str, parts))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

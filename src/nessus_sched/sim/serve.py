@@ -1,8 +1,8 @@
-"""The simulated Nessus behind HTTPS: hypercorn on Trio, with connections we can break.
+"""Serves the simulated Nessus over HTTPS with hypercorn on Trio, with breakable connections.
 
-Hypercorn's own `serve` keeps its connections to itself, and a fault needs to reset one in
-the middle of a request, or to refuse new ones for a while. So the listeners are ours, and
-hypercorn's `TCPServer` speaks HTTP on each connection that they accept.
+Hypercorn's own `serve` does not expose its connections, but a fault must be able to reset one
+during a request, or to refuse new ones for a while. So we have our own listeners, and
+hypercorn's `TCPServer` handles HTTP on each accepted connection.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _answering: ContextVar[trio.SocketStream | None] = ContextVar("answering", defau
 
 @attrs.define(kw_only=True)
 class RunningSim:
-    """A simulator that is being served. `certificate` changes when that fault strikes."""
+    """A running simulator. `certificate` changes when that fault is injected."""
 
     url: str
     certificate: Certificate
@@ -68,9 +68,9 @@ async def serve_sim(
     *,
     task_status: trio.TaskStatus[RunningSim] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve a simulated Nessus until canceled; `nursery.start` gives the `RunningSim`.
+    """Serves a simulated Nessus until canceled; `nursery.start` returns the `RunningSim`.
 
-    Raises `OSError` when the address cannot be bound. Installs no signal handlers.
+    Raises `OSError` if the address cannot be bound. Installs no signal handlers.
     """
     nessus = SimulatedNessus(options, now=_system_time)
     listeners = await _bind(options.host, options.port)
@@ -87,7 +87,7 @@ async def serve_sim(
             task_status.started(running)
             await server.run(listeners, connections)
         finally:
-            # A connection whose client does not read would outlive the cancellation.
+            # A connection whose client does not read would survive the cancellation.
             server.break_connections()
 
 
@@ -108,14 +108,14 @@ async def _bind(host: str, port: int) -> Sequence[trio.SocketListener]:
     listeners = await trio.open_tcp_listeners(port, host=host)
     if port != 0:
         return listeners
-    for surplus in listeners[1:]:  # each would have a port of its own
+    for surplus in listeners[1:]:  # each would have a different port
         await surplus.aclose()
     return listeners[:1]
 
 
 class _Server:
-    """Accepts connections, refuses or breaks them, and changes its certificate, as the
-    simulated Nessus says."""
+    """Accepts, refuses or breaks connections, and changes its certificate, as the simulated
+    Nessus requires."""
 
     def __init__(self, running: RunningSim, port: int) -> None:
         self._running = running
@@ -148,7 +148,7 @@ class _Server:
             _reset(stream)
 
     def _note_change(self) -> None:
-        """Breaks all connections at once, but lets the request that asked for it be answered."""
+        """Breaks all connections immediately, but answers the request that caused it."""
         asking = _answering.get()
         if asking is not None:
             self._spared.add(asking)
@@ -192,14 +192,14 @@ class _Server:
         try:
             await TCPServer(ASGIWrapper(app), self._config, self._context, ConnectionState({}), tls)
         except trio.ClosedResourceError:
-            pass  # we broke it in its handshake, where hypercorn expects that of the client only
+            pass  # we broke it during the handshake, where hypercorn expects only clients to do so
         finally:
             self._open.discard(stream)
             self._spared.discard(stream)
 
 
 def _reset(stream: trio.SocketStream) -> None:
-    """Close at once, with a TCP reset instead of a farewell."""
+    """Closes immediately with a TCP reset."""
     if stream.socket.fileno() >= 0:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         stream.socket.close()

@@ -1,4 +1,4 @@
-"""A whole simulated Nessus as one object without I/O: time comes in as an argument."""
+"""The simulated Nessus as one object without I/O; time is passed in."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ READ_ONLY = 16
 
 
 class SimulatedNessus:
-    """The state of one simulated Nessus and what can happen to it.
+    """The state of one simulated Nessus and its operations.
 
-    `now` gives epoch seconds; under virtual time the simulator lives in virtual time. Its
-    HTTP side is `sim.api.respond`, its ASGI side `sim.app`, its server `sim.serve`.
+    `now` returns epoch seconds, which may be virtual time. `sim.api.respond` is the HTTP
+    interface, `sim.app` the ASGI application, `sim.serve` the server.
     """
 
     def __init__(self, options: SimOptions | None = None, *, now: Callable[[], float]) -> None:
         self.options = options or SimOptions()
         self.now = now
-        ids = count(4)  # folders 2 and 3 are there; folders, policies and scans share the rest
+        ids = count(4)  # folders 2 and 3 exist; folders, policies and scans share the other ids
         self.ids = ids
         self.credential_ids = count(1)
         self.ledger = Ledger()
@@ -60,8 +60,8 @@ class SimulatedNessus:
         self.refusing_until = self.boot_time
         self.certificate_generation = 0
         self.on_change: Callable[[], None] = lambda: None
-        """Called when connections are to be refused or broken, or the certificate changed;
-        when served, in Trio's thread."""
+        """Called to refuse or break connections, or to change the certificate; by the server in
+        Trio's thread."""
         self.server_uuid = guid(dice(self.options.seed, "server"))
         self._network = Network.build(
             self.options.seed, self.options.alive_share, self.options.dead_targets
@@ -73,7 +73,7 @@ class SimulatedNessus:
 
     @property
     def permissions(self) -> int:
-        """Of the account: 16 may only read, from 32 on it may create scans."""
+        """Permissions of the account: 16 may only read, 32 and above may create scans."""
         return READ_ONLY if Refusal.NO_RIGHTS in self.refuses else self.options.permissions
 
     @property
@@ -86,7 +86,7 @@ class SimulatedNessus:
         return self.engine.scans
 
     def advance(self) -> float:
-        """Let everything happen that is due, and return the time."""
+        """Applies all changes that are due, and returns the time."""
         now = self.now()
         self.engine.advance(now)
         return now
@@ -96,19 +96,19 @@ class SimulatedNessus:
         return run_uuid(dice(self.options.seed, "uuid", self._drawn))
 
     def fresh_name(self, stem: str) -> str:
-        """For an uploaded file whose name is taken: Nessus renames it."""
+        """A new name for an uploaded file whose name is taken, as Nessus renames it."""
         self._drawn += 1
         return f"{stem}-{hex_digits(dice(self.options.seed, 'file', self._drawn), 6)}"
 
     def loading_percent(self, now: float) -> int | None:
-        """How far the plugins are loaded, None when they are."""
+        """Progress of loading plugins in percent, None if loaded."""
         if now >= self.loading_until:
             return None
         loaded = (now - self.boot_time) / (self.loading_until - self.boot_time)
         return max(0, min(99, int(100 * loaded)))
 
     def launch(self, scan: Scan, alt_targets: Sequence[str] = ()) -> Run:
-        """Start a run; raises `ApiError` when the scan cannot be launched now."""
+        """Starts a run; raises `ApiError` if the scan cannot be launched now."""
         now = self.advance()
         if scan.imported:
             raise ApiError(403, "An imported scan can not be launched")
@@ -137,9 +137,8 @@ class SimulatedNessus:
         return run
 
     def restart(self, *, down_seconds: float = 0.0, loading_seconds: float | None = None) -> None:
-        """The service restarts: sessions and exports are forgotten, running scans abort,
-        connections break and for `down_seconds` none are accepted. Keys, scans and the UI
-        token survive."""
+        """Restarts the service: sessions and exports are lost, running scans abort, connections
+        break, and none are accepted for `down_seconds`. Keys, scans and the UI token survive."""
         now = self.advance()
         loading = self.options.loading_seconds if loading_seconds is None else loading_seconds
         cancels = self.options.assumes("restart_cancels")
@@ -152,11 +151,11 @@ class SimulatedNessus:
         self.refuse(down_seconds)
 
     def reinstall_ui(self) -> None:
-        """The token in the web UI changes; clients must fetch it again after a 412."""
+        """Changes the token of the web UI; clients must fetch it again after a 412."""
         self.accounts.renew_ui_token()
 
     def refuse(self, seconds: float) -> None:
-        """Break all connections and accept none for so long."""
+        """Breaks all connections and accepts none for `seconds`."""
         self.refusing_until = self.now() + seconds
         self.on_change()
 
@@ -175,7 +174,7 @@ class SimulatedNessus:
         return GeneratedReport(scan.order(targets, conduct), machines, self.options)
 
     def _conduct(self, scan: Scan) -> Conduct:
-        """Of a scan with a policy, the policy's settings come first."""
+        """How a scan runs; the settings of a policy come first."""
         policy = None if scan.policy_id is None else self.policies.by_id.get(scan.policy_id)
         settings = {**(policy.settings if policy else {}), **scan.settings}
         plugins = {**(policy.plugins if policy else {}), **scan.plugins}
@@ -187,7 +186,7 @@ class SimulatedNessus:
         return conduct_of(scan.template, settings, plugins, rules)
 
     def _licensed(self, machine: Machine) -> bool:
-        """Whether the license still has room; hosts beyond it are skipped, without an error."""
+        """Whether the license has room; hosts beyond it are skipped without an error."""
         limit = self.options.ip_limit
         if machine.ip not in self.used_ips and limit is not None and len(self.used_ips) >= limit:
             return False

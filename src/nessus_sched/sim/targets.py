@@ -1,4 +1,4 @@
-"""Target lists as Nessus reads them: addresses, networks, ranges and names."""
+"""Parses target lists like Nessus: addresses, networks, ranges and names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nessus_sched.sim.messages import ApiError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MOST_ADDRESSES = 4096
-"""Of one network or range, only so many addresses are looked at: it is a simulation."""
+"""Maximum number of addresses to simulate in a network or range."""
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}(?<!-)\Z")
 _NAMED = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]\Z")
@@ -30,7 +30,7 @@ class Target:
     first: Address | None
     last: Address | None
     name: str = ""
-    """The name before an address in brackets: reports show the host under it."""
+    """The name before an address in brackets, under which reports show the host."""
 
     @property
     def single(self) -> bool:
@@ -54,7 +54,7 @@ def split(text: str) -> list[str]:
 
 
 def parse(texts: Sequence[str]) -> list[Target]:
-    """Raises `ApiError` 400 with Nessus's words for the first entry that is no target."""
+    """Raises `ApiError` 400 with Nessus's text for the first invalid entry."""
     return [_parse_one(text) for entry in texts for text in split(entry)]
 
 
@@ -69,8 +69,8 @@ def _parse_one(text: str) -> Target:
 
 
 def _parse_named(text: str) -> Target | None:
-    """`name[address]` scans the address under that name, without looking the name up.
-    Raises `ValueError` when the address is none."""
+    """`name[address]` scans the address under that name without resolving it. Raises
+    `ValueError` if the address is invalid."""
     found = _NAMED.match(text)
     if found is None or not _NAME.match(found[1]):
         return None

@@ -1,4 +1,4 @@
-"""Scan and policy templates, by name and uuid, as the license allows them."""
+"""Scan and policy templates by name and uuid, depending on the license."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP face of the simulated Nessus: routes, handlers, and what they answer."""
+"""The HTTP interface of the simulated Nessus: routes and handlers."""
 
 from nessus_sched.sim.api.dispatch import respond
 

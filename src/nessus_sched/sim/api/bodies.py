@@ -1,7 +1,7 @@
-"""What a request body may say about a scan or policy: settings, credentials, audits, plugins.
+"""Parses request bodies for scans and policies: settings, credentials, audits, plugins.
 
-What real scanners do with a body that makes no sense is partly unknown; `sim.assumptions`
-lists those questions.
+What real scanners do with invalid bodies is partly unknown; `sim.assumptions` lists those
+questions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STRUCTURED = frozenset(
 
 
 def settings_of(call: Call, template: Template) -> dict[str, Any]:
-    """Those that count; `ApiError` 400 for what is refused."""
+    """The settings that apply; raises `ApiError` 400 for those that are refused."""
     given = object_field(call.body, "settings")
     kept = {}
     for name, value in given.items():
@@ -47,8 +47,8 @@ def settings_of(call: Call, template: Template) -> dict[str, Any]:
 def credentials_of(
     call: Call, template: Template, existing: Sequence[SentCredential]
 ) -> list[SentCredential]:
-    """The existing ones changed as the body says, without those that the template cannot
-    hold, or 400 for them."""
+    """The existing credentials with the changes in the body. Those that the template does not
+    support are dropped or refused with 400."""
     change = object_field(call.body, "credentials")
     added = object_field(change, "add")
     held: dict[str, dict[str, Any]] = {}
@@ -62,7 +62,7 @@ def credentials_of(
 
 
 def audits_of(call: Call, existing: Sequence[Audit]) -> list[Audit]:
-    """Uploaded ones by file and category, those of the feed by id."""
+    """Audits: uploaded ones by file and category, those from the feed by id."""
     change = object_field(call.body, "audits")
     custom, feed = object_field(change, "custom"), object_field(change, "feed")
     added = [*map(_custom_audit, _objects(custom, "add")), *map(_feed_audit, _objects(feed, "add"))]
@@ -71,7 +71,7 @@ def audits_of(call: Call, existing: Sequence[Audit]) -> list[Audit]:
 
 
 def plugins_of(call: Call, template: Template, existing: Mapping[str, Any]) -> dict[str, Any]:
-    """Families, where the template has them; without the right header they may be ignored."""
+    """Families, if the template has them; without the right header they may be ignored."""
     given = object_field(call.body, "plugins")
     version_2 = call.request.headers.get("x-api-version") == "2"
     ignored = call.nessus.options.assumes("plugins_need_version_2") and not version_2
@@ -83,7 +83,7 @@ def plugins_of(call: Call, template: Template, existing: Mapping[str, Any]) -> d
 def check_compliance(
     call: Call, template: Template, audits: Sequence[Audit], credentials: Sequence[SentCredential]
 ) -> None:
-    """Raises `ApiError` for a compliance scan that could find nothing, where that is refused."""
+    """Raises `ApiError` for a compliance scan that cannot find anything, if that is refused."""
     assumes = call.nessus.options.assumes
     if template.name == "compliance" and not audits and assumes("compliance_needs_audit"):
         raise NotFound
@@ -104,7 +104,7 @@ def _known(call: Call, name: str) -> bool:
 
 
 def _sensible(call: Call, name: str, value: object) -> bool:
-    """Whether a setting of the editor has a value that it offers; others may be anything."""
+    """Whether a setting has one of the editor's values; settings not in the editor always do."""
     sensible = blueprints.values_of(name) is None or offered(name, value)
     if name == "portscan_range":
         sensible = offered(name, value)

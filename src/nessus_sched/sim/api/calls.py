@@ -1,4 +1,4 @@
-"""One request on its way to a handler."""
+"""A request as passed to a handler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nessus_sched.sim.state import SimulatedNessus
 
 @attrs.define(kw_only=True, slots=False)
 class Call:
-    """`params` are the parts of the path by name, `login` None where none is needed."""
+    """`params` are the parts of the path by name; `login` is None if none is needed."""
 
     nessus: SimulatedNessus
     request: Request
@@ -33,7 +33,7 @@ class Call:
         return self.number("id")
 
     def number(self, name: str) -> int:
-        """A part of the path that must be a number; Nessus complains in these words."""
+        """A numeric part of the path; the error text is Nessus's own."""
         value = self.params[name]
         if not (value.isascii() and value.isdecimal()):
             raise ApiError(400, f"Invalid '{name}' field: invalid type 'string', expecting 'int'")
@@ -48,7 +48,7 @@ class Call:
         return int(value)
 
     def record(self, what: str, scan: str = "") -> None:
-        """Into the ledger, once it has taken effect."""
+        """Records an action in the ledger, after it took effect."""
         self.nessus.ledger.record(what, scan, at=self.now)
 
 

@@ -1,4 +1,4 @@
-"""What a run found so far: hosts, plugins, one host, one plugin's output."""
+"""Results of a run so far: hosts, plugins, one host, one plugin's output."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def plugin_output(call: Call) -> Response:
 
 
 def plugin_description(plugin: Plugin) -> dict[str, Any]:
-    """The attributes of a plugin in the nesting of the API."""
+    """The attributes of a plugin, nested as in the API."""
     elements = plugin.elements
     references = [str(text).partition(":")[::2] for text in _as_list(elements.get("xref"))]
     risk = ("risk_factor", "cvss_base_score", "cvss_vector", "cvss3_base_score", "cvss3_vector")
@@ -125,7 +125,7 @@ def plugin_description(plugin: Plugin) -> dict[str, Any]:
 
 
 def _known(run: Run, now: float) -> list[tuple[HostSummary, HostProgress]]:
-    """Each host as far as it is known. Hosts begin in order, so this is a prefix of all."""
+    """The results of each host so far. Hosts start in order, so this is a prefix of all."""
     return [
         (host.part(progress.share), progress)
         for host, progress in zip(run.report.hosts, run.hosts(now), strict=True)
@@ -154,7 +154,7 @@ def _host_rows(
 def _host_row(
     index: int, host: HostSummary, share: float, *, compliance: bool = False
 ) -> dict[str, Any]:
-    """`severity` is the total number of findings, whatever its name says."""
+    """`severity` is the total number of findings, despite its name."""
     shown = HostSummary(name=host.name, tallies=host.compliance) if compliance else host
     counts = shown.counts
     done = int(100 * share)
@@ -183,7 +183,7 @@ def _host_row(
 
 
 def _vulnerabilities(hosts: Iterable[Sequence[Tally]]) -> list[dict[str, Any]]:
-    """By plugin and severity over all hosts, the worst first."""
+    """Counts by plugin and severity over all hosts, worst first."""
     totals: dict[tuple[int, int], list[Tally]] = {}
     for tallies in hosts:
         for tally in tallies:
@@ -226,7 +226,7 @@ def _findings_of_host(
 
 
 def _remediations(known: Sequence[tuple[HostSummary, HostProgress]]) -> dict[str, Any]:
-    """Plugins for which there is a patch, with the hosts they would help."""
+    """Plugins with a patch, and the hosts affected."""
     fixes: dict[int, list[Tally]] = {}
     impacted = 0
     for host, _ in known:
@@ -261,7 +261,7 @@ def _remediation(tallies: Sequence[Tally]) -> dict[str, Any]:
 
 
 def _outputs(items: Sequence[Item], hostname: str) -> list[dict[str, Any]]:
-    """One entry for each different output, with the ports it was seen on."""
+    """One entry per distinct output, with its ports."""
     grouped: dict[str, list[Item]] = {}
     for item in items:
         grouped.setdefault(item.output, []).append(item)

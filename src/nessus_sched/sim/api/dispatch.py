@@ -1,4 +1,4 @@
-"""From a request to an answer: faults, loading, login, license, then the handler."""
+"""Processes a request: faults, loading, login, license, then the handler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN_ROUTE = "Unknown API endpoint"
 
 
 def respond(nessus: SimulatedNessus, request: Request) -> Answer:
-    """Serve one request now. All time that has passed since the last one takes effect first."""
+    """Serves one request, after applying the time that has passed since the last one."""
     now = nessus.advance()
     fault = nessus.faults.for_request(request.method, request.path)
     if fault is not None:
@@ -54,7 +54,7 @@ def _serve(nessus: SimulatedNessus, request: Request, now: float) -> Response:
 
 
 def _enter(nessus: SimulatedNessus, route: Route, request: Request, now: float) -> Login | None:
-    """Open routes know who asks, if they can, but never complain about a stale login."""
+    """The login of a request. Open routes identify it if possible but ignore a stale one."""
     try:
         login = nessus.accounts.identify(request, now)
     except ApiError:

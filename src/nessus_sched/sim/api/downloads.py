@@ -84,7 +84,7 @@ def token_download(call: Call) -> Response:
 
 
 def _status(call: Call, export: Export) -> Response:
-    """A failed export says so once, with a 500, and is not found afterwards."""
+    """The status of an export. A failed one returns 500 once, and 404 afterwards."""
     status = export.status(call.now)
     if status == "error":
         call.nessus.exports.forget(export)
@@ -135,7 +135,7 @@ def _document(call: Call, scan: Scan, run: Run, kind: str) -> Document:
 
 
 def attachment(call: Call) -> Response:
-    """Simulated findings have no attachments; a malformed key is told apart from that."""
+    """Not found: simulated findings have no attachments. A malformed key is a different error."""
     call.nessus.engine.get(call.id)
     if not re.fullmatch(r"[0-9a-f]{32,}", call.request.query.get("key", "")):
         raise ApiError(400, "Invalid 'key' field: invalid key format")
@@ -143,7 +143,7 @@ def attachment(call: Call) -> Response:
 
 
 def upload(call: Call) -> Response:
-    """A multipart form with the file in `Filedata`; the answer's name is the one to use."""
+    """Accepts a multipart form with the file in `Filedata`; the response has the name to use."""
     name, content = _uploaded_file(call.request.headers.get("content-type", ""), call.request.body)
     if name in call.nessus.uploads and call.nessus.options.assumes("uploads_renamed"):
         stem = PurePosixPath(name)
@@ -165,5 +165,5 @@ def _uploaded_file(content_type: str, body: bytes) -> tuple[str, bytes]:
 
 
 def _file_name(given: str) -> str:
-    """The last part of a path, however the client wrote it."""
+    """The last part of a path, with any kind of slash."""
     return given.replace("\\", "/").rpartition("/")[2] or "upload"

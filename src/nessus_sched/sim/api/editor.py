@@ -1,4 +1,4 @@
-"""The editor: templates, and what can be set in a scan or a policy."""
+"""The editor: templates, and the settings of scans and policies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def template_details(call: Call) -> Response:
 
 
 def object_details(call: Call) -> Response:
-    """Of a scan or a policy; its credentials are listed, their secrets masked."""
+    """The editor of a scan or policy; credentials are listed with masked secrets."""
     if _check_type(call) == "scan":
         scan = call.nessus.engine.get(call.id)
         template = find_template(scan.template_uuid)
@@ -95,7 +95,7 @@ def _editor(
 
 
 def _compliance() -> list[dict[str, Any]]:
-    """Each category begins with an entry without id, for an audit that is uploaded."""
+    """Each category starts with an entry without id, for uploading an audit."""
     return [
         {
             "name": category["name"],

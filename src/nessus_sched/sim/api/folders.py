@@ -44,7 +44,7 @@ def rename_folder(call: Call) -> Response:
 
 
 def delete_folder(call: Call) -> Response:
-    """Its scans go to the trash."""
+    """Deletes a folder; its scans move to the trash."""
     call.nessus.folders.delete(call.id)
     for scan in call.nessus.scans.values():
         if scan.folder_id == call.id:

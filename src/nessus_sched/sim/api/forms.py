@@ -1,5 +1,4 @@
-"""The forms of the editor: parts of settings and types of credentials, in the shape that was
-recorded."""
+"""The forms of the editor: parts of settings and types of credentials, in the recorded format."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ _SCAN_INPUTS: Sequence[Node] = (
     {"id": "text_targets", "type": "textarea", "required": True},
     {"id": "file_targets", "type": "file"},
 )
-"""What a scan has and a policy has not."""
+"""Inputs of a scan that a policy does not have."""
 
 
 def setting_parts(template: str, values: Values, *, scan: bool) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def setting_parts(template: str, values: Values, *, scan: bool) -> dict[str, Any
 
 
 def credential_data(plan: Node, credentials: Sequence[SentCredential]) -> list[dict[str, Any]]:
-    """The types that a template can hold, by category, with the instances that are set."""
+    """The credential types of a template by category, with the configured instances."""
     return [
         {
             "name": category,
@@ -71,7 +70,7 @@ def _part(name: str, part: Node, values: Values) -> dict[str, Any]:
 
 
 def _modes(part: Node, values: Values) -> dict[str, Any] | list[Any]:
-    """The choice of a mode, by name."""
+    """The input for choosing a mode by name."""
     modes = part.get("modes")
     if modes is None:
         return []
@@ -97,7 +96,7 @@ def _section(section: Node, values: Values) -> dict[str, Any]:
 
 
 def _input(entry: Node, values: Values) -> dict[str, Any]:
-    """With the value of the scan or policy as its default, where it has one."""
+    """An input, with the value of the scan or policy as its default, if set."""
     name = entry["id"]
     shown: dict[str, Any] = {"type": entry["type"], "id": name}
     shown["label" if entry["type"] == "checkbox" else "name"] = _words(name)
@@ -115,7 +114,7 @@ def _input(entry: Node, values: Values) -> dict[str, Any]:
 
 
 def _option(option: Node | str, values: Values) -> str | dict[str, Any]:
-    """A word, or a choice that brings inputs of its own."""
+    """An option: a word, or a choice with its own inputs."""
     if isinstance(option, str):
         return option
     inputs = [_input(entry, values) for entry in option.get("inputs", ())]

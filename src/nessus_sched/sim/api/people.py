@@ -34,7 +34,7 @@ def _user(call: Call) -> dict[str, Any]:
 
 
 def permissions(call: Call) -> Response:
-    """Nothing is shared."""
+    """No object is shared."""
     return reply({"acls": [{"type": "default", "permissions": 0, "owner": None, "id": call.id}]})
 
 

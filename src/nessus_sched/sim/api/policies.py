@@ -35,7 +35,7 @@ def _row(call: Call, policy: Policy) -> dict[str, Any]:
 
 
 def list_policies(call: Call) -> Response:
-    """null, not [], when there are none."""
+    """Lists policies; null, not [], if there are none."""
     rows = [_row(call, policy) for policy in call.nessus.policies.by_id.values()]
     return reply({"policies": rows or None})
 

@@ -1,4 +1,4 @@
-"""Which method and path lead where, and who may go there."""
+"""The routes, and the access they need."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Access(Enum):
     KNOWN = auto()
     """With a login of any kind."""
     GATED = auto()
-    """A write on scans: also the license must have `scan_api`, or the request carry the
-    token of the web UI."""
+    """A write on scans: in addition the license must have `scan_api`, or the request the token
+    of the web UI."""
 
 
 @attrs.frozen
 class Route:
-    """`pattern` has the variable parts in braces. `awake` routes answer while plugins load."""
+    """`pattern` has variable parts in braces. `awake` routes respond while plugins load."""
 
     method: str
     pattern: str

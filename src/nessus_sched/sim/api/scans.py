@@ -33,12 +33,12 @@ from nessus_sched.sim.templates import Template, find_template
 
 _OWNER_ID = 2
 _STANDARD = 32
-"""The permission from which on an account may create scans."""
+"""The lowest permission that may create scans."""
 
 
 def list_scans(call: Call) -> Response:
-    """`scans` is null when there are none. The time filter goes by the date that is shown,
-    so a scan that never ran (date 0) passes no filter."""
+    """`scans` is null if there are none. The time filter uses the date shown, so a scan that
+    never ran (date 0) never matches."""
     folder_id = call.query_number("folder_id")
     since = call.query_number("last_modification_date")
     dated = call.nessus.options.assumes("empty_rows_dated")
@@ -213,7 +213,7 @@ def new_scan(call: Call, name: str, template: Template) -> Scan:
 
 
 def _apply(call: Call, scan: Scan, template: Template) -> None:
-    """Take over what the body says; nothing of it when any part is wrong."""
+    """Applies the body, or nothing if any part is invalid."""
     settings = settings_of(call, template)
     wanted = _targets(call, settings)
     folder_id = wanted_folder(call, settings, scan.folder_id)
@@ -237,7 +237,7 @@ def _apply(call: Call, scan: Scan, template: Template) -> None:
 
 
 def _targets(call: Call, settings: Mapping[str, Any]) -> list[str]:
-    """From the text and from an uploaded file."""
+    """Targets from the text and from an uploaded file."""
     texts = [str(settings.get("text_targets") or "")]
     if uploaded := settings.get("file_targets"):
         content = call.nessus.uploads.get(str(uploaded))
@@ -248,7 +248,7 @@ def _targets(call: Call, settings: Mapping[str, Any]) -> list[str]:
 
 
 def wanted_folder(call: Call, body: Mapping[str, Any], default: int | None = None) -> int:
-    """Null counts as not given."""
+    """The folder; null counts as absent."""
     given = {} if body.get("folder_id") is None else body
     return call.nessus.folders.get(number_field(given, "folder_id", default)).id
 

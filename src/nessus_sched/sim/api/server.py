@@ -27,7 +27,7 @@ def status(call: Call) -> Response:
 
 
 def properties(call: Call) -> Response:
-    """Without a login only versions are told."""
+    """Without a login only versions are shown."""
     edition = call.nessus.options.license
     known: dict[str, Any] = {
         "nessus_type": edition.title,
@@ -168,7 +168,7 @@ def scanner_key(call: Call) -> Response:
 
 
 def running_scans(call: Call) -> Response:
-    """`scans` is null when none runs."""
+    """`scans` is null if none is running."""
     _check_scanner(call)
     busy = [scan for scan in call.nessus.scans.values() if scan.busy]
     return reply({"scans": [_running(scan) for scan in busy] or None})

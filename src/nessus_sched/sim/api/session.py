@@ -75,7 +75,7 @@ def renew_keys(call: Call) -> Response:
 
 
 def ui_script(call: Call) -> Response:
-    """The minified script of the web UI. Of its four functions of one string, three are
+    """The minified script of the web UI. Of its four functions that return a string, three are
     decoys, as in the real one."""
     token = call.nessus.accounts.ui_token
     lines = [_FILLER_LINE.format(number=number) for number in range(_FILLER_LINES)]

@@ -1,5 +1,5 @@
-"""Scans as the API shows them. The inconsistencies are Nessus's own and kept on purpose:
-`enabled` is true in a list and 1 in an object, `default_permisssions` has three s."""
+"""Scans as shown by the API. The inconsistencies are Nessus's own and intentional: `enabled` is
+true in a list and 1 in an object, and `default_permisssions` has three s."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def scan_row(scan: Scan, *, empty_dated: bool = False) -> dict[str, Any]:
 
 
 def scan_object(scan: Scan) -> dict[str, Any]:
-    """What creating or configuring a scan answers."""
+    """The response to creating or configuring a scan."""
     return {
         "container_id": 0,
         "uuid": scan.uuid,
@@ -81,7 +81,7 @@ def scan_object(scan: Scan) -> dict[str, Any]:
 
 
 def scan_copy(scan: Scan) -> dict[str, Any]:
-    """What copying answers: a flat mixture of both."""
+    """The response to copying a scan: a flat mixture of row and object."""
     return {
         "timezone": scan.settings.get("timezone"),
         "enabled": scan.enabled,
@@ -118,7 +118,7 @@ def history_row(run: Run) -> dict[str, Any]:
 
 
 def run_info(scan: Scan, run: Run | None) -> dict[str, Any]:
-    """The `info` of GET /scans/{id}; times that are not known yet are left out."""
+    """The `info` of GET /scans/{id}, without times that are not known yet."""
     info: dict[str, Any] = {
         "acls": [_DEFAULT_ACL],
         "edit_allowed": True,

@@ -1,1 +1,1 @@
-"""What simulated scans find: generated from a seed, or replayed from real exports."""
+"""Findings of simulated scans: generated from a seed, or replayed from real exports."""

@@ -1,4 +1,4 @@
-"""Compliance results for a scan with audit files, as far as the login allows them."""
+"""Compliance results for a scan with audit files, depending on the login."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLUGINS = {"linux": 21157, "windows": 21156}
 
 @attrs.frozen
 class Audit:
-    """`file` is an uploaded name or the id of one of the feed; `category` such as `Unix`."""
+    """`file` is the name of an upload or the id of an audit in the feed; `category` as `Unix`."""
 
     file: str
     category: str
@@ -60,7 +60,7 @@ _CHECKS = {
 def compliance_items(
     seed: int, machine: Machine, login: Login, audits: tuple[Audit, ...]
 ) -> Iterator[Item]:
-    """One item a check and audit of the machine's kind; nothing without a login that works."""
+    """One item per check and audit for the machine's kind; none without a working login."""
     plugin_id = PLUGINS.get(machine.kind)
     if plugin_id is None or not login.worked:
         return

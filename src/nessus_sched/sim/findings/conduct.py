@@ -1,6 +1,6 @@
-"""How a scan goes about its work, from its settings.
+"""Derives how a scan runs from its settings.
 
-Only what a request says counts: a scan without any settings pings nobody and scans no ports.
+Only settings in the request apply: a scan without any does not ping and scans no ports.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ MODE_PARTS = tuple(MODES)
 
 @attrs.frozen(kw_only=True)
 class Conduct:
-    """`modes` are the chosen ones by part; `settings` what is in force, modes expanded;
-    `families` the status of each family that was set, `plugins` of each plugin."""
+    """`modes` are the chosen modes by part; `settings` the effective settings with modes
+    expanded; `families` the status of each family that was set, `plugins` that of plugins."""
 
     settings: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     modes: Mapping[str, Mode] = attrs.field(factory=dict)
@@ -39,7 +39,7 @@ class Conduct:
 
     @property
     def ping(self) -> bool:
-        """Without it every address counts as up."""
+        """Without ping every address counts as up."""
         return self.on("ping_the_remote_host")
 
     @property
@@ -55,12 +55,12 @@ class Conduct:
         return self.number("max_checks_per_host", 5)
 
     def runs(self, plugin_id: int, family: str) -> bool:
-        """Whether that plugin is selected."""
+        """Whether the plugin is selected."""
         return self.plugins.get(plugin_id, self.families.get(family) != "disabled")
 
     def slowness(self, hosts: int) -> float:
-        """How many times longer than usual `hosts` hosts take: a scan that may look at few
-        at once needs more rounds."""
+        """The factor by which `hosts` hosts take longer than usual: with fewer concurrent hosts
+        a scan needs more rounds."""
         usual = -(-hosts // _USUAL_HOSTS)
         return max(1.0, -(-hosts // self.max_hosts) / usual) if hosts else 1.0
 
@@ -70,7 +70,7 @@ _USUAL_HOSTS = 30
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """Which unsettled questions about settings are answered how; see `sim.assumptions`."""
+    """The assumptions about settings; see `sim.assumptions`."""
 
     fills_defaults: bool = False
     mode_ids_work: bool = False
@@ -80,7 +80,7 @@ class Rules:
 def conduct_of(
     template: str, settings: Settings, plugins: Mapping[str, Any], rules: Rules
 ) -> Conduct:
-    """What a scan with this template, these settings and these plugin families does."""
+    """How a scan with this template, these settings and these plugin families runs."""
     given = dict(settings)
     if rules.fills_defaults:
         given = {**blueprints.defaults(template), **given}
@@ -103,7 +103,7 @@ def conduct_of(
 
 
 def chosen_mode(template: str, part: str, settings: Settings, *, ids: bool) -> Mode | None:
-    """None for a mode that the template does not offer, and where none was asked for."""
+    """The chosen mode, or None if the template does not have it or none was requested."""
     choice = blueprints.mode_of(template, part)
     if choice is None or choice["id"] not in settings:
         return None
@@ -117,7 +117,7 @@ def chosen_mode(template: str, part: str, settings: Settings, *, ids: bool) -> M
 
 
 def offered(name: str, value: object) -> bool:
-    """Whether a setting may have that value; another leaves it unset."""
+    """Whether a setting may have that value; otherwise it stays unset."""
     if not isinstance(value, str | int):
         return False
     if name == "portscan_range":

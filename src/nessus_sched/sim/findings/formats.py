@@ -1,4 +1,4 @@
-"""The lesser export formats: CSV with the columns that were recorded, and a plain page."""
+"""The other export formats: CSV with the recorded columns, and a plain HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings of generated machines: which plugins fire on what, and the report of a run."""
+"""Generates findings: which plugins fire on a machine, and the report of a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DEVICES = {"linux": "general-purpose", "windows": "general-purpose", "device": 
 
 
 class GeneratedReport:
-    """What a run finds on simulated machines; made anew each time it is asked for."""
+    """The findings of a run on simulated machines, regenerated on each access."""
 
     length: int | None = None
 
@@ -92,7 +92,7 @@ class GeneratedReport:
         yield scan_information(self._order, sight, login, span)
 
     def _findings(self, machine: Machine, sight: Sight, login: Login) -> Iterator[Item]:
-        """In the order of a report: how it is alive, its ports, then the rest."""
+        """Findings in report order: host detection, ports, then the rest."""
         order, seed = self._order, self._options.seed
         if order.conduct.ping:
             yield _item(catalog()[_PING], machine, None)
@@ -130,7 +130,7 @@ def _matches(seed: int, machine: Machine, sight: Sight, login: Login) -> Iterato
 
 
 def _places(plugin: Plugin, sight: Sight) -> Iterator[Service | None]:
-    """The services that the plugin looks at; None for the host as a whole."""
+    """The services that the plugin checks; None for the host as a whole."""
     if plugin.on == "host":
         yield None
         return

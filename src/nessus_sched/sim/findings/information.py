@@ -1,4 +1,4 @@
-"""Plugin 19506, `Nessus Scan Information`: what a scan says about itself on each host."""
+"""Plugin 19506, `Nessus Scan Information`, which describes the scan on each host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VERBOSITY = {"Quiet": 0, "Verbose": 2}
 
 
 def scan_information(order: ScanOrder, sight: Sight, login: Login, span: Span) -> Item:
-    """In the words of a Nessus 10."""
+    """The output in the format of Nessus 10."""
     conduct = order.conduct
     started = time.strftime("%Y/%m/%d %H:%M UTC", time.gmtime(span.start))
     feed = time.strftime("%Y%m%d%H%M", time.gmtime(span.start - _FEED_AGE))

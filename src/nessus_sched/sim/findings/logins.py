@@ -1,6 +1,6 @@
-"""What becomes of the credentials of a scan on each machine, and the plugins that say so.
+"""The result of a scan's credentials on each machine, and the plugins that report it.
 
-The plugins are the real ones, and mean what they mean there.
+The plugins are the real ones, with their real meaning.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nessus_sched.sim.options import SimOptions
 
 @attrs.frozen(kw_only=True)
 class SentCredential:
-    """One credential of a scan, as it came in `credentials.add`."""
+    """One credential of a scan, as sent in `credentials.add`."""
 
     id: int
     category: str
@@ -34,7 +34,7 @@ class SentCredential:
 
 @attrs.frozen(kw_only=True)
 class Login:
-    """How logging in to one machine went.
+    """The result of logging in to one machine.
 
     `state` is `none` (nothing offered or nowhere to log in), `failed`, `partial` or
     `full`; `plugins` are the ids that report it.
@@ -52,7 +52,7 @@ class Login:
 
     @property
     def credentialed(self) -> str:
-        """The word after `Credentialed checks :` in plugin 19506, which knows no 'partial'."""
+        """The value of `Credentialed checks :` in plugin 19506, which has no 'partial'."""
         if not self.worked:
             return "no"
         return f"yes, as '{self.user}' via {self.protocol}"
@@ -75,7 +75,7 @@ _ESCALATED = 102095
 
 
 def log_in(machine: Machine, credentials: Iterable[SentCredential], options: SimOptions) -> Login:
-    """The first credential that works counts, as with Nessus."""
+    """The first working credential is used, as in Nessus."""
     service = machine.login_service
     if service is None:
         return Login(state="none", plugins=(_PATCHES_NOT_AVAILABLE,))
@@ -150,7 +150,7 @@ _OUTPUTS = {
 
 
 def login_items(machine: Machine, login: Login) -> Sequence[Item]:
-    """The ReportItems that tell how the login went."""
+    """The ReportItems that report the result of the login."""
     port = login.service.port if login.service else 0
     name = login.service.name if login.service else "general"
     words = {

@@ -24,7 +24,7 @@ class Service:
 
 @attrs.frozen(kw_only=True)
 class Machine:
-    """A host that answers. The same seed and target always give the same machine."""
+    """A live host. The same seed and target always give the same machine."""
 
     target: str
     ip: str
@@ -36,11 +36,11 @@ class Machine:
     cpe: str
     services: tuple[Service, ...]
     up: bool = True
-    """False for an address where nobody answers, but which was taken for up."""
+    """False for an address that does not answer but was assumed to be up."""
 
     @property
     def login_service(self) -> Service | None:
-        """Where a login would be tried: SSH, or SMB on Windows."""
+        """The service for logins: SSH, or SMB on Windows."""
         wanted = "smb" if self.kind == "windows" else "ssh"
         return next((service for service in self.services if wanted in service.speaks), None)
 
@@ -102,7 +102,7 @@ _HIGH = {
 
 
 def build_machine(seed: int, target: str, *, name: str = "") -> Machine:
-    """The machine behind one address or name; an address may come with a name to go by."""
+    """The machine with an address or name; an address may have a name, too."""
     roll = dice(seed, "machine", target)
     kind = roll.choices(("linux", "windows", "device"), weights=(5, 4, 1))[0]
     os_name, cpe = roll.choice(_SYSTEMS[kind])
@@ -127,7 +127,7 @@ def build_machine(seed: int, target: str, *, name: str = "") -> Machine:
 
 
 def _on_high_ports(seed: int, kind: str, ip: str) -> Iterator[Service]:
-    """Services outside the ports that a scan looks at by default."""
+    """Services on ports that a scan does not cover by default."""
     for chance, service in _HIGH[kind]:
         if share(seed, "high port", ip, service.port) < chance:
             yield service
@@ -142,7 +142,7 @@ def _address(target: str) -> str | None:
 
 @attrs.frozen
 class Network:
-    """Says which targets answer."""
+    """Determines which targets answer."""
 
     seed: int
     alive_share: float
@@ -153,7 +153,7 @@ class Network:
         return cls(seed, alive_share, tuple(parse(list(dead_targets))))
 
     def survey(self, texts: Sequence[str], *, ping: bool = True) -> Iterator[Machine]:
-        """The machines that answer among the targets, each once, in order; without a ping
+        """The machines among the targets that answer, in order, without duplicates; without ping
         every address."""
         seen: set[str] = set()
         for target in parse(texts):

@@ -1,6 +1,6 @@
-"""What the modes of a template set, by the id that reports show.
+"""The settings behind each mode, by the id shown in reports.
 
-From the preferences that a recorded editor answer lists with each mode.
+From the preferences listed for each mode in a recorded editor response.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Values = Mapping[str, str]
 
 @attrs.frozen
 class Mode:
-    """`values` win over the settings of the request: the server expands a mode by itself."""
+    """`values` override the settings of the request, because the server expands modes."""
 
     id: str
     name: str
@@ -125,14 +125,14 @@ MODES: Mapping[str, tuple[Mode, ...]] = {
         Mode("custom", CUSTOM),
     ),
 }
-"""By the part of the editor whose setting `PART_mode` chooses one."""
+"""Modes by the part of the editor whose setting `PART_mode` selects one."""
 
 
 def find_mode(
     part: str, wanted: str, *, default: str, names: tuple[str, ...], ids: bool
 ) -> Mode | None:
-    """The mode that a request means: by name, in any case of letters; by what the editor
-    shows as the default, even if that is an id; and by any id where `ids` work."""
+    """The mode in a request: by name, ignoring case; by the editor's default, even if that is an
+    id; and by any id if `ids`."""
     for mode in MODES[part]:
         if mode.name not in names:
             continue

@@ -1,4 +1,4 @@
-"""Writing a `.nessus` v2 file host by host, in memory that does not grow with its size."""
+"""Writes a `.nessus` v2 file host by host, in constant memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nessus_sched.sim.findings.policyxml import (
 from nessus_sched.sim.findings.report import ScanOrder
 
 CHUNK = 64 * 1024
-"""About how many characters are gathered before they are handed on."""
+"""Approximate number of characters per chunk."""
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
@@ -104,7 +104,7 @@ def _report_item(item: Item) -> str:
 
 @cache
 def _elements(plugin_id: int) -> str:
-    """The child elements that do not depend on the host; made once, for large files."""
+    """The child elements that do not depend on the host; cached for large files."""
     parts: list[str] = []
     for name, value in catalog()[plugin_id].elements.items():
         values = [value] if isinstance(value, str) else value
@@ -114,5 +114,5 @@ def _elements(plugin_id: int) -> str:
 
 @lru_cache(maxsize=2048)
 def _text(value: str) -> str:
-    """Escaped, and without the characters that XML 1.0 cannot hold at all."""
+    """Escaped text without characters that XML 1.0 does not allow."""
     return escape(_ILLEGAL.sub("", value))

@@ -1,4 +1,4 @@
-"""The plugin catalog: real plugin ids and titles, our own words for the texts."""
+"""The plugin catalog: real plugin ids and titles with our own texts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Elements = Mapping[str, str | list[str]]
 class Plugin:
     """`elements` are the child elements of a ReportItem by name; a list repeats one.
 
-    `on` is the service that it looks at: `host`, `tcp` (every
-    TCP service), a service such as `ssh`, or `code` for plugins that the simulator places
-    itself. `chance` is how many of those it fires on, `local` that it needs a login.
+    `on` is the service that it checks: `host`, `tcp` (every TCP service), a service such as
+    `ssh`, or `code` for plugins placed by the simulator's code. `chance` is the share of those
+    it fires on; `local`: it needs a login.
     """
 
     id: int

@@ -1,6 +1,6 @@
-"""What the Policy part of a report says about how the scan was done: the only proof there is.
+"""The Policy section of a report, the only proof of how the scan was run.
 
-Names and shapes follow real exports. A preference that nothing set is not there.
+Names and formats follow real exports. Preferences that were not set are absent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FLAGS = {
     "reduce_connections_on_congestion": "reduce_connections_on_congestion",
     "log_whole_attack": "log_whole_attack",
 }
-"""Preferences of the server with the settings that they come from."""
+"""Server preferences with the settings that they come from."""
 
 _SCANNER_SETTINGS = {
     _PING: "ping_the_remote_host",
@@ -43,7 +43,7 @@ _SCANNER_SETTINGS = {
     ports.NETSTAT_WMI: "wmi_netstat_scanner",
     ports.SNMP_SCANNER: "snmp_scanner",
 }
-"""Plugins that are active only when their setting says so."""
+"""Plugins that are active only if their setting says so."""
 
 
 @attrs.frozen(kw_only=True)
@@ -126,9 +126,9 @@ _PLUGIN_PREFERENCES = (
 
 
 def server_preferences(order: ScanOrder) -> dict[str, str]:
-    """By name, in the order of a file."""
+    """Server preferences by name, in file order."""
     conduct = order.conduct
-    # The plugin set of a real file is one giant line; some readers fall over it.
+    # The plugin set of a real file is one huge line, which breaks some parsers.
     return {
         "plugin_set": plugin_set(conduct),
         "TARGET": ",".join(order.targets),
@@ -173,7 +173,7 @@ def plugin_preferences(conduct: Conduct) -> Iterator[PluginPreference]:
 
 
 def individual_plugins(conduct: Conduct) -> Iterator[tuple[Plugin, str]]:
-    """Port scanners by what the settings say, others by what the request says."""
+    """Port scanners according to the settings, others according to the request."""
     for plugin in catalog().values():
         if plugin.id in _SCANNER_SETTINGS or plugin.id in conduct.plugins:
             yield plugin, "enabled" if _active(plugin, conduct) else "disabled"

@@ -1,4 +1,4 @@
-"""Ports: which a scan looks at, and which of a machine's services it therefore sees."""
+"""Ports that a scan covers, and port scanners."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _COMMON_HIGH = frozenset(
 DEFAULT_SERVICES = frozenset(
     {21, 22, 23, 25, 53, 80, 110, 111, 135, 139, 143, 161, 389, 443, 445, 993, 3306, 3389, 5432}
 )
-"""Ports where plugins look for their service even when no port scanner told them to."""
+"""Ports where plugins look for their service even without a port scanner."""
 
 
 def _common(port: int) -> bool:
-    """Whether it is one of the some 4,800 ports of the scanner's own list: the well-known
-    ones, and of the others those that are often in use."""
+    """Whether it is one of the about 4,800 ports in the scanner's own list: well-known ports and
+    common others."""
     return port < 1024 or port in _COMMON_HIGH
 
 
 @attrs.frozen
 class PortRange:
-    """`text` as it was given; `spans` are first and last ports, none for the default list."""
+    """`text` as given; `spans` are pairs of first and last port, empty for the default list."""
 
     text: str
     spans: tuple[tuple[int, int], ...] = ()
@@ -54,8 +54,8 @@ class PortRange:
 
 @lru_cache(maxsize=256)
 def read_range(text: str) -> PortRange:
-    """`default`, `all`, or ports and ranges, perhaps with `T:` or `U:` before them; what
-    cannot be read is the default."""
+    """Parses `default`, `all`, or ports and ranges with optional `T:` or `U:` prefixes; anything
+    invalid is the default."""
     word = text.strip().lower()
     if word == "all":
         return PortRange(text, ((1, _HIGHEST),))
@@ -64,7 +64,7 @@ def read_range(text: str) -> PortRange:
 
 
 def _spans(text: str) -> tuple[tuple[int, int], ...]:
-    """Empty when any part is no port or range."""
+    """The spans; empty if any part is invalid."""
     spans = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*(?:[tTuU]:)?(\d{1,5})(?:-(\d{1,5}))?\s*", part)

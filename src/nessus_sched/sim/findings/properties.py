@@ -11,13 +11,13 @@ from nessus_sched.sim.findings.report import Span
 
 
 def ctime(at: float) -> str:
-    """`Fri Nov  7 13:25:52 2025`, the scanner's local time, which here is UTC."""
+    """A time such as `Fri Nov  7 13:25:52 2025` in the scanner's local time, here UTC."""
     return time.asctime(time.gmtime(at))
 
 
 def host_properties(machine: Machine, login: Login, policy: str, span: Span) -> dict[str, str]:
-    """Tag names to values, in the order of a file. Those that come with the end of a host
-    are missing while it is not finished."""
+    """Tag names and values in file order. Tags written at the end of a host are missing until it
+    is finished."""
     tags = _of_machine(machine, login, policy, span) if machine.up else {"policy-used": policy}
     if span.finished:
         tags["Credentialed_Scan"] = str(login.worked).lower()

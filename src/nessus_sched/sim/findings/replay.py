@@ -1,4 +1,4 @@
-"""Real `.nessus` files as what scans find: the export is the file, byte for byte."""
+"""Replays real `.nessus` files as results of scans: the export is the file, byte for byte."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 256 * 1024
 
 
 class Replay:
-    """Hands the files out in order, one a scan, and begins again after the last."""
+    """Assigns the files in order, one per scan, and starts over after the last."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._reports = [ReplayedReport.of_file(path) for path in files]
@@ -26,7 +26,7 @@ class Replay:
 
     @classmethod
     def find(cls, directory: Path | None, files: Sequence[Path]) -> Replay | None:
-        """None when nothing is to be replayed; raises `ValueError` for an empty directory."""
+        """None if there is nothing to replay; raises `ValueError` for an empty directory."""
         inside = sorted(directory.glob("*.nessus")) if directory else []
         found = [*files, *(path for path in inside if path.is_file())]
         if not found and directory is not None:
@@ -34,14 +34,14 @@ class Replay:
         return cls(found) if found else None
 
     def for_scan(self, scan_id: int) -> ReplayedReport:
-        """The same file again for another run of the same scan."""
+        """The file for a scan, the same for all of its runs."""
         if scan_id not in self._by_scan:
             self._by_scan[scan_id] = self._reports[len(self._by_scan) % len(self._reports)]
         return self._by_scan[scan_id]
 
 
 class ReplayedReport:
-    """One file. Only the counts are kept; texts are read again when they are asked for."""
+    """One file. Only counts are kept in memory; texts are read again when needed."""
 
     def __init__(self, name: str, length: int, open_file: Callable[[], BinaryIO]) -> None:
         self.name = name
@@ -71,7 +71,7 @@ class ReplayedReport:
         return self._host(index).properties
 
     def document(self, progress: Sequence[HostProgress]) -> Iterable[bytes]:
-        """The whole file, however far the run came."""
+        """The whole file, whatever the progress of the run."""
         with self._open() as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
@@ -81,7 +81,7 @@ class ReplayedReport:
 
 
 def read_hosts(open_file: Callable[[], BinaryIO]) -> Iterator[Host]:
-    """The hosts of a file; of a broken file, those before the break."""
+    """The hosts of a file; for a damaged one, those before the damage."""
     report: ET.Element | None = None
     with open_file() as file:
         events = ET.iterparse(file, events=("start", "end"))  # noqa: S314 - the operator's own

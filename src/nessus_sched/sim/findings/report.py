@@ -1,4 +1,4 @@
-"""What a run found, in the form that both the API and the export need."""
+"""The results of a run, in the form needed by the API and by exports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEVERITIES = 5
 
 @attrs.frozen(kw_only=True)
 class ScanOrder:
-    """What a run is to scan and how: everything that its findings depend on."""
+    """What and how a run scans: everything that its findings depend on."""
 
     scan_name: str
     template: str
@@ -34,8 +34,8 @@ class ScanOrder:
 
 @attrs.frozen
 class Span:
-    """Epoch seconds from which to which a run or the scan of a host lasted. `finished` is
-    False for a host that was still being scanned when the run ended, or is now."""
+    """Start and end of a run or of the scan of a host, in epoch seconds. `finished` is False for
+    a host that is still being scanned, or was when the run ended."""
 
     start: float
     end: float
@@ -44,7 +44,7 @@ class Span:
 
 @attrs.frozen
 class HostProgress:
-    """How far one host is: the share (0..1) of its checks, and when they ran."""
+    """Progress of a host: the share (0..1) of its checks, and when they ran."""
 
     share: float
     span: Span
@@ -52,7 +52,7 @@ class HostProgress:
 
 @attrs.frozen
 class Tally:
-    """How often a plugin fired on a host with one severity."""
+    """How often a plugin fired on a host with a severity."""
 
     plugin: Plugin
     severity: int
@@ -61,7 +61,7 @@ class Tally:
 
 @attrs.frozen(kw_only=True)
 class HostSummary:
-    """A host's findings counted; `tallies` in the order found, compliance results apart."""
+    """Counts of a host's findings; `tallies` in report order, compliance results separately."""
 
     name: str
     tallies: tuple[Tally, ...]
@@ -69,14 +69,14 @@ class HostSummary:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """By severity, informational first."""
+        """Counts by severity, informational first."""
         totals = [0] * SEVERITIES
         for tally in self.tallies:
             totals[tally.severity] += tally.count
         return tuple(totals)
 
     def part(self, share: float) -> HostSummary:
-        """What is known when only a share (0..1) of the checks have run."""
+        """The summary after a share (0..1) of the checks."""
         if share >= 1:
             return self
         return attrs.evolve(
@@ -90,7 +90,7 @@ class HostSummary:
 
 
 def summarize(name: str, items: Iterable[Item], *, more: Sequence[Tally] = ()) -> HostSummary:
-    """Count the items of a host; `more` comes on top, after them."""
+    """Counts the items of a host, followed by `more`."""
     found: Counter[tuple[int, int, bool]] = Counter()
     plugins: dict[int, Plugin] = {}
     for item in items:
@@ -115,7 +115,7 @@ class Report(Protocol):
 
     @property
     def length(self) -> int | None:
-        """The size of the document when it is known beforehand."""
+        """The size of the document, if known in advance."""
 
     def items(self, index: int, span: Span) -> Iterable[Item]:
         """The ReportItems of one host, in order; `span` is that host's."""
@@ -124,4 +124,4 @@ class Report(Protocol):
         """The host's HostProperties tags."""
 
     def document(self, progress: Sequence[HostProgress]) -> Iterable[bytes]:
-        """The `.nessus` file in chunks, with each host as far as it was scanned."""
+        """The `.nessus` file in chunks, with the results of each host so far."""

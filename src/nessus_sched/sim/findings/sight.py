@@ -1,5 +1,5 @@
-"""What a scan sees of a machine: the ports that its scanners find, the services that its
-plugins therefore look at."""
+"""What a scan sees of a machine: ports found by its port scanners, and the services that its
+plugins then check."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _FAMILY = "Port scanners"
 
 @attrs.frozen(kw_only=True)
 class Sight:
-    """`found` are the open ports with the plugin that found each; `scanners` the plugins that
-    ran, whether or not they found any."""
+    """`found` are the open ports with the plugin that found each; `scanners` the port scanner
+    plugins that ran."""
 
     services: tuple[Service, ...] = ()
     found: tuple[tuple[int, Service], ...] = ()
@@ -32,12 +32,12 @@ class Sight:
 
     @property
     def scanner_names(self) -> tuple[str, ...]:
-        """As plugin 19506 lists them."""
+        """The names as listed in plugin 19506."""
         return tuple(_NAMES[plugin_id] for plugin_id in self.scanners)
 
 
 def look(machine: Machine, conduct: Conduct, login: Login) -> Sight:
-    """Nothing answers on a machine that is not there."""
+    """What the scan sees; nothing on a machine that does not exist."""
     local = _enumerator(machine, conduct, login)
     network = _network_scanners(conduct, enumerated=local is not None)
     scanners = (*network, *((local,) if local else ()))
@@ -57,8 +57,8 @@ def look(machine: Machine, conduct: Conduct, login: Login) -> Sight:
 
 
 def _enumerator(machine: Machine, conduct: Conduct, login: Login) -> int | None:
-    """The plugin that lists ports from inside. It needs a login that works; SNMP only a
-    device that answers."""
+    """The plugin that lists ports from inside. It needs a working login; SNMP only needs a device
+    that answers."""
     speaks_snmp = any("snmp" in service.speaks for service in machine.services)
     candidates = (
         (ports.NETSTAT_SSH, "ssh_netstat_scanner", login.worked and login.protocol == "ssh"),
