@@ -80,7 +80,7 @@ class Driver:
                     self._nursery = nursery
                     for run in self.runs.values():
                         nursery.start_soon(self._carry, run)
-                    nursery.start_soon(self._poller.run)
+                    nursery.start_soon(self._poller.run, nursery)
                     nursery.start_soon(self._take_work)
                     task_status.started()
         finally:

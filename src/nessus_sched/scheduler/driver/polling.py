@@ -43,13 +43,12 @@ class Poller:
         self._statuses: dict[int, str] = {}
         self._cleared_at = -math.inf
 
-    async def run(self) -> None:
-        """Polls until canceled."""
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Polls until canceled; the clean-up that a poll calls for runs in `nursery`."""
         self._connection.hold_until_contacted()
-        async with trio.open_nursery() as nursery:
-            while True:
-                await self._turn(nursery)
-                await self._rest()
+        while True:
+            await self._turn(nursery)
+            await self._rest()
 
     async def _rest(self) -> None:
         """Until the next exchange is due, which may change meanwhile."""
