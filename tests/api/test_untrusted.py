@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.api.untrusted import CLOSE, OPEN, fenced, fenced_row
+from nessus_sched.api.untrusted import CLOSE, OPEN, fenced, mark_row_untrusted
 
 tricks = st.sampled_from([OPEN, CLOSE, "</ untrusted >", "< UNTRUSTED", "\u202e", "\x1b[2J", "<"])
 
@@ -22,7 +22,7 @@ def test_nothing_in_a_text_opens_or_closes_its_fence(text: str) -> None:
 
 def test_free_texts_of_hosts_are_fenced_and_names_are_cleaned() -> None:
     row = {"host": "a\u202eb", "plugin_output": "hi", "compliance_actual_value": None, "port": 5}
-    assert fenced_row(row) == {
+    assert mark_row_untrusted(row) == {
         "host": "ab",
         "plugin_output": f"{OPEN}hi{CLOSE}",
         "compliance_actual_value": None,

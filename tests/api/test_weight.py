@@ -12,7 +12,7 @@ from jsonschema.exceptions import ValidationError
 from nessus_sched.api import validation
 from nessus_sched.api.argument_errors import problems_of
 from nessus_sched.api.operations import ToolError
-from nessus_sched.api.paging import number_of
+from nessus_sched.api.paging import parse_cursor
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.api.weight import MAX_DEPTH, MAX_ITEMS, MAX_MEMBERS, MAX_TEXT, MAX_TEXTS
 from nessus_sched.core.fields import field
@@ -116,8 +116,8 @@ def test_a_query_with_too_many_filters_is_refused_without_reading_them() -> None
 @pytest.mark.parametrize("cursor", ["9" * 19, "9" * 40, "-1", "1.5", "٣"])
 def test_a_cursor_that_is_no_number_of_ours(cursor: str) -> None:
     with pytest.raises(ToolError, match="not one that list_tasks returned"):
-        number_of(cursor, "list_tasks")
+        parse_cursor(cursor, "list_tasks")
 
 
 def test_the_largest_cursor() -> None:
-    assert number_of("9" * 18, "list_tasks") == 10**18 - 1
+    assert parse_cursor("9" * 18, "list_tasks") == 10**18 - 1

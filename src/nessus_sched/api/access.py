@@ -1,19 +1,19 @@
-"""Tasks as far as the caller's role goes: what it may see, and what it may change."""
+"""Access to tasks by role: what the caller may see and change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from nessus_sched.api.app import App, ReadApp
-from nessus_sched.api.errors import translated
+from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.views import TaskView
 
 
 async def seen(app: ReadApp, call: Call, task_id: str) -> TaskView:
-    """The task. Raises `ToolError` when there is none or the caller's role does not go so far."""
-    with translated():
+    """The task. Raises `ToolError` if there is none or the caller's role may not see it."""
+    with as_tool_errors():
         view = await app.queries.task(task_id)
     if not app.sees(call.peer, view.task):
         raise ToolError(
@@ -25,7 +25,7 @@ async def seen(app: ReadApp, call: Call, task_id: str) -> TaskView:
 
 
 async def managed(app: App, call: Call, task_id: str) -> TaskView:
-    """The task, which the caller is about to change. Raises `ToolError` when it may not."""
+    """The task, to change it. Raises `ToolError` if the caller's role may not."""
     view = await seen(app, call, task_id)
     if not app.manages(call.peer, view.task):
         raise ToolError(

@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.api.app import App
-from nessus_sched.api.errors import translated
+from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.certify.rows import Row
 from nessus_sched.core.fields import field
@@ -42,7 +42,7 @@ async def certify_scanner(app: App, call: Call, args: CertifyArgs) -> CertifyAns
     what is expected. Its scans are deleted at the end, also when the call is canceled."""
     if app.certifier is None:
         raise ToolError("not_possible_now", "No scanner can be certified here.")
-    with translated():
+    with as_tool_errors():
         outcome = await app.certifier.certify(
             args.scanner_instance,
             args.target,

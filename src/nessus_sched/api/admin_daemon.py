@@ -8,7 +8,7 @@ from typing import Literal
 import attrs
 
 from nessus_sched.api.app import App
-from nessus_sched.api.errors import check_scanner, translated
+from nessus_sched.api.errors import as_tool_errors, check_scanner
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.scanner_check import Step, probe
 from nessus_sched.api.scanners import NoArgs, ScannerAnswer, scanner_answer
@@ -154,7 +154,7 @@ async def set_log_level(app: App, call: Call, args: LevelArgs) -> LevelAnswer:
 @tool(writes=True, destructive=True, timeout=3600)
 async def housekeeping(app: App, call: Call, args: HousekeepingArgs) -> HousekeepingAnswer:
     """Delete what has been kept long enough, by the retention times of the configuration."""
-    with translated():
+    with as_tool_errors():
         deleted = await app.housekeeping.sweep(dry_run=args.dry_run)
     return HousekeepingAnswer(deleted=dict(deleted), dry_run=args.dry_run)
 
@@ -208,20 +208,20 @@ EMERGENCY_TOOLS: tuple[ToolDef, ...] = (
 
 
 async def _switch(app: App, call: Call, scanner_id: str, action: str) -> ScannerAnswer:
-    with translated():
+    with as_tool_errors():
         await app.operator.switch(scanner_id, action, actor=call.peer.actor)
     found = {view.settings.id: view for view in app.queries.scanners()}
     return scanner_answer(found[scanner_id])
 
 
 async def _pause(app: App, call: Call, args: PauseArgs) -> PausedAnswer:
-    with translated():
+    with as_tool_errors():
         told = await app.operator.pause_all(args.running, actor=call.peer.actor)
     return PausedAnswer(paused=True, told=told, resumed=0, paused_scans=_paused_scans(app))
 
 
 async def _resume(app: App, call: Call) -> PausedAnswer:
-    with translated():
+    with as_tool_errors():
         await app.operator.resume_all(actor=call.peer.actor)
         before = _paused_scans(app)
         resumed = await app.service.resume_halted(actor=call.peer.actor)

@@ -1,6 +1,6 @@
 """Operator actions on results: large pages of findings, as they were reported.
 
-Texts are not made fit for showing here; whoever shows them does that.
+Texts are not sanitized here; the client does that when it shows them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import attrs
 
 from nessus_sched.api.access import seen
 from nessus_sched.api.app import ReadApp
-from nessus_sched.api.errors import translated
+from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.findings import early_among, early_end, query_of, readable
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
@@ -97,7 +97,7 @@ async def read_summary(app: ReadApp, call: Call, args: TaskArgs) -> SummaryAnswe
 async def read_findings(app: ReadApp, call: Call, args: ReadArgs) -> FindingsAnswer:
     """A page of a task's findings."""
     await seen(app, call, args.task_id)
-    with translated():
+    with as_tool_errors():
         query = query_of(args)
         task = (await app.queries.task(args.task_id)).task
         page = await app.findings.page(args.task_id, query, max_bytes=LARGE)
@@ -107,7 +107,7 @@ async def read_findings(app: ReadApp, call: Call, args: ReadArgs) -> FindingsAns
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def search_all(app: ReadApp, call: Call, args: SearchArgs) -> FindingsAnswer:
     """A page of the findings of all tasks: the present state, or the history."""
-    with translated():
+    with as_tool_errors():
         query = query_of(args)
         task_ids = await readable(app, call)
         scope = SearchScope(
@@ -123,7 +123,7 @@ async def compare_findings(app: ReadApp, call: Call, args: CompareArgs) -> Compa
     early: list[str] = []
     for task_id in (args.before, args.after):
         early += early_end((await seen(app, call, task_id)).task)
-    with translated():
+    with as_tool_errors():
         query = query_of(args)
         comparison = await app.findings.compare(args.before, args.after, query)
         page = await app.findings.changed(

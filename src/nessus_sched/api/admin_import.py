@@ -10,9 +10,9 @@ import attrs
 import structlog
 
 from nessus_sched.api.app import App
-from nessus_sched.api.errors import translated
+from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.untrusted import cleaned
+from nessus_sched.api.untrusted import sanitize
 from nessus_sched.core.fields import field
 from nessus_sched.core.task import Task
 from nessus_sched.results.untrusted import clean_line
@@ -60,7 +60,7 @@ class ImportAnswer:
 @tool(writes=True, idempotent=False)
 async def import_begin(app: App, call: Call, args: BeginArgs) -> UploadAnswer:
     """Begin to import a .nessus report."""
-    with translated():
+    with as_tool_errors():
         task_id = app.service.imports.begin(
             name=args.name, file=args.file, owner=call.peer.connection
         )
@@ -75,7 +75,7 @@ async def import_piece(app: App, call: Call, args: PieceArgs) -> UploadAnswer:
         piece = base64.b64decode(args.data, validate=True)
     except binascii.Error as error:
         raise ToolError("bad_arguments", f"data: {error}") from error
-    with translated():
+    with as_tool_errors():
         await app.service.imports.add(args.task_id, piece, owner=call.peer.connection)
     return UploadAnswer(task_id=args.task_id)
 
@@ -83,7 +83,7 @@ async def import_piece(app: App, call: Call, args: PieceArgs) -> UploadAnswer:
 @tool(writes=True, idempotent=False, timeout=3600)
 async def import_end(app: App, call: Call, args: EndArgs) -> ImportAnswer:
     """Read the report that was sent, and keep it as a completed task."""
-    with translated():
+    with as_tool_errors():
         task = await app.service.imports.finish(
             args.task_id,
             owner=call.peer.connection,
@@ -98,5 +98,5 @@ IMPORT_ACTIONS: tuple[ToolDef, ...] = (import_begin, import_piece, import_end)
 
 
 def import_answer(task: Task) -> ImportAnswer:
-    told = {key: cleaned((task.summary or {})[key]) for key in _TOLD}
+    told = {key: sanitize((task.summary or {})[key]) for key in _TOLD}
     return ImportAnswer(task_id=task.task_id, name=clean_line(task.request.name), **told)

@@ -1,4 +1,4 @@
-"""Operator actions on tasks: finding them, their history, dead letters."""
+"""Operator actions on tasks: search, history and dead letters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from nessus_sched.api.access import managed, seen
 from nessus_sched.api.answers import StatusAnswer, iso, status_answer
 from nessus_sched.api.app import App, ReadApp
-from nessus_sched.api.errors import translated
+from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
@@ -81,7 +81,7 @@ class PurgeAnswer:
 @tool(writes=False)
 async def find_task(app: ReadApp, call: Call, args: FindArgs) -> FindAnswer:
     """Tasks with that id, or whose id begins or ends so."""
-    with translated():
+    with as_tool_errors():
         named = await app.queries.find(args.part.lower(), limit=MAX_MATCHES + 1)
     found = [task for task in named if app.sees(call.peer, task)]
     return FindAnswer(
@@ -102,7 +102,7 @@ async def find_task(app: ReadApp, call: Call, args: FindArgs) -> FindAnswer:
 async def show_journal(app: ReadApp, call: Call, args: TaskArgs) -> JournalAnswer:
     """The whole history of a task."""
     view = await seen(app, call, args.task_id)
-    with translated():
+    with as_tool_errors():
         records = await app.queries.history(args.task_id)
     return JournalAnswer(task=status_answer(app, view), entries=journal_rows(records))
 
@@ -111,7 +111,7 @@ async def show_journal(app: ReadApp, call: Call, args: TaskArgs) -> JournalAnswe
 async def retry_dead_letter(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
     """Put a dead letter back into the queue."""
     await managed(app, call, args.task_id)
-    with translated():
+    with as_tool_errors():
         return status_answer(app, await app.service.retry_dead(args.task_id, actor=call.peer.actor))
 
 
@@ -119,7 +119,7 @@ async def retry_dead_letter(app: App, call: Call, args: TaskArgs) -> StatusAnswe
 async def purge_dead_letters(app: App, call: Call, args: PurgeArgs) -> PurgeAnswer:
     """Delete dead letters for good; each deletion is journaled."""
     now = app.now()
-    with translated():
+    with as_tool_errors():
         await _must_be_dead(app, call, args.task_ids)
         dead = TaskFilter(
             states=frozenset({TaskState.DEAD}),

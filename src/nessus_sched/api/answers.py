@@ -9,7 +9,7 @@ import attrs
 
 from nessus_sched.api.app import ReadApp
 from nessus_sched.api.next_steps import advice
-from nessus_sched.api.untrusted import NAMES, cleaned
+from nessus_sched.api.untrusted import NAMES, sanitize
 from nessus_sched.core.asked import Asked
 from nessus_sched.core.faults import advice as error_advice
 from nessus_sched.core.fields import field
@@ -233,14 +233,14 @@ def _asked(asked: Asked | None) -> dict[str, Any] | None:
     if asked is None:
         return None
     told = attrs.asdict(asked, filter=lambda _, value: value is not None)
-    return {name: cleaned(value) for name, value in told.items() if value != ""}
+    return {name: sanitize(value) for name, value in told.items() if value != ""}
 
 
 def _validation(summary: Any) -> dict[str, Any] | None:
     if not summary:
         return None
     return {
-        key: cleaned(summary[key])
+        key: sanitize(summary[key])
         for key in ("hosts", "verdict", "warnings", "complete")
         if key in summary
     }

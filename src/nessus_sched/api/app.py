@@ -1,4 +1,4 @@
-"""What the tools work on."""
+"""What the operations work on."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from nessus_sched.scheduler.service import Service
 
 @attrs.frozen(kw_only=True)
 class Reloaded:
-    """What became of reading the configuration again: either its `problems`, and nothing was
-    applied, or the `changes`; `needs_restart` are the keys of which the running daemon still
-    has the value it was started with."""
+    """The result of a reload: `problems`, and then nothing was applied, or the `changes`.
+    `needs_restart` lists changed keys that take effect only after a restart."""
 
     problems: Sequence[str] = ()
     changes: Sequence[str] = ()
@@ -80,10 +79,9 @@ class ReadApp(Protocol):
 
 @attrs.frozen(kw_only=True)
 class App:
-    """`reload` re-reads the configuration and answers with what became of it;
-    `set_log_level(level, component)` changes the log's level and answers with all levels;
-    `scopes_of` gives the limits on targets that a peer's role has, `sees` whether it is shown
-    a task, `manages` whether it may change one; `users()` are those that were looked up."""
+    """`reload` re-reads the configuration; `set_log_level(level, component)` changes the log
+    level and returns all levels; `scopes_of` returns the target limits of a peer's role, `sees`
+    whether it may see a task, `manages` whether it may change one; `users()` looks users up."""
 
     queries: TaskQueries
     service: Service

@@ -1,4 +1,4 @@
-"""What is wrong with arguments, in words that a model can act on."""
+"""Describes mistakes in arguments so that a model can correct them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scheduler's refusals, in the words of the protocol."""
+"""Translates errors of the scheduler and the stores for clients."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nessus_sched.scheduler.errors import RequestError
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turns what operations raise into `ToolError`s that say what to do next."""
+def as_tool_errors() -> Iterator[None]:
+    """Turns errors of operations into `ToolError`s that say what to do next."""
     try:
         yield
     except RequestError as error:
@@ -31,14 +31,14 @@ def translated() -> Iterator[None]:
 
 
 def check_scanner(app: ReadApp, name: str | None) -> None:
-    """Raises `ToolError` when a scanner is named that is none."""
+    """Raises `ToolError` for the name of an unknown scanner."""
     known = app.queries.scanner_ids
     if name is not None and name not in known:
         raise ToolError("unknown_scanner", unknown("scanner", name, known))
 
 
 def check_pool(app: ReadApp, name: str | None) -> None:
-    """The same for a pool."""
+    """Raises `ToolError` for the name of an unknown pool."""
     pools = {scanner.pool for scanner in app.config.scanners}
     if name is not None and name not in pools:
         raise ToolError("unknown_pool", unknown("pool", name, pools))

@@ -11,11 +11,11 @@ from nessus_sched.api import summary_view
 from nessus_sched.api.access import seen, visible
 from nessus_sched.api.answers import iso
 from nessus_sched.api.app import App, ReadApp
-from nessus_sched.api.errors import translated
+from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.paging import USUAL_BYTES
 from nessus_sched.api.tasks import TaskArgs
-from nessus_sched.api.untrusted import FINDINGS, cleaned, fenced_row
+from nessus_sched.api.untrusted import FINDINGS, mark_row_untrusted, sanitize
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
@@ -149,7 +149,7 @@ async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswe
     get_scan_summary first. An empty page with total 0 means that nothing matches; the notes
     of a first page say where the scan saw too little for that to mean much."""
     task = await _must_have_results(app, call, args.task_id)
-    with translated():
+    with as_tool_errors():
         page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
     return page_answer(_first_warned(page, task, args.cursor), fence=True)
 
@@ -177,7 +177,7 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
     for task_id in (args.before_task_id, args.after_task_id):
         early += early_end(await _must_have_results(app, call, task_id))
     query = query_of(args)
-    with translated():
+    with as_tool_errors():
         comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
         page = await app.findings.changed(
             args.before_task_id, args.after_task_id, args.change, query, max_bytes=args.max_bytes
@@ -196,7 +196,7 @@ async def search_findings(app: App, call: Call, args: SearchArgs) -> PageAnswer:
     early: list[str] = []
     for task_id in args.task_ids:
         early += early_end(await _must_have_results(app, call, task_id))
-    with translated():
+    with as_tool_errors():
         task_ids = args.task_ids or await readable(app, call)
         scope = SearchScope(
             task_ids=None if task_ids is None else tuple(task_ids), history=args.history
@@ -219,7 +219,7 @@ RESULT_TOOLS: tuple[ToolDef, ...] = (
 def query_of(args: object) -> Query:
     """What the arguments of a tool ask for: they have an attribute for each of a query's
     keys. Raises `ToolError`."""
-    with translated():
+    with as_tool_errors():
         return read_query({key: getattr(args, key, None) for key in KEYS})
 
 
@@ -286,7 +286,7 @@ def page_answer(page: Page, *, fence: bool = False, notes: Sequence[str] = ()) -
     """`fence`: for a model, which must see where texts of hosts begin and end. `notes` go before
     those of the page."""
     return PageAnswer(
-        findings=[fenced_row(row) if fence else cleaned(row) for row in page.rows],
+        findings=[mark_row_untrusted(row) if fence else sanitize(row) for row in page.rows],
         total=page.total,
         severity_counts=dict(page.severities),
         next_cursor=page.next_cursor,

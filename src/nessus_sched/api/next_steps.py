@@ -57,7 +57,7 @@ _NONE_USABLE: Final = (
 
 
 def advice(view: TaskView) -> str:
-    """What to do about the task now."""
+    """The next step for a client."""
     task = view.task
     if task.state in SETTLED:
         return _PARTIAL if task.partial is not None else BY_STATE[task.state]

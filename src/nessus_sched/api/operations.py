@@ -1,4 +1,4 @@
-"""The tools: what each is called, takes, answers and does. Knows nothing of the SDK."""
+"""Definitions of the operations: name, arguments, answer and function. Independent of the SDK."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class ToolError(Exception):
-    """A tool's refusal, for the model to read: `code` is stable and for programs,
-    `message` says what is wrong, `hint` what to do about it."""
+    """An operation failed: `code` is stable and for programs, `message` says what is wrong,
+    `hint` what to do about it."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -132,7 +132,7 @@ def _check(name: str, description: str, arguments: type) -> None:
 
 
 class Registry:
-    """Tools by name, in the order in which they were given."""
+    """Tools by name, in definition order."""
 
     def __init__(self, tools: Iterable[ToolDef]) -> None:
         self._tools: dict[str, ToolDef] = {}

@@ -22,13 +22,13 @@ _DIGITS: Final = 18
 """Of the largest cursor: SQLite's integers have 64 bits."""
 
 
-def room(limit: int) -> int:
-    """Bytes for the rows of an answer of which `limit` were asked for."""
+def byte_budget(limit: int) -> int:
+    """Maximum bytes for the rows of an answer when `limit` rows were requested."""
     return USUAL_BYTES if limit <= USUAL_ROWS else MAX_BYTES
 
 
-def fitting(rows: Sequence[T], most: int) -> list[T]:
-    """The first of `rows` whose JSON takes `most` bytes; at least one."""
+def take_within(rows: Sequence[T], most: int) -> list[T]:
+    """As many of the first `rows` as fit into `most` bytes of JSON; at least one."""
     kept: list[T] = []
     left = most
     for row in rows:
@@ -43,8 +43,8 @@ def size(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode())
 
 
-def number_of(cursor: str | None, tool: str) -> int | None:
-    """The number that a cursor of ours is. Raises `ToolError` for any other text."""
+def parse_cursor(cursor: str | None, tool: str) -> int | None:
+    """The order number in a cursor. Raises `ToolError` for any other text."""
     if cursor is None:
         return None
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > _DIGITS:

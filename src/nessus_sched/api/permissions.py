@@ -20,7 +20,7 @@ from nessus_sched.scheduler.context import Context, Rights
 
 EVERYBODY = "*"
 NOTHING = RoleSettings(name="nobody", tools=(), read_only=True, targets=())
-"""Of a caller whom no role names, as soon as there are roles."""
+"""The role of a caller that matches none, once roles are configured."""
 
 
 class Roles:

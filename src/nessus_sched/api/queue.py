@@ -8,9 +8,9 @@ import attrs
 
 from nessus_sched.api.answers import wait_answer
 from nessus_sched.api.app import App, ReadApp
-from nessus_sched.api.errors import translated
+from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, tool
-from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, fitting, room
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, byte_budget, take_within
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
 from nessus_sched.core.pool.queues import OVERFLOW
@@ -86,13 +86,13 @@ async def get_queue_status(app: App, call: Call, args: QueueArgs) -> QueueAnswer
     """What runs, what waits, in which queue and place, and why. Answers "why is my scan not
     starting"."""
     statistics = app.queries.statistics()
-    with translated():
+    with as_tool_errors():
         page = await app.queries.waiting(limit=args.limit)
     active = [view for view in app.queries.active() if app.sees(call.peer, view.task)]
     page = [view for view in page if app.sees(call.peer, view.task)]
-    most = room(args.limit) // 2
-    running = fitting([_running(view) for view in active[: args.limit]], most)
-    waiting = fitting([_waiting(app, view) for view in page], most)
+    most = byte_budget(args.limit) // 2
+    running = take_within([_running(view) for view in active[: args.limit]], most)
+    waiting = take_within([_waiting(app, view) for view in page], most)
     return QueueAnswer(
         paused=statistics.paused,
         queued=statistics.queued,

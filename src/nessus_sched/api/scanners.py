@@ -12,14 +12,14 @@ from nessus_sched.api.answers import (
     status_answer,
 )
 from nessus_sched.api.app import App, ReadApp
-from nessus_sched.api.errors import check_pool, translated
+from nessus_sched.api.errors import as_tool_errors, check_pool
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.api.paging import (
     MAX_ROWS,
     USUAL_ROWS,
-    fitting,
-    number_of,
-    room,
+    byte_budget,
+    parse_cursor,
+    take_within,
 )
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
@@ -102,8 +102,8 @@ async def list_scanners(app: App, call: Call, args: ScannersArgs) -> ScannersAns
         for each in found
         if args.pool in (None, each.pool) and (each.available or not args.only_available)
     ]
-    start = number_of(args.cursor, "list_scanners") or 0
-    rows = fitting(wanted[start : start + args.limit], room(args.limit))
+    start = parse_cursor(args.cursor, "list_scanners") or 0
+    rows = take_within(wanted[start : start + args.limit], byte_budget(args.limit))
     end = start + len(rows)
     return ScannersAnswer(
         scanners=rows,
@@ -119,17 +119,17 @@ async def list_dead_letters(app: ReadApp, call: Call, args: DeadArgs) -> DeadAns
     """Tasks that failed for good, each with its error. They wait for an operator, who can
     retry or purge them with the `nessus-sched dlq` command."""
     limited = bool(app.scopes_of(call.peer))
-    with translated():
+    with as_tool_errors():
         page = await app.queries.tasks(
             TaskFilter(
                 states=frozenset({TaskState.DEAD}),
                 shown=visible(app, call) if limited else None,
             ),
             limit=args.limit,
-            cursor=number_of(args.cursor, "list_dead_letters"),
+            cursor=parse_cursor(args.cursor, "list_dead_letters"),
         )
     rows = [status_answer(app, view) for view in app.queries.views(page.tasks)]
-    kept = fitting(rows, room(args.limit))
+    kept = take_within(rows, byte_budget(args.limit))
     after = page.cursor if len(kept) == len(rows) else page.tasks[len(kept) - 1].order
     return DeadAnswer(
         total=None if limited else app.queries.counts()[TaskState.DEAD],

@@ -15,7 +15,7 @@ from nessus_sched.api.answers import (
     wait_seconds,
 )
 from nessus_sched.api.app import App
-from nessus_sched.api.errors import translated
+from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.next_steps import advice
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.core.fields import field
@@ -231,7 +231,7 @@ async def _submit(
         max_runtime=None if minutes is None else minutes * MINUTE,
         **own,
     )
-    with translated():
+    with as_tool_errors():
         submission = await app.service.submit(
             request,
             actor=call.peer.actor,

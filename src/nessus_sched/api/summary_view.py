@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from nessus_sched.api.paging import size
-from nessus_sched.api.untrusted import cleaned
+from nessus_sched.api.untrusted import sanitize
 
 CONCISE: Final = 11_000
 """Bytes of a concise summary: under 4,000 tokens with the rest of the answer."""
@@ -22,14 +22,14 @@ _ROWS: Final = (
 
 
 def full(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole summary; of a huge one, the longest lists are cut."""
-    return _cut(cleaned(summary), FULL)
+    """The whole summary; in a huge one the longest lists are cut."""
+    return _cut(sanitize(summary), FULL)
 
 
 def concise(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The same keys with less in them: no nulls, evidence in sentences, and a finding that is
-    among the top ones is only named elsewhere."""
-    short = cleaned(summary)
+    """The same keys with less detail: no nulls, evidence as sentences, and findings that are
+    among the top ones only named elsewhere."""
+    short = sanitize(summary)
     top = {row["plugin_id"] for row in short.get("top_findings", ())}
     for key in ("known_exploited", "exploited_by_malware", "exploitable"):
         if key in short:
@@ -43,7 +43,7 @@ def concise(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bare(document: dict[str, Any]) -> dict[str, Any]:
-    """Without what its rows do not say."""
+    """Without empty fields in its rows."""
     bare = dict(document)
     for _name, rows, where, key in _lists(bare):
         where[key] = [
@@ -84,7 +84,8 @@ def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cut(document: dict[str, Any], most: int) -> dict[str, Any]:
-    """Shortens lists until all takes `most` bytes; `left_out` says how many more each has."""
+    """Shortens lists until the document fits into `most` bytes; `left_out` counts what was cut
+    from each."""
     excess = size(document) - most
     left_out = Counter(document.get("left_out", {}))
     for name, rows, where, key in list(_lists(document)):

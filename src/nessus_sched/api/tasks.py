@@ -17,9 +17,9 @@ from nessus_sched.api.answers import (
     wait_answer,
 )
 from nessus_sched.api.app import App, ReadApp
-from nessus_sched.api.errors import check_pool, check_scanner, translated
+from nessus_sched.api.errors import as_tool_errors, check_pool, check_scanner
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, fitting, number_of, room
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, byte_budget, parse_cursor, take_within
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import SETTLED, TaskState
@@ -137,7 +137,7 @@ async def wait_for_scan(app: App, call: Call, args: WaitArgs) -> WaitedAnswer:
     scans take far longer: tell the user and come back later."""
     started = trio.current_time()
     view = await seen(app, call, args.task_id)
-    with translated():
+    with as_tool_errors():
         while view.task.state not in SETTLED:
             left = args.timeout_seconds - (trio.current_time() - started)
             if left <= 0:
@@ -164,14 +164,16 @@ async def list_tasks(app: ReadApp, call: Call, args: ListArgs) -> ListAnswer:
         actor=await _actor(app, call, args.submitter),
         shown=visible(app, call) if app.scopes_of(call.peer) else None,
     )
-    with translated():
-        cursor = number_of(args.cursor, "list_tasks")
+    with as_tool_errors():
+        cursor = parse_cursor(args.cursor, "list_tasks")
         page = await app.queries.tasks(wanted, limit=args.limit, cursor=cursor)
     if not page.tasks and cursor is None:
         # With a wrong name an empty list would be taken for idleness.
         check_scanner(app, args.scanner_instance)
         check_pool(app, args.pool)
-    rows = fitting([_row(app, view) for view in app.queries.views(page.tasks)], room(args.limit))
+    rows = take_within(
+        [_row(app, view) for view in app.queries.views(page.tasks)], byte_budget(args.limit)
+    )
     after = page.cursor if len(rows) == len(page.tasks) else page.tasks[len(rows) - 1].order
     return ListAnswer(
         tasks=rows,
@@ -186,7 +188,7 @@ async def cancel_scan(app: App, call: Call, args: CancelArgs) -> StatusAnswer:
     """Cancel a task: take it out of the queue, or stop its scan on the scanner. What a running
     scan has found is kept as partial results. Canceling twice does no harm."""
     await managed(app, call, args.task_id)
-    with translated():
+    with as_tool_errors():
         view = await app.service.cancel(args.task_id, actor=call.peer.actor, discard=args.discard)
         return status_answer(app, view)
 
@@ -196,7 +198,7 @@ async def pause_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
     """Pause a task. A running scan keeps its slot on the scanner until resume_scan or
     cancel_scan, so do not leave it paused for long; a waiting task is not launched."""
     await managed(app, call, args.task_id)
-    with translated():
+    with as_tool_errors():
         return status_answer(app, await app.service.pause(args.task_id, actor=call.peer.actor))
 
 
@@ -204,7 +206,7 @@ async def pause_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
 async def resume_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
     """Resume a paused task."""
     await managed(app, call, args.task_id)
-    with translated():
+    with as_tool_errors():
         return status_answer(app, await app.service.resume(args.task_id, actor=call.peer.actor))
 
 

@@ -30,7 +30,7 @@ _FENCE = re.compile(r"[<＜﹤‹〈](?=[\s/\\]*u\s*n\s*t\s*r\s*u\s*s\s*t)", re.
 
 
 class Fenced(str):
-    """A text of ours that may contain fences: one between them, or one about them."""
+    """Text that may contain fences: fenced text, or our own text about them."""
 
     __slots__ = ()
 
@@ -42,18 +42,18 @@ FINDINGS: Final = Fenced(
 
 
 def fenced(text: str) -> Fenced:
-    """`text`, cleaned, between fences that nothing in it can close or open."""
+    """`text`, sanitized, between fences that nothing in it can close or open."""
     return Fenced(f"{OPEN}{defused(text)}{CLOSE}")
 
 
 def defused(text: str) -> str:
-    """`text`, cleaned, and with nothing in it that looks like a fence."""
+    """`text`, sanitized, with anything that looks like a fence escaped."""
     return _FENCE.sub("&lt;", clean(text))
 
 
 def for_model(value: Any, mask: Masker) -> Any:
-    """JSON data as a model may see it: without secrets, and every text in it, keys included,
-    defused or fenced."""
+    """JSON data for a model: without secrets, and with every text, keys included, defused or
+    fenced."""
     return mask.masked(_defused(value))
 
 
@@ -69,22 +69,22 @@ def _defused(value: Any) -> Any:
     return value
 
 
-def cleaned(value: Any) -> Any:
-    """The value with every text in it made fit for showing."""
+def sanitize(value: Any) -> Any:
+    """The value with every text in it sanitized for display."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
-        return {key: cleaned(inner) for key, inner in value.items()}
+        return {key: sanitize(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [cleaned(inner) for inner in value]
+        return [sanitize(inner) for inner in value]
     return value
 
 
-def fenced_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A finding with its texts cleaned, and fenced where a host wrote them."""
+def mark_row_untrusted(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding with its texts sanitized, and fenced where a host wrote them."""
     return {
         name: fenced(value)
         if name in WRITTEN_BY_HOSTS and isinstance(value, str)
-        else cleaned(value)
+        else sanitize(value)
         for name, value in row.items()
     }

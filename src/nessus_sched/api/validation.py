@@ -36,7 +36,7 @@ configure_union_passthrough(str | int | float | bool | None, _converter)
 
 
 class BadArguments(Exception):
-    """The arguments do not fit the tool's schema; nothing was done."""
+    """The arguments do not match the tool's schema; nothing was done."""
 
     code: Final = "invalid_arguments"
 
@@ -48,15 +48,15 @@ class BadArguments(Exception):
 
 
 def refuse_too_much_text(cls: type, arguments: Mapping[str, Any] | None) -> None:
-    """Raises `BadArguments` when all texts together are too long to be searched."""
+    """Raises `BadArguments` if the texts together are too long to search for secrets."""
     schema, _validator = _checks(cast(Hashable, cls))
     text = too_much_text(schema, arguments or {})
     _refuse([text] if text else [], schema)
 
 
 def _refuse_oversized(schema: Schema, given: Mapping[str, Any]) -> None:
-    """Raises `BadArguments` when arguments are too long, too many or too deep to be looked
-    at more closely."""
+    """Raises `BadArguments` if arguments are too long, too many or too deeply nested to
+    validate."""
     _refuse(oversized(schema, dict(given)), schema)
     text = too_much_text(schema, given)
     _refuse([text] if text else [], schema)
@@ -72,7 +72,7 @@ def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
     """
     schema, validator = _checks(cast(Hashable, cls))
     _refuse_oversized(schema, arguments or {})
-    tidy = _tidy(schema, _tamed(dict(arguments or {})))
+    tidy = _repair_arguments(schema, _bounded_ints(dict(arguments or {})))
     _refuse(oversized(schema, tidy), schema)  # what was decoded only now
     errors = validator.iter_errors(tidy)
     _refuse((problem for error in errors for problem in problems_of(error)), schema)
@@ -86,7 +86,7 @@ def parse(cls: type[T], arguments: Mapping[str, Any] | None) -> T:
 
 
 def _refuse(problems: Iterable[Problem], schema: Schema) -> None:
-    """Raises `BadArguments` if there are `problems`; makes no more of them than it reports."""
+    """Raises `BadArguments` if there are `problems`; takes no more of them than it reports."""
     found = sorted(islice(problems, MAX_PROBLEMS), key=lambda problem: problem.where)
     if found:
         raise BadArguments(tuple(found), example_of(schema))
@@ -135,20 +135,20 @@ def _sample(schema: Schema) -> Any:
     return samples.get(str(schema.get("type")))
 
 
-def _tamed(value: Any) -> Any:
-    """`value` without integers of thousands of digits: Python refuses to print them, and
-    jsonschema prints what is wrong."""
+def _bounded_ints(value: Any) -> Any:
+    """Replaces integers of thousands of digits, which jsonschema would print and Python refuses
+    to."""
     if isinstance(value, dict):
-        return {name: _tamed(inner) for name, inner in value.items()}
+        return {name: _bounded_ints(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_tamed(inner) for inner in value]
+        return [_bounded_ints(inner) for inner in value]
     if isinstance(value, int) and value.bit_length() > _BITS:
         return math.inf if value > 0 else -math.inf
     return value
 
 
-def _tidy(schema: Schema, value: Any) -> Any:
-    """`value` with the known sloppiness of hosts undone, as far as `schema` allows it."""
+def _repair_arguments(schema: Schema, value: Any) -> Any:
+    """Repairs known mistakes of MCP hosts as far as `schema` allows."""
     kind = schema.get("type")
     if isinstance(value, str) and kind in ("object", "array", "integer", "number", "boolean"):
         value = _decoded(schema, value)
@@ -157,12 +157,12 @@ def _tidy(schema: Schema, value: Any) -> Any:
     if isinstance(value, dict) and "properties" in schema:
         required = schema.get("required", ())
         return {
-            name: _tidy(schema["properties"].get(name, {}), inner)
+            name: _repair_arguments(schema["properties"].get(name, {}), inner)
             for name, inner in value.items()
             if inner not in (None, "") or name in required or name not in schema["properties"]
         }
     if isinstance(value, list) and "items" in schema:
-        return [_tidy(schema["items"], inner) for inner in value]
+        return [_repair_arguments(schema["items"], inner) for inner in value]
     return value
 
 
@@ -170,7 +170,7 @@ def _decoded(schema: Schema, text: str) -> Any:
     if items_in(text.encode("utf-8", "surrogatepass")) > MAX_ITEMS:
         return text
     try:
-        value = _tamed(json.loads(text))
+        value = _bounded_ints(json.loads(text))
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         value = text
