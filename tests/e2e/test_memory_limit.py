@@ -95,6 +95,7 @@ async def confined(group: ControlGroup, directory: Path, **changes: Any) -> Asyn
             place.listening, place.early = True, len(place.latencies)
             place.worked = processor_time(process.pid)
             yield place
+            place.listening = False
             nursery.cancel_scope.cancel()
 
 
@@ -102,7 +103,7 @@ async def watch(place: Place) -> None:
     while True:
         try:
             place.latencies.append(await trio.to_thread.run_sync(asked, place.port))
-        except ConnectionRefusedError:
+        except ConnectionError:
             assert not place.listening
         await trio.sleep(0.02)
 
