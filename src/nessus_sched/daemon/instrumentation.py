@@ -27,7 +27,7 @@ _CLASSES: Final = {401: UNAUTHORIZED, 404: "not_found", 412: "gated", 429: "too_
 LAG_EVERY = 5.0
 
 
-async def refresh(system: System, metrics: Metrics) -> None:
+async def collect_gauges(system: System, metrics: Metrics) -> None:
     """Updates the gauges before a scrape."""
     store = system.store.statistics()
     views = system.queries.scanners()

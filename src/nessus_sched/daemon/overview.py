@@ -18,7 +18,7 @@ _LOOKED_AT: Final = 60
 """Tasks considered, of those accepted last, so that those that finished last are among them."""
 
 
-async def overview(system: System, check: HealthCheck) -> Overview:
+async def take_overview(system: System, check: HealthCheck) -> Overview:
     queries = system.queries
     page = await queries.tasks(TaskFilter(states=SETTLED), limit=_LOOKED_AT)
     # Estimates are slow, and the page reloads often.

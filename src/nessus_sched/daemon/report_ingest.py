@@ -94,7 +94,7 @@ class Reports:
             reader = Reader(stream)
             await self.findings.put(
                 task.task_id,
-                _watched(reader, builder),
+                _tee(reader, builder),
                 at=self._now(),
                 coverage=lambda: scan_coverage(reader.report),
             )
@@ -110,19 +110,19 @@ class Reports:
             asked=task.asked,
             requested=task.request.targets,
             credential=task.request.credential is not None,
-            used_up=_used_up(info),
+            used_up=_license_exhausted_at(info),
             ended_early=task.partial,
         )
 
 
-def _used_up(info: ScannerInfo | None) -> int | None:
+def _license_exhausted_at(info: ScannerInfo | None) -> int | None:
     """The number of licensed hosts if the license has no room for more."""
     if info is None or info.licensed_hosts is None or info.used_hosts is None:
         return None
     return info.licensed_hosts if info.used_hosts >= info.licensed_hosts else None
 
 
-def _watched(reader: Reader, builder: SummaryBuilder) -> Any:
+def _tee(reader: Reader, builder: SummaryBuilder) -> Any:
     event: Event
     for event in reader:
         builder.add(event)

@@ -155,7 +155,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
     log.info(events.STOPPED)
 
 
-class Crash(Exception):
+class CrashedAfterStart(Exception):
     """The daemon had started, and was ended by an error."""
 
 
@@ -166,7 +166,7 @@ def _crashes(notifier: Notifier) -> Iterator[None]:
         yield
     except (ExceptionGroup, StoreError, OSError) as error:
         if notifier.was_ready:
-            raise Crash("the daemon was ended by this error") from error
+            raise CrashedAfterStart("the daemon was ended by this error") from error
         raise
 
 

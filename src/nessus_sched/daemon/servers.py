@@ -22,8 +22,8 @@ from nessus_sched.api.operations import ToolDef
 from nessus_sched.api.tools import ALL_TOOLS, INSTRUCTIONS
 from nessus_sched.config.schema import Config, LimitSettings
 from nessus_sched.daemon.health import HealthCheck
-from nessus_sched.daemon.instrumentation import refresh
-from nessus_sched.daemon.overview import overview
+from nessus_sched.daemon.instrumentation import collect_gauges
+from nessus_sched.daemon.overview import take_overview
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.http.app import App as HttpApp
@@ -108,7 +108,7 @@ async def serve_http(
         health=check.health,
         ready=check.ready,
         registry=metrics.registry,
-        refresh=partial(refresh, system, metrics),
+        refresh=partial(collect_gauges, system, metrics),
         status_page=_status_page(system, check) if settings.status_page else None,
         hosts=frozenset(settings.hosts),
         mask=system.context.mask,
@@ -122,7 +122,7 @@ async def serve_http(
 
 def _status_page(system: System, check: HealthCheck) -> Callable[[], Awaitable[str]]:
     async def page() -> str:
-        return await trio.to_thread.run_sync(render, await overview(system, check))
+        return await trio.to_thread.run_sync(render, await take_overview(system, check))
 
     return page
 

@@ -131,7 +131,7 @@ def health_tone(status: Status) -> str:
     return _HEALTH[status]
 
 
-def words(state: TaskState) -> str:
+def state_words(state: TaskState) -> str:
     return state.value.replace("_", " ")
 
 
@@ -153,5 +153,5 @@ def span(seconds: float) -> str:
 
 _FILTERS: Final = (
     scanner_state, slot_boxes, shows_progress, running_since, running_tone, outcome_tone,
-    health_tone, words, clock, span,
+    health_tone, state_words, clock, span,
 )  # fmt: skip
