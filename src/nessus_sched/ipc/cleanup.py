@@ -29,7 +29,7 @@ def remove_stale_files(directory: Path, now: Now) -> list[str]:
     removed: list[str] = []
     for key, names in _by_key(directory).items():
         path = directory / f"{key}.sock"
-        with suppress(OSError), _nobody_starts(directory / f"{key}.start") as alone:
+        with suppress(OSError), _lock_if_free(directory / f"{key}.start") as alone:
             before = _inode(path)
             if not alone or _answers(path):
                 continue
@@ -72,7 +72,7 @@ def _answers(path: Path) -> bool:
 
 
 @contextmanager
-def _nobody_starts(lock: Path) -> Iterator[bool]:
+def _lock_if_free(lock: Path) -> Iterator[bool]:
     """Whether the lock is free; then it is held for the length of the block."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -43,10 +43,10 @@ class Sign:
 
 @attrs.define
 class HostEvidence:
-    """Collects the signs of one host, the first 24; `more` counts the others. `said` holds the
-    answers of plugin 19506, of which a host may have several, and `has_scan_info` that it has one
-    whatever it says; `tagged` is the scanner's own
-    tag, None without one. `services` are those seen that take logins (SSH, SMB)."""
+    """Collects the first 24 signs of one host; `more` counts the others. `answers` are those of
+    plugin 19506, which a host may have several times; `has_scan_info`: it has at least one.
+    `tagged` is the scanner's own tag, or None. `services` are those seen that accept logins
+    (SSH, SMB)."""
 
     signs: list[Sign] = attrs.field(factory=list)
     more: int = 0

@@ -193,7 +193,7 @@ class _Import:
         self._covered.add((row, json.dumps(to_data(covered), sort_keys=True)))
 
     def _element_before(self, index: int) -> tuple[HostCoverage, Sequence[Any]] | None:
-        """What another element has told of the host before, which is rare."""
+        """The facts from an earlier element of the same host, which is rare."""
         if index >= self.hosts:
             return None
         self._hosts.flush()
