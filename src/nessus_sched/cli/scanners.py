@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import click
 
-from nessus_sched.api.admin_certify import LONGEST
 from nessus_sched.cli.client import daemon, fetch_all
 from nessus_sched.cli.formatting import ago, with_command_names
 from nessus_sched.cli.options import daemon_option, json_option
@@ -45,6 +44,9 @@ def certify_command(
     if not yes:
         print_note(PLAN.format(scanner=scanner, target=target))
         click.confirm("Go ahead?", abort=True, err=True)
+    # Takes longer to import than all other commands of this module take to run.
+    from nessus_sched.api.admin_certify import LONGEST
+
     with daemon(config) as connection:
         connection.wait_up_to(LONGEST)
         answer = connection.operate("certify_scanner", scanner_instance=scanner, target=target)
