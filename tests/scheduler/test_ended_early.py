@@ -69,6 +69,17 @@ async def test_partial_results_are_kept_and_say_so(
         assert not done.owed
 
 
+async def test_a_pause_does_not_count_as_runtime(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with one_scanner(tmp_path, scheduling=ONCE) as (w, _scanner):
+        task = await w.running(max_runtime=1000.0)
+        await trio.sleep(300)
+        await w.service.pause(task.task_id, actor="me")
+        await trio.sleep(2000)
+        await w.service.resume(task.task_id, actor="me")
+        done = await w.settled(task.task_id, within=600)
+        assert (done.state, finished(done)) == (TaskState.COMPLETED, 10)
+
+
 async def test_what_is_to_be_discarded_is_not_fetched(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -159,10 +159,12 @@ async def test_the_targets_are_free_as_soon_as_the_scan_was_stopped(
         assert a.scans[1].status is ScanStatus.STOPPED
 
 
+@pytest.mark.parametrize("takes", [600.0, 100 * DAY])
 async def test_a_launch_in_doubt_on_a_lost_scanner_goes_elsewhere(
-    tmp_path: Path, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock, takes: float
 ) -> None:
-    a, b = FakeScanner(virtual_now(), duration=endless), FakeScanner(virtual_now())
+    """The lost scan may have ended meanwhile, with as many finished hosts as the other."""
+    a, b = FakeScanner(virtual_now(), duration=lambda _order: takes), FakeScanner(virtual_now())
     config = config_of(tmp_path, scanner_settings("a", 1), scanner_settings("b", 1))
     async with world(config, {"a": a, "b": b}) as w:
         blocker = await w.running("192.0.2.9", scanner_instance="b")
