@@ -26,8 +26,7 @@ from support.mcp_daemon import daemon, turned_away
 from support.mcp_wire import LineBuffer, call, notification, opened, request, until, works
 from support.patience import slowness
 
-LIB = Path(__file__).parents[1] / "lib"
-BARE = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(LIB)}
+BARE = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[1] / "lib")}
 
 
 @asynccontextmanager
@@ -377,9 +376,8 @@ async def test_who_is_turned_away_reads_why(tmp_path: Path) -> None:
             with trio.fail_after(30):
                 answer = await lines.next()
             assert answer["id"] == number
-            assert answer["error"]["message"] == (
-                f"The nessus-sched daemon closed the connection: {why}."
-            )
+            said = answer["error"]["message"]
+            assert said == f"The nessus-sched daemon closed the connection: {why}."
 
 
 async def test_the_reason_for_closing_is_read_even_when_sending_fails_first(tmp_path: Path) -> None:
