@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.model import HostEnd
 from nessus_sched.results.parser.limits import Limits
 from nessus_sched.results.parser.problems import KEPT, ParseProblemKind, ParseReport, Problem
@@ -45,7 +46,7 @@ def test_every_truncation_keeps_what_is_whole(chunk_size: int) -> None:
         problem = report.problems[-1]
         assert problem.kind is ParseProblemKind.TRUNCATED
         assert problem.saved is not None
-        assert f"kept {whole} finding(s)" in problem.saved
+        assert f"kept {pluralize(whole, 'finding')}" in problem.saved
         closed = WHOLE[:size].count(b"</ReportHost>")
         assert [end.complete for end in ends(events)].count(True) == closed
 

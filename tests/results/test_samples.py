@@ -222,4 +222,4 @@ def test_a_real_report_that_was_cut_off_is_kept_as_far_as_it_is_whole() -> None:
     assert sum(isinstance(event, Finding) for event in found) == 29
     (problem,) = report.problems
     assert problem.line == 10469
-    assert "kept 29 finding(s) of 1 host(s)" in str(problem)
+    assert "kept 29 findings of 1 host before" in str(problem)

@@ -234,7 +234,7 @@ def test_a_scan_that_ended_early_is_incomplete_and_its_findings_say_why() -> Non
     assert (found["complete"], found["hosts"], found["hosts_finished"]) == (False, 2, 1)
     [caution] = cautions(found)
     assert "it was canceled" in caution
-    assert "Of 2 host(s) that it had begun, 1 were finished" in caution
+    assert "It finished 1 of the 2 hosts that it had begun." in caution
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ async def test_users_share_the_queue_and_an_operator_always_gets_in(
             await submit(w, number + 1)
         with pytest.raises(QueueFull, match=r"your user's share .* limits.queued_tasks is 8") as e:
             await submit(w, 5)
+        assert "full: 4 tasks;" in str(e.value)
         assert "cancel some" in e.value.hint
         for number in range(3):
             await submit(w, number + 11, BOB)
@@ -55,7 +56,9 @@ async def test_targets_count_by_ranges_and_a_dry_run_tells_the_same(
         await w.service.submit(basic("192.0.2.0/25"), actor=ALICE)
         four = basic(*(f"192.0.2.{200 + 2 * n}" for n in range(4)))
         for dry_run in (True, False):
-            with pytest.raises(QueueFull, match=r"limits.queued_targets is 8.* adds 4"):
+            with pytest.raises(
+                QueueFull, match=r"full: 1 target; limits.queued_targets is 8.* adds 4"
+            ):
                 await w.service.submit(four, actor=ALICE, dry_run=dry_run)
         assert used(w)[TARGETS] == (1, 2)
         await w.service.submit(four, actor=BOB, dry_run=True)

@@ -20,6 +20,7 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.query.input import KEYS, read_query
 from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query, SearchScope
@@ -268,8 +269,8 @@ def early_end(task: Task) -> list[str]:
     found = task.summary or {}
     note = (
         f"The scan of task {task.task_id} ended early: {clean_line(task.partial, 300)}. "
-        f"{found.get('hosts_finished', 0)} of {found.get('hosts', 0)} host(s) in its report were "
-        "finished; absent is not clean."
+        f"{found.get('hosts_finished', 0)} of {pluralize(found.get('hosts', 0), 'host')} in its "
+        "report finished; absent is not clean."
     )
     return [note]
 

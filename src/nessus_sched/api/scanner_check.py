@@ -12,6 +12,7 @@ from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import remedy
 from nessus_sched.core.fields import field
 from nessus_sched.core.scanner import MAY_SCAN, Scanner, ScannerError, ScannerInfo
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.untrusted import clean_line
 
 OLD_PLUGINS: Final = 14.0
@@ -86,7 +87,9 @@ async def probe(scanner: Scanner, now: Now, *, keys: bool) -> AsyncIterator[Step
 
 
 def _info_steps(info: ScannerInfo, now: float, keys: bool) -> list[Step]:
-    hosts = "no host limit" if info.licensed_hosts is None else f"{info.licensed_hosts} hosts"
+    hosts = (
+        "no host limit" if info.licensed_hosts is None else pluralize(info.licensed_hosts, "host")
+    )
     steps = [ok("edition", f"{info.edition or 'unknown edition'} {info.version}, {hosts}")]
     steps.append(_license(info, keys))
     return [*steps, *_license_end(info, now), _plugins(info, now)]
@@ -142,7 +145,7 @@ def _license_end(info: ScannerInfo, now: float) -> list[Step]:
     days = (info.license_expires_at - now) / _DAY
     if days < 0:
         return [failed("license", "the license has expired", "Renew it.")]
-    return [warning("license", f"the license ends in {days:.0f} days", "Renew it.")]
+    return [warning("license", f"the license ends in {pluralize(round(days), 'day')}", "Renew it.")]
 
 
 def _plugins(info: ScannerInfo, now: float) -> Step:

@@ -7,6 +7,7 @@ from typing import Final
 from nessus_sched.certify.rows import Result, Table
 from nessus_sched.certify.scans import Subject
 from nessus_sched.core.scanner import MAY_SCAN, ScannerInfo
+from nessus_sched.core.text import pluralize
 
 CLOCKS_APART: Final = 60.0
 """Seconds."""
@@ -45,7 +46,11 @@ async def check_scanner(subject: Subject, info: ScannerInfo, table: Table) -> fl
 
 
 def _license(info: ScannerInfo, keys: bool, table: Table) -> None:
-    limit = f"up to {info.licensed_hosts} hosts" if info.licensed_hosts else "no host limit"
+    limit = (
+        f"up to {pluralize(info.licensed_hosts, 'host')}"
+        if info.licensed_hosts
+        else "no host limit"
+    )
     if info.scan_api is not False:
         table.holds("license", f"scans can be created through the API; {limit}")
     elif keys:

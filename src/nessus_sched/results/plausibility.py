@@ -83,8 +83,8 @@ def _early(seen: Observed, facts: ScanFacts) -> Iterator[ScanWarning]:
     done = seen.alive - seen.unfinished
     yield ScanWarning(
         code="ended_early",
-        message=f"The scan ended early: {clean_line(facts.ended_early, 300)}. Of {seen.alive} "
-        f"host(s) that it had begun, {done} were finished.",
+        message=f"The scan ended early: {clean_line(facts.ended_early, 300)}. It finished "
+        f"{done} of the {pluralize(seen.alive, 'host')} that it had begun.",
         advice="Anything not listed may simply not have been tested: scan these targets again.",
     )
 
@@ -131,7 +131,7 @@ def _coverage(seen: Observed, *, whole: bool) -> Iterator[ScanWarning]:
         more = len(seen.absent) - _NAMED
         yield ScanWarning(
             code="targets_absent",
-            message=f"{len(seen.absent)} target(s) are not in the report: {named}"
+            message=f"Not in the report: {pluralize(len(seen.absent), 'target')}: {named}"
             + (f" and {more} more" if more > 0 else ""),
             advice="Absent does not mean clean: they were down, filtered, excluded or not resolved."
             if whole
@@ -143,7 +143,7 @@ def _ending(seen: Observed) -> Iterator[ScanWarning]:
     if seen.unfinished:
         yield ScanWarning(
             code="stopped_early",
-            message=f"The scan did not finish; {seen.unfinished} host(s) have no end.",
+            message=f"The scan did not finish {pluralize(seen.unfinished, 'host')}.",
             advice="Results are partial; run the scan again.",
         )
 
@@ -154,8 +154,8 @@ def _license(seen: Observed, facts: ScanFacts) -> Iterator[ScanWarning]:
     if facts.used_up is not None and (seen.absent or any(map(is_many, facts.requested))):
         yield ScanWarning(
             code="license_limit",
-            message=f"The scanner's license, for {facts.used_up} hosts, is used up; it skips "
-            "hosts that it has not scanned before.",
+            message=f"The scanner's license, for {pluralize(facts.used_up, 'host')}, is used up; "
+            "it skips hosts that it has not scanned before.",
             advice="Scan on a scanner whose license has room, or let old hosts expire there.",
         )
 

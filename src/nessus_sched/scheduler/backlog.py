@@ -11,6 +11,7 @@ from nessus_sched.config.schema import LimitSettings
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED
 from nessus_sched.core.task import ScanRequest, Task
+from nessus_sched.core.text import pluralize
 from nessus_sched.ipc.budget import Budget
 from nessus_sched.scheduler.errors import QueueFull
 
@@ -100,11 +101,12 @@ class Backlog:
 
 def _refusal(budget: Budget, uid: int | None, amount: int) -> QueueFull:
     budget.refused += 1
-    what = "tasks" if budget.key == TASKS else "targets (addresses, ranges and names)"
+    what = "task" if budget.key == TASKS else "target"
     if budget.within_share(uid, amount):
-        reason = f"the queue is full: it holds {budget.used} {what}"
+        reason = f"the queue is full: it holds {pluralize(budget.used, what)}"
     else:
-        reason = f"your user's share of the queue is full: {budget.used_by(uid)} {what}"
+        held = pluralize(budget.used_by(uid), what)
+        reason = f"your user's share of the queue is full: {held}"
     return QueueFull(
         f"{reason}; {budget.key} is {budget.limit}, and this request adds {amount}",
         hint="wait until tasks have ended, cancel some (see list_tasks), or give networks or "

@@ -16,6 +16,7 @@ from xml.parsers import expat
 
 import attrs
 
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.model import Finding, HostEnd, HostReport
 from nessus_sched.results.parser.cleaning import Cleaner, detect_encoding
 from nessus_sched.results.parser.handlers import Handlers
@@ -34,8 +35,8 @@ _MOST_RESUMES: Final = 100
 _TO_REPORT: Final = b"<NessusClientData_v2><Report>"
 _TO_HOST: Final = _TO_REPORT + b"<ReportHost>"
 _WHAT: Final = {
-    "encoding": "byte(s) that are no text",
-    "control": "character(s) that XML forbids",
+    "encoding": "invalid byte",
+    "control": "invalid XML character",
 }
 
 
@@ -118,7 +119,7 @@ class Reader:
             self._bytes_read += len(chunk)
             data = cleaner.feed(chunk, final=not chunk)
             for kind, count, offset in notes:
-                message = f"from here on, {count} {_WHAT[kind]}, shown as U+FFFD"
+                message = f"from here on, {pluralize(count, _WHAT[kind])}, shown as U+FFFD"
                 self._add(ParseProblemKind(kind), message, *self._place.at(data, offset))
             notes.clear()
             if data:
@@ -255,7 +256,8 @@ class Reader:
 
     def _saved(self, lost: str | None) -> str:
         handlers = self._handlers
-        kept = f"kept {handlers.findings} finding(s) of {handlers.hosts} host(s) before it"
+        findings, hosts = pluralize(handlers.findings, "finding"), pluralize(handlers.hosts, "host")
+        kept = f"kept {findings} of {hosts} before it"
         return f"{kept}; {lost}" if lost else kept
 
     def _add_here(self, kind: ParseProblemKind, message: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 
 Row: TypeAlias = Mapping[str, Any]
@@ -133,6 +134,6 @@ def _narrower(page: Page) -> str:
     for name, count in page.severities.items():
         above += count
         if name != UNKNOWN_SEVERITY and above < page.total:
-            ways.append(f"the filter severity>={name} ({above} findings)")
+            ways.append(f"the filter severity>={name} ({pluralize(above, 'finding')})")
             break
     return " or ".join(ways)
