@@ -149,3 +149,24 @@ async def test_faults_of_scans_end_with_the_time_that_a_scan_may_take(
             task = await w.submit("192.0.2.1", max_runtime=3600.0)
             assert (await w.settled(task.task_id, within=2 * 3600)).state is end, kind
         assert struck.struck == 1
+
+
+async def test_a_pause_waits_until_the_scan_has_resumed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A scanner refuses to pause a scan that is resuming."""
+    options = SimOptions(scans_take=3600.0, transition_takes=10.0)
+    nessus = SimulatedNessus(options, now=virtual_now())
+    settings = settings_for(nessus, session=False)
+    config = config_of(tmp_path, settings, polling=PollingSettings(fastest=1.0, slowest=5.0))
+    async with world(config, {"a": connect(nessus, settings)}) as w:
+        task = await w.running("192.0.2.1")
+        for _ in range(2):
+            await w.service.pause(task.task_id, actor="me")
+            await w.until(task.task_id, TaskState.PAUSED)
+            await w.service.resume(task.task_id, actor="me")
+            await w.until(task.task_id, TaskState.RUNNING)
+        await w.service.pause(task.task_id, actor="me")
+        with trio.fail_after(30):
+            paused = await w.until(task.task_id, TaskState.PAUSED)
+        assert paused.last_error is None

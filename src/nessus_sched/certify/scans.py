@@ -13,6 +13,7 @@ from nessus_sched.certify.report import Facts, read_facts
 from nessus_sched.core.asked import Asked
 from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import (
+    CHANGING,
     ENDED,
     OCCUPIES,
     CreatedScan,
@@ -27,7 +28,6 @@ from nessus_sched.core.seal import bears
 from nessus_sched.core.task import ScanRequest
 
 LOOK_EVERY: Final = 1.0
-_PASSING: Final = frozenset({"pausing", "resuming", "stopping"})
 """Transitional statuses, in which a scan counts as running."""
 
 
@@ -101,7 +101,7 @@ class Scans:
         began = trio.current_time()
         while True:
             found = await self._scanner.details(scan.scan_id, uuid=scan.uuid or None)
-            if found.status in wanted and found.status_text.lower() not in _PASSING:
+            if found.status in wanted and found.status_text.lower() not in CHANGING:
                 return found
             if trio.current_time() - began > within:
                 raise ScannerError(

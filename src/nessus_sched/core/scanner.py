@@ -45,6 +45,8 @@ MAY_SCAN = 32
 ENDED = frozenset({ScanStatus.COMPLETED, ScanStatus.STOPPED, ScanStatus.ABORTED})
 OCCUPIES = frozenset({ScanStatus.PENDING, ScanStatus.RUNNING, ScanStatus.PAUSED})
 """Statuses in which a scan uses up the scanner's capacity."""
+CHANGING = frozenset({"pausing", "resuming", "stopping"})
+"""The scanner's words for a scan between two states, in which it refuses to pause or resume it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -88,6 +90,11 @@ class RemoteScan:
     whether it is a valid one."""
     created_at: float | None = None
     """Epoch seconds on the scanner's clock, None where it does not say."""
+
+    @property
+    def changing(self) -> bool:
+        """The scanner is pausing, resuming or stopping it."""
+        return self.status_text.lower() in CHANGING
 
 
 @attrs.frozen(kw_only=True)

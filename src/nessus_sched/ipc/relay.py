@@ -36,6 +36,8 @@ START_AGAIN = 5.0
 LINGER = 0.7
 """Seconds for which answers are still delivered after the end of input."""
 RETRY = 0.05
+RETRIES = 3
+"""How often a request that is safe to repeat is sent again after the daemon was lost."""
 MAX_ANSWER = 64 * 1024 * 1024
 HIGH_WATER = 1024 * 1024
 ATOMIC = 4096  # what a writable pipe takes without blocking (PIPE_BUF)
@@ -101,12 +103,13 @@ class Relay:
         self._waiting: list[bytes] = []
         self._asked = False
         self._give_up_at = 0.0
+        self._connect_after = 0.0
         self._start_after = 0.0
         self._trouble = ""
         self._turned_away = ""
         self._connected_before = False
         self._outstanding: dict[str, tuple[Any, bytes]] = {}
-        self._again: set[str] = set()
+        self._lost_times: dict[str, int] = {}
         self._initialize: bytes | None = None
         self._initialized: bytes | None = None
         self._handshaken = False
@@ -115,7 +118,7 @@ class Relay:
     def run(self) -> int:
         """Relays until the host closes its side; returns the exit code."""
         while not self._finished():
-            if self._waiting:
+            if self._waiting and time.monotonic() >= self._connect_after:
                 self._connect()
             for fd, event in self._poll():
                 if fd == 0:
@@ -300,6 +303,7 @@ class Relay:
             if key == self._swallow:
                 self._swallow = None
                 return
+            self._lost_times.pop(key, None)
             _id, asked = self._outstanding.pop(key, (None, b""))
             if asked and asked == self._initialize:
                 self._handshaken = "result" in message
@@ -308,6 +312,8 @@ class Relay:
     def _lost(self, sock: socket.socket) -> None:
         """The daemon is gone: answers every open request with an error."""
         sock.close()
+        # A process that was killed still takes connections until the kernel has closed its files.
+        self._connect_after = time.monotonic() + RETRY
         self._sock, self._swallow = None, None
         self._to_daemon.clear()
         if self._starter is not None:
@@ -320,10 +326,11 @@ class Relay:
                 self._to_host += error_line(INTERNAL_ERROR, reason, request_id)
             return
         for key, (request_id, line) in outstanding.items():
-            if is_safe_to_retry(parse_message(line)) and key not in self._again:
-                self._again.add(key)
+            times = self._lost_times[key] = self._lost_times.get(key, 0) + 1
+            if is_safe_to_retry(parse_message(line)) and times <= RETRIES:
                 self._accept(line)
             else:
+                self._lost_times.pop(key)
                 self._to_host += error_line(INTERNAL_ERROR, GONE, request_id)
 
     def _deliver(self) -> bool:

@@ -180,7 +180,7 @@ async def _command(run: ActiveTask, connection: Connection, row: RemoteScan) -> 
     if desired is RequestedState.CANCEL or await _overdue(run, connection, row):
         await _stop(run, connection, row)
         return
-    if now - run.sent_at < REPEAT_COMMAND or not row.ours:
+    if now - run.sent_at < REPEAT_COMMAND or not row.ours or row.changing:
         return
     if desired is RequestedState.PAUSE and state is TaskState.RUNNING:
         send = connection.scanner.pause
