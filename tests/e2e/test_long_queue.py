@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ async def test_health_tells_that_the_queue_is_being_read(tmp_path: Path) -> None
 
     async def watch() -> None:
         while True:
-            with suppress(OSError):
+            with suppress(OSError, HTTPException):  # while it is stopped
                 for path in ("/health", "/ready", "/live"):
                     status, body = await trio.to_thread.run_sync(get, port, path)
                     answers.append((status, json.loads(body)))
