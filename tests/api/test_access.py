@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
@@ -25,6 +26,7 @@ from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind, ScanRequest, Submitter, Task
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.ipc.users import NO_ANSWER, User, Users, UsersUnavailable
 from support.apps import app_of
 from support.fake_scanner import FakeScanner
 from support.world import World, config_of, error_kind, scanner_settings, virtual_now, world
@@ -32,6 +34,13 @@ from support.world import World, config_of, error_kind, scanner_settings, virtua
 ANN, BOB, EVE = (Peer(connection=name, uid=54321 + n, gid=54321) for n, name in enumerate("abe"))
 LAB = RoleSettings(name="lab", users=(str(ANN.uid), str(BOB.uid)), targets=("192.0.2.0/28",))
 OPS = RoleSettings(name="ops", users=(str(EVE.uid),), manage_others=True)
+
+
+class SilentUsers(Users):
+    """Of a directory server that does not answer."""
+
+    async def learn(self, peer: Peer) -> User:
+        raise UsersUnavailable(NO_ANSWER)
 
 
 def roles(*which: RoleSettings) -> Roles:
@@ -185,6 +194,22 @@ async def test_what_the_role_no_longer_allows_at_all_is_not_scanned(
         assert dead.last_error is not None
         assert why in dead.last_error.message
         assert not scanner.scans
+
+
+async def test_while_the_user_database_is_silent_the_task_waits_without_a_slot(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with shared(tmp_path, LAB, OPS) as (w, scanner, app):
+        answer = await call(app, "submit_scan", ANN, targets=["192.0.2.1"])
+        w.context.rights_to = Roles(Config(roles=(LAB, OPS)), SilentUsers()).rights_to
+        await app.operator.resume_all(actor="test")
+        await trio.sleep(600)
+        waiting = (await w.queries.task(answer.task_id)).task
+        assert (waiting.state, waiting.failures) == (TaskState.RETRY_WAIT, 0)
+        assert error_kind(waiting) == "users_unavailable"
+        w.context.rights_to = roles(LAB, OPS).rights_to
+        assert (await w.settled(answer.task_id)).state is TaskState.COMPLETED
+        assert len(scanner.scans) == 1
 
 
 @pytest.mark.parametrize("kind", ScanKind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 
@@ -16,7 +15,7 @@ from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users, UsersUnavailable
-from nessus_sched.scheduler.context import Context, Rights
+from nessus_sched.scheduler.context import Context, Rights, RightsUnknown
 
 EVERYBODY = "*"
 NOTHING = RoleSettings(name="nobody", tools=(), read_only=True, targets=())
@@ -56,10 +55,13 @@ class Roles:
 
     async def rights_to(self, task: Task) -> Rights:
         """What the role of a task's submitter allows now: at launch that counts, not what it
-        allowed at submission."""
+        allowed at submission. Raises `RightsUnknown`."""
         submitter = submitter_of(task)
         if self._roles:
-            await self.users.learn(submitter, math.inf)
+            try:
+                await self.users.learn(submitter)
+            except UsersUnavailable as error:
+                raise RightsUnknown(str(error)) from error
         return Rights(
             refusal=self._refusal(self.role_of(submitter), task),
             scopes=self.scopes_of(submitter),

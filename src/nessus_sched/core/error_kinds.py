@@ -53,6 +53,7 @@ class ErrorKind(StrEnum):
     EXPORT_NOT_ALLOWED = "export_not_allowed"
     REPORT_TOO_LARGE = "report_too_large"
     REPORT_UNREADABLE = "report_unreadable"
+    USERS_UNAVAILABLE = "users_unavailable"
     DISK_TROUBLE = "disk_trouble"
     INTERNAL_ERROR = "internal_error"
 
@@ -81,6 +82,8 @@ class Response(StrEnum):
     """It returns to its old place in the queue, and the scanner is suspended."""
     REROUTE = "reroute"
     """It goes to another scanner; when none is left, it becomes a dead letter."""
+    POSTPONE = "postpone"
+    """Nothing was tried: it gives up its slot and comes back after a delay."""
     RETRY = "retry"
     """The attempt has failed; the next one follows after a delay, up to `max_attempts`."""
     BURY = "bury"

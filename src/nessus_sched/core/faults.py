@@ -306,6 +306,13 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             "Tell the operator that nessus-sched failed by an error of its own, which its log "
             "describes.",
         ),
+        ErrorKind.USERS_UNAVAILABLE: Fault(
+            _B.OURS,
+            _R.POSTPONE,
+            True,
+            "The system's user database does not answer, so it is not known what the submitter "
+            "may scan: tell the operator to check the directory server.",
+        ),
         ErrorKind.DISK_TROUBLE: Fault(
             _B.OURS,
             _R.REPEAT,
@@ -332,6 +339,7 @@ _OUTLOOK: Mapping[Response, str] = MappingProxyType(
         Response.REQUEUE: "It starts automatically when that has passed.",
         Response.SUSPEND: "Until then its tasks wait, or run on other scanners.",
         Response.REROUTE: "Other scanners are tried first.",
+        Response.POSTPONE: "This task is tried again automatically.",
         Response.RETRY: "It is tried again automatically.",
         Response.BURY: "",
         Response.END: "",

@@ -4,7 +4,6 @@ slow or hang, so lookups use separate threads and are cached."""
 from __future__ import annotations
 
 import grp
-import math
 import os
 import pwd
 from collections.abc import Callable
@@ -58,23 +57,23 @@ class Users:
             self._known[key] = self._find(*key)
         return self._known[key]
 
-    async def learn(self, peer: Peer, patience: float = PATIENCE) -> User:
+    async def learn(self, peer: Peer) -> User:
         """Looks a user up without blocking anyone else. Raises `UsersUnavailable`."""
         key = (peer.uid, peer.gid)
         if key not in self._known:
-            self._known[key] = await self._ask(lambda: self._find(*key), patience)
+            self._known[key] = await self._ask(lambda: self._find(*key))
         return self._known[key]
 
     async def uid_of(self, name: str) -> int:
         """Raises `KeyError` if there is no such user, and `UsersUnavailable`."""
-        return (await self._ask(lambda: pwd.getpwnam(name), PATIENCE)).pw_uid
+        return (await self._ask(lambda: pwd.getpwnam(name))).pw_uid
 
-    async def _ask(self, question: Callable[[], T], patience: float) -> T:
-        if self._waiting >= WAITING and patience < math.inf:
+    async def _ask(self, question: Callable[[], T]) -> T:
+        if self._waiting >= WAITING:
             raise UsersUnavailable(NO_ANSWER)
         self._waiting += 1
         try:
-            with trio.move_on_after(patience):
+            with trio.move_on_after(PATIENCE):
                 return await trio.to_thread.run_sync(
                     question, abandon_on_cancel=True, limiter=self._threads
                 )

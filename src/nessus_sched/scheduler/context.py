@@ -75,6 +75,10 @@ class Rights:
     scopes: Sequence[Scope] = ()
 
 
+class RightsUnknown(Exception):
+    """It cannot be found out at present what a submitter may have scanned."""
+
+
 async def _all_rights(_task: Task) -> Rights:
     return Rights()
 
@@ -96,7 +100,7 @@ class Context:
     seal: Seal
     random: Random
     rights_to: Callable[[Task], Awaitable[Rights]] = _all_rights
-    """What the submitter of a task may have scanned now."""
+    """What the submitter of a task may have scanned now. May raise `RightsUnknown`."""
     mask: Masker = attrs.field(factory=Masker)
     """Knows every configured secret; what leaves the program passes through it."""
     observers: list[Observer] = attrs.field(factory=list)

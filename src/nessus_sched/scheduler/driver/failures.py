@@ -16,6 +16,8 @@ from nessus_sched.core.task import Task, TaskError
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import LOST_AFTER, Connection
 
+POSTPONED = 60.0
+"""Seconds until a task that could not be tried comes back."""
 EXHAUSTED: Mapping[TaskState, Response] = {
     TaskState.LAUNCHING: Response.RETRY,
     TaskState.EXPORTING: Response.BURY,
@@ -40,6 +42,9 @@ async def fail(
     response = EXHAUSTED[run.task.state] if exhausted else FAULTS[kind].response
     if response is Response.RETRY:
         await _fail_attempt(run, kind, message, changes)
+    elif response is Response.POSTPONE:
+        error = task_error(run, kind, message)
+        await _try_again(run, error, POSTPONED, run.task.failures, changes)
     else:
         await _bury(run, kind, message, changes)
 
@@ -62,11 +67,17 @@ async def _fail_attempt(
         maximum=settings.backoff_max,
         random=run.context.random,
     )
+    await _try_again(run, error, delay, failures, changes)
+
+
+async def _try_again(
+    run: ActiveTask, error: TaskError, delay: float, failures: int, changes: Mapping[str, Any]
+) -> None:
     run.retry_at = run.context.now() + delay
     await run.advance(
         TaskState.RETRY_WAIT,
         event="retry_scheduled",
-        cause=message,
+        cause=error.message,
         error=error,
         failures=failures,
         retry_at=run.context.wall() + delay,

@@ -18,7 +18,7 @@ from nessus_sched.core.task import Task
 from nessus_sched.scheduler.admission.combinations import check_combination, profile_of
 from nessus_sched.scheduler.admission.custom_settings import check_settings
 from nessus_sched.scheduler.admission.scope_check import Unresolved, approve_targets
-from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.context import Context, RightsUnknown
 from nessus_sched.scheduler.errors import RequestError
 
 
@@ -33,9 +33,13 @@ class PlanError(Exception):
 async def build_scan_order(task: Task, context: Context) -> ScanOrder:
     """The order for the task's present attempt. Raises `PlanError` when, since it was accepted,
     its targets have left the scope or the role of its submitter, the role has lost such scans,
-    or the configuration its credential, audit or settings, or when a name does not resolve."""
+    or the configuration its credential, audit or settings, or when a name does not
+    resolve or the user database does not answer."""
     config, request = context.config, task.request
-    rights = await context.rights_to(task)
+    try:
+        rights = await context.rights_to(task)
+    except RightsUnknown as error:
+        raise PlanError(ErrorKind.USERS_UNAVAILABLE, str(error)) from error
     if rights.refusal is not None:
         raise PlanError(ErrorKind.NOT_PERMITTED, rights.refusal)
     try:
