@@ -237,6 +237,12 @@ def test_a_scan_that_ended_early_is_incomplete_and_its_findings_say_why() -> Non
     assert "It finished 1 of the 2 hosts that it had begun." in caution
 
 
+def test_targets_edited_on_the_scanner_are_a_caution() -> None:
+    found = summary(host("a", SCANNED), facts=ScanFacts(credential=False, edited=True))
+    assert codes(found) == ["targets_edited"]
+    assert "edited the targets" in cautions(found)[0]
+
+
 @pytest.mark.parametrize(
     ("sign", "code"),
     [

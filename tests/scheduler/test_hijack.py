@@ -5,9 +5,10 @@ None is ever adopted, launched, stopped or deleted: on a simulated Nessus, throu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import httpx
@@ -17,11 +18,13 @@ from trio.testing import MockClock
 
 from nessus_sched.config.scanners import ApiKeys
 from nessus_sched.config.schema import RetentionSettings
+from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.nessus import NessusScanner
+from nessus_sched.scheduler.driver.endings import was_edited
 from nessus_sched.scheduler.driver.exporting import EDITED
 from nessus_sched.scheduler.errors import RequestError
 from nessus_sched.sim import SimOptions, SimulatedNessus, asgi_app
@@ -204,11 +207,19 @@ async def test_what_a_scan_found_before_its_targets_were_edited_is_reported(
     """The report tells that it ran with the targets that it was given."""
     nessus = simulated()
     async with beside(nessus, tmp_path) as w:
+        digest, digested = w.context.digest, list[Task]()
+
+        async def watched(task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
+            digested.append(task)
+            return await digest(task, path, info)
+
+        w.context.digest = watched
         task = await w.running(VICTIM)
         run = scan_of(nessus, task).latest
         assert run is not None
         run.targets = (FOREIGN,)
         done = await w.settled(task.task_id)
+        assert [was_edited(each.ending) for each in digested] == [True]
         assert (done.state, done.partial, done.ending) == (TaskState.COMPLETED, None, None)
         assert done.summary is not None
         causes = [record.entry.cause for record in await w.queries.history(task.task_id)]

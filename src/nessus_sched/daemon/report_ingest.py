@@ -18,6 +18,7 @@ from nessus_sched.results.parser.reader import Event, Reader
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.presence import foreign_host
 from nessus_sched.results.summary import SummaryBuilder, summarize
+from nessus_sched.scheduler.driver.endings import was_edited
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import FindingsStore
 from nessus_sched.telemetry import events
@@ -112,6 +113,7 @@ class Reports:
             credential=task.request.credential is not None,
             used_up=_license_exhausted_at(info),
             ended_early=task.partial,
+            edited=was_edited(task.ending),
         )
 
 

@@ -33,7 +33,7 @@ class ScanFacts:
     does. `asked` are the settings sent to the scanner. `requested` are the targets as single
     addresses or names, networks or ranges. `credential`: one was given. `used_up` is the
     number of licensed hosts if the license is used up. `ended_early` is why the scan did not
-    run to completion, or None.
+    run to completion, or None. `edited`: somebody changed its targets on the scanner.
     """
 
     now: float | None = None
@@ -42,6 +42,7 @@ class ScanFacts:
     credential: bool = False
     used_up: int | None = None
     ended_early: str | None = None
+    edited: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +68,7 @@ def find_warnings(report: ParseReport, seen: Observed, facts: ScanFacts) -> tupl
     """All warnings about a scan, most serious first."""
     return (
         *_early(seen, facts),
+        *_edited(facts),
         *_reading(report, seen),
         *_coverage(seen, whole=report.complete and not facts.ended_early),
         *(() if facts.ended_early else _ending(seen)),
@@ -87,6 +89,16 @@ def _early(seen: Observed, facts: ScanFacts) -> Iterator[ScanWarning]:
         f"{done} of the {pluralize(seen.alive, 'host')} that it had begun.",
         advice="Anything not listed may simply not have been tested: scan these targets again.",
     )
+
+
+def _edited(facts: ScanFacts) -> Iterator[ScanWarning]:
+    if facts.edited:
+        yield ScanWarning(
+            code="targets_edited",
+            message="Somebody edited the targets of this scan on the scanner; every host in its "
+            "report is one that was requested.",
+            advice="Absent does not mean clean: check that each requested target is listed.",
+        )
 
 
 def _reading(report: ParseReport, seen: Observed) -> Iterator[ScanWarning]:

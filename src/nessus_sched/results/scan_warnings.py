@@ -32,8 +32,8 @@ NARROW_PORT_RANGE: Final = "narrow_port_range"
 
 _TELLING: Final = frozenset(
     {
-        "ended_early", "report_incomplete", "no_hosts_alive", "targets_absent", "stopped_early",
-        "license_limit", "report_filtered", "plugin_texts_missing",
+        "ended_early", "targets_edited", "report_incomplete", "no_hosts_alive", "targets_absent",
+        "stopped_early", "license_limit", "report_filtered", "plugin_texts_missing",
         NO_PING, NO_PORT_SCANNER, NARROW_PORT_RANGE,
     }
 )  # fmt: skip
