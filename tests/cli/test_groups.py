@@ -143,6 +143,15 @@ def test_every_profile_tells_port_severity_and_check(tmp_path: Path, profile: st
     assert check["compliance_result"] == "FAILED"
 
 
+def test_the_table_shows_the_check_and_its_result(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nessus"
+    path.write_bytes(document(host("192.0.2.1", item(11, *CHECK), item(12))))
+    _head, check, finding = typed("results", "show", str(path)).out.splitlines()
+    assert "1.1 Passwords" in check
+    assert check.endswith("FAILED")
+    assert "Check 12" in finding
+
+
 def test_a_check_that_is_asked_for_is_shown_as_absent(report: str) -> None:
     row = shown(report, "--fields", "host,compliance_result")["findings"][0]
     assert row["compliance_result"] is None

@@ -15,7 +15,7 @@ from nessus_sched.results.untrusted import clean
 
 TABLE_FIELDS: Final = (
     "severity", "host", "port", "protocol", "plugin_id", "plugin_name", "cvss_score", "cve",
-    "exploit_available", "cisa_kev",
+    "exploit_available", "cisa_kev", "compliance_check_name", "compliance_result",
 )  # fmt: skip
 """Fields of a table unless others are asked for."""
 _RECORDS: Final = frozenset({"brief", "full"})
@@ -216,10 +216,11 @@ def _usual_table(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["host"],
                 f"{row['port']}/{row['protocol']}" if row["port"] else None,
                 row["plugin_id"],
-                row["plugin_name"],
+                row.get("compliance_check_name") or row["plugin_name"],
                 row["cvss_score"],
                 _few(row["cve"]),
-                _exploited(
+                row.get("compliance_result")
+                or _exploited(
                     row["cisa_kev"], row.get("exploited_by_malware"), row["exploit_available"]
                 ),
             )
