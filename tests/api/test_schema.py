@@ -273,6 +273,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from([*attrs.fields_dict(Everything), "x"]) | st.text()
 
 
+@pytest.mark.slow
 @given(st.dictionaries(NAMES, JSON | JSON.map(json.dumps), max_size=6))
 def test_anything_is_an_instance_or_named_mistakes(arguments: dict[str, Any]) -> None:
     outcome = outcome_of(arguments)

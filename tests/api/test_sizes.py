@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from nessus_sched.api import validation
@@ -60,6 +61,7 @@ async def fill(w: World) -> None:
         await w.service.submit(request, actor="uid:1000")
 
 
+@pytest.mark.slow
 async def test_lists_are_small_unless_more_is_asked_for_and_lead_to_all_there_is(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

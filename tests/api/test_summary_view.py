@@ -38,6 +38,7 @@ def large(hosts: int = 300) -> dict[str, Any]:
     return summarize(io.BytesIO(document(*(host(name, *failed, *bad) for name in names))))
 
 
+@pytest.mark.slow
 def test_a_large_scan_has_a_small_summary_that_says_what_is_missing() -> None:
     whole = large()
     short = summary_view.concise(whole)
@@ -56,6 +57,7 @@ def test_a_large_scan_has_a_small_summary_that_says_what_is_missing() -> None:
     assert short["known_exploited"]["plugins"] == 40
 
 
+@pytest.mark.slow
 def test_a_full_summary_has_a_bound_too() -> None:
     whole = large()
     shown = summary_view.full(whole)

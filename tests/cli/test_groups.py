@@ -169,6 +169,7 @@ def crowded(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_summary_says_how_much_more_there_is_and_where(crowded: str) -> None:
     said = typed("results", "summary", crowded)
     text = " ".join((said.out + said.err).split())

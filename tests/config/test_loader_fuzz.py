@@ -97,6 +97,7 @@ trees = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(trees)
 def test_any_tree_gives_a_config_or_a_config_error(tree: Any) -> None:

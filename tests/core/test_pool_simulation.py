@@ -14,11 +14,11 @@ from support.pools import WatchedPool, entry, spec
 
 SEEDS = int(os.environ.get("NESSUS_SCHED_SEEDS", "640"))
 FIRST_SEED = int(os.environ.get("NESSUS_SCHED_FIRST_SEED", "0"))
-BATCHES = 8
+BATCHES = 32
 DAYS = int(os.environ.get("NESSUS_SCHED_DAYS", "10"))
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(32)
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_random_schedules(batch: int) -> None:
     """More with NESSUS_SCHED_SEEDS=20000; one again with NESSUS_SCHED_FIRST_SEED=<seed>

@@ -164,6 +164,7 @@ def words(draw: st.DrawFn) -> str:
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(words(), min_size=1))
 def test_normalising_twice_is_normalising_once(given_words: list[str]) -> None:

@@ -41,6 +41,7 @@ async def test_a_start_with_a_long_queue_keeps_to_time_and_memory(tmp_path: Path
     assert full.memory - empty.memory < SHARE * (MEMORY - empty.memory)
 
 
+@pytest.mark.slow
 async def test_health_tells_that_the_queue_is_being_read(tmp_path: Path) -> None:
     scattered = tuple(f"192.0.{n // 128}.{2 * (n % 128)}" for n in range(4096))
     request = a_request(targets=scattered)

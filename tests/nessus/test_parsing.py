@@ -136,6 +136,7 @@ DOCUMENT = st.fixed_dictionaries(
 ) | st.dictionaries(st.sampled_from(KEYS), JSON)
 
 
+@pytest.mark.slow
 @given(DOCUMENT)
 @example({"scans": [{"id": 1, "folder_id": []}], "folders": [{"id": {}}]})
 @example({"scans": [{"id": float("inf")}, {"id": "٣"}, {"id": "9" * 5000}]})

@@ -25,6 +25,7 @@ async def is_held(w: World, task_id: str) -> bool:
     return reason is not None and reason.code is WaitCode.PAUSED
 
 
+@pytest.mark.slow
 async def test_a_paused_scan_that_its_scanner_aborts_waits_for_the_resume(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -77,6 +78,7 @@ async def test_a_queued_task_can_be_paused(tmp_path: Path, autojump_clock: MockC
         assert scanner.launches.total() == 3
 
 
+@pytest.mark.slow
 async def test_a_paused_task_that_waits_can_be_canceled(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -93,6 +95,7 @@ async def test_a_paused_task_that_waits_can_be_canceled(
         assert scanner.launches.total() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("request_", ["list_scans", "create_scan"])
 async def test_a_task_paused_while_it_is_launched_goes_back_to_the_queue(
     tmp_path: Path, autojump_clock: MockClock, request_: str

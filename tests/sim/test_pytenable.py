@@ -110,6 +110,7 @@ async def test_pausing_stopping_and_history() -> None:
     await judged(work, SimOptions(scans_take=30.0, transition_takes=0.05))
 
 
+@pytest.mark.slow
 async def test_everything_else_about_scans() -> None:
     def work(sim: RunningSim) -> None:
         nessus = by_keys(sim)
@@ -195,6 +196,7 @@ async def test_the_editor() -> None:
     await judged(work)
 
 
+@pytest.mark.slow
 async def test_session_and_keys() -> None:
     def work(sim: RunningSim) -> None:
         nessus = by_password(sim)

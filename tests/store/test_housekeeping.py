@@ -154,6 +154,7 @@ async def test_expired_keys_are_forgotten_and_a_key_of_a_purged_task_is_free(
     assert (await store.submit(again, submitted(again))).created
 
 
+@pytest.mark.slow
 async def test_space_is_given_back(tmp_path: Path) -> None:
     async with TaskStore.open(tmp_path, now=lambda: START) as store:
         for first in range(1, 1001, 100):
