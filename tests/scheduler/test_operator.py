@@ -96,6 +96,25 @@ async def test_a_global_pause_holds_over_a_restart_until_it_is_lifted(
         assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
 
 
+async def test_a_task_submitted_during_a_global_pause_starts_after_those_that_waited_longer(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    scanner = FakeScanner(virtual_now())
+    async with world(config, {"a": scanner}) as w:
+        await w.running("192.0.2.1")
+        earlier = [await w.submit(f"192.0.2.{number}") for number in range(2, 8)]
+        await operator(w).pause_all("stop", actor="test")
+        await trio.sleep(60)
+        later = [await w.submit(f"192.0.2.{number}") for number in range(8, 10)]
+        await operator(w).resume_all(actor="test")
+        began = []
+        for task in (*earlier, *later):
+            done = await w.settled(task.task_id)
+            began.append(done.entered[TaskState.LAUNCHING])
+    assert began == sorted(began)
+
+
 async def test_what_was_paused_with_everything_goes_on_with_everything(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
