@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nessus_sched.cli import output, watch
-from nessus_sched.cli.json_schemas import SHAPES
+from nessus_sched.cli.json_schemas import OUTPUTS
 from support.command import Said, one_sentence
 from support.live_daemon import CANARIES, Live, asked, submitted
 from support.nessus_xml import document, host, item
@@ -464,7 +464,7 @@ def test_no_command_shows_a_secret(live: Live, done: str) -> None:
 def test_every_documented_shape_is_compared_with_what_is_printed() -> None:
     text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     switches = {f"scanners {word}" for word in ("drain", "undrain", "enable", "disable", "retry")}
-    assert not [shape for shape in SHAPES.keys() - switches if f'"{shape}"' not in text]
+    assert not [shape for shape in OUTPUTS.keys() - switches if f'"{shape}"' not in text]
 
 
 @pytest.mark.slow

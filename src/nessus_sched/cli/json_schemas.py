@@ -1,4 +1,4 @@
-"""`nessus-sched shapes`: JSON Schemas of each command's `--json` output.
+"""`nessus-sched schema`: JSON Schemas of each command's `--json` output.
 
 Most commands print the answer of the tool of the same name, so its published schema is the one
 source; this module has the others.
@@ -115,7 +115,7 @@ def answer_of(name: str) -> type:
     return tool.answer
 
 
-SHAPES: Final[Mapping[str, type]] = {
+OUTPUTS: Final[Mapping[str, type]] = {
     "config check": Checked,
     "doctor": Diagnosis,
     "submit": answer_of("submit_scan"),
@@ -161,20 +161,20 @@ OPEN: Final = frozenset({"results summary"})
 """An object with at least these keys."""
 
 
-def shape_of(command: str) -> dict[str, Any]:
+def schema_of(command: str) -> dict[str, Any]:
     """The JSON Schema of a command's output."""
-    schema = output_schema(SHAPES[command])
+    schema = output_schema(OUTPUTS[command])
     return {**schema, "additionalProperties": True} if command in OPEN else schema
 
 
-@click.command("shapes")
+@click.command("schema")
 @click.argument("command", nargs=-1)
-def shapes_command(command: tuple[str, ...]) -> None:
+def schema_command(command: tuple[str, ...]) -> None:
     """Print the JSON Schema of COMMAND's --json output; without COMMAND, of all commands.
 
     Keys may be added, but never change their meaning within a major version.
     """
     name = " ".join(command)
-    if name and name not in SHAPES:
-        raise click.UsageError(f"no shape of {name!r}; there are: {', '.join(SHAPES)}")
-    print_json(shape_of(name) if name else {each: shape_of(each) for each in SHAPES})
+    if name and name not in OUTPUTS:
+        raise click.UsageError(f"no JSON output of {name!r}; there are: {', '.join(OUTPUTS)}")
+    print_json(schema_of(name) if name else {each: schema_of(each) for each in OUTPUTS})

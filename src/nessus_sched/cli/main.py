@@ -112,10 +112,13 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "uninstall": Entry("install.command:uninstall_command", "Remove the systemd service."),
         "man": Entry("man:man_command", "Print the manual page."),
         "completion": Entry("completion:completion_command", "Print shell completion code."),
-        "shapes": Entry("json_schemas:shapes_command", "Print JSON schemas of the --json output."),
+        "schema": Entry("json_schemas:schema_command", "Print JSON schemas of the --json output."),
     },
 }
 """The subcommands by purpose."""
+
+FORMER_NAMES: Final[Mapping[str, str]] = {"shapes": "schema"}
+"""Names of earlier releases that still work."""
 
 _ENTRIES: Final = {name: entry for part in COMMANDS.values() for name, entry in part.items()}
 
@@ -139,7 +142,7 @@ class LazyGroup(click.Group):
         return list(_ENTRIES)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        entry = _ENTRIES.get(name)
+        entry = _ENTRIES.get(FORMER_NAMES.get(name, name))
         if entry is None:
             return None
         module, _, attribute = entry.target.partition(":")
@@ -156,7 +159,8 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _ENTRIES and not args[0].startswith("-"):
+        known = {*_ENTRIES, *FORMER_NAMES}
+        if args and args[0] not in known and not args[0].startswith("-"):
             close = get_close_matches(args[0], _ENTRIES, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
@@ -194,7 +198,7 @@ def cli() -> None:
     Start with `nessus-sched demo`: it needs no scanner.
 
     TASK is the start or end of a task's id, its name, or `last`. Commands that show something
-    accept --json; `nessus-sched shapes` describes that output. Output is plain unless it goes to
+    accept --json; `nessus-sched schema` describes that output. Output is plain unless it goes to
     a terminal. Times are local.
 
     \b

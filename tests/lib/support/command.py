@@ -10,7 +10,7 @@ import attrs
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from nessus_sched.cli.json_schemas import shape_of
+from nessus_sched.cli.json_schemas import schema_of
 from nessus_sched.cli.main import cli
 
 
@@ -39,7 +39,7 @@ def typed(
 
 def fits(shape: str, document: Any) -> None:
     """Raises unless the document is of the documented shape."""
-    Draft202012Validator(shape_of(shape)).validate(document)
+    Draft202012Validator(schema_of(shape)).validate(document)
 
 
 def one_sentence(said: Said, code: int, part: str) -> None:
