@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nessus_sched.core.targets.address import parse_range, refuse_special, usual_address
 from nessus_sched.core.targets.packed import pack
 from nessus_sched.core.targets.ranges import address_text
-from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.targets.targets import TargetSet, parse_targets
 
 TARGETS = st.lists(
     st.one_of(
@@ -42,6 +42,16 @@ def test_four_thousand_scattered_addresses_take_eight_bytes_each() -> None:
     packed = pack(parse_targets(f"10.{n // 128}.{n % 128}.1" for n in range(4096)))
     assert len(packed.v4) == 8 * 4096
     assert packed.v6 == b""
+
+
+@given(count=st.integers(0, 600), first=st.integers(0, 2**100), wide=st.booleans())
+@example(count=128, first=0, wide=False)
+@example(count=256, first=0, wide=True)
+def test_the_bounds_of_ipv6_ranges_are_those_of_the_set(count: int, first: int, wide: bool) -> None:
+    ranges = [(first + 4 * each, first + 4 * each + wide) for each in range(count)]
+    firsts, lasts = pack(TargetSet(ranges=tuple(ranges), names=())).v6_bounds
+    found = zip(map(int.from_bytes, firsts), map(int.from_bytes, lasts), strict=True)
+    assert list(found) == ranges
 
 
 ANY_V6 = st.one_of(

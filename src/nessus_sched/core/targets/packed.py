@@ -18,6 +18,9 @@ from nessus_sched.core.targets.targets import TargetSet
 
 _V4_PAIR: Final = struct.Struct(">II")
 _V6_WIDTH: Final = 16
+_V6: Final = struct.Struct(f"{_V6_WIDTH}s")
+_V6_BLOCK: Final = struct.Struct(f"{_V6_WIDTH}s" * 256)
+"""Many addresses at once are split several times as fast as one by one."""
 
 
 @attrs.frozen
@@ -57,9 +60,12 @@ class PackedTargets:
     @property
     def v6_bounds(self) -> tuple[Sequence[bytes], Sequence[bytes]]:
         """The same of the IPv6 ranges, as bytes, which compare as the addresses do."""
-        width, six = _V6_WIDTH, self.v6
-        firsts = [six[at : at + width] for at in range(0, len(six), 2 * width)]
-        return firsts, [six[at : at + width] for at in range(width, len(six), 2 * width)]
+        blocks = len(self.v6) - len(self.v6) % _V6_BLOCK.size
+        addresses = [
+            *chain.from_iterable(_V6_BLOCK.iter_unpack(self.v6[:blocks])),
+            *chain.from_iterable(_V6.iter_unpack(self.v6[blocks:])),
+        ]
+        return addresses[::2], addresses[1::2]
 
     def unpack(self) -> TargetSet:
         six = (
