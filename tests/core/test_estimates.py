@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -11,11 +12,14 @@ from nessus_sched.core.pool import durations as module
 from nessus_sched.core.pool.durations import ENOUGH, FEWEST, REMEMBERED, Durations
 from nessus_sched.core.pool.estimates import Estimate, summary
 from nessus_sched.core.pool.forecast import HORIZON, ROUNDS, Forecast, Round, remaining
+from nessus_sched.core.pool.overlap import OverlapGuard
+from nessus_sched.core.pool.queues import Waiting
 from nessus_sched.core.pool.state import Active, PoolSettings
 from nessus_sched.core.task import ScanKind
 from support.pools import FREE_FOR_ALL, WatchedPool, entry, spec
 
 INFINITE = float("inf")
+GoesBefore = Callable[[str, Waiting], bool]
 
 
 def measured(durations: Durations, seconds: float, count: int = ENOUGH, **changes: Any) -> None:
@@ -148,7 +152,9 @@ def test_places_in_a_queue_are_not_worth_a_constant_each() -> None:
     scanners = pool(limit=3)
     for order in range(7):
         scanners.place(entry(order, pinned="a"), 40.0)
-    found = scanners.estimates([f"t{order}" for order in range(7)], 40.0)
+    found = scanners.estimates(
+        scanners.wait_reasons([f"t{order}" for order in range(7)], 40.0), 40.0
+    )
     assert [found[f"t{order}"].seconds for order in range(7)] == [60.0] * 3 + [160.0] * 3 + [260.0]
 
 
@@ -202,7 +208,7 @@ def test_the_overflow_queue_waits_for_the_first_of_all_scanners() -> None:
     scanners.take_all("a", 50.0)
     scanners.place(entry(2), 60.0)
     scanners.place(entry(3), 60.0)
-    found = scanners.estimates(["t2", "t3"], 60.0)
+    found = scanners.estimates(scanners.wait_reasons(["t2", "t3"], 60.0), 60.0)
     assert (found["t2"].seconds, found["t3"].seconds) == (40.0, 90.0)
 
 
@@ -330,3 +336,21 @@ def test_scans_that_did_not_finish_teach_nothing() -> None:
         scanners.take("a", 0.0)
         scanners.release(f"t{order}", 5.0, finished=True)
     assert set(scanners.durations.like(entry(1), "a")) == {5.0}
+
+
+def test_a_listing_compares_the_targets_of_each_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    blocker = OverlapGuard.blocker
+
+    def counted(guard: OverlapGuard, waiting: Waiting, before: GoesBefore) -> str | None:
+        compared.append(waiting.entry.task_id)
+        return blocker(guard, waiting, before)
+
+    scanners = pool()
+    names = [f"t{order}" for order in range(5)]
+    for order in range(5):
+        scanners.place(entry(order), 0.0)
+    monkeypatch.setattr(OverlapGuard, "blocker", counted)
+    reasons = scanners.wait_reasons([*names, "t1000", "unknown"], 1.0)
+    found = scanners.estimates(reasons, 1.0)
+    assert list(reasons) == list(found) == compared == names

@@ -97,23 +97,29 @@ class TaskQueries(StoredTasks):
         return self.view(run.task) if run else await super().task(task_id)
 
     def views(self, tasks: Sequence[Task]) -> list[TaskView]:
-        """A list costs little more than one task, because what takes time is shared: the
-        estimates."""
-        ids = [task.task_id for task in tasks]
-        estimates = self._context.pool.estimates(ids, self._context.now())
-        return [self._view(task, estimates.get(task.task_id)) for task in tasks]
+        """All tasks of a list share the work for the estimates, which takes the longest."""
+        return self._views(tasks, estimated=True)
 
-    def _view(self, task: Task, estimate: Estimate | None) -> TaskView:
+    def _views(self, tasks: Sequence[Task], *, estimated: bool) -> list[TaskView]:
+        pool, now = self._context.pool, self._context.now()
+        reasons = pool.wait_reasons([task.task_id for task in tasks], now)
+        estimates = pool.estimates(reasons, now) if estimated else {}
+        return [
+            self._view(task, reasons.get(task.task_id), estimates.get(task.task_id))
+            for task in tasks
+        ]
+
+    def _view(self, task: Task, reason: WaitReason | None, estimate: Estimate | None) -> TaskView:
         run = self._fleet.active_task(task.task_id)
         if run is not None:
             driver = self._fleet.drivers.get(run.task.scanner_instance or "")
-            reason = None if driver is None else driver.connection.no_contact
-            standing = QueueStatus(wait_reason=reason)
+            contact = None if driver is None else driver.connection.no_contact
+            standing = QueueStatus(wait_reason=contact)
             return TaskView(task=run.task, standing=standing, progress=run.progress)
         pool = self._context.pool
         if task.state in WAITS and task.desired is RequestedState.PAUSE:
             return TaskView(task=task, standing=QueueStatus(wait_reason=HELD))
-        if not pool.waiting(task.task_id):
+        if reason is None:
             return TaskView(task=task, standing=QueueStatus(), progress=task.progress)
         # It may have been moved since its state was written.
         queue = pool.queue_of(task.task_id)
@@ -121,7 +127,7 @@ class TaskQueries(StoredTasks):
             queue=queue or OVERFLOW,
             position=pool.position(task.task_id),
             estimate=estimate,
-            wait_reason=pool.wait_reason(task.task_id, self._context.now()),
+            wait_reason=reason,
         )
         return TaskView(task=attrs.evolve(task, scanner_instance=queue), standing=standing)
 
@@ -134,7 +140,7 @@ class TaskQueries(StoredTasks):
                     found.append(task)
                     if len(found) == limit:
                         break
-        return self.views(found) if estimated else [self._view(task, None) for task in found]
+        return self._views(found, estimated=estimated)
 
     def active(self) -> list[TaskView]:
         """The tasks that drivers carry, in the order of acceptance."""

@@ -7,17 +7,16 @@ others, the middle one is the estimate and the middle 80 % the interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
 
 from nessus_sched.core.pool.durations import Durations
-from nessus_sched.core.pool.explain import explain
 from nessus_sched.core.pool.forecast import Forecast
 from nessus_sched.core.pool.queues import Waiting
 from nessus_sched.core.pool.state import Board
-from nessus_sched.core.pool.wait_reasons import WaitCode
+from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 
 TAIL: Final = 4
 """With 39 rounds, the next value lies between the 4th from either end 32 times in 40."""
@@ -44,16 +43,18 @@ def estimates(
     board: Board,
     durations: Durations,
     waiting: Iterable[Waiting],
+    reasons: Mapping[str, WaitReason],
     now: float,
     kept: dict[str, Forecast],
 ) -> dict[str, Estimate]:
     """Of those waiting tasks of which something can be said, by task id. Ask for a whole
-    listing at once: all tasks of a pool share the work. `kept` has the last forecast of
+    listing at once: all tasks of a pool share the work. `reasons` says
+    why each of them waits. `kept` has the last forecast of
     each pool, by name."""
     found: dict[str, Estimate] = {}
     asked: dict[str, list[Waiting]] = {}
     for each in waiting:
-        if explain(board, each, now).code is WaitCode.STARTING:
+        if reasons[each.entry.task_id].code is WaitCode.STARTING:
             found[each.entry.task_id] = AT_ONCE
             continue
         pools = {lane.spec.pool for lane in board.lanes_of(each.reach) if lane.usable}
