@@ -11,7 +11,7 @@ import pytest
 from nessus_sched.core.pool import durations as module
 from nessus_sched.core.pool.durations import ENOUGH, FEWEST, REMEMBERED, Durations
 from nessus_sched.core.pool.estimates import Estimate, summary
-from nessus_sched.core.pool.forecast import HORIZON, ROUNDS, Forecast, Round, remaining
+from nessus_sched.core.pool.forecast import HORIZON, ROUNDS, Forecast, SimulationRun, remaining
 from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queues import Waiting
 from nessus_sched.core.pool.state import Active, PoolSettings
@@ -172,7 +172,7 @@ def test_an_estimate_is_computed_anew_whenever_asked() -> None:
 def test_many_submissions_far_behind_share_one_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
     played = 0
 
-    def play(self: Forecast, random: Random) -> Round:
+    def play(self: Forecast, random: Random) -> SimulationRun:
         nonlocal played
         played += 1
         return really(self, random)

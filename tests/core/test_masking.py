@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -20,7 +21,7 @@ QUOTED: tuple[Callable[[str], str], ...] = (
     lambda text: quote(text, safe=""),
     quote,
     quote_plus,
-    lambda text: quote(text, safe="").replace("%2F", "%2f"),
+    lambda text: re.sub("%..", lambda escape: escape[0].lower(), quote(text, safe="")),
     json.dumps,
     lambda text: json.dumps(text).replace("/", "\\/"),
     lambda text: json.dumps(json.dumps({"error": text})),

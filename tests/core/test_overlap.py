@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.pool.overlap import Claims
+from nessus_sched.core.pool.overlap import TargetClaims
 from nessus_sched.core.pool.spans import Spans
 from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.targets.packed import pack
@@ -26,7 +26,7 @@ SETS = st.lists(TEXTS, min_size=1, max_size=4).map(parse_targets)
 def test_claims_find_exactly_those_that_overlap(
     steps: list[tuple[int, TargetSet]], asked: TargetSet
 ) -> None:
-    claims, held = Claims(), dict[str, TargetSet]()
+    claims, held = TargetClaims(), dict[str, TargetSet]()
     for number, targets in steps:
         task_id = f"t{number}"
         if task_id in held:
@@ -41,7 +41,7 @@ def test_claims_find_exactly_those_that_overlap(
 
 
 def test_targets_of_many_ranges_are_found_too() -> None:
-    claims = Claims()
+    claims = TargetClaims()
     many = pack(parse_targets([f"192.0.2.{2 * n}" for n in range(64)]))
     claims.add("many", many)
     claims.add("one", pack(parse_targets("192.0.2.7")))

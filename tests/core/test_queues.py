@@ -5,7 +5,7 @@ from random import Random
 import attrs
 import pytest
 
-from nessus_sched.core.pool.queues import Lot, Queues
+from nessus_sched.core.pool.queues import ParkedGroup, Queues
 from nessus_sched.core.task import Priority
 from support.pools import entry
 
@@ -100,7 +100,7 @@ def test_positions_are_places_in_the_queue() -> None:
 def test_parked_entries_keep_their_place_but_are_not_served() -> None:
     waiting = queues()
     first, second = (waiting.enqueue(entry(order), "a", ALL) for order in (1, 2))
-    waiting.park(first, Lot(blocker="other", name=(None, "a", first.entry.packed)))
+    waiting.park(first, ParkedGroup(blocker="other", name=(None, "a", first.entry.packed)))
     assert first.parked_on == "other"
     head = waiting.head_for("a")
     assert head is second
@@ -145,7 +145,7 @@ def test_the_order_survives_a_rebuild_with_other_settings() -> None:
     ]
     for each in random.sample(entries, len(entries)):
         waiting.enqueue(each, random.choice(["a", None]), ALL)
-    waiting.rearrange(lambda _: frozenset({"a"}), ageing_after=0.0, fairness_after=0.0)
+    waiting.rebuild(lambda _: frozenset({"a"}), ageing_after=0.0, fairness_after=0.0)
     assert served(waiting, "b") == []
     assert served(waiting, "a") == [each.task_id for each in entries]
 

@@ -109,7 +109,7 @@ class Service:
             standing = QueueStatus(
                 queue=placement.scanner_id or OVERFLOW,
                 position=placement.position,
-                estimate=self.context.pool.foresee(entry, now),
+                estimate=self.context.pool.estimate_if_queued(entry, now),
                 wait_reason=placement.reason,
             )
             return Submission(

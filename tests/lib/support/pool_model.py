@@ -18,7 +18,7 @@ from nessus_sched.core.targets.targets import TargetSet
 
 AGEING = 1000.0
 FAIRNESS = 300.0
-HANDICAP = {"high": 0.0, "normal": AGEING, "low": 2 * AGEING}
+PRIORITY_DELAY_STEPS = {"high": 0.0, "normal": AGEING, "low": 2 * AGEING}
 
 
 @cache
@@ -37,7 +37,7 @@ def addresses(targets: TargetSet) -> frozenset[str]:
 
 
 def due(entry: QueueEntry) -> tuple[float, int]:
-    return entry.accepted_at + HANDICAP[entry.priority.value], entry.order
+    return entry.accepted_at + PRIORITY_DELAY_STEPS[entry.priority.value], entry.order
 
 
 @dataclass

@@ -43,7 +43,8 @@ class Guess:
 class Year:
     """`load` is the share of all slots that the arrivals keep busy in the long run; work
     comes in by day more than by night. Every `guess_every`-th task that has to wait is
-    estimated. `overlaps`: targets meet and priorities differ, which nobody can foresee."""
+    estimated. `overlaps`: targets meet and priorities differ, which no
+    estimate can foresee."""
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class WatchedPool(Pool):
 
     def turns(self) -> list[str]:
         """The scanners that routing has chosen since this was last asked, in order."""
-        turns = [(lane.chosen, lane.scanner_id) for lane in self._board.lanes.values()]
+        turns = [(scanner.chosen, scanner.scanner_id) for scanner in self._state.scanners.values()]
         new = sorted(turn for turn in turns if turn[0] > self._turns_told)
         self._turns_told = max([self._turns_told, *(turn for turn, _ in new)])
         return [scanner_id for _, scanner_id in new]

@@ -11,7 +11,7 @@ from nessus_sched.core.targets.packed import PackedTargets, pack
 from nessus_sched.core.targets.targets import TargetSet, parse_targets
 from nessus_sched.core.task import DEFAULT_POOL, Priority, ScanKind, Task
 
-HANDICAP: Mapping[Priority, int] = MappingProxyType(
+PRIORITY_DELAY_STEPS: Mapping[Priority, int] = MappingProxyType(
     {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 )
 """How many times `ageing_after` an entry must have waited to be equal to a high one."""

@@ -15,7 +15,7 @@ import attrs
 from nessus_sched.core.pool.durations import Durations
 from nessus_sched.core.pool.forecast import Forecast
 from nessus_sched.core.pool.queues import Waiting
-from nessus_sched.core.pool.state import Board
+from nessus_sched.core.pool.state import PoolState
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 
 TAIL: Final = 4
@@ -40,7 +40,7 @@ AT_ONCE: Final = Estimate(seconds=0.0, low=0.0, high=0.0)
 
 
 def estimates(
-    board: Board,
+    state: PoolState,
     durations: Durations,
     waiting: Iterable[Waiting],
     reasons: Mapping[str, WaitReason],
@@ -57,13 +57,13 @@ def estimates(
         if reasons[each.entry.task_id].code is WaitCode.STARTING:
             found[each.entry.task_id] = AT_ONCE
             continue
-        pools = {lane.spec.pool for lane in board.lanes_of(each.reach) if lane.usable}
-        if len(pools) == 1 and not board.paused:
+        pools = {scanner.spec.pool for scanner in state.scanners_of(each.reach) if scanner.usable}
+        if len(pools) == 1 and not state.paused:
             asked.setdefault(pools.pop(), []).append(each)
     for pool, entries in asked.items():
         forecast = kept.get(pool)
         if forecast is None or now - forecast.now > FRESH or any(map(forecast.reaches, entries)):
-            forecast = kept[pool] = Forecast(board, durations, pool, now)
+            forecast = kept[pool] = Forecast(state, durations, pool, now)
         for each in entries:
             estimate = summary(forecast.starts(each))
             if estimate is not None:

@@ -6,8 +6,8 @@ from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.queues import Waiting
 from nessus_sched.core.pool.routing import unclaimed
-from nessus_sched.core.pool.scanners import Lane
-from nessus_sched.core.pool.state import Board
+from nessus_sched.core.pool.scanners import PoolScanner
+from nessus_sched.core.pool.state import PoolState
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.suspension import SuspensionStatistics
 from nessus_sched.core.text import pluralize
@@ -16,34 +16,36 @@ NAMED = 3
 """How many scanners are named one by one."""
 
 
-def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
+def refusal(state: PoolState, entry: QueueEntry) -> WaitReason | None:
     """Why `entry` could never run with the present registry; None when it could."""
     if entry.pinned is not None:
-        lane = board.lanes.get(entry.pinned)
-        if lane is None or lane.removed:
-            known = _some([each.scanner_id for each in board.lanes.values() if not each.removed])
+        scanner = state.scanners.get(entry.pinned)
+        if scanner is None or scanner.removed:
+            known = _some([each.scanner_id for each in state.scanners.values() if not each.removed])
             text = f"no scanner {entry.pinned}; known: {known}"
             return WaitReason(code=WaitCode.SCANNER_REMOVED, text=text)
         if entry.pinned in entry.refused_by:
             return WaitReason(code=WaitCode.REFUSED, text=f"scanner {entry.pinned} refuses it")
-        if not lane.spec.reaches(entry.targets):
+        if not scanner.spec.reaches(entry.targets):
             text = f"scanner {entry.pinned} does not reach all targets"
             return WaitReason(code=WaitCode.UNREACHABLE, text=text)
-        return None if lane.spec.licensed(entry) else _license([lane])
-    reach = board.reachability.reach(entry)
+        return None if scanner.spec.licensed(entry) else _license([scanner])
+    reach = state.reachability.reach(entry)
     # A disabled scanner may come back, but nobody waits for its opinion after a refusal.
-    if any(board.lanes[each].enabled or not entry.refused_by for each in reach):
+    if any(state.scanners[each].enabled or not entry.refused_by for each in reach):
         return None
-    pools = board.reachability.pools()
+    pools = state.reachability.pools()
     if entry.pool not in pools:
         text = f"pool {entry.pool} has no scanner; pools with scanners: {_some(sorted(pools))}"
         return WaitReason(code=WaitCode.NO_SCANNER, text=text)
     reaching = [
-        lane
-        for lane in board.lanes.values()
-        if not lane.removed and lane.spec.pool == entry.pool and lane.spec.reaches(entry.targets)
+        scanner
+        for scanner in state.scanners.values()
+        if not scanner.removed
+        and scanner.spec.pool == entry.pool
+        and scanner.spec.reaches(entry.targets)
     ]
-    if any(lane.scanner_id in entry.refused_by for lane in reaching):
+    if any(scanner.scanner_id in entry.refused_by for scanner in reaching):
         text = f"every scanner that it may run on refuses it: {_some(list(entry.refused_by))}"
         return WaitReason(code=WaitCode.REFUSED, text=text)
     if reaching:
@@ -52,8 +54,8 @@ def refusal(board: Board, entry: QueueEntry) -> WaitReason | None:
     return WaitReason(code=WaitCode.UNREACHABLE, text=text)
 
 
-def _license(lanes: list[Lane]) -> WaitReason:
-    best = max(lanes, key=lambda lane: lane.spec.licensed_hosts or 0)
+def _license(scanners: list[PoolScanner]) -> WaitReason:
+    best = max(scanners, key=lambda scanner: scanner.spec.licensed_hosts or 0)
     return WaitReason(
         code=WaitCode.LICENSE_LIMIT,
         text=f"too many hosts: the license of scanner {best.scanner_id} allows "
@@ -61,57 +63,59 @@ def _license(lanes: list[Lane]) -> WaitReason:
     )
 
 
-def obstacle(lane: Lane, now: float) -> WaitReason | None:
+def obstacle(scanner: PoolScanner, now: float) -> WaitReason | None:
     """Why a scanner may be given nothing at present, free slot or not."""
-    name = f"scanner {lane.scanner_id}"
-    if lane.removed:
+    name = f"scanner {scanner.scanner_id}"
+    if scanner.removed:
         return WaitReason(code=WaitCode.SCANNER_REMOVED, text=f"{name} is not in the configuration")
-    if not lane.enabled:
+    if not scanner.enabled:
         return WaitReason(code=WaitCode.SCANNER_DISABLED, text=f"{name} is disabled")
-    if lane.draining:
+    if scanner.draining:
         return WaitReason(code=WaitCode.SCANNER_DRAINING, text=f"{name} is draining: no new scans")
-    if not lane.breaker.closed:
-        return WaitReason(code=WaitCode.SCANNER_DOWN, text=f"{name} is down{_down(lane, now)}")
-    if (suspended := lane.suspension.statistics()) is not None:
+    if not scanner.breaker.closed:
+        return WaitReason(code=WaitCode.SCANNER_DOWN, text=f"{name} is down{_down(scanner, now)}")
+    if (suspended := scanner.suspension.statistics()) is not None:
         text = f"{name} is suspended{_suspended(suspended, now)}"
         return WaitReason(code=WaitCode.SCANNER_SUSPENDED, text=text)
     return None
 
 
-def explain(board: Board, waiting: Waiting, now: float) -> WaitReason:
+def explain(state: PoolState, waiting: Waiting, now: float) -> WaitReason:
     """Why it has not started yet: the first of all the reasons that hold."""
-    if board.paused:
+    if state.paused:
         return WaitReason(code=WaitCode.PAUSED_ALL, text="all scanning is paused by an operator")
-    lanes = board.lanes_of(waiting.reach)
-    usable = [lane for lane in lanes if lane.usable]
+    scanners = state.scanners_of(waiting.reach)
+    usable = [scanner for scanner in scanners if scanner.usable]
     if not usable:
-        return _none_usable(board, waiting, lanes, now)
-    if (never := refusal(board, waiting.entry)) is not None:
+        return _none_usable(state, waiting, scanners, now)
+    if (never := refusal(state, waiting.entry)) is not None:
         return never
-    blocker = waiting.parked_on or board.blocker(waiting)
-    if blocker is not None and blocker in board.abandoned:
+    blocker = waiting.parked_on or state.blocker(waiting)
+    if blocker is not None and blocker in state.abandoned:
         return WaitReason(
             code=WaitCode.OVERLAP,
             text="an earlier scan of the same targets may still run on scanner "
-            f"{board.abandoned[blocker]}, which was lost; this one waits an hour at most",
+            f"{state.abandoned[blocker]}, which was lost; this one waits an hour at most",
             blocker=blocker.partition(".")[0],
         )
     if blocker is not None:
-        verb = "is running" if blocker in board.active else "was accepted earlier"
+        verb = "is running" if blocker in state.active else "was accepted earlier"
         return WaitReason(
             code=WaitCode.OVERLAP,
             text=f"task {blocker} shares targets with it and {verb}; it must finish first",
             blocker=blocker,
         )
-    return _in_turn(board, waiting, usable, now)
+    return _in_turn(state, waiting, usable, now)
 
 
-def _none_usable(board: Board, waiting: Waiting, lanes: list[Lane], now: float) -> WaitReason:
-    reasons = [reason for lane in lanes if (reason := obstacle(lane, now)) is not None]
+def _none_usable(
+    state: PoolState, waiting: Waiting, scanners: list[PoolScanner], now: float
+) -> WaitReason:
+    reasons = [reason for scanner in scanners if (reason := obstacle(scanner, now)) is not None]
     if len(reasons) == 1:
         return reasons[0]
     if not reasons:
-        never = refusal(board, waiting.entry)
+        never = refusal(state, waiting.entry)
         assert never is not None, waiting
         return never
     texts = _some([reason.text for reason in reasons], "; ")
@@ -121,60 +125,62 @@ def _none_usable(board: Board, waiting: Waiting, lanes: list[Lane], now: float) 
     )
 
 
-def _in_turn(board: Board, waiting: Waiting, usable: list[Lane], now: float) -> WaitReason:
-    before = board.queues.ready_before(waiting)
+def _in_turn(
+    state: PoolState, waiting: Waiting, usable: list[PoolScanner], now: float
+) -> WaitReason:
+    before = state.queues.ready_before(waiting)
     where = "the overflow queue"
     if waiting.scanner_id is not None:
         where = f"the queue of {waiting.scanner_id}"
-        usable = [board.lanes[waiting.scanner_id]]
+        usable = [state.scanners[waiting.scanner_id]]
         room = usable[0].free(now)
     else:
-        room = sum(max(0, unclaimed(lane, board.queues, now)) for lane in usable)
+        room = sum(max(0, unclaimed(scanner, state.queues, now)) for scanner in usable)
     if before < room:
         return WaitReason(code=WaitCode.STARTING, text="a slot is free: about to start")
-    state = _fullness(usable, now)
-    ahead = board.queues.competing_before(waiting)
-    others = board.queues.position(waiting) - 1 - ahead
+    fullness = _fullness(usable, now)
+    ahead = state.queues.competing_before(waiting)
+    others = state.queues.position(waiting) - 1 - ahead
     if ahead:
         rest = f" ({others} more for other scanners)" if others else ""
-        text = f"behind {pluralize(ahead, 'other')} in {where}{rest}; {state}"
+        text = f"behind {pluralize(ahead, 'other')} in {where}{rest}; {fullness}"
         return WaitReason(code=WaitCode.BEHIND, text=text)
-    held = all(lane.hold_until > now for lane in usable)
+    held = all(scanner.hold_until > now for scanner in usable)
     code = WaitCode.SCANNER_HELD if held else WaitCode.SCANNER_FULL
     rest = " (those before it are for other scanners)" if others else ""
-    return WaitReason(code=code, text=f"next in {where}{rest}; {state}")
+    return WaitReason(code=code, text=f"next in {where}{rest}; {fullness}")
 
 
-def _fullness(lanes: list[Lane], now: float) -> str:
-    active = sum(lane.slots.active for lane in lanes)
-    capacity = sum(lane.slots.capacity for lane in lanes)
-    name = f"scanner {lanes[0].scanner_id}"
-    if len(lanes) > 1:
-        name = f"its {len(lanes)} scanners"
-    held = [lane for lane in lanes if lane.hold_until > now]
-    if len(held) == len(lanes):
-        first = min(held, key=lambda lane: lane.hold_until)
-        start = "start" if len(lanes) > 1 else "starts"
+def _fullness(scanners: list[PoolScanner], now: float) -> str:
+    active = sum(scanner.slots.active for scanner in scanners)
+    capacity = sum(scanner.slots.capacity for scanner in scanners)
+    name = f"scanner {scanners[0].scanner_id}"
+    if len(scanners) > 1:
+        name = f"its {len(scanners)} scanners"
+    held = [scanner for scanner in scanners if scanner.hold_until > now]
+    if len(held) == len(scanners):
+        first = min(held, key=lambda scanner: scanner.hold_until)
+        start = "start" if len(scanners) > 1 else "starts"
         again = f"retrying within {first.hold_until - now:.0f} s"
         if first.hold_at_latest:
             again = "retrying until that is over"
         return f"{name} {start} no scans for now ({first.hold_reason}); {again}"
-    runs = "run" if len(lanes) > 1 else "runs"
+    runs = "run" if len(scanners) > 1 else "runs"
     text = f"{name} {runs} {active} of {pluralize(capacity, 'scan')}"
     if active > capacity:
         text = f"{name} {runs} {pluralize(active, 'scan')}, more than the {capacity} allowed now"
-    foreign = sum(lane.slots.foreign for lane in lanes)
+    foreign = sum(scanner.slots.foreign for scanner in scanners)
     if foreign:
         verb = "runs" if foreign == 1 else "run"
         text += f" ({pluralize(foreign, 'scan')} of others {verb} there)"
-    abandoned = sum(lane.slots.statistics().abandoned for lane in lanes)
+    abandoned = sum(scanner.slots.statistics().abandoned for scanner in scanners)
     if abandoned:
         text += f" ({pluralize(abandoned, 'scan')} of ended tasks may still run there)"
     return text
 
 
-def _down(lane: Lane, now: float) -> str:
-    figures = lane.breaker.statistics()
+def _down(scanner: PoolScanner, now: float) -> str:
+    figures = scanner.breaker.statistics()
     why = f" ({figures.reason})" if figures.reason else ""
     if figures.state is BreakerState.HALF_OPEN or figures.probe_at is None:
         return f"{why}; retrying now"

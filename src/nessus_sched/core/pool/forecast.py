@@ -17,8 +17,8 @@ import attrs
 from nessus_sched.core.pool.durations import Durations
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.queues import Key, QueueName, Waiting
-from nessus_sched.core.pool.scanners import Lane
-from nessus_sched.core.pool.state import Active, Board
+from nessus_sched.core.pool.scanners import PoolScanner
+from nessus_sched.core.pool.state import Active, PoolState
 
 Values = Sequence[float]
 """Seconds, each value as likely as the others."""
@@ -71,18 +71,18 @@ def _width(values: Values) -> float:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Track:
+class SimulatedScanner:
     """One scanner in the game: its own queue, the lines of the overflow queue that it
     serves, and the tasks in its slots with what each may still take."""
 
-    lane: Lane
+    scanner: PoolScanner
     own: QueueName
     shared: tuple[QueueName, ...]
     running: tuple[tuple[str, Sequence[float]], ...]
 
 
 @attrs.define(kw_only=True, eq=False)
-class Round:
+class SimulationRun:
     """How one future went, in seconds from now: when the running tasks end, when slots
     became free and on which scanner (in order), and when the entries of each queue start.
     The game is over when every queue is empty, or after `HORIZON` starts."""
@@ -96,24 +96,26 @@ class Round:
 
 
 class Forecast:
-    """The usable scanners of one pool, and the beginnings of the queues they serve.
+    """The usable scanners of one pool, and the first_ready of the queues they serve.
 
     `blind` when of some running scan nothing is known: then only what can start at once
     has a known start.
     """
 
-    def __init__(self, board: Board, durations: Durations, pool: str, now: float) -> None:
-        self._board = board
+    def __init__(self, state: PoolState, durations: Durations, pool: str, now: float) -> None:
+        self._state = state
         self._durations = durations
         self.now = now
         self._likes: dict[tuple[object, ...], Sequence[float]] = {}
         self._lines: dict[QueueName, list[Waiting]] = {}
-        lanes = [each for each in board.lanes.values() if each.usable and each.spec.pool == pool]
-        self._tracks = [self._track(lane) for lane in lanes]
+        scanners = [
+            each for each in state.scanners.values() if each.usable and each.spec.pool == pool
+        ]
+        self._tracks = [self._track(scanner) for scanner in scanners]
         self._waiting = sum(map(len, self._lines.values()))
         running = [values for track in self._tracks for _, values in track.running]
         self.blind = not all(running)
-        # The same board must give the same estimates, so the seed is fixed.
+        # The same state must give the same estimates, so the seed is fixed.
         random = Random(0)  # noqa: S311 - nothing secret
         self._rounds = [self._play(random) for _ in range(ROUNDS)]
 
@@ -125,22 +127,24 @@ class Forecast:
     def reaches(self, waiting: Waiting) -> bool:
         """Whether its start was played through, or is known from what was; that of an entry
         far behind in its queue is only extrapolated."""
-        rank, name = self._board.queues.rank(waiting), waiting.queue_name
+        rank, name = self._state.queues.rank(waiting), waiting.queue_name
         return waiting.parked_on is not None or any(
             rank < len(played.served.get(name, ())) + BASE for played in self._rounds
         )
 
-    def _track(self, lane: Lane) -> Track:
-        lines = self._board.queues.beginnings(lane.scanner_id, HORIZON)
+    def _track(self, scanner: PoolScanner) -> SimulatedScanner:
+        lines = self._state.queues.first_ready(scanner.scanner_id, HORIZON)
         self._lines.update(lines)
         own, *shared = lines
         running = []
-        for task_id in lane.slots.borrowers():
-            active = self._board.active[task_id]
-            like = self._like(active.entry, lane.scanner_id)
+        for task_id in scanner.slots.borrowers():
+            active = self._state.active[task_id]
+            like = self._like(active.entry, scanner.scanner_id)
             values = remaining(active, self._durations, like, self.now)
             running.append((task_id, values))
-        return Track(lane=lane, own=own, shared=tuple(shared), running=tuple(running))
+        return SimulatedScanner(
+            scanner=scanner, own=own, shared=tuple(shared), running=tuple(running)
+        )
 
     def _like(self, entry: QueueEntry, scanner_id: str) -> Sequence[float]:
         key = (entry.kind, entry.packed.address_count.bit_length(), scanner_id)
@@ -148,8 +152,8 @@ class Forecast:
             self._likes[key] = tuple(self._durations.like(entry, scanner_id))
         return self._likes[key]
 
-    def _play(self, random: Random) -> Round:
-        played = Round(served={name: [] for name in self._lines})
+    def _play(self, random: Random) -> SimulationRun:
+        played = SimulationRun(served={name: [] for name in self._lines})
         slots = [
             (free_at, number)
             for number, track in enumerate(self._tracks)
@@ -160,69 +164,69 @@ class Forecast:
         while slots and len(played.starts) < last:
             at, number = heapq.heappop(slots)
             track = self._tracks[number]
-            played.freed.append((at, track.lane.scanner_id))
+            played.freed.append((at, track.scanner.scanner_id))
             name = self._next(track, played)
             if name is None or at == math.inf:
                 continue
             entry = self._lines[name][len(played.served[name])].entry
             played.served[name].append(at)
             played.starts[entry.task_id] = at
-            took = _draw(self._like(entry, track.lane.scanner_id), random)
+            took = _draw(self._like(entry, track.scanner.scanner_id), random)
             heapq.heappush(slots, (at + took, number))
-        played.later = [(at, self._tracks[number].lane.scanner_id) for at, number in slots]
+        played.later = [(at, self._tracks[number].scanner.scanner_id) for at, number in slots]
         return played
 
-    def _slots(self, track: Track, played: Round, random: Random) -> list[float]:
+    def _slots(self, track: SimulatedScanner, played: SimulationRun, random: Random) -> list[float]:
         """When each slot becomes free. Of more scans than slots the first to end leave none."""
         for task_id, values in track.running:
             played.ends[task_id] = _draw(values, random)
         ends = sorted(played.ends[task_id] for task_id, _ in track.running)
-        capacity = track.lane.slots.capacity
+        capacity = track.scanner.slots.capacity
         free = [0.0] * (capacity - len(ends)) + ends[max(0, len(ends) - capacity) :]
-        lane = track.lane
-        held = max(0.0, lane.hold_until - self.now)
-        if held and lane.hold_at_latest:
+        scanner = track.scanner
+        held = max(0.0, scanner.hold_until - self.now)
+        if held and scanner.hold_at_latest:
             held = math.inf
         return [max(end, held) for end in free]
 
-    def _next(self, track: Track, played: Round) -> QueueName | None:
+    def _next(self, track: SimulatedScanner, played: SimulationRun) -> QueueName | None:
         """The queue that is served next, chosen as `Queues.head_for` does."""
         own = self._head(track.own, played)
         heads = ((self._head(name, played), name) for name in track.shared)
         best = min(((key, name) for key, name in heads if key), default=None, key=itemgetter(0))
         if best is None:
             return track.own if own else None
-        if own is None or own[0] - best[0][0] > self._board.queues.fairness_after:
+        if own is None or own[0] - best[0][0] > self._state.queues.fairness_after:
             return best[1]
         return track.own
 
-    def _head(self, name: QueueName, played: Round) -> Key | None:
+    def _head(self, name: QueueName, played: SimulationRun) -> Key | None:
         line, served = self._lines[name], len(played.served[name])
         return line[served].key if served < len(line) else None
 
-    def _start(self, waiting: Waiting, played: Round) -> float:
+    def _start(self, waiting: Waiting, played: SimulationRun) -> float:
         if waiting.parked_on is not None:
             return self._start_after(waiting, waiting.parked_on, played)
         found = played.starts.get(waiting.entry.task_id)
         return self._extrapolated(waiting, played) if found is None else found
 
-    def _start_after(self, waiting: Waiting, blocker: str, played: Round) -> float:
+    def _start_after(self, waiting: Waiting, blocker: str, played: SimulationRun) -> float:
         """A parked entry goes back to its old place when its blocker ends, and gets that
         slot or the next."""
         end = played.ends.get(blocker, math.inf)
-        if end == math.inf or self._board.active[blocker].scanner_id in waiting.reach:
+        if end == math.inf or self._state.active[blocker].scanner_id in waiting.reach:
             return end
         later = [*played.freed[bisect_left(played.freed, (end, "")) :], *sorted(played.later)]
         return next((at for at, name in later if at >= end and name in waiting.reach), end)
 
-    def _extrapolated(self, waiting: Waiting, played: Round) -> float:
+    def _extrapolated(self, waiting: Waiting, played: SimulationRun) -> float:
         """Its queue continues at the pace that it had in the latter half of the game."""
         served = played.served.get(waiting.queue_name, [])
         if len(served) < BASE:
             return math.inf
         middle = len(served) // 2
         pace = (served[-1] - served[middle]) / (len(served) - 1 - middle)
-        return served[-1] + pace * (self._board.queues.rank(waiting) - len(served) + 1)
+        return served[-1] + pace * (self._state.queues.rank(waiting) - len(served) + 1)
 
 
 def _draw(values: Sequence[float], random: Random) -> float:

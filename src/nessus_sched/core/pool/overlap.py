@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.queues import Lot, LotName, Waiting
+from nessus_sched.core.pool.queues import GroupName, ParkedGroup, Waiting
 from nessus_sched.core.pool.spans import Spans, touched
 from nessus_sched.core.targets.packed import PackedTargets
 
@@ -17,7 +17,7 @@ CLAIMABLE: Final = 20_000
 """Ranges that waiting entries may claim in all; they take about 160 bytes each."""
 
 
-class Claims:
+class TargetClaims:
     """Who holds which addresses and names.
 
     Invariants: the ranges in `_v4` and `_v6` are disjoint; a claim that overlaps another's (an
@@ -86,22 +86,22 @@ class OverlapGuard:
     """Finds what an entry has to wait for, and remembers who waits for whom.
 
     A blocked entry is parked at its blocker and looked at again only when that has ended,
-    so it holds up nobody behind it. Those of one queue with equal targets share a lot, of
+    so it holds up nobody behind it. Those of one queue with equal targets share a group, of
     which only the first is looked at again; the others then wait for that one. An entry
     that is blocked a second time (the first blocker has ended, and somebody else was
     quicker) claims its targets: later entries that overlap them wait for it, which bounds
     its own wait to what runs already.
 
-    Invariants: `_lots[blocker]` has the lots with that blocker, none of them empty. A
+    Invariants: `_groups[blocker]` has the groups with that blocker, none of them empty. A
     waiting entry waits only for running tasks and for entries with smaller keys, so there
     are no circles.
     """
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled
-        self._running = Claims()
-        self._claimed = Claims()
-        self._lots: dict[str, dict[LotName, Lot]] = {}
+        self._running = TargetClaims()
+        self._claimed = TargetClaims()
+        self._groups: dict[str, dict[GroupName, ParkedGroup]] = {}
 
     def blocker(self, waiting: Waiting, goes_before: Callable[[str, Waiting], bool]) -> str | None:
         """The task that `waiting` has to wait for, or None.
@@ -116,16 +116,18 @@ class OverlapGuard:
         claimed = self._claimed.holders(targets)
         return next((holder for holder in claimed if goes_before(holder, waiting)), None)
 
-    def park(self, waiting: Waiting, blocker: str) -> Lot:
-        """The lot in which it waits from now on."""
+    def park(self, waiting: Waiting, blocker: str) -> ParkedGroup:
+        """The group in which it waits from now on."""
         entry = waiting.entry
-        name: LotName = (None, waiting.queue_name, entry.packed)
-        lot = self._lots.setdefault(blocker, {}).setdefault(name, Lot(blocker=blocker, name=name))
-        insort(lot.members, waiting.key)
+        name: GroupName = (None, waiting.queue_name, entry.packed)
+        group = self._groups.setdefault(blocker, {}).setdefault(
+            name, ParkedGroup(blocker=blocker, name=name)
+        )
+        insort(group.members, waiting.key)
         waiting.blocked += 1
         if waiting.blocked >= PATIENCE and entry.task_id not in self._claimed:
             self._claim(entry)
-        return lot
+        return group
 
     def _claim(self, entry: QueueEntry) -> None:
         """Unless claims have grown too large: then it tries again the next time it is blocked."""
@@ -134,12 +136,12 @@ class OverlapGuard:
 
     def leave(self, waiting: Waiting) -> None:
         """It gives up its parking place, if it has one."""
-        lot = waiting.lot
-        if lot is None:
+        group = waiting.group
+        if group is None:
             return
-        del lot.members[bisect_left(lot.members, waiting.key)]
-        if not lot.members:
-            del self._lots[lot.blocker][lot.name]
+        del group.members[bisect_left(group.members, waiting.key)]
+        if not group.members:
+            del self._groups[group.blocker][group.name]
 
     def start(self, task_id: str, targets: PackedTargets) -> None:
         """It runs. Whoever waited for it goes on waiting for its end."""
@@ -148,26 +150,26 @@ class OverlapGuard:
 
     def end(self, task_id: str) -> list[str]:
         """It neither runs nor waits any more, or should hold up nobody. Returns those that
-        are parked no more: the first of each lot; the others now wait for that one."""
+        are parked no more: the first of each group; the others now wait for that one."""
         self._running.discard(task_id)
         self._claimed.discard(task_id)
         heads = []
-        for lot in self._lots.pop(task_id, {}).values():
-            head = lot.members.pop(0)[2]
+        for group in self._groups.pop(task_id, {}).values():
+            head = group.members.pop(0)[2]
             heads.append(head)
-            if lot.members:
-                lot.blocker, lot.name = head, (task_id, *lot.name[1:])
-                self._lots.setdefault(head, {})[lot.name] = lot
+            if group.members:
+                group.blocker, group.name = head, (task_id, *group.name[1:])
+                self._groups.setdefault(head, {})[group.name] = group
         return heads
 
     def blockers(self) -> list[str]:
         """All tasks for which others wait."""
-        return list(self._lots)
+        return list(self._groups)
 
-    def disband(self) -> list[str]:
-        """Forgets all claims and lots; returns all who were parked."""
-        lots = [lot for named in self._lots.values() for lot in named.values()]
-        self._lots.clear()
+    def release_all(self) -> list[str]:
+        """Forgets all claims and groups; returns all who were parked."""
+        groups = [group for named in self._groups.values() for group in named.values()]
+        self._groups.clear()
         for task_id in list(self._claimed):
             self._claimed.discard(task_id)
-        return [key[2] for lot in lots for key in lot.members]
+        return [key[2] for group in groups for key in group.members]

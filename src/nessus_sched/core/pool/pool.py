@@ -20,10 +20,10 @@ from nessus_sched.core.pool.forecast import Forecast
 from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
 from nessus_sched.core.pool.routing import Placement, Reachability, RoutingCase
-from nessus_sched.core.pool.scanners import Lane, ScannerSpec
-from nessus_sched.core.pool.state import Active, Board, PoolSettings
+from nessus_sched.core.pool.scanners import PoolScanner, ScannerSpec
+from nessus_sched.core.pool.state import Active, PoolSettings, PoolState
 from nessus_sched.core.pool.statistics import PoolStatistics, snapshot
-from nessus_sched.core.pool.traffic import Traffic, queue_name
+from nessus_sched.core.pool.task_mover import TaskMover, queue_name
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
 from nessus_sched.core.suspension import SuspensionStatistics
 from nessus_sched.core.targets.packed import pack
@@ -45,7 +45,7 @@ class Pool:
         *,
         on_wake: Callable[[str], None] = lambda _scanner_id: None,
     ) -> None:
-        self._board = Board(
+        self._state = PoolState(
             queues=Queues(
                 ageing_after=settings.ageing_after, fairness_after=settings.fairness_after
             ),
@@ -55,38 +55,38 @@ class Pool:
         self.durations = Durations()
         """Of finished scans; after a restart, fed with those of before."""
         self._forecasts: dict[str, Forecast] = {}
-        self._traffic = Traffic(board=self._board, on_wake=on_wake)
+        self._mover = TaskMover(state=self._state, on_wake=on_wake)
 
     # Tasks.
 
     def refusal(self, entry: QueueEntry) -> WaitReason | None:
         """Why this could never run with the present configuration; None when it could."""
-        return refusal(self._board, entry)
+        return refusal(self._state, entry)
 
     def place(self, entry: QueueEntry, now: float) -> Placement:
         """Puts a task into the queue that routing gives it. Also for a task that comes
         back after a failed attempt: it gets the place of its acceptance."""
-        assert entry.task_id not in self._board.active, f"{entry.task_id} holds a slot"
+        assert entry.task_id not in self._state.active, f"{entry.task_id} holds a slot"
         if entry.pinned is not None:
-            self._board.lane_or_removed(entry.pinned)
-        case, lane = self._traffic.route(entry, now)
-        waiting = self._traffic.enqueue(entry, lane)
-        if lane is not None:
-            self._traffic.wake(lane, now)
+            self._state.scanner_or_removed(entry.pinned)
+        case, scanner = self._mover.route(entry, now)
+        waiting = self._mover.enqueue(entry, scanner)
+        if scanner is not None:
+            self._mover.wake(scanner, now)
         return self._placement(case, waiting, now)
 
     def preview(self, entry: QueueEntry, now: float) -> Placement:
         """Where `place` would put it; changes nothing. The scanner must be known."""
-        case, lane = self._traffic.route(entry, now)
-        reach = self._board.reachability.reach(entry)
-        waiting = self._board.queues.draft(entry, queue_name(lane), reach)
+        case, scanner = self._mover.route(entry, now)
+        reach = self._state.reachability.reach(entry)
+        waiting = self._state.queues.draft(entry, queue_name(scanner), reach)
         return self._placement(case, waiting, now)
 
-    def foresee(self, entry: QueueEntry, now: float) -> Estimate | None:
+    def estimate_if_queued(self, entry: QueueEntry, now: float) -> Estimate | None:
         """When it would start if it were placed now; None when nothing is known."""
-        _, lane = self._traffic.route(entry, now)
-        queues = self._board.queues
-        queues.enqueue(entry, queue_name(lane), self._board.reachability.reach(entry))
+        _, scanner = self._mover.route(entry, now)
+        queues = self._state.queues
+        queues.enqueue(entry, queue_name(scanner), self._state.reachability.reach(entry))
         try:
             return self.estimate(entry.task_id, now)
         finally:
@@ -95,111 +95,111 @@ class Pool:
     def restore(self, entries: Iterable[QueueEntry], now: float, *, more: bool = False) -> None:
         """Rebuilds the queues after a restart, in the order of acceptance. `more` entries
         follow in another call: until then nothing starts."""
-        self._board.restoring = more
+        self._state.restoring = more
         full = set[Reach]()
         for entry in sorted(entries, key=lambda each: each.order):
             if entry.pinned is not None:
-                self._board.lane_or_removed(entry.pinned)
-            reach = self._board.reachability.reach(entry)
-            lane = None
+                self._state.scanner_or_removed(entry.pinned)
+            reach = self._state.reachability.reach(entry)
+            scanner = None
             if reach not in full:
-                case, lane = self._traffic.route(entry, now)
+                case, scanner = self._mover.route(entry, now)
                 if case is RoutingCase.OVERFLOW:
                     full.add(reach)
-            self._traffic.enqueue(entry, lane)
-        self._traffic.wake_all(now)
+            self._mover.enqueue(entry, scanner)
+        self._mover.wake_all(now)
 
     def take(self, scanner_id: str, now: float) -> QueueEntry | None:
         """The next task for that scanner, with its slot borrowed, or None when nothing
         may start there now, or when it takes longer to find out: then the scanner is woken.
         Give the slot back with `release`."""
-        lane = self._board.lane(scanner_id)
-        if self._board.paused or self._board.restoring or lane.free(now) == 0:
+        scanner = self._state.scanner(scanner_id)
+        if self._state.paused or self._state.restoring or scanner.free(now) == 0:
             return None
-        queues, work = self._board.queues, 0
-        while (waiting := self._head(lane)) is not None:
+        queues, work = self._state.queues, 0
+        while (waiting := self._head(scanner)) is not None:
             if work > PATIENCE:
-                self._traffic.wake(lane, now)
+                self._mover.wake(scanner, now)
                 return None
             work += EACH + waiting.entry.packed.size
-            blocker = self._board.blocker(waiting)
+            blocker = self._state.blocker(waiting)
             if blocker is None:
-                lane.suspension.begin(waiting.entry.task_id)
-                self._traffic.start(lane, waiting, now)
+                scanner.suspension.begin(waiting.entry.task_id)
+                self._mover.start(scanner, waiting, now)
                 return waiting.entry
-            queues.park(waiting, self._board.guard.park(waiting, blocker))
+            queues.park(waiting, self._state.guard.park(waiting, blocker))
         return None
 
-    def _head(self, lane: Lane) -> Waiting | None:
+    def _head(self, scanner: PoolScanner) -> Waiting | None:
         """What goes next there; on a suspended scanner those first that have not tried it."""
-        queues, tried = self._board.queues, lane.suspension.tried
-        found = queues.head_for(lane.scanner_id, skip=tried)
-        return queues.head_for(lane.scanner_id) if found is None and tried else found
+        queues, tried = self._state.queues, scanner.suspension.tried
+        found = queues.head_for(scanner.scanner_id, skip=tried)
+        return queues.head_for(scanner.scanner_id) if found is None and tried else found
 
     def wanted(self, scanner_id: str, now: float) -> bool:
         """Whether `take` would find a slot and a task to look at."""
-        free = not self._board.paused and self._board.lane(scanner_id).free(now) > 0
-        return free and self._board.queues.head_for(scanner_id) is not None
+        free = not self._state.paused and self._state.scanner(scanner_id).free(now) > 0
+        return free and self._state.queues.head_for(scanner_id) is not None
 
     def adopt(self, scanner_id: str, entry: QueueEntry, since: float) -> None:
         """Counts a scan that runs already (found after a restart), since then, even above
         the limit."""
-        board = self._board
-        assert entry.task_id not in board.queues, f"{entry.task_id} is queued"
-        lane = self._board.lane_or_removed(scanner_id)
-        lane.slots.adopt(entry.task_id)
-        board.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
-        board.guard.start(entry.task_id, entry.packed)
+        state = self._state
+        assert entry.task_id not in state.queues, f"{entry.task_id} is queued"
+        scanner = self._state.scanner_or_removed(scanner_id)
+        scanner.slots.adopt(entry.task_id)
+        state.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
+        state.guard.start(entry.task_id, entry.packed)
 
     def release(self, task_id: str, now: float, *, finished: bool = False) -> None:
         """Gives the slot back, whatever became of the task. `finished`: the scan ran to its
         end, so that how long it took says something about others like it. Raises `KeyError`
         when it holds none."""
-        active = self._board.active.pop(task_id)
+        active = self._state.active.pop(task_id)
         if finished:
             took = now - active.since
             self.durations.record(active.entry, active.scanner_id, took)
             self.durations.record_pace(active.reached, took)
-        lane = self._board.lane(active.scanner_id)
-        lane.slots.release(task_id)
-        lane.suspension.end(task_id, now)
-        self._traffic.unpark(self._board.guard.end(task_id), now)
-        self._traffic.wake(lane, now)
-        self._board.forget_if_unused(lane)
+        scanner = self._state.scanner(active.scanner_id)
+        scanner.slots.release(task_id)
+        scanner.suspension.end(task_id, now)
+        self._mover.unpark(self._state.guard.end(task_id), now)
+        self._mover.wake(scanner, now)
+        self._state.forget_if_unused(scanner)
 
     def withdraw(self, task_id: str, now: float) -> QueueEntry | None:
         """Takes a waiting task out of its queue; None when it does not wait."""
-        waiting = self._board.queues.get(task_id)
+        waiting = self._state.queues.get(task_id)
         if waiting is None:
             return None
-        self._board.guard.leave(waiting)
-        self._board.queues.remove(task_id)
-        self._traffic.unpark(self._board.guard.end(task_id), now)
+        self._state.guard.leave(waiting)
+        self._state.queues.remove(task_id)
+        self._mover.unpark(self._state.guard.end(task_id), now)
         if waiting.scanner_id is not None:
-            self._board.forget_if_unused(self._board.lane(waiting.scanner_id))
+            self._state.forget_if_unused(self._state.scanner(waiting.scanner_id))
         return waiting.entry
 
     def progressed(self, task_id: str, progress: int | None, now: float) -> None:
         """How far (0..100) an active task's scan is now, for estimates."""
         if progress is not None:
-            self._board.active[task_id] = self._board.active[task_id].at(progress, now)
+            self._state.active[task_id] = self._state.active[task_id].at(progress, now)
 
     def abandoned(self, scanner_id: str, count: int, now: float) -> None:
         """This many scans of ours may still run there though their tasks have ended; they take
         up capacity until they have stopped."""
-        lane = self._board.lanes.get(scanner_id)
-        if lane is not None and lane.slots.statistics().abandoned != count:
-            lane.slots.abandon(count)
-            self._traffic.changed(lane, now)
+        scanner = self._state.scanners.get(scanner_id)
+        if scanner is not None and scanner.slots.statistics().abandoned != count:
+            scanner.slots.abandon(count)
+            self._mover.changed(scanner, now)
 
     def claim(self, key: str, scanner_id: str, targets: TargetSet) -> None:
         """Keeps the targets of an abandoned scan from other scans until `unclaim`."""
-        self._board.abandoned[key] = scanner_id
-        self._board.guard.start(key, pack(targets))
+        self._state.abandoned[key] = scanner_id
+        self._state.guard.start(key, pack(targets))
 
     def unclaim(self, key: str, now: float) -> None:
-        if self._board.abandoned.pop(key, None) is not None:
-            self._traffic.unpark(self._board.guard.end(key), now)
+        if self._state.abandoned.pop(key, None) is not None:
+            self._mover.unpark(self._state.guard.end(key), now)
 
     # Scanners.
 
@@ -210,82 +210,82 @@ class Pool:
         run moves to them. An operator's enable or disable holds until the configuration
         itself says something new about it.
         """
-        board = self._board
-        board.breaker = settings.breaker
+        state = self._state
+        state.breaker = settings.breaker
         # What is parked is looked at anew: keys and reach, and so who waits for whom, change.
-        for task_id in board.guard.disband():
-            board.queues.park(self._waiting(task_id), None)
+        for task_id in state.guard.release_all():
+            state.queues.park(self._waiting(task_id), None)
         wanted = {spec.scanner_id: spec for spec in specs}
         for scanner_id, spec in wanted.items():
-            self._board.lane_or_removed(scanner_id).configure(spec, settings.breaker)
-        for scanner_id, lane in board.lanes.items():
-            lane.removed = scanner_id not in wanted
-        board.reachability = Reachability(board.lanes)
-        board.queues.rearrange(
-            board.reachability.reach,
+            self._state.scanner_or_removed(scanner_id).configure(spec, settings.breaker)
+        for scanner_id, scanner in state.scanners.items():
+            scanner.removed = scanner_id not in wanted
+        state.reachability = Reachability(state.scanners)
+        state.queues.rebuild(
+            state.reachability.reach,
             ageing_after=settings.ageing_after,
             fairness_after=settings.fairness_after,
         )
-        board.guard.enabled = settings.overlap_guard
-        for lane in list(board.lanes.values()):
-            self._traffic.changed(lane, now)
-            self._board.forget_if_unused(lane)
+        state.guard.enabled = settings.overlap_guard
+        for scanner in list(state.scanners.values()):
+            self._mover.changed(scanner, now)
+            self._state.forget_if_unused(scanner)
 
     def set_enabled(self, scanner_id: str, enabled: bool, now: float) -> None:
-        lane = self._board.lane(scanner_id)
-        lane.enabled = enabled
-        self._traffic.changed(lane, now)
+        scanner = self._state.scanner(scanner_id)
+        scanner.enabled = enabled
+        self._mover.changed(scanner, now)
 
     def set_draining(self, scanner_id: str, draining: bool, now: float) -> None:
         """A draining scanner finishes what runs and starts no more."""
-        lane = self._board.lane(scanner_id)
-        lane.draining = draining
-        self._traffic.changed(lane, now)
+        scanner = self._state.scanner(scanner_id)
+        scanner.draining = draining
+        self._mover.changed(scanner, now)
 
     def set_paused(self, paused: bool, now: float) -> None:
         """While paused nothing starts anywhere; what runs is not touched."""
-        self._board.paused = paused
-        self._traffic.wake_all(now)
+        self._state.paused = paused
+        self._mover.wake_all(now)
 
     def report(self, scanner_id: str, now: float, *, max_scans: int | None, foreign: int) -> None:
         """What the scanner says: its own limit on scans, and how many scans run there that
         are not ours."""
-        lane = self._board.lane(scanner_id)
-        lane.slots.report(max_scans=max_scans, foreign=foreign)
-        self._traffic.changed(lane, now)
+        scanner = self._state.scanner(scanner_id)
+        scanner.slots.report(max_scans=max_scans, foreign=foreign)
+        self._mover.changed(scanner, now)
 
     def reserve(self, scanner_id: str, count: int, now: float) -> None:
         """Reserves slots for scans that are not tasks; 0 gives them back."""
-        self._board.lane(scanner_id).slots.reserve(count)
-        self._traffic.changed(self._board.lane(scanner_id), now)
+        self._state.scanner(scanner_id).slots.reserve(count)
+        self._mover.changed(self._state.scanner(scanner_id), now)
 
     def hold(
         self, scanner_id: str, until: float, reason: str, now: float, *, at_latest: bool = False
     ) -> None:
         """Starts nothing there before `until`: the scanner is full, or not ready. `at_latest`:
         that is only a bound, and nobody can tell how much sooner it ends."""
-        lane = self._board.lane(scanner_id)
-        lane.hold_until, lane.hold_reason, lane.hold_at_latest = until, reason, at_latest
-        self._traffic.changed(lane, now)
+        scanner = self._state.scanner(scanner_id)
+        scanner.hold_until, scanner.hold_reason, scanner.hold_at_latest = until, reason, at_latest
+        self._mover.changed(scanner, now)
 
     def failed(self, scanner_id: str, now: float, reason: str, *, trip: bool = False) -> None:
         """A request failed for a passing reason; five in a row open the breaker, `trip`
         opens it at once."""
-        breaker = self._board.lane(scanner_id).breaker
+        breaker = self._state.scanner(scanner_id).breaker
         if trip:
             breaker.trip(now, reason)
         else:
             breaker.failure(now, reason)
         if not breaker.closed:
-            self._traffic.changed(self._board.lane(scanner_id), now)
+            self._mover.changed(self._state.scanner(scanner_id), now)
 
     def succeeded(self, scanner_id: str, now: float) -> None:
         """A request was answered: closes the breaker."""
-        lane = self._board.lane(scanner_id)
-        reopened = not lane.breaker.closed
-        lane.breaker.success()
+        scanner = self._state.scanner(scanner_id)
+        reopened = not scanner.breaker.closed
+        scanner.breaker.success()
         if reopened:
-            self._traffic.changed(lane, now)
+            self._mover.changed(scanner, now)
 
     def suspend(
         self,
@@ -299,60 +299,60 @@ class Pool:
         wait: bool = True,
     ) -> bool:
         """See `Suspension.suspend`."""
-        lane = self._board.lane(scanner_id)
-        is_so = lane.suspension.suspend(now, kind, reason, task_id=task_id, sure=sure, wait=wait)
-        self._traffic.changed(lane, now)
+        scanner = self._state.scanner(scanner_id)
+        is_so = scanner.suspension.suspend(now, kind, reason, task_id=task_id, sure=sure, wait=wait)
+        self._mover.changed(scanner, now)
         return is_so
 
     def accepted(self, scanner_id: str, now: float) -> None:
         """The scanner has launched a scan: it is no longer suspended."""
-        lane = self._board.lane(scanner_id)
-        lane.suspension.accepted()
-        self._traffic.changed(lane, now)
+        scanner = self._state.scanner(scanner_id)
+        scanner.suspension.accepted()
+        self._mover.changed(scanner, now)
 
     def look_again(self, scanner_id: str, now: float) -> None:
         """Something may have changed there: if it is suspended or its breaker is open, it is
         tried at once."""
-        lane = self._board.lane(scanner_id)
-        lane.suspension.look_again(now)
-        lane.breaker.look_again(now)
-        self._traffic.changed(lane, now)
+        scanner = self._state.scanner(scanner_id)
+        scanner.suspension.look_again(now)
+        scanner.breaker.look_again(now)
+        self._mover.changed(scanner, now)
 
     def suspension(self, scanner_id: str) -> SuspensionStatistics | None:
         """None while it is not suspended."""
-        return self._board.lane(scanner_id).suspension.statistics()
+        return self._state.scanner(scanner_id).suspension.statistics()
 
     def begin_probe(self, scanner_id: str, now: float) -> bool:
         """See `Breaker.begin_probe`."""
-        return self._board.lane(scanner_id).breaker.begin_probe(now)
+        return self._state.scanner(scanner_id).breaker.begin_probe(now)
 
     def abandon_probe(self, scanner_id: str, now: float) -> None:
         """See `Breaker.abandon_probe`."""
-        self._board.lane(scanner_id).breaker.abandon_probe(now)
+        self._state.scanner(scanner_id).breaker.abandon_probe(now)
 
     def breaker(self, scanner_id: str) -> BreakerStatistics:
-        return self._board.lane(scanner_id).breaker.statistics()
+        return self._state.scanner(scanner_id).breaker.statistics()
 
     def deadline(self, scanner_id: str, now: float) -> float | None:
         """When that scanner's driver has to look again by itself, or None: a hold ends
         (then `take`) or a probe is due (then `begin_probe`)."""
-        return self._board.lane(scanner_id).deadline(now)
+        return self._state.scanner(scanner_id).deadline(now)
 
     # Questions.
 
     def scanners(self) -> list[str]:
         """Also those that were removed and still run something or are waited for."""
-        return list(self._board.lanes)
+        return list(self._state.scanners)
 
     def waiting(self, task_id: str) -> bool:
-        return task_id in self._board.queues
+        return task_id in self._state.queues
 
     def work_for(self, scanner_id: str) -> bool:
         """Whether something waits that the scanner would take if it had a free slot."""
-        return self._board.queues.work_for(scanner_id)
+        return self._state.queues.work_for(scanner_id)
 
     def active(self, task_id: str) -> Active | None:
-        return self._board.active.get(task_id)
+        return self._state.active.get(task_id)
 
     def queue_of(self, task_id: str) -> str | None:
         """The scanner in whose queue it waits, None for the overflow queue."""
@@ -360,11 +360,11 @@ class Pool:
 
     def position(self, task_id: str) -> int:
         """Place in its queue from 1. Raises `KeyError` when it does not wait."""
-        return self._board.queues.position(self._waiting(task_id))
+        return self._state.queues.position(self._waiting(task_id))
 
     def wait_reason(self, task_id: str, now: float) -> WaitReason:
         """Raises `KeyError` when it does not wait."""
-        return explain(self._board, self._waiting(task_id), now)
+        return explain(self._state, self._waiting(task_id), now)
 
     def estimate(self, task_id: str, now: float) -> Estimate | None:
         """When it will start; None when nothing is known. Raises `KeyError` when it does
@@ -374,25 +374,25 @@ class Pool:
 
     def wait_reasons(self, task_ids: Iterable[str], now: float) -> dict[str, WaitReason]:
         """Of those that wait. With long lists of targets, a reason takes about a millisecond."""
-        waiting = [task_id for task_id in task_ids if task_id in self._board.queues]
+        waiting = [task_id for task_id in task_ids if task_id in self._state.queues]
         return {task_id: self.wait_reason(task_id, now) for task_id in waiting}
 
     def estimates(self, reasons: Mapping[str, WaitReason], now: float) -> dict[str, Estimate]:
         """For tasks with a known estimate. `reasons` is the result of `wait_reasons` at the same
         moment. One call for a whole listing costs little more than for one task."""
         waiting = [self._waiting(task_id) for task_id in reasons]
-        return estimates(self._board, self.durations, waiting, reasons, now, self._forecasts)
+        return estimates(self._state, self.durations, waiting, reasons, now, self._forecasts)
 
     def statistics(self, now: float) -> PoolStatistics:
-        return snapshot(self._board, now)
+        return snapshot(self._state, now)
 
     def _waiting(self, task_id: str) -> Waiting:
-        waiting = self._board.queues.get(task_id)
+        waiting = self._state.queues.get(task_id)
         if waiting is None:
             raise KeyError(task_id)
         return waiting
 
     def _placement(self, case: RoutingCase, waiting: Waiting, now: float) -> Placement:
-        reason, position = explain(self._board, waiting, now), self._board.queues.position(waiting)
+        reason, position = explain(self._state, waiting, now), self._state.queues.position(waiting)
         told = None if reason.code is WaitCode.STARTING else reason
         return Placement(case=case, scanner_id=waiting.scanner_id, position=position, reason=told)

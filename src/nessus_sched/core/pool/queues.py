@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 from sortedcontainers import SortedList
 
-from nessus_sched.core.pool.entry import HANDICAP, QueueEntry
+from nessus_sched.core.pool.entry import PRIORITY_DELAY_STEPS, QueueEntry
 from nessus_sched.core.targets.packed import PackedTargets
 
 Key = tuple[float, int, str]
@@ -29,37 +29,37 @@ OVERFLOW: Final = "overflow"
 """What the global queue is called in answers, the journal and metrics."""
 
 
-LotName = tuple[str | None, QueueName, PackedTargets]
-"""Where a lot was handed over from (None: it is a fresh one), its queue and its targets."""
+GroupName = tuple[str | None, QueueName, PackedTargets]
+"""Where a group was handed over from (None: it is a fresh one), its queue and its targets."""
 
 
 @attrs.define(kw_only=True, eq=False)
-class Lot:
-    """A parking lot of the overlap guard: entries of one queue with equal targets that
+class ParkedGroup:
+    """A parking group of the overlap guard: entries of one queue with equal targets that
     wait for `blocker` to end. `members` are their keys, sorted."""
 
     blocker: str
-    name: LotName
+    name: GroupName
     members: list[Key] = attrs.field(factory=list)
 
 
 @attrs.define(kw_only=True, eq=False)
 class Waiting:
     """A queue's own record of an entry. `scanner_id` is whose queue it is in, None for the
-    overflow queue; `lot` where it is parked because its targets overlap another task's."""
+    overflow queue; `group` where it is parked because its targets overlap another task's."""
 
     entry: QueueEntry
     key: Key
     reach: Reach
     scanner_id: str | None = None
-    lot: Lot | None = None
+    group: ParkedGroup | None = None
     blocked: int = 0
     """How often it was found blocked when it was its turn."""
 
     @property
     def parked_on(self) -> str | None:
         """The task that has to end first."""
-        return None if self.lot is None else self.lot.blocker
+        return None if self.group is None else self.group.blocker
 
     @property
     def queue_name(self) -> QueueName:
@@ -76,7 +76,7 @@ class QueueStatistics:
     oldest: float | None
 
 
-class Line:
+class SubQueue:
     """The entries of one queue in order; parked ones keep their place but are not heads."""
 
     __slots__ = ("parked", "ready")
@@ -92,14 +92,14 @@ class Line:
         return self.ready.bisect_left(key) + self.parked.bisect_left(key)
 
     def side(self, waiting: Waiting) -> SortedList[Key]:
-        return self.ready if waiting.lot is None else self.parked
+        return self.ready if waiting.group is None else self.parked
 
 
 class Queues:
     """All waiting tasks.
 
     Invariants: `_waiting` has every one of them; each is in exactly one line, on the side
-    that its `lot` says: in `_own[scanner]`, or in `_overflow[reach]`. The overflow
+    that its `group` says: in `_own[scanner]`, or in `_overflow[reach]`. The overflow
     queue is kept in lines of equal reach, so that a scanner finds the first entry it may
     run without passing those it may not.
     """
@@ -108,8 +108,8 @@ class Queues:
         self.ageing_after = ageing_after
         self.fairness_after = fairness_after
         self._waiting: dict[str, Waiting] = {}
-        self._own: dict[str, Line] = {}
-        self._overflow: dict[Reach, Line] = {}
+        self._own: dict[str, SubQueue] = {}
+        self._overflow: dict[Reach, SubQueue] = {}
         self._unpinned: dict[str, set[str]] = {}
         self._latest = (-1, float("-inf"))
 
@@ -150,10 +150,10 @@ class Queues:
         waiting.scanner_id = scanner_id
         self._insert(waiting)
 
-    def park(self, waiting: Waiting, lot: Lot | None) -> None:
+    def park(self, waiting: Waiting, group: ParkedGroup | None) -> None:
         """Passes it over, in its place, until it is parked nowhere (None)."""
         self._extract(waiting)
-        waiting.lot = lot
+        waiting.group = group
         self._insert(waiting)
 
     def head_for(self, scanner_id: str, *, skip: Collection[str] = ()) -> Waiting | None:
@@ -217,17 +217,17 @@ class Queues:
         """How many ready entries go before it in its own line."""
         return self._line(waiting).ready.bisect_left(waiting.key)
 
-    def beginnings(self, scanner_id: str, count: int) -> dict[QueueName, list[Waiting]]:
+    def first_ready(self, scanner_id: str, count: int) -> dict[QueueName, list[Waiting]]:
         """The first `count` ready entries of each line that this scanner serves: its own
         queue first, then what it may take of the overflow queue."""
-        lines: dict[QueueName, Line] = {scanner_id: self._own.get(scanner_id, Line())}
+        lines: dict[QueueName, SubQueue] = {scanner_id: self._own.get(scanner_id, SubQueue())}
         lines.update((reach, each) for reach, each in self._overflow.items() if scanner_id in reach)
         return {
             name: [self._waiting[key[2]] for key in islice(line.ready, count)]
             for name, line in lines.items()
         }
 
-    def rearrange(
+    def rebuild(
         self, reach_of: Callable[[QueueEntry], Reach], *, ageing_after: float, fairness_after: float
     ) -> None:
         """Re-sorts everything after a change of the settings or of what reaches what."""
@@ -250,13 +250,13 @@ class Queues:
             self._latest = (entry.order, self._accepted_at(entry))
 
     def _key(self, entry: QueueEntry) -> Key:
-        due = self._accepted_at(entry) + HANDICAP[entry.priority] * self.ageing_after
+        due = self._accepted_at(entry) + PRIORITY_DELAY_STEPS[entry.priority] * self.ageing_after
         return (due, entry.order, entry.task_id)
 
-    def _lines_for(self, scanner_id: str) -> Iterator[Line]:
+    def _lines_for(self, scanner_id: str) -> Iterator[SubQueue]:
         return (line for reach, line in self._overflow.items() if scanner_id in reach)
 
-    def _competing(self, waiting: Waiting) -> list[Line]:
+    def _competing(self, waiting: Waiting) -> list[SubQueue]:
         if waiting.scanner_id is not None:
             own = self._own.get(waiting.scanner_id)
             return [own] if own else []
@@ -266,10 +266,10 @@ class Queues:
             if reach is waiting.reach or not reach.isdisjoint(waiting.reach)
         ]
 
-    def _line(self, waiting: Waiting) -> Line:
+    def _line(self, waiting: Waiting) -> SubQueue:
         if waiting.scanner_id is not None:
-            return self._own.setdefault(waiting.scanner_id, Line())
-        return self._overflow.setdefault(waiting.reach, Line())
+            return self._own.setdefault(waiting.scanner_id, SubQueue())
+        return self._overflow.setdefault(waiting.reach, SubQueue())
 
     def _insert(self, waiting: Waiting) -> None:
         self._line(waiting).side(waiting).add(waiting.key)
@@ -288,5 +288,5 @@ class Queues:
         self._unpinned.get(waiting.scanner_id, set()).discard(waiting.entry.task_id)
 
 
-def _first(line: Line, skip: Collection[str]) -> Key | None:
+def _first(line: SubQueue, skip: Collection[str]) -> Key | None:
     return next((key for key in line.ready if key[2] not in skip), None)

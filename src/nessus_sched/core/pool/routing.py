@@ -9,7 +9,7 @@ import attrs
 
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.queues import Queues, Reach
-from nessus_sched.core.pool.scanners import Lane
+from nessus_sched.core.pool.scanners import PoolScanner
 from nessus_sched.core.pool.wait_reasons import WaitReason
 from nessus_sched.core.targets.targets import TargetSet
 
@@ -36,7 +36,7 @@ class Placement:
     reason: WaitReason | None
 
 
-Lanes = dict[str, Lane]
+PoolScanners = dict[str, PoolScanner]
 """The registry of scanners by id, in the order in which they were added."""
 
 
@@ -47,13 +47,13 @@ class Reachability:
     object: 100,000 entries share a few sets. Made anew when the registry changes.
     """
 
-    def __init__(self, lanes: Lanes) -> None:
-        self._pools: dict[str, dict[tuple[TargetSet | None, int | None], list[Lane]]] = {}
-        for lane in lanes.values():
-            if not lane.removed:
-                pool = self._pools.setdefault(lane.spec.pool, {})
-                alike = (lane.spec.networks, lane.spec.licensed_hosts)
-                pool.setdefault(alike, []).append(lane)
+    def __init__(self, scanners: PoolScanners) -> None:
+        self._pools: dict[str, dict[tuple[TargetSet | None, int | None], list[PoolScanner]]] = {}
+        for scanner in scanners.values():
+            if not scanner.removed:
+                pool = self._pools.setdefault(scanner.spec.pool, {})
+                alike = (scanner.spec.networks, scanner.spec.licensed_hosts)
+                pool.setdefault(alike, []).append(scanner)
         self._known: dict[tuple[str, ...], Reach] = {}
 
     def pools(self) -> Collection[str]:
@@ -64,24 +64,26 @@ class Reachability:
             return self._shared((entry.pinned,))
         groups = self._pools.get(entry.pool, {}).values()
         fitting = (group for group in groups if group[0].spec.admits(entry))
-        found = (lane.scanner_id for group in fitting for lane in group)
+        found = (scanner.scanner_id for group in fitting for scanner in group)
         return self._shared(tuple(each for each in found if each not in entry.refused_by))
 
     def _shared(self, scanner_ids: tuple[str, ...]) -> Reach:
         return self._known.setdefault(scanner_ids, frozenset(scanner_ids))
 
 
-def unclaimed(lane: Lane, queues: Queues, now: float) -> int:
+def unclaimed(scanner: PoolScanner, queues: Queues, now: float) -> int:
     """Free slots that nothing in the scanner's own queue is about to take."""
-    return lane.free(now) - queues.own_ready(lane.scanner_id)
+    return scanner.free(now) - queues.own_ready(scanner.scanner_id)
 
 
-def choose(candidates: Iterable[Lane], queues: Queues, now: float) -> Lane | None:
+def choose(candidates: Iterable[PoolScanner], queues: Queues, now: float) -> PoolScanner | None:
     """The eligible scanner with a free slot and the lowest load; among equals the one
     whose last turn is longest ago."""
-    free = [lane for lane in candidates if lane.usable and unclaimed(lane, queues, now) > 0]
+    free = [
+        scanner for scanner in candidates if scanner.usable and unclaimed(scanner, queues, now) > 0
+    ]
     return min(
         free,
-        key=lambda lane: (lane.load(queues.own_length(lane.scanner_id)), lane.chosen),
+        key=lambda scanner: (scanner.load(queues.own_length(scanner.scanner_id)), scanner.chosen),
         default=None,
     )

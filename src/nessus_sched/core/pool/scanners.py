@@ -1,4 +1,4 @@
-"""One scanner as the brain sees it: its settings, slots, breaker and switches."""
+"""One scanner as seen by the pool: its settings, slots, breaker and switches."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class ScannerSpec:
         return self.licensed(entry) and (self.networks is None or self.reaches(entry.targets))
 
 
-class Lane:
-    """A scanner's part of the pool.
+class PoolScanner:
+    """A scanner in the pool.
 
-    A lane whose scanner is not (or no longer) in the configuration is `removed`: it takes
-    nothing, and is kept while scans run there or tasks that name it wait.
+    One that is not (or no longer) in the configuration is `removed`: it takes nothing, and is
+    kept while scans run there or tasks that name it wait.
     """
 
     def __init__(self, spec: ScannerSpec, breaker: BreakerSettings, *, removed: bool) -> None:

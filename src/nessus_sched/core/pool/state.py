@@ -1,4 +1,4 @@
-"""The state of the pool at one moment, and questions about it that change nothing."""
+"""The pool's mutable state, with read-only queries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
-from nessus_sched.core.pool.routing import Lanes, Reachability
-from nessus_sched.core.pool.scanners import Lane, ScannerSpec
+from nessus_sched.core.pool.routing import PoolScanners, Reachability
+from nessus_sched.core.pool.scanners import PoolScanner, ScannerSpec
 
 
 class UnknownScanner(KeyError):
@@ -56,15 +56,15 @@ class Active:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Board:
-    """Invariant: a task is in `queues` or in `active` or in neither, never in both; the
-    active ones of a scanner are exactly the borrowers of its lane's slots."""
+class PoolState:
+    """Invariant: a task is never in both `queues` and `active`, and the active tasks of a scanner
+    are exactly the borrowers of its slots."""
 
     queues: Queues
     guard: OverlapGuard
     breaker: BreakerSettings
     """For the scanners that are added."""
-    lanes: Lanes = attrs.field(factory=dict)
+    scanners: PoolScanners = attrs.field(factory=dict)
     active: dict[str, Active] = attrs.field(factory=dict)
     reachability: Reachability = attrs.field(factory=lambda: Reachability({}))
     paused: bool = False
@@ -73,38 +73,38 @@ class Board:
     abandoned: dict[str, str] = attrs.field(factory=dict)
     """The scanner of each claim (see `Pool.claim`) of a scan that may still run there."""
 
-    def lane(self, scanner_id: str) -> Lane:
+    def scanner(self, scanner_id: str) -> PoolScanner:
         """Raises `UnknownScanner`."""
         try:
-            return self.lanes[scanner_id]
+            return self.scanners[scanner_id]
         except KeyError:
             raise UnknownScanner(scanner_id) from None
 
-    def lane_or_removed(self, scanner_id: str) -> Lane:
-        """The scanner's lane; a removed one when the configuration does not have it (a task
-        from before a restart may name it)."""
-        lane = self.lanes.get(scanner_id)
-        if lane is None:
+    def scanner_or_removed(self, scanner_id: str) -> PoolScanner:
+        """A removed one if it is not in the configuration: a task from before a restart may
+        name it."""
+        scanner = self.scanners.get(scanner_id)
+        if scanner is None:
             spec = ScannerSpec(scanner_id=scanner_id, limit=0)
-            lane = self.lanes[scanner_id] = Lane(spec, self.breaker, removed=True)
-        return lane
+            scanner = self.scanners[scanner_id] = PoolScanner(spec, self.breaker, removed=True)
+        return scanner
 
-    def forget_if_unused(self, lane: Lane) -> None:
+    def forget_if_unused(self, scanner: PoolScanner) -> None:
         """Forgets a removed scanner where nothing runs and for which nothing waits."""
-        idle = lane.slots.active == 0 and not self.queues.own_length(lane.scanner_id)
-        if lane.removed and idle:
-            self.lanes.pop(lane.scanner_id, None)
+        idle = scanner.slots.active == 0 and not self.queues.own_length(scanner.scanner_id)
+        if scanner.removed and idle:
+            self.scanners.pop(scanner.scanner_id, None)
 
-    def lanes_of(self, reach: Reach) -> list[Lane]:
+    def scanners_of(self, reach: Reach) -> list[PoolScanner]:
         """In the order of the registry, so that choices reproduce."""
         if len(reach) == 1:
             (scanner_id,) = reach
-            return [self.lanes[scanner_id]] if scanner_id in self.lanes else []
-        return [lane for scanner_id, lane in self.lanes.items() if scanner_id in reach]
+            return [self.scanners[scanner_id]] if scanner_id in self.scanners else []
+        return [scanner for scanner_id, scanner in self.scanners.items() if scanner_id in reach]
 
     def could_run(self, waiting: Waiting) -> bool:
         """Some scanner would take it as soon as it had a free slot."""
-        return any(lane.usable for lane in self.lanes_of(waiting.reach))
+        return any(scanner.usable for scanner in self.scanners_of(waiting.reach))
 
     def blocker(self, waiting: Waiting) -> str | None:
         """The task whose targets overlap, and which has to end first."""

@@ -7,9 +7,9 @@ import attrs
 from nessus_sched.core.pool.breaker import BreakerStatistics
 from nessus_sched.core.pool.explain import obstacle
 from nessus_sched.core.pool.queues import QueueStatistics
-from nessus_sched.core.pool.scanners import Lane
+from nessus_sched.core.pool.scanners import PoolScanner
 from nessus_sched.core.pool.slots import SlotStatistics
-from nessus_sched.core.pool.state import Board
+from nessus_sched.core.pool.state import PoolState
 from nessus_sched.core.pool.wait_reasons import WaitReason
 from nessus_sched.core.suspension import SuspensionStatistics
 
@@ -52,14 +52,14 @@ class PoolStatistics:
     free: int
 
 
-def snapshot(board: Board, now: float) -> PoolStatistics:
-    scanners = tuple(_scanner(board, lane, now) for lane in board.lanes.values())
+def snapshot(state: PoolState, now: float) -> PoolStatistics:
+    scanners = tuple(_scanner(state, scanner, now) for scanner in state.scanners.values())
     return PoolStatistics(
-        paused=board.paused,
+        paused=state.paused,
         scanners=scanners,
-        overflow=board.queues.statistics(None),
-        active=len(board.active),
-        queued=len(board.queues),
+        overflow=state.queues.statistics(None),
+        active=len(state.active),
+        queued=len(state.queues),
         capacity=sum(map(slots_counted, scanners)),
         free=sum(each.free for each in scanners),
     )
@@ -71,22 +71,22 @@ def slots_counted(scanner: ScannerStatistics) -> int:
     return max(usable, len(scanner.slots.active))
 
 
-def _scanner(board: Board, lane: Lane, now: float) -> ScannerStatistics:
-    held = lane.hold_until > now
+def _scanner(state: PoolState, scanner: PoolScanner, now: float) -> ScannerStatistics:
+    held = scanner.hold_until > now
     return ScannerStatistics(
-        scanner_id=lane.scanner_id,
-        pool=lane.spec.pool,
-        enabled=lane.enabled,
-        draining=lane.draining,
-        removed=lane.removed,
-        usable=lane.usable,
-        obstacle=obstacle(lane, now),
-        held_until=lane.hold_until if held else None,
-        held_reason=lane.hold_reason if held else "",
-        slots=lane.slots.statistics(),
-        free=lane.free(now) if lane.usable else 0,
-        queue=board.queues.statistics(lane.scanner_id),
-        load=lane.load(board.queues.own_length(lane.scanner_id)),
-        breaker=lane.breaker.statistics(),
-        suspension=lane.suspension.statistics(),
+        scanner_id=scanner.scanner_id,
+        pool=scanner.spec.pool,
+        enabled=scanner.enabled,
+        draining=scanner.draining,
+        removed=scanner.removed,
+        usable=scanner.usable,
+        obstacle=obstacle(scanner, now),
+        held_until=scanner.hold_until if held else None,
+        held_reason=scanner.hold_reason if held else "",
+        slots=scanner.slots.statistics(),
+        free=scanner.free(now) if scanner.usable else 0,
+        queue=state.queues.statistics(scanner.scanner_id),
+        load=scanner.load(state.queues.own_length(scanner.scanner_id)),
+        breaker=scanner.breaker.statistics(),
+        suspension=scanner.suspension.statistics(),
     )
