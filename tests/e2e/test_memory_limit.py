@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from statistics import median
@@ -20,10 +23,10 @@ import trio
 
 from support.control_group import ControlGroup, control_group
 from support.crowd import LONG, processor_time
-from support.mcp_wire import call, opened, request
+from support.mcp_wire import call, opened, request, until
 from support.other_users import connected_as
 from support.processes import Site, daemon, environment
-from support.web import free_port, get
+from support.web import free_port
 
 UNIT = Path(__file__).parents[2] / "systemd/nessus-sched.service"
 ALICE, BOB, CAROL, DAVE, ERIN = range(70_001, 70_006)
@@ -33,6 +36,28 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.getuid() != 0, reason="needs root, for other users and a control group"),
 ]
+
+
+PROBER = """
+import http.client, os, sys, time
+os.setpriority(os.PRIO_PROCESS, 0, -10)  # its own wait for a processor is not the daemon's
+with open(sys.argv[2], "w", buffering=1) as answers:
+    while True:
+        began = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
+        try:
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status in (200, 503)  # it has no scanner
+            took = time.monotonic() - began
+        except ConnectionError:
+            took = float("inf")
+        connection.close()
+        print(took, file=answers)
+        time.sleep(0.02)
+"""
+"""Asks for the health all the time, in a process of its own: the test is busy attacking."""
 
 
 @attrs.define(kw_only=True)
@@ -45,17 +70,32 @@ class ConfinedSite(Site):
 
 @attrs.define
 class Place:
-    """A running daemon. `latencies` are those of /health, of which the first `early` are from
-    the time before the daemon accepted clients."""
+    """A running daemon. `latencies` are those of /health, the first `early` of them from before
+    the daemon accepted clients."""
 
     site: ConfinedSite
     port: int
     socket: Path
-    latencies: list[float] = attrs.field(factory=list)
     early: int = 0
     worked: float = 0.0
     """Seconds of processor time that the start took."""
-    listening: bool = False
+
+    @property
+    def latencies(self) -> list[float]:
+        """In seconds."""
+        return [took for took in self._asked() if took < math.inf]
+
+    @property
+    def refused(self) -> int:
+        """How often a connection was refused."""
+        return self._asked().count(math.inf)
+
+    def _asked(self) -> list[float]:
+        return [float(line) for line in self.answers.read_text().split("\n")[:-1]]
+
+    @property
+    def answers(self) -> Path:
+        return self.site.directory / "answers.txt"
 
 
 def memory_max() -> int:
@@ -90,29 +130,16 @@ async def confined(group: ControlGroup, directory: Path, **changes: Any) -> Asyn
     environment(directory)
     place = Place(site, port, path)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch, place)
+        place.answers.unlink(missing_ok=True)
+        prober = [sys.executable, "-c", PROBER, str(port), str(place.answers)]
+        await nursery.start(partial(trio.run_process, prober))
+        await until(place.answers.exists)
         async with daemon(site, within=LONG) as process:
-            place.listening, place.early = True, len(place.latencies)
+            place.early, refused = len(place.latencies), place.refused
             place.worked = processor_time(process.pid)
             yield place
-            place.listening = False
+            assert place.refused == refused
             nursery.cancel_scope.cancel()
-
-
-async def watch(place: Place) -> None:
-    while True:
-        try:
-            place.latencies.append(await trio.to_thread.run_sync(asked, place.port))
-        except ConnectionError:
-            assert not place.listening
-        await trio.sleep(0.02)
-
-
-def asked(port: int) -> float:
-    began = time.monotonic()
-    status, _body = get(port, "/health")
-    assert status in (200, 503)  # it has no scanner
-    return time.monotonic() - began
 
 
 async def served(place: Place, uid: int, within: float = 60.0) -> None:
@@ -225,10 +252,15 @@ async def test_within_the_memory_of_the_unit(
             await served(place, DAVE)
             await served(place, 0)
             assert group.killed() == 0
-        slowest, peak = max(place.latencies), group.peak()
-    record_property("slowest", round(slowest, 3))
+            taken = sorted(place.latencies[place.early :])
+        peak = group.peak()
+    record_property("slowest", round(taken[-1], 3))
     record_property("peak", peak)
-    print(f"slowest answer {1000 * slowest:.0f} ms of {len(place.latencies)}, peak {peak} MiB")
+    print(
+        f"{len(taken)} answers, median {1000 * median(taken):.0f} ms, of 100 the slowest "
+        f"{1000 * taken[len(taken) * 99 // 100]:.0f} ms, slowest {1000 * taken[-1]:.0f} ms, "
+        f"peak {peak} MiB"
+    )
 
 
 def scattered(number: int, *, ipv6: bool) -> list[str]:
