@@ -107,6 +107,7 @@ async def cost(directory: Path, tasks: int, times: int = 100) -> Cost:
             [scanner_yaml("a", a), scanner_yaml("b", b)],
             targets={"allow": ["10.0.0.0/8", "192.0.2.0/24"]},
             polling={"fastest": "2s", "slowest": "60s"},
+            limits={"queued_tasks": 10_000_000, "queued_targets": 100_000_000},
         )
         begun = perf_counter()
         async with daemon(place, within=LONG) as process:
