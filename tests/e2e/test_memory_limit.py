@@ -320,11 +320,11 @@ async def test_a_queue_filled_with_scattered_addresses(
             assert (await fill(place, 0, took, ipv6=ipv6)).endswith("[queue_full]")
         assert len(took) == counts[2]
         assert group.killed() == 0
-        peak = group.peak()
+        again, peak = max(place.latencies), group.peak()
     record_property("peak", peak)
     print(
         f"{counts} submissions of 4,096 addresses, median {1000 * median(took):.0f} ms, slowest "
         f"{1000 * max(took):.0f} ms; restart {restart:.1f} s, {place.worked:.1f} s of them work; "
         f"/health during the start {place.early} times; slowest /health "
-        f"{1000 * slowest:.0f} ms and {1000 * max(place.latencies):.0f} ms; peak {peak} MiB"
+        f"{1000 * slowest:.0f} ms and {1000 * again:.0f} ms; peak {peak} MiB"
     )
