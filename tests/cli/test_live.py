@@ -148,6 +148,21 @@ def test_everything_paused_is_said_everywhere(live: Live) -> None:
     asked(live, "watch", "watch", waiting)
 
 
+def test_a_scan_that_is_queued_already_is_pointed_out(live: Live) -> None:
+    for sim in live.sims:
+        sim.nessus.scans_take = 3600.0
+    try:
+        first = submitted(live, "192.0.2.84")
+        for again in (("--dry-run",), ()):
+            shown = live("submit", "192.0.2.84", *again)
+            assert f"Task {first} asks for the same scan" in shown.err
+            assert shown.code == 0
+        live("cancel", "last", first)
+    finally:
+        for sim in live.sims:
+            sim.nessus.scans_take = 0.5
+
+
 def test_scans_that_stay_paused_are_counted(live: Live) -> None:
     def reaches(state: str) -> bool:
         return any(live("status", task_id, "--json").json["status"] == state for _ in range(1000))

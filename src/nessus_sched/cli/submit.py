@@ -13,7 +13,7 @@ import click
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, one_of
-from nessus_sched.cli.output import print_fields, print_json, print_line
+from nessus_sched.cli.output import print_fields, print_json, print_line, print_note
 from nessus_sched.core.targets.targets import MAX_CHARACTERS, BadTargets, parse_targets
 from nessus_sched.core.task import Discovery, Priority, ScanKind
 from nessus_sched.core.text import duration
@@ -116,12 +116,19 @@ def submit_command(
     with daemon(config) as connection:
         answer = connection.call(TOOLS[kind], dry_run=dry_run, **arguments)
         if not wait:
-            print_json(answer) if as_json else _show(answer)
+            if as_json:
+                print_json(answer)
+            else:
+                _show(answer)
+                _warn(answer)
             return
         from nessus_sched.cli.watch import follow
 
         if not as_json:
             print_line(f"{answer['task_id']} accepted; Ctrl-C stops watching, not the scan.")
+            if answer["left_out"]:
+                print_line(f"Left out: {', '.join(answer['left_out'])}.")
+            _warn(answer)
         ended = follow(connection, [answer["task_id"]], quiet=as_json)
     if as_json:
         print_json(ended[0])
@@ -239,3 +246,12 @@ def _text(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise click.ClickException(f"{file}: line {line}: not UTF-8 text") from None
+
+
+def _warn(answer: Mapping[str, Any]) -> None:
+    """Notes that the same scan is under way already, which may not be intended."""
+    if answer["equal_task"] is not None:
+        print_note(
+            f"Task {answer['equal_task']} asks for the same scan and has not finished: cancel one "
+            "of them unless you want both."
+        )

@@ -246,7 +246,7 @@ class Service:
             submission = await self._submit(task, entry, ttl)
         except IdempotencyConflict as error:
             raise IdempotencyMismatch(
-                str(error), hint=f"get_scan_status tells about task {error.task_id}"
+                str(error), hint=f"get_scan_status shows task {error.task_id}"
             ) from error
         except StoreUnavailable as error:
             raise StoreDown(

@@ -24,7 +24,7 @@ from nessus_sched.scheduler.driver.debts import Debt
 from nessus_sched.telemetry import events
 
 REPEAT_STOP = 30.0
-"""Seconds before a scan that was told to stop and still runs is told again."""
+"""Seconds before a stop that has not taken effect is requested again."""
 TRIES = 8
 """Failed requests to a scanner that answers before the report is given up."""
 PAUSE = 60.0
