@@ -19,6 +19,8 @@ from nessus_sched.cli.options import EXIT_CONFIG, config_option
 from nessus_sched.config.schema import Config
 from nessus_sched.core.exceptions import flatten_exceptions
 
+OPEN_FILES: Final = 4096
+"""As in the systemd unit."""
 _PR_SET_DUMPABLE: Final = 4
 
 
@@ -37,6 +39,7 @@ def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
     newer version.
     """
     keep_private()
+    allow_many_files()
     _serve(config, load_config_or_exit(config), stdio=stdio, on_demand=on_demand)
 
 
@@ -53,6 +56,15 @@ def keep_private() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def allow_many_files() -> None:
+    """Raises the soft limit on open files, often 1,024. Clients, HTTP and many scanners need more,
+    and a daemon without a free one answers nobody new, not even on /health."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:
