@@ -153,6 +153,31 @@ async def test_a_report_that_finds_no_room_is_fetched_again_when_there_is(tmp_pa
                 assert results["total"] > 0
 
 
+@pytest.mark.slow
+async def test_a_directory_for_reports_that_is_gone_is_shown_and_restored(tmp_path: Path) -> None:
+    exports, port = tmp_path / "state/exports", free_port()
+    async with simulators(SimOptions(seed=1, scans_take=0.1, export_takes=0.05)) as (sim,):
+        place = site(
+            tmp_path,
+            [scanner_yaml("east", sim, 2)],
+            http={"bind": f"127.0.0.1:{port}"},
+            scheduling={"backoff_base": "1s", "backoff_max": "1s"},
+        )
+        async with daemon(place), client(place, "--no-start") as tools:
+            exports.rmdir()
+            exports.touch()  # in the way, so that it cannot be restored yet
+            submitted = await tools.call("submit_scan", targets=["192.0.2.1"])
+            with trio.fail_after(30):
+                while (found := await health(port, 200))["status"] != "degraded":  # noqa: ASYNC110 - it happens elsewhere
+                    await trio.sleep(0.1)
+            store = found["components"]["store"]
+            assert store["status"] == "degraded"
+            assert store["reason"].startswith("the report cannot be kept: ")
+            exports.unlink()
+            assert (await settled(tools, submitted["task_id"]))["status"] == "completed"
+            assert (await health(port, 200))["components"]["store"]["status"] == "ok"
+
+
 async def until(holds: Callable[[], bool]) -> None:
     """Looks again and again: what it waits for happens in another process."""
     with trio.fail_after(60):

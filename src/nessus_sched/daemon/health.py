@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 import trio
 
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import (
     CertificateMismatch,
     LicenseExpired,
@@ -16,6 +17,8 @@ from nessus_sched.core.scanner import (
     NotReady,
     Unreachable,
 )
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import TaskError
 from nessus_sched.core.text import pluralize
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
@@ -64,9 +67,23 @@ class HealthCheck:
 
     def _store(self) -> Observation:
         health = self._system.context.store.health
-        if health.ok:
-            return Observation(Status.OK, "writes are durable")
-        return Observation(Status.FAILED, f"the store is read-only: {health.reason}", health.since)
+        if not health.ok:
+            reason = f"the store is read-only: {health.reason}"
+            return Observation(Status.FAILED, reason, health.since)
+        if (error := self._unstored_report()) is not None:
+            return Observation(Status.DEGRADED, error.message, error.at)
+        return Observation(Status.OK, "writes are durable")
+
+    def _unstored_report(self) -> TaskError | None:
+        """Why a fetched report cannot be stored; None if none is held up."""
+        exporting = (
+            run.task
+            for driver in self._system.fleet.drivers.values()
+            for run in driver.runs.values()
+            if run.task.state is TaskState.EXPORTING
+        )
+        errors = (task.last_error for task in exporting if task.last_error is not None)
+        return next((error for error in errors if error.kind == ErrorKind.DISK_TROUBLE), None)
 
     def _config(self) -> Observation:
         problems, restart = self._reloader.last.problems, self._reloader.last.needs_restart

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ class Reports:
         self._compressing = trio.CapacityLimiter(COMPRESSED_AT_ONCE)
 
     def scratch(self, task_id: str) -> Path:
+        """Where to fetch a report to. Restores the directory if somebody deleted it."""
+        with suppress(OSError):  # the write will fail, and is handled
+            self.exports.directory.mkdir(mode=0o700, exist_ok=True)
         return self.exports.directory / f"{task_id}.fetched.part"
 
     async def keep(self, task_id: str, path: Path) -> str:
