@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.results.catalog import FIELDS, flatten
+from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Column, Kind, columns
 from nessus_sched.results.model import (
     ComplianceResult,
@@ -18,6 +18,7 @@ from nessus_sched.results.model import (
 )
 from nessus_sched.results.parser.limits import Limits
 from nessus_sched.results.parser.problems import ParseProblemKind
+from support.full_rows import flatten
 from support.nessus_xml import (
     document,
     element,

@@ -428,7 +428,7 @@ async def test_a_search_is_sorted_across_tasks_and_paged(store: FindingsStore) -
         ("192.0.2.0/30", 3, "which has 1 host of it"),
         ("192.0.2.1-9", 3, "which has 1 host of it"),
         ("192.0.2.2", 0, "a target of task new"),
-        ("192.0.2.77", 0, "in none of 1 report"),
+        ("192.0.2.77", 0, "not found in 1 report"),
         ("198.51.100.0/24", 0, "That does not mean it is clean"),
     ],
 )

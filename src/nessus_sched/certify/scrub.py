@@ -22,11 +22,9 @@ FOLDER: Final = "<folder>"
 TEXT: Final = "text"
 _HARMLESS: Final = re.compile(r"|yes|no|true|false|on|off|default|[0-9]{1,14}")
 _WORD: Final = re.compile(r"[A-Za-z0-9][\w .:+/()-]{0,59}")
-_VERSION: Final = re.compile(r"[0-9]{1,5}(\.[0-9]{1,5}){1,3}")
 _ID: Final = re.compile(r"(template-)?[0-9a-fA-F]{8}-[0-9a-fA-F-]{16,80}|[0-9a-fA-F]{16,128}")
 _KEY: Final = re.compile(r"[A-Za-z_][\w.-]{0,60}")
 _PREFERENCE: Final = re.compile(r"[a-z_][a-z0-9_.]{0,60}")
-_SETTING: Final = re.compile(r"[a-z_][a-z0-9_.]{0,60}")
 _KEPT: Final = frozenset({
     "status", "type", "nessus_type", "server_version", "nessus_ui_version", "plugin_set",
     "loaded_plugin_set", "template_version", "feed", "launch", "format", "control",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -63,17 +63,3 @@ def _catalog() -> dict[str, Field]:
 
 FIELDS: Final[Mapping[str, Field]] = MappingProxyType(_catalog())
 """All fields by name, in a fixed order."""
-
-
-def flatten(host: HostReport, finding: Finding) -> dict[str, Value]:
-    """The full row of a finding, with a value for each of `FIELDS`."""
-    sources: dict[Part, Any] = {
-        Part.FINDING: finding,
-        Part.PLUGIN: finding.plugin,
-        Part.COMPLIANCE: finding.compliance or _NO_COMPLIANCE,
-        Part.HOST: host,
-    }
-    return {field.name: getattr(sources[field.part], field.attribute) for field in FIELDS.values()}
-
-
-_NO_COMPLIANCE: Final = ComplianceResult()

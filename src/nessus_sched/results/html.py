@@ -63,12 +63,6 @@ def html_report(
     )
 
 
-def severity_chart(counts: Mapping[str, int]) -> str:
-    """Bars by severity as inline SVG, with the numbers as text. Findings of unknown severity
-    get a bar if there are any."""
-    return _template("chart.html").render(chart=_chart(counts))
-
-
 @attrs.define
 class _Cut:
     """Whether rows were left out; known once the table is written."""
@@ -88,6 +82,7 @@ def _first_rows(rows: Iterable[Row], cut: _Cut) -> Iterator[Mapping[str, Any]]:
 
 
 def _chart(counts: Mapping[str, int]) -> Mapping[str, Any]:
+    """What `chart.html` draws: bars by severity, one for unknown severity only if there are any."""
     shown = [
         (name, counts.get(name, 0))
         for name in _COLORS

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.results.catalog import FIELDS, Value, flatten
+from nessus_sched.results.catalog import FIELDS, Value
 from nessus_sched.results.columns import Kind, columns
 from nessus_sched.results.model import (
     SEVERITIES,
@@ -24,6 +24,7 @@ from nessus_sched.results.model import (
     Plugin,
 )
 from nessus_sched.results.parser.reader import Event
+from support.full_rows import flatten
 
 # Few values, so that filters hit and sort keys tie; odd ones, so that quoting matters.
 POOLS: Final[Mapping[Kind, Sequence[Any]]] = {

@@ -64,7 +64,7 @@ def _told(connection: sqlite3.Connection, name: str, scans: Sequence[ScanRow]) -
                 "answer or could not be reached. That does not mean it is clean."
             )
     return (
-        f"in none of {pluralize(len(scans), 'report')}: it was not scanned, or did not answer. "
+        f"not found in {pluralize(len(scans), 'report')}: it was not scanned, or did not answer. "
         "That does not mean it is clean."
     )
 
