@@ -110,7 +110,7 @@ def connection(place: Place, uid: int) -> trio.SocketStream:
 
 @asynccontextmanager
 async def confined(group: ControlGroup, directory: Path, **changes: Any) -> AsyncIterator[Place]:
-    """The daemon in the group, and somebody who asks for its health all the time."""
+    """The daemon in the group, and someone who asks for its health all the time."""
     port, path = free_port(), directory / "mcp.sock"
     config = {
         "state_directory": str(directory / "state"),

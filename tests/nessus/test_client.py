@@ -153,7 +153,7 @@ async def test_details_are_of_the_run_that_was_asked_for() -> None:
 @pytest.mark.parametrize("action", ["pause", "resume", "stop", "launch"])
 async def test_other_peoples_scans_are_left_alone(action: str) -> None:
     nessus = ScriptedNessus()
-    nessus.scans(row(7, name="somebody's"))
+    nessus.scans(row(7, name="someone's"))
     client = scanner(nessus)
     with pytest.raises(NotOurs):
         await getattr(client, action)(7, (MARKER,))

@@ -27,7 +27,7 @@ POLL = 30.0
 
 @attrs.define
 class Wall:
-    """A clock on the wall that somebody sets."""
+    """A clock on the wall that someone sets."""
 
     ahead: float = 0.0
 

@@ -48,7 +48,7 @@ async def overdue(_w: World, _scanner: FakeScanner, _task: Task) -> None:
     ("ends", "state", "reason"),
     [
         (canceled, TaskState.CANCELED, "canceled"),
-        (stopped, TaskState.CANCELED, "stopped on the scanner by somebody else"),
+        (stopped, TaskState.CANCELED, "stopped on the scanner by someone else"),
         (aborted, TaskState.DEAD, "aborted"),
         (overdue, TaskState.TIMED_OUT, "maximum runtime"),
     ],

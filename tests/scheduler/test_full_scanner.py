@@ -20,7 +20,7 @@ async def test_a_full_scanner_makes_the_task_wait_and_costs_nothing(
 ) -> None:
     async with one_scanner(tmp_path, 2) as (w, scanner):
         scanner.max_scans = 1
-        scanner.add_foreign("somebody's", 3600)
+        scanner.add_foreign("someone's", 3600)
         task = await w.submit()
         await trio.sleep(600)
         waiting = await w.queries.task(task.task_id)
@@ -41,7 +41,7 @@ async def test_the_scanners_own_limit_is_respected_when_it_tells_it(
     async with one_scanner(tmp_path, 3) as (w, scanner):
         scanner.max_scans = 2
         scanner.info_answer = attrs.evolve(scanner.info_answer, max_scans=2)
-        scanner.add_foreign("somebody's", 3600)
+        scanner.add_foreign("someone's", 3600)
         await trio.sleep(120)
         for n in range(1, 4):
             await w.submit(f"192.0.2.{n}")
@@ -53,13 +53,13 @@ async def test_the_scanners_own_limit_is_respected_when_it_tells_it(
 async def test_it_looks_before_it_launches_where_the_scanner_has_a_limit_of_its_own(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    """Somebody has filled the scanner since the latest poll."""
+    """Someone has filled the scanner since the latest poll."""
     async with one_scanner(tmp_path) as (w, scanner):
         scanner.max_scans = 1
         scanner.info_answer = attrs.evolve(scanner.info_answer, max_scans=1)
         await seen(lambda: scanner.requests["list_scans"] == 1)
         await trio.sleep(30)
-        scanner.add_foreign("somebody's", 300.0)
+        scanner.add_foreign("someone's", 300.0)
         polls = scanner.requests["list_scans"]
         task = await w.submit()
         await trio.sleep(5)

@@ -127,7 +127,7 @@ async def test_other_peoples_scans_and_those_of_unknown_tasks_are_never_touched(
     scanner = FakeScanner(virtual_now())
     async with world(configured(tmp_path), {"a": scanner}) as w:
         foreign = scanner.add_foreign("weekly", 10.0)
-        unknown = scanner.add_foreign("somebody's [ns:t-23456789abcdef.1]", 10.0)
+        unknown = scanner.add_foreign("someone's [ns:t-23456789abcdef.1]", 10.0)
         unknown.ours = True
         task = await w.submit("192.0.2.1")
         await w.settled(task.task_id)

@@ -88,7 +88,7 @@ async def test_a_dead_letter_gets_all_its_attempts_again(
         ("create_scan", BadOrder("no scan can be made of it")),
         ("create_scan", Refused("a bad setting")),
         ("create_scan", NotFound("no such template")),
-        ("launch", NotOurs("somebody moved it")),
+        ("launch", NotOurs("someone moved it")),
     ],
 )
 async def test_a_refusal_that_will_not_pass_makes_a_dead_letter_at_once(

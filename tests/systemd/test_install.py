@@ -94,10 +94,10 @@ def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
 def test_a_command_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     command = tmp_path / "usr/local/bin/nessus-sched"
     command.parent.mkdir(parents=True)
-    command.write_text("somebody else's")
+    command.write_text("someone else's")
     assert "in the way, kept" in run(tmp_path).output
     uninstall(tmp_path)
-    assert command.read_text() == "somebody else's"
+    assert command.read_text() == "someone else's"
 
 
 def uninstall(root: Path, *words: str) -> Result:

@@ -23,7 +23,7 @@ from nessus_sched.scheduler.operator import ScannerSwitch
 
 @attrs.frozen(kw_only=True)
 class ReloadAnswer:
-    applied: bool = field("The file is in force now, but for `needs_restart`.")
+    applied: bool = field("The file is in effect now, except for `needs_restart`.")
     problems: list[str] = field("What is wrong with it; the old configuration stays.")
     changes: list[str] = field("What is different from before.")
     needs_restart: list[str] = field("Keys whose new value takes effect only after a restart.")
@@ -136,7 +136,7 @@ async def pause_all(app: App, call: Call, args: PauseArgs) -> PausedAnswer:
 
 @tool(writes=True)
 async def resume_all(app: App, call: Call, args: NoArgs) -> PausedAnswer:
-    """End a pause of everything: scans may start again, and scans that pause_all paused go on.
+    """End a pause of everything: scans may start again, and scans that pause_all paused resume.
     Those that were paused one by one stay paused."""
     return await _resume(app, call)
 

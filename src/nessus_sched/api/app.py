@@ -100,7 +100,7 @@ class App:
 
     @property
     def config(self) -> Config:
-        """The configuration that is in force."""
+        """The configuration in effect."""
         return self.service.context.config
 
     @property

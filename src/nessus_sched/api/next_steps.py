@@ -33,7 +33,7 @@ _CANCELING: Final = (
 _PAUSING: Final = "It is being paused; resume_scan continues it."
 _PAUSED_BEFORE: Final = "It does not start until it is resumed with resume_scan."
 _BLOCKED: Final = (
-    "It does not start until somebody changes what wait_reason says: tell the user. cancel_scan "
+    "It does not start until someone changes what wait_reason says: tell the user. cancel_scan "
     "cancels it."
 )
 _NOT_BY_ITSELF: Final = frozenset(
@@ -49,9 +49,9 @@ _NOT_BY_ITSELF: Final = frozenset(
         WaitCode.REFUSED,
     }
 )
-"""Reasons to wait that do not go away without somebody's help, as a rule."""
+"""Reasons to wait that do not go away without someone's help, as a rule."""
 _NONE_USABLE: Final = (
-    "It starts automatically when a scanner can be used again; if wait_reason says that somebody "
+    "It starts automatically when a scanner can be used again; if wait_reason says that someone "
     "has to change something, tell the user."
 )
 

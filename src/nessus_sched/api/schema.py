@@ -34,7 +34,7 @@ _MAPPINGS = (dict, Mapping)
 
 
 class Unmapped(TypeError):
-    """A type of which no schema can be made: a mistake in the program."""
+    """A type that has no schema: a mistake in the program."""
 
 
 def input_schema(cls: type) -> Schema:

@@ -30,7 +30,7 @@ _KEPT: Final = frozenset({
     "loaded_plugin_set", "template_version", "feed", "launch", "format", "control",
 })  # fmt: skip
 _SHORTENED: Final = {"vulnerabilities": 3, "compliance": 3, "filters": 0, "hosts": 3, "notes": 0}
-"""Lists of which only the beginning is kept."""
+"""Lists that are cut, and how many items are kept."""
 _PRIVATE: Final = frozenset({
     "acls", "owner", "owner_uuid", "permissions", "user_permissions", "users", "shared",
     "last_modified_by", "desc", "description", "hint", "tooltip", "placeholder",

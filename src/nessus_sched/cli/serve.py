@@ -60,7 +60,7 @@ def keep_private() -> None:
 
 def allow_many_files() -> None:
     """Raises the soft limit on open files, often 1,024. Clients, HTTP and many scanners need more,
-    and a daemon without a free one answers nobody new, not even on /health."""
+    and a daemon without a free one accepts no connections, not even for /health."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft < allowed:

@@ -32,7 +32,7 @@ class Substituted(str):
 
 
 class UnresolvedReference:
-    """Stands for a value whose reference failed; that mistake is already reported."""
+    """Placeholder for a value whose reference failed; that mistake is already reported."""
 
 
 @attrs.frozen(kw_only=True)

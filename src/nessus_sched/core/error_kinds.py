@@ -65,7 +65,7 @@ class Blame(StrEnum):
     TASK = "task"
     TARGET = "target"
     PERSON = "person"
-    """Somebody who changed the scan on the scanner."""
+    """Someone who changed the scan on the scanner."""
     OURS = "ours"
     UNCLEAR = "unclear"
     """The task's, or the scanner's if it happens to several tasks in a row."""
@@ -110,5 +110,5 @@ class Fault:
 
     @property
     def final(self) -> bool:
-        """The task does not go on by itself."""
+        """The task does not continue by itself."""
         return self.response in {Response.BURY, Response.END}

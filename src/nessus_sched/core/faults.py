@@ -159,7 +159,7 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _B.PERSON,
             _R.BURY,
             False,
-            "Somebody renamed, moved or edited the scan on the scanner, so it is left alone there: "
+            "Someone renamed, moved or edited the scan on the scanner, so it is left alone there: "
             "tell the operator.",
         ),
         ErrorKind.BAD_ORDER: Fault(
@@ -246,19 +246,19 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             _B.PERSON,
             _R.BURY,
             False,
-            "Somebody deleted the scan on the scanner: submit it again if it is still wanted.",
+            "Someone deleted the scan on the scanner: submit it again if it is still wanted.",
         ),
         ErrorKind.VANISHED_AT_LAUNCH: Fault(
             _B.PERSON,
             _R.RETRY,
             True,
-            "Somebody deleted the scan on the scanner just when it was launched.",
+            "Someone deleted the scan on the scanner just when it was launched.",
         ),
         ErrorKind.STOPPED_ON_SCANNER: Fault(
             _B.PERSON,
             _R.END,
             False,
-            "Somebody stopped the scan on the scanner: ask before submitting it again.",
+            "Someone stopped the scan on the scanner: ask before submitting it again.",
         ),
         ErrorKind.NOT_STOPPED: Fault(
             _B.SCANNER,

@@ -1,4 +1,4 @@
-"""Known secrets in foreign texts: masked in every form in which somebody may quote them.
+"""Masks known secrets in other parties' texts, in every form in which they may be quoted.
 
 Scanners repeat what they were told in error messages, and scanned hosts repeat passwords in
 banners. Whatever leaves the program therefore passes through a `Masker` that knows every

@@ -153,4 +153,4 @@ _WORDS: Final[Mapping[str, tuple[tuple[str, _Write], ...]]] = {
     "remote_registry": (("start_remote_registry", _yes_no),),
     "admin_shares": (("enable_admin_shares", _yes_no),),
 }
-"""By word: the settings that it stands for, and how its value is written there."""
+"""By word: the Nessus settings it means, and how its value is written there."""

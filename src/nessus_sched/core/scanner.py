@@ -30,7 +30,7 @@ class ScanStatus(StrEnum):
     PAUSED = "paused"
     COMPLETED = "completed"
     STOPPED = "stopped"
-    """Ended by somebody's stop (`canceled`, `stopped`)."""
+    """Ended by someone's stop (`canceled`, `stopped`)."""
     ABORTED = "aborted"
     """Ended by an error or a restart of the scanner; partial results are possible."""
     UNKNOWN = "unknown"
@@ -53,11 +53,10 @@ CHANGING = frozenset({"pausing", "resuming", "stopping"})
 class ScannerInfo:
     """What a scanner says of itself.
 
-    `ready` is False while plugins load (`loading_percent` 0..100 when told) and in other
-    states, of which `not_ready` tells in words. `scan_api`
-    is the license feature without which writes with API keys are refused;
-    None where the scanner does not tell. `max_scans` is the scanner's own limit, None for
-    no limit or not told. `plugin_set_at` and `boot_time` are epoch seconds.
+    `ready` is False while plugins load (`loading_percent`, 0 to 100, where reported) and in other
+    states, which `not_ready` describes. `scan_api` is the license feature without which writes
+    with API keys are refused, None if not reported. `max_scans` is the scanner's own limit, None
+    for no limit or if not reported. `plugin_set_at` and `boot_time` are epoch seconds.
     """
 
     ready: bool
@@ -144,7 +143,7 @@ class ScanOrder:
     `name` ends with the marker; `targets` are what scope checking approved at dispatch, and
     `left_out` what it denied of the networks and ranges that were accepted.
     `audit` is what `request.audit` names. `profile` are the settings of the operator's scan
-    profile, of which a template may lack some; `settings` are sent as they are. `families`
+    profile; a template may lack some; `settings` are sent as they are. `families`
     are the only plugin families that may run, where any are named.
     """
 

@@ -1,7 +1,7 @@
 """Markers: how a scan on a scanner is known to be that of one attempt at a task.
 
 A marker ends the scan's name and carries a digest under a key that only the task store has,
-so that nobody can choose one or guess one.
+so that no one else can make or guess one.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class Task:
 
     Invariants: `attempt` counts attempts begun (0 before the first launch);
     `scanner_instance` is the scanner that took it last, or before that the one whose queue
-    it was accepted into (None: overflow queue), and not written anew when it is moved to
+    it was accepted into (None: overflow queue), and not updated when it is moved to
     another queue; `nessus_scan_id`, `scan_uuid` and `history_id` belong to the present attempt;
     `entered` has the latest entry into each state it has been in.
     """

@@ -103,7 +103,7 @@ class _Tasks:
 
 
 def _sees(_peer: Peer, _task: Task) -> bool:
-    """Whoever can read the files may see every task."""
+    """A user who can read the files may see every task."""
     return True
 
 

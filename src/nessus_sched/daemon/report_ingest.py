@@ -41,7 +41,7 @@ class Reports:
         self._compressing = trio.CapacityLimiter(COMPRESSED_AT_ONCE)
 
     def scratch(self, task_id: str) -> Path:
-        """Where to fetch a report to. Restores the directory if somebody deleted it."""
+        """Where to fetch a report to. Restores the directory if someone deleted it."""
         with suppress(OSError):  # the write will fail, and is handled
             self.exports.directory.mkdir(mode=0o700, exist_ok=True)
         return self.exports.directory / f"{task_id}.fetched.part"

@@ -33,7 +33,7 @@ class ScanFacts:
     does. `asked` are the settings sent to the scanner. `requested` are the targets as single
     addresses or names, networks or ranges. `credential`: one was given. `used_up` is the
     number of licensed hosts if the license is used up. `ended_early` is why the scan did not
-    run to completion, or None. `edited`: somebody changed its targets on the scanner.
+    run to completion, or None. `edited`: someone changed its targets on the scanner.
     """
 
     now: float | None = None
@@ -95,7 +95,7 @@ def _edited(facts: ScanFacts) -> Iterator[ScanWarning]:
     if facts.edited:
         yield ScanWarning(
             code="targets_edited",
-            message="Somebody edited the targets of this scan on the scanner; every host in its "
+            message="Someone edited the targets of this scan on the scanner; every host in its "
             "report is one that was requested.",
             advice="Absent does not mean clean: check that each requested target is listed.",
         )

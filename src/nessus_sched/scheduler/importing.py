@@ -40,8 +40,8 @@ class UnreadableReport(RequestError):
 
 @attrs.define(kw_only=True, eq=False)
 class _Upload:
-    """A report of which `size` bytes have come, for the client `owner`. `held`: a piece of it
-    is being written, or it is being read."""
+    """A report that the client `owner` is sending; `size` bytes have arrived. `held`: a piece is
+    being written, or the report is being read."""
 
     task_id: str
     owner: str
@@ -130,8 +130,8 @@ class Imports:
 
     @contextmanager
     def _held(self, task_id: str, owner: str, *, last: bool = False) -> Iterator[_Upload]:
-        """The report, which nobody else has meanwhile; given up afterwards if the block fails
-        or was its `last`."""
+        """The report, for this block alone; dropped afterwards if the block fails or was the
+        `last`."""
         upload = self._uploads.get(task_id)
         if upload is None or upload.owner != owner or upload.held:
             raise NotPossible(f"no report {task_id!r} is being imported here", hint="begin again")

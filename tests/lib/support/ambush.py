@@ -1,7 +1,7 @@
 """Killing a daemon that is a process of its own at a chosen step of a task's life.
 
 The product knows nothing of it: a scanner that has just received a request kills who sent
-it, or somebody who reads the journal from outside does.
+it, or someone who reads the journal from outside does.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class FakeScan:
     left: float = 0.0
     ours: bool = True
     foreign: bool = False
-    """Somebody else's from the beginning: never to be touched."""
+    """Someone else's from the beginning: never to be touched."""
     runs: int = 0
     launch_sent_at: float = 0.0
     """When the request was sent that launched it, by Trio's clock."""

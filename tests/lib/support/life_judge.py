@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 BY_PEOPLE = {"scan_vanished", "vanished_at_launch", "not_ours"}
-"""What a task dies of only when somebody has laid hands on its scan."""
+"""What a task dies of only when someone has laid hands on its scan."""
 HELD_UP = 1800.0
 """Seconds after which what should end has ended although its scanner was lost."""
 HOUR = 3600.0
@@ -77,7 +77,7 @@ class Judge:
             self._check_overlap(scan)
 
     def stopped(self, scan: FakeScan) -> None:
-        """A scan is told to stop: somebody asked for it, or it has run as long as it may, or
+        """A scan is told to stop: someone asked for it, or it has run as long as it may, or
         its task has ended without its scanner."""
         task_id, scanner = task_of(scan), self._scanner_of(scan)[1]
         if task_id in self.cancel_asked:

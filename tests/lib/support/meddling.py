@@ -176,7 +176,7 @@ class Meddling:
                 case 0:
                     self._restart(scanner, self.random.choice([0.0, MINUTE, 20 * MINUTE]))
                 case 1:
-                    scanner.add_foreign("somebody's", self.random.uniform(0, 20 * MINUTE))
+                    scanner.add_foreign("someone's", self.random.uniform(0, 20 * MINUTE))
                 case 2:
                     scanner.refusal = self.random.choice(REFUSALS)
                     await self._now_and_then(20 * MINUTE)
@@ -242,7 +242,7 @@ class Meddling:
         elif choice == 3:
             scanner.remove(scan)
         elif choice == 4:
-            scanner.rename(scan, f"somebody's {scan.scan_id}")
+            scanner.rename(scan, f"someone's {scan.scan_id}")
 
     async def _submitters(self, w: World) -> None:
         """Submitters who change their minds."""

@@ -36,7 +36,7 @@ class Book:
     """Task ids by idempotency key."""
     cancel_asked: set[str] = attrs.field(factory=set)
     stopped: set[str] = attrs.field(factory=set)
-    """Tasks whose scans somebody stopped on their scanner."""
+    """Tasks whose scans someone stopped on their scanner."""
     closed: bool = False
     """No more new submissions."""
     seen: Counter[str] = attrs.field(factory=Counter)

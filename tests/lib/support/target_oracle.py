@@ -93,7 +93,7 @@ def sent_networks(text: str) -> Iterator[Network]:
 
 
 def readings(text: str) -> Iterator[Network]:
-    """Every network that somebody might read in `text`."""
+    """Every network that someone might read in `text`."""
     for form in {text, unicodedata.normalize("NFKC", text), unquote(text), _dotted(text)}:
         for piece in _PIECES.split(form):
             for part in {piece, piece.strip("."), piece.split("%")[0], piece.split("#")[0]}:

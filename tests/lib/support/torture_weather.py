@@ -100,7 +100,7 @@ class Weather:
         return self.random.uniform(0.5, 4.0)
 
     def _stopped(self, sim: RunningSim) -> float:
-        """Somebody stops a scan on the scanner."""
+        """Someone stops a scan on the scanner."""
         now = sim.nessus.advance()
         scans = [
             each

@@ -40,7 +40,7 @@ def compare(
 def _compare_files(
     subjects: Mapping[str, str], change: Change, wanted: Any, config: Path | None
 ) -> dict[str, Any]:
-    """Compares two reports of which at least one is a file."""
+    """Compares two reports, at least one of them a file."""
     from nessus_sched.daemon import report_files
 
     with TemporaryDirectory(prefix="nessus-sched-") as directory:

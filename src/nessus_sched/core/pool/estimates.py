@@ -47,10 +47,9 @@ def estimates(
     now: float,
     kept: dict[str, Forecast],
 ) -> dict[str, Estimate]:
-    """Of those waiting tasks of which something can be said, by task id. Ask for a whole
-    listing at once: all tasks of a pool share the work. `reasons` says
-    why each of them waits. `kept` has the last forecast of
-    each pool, by name."""
+    """The estimates of waiting tasks, by task id; without those for which too little is known.
+    Ask for a whole listing at once: all tasks of a pool share the work. `reasons` says why each
+    of them waits. `kept` has the last forecast of each pool, by name."""
     found: dict[str, Estimate] = {}
     asked: dict[str, list[Waiting]] = {}
     for each in waiting:

@@ -31,7 +31,7 @@ def refusal(state: PoolState, entry: QueueEntry) -> WaitReason | None:
             return WaitReason(code=WaitCode.UNREACHABLE, text=text)
         return None if scanner.spec.licensed(entry) else _license([scanner])
     reach = state.reachability.reach(entry)
-    # A disabled scanner may come back, but nobody waits for its opinion after a refusal.
+    # A disabled scanner may come back, but a task that others refused does not wait for it.
     if any(state.scanners[each].enabled or not entry.refused_by for each in reach):
         return None
     pools = state.reachability.pools()

@@ -85,10 +85,10 @@ def _overlap(one: PackedTargets, other: PackedTargets) -> bool:
 class OverlapGuard:
     """Finds what an entry has to wait for, and remembers who waits for whom.
 
-    A blocked entry is parked at its blocker and looked at again only when that has ended,
-    so it holds up nobody behind it. Those of one queue with equal targets share a group, of
-    which only the first is looked at again; the others then wait for that one. An entry
-    that is blocked a second time (the first blocker has ended, and somebody else was
+    A blocked entry is parked at its blocker and reconsidered only when that has ended, so it
+    does not hold up those behind it. Entries of one queue with equal targets share a group:
+    only the first is reconsidered, and the others then wait for it. An entry
+    that is blocked a second time (the first blocker has ended, and another task was
     quicker) claims its targets: later entries that overlap them wait for it, which bounds
     its own wait to what runs already.
 
@@ -144,13 +144,13 @@ class OverlapGuard:
             del self._groups[group.blocker][group.name]
 
     def start(self, task_id: str, targets: PackedTargets) -> None:
-        """It runs. Whoever waited for it goes on waiting for its end."""
+        """It runs; those parked at it keep waiting for its end."""
         self._claimed.discard(task_id)
         self._running.add(task_id, targets)
 
     def end(self, task_id: str) -> list[str]:
-        """It neither runs nor waits any more, or should hold up nobody. Returns those that
-        are parked no more: the first of each group; the others now wait for that one."""
+        """It no longer runs or waits, or should not block others. Returns the entries that are no
+        longer parked: the first of each group; the others now wait for that one."""
         self._running.discard(task_id)
         self._claimed.discard(task_id)
         heads = []

@@ -1,8 +1,8 @@
-"""The pure brain of scheduling: who waits where, who runs where, and what goes next.
+"""Scheduling decisions: which task waits in which queue, which runs where, and which is next.
 
-No I/O, no clock, no waiting: every method is told the time and returns at once. When
-something changes for a scanner, `on_wake` names it, and its driver calls `take` until that
-returns None; `deadline` says when to look again without being woken. So nobody polls.
+Pure: every method takes the time as an argument and returns at once. When something changes for
+a scanner, `on_wake` names it, and its driver calls `take` until that returns None; `deadline` is
+when to call again without being woken, so nothing polls.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Pool:
         """
         state = self._state
         state.breaker = settings.breaker
-        # What is parked is looked at anew: keys and reach, and so who waits for whom, change.
+        # Keys and reach change, and with them which parked task waits for which.
         for task_id in state.guard.release_all():
             state.queues.park(self._waiting(task_id), None)
         wanted = {spec.scanner_id: spec for spec in specs}
@@ -263,7 +263,7 @@ class Pool:
         self, scanner_id: str, until: float, reason: str, now: float, *, at_latest: bool = False
     ) -> None:
         """Starts nothing there before `until`: the scanner is full, or not ready. `at_latest`:
-        that is only a bound, and nobody can tell how much sooner it ends."""
+        that is an upper bound, and it may end much sooner."""
         scanner = self._state.scanner(scanner_id)
         scanner.hold_until, scanner.hold_reason, scanner.hold_at_latest = until, reason, at_latest
         self._mover.changed(scanner, now)

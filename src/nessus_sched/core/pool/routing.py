@@ -22,7 +22,7 @@ class RoutingCase(StrEnum):
     LEAST_LOADED = "least_loaded"
     """None named: the eligible scanner with a free slot and the lowest load."""
     OVERFLOW = "overflow"
-    """None named, none free: the overflow queue; whoever frees a slot first takes it."""
+    """None named, none free: the overflow queue; the first scanner with a free slot takes it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +44,7 @@ class Reachability:
     """Which configured scanners could ever run a task, whatever their present state.
 
     Scanners with equal networks and licenses are judged once, and equal answers are one
-    object: 100,000 entries share a few sets. Made anew when the registry changes.
+    object: 100,000 entries share a few sets. Rebuilt when the registry changes.
     """
 
     def __init__(self, scanners: PoolScanners) -> None:

@@ -57,7 +57,7 @@ class TaskMover:
         self.clear(scanner, now)
 
     def unpark(self, task_ids: Iterable[str], now: float) -> None:
-        """They wait for nobody any more: they go back to their old places."""
+        """Their blockers have ended: returns them to their old places."""
         state = self.state
         queues = set[str | None]()
         for task_id in task_ids:
@@ -79,7 +79,7 @@ class TaskMover:
         self.wake(scanner, now)
 
     def review_blockers(self, now: float) -> None:
-        """An entry that no scanner would take holds up nobody."""
+        """Makes entries that no scanner would take block no others."""
         for task_id in self.state.guard.blockers():
             waiting = self.state.queues.get(task_id)
             if waiting is not None and not self.state.could_run(waiting):

@@ -36,7 +36,7 @@ class WaitCode(StrEnum):
     """No scanner (or not the named one) reaches the targets."""
     LICENSE_LIMIT = "license_limit"
     """The license of the named scanner, or of every one that reaches the targets, has no room
-    for so many hosts."""
+    for that many hosts."""
     NO_SCANNER_USABLE = "no_scanner_usable"
     """Scanners that could run it exist, but none may be used at present."""
 

@@ -107,7 +107,7 @@ class Scope:
     def trim(self, targets: TargetSet, asked: Iterable[Range] = ()) -> tuple[TargetSet, Ranges]:
         """`targets` without the addresses that `deny` has, and those addresses.
 
-        What of `asked` has no other address stays in, for `check` to refuse: somebody wants
+        What of `asked` has no other address stays in, for `check` to refuse: someone wants
         just that. So does everything when nothing would be left.
         """
         if not self.deny.networks:

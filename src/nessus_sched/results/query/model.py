@@ -167,7 +167,7 @@ class BadQuery(ValueError):
 @attrs.frozen(kw_only=True)
 class SearchScope:
     """The scans to search: imported at `since` or later and before `until` (epoch
-    seconds), and of these tasks; None stands for no limit. `history` is for every scan
+    seconds), and of these tasks; None means no limit. `history` is for every scan
     that ever saw a finding, instead of the present state."""
 
     since: float | None = None

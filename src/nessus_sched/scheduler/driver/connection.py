@@ -76,7 +76,7 @@ class Connection:
         self.retry_after = 0.0
         """Seconds for which the scanner asked us to leave it alone."""
         self.due = False
-        """Somebody waits for the next exchange."""
+        """Someone waits for the next exchange."""
         self._connect = connect
         self._troubled_at = -math.inf
         self._info_at = -math.inf

@@ -26,7 +26,7 @@ from nessus_sched.telemetry import events
 MAX_EXPORT_FAILURES = 8
 """Failures of a scanner that answers to give us the report, before we give up. A refusal that
 no repetition changes, such as that of a license, is believed at once."""
-EDITED = "somebody edited its targets on the scanner; all hosts in its report are ours"
+EDITED = "someone edited its targets on the scanner; all hosts in its report are ours"
 PARTIAL_WITHIN = 600.0
 """Seconds in which the results of a scan that ended early are fetched before its task ends; after
 that they are fetched when they can be had."""

@@ -151,7 +151,7 @@ async def _start(run: ActiveTask, connection: Connection) -> None:
     try:
         uuid = await connection.scanner.launch(run.task.nessus_scan_id, run.marks)
     except NotFound:
-        # Somebody deleted it between our two requests: create it again.
+        # Someone deleted it between our two requests: create it again.
         await run.advance(event="scan_vanished", nessus_scan_id=None, asked=None)
         run.step_failures += 1
         return
@@ -293,7 +293,7 @@ async def _withdrawn(run: ActiveTask) -> None:
 
 
 async def _give_up(run: ActiveTask, connection: Connection) -> None:
-    """Ends an attempt of which nothing runs for certain."""
+    """Ends an attempt that certainly has no running scan."""
     if run.canceling:
         await run.advance(
             TaskState.CANCELED, event="canceled", cause="canceled before its scan was launched"

@@ -86,7 +86,7 @@ def _report(connection: Connection, row: RemoteScan, task: Task | None) -> None:
     connection.left_alone.add(row.scan_id)
     connection.log.info(
         events.SCAN_LEFT_BEHIND,
-        reason="we have no record of creating it; perhaps somebody copied one of our scans",
+        reason="we have no record of creating it; perhaps someone copied one of our scans",
         **_told(row, task),
     )
 

@@ -30,8 +30,8 @@ LOGGED_PROGRESS_STEP = 25
 """Percent of a scan's work whose completion is worth a line in the log."""
 MAX_LOOK_INTERVAL = 3600.0
 """Upper bound in seconds between two looks; the driver's polls come far sooner."""
-DISOWNED_TEXT = "the scan was renamed or moved on the scanner by somebody else"
-RETARGETED = "the scan was changed on the scanner by somebody else and has other targets"
+DISOWNED_TEXT = "the scan was renamed or moved on the scanner by someone else"
+RETARGETED = "the scan was changed on the scanner by someone else and has other targets"
 PENDING_TEXT = "the scan was launched and waits on the scanner, which runs all that it can"
 STARTS_WITHIN = 120.0
 """Seconds after its launch in which a scan may still be listed as empty."""
@@ -159,7 +159,7 @@ async def _follow(run: ActiveTask, row: RemoteScan) -> None:
         await run.advance(
             TaskState.PAUSED,
             event="paused" if ours else "paused_on_scanner",
-            cause="" if ours else "paused on the scanner by somebody else",
+            cause="" if ours else "paused on the scanner by someone else",
             desired=desired if ours else RequestedState.PAUSE,
         )
     elif row.status is ScanStatus.RUNNING and state is TaskState.PAUSED:
@@ -167,7 +167,7 @@ async def _follow(run: ActiveTask, row: RemoteScan) -> None:
         await run.advance(
             TaskState.RUNNING,
             event="resumed" if ours else "resumed_on_scanner",
-            cause="" if ours else "resumed on the scanner by somebody else",
+            cause="" if ours else "resumed on the scanner by someone else",
             desired=desired if ours else RequestedState.RUN,
             paused_for=run.task.paused_for + run.context.now() - run.entered_at,
         )
@@ -284,7 +284,7 @@ async def _scan_deleted(run: ActiveTask) -> None:
         await run.advance(TaskState.CANCELED, event="canceled", cause="its scan is gone")
     else:
         await failures.fail(
-            run, ErrorKind.SCAN_VANISHED, "the scan was deleted on the scanner by somebody else"
+            run, ErrorKind.SCAN_VANISHED, "the scan was deleted on the scanner by someone else"
         )
 
 
@@ -339,7 +339,7 @@ def _ending(run: ActiveTask, connection: Connection, details: ScanDetails) -> En
         return Ending(
             outcome=Outcome.CANCELED,
             kind=ErrorKind.STOPPED_ON_SCANNER,
-            message="the scan was stopped on the scanner by somebody else",
+            message="the scan was stopped on the scanner by someone else",
         )
     return Ending(
         outcome=Outcome.FAILED,
