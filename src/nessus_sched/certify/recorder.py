@@ -20,7 +20,7 @@ Wrap = Callable[[Transport], Transport]
 
 FORMAT: Final = "nessus-sched recording"
 LARGEST: Final = 64 * 2**20
-"""Bytes kept of one response."""
+"""Bytes kept of one response, as received and decompressed."""
 
 
 @attrs.define
@@ -77,20 +77,18 @@ class Recorder:
             "version": 1,
             "program": __version__,
             "began": round(self._wall),
-            "exchanges": json.loads(scrubber.last_look(json.dumps(rows))),
+            "exchanges": rows,
         }
         text = json.dumps(whole, separators=(",", ":"))
         return gzip.compress(text.encode(), mtime=0)
 
 
 def _row(each: Exchange, scrubber: Scrubber) -> dict[str, Any]:
+    own = {"at": round(each.at, 3), "took": round(each.took, 3), "status": each.status}
     row: dict[str, Any] = {
-        "at": round(each.at, 3),
-        "took": round(each.took, 3),
         "method": each.method,
         "path": scrubber.path(each.path),
         "query": {key: scrubber.text(key, value) for key, value in each.query.items()},
-        "status": each.status,
         "type": each.content_type.partition(";")[0],
     }
     if each.error:
@@ -106,7 +104,7 @@ def _row(each: Exchange, scrubber: Scrubber) -> dict[str, Any]:
         row["json"] = scrubber.json(content, each.path)
     elif content:
         row["bytes"] = len(content)
-    return row
+    return {**own, **scrubber.last_look(row)}
 
 
 def _content(each: Exchange) -> bytes | None:
@@ -114,13 +112,16 @@ def _content(each: Exchange) -> bytes | None:
     if each.cut:
         return None
     try:
-        decoder = decoder_for(each.encoding)
-        content = b"".join(decoder.feed(bytes(each.body)))
+        decoder, content = decoder_for(each.encoding), bytearray()
+        for piece in decoder.feed(bytes(each.body)):
+            content += piece
+            if len(content) > LARGEST:
+                return None
         if each.body:
             decoder.finish()
     except Damaged:
         return None
-    return content
+    return bytes(content)
 
 
 def _is_json(headers: httpx.Headers) -> bool:
@@ -165,12 +166,16 @@ class _Tee(httpx.AsyncByteStream):
         self._recorder = recorder
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._inner:
-            if len(self._exchange.body) + len(piece) <= LARGEST:
-                self._exchange.body.extend(piece)
-            else:
-                self._exchange.cut = True
-            yield piece
+        exchange = self._exchange
+        try:
+            async for piece in self._inner:
+                exchange.cut = exchange.cut or len(exchange.body) + len(piece) > LARGEST
+                if not exchange.cut:
+                    exchange.body.extend(piece)
+                yield piece
+        except (httpx.TransportError, OSError) as error:
+            exchange.error, exchange.cut = type(error).__name__, True
+            raise
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
 from nessus_sched.certify.scrub_report import ReportScrubber
+from nessus_sched.core.secret import MASK
 
 TARGET: Final = "192.0.2.1"
 """The address of the target in a recording."""
@@ -37,6 +38,8 @@ _PRIVATE: Final = frozenset({
 })  # fmt: skip
 """Parts of an editor's answer that may concern people, or are long."""
 _LONGEST: Final = 100
+_DEEPEST: Final = 50
+"""Levels of nesting; the answers of Nessus have about ten."""
 _SHORTEST: Final = 6
 _WORDS: Final = frozenset({
     "a", "an", "access", "active", "allowed", "already", "and", "api", "are", "at", "available",
@@ -110,13 +113,25 @@ class Scrubber:
     def report(self, content: bytes) -> str:
         return ReportScrubber(self.text, frozenset(self._offered)).scrub(content)
 
-    def last_look(self, recording: str) -> str:
-        """The final check: removes private words that the other rules let through."""
+    def last_look(self, value: Any) -> Any:
+        """The final check: removes private words that the other rules let through, also from the
+        names of members; a number that contains one becomes a text."""
+        if isinstance(value, dict):
+            return {self._masked(key): self.last_look(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.last_look(each) for each in value]
+        if isinstance(value, str):
+            return self._masked(value)
+        if isinstance(value, bool) or value is None:
+            return value
+        return value if self._masked(str(value)) == str(value) else MASK
+
+    def _masked(self, text: str) -> str:
         for word in self._private:
             for form in {word, json.dumps(word)[1:-1]}:
                 whole = rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])"
-                recording = re.sub(whole, "***", recording)
-        return recording
+                text = re.sub(whole, MASK, text)
+        return text
 
     def _value(self, key: str, value: Any, path: str) -> Any:
         if isinstance(value, dict):
@@ -177,10 +192,27 @@ def _plain(message: str) -> str:
 
 
 def _parsed(body: bytes | None) -> Any:
+    """None for what is not JSON, or too deep to be an answer of Nessus."""
     try:
-        return None if body is None else json.loads(body)
+        found = None if body is None else json.loads(body)
     except (ValueError, RecursionError):
         return None
+    return None if _is_deep(found) else found
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _members(each)]
+        if not level:
+            return False
+    return True
+
+
+def _members(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _is_address(word: str) -> bool:
