@@ -209,14 +209,14 @@ class Certifier:
         if measured is None:
             return
         context.measured[scanner_id] = measured
-        told = {
+        result = {
             "differs": measured.differs,
             "failed": measured.failed,
             "edition": measured.identity.edition,
             "version": measured.identity.version,
         }
-        context.log.info(events.SCANNER_CERTIFIED, scanner_instance=scanner_id, **told)
-        detail = {"scanner_instance": scanner_id, **told}
+        context.log.info(events.SCANNER_CERTIFIED, scanner_instance=scanner_id, **result)
+        detail = {"scanner_instance": scanner_id, **result}
         entry = JournalEntry(at=context.wall(), event="certified", actor=actor, detail=detail)
         try:
             await context.store.note(entry)

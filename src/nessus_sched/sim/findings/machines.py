@@ -162,8 +162,8 @@ class Network:
                 if answers:
                     yield build_machine(self.seed, member, name=target.name)
                 elif member not in seen and not ping:
-                    nobody = build_machine(self.seed, member, name=target.name)
-                    yield attrs.evolve(nobody, services=(), up=False)
+                    silent = build_machine(self.seed, member, name=target.name)
+                    yield attrs.evolve(silent, services=(), up=False)
                 seen.add(member)
 
     def _answers(self, member: str, target: Target) -> bool:
