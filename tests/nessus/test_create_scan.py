@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nessus_sched.core.asked import SentLogin
 from nessus_sched.core.credentials import Credential, CredentialKind, Escalation, EscalationMethod
 from nessus_sched.core.reserved import RESERVED
 from nessus_sched.core.scanner import (
@@ -226,6 +227,53 @@ async def test_snmpv3(
     assert entry["port"] == "161"
     assert entry.get("auth_password") == auth
     assert entry.get("privacy_password") == privacy
+
+
+async def test_several_logins_keep_their_order_and_their_own_keys(nessus: ScriptedNessus) -> None:
+    first = login(CredentialKind.SSH_KEY, name="one", username="a", private_key=Secret(KEY))
+    second = login(CredentialKind.SSH_KEY, name="two", username="b", private_key=Secret(KEY))
+    third = login(name="three", username="c")
+    windows = login(CredentialKind.WINDOWS, name="four", username="d")
+    many = (first, windows, third, second)
+    client = scanner(nessus)
+    created = await client.create_scan(order(ScanKind.TRUSTED, credential=many))
+    hosts = nessus.sent("POST /scans")["credentials"]["add"]["Host"]
+    assert [each["username"] for each in hosts["SSH"]] == ["a", "c", "b"]
+    assert [each["username"] for each in hosts["Windows"]] == ["d"]
+    assert len(nessus.asked("POST /file/upload")) == 2
+    assert created.asked is not None
+    assert created.asked.logins == (
+        SentLogin(name="one", type="SSH", username="a"),
+        SentLogin(name="four", type="Windows", username="d"),
+        SentLogin(name="three", type="SSH", username="c"),
+        SentLogin(name="two", type="SSH", username="b"),
+    )
+
+
+async def test_no_secret_of_any_login_is_in_an_error(nessus: ScriptedNessus) -> None:
+    one = login(name="one", password=Secret("first-secret"))
+    two = login(CredentialKind.WINDOWS, name="two", password=Secret("second-secret"))
+    echo = {"error": "bad: first-secret and second-secret"}
+    nessus.on("POST /scans", (400, echo))
+    error = await refusal(nessus, order(ScanKind.TRUSTED, credential=(one, two)))
+    assert "bad:" in str(error)
+    assert "-secret" not in str(error)
+
+
+async def test_no_more_logins_of_a_type_than_the_editor_allows(nessus: ScriptedNessus) -> None:
+    for most, count, refused in ((-1, 9, False), (2, 2, False), (2, 3, True), (None, 9, False)):
+        types: list[dict[str, Any]] = [{"name": "SSH", "max": most, "inputs": [], "settings": None}]
+        data = {"credentials": {"data": [{"name": "Host", "types": types}]}}
+        nessus.on("GET /editor/scan/templates/uuid-basic", {**editor_answer("basic"), **data})
+        many = tuple(login(name=f"n{each}") for each in range(count))
+        what = order(ScanKind.TRUSTED, credential=many)
+        if refused:
+            error = await refusal(nessus, what)
+            assert type(error) is BadOrder
+            assert "at most 2 SSH credentials" in str(error)
+        else:
+            body = await sent(nessus, what)
+            assert len(body["credentials"]["add"]["Host"]["SSH"]) == count
 
 
 M = EscalationMethod

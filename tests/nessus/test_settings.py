@@ -344,7 +344,7 @@ async def test_a_scan_by_policy_sends_no_settings_of_its_own() -> None:
     assert set(body["settings"]) == OURS | {"policy_id"}
     assert found.asked is not None
     assert (found.asked.policy, found.asked.settings) == ("ours", 0)
-    for change in ({"settings": {"portscan_range": "1"}}, {"credential": SSH}):
+    for change in ({"settings": {"portscan_range": "1"}}, {"credentials": (SSH,)}):
         with pytest.raises(Refused, match="brings its own"):
             await made(nessus, attrs.evolve(order(ScanKind.CUSTOM, policy="ours"), **change))
 
@@ -370,7 +370,7 @@ async def test_an_audit_of_the_scanner_has_all_its_variables() -> None:
         "variables": {**wanted, "UNTRUSTED_INTERFACE_IPV4": "ge-0/0/9"},
     }
     with pytest.raises(Refused, match="needs a login of type SSH, not Windows"):
-        await made(real("compliance"), attrs.evolve(what, credential=WINDOWS))
+        await made(real("compliance"), attrs.evolve(what, credentials=(WINDOWS,)))
 
 
 async def test_a_variable_without_a_value_is_asked_for() -> None:

@@ -29,7 +29,9 @@ CREDENTIALS = (
         privileged=True,
     ),
     Credential(name="snmp", kind=CredentialKind.SNMPV3, username="u"),
+    Credential(name="snmp2", kind=CredentialKind.SNMPV3, username="u"),
 )
+T = ScanKind.TRUSTED
 AUDITS = (
     AuditSettings(name="unix", file=Path("/unix.audit")),
     AuditSettings(name="windows", file=Path("/windows.audit"), category="Windows"),
@@ -58,23 +60,33 @@ def request(kind: ScanKind, **own: Any) -> ScanRequest:
 
 
 def custom(template: str, credential: str) -> ScanRequest:
-    return request(ScanKind.CUSTOM, template=template, credential=credential)
+    return request(ScanKind.CUSTOM, template=template, credentials=(credential,))
 
 
 REFUSED = [
     (custom("discovery", "ssh"), "credential_and_template"),
     (custom("webapp", "win"), "credential_and_template"),
     (custom("basic", "snmp"), "credential_and_template"),
-    (request(ScanKind.QUICK, credential="ssh"), "credential_and_template"),
-    (request(ScanKind.COMPLIANCE, credential="snmp", audit="own"), "credential_and_template"),
-    (request(ScanKind.COMPLIANCE, credential="win", audit="unix"), "credential_and_audit"),
-    (request(ScanKind.COMPLIANCE, credential="ssh", audit="windows"), "credential_and_audit"),
+    (request(ScanKind.QUICK, credentials=("ssh",)), "credential_and_template"),
+    (request(ScanKind.COMPLIANCE, credentials=("snmp",), audit="own"), "credential_and_template"),
+    (request(ScanKind.COMPLIANCE, credentials=("win",), audit="unix"), "credential_and_audit"),
+    (request(ScanKind.COMPLIANCE, credentials=("ssh",), audit="windows"), "credential_and_audit"),
     (
         request(ScanKind.CUSTOM, policy="p", settings={"portscan_range": "1"}),
         "policy_and_settings",
     ),
     (request(ScanKind.CUSTOM, policy="p", profile="wide"), "policy_and_settings"),
-    (request(ScanKind.CUSTOM, policy="p", credential="ssh"), "policy_and_settings"),
+    (request(ScanKind.CUSTOM, policy="p", credentials=("ssh",)), "policy_and_settings"),
+    (request(T), "credential_needed"),
+    (request(T, credentials=("ssh", "nonesuch")), "unknown_credential"),
+    (request(T, credentials=("ssh", "win", "ssh")), "repeated_credential"),
+    (request(T, credentials=("ssh",) * 11), "too_many_credentials"),
+    (request(T, credentials=("snmp", "ssh", "snmp2")), "too_many_credentials"),
+    (request(ScanKind.PRIVILEGED, credentials=("win", "ssh")), "credential_not_privileged"),
+    (
+        request(ScanKind.CUSTOM, template="malware", credentials=("ssh", "snmp")),
+        "credential_and_template",
+    ),
     (request(ScanKind.BASIC, profile="wied"), "unknown_profile"),
     (
         request(ScanKind.QUICK, discovery=Discovery.OS, settings={"tcp_ping_dest_ports": "22"}),
@@ -82,21 +94,23 @@ REFUSED = [
     ),
     (request(ScanKind.QUICK, discovery=Discovery.OS, profile="wide"), "discovery_and_settings"),
     (request(ScanKind.BASIC, settings={"safe_checks": "no"}), "settings_refused"),
-    (request(ScanKind.TRUSTED, credential="ssh", settings={"acls": "x"}), "settings_refused"),
+    (request(ScanKind.TRUSTED, credentials=("ssh",), settings={"acls": "x"}), "settings_refused"),
 ]
 FINE = [
     request(ScanKind.BASIC, settings={"portscan_range": "1-99"}),
     request(ScanKind.BASIC, profile="none"),
-    request(ScanKind.TRUSTED, credential="snmp"),
-    request(ScanKind.TRUSTED, credential="win", profile="wide"),
+    request(ScanKind.TRUSTED, credentials=("snmp",)),
+    request(ScanKind.TRUSTED, credentials=("win",), profile="wide"),
+    request(T, credentials=("win", "ssh", "snmp")),
+    request(ScanKind.COMPLIANCE, credentials=("win", "ssh"), audit="unix"),
     custom("advanced", "snmp"),
     custom("patch_audit", "snmp"),
     custom("something_new", "snmp"),
     request(ScanKind.CUSTOM, policy="p"),
     request(ScanKind.CUSTOM, policy="p", profile="none"),
-    request(ScanKind.COMPLIANCE, credential="win", audit="windows"),
-    request(ScanKind.COMPLIANCE, credential="ssh", audit="own"),
-    request(ScanKind.COMPLIANCE, credential="ssh", audit="junos"),
+    request(ScanKind.COMPLIANCE, credentials=("win",), audit="windows"),
+    request(ScanKind.COMPLIANCE, credentials=("ssh",), audit="own"),
+    request(ScanKind.COMPLIANCE, credentials=("ssh",), audit="junos"),
     request(ScanKind.QUICK, discovery=Discovery.OS),
     request(ScanKind.QUICK, discovery=Discovery.HOSTS, profile="wide"),
 ]

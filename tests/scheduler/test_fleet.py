@@ -236,7 +236,7 @@ async def test_a_credential_that_has_vanished_is_told(
     )
     async with one_scanner(tmp_path, credentials=(login,)) as (w, _scanner):
         await w.running("192.0.2.1")
-        request = ScanRequest(kind=ScanKind.TRUSTED, targets=("192.0.2.2",), credential="web")
+        request = ScanRequest(kind=ScanKind.TRUSTED, targets=("192.0.2.2",), credentials=("web",))
         task = (await w.service.submit(request, actor="me")).view.task
         await w.fleet.apply(attrs.evolve(w.context.config, credentials=()))
         dead = await w.settled(task.task_id)

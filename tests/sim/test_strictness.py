@@ -108,6 +108,22 @@ def test_a_template_holds_only_its_types_of_credentials(
         assert (reply.status, reply.json) == (400, {"error": "Invalid 'credentials' field"})
 
 
+@pytest.mark.parametrize("refused", [True, False])
+@pytest.mark.parametrize(("kind", "many"), [("SSH", True), ("SNMPv3", False)])
+def test_a_scan_takes_several_credentials_of_a_type_unless_the_editor_says_one(
+    kind: str, many: bool, refused: bool
+) -> None:
+    call, _ = assuming(surplus_credentials_refused=refused)
+    fields = SNMP if kind == "SNMPv3" else SSH
+    add = {"add": {"Host": {kind: [fields, fields]}}}
+    reply = create(call, ADVANCED, body={"credentials": add})
+    if refused and not many:
+        assert (reply.status, reply.json) == (400, {"error": "Invalid 'credentials' field"})
+    else:
+        scan = call.nessus.scans[reply.json["scan"]["id"]]
+        assert len(scan.credentials) == (2 if many else 1)
+
+
 UNIX = {"feed": {"add": [{"id": "21157_CIS_Debian_Linux_11_v1.0.0_L1_Server.audit"}]}}
 
 

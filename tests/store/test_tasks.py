@@ -54,6 +54,23 @@ def test_a_key_taken_before_an_upgrade_is_known_after_it() -> None:
     assert digest.hex() == "bb8c6a2589e7a7fb2e4c8065850a3bdd6c0c23bf2889905f343f90c67c6ebe48"
 
 
+ONE = '"credential":"linux"'
+
+
+def test_one_credential_is_stored_as_before_there_could_be_several() -> None:
+    one = a_task(request=a_request(kind=ScanKind.TRUSTED, credentials=("linux",)))
+    document = encode_task(one, updated_at=START).document
+    assert ONE in document
+    assert decode_task(document) == one
+    assert request_digest(one.request).hex() == (
+        "b1c247c0ed0d1a781271c4e5f232ad8286801e2afd531caff150f2e05443012d"
+    )
+    several = decode_task(document.replace(ONE, '"credential":["linux","windows"]'))
+    assert several.request.credentials == ("linux", "windows")
+    assert decode_task(encode_task(several, updated_at=START).document) == several
+    assert request_digest(several.request) != request_digest(one.request)
+
+
 def test_a_document_with_a_field_that_is_no_more_still_reads() -> None:
     task = a_task()
     document = encode_task(task, updated_at=START).document

@@ -72,6 +72,7 @@ class SubmitAnswer:
     target_count: int = field("Addresses and names that the targets mean.")
     targets: list[str] = field("The normalized targets (the first 20).")
     targets_left_out: int = field("How many more `targets` there are.")
+    credentials: list[str] = field("Names of the credentials that it logs in with.")
     left_out: list[str] = field(
         "Denied or excluded parts of the targets, which are not scanned (the first 20)."
     )
@@ -94,6 +95,7 @@ class StatusAnswer:
     targets: list[str] = field("The first 20 targets.")
     targets_left_out: int = field("How many more there are.")
     target_count: int = field("Addresses and names that the targets mean.")
+    credentials: list[str] = field("Names of the credentials that it logs in with.")
     priority: str = field("low, normal or high.")
     scanner_instance: str | None = field("Scanner that runs it or will.")
     scanner_url: str | None = field("That scanner's address.")
@@ -182,6 +184,7 @@ def status_answer(app: ReadApp, view: TaskView) -> StatusAnswer:
         targets=list(request.targets[:MAX_TARGETS]),
         targets_left_out=max(0, len(request.targets) - MAX_TARGETS),
         target_count=size_of(request.targets),
+        credentials=list(request.credentials),
         priority=request.priority,
         scanner_instance=task.scanner_instance,
         scanner_url=scanner_url(app, task.scanner_instance),

@@ -38,6 +38,10 @@ _TEXTS: Final = (
     re.compile(r"^[^\s:@/]{1,100}:[^\s@]{1,200}@[^\s@]{1,300}$"),
 )
 _CREDENTIAL: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LISTED: Final = re.compile(
+    r'\[\s{0,9}"[A-Za-z0-9._-]{1,64}"(\s{0,9},\s{0,9}"[A-Za-z0-9._-]{1,64}"){0,99}\s{0,9}\]'
+)
+"""Names as a JSON text, which some models send for a list."""
 _DEEP: Final = 8
 _SEARCHED: Final = 128 * 1024
 """Characters of a text that are searched; no argument may have more."""
@@ -53,9 +57,9 @@ def refuse_secrets(arguments: Mapping[str, Any] | None, *, texts: bool) -> None:
             f"{', '.join(found[:10])}: looks like a secret, and was not used or stored. Secrets "
             "are never passed here",
             "Use the name of a configured credential (list_credentials), such as "
-            '{"credential": "linux-prod"}. A missing one is added by the operator under '
-            "`credentials` in the configuration file, with its secret in a file or the "
-            "environment; ask for that, never for the secret.",
+            '{"credential": ["linux-prod", "windows-prod"]}. A missing one is added by the '
+            "operator under `credentials` in the configuration file, with its secret in a file or "
+            "the environment; ask for that, never for the secret.",
         )
 
 
@@ -88,7 +92,11 @@ def _no_name(value: Any) -> bool:
     """Names have few kinds of characters; secrets and user:password pairs have others."""
     if value is None or value == "":
         return False
-    return not isinstance(value, str) or _CREDENTIAL.fullmatch(value) is None
+    if isinstance(value, list):
+        return any(map(_no_name, value))
+    if not isinstance(value, str):
+        return True
+    return _CREDENTIAL.fullmatch(value) is None and _LISTED.fullmatch(value) is None
 
 
 def _shown(name: object) -> str:

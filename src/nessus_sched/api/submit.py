@@ -31,6 +31,7 @@ from nessus_sched.core.task import (
 )
 from nessus_sched.ipc.users import UsersUnavailable
 from nessus_sched.results.untrusted import clean_line
+from nessus_sched.scheduler.admission.admit import MAX_CREDENTIALS
 from nessus_sched.scheduler.views import Submission
 
 MINUTE = 60.0
@@ -100,11 +101,12 @@ class SubmitArgs:
 
 @attrs.frozen(kw_only=True)
 class CredentialedArgs(SubmitArgs):
-    credential: str = field(
-        "Name of a configured credential (see list_credentials). Never a password or key.",
+    credential: list[str] = field(
+        "Name of a configured credential (see list_credentials), or several for different hosts, "
+        "tried in this order. Never a password or key.",
         min_length=1,
-        max_length=64,
-        examples=("linux-prod",),
+        max_length=MAX_CREDENTIALS,
+        examples=(["linux-prod"], ["linux-prod", "windows-prod"]),
     )
 
 
@@ -119,10 +121,11 @@ class CustomArgs(SubmitArgs):
     policy: str | None = field(
         "Name of a policy on the scanners; either this or `template`.", default=None, max_length=128
     )
-    credential: str | None = field(
-        "Name of a configured credential (see list_credentials). Never a password or key.",
-        default=None,
-        max_length=64,
+    credential: list[str] = field(
+        "Name of a configured credential (see list_credentials), or several. Never a password or "
+        "key.",
+        factory=list,
+        max_length=MAX_CREDENTIALS,
     )
 
 
@@ -155,9 +158,9 @@ async def submit_trusted_scan(app: App, call: Call, args: CredentialedArgs) -> S
     privileges: finds missing patches that a network scan cannot see. The result says per host
     whether the login worked.
 
-    Needs the name of a configured credential. Where checks need root or administrator rights,
-    use submit_privileged_scan."""
-    return await _submit(app, call, args, ScanKind.TRUSTED, credential=args.credential)
+    Needs a configured credential, several for a mixed network. Where checks need root or
+    administrator rights, use submit_privileged_scan."""
+    return await _submit(app, call, args, ScanKind.TRUSTED, credentials=tuple(args.credential))
 
 
 @tool(writes=True, idempotent=False, open_world=True)
@@ -166,8 +169,8 @@ async def submit_privileged_scan(app: App, call: Call, args: CredentialedArgs) -
     like, or root or administrator). The most complete picture; the result says per host
     whether login and privileges worked.
 
-    Needs the name of a configured credential with escalation."""
-    return await _submit(app, call, args, ScanKind.PRIVILEGED, credential=args.credential)
+    Needs a configured credential with escalation, several for a mixed network."""
+    return await _submit(app, call, args, ScanKind.PRIVILEGED, credentials=tuple(args.credential))
 
 
 @tool(writes=True, idempotent=False, open_world=True)
@@ -180,7 +183,7 @@ async def submit_custom_scan(app: App, call: Call, args: CustomArgs) -> SubmitAn
         call,
         args,
         ScanKind.CUSTOM,
-        credential=args.credential,
+        credentials=tuple(args.credential),
         template=args.template,
         policy=args.policy,
     )
@@ -199,7 +202,7 @@ async def submit_compliance_scan(app: App, call: Call, args: ComplianceArgs) -> 
     benchmark): passed, failed or warning per check. Needs a credential and an audit, both by
     name."""
     return await _submit(
-        app, call, args, ScanKind.COMPLIANCE, credential=args.credential, audit=args.audit
+        app, call, args, ScanKind.COMPLIANCE, credentials=tuple(args.credential), audit=args.audit
     )
 
 
@@ -272,6 +275,7 @@ def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
         target_count=size_of(task.request.targets),
         targets=list(task.request.targets[:MAX_TARGETS]),
         targets_left_out=max(0, len(task.request.targets) - MAX_TARGETS),
+        credentials=list(task.request.credentials),
         left_out=[range_text(each) for each in submission.left_out[:MAX_TARGETS]],
         left_out_count=count(submission.left_out),
         next=_next(submission),

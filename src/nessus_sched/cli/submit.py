@@ -61,7 +61,12 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
 )
 @click.option("--pool", help="Group of scanners to choose from.")
 @click.option("--priority", type=one_of(Priority), help="Queue priority.")
-@click.option("--credential", metavar="NAME", help="Name of a configured login.")
+@click.option(
+    "--credential",
+    multiple=True,
+    metavar="NAME",
+    help="Name of a configured login; repeatable, tried in this order.",
+)
 @click.option("--template", metavar="NAME", help="custom: a template of the scanner.")
 @click.option("--policy", metavar="NAME", help="custom: a policy on the scanner.")
 @click.option("--profile", metavar="NAME", help="A configured scan profile, or 'none'.")
@@ -155,6 +160,7 @@ def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "max_runtime_minutes": None if runtime is None else math.ceil(runtime / 60),
         "profile": options["profile"],
         **{name: options[name] for name in OWN},
+        "credential": list(options["credential"]) or None,
         "settings": _settings(options["settings"]) or None,
     }
     return {name: value for name, value in given.items() if value is not None}
@@ -180,6 +186,7 @@ def _show(answer: Mapping[str, Any]) -> None:
             ("state", answer["status"]),
             ("targets", answer["targets"]),
             ("left out", answer["left_out"] or None),
+            ("credential", ", ".join(answer["credentials"]) or None),
             ("scanner", answer["scanner_instance"] or "first free"),
             ("queue", f"number {answer['queue_position']} of {answer['queue']}"
              if answer["queue_position"] else None),

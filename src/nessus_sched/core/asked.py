@@ -44,6 +44,16 @@ class Setting(StrEnum):
 
 
 @attrs.frozen(kw_only=True)
+class SentLogin:
+    """A credential of a scan, without its secret: its name here, its type in Nessus (SSH, Windows
+    or SNMPv3) and its user on the targets."""
+
+    name: str
+    type: str
+    username: str
+
+
+@attrs.frozen(kw_only=True)
 class Asked:
     """The essentials of what was sent for one attempt, to be compared with its report.
 
@@ -74,8 +84,7 @@ class Asked:
     tls: bool | None = None
     """Whether services are tried for TLS."""
     families_off: tuple[str, ...] | None = None
-    login: str | None = None
-    """The credential's type in Nessus: SSH, Windows or SNMPv3."""
+    logins: tuple[SentLogin, ...] = ()
     settings: int = 0
     """How many settings were sent."""
     notes: tuple[str, ...] = ()

@@ -152,7 +152,7 @@ class ScanOrder:
     targets: Sequence[str]
     left_out: Sequence[str] = ()
     request: ScanRequest
-    credential: Credential | None = None
+    credentials: tuple[Credential, ...] = ()
     audit: AuditFile | None = None
     profile: Mapping[str, str] = attrs.field(factory=dict)
     settings: Mapping[str, str] = attrs.field(factory=dict)

@@ -51,8 +51,9 @@ class RequestedState(StrEnum):
 class ScanRequest:
     """What was asked for, after validation and before any automatic choice of ours.
 
-    `targets` are the normalised texts of `core.scope`; `credential` is a name from the
-    configuration, never a secret; `max_runtime` is in seconds.
+    `targets` are the normalised texts of `core.scope`; `credentials` are names from
+    the configuration, never secrets, in the order in which to try them; `max_runtime` is in
+    seconds.
     """
 
     kind: ScanKind
@@ -65,7 +66,7 @@ class ScanRequest:
     scanner_instance: str | None = None
     pool: str = DEFAULT_POOL
     priority: Priority = Priority.NORMAL
-    credential: str | None = None
+    credentials: tuple[str, ...] = ()
     template: str | None = None
     policy: str | None = None
     audit: str | None = None

@@ -6,7 +6,7 @@ where a scanner's own editor can be read, that one decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nessus_sched.core.credentials import CredentialKind
@@ -37,6 +37,10 @@ HOLDS: Final[Mapping[str, frozenset[str]]] = {
 }
 """The login types that a template takes; a template that is not listed may take any."""
 
+ONLY_ONE: Final = frozenset({"SNMPv3"})
+"""The login types of which a scan takes only one: their `max` in the editor is 1; for the others
+it is -1, no limit."""
+
 _SSH: Final = frozenset({"SSH"})
 AUDIT_LOGINS: Final[Mapping[str, frozenset[str]]] = {
     **dict.fromkeys(
@@ -56,12 +60,12 @@ AUDIT_LOGINS: Final[Mapping[str, frozenset[str]]] = {
 """`required_creds` of the audit categories that one of our logins satisfies."""
 
 
-def template_name(request: ScanRequest, login: CredentialKind | None) -> str | None:
-    """The template for a request, None when it names a policy instead. A login that the
-    usual template of the kind cannot hold (SNMPv3 on `basic`) moves it to `advanced`."""
+def template_name(request: ScanRequest, logins: Iterable[CredentialKind] = ()) -> str | None:
+    """The template for a request with these kinds of credentials, None if it names a policy
+    instead. A credential that the usual template of the kind does not take (SNMPv3 on `basic`)
+    makes it `advanced`."""
     if request.kind is ScanKind.CUSTOM:
         return request.template if request.policy is None else None
     usual = _TEMPLATES[request.kind]
-    if usual == "basic" and login is not None and LOGIN_TYPES[login] not in HOLDS[usual]:
-        return ADVANCED
-    return usual
+    types = {LOGIN_TYPES[each] for each in logins}
+    return ADVANCED if usual == "basic" and not types <= HOLDS[usual] else usual

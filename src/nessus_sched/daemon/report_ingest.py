@@ -114,7 +114,7 @@ class Reports:
             now=self._now(),
             asked=task.asked,
             requested=task.request.targets,
-            credential=task.request.credential is not None,
+            credential=bool(task.request.credentials),
             used_up=_license_exhausted_at(info),
             ended_early=task.partial,
             edited=was_edited(task.ending),

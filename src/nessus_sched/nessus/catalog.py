@@ -64,8 +64,8 @@ class Catalog:
     async def base_for(self, order: ScanOrder) -> ScanBase:
         """The template or policy that an order is based on. Raises `NotFound`,
         `TemplateNotLicensed`, or `NoTemplates` if the scanner has no usable template at all."""
-        request, credential = order.request, order.credential
-        name = template_name(request, credential.kind if credential is not None else None)
+        request = order.request
+        name = template_name(request, (each.kind for each in order.credentials))
         if name is None:
             assert request.policy is not None
             return attrs.evolve(

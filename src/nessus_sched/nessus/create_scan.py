@@ -51,7 +51,7 @@ async def create(
         credentials=await _credentials(order, base, session),
         audits=audits,
     )
-    call = routes.create_scan(body, secrets_of(order.credential))
+    call = routes.create_scan(body, secrets_of(order.credentials))
     answer = await session.do(call)
     made = object_at(document(call, answer), "scan")
     scan_id = as_id(made.get("id"))
@@ -64,16 +64,18 @@ async def create(
 async def _credentials(
     order: ScanOrder, base: ScanBase, session: NessusSession
 ) -> Mapping[str, Any] | None:
-    credential = order.credential
-    if credential is None:
+    if not order.credentials:
         return None
-    key_file = None
-    if credential.kind is CredentialKind.SSH_KEY and credential.private_key:
+    key_files = {}
+    for credential in order.credentials:
         key = credential.private_key
-        key_file = await _upload(session, "ssh_key", key.reveal().encode(), (key,))
+        if credential.kind is CredentialKind.SSH_KEY and key:
+            key_files[credential.name] = await _upload(
+                session, "ssh_key", key.reveal().encode(), (key,)
+            )
     return credentials_body(
-        credential,
-        key_file=key_file,
+        order.credentials,
+        key_files=key_files,
         escalate=order.request.kind is not ScanKind.TRUSTED,
         logins=base.template.logins if base.template is not None else None,
     )
@@ -82,15 +84,15 @@ async def _credentials(
 async def _audits(
     order: ScanOrder, base: ScanBase, session: NessusSession, catalog: Catalog, run_sync: RunSync
 ) -> Mapping[str, Any] | None:
-    credential, named = order.credential, order.request.audit
-    if named is None or credential is None:
+    named = order.request.audit
+    if named is None or not order.credentials:
         return None
     audit = order.audit or AuditFile(name=named)
     if audit.file is None:
         found = catalog.audit(base, audit.name)
-        scan_body.check_audit_login(base, found.category, credential.kind)
+        scan_body.check_audit_login(order, base, found.category)
         return scan_body.builtin_audit(found, audit.variables)
-    scan_body.check_audit_login(base, audit.category, credential.kind)
+    scan_body.check_audit_login(order, base, audit.category)
     problem = ""
     try:
         content = await run_sync(audit.file.read_bytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from nessus_sched.core.credentials import (
@@ -35,12 +35,14 @@ _WITHOUT_ACCOUNT: Final = frozenset({_M.ENABLE, _M.EXPERT, _M.PBRUN})
 _WITHOUT_PASSWORD: Final = frozenset({_M.K5LOGIN})
 
 
-def secrets_of(credential: Credential | None) -> tuple[Secret, ...]:
-    """All secrets of a credential, to mask them in error texts."""
-    if credential is None:
-        return ()
+def secrets_of(credentials: Iterable[Credential]) -> tuple[Secret, ...]:
+    """All secrets of the credentials, to mask them in error texts."""
+    return tuple(secret for each in credentials for secret in _secrets(each) if secret)
+
+
+def _secrets(credential: Credential) -> tuple[Secret | None, ...]:
     escalation = credential.escalation
-    found = (
+    return (
         credential.password,
         credential.private_key,
         credential.passphrase,
@@ -48,26 +50,28 @@ def secrets_of(credential: Credential | None) -> tuple[Secret, ...]:
         credential.privacy_password,
         escalation.password if escalation else None,
     )
-    return tuple(secret for secret in found if secret)
 
 
 def credentials_body(
-    credential: Credential,
+    credentials: Iterable[Credential],
     *,
-    key_file: str | None,
+    key_files: Mapping[str, str],
     escalate: bool,
     logins: Mapping[str, Login] | None = None,
 ) -> Mapping[str, Any]:
-    """The `credentials` of `POST /scans`. `key_file` is the scanner's name for the uploaded
-    private key, `escalate` whether to gain privileges, `logins` what the template accepts.
-    Raises `BadOrder` if the credential is incomplete, or the scanner does not support one of
-    its algorithms."""
-    kind = LOGIN_TYPES[credential.kind]
-    entry = _BUILDERS[credential.kind](credential, key_file, escalate)
-    login = logins.get(kind) if logins is not None else None
-    if login is not None:
-        entry |= _spelled(entry, login)
-    return {"add": {"Host": {kind: [entry]}}}
+    """The `credentials` of `POST /scans`; those of a type keep their order, in which the scanner
+    tries them. `key_files` has the scanner's names for uploaded private keys by the credential's
+    name, `escalate` says whether to gain privileges, `logins` what the template accepts. Raises
+    `BadOrder` if a credential is incomplete, or the scanner does not support one of its
+    algorithms."""
+    by_type: dict[str, list[Entry]] = {}
+    for credential in credentials:
+        kind = LOGIN_TYPES[credential.kind]
+        entry = _BUILDERS[credential.kind](credential, key_files.get(credential.name), escalate)
+        if logins is not None and kind in logins:
+            entry |= _spelled(entry, logins[kind])
+        by_type.setdefault(kind, []).append(entry)
+    return {"add": {"Host": by_type}}
 
 
 def _spelled(entry: Entry, login: Login) -> Entry:

@@ -64,10 +64,12 @@ class Tab:
 
 @attrs.frozen(kw_only=True)
 class Login:
-    """A credential type that a template accepts, and the scan settings that belong to it."""
+    """A credential type that a template accepts, and the scan settings that belong to it. `most`
+    is how many a scan takes, None for no limit."""
 
     inputs: tuple[Input, ...] = ()
     settings: tuple[Input, ...] = ()
+    most: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -226,11 +228,17 @@ def _logins(document: Document) -> Mapping[str, Login] | None:
         _name(row): Login(
             inputs=tuple(_inputs(row.get("inputs"), "", 0)),
             settings=tuple(_inputs(row.get("settings"), "", 0)),
+            most=_most(row.get("max")),
         )
         for group in groups
         if group.get("name") == "Host"
         for row in rows(group, "types")
     }
+
+
+def _most(value: object) -> int | None:
+    """The `max` of a credential type, which is -1 for no limit."""
+    return value if type(value) is int and value > 0 else None
 
 
 def _audits(group: Document) -> Iterator[Audit]:

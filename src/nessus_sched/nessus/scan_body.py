@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from nessus_sched.core.asked import PORT_SCANNERS, Asked, Scalar, asked_for
-from nessus_sched.core.credentials import CredentialKind
+from nessus_sched.core.asked import PORT_SCANNERS, Asked, Scalar, SentLogin, asked_for
 from nessus_sched.core.reserved import RESERVED
 from nessus_sched.core.scanner import BadOrder, ScanOrder
 from nessus_sched.core.task import Discovery, ScanKind
@@ -48,14 +48,14 @@ def check(order: ScanOrder) -> None:
         raise BadOrder("The name of a scan must end with its marker.")
     if request.kind is ScanKind.CUSTOM and request.template is None and request.policy is None:
         raise BadOrder("A custom scan needs a template or a policy.")
-    if order.credential is None and request.kind in NEEDS_CREDENTIAL:
+    if not order.credentials and request.kind in NEEDS_CREDENTIAL:
         raise BadOrder(f"A {request.kind} scan needs a credential.")
     if request.kind is ScanKind.COMPLIANCE and not request.audit:
         raise BadOrder("A compliance scan needs an audit.")
     forbidden = sorted(RESERVED & {*request.settings, *order.profile, *order.settings})
     if forbidden:
         raise BadOrder(f"These settings cannot be set: {', '.join(forbidden)}.")
-    if request.policy is not None and (order.profile or order.settings or order.credential):
+    if request.policy is not None and (order.profile or order.settings or order.credentials):
         raise BadOrder(
             f"The policy {request.policy!r} brings its own settings and credentials; change them "
             "in the policy, or scan by template."
@@ -64,18 +64,33 @@ def check(order: ScanOrder) -> None:
 
 def check_template(order: ScanOrder, template: EditorTemplate) -> None:
     """Raises `BadOrder` for a credential or mode that the scanner's template does not support."""
-    if order.credential is not None and template.logins is not None:
-        kind = LOGIN_TYPES[order.credential.kind]
-        if kind not in template.logins:
-            takes = ", ".join(sorted(template.logins)) or "none"
-            raise BadOrder(
-                f"The scanner's template takes no {kind} credential (it takes: {takes}); "
-                "use another kind of scan or a custom scan with the template advanced."
-            )
+    if template.logins is not None:
+        for kind, count in _login_types(order).items():
+            _check_login_type(kind, count, template.logins)
     for name, value in {**order.profile, **order.settings}.items():
         mode = template.mode(name)
         if mode is not None and mode.options and editor.mode_name(mode, value) is None:
             raise BadOrder(f"The template has no {name} {value!r}; it has: {_list(mode.options)}.")
+
+
+def _check_login_type(kind: str, count: int, logins: Mapping[str, editor.Login]) -> None:
+    if kind not in logins:
+        takes = ", ".join(sorted(logins)) or "none"
+        raise BadOrder(
+            f"The scanner's template takes no {kind} credential (it takes: {takes}); "
+            "use another kind of scan or a custom scan with the template advanced."
+        )
+    most = logins[kind].most
+    if most is not None and count > most:
+        raise BadOrder(
+            f"The scanner takes at most {most} {kind} credentials in one scan, not {count}: "
+            "submit several scans."
+        )
+
+
+def _login_types(order: ScanOrder) -> Mapping[str, int]:
+    """How many credentials the order has, by their type in Nessus."""
+    return Counter(LOGIN_TYPES[each.kind] for each in order.credentials)
 
 
 def settings_for(order: ScanOrder, template: EditorTemplate) -> tuple[dict[str, Scalar], list[str]]:
@@ -90,8 +105,8 @@ def settings_for(order: ScanOrder, template: EditorTemplate) -> tuple[dict[str, 
         if tab.mode is not None:
             found[tab.mode.id] = _mode(tab, chosen)
         found |= dict(editor.values(tab.inputs, chosen))
-    if order.credential is not None and template.logins:
-        login = template.logins.get(LOGIN_TYPES[order.credential.kind])
+    for kind in _login_types(order):
+        login = (template.logins or {}).get(kind)
         found |= dict(editor.values(login.settings, chosen)) if login else {}
     # Modes were added above in the template's spelling.
     found |= {name: value for name, value in chosen.items() if template.mode(name) is None}
@@ -139,7 +154,7 @@ def asked(
     order: ScanOrder, base: ScanBase, settings: Mapping[str, Scalar], notes: Sequence[str]
 ) -> Asked:
     """The settings to compare the scan's report with."""
-    template, credential = base.template, order.credential
+    template = base.template
     problem = template.problem if template is not None else ""
     off = [name for name, word in _families(order, base).items() if word == "disabled"]
     return asked_for(
@@ -149,7 +164,10 @@ def asked(
         policy=order.request.policy,
         stand_in=bool(problem),
         families_off=tuple(sorted(off)) if template is not None and template.families else None,
-        login=LOGIN_TYPES[credential.kind] if credential is not None else None,
+        logins=tuple(
+            SentLogin(name=each.name, type=LOGIN_TYPES[each.kind], username=each.username)
+            for each in order.credentials
+        ),
         notes=(*([problem] if problem else ()), *notes),
     )
 
@@ -182,14 +200,15 @@ def builtin_audit(audit: editor.Audit, given: Mapping[str, str]) -> Mapping[str,
     return {"feed": {"add": [{"id": audit.id, "variables": variables}]}}
 
 
-def check_audit_login(base: ScanBase, category: str, credential: CredentialKind) -> None:
-    """Raises `BadOrder` if the audit's category needs another kind of login."""
+def check_audit_login(order: ScanOrder, base: ScanBase, category: str) -> None:
+    """Raises `BadOrder` if the audit's category needs a kind of login that the order lacks."""
     known = base.template.audit_logins if base.template is not None else {}
     needed = known.get(category) or AUDIT_LOGINS.get(category)
-    if needed and LOGIN_TYPES[credential] not in needed:
+    given = _login_types(order).keys()
+    if needed and not needed & given:
         raise BadOrder(
             f"An audit of the category {category!r} needs a login of type "
-            f"{' or '.join(sorted(needed))}, not {LOGIN_TYPES[credential]}."
+            f"{' or '.join(sorted(needed))}, not {' or '.join(sorted(given))}."
         )
 
 

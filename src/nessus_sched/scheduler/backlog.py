@@ -133,7 +133,7 @@ def _likeness(request: ScanRequest) -> int:
             request.exclude,
             request.scanner_instance,
             request.pool,
-            request.credential,
+            request.credentials,
             request.template,
             request.policy,
             request.audit,

@@ -61,6 +61,14 @@ _TABLE = (
         "Editor answers list the types of each template; what a wrong one does is not recorded.",
     ),
     Assumption(
+        "surplus_credentials_refused",
+        True,
+        "More credentials of a type than the `max` of the editor are refused with 400; otherwise"
+        " the first ones count.",
+        "Editor answers list `max`: -1 for SSH and Windows, 1 for SNMPv3; what more do is not"
+        " recorded.",
+    ),
+    Assumption(
         "policy_scans_take_settings",
         False,
         "A scan based on a policy can have its own settings and credentials.",

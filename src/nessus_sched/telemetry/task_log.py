@@ -63,7 +63,7 @@ def _log_differences(task: Task) -> None:
 def _log_verdict(task: Task) -> None:
     """Only for scans with a login; a failed login is a warning."""
     verdict = (task.summary or {}).get("verdict")
-    if task.request.credential is None or not verdict:
+    if not task.request.credentials or not verdict:
         return
     write = log.info if verdict["credentialed"] == "yes" else log.warning
     write(
@@ -71,7 +71,7 @@ def _log_verdict(task: Task) -> None:
         task_id=task.task_id,
         trace_id=task.trace_id,
         scanner_instance=task.scanner_instance,
-        credential=task.request.credential,
+        credential=", ".join(task.request.credentials),
         credentialed=verdict["credentialed"],
         hosts={word: count for word, count in verdict["counts"].items() if count},
     )

@@ -18,6 +18,7 @@ from nessus_sched.config.scanners import (
     TlsSettings,
     UiSession,
 )
+from nessus_sched.core.credentials import Credential
 from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.secret import Secret
@@ -193,9 +194,15 @@ def order(kind: ScanKind = ScanKind.BASIC, **changes: Any) -> ScanOrder:
         marker=MARKER,
         targets=targets,
         request=ScanRequest(kind=kind, targets=targets, **changes),
-        credential=credential,
+        credentials=several(credential),
         audit=audit_file,
     )
+
+
+def several(credential: Credential | tuple[Credential, ...] | None) -> tuple[Credential, ...]:
+    if credential is None:
+        return ()
+    return credential if isinstance(credential, tuple) else (credential,)
 
 
 def created(scan_id: int = 7, targets: str | None = "192.0.2.7,192.0.2.16/28") -> dict[str, Any]:

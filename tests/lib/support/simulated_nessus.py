@@ -19,7 +19,7 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.sim import Fault, SimOptions, SimulatedNessus, asgi_app
-from support.scripted_nessus import inline, no_secrets
+from support.scripted_nessus import inline, no_secrets, several
 from support.seals import marker
 
 START = 1_750_000_000.0
@@ -87,7 +87,7 @@ def scan_order(task: str = "task", *, credential: Any = None, **request: Any) ->
         marker=marker(task, 1),
         targets=made.targets,
         request=made,
-        credential=credential,
+        credentials=several(credential),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from nessus_sched.config.schema import Config
-from nessus_sched.core.credentials import CredentialKind
+from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.seal import imitates_marker
 from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.core.targets.scope import OutOfScope, Scope, excluding
@@ -22,6 +22,10 @@ from nessus_sched.scheduler.errors import RequestError, TargetsRefused, UnknownS
 from nessus_sched.scheduler.offers import check_offered
 
 NEEDS_CREDENTIAL = frozenset({ScanKind.TRUSTED, ScanKind.PRIVILEGED, ScanKind.COMPLIANCE})
+
+MAX_CREDENTIALS = 10
+"""Of one scan. Nessus tries those of a type one after the other until one works, and each that
+fails counts toward locking the account on the target; Tenable advises against more than 10."""
 
 NAMED = 20
 """How many known names a refusal lists."""
@@ -43,7 +47,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     config = context.config
     _check_words(request)
     _check_scanner(request, config)
-    _check_credential(request, config)
+    _check_credentials(request, config)
     _check_audit(request, config)
     _check_custom(request)
     check_offered(request, config, context.offers)
@@ -109,24 +113,41 @@ def _check_scanner(request: ScanRequest, config: Config) -> None:
         )
 
 
-def _check_credential(request: ScanRequest, config: Config) -> None:
+def _check_credentials(request: ScanRequest, config: Config) -> None:
     known = {credential.name: credential for credential in config.credentials}
-    if request.credential is None:
-        if request.kind in NEEDS_CREDENTIAL:
-            raise RequestError(
-                f"a {request.kind} scan needs a credential",
-                hint=f"name one of: {', '.join(sorted(known)) or 'none configured'}",
-                code="credential_needed",
-            )
-        return
-    if request.credential not in known:
+    names = request.credentials
+    if not names and request.kind in NEEDS_CREDENTIAL:
         raise RequestError(
-            unknown("credential", request.credential, known),
-            hint="see list_credentials; secrets are never given inline",
-            code="unknown_credential",
+            f"a {request.kind} scan needs a credential",
+            hint=f"name one of: {', '.join(sorted(known)) or 'none configured'}",
+            code="credential_needed",
         )
-    credential = known[request.credential]
-    if request.kind is ScanKind.PRIVILEGED and not (
+    if len(names) > MAX_CREDENTIALS:
+        raise RequestError(
+            f"{len(names)} credentials are too many for one scan: the limit is {MAX_CREDENTIALS}, "
+            "because every one that fails is a failed login on each target",
+            hint="submit several scans, each with the credentials for its targets",
+            code="too_many_credentials",
+        )
+    for name in names:
+        if name not in known:
+            raise RequestError(
+                unknown("credential", name, known),
+                hint="see list_credentials; secrets are never given inline",
+                code="unknown_credential",
+            )
+        if names.count(name) > 1:
+            raise RequestError(
+                f"credential {name!r} is named {names.count(name)} times",
+                hint="name each credential once",
+                code="repeated_credential",
+            )
+        if request.kind is ScanKind.PRIVILEGED:
+            _check_privileged(known[name])
+
+
+def _check_privileged(credential: Credential) -> None:
+    if not (
         credential.privileged
         or credential.escalation is not None
         or credential.kind is CredentialKind.WINDOWS

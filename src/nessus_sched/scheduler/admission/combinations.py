@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from nessus_sched.config.schema import Config
 from nessus_sched.core.credentials import Credential
 from nessus_sched.core.profile import NO_PROFILE, ScanProfile
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
-from nessus_sched.core.templates import AUDIT_LOGINS, HOLDS, LOGIN_TYPES, template_name
+from nessus_sched.core.templates import AUDIT_LOGINS, HOLDS, LOGIN_TYPES, ONLY_ONE, template_name
 from nessus_sched.core.text import did_you_mean
 from nessus_sched.scheduler.errors import RequestError
 
@@ -45,14 +46,16 @@ def profile_of(request: ScanRequest, config: Config) -> ScanProfile | None:
 
 def check_combination(request: ScanRequest, config: Config) -> None:
     """Raises `RequestError` for what the scanner would refuse, or would silently ignore."""
-    credential = next((c for c in config.credentials if c.name == request.credential), None)
+    named = set(request.credentials)
+    credentials = [each for each in config.credentials if each.name in named]
     profile = profile_of(request, config)
     if request.policy is not None:
         _check_policy(request, profile)
         return
-    if credential is not None:
-        _check_template(request, credential)
-        _check_audit(request, config, credential)
+    if credentials:
+        _check_template(request, credentials)
+        _check_only_one(credentials)
+        _check_audit(request, config, credentials)
     _check_discovery(request, profile)
 
 
@@ -62,7 +65,7 @@ def _check_policy(request: ScanRequest, profile: ScanProfile | None) -> None:
         for word, present in (
             ("settings", request.settings),
             ("a profile", profile),
-            ("a credential", request.credential),
+            ("a credential", request.credentials),
         )
         if present
     ]
@@ -75,30 +78,46 @@ def _check_policy(request: ScanRequest, profile: ScanProfile | None) -> None:
         )
 
 
-def _check_template(request: ScanRequest, credential: Credential) -> None:
-    name = template_name(request, credential.kind)
-    login = LOGIN_TYPES[credential.kind]
-    if name is None or name not in HOLDS or login in HOLDS[name]:
+def _check_template(request: ScanRequest, credentials: Sequence[Credential]) -> None:
+    name = template_name(request, (each.kind for each in credentials))
+    if name is None or name not in HOLDS:
         return
-    able = sorted(other for other, types in HOLDS.items() if login in types)
-    raise RequestError(
-        f"the template {name!r} takes no {login} credential",
-        hint=f"leave the credential out, or use submit_custom_scan with the template "
-        f"{' or '.join(able)}",
-        code="credential_and_template",
-    )
+    for credential in credentials:
+        login = LOGIN_TYPES[credential.kind]
+        if login not in HOLDS[name]:
+            wanted = {LOGIN_TYPES[each.kind] for each in credentials}
+            able = sorted(other for other, types in HOLDS.items() if wanted <= types)
+            raise RequestError(
+                f"the template {name!r} takes no {login} credential such as {credential.name!r}",
+                hint="leave the credential out, or use submit_custom_scan with the template "
+                f"{' or '.join(able)}",
+                code="credential_and_template",
+            )
 
 
-def _check_audit(request: ScanRequest, config: Config, credential: Credential) -> None:
+def _check_only_one(credentials: Sequence[Credential]) -> None:
+    for login in sorted(ONLY_ONE):
+        names = [each.name for each in credentials if LOGIN_TYPES[each.kind] == login]
+        if len(names) > 1:
+            raise RequestError(
+                f"a scan takes only one {login} credential, not {len(names)}: "
+                f"{', '.join(map(repr, names))}",
+                hint="name one of them, and submit another scan for the others",
+                code="too_many_credentials",
+            )
+
+
+def _check_audit(request: ScanRequest, config: Config, credentials: Sequence[Credential]) -> None:
     audit = next((a for a in config.audits if a.name == request.audit), None)
     if audit is None or audit.file is None:
         return
-    needed, login = AUDIT_LOGINS.get(audit.category), LOGIN_TYPES[credential.kind]
-    if needed is not None and login not in needed:
+    needed = AUDIT_LOGINS.get(audit.category)
+    given = [f"{each.name!r} is {LOGIN_TYPES[each.kind]}" for each in credentials]
+    if needed is not None and not needed & {LOGIN_TYPES[each.kind] for each in credentials}:
         fit = sorted(c.name for c in config.credentials if LOGIN_TYPES[c.kind] in needed)
         raise RequestError(
             f"audit {audit.name!r} ({audit.category}) needs a login of type "
-            f"{' or '.join(sorted(needed))}, and credential {credential.name!r} is {login}",
+            f"{' or '.join(sorted(needed))}, and credential {', '.join(given)}",
             hint=f"name one of: {', '.join(fit) or 'none configured'}",
             code="credential_and_audit",
         )

@@ -1,4 +1,4 @@
-"""What to create on a scanner for one attempt: checked again, with the credential looked up."""
+"""What to create on a scanner for one attempt: checked again, with the credentials looked up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PlanError(Exception):
 async def build_scan_order(task: Task, context: Context) -> ScanOrder:
     """The order for the task's present attempt. Raises `PlanError` when, since it was accepted,
     its targets have left the scope or the role of its submitter, the role has lost such scans,
-    or the configuration its credential, audit or settings, or when a name does not
+    or the configuration one of its credentials, its audit or settings, or when a name does not
     resolve or the user database does not answer."""
     config, request = context.config, task.request
     try:
@@ -50,11 +50,11 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
         raise PlanError(ErrorKind.NAME_NOT_RESOLVED, str(error)) from error
     except BadTargets as error:
         raise PlanError(ErrorKind.TARGETS_REFUSED, f"no longer in scope: {error}") from error
-    credential = next((c for c in config.credentials if c.name == request.credential), None)
-    if request.credential is not None and credential is None:
+    known = {each.name: each for each in config.credentials}
+    gone = [name for name in request.credentials if name not in known]
+    if gone:
         raise PlanError(
-            ErrorKind.UNKNOWN_CREDENTIAL,
-            f"credential {request.credential!r} is no longer configured",
+            ErrorKind.UNKNOWN_CREDENTIAL, f"credential {gone[0]!r} is no longer configured"
         )
     audit = next((a for a in config.audits if a.name == request.audit), None)
     if request.audit is not None and audit is None:
@@ -74,7 +74,7 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
         targets=found.texts,
         left_out=tuple(map(range_text, found.left_out)),
         request=attrs.evolve(request, name=title, description=description),
-        credential=credential,
+        credentials=tuple(known[name] for name in request.credentials),
         profile=profile.words() if profile else {},
         settings={**(profile.settings if profile else {}), **request.settings},
         audit=_audit(audit) if audit else None,

@@ -55,10 +55,20 @@ def credentials_of(
     for category in added:
         for name, instances in object_field(added, category).items():
             if blueprints.holds(template.name, category, name):
-                held.setdefault(category, {})[name] = instances
+                held.setdefault(category, {})[name] = _at_most(call, name, instances)
             elif call.nessus.options.assumes("misplaced_credentials_refused"):
                 raise bad_field("credentials")
     return merge_credentials(existing, {**change, "add": held}, call.nessus.credential_ids)
+
+
+def _at_most(call: Call, type_name: str, instances: Any) -> Any:
+    """As many instances as a scan may have of a credential type, or all where that is unknown."""
+    most = blueprints.credential_types().get(type_name, {}).get("max", -1)
+    if most < 0 or not isinstance(instances, list) or len(instances) <= most:
+        return instances
+    if call.nessus.options.assumes("surplus_credentials_refused"):
+        raise bad_field("credentials")
+    return instances[:most]
 
 
 def audits_of(call: Call, existing: Sequence[Audit]) -> list[Audit]:

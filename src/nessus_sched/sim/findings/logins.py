@@ -89,12 +89,18 @@ def log_in(machine: Machine, credentials: Iterable[SentCredential], options: Sim
     for credential in offered:
         if not _refused(credential, options):
             state, plugins = _privilege(credential, options)
-            user = credential.get("username")
+            user = _reported_user(credential)
             return Login(
                 state=state, plugins=plugins, user=user, protocol=protocol, service=service
             )
     plugins = (_FAILURE, _PATCHES_FAILED)
     return Login(state="failed", plugins=plugins, protocol=protocol, service=service)
+
+
+def _reported_user(credential: SentCredential) -> str:
+    """On Windows with the domain, as in `'HOST\\user' via SMB` of a real report."""
+    domain, user = credential.get("domain"), credential.get("username")
+    return f"{domain}\\{user}" if domain else user
 
 
 def _refused(credential: SentCredential, options: SimOptions) -> bool:

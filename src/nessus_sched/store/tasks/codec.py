@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import cattrs
 import msgspec
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
@@ -21,6 +23,30 @@ _CONVERTER: Final = cattrs.Converter(omit_if_default=True, detailed_validation=F
 # cattrs would structure each of a task's thousands of targets separately.
 _CONVERTER.register_structure_hook_func(
     lambda kind: kind == tuple[str, ...], lambda texts, _: tuple(map(str, texts))
+)
+
+
+def _one_or_several(names: Sequence[str]) -> str | list[str]:
+    """A single credential as its name alone, as it was before a request could have several: so
+    old documents can be read, and digests of equal requests are equal."""
+    return names[0] if len(names) == 1 else list(names)
+
+
+def _several(found: str | Sequence[str], _type: object) -> tuple[str, ...]:
+    return (found,) if isinstance(found, str) else tuple(map(str, found))
+
+
+_CREDENTIALS: Final = override(
+    rename="credential", unstruct_hook=_one_or_several, struct_hook=_several
+)
+_CONVERTER.register_unstructure_hook(
+    ScanRequest,
+    make_dict_unstructure_fn(
+        ScanRequest, _CONVERTER, _cattrs_omit_if_default=True, credentials=_CREDENTIALS
+    ),
+)
+_CONVERTER.register_structure_hook(
+    ScanRequest, make_dict_structure_fn(ScanRequest, _CONVERTER, credentials=_CREDENTIALS)
 )
 # Looked up once instead of for every task.
 _plain_task: Final = _CONVERTER.get_unstructure_hook(Task)
