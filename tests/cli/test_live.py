@@ -208,7 +208,7 @@ def test_what_can_be_named(live: Live) -> None:
     templates = asked(live, "scanners templates", "scanners", "templates", "west")["templates"]
     assert templates[0]["name"] in live("scanners", "templates").out
     found = asked(live, "credentials", "credentials")
-    assert [each["name"] for each in found["credentials"]] == ["linux"]
+    assert [each["name"] for each in found["credentials"]] == ["linux", "windows", "stale"]
     assert "cis" in live("credentials").out
     one_sentence(live("scanners", "templates", "south"), 1, "south")
 

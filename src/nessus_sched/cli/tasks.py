@@ -22,6 +22,7 @@ from nessus_sched.cli.options import (
     tasks_argument,
 )
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note, print_table
+from nessus_sched.cli.results.text import logins_text
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
@@ -202,6 +203,7 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("try again", _retry(task)),
             ("kind", task["kind"]),
             ("targets", _targets(task)),
+            ("credential", ", ".join(task["credentials"]) or None),
             ("scanner", _scanner(task)),
             ("attempts", task["attempt"] or None),
             ("priority", task["priority"]),
@@ -267,6 +269,7 @@ def _validation(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
         return []
     verdict = found.get("verdict") or {}
     said = [("hosts", found.get("hosts")), ("logged in", verdict.get("credentialed"))]
+    said.append(("logins", logins_text(verdict)))
     said += [
         ("warning", f"{each['message']} {each['advice']}") for each in found.get("warnings", ())
     ]

@@ -102,6 +102,7 @@ class Reports:
                 _tee(reader, builder),
                 at=self._now(),
                 coverage=lambda: scan_coverage(reader.report),
+                sent=task.asked.logins if task.asked is not None else (),
             )
         finally:
             stream.close()

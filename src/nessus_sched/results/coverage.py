@@ -7,13 +7,15 @@ Stored per scan and host, so that later comparisons do not need the report. Abse
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
+from nessus_sched.core.asked import SentLogin
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.login_rules import PING, PLUGINS, SignMeaning
+from nessus_sched.results.logins import sentence
 from nessus_sched.results.model import Finding, HostEnd, HostReport
 from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
@@ -65,7 +67,8 @@ class HostCoverage:
     `whole`: read completely, including the scan information that every unfiltered report has.
     `weak` names what made a login less than full. `ports` is the port range in the scanner's
     syntax, `scanners` are the port scanners that ran, `enumerated`: the host itself listed its
-    ports. `reasons` say why a login failed or is not full. `settings` are levels; a higher one
+    ports. `reasons` say why a login failed or is not full, `logins`
+    which ones worked; neither is stored with the coverage. `settings` are levels; a higher one
     sees more.
     """
 
@@ -75,6 +78,7 @@ class HostCoverage:
     login: Login = Login.UNKNOWN
     privilege: Privilege = Privilege.UNKNOWN
     reasons: tuple[str, ...] = ()
+    logins: tuple[str, ...] = ()
     weak: frozenset[str] = frozenset()
     via: frozenset[str] = frozenset()
     ports: str | None = None
@@ -103,6 +107,7 @@ def of_both(one: HostCoverage, other: HostCoverage) -> HostCoverage:
         login=login,
         privilege=privilege_of_both(one.privilege, other.privilege),
         reasons=tuple(dict.fromkeys((*one.reasons, *other.reasons))),
+        logins=tuple(dict.fromkeys((*one.logins, *other.logins))),
         weak=weak if one.login is other.login else weak | {"with and without login"},
         via=one.via & other.via,
         ports=_same((one.ports, other.ports)),
@@ -113,9 +118,11 @@ def of_both(one: HostCoverage, other: HostCoverage) -> HostCoverage:
 
 
 class CoverageBuilder:
-    """Consumes the events of one host after another and returns the coverage of each."""
+    """Consumes the events of one host after another and returns the coverage of each. `sent` are
+    the credentials of the scan, to name those that worked."""
 
-    def __init__(self) -> None:
+    def __init__(self, sent: Sequence[SentLogin] = ()) -> None:
+        self._sent = sent
         self._begin()
 
     def _begin(self) -> None:
@@ -172,6 +179,7 @@ class CoverageBuilder:
             login=verdict.login,
             privilege=verdict.privilege,
             reasons=verdict.reasons,
+            logins=tuple(sentence(login, self._sent) for login in verdict.logins),
             weak=_weak(self._evidence, self._infos),
             via=frozenset().union(*map(_via, self._infos)),
             ports=_same(info.port_range for info in infos),
@@ -234,9 +242,13 @@ def _first_word(text: str) -> str:
 # -- as data, to be stored
 
 
+_APART: Final = frozenset({"reasons", "logins"})
+"""Stored with the host itself."""
+
+
 def to_data(host: HostCoverage) -> dict[str, Any]:
     """JSON-compatible data, identical for equal coverages."""
-    data = attrs.asdict(host, filter=lambda attribute, _: attribute.name != "reasons")
+    data = attrs.asdict(host, filter=lambda attribute, _: attribute.name not in _APART)
     for name in ("weak", "via", "scanners"):
         data[name] = None if data[name] is None else sorted(data[name])
     return data

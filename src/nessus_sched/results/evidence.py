@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
 import attrs
 
 from nessus_sched.results import scaninfo
 from nessus_sched.results.login_rules import SignMeaning, reason, rule_for
+from nessus_sched.results.logins import LoginUsed, logins_in
 from nessus_sched.results.model import Finding, HostReport
 from nessus_sched.results.untrusted import clean_line
 
@@ -46,7 +48,7 @@ class HostEvidence:
     """Collects the first 24 signs of one host; `more` counts the others. `answers` are those of
     plugin 19506, which a host may have several times; `has_scan_info`: it has at least one.
     `tagged` is the scanner's own tag, or None. `services` are those seen that accept logins
-    (SSH, SMB)."""
+    (SSH, SMB). `logins` are those reported as working."""
 
     signs: list[Sign] = attrs.field(factory=list)
     more: int = 0
@@ -55,6 +57,7 @@ class HostEvidence:
     has_scan_info: bool = False
     tagged: bool | None = None
     services: set[str] = attrs.field(factory=set)
+    logins: list[LoginUsed] = attrs.field(factory=list)
 
     def add_finding(self, finding: Finding) -> None:
         plugin_id = finding.plugin.plugin_id
@@ -62,6 +65,7 @@ class HostEvidence:
         if service is not None:
             self.services.add(service)
         output = finding.output_text
+        self.logins += islice(logins_in(plugin_id, output), _MOST_SIGNS - len(self.logins))
         if plugin_id == scaninfo.PLUGIN:
             self._add_scan_info(output)
             return

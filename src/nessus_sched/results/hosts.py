@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.results.logins import LoginUsed, distinct
 from nessus_sched.results.model import HostReport
 from nessus_sched.results.verdict import (
     URGENCY,
@@ -25,6 +26,8 @@ _PER_LOGIN: Final = 100
 """Hosts kept per verdict; further ones are only counted."""
 _REMEMBERED: Final = 500_000
 """Hosts remembered in case they occur again."""
+_LOGINS: Final = 100
+"""Different logins that are counted."""
 _FIRED: Final = 10_000_000
 """Plugin numbers kept for all hosts together, 4 bytes each."""
 
@@ -33,7 +36,7 @@ _FIRED: Final = 10_000_000
 class HostRecord:
     """The relevant facts about a host. `advice` concerns its login; `finished`: the scanner
     recorded an end if it recorded a start; `unscanned`: no port scanner ran. `plugins` are the
-    numbers of those that fired (`rankings.PluginCounts`)."""
+    numbers of those that fired (`rankings.PluginCounts`), `logins` those that worked."""
 
     login: Login
     privilege: Privilege
@@ -43,16 +46,19 @@ class HostRecord:
     unscanned: bool
     severities: Mapping[str, int]
     plugins: array[int]
+    logins: tuple[LoginUsed, ...] = ()
 
 
 class Hosts:
-    """Counts the hosts of a report; `serious` ones have findings above info."""
+    """Counts the hosts of a report; `serious` ones have findings above info. `logins` are those
+    that worked, with the number of hosts."""
 
     def __init__(self) -> None:
         self.total = self.dead = self.unfinished = self.unscanned = self.serious = 0
         self._logins: Counter[Login] = Counter()
         self._privileges: Counter[Privilege] = Counter()
         self._advice: Counter[tuple[Login, str]] = Counter()
+        self.logins: Counter[LoginUsed] = Counter()
         self._verdicts: dict[Login, dict[int, HostVerdict]] = {login: {} for login in Login}
         self._records: dict[int, HostRecord] = {}
         self._fired = 0
@@ -102,10 +108,16 @@ class Hosts:
             return
         self._logins[record.login] += by
         self._privileges[record.privilege] += by
+        self._count_logins(record, by)
         if record.advice:
             self._advice[record.login, record.advice] += by
         self.unfinished += by * (not record.finished)
         self.unscanned += by * record.unscanned
+
+    def _count_logins(self, record: HostRecord, by: int) -> None:
+        for login in record.logins:
+            if login in self.logins or len(self.logins) < _LOGINS:
+                self.logins[login] += by
 
 
 def finished(host: HostReport) -> bool:
@@ -124,6 +136,7 @@ def _of_both(one: HostRecord, other: HostRecord) -> HostRecord:
         unscanned=one.unscanned or other.unscanned,
         severities=Counter(one.severities) + Counter(other.severities),
         plugins=other.plugins,  # which began with those of the first
+        logins=distinct((*one.logins, *other.logins)),
     )
 
 
@@ -132,6 +145,7 @@ def _verdict_of_both(one: HostVerdict | None, other: HostVerdict) -> HostVerdict
         return other
     return attrs.evolve(
         other,
+        logins=distinct((*one.logins, *other.logins)),
         reasons=tuple(dict.fromkeys((*one.reasons, *other.reasons))),
         evidence=tuple(dict.fromkeys((*one.evidence, *other.evidence))),
         evidence_left_out=one.evidence_left_out + other.evidence_left_out,

@@ -299,6 +299,9 @@ class HostReport:
         Kind.TEXT, "Whether the account's rights sufficed: sufficient, insufficient, unknown.",
         judged=True,
     )  # fmt: skip
+    logins: tuple[str, ...] = column(
+        Kind.LIST, "The logins that worked, as credential (protocol as user).", judged=True
+    )
     login_reasons: tuple[str, ...] = column(
         Kind.LIST, "Why the login failed or is not a full one.", judged=True
     )

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
+from nessus_sched.core.asked import SentLogin
 from nessus_sched.results.actual_settings import ActualSettings, read_actual_settings
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.hosts import HostRecord, Hosts, finished
+from nessus_sched.results.logins import login_document, tally
 from nessus_sched.results.model import (
     SEVERITIES,
     UNKNOWN_SEVERITY,
@@ -85,6 +87,7 @@ class SummaryBuilder:
         verdict = hosts.verdict()
         info = self._info or ScanInfo()
         ran = read_actual_settings(report, info)
+        sent = facts.asked.logins if facts.asked is not None else ()
         requested = facts.requested or _targets(report.requested)
         observed = Observed(
             hosts=hosts.total,
@@ -106,8 +109,8 @@ class SummaryBuilder:
             "findings": report.findings,
             "severity_counts": self._severity_counts(),
             "compliance": dict(sorted(self._compliance.items())),
-            "verdict": self._verdict_document(verdict, observed),
-            "host_verdicts": [_host_document(host) for host in spelled_out],
+            "verdict": self._verdict_document(verdict, observed, sent),
+            "host_verdicts": [_host_document(host, sent) for host in spelled_out],
             "host_verdicts_left_out": hosts.total - len(spelled_out),
             "problems": [_problem_document(each) for each in report.problems[:_PROBLEMS]],
             "problem_counts": dict(report.problem_counts),
@@ -178,6 +181,7 @@ class SummaryBuilder:
             unscanned=info is not None and info.no_port_scanner,
             severities=self._host_severities,
             plugins=self._plugins.end_host(),
+            logins=verdict.logins,
         )
         known = self._hosts.add(host.index, verdict, record)
         self._worst_hosts.add(host, known.severities)
@@ -200,9 +204,12 @@ class SummaryBuilder:
             counts[UNKNOWN_SEVERITY] = unknown
         return counts
 
-    def _verdict_document(self, verdict: ScanVerdict, seen: Observed) -> dict[str, Any]:
+    def _verdict_document(
+        self, verdict: ScanVerdict, seen: Observed, sent: Sequence[SentLogin]
+    ) -> dict[str, Any]:
         document: dict[str, Any] = plain(verdict)
         document["counts"] |= {"not_alive": self._hosts.dead, "absent": len(seen.absent)}
+        document["logins"] = tally(self._hosts.logins, sent)
         document["absent"] = [clean_line(target, 80) for target in seen.absent[:_TOP]]
         return document
 
@@ -233,12 +240,13 @@ def _targets(text: str | None) -> Sequence[str]:
     return [word for word in (text or "").replace(",", "\n").split() if word]
 
 
-def _host_document(verdict: HostVerdict) -> dict[str, Any]:
+def _host_document(verdict: HostVerdict, sent: Sequence[SentLogin]) -> dict[str, Any]:
     return {
         "host": verdict.host,
         "login": verdict.login.value,
         "privilege": verdict.privilege.value,
         "alive": verdict.alive,
+        "logins": [login_document(login, sent) for login in verdict.logins],
         "reasons": list(verdict.reasons),
         "evidence": [
             {"source": sign.source, "says": sign.says, "where": sign.where, "detail": sign.detail}

@@ -19,6 +19,7 @@ from nessus_sched.core.text import pluralize
 from nessus_sched.results import login_advice
 from nessus_sched.results.evidence import HostEvidence, Sign
 from nessus_sched.results.login_rules import SignMeaning
+from nessus_sched.results.logins import LoginUsed, distinct
 
 
 class Login(StrEnum):
@@ -67,13 +68,15 @@ class Credentialed(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class HostVerdict:
-    """The verdict on one host. `reasons` say why a partial login is not a full one or, in the
-    scanner's words, why a login failed. `evidence_left_out` counts further signs."""
+    """The verdict on one host. `logins` are those that worked. `reasons` say why a partial login
+    is not a full one or, in the scanner's words, why a login failed. `evidence_left_out` counts
+    further signs."""
 
     host: str
     login: Login
     privilege: Privilege
     alive: bool = True
+    logins: tuple[LoginUsed, ...] = ()
     reasons: tuple[str, ...] = ()
     evidence: tuple[Sign, ...] = ()
     evidence_left_out: int = 0
@@ -109,6 +112,7 @@ def judge(host: str, evidence: HostEvidence) -> HostVerdict:
         login=login,
         privilege=_privilege(evidence, login),
         alive=SignMeaning.DEAD not in evidence.means,
+        logins=distinct(evidence.logins) if login in (Login.FULL, Login.PARTIAL) else (),
         reasons=reasons,
         evidence=tuple(evidence.signs),
         evidence_left_out=evidence.more,

@@ -94,6 +94,14 @@ def _site(directory: Path, sims: list[RunningSim]) -> Site:
         "password": CANARIES[1],
         "escalation": escalation,
     }
+    windows = {
+        "name": "windows",
+        "kind": "windows",
+        "username": "scanner",
+        "password": CANARIES[1],
+        "domain": "LAB",
+    }
+    stale = {"name": "stale", "kind": "ssh_password", "username": "old", "password": "wrong"}
     scanners = [scanner_yaml("east", sims[0], 2), scanner_yaml("west", sims[1], 2)]
     scanners.append(
         {
@@ -108,7 +116,7 @@ def _site(directory: Path, sims: list[RunningSim]) -> Site:
     return site(
         directory,
         scanners,
-        credentials=[credential],
+        credentials=[credential, windows, stale],
         audits=[
             {"name": "cis", "file": str(audit)},
             {"name": "nonesuch", "builtin": "no scanner has this.audit"},

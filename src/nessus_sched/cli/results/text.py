@@ -48,6 +48,7 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
             ("findings", f"{summary['findings']} ({counts(summary['severity_counts'])})"),
             ("compliance", _pairs(summary["compliance"])),
             ("logged in", f"{verdict['credentialed']} ({_pairs(verdict['counts'])})"),
+            ("logins", logins_text(verdict)),
             ("complete", summary["complete"]),
         ]
     )
@@ -56,6 +57,18 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
     show_problems(summary)
     _show_worst(summary)
     _show_hosts(summary)
+
+
+def logins_text(verdict: Mapping[str, Any]) -> str | None:
+    """`linux-prod (ssh as audit) on 12 hosts, windows-prod on none`; older summaries do not
+    know."""
+    texts = []
+    for each in verdict.get("logins", ()):
+        name = each["credential"] or " or ".join(each["one_of"])
+        via = f"{each['protocol']} as {each['user']}" if each["user"] else each["protocol"]
+        shown = f"{name} ({via})" if name and via else name or via
+        texts.append(f"{shown} on {pluralize(each['hosts'], 'host') if each['hosts'] else 'none'}")
+    return clean(", ".join(texts), lines=False) or None
 
 
 def _period(scan: Mapping[str, Any]) -> str:
@@ -188,6 +201,7 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> None:
     texts: dict[str, Callable[[Any], Any]] = {
         "severities": counts,
         "where": _few,
+        "logins": ", ".join,
         "login_reasons": "; ".join,
     }
     shown = [

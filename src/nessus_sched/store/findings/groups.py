@@ -41,7 +41,7 @@ _KINDS: Final = {
     GroupBy.HOST: _Kind(by=("host",), about=("host_ip",), counted={"plugins": "plugin_id"}),
     GroupBy.SOLUTION: _Kind(by=("solution",), counted={"plugins": "plugin_id", "hosts": "host"}),
 }
-_LOGIN_OF_HOST: Final = ("host_login", "host_privilege", "host_login_reasons")
+_LOGIN_OF_HOST: Final = ("host_login", "host_privilege", "host_logins", "host_login_reasons")
 
 
 @attrs.frozen(kw_only=True)
@@ -179,9 +179,10 @@ def _login(connection: sqlite3.Connection, scan_query: ScanQuery, group: _Group)
     known = [row for row in found if row[0] in order]
     if not known:
         return {"login": "unknown", "privilege": "unknown"}
-    login, privilege, reasons = min(known, key=lambda row: order.index(row[0]))
+    login, privilege, *lists = min(known, key=lambda row: order.index(row[0]))
     said = {"login": login, "privilege": privilege}
-    return {**said, "login_reasons": json.loads(reasons)} if reasons else said
+    listed = zip(("logins", "login_reasons"), lists, strict=True)
+    return said | {name: json.loads(texts) for name, texts in listed if texts}
 
 
 _DETAILS: Final[

@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
+from nessus_sched.core.asked import SentLogin
 from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.coverage import (
     CoverageBuilder,
@@ -87,13 +88,14 @@ def import_events(
     at: float,
     check: Callable[[], None],
     coverage: Callable[[], ScanCoverage] | None = None,
+    sent: Sequence[SentLogin] = (),
 ) -> Imported:
     """Replaces the findings of a task; if anything raises, nothing is changed. `check` is called
     now and then and may raise to abort. `coverage` is called after the last event; without it
-    the scan's coverage is unknown."""
+    the scan's coverage is unknown. `sent` are the credentials of the scan."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        scan, imported = _import(connection, task_id, events, at=at, check=check)
+        scan, imported = _import(connection, task_id, events, at=at, check=check, sent=sent)
         if coverage is not None:
             store_coverage(connection, scan, coverage())
         connection.execute("COMMIT")
@@ -111,12 +113,13 @@ def _import(
     *,
     at: float,
     check: Callable[[], None],
+    sent: Sequence[SentLogin],
 ) -> tuple[int, Imported]:
     """Returns the number of the scan, and the result."""
     connection.execute(_STAGE)
     connection.execute("UPDATE scans SET ready = 0 WHERE task_id = ? AND ready", (task_id,))
     (first,) = connection.execute("SELECT coalesce(max(last_row), 0) + 1 FROM scans").fetchone()
-    stage = _Import(connection, first)
+    stage = _Import(connection, first, sent)
     for count, event in enumerate(events):
         if count % _BATCH_SIZE == 0:
             check()
@@ -145,7 +148,9 @@ class _Import:
     """Receives the events of a report in order and writes them in batches to the dimensions and
     to a temporary table of findings."""
 
-    def __init__(self, connection: sqlite3.Connection, first: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, first: int, sent: Sequence[SentLogin]
+    ) -> None:
         self._connection = connection
         self._first = first
         self.hosts = 0
@@ -160,7 +165,7 @@ class _Import:
             _Batch(connection, _insert(Table.COMPLIANCES)), first
         )
         self._findings = _Batch(connection, f"INSERT INTO temp.staged VALUES ({_placeholders(9)})")
-        self._coverage = CoverageBuilder()
+        self._coverage = CoverageBuilder(sent)
         self._covered = _Batch(connection, "INSERT OR REPLACE INTO host_coverage VALUES (?, ?)")
 
     def add(self, event: HostReport | Finding | HostEnd) -> None:
@@ -319,6 +324,7 @@ def _judged(host: HostReport, covered: HostCoverage) -> HostReport:
         host,
         login=covered.login.value,
         privilege=covered.privilege.value,
+        logins=covered.logins,
         login_reasons=covered.reasons,
     )
 
@@ -342,7 +348,9 @@ _PLUGIN_ATTRIBUTES: Final = _attributes(Table.PLUGINS)
 _COMPLIANCE_ATTRIBUTES: Final = _attributes(Table.COMPLIANCES)
 _SERVICE_ATTRIBUTES: Final = _attributes(Table.SERVICES)
 _HOST_ATTRIBUTES: Final = _attributes(Table.HOSTS, host="key")
-_OF_THE_LAST: Final = frozenset({"login", "privilege", "login_reasons", "ended_at", "local_end"})
+_OF_THE_LAST: Final = frozenset(
+    {"login", "privilege", "logins", "login_reasons", "ended_at", "local_end"}
+)
 """Attributes that the last of several elements of a host settles, if it has them."""
 _NO_COMPLIANCE: Final = ComplianceResult()
 

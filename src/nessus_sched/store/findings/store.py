@@ -7,12 +7,13 @@ a snapshot and takes milliseconds; writes (imports, deletions) happen one at a t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
+from nessus_sched.core.asked import SentLogin
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.results.coverage import ScanCoverage
 from nessus_sched.results.parser.reader import Event
@@ -47,14 +48,22 @@ class FindingsStore(FindingsReader):
         *,
         at: float,
         coverage: Callable[[], ScanCoverage] | None = None,
+        sent: Sequence[SentLogin] = (),
     ) -> Imported:
         """Atomically replaces the task's findings with a report's; durable on return. `events`
         (from a `results.parser.Reader`) is iterated in the writing thread, and its errors are
         raised here. `coverage` is called there after the last event and returns what the scan
-        could see; without it no comparison calls anything fixed. Cancellation undoes all."""
+        could see; without it no comparison calls anything fixed. `sent` are the scan's credentials.
+        Cancellation undoes all."""
         return await self._write(
             lambda connection: import_events(
-                connection, task_id, events, at=at, check=_raise_if_cancelled, coverage=coverage
+                connection,
+                task_id,
+                events,
+                at=at,
+                check=_raise_if_cancelled,
+                coverage=coverage,
+                sent=sent,
             )
         )
 
