@@ -24,8 +24,8 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 WRITE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 ORDER = (
     "submit_scan", "submit_trusted_scan", "submit_privileged_scan", "submit_custom_scan",
-    "submit_quick_scan", "submit_compliance_scan", "get_scan_status", "wait_for_scan",
-    "list_tasks", "cancel_scan", "pause_scan", "resume_scan", "get_scan_results",
+    "submit_quick_scan", "submit_compliance_scan", "rescan", "get_scan_status",
+    "wait_for_scan", "list_tasks", "cancel_scan", "pause_scan", "resume_scan", "get_scan_results",
     "get_scan_summary", "compare_scans", "search_findings", "get_queue_status", "list_scanners",
     "list_dead_letters", "list_scan_templates", "list_credentials", "pause_everything",
     "resume_everything", "drain_scanner", "undrain_scanner",
@@ -81,7 +81,7 @@ async def test_all_four_annotations_are_said_and_true() -> None:
         name = tool["name"]
         assert hints["readOnlyHint"] is name.startswith(READING)
         assert hints["destructiveHint"] is (name in ("cancel_scan", "pause_everything"))
-        assert hints["idempotentHint"] is not name.startswith("submit_")
+        assert hints["idempotentHint"] is not name.startswith(("submit_", "rescan"))
         assert isinstance(hints["openWorldHint"], bool)
 
 

@@ -12,7 +12,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.clock import Now
 from nessus_sched.core.targets.scope import Scope
-from nessus_sched.core.task import Task
+from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.results.findings_port import FindingsReader, FindingsStore
@@ -42,6 +42,10 @@ def _keep_level(level: LogLevel, _component: str | None) -> tuple[LogLevel, Mapp
 
 def _no_limits(_peer: Peer) -> Sequence[Scope]:
     return ()
+
+
+def _every_kind(_peer: Peer, _kind: ScanKind) -> bool:
+    return True
 
 
 def _everything(_peer: Peer, _task: Task) -> bool:
@@ -81,7 +85,8 @@ class ReadApp(Protocol):
 class App:
     """`reload` re-reads the configuration; `set_log_level(level, component)` changes the log
     level and returns all levels; `scopes_of` returns the target limits of a peer's role, `sees`
-    whether it may see a task, `manages` whether it may change one; `users()` looks users up."""
+    whether it may see a task, `manages` whether it may change one, `may_submit` whether it
+    may submit scans of a kind; `users()` looks users up."""
 
     queries: TaskQueries
     service: Service
@@ -96,6 +101,7 @@ class App:
     scopes_of: Callable[[Peer], Sequence[Scope]] = _no_limits
     sees: Callable[[Peer, Task], bool] = _everything
     manages: Callable[[Peer, Task], bool] = _everything
+    may_submit: Callable[[Peer, ScanKind], bool] = _every_kind
     users: Callable[[], Users] = attrs.field(factory=lambda: _same(Users()))
 
     @property

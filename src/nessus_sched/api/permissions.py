@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from nessus_sched.api.admin import OPERATORS
 from nessus_sched.api.operations import ToolDef
-from nessus_sched.api.tools import ALL_TOOLS
+from nessus_sched.api.submit import submit_tool
+from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
 from nessus_sched.config.schema import Config, RoleSettings
 from nessus_sched.config.warnings import warnings as config_warnings
 from nessus_sched.core.targets.scope import Scope
@@ -67,10 +67,14 @@ class Roles:
             scopes=self.scopes_of(submitter),
         )
 
+    def may_submit(self, peer: Peer, kind: ScanKind) -> bool:
+        """Whether the peer may submit scans of that kind, by whatever tool."""
+        return _may_submit(self.role_of(peer), kind)
+
     def _refusal(self, role: RoleSettings | None, task: Task) -> str | None:
-        tool = submit_tool(task.request.kind)
-        if role is None or not (role.read_only or tool not in (role.tools or (tool,))):
+        if role is None or _may_submit(role, task.request.kind):
             return None
+        tool = submit_tool(task.request.kind)
         if role is NOTHING:
             return "no role names its submitter any more"
         if role.read_only:
@@ -158,9 +162,10 @@ def warnings(config: Config) -> tuple[str, ...]:
     return (*config_warnings(config), *unknown)
 
 
-def submit_tool(kind: ScanKind) -> str:
-    """The tool that submits scans of that kind."""
-    return "submit_scan" if kind is ScanKind.BASIC else f"submit_{kind}_scan"
+def _may_submit(role: RoleSettings | None, kind: ScanKind) -> bool:
+    if role is None:
+        return True
+    return not role.read_only and (role.tools is None or submit_tool(kind) in role.tools)
 
 
 def submitter_of(task: Task) -> Peer:

@@ -216,6 +216,11 @@ SUBMIT_TOOLS: tuple[ToolDef, ...] = (
 )
 
 
+def submit_tool(kind: ScanKind) -> str:
+    """The tool that submits scans of that kind."""
+    return "submit_scan" if kind is ScanKind.BASIC else f"submit_{kind}_scan"
+
+
 async def _submit(
     app: App, call: Call, args: SubmitArgs, kind: ScanKind, **own: Any
 ) -> SubmitAnswer:
@@ -227,20 +232,29 @@ async def _submit(
         name=args.name,
         description=args.description,
         scanner_instance=args.scanner_instance,
-        pool=args.pool or _pool_of(app, args.scanner_instance),
+        pool=args.pool or pool_of(app, args.scanner_instance),
         priority=args.priority,
         profile=args.profile,
         settings=args.settings,
         max_runtime=None if minutes is None else minutes * MINUTE,
         **own,
     )
+    return await submit_request(
+        app, call, request, idempotency_key=args.idempotency_key, dry_run=args.dry_run
+    )
+
+
+async def submit_request(
+    app: App, call: Call, request: ScanRequest, *, idempotency_key: str | None, dry_run: bool
+) -> SubmitAnswer:
+    """Submits a request for the caller. Raises `ToolError`."""
     with as_tool_errors():
         submission = await app.service.submit(
             request,
             actor=call.peer.actor,
             trace_id=call.trace_id,
-            idempotency_key=args.idempotency_key,
-            dry_run=args.dry_run,
+            idempotency_key=idempotency_key,
+            dry_run=dry_run,
             scopes=app.scopes_of(call.peer),
             submitter=await _submitter(app, call),
         )
@@ -297,6 +311,7 @@ def _next(submission: Submission) -> str:
     )
 
 
-def _pool_of(app: App, scanner_id: str | None) -> str:
+def pool_of(app: App, scanner_id: str | None) -> str:
+    """The pool of a scanner; the default one for None and for unknown scanners."""
     pools = {scanner.id: scanner.pool for scanner in app.config.scanners}
     return pools.get(scanner_id or "", DEFAULT_POOL)

@@ -55,7 +55,7 @@ class StateDirectory:
         return self._answer(TOOLS, tool, arguments)
 
     def operate(self, action: str, /, **arguments: Any) -> dict[str, Any]:
-        from nessus_sched.api.admin import OPERATORS
+        from nessus_sched.api.tools import OPERATORS
 
         return self._answer(OPERATORS, action, arguments)
 

@@ -12,12 +12,11 @@ from typing import Any, Final
 import attrs
 import click
 
-from nessus_sched.api.admin import OPERATORS
 from nessus_sched.api.admin_findings import FindingsAnswer
 from nessus_sched.api.answers import StatusAnswer
 from nessus_sched.api.scanner_check import Step
 from nessus_sched.api.schema import output_schema
-from nessus_sched.api.tools import TOOLS
+from nessus_sched.api.tools import OPERATORS, TOOLS
 from nessus_sched.cli.output import print_json
 from nessus_sched.core.fields import field
 
@@ -120,6 +119,8 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "doctor": Diagnosis,
     "submit": answer_of("submit_scan"),
     "submit --wait": StatusAnswer,
+    "rescan": answer_of("rescan"),
+    "rescan --wait": StatusAnswer,
     "status": StatusAnswer,
     "tasks": answer_of("list_tasks"),
     "watch": Statuses,

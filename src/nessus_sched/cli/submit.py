@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from nessus_sched.cli.client import daemon
+from nessus_sched.cli.client import Daemon, daemon
 from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note
@@ -120,21 +120,29 @@ def submit_command(
     arguments["targets"] = targets_given(targets, targets_file)
     with daemon(config) as connection:
         answer = connection.call(TOOLS[kind], dry_run=dry_run, **arguments)
-        if not wait:
-            if as_json:
-                print_json(answer)
-            else:
-                _show(answer)
-                _warn(answer)
-            return
-        from nessus_sched.cli.watch import follow
+        show_answer(connection, answer, wait=wait, as_json=as_json)
 
-        if not as_json:
-            print_line(f"{answer['task_id']} accepted; Ctrl-C stops watching, not the scan.")
-            if answer["left_out"]:
-                print_line(f"Left out: {', '.join(answer['left_out'])}.")
+
+def show_answer(
+    connection: Daemon, answer: Mapping[str, Any], *, wait: bool, as_json: bool
+) -> None:
+    """The answer to a submission; with `wait` follows the task, and exits with 1 if it does not
+    complete."""
+    if not wait:
+        if as_json:
+            print_json(answer)
+        else:
+            _show(answer)
             _warn(answer)
-        ended = follow(connection, [answer["task_id"]], quiet=as_json)
+        return
+    from nessus_sched.cli.watch import follow
+
+    if not as_json:
+        print_line(f"{answer['task_id']} accepted; Ctrl-C stops watching, not the scan.")
+        if answer["left_out"]:
+            print_line(f"Left out: {', '.join(answer['left_out'])}.")
+        _warn(answer)
+    ended = follow(connection, [answer["task_id"]], quiet=as_json)
     if as_json:
         print_json(ended[0])
     if ended[0]["status"] != "completed":
@@ -161,12 +169,12 @@ def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "profile": options["profile"],
         **{name: options[name] for name in OWN},
         "credential": list(options["credential"]) or None,
-        "settings": _settings(options["settings"]) or None,
+        "settings": settings_given(options["settings"]) or None,
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _settings(texts: Sequence[str]) -> dict[str, str]:
+def settings_given(texts: Sequence[str]) -> dict[str, str]:
     found = {}
     for text in texts:
         name, sign, value = text.partition("=")
@@ -185,6 +193,7 @@ def _show(answer: Mapping[str, Any]) -> None:
             ("task", answer["task_id"] or "none (dry run): it would be accepted"),
             ("state", answer["status"]),
             ("targets", answer["targets"]),
+            ("rescan of", answer.get("rescan_of")),
             ("left out", answer["left_out"] or None),
             ("credential", ", ".join(answer["credentials"]) or None),
             ("scanner", answer["scanner_instance"] or "first free"),
@@ -256,7 +265,10 @@ def _text(file: Path) -> str:
 
 
 def _warn(answer: Mapping[str, Any]) -> None:
-    """Notes that the same scan is under way already, which may not be intended."""
+    """Notes that the same scan is under way already, which may not be intended, and what an
+    earlier scan did not see."""
+    for note in answer.get("notes", ()):
+        print_note(note)
     if answer["equal_task"] is not None:
         print_note(
             f"Task {answer['equal_task']} asks for the same scan and has not finished: cancel one "

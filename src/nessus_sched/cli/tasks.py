@@ -206,6 +206,7 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("credential", ", ".join(task["credentials"]) or None),
             ("scanner", _scanner(task)),
             ("attempts", task["attempt"] or None),
+            ("rescan of", task["rescan_of"]),
             ("priority", task["priority"]),
             ("submitted", when(task["created_at"], now)),
             ("by", task["submitted_by"]),

@@ -75,6 +75,8 @@ class ScanRequest:
     """A scan profile of the configuration; None for the default of the kind, if any."""
     settings: Mapping[str, str] = attrs.field(factory=dict)
     max_runtime: float | None = None
+    rescan_of: str | None = None
+    """The task from whose hosts the targets were chosen."""
 
 
 @attrs.frozen(kw_only=True)

@@ -16,10 +16,9 @@ import trio
 from mcp.server import Server
 
 from nessus_sched import __version__
-from nessus_sched.api.admin import OPERATORS
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import ToolDef
-from nessus_sched.api.tools import ALL_TOOLS, INSTRUCTIONS
+from nessus_sched.api.tools import ALL_TOOLS, INSTRUCTIONS, OPERATORS
 from nessus_sched.config.schema import Config, LimitSettings
 from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.instrumentation import collect_gauges
@@ -70,6 +69,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         scopes_of=lambda peer: roles.now().scopes_of(peer),
         sees=lambda peer, task: roles.now().sees(peer, task),
         manages=lambda peer, task: roles.now().manages(peer, task),
+        may_submit=lambda peer, kind: roles.now().may_submit(peer, kind),
         users=lambda: roles.now().users,
     )
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.query.model import Query, SearchScope
 from nessus_sched.results.query.page import Page
+from nessus_sched.results.rescan import ScannedHost
 
 
 class FindingsReader(Protocol):
@@ -17,6 +18,10 @@ class FindingsReader(Protocol):
 
     async def page(self, task_id: str, query: Query, *, max_bytes: int | None = None) -> Page:
         """A page of a task's findings, or of their groups. Raises `BadQuery`."""
+
+    async def hosts(self, task_id: str, query: Query) -> list[ScannedHost]:
+        """The hosts of a task's report that have a finding that matches, or of which the query
+        asks nothing but facts about the host that it matches."""
 
     async def search(
         self, query: Query, scope: SearchScope | None = None, *, max_bytes: int | None = None

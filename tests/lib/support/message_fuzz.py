@@ -21,9 +21,8 @@ import attrs
 import structlog
 import trio
 
-from nessus_sched.api.admin import OPERATORS
 from nessus_sched.api.operations import Call, Registry, ToolDef, ToolError
-from nessus_sched.api.tools import TOOLS
+from nessus_sched.api.tools import OPERATORS, TOOLS
 from nessus_sched.ipc.budget import MEMORY, Budget
 from nessus_sched.ipc.framing import MAX_LINE
 from nessus_sched.mcp.transport import Limits

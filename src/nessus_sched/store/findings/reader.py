@@ -14,9 +14,10 @@ from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.model import NO_SEVERITY, UNKNOWN_SEVERITY
 from nessus_sched.results.query.model import BadQuery, Match, Query, SearchScope
 from nessus_sched.results.query.page import Page
+from nessus_sched.results.rescan import ScannedHost
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.compare import changed, compare
-from nessus_sched.store.findings.groups import read_groups
+from nessus_sched.store.findings.groups import read_groups, read_matching_hosts
 from nessus_sched.store.findings.hosts import host_notes
 from nessus_sched.store.findings.page import read_page
 from nessus_sched.store.findings.present import read_present
@@ -76,6 +77,13 @@ class FindingsReader:
             return attrs.evolve(page, notes=(*_unknown_severities(scan, query), *page.notes))
 
         return await self._read(work)
+
+    async def hosts(self, task_id: str, query: Query) -> list[ScannedHost]:
+        """The hosts of a task's report that have a matching finding; with conditions on the host
+        alone, or none, also those without findings."""
+        return await self._read(
+            lambda connection: read_matching_hosts(connection, scan_of(connection, task_id), query)
+        )
 
     async def search(
         self, query: Query, scope: SearchScope | None = None, *, max_bytes: int | None = None

@@ -1,0 +1,103 @@
+"""`nessus-sched rescan`: a new scan of some hosts of an earlier one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nessus_sched.cli.client import daemon
+from nessus_sched.cli.formatting import parse_duration
+from nessus_sched.cli.options import daemon_option, json_option, one_of, task_argument
+from nessus_sched.cli.submit import settings_given, show_answer
+from nessus_sched.cli.task_ids import task_id_of
+from nessus_sched.core.task import Priority
+from nessus_sched.results.rescan import Outcome
+
+
+@click.command("rescan")
+@task_argument
+@click.option("--failed-logins", is_flag=True, help="Hosts where no credential worked.")
+@click.option(
+    "--not-reached",
+    is_flag=True,
+    help="Targets that did not answer or were not scanned to the end.",
+)
+@click.option(
+    "--hosts-with",
+    "filters",
+    multiple=True,
+    metavar="FILTER",
+    help="Hosts with a finding that matches, such as 'severity>=high' or 'host_login!=full'; "
+    "repeatable: all must match.",
+)
+@click.option(
+    "--credential", multiple=True, metavar="NAME", help="Log in with this instead; repeatable."
+)
+@click.option("--scanner", help="Use this scanner instead.")
+@click.option("--name", help="Another name.")
+@click.option("--priority", type=one_of(Priority), help="Another queue priority.")
+@click.option("--profile", metavar="NAME", help="Another scan profile, or 'none'.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE",
+    help="Nessus settings instead of the task's own; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--max-runtime",
+    type=parse_duration,
+    metavar="DURATION",
+    help="Stop the scan after this long: 90m, 8h (whole minutes).",
+)
+@click.option(
+    "--key",
+    metavar="KEY",
+    help="Idempotency key: repeating a request with it returns the same task.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be scanned, but queue nothing.")
+@click.option("--wait", "-w", is_flag=True, help="Follow the scan until it finishes.")
+@daemon_option
+@json_option
+def rescan_command(
+    task: str,
+    failed_logins: bool,
+    not_reached: bool,
+    filters: Sequence[str],
+    dry_run: bool,
+    wait: bool,
+    config: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Queue a new scan of those hosts of a finished TASK where logins failed, that were not
+    reached, or that have certain findings.
+
+    Kind, template, credentials and options are those of TASK unless given. If no host qualifies,
+    nothing is queued and the exit code is 1, which is not an all-clear. With --wait the exit code
+    is 0 only if the scan completes.
+    """
+    if [failed_logins, not_reached, bool(filters)].count(True) != 1:
+        raise click.UsageError("give one of --failed-logins, --not-reached and --hosts-with")
+    if dry_run and wait:
+        raise click.UsageError("--wait and --dry-run cannot be combined")
+    outcome = Outcome.FAILED_LOGINS if failed_logins else Outcome.NOT_REACHED
+    runtime = options["max_runtime"]
+    with daemon(config) as connection:
+        answer = connection.call(
+            "rescan",
+            task_id=task_id_of(connection, task),
+            hosts=Outcome.MATCHING if filters else outcome,
+            filters=list(filters) or None,
+            credential=list(options["credential"]) or None,
+            scanner_instance=options["scanner"],
+            name=options["name"],
+            priority=options["priority"],
+            profile=options["profile"],
+            settings=settings_given(options["settings"]) or None,
+            max_runtime_minutes=None if runtime is None else math.ceil(runtime / 60),
+            idempotency_key=options["key"],
+            dry_run=dry_run,
+        )
+        show_answer(connection, answer, wait=wait, as_json=as_json)
