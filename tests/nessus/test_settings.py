@@ -371,6 +371,8 @@ async def test_an_audit_of_the_scanner_has_all_its_variables() -> None:
     }
     with pytest.raises(Refused, match="needs a login of type SSH, not Windows"):
         await made(real("compliance"), attrs.evolve(what, credentials=(WINDOWS,)))
+    body, _ = await made(real("compliance"), attrs.evolve(what, credentials=(WINDOWS, SSH)))
+    assert body["credentials"]["add"]["Host"].keys() == {"SSH", "Windows"}
 
 
 async def test_a_variable_without_a_value_is_asked_for() -> None:
