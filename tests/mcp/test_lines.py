@@ -31,7 +31,7 @@ def test_cutting_makes_no_difference(parts: list[bytes], cuts: list[int]) -> Non
     seen: list[int] = []
     whole, cut_up = LineBuffer(), LineBuffer(reserve=seen.append)
     assert fed(whole, text) == fed(cut_up, *chunks, rest)
-    assert not cut_up.unfinished
+    assert cut_up.length == 0
     assert not seen or seen[-1] == 0
 
 

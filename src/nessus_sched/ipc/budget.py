@@ -51,6 +51,10 @@ class Budget:
         """Held while a message is decoded or an answer encoded. Trio polls for I/O between passes
         over all runnable tasks: so at most one task does such work per pass, however many
         clients there are, and the others wait their turn."""
+        self.long_lines = trio.Lock()
+        """Passed before each chunk of a long line after the first ones: so a pass reads at most
+        one such chunk, however many clients send long lines at once. Never held while waiting
+        for a client."""
 
     def used_by(self, uid: int | None) -> int:
         return self._by_user[uid]

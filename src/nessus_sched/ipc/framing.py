@@ -54,11 +54,8 @@ class LineBuffer:
         self._rest = bytearray()
         self._lost = ""
         self._first = True
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a line has begun and not ended."""
-        return bool(self._rest)
+        self.length = 0
+        """Bytes of the unfinished line so far, including dropped ones."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes | Lost]:
         """The lines that `chunk` completes, without line ends and empty ones, and the lost ones.
@@ -68,7 +65,7 @@ class LineBuffer:
             self._take(part)
             line, lost = bytes(self._rest), self._lost
             self._rest.clear()
-            self._lost = ""
+            self._lost, self.length = "", 0
             if self._first:
                 line, self._first = line.removeprefix(_BOM), False
             if lost:
@@ -86,6 +83,7 @@ class LineBuffer:
 
     def _take(self, part: bytes) -> None:
         length = len(self._rest) + len(part)
+        self.length += len(part)
         if not self._lost:
             try:
                 if length > self._max_line:

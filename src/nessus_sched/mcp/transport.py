@@ -144,7 +144,10 @@ class _Connection:
     async def _receive(self) -> bytes | bytearray:
         """The next bytes. Raises `Stalled` if a message that is due does not arrive; the daemon's
         own time does not count."""
-        if self._greeted and not self._lines.unfinished:
+        if self._lines.length >= _CHUNK:
+            async with self._memory.long_lines:
+                pass
+        if self._greeted and not self._lines.length:
             return await self._stream.receive_some(_CHUNK)
         patience = max(0.0, self._limits.stall - self._waited)
         began = trio.current_time()
@@ -175,14 +178,8 @@ class _Connection:
         if isinstance(line, Lost):
             await self._send(error_line(types.INVALID_REQUEST, line.why, line.request_id))
             return
-        if items_in(line) > self._limits.max_items:
-            why = (
-                f"The message has more than {self._limits.max_items} values (limits.message_items)"
-            )
-            await self._send(error_line(types.INVALID_REQUEST, why, id_at_the_ends(line)))
-            return
         async with self._memory.turn:
-            message = _parsed(line)
+            message = self._decoded(line)
         if isinstance(message, bytes):
             await self._send(message)
             return
@@ -191,6 +188,13 @@ class _Connection:
             await self._request(message, len(line), to_server)
         else:
             await to_server.send(SessionMessage(message))
+
+    def _decoded(self, line: bytes) -> types.JSONRPCMessage | bytes:
+        """The message on a line, or the error line to answer with."""
+        if items_in(line) <= self._limits.max_items:
+            return _parsed(line)
+        why = f"The message has more than {self._limits.max_items} values (limits.message_items)"
+        return error_line(types.INVALID_REQUEST, why, id_at_the_ends(line))
 
     async def _request(
         self, message: types.JSONRPCRequest, length: int, to_server: Inbound
