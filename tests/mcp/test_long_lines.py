@@ -100,9 +100,8 @@ async def test_waiting_for_a_turn_is_not_the_clients_fault(autojump_clock: Any) 
     memory = Budget("limits.connection_memory", 2**30)
     flood = Flood(Passes(), left=2)
     with pytest.RaisesGroup(Stalled, flatten_subgroups=True):
-        async with trio.open_nursery() as nursery:
-            async with memory.long_lines:
-                nursery.start_soon(serve, flood, memory, Limits(stall=30.0))
-                await trio.sleep(3600)
-                assert flood.left == 1
+        async with trio.open_nursery() as nursery, memory.long_lines:
+            nursery.start_soon(serve, flood, memory, Limits(stall=30.0))
+            await trio.sleep(3600)
+            assert flood.left == 1
     assert 3630 <= trio.current_time() < 3632

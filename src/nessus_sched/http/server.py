@@ -19,6 +19,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
 from nessus_sched.http.app import App
+from nessus_sched.ipc.accepting import PatientListener
 
 _BACKLOG: Final = 100
 _GIVE_UP_MS: Final = 3000
@@ -136,7 +137,8 @@ async def serve(
             http: Any = stream  # it takes plain streams as well as those with TLS
             await TCPServer(ASGIWrapper(asgi), config, context, ConnectionState({}), http)
 
-    listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    accepted = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+    listener = PatientListener(accepted, "http")
     accept = partial(trio.serve_listeners, respond, [listener])
     async with trio.open_nursery() as responding:
         try:

@@ -23,6 +23,7 @@ import trio
 
 from nessus_sched.config.schema import LimitSettings
 from nessus_sched.core.exceptions import flatten_exceptions
+from nessus_sched.ipc.accepting import PatientListener
 from nessus_sched.ipc.activity import Activity, Stalled
 from nessus_sched.ipc.budget import CONNECTIONS, MEMORY, SHARE, Budget, LimitReached, privileged
 from nessus_sched.ipc.framing import closing_line
@@ -248,7 +249,7 @@ async def accept(
             connections.leave(guest)
 
     connections.started()
-    await trio.serve_listeners(serve, [listener])
+    await trio.serve_listeners(serve, [PatientListener(listener, "socket")])
 
 
 async def _served(

@@ -195,6 +195,19 @@ CLIENT_GONE: Final = Event("client_gone", "An MCP client disconnected.", "second
 CLIENT_REFUSED: Final = Event(
     "client_refused", "A client was refused or disconnected.", "uid", "reason"
 )
+ACCEPT_FAILING: Final = Event(
+    "accept_failing",
+    "The system refuses new connections, usually for lack of file descriptors.",
+    "listener",
+    "error",
+)
+ACCEPT_RECOVERED: Final = Event(
+    "accept_recovered",
+    "New connections are accepted again, after `failures` failed attempts.",
+    "listener",
+    "failures",
+    "seconds",
+)
 TOOL_CALLED: Final = Event(
     "tool_called", "A tool was called (debug if it only reads).", "tool", "status", "seconds"
 )
