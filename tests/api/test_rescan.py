@@ -20,7 +20,7 @@ from nessus_sched.config.schema import Config, RoleSettings
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.store_errors import NoFindings
-from nessus_sched.core.task import Priority, ScanKind, ScanRequest, Task
+from nessus_sched.core.task import Discovery, Priority, ScanKind, ScanRequest, Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.results.query.model import Query
 from nessus_sched.results.rescan import ScannedHost
@@ -161,6 +161,60 @@ async def test_what_is_given_counts_instead(tmp_path: Path, autojump_clock: Mock
         )
 
 
+async def test_another_kind_takes_over_what_fits_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    quick = {"kind": ScanKind.QUICK, "credentials": (), "discovery": Discovery.PORTS}
+    async with done(tmp_path, profile="none", **quick) as (w, app, findings, old):
+        findings.found = hosts("192.0.2.3")
+        answer = await ask(app, ANN, old, kind="trusted", credential=["new"])
+        assert (await w.task(answer.task_id)).request == attrs.evolve(
+            old.request,
+            kind=ScanKind.TRUSTED,
+            targets=("192.0.2.3",),
+            credentials=("new",),
+            discovery=None,
+            profile=None,
+            settings={},
+            rescan_of=old.task_id,
+        )
+        assert (await refusal(app, ANN, old, kind="trusted")).code == "credential_needed"
+        assert (await refusal(app, ANN, old, kind="custom")).code == "template_or_policy"
+        custom = await ask(app, ANN, old, kind="custom", template="malware")
+        again = await w.settled(custom.task_id)
+        assert (again.request.template, again.request.discovery) == ("malware", None)
+        other = await ask(app, ANN, again, template="advanced", dry_run=False)
+        assert (await w.task(other.task_id)).request.template == "advanced"
+
+
+async def test_a_kind_that_does_not_log_in_takes_no_credentials_over(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with done(tmp_path) as (w, app, findings, old):
+        findings.found = hosts("192.0.2.3")
+        answer = await ask(app, ANN, old, kind="quick")
+        found = (await w.task(answer.task_id)).request
+        assert (found.credentials, found.discovery) == ((), Discovery.HOSTS)
+
+
+async def test_a_scan_by_policy_stays_one_unless_a_template_or_kind_is_given(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    by_policy = {"kind": ScanKind.CUSTOM, "policy": "p", "credentials": (), "settings": {}}
+    async with done(tmp_path, **by_policy) as (w, app, findings, old):
+        findings.found = hosts("192.0.2.3")
+
+        async def rescanned(**arguments: Any) -> ScanRequest:
+            answer = await ask(app, ANN, old, **arguments)
+            return (await w.task(answer.task_id)).request
+
+        assert (await rescanned()).policy == "p"
+        custom = await rescanned(template="malware")
+        assert (custom.template, custom.policy) == ("malware", None)
+        basic = await rescanned(kind="basic")
+        assert (basic.kind, basic.policy) == (ScanKind.BASIC, None)
+
+
 async def test_a_dry_run_shows_the_targets_and_a_key_gives_the_same_task(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -284,4 +338,6 @@ async def test_the_role_counts_as_at_a_submission(
         error = await refusal(attrs.evolve(app, may_submit=narrow.may_submit), ANN, old)
         assert error.code == "not_permitted"
         assert "submit_trusted_scan" in error.message
+        error = await refusal(app, ANN, old, kind="basic")
+        assert "submit_scan" in error.message
         assert len((await w.queries.tasks(cast(Any, None), limit=9)).tasks) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,12 @@ def test_people_read_it_too(live: Live, mixed: str) -> None:
         assert "linux (ssh as scan) on " in said, words
         assert "stale on none" in said, words
     assert "stale, linux, windows" in live("status", mixed).out
+
+
+def test_a_report_says_it(live: Live, mixed: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    assert live("results", "export", mixed, "--format", "html", "-o", str(page)).code == 0
+    assert "linux (ssh as scan) on " in page.read_text()
 
 
 def test_a_dry_run_shows_the_credentials(live: Live) -> None:

@@ -64,6 +64,19 @@ def test_hosts_with_certain_findings(live: Live, failed: str) -> None:
     assert answer["target_count"] == len(found)
 
 
+def test_a_login_where_a_quick_scan_found_ssh(live: Live) -> None:
+    words = ("submit", NETWORK, "--kind", "quick", "--discovery", "ports", "--scanner", "east")
+    quick = asked(live, "submit --wait", *words, "--wait")["task_id"]
+    with_ssh = hosts_with(live, quick, "port=22")
+    assert with_ssh
+    login = ("--kind", "trusted", "--credential", "linux")
+    again = asked(
+        live, "rescan --wait", "rescan", quick, "--hosts-with", "port=22", *login, "--wait"
+    )
+    assert (again["kind"], again["credentials"]) == ("trusted", ["linux"])
+    assert hosts_with(live, again["task_id"], "host_login=full") == with_ssh
+
+
 @pytest.mark.parametrize(
     ("words", "code", "part"),
     [

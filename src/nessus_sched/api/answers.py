@@ -238,6 +238,7 @@ def _asked(asked: Asked | None) -> dict[str, Any] | None:
     if asked is None:
         return None
     told = attrs.asdict(asked, filter=lambda _, value: value is not None)
+    told["logins"] = [{"name": each.name, "type": each.type} for each in asked.logins]
     return {name: sanitize(value) for name, value in told.items() if value != ""}
 
 

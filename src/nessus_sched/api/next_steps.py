@@ -23,7 +23,7 @@ BY_STATE: Final = {
 }
 _PARTIAL: Final = (
     "Its scan ended early. get_scan_summary and get_scan_results show what it found by then; "
-    "absent is not clean. Submit it again for the rest."
+    "absent is not clean. rescan with hosts=not_reached scans the rest."
 )
 _RUNNING: Final = "wait_for_scan waits up to 25 s; large scans take hours, so tell the user."
 _CANCELING: Final = (

@@ -16,7 +16,7 @@ from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import SETTLED
 from nessus_sched.core.targets.targets import parse_targets
-from nessus_sched.core.task import Priority, ScanKind, ScanRequest, Task
+from nessus_sched.core.task import Discovery, Priority, ScanKind, ScanRequest, Task
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import GroupBy, Match, Query
@@ -30,7 +30,8 @@ FAILED = "host_login=failed"
 
 @attrs.frozen(kw_only=True)
 class RescanArgs(TaskArgs):
-    """What is left out is as in the earlier task."""
+    """What is left out is as in the earlier task; template, profile and settings only if the kind
+    is, too."""
 
     hosts: Outcome = field(
         "Which of its hosts. failed_logins: where no credential worked; not_reached: targets that "
@@ -43,6 +44,13 @@ class RescanArgs(TaskArgs):
         examples=(["severity>=high"],),
     )
     match: Match = field("Whether all filters must hold, or any.", default=Match.ALL)
+    kind: ScanKind | None = field(
+        "Another kind of scan, such as trusted for hosts that a quick scan found; then template, "
+        "profile and settings are not taken over.",
+        default=None,
+    )
+    template: str | None = field("custom: another template.", default=None, max_length=128)
+    audit: str | None = field("compliance: another audit.", default=None, max_length=64)
     credential: list[str] = field(
         "Other credentials, by name, such as a corrected one.",
         factory=list,
@@ -113,11 +121,11 @@ async def _finished(app: App, call: Call, args: RescanArgs) -> Task:
             'For example {"hosts": "matching", "filters": ["severity>=high"]}.',
         )
     task = (await seen(app, call, args.task_id)).task
-    kind = task.request.kind
+    kind = args.kind or task.request.kind
     if not app.may_submit(call.peer, kind):
         raise ToolError(
             "not_permitted",
-            f"Your role does not have {submit_tool(kind)}, and task {task.task_id} is such a scan.",
+            f"Your role does not have {submit_tool(kind)}, so it cannot rescan with a {kind} scan.",
             "Ask the operator, under roles in the configuration.",
         )
     if not task.request.targets:
@@ -135,8 +143,8 @@ async def _finished(app: App, call: Call, args: RescanArgs) -> Task:
     if args.credential and kind in WITHOUT_LOGIN:
         raise ToolError(
             "credential_not_used",
-            f"Task {task.task_id} is a {kind} scan, which does not log in.",
-            "Submit the hosts with submit_trusted_scan; dry_run lists them.",
+            f"A {kind} scan does not log in, so it takes no credential.",
+            "Use the kind trusted or privileged.",
         )
     return task
 
@@ -158,6 +166,7 @@ def _query(args: RescanArgs) -> Query:
 def _request(app: App, task: Task, args: RescanArgs, targets: list[str]) -> ScanRequest:
     minutes = args.max_runtime_minutes
     given: dict[str, Any] = {
+        "audit": args.audit,
         "credentials": tuple(args.credential),
         "name": args.name,
         "description": args.description,
@@ -169,11 +178,31 @@ def _request(app: App, task: Task, args: RescanArgs, targets: list[str]) -> Scan
         "max_runtime": None if minutes is None else minutes * MINUTE,
     }
     return attrs.evolve(
-        task.request,
+        _base(task.request, args),
         targets=tuple(targets),
         rescan_of=task.task_id,
         **{name: value for name, value in given.items() if value},
     )
+
+
+def _base(request: ScanRequest, args: RescanArgs) -> ScanRequest:
+    """The earlier request, changed to another kind or template."""
+    kind = args.kind or request.kind
+    if kind is not request.kind:
+        request = attrs.evolve(
+            request,
+            kind=kind,
+            credentials=() if kind in WITHOUT_LOGIN else request.credentials,
+            template=None,
+            policy=None,
+            audit=None,
+            discovery=Discovery.HOSTS if kind is ScanKind.QUICK else None,
+            profile=None,
+            settings={},
+        )
+    if args.template:
+        request = attrs.evolve(request, template=args.template, policy=None)
+    return request
 
 
 def _nothing(task: Task, args: RescanArgs) -> ToolError:

@@ -14,7 +14,7 @@ from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, one_of, task_argument
 from nessus_sched.cli.submit import settings_given, show_answer
 from nessus_sched.cli.task_ids import task_id_of
-from nessus_sched.core.task import Priority
+from nessus_sched.core.task import Priority, ScanKind
 from nessus_sched.results.rescan import Outcome
 
 
@@ -34,6 +34,9 @@ from nessus_sched.results.rescan import Outcome
     help="Hosts with a finding that matches, such as 'severity>=high' or 'host_login!=full'; "
     "repeatable: all must match.",
 )
+@click.option("--kind", "-k", type=one_of(ScanKind), help="Another kind of scan.")
+@click.option("--template", metavar="NAME", help="custom: another template.")
+@click.option("--audit", metavar="NAME", help="compliance: another audit.")
 @click.option(
     "--credential", multiple=True, metavar="NAME", help="Log in with this instead; repeatable."
 )
@@ -74,7 +77,8 @@ def rescan_command(
     """Queue a new scan of those hosts of a finished TASK where logins failed, that were not
     reached, or that have certain findings.
 
-    Kind, template, credentials and options are those of TASK unless given. If no host qualifies,
+    Kind, template, credentials and options are those of TASK unless given; with another --kind,
+    template, profile and settings are not taken over. If no host qualifies,
     nothing is queued and the exit code is 1, which is not an all-clear. With --wait the exit code
     is 0 only if the scan completes.
     """
@@ -90,6 +94,9 @@ def rescan_command(
             task_id=task_id_of(connection, task),
             hosts=Outcome.MATCHING if filters else outcome,
             filters=list(filters) or None,
+            kind=options["kind"],
+            template=options["template"],
+            audit=options["audit"],
             credential=list(options["credential"]) or None,
             scanner_instance=options["scanner"],
             name=options["name"],

@@ -22,12 +22,12 @@ from nessus_sched.cli.options import (
     tasks_argument,
 )
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note, print_table
-from nessus_sched.cli.results.text import logins_text
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind
 from nessus_sched.core.text import duration
+from nessus_sched.results.logins import logins_text
 from nessus_sched.results.model import UNKNOWN_SEVERITY
 
 SERIOUS: Final = ("critical", "high", "medium", "low")

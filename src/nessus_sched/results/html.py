@@ -10,6 +10,7 @@ import attrs
 
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.catalog import Value
+from nessus_sched.results.logins import logins_text
 from nessus_sched.results.markup import template
 from nessus_sched.results.model import UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean
@@ -55,6 +56,7 @@ def html_report(
             for word, count in verdict["counts"].items()
             if count
         ),
+        used=logins_text(verdict),
         problems_left_out=sum(summary["problem_counts"].values()) - len(summary["problems"]),
         chart=_chart((shown or summary)["severity_counts"]),
         rows=_first_rows(rows, cut),

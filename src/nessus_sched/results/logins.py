@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.core.asked import SentLogin
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.untrusted import clean_line
 
 _TYPES: Final[Mapping[str, str]] = {"ssh": "SSH", "smb": "Windows", "snmp": "SNMPv3"}
@@ -127,3 +128,15 @@ def tally(counts: Mapping[LoginUsed, int], sent: Sequence[SentLogin]) -> list[di
     unused: dict[str, Any] = {"one_of": [], "protocol": None, "user": None, "hosts": 0}
     rows += [{"credential": each.name, **unused} for each in sent if each.name not in seen]
     return rows
+
+
+def logins_text(verdict: Mapping[str, Any]) -> str | None:
+    """The `logins` of a stored verdict on one line, such as `linux-prod (ssh as audit) on 12 hosts,
+    windows-prod on none`; None for older ones, which have none."""
+    texts = []
+    for each in verdict.get("logins", ()):
+        name = each["credential"] or " or ".join(each["one_of"])
+        via = f"{each['protocol']} as {each['user']}" if each["user"] else each["protocol"]
+        shown = f"{name} ({via})" if name and via else name or via
+        texts.append(f"{shown} on {pluralize(each['hosts'], 'host') if each['hosts'] else 'none'}")
+    return clean_line(", ".join(texts), 2000) or None

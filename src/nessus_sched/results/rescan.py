@@ -7,8 +7,8 @@ from enum import StrEnum
 
 import attrs
 
-from nessus_sched.core.targets.address import Unreadable, parse_range
-from nessus_sched.core.targets.ranges import Range, difference, merged
+from nessus_sched.core.targets.address import Unreadable, parse_range, usual_address
+from nessus_sched.core.targets.ranges import Range, difference, merged, overlap
 from nessus_sched.core.targets.targets import TargetSet, includes
 
 
@@ -43,7 +43,7 @@ class ScannedHost:
 def targets_of(hosts: Iterable[ScannedHost], asked: TargetSet) -> list[str]:
     """The hosts as targets: by the first of their names that was asked for. Hosts that were not
     asked for are left out."""
-    found = (next((n for n in host.names if includes(asked, n)), None) for host in hosts)
+    found = (next((n for n in host.names if _asked_for(asked, n)), None) for host in hosts)
     return list(dict.fromkeys(name for name in found if name is not None))
 
 
@@ -58,7 +58,17 @@ def not_reached(hosts: Iterable[ScannedHost], asked: TargetSet) -> TargetSet:
     )
 
 
+def _asked_for(asked: TargetSet, name: str) -> bool:
+    address = usual_address(name)  # much faster, and there may be 65,536
+    if address is not None:
+        return overlap(((address, address),), asked.ranges)
+    return includes(asked, name)
+
+
 def _range(name: str) -> Range | None:
+    address = usual_address(name)
+    if address is not None:
+        return address, address
     try:
         return parse_range(name)
     except Unreadable:

@@ -10,6 +10,7 @@ import click
 from nessus_sched.cli.formatting import counts
 from nessus_sched.cli.output import print_fields, print_line, print_note, print_table
 from nessus_sched.core.text import pluralize
+from nessus_sched.results.logins import logins_text
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean
 
@@ -57,18 +58,6 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
     show_problems(summary)
     _show_worst(summary)
     _show_hosts(summary)
-
-
-def logins_text(verdict: Mapping[str, Any]) -> str | None:
-    """`linux-prod (ssh as audit) on 12 hosts, windows-prod on none`; older summaries do not
-    know."""
-    texts = []
-    for each in verdict.get("logins", ()):
-        name = each["credential"] or " or ".join(each["one_of"])
-        via = f"{each['protocol']} as {each['user']}" if each["user"] else each["protocol"]
-        shown = f"{name} ({via})" if name and via else name or via
-        texts.append(f"{shown} on {pluralize(each['hosts'], 'host') if each['hosts'] else 'none'}")
-    return clean(", ".join(texts), lines=False) or None
 
 
 def _period(scan: Mapping[str, Any]) -> str:
