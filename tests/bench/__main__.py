@@ -30,6 +30,7 @@ PARTS = {
     "protocol": "protocol:measure",
     "dispatch": "dispatch:measure",
     "scale": "dispatch:measure_scale",
+    "splitting": "splitting:measure",
     "reads": "reads:measure",
     "findings": "findings:measure",
     "startup": "startup:measure",

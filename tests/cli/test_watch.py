@@ -20,6 +20,7 @@ def task(**changed: Any) -> dict[str, Any]:
         "settled": False,
         "wait": None,
         "error": None,
+        "parts": None,
         "entered": {},
         "severity_counts": None,
         **changed,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.core.masking import SHORTEST, Masker
@@ -68,6 +68,7 @@ def test_a_secret_that_was_cut_is_masked(
     cut: str, secret: str, text: str, data: st.DataObject
 ) -> None:
     kept = data.draw(st.integers(SHORTEST, len(secret)))
+    assume(not cut.startswith(secret[kept : kept + 1] or "-"))  # not cut there, as it seems
     shown = Masker([Secret(secret)])(f"{text} {secret[:kept]}{cut}")
     assert shown.endswith(cut)
     assert secret[:kept] not in shown.removeprefix(text)

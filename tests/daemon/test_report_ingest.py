@@ -33,7 +33,7 @@ async def test_the_summary_of_an_edited_scan_says_so(tmp_path: Path, ending: End
     findings = await open_findings(tmp_path / "findings.db")
     try:
         reports = Reports(findings, ExportStore(tmp_path / "exports"), lambda: 0.0)
-        summary = await reports.digest(attrs.evolve(TASK, ending=ending), path, None)
+        summary = await reports.digest(attrs.evolve(TASK, ending=ending), [path], None)
     finally:
         await findings.aclose()
     assert any("edited the targets" in said for said in cautions(summary)) is bool(ending)

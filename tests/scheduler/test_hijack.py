@@ -5,7 +5,7 @@ None is ever adopted, launched, stopped or deleted: on a simulated Nessus, throu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -209,9 +209,11 @@ async def test_what_a_scan_found_before_its_targets_were_edited_is_reported(
     async with beside(nessus, tmp_path) as w:
         digest, digested = w.context.digest, list[Task]()
 
-        async def watched(task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
+        async def watched(
+            task: Task, paths: Sequence[Path], info: ScannerInfo | None
+        ) -> Mapping[str, Any]:
             digested.append(task)
-            return await digest(task, path, info)
+            return await digest(task, paths, info)
 
         w.context.digest = watched
         task = await w.running(VICTIM)

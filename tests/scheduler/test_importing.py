@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -37,8 +37,14 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async def digest(task: Task, path: Path, _info: ScannerInfo | None) -> Mapping[str, Any]:
-        return SUMMARY if path.read_bytes() == b"onetwo" else {**SUMMARY, "hosts": 0, "complete": 0}
+    async def digest(
+        task: Task, paths: Sequence[Path], _info: ScannerInfo | None
+    ) -> Mapping[str, Any]:
+        return (
+            SUMMARY
+            if paths[0].read_bytes() == b"onetwo"
+            else {**SUMMARY, "hosts": 0, "complete": 0}
+        )
 
     async with TaskStore.open(tmp_path, now=lambda: made.now) as store:
         imports = Imports(
@@ -117,7 +123,9 @@ async def test_a_client_that_leaves_makes_room(bench: Bench) -> None:
 async def test_one_that_is_being_read_counts_and_is_not_forgotten(bench: Bench) -> None:
     reading = trio.Event()
 
-    async def digest(_task: Task, _path: Path, _info: ScannerInfo | None) -> Mapping[str, Any]:
+    async def digest(
+        _task: Task, _paths: Sequence[Path], _info: ScannerInfo | None
+    ) -> Mapping[str, Any]:
         reading.set()
         await trio.sleep_forever()
         raise AssertionError

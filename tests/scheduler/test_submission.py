@@ -303,10 +303,10 @@ async def test_a_report_that_cannot_be_kept_is_fetched_again(
         scanner.duration = lambda _order: 10.0
         keep = w.context.exports.keep
 
-        async def failing(task_id: str, path: Path) -> str:
+        async def failing(task_id: str, path: Path, attempt: int = 0) -> str:
             if full:
                 raise full.pop()
-            return await keep(task_id, path)
+            return await keep(task_id, path, attempt)
 
         w.context.exports.keep = failing  # type: ignore[method-assign]
         task = await w.submit()

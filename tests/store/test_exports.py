@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 from nessus_sched.core.store_errors import StoreUnavailable
-from nessus_sched.store.exports import BadExportFile, ExportStore, NoExport
+from nessus_sched.store.exports import (
+    BadExportFile,
+    ExportStore,
+    NoExport,
+    open_export,
+)
 
 DOCUMENT = b"<NessusClientData_v2>" + b"x" * 3_000_000 + b"</NessusClientData_v2>"
 
@@ -25,7 +30,8 @@ def store(tmp_path: Path) -> ExportStore:
 
 
 def content(store: ExportStore, task_id: str) -> bytes:
-    with store.reading(task_id) as stream:
+    (file,) = store.files(task_id)
+    with open_export(file) as stream:
         return stream.read()
 
 
@@ -118,8 +124,8 @@ def test_what_a_killed_process_left_is_removed_at_start(store: ExportStore) -> N
 
 def test_deleting(store: ExportStore) -> None:
     store.write("t", io.BytesIO(b"one"))
-    assert store.delete("t")
-    assert not store.delete("t")
+    assert store.delete(["t"]) == 1
+    assert store.delete(["t"]) == 0
     with pytest.raises(NoExport):
         content(store, "t")
 

@@ -54,6 +54,18 @@ async def test_a_store_of_each_released_schema_opens_and_goes_on(
 
 
 @pytest.mark.parametrize("version", range(1, TASKS.version + 1))
+def test_a_store_of_each_released_schema_is_read_without_a_daemon(
+    tmp_path: Path, version: int
+) -> None:
+    old = sqlite3.connect(tmp_path / FILE_NAME)
+    old.executescript((RELEASED / f"tasks-{version}.sql").read_text())
+    old.close()
+    with read_offline(tmp_path) as store:
+        assert len(store.list().tasks) == sum(store.counts().values()) == 3
+        assert store.verify().ok
+
+
+@pytest.mark.parametrize("version", range(1, TASKS.version + 1))
 def test_a_migrated_schema_is_the_same_as_a_new_one(tmp_path: Path, version: int) -> None:
     old = connect(tmp_path / "old")
     old.executescript((RELEASED / f"tasks-{version}.sql").read_text())

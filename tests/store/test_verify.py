@@ -105,6 +105,7 @@ CHANGES = [
     "UPDATE task SET scanner = 'other' WHERE ord = 1",
     "UPDATE task SET words = 'other' WHERE ord = 1",
     "UPDATE task SET owed = 1 WHERE ord = 1",
+    "UPDATE task SET part_of = 'other' WHERE ord = 1",
     "UPDATE task SET actor = 'other', kind = 'quick' WHERE ord = 1",
     "UPDATE task SET updated_at = updated_at + 1 WHERE ord = 1",
     "UPDATE task SET created_at = created_at + 1 WHERE ord = 1",
@@ -112,7 +113,7 @@ CHANGES = [
     "UPDATE task SET ord = 999 WHERE ord = 1",
     "UPDATE task SET task_id = 'other' WHERE ord = 1",
     """INSERT INTO task SELECT 999, 'copy', state, scanner, kind, pool, priority, actor,
-    created_at, updated_at, journal_seq, words, document, owed FROM task WHERE ord = 1""",
+    created_at, updated_at, journal_seq, words, document, owed, part_of FROM task WHERE ord = 1""",
 ]
 
 

@@ -55,6 +55,16 @@ class WaitAnswer:
 
 
 @attrs.frozen(kw_only=True)
+class PlanAnswer:
+    """A share of a request that is split into parts."""
+
+    scanners: list[str] = field("The scanners that reach it (the first 20).")
+    target_count: int = field("Addresses and names.")
+    parts: int = field("About how many scans it takes.")
+    part_seconds: int | None = field("About how long one takes; null when not known.")
+
+
+@attrs.frozen(kw_only=True)
 class SubmitAnswer:
     """A request that was accepted, or would be (`dry_run`)."""
 
@@ -77,6 +87,8 @@ class SubmitAnswer:
         "Denied or excluded parts of the targets, which are not scanned (the first 20)."
     )
     left_out_count: int = field("Addresses that are left out.")
+    plan: list[PlanAnswer] = field("When it runs as several scans; else empty.")
+    not_reached_count: int = field("Addresses that no scanner reaches, with partial_ok.")
     next: str = field("What to do now.")
 
 
@@ -108,6 +120,11 @@ class StatusAnswer:
     retry_at: str | None = field("When the next attempt is due.")
     wait: WaitAnswer | None = field("Null unless it waits for something.")
     error: TaskErrorAnswer | None = field("The last thing that went wrong.")
+    parts: dict[str, int] | None = field(
+        "When it runs as several scans: their number in each state so far; list_tasks with "
+        "part_of lists them."
+    )
+    part_of: str | None = field("The task whose part it is.")
     asked: dict[str, Any] | None = field(
         "What its scan was asked to do: template, modes, ping, ports ...; notes where that is not "
         "what was wanted. Null: no scan yet, or not known."
@@ -198,6 +215,8 @@ def status_answer(app: ReadApp, view: TaskView) -> StatusAnswer:
         retry_at=iso(task.retry_at),
         wait=wait_answer(app, view),
         error=_error(task),
+        parts=None if task.split is None else {state: n for state, n in view.parts.items() if n},
+        part_of=None if task.part is None else task.part.task_id,
         asked=_asked(task.asked),
         partial=_partial(task),
         owed=[_owed(each) for each in task.owed],

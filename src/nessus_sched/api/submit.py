@@ -10,6 +10,7 @@ import attrs
 from nessus_sched.api.answers import (
     LONGEST_REASON,
     MAX_TARGETS,
+    PlanAnswer,
     SubmitAnswer,
     scanner_url,
     wait_seconds,
@@ -27,12 +28,13 @@ from nessus_sched.core.task import (
     Priority,
     ScanKind,
     ScanRequest,
+    Splitting,
     Submitter,
 )
 from nessus_sched.ipc.users import UsersUnavailable
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.admission.admit import MAX_CREDENTIALS
-from nessus_sched.scheduler.views import Submission
+from nessus_sched.scheduler.views import PlannedGroup, Submission
 
 MINUTE = 60.0
 TARGETS = (["192.0.2.10", "198.51.100.0/24"],)
@@ -95,6 +97,14 @@ class SubmitArgs:
         "and those the operator allows. Never a login.",
         factory=dict,
         examples=({"portscan_range": "1-1024"},),
+    )
+    split: Splitting = field(
+        "auto: a large request runs as several scans on all scanners that reach its targets; "
+        "never: as one scan.",
+        default=Splitting.AUTO,
+    )
+    partial_ok: bool = field(
+        "Accept targets that no scanner reaches: they are reported as not reached.", default=False
     )
     dry_run: bool = field("Only check, route and estimate; submit nothing.", default=False)
 
@@ -236,6 +246,8 @@ async def _submit(
         priority=args.priority,
         profile=args.profile,
         settings=args.settings,
+        split=args.split,
+        partial_ok=args.partial_ok,
         max_runtime=None if minutes is None else minutes * MINUTE,
         **own,
     )
@@ -292,7 +304,18 @@ def submit_answer(app: App, submission: Submission) -> SubmitAnswer:
         credentials=list(task.request.credentials),
         left_out=[range_text(each) for each in submission.left_out[:MAX_TARGETS]],
         left_out_count=count(submission.left_out),
+        plan=[_planned(each) for each in submission.plan],
+        not_reached_count=size_of(task.split.unreachable) if task.split else 0,
         next=_next(submission),
+    )
+
+
+def _planned(group: PlannedGroup) -> PlanAnswer:
+    return PlanAnswer(
+        scanners=list(group.scanners[:MAX_TARGETS]),
+        target_count=group.size,
+        parts=group.parts,
+        part_seconds=None if group.seconds is None else round(group.seconds),
     )
 
 

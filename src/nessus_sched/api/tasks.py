@@ -82,6 +82,9 @@ class ListArgs:
         max_length=200,
         examples=("192.0.2.0/24",),
     )
+    part_of: str | None = field(
+        "The parts of this task, which runs as several scans.", default=None, max_length=64
+    )
     text: str = field("Only tasks with this in name or description.", default="", max_length=200)
     submitter: str | None = field(
         "Only of this user: a name, a uid, or `me`.", default=None, max_length=64
@@ -132,7 +135,7 @@ async def get_scan_status(app: ReadApp, call: Call, args: TaskArgs) -> StatusAns
 
 @tool(writes=False, timeout=LONGEST_WAIT + 10)
 async def wait_for_scan(app: App, call: Call, args: WaitArgs) -> WaitedAnswer:
-    """Wait until a task has settled (completed, canceled, timed_out or dead), at most 25
+    """Wait until a task has settled (completed, partial, canceled, timed_out or dead), at most 25
     seconds, and return its status. Better than asking get_scan_status again and again. Most
     scans take far longer: tell the user and come back later."""
     started = trio.current_time()
@@ -160,6 +163,7 @@ async def list_tasks(app: ReadApp, call: Call, args: ListArgs) -> ListAnswer:
         created_from=args.created_after.timestamp() if args.created_after else None,
         created_before=args.created_before.timestamp() if args.created_before else None,
         text=args.text,
+        part_of=args.part_of,
         targets=None if args.target is None else overlapping(args.target),
         actor=await _actor(app, call, args.submitter),
         shown=visible(app, call) if app.scopes_of(call.peer) else None,

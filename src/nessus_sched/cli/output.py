@@ -25,6 +25,7 @@ STYLES: Mapping[str, str] = {
     "critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan",
     "info": "dim", "ok": "green", "warning": "yellow", "failed": "bold red", "yes": "green",
     "completed": "green", "running": "cyan", "exporting": "cyan", "launching": "cyan",
+    "partial": "yellow",
     "dead": "bold red", "timed_out": "red", "canceled": "dim", "paused": "yellow",
     "retry_wait": "yellow", "passed": "green", "full": "green", "none": "dim",
 }  # fmt: skip

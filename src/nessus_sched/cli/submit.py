@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +14,8 @@ from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note
 from nessus_sched.core.targets.targets import MAX_CHARACTERS, BadTargets, parse_targets
-from nessus_sched.core.task import Discovery, Priority, ScanKind
-from nessus_sched.core.text import duration
+from nessus_sched.core.task import Discovery, Priority, ScanKind, Splitting
+from nessus_sched.core.text import duration, pluralize
 
 TOOLS: Final[Mapping[str, str]] = {
     ScanKind.BASIC: "submit_scan",
@@ -87,6 +86,12 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
     metavar="DURATION",
     help="Stop the scan after this long: 90m, 8h (whole minutes).",
 )
+@click.option(
+    "--split", type=one_of(Splitting), help="Run a large request as several scans, or never."
+)
+@click.option(
+    "--partial-ok", is_flag=True, help="Accept targets that no scanner reaches; scan the rest."
+)
 @click.option("--dry-run", is_flag=True, help="Validate, route and estimate, but queue nothing.")
 @click.option("--wait", "-w", is_flag=True, help="Follow the scan until it finishes.")
 @daemon_option
@@ -112,7 +117,7 @@ def submit_command(
     quick       host discovery only: --discovery hosts, os or ports
     compliance  checks an --audit with --credential
 
-    With --wait the exit code is 0 only if the scan completes.
+    With --wait the exit code is 0 only if the scan completes, and 4 if it does in part.
     """
     if dry_run and wait:
         raise click.UsageError("--wait and --dry-run cannot be combined")
@@ -127,7 +132,7 @@ def show_answer(
     connection: Daemon, answer: Mapping[str, Any], *, wait: bool, as_json: bool
 ) -> None:
     """The answer to a submission; with `wait` follows the task, and exits with 1 if it does not
-    complete."""
+    complete, or with 4 if it does in part."""
     if not wait:
         if as_json:
             print_json(answer)
@@ -135,7 +140,7 @@ def show_answer(
             _show(answer)
             _warn(answer)
         return
-    from nessus_sched.cli.watch import follow
+    from nessus_sched.cli.watch import exit_unless_completed, follow
 
     if not as_json:
         print_line(f"{answer['task_id']} accepted; Ctrl-C stops watching, not the scan.")
@@ -145,8 +150,7 @@ def show_answer(
     ended = follow(connection, [answer["task_id"]], quiet=as_json)
     if as_json:
         print_json(ended[0])
-    if ended[0]["status"] != "completed":
-        sys.exit(1)
+    exit_unless_completed(ended)
 
 
 def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,6 +171,8 @@ def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "idempotency_key": options["key"],
         "max_runtime_minutes": None if runtime is None else math.ceil(runtime / 60),
         "profile": options["profile"],
+        "split": options["split"],
+        "partial_ok": options["partial_ok"] or None,
         **{name: options[name] for name in OWN},
         "credential": list(options["credential"]) or None,
         "settings": settings_given(options["settings"]) or None,
@@ -196,6 +202,8 @@ def _show(answer: Mapping[str, Any]) -> None:
             ("rescan of", answer.get("rescan_of")),
             ("left out", answer["left_out"] or None),
             ("credential", ", ".join(answer["credentials"]) or None),
+            ("not reached", answer["not_reached_count"] or None),
+            *(("parts", _planned(each)) for each in answer["plan"]),
             ("scanner", answer["scanner_instance"] or "first free"),
             ("queue", f"number {answer['queue_position']} of {answer['queue']}"
              if answer["queue_position"] else None),
@@ -203,6 +211,15 @@ def _show(answer: Mapping[str, Any]) -> None:
             ("waits for", answer["wait_reason"]),
         ]
     )  # fmt: skip
+
+
+def _planned(group: Mapping[str, Any]) -> str:
+    seconds = group["part_seconds"]
+    each = "" if seconds is None else f" of about {duration(seconds)}"
+    return (
+        f"about {pluralize(group['parts'], 'scan')}{each} for {group['target_count']} targets on "
+        f"{', '.join(group['scanners'])}"
+    )
 
 
 _SHOWN: Final = 10

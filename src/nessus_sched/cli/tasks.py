@@ -61,6 +61,7 @@ def status_command(task: str, config: Path | None, as_json: bool) -> None:
 @click.option("--pool", help="Only tasks of this pool.")
 @click.option("--kind", type=one_of(ScanKind), help="Only tasks of this kind.")
 @click.option("--target", help="Only tasks whose targets overlap this address or network.")
+@click.option("--part-of", metavar="TASK", help="The parts of a task that runs as several scans.")
 @click.option("--mine", is_flag=True, help="Only your own tasks.")
 @click.option("--submitter", help="Only tasks of this user: a name or a uid.")
 @click.option("--text", default="", help="Only tasks with this text in the name or description.")
@@ -79,6 +80,7 @@ def tasks_command(
     pool: str | None,
     kind: str | None,
     target: str | None,
+    part_of: str | None,
     mine: bool,
     submitter: str | None,
     text: str,
@@ -104,6 +106,8 @@ def tasks_command(
         "created_before": until,
     }
     with daemon_or_store(config) as api:
+        if part_of is not None:
+            wanted["part_of"] = task_id_of(api, part_of)
         found = fetch_all(api, "list_tasks", "tasks", most=limit, cursor=cursor, **wanted)
     if as_json:
         print_json(found)
@@ -195,6 +199,8 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("name", task["name"]),
             ("state", state_of(task)),
             ("progress", None if progress is None else f"{progress} %"),
+            ("parts", _parts(task)),
+            ("part of", task["part_of"]),
             ("waits for", wait.get("wait_reason")),
             ("queue", _place(wait)),
             ("starts in", _estimate(wait)),
@@ -219,6 +225,14 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("trace", task["trace_id"]),
         ]
     )
+
+
+def _parts(task: Mapping[str, Any]) -> str | None:
+    """How many parts are in each state."""
+    parts = task["parts"]
+    if parts is None:
+        return None
+    return ", ".join(f"{count} {state}" for state, count in parts.items()) or "none yet"
 
 
 def _retry(task: Mapping[str, Any]) -> str | None:

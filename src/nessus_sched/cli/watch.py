@@ -23,6 +23,7 @@ from nessus_sched.results.untrusted import clean_line
 
 LOOK_EVERY: Final = (0.2, 1.0)
 """Seconds between polls, first and longest: most waits are short or very long."""
+EXIT_PARTIAL: Final = 4
 EXIT_INTERRUPTED: Final = 130
 """As shells report SIGINT."""
 MOST: Final = 40
@@ -37,7 +38,8 @@ def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
     """Follow tasks, or all unfinished ones, until they finish.
 
     Shows progress bars on a terminal, else a line per change. Ctrl-C stops watching, not the
-    scans. Exit codes: 0 all completed, 1 some did not, 130 stopped watching.
+    scans. Exit codes: 0 all completed, 1 some did not, 4 some only in part,
+    130 stopped watching.
     """
     with daemon(config) as connection:
         task_ids = task_ids_of(connection, tasks) if tasks else _unfinished(connection)
@@ -46,8 +48,14 @@ def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
         ended = follow(connection, task_ids, quiet=as_json) if task_ids else []
     if as_json:
         print_json({"tasks": ended})
-    if any(task["status"] != "completed" for task in ended):
-        sys.exit(1)
+    exit_unless_completed(ended)
+
+
+def exit_unless_completed(tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Exits with 4 if some tasks completed only in part, or 1 if some did not at all."""
+    states = {task["status"] for task in tasks} - {"completed"}
+    if states:
+        sys.exit(EXIT_PARTIAL if states == {"partial"} else 1)
 
 
 def _unfinished(api: DaemonApi) -> list[str]:
@@ -97,6 +105,9 @@ def remark(task: Mapping[str, Any]) -> str:
         error = task["error"] or {}
         found = counts(task["severity_counts"]) if task["severity_counts"] else ""
         return clean_line(str(error.get("message") or found), 200)
+    if task["parts"]:
+        parts = ", ".join(f"{count} {state}" for state, count in task["parts"].items())
+        return clean_line(f"parts: {parts}", 200)
     wait = task["wait"] or {}
     if wait:
         seconds = wait["estimated_wait_seconds"]

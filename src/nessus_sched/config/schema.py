@@ -77,7 +77,7 @@ class TargetSettings:
     )
     deny: tuple[Rule, ...] = field("What must never be scanned, whatever `allow` says.", default=())
     max_addresses: int = field(
-        "Maximum number of addresses in one scan.", default=4096, minimum=1, maximum=2**32
+        "Maximum number of addresses in one task.", default=65536, minimum=1, maximum=2**32
     )
 
     @cached_property
@@ -109,6 +109,24 @@ class SchedulingSettings:
     backoff_max: Seconds = field("Longest wait between attempts.", default=HOUR, minimum=1)
     max_runtime: Seconds = field(
         "How long a scan may run unless the submitter sets another limit.", default=DAY, minimum=60
+    )
+    part_duration: Seconds = field(
+        "A task that would take longer than this is split into parts, which run on all scanners "
+        "that reach their targets; how long a part should take.",
+        default=30 * MINUTE,
+        minimum=MINUTE,
+    )
+    part_min: int = field(
+        "Minimum number of addresses in a part.", default=64, minimum=1, maximum=65536
+    )
+    part_max: int = field(
+        "Maximum number of addresses in one scan.", default=4096, minimum=1, maximum=65536
+    )
+    max_parts: int = field(
+        "Maximum number of parts of a task; parts of larger tasks have more addresses.",
+        default=1000,
+        minimum=1,
+        maximum=100_000,
     )
     idempotency_ttl: Seconds = field(
         "How long an idempotency key is remembered.", default=48 * HOUR, minimum=60

@@ -23,6 +23,11 @@ def new_task_id(random: Random, now: float) -> str:
     return f"t-{_text(ticks, _TIME_PAIRS)}{_text(number, _RANDOM_PAIRS)}"
 
 
+def part_id(task_id: str, number: int) -> str:
+    """The id of a part of a split task, such as `t-5fk3m97k3m9pqr-12`."""
+    return f"{task_id}-{number}"
+
+
 def _text(number: int, pairs: int) -> str:
     text = ""
     for _ in range(pairs):

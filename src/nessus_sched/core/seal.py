@@ -15,7 +15,9 @@ from typing import Final
 
 import attrs
 
-_MARKER: Final = re.compile(r"\[ns:(t-[0-9a-z]+)\.([1-9][0-9]{0,8})(?:\.([0-9a-z]+))?\]\Z")
+_MARKER: Final = re.compile(
+    r"\[ns:(t-[0-9a-z]+(?:-[1-9][0-9]{0,5})?)\.([1-9][0-9]{0,8})(?:\.([0-9a-z]+))?\]\Z"
+)
 _OPENING: Final = re.compile(r"\[\s*ns\s*:", re.IGNORECASE)
 _DIGEST_BYTES: Final = 10
 """80 bits: 16 characters of base32, since the length of a scan's name is limited."""

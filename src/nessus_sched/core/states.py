@@ -15,6 +15,7 @@ class TaskState(StrEnum):
     EXPORTING = "exporting"
     RETRY_WAIT = "retry_wait"
     COMPLETED = "completed"
+    PARTIAL = "partial"
     CANCELED = "canceled"
     TIMED_OUT = "timed_out"
     DEAD = "dead"
@@ -40,11 +41,25 @@ TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
         _S.RETRY_WAIT: frozenset({_S.QUEUED, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
         _S.DEAD: frozenset({_S.QUEUED}),
         _S.COMPLETED: frozenset(),
+        _S.PARTIAL: frozenset(),
         _S.CANCELED: frozenset(),
         _S.TIMED_OUT: frozenset(),
     }
 )
 """From each state, the states that may follow."""
+
+SPLIT_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
+    {
+        _S.QUEUED: frozenset({_S.RUNNING, _S.PAUSED, _S.EXPORTING, _S.CANCELED}),
+        # QUEUED: those of its parts that had begun are back in the queue.
+        _S.RUNNING: frozenset({_S.QUEUED, _S.PAUSED, _S.EXPORTING}),
+        _S.PAUSED: frozenset({_S.QUEUED, _S.RUNNING, _S.EXPORTING}),
+        _S.EXPORTING: frozenset({_S.COMPLETED, _S.PARTIAL, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
+        _S.DEAD: frozenset({_S.QUEUED, _S.RUNNING}),
+        _S.PARTIAL: frozenset({_S.QUEUED, _S.RUNNING}),
+    }
+)
+"""The same for a split task, whose state follows from those of its parts; see `core.parts`."""
 
 FINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
 """States that nothing leaves."""
@@ -63,7 +78,8 @@ class IllegalTransition(Exception):
     """The table has no such transition; nothing was changed."""
 
 
-def check_transition(before: TaskState, after: TaskState) -> None:
-    """Raises `IllegalTransition` unless `after` may follow `before`."""
-    if after not in TRANSITIONS[before]:
+def check_transition(before: TaskState, after: TaskState, *, split: bool = False) -> None:
+    """Raises `IllegalTransition` unless `after` may follow `before` in a task, or in one that is
+    `split`."""
+    if after not in (SPLIT_TRANSITIONS if split else TRANSITIONS).get(before, ()):
         raise IllegalTransition(f"a task cannot go from {before} to {after}")

@@ -47,6 +47,13 @@ class RequestedState(StrEnum):
     CANCEL = "cancel"
 
 
+class Splitting(StrEnum):
+    """Whether a task may be split into several scans."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 @attrs.frozen(kw_only=True)
 class ScanRequest:
     """What was asked for, after validation and before any automatic choice of ours.
@@ -77,6 +84,9 @@ class ScanRequest:
     max_runtime: float | None = None
     rescan_of: str | None = None
     """The task from whose hosts the targets were chosen."""
+    split: Splitting = Splitting.AUTO
+    partial_ok: bool = False
+    """Scan what can be reached, and report the rest as not reached."""
 
 
 @attrs.frozen(kw_only=True)
@@ -145,6 +155,71 @@ class Owed:
 
 
 @attrs.frozen(kw_only=True)
+class NamedTarget:
+    """Host names that mean the same host, with those of the requested addresses that they mean.
+    They are scanned together. `targets` are texts as in a request; `resolved` are all addresses
+    that the names had at submission."""
+
+    targets: tuple[str, ...]
+    resolved: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class PartGroup:
+    """Targets of a split task that the same scanners reach. Parts are cut from it in order: first
+    `named`, each counting as one, then the addresses of `ranges`.
+
+    `hosts` is how many of the task's targets these scanners may get in all: a license must have
+    room for them.
+    """
+
+    named: tuple[NamedTarget, ...] = ()
+    ranges: tuple[str, ...] = ()
+    size: int
+    hosts: int
+    cut: int = 0
+    """How many of its targets are in parts already."""
+
+
+@attrs.frozen(kw_only=True)
+class Split:
+    """How a task is split into parts, each a task of its own with one scan at a time."""
+
+    groups: tuple[PartGroup, ...]
+    parts: int = 0
+    """How many parts were made so far."""
+    unreachable: tuple[str, ...] = ()
+    """Requested targets that no scanner reaches."""
+    states: Mapping[TaskState, int] = attrs.field(factory=dict)
+    """How many of its parts ended in each state; set when the task settles."""
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """What a task is a part of. `start` is its place among the targets of its group, and `size`
+    how many of them it has; `hosts` is that of the group."""
+
+    task_id: str
+    number: int
+    group: int
+    start: int
+    size: int
+    hosts: int
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """A report that is kept of one of a task's scans. `file` is its name among the exports, `at`
+    when the scan ended or was read (epoch seconds). `whole`: the scan ran to its end."""
+
+    attempt: int
+    scanner_instance: str | None
+    file: str
+    at: float
+    whole: bool
+
+
+@attrs.frozen(kw_only=True)
 class Task:
     """A task in its present state. All times are epoch seconds, UTC.
 
@@ -194,6 +269,9 @@ class Task:
     retry_at: float | None = None
     last_error: TaskError | None = None
     export_file: str | None = None
+    """The report that was kept last."""
+    reports: tuple[Report, ...] = ()
+    """The reports that are kept, oldest scan first; older releases kept only `export_file`."""
     summary: Mapping[str, Any] | None = None
     """Validation statistics of the finished scan: the document of `results.summary`."""
     discard: bool = False
@@ -204,3 +282,22 @@ class Task:
     """Why `summary` and findings are those of a scan that ended early; None when they are of
     a whole scan, or there are none."""
     owed: tuple[Owed, ...] = ()
+    split: Split | None = None
+    """Set for a task that has no scan itself but parts that have."""
+    part: Part | None = None
+    """Set for a part of a split task."""
+
+    @property
+    def kept_reports(self) -> tuple[Report, ...]:
+        """`reports`, also those that an older release kept."""
+        if self.reports or self.export_file is None:
+            return self.reports
+        return (
+            Report(
+                attempt=0,
+                scanner_instance=self.scanner_instance,
+                file=self.export_file,
+                at=self.entered.get(self.state, self.created_at),
+                whole=self.partial is None,
+            ),
+        )

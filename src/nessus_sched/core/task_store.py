@@ -40,6 +40,8 @@ class TaskFilter:
     updated_from: float | None = None
     updated_before: float | None = None
     text: str = ""
+    part_of: str | None = None
+    """List the parts of this task instead of tasks."""
     targets: TargetsMatch | None = None
     shown: Callable[[Task], bool] | None = None
     """Whether the caller may see the task; like `targets`, called in a reading thread."""
@@ -102,6 +104,14 @@ class TaskStore(TaskReader, Protocol):
     ) -> StoredSubmission:
         """Stores a new task; with an idempotency key, at most once in `key_ttl` seconds.
         Raises `IdempotencyConflict` or `DuplicateTask`."""
+
+    async def divide(
+        self, task: Task, entry: JournalEntry, parts: Sequence[tuple[Task, JournalEntry]]
+    ) -> None:
+        """`record` for a split task, and its new parts with it, in one step."""
+
+    async def parts_of(self, task_id: str) -> Sequence[Task]:
+        """All parts of a split task that are stored, in the order of their numbers."""
 
     async def submitted_before(self, task: Task, at: float) -> Task | None:
         """The task that `submit` would return because it has the same key and an equal

@@ -6,10 +6,10 @@ comparisons work without a daemon and without a configuration.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -17,22 +17,24 @@ from nessus_sched.api import validation
 from nessus_sched.api.admin_findings import compare_answer, findings_answer
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import scan_coverage
-from nessus_sched.results.parser.reader import Event, Reader
+from nessus_sched.results.merge import MergedReader, Source
+from nessus_sched.results.parser.reader import Event
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.query.model import Query
 from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.summary import SummaryBuilder
-from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.exports import ExportStore, open_export
 from nessus_sched.store.findings.reader import FindingsReader, open_findings_offline
 from nessus_sched.store.findings.store import open_findings
 
 T = TypeVar("T")
 
 
-async def store_report(stream: BinaryIO, path: Path, name: str) -> dict[str, Any]:
-    """Reads a report into the findings database at `path` under that name; its summary."""
+async def store_report(sources: Sequence[Source], path: Path, name: str) -> dict[str, Any]:
+    """Reads the reports of one task, or one file, into the findings database at `path` under that
+    name; their summary."""
     builder = SummaryBuilder()
-    reader = Reader(stream)
+    reader = MergedReader(sources)
 
     def events() -> Iterator[Event]:
         for event in reader:
@@ -64,11 +66,10 @@ def compare(path: Path, before: str, after: str, change: Change, query: Query) -
     return validation.answer(_ask(path, both))[0]
 
 
-@contextmanager
-def kept_report(state_directory: Path, task_id: str) -> Iterator[BinaryIO]:
-    """The report that the daemon keeps of a task. Raises `StoreError`."""
-    with ExportStore(state_directory / "exports").reading(task_id) as stream:
-        yield stream
+def kept_reports(state_directory: Path, task_id: str) -> list[Source]:
+    """The reports that the daemon keeps of a task. Raises `StoreError`, also when reading."""
+    files = ExportStore(state_directory / "exports").files(task_id)
+    return [partial(open_export, file) for file in files]
 
 
 def _ask(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 import trio
@@ -15,12 +16,13 @@ from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import Task
 from nessus_sched.results.coverage import scan_coverage
-from nessus_sched.results.parser.reader import Event, Reader
+from nessus_sched.results.merge import MergedReader
+from nessus_sched.results.parser.reader import Event
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.presence import foreign_host
-from nessus_sched.results.summary import SummaryBuilder, summarize
+from nessus_sched.results.summary import SummaryBuilder
 from nessus_sched.scheduler.driver.endings import was_edited
-from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.exports import ExportStore, salvage_export
 from nessus_sched.store.findings.store import FindingsStore
 from nessus_sched.telemetry import events
 
@@ -29,6 +31,8 @@ log = structlog.get_logger("daemon")
 COMPRESSED_AT_ONCE = 1
 """Reports compressed at the same time: each takes a core. They are also read one at a time,
 because the findings have one writer."""
+PIECE = 1000
+"""Events of a report between two looks for a cancellation."""
 
 
 class Reports:
@@ -46,25 +50,23 @@ class Reports:
             self.exports.directory.mkdir(mode=0o700, exist_ok=True)
         return self.exports.directory / f"{task_id}.fetched.part"
 
-    async def keep(self, task_id: str, path: Path) -> str:
-        """Compresses the report into the exports and removes `path`; durable on return."""
+    async def keep(self, task_id: str, path: Path, attempt: int = 0) -> str:
+        """Compresses the report of an attempt into the exports and removes `path`; durable on
+        return."""
 
         def compress() -> str:
             with path.open("rb") as source:
-                name = self.exports.write(task_id, source, check=trio.from_thread.check_cancelled)
+                name = self.exports.write(
+                    task_id, source, attempt=attempt, check=trio.from_thread.check_cancelled
+                )
             path.unlink()  # here, because freeing a gigabyte takes a tenth of a second
             return name
 
         return await trio.to_thread.run_sync(compress, limiter=self._compressing)
 
-    async def finished_hosts(self, path: Path) -> int:
-        """How many of the report's hosts were scanned to the end."""
-
-        def count() -> int:
-            with path.open("rb") as stream:
-                return int(summarize(stream)["hosts_finished"])
-
-        return await trio.to_thread.run_sync(count)
+    def kept(self, file: str) -> Path:
+        """Where a report that was kept is."""
+        return self.exports.path(file)
 
     async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
         """A host of the report that is not among `ours`; None if all are."""
@@ -77,12 +79,14 @@ class Reports:
 
     async def drop(self, task_id: str) -> None:
         await self.findings.delete(task_id)
-        await trio.to_thread.run_sync(self.exports.delete, task_id)
+        await trio.to_thread.run_sync(self.exports.delete, [task_id])
 
-    async def digest(self, task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
+    async def digest(
+        self, task: Task, paths: Sequence[Path], info: ScannerInfo | None
+    ) -> Mapping[str, Any]:
         """Like `read`, and logs it."""
         started = trio.current_time()
-        summary = await self.read(task, path, info)
+        summary = await self.read(task, paths, info)
         log.info(
             events.PARSED,
             **{key: summary[key] for key in ("findings", "hosts", "complete")},
@@ -90,26 +94,28 @@ class Reports:
         )
         return summary
 
-    async def read(self, task: Task, path: Path, info: ScannerInfo | None) -> Mapping[str, Any]:
-        """Reads the report once: stores its findings, and returns the summary with counts and
-        verdicts."""
+    async def read(
+        self, task: Task, paths: Sequence[Path], info: ScannerInfo | None
+    ) -> Mapping[str, Any]:
+        """Reads the reports of a task's scans as one: stores the findings, and returns the summary
+        with counts and verdicts. Findings of a part are stored with those of the whole task."""
         builder = SummaryBuilder()
-        stream = await trio.to_thread.run_sync(path.open, "rb")
-        try:
-            reader = Reader(stream)
+        reader = MergedReader([partial(_open, path) for path in paths])
+        events = _tee(reader, builder)
+        if task.part is not None:
+            await trio.to_thread.run_sync(_exhaust, events)
+        else:
             await self.findings.put(
                 task.task_id,
-                _tee(reader, builder),
+                events,
                 at=self._now(),
                 coverage=lambda: scan_coverage(reader.report),
                 sent=task.asked.logins if task.asked is not None else (),
             )
-        finally:
-            stream.close()
         return builder.finish(reader.report, self._facts(task, info))
 
     def _facts(self, task: Task, info: ScannerInfo | None) -> ScanFacts:
-        if task.scanner_instance is None:
+        if task.scanner_instance is None and task.split is None:
             return ScanFacts()  # imported: what was asked for, and when, is unknown
         return ScanFacts(
             now=self._now(),
@@ -129,8 +135,18 @@ def _license_exhausted_at(info: ScannerInfo | None) -> int | None:
     return info.licensed_hosts if info.used_hosts >= info.licensed_hosts else None
 
 
-def _tee(reader: Reader, builder: SummaryBuilder) -> Any:
-    event: Event
+def _open(path: Path) -> AbstractContextManager[BinaryIO]:
+    """A report that was just fetched, or one that is kept."""
+    return salvage_export(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _tee(reader: MergedReader, builder: SummaryBuilder) -> Iterator[Event]:
     for event in reader:
         builder.add(event)
         yield event
+
+
+def _exhaust(events: Iterable[Event]) -> None:
+    for number, _ in enumerate(events):
+        if number % PIECE == 0:
+            trio.from_thread.check_cancelled()

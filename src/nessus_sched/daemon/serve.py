@@ -219,13 +219,14 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             seal=await store.seal(),
             random=SystemRandom(),
             mask=mask,
+            last_order=await store.last_order(),
             observers=[log_change, metrics.observe_change, estimate_errors.observe],
         )
         roles = CurrentRoles(context)
         context.rights_to = lambda task: roles.now().rights_to(task)
         fleet = Fleet(context, partial(_connect, context, metrics))
         queries = TaskQueries(context, fleet)
-        service = Service(context, fleet, queries, last_order=await store.last_order())
+        service = Service(context, fleet, queries)
         service.on_told = estimate_errors.estimate_given
         yield System(
             context=context,

@@ -46,6 +46,7 @@ TARGETS: Final = 20
 
 ENDS: Final[Mapping[TaskState, NotifyOn]] = {
     TaskState.COMPLETED: NotifyOn.COMPLETED,
+    TaskState.PARTIAL: NotifyOn.FAILED,
     TaskState.TIMED_OUT: NotifyOn.FAILED,
     TaskState.CANCELED: NotifyOn.FAILED,
     TaskState.DEAD: NotifyOn.DEAD,
@@ -100,6 +101,8 @@ class Notifications:
     def observe(self, task: Task, entry: JournalEntry) -> None:
         """Queues a notification of a finished task for every webhook subscribed to it."""
         if entry.after is None or entry.after is entry.before or self._nursery is None:
+            return
+        if task.part is not None:
             return
         end = ENDS.get(entry.after)
         wanted = [hook for hook in self._hooks() if end in hook.events]

@@ -39,6 +39,7 @@ _SEVERITIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
 _HEALTH: Final = {Status.OK: "good", Status.DEGRADED: "warn", Status.FAILED: "bad"}
 _OUTCOMES: Final = {
     TaskState.COMPLETED: "good",
+    TaskState.PARTIAL: "warn",
     TaskState.CANCELED: "dim",
     TaskState.TIMED_OUT: "warn",
     TaskState.DEAD: "bad",

@@ -59,7 +59,10 @@ class Backlog:
 
     @contextmanager
     def reserved(self, task: Task) -> Iterator[None]:
-        """Keeps room for a task while it is being stored. Raises `QueueFull`."""
+        """Keeps room for a task while it is being stored. Raises `QueueFull`. A part needs none."""
+        if task.part is not None:
+            yield
+            return
         self.check(task)
         self._take(task)
         try:
@@ -68,12 +71,16 @@ class Backlog:
             self._give_back(task)
 
     def add(self, task: Task) -> None:
-        """An unfinished task, even if there is no room for it."""
+        """An unfinished task, even if there is no room for it. Its parts do not count."""
+        if task.part is not None:
+            return
         self._take(task)
         self._alike[_likeness(task.request)] = task.task_id
 
     def observe(self, task: Task, entry: JournalEntry) -> None:
         """Follows every change of a task."""
+        if task.part is not None:
+            return
         ended = task.state in SETTLED
         if entry.before is None or entry.before in SETTLED:
             if not ended:

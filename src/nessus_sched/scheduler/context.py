@@ -35,10 +35,10 @@ T = TypeVar("T")
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """A host name to its addresses, as text. Raises OSError when it cannot be resolved."""
 
-IngestReport = Callable[[Task, Path, ScannerInfo | None], Awaitable[Mapping[str, Any]]]
-"""Reads a scan's report into the findings store and returns its summary document. What the
-scanner said of itself after the scan is None for a report from elsewhere. The task's `partial`
-says why the scan ended early, if it did."""
+IngestReport = Callable[[Task, Sequence[Path], ScannerInfo | None], Awaitable[Mapping[str, Any]]]
+"""Reads the reports of a task's scans, oldest scan first, into the findings store as one scan, and
+returns its summary document. The scanner's description of itself is None for a report from
+elsewhere. The task's `partial` says why results are missing, if they are."""
 
 Observer = Callable[[Task, JournalEntry], None]
 """Called after every durable change of a task; must not block or raise."""
@@ -50,11 +50,11 @@ class Reports(Protocol):
     def scratch(self, task_id: str) -> Path:
         """A path on the same file system for a report that is being fetched."""
 
-    async def keep(self, task_id: str, path: Path) -> str:
-        """Keeps the fetched report durably; returns the name of its file."""
+    async def keep(self, task_id: str, path: Path, attempt: int = 0) -> str:
+        """Keeps the fetched report of an attempt durably; returns the name of its file."""
 
-    async def finished_hosts(self, path: Path) -> int:
-        """How many hosts of the fetched report were scanned to their end."""
+    def kept(self, file: str) -> Path:
+        """Where a report that was kept is."""
 
     async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
         """A host of the fetched report that is not among `ours`; None if all are."""
@@ -116,9 +116,16 @@ class Context:
     """Results of the latest certification of each scanner."""
     offers: dict[str, Offers] = attrs.field(factory=dict)
     """What each scanner offers for custom scans, as last reported."""
+    last_order: int = 0
+    """The place of the latest task in the order of acceptance."""
     turns: Turns = attrs.field(factory=Turns)
     """Held, by task id, from reading a task that no driver carries until its change is stored."""
     log: FilteringBoundLogger = attrs.field(factory=lambda: structlog.get_logger("scheduler"))
+
+    def next_order(self) -> int:
+        """The place of a new task in the order of acceptance."""
+        self.last_order += 1
+        return self.last_order
 
     def shown(self, moment: float) -> float:
         """A moment of the steady clock, by the wall clock as it is set now."""

@@ -29,6 +29,7 @@ from nessus_sched.scheduler.driver.supervision import DriverFailed, supervise
 from nessus_sched.scheduler.driver.traces import traces
 from nessus_sched.scheduler.pool_config import configure_pool
 from nessus_sched.scheduler.retry_timer import RetryTimer
+from nessus_sched.scheduler.split.splits import Splits
 
 MAX_EXPORT_RESUMES = 8
 """How often an export is retried after a restart."""
@@ -60,6 +61,7 @@ class Fleet:
         self.failures: Counter[str] = Counter()
         """How often the driver of each scanner failed because of a bug."""
         self.debts = Debts(context, self.active_task)
+        self.splits = Splits(context)
         self._connect = connect
         self._accepted: dict[str, float] = {}
         """When tasks were accepted that have left their queue and may come back, by the steady
@@ -77,6 +79,7 @@ class Fleet:
             self.recovered = True
             nursery.start_soon(self.retries.run)
             nursery.start_soon(self.debts.run)
+            nursery.start_soon(self.splits.run)
             task_status.started()
 
     async def apply(self, config: Config) -> None:
@@ -106,7 +109,7 @@ class Fleet:
 
     def _driver(self, settings: ScannerSettings) -> Driver:
         connection = Connection(self.context, settings, self._connect, self.debts)
-        return Driver(connection, self._ended)
+        return Driver(connection, self.splits.begin, self._ended)
 
     async def _drive(
         self, driver: Driver, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -137,8 +140,10 @@ class Fleet:
     async def _hand_over(self, task_id: str) -> None:
         pool = self.context.pool
         async with self.context.turns.of(task_id):
-            task = await self.context.retry_store(lambda: self.context.store.get(task_id))
-            assert task is not None
+            task = await self.splits.begin(task_id)
+            if task is None:
+                pool.release(task_id, self.context.now())
+                return
             self.debts.take_up(task)
             if task.state not in HOLDS_SLOT and pool.active(task_id) is not None:
                 pool.release(task_id, self.context.now(), finished=scan_finished(task))
@@ -153,6 +158,9 @@ class Fleet:
         async with aclosing(store.unfinished_as(parsed)) as unfinished:
             async for task, targets in unfinished:
                 self.context.backlog.add(task)
+                if task.split is not None:
+                    queued += await self.splits.restore(task)
+                    continue
                 enqueue = partial(self._queue, queued, targets)
                 await self._resume(task, enqueue)
         for batch in _batches(queued):

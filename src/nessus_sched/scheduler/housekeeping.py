@@ -32,7 +32,7 @@ BATCH_PAUSE = 0.05
 class Exports(Protocol):
     """The reports on disk; blocks."""
 
-    def delete(self, task_id: str) -> bool: ...
+    def delete(self, task_ids: Collection[str]) -> int: ...
 
     def older_than(self, before: float) -> Collection[str]: ...
 
@@ -90,7 +90,11 @@ class Housekeeping:
         kept = self._context.config.retention
         ended = frozenset({TaskState.CANCELED, TaskState.TIMED_OUT})
         return [
-            ("completed_tasks", frozenset({TaskState.COMPLETED}), kept.completed),
+            (
+                "completed_tasks",
+                frozenset({TaskState.COMPLETED, TaskState.PARTIAL}),
+                kept.completed,
+            ),
             ("canceled_tasks", ended, kept.canceled),
             ("dead_letters", frozenset({TaskState.DEAD}), kept.dead),
         ]
@@ -105,7 +109,7 @@ class Housekeeping:
         while task_ids := await store.purge(states, before=before, at=self._context.wall()):
             for task_id in task_ids:
                 await self._findings.delete(task_id)
-                await self._run_sync(self._exports.delete, task_id)
+            await self._run_sync(self._exports.delete, task_ids)
             self._deleted(what, len(task_ids))
             total += len(task_ids)
             await trio.sleep(BATCH_PAUSE)
@@ -123,8 +127,8 @@ class Housekeeping:
     async def _old_exports(self, *, dry_run: bool) -> int:
         before = self._context.expired(self._context.config.retention.exports)
         old = await self._run_sync(self._exports.older_than, before)
-        for task_id in () if dry_run else old:
-            await self._run_sync(self._exports.delete, task_id)
+        if old and not dry_run:
+            await self._run_sync(self._exports.delete, old)
         self._count("exports", old, dry_run=dry_run)
         return len(old)
 

@@ -157,7 +157,7 @@ class Imports:
             entered={TaskState.COMPLETED: now},
         )
         await trio.to_thread.run_sync(_append, upload.path, b"")  # of an empty file nothing came
-        summary = await self.digest(task, upload.path, None)
+        summary = await self.digest(task, [upload.path], None)
         problem = empty_reason(summary)
         if problem is not None:
             raise UnreadableReport(f"{upload.file}: {problem}")

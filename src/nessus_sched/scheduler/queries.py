@@ -8,11 +8,12 @@ from contextlib import aclosing
 import attrs
 
 from nessus_sched.core.journal import JournalRecord
+from nessus_sched.core.parts import progress_of
 from nessus_sched.core.pool.estimates import Estimate
 from nessus_sched.core.pool.queues import OVERFLOW
 from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
 from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import RequestedState, Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage, TaskReader
@@ -20,6 +21,7 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.errors import UnknownTask
 from nessus_sched.scheduler.fleet import Fleet
+from nessus_sched.scheduler.split.split_task import SplitTask
 from nessus_sched.scheduler.views import QueueStatus, ScannerView, TaskView, dated
 from nessus_sched.scheduler.waiting import WAITS
 
@@ -72,7 +74,13 @@ class StoredTasks:
 
     def views(self, tasks: Sequence[Task]) -> list[TaskView]:
         return [
-            TaskView(task=task, standing=QueueStatus(), progress=task.progress) for task in tasks
+            TaskView(
+                task=task,
+                standing=QueueStatus(),
+                progress=task.progress,
+                parts={} if task.split is None else task.split.states,
+            )
+            for task in tasks
         ]
 
 
@@ -102,14 +110,24 @@ class TaskQueries(StoredTasks):
 
     def _views(self, tasks: Sequence[Task], *, estimated: bool) -> list[TaskView]:
         pool, now = self._context.pool, self._context.now()
-        reasons = pool.wait_reasons([task.task_id for task in tasks], now)
+        waiting = {task.task_id: self._waiting_as(task) for task in tasks}
+        reasons = pool.wait_reasons(waiting.values(), now)
         estimates = pool.estimates(reasons, now) if estimated else {}
         return [
-            self._view(task, reasons.get(task.task_id), estimates.get(task.task_id))
-            for task in tasks
+            self._view(task, waits, reasons.get(waits), estimates.get(waits))
+            for task, waits in zip(tasks, waiting.values(), strict=True)
         ]
 
-    def _view(self, task: Task, reason: WaitReason | None, estimate: Estimate | None) -> TaskView:
+    def _waiting_as(self, task: Task) -> str:
+        """The id under which the pool knows it: for a split task that of its next part."""
+        split = self._fleet.splits.of(task.task_id)
+        return next(iter(split.waiting), task.task_id) if split else task.task_id
+
+    def _view(
+        self, task: Task, waits: str, reason: WaitReason | None, estimate: Estimate | None
+    ) -> TaskView:
+        if task.split is not None:
+            return self._split_view(task, waits, reason, estimate)
         run = self._fleet.active_task(task.task_id)
         if run is not None:
             driver = self._fleet.drivers.get(run.task.scanner_instance or "")
@@ -123,20 +141,51 @@ class TaskQueries(StoredTasks):
             return TaskView(task=task, standing=QueueStatus(), progress=task.progress)
         # It may have been moved since its state was written.
         queue = pool.queue_of(task.task_id)
-        standing = QueueStatus(
-            queue=queue or OVERFLOW,
-            position=pool.position(task.task_id),
+        standing = self._standing(waits, reason, estimate)
+        return TaskView(task=attrs.evolve(task, scanner_instance=queue), standing=standing)
+
+    def _standing(self, waits: str, reason: WaitReason, estimate: Estimate | None) -> QueueStatus:
+        pool = self._context.pool
+        return QueueStatus(
+            queue=pool.queue_of(waits) or OVERFLOW,
+            position=pool.position(waits),
             estimate=estimate,
             wait_reason=reason,
         )
-        return TaskView(task=attrs.evolve(task, scanner_instance=queue), standing=standing)
+
+    def _split_view(
+        self, task: Task, waits: str, reason: WaitReason | None, estimate: Estimate | None
+    ) -> TaskView:
+        """A split task waits as its next part does, until one runs."""
+        standing, split = QueueStatus(), self._fleet.splits.of(task.task_id)
+        if task.state is TaskState.QUEUED and task.desired is RequestedState.PAUSE:
+            standing = QueueStatus(wait_reason=HELD)
+        elif task.state is TaskState.QUEUED and reason is not None:
+            standing = self._standing(waits, reason, estimate)
+        assert task.split is not None
+        if split is None:
+            return TaskView(task=task, standing=standing, parts=task.split.states)
+        done = [(split.sizes[each], self._progress(each, split)) for each in split.states]
+        return TaskView(
+            task=task,
+            standing=standing,
+            progress=progress_of(done, split.total) if done else None,
+            parts=split.counts,
+        )
+
+    def _progress(self, part_id: str, split: SplitTask) -> int:
+        """Percent of a part."""
+        run = self._fleet.active_task(part_id)
+        if run is not None:
+            return run.progress or 0
+        return 100 if split.states[part_id] in SETTLED else 0
 
     async def waiting(self, *, limit: int, estimated: bool = True) -> list[TaskView]:
         """The first queued tasks, in the order of acceptance."""
         found: list[Task] = []
         async with aclosing(self._context.store.unfinished()) as tasks:
             async for task in tasks:
-                if self._context.pool.waiting(task.task_id):
+                if task.part is None and self._context.pool.waiting(self._waiting_as(task)):
                     found.append(task)
                     if len(found) == limit:
                         break

@@ -39,6 +39,7 @@ from nessus_sched.scheduler.errors import (
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
 from nessus_sched.scheduler.queries import TaskQueries
+from nessus_sched.scheduler.split.planning import check_groups, planned, split_of
 from nessus_sched.scheduler.views import QueueStatus, Submission, TaskView
 from nessus_sched.scheduler.waiters import StateWaiters
 
@@ -56,13 +57,10 @@ HANDOVER_POLL = 0.01
 class Service:
     """Changes tasks; `TaskQueries` reads them. Every method may raise `RequestError`."""
 
-    def __init__(
-        self, context: Context, fleet: Fleet, queries: TaskQueries, *, last_order: int
-    ) -> None:
+    def __init__(self, context: Context, fleet: Fleet, queries: TaskQueries) -> None:
         self.context = context
         self.fleet = fleet
         self.queries = queries
-        self._order = last_order
         self.on_told: Callable[[str, float], None] = lambda _task_id, _start: None
         """Called with the estimated start (epoch seconds) given to a submitter."""
         self._changes = StateWaiters()
@@ -74,7 +72,7 @@ class Service:
             now=context.now,
             wall=context.wall,
             random=context.random,
-            next_order=self._next_order,
+            next_order=context.next_order,
             most=lambda: context.config.limits.export_size,
         )
         """Reports from elsewhere, on their way to be tasks."""
@@ -98,6 +96,11 @@ class Service:
         )
         now = self.context.now()
         entry = queue_entry(task, accepted_at=now, targets=admitted.targets)
+        split = split_of(admitted, entry, self.context)
+        if split is not None:
+            return await self._submit_split(
+                attrs.evolve(task, split=split), admitted, dry_run=dry_run
+            )
         reason = self.context.pool.refusal(entry)
         if reason is not None:
             raise RequestError(reason.text, code=reason.code, hint=IMPOSSIBLE_HINTS[reason.code])
@@ -133,6 +136,30 @@ class Service:
             left_out=admitted.left_out,
         )
 
+    async def _submit_split(self, task: Task, admitted: Admitted, *, dry_run: bool) -> Submission:
+        """`submit` for a task whose parts wait instead of it."""
+        context = self.context
+        check_groups(task, context)
+        equal = context.backlog.like(task.request)
+        plan = planned(task, context)
+        if dry_run:
+            context.backlog.check(task)
+            view = TaskView(task=task, standing=QueueStatus())
+            stored, created = task, False
+        else:
+            stored, created = await self._store(task)
+            if created:
+                self.fleet.splits.add(stored, context.now())
+            view = self.queries.view(stored)
+        return Submission(
+            view=view,
+            created=created,
+            dry_run=dry_run,
+            equal_task=equal if created or dry_run else None,
+            left_out=admitted.left_out,
+            plan=plan,
+        )
+
     async def wait(self, task_id: str, *, within: float) -> TaskView:
         """Returns once the task has settled or changed its state, or after `within` seconds."""
         with self._changes.of(task_id) as changed:
@@ -153,6 +180,8 @@ class Service:
                 return view
             if task.state in SETTLED:
                 raise NotPossible(f"task {task_id} is {task.state} already")
+            if task.split is not None:
+                return await self._command_split(task_id, RequestedState.CANCEL, actor, discard)
             run = self.fleet.active_task(task_id)
             if run is not None:
                 if await self._tell(run, RequestedState.CANCEL, actor, discard=discard):
@@ -183,33 +212,60 @@ class Service:
         return resumed
 
     async def retry_dead(self, task_id: str, *, actor: str) -> TaskView:
-        """Puts a dead letter back into the queue with a fresh set of attempts. A paused one
-        stays paused."""
+        """Puts a dead letter back into the queue with a fresh set of attempts, or the dead parts of
+        a split task. A paused one stays paused."""
         async with self.context.turns.of(task_id):
             task = (await self.queries.task(task_id)).task
+            if task.split is not None:
+                return await self._retry_split(task, actor=actor)
             if task.state is not TaskState.DEAD:
                 raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
-            paused = task.desired is RequestedState.PAUSE
-            after = attrs.evolve(
-                failures.requeued(task, now=self.context.wall()),
-                failures=0,
-                refused_by=(),
-                desired=RequestedState.PAUSE if paused else RequestedState.RUN,
-                last_error=None,
-            )
-            entry = self._entry(task, after, "retried_by_operator", actor)
+            if task.part is None or self.fleet.splits.of(task.part.task_id) is not None:
+                return self.queries.view(await self._requeue_dead(task, actor))
+        whole = (await self.queries.task(task.part.task_id)).task
+        await self._retry_split(whole, actor=actor, only=task_id)
+        return await self.queries.task(task_id)
+
+    async def _requeue_dead(self, task: Task, actor: str) -> Task:
+        paused = task.desired is RequestedState.PAUSE
+        after = attrs.evolve(
+            failures.requeued(task, now=self.context.wall()),
+            failures=0,
+            refused_by=(),
+            desired=RequestedState.PAUSE if paused else RequestedState.RUN,
+            last_error=None,
+        )
+        entry = self._entry(task, after, "retried_by_operator", actor)
+        try:
+            with self.context.backlog.reserved(after):
+                await self._record(after, entry)
+        except (StaleTransition, StoredNoMore) as error:
+            raise NotPossible(f"task {task.task_id} is no dead letter any more") from error
+        self.fleet.enqueue(after)
+        return after
+
+    async def _retry_split(self, task: Task, *, actor: str, only: str | None = None) -> TaskView:
+        """Retries the parts that are dead letters, or `only` that part."""
+        dead: list[str] = []
+        if task.state in SETTLED and task.state is not TaskState.CANCELED:
             try:
-                with self.context.backlog.reserved(after):
-                    await self._record(after, entry)
-            except (StaleTransition, StoredNoMore) as error:
-                raise NotPossible(f"task {task_id} is no dead letter any more") from error
-            self.fleet.enqueue(after)
-        return self.queries.view(after)
+                with self.context.backlog.reserved(task):
+                    dead = await self.fleet.splits.revive(task, actor=actor)
+            except StoreUnavailable as error:
+                raise StoreDown(f"nothing was changed: {error}") from error
+        if not dead:
+            raise NotPossible(f"task {task.task_id} is {task.state} and has no dead parts")
+        for part in [only] if only in dead else dead:
+            with suppress(NotPossible, UnknownTask):
+                await self.retry_dead(part, actor=actor)
+        return await self.queries.task(task.task_id)
 
     async def purge(self, task_ids: Sequence[str], *, actor: str) -> Sequence[str]:
         """Deletes those of the named tasks that are settled; returns their ids. Raises
         `StoreUnavailable`."""
-        return await self.context.store.purge_tasks(task_ids, at=self.context.wall(), actor=actor)
+        store, now = self.context.store, self.context.wall()
+        purged = await store.purge_tasks(task_ids, at=now, actor=actor)
+        return [task_id for task_id in purged if task_id in task_ids]  # and not their parts
 
     def _new_task(
         self, admitted: Admitted, actor: str, trace_id: str | None, idempotency_key: str | None
@@ -222,15 +278,11 @@ class Service:
             request=admitted.request,
             actor=actor,
             created_at=now,
-            order=self._next_order(),
+            order=self.context.next_order(),
             resolved=known.texts if admitted.targets.names else (),
             idempotency_key=idempotency_key,
             entered={TaskState.QUEUED: now},
         )
-
-    def _next_order(self) -> int:
-        self._order += 1
-        return self._order
 
     async def _store(self, task: Task) -> tuple[Task, bool]:
         entry = JournalEntry(
@@ -286,6 +338,8 @@ class Service:
                 raise NotPossible(f"task {task_id} is {task.state} and cannot be {verb}")
             if task.desired is RequestedState.CANCEL:
                 raise NotPossible(f"task {task_id} is being canceled and cannot be {verb}")
+            if task.split is not None:
+                return await self._command_split(task_id, desired, actor)
             if task.desired is desired:
                 return self.queries.view(task)
             run = self.fleet.active_task(task_id)
@@ -295,6 +349,22 @@ class Service:
             elif await self._tell_waiting(task_id, desired, actor):
                 return await self.queries.task(task_id)
             await trio.sleep(HANDOVER_POLL)
+
+    async def _command_split(
+        self, task_id: str, desired: RequestedState, actor: str, discard: bool = False
+    ) -> TaskView:
+        """Commands a split task, and with it all of its parts that have not ended."""
+        try:
+            parts = await self.fleet.splits.command(task_id, desired, actor=actor, discard=discard)
+        except StoreUnavailable as error:
+            raise StoreDown(f"nothing was changed: {error}") from error
+        for part in parts:
+            with suppress(NotPossible, UnknownTask):  # it has ended meanwhile
+                if desired is RequestedState.CANCEL:
+                    await self.cancel(part, actor=actor, discard=discard)
+                else:
+                    await self._command(part, desired, actor)
+        return await self.queries.task(task_id)
 
     async def _tell(
         self, run: ActiveTask, desired: RequestedState, actor: str, *, discard: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -12,6 +12,7 @@ from nessus_sched.core.pool.queues import QueueStatistics
 from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
 from nessus_sched.core.pool.wait_reasons import WaitReason
 from nessus_sched.core.scanner import ScannerInfo
+from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.core.task import Task
 
@@ -35,6 +36,19 @@ class TaskView:
     task: Task
     standing: QueueStatus
     progress: int | None = None
+    parts: Mapping[TaskState, int] = attrs.field(factory=dict)
+    """Of a split task: how many of its parts are in each state."""
+
+
+@attrs.frozen(kw_only=True)
+class PlannedGroup:
+    """Targets that the same scanners reach: how many, about how many parts they make by what is
+    known now, and about how long one takes (seconds, None when not known)."""
+
+    scanners: Sequence[str]
+    size: int
+    parts: int
+    seconds: float | None
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +63,8 @@ class Submission:
     dry_run: bool = False
     equal_task: str | None = None
     left_out: Ranges = ()
+    plan: Sequence[PlannedGroup] = ()
+    """For a task that is split into parts."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Compressed exports of finished scans on disk, one file per task.
+"""Compressed exports of finished scans on disk, one file per attempt of a task.
 
 Files are written atomically: under a temporary name, flushed to disk, then renamed.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from gzip import BadGzipFile, GzipFile
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -22,7 +23,8 @@ _SUFFIX: Final = ".nessus.gz"
 _PART: Final = ".part"
 _PIECE: Final = 2**20
 _LEVEL: Final = 6
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_NAME: Final = re.compile(r"(?P<task>[A-Za-z0-9][A-Za-z0-9_-]{0,99})(?:\.(?P<attempt>[0-9]{1,9}))?")
+"""Of a file, without its suffix. Older releases kept one file per task, without the attempt."""
 
 
 class NoExport(StoreError):
@@ -58,12 +60,17 @@ class ExportStore:
                 left.unlink(missing_ok=True)
 
     def write(
-        self, task_id: str, source: BinaryIO, *, check: Callable[[], None] = lambda: None
+        self,
+        task_id: str,
+        source: BinaryIO,
+        *,
+        attempt: int = 0,
+        check: Callable[[], None] = lambda: None,
     ) -> str:
-        """Stores the content of `source`, replacing an earlier export; durable on return.
-        Returns the file's name. `check` is called before every piece and may raise to abort, in
-        which case nothing changes."""
-        final = self._path(task_id)
+        """Stores the content of `source`, replacing an earlier export of the attempt; durable on
+        return. Returns the file's name. `check` is called before every piece and may raise to
+        abort, in which case nothing changes."""
+        final = self.path(f"{task_id}.{attempt}{_SUFFIX}" if attempt else task_id + _SUFFIX)
         part = final.with_name(final.name + _PART)
         with _disk("written"):
             try:
@@ -74,59 +81,97 @@ class ExportStore:
             _sync(self.directory)
         return final.name
 
-    @contextmanager
-    def reading(self, task_id: str) -> Iterator[BinaryIO]:
-        """The export as it came from the scanner. Raises `NoExport`, or `BadExportFile` if the
-        file turns out to be damaged while reading."""
-        path = self._path(task_id)
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            raise NoExport(f"no export of task {task_id} is stored") from None
-        except OSError as error:
-            raise StoreUnavailable(f"the export cannot be read: {error}") from error
-        with file, GzipFile(fileobj=file, mode="rb") as stream:
-            try:
-                yield cast(BinaryIO, stream)
-            except (BadGzipFile, EOFError, zlib.error) as error:
-                message = f"the export of task {task_id} is damaged: {error}"
-                raise BadExportFile(message) from error
+    def path(self, name: str) -> Path:
+        """Where the export with that name is. Raises `NoExport` for what cannot be a name."""
+        if _NAME.fullmatch(name.removesuffix(_SUFFIX)) is None:
+            raise NoExport(f"{name!r} cannot be the name of an export")
+        return self.directory / name
 
-    def delete(self, task_id: str) -> bool:
-        """Returns False if there was none."""
+    def files(self, task_id: str) -> list[Path]:
+        """The exports of a task and of its parts, in order. Raises `NoExport` if there are none."""
+        found = [
+            (match["task"], int(match["attempt"] or 0), path)
+            for match, path in self._exports()
+            if match["task"] == task_id or match["task"].startswith(f"{task_id}-")
+        ]
+        if not found:
+            raise NoExport(f"no export of task {task_id} is stored")
+        return [path for *_, path in sorted(found)]
+
+    def delete(self, task_ids: Collection[str]) -> int:
+        """Deletes all exports of these tasks; returns the number of files."""
+        wanted = set(task_ids)
         with _disk("deleted"):
-            try:
-                self._path(task_id).unlink()
-            except FileNotFoundError:
-                return False
-            _sync(self.directory)
-        return True
+            doomed = [path for match, path in self._exports() if match["task"] in wanted]
+            for path in doomed:
+                path.unlink(missing_ok=True)
+            if doomed:
+                _sync(self.directory)
+        return len(doomed)
 
     def task_ids(self) -> frozenset[str]:
         """The tasks that have an export."""
-        with _disk("listed"):
-            return frozenset(
-                path.name.removesuffix(_SUFFIX) for path in self.directory.glob(f"*{_SUFFIX}")
-            )
+        return frozenset(match["task"] for match, _ in self._exports())
 
     def older_than(self, before: float) -> frozenset[str]:
-        """The tasks whose export was stored before `before` (epoch seconds)."""
+        """The tasks whose latest export was stored before `before` (epoch seconds)."""
+        latest: dict[str, float] = {}
         with _disk("listed"):
-            return frozenset(
-                path.name.removesuffix(_SUFFIX)
-                for path in self.directory.glob(f"*{_SUFFIX}")
-                if path.stat().st_mtime < before
-            )
+            for match, path in self._exports():
+                stored = path.stat().st_mtime
+                latest[match["task"]] = max(stored, latest.get(match["task"], stored))
+        return frozenset(task_id for task_id, stored in latest.items() if stored < before)
 
     def statistics(self) -> ExportStatistics:
         with _disk("listed"):
-            sizes = [path.stat().st_size for path in self.directory.glob(f"*{_SUFFIX}")]
+            sizes = [path.stat().st_size for _, path in self._exports()]
         return ExportStatistics(files=len(sizes), bytes=sum(sizes))
 
-    def _path(self, task_id: str) -> Path:
-        if not _NAME.fullmatch(task_id):
-            raise NoExport(f"{task_id!r} cannot be the id of a task")
-        return self.directory / (task_id + _SUFFIX)
+    def _exports(self) -> list[tuple[re.Match[str], Path]]:
+        with _disk("listed"):
+            paths = list(self.directory.glob(f"*{_SUFFIX}"))
+        named = ((_NAME.fullmatch(path.name.removesuffix(_SUFFIX)), path) for path in paths)
+        return [(match, path) for match, path in named if match is not None]
+
+
+@contextmanager
+def open_export(path: Path) -> Iterator[BinaryIO]:
+    """An export as it came from the scanner. Raises `NoExport`, or `BadExportFile` if the file
+    turns out to be damaged while reading."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise NoExport(f"the export {path.name} is not stored") from None
+    except OSError as error:
+        raise StoreUnavailable(f"the export cannot be read: {error}") from error
+    with file, GzipFile(fileobj=file, mode="rb") as stream:
+        try:
+            yield cast(BinaryIO, stream)
+        except (BadGzipFile, EOFError, zlib.error) as error:
+            raise BadExportFile(f"the export {path.name} is damaged: {error}") from error
+
+
+@contextmanager
+def salvage_export(path: Path) -> Iterator[BinaryIO]:
+    """Like `open_export`, but a damaged file ends before the damage, and a missing one is empty."""
+    try:
+        with open_export(path) as stream:
+            yield cast(BinaryIO, _Undamaged(stream))
+    except NoExport:
+        yield BytesIO()
+
+
+@attrs.frozen
+class _Undamaged:
+    """Reads a stream up to its damage; provides `read` only."""
+
+    stream: BinaryIO
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self.stream.read(size)
+        except (BadGzipFile, EOFError, zlib.error):
+            return b""
 
 
 def _compress(source: BinaryIO, part: Path, check: Callable[[], None]) -> None:

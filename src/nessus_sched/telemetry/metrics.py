@@ -192,9 +192,13 @@ class Metrics:
             self._created(task)
         if entry.after is None or entry.after is entry.before:
             return
-        self._entered(task, entry, entry.after)
-        if entry.after in SETTLED:
+        if task.part is None and entry.after in SETTLED:
             self.scans.labels(kind, entry.after.value).inc()
+        if task.part is None and entry.after is TaskState.COMPLETED:
+            duration = max(0.0, entry.at - task.created_at)
+            self.task_duration.labels(kind).observe(duration)
+        if task.split is None:  # else its parts have scans
+            self._entered(task, entry, entry.after)
 
     def _created(self, task: Task) -> None:
         scanner = task.scanner_instance or ""
@@ -213,8 +217,6 @@ class Metrics:
         elif after is TaskState.RETRY_WAIT:
             self.retries.labels(task.last_error.kind if task.last_error else "unknown").inc()
         elif after is TaskState.COMPLETED:
-            duration = max(0.0, entry.at - task.created_at)
-            self.task_duration.labels(task.request.kind.value).observe(duration)
             self._judged(task, (task.summary or {}).get("verdict") or {})
             for setting in differing(task.summary):
                 self.differences.labels(task.scanner_instance or "", setting).inc()

@@ -15,7 +15,9 @@ _DETAILS = ("queue", "delay", "bytes", "findings", "hosts")
 
 log = structlog.get_logger("tasks")
 
-_WARN_STATES = frozenset({TaskState.DEAD, TaskState.TIMED_OUT, TaskState.RETRY_WAIT})
+_WARN_STATES = frozenset(
+    {TaskState.DEAD, TaskState.PARTIAL, TaskState.TIMED_OUT, TaskState.RETRY_WAIT}
+)
 
 
 def log_change(task: Task, entry: JournalEntry) -> None:

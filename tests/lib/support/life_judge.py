@@ -10,6 +10,7 @@ import trio
 
 from nessus_sched.core.error_kinds import Response
 from nessus_sched.core.faults import FAULTS, kind_of
+from nessus_sched.core.parts import HOPELESS
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.targets.targets import parse_targets
@@ -35,6 +36,11 @@ UNSEEN = 200.0
 """Seconds by which the length of a pause may be underestimated: two polls and some slowness."""
 REFUSALS = {"store_unavailable", "no_scanner", "unknown_scanner", "unknown_pool"}
 """What a submitter may be told while the disk fails or a scanner is taken out."""
+
+
+def whole(task_id: str) -> str:
+    """The task, for one of its parts."""
+    return "-".join(task_id.split("-")[:2])
 
 
 class Judge:
@@ -80,7 +86,7 @@ class Judge:
         """A scan is told to stop: someone asked for it, or it has run as long as it may, or
         its task has ended without its scanner."""
         task_id, scanner = task_of(scan), self._scanner_of(scan)[1]
-        if task_id in self.cancel_asked:
+        if self._asked_to_cancel(task_id):
             self.happened["stopped for a cancel"] += 1
             return
         if scanner.silent_since is not None or self.story.hazards.reloads:
@@ -95,8 +101,11 @@ class Judge:
         assert ran >= least, f"{scan.name} was stopped after {ran} of {limit} s"
         self.happened["stopped for its runtime"] += 1
 
+    def _asked_to_cancel(self, task_id: str) -> bool:
+        return not self.cancel_asked.isdisjoint({task_id, whole(task_id)})
+
     def _check_not_paused(self, scan: FakeScan) -> None:
-        since = self.paused.get(task_of(scan))
+        since = self.paused.get(whole(task_of(scan)))
         on_its_way = since is not None and scan.launch_sent_at <= since
         assert since is None or on_its_way, f"{scan.name} was launched and is paused"
 
@@ -149,32 +158,63 @@ class Judge:
             assert self.story.hazards.people or task.last_error.kind not in BY_PEOPLE, task
             response = FAULTS[kind_of(task.last_error.kind)].response
             assert response is not Response.SUSPEND, task
+        if task.state is TaskState.CANCELED and not self.story.hazards.people:
+            assert self._asked_to_cancel(task.task_id), f"nobody canceled {task.task_id}"
+        if task.split is not None:
+            await self._check_split(w, task)
+            return
         if task.state is TaskState.COMPLETED:
             self._check_completed(task)
         self._check_found(task, events)
-        if task.state is TaskState.CANCELED and not self.story.hazards.people:
-            assert task.task_id in self.cancel_asked, f"nobody canceled {task.task_id}"
         for attempt in range(1, task.attempt + 1):
             name = marker(task.task_id, attempt)
             for scanner in self.story.scanners.values():
                 assert sum(n for each, n in scanner.launches.items() if name in each) <= 1
 
+    async def _check_split(self, w: World, task: Task) -> None:
+        """Its parts are what was requested, as far as they were cut, and it is what they are."""
+        parts = await w.store.parts_of(task.task_id)
+        for part in parts:
+            await self._check_task(w, part)
+        assert task.split is not None
+        states = Counter(part.state for part in parts)
+        assert task.split.states == states or not parts
+        found = Counter(
+            number
+            for part in parts
+            for first, last in parse_targets(part.request.targets).ranges
+            for number in range(first, last + 1)
+        )
+        assert set(found.values()) <= {1}, "an address is in two parts"
+        ((first, last),) = parse_targets(task.request.targets).ranges
+        cut = sum(group.cut for group in task.split.groups)
+        assert found.keys() == set(range(first, first + cut))
+        finished = cut == last - first + 1
+        if task.state is TaskState.COMPLETED:
+            assert finished
+            assert set(states) == {TaskState.COMPLETED}
+        elif task.state is not TaskState.CANCELED:
+            assert set(states) - {TaskState.COMPLETED}, f"{task.state} without a reason"
+            assert finished or states[TaskState.DEAD] >= HOPELESS
+        self.happened["split"] += 1
+        self.happened["parts"] += len(parts)
+
     def _check_found(self, task: Task, events: list[str]) -> None:
         """What is kept has finished at least as many hosts as any attempt whose scan is still on
         a scanner, or was removed from it by us."""
-        if task.task_id in self.discarded:
+        if not self.discarded.isdisjoint({task.task_id, whole(task.task_id)}):
             return
         fetched = "could not be fetched" not in (task.last_error.message if task.last_error else "")
         if not fetched or "partial_results_lost" in events:
             assert self.story.hazards.trouble, f"nothing failed, and results are lost: {task}"
             self.happened["results lost for good"] += 1
             return
-        best = max((done for name, done in self._found() if task.task_id in name), default=0)
+        best = max((n for name, n in self._found() if f":{task.task_id}." in name), default=0)
         has = 0 if task.summary is None else task.summary["hosts_finished"]
         assert has >= best, f"{task.task_id} has {has} finished hosts and found {best}"
-        whole = task.state is TaskState.COMPLETED
+        complete = task.state is TaskState.COMPLETED
         if task.summary is not None:
-            assert whole <= (task.partial is None), task
+            assert complete <= (task.partial is None), task
             self.happened["partial results"] += task.partial is not None
 
     def _found(self) -> Iterator[tuple[str, int]]:

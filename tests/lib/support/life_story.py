@@ -13,6 +13,7 @@ from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import attrs
 import trio
@@ -60,6 +61,8 @@ class Hazards:
     """Some scanner is lost for up to two days, also while peace has come."""
     clock: bool = False
     """The wall clock is set by hours, both ways, until peace has come."""
+    splits: bool = False
+    """Large requests run as several scans."""
     lives: int = 1
 
     @classmethod
@@ -93,8 +96,10 @@ class Story:
         fatal: Collection[int] = (),
     ) -> None:
         self.random = random = Random(seed)
+        self.draw = Random(f"{seed} split")
+        """For what stories from before it existed must not be changed by."""
         self.seed = seed
-        self.hazards = hazards or Hazards.of(random)
+        self.hazards = hazards or attrs.evolve(Hazards.of(random), splits=self.draw.random() < 0.4)
         self.pace = LOST_PACE if self.hazards.lost and lasts < HOUR else 1.0
         """How much more slowly things happen than usual: a scanner must have time to be lost."""
         self.haste = (1.0 if lasts >= HOUR else HASTE) / self.pace
@@ -187,7 +192,8 @@ class Story:
         async with self.world() as w:
             await trio.sleep(10 * MINUTE)
             await self.judge.the_end(w)
-            self.judge.happened["removed"] += await sweep(w)
+            while removed := await sweep(w):  # at most so many at a time
+                self.judge.happened["removed"] += removed
             if not self.hazards.clock:
                 # What was recorded while the clock was ahead is kept until time has caught up.
                 self.judge.nothing_is_left()
@@ -234,6 +240,7 @@ class Story:
                 max_attempts=random.randint(1, 4),
                 overlap_guard=random.random() < 0.8,
                 max_runtime=random.choice([20 * MINUTE, 24 * HOUR]),
+                **self._part_sizes(),
             ),
             retention=RetentionSettings(remote_scans=random.choice([0.0, 5 * MINUTE])),
             polling=PollingSettings(fastest=5.0, slowest=90.0),
@@ -244,12 +251,22 @@ class Story:
         named = random.random() < 0.3
         last = random.choice([random.randrange(1, 8), random.randrange(1, 250)])
         target = random.choice(NAMES) if random.random() < 0.1 else f"192.0.2.{last}"
+        if self.hazards.splits and not named and self.draw.random() < 0.4:
+            first = self.draw.randrange(1, 40)
+            target = f"192.0.2.{first}-192.0.2.{first + self.draw.randrange(12, 40)}"
         return basic(
             target,
             scanner_instance=random.choice(self.config.scanners).id if named else None,
             priority=random.choice(list(Priority)),
             max_runtime=random.choice([None, None, None, 5 * MINUTE]),
         )
+
+    def _part_sizes(self) -> dict[str, Any]:
+        """Small parts, so that requests with a dozen addresses are split."""
+        if not self.hazards.splits:
+            return {}
+        least = self.draw.choice([1, 4])
+        return {"part_min": least, "part_max": self.draw.choice([least, 8])}
 
     def _scanner(self) -> FakeScanner:
         random = self.random

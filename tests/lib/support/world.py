@@ -78,7 +78,7 @@ def finished_in(path: Path) -> int:
 
 
 class FakeExports:
-    """Keeps nothing; the scheduler only needs names."""
+    """Keeps reports in a directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -86,12 +86,13 @@ class FakeExports:
     def scratch(self, task_id: str) -> Path:
         return self._directory / f"{task_id}.part"
 
-    async def keep(self, task_id: str, path: Path) -> str:
-        assert path.read_bytes()
-        return f"{task_id}.nessus"
+    async def keep(self, task_id: str, path: Path, attempt: int = 0) -> str:
+        name = f"{task_id}.{attempt}.nessus"
+        path.replace(self.kept(name))
+        return name
 
-    async def finished_hosts(self, path: Path) -> int:
-        return finished_in(path)
+    def kept(self, file: str) -> Path:
+        return self._directory / file
 
     async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
         with path.open("rb") as stream:
@@ -163,8 +164,14 @@ async def world(
             raise OSError("no such name")
         return resolve(name)
 
-    async def digest(_task: Task, path: Path, _info: ScannerInfo | None) -> Mapping[str, Any]:
-        return {"findings": 1, "hosts_finished": finished_in(path), "report": path.read_text()}
+    async def digest(
+        _task: Task, paths: Sequence[Path], _info: ScannerInfo | None
+    ) -> Mapping[str, Any]:
+        return {
+            "findings": len(paths),
+            "hosts_finished": max(map(finished_in, paths)),
+            "report": paths[-1].read_text(),
+        }
 
     async with TaskStore.open(
         config.state_directory, now=now, executor=Inline(), connect=connect
@@ -181,10 +188,11 @@ async def world(
             wall=wall or now,
             seal=seal,
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
+            last_order=await store.last_order(),
         )
         fleet = Fleet(context, lambda settings: scanners[settings.id])
         queries = TaskQueries(context, fleet)
-        service = Service(context, fleet, queries, last_order=await store.last_order())
+        service = Service(context, fleet, queries)
         async with trio.open_nursery() as nursery:
             await nursery.start(fleet.run)
             yield World(

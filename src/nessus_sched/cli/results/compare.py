@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -18,6 +18,7 @@ from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.results.comparison import Change
+from nessus_sched.results.merge import Source
 
 
 def compare(
@@ -46,28 +47,25 @@ def _compare_files(
     with TemporaryDirectory(prefix="nessus-sched-") as directory:
         path = Path(directory) / "findings.db"
         for name, subject in subjects.items():
-            with _stream(subject, config) as stream:
-                summary = run_trio(report_files.store_report, stream, path, name)
+            sources = [partial(stream_of, subject)] if is_file(subject) else _kept(subject, config)
+            try:
+                summary = run_trio(report_files.store_report, sources, path, name)
+            except StoreError as error:
+                raise click.ClickException(str(error)) from error
             fail_if_empty(subject, summary)
         with usage_errors():
             return report_files.compare(path, "before", "after", change, wanted)
 
 
-@contextmanager
-def _stream(subject: str, config: Path | None) -> Iterator[BinaryIO]:
-    """A report's document; for a task, the export kept in the state directory."""
-    from nessus_sched.daemon.report_files import kept_report
+def _kept(subject: str, config: Path | None) -> list[Source]:
+    """The reports of a task, kept in the state directory."""
+    from nessus_sched.daemon.report_files import kept_reports
 
-    if is_file(subject):
-        with stream_of(subject) as stream:
-            yield stream
-        return
     if config is None:
         raise click.UsageError("--config is required, to find the reports of tasks")
     with daemon_or_store(config) as api:
         task_id = task_id_of(api, subject)
     try:
-        with kept_report(load_config_or_exit(config).state_directory, task_id) as stream:
-            yield stream
+        return kept_reports(load_config_or_exit(config).state_directory, task_id)
     except StoreError as error:
         raise click.ClickException(str(error)) from error

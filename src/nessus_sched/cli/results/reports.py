@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol, TypeVar
@@ -93,8 +94,8 @@ class FileReport:
 
         wanted = parse_query(query)
         if not self._path.exists():
-            with stream_of(self._subject) as stream:
-                self._summary = run_trio(report_files.store_report, stream, self._path, "report")
+            source = partial(stream_of, self._subject)
+            self._summary = run_trio(report_files.store_report, [source], self._path, "report")
         warned = None if query.get("cursor") else self._summary
         with usage_errors():
             return report_files.page_of(self._path, "report", wanted, warned)

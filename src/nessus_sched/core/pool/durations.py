@@ -25,6 +25,7 @@ class Durations:
     def __init__(self) -> None:
         self._classes: OrderedDict[Hashable, deque[float]] = OrderedDict()
         self._paces: dict[int, deque[float]] = {}
+        self._each: OrderedDict[Hashable, deque[tuple[float, int]]] = OrderedDict()
 
     def record(self, entry: QueueEntry, scanner_id: str, seconds: float) -> None:
         for key in _classes(entry, scanner_id):
@@ -32,6 +33,22 @@ class Durations:
             self._classes.move_to_end(key)
         while len(self._classes) > CLASSES:
             self._classes.popitem(last=False)
+
+        addresses = max(1, entry.packed.address_count)
+        for key in _paced(entry):
+            self._each.setdefault(key, deque(maxlen=REMEMBERED)).append((seconds, addresses))
+            self._each.move_to_end(key)
+        while len(self._each) > CLASSES:
+            self._each.popitem(last=False)
+
+    def per_address(self, entry: QueueEntry) -> float | None:
+        """Seconds per address of like scans: of the same kind and in the same network if any
+        were measured there, else of the same kind; None when nothing is known."""
+        for key in _paced(entry):
+            found = self._each.get(key)
+            if found:
+                return sum(seconds for seconds, _ in found) / sum(size for _, size in found)
+        return None
 
     def like(self, entry: QueueEntry, scanner_id: str) -> Sequence[float]:
         """The durations of like scans, of the finest class that has enough; empty when
@@ -55,6 +72,12 @@ class Durations:
         progress figure really means, as measured. Empty when too little is known."""
         factors = self._paces.get(tenth, ())
         return factors if len(factors) >= ENOUGH else ()
+
+
+def _paced(entry: QueueEntry) -> Iterator[Hashable]:
+    """The classes by which the time per address is learned, from fine to coarse."""
+    yield (entry.kind, entry.packed.network)
+    yield entry.kind
 
 
 def _classes(entry: QueueEntry, scanner_id: str) -> Iterator[Hashable]:

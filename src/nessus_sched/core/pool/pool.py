@@ -7,25 +7,21 @@ when to call again without being woken, so nothing polls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from nessus_sched.core.error_kinds import ErrorKind
-from nessus_sched.core.pool.breaker import BreakerStatistics
-from nessus_sched.core.pool.durations import Durations
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.estimates import Estimate, estimates
-from nessus_sched.core.pool.explain import explain, refusal
-from nessus_sched.core.pool.forecast import Forecast
+from nessus_sched.core.pool.estimates import Estimate
+from nessus_sched.core.pool.explain import explain
 from nessus_sched.core.pool.overlap import OverlapGuard
+from nessus_sched.core.pool.queries import PoolQueries
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
 from nessus_sched.core.pool.routing import Placement, Reachability, RoutingCase
 from nessus_sched.core.pool.scanners import PoolScanner, ScannerSpec
 from nessus_sched.core.pool.state import Active, PoolSettings, PoolState
-from nessus_sched.core.pool.statistics import PoolStatistics, snapshot
 from nessus_sched.core.pool.task_mover import TaskMover, queue_name
-from nessus_sched.core.pool.wait_reasons import WaitCode, WaitReason
-from nessus_sched.core.suspension import SuspensionStatistics
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.targets.packed import pack
 from nessus_sched.core.targets.targets import TargetSet
 
@@ -35,7 +31,7 @@ task itself as `EACH`."""
 EACH: Final = 50
 
 
-class Pool:
+class Pool(PoolQueries):
     """`on_wake(scanner_id)`: this scanner may have something to take now. It is called in the
     midst of a method here and must only take note."""
 
@@ -45,23 +41,18 @@ class Pool:
         *,
         on_wake: Callable[[str], None] = lambda _scanner_id: None,
     ) -> None:
-        self._state = PoolState(
-            queues=Queues(
-                ageing_after=settings.ageing_after, fairness_after=settings.fairness_after
-            ),
-            guard=OverlapGuard(enabled=settings.overlap_guard),
-            breaker=settings.breaker,
+        super().__init__(
+            PoolState(
+                queues=Queues(
+                    ageing_after=settings.ageing_after, fairness_after=settings.fairness_after
+                ),
+                guard=OverlapGuard(enabled=settings.overlap_guard),
+                breaker=settings.breaker,
+            )
         )
-        self.durations = Durations()
-        """Of finished scans; after a restart, fed with those of before."""
-        self._forecasts: dict[str, Forecast] = {}
         self._mover = TaskMover(state=self._state, on_wake=on_wake)
 
     # Tasks.
-
-    def refusal(self, entry: QueueEntry) -> WaitReason | None:
-        """Why this could never run with the present configuration; None when it could."""
-        return refusal(self._state, entry)
 
     def place(self, entry: QueueEntry, now: float) -> Placement:
         """Puts a task into the queue that routing gives it. Also for a task that comes
@@ -135,11 +126,6 @@ class Pool:
         queues, tried = self._state.queues, scanner.suspension.tried
         found = queues.head_for(scanner.scanner_id, skip=tried)
         return queues.head_for(scanner.scanner_id) if found is None and tried else found
-
-    def wanted(self, scanner_id: str, now: float) -> bool:
-        """Whether `take` would find a slot and a task to look at."""
-        free = not self._state.paused and self._state.scanner(scanner_id).free(now) > 0
-        return free and self._state.queues.head_for(scanner_id) is not None
 
     def adopt(self, scanner_id: str, entry: QueueEntry, since: float) -> None:
         """Counts a scan that runs already (found after a restart), since then, even above
@@ -318,10 +304,6 @@ class Pool:
         scanner.breaker.look_again(now)
         self._mover.changed(scanner, now)
 
-    def suspension(self, scanner_id: str) -> SuspensionStatistics | None:
-        """None while it is not suspended."""
-        return self._state.scanner(scanner_id).suspension.statistics()
-
     def begin_probe(self, scanner_id: str, now: float) -> bool:
         """See `Breaker.begin_probe`."""
         return self._state.scanner(scanner_id).breaker.begin_probe(now)
@@ -329,68 +311,6 @@ class Pool:
     def abandon_probe(self, scanner_id: str, now: float) -> None:
         """See `Breaker.abandon_probe`."""
         self._state.scanner(scanner_id).breaker.abandon_probe(now)
-
-    def breaker(self, scanner_id: str) -> BreakerStatistics:
-        return self._state.scanner(scanner_id).breaker.statistics()
-
-    def deadline(self, scanner_id: str, now: float) -> float | None:
-        """When that scanner's driver has to look again by itself, or None: a hold ends
-        (then `take`) or a probe is due (then `begin_probe`)."""
-        return self._state.scanner(scanner_id).deadline(now)
-
-    # Questions.
-
-    def scanners(self) -> list[str]:
-        """Also those that were removed and still run something or are waited for."""
-        return list(self._state.scanners)
-
-    def waiting(self, task_id: str) -> bool:
-        return task_id in self._state.queues
-
-    def work_for(self, scanner_id: str) -> bool:
-        """Whether something waits that the scanner would take if it had a free slot."""
-        return self._state.queues.work_for(scanner_id)
-
-    def active(self, task_id: str) -> Active | None:
-        return self._state.active.get(task_id)
-
-    def queue_of(self, task_id: str) -> str | None:
-        """The scanner in whose queue it waits, None for the overflow queue."""
-        return self._waiting(task_id).scanner_id
-
-    def position(self, task_id: str) -> int:
-        """Place in its queue from 1. Raises `KeyError` when it does not wait."""
-        return self._state.queues.position(self._waiting(task_id))
-
-    def wait_reason(self, task_id: str, now: float) -> WaitReason:
-        """Raises `KeyError` when it does not wait."""
-        return explain(self._state, self._waiting(task_id), now)
-
-    def estimate(self, task_id: str, now: float) -> Estimate | None:
-        """When it will start; None when nothing is known. Raises `KeyError` when it does
-        not wait."""
-        reasons = {task_id: self.wait_reason(task_id, now)}
-        return self.estimates(reasons, now).get(task_id)
-
-    def wait_reasons(self, task_ids: Iterable[str], now: float) -> dict[str, WaitReason]:
-        """Of those that wait. With long lists of targets, a reason takes about a millisecond."""
-        waiting = [task_id for task_id in task_ids if task_id in self._state.queues]
-        return {task_id: self.wait_reason(task_id, now) for task_id in waiting}
-
-    def estimates(self, reasons: Mapping[str, WaitReason], now: float) -> dict[str, Estimate]:
-        """For tasks with a known estimate. `reasons` is the result of `wait_reasons` at the same
-        moment. One call for a whole listing costs little more than for one task."""
-        waiting = [self._waiting(task_id) for task_id in reasons]
-        return estimates(self._state, self.durations, waiting, reasons, now, self._forecasts)
-
-    def statistics(self, now: float) -> PoolStatistics:
-        return snapshot(self._state, now)
-
-    def _waiting(self, task_id: str) -> Waiting:
-        waiting = self._state.queues.get(task_id)
-        if waiting is None:
-            raise KeyError(task_id)
-        return waiting
 
     def _placement(self, case: RoutingCase, waiting: Waiting, now: float) -> Placement:
         reason, position = explain(self._state, waiting, now), self._state.queues.position(waiting)

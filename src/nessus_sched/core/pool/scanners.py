@@ -39,7 +39,7 @@ class ScannerSpec:
         if self.licensed_hosts is None or entry.kind is ScanKind.QUICK:
             return True
         # Names that were resolved are among the ranges as well.
-        hosts = max(entry.packed.addresses, len(entry.packed.names))
+        hosts = max(entry.packed.addresses, len(entry.packed.names), entry.hosts)
         return hosts <= self.licensed_hosts
 
     def admits(self, entry: QueueEntry) -> bool:

@@ -52,6 +52,12 @@ class PackedTargets:
         return self.range_count + len(self.names)
 
     @property
+    def network(self) -> bytes:
+        """The network of the first address: the first 16 bits of an IPv4 address or 48 bits of
+        an IPv6 one; empty for names alone."""
+        return self.v4[:2] or self.v6[:6]
+
+    @property
     def v4_bounds(self) -> tuple[Sequence[int], Sequence[int]]:
         """The first and the last addresses of the IPv4 ranges, sorted."""
         numbers = struct.unpack(f">{len(self.v4) // 4}I", self.v4)

@@ -25,6 +25,7 @@ from nessus_sched.core.targets.address import (
 from nessus_sched.core.targets.ranges import (
     Range,
     Ranges,
+    address_text,
     count,
     difference,
     merged,
@@ -90,12 +91,15 @@ class TargetSet:
         """Whether some address or name is in both."""
         return overlap(self.ranges, other.ranges) or not set(self.names).isdisjoint(other.names)
 
+    def with_addresses(self, texts: Iterable[str]) -> TargetSet:
+        """The set with these addresses in it. Raises `Unreadable`."""
+        numbers = (parse_address(text) for text in texts)
+        return attrs.evolve(self, ranges=merged((*self.ranges, *((n, n) for n in numbers))))
+
     def resolved(self, addresses: Mapping[str, Iterable[str]]) -> TargetSet:
         """The set with the addresses of its names in it, for `overlaps`; names that
         `addresses` does not know stay names only. Raises `Unreadable`."""
-        found = (text for name in self.names for text in addresses.get(name, ()))
-        numbers = (parse_address(text) for text in found)
-        return attrs.evolve(self, ranges=merged((*self.ranges, *((n, n) for n in numbers))))
+        return self.with_addresses(text for name in self.names for text in addresses.get(name, ()))
 
 
 def parse_targets(texts: str | Iterable[str]) -> TargetSet:
@@ -135,6 +139,19 @@ def parse_asked(texts: str | Iterable[str]) -> tuple[TargetSet, list[Range]]:
     if problems:
         raise BadTargets(problems)
     return TargetSet(ranges=merged(ranges), names=tuple(sorted(names))), ranges
+
+
+def without_networks(texts: Iterable[str]) -> tuple[str, ...]:
+    """The same targets, with networks written as ranges. Both ends of a range are scanned
+    (docs.tenable.com, "Scan Targets"); of a network, a scanner may leave out the first and the
+    last address, which are not special in a network that someone has only cut in pieces."""
+    return tuple(_range_of(text) if "/" in text else text for text in texts)
+
+
+def _range_of(network: str) -> str:
+    found = parse_range(network)
+    assert found is not None, network
+    return f"{address_text(found[0])}-{address_text(found[1])}"
 
 
 def size_of(normalized: Iterable[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -38,6 +38,8 @@ class Admitted:
 
     request: ScanRequest
     targets: TargetSet
+    addresses: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    """Of the names among the targets."""
     left_out: Ranges = ()
 
 
@@ -70,7 +72,12 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
             hint="give addresses, networks such as 192.0.2.0/24, ranges or host names",
         ) from error
     request = attrs.evolve(request, targets=found.targets.texts, exclude=exclude)
-    return Admitted(request=request, targets=found.known, left_out=found.left_out)
+    return Admitted(
+        request=request,
+        targets=found.known,
+        addresses=found.addresses,
+        left_out=found.left_out,
+    )
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:

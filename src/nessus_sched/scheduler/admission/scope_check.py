@@ -54,6 +54,8 @@ class Approved:
     targets: TargetSet
     known: TargetSet
     texts: tuple[str, ...]
+    addresses: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Of each name."""
     left_out: Ranges = ()
 
 
@@ -81,5 +83,6 @@ async def approve_targets(
         targets=targets,
         known=targets.resolved(addresses),
         texts=texts,
+        addresses=addresses,
         left_out=difference(whole.ranges, targets.ranges),
     )

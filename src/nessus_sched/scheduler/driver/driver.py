@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
@@ -34,6 +34,8 @@ BRIEF = 0.1
 IDLE = 3600.0
 """Upper bound in seconds of a wait for work; normally `ring` ends it."""
 
+Begin = Callable[[str], Awaitable[Task | None]]
+"""Reads a task that was taken from the pool, by id; None if it must not begin any more."""
 Ended = Callable[[ActiveTask], None]
 """Called when a task no longer needs its driver."""
 
@@ -46,7 +48,7 @@ class Driver:
     the pool on behalf of their task id.
     """
 
-    def __init__(self, connection: Connection, ended: Ended) -> None:
+    def __init__(self, connection: Connection, begin: Begin, ended: Ended) -> None:
         self.connection = connection
         self.context = connection.context
         self.runs: dict[str, ActiveTask] = {}
@@ -55,6 +57,7 @@ class Driver:
         self.gone = trio.Event()
         """Set once the driver has ended and another may take its place."""
         self._poller = Poller(connection, self.runs, self.ring)
+        self._stored = begin
         self._ended = ended
         self._work = trio.Event()
         self._scope = trio.CancelScope()
@@ -163,8 +166,12 @@ class Driver:
         """Journals the intent, then runs the task; its slot is already taken. If the scanner
         knows this attempt, it was started after the backup that we were restored from."""
         async with self.context.turns.of(entry.task_id):
-            task = await self.context.retry_store(lambda: self.context.store.get(entry.task_id))
-            assert task is not None
+            task = await self._stored(entry.task_id)
+            if task is None:
+                self.starting.remove(entry.task_id)
+                self.context.pool.release(entry.task_id, self.context.now())
+                self._leave_if_idle()
+                return
             begun = self.connection.attempts.get(task.task_id, 0)
             attempt = max(task.attempt + 1, begun)
             run = ActiveTask(self.context, task, launch_in_doubt=attempt == begun)

@@ -16,7 +16,7 @@ from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unrea
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import parse_targets
-from nessus_sched.core.task import Ending, Task
+from nessus_sched.core.task import Ending, Report, Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import endings, failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
@@ -95,7 +95,10 @@ async def _fetch(run: ActiveTask, connection: Connection) -> None:
                     return
                 ending = None
             early = None if ending is None else ending.message
-            changes = await kept(context, run.task, path, info, early)
+            changes = await kept(
+                context, run.task, path, info, early,
+                attempt=task.attempt, scanner_instance=connection.id,
+            )  # fmt: skip
             await _finish(run, ending, size, changes)
     finally:
         path.unlink(missing_ok=True)
@@ -125,20 +128,42 @@ async def _finish(
 
 
 async def kept(
-    context: Context, task: Task, path: Path, info: ScannerInfo | None, early: str | None
+    context: Context,
+    task: Task,
+    path: Path,
+    info: ScannerInfo | None,
+    early: str | None,
+    *,
+    attempt: int,
+    scanner_instance: str | None,
 ) -> dict[str, Any]:
-    """Reads and keeps a report; returns the changes of its task. `early` says why the scan
-    ended early. Then it is kept only if nothing better is: neither the results of a whole scan,
-    nor those of another attempt that finished more hosts."""
-    if early is not None and task.summary is not None:
-        if task.partial is None:
-            return {}
-        if await context.exports.finished_hosts(path) < task.summary.get("hosts_finished", 0):
-            return {}
-    partial = attrs.evolve(task, partial=early)
-    summary = await context.digest(partial, path, info)
-    file = await context.exports.keep(task.task_id, path)
-    return {"summary": summary, "export_file": file, "partial": early}
+    """Keeps the report of an attempt and reads it together with those of the others; returns
+    the changes of its task. `early` says why the scan ended early."""
+    others = [each for each in task.kept_reports if each.attempt != attempt]
+    partial = None if any(each.whole for each in others) else early
+    before = [each for each in others if each.attempt < attempt]
+    after = [each for each in others if each.attempt > attempt]
+    exports = context.exports
+    paths = [
+        *(exports.kept(each.file) for each in before),
+        path,
+        *(exports.kept(each.file) for each in after),
+    ]
+    summary = await context.digest(attrs.evolve(task, partial=partial), paths, info)
+    file = await exports.keep(task.task_id, path, attempt)
+    report = Report(
+        attempt=attempt,
+        scanner_instance=scanner_instance,
+        file=file,
+        at=context.wall(),
+        whole=early is None,
+    )
+    return {
+        "summary": summary,
+        "export_file": file,
+        "reports": (*before, report, *after),
+        "partial": partial,
+    }
 
 
 async def _info_after(connection: Connection) -> ScannerInfo | None:

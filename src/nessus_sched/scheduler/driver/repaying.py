@@ -97,7 +97,11 @@ async def _fetch(debt: Debt, connection: Connection, row: RemoteScan) -> None:
             task = await debts.task(debt.task_id)
             changes: dict[str, Any] = {}
             if task is not None:
-                changes = await exporting.kept(context, task, path, None, debt.owed.reason)
+                owed = debt.owed
+                changes = await exporting.kept(
+                    context, task, path, None, owed.reason,
+                    attempt=owed.attempt, scanner_instance=owed.scanner_instance,
+                )  # fmt: skip
             await debts.close(debt, "partial_results_kept", **changes)
     finally:
         path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from nessus_sched.core.scanner import AuditFile, ScanOrder
 from nessus_sched.core.seal import without_markers
 from nessus_sched.core.targets.ranges import range_text
 from nessus_sched.core.targets.scope import excluding
-from nessus_sched.core.targets.targets import BadTargets, parse_targets
+from nessus_sched.core.targets.targets import BadTargets, parse_targets, without_networks
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.admission.combinations import check_combination, profile_of
 from nessus_sched.scheduler.admission.custom_settings import check_settings
@@ -68,10 +68,14 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
     marker = context.seal.mark(task.task_id, task.attempt)
     # Older releases accepted any name.
     title, description = without_markers(request.name), without_markers(request.description)
+    targets_sent = found.texts
+    if task.part is not None:
+        title = f"{title} ({task.part.number})" if title else ""
+        targets_sent = without_networks(found.texts)
     return ScanOrder(
         name=f"{title or task.task_id} {marker}",
         marker=marker,
-        targets=found.texts,
+        targets=targets_sent,
         left_out=tuple(map(range_text, found.left_out)),
         request=attrs.evolve(request, name=title, description=description),
         credentials=tuple(known[name] for name in request.credentials),

@@ -82,6 +82,7 @@ class EncodedTask(NamedTuple):
     updated_at: float
     words: str
     owed: int
+    part_of: str | None
     document: str
     digest: bytes
 
@@ -103,6 +104,7 @@ def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
         updated_at=updated_at,
         words=casefold_for_search(f"{request.name}\n{request.description}"),
         owed=len(task.owed),
+        part_of=None if task.part is None else task.part.task_id,
         document=document,
         digest=digest_of(document),
     )

@@ -51,7 +51,7 @@ class BatchCommitter:
         self._suspect = False
         self._head = JournalHead(0, b"")
         self.counts: Counter[TaskState] = Counter()
-        """The number of stored tasks by state."""
+        """The number of stored tasks by state, without parts of split tasks."""
 
     def open(self) -> None:
         """Raises `StoreUnavailable` or `WrongSchema`."""
@@ -192,5 +192,7 @@ def read_head(connection: sqlite3.Connection) -> JournalHead:
 
 
 def count_states(connection: sqlite3.Connection) -> Counter[TaskState]:
-    rows = connection.execute("SELECT state, count(*) FROM task GROUP BY state")
+    rows = connection.execute(
+        "SELECT state, count(*) FROM task WHERE part_of IS NULL GROUP BY state"
+    )
     return Counter({TaskState(state): count for state, count in rows})

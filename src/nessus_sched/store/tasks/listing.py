@@ -118,7 +118,10 @@ def _conditions(wanted: TaskFilter) -> tuple[str, list[object]]:
         ("instr(words, ?)", casefold_for_search(wanted.text) or None),
     ]
     given = [(sql, value) for sql, value in choices if value is not None]
-    return "".join(f" AND {sql}" for sql, _ in given), [value for _, value in given]
+    which = "part_of IS NULL" if wanted.part_of is None else "part_of = ?"
+    values = [] if wanted.part_of is None else [wanted.part_of]
+    conditions = "".join(f" AND {sql}" for sql in (which, *(sql for sql, _ in given)))
+    return conditions, [*values, *(value for _, value in given)]
 
 
 def _matching(rows: Iterable[tuple[int, str]], wanted: TaskFilter, limit: int) -> list[Task]:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.states import TaskState
@@ -20,6 +21,9 @@ from nessus_sched.store.tasks.journal import JournalHead
 from nessus_sched.store.tasks.listing import Listing, count
 from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
 from nessus_sched.store.tasks.verify import Verification, VerifyReport
+
+_NEW_COLUMNS: Final = {"owed": "0", "part_of": "NULL"}
+"""Columns of `task` that older files do not have, and what they would hold."""
 
 
 class OfflineStore:
@@ -80,6 +84,18 @@ def read_offline(directory: Path) -> Iterator[OfflineStore]:
     """
     connection = open_offline(directory / FILE_NAME, TASKS)
     try:
+        _stand_in_for_new_columns(connection)
         yield OfflineStore(connection)
     finally:
         connection.close()
+
+
+def _stand_in_for_new_columns(connection: sqlite3.Connection) -> None:
+    """Lets a file from an older version be read without migrating it."""
+    known = {row[1] for row in connection.execute("PRAGMA table_info(task)")}
+    new = [f"{value} AS {name}" for name, value in _NEW_COLUMNS.items() if name not in known]
+    if known and new:
+        connection.execute("PRAGMA query_only = OFF")
+        columns = ", ".join(["*", *new])
+        connection.execute(f"CREATE TEMP VIEW task AS SELECT {columns} FROM main.task")  # noqa: S608
+        connection.execute("PRAGMA query_only = ON")

@@ -27,7 +27,7 @@ SELECT document FROM task WHERE task_id IN (
     SELECT task_id FROM task WHERE task_id BETWEEN :part AND :beyond
     UNION SELECT task_id FROM task WHERE task_id BETWEEN 't-' || :part AND 't-' || :beyond
     UNION SELECT task_id FROM task WHERE substr(task_id, -:length) = :part)
-ORDER BY task_id DESC LIMIT :limit"""
+AND part_of IS NULL ORDER BY task_id DESC LIMIT :limit"""
 _LAST: Final = "\U0010ffff"
 """Sorts after every character of an id."""
 _PAGE_CHARACTERS: Final = 2_000_000
@@ -57,6 +57,14 @@ def last_order(connection: sqlite3.Connection) -> int:
     ).fetchone()
     assert isinstance(order, int)
     return order
+
+
+def parts_of(connection: sqlite3.Connection, task_id: str) -> list[Task]:
+    """The parts of a split task, in the order in which they were cut."""
+    found = connection.execute(
+        "SELECT document FROM task WHERE part_of = ? ORDER BY ord", (task_id,)
+    )
+    return [decode_task(document) for (document,) in found]
 
 
 def owing(connection: sqlite3.Connection) -> list[Task]:

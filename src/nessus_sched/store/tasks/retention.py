@@ -25,8 +25,8 @@ VACUUM_PAGES: Final = 500
 
 # The first condition repeats that of the index verbatim, so that SQLite uses it.
 _AGED: Final = """
-FROM task WHERE state IN ('completed', 'canceled', 'timed_out', 'dead')
-AND state = ? AND updated_at < ?"""
+FROM task WHERE state IN ('completed', 'partial', 'canceled', 'timed_out', 'dead')
+AND state = ? AND updated_at < ? AND part_of IS NULL"""
 _PRUNABLE: Final = """
 SELECT j.seq, j.hash, t.ord IS NULL AND json_extract(j.content, '$.at') < ?
 FROM journal j LEFT JOIN task t ON t.ord = j.task_ord ORDER BY j.seq LIMIT ?"""
@@ -61,22 +61,29 @@ def count_older_than(
 def purge(
     transaction: Transaction, task_ids: Iterable[str], at: float, actor: str
 ) -> tuple[str, ...]:
-    """Deletes the tasks that are settled; returns their ids."""
+    """Deletes the tasks that are settled, and the parts of split ones; returns their ids. A part
+    is not deleted alone."""
     transaction.flush()
     connection = transaction.connection
     rows = connection.execute(
-        f"SELECT ord, task_id, state FROM task WHERE task_id IN {_IDS} ORDER BY ord",  # noqa: S608
+        f"SELECT ord, task_id, state, part_of FROM task WHERE task_id IN {_IDS} ORDER BY ord",  # noqa: S608
         (json.dumps(list(task_ids)),),
     )
-    doomed = [row for row in rows if row[2] in SETTLED]
-    for order, task_id, state in doomed:
+    doomed = [row for row in rows if row[2] in SETTLED and row[3] is None]
+    parts = connection.execute(
+        f"SELECT ord, task_id, state, part_of FROM task WHERE part_of IN {_IDS} ORDER BY ord",  # noqa: S608
+        (json.dumps([row[1] for row in doomed]),),
+    )
+    doomed += parts
+    for order, task_id, state, part_of in doomed:
         before = TaskState(state)
         entry = JournalEntry(at=at, event=PURGED, actor=actor, task_id=task_id, before=before)
         transaction.append(encode_entry(entry, purged_order=order))
-        transaction.state_deltas[before] -= 1
-    orders = json.dumps([order for order, _, _ in doomed])
+        if part_of is None:
+            transaction.state_deltas[before] -= 1
+    orders = json.dumps([row[0] for row in doomed])
     connection.execute(f"DELETE FROM task WHERE ord IN {_IDS}", (orders,))  # noqa: S608 - our own
-    return tuple(task_id for _, task_id, _ in doomed)
+    return tuple(row[1] for row in doomed)
 
 
 def purge_keys(transaction: Transaction, now: float) -> int:

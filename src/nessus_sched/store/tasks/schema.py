@@ -87,4 +87,14 @@ ALTER TABLE task ADD COLUMN owed INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX task_owing ON task (ord) WHERE owed > 0;
 """
 
-TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3))
+_V4: Final = """
+-- the id of the split task whose part it is
+ALTER TABLE task ADD COLUMN part_of TEXT;
+CREATE INDEX task_parts ON task (part_of) WHERE part_of IS NOT NULL;
+-- with the state "partial"
+DROP INDEX task_by_age;
+CREATE INDEX task_by_age ON task (state, updated_at)
+    WHERE state IN ('completed', 'partial', 'canceled', 'timed_out', 'dead');
+"""
+
+TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3, _V4))

@@ -145,6 +145,24 @@ class TaskStore:
 
         await self._writer.write(apply)
 
+    async def divide(
+        self, task: Task, entry: JournalEntry, parts: Sequence[tuple[Task, JournalEntry]]
+    ) -> None:
+        """`record` for a split task, and its new parts with it, atomically."""
+        changed = _encode_change(task, entry)
+        new = [Submit.encode(part, first, KEY_TTL) for part, first in parts]
+
+        def apply(transaction: Transaction) -> None:
+            transaction.update(*changed)
+            for submit in new:
+                submit(transaction)
+
+        await self._writer.write(apply)
+
+    async def parts_of(self, task_id: str) -> Sequence[Task]:
+        """The parts of a split task, in the order in which they were cut."""
+        return await self._readers.read(lambda c: queries.parts_of(c, task_id))
+
     async def note(self, entry: JournalEntry, *, switch: tuple[str, str] | None = None) -> None:
         """Journals an action that is not about one task (drain, pause-all, reload). `switch`, a
         name and a value, is stored for `switches` atomically with it."""
@@ -298,7 +316,7 @@ def _encode_change(task: Task, entry: JournalEntry) -> tuple[EncodedTask, Encode
     if entry.task_id != task.task_id or entry.after not in (None, task.state):
         raise ValueError("the entry is of another task or leads to another state")
     if before != task.state:
-        check_transition(before, task.state)
+        check_transition(before, task.state, split=task.split is not None)
     encoded = encode_task(task, updated_at=entry.at)
     return encoded, encode_entry(entry, encoded), before
 

@@ -15,7 +15,7 @@ from nessus_sched.store.tasks.journal import JournalHead, chain_hash
 
 _TASK: Final = (
     "INSERT INTO task (ord, task_id, state, scanner, kind, pool, priority, actor, created_at,"
-    " updated_at, words, owed, document, journal_seq) VALUES "
+    " updated_at, words, owed, part_of, document, journal_seq) VALUES "
 )
 _JOURNAL: Final = (
     "INSERT INTO journal (seq, hash, task_ord, purged_id, task_digest, content) VALUES "
@@ -41,7 +41,7 @@ class Transaction:
         self.head = head
         self.touched = 0
         self.state_deltas: Counter[TaskState] = Counter()
-        """The change in the number of tasks by state when this commits."""
+        """The change in the number of tasks by state when this commits, without parts."""
         self._tasks: list[tuple[object, ...]] = []
         self._entries: list[tuple[object, ...]] = []
 
@@ -72,7 +72,8 @@ class Transaction:
     def insert(self, task: EncodedTask, entry: EncodedEntry) -> None:
         seq = self.append(entry)
         self._tasks.append((*task[:-1], seq))
-        self.state_deltas[task.state] += 1
+        if task.part_of is None:
+            self.state_deltas[task.state] += 1
 
     def update(self, task: EncodedTask, entry: EncodedEntry, before: TaskState) -> None:
         """Raises `StaleTransition` or `UnknownTask` unless the stored task is in `before`."""
@@ -83,7 +84,7 @@ class Transaction:
         if self.connection.execute(_UPDATE_TASK, values + where).rowcount != 1:
             raise self._why_not(task, before)
         self.append(entry)
-        if task.state != before:
+        if task.state != before and task.part_of is None:
             self.state_deltas[before] -= 1
             self.state_deltas[task.state] += 1
 

@@ -28,7 +28,7 @@ SELECT t.ord, t.journal_seq, CAST(t.document AS BLOB), t.updated_at,
        (SELECT max(seq) FROM journal WHERE task_ord = t.ord),
        CAST(j.task_digest AS BLOB), CAST(j.content AS BLOB),
        t.task_id, t.state, t.scanner, t.kind, t.pool, t.priority, t.actor, t.created_at,
-       CAST(t.words AS BLOB), t.owed
+       CAST(t.words AS BLOB), t.owed, t.part_of
 FROM task t LEFT JOIN journal j ON j.seq = t.journal_seq
 WHERE t.ord > ? ORDER BY t.ord LIMIT ?"""
 
@@ -64,6 +64,7 @@ class _TaskRow(NamedTuple):
     created_at: float
     words: bytes
     owed: int
+    part_of: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -216,10 +217,13 @@ def _task_problem(row: _TaskRow) -> str:
     except (ValueError, TypeError, KeyError) as error:
         return f"cannot be read: {error}"
     words = row.words.decode("utf-8", "replace")
-    columns = (row.order, *row[7:-2], words, row.owed)
-    if columns != (*encoded[:9], encoded.words, encoded.owed) or row.updated_at != _of(
-        row.content
-    ).get("at"):
+    columns = (row.order, *row[7:-3], words, row.owed, row.part_of)
+    if columns != (
+        *encoded[:9],
+        encoded.words,
+        encoded.owed,
+        encoded.part_of,
+    ) or row.updated_at != _of(row.content).get("at"):
         return "is filed under other words than its document has"
     return ""
 

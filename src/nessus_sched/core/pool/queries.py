@@ -1,0 +1,123 @@
+"""Questions about the pool that change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from nessus_sched.core.pool.breaker import BreakerStatistics
+from nessus_sched.core.pool.durations import Durations
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.estimates import Estimate, estimates
+from nessus_sched.core.pool.explain import explain, refusal
+from nessus_sched.core.pool.forecast import Forecast
+from nessus_sched.core.pool.queues import Waiting
+from nessus_sched.core.pool.state import Active, PoolState
+from nessus_sched.core.pool.statistics import PoolStatistics, snapshot
+from nessus_sched.core.pool.wait_reasons import WaitReason
+from nessus_sched.core.suspension import SuspensionStatistics
+from nessus_sched.core.targets.ranges import Ranges
+
+
+class PoolQueries:
+    """What `Pool` can be asked; methods that change it are there."""
+
+    def __init__(self, state: PoolState) -> None:
+        self._state = state
+        self.durations = Durations()
+        """Of finished scans; after a restart, fed with those of before."""
+        self._forecasts: dict[str, Forecast] = {}
+
+    def refusal(self, entry: QueueEntry) -> WaitReason | None:
+        """Why this could never run with the present configuration; None when it could."""
+        return refusal(self._state, entry)
+
+    def suspension(self, scanner_id: str) -> SuspensionStatistics | None:
+        """None while it is not suspended."""
+        return self._state.scanner(scanner_id).suspension.statistics()
+
+    def breaker(self, scanner_id: str) -> BreakerStatistics:
+        return self._state.scanner(scanner_id).breaker.statistics()
+
+    def deadline(self, scanner_id: str, now: float) -> float | None:
+        """When that scanner's driver has to look again by itself, or None: a hold ends
+        (then `take`) or a probe is due (then `begin_probe`)."""
+        return self._state.scanner(scanner_id).deadline(now)
+
+    def wanted(self, scanner_id: str, now: float) -> bool:
+        """Whether `take` would find a slot and a task to look at."""
+        free = not self._state.paused and self._state.scanner(scanner_id).free(now) > 0
+        return free and self._state.queues.head_for(scanner_id) is not None
+
+    def scanners(self) -> list[str]:
+        """Also those that were removed and still run something or are waited for."""
+        return list(self._state.scanners)
+
+    def waiting(self, task_id: str) -> bool:
+        return task_id in self._state.queues
+
+    def work_for(self, scanner_id: str) -> bool:
+        """Whether something waits that the scanner would take if it had a free slot."""
+        return self._state.queues.work_for(scanner_id)
+
+    def active(self, task_id: str) -> Active | None:
+        return self._state.active.get(task_id)
+
+    def queue_of(self, task_id: str) -> str | None:
+        """The scanner in whose queue it waits, None for the overflow queue."""
+        return self._waiting(task_id).scanner_id
+
+    def position(self, task_id: str) -> int:
+        """Place in its queue from 1. Raises `KeyError` when it does not wait."""
+        return self._state.queues.position(self._waiting(task_id))
+
+    def wait_reason(self, task_id: str, now: float) -> WaitReason:
+        """Raises `KeyError` when it does not wait."""
+        return explain(self._state, self._waiting(task_id), now)
+
+    def estimate(self, task_id: str, now: float) -> Estimate | None:
+        """When it will start; None when nothing is known. Raises `KeyError` when it does
+        not wait."""
+        reasons = {task_id: self.wait_reason(task_id, now)}
+        return self.estimates(reasons, now).get(task_id)
+
+    def wait_reasons(self, task_ids: Iterable[str], now: float) -> dict[str, WaitReason]:
+        """Of those that wait. With long lists of targets, a reason takes about a millisecond."""
+        waiting = [task_id for task_id in task_ids if task_id in self._state.queues]
+        return {task_id: self.wait_reason(task_id, now) for task_id in waiting}
+
+    def estimates(self, reasons: Mapping[str, WaitReason], now: float) -> dict[str, Estimate]:
+        """For tasks with a known estimate. `reasons` is the result of `wait_reasons` at the same
+        moment. One call for a whole listing costs little more than for one task."""
+        waiting = [self._waiting(task_id) for task_id in reasons]
+        return estimates(self._state, self.durations, waiting, reasons, now, self._forecasts)
+
+    def statistics(self, now: float) -> PoolStatistics:
+        return snapshot(self._state, now)
+
+    def _waiting(self, task_id: str) -> Waiting:
+        waiting = self._state.queues.get(task_id)
+        if waiting is None:
+            raise KeyError(task_id)
+        return waiting
+
+    def networks(self, pool: str) -> Mapping[str, Ranges | None]:
+        """What each scanner of a pool reaches; None for everything."""
+        specs = [each.spec for each in self._state.scanners.values() if not each.removed]
+        return {
+            spec.scanner_id: None if spec.networks is None else spec.networks.ranges
+            for spec in specs
+            if spec.pool == pool
+        }
+
+    def reach(self, entry: QueueEntry) -> Sequence[str]:
+        """The scanners that could ever run it."""
+        return sorted(self._state.reachability.reach(entry))
+
+    def pace(self, entry: QueueEntry) -> float | None:
+        """Seconds per address of like scans; None when nothing is known."""
+        return self.durations.per_address(entry)
+
+    def slots_for(self, entry: QueueEntry) -> int:
+        """How many scans could run at once on the usable scanners that may run it."""
+        found = self._state.scanners_of(self._state.reachability.reach(entry))
+        return sum(each.slots.capacity for each in found if each.usable)

@@ -1,0 +1,127 @@
+"""A split task in memory: what is cut from it, and how its parts stand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import attrs
+import trio
+
+from nessus_sched.core import parts
+from nessus_sched.core.ids import part_id
+from nessus_sched.core.parts import PartSizes
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.pool import Pool
+from nessus_sched.core.states import LIVE, TaskState
+from nessus_sched.core.task import PartGroup, RequestedState, Task
+
+
+@attrs.frozen(kw_only=True)
+class Cut:
+    """Where a part lies among the targets of its group."""
+
+    number: int
+    group: int
+    start: int
+    size: int
+
+
+class SplitTask:
+    """Invariants: `waiting` are parts that the pool has and the store does not, at most one for
+    each group; `states` are those of all stored parts. `lock` is held while the task's record is
+    changed. The record itself is kept only while a part is active, since a queue may hold many
+    tasks with thousands of targets.
+    """
+
+    def __init__(self, task: Task, accepted_at: float) -> None:
+        assert task.split is not None
+        self.task_id = task.task_id
+        self.desired = task.desired
+        self.accepted_at = accepted_at
+        self.total = sum(group.size for group in task.split.groups)
+        self.next = [group.cut for group in task.split.groups]
+        """For each group, where the next part begins."""
+        self.parts = task.split.parts
+        self.states: dict[str, TaskState] = {}
+        self.sizes: dict[str, int] = {}
+        self.waiting: dict[str, Cut] = {}
+        self.taken: dict[str, Cut] = {}
+        """Parts that have a slot and are not stored yet."""
+        self.ending = False
+        """Its results are being put together."""
+        self.lock = trio.Lock()
+
+    def note(self, part: Task) -> None:
+        """Takes the state of a stored part."""
+        assert part.part is not None
+        self.states[part.task_id] = part.state
+        self.sizes[part.task_id] = part.part.size
+        self.parts = max(self.parts, part.part.number)
+
+    @property
+    def counts(self) -> Mapping[TaskState, int]:
+        """How many stored parts are in each state."""
+        return Counter(self.states.values())
+
+    def live(self) -> Iterator[str]:
+        """The ids of the stored parts that have not settled."""
+        return (task_id for task_id, state in self.states.items() if state in LIVE)
+
+    @property
+    def feeds(self) -> bool:
+        """Whether more parts may be cut."""
+        wanted = self.desired is RequestedState.RUN and not self.ending
+        return wanted and not parts.hopeless(self.counts)
+
+    def put_back(self, cuts: dict[str, Cut]) -> None:
+        """Uncuts parts that were not stored: their targets are cut again."""
+        for cut in cuts.values():
+            self.next[cut.group] = min(self.next[cut.group], cut.start)
+        cuts.clear()
+
+    def groups_to_feed(self, task: Task) -> Iterator[tuple[int, PartGroup]]:
+        """The groups that have targets left and no part waiting in the pool."""
+        assert task.split is not None
+        fed = {cut.group for cut in self.waiting.values()}
+        for number, group in enumerate(task.split.groups):
+            if number not in fed and self.next[number] < group.size:
+                yield number, group
+
+    def cut(self, task: Task, group: int, size: int, now: float) -> QueueEntry:
+        """The next part of a group, as it waits in the pool: behind all that was accepted before
+        its turn came, which is `now`, so that tasks take turns."""
+        self.parts += 1
+        cut = Cut(number=self.parts, group=group, start=self.next[group], size=size)
+        self.next[group] += size
+        entry = entry_of(task, cut, self.accepted_at if cut.number == 1 else now)
+        self.waiting[entry.task_id] = cut
+        return entry
+
+
+def entry_of(task: Task, cut: Cut, accepted_at: float) -> QueueEntry:
+    """A part that is not stored, as queues, routing and the overlap guard see it."""
+    assert task.split is not None
+    group, request = task.split.groups[cut.group], task.request
+    targets, resolved = parts.targets_between(group, cut.start, cut.size)
+    return QueueEntry(
+        task_id=part_id(task.task_id, cut.number),
+        order=task.order,
+        accepted_at=accepted_at,
+        kind=request.kind,
+        targets=targets.with_addresses(resolved),
+        priority=request.priority,
+        pool=request.pool,
+        hosts=group.hosts,
+    )
+
+
+def size_of_next(task: Task, group_number: int, start: int, pool: Pool, sizes: PartSizes) -> int:
+    """How many targets the next part of a group should have, by what is known now."""
+    assert task.split is not None
+    group = task.split.groups[group_number]
+    left = group.size - start
+    sample = Cut(number=0, group=group_number, start=start, size=min(left, sizes.minimum))
+    entry = entry_of(task, sample, 0.0)
+    total = sum(each.size for each in task.split.groups)
+    return parts.part_size(left, total, pool.slots_for(entry), pool.pace(entry), sizes)

@@ -1,0 +1,292 @@
+"""All split tasks: cuts their parts when slots are free, and follows from the states of the
+parts what each task is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any, Final
+
+import attrs
+import trio
+
+from nessus_sched.core import parts
+from nessus_sched.core.journal import SYSTEM, JournalEntry
+from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.states import SETTLED, TaskState
+from nessus_sched.core.store_errors import StoreError
+from nessus_sched.core.task import RequestedState, Split, Task
+from nessus_sched.scheduler.context import STORE_PATIENCE, Context
+from nessus_sched.scheduler.split.merging import merged_results
+from nessus_sched.scheduler.split.planning import part_sizes
+from nessus_sched.scheduler.split.split_task import Cut, SplitTask, size_of_next
+from nessus_sched.telemetry import events
+
+_EVENTS: Final = {
+    TaskState.QUEUED: "parts_waiting",
+    TaskState.RUNNING: "parts_running",
+    TaskState.EXPORTING: "parts_ended",
+}
+"""What the journal calls the entry into a state; others are called as the state."""
+
+
+class Splits:
+    """The unfinished split tasks. Their parts are ordinary tasks once they are stored."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._splits: dict[str, SplitTask] = {}
+        self._of_part: dict[str, SplitTask] = {}
+        """Of the parts that are not stored."""
+        self._tasks: dict[str, Task] = {}
+        """The records of those with a part that has begun."""
+        self._changed: dict[str, SplitTask] = {}
+        self._wake = trio.Event()
+        context.observers.append(self.observe)
+
+    def of(self, task_id: str) -> SplitTask | None:
+        return self._splits.get(task_id)
+
+    async def run(self) -> None:
+        """Updates the tasks whose parts have changed, until canceled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                changed, self._changed = self._changed, {}
+                for split in changed.values():
+                    nursery.start_soon(self._update, split)
+
+    # Parts.
+
+    def add(self, task: Task, accepted_at: float) -> SplitTask:
+        """A split task that was just stored: its first parts go to the pool."""
+        split = self._splits[task.task_id] = SplitTask(task, accepted_at)
+        for entry in self._cut(split, task):
+            self._context.pool.place(entry, self._context.now())
+        return split
+
+    async def restore(self, task: Task) -> list[QueueEntry]:
+        """A split task from before a restart. Returns the entries of its next parts, for the
+        pool."""
+        accepted_at = self._context.recorded(task.created_at)
+        split = self._splits[task.task_id] = SplitTask(task, accepted_at)
+        assert task.split is not None
+        if task.split.parts:
+            for part in await self._context.store.parts_of(task.task_id):
+                split.note(part)
+            self._tasks[task.task_id] = task
+        self._touch(split)
+        return self._cut(split, task)
+
+    def observe(self, task: Task, entry: JournalEntry) -> None:
+        """Follows every change of a part."""
+        split = None if task.part is None else self._splits.get(task.part.task_id)
+        if split is not None:
+            split.note(task)
+            if entry.before is not entry.after:
+                self._touch(split)
+
+    async def begin(self, task_id: str) -> Task | None:
+        """The stored task that was taken from the pool; None if it must not begin any more. A part
+        is stored only now, and the next one waits in its place."""
+        split = self._of_part.get(task_id)
+        if split is not None:
+            cut = split.waiting.pop(task_id, None)
+            if cut is not None:
+                split.taken[task_id] = cut
+                self._feed(split, await self._record_of(split))
+            async with split.lock:
+                if task_id in split.taken:
+                    await self._store(split, split.taken[task_id])
+            self._of_part.pop(task_id, None)
+        return await self._context.retry_store(lambda: self._context.store.get(task_id))
+
+    def _cut(self, split: SplitTask, task: Task) -> list[QueueEntry]:
+        if not split.feeds:
+            return []
+        context, found = self._context, []
+        sizes = part_sizes(context)
+        for group, _ in list(split.groups_to_feed(task)):
+            size = size_of_next(task, group, split.next[group], context.pool, sizes)
+            entry = split.cut(task, group, size, context.now())
+            self._of_part[entry.task_id] = split
+            found.append(entry)
+        return found
+
+    def _feed(self, split: SplitTask, task: Task) -> None:
+        for entry in self._cut(split, task):
+            self._context.pool.place(entry, self._context.now())
+
+    async def _store(self, split: SplitTask, last: Cut) -> None:
+        """Stores a part that was taken, with those of its group that come before it: so there is
+        no gap in what is cut, however the daemon ends."""
+        context, task = self._context, await self._record_of(split)
+        assert task.split is not None
+        before = [each for each in split.taken.values() if each.group == last.group]
+        new = sorted(filter(lambda each: each.start <= last.start, before), key=attrgetter("start"))
+        made = [self._part(split, task, cut) for cut in new]
+        entry = self._entry(task, "parts_cut", detail={"parts": [each.task_id for each in made]})
+        first = [(each, self._entry(each, "cut", before=None)) for each in made]
+        after = attrs.evolve(task, split=_cut_up_to(task.split, new))
+        await context.retry_store(lambda: context.store.divide(after, entry, first))
+        self._tasks[task.task_id] = after
+        for part in made:
+            del split.taken[part.task_id]
+        for changed, why in ((after, entry), *first):
+            context.announce(changed, why)
+
+    def _part(self, split: SplitTask, task: Task, cut: Cut) -> Task:
+        now = self._context.wall()
+        return parts.next_part(
+            task,
+            number=cut.number,
+            group=cut.group,
+            start=cut.start,
+            size=cut.size,
+            order=self._context.next_order(),
+            desired=split.desired,
+            created_at=now,
+            entered={TaskState.QUEUED: now},
+        )
+
+    # The task itself.
+
+    async def command(
+        self, task_id: str, desired: RequestedState, *, actor: str, discard: bool
+    ) -> list[str]:
+        """Notes what the submitter wants, and applies it to what is not stored yet. Returns the
+        ids of the live parts, to be told as well; none if the task is about to settle. Raises
+        `StoreUnavailable`, and then nothing has changed."""
+        split = self._splits.get(task_id)
+        if split is None:
+            return []
+        async with split.lock:
+            task = await self._record_of(split)
+            if task.state in SETTLED or split.ending:
+                return []
+            after = attrs.evolve(task, desired=desired, discard=discard or task.discard)
+            entry = self._entry(task, f"{desired}_requested", actor=actor)
+            await self._context.record(after, entry)
+            self._tasks[task_id] = after
+            split.desired = desired
+            if desired is not RequestedState.RUN:
+                split.put_back(split.taken)
+        if desired is RequestedState.RUN:
+            self._feed(split, after)
+        else:
+            self._withdraw(split)
+        self._touch(split)
+        return list(split.live())
+
+    async def revive(self, task: Task, *, actor: str) -> list[str]:
+        """Continues a settled task that has dead parts; returns their ids, to be retried. Raises
+        `StoreError`, and then nothing has changed."""
+        context = self._context
+        found = await context.store.parts_of(task.task_id)
+        dead = [part.task_id for part in found if part.state is TaskState.DEAD]
+        if dead:
+            split = SplitTask(task, context.recorded(task.created_at))
+            split.desired = RequestedState.RUN
+            for part in found:
+                split.note(part)
+            now = context.wall()
+            after = attrs.evolve(
+                task,
+                state=TaskState.RUNNING,
+                desired=RequestedState.RUN,
+                entered={**task.entered, TaskState.RUNNING: now},
+                last_error=None,
+            )
+            entry = self._entry(after, "retried_by_operator", before=task.state, actor=actor)
+            await context.record(after, entry)
+            self._splits[task.task_id], self._tasks[task.task_id] = split, after
+        return dead
+
+    def _withdraw(self, split: SplitTask) -> None:
+        """Takes the parts that wait out of the pool. They will be cut again."""
+        for task_id in split.waiting:
+            self._context.pool.withdraw(task_id, self._context.now())
+            self._of_part.pop(task_id)
+        split.put_back(split.waiting)
+
+    def _touch(self, split: SplitTask) -> None:
+        self._changed[split.task_id] = split
+        self._wake.set()
+
+    async def _update(self, split: SplitTask) -> None:
+        """Records the state that follows from those of the parts, and puts the results together
+        once all have ended."""
+        if not split.feeds:
+            self._withdraw(split)
+        async with split.lock:
+            task = await self._record_of(split)
+            assert task.split is not None
+            state = parts.state_of(task.split, split.counts, split.desired)
+            if split.ending or split.taken or task.state in SETTLED:
+                return
+            if state is not task.state:
+                task = await self._advance(task, state)
+            split.ending = state is TaskState.EXPORTING
+        if split.ending:
+            await self._end(split)
+        elif state in SETTLED:
+            self._forget(split)
+
+    async def _end(self, split: SplitTask) -> None:
+        """The task settles with the results of all its parts."""
+        while True:
+            try:
+                changes = await merged_results(self._context, self._tasks[split.task_id])
+                break
+            except (StoreError, OSError) as error:
+                self._context.log.warning(events.STORE_UNAVAILABLE, reason=str(error))
+                await trio.sleep(STORE_PATIENCE)
+        async with split.lock:
+            await self._advance(self._tasks[split.task_id], **changes)
+        self._forget(split)
+
+    async def _advance(self, task: Task, state: TaskState, **changes: Any) -> Task:
+        now = self._context.wall()
+        after = attrs.evolve(task, state=state, entered={**task.entered, state: now}, **changes)
+        entry = self._entry(after, _EVENTS.get(state, str(state)), before=task.state)
+        await self._context.record_until_stored(after, entry)
+        self._tasks[task.task_id] = after
+        return after
+
+    def _forget(self, split: SplitTask) -> None:
+        self._withdraw(split)
+        del self._splits[split.task_id]
+        self._tasks.pop(split.task_id, None)
+
+    async def _record_of(self, split: SplitTask) -> Task:
+        """The task as stored; kept in memory once a part of it has begun."""
+        task = self._tasks.get(split.task_id)
+        if task is None:
+            store = self._context.store
+            task = await self._context.retry_store(lambda: store.get(split.task_id))
+            assert task is not None, f"{split.task_id} is not settled"
+            if split.states or split.taken:
+                self._tasks[split.task_id] = task
+        return task
+
+    def _entry(self, task: Task, event: str, **fields: Any) -> JournalEntry:
+        return JournalEntry(
+            **{
+                "at": self._context.wall(),
+                "event": event,
+                "actor": SYSTEM,
+                "task_id": task.task_id,
+                "before": task.state,
+                "after": task.state,
+                **fields,
+            }
+        )
+
+
+def _cut_up_to(split: Split, new: Iterable[Cut]) -> Split:
+    groups, number = list(split.groups), split.parts
+    for cut in new:
+        groups[cut.group] = attrs.evolve(groups[cut.group], cut=cut.start + cut.size)
+        number = max(number, cut.number)
+    return attrs.evolve(split, groups=tuple(groups), parts=number)
