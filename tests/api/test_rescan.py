@@ -73,6 +73,7 @@ async def done(
 ) -> AsyncIterator[tuple[World, App, FakeFindings, Task]]:
     """A completed task of ANN."""
     scanners = {name: FakeScanner(virtual_now()) for name in "ab"}
+    scanners["a"].offered_policies = ["p"]
     config = config_of(
         directory,
         scanner_settings("a"),
