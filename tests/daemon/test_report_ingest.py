@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import attrs
@@ -37,3 +38,24 @@ async def test_the_summary_of_an_edited_scan_says_so(tmp_path: Path, ending: End
     finally:
         await findings.aclose()
     assert any("edited the targets" in said for said in cautions(summary)) is bool(ending)
+
+
+async def test_a_kept_report_that_someone_deleted_is_left_out(tmp_path: Path) -> None:
+    exports = ExportStore(tmp_path / "exports")
+    exports.prepare()
+    kept = exports.write("t-1", io.BytesIO(document(host("192.0.2.1"))), attempt=1)
+    path = tmp_path / "scan.nessus"
+    path.write_bytes(document(host("192.0.2.2")))
+    findings = await open_findings(tmp_path / "findings.db")
+    try:
+        reports = Reports(findings, exports, lambda: 0.0)
+        paths = [reports.kept(kept), path]
+        assert (await reports.digest(TASK, paths, None))["hosts"] == 2
+        packed = paths[0].read_bytes()
+        paths[0].write_bytes(packed[: len(packed) // 2])
+        damaged = await reports.digest(TASK, paths, None)
+        assert not damaged["complete"]
+        paths[0].unlink()
+        assert (await reports.digest(TASK, paths, None))["hosts"] == 1
+    finally:
+        await findings.aclose()

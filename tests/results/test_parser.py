@@ -199,7 +199,8 @@ def test_properties_after_the_findings_are_in_the_end_of_the_host() -> None:
 
 
 def test_the_same_host_twice_is_one_host() -> None:
-    twice = [host(name, item(1)) for name in ("a.example.com", "192.0.2.1", "A.example.com.")]
+    names = ("a.example.com", "192.0.2.1", "A.example.com.")
+    twice = [host(name, item(number)) for number, name in enumerate(names)]
     events, report = read(document(*twice))
     assert report.hosts == 2
     assert [finding.host_index for finding in findings_of(events)] == [0, 1, 0]

@@ -32,7 +32,7 @@ def summary(*elements: str) -> dict[str, Any]:
     return summarize(io.BytesIO(document(*elements)))
 
 
-@given(st.lists(ITEMS, max_size=30), st.data())
+@given(st.lists(ITEMS, max_size=30, unique=True), st.data())
 def test_it_does_not_matter_how_a_host_is_cut_up(
     found: list[tuple[str, int, int]], data: st.DataObject
 ) -> None:
@@ -84,6 +84,15 @@ def test_what_its_elements_say_of_its_login_is_one_verdict(
 def test_it_is_finished_when_all_of_it_is() -> None:
     assert summary(host("a", tags=ENDED), host("a", tags=ENDED))["hosts_finished"] == 1
     assert summary(host("a", tags=ENDED), host("A.", tags=BEGAN))["hosts_finished"] == 0
+
+
+def test_what_another_element_repeats_counts_once() -> None:
+    found = (item(1, severity=4), item(1, severity=4), item(2, output("x")), item(2, output("y")))
+    once, twice = summary(host("a", *found)), summary(host("a", *found), host("a", *found))
+    assert {key: twice[key] for key in COUNTED} == {key: once[key] for key in COUNTED}
+    assert once["findings"] == 4, "one element may mean two things"
+    assert summary(host("a", *found), host("b", *found))["findings"] == 8
+    assert summary(host("a", item(1)), host("a", item(1, output("more"))))["findings"] == 2
 
 
 def test_hosts_without_a_name_are_not_taken_for_one() -> None:

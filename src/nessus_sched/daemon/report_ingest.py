@@ -98,16 +98,18 @@ class Reports:
         self, task: Task, paths: Sequence[Path], info: ScannerInfo | None
     ) -> Mapping[str, Any]:
         """Reads the reports of a task's scans as one: stores the findings, and returns the summary
-        with counts and verdicts. Findings of a part are stored with those of the whole task."""
+        with counts and verdicts. Findings of a part are stored with those of the whole task. A
+        file that someone deleted is left out, and a damaged one counts up to the damage."""
         builder = SummaryBuilder()
-        reader = MergedReader([partial(_open, path) for path in paths])
-        events = _tee(reader, builder)
+        there = await trio.to_thread.run_sync(_there, paths)
+        reader = MergedReader([partial(_open, path) for path in there])
+        found = _tee(reader, builder)
         if task.part is not None:
-            await trio.to_thread.run_sync(_exhaust, events)
+            await trio.to_thread.run_sync(_exhaust, found)
         else:
             await self.findings.put(
                 task.task_id,
-                events,
+                found,
                 at=self._now(),
                 coverage=lambda: scan_coverage(reader.report),
                 sent=task.asked.logins if task.asked is not None else (),
@@ -133,6 +135,14 @@ def _license_exhausted_at(info: ScannerInfo | None) -> int | None:
     if info is None or info.licensed_hosts is None or info.used_hosts is None:
         return None
     return info.licensed_hosts if info.used_hosts >= info.licensed_hosts else None
+
+
+def _there(paths: Sequence[Path]) -> list[Path]:
+    """Without reports that are gone, unless nothing is left then."""
+    found = [path for path in paths if path.exists()]
+    for path in set(paths).difference(found):
+        log.warning(events.REPORT_GONE, file=path.name)
+    return found or list(paths[-1:])
 
 
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:

@@ -49,7 +49,8 @@ class ScanFacts:
 class Observed:
     """Counts from a report. `alive` hosts answered, `unfinished` ones have no end, and
     `unscanned_ports` ones were scanned without a port scanner. `unknown_severity` and
-    `without_texts` count findings; `filtered`: content of every complete report is missing."""
+    `without_texts` count findings; `filtered`: content of every complete report is missing.
+    `plugin_sets` and `scanner_versions` are those that the hosts were scanned with."""
 
     hosts: int
     alive: int
@@ -62,6 +63,8 @@ class Observed:
     ran: ActualSettings
     verdict: ScanVerdict
     absent: Sequence[str]
+    plugin_sets: Sequence[str] = ()
+    scanner_versions: Sequence[str] = ()
 
 
 def find_warnings(report: ParseReport, seen: Observed, facts: ScanFacts) -> tuple[ScanWarning, ...]:
@@ -76,6 +79,7 @@ def find_warnings(report: ParseReport, seen: Observed, facts: ScanFacts) -> tupl
         *proof(facts.asked, seen.ran, unscanned=seen.unscanned_ports),
         *_login(seen, facts),
         *_plugins(seen, facts),
+        *_differences(seen),
     )
 
 
@@ -187,6 +191,20 @@ def _login(seen: Observed, facts: ScanFacts) -> Iterator[ScanWarning]:
             message="The credential did not give a full login on every host.",
             advice="See the verdicts of the hosts.",
         )
+
+
+def _differences(seen: Observed) -> Iterator[ScanWarning]:
+    """Of the scans of a task, which may have run on several scanners, or days apart."""
+    for code, what, found in (
+        ("plugin_sets_differ", "plugin sets", seen.plugin_sets),
+        ("scanner_versions_differ", "scanner versions", seen.scanner_versions),
+    ):
+        if len(found) > 1:
+            yield ScanWarning(
+                code=code,
+                message=f"The hosts were scanned with different {what}: {', '.join(found)}.",
+                advice="What was found on one host may not have been checked on another.",
+            )
 
 
 def _plugins(seen: Observed, facts: ScanFacts) -> Iterator[ScanWarning]:

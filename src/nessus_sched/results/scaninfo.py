@@ -18,6 +18,7 @@ _CREDENTIALED: Final = re.compile(r"Credentialed checks[ \t]*:[ \t]*([a-z]+)", r
 _NO_PORT_SCANNER: Final = re.compile(r"no port scanner was enabled", re.IGNORECASE)
 _PLUGIN_SET: Final = re.compile(r"[0-9]{12}\Z")
 _DATE: Final = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})\b")
+_VARIETIES: Final = 10
 _SECONDS: Final = re.compile(r"([0-9]{1,9}) sec")
 
 
@@ -51,6 +52,21 @@ class ScanInfo:
         """The day when the scan began, in epoch seconds; its time zone is ambiguous."""
         found = _DATE.match(self.lines.get("scan start date", ""))
         return None if found is None else _epoch("/".join(found.groups()), "%Y/%m/%d")
+
+
+class Varieties:
+    """Up to ten different values, sorted."""
+
+    def __init__(self) -> None:
+        self._found: set[str] = set()
+
+    def add(self, value: str | None) -> None:
+        if value is not None and len(self._found) < _VARIETIES:
+            self._found.add(clean_line(value, 40))
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        return tuple(sorted(self._found))
 
 
 def credentialed_word(output: str) -> str | None:

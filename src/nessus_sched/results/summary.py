@@ -32,7 +32,7 @@ from nessus_sched.results.rankings import (
     known_exploited,
 )
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
-from nessus_sched.results.scaninfo import ScanInfo, read_scan_info
+from nessus_sched.results.scaninfo import ScanInfo, Varieties, read_scan_info
 from nessus_sched.results.untrusted import clean, clean_line
 from nessus_sched.results.verdict import HostVerdict, ScanVerdict, judge
 
@@ -65,6 +65,8 @@ class SummaryBuilder:
         self._seen = ScannedHosts()
         self._hosts = Hosts()
         self._info: ScanInfo | None = None
+        self._plugin_sets = Varieties()
+        self._versions = Varieties()
         self._without_texts = 0
         self._started: str | None = None
         self._ended: str | None = None
@@ -101,6 +103,8 @@ class SummaryBuilder:
             without_texts=self._without_texts,
             filtered=self._info is None and bool(report.findings) and not self._severities["info"],
             absent=self._seen.absent(requested),
+            plugin_sets=self._plugin_sets.found,
+            scanner_versions=self._versions.found,
         )
         spelled_out = hosts.urgent(HOST_VERDICTS)
         top_findings, top_hosts = self._plugins.top(_TOP), self._worst_hosts.top()
@@ -160,6 +164,8 @@ class SummaryBuilder:
         if finding.plugin.plugin_id == SCAN_INFORMATION and finding.output_text:
             self._host_info = read_scan_info(finding.output_text)
             self._info = self._info or self._host_info
+            self._plugin_sets.add(self._host_info.plugin_set)
+            self._versions.add(self._host_info.scanner_version)
 
     def _count_family(self, family: str) -> None:
         if family in self._families or len(self._families) < _MOST_FAMILIES:

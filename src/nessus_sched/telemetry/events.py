@@ -116,6 +116,11 @@ SCAN_PROGRESS: Final = Event(
 )
 EXPORTED: Final = Event("exported", "A report was saved to disk.", "bytes")
 PARSED: Final = Event("parsed", "A report was parsed.", "findings", "hosts", "complete", "seconds")
+REPORT_GONE: Final = Event(
+    "report_gone",
+    "A report that was kept is no longer among the exports; its results are left out.",
+    "file",
+)
 SETTINGS_DIFFER: Final = Event(
     "settings_differ",
     "According to its report, a scan ran with settings other than those sent.",

@@ -17,6 +17,7 @@ from nessus_sched.results.parser.items import (
 from nessus_sched.results.parser.limits import ELEMENT, Damage, Fatal, Limits, Text
 from nessus_sched.results.parser.policy import Policy
 from nessus_sched.results.parser.problems import ParseProblemKind
+from nessus_sched.results.parser.repeats import SeenFindings
 
 _ROOT: Final = "NessusClientData_v2"
 _OLD_ROOT: Final = "NessusClientData"
@@ -50,6 +51,7 @@ class Handlers:
         self._depth = 0
         self._numbers: dict[str, int] = {}
         """Of the hosts, by their keys: a host may be in several elements."""
+        self._seen = SeenFindings(limits.findings)
         self._host_name: str | None = None
         self._host_number = 0
         self._host: HostReport | None = None
@@ -95,6 +97,7 @@ class Handlers:
         self.events.append(
             HostEnd(host=host, findings=self._host_findings, complete=whole and self._host_whole)
         )
+        self._seen.end_element()
         self._host_name = self._host = None
 
     # -- outside findings
@@ -174,6 +177,7 @@ class Handlers:
         self._tag = None
         self._make_room()
         self._host_number = self._numbered(name)
+        self._seen.begin_element(self._host_number)
 
     def _numbered(self, name: str) -> int:
         """The number of a host with that name; those without a name are not known again."""
@@ -273,6 +277,10 @@ class Handlers:
     def _end_item(self, item: RawItem) -> None:
         assert self._host_name is not None
         self._depth -= 1
+        if self._seen.before(item):
+            self._item = None
+            self._leave_item()
+            return
         finding = self._builder.finding(
             item,
             index=self.findings,

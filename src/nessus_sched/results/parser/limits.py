@@ -28,6 +28,8 @@ class Limits:
     """Distinct names of elements and attributes in the document."""
     hosts: int = 1_000_000
     """Hosts that are known again in another element; more are new ones each time."""
+    findings: int = 4_000_000
+    """Findings that are known again in another element of their host; more are kept twice."""
     token: int = 4 * 2**20
     """One tag with its attributes, or one comment, in bytes."""
 
