@@ -24,7 +24,7 @@ def finished(task: Task) -> int:
     """How many of the ten hosts the results that are kept have finished."""
     assert task.summary is not None
     assert task.export_file is not None
-    hosts: int = task.summary["hosts_finished"]
+    hosts: int = task.summary["tenths"]
     return hosts
 
 

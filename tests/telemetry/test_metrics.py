@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nessus_sched.core.asked import Setting
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.states import TRANSITIONS, TaskState
+from nessus_sched.core.states import SETTLED, TRANSITIONS, TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task, TaskError
 from nessus_sched.telemetry.metrics import Metrics
 from support.readings import reading, scanner
@@ -104,7 +104,7 @@ def test_ends_are_counted_once_on_any_walk(seed: int) -> None:
             after = chance.choice(sorted(TRANSITIONS[state]))
             at += 1
             step(metrics, state, after, at)
-            ends += after in (S.COMPLETED, S.CANCELED, S.TIMED_OUT, S.DEAD)
+            ends += after in SETTLED
             state = after
     counted = sum(v for k, v in scraped(metrics).items() if k[0] == "nessus_scans_total")
     assert counted == ends

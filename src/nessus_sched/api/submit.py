@@ -25,6 +25,7 @@ from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import (
     DEFAULT_POOL,
     Discovery,
+    OnEarlyEnd,
     Priority,
     ScanKind,
     ScanRequest,
@@ -105,6 +106,10 @@ class SubmitArgs:
     )
     partial_ok: bool = field(
         "Accept targets that no scanner reaches: they are reported as not reached.", default=False
+    )
+    on_early_end: OnEarlyEnd | None = field(
+        "If the scan ends early, scan the rest, keep or discard its results.",
+        default=None,
     )
     dry_run: bool = field("Only check, route and estimate; submit nothing.", default=False)
 
@@ -248,6 +253,7 @@ async def _submit(
         settings=args.settings,
         split=args.split,
         partial_ok=args.partial_ok,
+        on_early_end=args.on_early_end,
         max_runtime=None if minutes is None else minutes * MINUTE,
         **own,
     )

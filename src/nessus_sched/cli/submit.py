@@ -14,7 +14,7 @@ from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note
 from nessus_sched.core.targets.targets import MAX_CHARACTERS, BadTargets, parse_targets
-from nessus_sched.core.task import Discovery, Priority, ScanKind, Splitting
+from nessus_sched.core.task import Discovery, OnEarlyEnd, Priority, ScanKind, Splitting
 from nessus_sched.core.text import duration, pluralize
 
 TOOLS: Final[Mapping[str, str]] = {
@@ -91,6 +91,11 @@ NEEDED: Final[Mapping[str, frozenset[str]]] = {
 )
 @click.option(
     "--partial-ok", is_flag=True, help="Accept targets that no scanner reaches; scan the rest."
+)
+@click.option(
+    "--on-early-end",
+    type=one_of(OnEarlyEnd),
+    help="If the scan ends early, scan the rest (roll), keep what was found, or discard it.",
 )
 @click.option("--dry-run", is_flag=True, help="Validate, route and estimate, but queue nothing.")
 @click.option("--wait", "-w", is_flag=True, help="Follow the scan until it finishes.")
@@ -173,6 +178,7 @@ def _arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "profile": options["profile"],
         "split": options["split"],
         "partial_ok": options["partial_ok"] or None,
+        "on_early_end": options["on_early_end"],
         **{name: options[name] for name in OWN},
         "credential": list(options["credential"]) or None,
         "settings": settings_given(options["settings"]) or None,

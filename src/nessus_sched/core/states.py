@@ -31,13 +31,31 @@ TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
             {_S.RUNNING, _S.RETRY_WAIT, _S.QUEUED, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
         ),
         _S.RUNNING: frozenset(
-            {_S.PAUSED, _S.EXPORTING, _S.RETRY_WAIT, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
+            {
+                _S.PAUSED,
+                _S.EXPORTING,
+                _S.RETRY_WAIT,
+                _S.PARTIAL,
+                _S.CANCELED,
+                _S.TIMED_OUT,
+                _S.DEAD,
+            }
         ),
         _S.PAUSED: frozenset(
             # EXPORTING, RETRY_WAIT: a person resumed or stopped it on the scanner.
-            {_S.RUNNING, _S.EXPORTING, _S.RETRY_WAIT, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
+            {
+                _S.RUNNING,
+                _S.EXPORTING,
+                _S.RETRY_WAIT,
+                _S.PARTIAL,
+                _S.CANCELED,
+                _S.TIMED_OUT,
+                _S.DEAD,
+            }
         ),
-        _S.EXPORTING: frozenset({_S.COMPLETED, _S.RETRY_WAIT, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
+        _S.EXPORTING: frozenset(
+            {_S.COMPLETED, _S.PARTIAL, _S.RETRY_WAIT, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
+        ),
         _S.RETRY_WAIT: frozenset({_S.QUEUED, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
         _S.DEAD: frozenset({_S.QUEUED}),
         _S.COMPLETED: frozenset(),

@@ -39,6 +39,17 @@ class Discovery(StrEnum):
     PORTS = "ports"
 
 
+class OnEarlyEnd(StrEnum):
+    """What is done when a scan ends early."""
+
+    ROLL = "roll"
+    """Keep what it found and scan the rest."""
+    KEEP = "keep"
+    """Keep what it found; the task ends."""
+    DISCARD = "discard"
+    """Delete what it found."""
+
+
 class RequestedState(StrEnum):
     """What the submitter wants of a task now; durable, so that a crash cannot forget it."""
 
@@ -87,6 +98,9 @@ class ScanRequest:
     split: Splitting = Splitting.AUTO
     partial_ok: bool = False
     """Scan what can be reached, and report the rest as not reached."""
+    on_early_end: OnEarlyEnd | None = None
+    """None: roll if the scanner aborted the scan, keep after `max_runtime` or if someone stopped
+    it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -286,6 +300,20 @@ class Task:
     """Set for a task that has no scan itself but parts that have."""
     part: Part | None = None
     """Set for a part of a split task."""
+
+    remaining: tuple[str, ...] | None = None
+    """The targets that the scans which ended early have not finished; None while all of them
+    remain."""
+
+    @property
+    def to_scan(self) -> tuple[str, ...]:
+        """The targets of the present attempt, or of the next one."""
+        return self.request.targets if self.remaining is None else self.remaining
+
+    @property
+    def has_results(self) -> bool:
+        """Whether some host was scanned to its end."""
+        return bool(self.summary and self.summary.get("hosts_finished"))
 
     @property
     def kept_reports(self) -> tuple[Report, ...]:

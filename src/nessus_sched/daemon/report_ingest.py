@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.merge import MergedReader
 from nessus_sched.results.parser.reader import Event
 from nessus_sched.results.plausibility import ScanFacts
-from nessus_sched.results.presence import foreign_host
+from nessus_sched.results.presence import finished_hosts, foreign_host
 from nessus_sched.results.summary import SummaryBuilder
 from nessus_sched.scheduler.driver.endings import was_edited
 from nessus_sched.store.exports import ExportStore, salvage_export
@@ -67,6 +67,15 @@ class Reports:
     def kept(self, file: str) -> Path:
         """Where a report that was kept is."""
         return self.exports.path(file)
+
+    async def finished_hosts(self, path: Path) -> Collection[str]:
+        """The names and addresses of the hosts of the report that were finished."""
+
+        def look() -> Collection[str]:
+            with path.open("rb") as stream:
+                return finished_hosts(stream)
+
+        return await trio.to_thread.run_sync(look)
 
     async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
         """A host of the report that is not among `ours`; None if all are."""

@@ -75,6 +75,20 @@ def foreign_host(stream: BinaryIO, ours: TargetSet) -> str | None:
     return None
 
 
+def finished_hosts(stream: BinaryIO) -> frozenset[str]:
+    """The names and addresses of the hosts whose scan was finished; each address of a host may
+    be that of a target."""
+    found: set[str] = set()
+    unfinished: set[str] = set()
+    for event in Reader(stream):
+        if isinstance(event, HostEnd):
+            host = event.host
+            ended = host.ended_at is not None or "HOST_END" in host.properties
+            names = {host_key(name) for name in (host.name, host.ip, host.fqdn) if name}
+            (found if ended and event.complete else unfinished).update(names)
+    return frozenset(found - unfinished)
+
+
 class TargetList:
     """The target list of a policy, separated by commas or line breaks."""
 

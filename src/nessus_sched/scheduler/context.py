@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol, TypeVar
@@ -55,6 +55,9 @@ class Reports(Protocol):
 
     def kept(self, file: str) -> Path:
         """Where a report that was kept is."""
+
+    async def finished_hosts(self, path: Path) -> Collection[str]:
+        """The names and addresses of the hosts of the fetched report that were finished."""
 
     async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
         """A host of the fetched report that is not among `ours`; None if all are."""

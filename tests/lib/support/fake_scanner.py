@@ -38,6 +38,8 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.seal import bears
+from nessus_sched.core.targets.ranges import address_text
+from nessus_sched.core.targets.targets import parse_targets
 from support.trouble import CHANGES, Effect, Trouble
 
 T = TypeVar("T")
@@ -249,9 +251,16 @@ class FakeScanner:
         return await self._request("export", effect)
 
     def report(self, scan: FakeScan) -> bytes:
-        """Of ten hosts, as many as the scan had time for are finished."""
+        """As many of its hosts as the scan had time for are finished, and the next has begun."""
+        hosts = [] if scan.order is None else hosts_of(scan.order)
+        share = 1 - scan.left / scan.duration if scan.duration else 1.0
+        done = len(hosts) if scan.status is ScanStatus.COMPLETED else int(len(hosts) * share)
         told = f'name="{scan.name}" finished="{finished(scan)}"'
-        return REPORT.replace(b'name="fake"', told.encode())
+        body = "".join(
+            HOST.format(name=name, end=END if number < done else "")
+            for number, name in enumerate(hosts[: done + 1])
+        )
+        return REPORT.format(told=told, hosts=body).encode()
 
     async def delete(self, scan_id: int, marks: Marks) -> None:
         def effect() -> None:
@@ -425,14 +434,23 @@ def unreachable() -> ScannerError:
     return Unreachable("no connection to the scanner")
 
 
-REPORT = b"""<?xml version="1.0" ?>
-<NessusClientData_v2><Report name="fake"><ReportHost name="192.0.2.1"><HostProperties>
-<tag name="host-ip">192.0.2.1</tag></HostProperties>
+REPORT = """<?xml version="1.0" ?>
+<NessusClientData_v2><Report {told}>{hosts}</Report></NessusClientData_v2>
+"""
+HOST = """<ReportHost name="{name}"><HostProperties><tag name="host-ip">{name}</tag>
+<tag name="HOST_START">Mon Mar  3 10:00:00 2025</tag>{end}</HostProperties>
 <ReportItem port="0" svc_name="general" protocol="tcp" severity="0" pluginID="19506"
  pluginName="Nessus Scan Information" pluginFamily="Settings">
-<plugin_output>Credentialed checks : no</plugin_output></ReportItem>
-</ReportHost></Report></NessusClientData_v2>
+<plugin_output>Credentialed checks : no</plugin_output></ReportItem></ReportHost>
 """
+END = '<tag name="HOST_END">Mon Mar  3 10:10:00 2025</tag>'
+
+
+def hosts_of(order: ScanOrder) -> list[str]:
+    """The addresses and names that an order asks for."""
+    targets = parse_targets(word.partition("[")[0] for word in order.targets)
+    found = [address_text(n) for first, last in targets.ranges for n in range(first, last + 1)]
+    return [*found, *targets.names]
 
 
 def fails(scanner: FakeScanner, request: str, *troubles: Trouble) -> None:

@@ -210,7 +210,7 @@ class Judge:
             self.happened["results lost for good"] += 1
             return
         best = max((n for name, n in self._found() if f":{task.task_id}." in name), default=0)
-        has = 0 if task.summary is None else task.summary["hosts_finished"]
+        has = 0 if task.summary is None else task.summary["tenths"]
         assert has >= best, f"{task.task_id} has {has} finished hosts and found {best}"
         complete = task.state is TaskState.COMPLETED
         if task.summary is not None:

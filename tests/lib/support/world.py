@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 import trio
@@ -28,7 +29,9 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
-from nessus_sched.results.presence import foreign_host
+from nessus_sched.results.merge import MergedReader
+from nessus_sched.results.model import HostEnd
+from nessus_sched.results.presence import finished_hosts, foreign_host
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.operator import OperatorControls
@@ -77,6 +80,21 @@ def finished_in(path: Path) -> int:
     return int(found[1]) if found else 0
 
 
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def hosts_in(paths: Sequence[Path]) -> dict[str, bool]:
+    """The hosts of these reports together, and whether they were finished."""
+    ends = [
+        event.host
+        for event in MergedReader([partial(_opened, path) for path in paths])
+        if isinstance(event, HostEnd)
+    ]
+    assert len({host.key for host in ends}) == len(ends)
+    return {host.key: "HOST_END" in host.properties for host in ends}
+
+
 class FakeExports:
     """Keeps reports in a directory."""
 
@@ -93,6 +111,10 @@ class FakeExports:
 
     def kept(self, file: str) -> Path:
         return self._directory / file
+
+    async def finished_hosts(self, path: Path) -> Collection[str]:
+        with path.open("rb") as stream:
+            return finished_hosts(stream)
 
     async def foreign_host(self, path: Path, ours: TargetSet) -> str | None:
         with path.open("rb") as stream:
@@ -167,9 +189,13 @@ async def world(
     async def digest(
         _task: Task, paths: Sequence[Path], _info: ScannerInfo | None
     ) -> Mapping[str, Any]:
+        hosts = hosts_in(paths)
         return {
             "findings": len(paths),
-            "hosts_finished": max(map(finished_in, paths)),
+            "hosts": len(hosts),
+            "hosts_finished": sum(hosts.values()),
+            "finished": sorted(name for name, ended in hosts.items() if ended),
+            "tenths": max(map(finished_in, paths)),
             "report": paths[-1].read_text(),
         }
 

@@ -47,7 +47,7 @@ class QueueEntry:
 
 def targets_of(task: Task) -> PackedTargets:
     """The targets of a task with the addresses of its names; takes some 6 ms for 4,096."""
-    return pack(parse_targets((*task.request.targets, *task.resolved)))
+    return pack(parse_targets((*task.to_scan, *task.resolved)))
 
 
 def queue_entry(

@@ -3,7 +3,7 @@ answer, to be stopped, read and removed when it does (see `repaying`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import attrs
@@ -12,7 +12,9 @@ import trio
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.scanner import OCCUPIES, Marks, RemoteScan
 from nessus_sched.core.seal import bears
+from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import UnknownTask
+from nessus_sched.core.targets.remainder import remainder
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Owed, Task
 from nessus_sched.scheduler.context import Context
@@ -22,6 +24,8 @@ QUARANTINE = 3600.0
 """Seconds for which other scans of the same targets wait for a scan that was given up and may
 still run."""
 IDLE = 3600.0
+WAITING = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT, TaskState.DEAD})
+"""States in which the targets of the next attempt may change."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -115,8 +119,17 @@ class Debts:
         run = self._active_task(task_id)
         return run.task if run is not None else await self._context.store.get(task_id)
 
-    async def close(self, debt: Debt, event: str, *, cause: str = "", **changes: Any) -> None:
-        """Settles the debt: durably, then in memory."""
+    async def close(
+        self,
+        debt: Debt,
+        event: str,
+        *,
+        cause: str = "",
+        finished: Collection[str] = (),
+        **changes: Any,
+    ) -> None:
+        """Settles the debt: durably, then in memory. `finished` hosts need not be scanned again by
+        a task that waits for its next attempt."""
         attempt = debt.owed.attempt
         async with self._context.turns.of(debt.task_id):
             run = self._active_task(debt.task_id)
@@ -124,18 +137,27 @@ class Debts:
                 changes["owed"] = _without(run.task, attempt)
                 await run.advance(event=event, cause=cause, **changes)
             else:
-                await self._store(debt.task_id, attempt, event, cause, changes)
+                await self._store(debt.task_id, attempt, event, cause, finished, changes)
         self._unclaim(debt.key)
         self._debts.pop(debt.key, None)
         self._count(debt.owed.scanner_instance)
 
     async def _store(
-        self, task_id: str, attempt: int, event: str, cause: str, changes: dict[str, Any]
+        self,
+        task_id: str,
+        attempt: int,
+        event: str,
+        cause: str,
+        finished: Collection[str],
+        changes: dict[str, Any],
     ) -> None:
         context = self._context
         task = await context.retry_store(lambda: context.store.get(task_id))
         if task is None:
             return  # purged meanwhile
+        if finished and task.state in WAITING:
+            left = remainder(task.to_scan, finished)
+            changes["remaining"] = left or task.remaining
         after = attrs.evolve(task, owed=_without(task, attempt), **changes)
         entry = JournalEntry(
             at=context.wall(),

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import kind_of
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
-from nessus_sched.core.task import Ending, Outcome, Owed
+from nessus_sched.core.task import Ending, OnEarlyEnd, Outcome, Owed
 from nessus_sched.scheduler.driver import failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.debts import Debts
 
+ROLLS = frozenset({ErrorKind.SCAN_ABORTED, ErrorKind.MAX_RUNTIME, ErrorKind.STOPPED_ON_SCANNER})
+"""Kinds of early ends after which the targets that remain can be scanned."""
 CANCELED = "canceled"
 """The kind of an ending that the submitter asked for."""
 
@@ -45,7 +49,7 @@ def removed(scanner_id: str) -> Ending:
 async def end(run: ActiveTask, ending: Ending, *, history_id: int | None) -> None:
     """The scan has ended on its scanner: its results are fetched next, unless the submitter
     does not want them."""
-    if run.task.discard:
+    if run.task.discard or on_early_end(run, ending) is OnEarlyEnd.DISCARD:
         await settle(run, ending, history_id=history_id)
         return
     await run.advance(
@@ -57,9 +61,35 @@ async def end(run: ActiveTask, ending: Ending, *, history_id: int | None) -> Non
     )
 
 
+def on_early_end(run: ActiveTask, ending: Ending) -> OnEarlyEnd:
+    """What is done about a scan that ended so."""
+    if run.canceling:
+        return OnEarlyEnd.KEEP
+    if ending.kind not in ROLLS:
+        return OnEarlyEnd.KEEP
+    wanted = run.task.request.on_early_end
+    return wanted or (OnEarlyEnd.ROLL if ending.kind == ErrorKind.SCAN_ABORTED else OnEarlyEnd.KEEP)
+
+
 async def settle(run: ActiveTask, ending: Ending, **changes: Any) -> None:
-    """The task becomes what its ending says."""
+    """The task becomes what its ending says, or continues with the targets that remain."""
     changes = {"ending": None, **changes}
+    if ending.kind in ROLLS and not run.canceling:
+        if changes.get("remaining") == ():
+            await run.advance(
+                TaskState.COMPLETED, event="completed", cause=ending.message, **changes
+            )
+            return
+        if on_early_end(run, ending) is OnEarlyEnd.ROLL:
+            await failures.roll(run, kind_of(ending.kind), ending.message, changes)
+            return
+        if attrs.evolve(run.task, **changes).has_results:
+            await failures.end_partial(run, kind_of(ending.kind), ending.message, changes)
+            return
+    await _settle_as(run, ending, changes)
+
+
+async def _settle_as(run: ActiveTask, ending: Ending, changes: dict[str, Any]) -> None:
     if ending.outcome is Outcome.FAILED:
         await failures.fail(run, kind_of(ending.kind), ending.message, **changes)
         return
@@ -90,7 +120,9 @@ async def abandon(run: ActiveTask, debts: Debts, ending: Ending) -> None:
         scan_id=task.nessus_scan_id,
         scan_uuid=task.scan_uuid,
         history_id=task.history_id,
-        keep=not (task.discard or was_edited(ending)),
+        keep=not (
+            task.discard or was_edited(ending) or on_early_end(run, ending) is OnEarlyEnd.DISCARD
+        ),
         ended=task.state not in HOLDS_SLOT,
         reason=ending.message,
         since=run.context.wall(),

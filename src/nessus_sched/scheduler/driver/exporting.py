@@ -15,6 +15,7 @@ from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.remainder import remainder
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Ending, Report, Task
 from nessus_sched.scheduler.context import Context
@@ -106,7 +107,7 @@ async def _fetch(run: ActiveTask, connection: Connection) -> None:
 
 async def _has_foreign_hosts(run: ActiveTask, path: Path) -> bool:
     """Whether a scan that was edited has scanned what its task did not ask for."""
-    ours = parse_targets((*run.task.request.targets, *run.task.resolved))
+    ours = parse_targets((*run.task.to_scan, *run.task.resolved))
     return await run.context.exports.foreign_host(path, ours) is not None
 
 
@@ -139,11 +140,17 @@ async def kept(
 ) -> dict[str, Any]:
     """Keeps the report of an attempt and reads it together with those of the others; returns
     the changes of its task. `early` says why the scan ended early."""
+    exports = context.exports
     others = [each for each in task.kept_reports if each.attempt != attempt]
-    partial = None if any(each.whole for each in others) else early
+    remaining: tuple[str, ...] | None = None if task.remaining is None else ()
+    if early is not None:
+        remaining = remainder(task.to_scan, await exports.finished_hosts(path))
+    whole = (
+        remaining == () or task.state is TaskState.COMPLETED or any(each.whole for each in others)
+    )
+    partial = None if whole else early
     before = [each for each in others if each.attempt < attempt]
     after = [each for each in others if each.attempt > attempt]
-    exports = context.exports
     paths = [
         *(exports.kept(each.file) for each in before),
         path,
@@ -163,6 +170,7 @@ async def kept(
         "export_file": file,
         "reports": (*before, report, *after),
         "partial": partial,
+        "remaining": remaining,
     }
 
 

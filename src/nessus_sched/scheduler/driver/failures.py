@@ -18,6 +18,8 @@ from nessus_sched.scheduler.driver.connection import LOST_AFTER, Connection
 
 POSTPONED = 60.0
 """Seconds until a task that could not be tried comes back."""
+MAX_LINKS = 20
+"""Scans after which one that ends early counts as failed, even if it finished some hosts."""
 EXHAUSTED: Mapping[TaskState, Response] = {
     TaskState.LAUNCHING: Response.RETRY,
     TaskState.EXPORTING: Response.BURY,
@@ -68,6 +70,37 @@ async def _fail_attempt(
         random=run.context.random,
     )
     await _try_again(run, error, delay, failures, changes)
+
+
+async def roll(run: ActiveTask, kind: ErrorKind, message: str, changes: dict[str, Any]) -> None:
+    """The scan ended early, and the targets that remain are scanned next. An attempt that
+    finished a host does not count as failed."""
+    settings, task = run.context.config.scheduling, run.task
+    after = attrs.evolve(task, **changes)
+    progress = after.to_scan != task.to_scan and len(after.reports) <= MAX_LINKS
+    failures = task.failures if progress else task.failures + 1
+    if not progress and failures >= settings.max_attempts:
+        if after.has_results:
+            await end_partial(run, kind, message, changes)
+        else:
+            await _fail_attempt(run, kind, message, changes)
+        return
+    delay = backoff(
+        max(1, failures),
+        base=settings.backoff_base,
+        maximum=settings.backoff_max,
+        random=run.context.random,
+    )
+    error = task_error(run, kind, message, transient=True)
+    await _try_again(run, error, delay, failures, changes)
+
+
+async def end_partial(
+    run: ActiveTask, kind: ErrorKind, message: str, changes: Mapping[str, Any]
+) -> None:
+    """The task ends, with results for some of its targets."""
+    error = task_error(run, kind, message, transient=False)
+    await run.advance(TaskState.PARTIAL, event="partial", cause=message, error=error, **changes)
 
 
 async def _try_again(

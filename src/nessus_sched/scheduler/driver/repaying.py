@@ -3,7 +3,7 @@ were given up (see `debts`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import trio
@@ -96,12 +96,15 @@ async def _fetch(debt: Debt, connection: Connection, row: RemoteScan) -> None:
         async with context.turns.of(f"results of {debt.task_id}"):
             task = await debts.task(debt.task_id)
             changes: dict[str, Any] = {}
+            finished: Collection[str] = ()
             if task is not None:
+                finished = await context.exports.finished_hosts(path)
                 owed = debt.owed
                 changes = await exporting.kept(
                     context, task, path, None, owed.reason,
                     attempt=owed.attempt, scanner_instance=owed.scanner_instance,
                 )  # fmt: skip
-            await debts.close(debt, "partial_results_kept", **changes)
+                changes.pop("remaining")
+            await debts.close(debt, "partial_results_kept", finished=finished, **changes)
     finally:
         path.unlink(missing_ok=True)

@@ -43,7 +43,7 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
     if rights.refusal is not None:
         raise PlanError(ErrorKind.NOT_PERMITTED, rights.refusal)
     try:
-        targets = parse_targets(request.targets)
+        targets = parse_targets(task.to_scan)
         scopes = [config.targets.scope, excluding(request.exclude), *rights.scopes]
         found = await approve_targets(targets, scopes, context.resolve)
     except Unresolved as error:

@@ -247,7 +247,7 @@ async def _ended(run: ActiveTask, connection: Connection) -> None:
     except NotFound:
         await _scan_deleted(run)
         return
-    if other := other_targets(run.task.request.targets, details.targets):
+    if other := other_targets(run.task.to_scan, details.targets):
         await _retargeted(run, details, f"{RETARGETED}: {printable(other[0])}")
     elif details.status in ENDED:
         await _finish(run, connection, details)
