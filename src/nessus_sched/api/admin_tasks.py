@@ -115,6 +115,14 @@ async def retry_dead_letter(app: App, call: Call, args: TaskArgs) -> StatusAnswe
         return status_answer(app, await app.service.retry_dead(args.task_id, actor=call.peer.actor))
 
 
+@tool(writes=True)
+async def release_targets(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
+    """Declare the scans that a task left on lost scanners dead, which frees their targets."""
+    await managed(app, call, args.task_id)
+    with as_tool_errors():
+        return status_answer(app, await app.service.release(args.task_id, actor=call.peer.actor))
+
+
 @tool(writes=True, destructive=True)
 async def purge_dead_letters(app: App, call: Call, args: PurgeArgs) -> PurgeAnswer:
     """Delete dead letters for good; each deletion is journaled."""
@@ -141,6 +149,7 @@ TASK_ACTIONS: tuple[ToolDef, ...] = (
     find_task,
     show_journal,
     retry_dead_letter,
+    release_targets,
     purge_dead_letters,
 )
 

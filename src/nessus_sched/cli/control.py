@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from nessus_sched.cli.client import daemon
-from nessus_sched.cli.options import EXIT_CONFIG, daemon_option, json_option, one_of
+from nessus_sched.cli.options import EXIT_CONFIG, daemon_option, json_option, one_of, tasks_argument
 from nessus_sched.cli.output import print_json, print_line, print_note
+from nessus_sched.cli.tasks import tell_each
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.text import pluralize
 
@@ -130,3 +133,17 @@ def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> N
         f"{count} {what.replace('_', ' ')}" for what, count in answer["deleted"].items() if count
     )
     print_line(f"{'would be deleted' if dry_run else 'deleted'}: {deleted or 'nothing'}")
+
+
+@click.command("release", short_help="Free the targets of lost scans.")
+@tasks_argument
+@daemon_option
+@json_option
+def release_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+    """Declare the scans that tasks have left on lost scanners dead, so that their targets can be
+    scanned at once instead of after `scheduling.quarantine`.
+
+    If such a scan still runs, the same hosts are scanned twice at the same time.
+    """
+    with daemon(config) as connection:
+        tell_each(connection, partial(connection.operate, "release_targets"), tasks, as_json)

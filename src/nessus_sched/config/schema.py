@@ -105,6 +105,19 @@ class SchedulingSettings:
     max_attempts: int = field(
         "Attempts at a task before it becomes a dead letter.", default=3, minimum=1, maximum=100
     )
+    lost_after: Seconds = field(
+        "A running scan whose scanner has not answered for this long is given up, and the rest of "
+        "its task is scanned by another scanner, if one reaches the targets and answers. Tasks for "
+        "a named scanner and paused tasks wait.",
+        default=HOUR,
+        minimum=300,
+    )
+    quarantine: Seconds = field(
+        "How long other scans of the same targets wait for a scan that was given up, which may "
+        "still run.",
+        default=HOUR,
+        minimum=0,
+    )
     backoff_base: Seconds = field("Wait before the second attempt.", default=30.0, minimum=1)
     backoff_max: Seconds = field("Longest wait between attempts.", default=HOUR, minimum=1)
     max_runtime: Seconds = field(

@@ -31,7 +31,9 @@ TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
             {_S.RUNNING, _S.RETRY_WAIT, _S.QUEUED, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
         ),
         _S.RUNNING: frozenset(
+            # QUEUED: its scanner was lost.
             {
+                _S.QUEUED,
                 _S.PAUSED,
                 _S.EXPORTING,
                 _S.RETRY_WAIT,

@@ -166,6 +166,8 @@ class Owed:
     since: float
     plain: bool = False
     """Its name on the scanner is not signed."""
+    released: bool = False
+    """An operator has said that it does not run any more."""
 
 
 @attrs.frozen(kw_only=True)

@@ -211,6 +211,17 @@ class Service:
                     resumed += 1
         return resumed
 
+    async def release(self, task_id: str, *, actor: str) -> TaskView:
+        """Frees the targets of a task's lost scans, which an operator says do not run any more."""
+        try:
+            released = await self.fleet.debts.release(task_id, actor=actor)
+        except StoreUnavailable as error:
+            raise StoreDown(f"nothing was changed: {error}") from error
+        view = await self.queries.task(task_id)
+        if not released:
+            raise NotPossible(f"task {task_id} has no lost scan")
+        return view
+
     async def retry_dead(self, task_id: str, *, actor: str) -> TaskView:
         """Puts a dead letter back into the queue with a fresh set of attempts, or the dead parts of
         a split task. A paused one stays paused."""

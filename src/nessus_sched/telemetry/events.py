@@ -180,6 +180,7 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
     "parts_ended": "All parts of the task have ended; their results are being merged.",
     "retry_scheduled": "An attempt failed; another one will follow.",
     "retry_due": "The task is queued for its next attempt.",
+    "released": "An operator said that its lost scan does not run; its targets are free.",
     "retried_by_operator": "An operator retried a dead letter.",
     "dead": "The task failed permanently and needs a person.",
 }

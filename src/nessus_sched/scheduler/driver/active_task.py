@@ -61,6 +61,8 @@ class ActiveTask:
         asked for."""
         self.sent_at = float("-inf")
         self.stopping_since: float | None = None
+        self.replaceable_since: float | None = None
+        """Since when its scanner is lost and another one that reaches its targets answers."""
         self.over = False
         """No driver carries the task any more."""
         self._lock = trio.Lock()

@@ -20,9 +20,6 @@ from nessus_sched.core.task import Owed, Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 
-QUARANTINE = 3600.0
-"""Seconds for which other scans of the same targets wait for a scan that was given up and may
-still run."""
 IDLE = 3600.0
 WAITING = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT, TaskState.DEAD})
 """States in which the targets of the next attempt may change."""
@@ -88,8 +85,9 @@ class Debts:
         marks = self._context.seal.marks(task.task_id, owed.attempt, plain=owed.plain)
         debt = Debt(task_id=task.task_id, owed=owed, marks=marks, occupies=not owed.ended)
         self._debts[debt.key] = debt
-        until = self._context.recorded(owed.since) + QUARANTINE
-        if debt.occupies and until > self._context.now():
+        quarantine = self._context.config.scheduling.quarantine
+        until = self._context.recorded(owed.since) + quarantine
+        if debt.occupies and not owed.released and until > self._context.now():
             request = task.request
             targets = parse_targets((*request.targets, *task.resolved))
             self._context.pool.claim(debt.key, owed.scanner_instance, targets)
@@ -114,6 +112,32 @@ class Debts:
                 self._unclaim(debt.key)
             debt.occupies = occupies
         self._count(scanner_id)
+
+    async def release(self, task_id: str, *, actor: str) -> bool:
+        """An operator declares the lost scans of a task dead: their targets are free. Returns False
+        if there are none. Raises `StoreUnavailable`, and then nothing has changed."""
+        context = self._context
+        async with context.turns.of(task_id):
+            task = await context.store.get(task_id)
+            if task is None or all(each.released for each in task.owed):
+                return False
+            owed = tuple(attrs.evolve(each, released=True) for each in task.owed)
+            entry = JournalEntry(
+                at=context.wall(),
+                event="released",
+                task_id=task_id,
+                before=task.state,
+                after=task.state,
+                actor=actor,
+            )
+            run = self._active_task(task_id)
+            if run is not None:
+                await run.advance(event="released", cause=f"by {actor}", owed=owed)
+            else:
+                await context.record(attrs.evolve(task, owed=owed), entry)
+        for each in owed:
+            self._unclaim(_key(task_id, each))
+        return True
 
     async def task(self, task_id: str) -> Task | None:
         run = self._active_task(task_id)

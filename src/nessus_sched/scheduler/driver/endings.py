@@ -11,6 +11,7 @@ from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import kind_of
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.task import Ending, OnEarlyEnd, Outcome, Owed
+from nessus_sched.core.text import lasting
 from nessus_sched.scheduler.driver import failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.debts import Debts
@@ -43,6 +44,14 @@ def removed(scanner_id: str) -> Ending:
         outcome=Outcome.FAILED,
         kind=ErrorKind.SCANNER_REMOVED,
         message=f"its scanner {scanner_id!r} is no longer configured",
+    )
+
+
+def lost(scanner_id: str, silent_for: float) -> Ending:
+    return Ending(
+        outcome=Outcome.REQUEUED,
+        kind=ErrorKind.SCANNER_UNREACHABLE,
+        message=f"its scanner {scanner_id!r} has not answered for {lasting(silent_for)}",
     )
 
 

@@ -101,6 +101,7 @@ class Poller:
         except ScannerError as error:
             if scanner is connection.scanner:
                 connection.troubled(error)
+                self._tell_lost()
             return
         if scanner is not connection.scanner:
             return  # reconnected meanwhile: what the old one led to says nothing
@@ -108,6 +109,12 @@ class Poller:
             return  # another request has failed meanwhile: the next exchange will show
         self._reached(rows, nursery)
         await self._read_progress()
+
+    def _tell_lost(self) -> None:
+        """The scans of a lost scanner are looked after more often."""
+        if self._connection.lost:
+            for run in self._runs.values():
+                run.wake()
 
     async def _read_info(self, scanner: Scanner) -> None:
         info = await scanner.info()

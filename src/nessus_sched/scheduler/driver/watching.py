@@ -22,6 +22,7 @@ from nessus_sched.core.task import Ending, Outcome, RequestedState
 from nessus_sched.scheduler.driver import endings, failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
+from nessus_sched.scheduler.driver.lost_scanner import without_scanner
 from nessus_sched.telemetry import events
 
 REPEAT_COMMAND = 30.0
@@ -45,10 +46,10 @@ STOPS_WITHIN = 3600.0
 async def watch(run: ActiveTask, connection: Connection) -> None:
     """Waits for a change of the scan or a command, and handles it."""
     remaining = _deadline(run) - run.context.now()
-    hurry = remaining <= 0 or run.canceling or connection.retiring
+    hurry = remaining <= 0 or run.canceling or connection.retiring or not connection.answers
     await run.wait_for_wake(within=REPEAT_COMMAND if hurry else min(remaining, MAX_LOOK_INTERVAL))
     if not connection.answers:
-        await _without_scanner(run, connection)
+        await without_scanner(run, connection, _deadline(run))
         return
     if run.details_error is not None:
         await _details_failed(run, run.details_error)
@@ -70,21 +71,6 @@ async def watch(run: ActiveTask, connection: Connection) -> None:
         await _details_failed(run, error)
         if run.row is not None and run.row.status in ENDED:
             await _ended_without_details(run, connection, run.row)
-
-
-async def _without_scanner(run: ActiveTask, connection: Connection) -> None:
-    """A lost scanner does not delay the end of a task."""
-    if not connection.lost:
-        return
-    ending = None
-    if run.canceling:
-        ending = endings.canceled("it was canceled while its scanner did not answer")
-    elif run.context.now() >= _deadline(run):
-        ending = endings.timed_out("reached its maximum runtime while its scanner did not answer")
-    elif connection.retiring:
-        ending = endings.removed(connection.id)
-    if ending is not None:
-        await endings.abandon(run, connection.debts, ending)
 
 
 async def _details_failed(run: ActiveTask, error: ScannerError) -> None:
