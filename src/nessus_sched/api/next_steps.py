@@ -12,7 +12,8 @@ from nessus_sched.scheduler.views import TaskView
 BY_STATE: Final = {
     TaskState.COMPLETED: "Use get_scan_summary for a summary, get_scan_results for findings.",
     TaskState.PARTIAL: "Some of its targets have no results, see `partial`: get_scan_summary shows "
-    "what was found; submit the rest again.",
+    "what was found; rescan it with --not-reached, or an operator can have the rest scanned with "
+    "`nessus-sched dlq retry`.",
     TaskState.DEAD: "It failed for good: tell the user the error. An operator can then retry "
     "it with `nessus-sched dlq retry`.",
     TaskState.CANCELED: "It ended without results; submit it again if still needed.",

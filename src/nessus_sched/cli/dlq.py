@@ -77,12 +77,13 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
     show_entries(found["entries"])
 
 
-@dlq_group.command("retry", short_help="Requeue dead letters.")
+@dlq_group.command("retry", short_help="Requeue dead letters and partial tasks.")
 @tasks_argument
 @daemon_option
 @json_option
 def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """Requeue dead letters, with a fresh set of attempts."""
+    """Requeue dead letters and partial tasks, with a fresh set of attempts. Only what no scan has
+    finished is scanned."""
     with daemon(config) as connection:
         tell_each(connection, partial(connection.operate, "retry_dead_letter"), tasks, as_json)
 

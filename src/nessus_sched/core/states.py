@@ -28,7 +28,9 @@ TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
         _S.QUEUED: frozenset({_S.LAUNCHING, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
         _S.LAUNCHING: frozenset(
             # QUEUED: the scanner had no room after all; nothing was launched.
+            # COMPLETED: what an abandoned scan had finished arrived, and nothing remains.
             {_S.RUNNING, _S.RETRY_WAIT, _S.QUEUED, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}
+            | {_S.COMPLETED}
         ),
         _S.RUNNING: frozenset(
             # QUEUED: its scanner was lost.
@@ -61,7 +63,7 @@ TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
         _S.RETRY_WAIT: frozenset({_S.QUEUED, _S.CANCELED, _S.TIMED_OUT, _S.DEAD}),
         _S.DEAD: frozenset({_S.QUEUED}),
         _S.COMPLETED: frozenset(),
-        _S.PARTIAL: frozenset(),
+        _S.PARTIAL: frozenset({_S.QUEUED}),
         _S.CANCELED: frozenset(),
         _S.TIMED_OUT: frozenset(),
     }
@@ -84,7 +86,7 @@ SPLIT_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
 FINAL = frozenset(state for state, following in TRANSITIONS.items() if not following)
 """States that nothing leaves."""
 
-SETTLED = FINAL | {_S.DEAD}
+SETTLED = FINAL | {_S.PARTIAL, _S.DEAD}
 """States in which nothing more happens by itself."""
 
 LIVE = frozenset(TaskState) - SETTLED

@@ -229,7 +229,7 @@ class Service:
             task = (await self.queries.task(task_id)).task
             if task.split is not None:
                 return await self._retry_split(task, actor=actor)
-            if task.state is not TaskState.DEAD:
+            if task.state not in {TaskState.DEAD, TaskState.PARTIAL}:
                 raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
             if task.part is None or self.fleet.splits.of(task.part.task_id) is not None:
                 return self.queries.view(await self._requeue_dead(task, actor))

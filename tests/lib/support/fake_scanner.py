@@ -105,7 +105,7 @@ class FakeScanner:
         """Until then every request meets no answer, whatever `down` says."""
         self.silent_since: float | None = None
         """Since when it has not answered, where a test says so; for judges."""
-        self.found: Counter[str] = Counter()
+        self.found: dict[str, Sequence[str]] = {}
         """Hosts finished by each scan that was deleted on request, by name."""
         self.fault: Fault = lambda _request: None
         self.arrives_anyway: Callable[[], float | None] = lambda: None
@@ -253,14 +253,12 @@ class FakeScanner:
     def report(self, scan: FakeScan) -> bytes:
         """As many of its hosts as the scan had time for are finished, and the next has begun."""
         hosts = [] if scan.order is None else hosts_of(scan.order)
-        share = 1 - scan.left / scan.duration if scan.duration else 1.0
-        done = len(hosts) if scan.status is ScanStatus.COMPLETED else int(len(hosts) * share)
-        told = f'name="{scan.name}" finished="{finished(scan)}"'
+        done = len(finished(scan))
         body = "".join(
             HOST.format(name=name, end=END if number < done else "")
             for number, name in enumerate(hosts[: done + 1])
         )
-        return REPORT.format(told=told, hosts=body).encode()
+        return REPORT.format(name=scan.name, hosts=body).encode()
 
     async def delete(self, scan_id: int, marks: Marks) -> None:
         def effect() -> None:
@@ -423,11 +421,13 @@ class FakeScanner:
         ]
 
 
-def finished(scan: FakeScan) -> int:
-    """How many of its ten hosts it has scanned to their end."""
-    if scan.uuid is None:
-        return 0
-    return int(10 * (1 - scan.left / scan.duration)) if scan.duration else 10
+def finished(scan: FakeScan) -> Sequence[str]:
+    """The hosts that it has scanned to their end, one after the other."""
+    if scan.uuid is None or scan.order is None:
+        return ()
+    hosts = hosts_of(scan.order)
+    share = 1 - scan.left / scan.duration if scan.duration else 1.0
+    return hosts if scan.status is ScanStatus.COMPLETED else hosts[: int(len(hosts) * share)]
 
 
 def unreachable() -> ScannerError:
@@ -435,7 +435,7 @@ def unreachable() -> ScannerError:
 
 
 REPORT = """<?xml version="1.0" ?>
-<NessusClientData_v2><Report {told}>{hosts}</Report></NessusClientData_v2>
+<NessusClientData_v2><Report name="{name}">{hosts}</Report></NessusClientData_v2>
 """
 HOST = """<ReportHost name="{name}"><HostProperties><tag name="host-ip">{name}</tag>
 <tag name="HOST_START">Mon Mar  3 10:00:00 2025</tag>{end}</HostProperties>

@@ -16,7 +16,7 @@ from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
-from support.fake_scanner import FakeScan, FakeScanner, finished
+from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_of
 from support.seals import marker, task_of
 from support.trouble import CHANGES
 
@@ -59,6 +59,8 @@ class Judge:
         self.happened: Counter[str] = Counter()
         self.launches: list[tuple[float, Sequence[str]]] = []
         """When scans began to run, and of what."""
+        self.ordered: dict[str, tuple[float, Sequence[str]]] = {}
+        """When each scan was launched, by its name, and its hosts."""
         self.head = ""
         """The end of the journal, whose hash stands for all that was ever written."""
 
@@ -78,6 +80,7 @@ class Judge:
         everywhere = sum(s.launches[scan.name] for s in self.story.scanners.values())
         assert everywhere == 1, f"{scan.name} was launched {everywhere} times"
         self.launches.append((trio.current_time(), scan.order.targets))
+        self.ordered[scan.name] = (self.story.now(), hosts_of(scan.order))
         self._check_not_paused(scan)
         if self.story.config.scheduling.overlap_guard:
             self._check_overlap(scan)
@@ -125,7 +128,7 @@ class Judge:
                 continue
             task = await w.store.get(self.acknowledged[key])
             assert task is not None, f"{key} was acknowledged and is lost"
-            assert task.request.targets == request.targets
+            assert parse_targets(task.request.targets) == parse_targets(request.targets)
             await self._check_task(w, task)
         for scanner in self.story.scanners.values():
             assert not scanner.touched_foreign
@@ -200,8 +203,8 @@ class Judge:
         self.happened["parts"] += len(parts)
 
     def _check_found(self, task: Task, events: list[str]) -> None:
-        """What is kept has finished at least as many hosts as any attempt whose scan is still on
-        a scanner, or was removed from it by us."""
+        """What is kept has every host that was finished by a scan that is still on a scanner, or
+        was removed from it by us."""
         if not self.discarded.isdisjoint({task.task_id, whole(task.task_id)}):
             return
         fetched = "could not be fetched" not in (task.last_error.message if task.last_error else "")
@@ -209,15 +212,36 @@ class Judge:
             assert self.story.hazards.trouble, f"nothing failed, and results are lost: {task}"
             self.happened["results lost for good"] += 1
             return
-        best = max((n for name, n in self._found() if f":{task.task_id}." in name), default=0)
-        has = 0 if task.summary is None else task.summary["tenths"]
-        assert has >= best, f"{task.task_id} has {has} finished hosts and found {best}"
+        found = {
+            host for name, hosts in self._found() if f":{task.task_id}." in name for host in hosts
+        }
+        has = set() if task.summary is None else set(task.summary["finished"])
+        assert has >= found, f"{task.task_id} has {has} and found {found}"
+        self._check_not_scanned_again(task)
         complete = task.state is TaskState.COMPLETED
         if task.summary is not None:
             assert complete <= (task.partial is None), task
             self.happened["partial results"] += task.partial is not None
 
-    def _found(self) -> Iterator[tuple[str, int]]:
+    def _check_not_scanned_again(self, task: Task) -> None:
+        """What the kept report of one scan has finished is not scanned by a later one."""
+        if self.story.hazards.clock:
+            return
+        for name, hosts in self._found():
+            for report in task.reports:
+                if marker(task.task_id, report.attempt) not in name:
+                    continue
+                later = [
+                    other
+                    for other, (at, _) in self.ordered.items()
+                    if f":{task.task_id}." in other and at > report.at
+                ]
+                for other in later:
+                    again = set(hosts).intersection(self.ordered[other][1])
+                    assert not again, f"{other} scanned {again} again"
+                    self.happened["rolled"] += 1
+
+    def _found(self) -> Iterator[tuple[str, Sequence[str]]]:
         for scanner in self.story.scanners.values():
             yield from scanner.found.items()
             for scan in scanner.scans.values():
@@ -243,10 +267,14 @@ class Judge:
 
     def _check_completed(self, task: Task) -> None:
         assert task.scanner_instance is not None
-        assert task.nessus_scan_id is not None
+        if task.nessus_scan_id is None:
+            assert task.remaining == ()
+            return
         scan = self.story.scanners[task.scanner_instance].scans.get(task.nessus_scan_id)
         if scan is not None:
-            assert scan.status is ScanStatus.COMPLETED, f"{task.task_id} did not complete"
+            assert scan.order is not None
+            whole = finished(scan) == hosts_of(scan.order)
+            assert whole or scan.status is ScanStatus.COMPLETED, f"{task.task_id} did not complete"
             assert scan.uuid == task.scan_uuid
 
     def _check_overlap(self, scan: FakeScan) -> None:

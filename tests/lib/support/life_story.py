@@ -26,7 +26,7 @@ from nessus_sched.config.schema import (
     SchedulingSettings,
 )
 from nessus_sched.core.scanner import ScanOrder
-from nessus_sched.core.task import Priority, RequestedState, ScanRequest
+from nessus_sched.core.task import OnEarlyEnd, Priority, RequestedState, ScanRequest
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
 from support.life_judge import Judge
@@ -130,10 +130,14 @@ class Story:
             self.config,
             self.scanners,
             seed=self.random.randrange(2**32),
-            wall=lambda: virtual_now()() + self.ahead,
+            wall=self.now,
             connect=mortal_connect(self.life, self.step),
             resolve=lambda name: (f"192.0.2.{NAMES.index(name) + 1}",),
         )
+
+    def now(self) -> float:
+        """By the wall clock of the daemon."""
+        return virtual_now()() + self.ahead
 
     def step(self, what: str, moment: str) -> None:
         if (what, moment) == ("create_scan", "after") and not self.peace:
@@ -254,11 +258,15 @@ class Story:
         if self.hazards.splits and not named and self.draw.random() < 0.4:
             first = self.draw.randrange(1, 40)
             target = f"192.0.2.{first}-192.0.2.{first + self.draw.randrange(12, 40)}"
+        elif not (self.hazards.splits and named) and self.draw.random() < 0.3:
+            first = self.draw.randrange(1, 200)
+            target = f"192.0.2.{first}-192.0.2.{first + self.draw.randrange(2, 10)}"
         return basic(
             target,
             scanner_instance=random.choice(self.config.scanners).id if named else None,
             priority=random.choice(list(Priority)),
             max_runtime=random.choice([None, None, None, 5 * MINUTE]),
+            on_early_end=self.draw.choice([None, None, OnEarlyEnd.ROLL, OnEarlyEnd.KEEP]),
         )
 
     def _part_sizes(self) -> dict[str, Any]:

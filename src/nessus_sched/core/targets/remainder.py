@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from nessus_sched.core.targets.address import Unreadable, parse_address
 from nessus_sched.core.targets.ranges import difference, merged
-from nessus_sched.core.targets.targets import TargetSet, parse_targets
+from nessus_sched.core.targets.targets import TargetSet, targets_from
 
 
 def remainder(targets: Iterable[str], finished: Iterable[str]) -> tuple[str, ...]:
     """`targets` without the hosts that were finished, given by address or name."""
-    asked = parse_targets(targets)
+    asked = targets_from(targets)
     names, addresses = set(), []
     for word in finished:
         try:

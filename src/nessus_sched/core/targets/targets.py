@@ -109,6 +109,12 @@ def parse_targets(texts: str | Iterable[str]) -> TargetSet:
     return parse_asked(texts)[0]
 
 
+def targets_from(normalized: Iterable[str]) -> TargetSet:
+    """The set back from the texts of one, which may be empty."""
+    texts = tuple(normalized)
+    return parse_targets(texts) if texts else TargetSet()
+
+
 def words_of(texts: str | Iterable[str]) -> list[str]:
     """The single targets in a list or string. Raises `BadTargets` when they are too long."""
     joined = texts if isinstance(texts, str) else "\n".join(texts)

@@ -15,7 +15,7 @@ from nessus_sched.core.seal import bears
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import UnknownTask
 from nessus_sched.core.targets.remainder import remainder
-from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.targets.targets import targets_from
 from nessus_sched.core.task import Owed, Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver.active_task import ActiveTask
@@ -88,8 +88,7 @@ class Debts:
         quarantine = self._context.config.scheduling.quarantine
         until = self._context.recorded(owed.since) + quarantine
         if debt.occupies and not owed.released and until > self._context.now():
-            request = task.request
-            targets = parse_targets((*request.targets, *task.resolved))
+            targets = targets_from((*task.to_scan, *task.resolved))
             self._context.pool.claim(debt.key, owed.scanner_instance, targets)
             self._claimed_until[debt.key] = until
             self._changed.set()
@@ -180,8 +179,7 @@ class Debts:
         if task is None:
             return  # purged meanwhile
         if finished and task.state in WAITING:
-            left = remainder(task.to_scan, finished)
-            changes["remaining"] = left or task.remaining
+            changes["remaining"] = remainder(task.to_scan, finished)
         after = attrs.evolve(task, owed=_without(task, attempt), **changes)
         entry = JournalEntry(
             at=context.wall(),

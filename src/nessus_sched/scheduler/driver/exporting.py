@@ -16,7 +16,7 @@ from nessus_sched.core.scanner import NotFound, ScannerError, ScannerInfo, Unrea
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.remainder import remainder
-from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.targets.targets import targets_from
 from nessus_sched.core.task import Ending, Report, Task
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver import endings, failures
@@ -107,7 +107,7 @@ async def _fetch(run: ActiveTask, connection: Connection) -> None:
 
 async def _has_foreign_hosts(run: ActiveTask, path: Path) -> bool:
     """Whether a scan that was edited has scanned what its task did not ask for."""
-    ours = parse_targets((*run.task.to_scan, *run.task.resolved))
+    ours = targets_from((*run.task.to_scan, *run.task.resolved))
     return await run.context.exports.foreign_host(path, ours) is not None
 
 

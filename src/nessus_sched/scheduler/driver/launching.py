@@ -60,6 +60,10 @@ async def launch(run: ActiveTask, connection: Connection) -> None:
         if (error := _no_reports(run, connection)) is not None:
             await refusals.rerouted(run, connection, error)
             return
+        if not run.task.to_scan:
+            message = "an earlier scan, which was given up, has finished all hosts"
+            await run.advance(TaskState.COMPLETED, event="completed", cause=message, partial=None)
+            return
         await _create(run, connection)
         if run.wanted is RequestedState.RUN:
             await _start(run, connection)

@@ -13,7 +13,7 @@ from nessus_sched.core.scanner import AuditFile, ScanOrder
 from nessus_sched.core.seal import without_markers
 from nessus_sched.core.targets.ranges import range_text
 from nessus_sched.core.targets.scope import excluding
-from nessus_sched.core.targets.targets import BadTargets, parse_targets, without_networks
+from nessus_sched.core.targets.targets import BadTargets, targets_from, without_networks
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.admission.combinations import check_combination, profile_of
 from nessus_sched.scheduler.admission.custom_settings import check_settings
@@ -43,7 +43,7 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
     if rights.refusal is not None:
         raise PlanError(ErrorKind.NOT_PERMITTED, rights.refusal)
     try:
-        targets = parse_targets(task.to_scan)
+        targets = targets_from(task.to_scan)
         scopes = [config.targets.scope, excluding(request.exclude), *rights.scopes]
         found = await approve_targets(targets, scopes, context.resolve)
     except Unresolved as error:
@@ -71,6 +71,7 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
     targets_sent = found.texts
     if task.part is not None:
         title = f"{title} ({task.part.number})" if title else ""
+    if task.part is not None or task.remaining is not None:
         targets_sent = without_networks(found.texts)
     return ScanOrder(
         name=f"{title or task.task_id} {marker}",

@@ -184,7 +184,8 @@ class Splits:
         `StoreError`, and then nothing has changed."""
         context = self._context
         found = await context.store.parts_of(task.task_id)
-        dead = [part.task_id for part in found if part.state is TaskState.DEAD]
+        again = {TaskState.DEAD, TaskState.PARTIAL}
+        dead = [part.task_id for part in found if part.state in again]
         if dead:
             split = SplitTask(task, context.recorded(task.created_at))
             split.desired = RequestedState.RUN
