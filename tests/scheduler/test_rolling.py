@@ -190,6 +190,8 @@ async def test_a_killed_daemon_goes_on_with_what_remains(
         done = await w.settled(task.task_id)
     assert (done.state, finished(done)) == (TaskState.COMPLETED, EVERY)
     assert [len(each) for each in scanned(scanner)] == [16, 8]
+    async with world(config, {"a": scanner}) as w:
+        assert (await w.settled(task.task_id)).remaining == ()
 
 
 async def test_what_a_lost_scanner_found_for_a_canceled_task_is_kept(

@@ -196,6 +196,8 @@ class Fleet:
             page = await self.context.store.list(completed, limit=PAGE, cursor=cursor)
             for task in page.tasks:
                 took = _took(task)
+                if task.remaining is not None:
+                    continue  # the last of its scans had only some of the targets
                 if took is not None and task.scanner_instance is not None:
                     found.append((queue_entry(task), task.scanner_instance, took))
                     targets += len(task.request.targets)
