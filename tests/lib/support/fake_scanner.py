@@ -66,6 +66,8 @@ class FakeScan:
     foreign: bool = False
     """Someone else's from the beginning: never to be touched."""
     runs: int = 0
+    created_at: float = 0.0
+    """By Trio's clock."""
     launch_sent_at: float = 0.0
     """When the request was sent that launched it, by Trio's clock."""
     pauses: int = 0
@@ -346,7 +348,12 @@ class FakeScanner:
     def _new(self, name: str, duration: float, *, foreign: bool = False) -> FakeScan:
         self._last_id += 1
         scan = FakeScan(
-            scan_id=self._last_id, name=name, duration=duration, ours=not foreign, foreign=foreign
+            scan_id=self._last_id,
+            name=name,
+            duration=duration,
+            ours=not foreign,
+            foreign=foreign,
+            created_at=trio.current_time(),
         )
         self.scans[scan.scan_id] = scan
         return scan

@@ -19,6 +19,7 @@ from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_of
 from support.seals import marker, task_of
 from support.trouble import CHANGES
+from support.world import EPOCH
 
 if TYPE_CHECKING:
     from support.life_story import Story
@@ -60,7 +61,7 @@ class Judge:
         self.launches: list[tuple[float, Sequence[str]]] = []
         """When scans began to run, and of what."""
         self.ordered: dict[str, tuple[float, Sequence[str]]] = {}
-        """When each scan was launched, by its name, and its hosts."""
+        """When each scan was created, by its name, and its hosts."""
         self.head = ""
         """The end of the journal, whose hash stands for all that was ever written."""
 
@@ -80,7 +81,7 @@ class Judge:
         everywhere = sum(s.launches[scan.name] for s in self.story.scanners.values())
         assert everywhere == 1, f"{scan.name} was launched {everywhere} times"
         self.launches.append((trio.current_time(), scan.order.targets))
-        self.ordered[scan.name] = (self.story.now(), hosts_of(scan.order))
+        self.ordered[scan.name] = (EPOCH + scan.created_at, hosts_of(scan.order))
         self._check_not_paused(scan)
         if self.story.config.scheduling.overlap_guard:
             self._check_overlap(scan)
