@@ -4,6 +4,8 @@ from random import Random
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nessus_sched.core.pool.queues import ParkedGroup, Queues
 from nessus_sched.core.task import Priority
@@ -170,3 +172,34 @@ def test_only_a_task_that_waits_can_be_removed() -> None:
     assert "t1" not in waiting
     with pytest.raises(KeyError):
         waiting.remove("t1")
+
+
+def ready(waiting: Queues) -> list[list[str]]:
+    lines = waiting.first_ready("a", 99).values()
+    return [[each.entry.task_id for each in line] for line in lines]
+
+
+@given(st.data(), st.sampled_from([1, 3, 30, 40]))
+def test_returning_many_is_returning_each(data: st.DataObject, count: int) -> None:
+    """Whether they are removed one by one or all at once."""
+    at_once, each = queues(), queues()
+    orders = data.draw(st.permutations(range(40)))
+    for order in range(40):
+        owner = data.draw(st.sampled_from(["a", None]))
+        for one in (at_once, each):
+            waiting = one.enqueue(entry(order), owner, ALL)
+            name = (None, waiting.queue_name, waiting.entry.packed)
+            one.park(waiting, ParkedGroup(blocker="t99", name=name))
+    freed = [f"t{order}" for order in orders[:count]]
+    owners = at_once.unpark(freed)
+    for task_id in freed:
+        found = each.get(task_id)
+        assert found is not None
+        assert found.scanner_id in owners
+        each.park(found, None)
+    for queue in ("a", None):
+        assert at_once.statistics(queue) == each.statistics(queue)
+    assert ready(at_once) == ready(each)
+    for task_id in [waiting.entry.task_id for waiting in at_once]:
+        at_once.remove(task_id)
+    assert len(at_once) == 0

@@ -166,10 +166,8 @@ class OverlapGuard:
         """All tasks for which others wait."""
         return list(self._groups)
 
-    def release_all(self) -> list[str]:
-        """Forgets all claims and groups; returns all who were parked."""
-        groups = [group for named in self._groups.values() for group in named.values()]
+    def release_all(self) -> None:
+        """Forgets all claims and groups."""
         self._groups.clear()
         for task_id in list(self._claimed):
             self._claimed.discard(task_id)
-        return [key[2] for group in groups for key in group.members]

@@ -199,8 +199,7 @@ class Pool(PoolQueries):
         state = self._state
         state.breaker = settings.breaker
         # Keys and reach change, and with them which parked task waits for which.
-        for task_id in state.guard.release_all():
-            state.queues.park(self._waiting(task_id), None)
+        state.guard.release_all()
         wanted = {spec.scanner_id: spec for spec in specs}
         for scanner_id, spec in wanted.items():
             self._state.scanner_or_removed(scanner_id).configure(spec, settings.breaker)

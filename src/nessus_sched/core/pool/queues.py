@@ -9,7 +9,8 @@ and nothing waits for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -25,6 +26,8 @@ Reach = frozenset[str]
 """The scanners that could ever run a task."""
 QueueName = str | Reach
 """A scanner's own queue by its id, or the part of the overflow queue with that reach."""
+MANY: Final = 8
+"""Parked entries per entry to return above which they are removed one by one."""
 OVERFLOW: Final = "overflow"
 """What the global queue is called in answers, the journal and metrics."""
 
@@ -81,8 +84,8 @@ class SubQueue:
 
     __slots__ = ("parked", "ready")
 
-    def __init__(self) -> None:
-        self.ready = SortedList[Key]()
+    def __init__(self, ready: Iterable[Key] = ()) -> None:
+        self.ready = SortedList[Key](ready)
         self.parked = SortedList[Key]()
 
     def __len__(self) -> int:
@@ -93,6 +96,16 @@ class SubQueue:
 
     def side(self, waiting: Waiting) -> SortedList[Key]:
         return self.ready if waiting.group is None else self.parked
+
+    def unpark(self, keys: Collection[Key]) -> None:
+        """Many at once take about a fifth of the time that they take one by one."""
+        if len(keys) * MANY < len(self.parked):
+            for key in keys:
+                self.parked.remove(key)
+        else:
+            gone = set(keys)
+            self.parked = SortedList([key for key in self.parked if key not in gone])
+        self.ready.update(keys)
 
 
 class Queues:
@@ -155,6 +168,20 @@ class Queues:
         self._extract(waiting)
         waiting.group = group
         self._insert(waiting)
+
+    def unpark(self, task_ids: Iterable[str]) -> set[str | None]:
+        """Returns parked entries to their places; the result is whose queues they are in."""
+        found = defaultdict[QueueName, list[Key]](list)
+        owners = set[str | None]()
+        for task_id in task_ids:
+            waiting = self._waiting[task_id]
+            waiting.group = None
+            found[waiting.queue_name].append(waiting.key)
+            owners.add(waiting.scanner_id)
+        for name, keys in found.items():
+            line = self._own[name] if isinstance(name, str) else self._overflow[name]
+            line.unpark(keys)
+        return owners
 
     def head_for(self, scanner_id: str, *, skip: Collection[str] = ()) -> Waiting | None:
         """The entry that goes next on a scanner: of its own queue, else of the overflow
@@ -230,15 +257,25 @@ class Queues:
     def rebuild(
         self, reach_of: Callable[[QueueEntry], Reach], *, ageing_after: float, fairness_after: float
     ) -> None:
-        """Re-sorts everything after a change of the settings or of what reaches what."""
+        """Re-sorts everything after a change of the settings or of what reaches what; nothing
+        is parked afterwards."""
         self.ageing_after, self.fairness_after = ageing_after, fairness_after
         self._own, self._overflow, self._unpinned = {}, {}, {}
         self._latest = (-1, float("-inf"))
+        ready = defaultdict[QueueName, list[Key]](list)
         for waiting in sorted(self._waiting.values(), key=lambda each: each.entry.order):
             waiting.key = self._key(waiting.entry)
             self._note(waiting.entry)
             waiting.reach = reach_of(waiting.entry)
-            self._insert(waiting)
+            waiting.group = None
+            self._count_unpinned(waiting)
+            ready[waiting.queue_name].append(waiting.key)
+        for name, keys in ready.items():
+            line = SubQueue(keys)
+            if isinstance(name, str):
+                self._own[name] = line
+            else:
+                self._overflow[name] = line
 
     def _accepted_at(self, entry: QueueEntry) -> float:
         """A clock that was set back must not let a later task overtake an earlier one."""
@@ -273,6 +310,9 @@ class Queues:
 
     def _insert(self, waiting: Waiting) -> None:
         self._line(waiting).side(waiting).add(waiting.key)
+        self._count_unpinned(waiting)
+
+    def _count_unpinned(self, waiting: Waiting) -> None:
         if waiting.scanner_id is not None and waiting.entry.pinned is None:
             self._unpinned.setdefault(waiting.scanner_id, set()).add(waiting.entry.task_id)
 

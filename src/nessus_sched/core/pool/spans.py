@@ -9,10 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, repeat
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", int, bytes)
 T = TypeVar("T")
+
+FEW: Final = 32
+"""Changes that are made in place; for more, a new list is quicker."""
 
 
 def touched(
@@ -85,7 +88,12 @@ class _Sorted(Generic[K]):
 
 
 def _with(old: list[T], places: Sequence[int], new: Sequence[T]) -> list[T]:
-    """`old` with each of `new` before the index that is its place; places are sorted."""
+    """`old`, which may change, with each of `new` before the index that is its place; places are
+    sorted."""
+    if len(places) <= FEW:
+        for place, item in zip(reversed(places), reversed(new), strict=True):
+            old.insert(place, item)
+        return old
     result = old[: places[0]] if places else old
     for item, (at, end) in zip(new, pairwise([*places, len(old)]), strict=True):
         result.append(item)
@@ -94,7 +102,11 @@ def _with(old: list[T], places: Sequence[int], new: Sequence[T]) -> list[T]:
 
 
 def _without(old: list[T], places: Sequence[int]) -> list[T]:
-    """`old` without the items at those indexes, which are sorted."""
+    """`old`, which may change, without the items at those indexes, which are sorted."""
+    if len(places) <= FEW:
+        for place in reversed(places):
+            del old[place]
+        return old
     result = old[: places[0]] if places else old
     for at, end in pairwise([*places, len(old)]):
         result += old[at + 1 : end]

@@ -58,16 +58,10 @@ class TaskMover:
 
     def unpark(self, task_ids: Iterable[str], now: float) -> None:
         """Their blockers have ended: returns them to their old places."""
-        state = self.state
-        queues = set[str | None]()
-        for task_id in task_ids:
-            waiting = state.queues.get(task_id)
-            assert waiting is not None, f"{task_id} is parked and does not wait"
-            state.queues.park(waiting, None)
-            queues.add(waiting.scanner_id)
-        for scanner_id in queues - {None}:
-            assert scanner_id is not None
-            self.clear(state.scanners[scanner_id], now)
+        queues = self.state.queues.unpark(task_ids)
+        for scanner_id in queues:
+            if scanner_id is not None:
+                self.clear(self.state.scanners[scanner_id], now)
         if queues:
             self.wake_all(now)
 
