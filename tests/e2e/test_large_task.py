@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -82,3 +83,45 @@ async def test_a_large_task_has_the_results_of_one_scan(tmp_path: Path) -> None:
             assert summary["complete"]
             hosts = {row[0] for row in alone}
             assert len(hosts) <= summary["scan"]["answered"] < 100
+
+
+@pytest.mark.slow
+async def test_a_restarting_scanner_and_a_person_lose_nothing(tmp_path: Path) -> None:
+    """One scanner restarts in mid-scan and is down for a while, and somebody stops a scan on
+    another: one task, one id, and the results of a scan that nobody disturbed."""
+    slower = attrs.evolve(SAME_NETWORK, scans_take=3.0)
+    async with simulators(*[slower] * 4) as sims:
+        place = site(
+            tmp_path,
+            [scanner_yaml(name, sim, 2) for name, sim in zip("abcd", sims, strict=True)],
+            scheduling={"part_min": 16, "part_max": 256, "backoff_base": "1s"},
+        )
+        async with daemon(place), client(place) as tools:
+            submitted = await tools.call("submit_scan", targets=NETWORKS, on_early_end="roll")
+            task_id = submitted["task_id"]
+            await trio.sleep(2.5)
+            sims[0].nessus.restart(down_seconds=2.0)
+            stopped = 0
+            for scan in sims[1].nessus.scans.values():
+                if scan.latest is not None and scan.latest.status == "running":
+                    sims[1].nessus.engine.stop(scan, sims[1].nessus.now())
+                    stopped += 1
+            assert stopped
+            disturbed = await ended(tools, task_id)
+            assert disturbed["status"] == "completed"
+            parts = (await tools.call("list_tasks", part_of=task_id, limit=100))["tasks"]
+            attempts = [
+                (await tools.call("get_scan_status", task_id=part["task_id"]))["attempt"]
+                for part in parts
+            ]
+            assert sorted(attempts)[-2:] == [2, 2]
+            alone = [
+                (await tools.call("submit_scan", targets=[each], split="never"))["task_id"]
+                for each in NETWORKS
+            ]
+            for each in alone:
+                assert (await ended(tools, each))["status"] == "completed"
+            undisturbed = set[tuple[Any, ...]]().union(
+                *[await findings(tools, each) for each in alone]
+            )
+            assert await findings(tools, task_id) == undisturbed
