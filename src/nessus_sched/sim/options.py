@@ -142,7 +142,9 @@ class SimOptions:
 
     # Findings
     alive_share: float = 0.4
-    """Share of live addresses in networks and ranges; single targets are always alive."""
+    """Share of live addresses in networks and ranges."""
+    single_targets_alive: bool = True
+    """Single targets always answer; otherwise as in a network."""
     dead_targets: tuple[str, ...] = ()
     """Addresses, networks and names that do not answer."""
     wrong_passwords: frozenset[str] = frozenset({"wrong"})

@@ -64,7 +64,10 @@ class SimulatedNessus:
         Trio's thread."""
         self.server_uuid = guid(dice(self.options.seed, "server"))
         self._network = Network.build(
-            self.options.seed, self.options.alive_share, self.options.dead_targets
+            self.options.seed,
+            self.options.alive_share,
+            self.options.dead_targets,
+            singles_alive=self.options.single_targets_alive,
         )
         self._replay = Replay.find(self.options.replay_directory, self.options.replay_files)
         self._drawn = 0

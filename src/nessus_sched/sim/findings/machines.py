@@ -147,10 +147,18 @@ class Network:
     seed: int
     alive_share: float
     dead: tuple[Target, ...]
+    singles_alive: bool = True
 
     @classmethod
-    def build(cls, seed: int, alive_share: float, dead_targets: Sequence[str]) -> Network:
-        return cls(seed, alive_share, tuple(parse(list(dead_targets))))
+    def build(
+        cls,
+        seed: int,
+        alive_share: float,
+        dead_targets: Sequence[str],
+        *,
+        singles_alive: bool = True,
+    ) -> Network:
+        return cls(seed, alive_share, tuple(parse(list(dead_targets))), singles_alive)
 
     def survey(self, texts: Sequence[str], *, ping: bool = True) -> Iterator[Machine]:
         """The machines among the targets that answer, in order, without duplicates; without ping
@@ -169,7 +177,8 @@ class Network:
     def _answers(self, member: str, target: Target) -> bool:
         if any(_covers(dead, known) for dead in self.dead for known in (member, target.name)):
             return False
-        return target.single or share(self.seed, "alive", member) < self.alive_share
+        certain = target.single and self.singles_alive
+        return certain or share(self.seed, "alive", member) < self.alive_share
 
 
 def _covers(target: Target, member: str) -> bool:
