@@ -305,3 +305,42 @@ async def test_names_of_one_host_are_scanned_once_and_together(
         check_partition(parts, NETWORKS)
         (named,) = [part for part in parts if part.resolved]
         assert {"203.0.113.9", *same} <= set(named.request.targets)
+
+
+async def test_a_canceled_task_says_what_was_covered(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with three_scanners(tmp_path) as (w, _):
+        task = await w.submit(*NETWORKS)
+        await trio.sleep(120)
+        await w.service.cancel(task.task_id, actor="me")
+        done = await w.settled(task.task_id, within=1200)
+        assert done.state is TaskState.CANCELED
+        assert done.summary is not None
+        covered = done.summary["coverage"]
+        assert covered["requested"] == 768
+        assert covered["answered"] == done.summary["hosts_finished"] > 0
+        assert covered["silent"] == 0
+        assert covered["not_reached"] == 768 - covered["answered"]
+        assert covered["not_reached_targets"]
+
+
+async def test_results_that_arrive_after_the_end_are_merged(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with three_scanners(tmp_path) as (w, scanners):
+        task = await w.submit(*NETWORKS)
+        await trio.sleep(120)
+        scanners["a"].down = unreachable()
+        await w.service.cancel(task.task_id, actor="me")
+        done = await w.settled(task.task_id, within=3600)
+        assert done.summary is not None
+        scanners["a"].down = None
+        await trio.sleep(7200)
+        later = await w.task(task.task_id)
+        assert later.state is TaskState.CANCELED
+        assert later.summary is not None
+        assert set(later.summary["finished"]) > set(done.summary["finished"])
+        covered = later.summary["coverage"]
+        assert covered["answered"] == len(later.summary["finished"])
+        assert covered["answered"] + covered["not_reached"] == 768

@@ -11,6 +11,7 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.next_steps import advice
 from nessus_sched.api.untrusted import NAMES, sanitize
 from nessus_sched.core.asked import Asked
+from nessus_sched.core.coverage import coverage
 from nessus_sched.core.faults import advice as error_advice
 from nessus_sched.core.fields import field
 from nessus_sched.core.pool.wait_reasons import WaitCode
@@ -129,6 +130,10 @@ class StatusAnswer:
         "What its scan was asked to do: template, modes, ping, ports ...; notes where that is not "
         "what was wanted. Null: no scan yet, or not known."
     )
+    coverage: dict[str, Any] | None = field(
+        "Once it has settled: how many requested targets answered, were silent, or were not "
+        "reached, which proves nothing about them."
+    )
     partial: str | None = field("Why the results are those of a scan that ended early.")
     owed: list[str] = field("Scans still to be cleaned up on scanners that do not answer.")
     severity_counts: dict[str, int] | None = field("Findings by severity, when there are results.")
@@ -218,6 +223,7 @@ def status_answer(app: ReadApp, view: TaskView) -> StatusAnswer:
         parts=None if task.split is None else {state: n for state, n in view.parts.items() if n},
         part_of=None if task.part is None else task.part.task_id,
         asked=_asked(task.asked),
+        coverage=_coverage(task),
         partial=_partial(task),
         owed=[_owed(each) for each in task.owed],
         severity_counts=summary.get("severity_counts"),
@@ -225,6 +231,15 @@ def status_answer(app: ReadApp, view: TaskView) -> StatusAnswer:
         next=advice(view),
         untrusted=NAMES,
     )
+
+
+def _coverage(task: Task) -> dict[str, Any] | None:
+    if task.state not in SETTLED or not task.request.targets:
+        return None
+    known: dict[str, Any] | None = (task.summary or {}).get("coverage")
+    if known is None and task.summary is None:
+        return coverage(task.request.targets, task.request.targets, 0)
+    return known
 
 
 def _partial(task: Task) -> str | None:

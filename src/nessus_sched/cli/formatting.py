@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -78,3 +79,16 @@ def parse_time(text: str) -> str:
         message = f"{text!r} is not a time; for example 2026-01-31, 2026-01-31T08:00 or 2h"
         raise click.BadParameter(message) from None
     return moment.astimezone().isoformat()
+
+
+def coverage_text(coverage: Mapping[str, Any] | None) -> str | None:
+    """`8 of 32 answered, 24 silent, 0 not reached`, and which were not."""
+    if coverage is None:
+        return None
+    listed = " ".join(coverage["not_reached_targets"])
+    more = coverage["not_reached_left_out"]
+    named = f": {listed}{f' and {more} more' if more else ''}" if listed else ""
+    return (
+        f"{coverage['answered']} of {coverage['requested']} answered, {coverage['silent']} silent, "
+        f"{coverage['not_reached']} not reached{named}"
+    )

@@ -13,7 +13,7 @@ import click
 
 from nessus_sched.cli.client import DaemonApi, Refused, daemon, fetch_all
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.formatting import ago, counts, parse_time, when
+from nessus_sched.cli.formatting import ago, counts, coverage_text, parse_time, when
 from nessus_sched.cli.options import (
     daemon_option,
     json_option,
@@ -218,6 +218,7 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("by", task["submitted_by"]),
             *((f"  {state}", when(at, now)) for state, at in task["entered"].items()),
             *_asked(task.get("asked") or {}),
+            ("coverage", coverage_text(task["coverage"])),
             ("partial", task["partial"]),
             *(("owed", each) for each in task["owed"]),
             ("findings", counts(task["severity_counts"]) if task["severity_counts"] else None),

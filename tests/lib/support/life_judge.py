@@ -200,6 +200,7 @@ class Judge:
         elif task.state is not TaskState.CANCELED:
             assert set(states) - {TaskState.COMPLETED}, f"{task.state} without a reason"
             assert finished or states[TaskState.DEAD] >= HOPELESS
+        self._check_covered(task)
         self.happened["split"] += 1
         self.happened["parts"] += len(parts)
 
@@ -219,10 +220,21 @@ class Judge:
         has = set() if task.summary is None else set(task.summary["finished"])
         assert has >= found, f"{task.task_id} has {has} and found {found}"
         self._check_not_scanned_again(task)
+        self._check_covered(task)
         complete = task.state is TaskState.COMPLETED
         if task.summary is not None:
             assert complete <= (task.partial is None), task
             self.happened["partial results"] += task.partial is not None
+
+    def _check_covered(self, task: Task) -> None:
+        """Every target has one status. No host is silent in a story."""
+        if task.summary is None:
+            return
+        covered, finished = task.summary["coverage"], task.summary["finished"]
+        asked = parse_targets(task.request.targets).address_count
+        assert covered["requested"] == asked == covered["answered"] + covered["not_reached"], task
+        assert covered["answered"] == len(finished), task
+        self.happened["not reached"] += covered["not_reached"]
 
     def _check_not_scanned_again(self, task: Task) -> None:
         """What the kept report of one scan has finished is not scanned by a later one."""

@@ -63,6 +63,8 @@ def _ended_badly(
 ) -> Iterator[str]:
     if task.state is TaskState.CANCELED and task.task_id not in book.cancel_asked | book.stopped:
         yield f"{task.task_id} is canceled, and nobody asked for it: {task.last_error}"
+    elif task.state is TaskState.PARTIAL and task.task_id in book.stopped:
+        pass
     elif task.state in SETTLED - {TaskState.CANCELED, TaskState.COMPLETED}:
         yield f"{task.task_id} is {task.state}: {task.last_error}"
     elif task.state not in SETTLED:
@@ -75,7 +77,9 @@ def _ended_badly(
         marked = f"[ns:{task.task_id}.{task.attempt}."
         if scan is None or marked not in scan.name or scan.latest is None:
             yield f"{task.task_id} completed with a scan that is not its own"
-        elif (scan.latest.status, scan.latest.uuid) != (RunStatus.COMPLETED, task.scan_uuid):
+        elif scan.latest.uuid != task.scan_uuid or (
+            scan.latest.status is not RunStatus.COMPLETED and task.remaining != ()
+        ):
             yield f"{task.task_id} completed, and its scan is {scan.latest.status}"
 
 
@@ -96,9 +100,8 @@ def _lost_results(task: Task, scanners: Mapping[str, tuple[RunningSim, int]]) ->
     has = 0 if task.summary is None else task.summary["hosts_finished"]
     if has < best:
         yield f"{task.task_id} ({task.state}) has {has} finished hosts of {best}: {task.last_error}"
-    if task.summary is not None and (task.partial is None) is not (
-        task.state is TaskState.COMPLETED
-    ):
+    whole = task.state is TaskState.COMPLETED or task.remaining == ()
+    if task.summary is not None and (task.partial is None) is not whole:
         yield f"{task.task_id} is {task.state}, and its results say {task.partial}"
 
 

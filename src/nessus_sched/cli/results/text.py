@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from nessus_sched.cli.formatting import counts
+from nessus_sched.cli.formatting import counts, coverage_text
 from nessus_sched.cli.output import print_fields, print_line, print_note, print_table
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.logins import logins_text
@@ -46,6 +46,7 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
             ("plugin set", summary["scan"]["plugin_set"]),
             ("hosts", summary["hosts"]),
             ("answered", _answered(summary["scan"])),
+            ("coverage", coverage_text(summary.get("coverage"))),
             ("findings", f"{summary['findings']} ({counts(summary['severity_counts'])})"),
             ("compliance", _pairs(summary["compliance"])),
             ("logged in", f"{verdict['credentialed']} ({_pairs(verdict['counts'])})"),

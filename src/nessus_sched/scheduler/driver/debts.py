@@ -21,8 +21,6 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 
 IDLE = 3600.0
-WAITING = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT, TaskState.DEAD})
-"""States in which the targets of the next attempt may change."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -151,8 +149,8 @@ class Debts:
         finished: Collection[str] = (),
         **changes: Any,
     ) -> None:
-        """Settles the debt: durably, then in memory. `finished` hosts need not be scanned again by
-        a task that waits for its next attempt."""
+        """Settles the debt: durably, then in memory. `finished` hosts need not be scanned again,
+        unless a scan of the task is running."""
         attempt = debt.owed.attempt
         async with self._context.turns.of(debt.task_id):
             run = self._active_task(debt.task_id)
@@ -178,7 +176,7 @@ class Debts:
         task = await context.retry_store(lambda: context.store.get(task_id))
         if task is None:
             return  # purged meanwhile
-        if finished and task.state in WAITING:
+        if finished and task.state is not TaskState.COMPLETED:
             changes["remaining"] = remainder(task.to_scan, finished)
         after = attrs.evolve(task, owed=_without(task, attempt), **changes)
         entry = JournalEntry(

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import trio
 
+from nessus_sched.core.coverage import coverage
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.retry import backoff
@@ -157,6 +158,12 @@ async def kept(
         *(exports.kept(each.file) for each in after),
     ]
     summary = await context.digest(attrs.evolve(task, partial=partial), paths, info)
+    summary = {
+        **summary,
+        "coverage": coverage(
+            task.request.targets, () if whole else remaining or (), summary["hosts_finished"]
+        ),
+    }
     file = await exports.keep(task.task_id, path, attempt)
     report = Report(
         attempt=attempt,

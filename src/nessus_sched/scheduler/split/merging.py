@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
 
-from nessus_sched.core.parts import final_state, uncut
+from nessus_sched.core.coverage import coverage
+from nessus_sched.core.parts import final_state, targets_between, uncut
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
 from nessus_sched.core.text import pluralize
@@ -31,7 +32,9 @@ async def merged_results(context: Context, task: Task) -> dict[str, Any]:
         )
         files = [each.file for part in with_results for each in part.kept_reports]
         paths = [context.exports.kept(file) for file in files]
-        summary = await context.digest(partial, paths, None)
+        found = await context.digest(partial, paths, None)
+        covered = coverage(task.request.targets, _left(task, parts), found["hosts_finished"])
+        summary = {**found, "coverage": covered}
     return {
         "state": final_state(states, task.desired, whole=whole),
         "split": attrs.evolve(task.split, states=dict(states)),
@@ -39,6 +42,18 @@ async def merged_results(context: Context, task: Task) -> dict[str, Any]:
         "partial": missing if summary is not None and not whole else None,
         "last_error": _error(parts),
     }
+
+
+def _left(task: Task, parts: Sequence[Task]) -> Iterator[str]:
+    """The targets that no scan has finished."""
+    assert task.split is not None
+    yield from task.split.unreachable
+    for group in task.split.groups:
+        uncut_targets, _ = targets_between(group, group.cut, group.size - group.cut)
+        yield from uncut_targets.texts
+    for part in parts:
+        if part.state is not TaskState.COMPLETED:
+            yield from part.to_scan
 
 
 def _missing(task: Task, parts: Sequence[Task], left: int) -> str:

@@ -4,6 +4,7 @@ parts what each task is."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from nessus_sched.core import parts
 from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.store_errors import StoreError
+from nessus_sched.core.store_errors import StaleTransition, StoreError, UnknownTask
 from nessus_sched.core.task import RequestedState, Split, Task
 from nessus_sched.scheduler.context import STORE_PATIENCE, Context
 from nessus_sched.scheduler.split.merging import merged_results
@@ -22,6 +23,8 @@ from nessus_sched.scheduler.split.planning import part_sizes
 from nessus_sched.scheduler.split.split_task import Cut, SplitTask, size_of_next
 from nessus_sched.telemetry import events
 
+LATE_RESULTS: Final = "partial_results_kept"
+"""Results of a scan that was given up have arrived."""
 _EVENTS: Final = {
     TaskState.QUEUED: "parts_waiting",
     TaskState.RUNNING: "parts_running",
@@ -41,6 +44,8 @@ class Splits:
         self._tasks: dict[str, Task] = {}
         """The records of those with a part that has begun."""
         self._changed: dict[str, SplitTask] = {}
+        self._late: set[str] = set()
+        """Tasks whose results must be merged again: those of a part came after its end."""
         self._wake = trio.Event()
         context.observers.append(self.observe)
 
@@ -56,6 +61,10 @@ class Splits:
                 changed, self._changed = self._changed, {}
                 for split in changed.values():
                     nursery.start_soon(self._update, split)
+                ended = self._late.difference(self._splits)
+                self._late -= ended
+                for task_id in sorted(ended):
+                    nursery.start_soon(self._merge_again, task_id)
 
     # Parts.
 
@@ -81,7 +90,12 @@ class Splits:
 
     def observe(self, task: Task, entry: JournalEntry) -> None:
         """Follows every change of a part."""
-        split = None if task.part is None else self._splits.get(task.part.task_id)
+        if task.part is None:
+            return
+        split = self._splits.get(task.part.task_id)
+        if entry.event == LATE_RESULTS and (split is None or split.ending):
+            self._late.add(task.part.task_id)
+            self._wake.set()
         if split is not None:
             split.note(task)
             if entry.before is not entry.after:
@@ -236,16 +250,31 @@ class Splits:
 
     async def _end(self, split: SplitTask) -> None:
         """The task settles with the results of all its parts."""
-        while True:
-            try:
-                changes = await merged_results(self._context, self._tasks[split.task_id])
-                break
-            except (StoreError, OSError) as error:
-                self._context.log.warning(events.STORE_UNAVAILABLE, reason=str(error))
-                await trio.sleep(STORE_PATIENCE)
+        changes = await self._merged(self._tasks[split.task_id])
         async with split.lock:
             await self._advance(self._tasks[split.task_id], **changes)
         self._forget(split)
+
+    async def _merge_again(self, task_id: str) -> None:
+        """A settled task gets the results of a part that were fetched after its end."""
+        context = self._context
+        async with context.turns.of(task_id):
+            task = await context.retry_store(lambda: context.store.get(task_id))
+            if task is None or task.state not in SETTLED or task_id in self._splits:
+                return
+            changes = await self._merged(task)
+            after = attrs.evolve(task, **{**changes, "state": task.state})
+            entry = self._entry(after, LATE_RESULTS)
+            with suppress(UnknownTask, StaleTransition):  # purged or retried meanwhile
+                await context.record_until_stored(after, entry)
+
+    async def _merged(self, task: Task) -> dict[str, Any]:
+        while True:
+            try:
+                return await merged_results(self._context, task)
+            except (StoreError, OSError) as error:
+                self._context.log.warning(events.STORE_UNAVAILABLE, reason=str(error))
+                await trio.sleep(STORE_PATIENCE)
 
     async def _advance(self, task: Task, state: TaskState, **changes: Any) -> Task:
         now = self._context.wall()
@@ -257,6 +286,7 @@ class Splits:
 
     def _forget(self, split: SplitTask) -> None:
         self._withdraw(split)
+        self._wake.set()
         del self._splits[split.task_id]
         self._tasks.pop(split.task_id, None)
 
