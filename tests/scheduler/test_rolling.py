@@ -206,5 +206,5 @@ async def test_what_a_lost_scanner_found_for_a_canceled_task_is_kept(
         scanner.down = None
         await trio.sleep(3600)
         done = await w.task(task.task_id)
-        assert (done.state, len(done.reports), done.remaining) == (TaskState.CANCELED, 1, None)
+        assert (done.state, len(done.reports), done.remaining) == (TaskState.CANCELED, 1, ())
         assert len(finished(done)) > 8
