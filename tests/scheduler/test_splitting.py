@@ -18,7 +18,7 @@ from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.ranges import count, merged
 from nessus_sched.core.targets.targets import parse_targets, size_of
-from nessus_sched.core.task import Splitting, Task
+from nessus_sched.core.task import RequestedState, Splitting, Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.scheduler.errors import NotPossible, RequestError
 from support.fake_scanner import FakeScan, FakeScanner, unreachable
@@ -344,3 +344,26 @@ async def test_results_that_arrive_after_the_end_are_merged(
         covered = later.summary["coverage"]
         assert covered["answered"] == len(later.summary["finished"])
         assert covered["answered"] + covered["not_reached"] == 768
+
+
+@pytest.mark.parametrize(
+    ("desired", "state"),
+    [(RequestedState.CANCEL, TaskState.CANCELED), (RequestedState.PAUSE, TaskState.PAUSED)],
+)
+async def test_a_command_that_a_dying_daemon_began_is_carried_out_by_the_next(
+    tmp_path: Path, autojump_clock: MockClock, desired: RequestedState, state: TaskState
+) -> None:
+    scanners = {name: FakeScanner(virtual_now(), duration=by_size) for name in "ab"}
+    config = config_of(
+        tmp_path,
+        *(scanner_settings(name, 2) for name in "ab"),
+        targets=TargetSettings(allow=NETWORKS),
+    )
+    async with world(config, scanners) as w:
+        task = await w.submit(*NETWORKS)
+        await trio.sleep(20)
+        await w.fleet.splits.command(task.task_id, desired, actor="me", discard=False)
+    async with world(config, scanners) as w:
+        await trio.sleep(300)
+        assert {part.state for part in await parts_of(w, task)} == {state}
+        assert (await w.task(task.task_id)).state is state

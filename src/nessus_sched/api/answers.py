@@ -245,7 +245,8 @@ def _coverage(task: Task) -> dict[str, Any] | None:
 def _partial(task: Task) -> str | None:
     if task.partial is None:
         return None
-    return clean_line(f"ended early: {task.partial}", 500)
+    why = task.partial if task.split is not None else f"ended early: {task.partial}"
+    return clean_line(why, 500)
 
 
 def _owed(owed: Owed) -> str:

@@ -130,6 +130,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             # Before the fleet, which may take seconds to read a full queue.
             url = await nursery.start(serve_http, system, reloader, metrics)
             await nursery.start(system.fleet.run)
+            nursery.start_soon(system.service.repeat_commands)
             server = mcp_server(system, reloader, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ

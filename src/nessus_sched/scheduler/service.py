@@ -9,24 +9,21 @@ import attrs
 import trio
 
 from nessus_sched.core.ids import new_task_id, new_trace_id
-from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.pool.queues import OVERFLOW
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.store_errors import (
     IdempotencyConflict,
-    StaleTransition,
     StoreUnavailable,
 )
-from nessus_sched.core.store_errors import UnknownTask as StoredNoMore
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import RequestedState, ScanRequest, Submitter, Task
 from nessus_sched.core.task_store import StoredSubmission
 from nessus_sched.scheduler import waiting
 from nessus_sched.scheduler.admission.admit import Admitted, admit
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.driver import failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.errors import (
     IdempotencyMismatch,
@@ -39,6 +36,7 @@ from nessus_sched.scheduler.errors import (
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
 from nessus_sched.scheduler.queries import TaskQueries
+from nessus_sched.scheduler.retrying import Retries
 from nessus_sched.scheduler.split.planning import check_groups, planned, split_of
 from nessus_sched.scheduler.views import QueueStatus, Submission, TaskView
 from nessus_sched.scheduler.waiters import StateWaiters
@@ -63,6 +61,7 @@ class Service:
         self.queries = queries
         self.on_told: Callable[[str, float], None] = lambda _task_id, _start: None
         """Called with the estimated start (epoch seconds) given to a submitter."""
+        self._retries = Retries(context, fleet, queries)
         self._changes = StateWaiters()
         context.observers.append(self._changes.observe)
         self.imports = Imports(
@@ -223,53 +222,16 @@ class Service:
         return view
 
     async def retry_dead(self, task_id: str, *, actor: str) -> TaskView:
-        """Puts a dead letter back into the queue with a fresh set of attempts, or the dead parts of
-        a split task. A paused one stays paused."""
-        async with self.context.turns.of(task_id):
+        """Puts a dead letter or partial task back into the queue with a fresh set of attempts, or
+        such parts of a split task. A paused one stays paused."""
+        return await self._retries.retry(task_id, actor=actor)
+
+    async def repeat_commands(self) -> None:
+        """Tells the parts of split tasks what a daemon that died could not tell them any more."""
+        for task_id, parts in self.fleet.splits.commanded():
             task = (await self.queries.task(task_id)).task
-            if task.split is not None:
-                return await self._retry_split(task, actor=actor)
-            if task.state not in {TaskState.DEAD, TaskState.PARTIAL}:
-                raise NotPossible(f"task {task_id} is {task.state}, not a dead letter")
-            if task.part is None or self.fleet.splits.of(task.part.task_id) is not None:
-                return self.queries.view(await self._requeue_dead(task, actor))
-        whole = (await self.queries.task(task.part.task_id)).task
-        await self._retry_split(whole, actor=actor, only=task_id)
-        return await self.queries.task(task_id)
-
-    async def _requeue_dead(self, task: Task, actor: str) -> Task:
-        paused = task.desired is RequestedState.PAUSE
-        after = attrs.evolve(
-            failures.requeued(task, now=self.context.wall()),
-            failures=0,
-            refused_by=(),
-            desired=RequestedState.PAUSE if paused else RequestedState.RUN,
-            last_error=None,
-        )
-        entry = self._entry(task, after, "retried_by_operator", actor)
-        try:
-            with self.context.backlog.reserved(after):
-                await self._record(after, entry)
-        except (StaleTransition, StoredNoMore) as error:
-            raise NotPossible(f"task {task.task_id} is no dead letter any more") from error
-        self.fleet.enqueue(after)
-        return after
-
-    async def _retry_split(self, task: Task, *, actor: str, only: str | None = None) -> TaskView:
-        """Retries the parts that are dead letters, or `only` that part."""
-        dead: list[str] = []
-        if task.state in SETTLED and task.state is not TaskState.CANCELED:
-            try:
-                with self.context.backlog.reserved(task):
-                    dead = await self.fleet.splits.revive(task, actor=actor)
-            except StoreUnavailable as error:
-                raise StoreDown(f"nothing was changed: {error}") from error
-        if not dead:
-            raise NotPossible(f"task {task.task_id} is {task.state} and has no dead parts")
-        for part in [only] if only in dead else dead:
-            with suppress(NotPossible, UnknownTask):
-                await self.retry_dead(part, actor=actor)
-        return await self.queries.task(task.task_id)
+            with suppress(StoreDown):
+                await self._tell_parts(parts, task.desired, SYSTEM, discard=task.discard)
 
     async def purge(self, task_ids: Sequence[str], *, actor: str) -> Sequence[str]:
         """Deletes those of the named tasks that are settled; returns their ids. Raises
@@ -369,13 +331,18 @@ class Service:
             parts = await self.fleet.splits.command(task_id, desired, actor=actor, discard=discard)
         except StoreUnavailable as error:
             raise StoreDown(f"nothing was changed: {error}") from error
+        await self._tell_parts(parts, desired, actor, discard=discard)
+        return await self.queries.task(task_id)
+
+    async def _tell_parts(
+        self, parts: Sequence[str], desired: RequestedState, actor: str, *, discard: bool
+    ) -> None:
         for part in parts:
             with suppress(NotPossible, UnknownTask):  # it has ended meanwhile
                 if desired is RequestedState.CANCEL:
                     await self.cancel(part, actor=actor, discard=discard)
                 else:
                     await self._command(part, desired, actor)
-        return await self.queries.task(task_id)
 
     async def _tell(
         self, run: ActiveTask, desired: RequestedState, actor: str, *, discard: bool = False
@@ -390,19 +357,3 @@ class Service:
             return await run.request_state(desired, actor=actor, cause=cause, discard=discard)
         except StoreUnavailable as error:
             raise StoreDown(f"nothing was changed: {error}") from error
-
-    async def _record(self, task: Task, entry: JournalEntry) -> None:
-        try:
-            await self.context.record(task, entry)
-        except StoreUnavailable as error:
-            raise StoreDown(f"nothing was changed: {error}") from error
-
-    def _entry(self, before: Task, after: Task, event: str, actor: str) -> JournalEntry:
-        return JournalEntry(
-            at=self.context.wall(),
-            event=event,
-            actor=actor,
-            task_id=before.task_id,
-            before=before.state,
-            after=after.state,
-        )

@@ -116,8 +116,8 @@ class Submitter:
 
 
 async def resume_everything(tools: Tools) -> None:
-    """Nothing that was paused stays so."""
-    listed = await tools.call("list_tasks", states=["paused"], limit=100)
+    """Nothing that was paused stays so, wherever it waits."""
+    listed = await tools.call("list_tasks", states=["paused", "queued", "retry_wait"], limit=100)
     for task in listed["tasks"]:
         try:
             await tools.call("resume_scan", task_id=task["task_id"])

@@ -213,6 +213,7 @@ async def world(
         service = Service(context, fleet, queries)
         async with trio.open_nursery() as nursery:
             await nursery.start(fleet.run)
+            nursery.start_soon(service.repeat_commands)
             yield World(
                 queries=queries,
                 service=service,

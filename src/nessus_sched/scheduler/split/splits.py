@@ -52,6 +52,14 @@ class Splits:
     def of(self, task_id: str) -> SplitTask | None:
         return self._splits.get(task_id)
 
+    def commanded(self) -> list[tuple[str, list[str]]]:
+        """The tasks that are to be paused or canceled, with their live parts."""
+        return [
+            (split.task_id, list(split.live()))
+            for split in self._splits.values()
+            if split.desired is not RequestedState.RUN
+        ]
+
     async def run(self) -> None:
         """Updates the tasks whose parts have changed, until canceled."""
         async with trio.open_nursery() as nursery:
@@ -85,7 +93,8 @@ class Splits:
             for part in await self._context.store.parts_of(task.task_id):
                 split.note(part)
             self._tasks[task.task_id] = task
-        self._touch(split)
+        if task.split.parts or task.desired is RequestedState.CANCEL:
+            self._touch(split)  # else nothing of it has begun
         return self._cut(split, task)
 
     def observe(self, task: Task, entry: JournalEntry) -> None:
