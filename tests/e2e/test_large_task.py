@@ -90,7 +90,7 @@ async def test_a_large_task_has_the_results_of_one_scan(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_a_restarting_scanner_and_a_person_lose_nothing(tmp_path: Path) -> None:
     """One scanner restarts in mid-scan and is down for a while, and somebody stops a scan on
-    another: one task, one id, and the results of a scan that nobody disturbed."""
+    another: one task, one id, and the results of an undisturbed scan."""
     slower = attrs.evolve(SAME_NETWORK, scans_take=3.0)
     async with simulators(*[slower] * 4) as sims:
         place = site(

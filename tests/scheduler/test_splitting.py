@@ -255,6 +255,11 @@ async def test_a_task_whose_parts_all_fail_is_not_tried_to_its_end(
         assert done.last_error is not None
         assert f"part {task.task_id}-" in done.last_error.message
         assert len(await parts_of(w, task)) <= 9
+        for scanner in scanners.values():
+            scanner.on_launch = lambda _scan: None
+        await w.service.retry_dead(task.task_id, actor="op")
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+        check_partition(await parts_of(w, task), NETWORKS)
 
 
 async def test_purging_a_task_purges_its_parts(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -38,7 +38,7 @@ HOLDS: Final[Mapping[str, frozenset[str]]] = {
 """The login types that a template takes; a template that is not listed may take any."""
 
 ONLY_ONE: Final = frozenset({"SNMPv3"})
-"""The login types of which a scan takes only one: their `max` in the editor is 1; for the others
+"""Login types that a scan takes only once: their `max` in the editor is 1; for the others
 it is -1, no limit."""
 
 _SSH: Final = frozenset({"SSH"})

@@ -20,8 +20,8 @@ class FindingsReader(Protocol):
         """A page of a task's findings, or of their groups. Raises `BadQuery`."""
 
     async def hosts(self, task_id: str, query: Query) -> list[ScannedHost]:
-        """The hosts of a task's report that have a finding that matches, or of which the query
-        asks nothing but facts about the host that it matches."""
+        """The hosts of a task's report with a matching finding; for a query about hosts alone,
+        those that it matches."""
 
     async def search(
         self, query: Query, scope: SearchScope | None = None, *, max_bytes: int | None = None

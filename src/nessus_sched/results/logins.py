@@ -121,7 +121,7 @@ def login_document(login: LoginUsed, sent: Sequence[SentLogin]) -> dict[str, Any
 
 def tally(counts: Mapping[LoginUsed, int], sent: Sequence[SentLogin]) -> list[dict[str, Any]]:
     """The logins with the number of `hosts` on which each worked, most first; then the credentials
-    of which no host shows a login."""
+    whose login no host shows."""
     used = sorted(counts.items(), key=lambda each: (-each[1], str(each[0])))
     rows = [{**login_document(login, sent), "hosts": hosts} for login, hosts in used if hosts]
     seen = {name for login, hosts in used if hosts for name in credentials_of(login, sent)}

@@ -27,7 +27,7 @@ _SEPARATOR: Final = ";"
 
 class MergedReader:
     """Iterates over the events of reports, given oldest scan first, like `Reader` over those of
-    one. Hosts and findings are numbered anew. A report with hosts that its scan did not finish
+    one. Hosts and findings are renumbered. A report with hosts that its scan did not finish
     may be read twice.
 
     `report` describes all of them together; it is final after the iteration.

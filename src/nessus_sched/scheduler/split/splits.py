@@ -179,8 +179,8 @@ class Splits:
         self, task_id: str, desired: RequestedState, *, actor: str, discard: bool
     ) -> list[str]:
         """Notes what the submitter wants, and applies it to what is not stored yet. Returns the
-        ids of the live parts, to be told as well; none if the task is about to settle. Raises
-        `StoreUnavailable`, and then nothing has changed."""
+        ids of the live parts, which need the command as well; none if the task is about to
+        settle. Raises `StoreUnavailable`, and then nothing has changed."""
         split = self._splits.get(task_id)
         if split is None:
             return []
@@ -239,8 +239,8 @@ class Splits:
         self._wake.set()
 
     async def _update(self, split: SplitTask) -> None:
-        """Records the state that follows from those of the parts, and puts the results together
-        once all have ended."""
+        """Records the state that follows from those of the parts. Cuts more if there is something
+        left, and puts the results together once all have ended."""
         if not split.feeds:
             self._withdraw(split)
         async with split.lock:
@@ -252,6 +252,7 @@ class Splits:
             if state is not task.state:
                 task = await self._advance(task, state)
             split.ending = state is TaskState.EXPORTING
+            self._feed(split, task)
         if split.ending:
             await self._end(split)
         elif state in SETTLED:
