@@ -120,7 +120,11 @@ async def submit_all(tools: Tools) -> dict[str, str]:
     wanted: list[tuple[str, str, dict[str, Any]]] = [
         ("quick", "submit_quick_scan", {"targets": ["192.0.2.4"]}),
         ("same", "submit_scan", {"targets": ["192.0.2.4/31"]}),
-        ("doomed", "submit_scan", {"targets": ["192.0.2.1"], "name": "doomed"}),
+        (
+            "doomed",
+            "submit_scan",
+            {"targets": ["192.0.2.1"], "name": "doomed", "on_early_end": "discard"},
+        ),
         ("seen", "submit_trusted_scan", {"targets": ["192.0.2.2"], "credential": "good"}),
         ("shut out", "submit_trusted_scan", {"targets": ["192.0.2.3"], "credential": "bad"}),
         ("waiting", "submit_scan", {"targets": ["192.0.2.8"], "scanner_instance": "east"}),

@@ -106,7 +106,8 @@ class Judge:
         self.happened["stopped for its runtime"] += 1
 
     def _asked_to_cancel(self, task_id: str) -> bool:
-        return not self.cancel_asked.isdisjoint({task_id, whole(task_id)})
+        asked = {whole(each) for each in self.cancel_asked if task_id == whole(task_id)}
+        return task_id in asked or not self.cancel_asked.isdisjoint({task_id, whole(task_id)})
 
     def _check_not_paused(self, scan: FakeScan) -> None:
         since = self.paused.get(whole(task_of(scan)))
