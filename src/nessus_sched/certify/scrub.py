@@ -14,18 +14,16 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
-from nessus_sched.certify.scrub_report import ReportScrubber
+from nessus_sched.certify.scrub_report import PREFERENCE, TEXT, ReportScrubber
 from nessus_sched.core.secret import MASK
 
 TARGET: Final = "192.0.2.1"
 """The address of the target in a recording."""
 FOLDER: Final = "<folder>"
-TEXT: Final = "text"
 _HARMLESS: Final = re.compile(r"|yes|no|true|false|on|off|default|[0-9]{1,14}")
 _WORD: Final = re.compile(r"[A-Za-z0-9][\w .:+/()-]{0,59}")
 _ID: Final = re.compile(r"(template-)?[0-9a-fA-F]{8}-[0-9a-fA-F-]{16,80}|[0-9a-fA-F]{16,128}")
 _KEY: Final = re.compile(r"[A-Za-z_][\w.-]{0,60}")
-_PREFERENCE: Final = re.compile(r"[a-z_][a-z0-9_.]{0,60}")
 _KEPT: Final = frozenset({
     "status", "type", "nessus_type", "server_version", "nessus_ui_version", "plugin_set",
     "loaded_plugin_set", "template_version", "feed", "launch", "format", "control",
@@ -72,6 +70,7 @@ class Scrubber:
         self._markers = markers
         words = {word for word in private if _identifies(word)}
         self._private = sorted(words, key=len, reverse=True)
+        self._masks = [_whole(form) for word in self._private for form in _forms(word)]
         self._salt = salt
         self._offered: set[str] = set()
 
@@ -106,7 +105,7 @@ class Scrubber:
             return _plain(value)
         if key in _KEPT and _WORD.fullmatch(value) and not self._is_private(value):
             return value
-        if key == "name" and path.startswith("/settings/") and _PREFERENCE.fullmatch(value):
+        if key == "name" and path.startswith("/settings/") and PREFERENCE.fullmatch(value):
             return value
         return TEXT
 
@@ -127,10 +126,8 @@ class Scrubber:
         return value if self._masked(str(value)) == str(value) else MASK
 
     def _masked(self, text: str) -> str:
-        for word in self._private:
-            for form in {word, json.dumps(word)[1:-1]}:
-                whole = rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])"
-                text = re.sub(whole, MASK, text)
+        for whole in self._masks:
+            text = whole.sub(MASK, text)
         return text
 
     def _value(self, key: str, value: Any, path: str) -> Any:
@@ -181,6 +178,16 @@ def _identifies(word: str) -> bool:
     return len(word) >= _SHORTEST and word.lower() not in _WORDS and word != TARGET
 
 
+def _forms(word: str) -> Iterable[str]:
+    """The word, and how JSON writes it if that differs."""
+    return dict.fromkeys((word, json.dumps(word)[1:-1]))
+
+
+def _whole(word: str) -> re.Pattern[str]:
+    """Matches the word where it is not part of a longer one."""
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])")
+
+
 def _plain(message: str) -> str:
     """An error message with a star for each word that is not a common one."""
     words = re.findall(r"[A-Za-z]+|[^A-Za-z]+", message[:300])
@@ -216,6 +223,8 @@ def _members(value: Any) -> Iterable[Any]:
 
 
 def _is_address(word: str) -> bool:
+    if "." not in word and ":" not in word:
+        return False  # the common case, without an exception
     try:
         ip_address(word)
     except ValueError:

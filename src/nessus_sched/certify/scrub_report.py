@@ -9,6 +9,9 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 TEXT: Final = "text"
+"""Stands for any text that is not known to be harmless."""
+PREFERENCE: Final = re.compile(r"[a-z_][a-z0-9_.]{0,60}")
+"""The name of a setting."""
 MOST_HOSTS: Final = 3
 MOST_ITEMS: Final = 60
 """On each of them."""
@@ -20,7 +23,6 @@ _SERVICES: Final = frozenset({
 _DATE: Final = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9]?[0-9] [0-9:]{8} [0-9]{4}")
 _PORTS: Final = re.compile(r"[TU0-9:,-]{1,60}")
 _PLUGIN_SET: Final = re.compile(r"[0-9;]+")
-_PREFERENCE: Final = re.compile(r"[a-z_][a-z0-9_.]{0,60}")
 _MODE: Final = re.compile(r"[a-z_]{1,40}")
 _TAG: Final = re.compile(r"HOST_(START|END)(_TIMESTAMP)?|Credentialed_Scan")
 _STATUS: Final = frozenset({"enabled", "disabled", "mixed", "partial"})
@@ -123,7 +125,7 @@ class ReportScrubber:
         if above == "preference":
             if name == "name":
                 self._preference = text
-                return text if _PREFERENCE.fullmatch(text) or text == "TARGET" else TEXT
+                return text if PREFERENCE.fullmatch(text) or text == "TARGET" else TEXT
             return self._setting(text)
         if name in {"pluginId", "PluginId"} and _NUMBER.fullmatch(text):
             return text
