@@ -60,7 +60,7 @@ def live_daemon(directory: Path) -> Iterator[Live]:
         over = trio.Event()
         token = trio.lowlevel.current_trio_token()
         stop.append(lambda: token.run_sync_soon(over.set))
-        options = [SimOptions(seed=seed, scans_take=0.5, export_takes=0.02) for seed in (1, 2)]
+        options = [SimOptions(seed=seed, scans_take=0.1, export_takes=0.02) for seed in (1, 2)]
         async with simulators(*options) as sims:
             place = _site(directory, sims)
             async with daemon(place):
@@ -122,4 +122,5 @@ def _site(directory: Path, sims: list[RunningSim]) -> Site:
             {"name": "nonesuch", "builtin": "no scanner has this.audit"},
         ],
         scheduling={"max_attempts": 1},
+        polling={"fastest": "0.1s", "slowest": "0.3s", "probe": "1s"},
     )
