@@ -6,7 +6,8 @@ import gzip
 import json
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -148,28 +149,34 @@ def test_everything_paused_is_said_everywhere(live: Live) -> None:
     asked(live, "watch", "watch", waiting)
 
 
-def test_a_scan_that_is_queued_already_is_pointed_out(live: Live) -> None:
+@contextmanager
+def long_scans(live: Live) -> Iterator[None]:
+    """Scans that are launched meanwhile do not end by themselves."""
+    usual = [sim.nessus.scans_take for sim in live.sims]
     for sim in live.sims:
         sim.nessus.scans_take = 3600.0
     try:
+        yield
+    finally:
+        for sim, seconds in zip(live.sims, usual, strict=True):
+            sim.nessus.scans_take = seconds
+
+
+def test_a_scan_that_is_queued_already_is_pointed_out(live: Live) -> None:
+    with long_scans(live):
         first = submitted(live, "192.0.2.84")
         for again in (("--dry-run",), ()):
             shown = live("submit", "192.0.2.84", *again)
             assert f"Task {first} asks for the same scan" in shown.err
             assert shown.code == 0
         live("cancel", "last", first)
-    finally:
-        for sim in live.sims:
-            sim.nessus.scans_take = 0.5
 
 
 def test_scans_that_stay_paused_are_counted(live: Live) -> None:
     def reaches(state: str) -> bool:
         return any(live("status", task_id, "--json").json["status"] == state for _ in range(1000))
 
-    for sim in live.sims:
-        sim.nessus.scans_take = 3600.0
-    try:
+    with long_scans(live):
         task_id = submitted(live, "192.0.2.82")
         assert reaches("running")
         assert "pausing 1 running scan" in live("pause-all", "--running", "pause").out
@@ -181,9 +188,6 @@ def test_scans_that_stay_paused_are_counted(live: Live) -> None:
         assert asked(live, "resume-all", "resume-all")["paused_scans"] == 1
         assert "1 scan stays paused" in live("resume-all").out
         asked(live, "cancel", "cancel", task_id)
-    finally:
-        for sim in live.sims:
-            sim.nessus.scans_take = 0.5
 
 
 def test_scanners_are_listed_switched_and_tested(live: Live) -> None:

@@ -64,6 +64,7 @@ def test_hosts_with_certain_findings(live: Live, failed: str) -> None:
     assert answer["target_count"] == len(found)
 
 
+@pytest.mark.slow
 def test_a_login_where_a_quick_scan_found_ssh(live: Live) -> None:
     words = ("submit", NETWORK, "--kind", "quick", "--discovery", "ports", "--scanner", "east")
     quick = asked(live, "submit --wait", *words, "--wait")["task_id"]

@@ -47,6 +47,7 @@ async def answers(process: trio.Process, count: int) -> list[dict[str, Any]]:
     return [json.loads(text) for text in received.splitlines()]
 
 
+@pytest.mark.slow
 async def test_a_client_submits_polls_and_reads_results_and_starts_the_daemon_it_needs(
     place: Site,
 ) -> None:

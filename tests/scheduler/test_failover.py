@@ -103,6 +103,7 @@ async def test_what_the_lost_scanner_finished_is_not_scanned_again_if_it_is_back
         assert set(hosts_of(b.orders[2])) == EVERY - kept
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("why", ["pinned", "paused", "keep", "all", "soon"])
 async def test_a_scan_is_not_given_up(tmp_path: Path, autojump_clock: MockClock, why: str) -> None:
     wishes: dict[str, Any] = {

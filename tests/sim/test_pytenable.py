@@ -71,6 +71,7 @@ def everyday(nessus: Any) -> None:
     assert nessus.scans.list()["scans"] is None
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("log_in", [by_keys, by_password])
 async def test_the_whole_way(log_in: Callable[[RunningSim], Any]) -> None:
     def work(sim: RunningSim) -> None:
