@@ -13,7 +13,6 @@ from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.scanner_check import Step, probe
 from nessus_sched.api.scanners import NoArgs, ScannerAnswer, scanner_answer
 from nessus_sched.config.checks import COMPONENTS
-from nessus_sched.config.scanners import ApiKeys
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import TaskState
@@ -118,7 +117,7 @@ async def test_scanner(app: App, call: Call, args: TestArgs) -> TestAnswer:
     """Ask a scanner for all that a scan needs, changing nothing there."""
     check_scanner(app, args.scanner_instance)
     connection = app.queries.connection(args.scanner_instance)
-    keys = isinstance(connection.settings.auth, ApiKeys)
+    keys = connection.settings.uses_api_keys
     steps = [step async for step in probe(connection.scanner, app.now, keys=keys)]
     return TestAnswer(
         scanner_instance=args.scanner_instance,

@@ -22,11 +22,7 @@ from nessus_sched.certify.files import CertificationFiles
 from nessus_sched.certify.recorder import Recorder, Transport, Wrap
 from nessus_sched.certify.scans import Subject, TestedScanner, remove
 from nessus_sched.certify.scrub import Scrubber
-from nessus_sched.config.scanners import (
-    ApiKeys,
-    ScannerSettings,
-    UiSession,
-)
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.ids import new_task_id
 from nessus_sched.core.journal import JournalEntry
@@ -183,7 +179,7 @@ class Certifier:
                         marker=partial(self._context.seal.mark, certification),
                         folder=Path(folder),
                         wall=self._context.wall,
-                        keys=isinstance(settings.auth, ApiKeys),
+                        keys=settings.uses_api_keys,
                         run_sync=self._run_sync,
                     )
                 )
@@ -257,8 +253,8 @@ def _private(settings: ScannerSettings, target: str, context: Context) -> list[s
     words += [urlsplit(each.url).hostname or "" for each in config.scanners]
     words += [each.username for each in config.credentials]
     words += [each.name for each in config.credentials]
-    if isinstance(settings.auth, UiSession):
-        words.append(settings.auth.username)
+    if settings.username is not None:
+        words.append(settings.username)
     return words
 
 

@@ -82,3 +82,13 @@ class ScannerSettings:
         minimum=1,
         maximum=HOUR,
     )
+
+    @property
+    def uses_api_keys(self) -> bool:
+        """Whether it logs in with API keys rather than as a user of the web UI."""
+        return isinstance(self.auth, ApiKeys)
+
+    @property
+    def username(self) -> str | None:
+        """The user it logs in as, if that is known: API keys do not name theirs."""
+        return self.auth.username if isinstance(self.auth, UiSession) else None

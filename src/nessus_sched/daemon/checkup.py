@@ -14,10 +14,7 @@ import attrs
 from nessus_sched.api.permissions import warnings
 from nessus_sched.api.scanner_check import Step, failed, ok, probe, warning
 from nessus_sched.certify.files import CertificationFiles
-from nessus_sched.config.scanners import (
-    ApiKeys,
-    ScannerSettings,
-)
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
@@ -131,10 +128,9 @@ async def check_scanner(settings: ScannerSettings, state_directory: Path) -> lis
     """One scanner, contacted from here with its configured login."""
     prefix = f"scanner {settings.id}"
     steps = []
-    keys = isinstance(settings.auth, ApiKeys)
     scanner = NessusScanner(settings, now=system_now)
     try:
-        steps = [step async for step in probe(scanner, system_now, keys=keys)]
+        steps = [step async for step in probe(scanner, system_now, keys=settings.uses_api_keys)]
         if all(step.status != "failed" for step in steps):
             info = await scanner.info()
             steps += _certified(settings.id, info, state_directory)

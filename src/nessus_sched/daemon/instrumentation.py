@@ -7,10 +7,7 @@ from typing import Final
 import structlog
 import trio
 
-from nessus_sched.config.scanners import (
-    ApiKeys,
-    ScannerSettings,
-)
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.core.states import TaskState
 from nessus_sched.daemon.system import System
 from nessus_sched.ipc.listener import Connections
@@ -105,7 +102,7 @@ def scanner_request(metrics: Metrics, scanner: ScannerSettings, record: RequestR
     error = error_class(outcome)
     metrics.observe_scanner_request(scanner.id, record.seconds, error)
     # An expired session is not an error: it is renewed.
-    if error == UNAUTHORIZED and (isinstance(scanner.auth, ApiKeys) or record.route == "/session"):
+    if error == UNAUTHORIZED and (scanner.uses_api_keys or record.route == "/session"):
         metrics.login_refusals.labels(scanner.id).inc()
 
 

@@ -7,10 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nessus_sched.config.scanners import (
-    ApiKeys,
-    ScannerSettings,
-)
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.masking import Mask
 from nessus_sched.core.run_sync import RunSync
@@ -104,7 +101,7 @@ class NessusScanner:
         advanced = await self._advanced()
         properties = await self._session.ask(routes.SERVER_PROPERTIES)
         info = parsing.scanner_info(properties, advanced)
-        gated = info.scan_api is False and isinstance(self._settings.auth, ApiKeys)
+        gated = info.scan_api is False and self._settings.uses_api_keys
         self._http.hint = _GATE_HINT if gated else ""
         self._catalog.note_info(info)
         return info

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from structlog.typing import FilteringBoundLogger
 
-from nessus_sched.config.scanners import (
-    ApiKeys,
-    ScannerSettings,
-)
+from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.suspension import SuspensionStatistics
@@ -79,7 +76,7 @@ class Suspender:
         now, before, self._known = self._context.now(), self._known, info
         if before != info:
             self._context.pool.look_again(self._id, now)
-        doubt = suspicion(info, now, keys=isinstance(settings.auth, ApiKeys))
+        doubt = suspicion(info, now, keys=settings.uses_api_keys)
         current, predicted = self.current, self._predicted
         self._predicted = doubt[0] if doubt else None
         if doubt is None and current is not None and current.kind == predicted:
