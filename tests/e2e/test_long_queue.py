@@ -24,7 +24,7 @@ SHARE = TASKS / 100_000
 START = 10.0
 """Seconds that a start with 100,000 queued tasks may take."""
 SLACK = 4
-MEMORY = 320.0
+MEMORY = 256.0
 """MiB that a daemon with 100,000 queued tasks may take."""
 
 

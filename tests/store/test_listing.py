@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.task import Priority, ScanKind, Task
+from nessus_sched.core.task import Part, Priority, ScanKind, Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks import listing, queries
+from nessus_sched.store.tasks.committer import count_states
 from nessus_sched.store.tasks.listing import Listing
 from nessus_sched.store.tasks.offline import read_offline
 from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
@@ -212,3 +213,24 @@ def test_a_part_of_an_id_is_looked_for_in_the_index_alone(filled: tuple[Path, St
     assert len(searches) == 2
     reads = [step for step in plan if " task " in step and "(task_id=?)" not in step]
     assert all("COVERING INDEX" in step for step in reads), plan
+
+
+async def test_tasks_are_counted_without_their_parts_and_without_reading_them(
+    tmp_path: Path,
+) -> None:
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        for order in (1, 2, 3, 4):
+            part = Part(task_id="t00000001", number=order, group=0, start=0, size=1, hosts=1)
+            task = a_task(order, part=part if order > 2 else None)
+            await store.submit(task, submitted(task))
+        assert store.counts()[TaskState.QUEUED] == 2
+    asked: list[str] = []
+    connection = open_offline(tmp_path / FILE_NAME, TASKS)
+    connection.set_trace_callback(asked.append)
+    assert count_states(connection) == {TaskState.QUEUED: 2}
+    connection.set_trace_callback(None)
+    plans = [connection.execute(f"EXPLAIN QUERY PLAN {each}").fetchall() for each in asked]
+    connection.close()
+    tasks, parts = ([row[3] for row in plan] for plan in plans)
+    assert "COVERING INDEX" in tasks[0]
+    assert "task_parts" in parts[0]

@@ -192,7 +192,12 @@ def read_head(connection: sqlite3.Connection) -> JournalHead:
 
 
 def count_states(connection: sqlite3.Connection) -> Counter[TaskState]:
-    rows = connection.execute(
-        "SELECT state, count(*) FROM task WHERE part_of IS NULL GROUP BY state"
+    """Without parts of split tasks. Each query reads an index instead of all tasks; the `+` keeps
+    SQLite from choosing the index of states for the second one too."""
+    every, parts = (
+        connection.execute(f"SELECT state, count(*) FROM task {rest}")  # noqa: S608 - our own
+        for rest in ("GROUP BY state", "WHERE part_of IS NOT NULL GROUP BY +state")
     )
-    return Counter({TaskState(state): count for state, count in rows})
+    counts = Counter({TaskState(state): count for state, count in every})
+    counts.subtract({TaskState(state): count for state, count in parts})
+    return counts
