@@ -66,6 +66,8 @@ def _object(cls: type, *, output: bool) -> Schema:
 def _property(attribute: attrs.Attribute[Any], hint: Any, *, output: bool) -> Schema:
     schema = _schema_of(hint, output=output)
     doc = doc_of(attribute)
+    if doc is not None and doc.brief and attribute.inherited:
+        doc = attrs.evolve(doc, doc=doc.brief, examples=())
     if doc is not None:
         schema = {"description": doc.doc, **schema, **_bounds(doc, schema)}
     if not output and isinstance(attribute.default, str | int | float):

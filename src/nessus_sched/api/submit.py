@@ -39,6 +39,8 @@ from nessus_sched.scheduler.views import PlannedGroup, Submission
 
 MINUTE = 60.0
 TARGETS = (["192.0.2.10", "198.51.100.0/24"],)
+AS_USUAL = "See submit_scan."
+"""Describes what the other tools share with it: a host shows models all descriptions at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,63 +57,79 @@ class SubmitArgs:
     )
     exclude: list[str] = field(
         "What not to scan, although `targets` has it: the same forms, or *.example.com.",
+        brief=AS_USUAL,
         factory=list,
         max_length=10000,
         examples=(["192.0.2.1"],),
     )
     name: str = field(
-        "Short name to recognize it by.", default="", max_length=100, examples=("weekly web tier",)
+        "Short name to recognize it by.",
+        brief=AS_USUAL,
+        default="",
+        max_length=100,
+        examples=("weekly web tier",),
     )
     description: str = field(
-        "Reason for the scan; stored with the task.", default="", max_length=1000
+        "Reason for the scan; stored with the task.", brief=AS_USUAL, default="", max_length=1000
     )
     scanner_instance: str | None = field(
         "Only for a certain scanner (see list_scanners). Leave out to let the scheduler choose.",
+        brief=AS_USUAL,
         default=None,
         max_length=64,
     )
     pool: str | None = field(
         "Group of scanners to choose from. Default: that of scanner_instance, or nessus.",
+        brief=AS_USUAL,
         default=None,
         max_length=64,
     )
-    priority: Priority = field("Queue priority.", default=Priority.NORMAL)
+    priority: Priority = field("Queue priority.", brief=AS_USUAL, default=Priority.NORMAL)
     idempotency_key: str | None = field(
         "Same key, same request: the same task instead of a second one. Use one whenever you "
         "may have to repeat a call.",
+        brief=AS_USUAL,
         default=None,
         min_length=1,
         max_length=200,
         examples=("weekly-web-2026-W12",),
     )
     max_runtime_minutes: int | None = field(
-        "Stop the scan after that long.", default=None, minimum=1, maximum=43200
+        "Stop the scan after that long.", brief=AS_USUAL, default=None, minimum=1, maximum=43200
     )
     profile: str | None = field(
         "Name of a configured scan profile: how to scan (ports, speed, ping, web tests). Leave out "
         "for the usual one; `none` for the scanner's own defaults. See list_credentials.",
+        brief=AS_USUAL,
         default=None,
         max_length=64,
     )
     settings: dict[str, str] = field(
         "Nessus settings by name, such as portscan_range or report_paranoia; only harmless ones "
         "and those the operator allows. Never a login.",
+        brief=AS_USUAL,
         factory=dict,
         examples=({"portscan_range": "1-1024"},),
     )
     split: Splitting = field(
         "auto: a large request runs as several scans on all scanners that reach its targets; "
         "never: as one scan.",
+        brief=AS_USUAL,
         default=Splitting.AUTO,
     )
     partial_ok: bool = field(
-        "Accept targets that no scanner reaches: they are reported as not reached.", default=False
+        "Accept targets that no scanner reaches: they are reported as not reached.",
+        brief=AS_USUAL,
+        default=False,
     )
     on_early_end: OnEarlyEnd | None = field(
         "If the scan ends early, scan the rest, keep or discard its results.",
+        brief=AS_USUAL,
         default=None,
     )
-    dry_run: bool = field("Only check, route and estimate; submit nothing.", default=False)
+    dry_run: bool = field(
+        "Only check, route and estimate; submit nothing.", brief=AS_USUAL, default=False
+    )
 
 
 @attrs.frozen(kw_only=True)
