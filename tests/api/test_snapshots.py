@@ -24,7 +24,8 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 WRITE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 ORDER = (
     "submit_scan", "submit_trusted_scan", "submit_privileged_scan", "submit_custom_scan",
-    "submit_quick_scan", "submit_compliance_scan", "rescan", "get_scan_status",
+    "submit_quick_scan", "submit_compliance_scan", "rescan", "create_schedule",
+    "list_schedules", "change_schedule", "get_scan_status",
     "wait_for_scan", "list_tasks", "cancel_scan", "pause_scan", "resume_scan", "get_scan_results",
     "get_scan_summary", "compare_scans", "search_findings", "get_queue_status", "list_scanners",
     "list_dead_letters", "list_scan_templates", "list_credentials", "pause_everything",
@@ -80,8 +81,12 @@ async def test_all_four_annotations_are_said_and_true() -> None:
         hints = tool["annotations"]
         name = tool["name"]
         assert hints["readOnlyHint"] is name.startswith(READING)
-        assert hints["destructiveHint"] is (name in ("cancel_scan", "pause_everything"))
-        assert hints["idempotentHint"] is not name.startswith(("submit_", "rescan"))
+        assert hints["destructiveHint"] is (
+            name in ("cancel_scan", "change_schedule", "pause_everything")
+        )
+        assert hints["idempotentHint"] is not name.startswith(
+            ("submit_", "rescan", "change_schedule")
+        )
         assert isinstance(hints["openWorldHint"], bool)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from nessus_sched.cli.submit import targets_given
+from nessus_sched.cli.scan_options import targets_given
 from support.command import one_sentence, typed
 
 

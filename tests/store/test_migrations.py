@@ -65,6 +65,16 @@ def test_a_store_of_each_released_schema_is_read_without_a_daemon(
         assert store.verify().ok
 
 
+async def test_the_schedules_of_a_released_schema_are_read(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / FILE_NAME)
+    old.executescript((RELEASED / "tasks-5.sql").read_text())
+    old.close()
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        (schedule,) = await store.schedules()
+    assert (schedule.name, schedule.recurrence.cron) == ("weekly", "0 2 * * mon")
+    assert schedule.request.targets == ("192.0.2.0/24",)
+
+
 @pytest.mark.parametrize("version", range(1, TASKS.version + 1))
 def test_a_migrated_schema_is_the_same_as_a_new_one(tmp_path: Path, version: int) -> None:
     old = connect(tmp_path / "old")

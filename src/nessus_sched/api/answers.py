@@ -110,6 +110,7 @@ class StatusAnswer:
     target_count: int = field("Addresses and names that the targets mean.")
     credentials: list[str] = field("Names of the credentials that it logs in with.")
     rescan_of: str | None = field("The task from whose hosts the targets were chosen.")
+    schedule: str | None = field("The schedule that submitted it.")
     priority: str = field("low, normal or high.")
     scanner_instance: str | None = field("Scanner that runs it or will.")
     scanner_url: str | None = field("That scanner's address.")
@@ -208,6 +209,7 @@ def status_answer(app: ReadApp, view: TaskView) -> StatusAnswer:
         targets_left_out=max(0, len(request.targets) - MAX_TARGETS),
         target_count=size_of(request.targets),
         credentials=list(request.credentials),
+        schedule=None if task.schedule is None else task.schedule.name,
         rescan_of=request.rescan_of,
         priority=request.priority,
         scanner_instance=task.scanner_instance,

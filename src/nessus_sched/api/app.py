@@ -19,6 +19,7 @@ from nessus_sched.results.findings_port import FindingsReader, FindingsStore
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.queries import StoredTasks, TaskQueries
+from nessus_sched.scheduler.schedules import Schedules
 from nessus_sched.scheduler.service import Service
 
 
@@ -91,6 +92,7 @@ class App:
     queries: TaskQueries
     service: Service
     operator: OperatorControls
+    schedules: Schedules
     housekeeping: Housekeeping
     findings: FindingsStore
     certifier: Certifier | None = None

@@ -54,7 +54,10 @@ def _object(cls: type, *, output: bool) -> Schema:
     required: list[str] = []
     for attribute in attrs.fields(cls):
         optional = attribute.default is not attrs.NOTHING
-        properties[attribute.name] = _property(attribute, hints[attribute.name], output=output)
+        inherited = attribute.name not in cls.__annotations__
+        properties[attribute.name] = _property(
+            attribute, hints[attribute.name], output=output, inherited=inherited
+        )
         if output or not optional:
             required.append(attribute.name)
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
@@ -63,10 +66,12 @@ def _object(cls: type, *, output: bool) -> Schema:
     return schema
 
 
-def _property(attribute: attrs.Attribute[Any], hint: Any, *, output: bool) -> Schema:
+def _property(
+    attribute: attrs.Attribute[Any], hint: Any, *, output: bool, inherited: bool
+) -> Schema:
     schema = _schema_of(hint, output=output)
     doc = doc_of(attribute)
-    if doc is not None and doc.brief and attribute.inherited:
+    if doc is not None and doc.brief and inherited:
         doc = attrs.evolve(doc, doc=doc.brief, examples=())
     if doc is not None:
         schema = {"description": doc.doc, **schema, **_bounds(doc, schema)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import attrs
 
@@ -193,7 +192,7 @@ async def submit_trusted_scan(app: App, call: Call, args: CredentialedArgs) -> S
 
     Needs a configured credential, several for a mixed network. Where checks need root or
     administrator rights, use submit_privileged_scan."""
-    return await _submit(app, call, args, ScanKind.TRUSTED, credentials=tuple(args.credential))
+    return await _submit(app, call, args, ScanKind.TRUSTED)
 
 
 @tool(writes=True, idempotent=False, open_world=True)
@@ -203,7 +202,7 @@ async def submit_privileged_scan(app: App, call: Call, args: CredentialedArgs) -
     whether login and privileges worked.
 
     Needs a configured credential with escalation, several for a mixed network."""
-    return await _submit(app, call, args, ScanKind.PRIVILEGED, credentials=tuple(args.credential))
+    return await _submit(app, call, args, ScanKind.PRIVILEGED)
 
 
 @tool(writes=True, idempotent=False, open_world=True)
@@ -211,22 +210,14 @@ async def submit_custom_scan(app: App, call: Call, args: CustomArgs) -> SubmitAn
     """Queue a scan with a template or policy of your choice, for what the other submit tools
     do not cover (malware, one vulnerability, a tuned policy). Give either `template` or
     `policy`, by name."""
-    return await _submit(
-        app,
-        call,
-        args,
-        ScanKind.CUSTOM,
-        credentials=tuple(args.credential),
-        template=args.template,
-        policy=args.policy,
-    )
+    return await _submit(app, call, args, ScanKind.CUSTOM)
 
 
 @tool(writes=True, idempotent=False, open_world=True)
 async def submit_quick_scan(app: App, call: Call, args: QuickArgs) -> SubmitAnswer:
     """Queue a host discovery: which addresses are alive, optionally their operating systems
     or common open ports. Fast; finds no vulnerabilities."""
-    return await _submit(app, call, args, ScanKind.QUICK, discovery=args.discovery)
+    return await _submit(app, call, args, ScanKind.QUICK)
 
 
 @tool(writes=True, idempotent=False, open_world=True)
@@ -234,9 +225,7 @@ async def submit_compliance_scan(app: App, call: Call, args: ComplianceArgs) -> 
     """Queue a check of the targets' configuration against an audit file (such as a CIS
     benchmark): passed, failed or warning per check. Needs a credential and an audit, both by
     name."""
-    return await _submit(
-        app, call, args, ScanKind.COMPLIANCE, credentials=tuple(args.credential), audit=args.audit
-    )
+    return await _submit(app, call, args, ScanKind.COMPLIANCE)
 
 
 SUBMIT_TOOLS: tuple[ToolDef, ...] = (
@@ -249,16 +238,30 @@ SUBMIT_TOOLS: tuple[ToolDef, ...] = (
 )
 
 
+OWN_ARGUMENTS = ("template", "policy", "discovery", "audit")
+"""Arguments that only some submit tools have, named as in the request."""
+
+
 def submit_tool(kind: ScanKind) -> str:
     """The tool that submits scans of that kind."""
     return "submit_scan" if kind is ScanKind.BASIC else f"submit_{kind}_scan"
 
 
-async def _submit(
-    app: App, call: Call, args: SubmitArgs, kind: ScanKind, **own: Any
-) -> SubmitAnswer:
+async def _submit(app: App, call: Call, args: SubmitArgs, kind: ScanKind) -> SubmitAnswer:
+    return await submit_request(
+        app,
+        call,
+        request_of(app, args, kind),
+        idempotency_key=args.idempotency_key,
+        dry_run=args.dry_run,
+    )
+
+
+def request_of(app: App, args: SubmitArgs, kind: ScanKind) -> ScanRequest:
+    """The request that the arguments of a submit tool describe."""
     minutes = args.max_runtime_minutes
-    request = ScanRequest(
+    own = {name: getattr(args, name) for name in OWN_ARGUMENTS if hasattr(args, name)}
+    return ScanRequest(
         kind=kind,
         targets=tuple(args.targets),
         exclude=tuple(args.exclude),
@@ -267,6 +270,7 @@ async def _submit(
         scanner_instance=args.scanner_instance,
         pool=args.pool or pool_of(app, args.scanner_instance),
         priority=args.priority,
+        credentials=tuple(getattr(args, "credential", ())),
         profile=args.profile,
         settings=args.settings,
         split=args.split,
@@ -274,9 +278,6 @@ async def _submit(
         on_early_end=args.on_early_end,
         max_runtime=None if minutes is None else minutes * MINUTE,
         **own,
-    )
-    return await submit_request(
-        app, call, request, idempotency_key=args.idempotency_key, dry_run=args.dry_run
     )
 
 
@@ -292,12 +293,13 @@ async def submit_request(
             idempotency_key=idempotency_key,
             dry_run=dry_run,
             scopes=app.scopes_of(call.peer),
-            submitter=await _submitter(app, call),
+            submitter=await submitter_of_call(app, call),
         )
     return submit_answer(app, submission)
 
 
-async def _submitter(app: App, call: Call) -> Submitter | None:
+async def submitter_of_call(app: App, call: Call) -> Submitter | None:
+    """Who is at the other end, for the record of what it submits."""
     peer = call.peer
     if peer.uid is None:
         return None

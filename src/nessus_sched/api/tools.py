@@ -16,6 +16,7 @@ from nessus_sched.api.operations import Registry
 from nessus_sched.api.queue import QUEUE_TOOLS
 from nessus_sched.api.rescan import RESCAN_TOOLS
 from nessus_sched.api.scanners import FLEET_TOOLS
+from nessus_sched.api.schedules.tools import SCHEDULE_TOOLS
 from nessus_sched.api.submit import SUBMIT_TOOLS
 from nessus_sched.api.tasks import TASK_TOOLS
 
@@ -33,7 +34,8 @@ Use submit_quick_scan to find live hosts, submit_scan for a network scan, \
 submit_trusted_scan or submit_privileged_scan to log in with a configured credential \
 (list_credentials; never ask the user for a password), submit_compliance_scan for audits, \
 submit_custom_scan for any other template. rescan repeats a scan on those of its hosts where \
-logins failed, that were not reached, or that match filters.
+logins failed, that were not reached, or that match filters. create_schedule submits a scan \
+again and again, or at a certain time.
 
 Leave scanner_instance out unless the user names a scanner: the scheduler finds one that can \
 reach the targets. Give an idempotency_key whenever you may repeat a submission. When a scan \
@@ -48,6 +50,7 @@ TOOLS: Final = Registry(
     (
         *SUBMIT_TOOLS,
         *RESCAN_TOOLS,
+        *SCHEDULE_TOOLS,
         *TASK_TOOLS,
         *RESULT_TOOLS,
         *QUEUE_TOOLS,

@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "list_scan_templates": "scanners templates",
     "list_credentials": "credentials",
     "list_tasks": "tasks",
+    "list_schedules": "schedules list",
     "get_scan_status": "status",
     "submit_trusted_scan": "submit --kind trusted",
 }

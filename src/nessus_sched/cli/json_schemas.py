@@ -15,6 +15,7 @@ import click
 from nessus_sched.api.admin_findings import FindingsAnswer
 from nessus_sched.api.answers import StatusAnswer
 from nessus_sched.api.scanner_check import Step
+from nessus_sched.api.schedules.answers import ScheduleAnswer
 from nessus_sched.api.schema import output_schema
 from nessus_sched.api.tools import OPERATORS, TOOLS
 from nessus_sched.cli.output import print_json
@@ -102,6 +103,33 @@ class Imported:
 
 
 @attrs.frozen(kw_only=True)
+class NextFiring:
+    at: str = field("ISO 8601, in the schedule's time zone.")
+    name: str = field("The schedule.")
+
+
+@attrs.frozen(kw_only=True)
+class NextFirings:
+    firings: list[NextFiring] = field("In the order of time.")
+
+
+@attrs.frozen(kw_only=True)
+class ChangedSchedules:
+    schedules: list[ScheduleAnswer] = field("As they are now.")
+
+
+@attrs.frozen(kw_only=True)
+class AppliedSchedule:
+    name: str = field("The schedule.")
+    change: str = field("created, redefined, unchanged, removed, or what would be done.")
+
+
+@attrs.frozen(kw_only=True)
+class AppliedSchedules:
+    schedules: list[AppliedSchedule] = field("In the order of the file, then those removed.")
+
+
+@attrs.frozen(kw_only=True)
 class Diagnosis:
     ok: bool = field("Nothing failed; there may be warnings.")
     steps: list[Step] = field("What was checked.")
@@ -119,6 +147,15 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "doctor": Diagnosis,
     "submit": answer_of("submit_scan"),
     "submit --wait": StatusAnswer,
+    "schedules add": answer_of("create_schedule"),
+    "schedules list": answer_of("list_schedules"),
+    "schedules show": ScheduleAnswer,
+    "schedules next": NextFirings,
+    **dict.fromkeys(
+        (f"schedules {word}" for word in ("pause", "resume", "run", "skip", "remove")),
+        ChangedSchedules,
+    ),
+    "schedules apply": AppliedSchedules,
     "rescan": answer_of("rescan"),
     "rescan --wait": StatusAnswer,
     "status": StatusAnswer,

@@ -12,7 +12,8 @@ import click
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, one_of, task_argument
-from nessus_sched.cli.submit import settings_given, show_answer
+from nessus_sched.cli.scan_options import settings_given
+from nessus_sched.cli.submit import show_answer
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.task import Priority, ScanKind
 from nessus_sched.results.rescan import Outcome

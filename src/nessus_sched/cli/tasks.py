@@ -213,6 +213,7 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("scanner", _scanner(task)),
             ("attempts", task["attempt"] or None),
             ("rescan of", task["rescan_of"]),
+            ("schedule", task["schedule"]),
             ("priority", task["priority"]),
             ("submitted", when(task["created_at"], now)),
             ("by", task["submitted_by"]),

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from nessus_sched.config import types
 from nessus_sched.config.substitution import Substituted
+from nessus_sched.core.calendar.zones import BadCalendar, zone_of
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.address import parse_address, parse_host_name, parse_range
 from nessus_sched.core.targets.ranges import V4, address_text, range_text
@@ -203,6 +204,13 @@ def principal(value: object) -> str:
     return plain
 
 
+def zone(value: object) -> str:
+    try:
+        return zone_of(text(value)).key
+    except BadCalendar as error:
+        raise InvalidValue(str(error)) from None
+
+
 def new_file(value: object, *, folder: Path) -> Path:
     name = text(value)
     if not name:
@@ -238,6 +246,7 @@ def readers(folder: Path) -> Mapping[types.ValueFormat, Reader]:
         types.RULE: rule,
         types.NETWORK: network,
         types.PRINCIPAL: principal,
+        types.ZONE: zone,
         types.NEW_FILE: partial(new_file, folder=folder),
         types.FILE: partial(readable_file, folder=folder),
     }

@@ -32,6 +32,7 @@ from nessus_sched.config.types import (
     Seconds,
     Size,
     WebhookUrl,
+    Zone,
 )
 from nessus_sched.core.credentials import Credential
 from nessus_sched.core.fields import field
@@ -143,6 +144,33 @@ class SchedulingSettings:
     )
     idempotency_ttl: Seconds = field(
         "How long an idempotency key is remembered.", default=48 * HOUR, minimum=60
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CalendarSettings:
+    """Schedules: requests that are submitted again and again. They are created by command or by
+    tool, not here."""
+
+    time_zone: Zone = field(
+        "Time zone of times and cron expressions that name none, such as Europe/Berlin.",
+        default="UTC",
+    )
+    catch_up: Seconds = field(
+        "How late a missed firing (the daemon was down) may be made up for, unless a schedule "
+        "says otherwise. Several missed ones are made up for once.",
+        default=HOUR,
+        minimum=0,
+        maximum=7 * DAY,
+    )
+    min_interval: Seconds = field(
+        "Shortest time between two firings of a schedule.", default=15 * MINUTE, minimum=MINUTE
+    )
+    max_schedules: int = field("Maximum number of schedules.", default=1000, minimum=1)
+    model_lifetime: Seconds | None = field(
+        "Schedules that a model creates end after this long at most; null means no limit.",
+        default=None,
+        minimum=HOUR,
     )
 
 
@@ -381,6 +409,7 @@ class Config:
     scheduling: SchedulingSettings = field(
         "Queues, retries, deadlines.", factory=SchedulingSettings
     )
+    calendar: CalendarSettings = field("Schedules.", factory=CalendarSettings)
     polling: PollingSettings = field("How often scanners are asked.", factory=PollingSettings)
     retention: RetentionSettings = field("How long things are kept.", factory=RetentionSettings)
     limits: LimitSettings = field("Bounds.", factory=LimitSettings)

@@ -37,6 +37,7 @@ RULE: Final = ValueFormat(
     "an address, a CIDR, a range, a host name, or a pattern such as *.example.com"
 )
 NETWORK: Final = ValueFormat("an address, a CIDR or a range such as 192.0.2.0/24")
+ZONE: Final = ValueFormat("a time zone such as Europe/Berlin or UTC")
 PRINCIPAL: Final = ValueFormat("a user or group, by name or number")
 NEW_FILE: Final = ValueFormat("a path, absolute or relative to the directory of this file")
 FILE: Final = ValueFormat(
@@ -55,6 +56,7 @@ Fingerprint = Annotated[str, FINGERPRINT]
 """64 lower-case hex digits without colons."""
 Rule = Annotated[str, RULE]
 Network = Annotated[str, NETWORK]
+Zone = Annotated[str, ZONE]
 Principal = Annotated[str, PRINCIPAL]
 
 MINUTE: Final = 60.0

@@ -36,6 +36,11 @@ def _text(number: int, pairs: int) -> str:
     return text
 
 
+def new_schedule_id(random: Random, now: float) -> str:
+    """Such as `s-5fk3m97k3m9pqr`, like that of a task."""
+    return f"s{new_task_id(random, now)[1:]}"
+
+
 def new_trace_id(random: Random) -> str:
     """32 hex digits, as in W3C trace context."""
     return f"{random.getrandbits(128):032x}"

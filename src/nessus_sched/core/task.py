@@ -236,6 +236,15 @@ class Report:
 
 
 @attrs.frozen(kw_only=True)
+class ScheduledFor:
+    """The schedule that submitted a task, and the time for which it did (epoch seconds)."""
+
+    schedule_id: str
+    name: str
+    nominal: float
+
+
+@attrs.frozen(kw_only=True)
 class Task:
     """A task in its present state. All times are epoch seconds, UTC.
 
@@ -302,6 +311,8 @@ class Task:
     """Set for a task that has no scan itself but parts that have."""
     part: Part | None = None
     """Set for a part of a split task."""
+    schedule: ScheduledFor | None = None
+    """Set for a task that a schedule submitted."""
 
     remaining: tuple[str, ...] | None = None
     """The targets that the scans which ended early have not finished; None while all of them

@@ -7,6 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 import attrs
 
+from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.journal import SYSTEM, JournalEntry, JournalRecord
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, ScanKind, Task
@@ -127,6 +128,14 @@ class TaskStore(TaskReader, Protocol):
 
     async def switches(self) -> Mapping[str, str]:
         """What operators have set, by name."""
+
+    async def schedules(self) -> Sequence[Schedule]:
+        """All schedules, by the time of their creation."""
+
+    async def save_schedule(self, schedule: Schedule, *entries: JournalEntry) -> None:
+        """Stores a new or changed schedule and journals why, in one step."""
+
+    async def delete_schedule(self, schedule_id: str, entry: JournalEntry) -> None: ...
 
     def unfinished(self) -> AsyncGenerator[Task, None]:
         """Every live task in the order of acceptance."""

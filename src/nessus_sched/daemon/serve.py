@@ -74,6 +74,7 @@ from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.pool_config import new_pool
 from nessus_sched.scheduler.queries import TaskQueries
+from nessus_sched.scheduler.schedules import Schedules
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
@@ -131,6 +132,8 @@ async def serve(config: Config, options: ServeOptions) -> None:
             url = await nursery.start(serve_http, system, reloader, metrics)
             await nursery.start(system.fleet.run)
             nursery.start_soon(system.service.repeat_commands)
+            await system.schedules.restore()
+            nursery.start_soon(system.schedules.run)
             server = mcp_server(system, reloader, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ
@@ -235,6 +238,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             store=store,
             fleet=fleet,
             queries=queries,
+            schedules=Schedules(context, service),
             operator=OperatorControls(context, fleet),
             certifier=Certifier(
                 context,

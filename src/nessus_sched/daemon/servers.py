@@ -60,6 +60,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
     app = App(
         queries=system.queries,
         service=system.service,
+        schedules=system.schedules,
         operator=system.operator,
         certifier=system.certifier,
         housekeeping=system.housekeeping,

@@ -14,6 +14,7 @@ from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.queries import TaskQueries
+from nessus_sched.scheduler.schedules import Schedules
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import FindingsStore
@@ -27,6 +28,7 @@ class System:
     fleet: Fleet
     queries: TaskQueries
     service: Service
+    schedules: Schedules
     operator: OperatorControls
     certifier: Certifier
     housekeeping: Housekeeping

@@ -19,7 +19,7 @@ from nessus_sched.core.store_errors import (
     StoreUnavailable,
 )
 from nessus_sched.core.targets.scope import Scope
-from nessus_sched.core.task import RequestedState, ScanRequest, Submitter, Task
+from nessus_sched.core.task import RequestedState, ScanRequest, ScheduledFor, Submitter, Task
 from nessus_sched.core.task_store import StoredSubmission
 from nessus_sched.scheduler import waiting
 from nessus_sched.scheduler.admission.admit import Admitted, admit
@@ -48,6 +48,8 @@ IMPOSSIBLE_HINTS = {
     "and scan those, no more at once than the license allows; or name a scanner with a larger one",
 }
 """Hints for requests that could never run."""
+FIRING_REMEMBERED = 8 * 86400.0
+"""Seconds for which the key of a firing is remembered: longer than it can be late."""
 HANDOVER_POLL = 0.01
 """Seconds between looks at a task that is moving between a queue and a driver."""
 
@@ -86,12 +88,15 @@ class Service:
         dry_run: bool = False,
         scopes: Sequence[Scope] = (),
         submitter: Submitter | None = None,
+        schedule: ScheduledFor | None = None,
     ) -> Submission:
         """Accepts a request: checked, durable, queued. With `dry_run` it is checked, routed
         and estimated only. `scopes` are the caller's own limits on targets."""
         admitted = await admit(request, self.context, scopes)
         task = attrs.evolve(
-            self._new_task(admitted, actor, trace_id, idempotency_key), submitter=submitter
+            self._new_task(admitted, actor, trace_id, idempotency_key),
+            submitter=submitter,
+            schedule=schedule,
         )
         now = self.context.now()
         entry = queue_entry(task, accepted_at=now, targets=admitted.targets)
@@ -267,6 +272,8 @@ class Service:
             detail={"queue": task.scanner_instance or OVERFLOW, "trace_id": task.trace_id},
         )
         ttl = self.context.config.scheduling.idempotency_ttl
+        if task.schedule is not None:  # its firing is not repeated, however late it is
+            ttl = max(ttl, FIRING_REMEMBERED)
         try:
             submission = await self._submit(task, entry, ttl)
         except IdempotencyConflict as error:

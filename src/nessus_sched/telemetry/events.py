@@ -80,6 +80,32 @@ BREAKER_HALF_OPEN: Final = Event(
     "breaker_half_open", "The scanner is being probed (debug).", "before"
 )
 BREAKER_CLOSED: Final = Event("breaker_closed", "The scanner is used normally again.", "before")
+SCHEDULE_CHANGED: Final = Event(
+    "schedule_changed",
+    "A schedule was created, changed or deleted; `change` says which.",
+    "schedule", "change", "actor",
+)  # fmt: skip
+SCHEDULE_FIRED: Final = Event(
+    "schedule_fired",
+    "A schedule submitted a task; `reason` says why that was late.",
+    "schedule", "nominal", "reason",
+)  # fmt: skip
+SCHEDULE_SKIPPED: Final = Event(
+    "schedule_skipped",
+    "A firing of a schedule was skipped; `in_row` counts those in a row because its task before "
+    "had not ended.",
+    "schedule", "nominal", "reason", "in_row",
+)  # fmt: skip
+SCHEDULE_FAILED: Final = Event(
+    "schedule_failed",
+    "A schedule's request was refused when it was due; nothing is scanned.",
+    "schedule", "nominal", "kind", "reason",
+)  # fmt: skip
+SCHEDULE_DELAYED: Final = Event(
+    "schedule_delayed",
+    "A firing cannot take place at the moment; it is tried again.",
+    "schedule", "nominal", "reason",
+)  # fmt: skip
 DRIVER_FAILED: Final = Event(
     "driver_failed",
     "A bug stopped the driver of one scanner: please report it. The driver restarts "

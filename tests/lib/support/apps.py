@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from nessus_sched.api.app import App
 from nessus_sched.scheduler.operator import OperatorControls
+from nessus_sched.scheduler.schedules import Schedules
 from support.world import World
 
 
@@ -16,6 +17,7 @@ def app_of(w: World) -> App:
     return App(
         queries=w.queries,
         service=w.service,
+        schedules=Schedules(w.context, w.service),
         operator=OperatorControls(w.context, w.fleet),
         housekeeping=nothing,
         findings=nothing,

@@ -15,6 +15,7 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanRequest, Task
@@ -112,6 +113,14 @@ def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
 
 def decode_task(document: str) -> Task:
     return _CONVERTER.structure(json.loads(document), Task)
+
+
+def encode_schedule(schedule: Schedule) -> str:
+    return _encode(_CONVERTER.unstructure(schedule))
+
+
+def decode_schedule(document: str) -> Schedule:
+    return _CONVERTER.structure(json.loads(document), Schedule)
 
 
 def encode_entry(

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
+from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import LIVE
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
-from nessus_sched.store.tasks.codec import decode_entry, decode_task
+from nessus_sched.store.tasks.codec import decode_entry, decode_schedule, decode_task
 from nessus_sched.store.tasks.listing import merged_states
 
 T = TypeVar("T")
@@ -103,6 +104,13 @@ def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalReco
 def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[JournalRecord]:
     rows = connection.execute(f"{_RECORD} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
     return _records(rows)
+
+
+def schedules(connection: sqlite3.Connection) -> tuple[Schedule, ...]:
+    """All schedules, by the time of their creation."""
+    rows = connection.execute("SELECT document FROM schedule")
+    found = (decode_schedule(document) for (document,) in rows)
+    return tuple(sorted(found, key=lambda each: (each.created_at, each.schedule_id)))
 
 
 def switches(connection: sqlite3.Connection) -> dict[str, str]:

@@ -97,4 +97,11 @@ CREATE INDEX task_by_age ON task (state, updated_at)
     WHERE state IN ('completed', 'partial', 'canceled', 'timed_out', 'dead');
 """
 
-TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3, _V4))
+_V5: Final = """
+CREATE TABLE schedule (
+    schedule_id TEXT PRIMARY KEY,
+    document TEXT NOT NULL              -- the whole schedule as JSON
+) STRICT, WITHOUT ROWID;
+"""
+
+TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3, _V4, _V5))

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
+from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import SYSTEM, JournalEntry, JournalRecord
 from nessus_sched.core.seal import Seal
@@ -27,7 +28,13 @@ from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.reader import Readers
 from nessus_sched.store.sqlite import Connect, connect
 from nessus_sched.store.tasks import queries, retention
-from nessus_sched.store.tasks.codec import EncodedEntry, EncodedTask, encode_entry, encode_task
+from nessus_sched.store.tasks.codec import (
+    EncodedEntry,
+    EncodedTask,
+    encode_entry,
+    encode_schedule,
+    encode_task,
+)
 from nessus_sched.store.tasks.committer import BatchCommitter
 from nessus_sched.store.tasks.group_commit import GroupCommit, WriterStatistics
 from nessus_sched.store.tasks.journal import JournalHead
@@ -178,6 +185,29 @@ class TaskStore:
     async def switches(self) -> dict[str, str]:
         """The switches set by operators, by name."""
         return await self._readers.read(queries.switches)
+
+    async def schedules(self) -> tuple[Schedule, ...]:
+        """All schedules, by the time of their creation."""
+        return await self._readers.read(queries.schedules)
+
+    async def save_schedule(self, schedule: Schedule, *entries: JournalEntry) -> None:
+        """Stores a new or changed schedule and journals why, atomically."""
+        await self._change_schedule(schedule.schedule_id, encode_schedule(schedule), entries)
+
+    async def delete_schedule(self, schedule_id: str, entry: JournalEntry) -> None:
+        await self._change_schedule(schedule_id, None, [entry])
+
+    async def _change_schedule(
+        self, schedule_id: str, document: str | None, entries: Sequence[JournalEntry]
+    ) -> None:
+        encoded = [encode_entry(entry) for entry in entries]
+
+        def apply(transaction: Transaction) -> None:
+            for each in encoded:
+                transaction.append(each)
+            transaction.set_schedule(schedule_id, document)
+
+        await self._writer.write(apply)
 
     async def seal(self) -> Seal:
         """The key that signs this store's scan markers; created with the store."""

@@ -91,6 +91,13 @@ class Transaction:
     def set_switch(self, name: str, value: str) -> None:
         self.connection.execute("INSERT OR REPLACE INTO switch VALUES (?, ?)", (name, value))
 
+    def set_schedule(self, schedule_id: str, document: str | None) -> None:
+        """Stores a schedule, or with None deletes it."""
+        self.connection.execute("DELETE FROM schedule WHERE schedule_id = ?", (schedule_id,))
+        if document is not None:
+            values = (schedule_id, document)
+            self.connection.execute("INSERT INTO schedule VALUES (?, ?)", values)
+
     def find(self, task_id: str) -> Task | None:
         self.flush()
         row = self.connection.execute(

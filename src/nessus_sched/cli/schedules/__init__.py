@@ -1,0 +1,1 @@
+"""`nessus-sched schedules`: scans submitted by the calendar."""

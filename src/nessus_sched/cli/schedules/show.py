@@ -1,0 +1,77 @@
+"""Shows schedules to people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from nessus_sched.cli.formatting import ago
+from nessus_sched.cli.output import print_fields, print_line, print_table
+from nessus_sched.core.clock import system_now
+
+
+def show_schedules(found: Sequence[Mapping[str, Any]]) -> None:
+    now = system_now()
+    print_table(
+        ("name", "status", "next", "when", "last", "by"),
+        [
+            (
+                each["name"],
+                each["status"],
+                ago(each["next"][0], now) if each["next"] else None,
+                each["when"],
+                _outcome(each["last"]),
+                each["created_by"],
+            )
+            for each in found
+        ],
+    )
+
+
+def show_schedule(found: Mapping[str, Any]) -> None:
+    now = system_now()
+    targets = " ".join(found["targets"])
+    more = f" and {found['targets_left_out']} more" if found["targets_left_out"] else ""
+    print_fields(
+        [
+            ("schedule", found["name"]),
+            ("status", found["status"]),
+            ("when", found["when"]),
+            ("cron", found["cron"]),
+            *(
+                ("next" if number == 0 else "", f"{local(at)} ({ago(at, now)})")
+                for number, at in enumerate(found["next"])
+            ),
+            ("kind", found["kind"]),
+            ("targets", f"{targets}{more}"),
+            ("ends", found["ends"]),
+            ("missed", found["missed"]),
+            ("overlap", found["overlap"]),
+            ("skip next", found["skip_next"] or None),
+            ("created by", found["created_by"]),
+            ("tasks", found["tasks"]),
+        ]
+    )
+    if found["recent"]:
+        print_line()
+        show_firings(found["recent"])
+
+
+def show_firings(firings: Sequence[Mapping[str, Any]]) -> None:
+    print_table(
+        ("due", "outcome", "task", "why"),
+        [(local(each["due"]), each["outcome"], each["task_id"], each["reason"])
+         for each in firings],
+    )  # fmt: skip
+
+
+def local(at: str) -> str:
+    """An ISO 8601 time as it is in its own zone: `Mon 2026-03-02 02:00 +0100`."""
+    return f"{datetime.fromisoformat(at):%a %Y-%m-%d %H:%M %z}"
+
+
+def _outcome(firing: Mapping[str, Any] | None) -> str | None:
+    if firing is None:
+        return None
+    return f"{firing['outcome']} {firing['task_id'] or ''}".strip()

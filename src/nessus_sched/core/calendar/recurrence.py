@@ -1,0 +1,126 @@
+"""When a schedule fires: cron expressions, intervals and single times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import attrs
+from cronsim import CronSim, CronSimError
+
+from nessus_sched.core.calendar.zones import BadCalendar, local_text, zone_of
+from nessus_sched.core.text import duration
+
+EXAMPLE: Final = "'0 2 * * mon' is Mondays at 02:00"
+_FIELDS: Final = 5
+_LATEST: Final = 253_000_000_000.0
+"""Near the end of the year 9986, the last that `datetime` can convert between zones."""
+_SAMPLE: Final = 1000
+"""Firings that are looked at for the shortest interval."""
+
+
+@attrs.frozen(kw_only=True)
+class Recurrence:
+    """Exactly one of `cron`, `every` (seconds) and `at` (epoch seconds) is set.
+
+    `cron` has five fields (minute, hour, day of month, month, day of week) with names, `L` and
+    `#`, in wall-clock time of `zone`: a time that does not exist fires once right after the gap,
+    one that exists twice the first time only. An expression whose minute or hour begins with `*`
+    follows elapsed time through both. `every` counts elapsed seconds from `start`. Nothing fires
+    at or before `start`.
+    """
+
+    cron: str | None = None
+    every: float | None = None
+    at: float | None = None
+    zone: str = "UTC"
+    start: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """In words, such as `At 02:00 on Monday (Europe/Berlin)`."""
+        if self.cron is not None:
+            return f"{CronSim(self.cron, datetime.fromtimestamp(0, UTC)).explain()} ({self.zone})"
+        if self.every is not None:
+            return f"every {duration(self.every)}"
+        assert self.at is not None
+        return f"once, {local_text(self.at, self.zone)}"
+
+    def next_after(self, moment: float) -> float | None:
+        """The first time after `moment`, in epoch seconds; None if there is none."""
+        if self.at is not None:
+            return self.at if self.at > moment else None
+        moment = max(moment, self.start)
+        if moment >= _LATEST:
+            return None
+        if self.every is not None:
+            return self.start + self.every * ((moment - self.start) // self.every + 1)
+        return next(self._matches(moment), None)
+
+    def _matches(self, moment: float) -> Iterator[float]:
+        assert self.cron is not None
+        begin = datetime.fromtimestamp(moment, UTC if self.zone == "UTC" else zone_of(self.zone))
+        for local in CronSim(self.cron, begin):
+            # In the second of two equal hours the first comes up once more, and it is over.
+            if (found := local.timestamp()) > moment:
+                yield found
+
+    def after(self, moment: float) -> Iterator[float]:
+        """All times after `moment`, in order."""
+        found = self.next_after(moment)
+        while found is not None:
+            yield found
+            found = self.next_after(found)
+
+
+def check_recurrence(recurrence: Recurrence, *, now: float, min_interval: float) -> None:
+    """Raises `BadCalendar` for what is wrong, never fires, or fires more often than every
+    `min_interval` seconds."""
+    given = [recurrence.cron, recurrence.every, recurrence.at]
+    if sum(each is not None for each in given) != 1:
+        raise BadCalendar(f"give exactly one of cron, every and at; as cron, {EXAMPLE}")
+    zone_of(recurrence.zone)
+    if recurrence.cron is not None:
+        _check_cron(recurrence.cron, now)
+    if recurrence.next_after(now) is None:
+        past = recurrence.at is not None
+        raise BadCalendar("the time is in the past" if past else "it would never fire")
+    _check_interval(recurrence, now, min_interval)
+
+
+def notes_on(recurrence: Recurrence) -> list[str]:
+    """What may surprise: a day of the month that some months lack."""
+    days = (recurrence.cron or "").split()[2:3]
+    lacking = [day for day in ("29", "30", "31") if days and day in days[0].split(",")]
+    if not lacking:
+        return []
+    text = f"It does not fire in months without a day {lacking[-1]}"
+    return [f"{text}; L instead means the last day of every month."]
+
+
+def _check_cron(expression: str, now: float) -> None:
+    fields = expression.split()
+    if len(fields) != _FIELDS:
+        raise BadCalendar(
+            f"cron expression {expression!r} has {len(fields)} fields, not minute, hour, day of "
+            f"month, month and day of week: {EXAMPLE}"
+        )
+    try:
+        CronSim(expression, datetime.fromtimestamp(now, UTC))
+    except CronSimError as error:
+        what = str(error).removeprefix("Bad ").replace("-", " ")
+        raise BadCalendar(f"cron expression {expression!r} has a wrong {what}; {EXAMPLE}") from None
+
+
+def _check_interval(recurrence: Recurrence, now: float, least: float) -> None:
+    before: float | None = None
+    for _, moment in zip(range(_SAMPLE), recurrence.after(now), strict=False):
+        if before is not None and moment - before < least:
+            raise BadCalendar(
+                f"it would fire every {(moment - before) / 60:g} minutes; the configuration "
+                f"allows no more than one firing in {least / 60:g} minutes"
+            )
+        if before is not None and recurrence.every is not None:
+            return
+        before = moment

@@ -1,0 +1,306 @@
+"""Schedules: stored requests, and the loop that submits a task for each of their firings.
+
+A firing is exactly one task: its idempotency key is the schedule's id with the time for which it
+fires. A daemon that dies after storing the task, but before noting the firing, submits the same
+request with the same key at its next start and gets that task.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import attrs
+import trio
+
+from nessus_sched.core.calendar.firing import Decision, decide
+from nessus_sched.core.calendar.schedule import Firing, FiringOutcome, Schedule
+from nessus_sched.core.ids import new_schedule_id
+from nessus_sched.core.journal import SYSTEM, JournalEntry
+from nessus_sched.core.states import SETTLED
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.targets import printable
+from nessus_sched.core.task import ScheduledFor, Task
+from nessus_sched.core.text import did_you_mean
+from nessus_sched.scheduler.context import Context, RightsUnknown
+from nessus_sched.scheduler.errors import (
+    IdempotencyMismatch,
+    NotPossible,
+    QueueFull,
+    RequestError,
+    StoreDown,
+)
+from nessus_sched.scheduler.service import Service
+from nessus_sched.telemetry import events
+
+LOOK_EVERY: Final = 30.0
+"""Seconds between looks at the calendar, because the wall clock may be set."""
+_DEFINED: Final = (
+    "recurrence", "request", "missed", "catch_up", "overlap", "jitter", "until", "max_firings",
+)  # fmt: skip
+"""What the definition of a schedule has, beside its name; the rest is its history."""
+
+
+class UnknownSchedule(RequestError):
+    code = "unknown_schedule"
+
+
+class Schedules:
+    """The schedules of the store, in memory. Commands may raise `RequestError`."""
+
+    def __init__(self, context: Context, service: Service) -> None:
+        self._context = context
+        self._service = service
+        self._by_id: dict[str, Schedule] = {}
+        self._changed = trio.Event()
+        self._turn = trio.Lock()
+        context.observers.append(self._observe)
+
+    async def restore(self) -> None:
+        """Reads the schedules of the store. Raises `StoreUnavailable`."""
+        found = await self._context.store.schedules()
+        self._by_id = {schedule.schedule_id: schedule for schedule in found}
+
+    async def run(self) -> None:
+        """Fires what is due until canceled."""
+        while True:
+            self._changed = trio.Event()
+            looked = self._context.wall()
+            await self.look()
+            due = (each.next_due for each in self._by_id.values())
+            # What was due already could not fire, and is tried again at the next regular look.
+            soon = min((at for at in due if at is not None and at > looked), default=math.inf)
+            with trio.move_on_after(min(max(soon - self._context.wall(), 0), LOOK_EVERY)):
+                await self._changed.wait()
+
+    async def look(self) -> None:
+        """Fires what is due now."""
+        async with self._turn:
+            for schedule in list(self._by_id.values()):
+                try:
+                    await self._look_at(schedule)
+                except (StoreUnavailable, StoreDown, QueueFull, RightsUnknown) as error:
+                    self._context.log.warning(
+                        events.SCHEDULE_DELAYED, schedule=schedule.name, reason=str(error)
+                    )
+
+    def all(self) -> list[Schedule]:
+        """All schedules, oldest first."""
+        return list(self._by_id.values())
+
+    def named(self, name: str) -> Schedule:
+        """The schedule with that name or id. Raises `UnknownSchedule`."""
+        for schedule in self._by_id.values():
+            if name in (schedule.name, schedule.schedule_id):
+                return schedule
+        names = [schedule.name for schedule in self._by_id.values()]
+        raise UnknownSchedule(
+            f"no schedule {printable(name)!r}{did_you_mean(name, names)}",
+            hint="list_schedules shows them",
+        )
+
+    async def add(self, schedule: Schedule, *, replace: bool = False) -> tuple[Schedule, bool]:
+        """Stores a new schedule, whose id is not set yet. With `replace`, one of that name gets
+        the new definition and keeps its history. Returns it, and whether anything changed."""
+        async with self._turn:
+            same = [each for each in self._by_id.values() if each.name == schedule.name]
+            if not same:
+                return await self._create(schedule), True
+            (before,) = same
+            if not replace:
+                raise NotPossible(
+                    f"there is a schedule {schedule.name!r} already",
+                    hint="choose another name, or replace it",
+                )
+            defined = {name: getattr(schedule, name) for name in _DEFINED}
+            anchored = attrs.evolve(schedule.recurrence, start=before.recurrence.start)
+            if all(
+                getattr(before, name) == value
+                for name, value in {**defined, "recurrence": anchored}.items()
+            ):
+                return before, False
+            after = attrs.evolve(before, **defined, decided=schedule.decided, pending=None)
+            await self._save(after, self._entry(after, "replaced", schedule.actor))
+            return after, True
+
+    async def change(self, name: str, actor: str, change: str, **values: Any) -> Schedule:
+        """Changes a schedule and journals it as `change`."""
+        async with self._turn:
+            before = self.named(name)
+            after = attrs.evolve(before, **values)
+            if after != before:
+                await self._save(after, self._entry(after, change, actor))
+            return after
+
+    async def resume(self, name: str, *, actor: str) -> Schedule:
+        """Lets a paused schedule fire again; what was due meanwhile is not made up for."""
+        values = {"paused": False, "decided": self._context.wall(), "pending": None}
+        return await self.change(name, actor, "resumed", **values)
+
+    async def remove(self, name: str, *, actor: str) -> Schedule:
+        """Deletes a schedule. A task that it has submitted goes on."""
+        async with self._turn:
+            schedule = self.named(name)
+            entry = self._entry(schedule, "removed", actor)
+            try:
+                await self._context.store.delete_schedule(schedule.schedule_id, entry)
+            except StoreUnavailable as error:
+                raise StoreDown(f"nothing was changed: {error}") from error
+            del self._by_id[schedule.schedule_id]
+            self._note_change(schedule, "removed", actor)
+            return schedule
+
+    async def run_now(self, name: str, *, actor: str) -> Schedule:
+        """Submits a task at once; the calendar stays as it is."""
+        async with self._turn:
+            schedule, now = self.named(name), self._context.wall()
+            task_id = await self._submit(schedule, now)
+            reason = f"run on request of {actor}"
+            after = _submitted(schedule, now, now, task_id, reason)
+            await self._save(after, self._entry(after, "run_now", actor, task_id=task_id))
+            return after
+
+    async def _create(self, schedule: Schedule) -> Schedule:
+        most = self._context.config.calendar.max_schedules
+        if len(self._by_id) >= most:
+            raise NotPossible(
+                f"there are {len(self._by_id)} schedules already",
+                hint="remove some, or have the operator raise calendar.max_schedules",
+            )
+        named = new_schedule_id(self._context.random, schedule.created_at)
+        schedule = attrs.evolve(schedule, schedule_id=named)
+        await self._save(schedule, self._entry(schedule, "created", schedule.actor))
+        return schedule
+
+    async def _look_at(self, schedule: Schedule) -> None:
+        now = self._context.wall()
+        due = schedule.next_due
+        if schedule.pending is None and (due is None or due > now) and now >= schedule.decided:
+            return
+        decision = decide(schedule, now, unfinished=await self._unfinished(schedule))
+        if decision is None:
+            return
+        after = decision.schedule
+        entries = [self._firing_entry(after, firing) for firing in decision.skipped]
+        if decision.fire is not None:
+            firing = await self._fire(schedule, decision, now)
+            after = _with(after, firing)
+            entries.append(self._firing_entry(after, firing))
+        # If the store fails here, the next look gets the same task by its key.
+        await self._context.store.save_schedule(after, *entries)
+        self._by_id[after.schedule_id] = after
+        for firing in after.recent[len(after.recent) - len(entries) :]:
+            self._log(after, firing)
+
+    async def _fire(self, schedule: Schedule, decision: Decision, now: float) -> Firing:
+        assert decision.fire is not None
+        if decision.replace and schedule.last_task is not None:
+            with suppress(NotPossible):  # it has ended meanwhile
+                await self._service.cancel(schedule.last_task, actor=SYSTEM)
+        firing = Firing(nominal=decision.fire, at=now, outcome=FiringOutcome.SUBMITTED)
+        try:
+            task_id = await self._submit(schedule, decision.fire)
+        except (StoreDown, QueueFull):
+            raise
+        except IdempotencyMismatch:
+            return attrs.evolve(firing, reason="it had fired before the schedule was changed")
+        except RequestError as error:
+            reason = self._context.mask(f"{error}; {error.hint}" if error.hint else str(error))
+            return attrs.evolve(firing, outcome=FiringOutcome.FAILED, reason=reason)
+        return attrs.evolve(firing, task_id=task_id, reason=decision.late)
+
+    async def _submit(self, schedule: Schedule, nominal: float) -> str:
+        """Raises `RequestError` or `RightsUnknown`."""
+        rights = await self._context.rights_to(schedule.template)
+        if rights.refusal is not None:
+            raise RequestError(rights.refusal, code="not_permitted")
+        submission = await self._service.submit(
+            schedule.request,
+            actor=schedule.actor,
+            submitter=schedule.submitter,
+            idempotency_key=f"{schedule.schedule_id}@{nominal:.0f}",
+            scopes=rights.scopes,
+            schedule=ScheduledFor(
+                schedule_id=schedule.schedule_id, name=schedule.name, nominal=nominal
+            ),
+        )
+        return submission.view.task.task_id
+
+    async def _unfinished(self, schedule: Schedule) -> bool:
+        if schedule.last_task is None:
+            return False
+        task = await self._context.store.get(schedule.last_task)
+        return task is not None and task.state not in SETTLED
+
+    async def _save(self, schedule: Schedule, entry: JournalEntry) -> None:
+        try:
+            await self._context.store.save_schedule(schedule, entry)
+        except StoreUnavailable as error:
+            raise StoreDown(f"nothing was changed: {error}") from error
+        self._by_id[schedule.schedule_id] = schedule
+        self._note_change(schedule, entry.event.removeprefix("schedule_"), entry.actor)
+
+    def _note_change(self, schedule: Schedule, change: str, actor: str) -> None:
+        self._context.log.info(
+            events.SCHEDULE_CHANGED, schedule=schedule.name, change=change, actor=actor
+        )
+        self._changed.set()
+
+    def _entry(self, schedule: Schedule, change: str, actor: str, **detail: Any) -> JournalEntry:
+        named = {"schedule": schedule.name, "schedule_id": schedule.schedule_id, **detail}
+        return JournalEntry(
+            at=self._context.wall(), event=f"schedule_{change}", actor=actor, detail=named
+        )
+
+    def _firing_entry(self, schedule: Schedule, firing: Firing) -> JournalEntry:
+        detail: Mapping[str, Any] = {"nominal": firing.nominal, "task_id": firing.task_id}
+        word = "fired" if firing.outcome is FiringOutcome.SUBMITTED else firing.outcome
+        entry = self._entry(schedule, word, SYSTEM, **detail)
+        return attrs.evolve(entry, cause=self._context.mask(firing.reason))
+
+    def _log(self, schedule: Schedule, firing: Firing) -> None:
+        log, told = self._context.log, {"schedule": schedule.name, "nominal": firing.nominal}
+        if firing.outcome is FiringOutcome.SUBMITTED:
+            log.info(events.SCHEDULE_FIRED, **told, task_id=firing.task_id, reason=firing.reason)
+        elif firing.outcome is FiringOutcome.FAILED:
+            log.error(events.SCHEDULE_FAILED, **told, reason=firing.reason)
+        else:
+            in_row = schedule.skipped_in_row
+            log.warning(events.SCHEDULE_SKIPPED, **told, reason=firing.reason, in_row=in_row)
+
+    def _observe(self, task: Task, _entry: JournalEntry) -> None:
+        """A firing may wait for the task before."""
+        if task.schedule is not None and task.state in SETTLED:
+            self._changed.set()
+
+
+def _with(schedule: Schedule, firing: Firing) -> Schedule:
+    if firing.outcome is not FiringOutcome.SUBMITTED:
+        return schedule.with_firing(firing)
+    return _submitted(schedule, firing.nominal, firing.at, firing.task_id, firing.reason, count=1)
+
+
+def _submitted(
+    schedule: Schedule,
+    nominal: float,
+    at: float,
+    task_id: str | None,
+    reason: str,
+    *,
+    count: int = 0,
+) -> Schedule:
+    firing = Firing(
+        nominal=nominal,
+        at=at,
+        outcome=FiringOutcome.SUBMITTED,
+        task_id=task_id,
+        reason=reason,
+    )
+    return attrs.evolve(
+        schedule,
+        fired=schedule.fired + count,
+        last_task=task_id or schedule.last_task,
+        skipped_in_row=0,
+    ).with_firing(firing)

@@ -1,0 +1,169 @@
+"""Schedules through the command line, with a running daemon."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from nessus_sched.core.clock import system_now
+from support.command import one_sentence
+from support.live_daemon import Live, asked
+
+WEEKLY = ("--cron", "0 2 * * mon", "--zone", "Europe/Berlin")
+
+
+@pytest.fixture(autouse=True)
+def removed(live: Live) -> None:
+    """Every test begins without schedules."""
+    found = asked(live, "schedules list", "schedules", "list")["schedules"]
+    if found:
+        live("schedules", "remove", *(each["name"] for each in found))
+
+
+def test_one_is_created_shown_and_changed(live: Live) -> None:
+    words = ("schedules", "add", "weekly", "192.0.2.32/28", *WEEKLY, "--max-tasks", "9")
+    dry = asked(live, "schedules add", *words, "--dry-run")
+    assert asked(live, "schedules list", "schedules", "list")["schedules"] == []
+    made = asked(live, "schedules add", *words)
+    assert (dry["changed"], made["changed"]) == (False, True)
+    found = made["schedule"]
+    assert len(found["next"]) == 5
+    first = datetime.fromisoformat(found["next"][0])
+    assert (first.weekday(), first.hour, first.tzinfo is not None) == (0, 2, True)
+    assert dry["schedule"]["next"] == found["next"]
+    one_sentence(live(*words), 1, "there is a schedule 'weekly' already")
+    listed = live("schedules", "list").out
+    assert "At 02:00 on Monday (Europe/Berlin)" in listed
+    shown = live("schedules", "show", "weekly").out
+    assert "after 9 tasks" in shown
+    assert "+0" in shown
+    assert "skipped" in live("schedules", "skip", "weekly").out
+    after = asked(live, "schedules show", "schedules", "show", "weekly")
+    assert after["next"][0] == found["next"][1]
+    live("schedules", "pause", "weekly")
+    assert asked(live, "schedules show", "schedules", "show", "weekly")["status"] == "paused"
+    assert asked(live, "schedules next", "schedules", "next")["firings"] == []
+    live("schedules", "resume", "weekly")
+    firings = asked(live, "schedules next", "schedules", "next", "weekly")["firings"]
+    assert [each["name"] for each in firings] == ["weekly"] * 5
+    (ran,) = asked(live, "schedules run", "schedules", "run", "weekly")["schedules"]
+    task = ran["last"]["task_id"]
+    assert asked(live, "status", "status", task)["schedule"] == "weekly"
+    assert "weekly" in live("status", task).out
+    one_sentence(live("schedules", "show", "weekyl"), 1, "no schedule 'weekyl'")
+    assert "did you mean 'weekly'" in live("schedules", "pause", "weekyl").err
+
+
+def test_a_scan_is_submitted_later(live: Live) -> None:
+    soon = datetime.fromtimestamp(system_now() + 1, UTC).isoformat()
+    made = asked(live, "schedules add", "submit", "192.0.2.33", "--at", soon, "--name", "later")
+    assert made["schedule"]["status"] == "active"
+    shown = (asked(live, "schedules show", "schedules", "show", "later") for _ in range(2000))
+    found = next(each for each in shown if each["last"])
+    assert found["last"]["outcome"] == "submitted"
+    assert found["status"] == "ended"
+    assert found["last"]["task_id"] in live("tasks").out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("submit", "192.0.2.33", "--cron", "0 2 * * mon"), 2, "a schedule needs a name"),
+        (("submit", "192.0.2.33", "--until", "2030-01-01"), 2, "one of --cron, --every and --at"),
+        (("submit", "192.0.2.33", "--at", "2030-01-01", "--wait"), 2, "--wait cannot be"),
+        (("submit", "192.0.2.33", "--at", "2030-01-01", "--key", "k", "--name", "n"), 2, "--key"),
+        (("schedules", "add", "n", "192.0.2.33"), 2, "give one of --cron"),
+        (("schedules", "add", "n", "192.0.2.33", "--every", "90s"), 2, "whole minutes"),
+        (("schedules", "add", "n", "192.0.2.33", "--every", "5m"), 1, "every 5 minutes"),
+        (("schedules", "add", "n", "192.0.2.33", "--cron", "0 2 * mon"), 1, "has 4 fields"),
+        (("schedules", "add", "n", "192.0.2.33", "--at", "2020-01-01"), 1, "in the past"),
+        (("schedules", "add", "n", "203.0.113.1", *WEEKLY), 1, "not allowed"),
+        (("schedules", "add", "n n", "192.0.2.33", *WEEKLY), 1, "name"),
+        (("schedules", "add", "n", "192.0.2.33", *WEEKLY, "--zone", "Mars/X"), 1, "no time zone"),
+        (("schedules", "add", "n", "192.0.2.33", *WEEKLY, "--until", "2026-01-01"), 1, "before"),
+    ],
+)
+def test_bad_input_is_refused(live: Live, words: tuple[str, ...], code: int, said: str) -> None:
+    found = live(*words)
+    assert found.code == code, found
+    assert said.lower() in found.err.lower()
+    assert asked(live, "schedules list", "schedules", "list")["schedules"] == []
+
+
+def test_a_file_of_schedules_is_applied_and_exported(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "schedules.yaml"
+    file.write_text(
+        "schedules:\n"
+        "  - name: weekly\n"
+        "    scan: {targets: [192.0.2.32/28], priority: low}\n"
+        '    cron: "0 2 * * mon"\n'
+        "    time_zone: Europe/Berlin\n"
+        "  - name: often\n"
+        "    kind: quick\n"
+        "    scan: {targets: [192.0.2.33], discovery: os}\n"
+        "    every_minutes: 60\n"
+        "    overlap: queue_one\n"
+    )
+    applied = asked(live, "schedules apply", "schedules", "apply", str(file), "--dry-run")
+    assert [each["change"] for each in applied["schedules"]] == ["is new"] * 2
+    assert "created" in live("schedules", "apply", str(file)).out
+    applied = asked(live, "schedules apply", "schedules", "apply", str(file))
+    assert [each["change"] for each in applied["schedules"]] == ["unchanged"] * 2
+    exported = live("schedules", "export").out
+    file.write_text(exported)
+    applied = asked(live, "schedules apply", "schedules", "apply", str(file))
+    assert [each["change"] for each in applied["schedules"]] == ["unchanged"] * 2
+    assert live("schedules", "export").out == exported
+    file.write_text(exported.replace("queue_one", "replace").replace("0 2 * *", "0 3 * *"))
+    applied = asked(live, "schedules apply", "schedules", "apply", str(file))
+    assert [each["change"] for each in applied["schedules"]] == ["redefined"] * 2
+    file.write_text(live("schedules", "export", "weekly").out)
+    pruned = asked(live, "schedules apply", "schedules", "apply", str(file), "--prune")
+    assert pruned["schedules"][1] == {"name": "often", "change": "removed"}
+    assert "weekly" in live("schedules", "list").out
+
+
+def test_a_file_with_mistakes_changes_nothing(live: Live, tmp_path: Path) -> None:
+    file = tmp_path / "schedules.yaml"
+    file.write_text(
+        "schedules:\n"
+        "  - name: fine\n"
+        "    scan: {targets: [192.0.2.33]}\n"
+        "    every_minutes: 60\n"
+        "  - name: fine\n"
+        "    scn: {}\n"
+        '    cron: "0 2 * * mon"\n'
+        "more: 1\n"
+    )
+    said = live("schedules", "apply", str(file))
+    shape = "write 'schedules:' and a list of schedules with name, scan and cron below it"
+    assert said.code == 1
+    assert [line.removeprefix(str(file)) for line in said.err.splitlines()[1:]] == [
+        ":5:5: missing key 'scan'",
+        ":5:11: the same name as schedule 1",
+        ":6:5: scn: unknown key (did you mean 'scan'?)",
+        f":8:1: more: unknown key ({shape})",
+    ]
+    file.write_text(
+        "schedules:\n"
+        "  - name: fine\n"
+        "    scan: {targets: [192.0.2.33]}\n"
+        "    every_minutes: 60\n"
+        "  - name: wrong\n"
+        "    scan: {targets: [203.0.113.1]}\n"
+        "    every_minutes: 60\n"
+        "  - name: never\n"
+        "    scan: {targets: [192.0.2.33]}\n"
+        '    cron: "0 2 30 feb *"\n'
+    )
+    said = live("schedules", "apply", str(file))
+    places = [line.removeprefix(f"{file}:").split(": ")[0] for line in said.err.splitlines()[1:]]
+    assert places == ["5:5", "10:11"]
+    assert asked(live, "schedules list", "schedules", "list")["schedules"] == []
+    for content, problem in ((": [", ""), ("", "there are no schedules"), ("a: 1", "unknown key")):
+        file.write_text(content)
+        said = live("schedules", "apply", str(file))
+        assert (said.code, problem in said.err) == (1, True)
+    one_sentence(live("schedules", "apply", str(tmp_path / "none")), 1, "cannot be read")

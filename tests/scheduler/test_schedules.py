@@ -1,0 +1,331 @@
+"""Schedules over the whole scheduler in virtual time: firing, dying at every step, the clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from nessus_sched.config.schema import CalendarSettings, Config, LimitSettings, TargetSettings
+from nessus_sched.core.calendar.recurrence import Recurrence
+from nessus_sched.core.calendar.schedule import FiringOutcome, Overlap, Schedule
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.task import ScanRequest, Submitter
+from nessus_sched.core.task_store import TaskFilter
+from nessus_sched.scheduler.context import Rights, RightsUnknown
+from nessus_sched.scheduler.errors import NotPossible
+from nessus_sched.scheduler.schedules import Schedules, UnknownSchedule
+from support.fake_scanner import FakeScanner
+from support.world import EPOCH, World, basic, config_of, scanner_settings, virtual_now, world
+
+HOUR = 3600.0
+
+
+def schedule(w: World, name: str = "hourly", **changes: Any) -> Schedule:
+    now = w.context.wall()
+    usual: dict[str, Any] = {
+        "schedule_id": "",
+        "name": name,
+        "recurrence": Recurrence(every=HOUR, start=now),
+        "request": basic("192.0.2.1"),
+        "actor": "uid:1000",
+        "submitter": Submitter(uid=1000),
+        "created_at": now,
+        "catch_up": HOUR,
+        "decided": now,
+    }
+    return Schedule(**{**usual, **changes})
+
+
+@asynccontextmanager
+async def scheduling(w: World) -> AsyncIterator[Schedules]:
+    schedules = Schedules(w.context, w.service)
+    await schedules.restore()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(schedules.run)
+        yield schedules
+        nursery.cancel_scope.cancel()
+
+
+def config(tmp_path: Path, **changes: Any) -> Config:
+    return config_of(tmp_path, scanner_settings("a"), **changes)
+
+
+def scanners(takes: float = 600.0) -> dict[str, FakeScanner]:
+    return {"a": FakeScanner(virtual_now(), duration=lambda _order: takes)}
+
+
+async def tasks_of(w: World) -> list[float]:
+    """For which times tasks were submitted, in hours from the start."""
+    page = await w.store.list(TaskFilter(), limit=100)
+    return sorted(
+        (task.schedule.nominal - EPOCH) / HOUR for task in page.tasks if task.schedule is not None
+    )
+
+
+async def test_each_firing_is_a_task_of_its_creator(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w))
+        await trio.sleep(3.5 * HOUR)
+        found = schedules.named("hourly")
+        assert await tasks_of(w) == [1, 2, 3]
+        task = (await w.queries.task(found.last_task or "")).task
+    assert task.state is TaskState.COMPLETED
+    assert (task.actor, task.submitter) == ("uid:1000", Submitter(uid=1000))
+    assert task.schedule is not None
+    assert task.schedule.name == "hourly"
+    assert found.fired == 3
+    assert [each.outcome for each in found.recent] == [FiringOutcome.SUBMITTED] * 3
+
+
+async def test_what_was_missed_while_the_daemon_was_down_is_made_up_for_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = scanners()
+    async with world(config(tmp_path), found) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w))
+    await trio.sleep(5.5 * HOUR)
+    async with world(config(tmp_path), found) as w, scheduling(w) as schedules:
+        await trio.sleep(1)
+        assert await tasks_of(w) == [5]
+        recent = schedules.named("hourly").recent
+        assert "4 earlier firings missed" in recent[0].reason
+        assert "missed by 30 min" in recent[1].reason
+        await trio.sleep(HOUR)
+        assert await tasks_of(w) == [5, 6]
+
+
+class Dies(Exception):
+    """Ends the daemon."""
+
+
+@pytest.mark.parametrize("step", ["before the task", "after the task", "after the firing"])
+async def test_a_daemon_that_dies_at_a_firing_submits_it_once(
+    step: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = scanners()
+    with pytest.RaisesGroup(Dies, flatten_subgroups=True):
+        async with world(config(tmp_path), found) as w:
+            save, submit = w.store.save_schedule, w.service.submit
+
+            async def saved(schedule: Schedule, *entries: Any) -> None:
+                if schedule.recent and step == "after the task":
+                    raise Dies
+                await save(schedule, *entries)
+                if schedule.recent:
+                    raise Dies
+
+            async def submitted(*args: Any, **named: Any) -> Any:
+                if step == "before the task":
+                    raise Dies
+                return await submit(*args, **named)
+
+            w.store.save_schedule = saved  # type: ignore[method-assign]
+            w.service.submit = submitted  # type: ignore[method-assign]
+            async with scheduling(w) as schedules:
+                await schedules.add(schedule(w))
+                await trio.sleep(2 * HOUR)
+    async with world(config(tmp_path), found) as w, scheduling(w) as schedules:
+        await trio.sleep(60)
+        assert await tasks_of(w) == [1]
+        (firing,) = schedules.named("hourly").recent
+        assert firing.task_id is not None
+        await w.settled(firing.task_id)
+        journal = [each.entry.event for each in await w.store.journal()]
+    assert journal.count("schedule_fired") == 1
+    assert sum(found["a"].launches.values()) == 1
+
+
+async def test_a_store_that_fails_delays_a_firing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w))
+        save = w.store.save_schedule
+        failures: list[Schedule] = []
+
+        async def saved(schedule: Schedule, *entries: Any) -> None:
+            if len(failures) < 3:
+                failures.append(schedule)
+                raise StoreUnavailable("no space")
+            await save(schedule, *entries)
+
+        w.store.save_schedule = saved  # type: ignore[method-assign]
+        await trio.sleep(1.5 * HOUR)
+        assert await tasks_of(w) == [1]
+        assert len(schedules.named("hourly").recent) == 1
+    assert len(failures) == 3
+
+
+async def test_a_full_queue_delays_a_firing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    limits = LimitSettings(queued_tasks=8)
+    async with (
+        world(config(tmp_path, limits=limits), scanners(takes=2000.0)) as w,
+        scheduling(w) as schedules,
+    ):
+        await schedules.add(schedule(w, recurrence=Recurrence(at=w.context.wall() + HOUR)))
+        await trio.sleep(HOUR - 10)
+        for number in range(4):
+            await w.service.submit(basic(f"192.0.2.{number + 10}"), actor="uid:1000")
+        await trio.sleep(60)
+        assert await tasks_of(w) == []
+        await trio.sleep(0.9 * HOUR)
+        assert await tasks_of(w) == [1]
+
+
+async def test_a_refused_request_is_a_failed_firing(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w))
+        w.context.config = attrs.evolve(
+            w.context.config, targets=TargetSettings(allow=("198.51.100.0/24",))
+        )
+        await trio.sleep(1.5 * HOUR)
+        (firing,) = schedules.named("hourly").recent
+        assert firing.outcome is FiringOutcome.FAILED
+        assert "not allowed" in firing.reason
+        assert await tasks_of(w) == []
+        journal = [each.entry for each in await w.store.journal()]
+    (failed,) = [entry for entry in journal if entry.event == "schedule_failed"]
+    assert "not allowed" in failed.cause
+
+
+async def test_the_rights_of_the_creator_count_when_it_fires(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    answers: list[Rights | None] = [None, Rights(refusal="no role names its submitter any more")]
+
+    async def rights_to(task: Any) -> Rights:
+        assert task.submitter == Submitter(uid=1000)
+        answer = answers.pop(0)
+        if answer is None:
+            raise RightsUnknown("users cannot be looked up")
+        return answer
+
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        w.context.rights_to = rights_to
+        await schedules.add(schedule(w))
+        await trio.sleep(1.1 * HOUR)
+        (firing,) = schedules.named("hourly").recent
+    assert firing.reason == "no role names its submitter any more"
+
+
+@pytest.mark.parametrize(
+    ("overlap", "nominals"), [(Overlap.SKIP, [1, 4]), (Overlap.QUEUE_ONE, [1, 3])]
+)
+async def test_a_task_that_takes_longer_than_the_interval(
+    overlap: Overlap,
+    nominals: list[float],
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    slow = scanners(takes=2.5 * HOUR)
+    async with world(config(tmp_path), slow) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w, overlap=overlap))
+        await trio.sleep(4.5 * HOUR)
+        assert await tasks_of(w) == nominals
+        skipped = [each for each in schedules.named("hourly").recent if not each.task_id]
+    assert all("has not ended" in each.reason for each in skipped)
+    assert len(skipped) == (2 if overlap is Overlap.SKIP else 1)
+
+
+async def test_a_task_before_may_be_replaced(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    slow = scanners(takes=1.5 * HOUR)
+    async with world(config(tmp_path), slow) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w, overlap=Overlap.REPLACE))
+        await trio.sleep(2.1 * HOUR)
+        first, second = sorted((await w.store.list()).tasks, key=lambda task: task.order)
+    assert first.state is TaskState.CANCELED
+    assert second.state in {TaskState.RUNNING, TaskState.LAUNCHING, TaskState.QUEUED}
+
+
+async def test_commands(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w))
+        await schedules.change("hourly", "uid:1", "paused", paused=True)
+        await trio.sleep(2.5 * HOUR)
+        await schedules.resume("hourly", actor="uid:1")
+        await trio.sleep(HOUR)
+        assert await tasks_of(w) == [3]
+        await schedules.change("hourly", "uid:1", "skip_asked", skip_next=1)
+        await trio.sleep(2 * HOUR)
+        assert await tasks_of(w) == [3, 5]
+        await schedules.run_now("hourly", actor="uid:1")
+        assert len(await tasks_of(w)) == 3
+        assert schedules.named("hourly").fired == 2
+        removed = await schedules.remove("hourly", actor="uid:1")
+        await trio.sleep(2 * HOUR)
+        assert len(await tasks_of(w)) == 3
+        with pytest.raises(UnknownSchedule, match="no schedule 'hourly'"):
+            schedules.named("hourly")
+        events = [each.entry.event for each in await w.store.journal()]
+        assert await w.store.schedules() == ()
+    assert removed.name == "hourly"
+    assert [event for event in events if event.startswith("schedule_")] == [
+        "schedule_created", "schedule_paused", "schedule_resumed", "schedule_fired",
+        "schedule_skip_asked", "schedule_skipped", "schedule_fired", "schedule_run_now",
+        "schedule_removed",
+    ]  # fmt: skip
+
+
+async def test_a_redefined_schedule_keeps_its_history(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        first, _ = await schedules.add(schedule(w))
+        await trio.sleep(1.5 * HOUR)
+        with pytest.raises(NotPossible, match="already"):
+            await schedules.add(schedule(w))
+        same, changed = await schedules.add(schedule(w), replace=True)
+        assert (same.schedule_id, changed) == (first.schedule_id, False)
+        other: ScanRequest = basic("192.0.2.7")
+        after, changed = await schedules.add(schedule(w, request=other), replace=True)
+        assert (after.schedule_id, changed, after.fired) == (first.schedule_id, True, 1)
+        await trio.sleep(1.5 * HOUR)
+        task = (await w.queries.task(schedules.named("hourly").last_task or "")).task
+    assert task.request.targets == ("192.0.2.7",)
+
+
+async def test_there_is_a_bound_on_their_number(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    calendar = CalendarSettings(max_schedules=2)
+    async with (
+        world(config(tmp_path, calendar=calendar), scanners()) as w,
+        scheduling(w) as schedules,
+    ):
+        for name in ("a", "b"):
+            await schedules.add(schedule(w, name))
+        with pytest.raises(NotPossible, match="2 schedules already"):
+            await schedules.add(schedule(w, "c"))
+
+
+@pytest.mark.parametrize("step", [-5.2 * HOUR, 5.2 * HOUR])
+async def test_a_clock_that_is_set_repeats_nothing_and_stops_nothing(
+    step: float, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path), scanners()) as w:
+        steady, offset = w.context.wall, [0.0]
+        w.context.wall = lambda: steady() + offset[0]
+        async with scheduling(w) as schedules:
+            await schedules.add(schedule(w))
+            await trio.sleep(3.5 * HOUR)
+            offset[0] = step
+            await trio.sleep(6 * HOUR)
+            found = await tasks_of(w)
+    assert len(found) == len(set(found))
+    late = [1, 2, 3, 8, 9, 10, 11, 12, 13, 14] if step > 0 else [1, 2, 3, 4]
+    assert found == late
