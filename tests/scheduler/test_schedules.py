@@ -195,6 +195,7 @@ async def test_a_refused_request_is_a_failed_firing(
         (firing,) = schedules.named("hourly").recent
         assert firing.outcome is FiringOutcome.FAILED
         assert "not allowed" in firing.reason
+        assert "not allowed" in (schedules.named("hourly").trouble or "")
         assert await tasks_of(w) == []
         journal = [each.entry for each in await w.store.journal()]
     (failed,) = [entry for entry in journal if entry.event == "schedule_failed"]
@@ -236,6 +237,8 @@ async def test_a_task_that_takes_longer_than_the_interval(
         await trio.sleep(4.5 * HOUR)
         assert await tasks_of(w) == nominals
         skipped = [each for each in schedules.named("hourly").recent if not each.task_id]
+        trouble = schedules.named("hourly").trouble
+    assert trouble is None
     assert all("has not ended" in each.reason for each in skipped)
     assert len(skipped) == (2 if overlap is Overlap.SKIP else 1)
 

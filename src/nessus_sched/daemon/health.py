@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 import trio
 
+from nessus_sched.core.calendar.zones import local_text
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import (
     CertificateMismatch,
@@ -104,6 +105,7 @@ class HealthCheck:
         return {
             "scanners": _scanners(scanners),
             "scheduling": self._scheduling(),
+            **self._schedules(now),
             **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
 
@@ -111,6 +113,25 @@ class HealthCheck:
         if self._system.queries.statistics().paused:
             return Observation(Status.DEGRADED, "paused by an operator: no scans start")
         return Observation(Status.OK, "tasks start as slots become free")
+
+    def _schedules(self, now: float) -> dict[str, Observation]:
+        """Nothing if there are no schedules."""
+        schedules = self._system.schedules.all()
+        if not schedules:
+            return {}
+        for schedule in schedules:
+            if schedule.trouble is not None:
+                reason = f"schedule {schedule.name}: {schedule.trouble}"
+                at = schedule.recent[-1].at if schedule.recent else None
+                return {"schedules": Observation(Status.DEGRADED, reason, at)}
+        due = [(at, each) for each in schedules if (at := each.next_due) is not None]
+        count = pluralize(len(schedules), "schedule")
+        if not due:
+            return {"schedules": Observation(Status.OK, f"{count}, none fires")}
+        at, first = min(due, key=lambda each: each[0])
+        zone = first.recurrence.zone
+        reason = f"{count}, next: {first.name} at {local_text(max(at, now), zone)}"
+        return {"schedules": Observation(Status.OK, reason)}
 
 
 def _moved(found: Observation, to: Callable[[float], float]) -> Observation:

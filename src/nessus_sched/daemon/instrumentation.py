@@ -43,6 +43,8 @@ async def collect_gauges(system: System, metrics: Metrics) -> None:
         },
         driver_failures=dict(system.fleet.failures),
         dead_letters=store.counts[TaskState.DEAD],
+        schedules=len(system.schedules.all()),
+        troubled_schedules=sum(each.trouble is not None for each in system.schedules.all()),
         sizes={
             "tasks": store.database_bytes + store.wal_bytes,
             "findings": findings.bytes,

@@ -232,13 +232,15 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         queries = TaskQueries(context, fleet)
         service = Service(context, fleet, queries)
         service.on_told = estimate_errors.estimate_given
+        schedules = Schedules(context, service)
+        schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
         yield System(
             context=context,
             roles=roles,
             store=store,
             fleet=fleet,
             queries=queries,
-            schedules=Schedules(context, service),
+            schedules=schedules,
             operator=OperatorControls(context, fleet),
             certifier=Certifier(
                 context,

@@ -8,7 +8,7 @@ request with the same key at its next start and gets that task.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -56,6 +56,8 @@ class Schedules:
         self._by_id: dict[str, Schedule] = {}
         self._changed = trio.Event()
         self._turn = trio.Lock()
+        self.on_firing: Callable[[FiringOutcome], None] = lambda _outcome: None
+        """Called with what became of each firing, for the metrics."""
         context.observers.append(self._observe)
 
     async def restore(self) -> None:
@@ -261,6 +263,7 @@ class Schedules:
         return attrs.evolve(entry, cause=self._context.mask(firing.reason))
 
     def _log(self, schedule: Schedule, firing: Firing) -> None:
+        self.on_firing(firing.outcome)
         log, told = self._context.log, {"schedule": schedule.name, "nominal": firing.nominal}
         if firing.outcome is FiringOutcome.SUBMITTED:
             log.info(events.SCHEDULE_FIRED, **told, task_id=firing.task_id, reason=firing.reason)

@@ -64,6 +64,8 @@ class Snapshot:
     plugin_set_at: Mapping[str, float] = attrs.field(factory=dict)
     driver_failures: Mapping[str, int] = attrs.field(factory=dict)
     dead_letters: int = 0
+    schedules: int = 0
+    troubled_schedules: int = 0
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     commits: Commits = attrs.field(factory=Commits)
     connections: ConnectionUsage = attrs.field(factory=ConnectionUsage)
@@ -105,6 +107,12 @@ def _totals(snapshot: Snapshot) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "nessus_paused", "1 while an operator has paused all launches.", value=pool.paused
+    )
+    yield GaugeMetricFamily("nessus_schedules", "Schedules.", value=snapshot.schedules)
+    yield GaugeMetricFamily(
+        "nessus_schedules_troubled",
+        "Schedules whose latest firing failed, or that were skipped three times in a row.",
+        value=snapshot.troubled_schedules,
     )
     counts: dict[tuple[str, str], int] = {}
     for scanner in pool.scanners:

@@ -23,6 +23,7 @@ from prometheus_client import (
 )
 
 from nessus_sched.core.asked import Setting, differing
+from nessus_sched.core.calendar.schedule import FiringOutcome
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import ScanKind, Task
@@ -135,6 +136,12 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self.schedule_firings = Counter(
+            "nessus_schedule_firings",
+            "What became of the firings of schedules.",
+            ["outcome"],
+            registry=registry,
+        )
         self._preset_labels()
 
     def _preset_labels(self) -> None:
@@ -143,6 +150,8 @@ class Metrics:
             self.submissions.labels(kind.value)
             for state in SETTLED:
                 self.scans.labels(kind.value, state.value)
+        for firing in FiringOutcome:
+            self.schedule_firings.labels(firing.value)
         for outcome in Delivery:
             self.notifications.labels(outcome.value)
 

@@ -28,6 +28,7 @@ from nessus_sched.core.calendar.zones import BadCalendar, parse_moment, zone_of
 from nessus_sched.core.fields import field
 from nessus_sched.core.task import ScanKind, ScanRequest, Submitter
 from nessus_sched.scheduler.errors import QueueFull
+from nessus_sched.scheduler.schedules import UnknownSchedule
 
 HOUR: Final = 3600.0
 MINUTE: Final = 60.0
@@ -260,9 +261,12 @@ def _known(app: App, args: CreateArgs, recurrence: Recurrence) -> bool:
 
 
 def _check_owner(app: App, call: Call, name: str) -> None:
-    """Raises `ToolError` if the caller may not change the schedule."""
-    schedule = next((each for each in app.schedules.all() if each.name == name), None)
-    if schedule is not None and not app.manages(call.peer, schedule.template):
+    """Raises `ToolError` if there is such a schedule, by name or id, and the caller may not change
+    it."""
+    with suppress(UnknownSchedule):
+        schedule = app.schedules.named(name)
+        if app.manages(call.peer, schedule.template):
+            return
         raise ToolError(
             "not_permitted",
             f"Schedule {schedule.name} is another user's, and your role does not manage those.",

@@ -11,6 +11,9 @@ import attrs
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.task import ScanRequest, Submitter, Task
 
+SKIPPED_OFTEN: Final = 3
+"""Firings in a row that were skipped because the task before had not ended: the interval is too
+short."""
 KEPT_FIRINGS: Final = 20
 """Of each schedule; the journal has them all."""
 
@@ -144,6 +147,19 @@ class Schedule:
     @property
     def used_up(self) -> bool:
         return self.max_firings is not None and self.fired >= self.max_firings
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a person should look at it, if there is a reason."""
+        last = self.recent[-1] if self.recent else None
+        if last is not None and last.outcome is FiringOutcome.FAILED:
+            return f"its latest firing failed: {last.reason}"
+        if self.skipped_in_row >= SKIPPED_OFTEN:
+            return (
+                f"{self.skipped_in_row} firings in a row were skipped, because task "
+                f"{self.last_task} has not ended"
+            )
+        return None
 
     def has_fired(self, nominal: float) -> bool:
         """Whether the latest firings include a task for that time."""
