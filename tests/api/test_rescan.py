@@ -14,16 +14,17 @@ from trio.testing import MockClock
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolError
+from nessus_sched.api.outcomes.rescan import rescan
 from nessus_sched.api.permissions import Roles
-from nessus_sched.api.rescan import rescan
 from nessus_sched.config.schema import Config, RoleSettings
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.store_errors import NoFindings
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Discovery, Priority, ScanKind, ScanRequest, Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.results.query.model import Query
-from nessus_sched.results.rescan import ScannedHost
+from nessus_sched.results.reached import ScannedHost, by_target, covered
 from nessus_sched.scheduler.views import TaskView
 from support.apps import app_of
 from support.fake_scanner import FakeScanner
@@ -55,6 +56,12 @@ class FakeFindings:
         if self.found is None:
             raise NoFindings(task_id)
         return self.found
+
+    async def coverage_as(self, task_id: str, targets: Any, left: Any, view: Any) -> Any:
+        if self.found is None:
+            raise NoFindings(task_id)
+        hosts = by_target(self.found)
+        return view(covered(parse_targets(targets), left(), hosts), hosts)
 
 
 @attrs.frozen
@@ -234,10 +241,16 @@ async def test_each_choice_of_hosts_asks_for_its_own(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with done(tmp_path) as (_w, app, findings, old):
-        findings.found = [*hosts("192.0.2.1"), ScannedHost(name="192.0.2.2", reached=False)]
+        findings.found = [
+            *hosts("192.0.2.1"),
+            ScannedHost(name="192.0.2.2", answered=False),
+            ScannedHost(name="192.0.2.3", ended=False),
+        ]
         missed = await ask(app, ANN, old, hosts="not_reached", dry_run=True)
-        assert missed.targets == ["192.0.2.0", "192.0.2.2-192.0.2.7"]
-        assert findings.fields == []
+        assert missed.targets == ["192.0.2.3"]
+        quiet = await ask(app, ANN, old, hosts="silent", dry_run=True)
+        assert quiet.targets == ["192.0.2.0", "192.0.2.2", "192.0.2.4/30"]
+        assert findings.asked is None
         await ask(app, ANN, old, dry_run=True)
         assert findings.fields == ["host_login"]
         filters = ["severity>=high", "port=22"]
@@ -259,6 +272,7 @@ async def test_nothing_to_do_is_a_refusal_that_is_no_all_clear(
         findings.found = hosts(*(f"192.0.2.{n}" for n in range(8)))
         error = await refusal(app, ANN, old, hosts="not_reached")
         assert error.code == "nothing_to_rescan"
+        assert (await refusal(app, ANN, old, hosts="silent")).code == "nothing_to_rescan"
         findings.found = hosts("198.51.100.1")  # of no target
         assert (await refusal(app, ANN, old)).code == "nothing_to_rescan"
         findings.found = None  # purged
@@ -304,9 +318,9 @@ async def test_a_scan_that_does_not_log_in_takes_no_credential(
 ) -> None:
     async with done(tmp_path, kind=ScanKind.BASIC, credentials=()) as (_w, app, findings, old):
         findings.found = hosts("192.0.2.1")
-        error = await refusal(app, ANN, old, hosts="not_reached", credential=["new"])
+        error = await refusal(app, ANN, old, hosts="silent", credential=["new"])
         assert error.code == "credential_not_used"
-        assert (await ask(app, ANN, old, hosts="not_reached", dry_run=True)).rescan_of
+        assert (await ask(app, ANN, old, hosts="silent", dry_run=True)).rescan_of
 
 
 async def test_what_has_no_results_or_was_imported_cannot_be_rescanned(
@@ -317,6 +331,13 @@ async def test_what_has_no_results_or_was_imported_cannot_be_rescanned(
         await app.operator.pause_all("keep", actor="test")
         waiting = (await w.service.submit(old.request, actor=ANN.actor)).view.task
         assert (await refusal(app, ANN, waiting)).code == "no_results"
+        assert (await refusal(app, ANN, waiting, hosts="not_reached")).code == "no_results"
+        await w.service.cancel(waiting.task_id, actor=ANN.actor)
+        canceled = await w.task(waiting.task_id)
+        assert (await refusal(app, ANN, canceled)).code == "no_results"
+        answer = await ask(app, ANN, canceled, hosts="not_reached", dry_run=True)
+        assert answer.targets == ["192.0.2.0/29"]
+        assert (await refusal(app, ANN, canceled, hosts="silent")).code == "nothing_to_rescan"
         report = attrs.evolve(old, request=attrs.evolve(old.request, targets=()))
         app = attrs.evolve(app, queries=cast(Any, Shown(w.queries.view(report))))
         assert (await refusal(app, ANN, old)).code == "not_rescannable"

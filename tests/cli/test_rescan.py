@@ -49,7 +49,7 @@ def test_failed_logins_with_a_corrected_credential(live: Live, failed: str) -> N
 
 def test_what_did_not_answer(live: Live, failed: str) -> None:
     answered = hosts_with(live, failed)
-    missed = asked(live, "rescan", "rescan", failed, "--not-reached", "--dry-run")
+    missed = asked(live, "rescan", "rescan", failed, "--silent", "--dry-run")
     assert missed["target_count"] == 16 - len(answered)
     assert missed["credentials"] == ["stale"]
     assert not set(missed["targets"]) & answered
@@ -83,6 +83,7 @@ def test_a_login_where_a_quick_scan_found_ssh(live: Live) -> None:
     [
         ((), 2, "give one of"),
         (("--failed-logins", "--not-reached"), 2, "give one of"),
+        (("--silent", "--not-reached"), 2, "give one of"),
         (("--failed-logins", "--hosts-with", "port=22"), 2, "give one of"),
         (("--hosts-with", "prot=22"), 1, "did you mean 'port'"),
         (("--failed-logins", "--wait", "--dry-run"), 2, "cannot be combined"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from contextlib import nullcontext
 from functools import partial
 from typing import BinaryIO, cast
@@ -77,6 +78,10 @@ def test_each_host_counts_once_as_the_latest_scan_that_finished_it_saw_it(
     assert [(each.index, each.key) for each in ended] == [(each.index, each.key) for each in began]
     numbers = {each.key: each.index for each in began}
     assert all(numbers[each.host] == each.host_index for each in found)
+    firsts = [first for first, _ in opened.reader.runs]
+    for each in began:
+        _, number = opened.reader.runs[bisect_right(firsts, each.index) - 1]
+        assert expected[each.key] == plugin_of(number), "it knows which report a host is from"
     assert opened.times <= 2 * len(reports)
     if all(all(hosts.values()) for hosts in reports):
         assert opened.times == len(reports), "whole reports are read once"

@@ -1,4 +1,4 @@
-"""Which targets a rescan has: nothing that was not asked for, and nothing that was reached."""
+"""Which targets a rescan has: nothing that was not asked for."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 from nessus_sched.core.targets.targets import TargetSet, includes, parse_targets
 from nessus_sched.results.parser.reader import Reader
 from nessus_sched.results.query.input import read_query
-from nessus_sched.results.rescan import ScannedHost, not_reached, targets_of
+from nessus_sched.results.reached import ScannedHost
+from nessus_sched.results.rescan import targets_of
 from nessus_sched.store.findings.store import open_findings
 from support.nessus_xml import document, host, item, output
 
 
-def seen(
-    name: str, *, ip: str | None = None, fqdn: str | None = None, reached: bool = True
-) -> ScannedHost:
-    return ScannedHost(name=name, ip=ip, fqdn=fqdn, reached=reached)
+def seen(name: str, *, ip: str | None = None, fqdn: str | None = None) -> ScannedHost:
+    return ScannedHost(name=name, ip=ip, fqdn=fqdn)
 
 
 ASKED = parse_targets(["192.0.2.0/29", "web.example.com", "2001:db8::1", "2001:db8::2"])
@@ -47,26 +46,6 @@ def test_hosts_become_targets_by_a_name_that_was_asked_for(
     assert targets_of(hosts, ASKED) == targets
 
 
-@pytest.mark.parametrize(
-    ("hosts", "texts"),
-    [
-        ([], ["192.0.2.0/29", "2001:db8::1", "2001:db8::2", "web.example.com"]),
-        (
-            [seen("192.0.2.0"), seen("192.0.2.3", reached=False), seen("web.example.com")],
-            ["192.0.2.1-192.0.2.7", "2001:db8::1-2001:db8::2"],
-        ),
-        (
-            [seen("x", ip="192.0.2.7"), seen("2001:db8:0::2"), seen("9.9.9.9")],
-            ["192.0.2.0-192.0.2.6", "2001:db8::1", "web.example.com"],
-        ),
-        ([seen("192.0.2.200", fqdn="web.example.com", reached=False)], None),
-    ],
-)
-def test_what_was_not_reached(hosts: list[ScannedHost], texts: list[str] | None) -> None:
-    wanted = ASKED if texts is None else parse_targets(texts)
-    assert not_reached(hosts, ASKED) == wanted
-
-
 NAMES = st.one_of(
     st.integers(0, 15).map(lambda n: f"192.0.2.{n}"),
     st.sampled_from(["a.example.com", "b.example.com", "198.51.100.1", "https://x/", ""]),
@@ -77,7 +56,8 @@ HOSTS = st.lists(
         name=NAMES,
         ip=st.none() | NAMES,
         fqdn=st.none() | NAMES,
-        reached=st.booleans(),
+        answered=st.booleans(),
+        ended=st.booleans(),
     )
 )
 TARGETS = st.lists(
@@ -89,14 +69,6 @@ TARGETS = st.lists(
 @given(HOSTS, TARGETS)
 def test_a_rescan_is_part_of_what_was_asked_for(hosts: list[ScannedHost], asked: TargetSet) -> None:
     assert all(includes(asked, each) for each in targets_of(hosts, asked))
-    missed = not_reached(hosts, asked)
-    assert all(includes(asked, each) for each in missed.texts)
-    reached = {name for each in hosts if each.reached for name in each.names}
-    for number in range(16):
-        address = f"192.0.2.{number}"
-        assert includes(missed, address) == (includes(asked, address) and address not in reached)
-    for name in asked.names:
-        assert (name in missed.names) == (name not in reached)
 
 
 ENDED = {"HOST_START": "Fri Nov  7 13:25:52 2025", "HOST_END": "Fri Nov  7 13:26:52 2025"}

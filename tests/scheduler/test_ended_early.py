@@ -69,6 +69,9 @@ async def test_partial_results_are_kept_and_say_so(
         assert done.partial is not None
         assert reason in done.partial
         assert finished(done) in range(5, 8)
+        assert done.summary is not None
+        assert done.summary["coverage"]["not_reached"] == 10 - finished(done)
+        assert done.summary["coverage"]["not_reached_targets"] == list(done.remaining or ())
         assert not done.owed
 
 

@@ -11,12 +11,12 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.next_steps import advice
 from nessus_sched.api.untrusted import NAMES, sanitize
 from nessus_sched.core.asked import Asked
-from nessus_sched.core.coverage import coverage
+from nessus_sched.core.coverage import Unfinished, cover
 from nessus_sched.core.faults import advice as error_advice
 from nessus_sched.core.fields import field
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.targets.targets import size_of
+from nessus_sched.core.targets.targets import TargetSet, size_of, targets_from
 from nessus_sched.core.task import Owed, Task
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import QueueStatus, TaskView
@@ -133,7 +133,7 @@ class StatusAnswer:
     )
     coverage: dict[str, Any] | None = field(
         "Once it has settled: how many requested targets answered, were silent, or were not "
-        "reached, which proves nothing about them."
+        "reached, which proves nothing about them; get_coverage lists them."
     )
     partial: str | None = field("Why the results are those of a scan that ended early.")
     owed: list[str] = field("Scans still to be cleaned up on scanners that do not answer.")
@@ -240,7 +240,8 @@ def _coverage(task: Task) -> dict[str, Any] | None:
         return None
     known: dict[str, Any] | None = (task.summary or {}).get("coverage")
     if known is None and task.summary is None:
-        return coverage(task.request.targets, task.request.targets, 0)
+        asked = targets_from(task.request.targets)
+        return cover(asked, [Unfinished(asked, "")], TargetSet(), TargetSet()).document()
     return known
 
 

@@ -267,8 +267,9 @@ def early_end(task: Task) -> list[str]:
     if task.partial is None:
         return []
     found = task.summary or {}
+    word = "ended early" if task.split is None else "is incomplete"
     note = (
-        f"The scan of task {task.task_id} ended early: {clean_line(task.partial, 300)}. "
+        f"The scan of task {task.task_id} {word}: {clean_line(task.partial, 300)}. "
         f"{found.get('hosts_finished', 0)} of {pluralize(found.get('hosts', 0), 'host')} in its "
         "report finished; absent is not clean."
     )

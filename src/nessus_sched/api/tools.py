@@ -13,8 +13,9 @@ from nessus_sched.api.admin_tasks import TASK_ACTIONS
 from nessus_sched.api.catalog import NAME_TOOLS
 from nessus_sched.api.findings import RESULT_TOOLS
 from nessus_sched.api.operations import Registry
+from nessus_sched.api.outcomes.coverage import COVERAGE_ACTIONS, COVERAGE_TOOLS
+from nessus_sched.api.outcomes.rescan import RESCAN_TOOLS
 from nessus_sched.api.queue import QUEUE_TOOLS
-from nessus_sched.api.rescan import RESCAN_TOOLS
 from nessus_sched.api.scanners import FLEET_TOOLS
 from nessus_sched.api.schedules.tools import SCHEDULE_TOOLS
 from nessus_sched.api.submit import SUBMIT_TOOLS
@@ -53,6 +54,7 @@ TOOLS: Final = Registry(
         *SCHEDULE_TOOLS,
         *TASK_TOOLS,
         *RESULT_TOOLS,
+        *COVERAGE_TOOLS,
         *QUEUE_TOOLS,
         *FLEET_TOOLS,
         *NAME_TOOLS,
@@ -64,6 +66,13 @@ ALL_TOOLS: Final = Registry((*TOOLS, *EMERGENCY_TOOLS))
 """With the tools for models of operators."""
 
 OPERATORS: Final = Registry(
-    (*DAEMON_ACTIONS, *CERTIFY_ACTIONS, *TASK_ACTIONS, *RESULT_ACTIONS, *IMPORT_ACTIONS)
+    (
+        *DAEMON_ACTIONS,
+        *CERTIFY_ACTIONS,
+        *TASK_ACTIONS,
+        *RESULT_ACTIONS,
+        *COVERAGE_ACTIONS,
+        *IMPORT_ACTIONS,
+    )
 )
 """Operator actions: for the command line, never shown to models."""

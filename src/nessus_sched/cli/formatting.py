@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.coverage import counts_text
 from nessus_sched.core.text import TIME_UNITS, duration
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
@@ -20,6 +21,7 @@ _COMMANDS: Final = {
     "list_tasks": "tasks",
     "list_schedules": "schedules list",
     "get_scan_status": "status",
+    "get_coverage": "coverage",
     "submit_trusted_scan": "submit --kind trusted",
 }
 """The commands that correspond to the tools named in error messages."""
@@ -89,7 +91,4 @@ def coverage_text(coverage: Mapping[str, Any] | None) -> str | None:
     listed = " ".join(coverage["not_reached_targets"])
     more = coverage["not_reached_left_out"]
     named = f": {listed}{f' and {more} more' if more else ''}" if listed else ""
-    return (
-        f"{coverage['answered']} of {coverage['requested']} answered, {coverage['silent']} silent, "
-        f"{coverage['not_reached']} not reached{named}"
-    )
+    return f"{counts_text(coverage)}{named}"

@@ -164,6 +164,7 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "cancel": Statuses,
     "pause": Statuses,
     "resume": Statuses,
+    "coverage": answer_of("read_coverage"),
     "results summary": Summary,
     "results show": Shown,
     "results search": answer_of("search_all"),

@@ -93,6 +93,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "credentials": Entry(
             "scanners:credentials_command", "List configured credentials and audits."
         ),
+        "coverage": Entry(
+            "results.coverage:coverage_command", "Show what became of each target of a task."
+        ),
         "results": Entry("results.command:results_group", "Show, compare and export findings."),
     },
     "Operate": {

@@ -22,11 +22,8 @@ from nessus_sched.results.rescan import Outcome
 @click.command("rescan")
 @task_argument
 @click.option("--failed-logins", is_flag=True, help="Hosts where no credential worked.")
-@click.option(
-    "--not-reached",
-    is_flag=True,
-    help="Targets that did not answer or were not scanned to the end.",
-)
+@click.option("--not-reached", is_flag=True, help="Targets that no scan has finished.")
+@click.option("--silent", is_flag=True, help="Targets that were scanned and did not answer.")
 @click.option(
     "--hosts-with",
     "filters",
@@ -68,6 +65,7 @@ def rescan_command(
     task: str,
     failed_logins: bool,
     not_reached: bool,
+    silent: bool,
     filters: Sequence[str],
     dry_run: bool,
     wait: bool,
@@ -75,25 +73,34 @@ def rescan_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Queue a new scan of those hosts of a finished TASK where logins failed, that were not
-    reached, or that have certain findings.
+    """Queue a new scan of those targets of a finished TASK where logins failed, that were not
+    reached, that did not answer, or that have certain findings. `nessus-sched coverage` lists
+    those that were not reached or did not answer.
 
     Kind, template, credentials and options are those of TASK unless given; with another --kind,
     template, profile and settings are not taken over. If no host qualifies,
     nothing is queued and the exit code is 1, which is not an all-clear. With --wait the exit code
     is 0 only if the scan completes.
     """
-    if [failed_logins, not_reached, bool(filters)].count(True) != 1:
-        raise click.UsageError("give one of --failed-logins, --not-reached and --hosts-with")
+    choices = {
+        Outcome.FAILED_LOGINS: failed_logins,
+        Outcome.NOT_REACHED: not_reached,
+        Outcome.SILENT: silent,
+        Outcome.MATCHING: bool(filters),
+    }
+    chosen = [outcome for outcome, given in choices.items() if given]
+    if len(chosen) != 1:
+        raise click.UsageError(
+            "give one of --failed-logins, --not-reached, --silent and --hosts-with"
+        )
     if dry_run and wait:
         raise click.UsageError("--wait and --dry-run cannot be combined")
-    outcome = Outcome.FAILED_LOGINS if failed_logins else Outcome.NOT_REACHED
     runtime = options["max_runtime"]
     with daemon(config) as connection:
         answer = connection.call(
             "rescan",
             task_id=task_id_of(connection, task),
-            hosts=Outcome.MATCHING if filters else outcome,
+            hosts=chosen[0],
             filters=list(filters) or None,
             kind=options["kind"],
             template=options["template"],

@@ -32,7 +32,9 @@ from nessus_sched.scheduler.queries import StoredTasks
 from nessus_sched.store.findings.reader import OfflineFindings, open_findings_offline
 from nessus_sched.store.tasks.offline import OfflineStore, read_offline
 
-_NEED_FINDINGS: Final = frozenset({"read_findings", "search_all", "compare_findings"})
+_NEED_FINDINGS: Final = frozenset(
+    {"read_findings", "search_all", "compare_findings", "read_coverage"}
+)
 OFFLINE: Final = _NEED_FINDINGS | {
     "get_scan_status", "read_summary", "list_tasks", "list_dead_letters",
     "find_task", "show_journal",

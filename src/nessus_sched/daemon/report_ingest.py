@@ -12,14 +12,17 @@ import structlog
 import trio
 
 from nessus_sched.core.clock import Now
+from nessus_sched.core.coverage import Unfinished
 from nessus_sched.core.scanner import ScannerInfo
-from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.core.targets.targets import TargetSet, parse_targets, targets_from
 from nessus_sched.core.task import Task
-from nessus_sched.results.coverage import scan_coverage
+from nessus_sched.results.coverage import CoverageBuilder, scan_coverage
 from nessus_sched.results.merge import MergedReader
+from nessus_sched.results.model import HostEnd
 from nessus_sched.results.parser.reader import Event
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.presence import finished_hosts, foreign_host
+from nessus_sched.results.reached import by_target, covered, scanned_host
 from nessus_sched.results.summary import SummaryBuilder
 from nessus_sched.scheduler.driver.endings import was_edited
 from nessus_sched.store.exports import ExportStore, salvage_export
@@ -114,16 +117,32 @@ class Reports:
         reader = MergedReader([partial(_open, path) for path in there])
         found = _tee(reader, builder)
         if task.part is not None:
-            await trio.to_thread.run_sync(_exhaust, found)
+            covered = await trio.to_thread.run_sync(_coverage_of, task, found)
         else:
+            scanners = _scanners_of(task, there)
             await self.findings.put(
                 task.task_id,
                 found,
                 at=self._now(),
-                coverage=lambda: scan_coverage(reader.report),
+                coverage=lambda: scan_coverage(
+                    reader.report, ((first, scanners[number]) for first, number in reader.runs)
+                ),
                 sent=task.asked.logins if task.asked is not None else (),
             )
-        return builder.finish(reader.report, self._facts(task, info))
+            covered = await self._coverage(task)
+        return {**builder.finish(reader.report, self._facts(task, info)), **covered}
+
+    async def _coverage(self, task: Task) -> dict[str, Any]:
+        if not task.request.targets:
+            return {}  # an imported report
+        return {
+            "coverage": await self.findings.coverage_as(
+                task.task_id,
+                task.request.targets,
+                lambda: [_left(task)],
+                lambda coverage, _: coverage.document(),
+            )
+        }
 
     def _facts(self, task: Task, info: ScannerInfo | None) -> ScanFacts:
         if task.scanner_instance is None and task.split is None:
@@ -165,7 +184,24 @@ def _tee(reader: MergedReader, builder: SummaryBuilder) -> Iterator[Event]:
         yield event
 
 
-def _exhaust(events: Iterable[Event]) -> None:
-    for number, _ in enumerate(events):
+def _coverage_of(task: Task, events: Iterable[Event]) -> dict[str, Any]:
+    """What became of the targets of a part, whose findings are not stored."""
+    builder, found = CoverageBuilder(), []
+    for number, event in enumerate(events):
         if number % PIECE == 0:
             trio.from_thread.check_cancelled()
+        seen = builder.add(event)
+        if seen is not None and isinstance(event, HostEnd):
+            found.append(scanned_host(event.host, seen))
+    asked = parse_targets(task.request.targets)
+    return {"coverage": covered(asked, [_left(task)], by_target(found)).document()}
+
+
+def _left(task: Task) -> Unfinished:
+    return Unfinished(targets_from(task.remaining or ()), "")
+
+
+def _scanners_of(task: Task, paths: Sequence[Path]) -> list[str]:
+    """The scanners that the reports are from. One that was just fetched is the task's own."""
+    known = {report.file: report.scanner_instance for report in task.kept_reports}
+    return [known.get(path.name, task.scanner_instance) or "" for path in paths]

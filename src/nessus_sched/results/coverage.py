@@ -53,11 +53,13 @@ _SAFE_CHECKS: Final = "safe checks"
 class ScanCoverage:
     """A scan as a whole. `whole`: the report was read completely. `plugins` are the ids of
     the active plugins, None if the report does not list them; `targets` is the policy's target
-    list."""
+    list. `scanners` has, for each run of hosts that one scanner scanned, the index of its first
+    host and the scanner's id."""
 
     whole: bool
     targets: str | None = None
     plugins: frozenset[int] | None = None
+    scanners: tuple[tuple[int, str], ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -87,10 +89,15 @@ class HostCoverage:
     settings: Mapping[str, int] = attrs.field(factory=dict)
 
 
-def scan_coverage(report: ParseReport) -> ScanCoverage:
+def scan_coverage(report: ParseReport, scanners: Iterable[tuple[int, str]] = ()) -> ScanCoverage:
     """The coverage of the whole scan; call after reading the report."""
     listed = frozenset(map(int, _NUMBER.findall(report.plugin_set or "")))
-    return ScanCoverage(whole=report.complete, targets=report.requested, plugins=listed or None)
+    return ScanCoverage(
+        whole=report.complete,
+        targets=report.requested,
+        plugins=listed or None,
+        scanners=tuple(scanners),
+    )
 
 
 def of_both(one: HostCoverage, other: HostCoverage) -> HostCoverage:

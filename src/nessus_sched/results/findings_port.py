@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
+from nessus_sched.core.coverage import Coverage, Unfinished
 from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.query.model import Query, SearchScope
 from nessus_sched.results.query.page import Page
-from nessus_sched.results.rescan import ScannedHost
+from nessus_sched.results.reached import ScannedHost
+
+T = TypeVar("T")
 
 
 class FindingsReader(Protocol):
@@ -22,6 +25,16 @@ class FindingsReader(Protocol):
     async def hosts(self, task_id: str, query: Query) -> list[ScannedHost]:
         """The hosts of a task's report with a matching finding; for a query about hosts alone,
         those that it matches."""
+
+    async def coverage_as(
+        self,
+        task_id: str,
+        targets: Sequence[str],
+        left: Callable[[], Iterable[Unfinished]],
+        view: Callable[[Coverage, Mapping[int | str, ScannedHost]], T],
+    ) -> T:
+        """`view` of what became of a task's `targets`, of which no scan has finished those that
+        are `left`, and of its hosts by the targets that they are. Both run in a reading thread."""
 
     async def search(
         self, query: Query, scope: SearchScope | None = None, *, max_bytes: int | None = None

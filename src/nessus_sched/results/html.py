@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from nessus_sched.core.coverage import counts_text
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.catalog import Value
 from nessus_sched.results.logins import logins_text
@@ -40,10 +41,12 @@ def html_report(
     summary: Mapping[str, Any],
     rows: Iterable[Row],
     shown: Mapping[str, Any] | None = None,
+    coverage: Mapping[str, Any] | None = None,
 ) -> Iterator[str]:
     """The pieces of a page: the document of `results.summary`, then a table of findings
     (full rows, most serious first if sorted so, at most 5000). `shown` has `total` and
-    `severity_counts` of the rows if they are not all: then they head the page."""
+    `severity_counts` of the rows if they are not all: then they head the page. `coverage` has
+    `counts` of the targets and `rows` for those without an answer."""
     cut = _Cut()
     scan, verdict = summary["scan"], summary["verdict"]
     return _template("report.html").generate(
@@ -60,6 +63,9 @@ def html_report(
         problems_left_out=sum(summary["problem_counts"].values()) - len(summary["problems"]),
         chart=_chart((shown or summary)["severity_counts"]),
         rows=_first_rows(rows, cut),
+        coverage=coverage,
+        covered=counts_text(coverage["counts"]) if coverage else "",
+        most_rows=_MOST_ROWS,
         total=summary["findings"] if shown is None else shown["total"],
         cut=cut,
     )

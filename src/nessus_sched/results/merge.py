@@ -42,19 +42,25 @@ class MergedReader:
         self._unfinished: dict[int, set[str]] = {}
         self._numbers: dict[str, int] = {}
         self._hosts = self._findings = 0
+        self.runs: list[tuple[int, int]] = []
+        """For each run of hosts from one report, the number of its first host and that of the
+        report."""
 
     def __iter__(self) -> Iterator[Event]:
         if len(self._sources) == 1:
+            self.runs.append((0, 0))
             yield from self._read(0)
             return
         newest_first = range(len(self._sources) - 1, -1, -1)
         for number in newest_first:
+            self.runs.append((self._hosts, number))
             yield from self._renumbered(self._finished(number))
         for number in newest_first:
             for key in self._unfinished.get(number, ()):
                 self._owners.setdefault(key, number)
         for number in newest_first:
             if any(self._counts(key, number) for key in self._unfinished.get(number, ())):
+                self.runs.append((self._hosts, number))
                 yield from self._renumbered(self._rest(number))
 
     @property

@@ -38,7 +38,9 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]
 IngestReport = Callable[[Task, Sequence[Path], ScannerInfo | None], Awaitable[Mapping[str, Any]]]
 """Reads the reports of a task's scans, oldest scan first, into the findings store as one scan, and
 returns its summary document. The scanner's description of itself is None for a report from
-elsewhere. The task's `partial` says why results are missing, if they are."""
+elsewhere. Of the task, `partial` says why results are missing, if they are, `remaining` which
+targets they are missing for, and `reports` which scanners the reports are from; one that is not
+among those is from its `scanner_instance`."""
 
 Observer = Callable[[Task, JournalEntry], None]
 """Called after every durable change of a task; must not block or raise."""

@@ -22,15 +22,17 @@ from nessus_sched.config.schema import (
     TargetSettings,
 )
 from nessus_sched.core.clock import Now
+from nessus_sched.core.coverage import Unfinished
 from nessus_sched.core.scanner import Scanner, ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.core.targets.targets import TargetSet, parse_targets, targets_from
 from nessus_sched.core.task import ScanKind, ScanRequest, Task
 from nessus_sched.results.merge import MergedReader
 from nessus_sched.results.model import HostEnd
 from nessus_sched.results.presence import finished_hosts, foreign_host
+from nessus_sched.results.reached import ScannedHost, by_target, covered
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.operator import OperatorControls
@@ -180,10 +182,15 @@ async def world(
         return resolve(name)
 
     async def digest(
-        _task: Task, paths: Sequence[Path], _info: ScannerInfo | None
+        task: Task, paths: Sequence[Path], _info: ScannerInfo | None
     ) -> Mapping[str, Any]:
         hosts = hosts_in(paths)
+        left = Unfinished(targets_from(task.remaining or ()), "")
+        scanned = [ScannedHost(name=name, ended=ended) for name, ended in hosts.items()]
         return {
+            "coverage": covered(
+                parse_targets(task.request.targets), [left], by_target(scanned)
+            ).document(),
             "findings": len(paths),
             "hosts": len(hosts),
             "hosts_finished": sum(hosts.values()),

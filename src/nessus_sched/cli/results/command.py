@@ -242,6 +242,10 @@ def compare_command(
 )  # fmt: skip
 @click.option("--fields", metavar="A,B,C", help="csv, jsonl: these fields.")
 @click.option(
+    "--coverage", is_flag=True,
+    help="jsonl: end with a line {\"coverage\": ...} for each target. html always has them.",
+)  # fmt: skip
+@click.option(
     "--output", "-o", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
     help="Write to this file, readable only by you. Default, and '-': stdout.",
 )  # fmt: skip
@@ -252,6 +256,7 @@ def export_command(
     subject: str,
     form: str,
     fields: str | None,
+    coverage: bool,
     output: Path | None,
     force: bool,
     config: Path | None,
@@ -266,13 +271,15 @@ def export_command(
     from nessus_sched.cli.results import export
     from nessus_sched.cli.results.reports import fail_if_empty, open_report
 
+    if coverage and form != "jsonl":
+        raise click.UsageError("--coverage goes with --format jsonl; see `nessus-sched coverage`")
     columns = [name.strip() for name in fields.split(",")] if fields else None
     if output == Path("-"):
         output = None
     if output is not None:
         check_writable(output, force=force)
     with open_report(subject, config) as report:
-        text = export.export_text(report, form, columns, query_of(options))
+        text = export.export_text(report, form, columns, query_of(options), coverage=coverage)
         summary = report.summary()
         fail_if_empty(subject, summary)
         export.check_complete(subject, summary, output)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,23 @@ import click
 
 from nessus_sched.cli.output_file import whole_file
 from nessus_sched.cli.results.reports import Query, Report, all_rows
+from nessus_sched.core.coverage import Status
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.exports import COLUMNS, check_columns, csv_lines, json_lines
 from nessus_sched.results.html import html_report
 
 
 def export_text(
-    report: Report, form: str, columns: Sequence[str] | None, query: Query
+    report: Report,
+    form: str,
+    columns: Sequence[str] | None,
+    query: Query,
+    *,
+    coverage: bool = False,
 ) -> Iterator[str]:
     """The file's text in pieces; the first rows are read at once, so that the report's summary is
-    known when this returns. Raises `click.UsageError` for unknown fields."""
+    known when this returns. `coverage`: JSON lines end with what became of the targets. Raises
+    `click.UsageError` for unknown fields."""
     try:
         check_columns(columns or ())
     except ValueError as error:
@@ -28,10 +37,13 @@ def export_text(
         rows = _rows(report, {**query, "profile": "full"})
         filtered = query.get("filters")
         shown = report.page({**query, "fields": ["host"], "page_size": 1}) if filtered else None
-        return html_report(report.title, report.summary(), rows, shown)
+        summary = report.summary()
+        missed = report.coverage(Status.NOT_REACHED, Status.SILENT)
+        return html_report(report.title, summary, rows, shown, missed)
     if form == "jsonl":
         shown = {"fields": list(columns)} if columns else {"profile": "full"}
-        return json_lines(_rows(report, {**query, **shown}), columns)
+        lines = json_lines(_rows(report, {**query, **shown}), columns)
+        return chain(lines, _coverage_lines(report)) if coverage else lines
     chosen = columns or COLUMNS
     return csv_lines(_rows(report, {**query, "fields": list(chosen)}), chosen)
 
@@ -78,6 +90,13 @@ def _why_incomplete(summary: Mapping[str, Any]) -> str:
     first, more = problems[0], len(problems) - 1
     others = f" (and {pluralize(more, 'more problem')})" if more else ""
     return f"line {first['line']}, column {first['column']}: {first['message']}{others}"
+
+
+def _coverage_lines(report: Report) -> Iterator[str]:
+    """A line for each target or range of targets: an object with the only key `coverage`."""
+    found = report.coverage()
+    for row in found["rows"] if found else ():
+        yield json.dumps({"coverage": row}) + "\n"
 
 
 def _rows(report: Report, query: Query) -> Iterator[Mapping[str, Any]]:

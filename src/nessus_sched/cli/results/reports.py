@@ -14,9 +14,11 @@ import click
 
 from nessus_sched.cli.client import DaemonApi
 from nessus_sched.cli.daemon_or_store import daemon_or_store
+from nessus_sched.cli.results.coverage import read_coverage
 from nessus_sched.cli.results.files import is_file, stream_of
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run_trio
+from nessus_sched.core.coverage import Status
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import BadQuery
 from nessus_sched.results.summary import empty_reason, summarize
@@ -38,6 +40,9 @@ class Report(Protocol):
 
     def page(self, query: Query) -> dict[str, Any]:
         """A `FindingsAnswer`."""
+
+    def coverage(self, *statuses: Status) -> dict[str, Any] | None:
+        """A `CoverageAnswer` with all rows; None if it is not known what was to be scanned."""
 
 
 @contextmanager
@@ -71,6 +76,11 @@ class TaskReport:
         parse_query(query)
         return self._api.operate("read_findings", task_id=self._task_id, **query)
 
+    def coverage(self, *statuses: Status) -> dict[str, Any] | None:
+        if "coverage" not in self.summary():
+            return None
+        return read_coverage(self._api, self._task_id, statuses)
+
 
 class FileReport:
     """A .nessus file; it is read once, on first use."""
@@ -99,6 +109,9 @@ class FileReport:
         warned = None if query.get("cursor") else self._summary
         with usage_errors():
             return report_files.page_of(self._path, "report", wanted, warned)
+
+    def coverage(self, *statuses: Status) -> dict[str, Any] | None:
+        return None
 
 
 def fail_if_empty(subject: str, summary: Mapping[str, Any]) -> None:

@@ -110,9 +110,9 @@ def parse_targets(texts: str | Iterable[str]) -> TargetSet:
 
 
 def targets_from(normalized: Iterable[str]) -> TargetSet:
-    """The set back from the texts of one, which may be empty."""
-    texts = tuple(normalized)
-    return parse_targets(texts) if texts else TargetSet()
+    """The set back from the texts of one, which may be empty, and longer than what was asked
+    for: a network with gaps is many texts."""
+    return _read(list(normalized))[0]
 
 
 def words_of(texts: str | Iterable[str]) -> list[str]:
@@ -128,6 +128,10 @@ def parse_asked(texts: str | Iterable[str]) -> tuple[TargetSet, list[Range]]:
     words = words_of(texts)
     if not words:
         raise BadTargets([BadTarget("", "no targets given")])
+    return _read(words)
+
+
+def _read(words: Iterable[str]) -> tuple[TargetSet, list[Range]]:
     ranges, names, problems = [], set(), []
     for word in words:
         if (usual := usual_address(word)) is not None:

@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 import trio
 
-from nessus_sched.core.coverage import coverage
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.faults import FAULTS
 from nessus_sched.core.retry import backoff
@@ -157,13 +156,13 @@ async def kept(
         path,
         *(exports.kept(each.file) for each in after),
     ]
-    summary = await context.digest(attrs.evolve(task, partial=partial), paths, info)
-    summary = {
-        **summary,
-        "coverage": coverage(
-            task.request.targets, () if whole else remaining or (), summary["hosts_finished"]
-        ),
-    }
+    read_as = attrs.evolve(
+        task,
+        partial=partial,
+        remaining=() if whole else remaining or (),
+        scanner_instance=scanner_instance,
+    )
+    summary = await context.digest(read_as, paths, info)
     file = await exports.keep(task.task_id, path, attempt)
     report = Report(
         attempt=attempt,

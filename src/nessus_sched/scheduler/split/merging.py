@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
-from nessus_sched.core.coverage import coverage
-from nessus_sched.core.parts import final_state, targets_between, uncut
+from nessus_sched.core.coverage import unfinished
+from nessus_sched.core.parts import final_state, uncut
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task, TaskError
 from nessus_sched.core.text import pluralize
@@ -27,14 +27,17 @@ async def merged_results(context: Context, task: Task) -> dict[str, Any]:
     with_results = [part for part in parts if part.summary is not None]
     summary, missing = None, _missing(task, parts, left)
     if with_results and not task.discard:
-        partial = attrs.evolve(
-            task, partial=None if whole else missing, asked=with_results[0].asked
+        reports = tuple(each for part in with_results for each in part.kept_reports)
+        missed = unfinished(attrs.evolve(task, summary={}), parts)
+        read_as = attrs.evolve(
+            task,
+            partial=None if whole else missing,
+            remaining=tuple(text for each in missed for text in each.targets.texts),
+            reports=reports,
+            asked=with_results[0].asked,
         )
-        files = [each.file for part in with_results for each in part.kept_reports]
-        paths = [context.exports.kept(file) for file in files]
-        found = await context.digest(partial, paths, None)
-        covered = coverage(task.request.targets, _left(task, parts), found["hosts_finished"])
-        summary = {**found, "coverage": covered}
+        paths = [context.exports.kept(each.file) for each in reports]
+        summary = await context.digest(read_as, paths, None)
     return {
         "state": final_state(states, task.desired, whole=whole),
         "split": attrs.evolve(task.split, states=dict(states)),
@@ -42,18 +45,6 @@ async def merged_results(context: Context, task: Task) -> dict[str, Any]:
         "partial": missing if summary is not None and not whole else None,
         "last_error": _error(parts),
     }
-
-
-def _left(task: Task, parts: Sequence[Task]) -> Iterator[str]:
-    """The targets that no scan has finished."""
-    assert task.split is not None
-    yield from task.split.unreachable
-    for group in task.split.groups:
-        uncut_targets, _ = targets_between(group, group.cut, group.size - group.cut)
-        yield from uncut_targets.texts
-    for part in parts:
-        if part.state is not TaskState.COMPLETED:
-            yield from part.to_scan
 
 
 def _missing(task: Task, parts: Sequence[Task], left: int) -> str:

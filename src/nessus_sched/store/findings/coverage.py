@@ -6,13 +6,16 @@ import json
 import sqlite3
 import zlib
 from array import array
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 from hashlib import blake2b
 
 import attrs
 
 from nessus_sched.results.coverage import HostCoverage, ScanCoverage, from_data
 from nessus_sched.results.identity import HostNames
+from nessus_sched.results.reached import ScannedHost
 from nessus_sched.store.findings.sql import ScanRow
 
 
@@ -30,11 +33,15 @@ class StoredHost:
         return None if self.facts is None else from_data(json.loads(self.facts))
 
 
-def store_coverage(connection: sqlite3.Connection, scan: int, coverage: ScanCoverage) -> None:
+def store_coverage(
+    connection: sqlite3.Connection, scan: int, first: int, coverage: ScanCoverage
+) -> None:
+    """`first` is the row of the scan's first host."""
     plugin_set = None if coverage.plugins is None else _plugin_set(connection, coverage.plugins)
+    scanners = [(first + index, scanner) for index, scanner in coverage.scanners]
     connection.execute(
-        "INSERT INTO scan_coverage VALUES (?, ?, ?, ?)",
-        (scan, coverage.whole, coverage.targets, plugin_set),
+        "INSERT INTO scan_coverage VALUES (?, ?, ?, ?, ?)",
+        (scan, coverage.whole, coverage.targets, plugin_set, json.dumps(scanners)),
     )
 
 
@@ -138,6 +145,56 @@ def read_hosts(connection: sqlite3.Connection, scan: ScanRow) -> list[StoredHost
         )
         for row, key, ip, fqdn, netbios, macs, known in found
     ]
+
+
+def read_scanned_hosts(
+    connection: sqlite3.Connection, scan: ScanRow, names: Collection[str] | None = None
+) -> list[ScannedHost]:
+    """The hosts of a scan with these names (None: all), in the report's order."""
+    scanners = _scanners(connection, scan)
+    starts = [first for first, _ in scanners]
+    facts, join = "NULL, NULL", ""
+    if knows_coverage(connection):
+        facts = "json_extract(facts, '$.answered'), json_extract(facts, '$.ended')"
+        join = " LEFT JOIN host_coverage USING (host_row)"
+    rows = connection.execute(
+        "SELECT host_row, host, host_ip, host_fqdn, host_ended_at, host_local_end, host_login,"
+        f" host_logins, {facts} FROM hosts{join} WHERE host_row BETWEEN ? AND ?",
+        scan.rows,
+    )
+    found = []
+    for row, name, ip, fqdn, ended_at, local_end, login, logins, answered, ended in rows:
+        if names is not None and name not in names:
+            continue
+        place = bisect_right(starts, row) - 1
+        found.append(
+            ScannedHost(
+                name=name,
+                ip=ip,
+                fqdn=fqdn,
+                answered=answered is None or bool(answered),
+                ended=ended is None or bool(ended),
+                scanner_instance=scanners[place][1] if place >= 0 else None,
+                ended_at=local_end if ended_at is None else _iso(ended_at),
+                login=login,
+                logins=tuple(json.loads(logins)) if logins else (),
+            )
+        )
+    return found
+
+
+def _scanners(connection: sqlite3.Connection, scan: ScanRow) -> list[tuple[int, str]]:
+    columns = connection.execute("SELECT name FROM pragma_table_info('scan_coverage')")
+    if ("scanners",) not in columns.fetchall():
+        return []  # a file from an older version that no daemon has opened since
+    row = connection.execute(
+        "SELECT scanners FROM scan_coverage WHERE scan = ?", (scan.scan,)
+    ).fetchone()
+    return [] if row is None or row[0] is None else [(at, name) for at, name in json.loads(row[0])]
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def plugins_shown(connection: sqlite3.Connection, scan: ScanRow) -> frozenset[int]:

@@ -13,9 +13,9 @@ from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
 from nessus_sched.results.query.model import GroupBy, Query
 from nessus_sched.results.query.page import Page, fit, notes, severity_counts
-from nessus_sched.results.rescan import ScannedHost
+from nessus_sched.results.reached import ScannedHost
 from nessus_sched.results.verdict import URGENCY
-from nessus_sched.store.findings.coverage import read_hosts
+from nessus_sched.store.findings.coverage import read_scanned_hosts
 from nessus_sched.store.findings.read import ScanQuery, build_scan_query, count, source_of, where_of
 from nessus_sched.store.findings.schema import STORED_SEVERITIES, Table
 from nessus_sched.store.findings.sql import Clause, ScanRow, join, join_parts
@@ -87,25 +87,11 @@ def read_groups(
 def read_matching_hosts(
     connection: sqlite3.Connection, scan: ScanRow, query: Query
 ) -> list[ScannedHost]:
-    """The hosts that match, in the report's order. A host that is in the report twice was reached
-    if either element says so."""
+    """The hosts that match, in the report's order."""
+    if not query.conditions:
+        return read_scanned_hosts(connection, scan)
     groups = _groups(connection, build_scan_query(scan, query), GroupBy.HOST)
-    wanted = {group.key[0] for group in groups}
-    found: dict[str, ScannedHost] = {}
-    for host in read_hosts(connection, scan):
-        key = host.names.key
-        if key in wanted:
-            seen = host.coverage
-            earlier = found.get(key)
-            found[key] = ScannedHost(
-                name=key,
-                ip=host.names.ip,
-                fqdn=host.names.fqdn,
-                reached=seen is None
-                or (seen.answered and seen.ended)
-                or (earlier is not None and earlier.reached),
-            )
-    return list(found.values())
+    return read_scanned_hosts(connection, scan, {group.key[0] for group in groups})
 
 
 def _groups(connection: sqlite3.Connection, scan_query: ScanQuery, by: GroupBy) -> Iterator[_Group]:

@@ -95,9 +95,9 @@ def import_events(
     the scan's coverage is unknown. `sent` are the credentials of the scan."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        scan, imported = _import(connection, task_id, events, at=at, check=check, sent=sent)
+        scan, first, imported = _import(connection, task_id, events, at=at, check=check, sent=sent)
         if coverage is not None:
-            store_coverage(connection, scan, coverage())
+            store_coverage(connection, scan, first, coverage())
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
@@ -114,8 +114,8 @@ def _import(
     at: float,
     check: Callable[[], None],
     sent: Sequence[SentLogin],
-) -> tuple[int, Imported]:
-    """Returns the number of the scan, and the result."""
+) -> tuple[int, int, Imported]:
+    """Returns the number of the scan, its first row, and the result."""
     connection.execute(_STAGE)
     connection.execute("UPDATE scans SET ready = 0 WHERE task_id = ? AND ready", (task_id,))
     (first,) = connection.execute("SELECT coalesce(max(last_row), 0) + 1 FROM scans").fetchone()
@@ -136,7 +136,7 @@ def _import(
     connection.execute(_PLACE, {"first": first})
     for statement in _TALLY:
         connection.execute(statement, {"scan": scan} if ":scan" in statement else {})
-    return scan, Imported(hosts=stage.hosts, findings=sum(counts), severities=counts)
+    return scan, first, Imported(hosts=stage.hosts, findings=sum(counts), severities=counts)
 
 
 def _severity_counts(connection: sqlite3.Connection) -> tuple[int, ...]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import attrs
 
+from nessus_sched.core.coverage import Coverage, Unfinished
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.comparison import Change, Comparison
 from nessus_sched.results.model import NO_SEVERITY, UNKNOWN_SEVERITY
 from nessus_sched.results.query.model import BadQuery, Match, Query, SearchScope
 from nessus_sched.results.query.page import Page
-from nessus_sched.results.rescan import ScannedHost
+from nessus_sched.results.reached import ScannedHost, by_target, covered
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.compare import changed, compare
+from nessus_sched.store.findings.coverage import read_scanned_hosts
 from nessus_sched.store.findings.groups import read_groups, read_matching_hosts
 from nessus_sched.store.findings.hosts import host_notes
 from nessus_sched.store.findings.page import read_page
@@ -84,6 +87,22 @@ class FindingsReader:
         return await self._read(
             lambda connection: read_matching_hosts(connection, scan_of(connection, task_id), query)
         )
+
+    async def coverage_as(
+        self,
+        task_id: str,
+        targets: Sequence[str],
+        left: Callable[[], Iterable[Unfinished]],
+        view: Callable[[Coverage, Mapping[int | str, ScannedHost]], T],
+    ) -> T:
+        """`view` of what became of a task's `targets`, of which no scan has finished those that
+        are `left`, and of its hosts by the targets that they are. Both run in a reading thread."""
+
+        def work(connection: sqlite3.Connection) -> T:
+            hosts = by_target(read_scanned_hosts(connection, scan_of(connection, task_id)))
+            return view(covered(parse_targets(targets), left(), hosts), hosts)
+
+        return await self._read(work)
 
     async def search(
         self, query: Query, scope: SearchScope | None = None, *, max_bytes: int | None = None

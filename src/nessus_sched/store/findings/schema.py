@@ -142,7 +142,14 @@ CREATE TABLE scan_coverage (
 CREATE TABLE host_coverage (host_row INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 """
 
-SCHEMA: Final = Schema(name="findings", application_id=0x4E534644, steps=(_DDL, _COVERAGE))
+_SCANNERS: Final = """
+-- A JSON array of [first host_row, scanner] for the runs of hosts that one scanner scanned.
+ALTER TABLE scan_coverage ADD COLUMN scanners TEXT;
+"""
+
+SCHEMA: Final = Schema(
+    name="findings", application_id=0x4E534644, steps=(_DDL, _COVERAGE, _SCANNERS)
+)
 
 
 def prepare(connection: sqlite3.Connection) -> None:

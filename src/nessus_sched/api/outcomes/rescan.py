@@ -1,4 +1,4 @@
-"""A new scan of those hosts of an earlier one that it did not cover, or that have findings."""
+"""A new scan of those targets of an earlier one that it did not cover, or that have findings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from nessus_sched.api.answers import SubmitAnswer
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.outcomes.coverage import coverage_as
 from nessus_sched.api.submit import MINUTE, pool_of, submit_request, submit_tool
 from nessus_sched.api.tasks import TaskArgs
+from nessus_sched.core.coverage import counts_text
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import SETTLED
 from nessus_sched.core.targets.targets import parse_targets
@@ -20,12 +22,13 @@ from nessus_sched.core.task import Discovery, Priority, ScanKind, ScanRequest, T
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import GroupBy, Match, Query
-from nessus_sched.results.rescan import Outcome, not_reached, targets_of
+from nessus_sched.results.rescan import Outcome, targets_of
 from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.scheduler.admission.admit import MAX_CREDENTIALS
 
 WITHOUT_LOGIN = frozenset({ScanKind.BASIC, ScanKind.QUICK})
 FAILED = "host_login=failed"
+BY_COVERAGE = frozenset({Outcome.NOT_REACHED, Outcome.SILENT})
 
 
 @attrs.frozen(kw_only=True)
@@ -34,8 +37,8 @@ class RescanArgs(TaskArgs):
     is, too."""
 
     hosts: Outcome = field(
-        "Which of its hosts. failed_logins: where no credential worked; not_reached: targets that "
-        "did not answer or were not scanned to the end; matching: those that match `filters`."
+        "Which of its hosts. failed_logins: where no credential worked; silent, not_reached: as in "
+        "get_coverage; matching: those that match `filters`."
     )
     filters: list[dict[str, Any] | str] = field(
         "With matching: conditions as in get_scan_results; a host needs one finding that matches.",
@@ -82,10 +85,10 @@ class RescanAnswer(SubmitAnswer):
 
 @tool(writes=True, idempotent=False, open_world=True)
 async def rescan(app: App, call: Call, args: RescanArgs) -> RescanAnswer:
-    """Queue a new scan of some hosts of a finished one: those where logins failed, that were not
-    reached, or that have certain findings. The kind of scan, template, credentials and options are
-    those of the earlier task unless others are given. Targets and role are checked as for any
-    submission; `rescan_of` of the new task names the earlier one.
+    """Queue a new scan of some hosts of a finished one: where logins failed, that were not
+    reached or silent, or that have certain findings. The kind of scan, template, credentials and
+    options are those of the earlier task unless others are given. Targets and role are checked as
+    for any submission; `rescan_of` of the new task names the earlier one.
 
     If no host qualifies, nothing is queued, and the error says what the earlier scan saw: that
     is not an all-clear."""
@@ -134,7 +137,7 @@ async def _finished(app: App, call: Call, args: RescanArgs) -> Task:
             f"Task {task.task_id} is an imported report, not a scan that could be repeated.",
             "Submit a scan of its hosts; get_scan_results with group_by host lists them.",
         )
-    if task.state not in SETTLED or task.summary is None:
+    if task.state not in SETTLED or (task.summary is None and args.hosts not in BY_COVERAGE):
         raise ToolError(
             "no_results",
             f"Task {task.task_id} is {task.state}: it has no results to choose hosts by.",
@@ -150,11 +153,12 @@ async def _finished(app: App, call: Call, args: RescanArgs) -> Task:
 
 
 async def _targets(app: App, task: Task, args: RescanArgs) -> list[str]:
-    asked = parse_targets(task.request.targets)
-    hosts = await app.findings.hosts(task.task_id, _query(args))
     if args.hosts is Outcome.NOT_REACHED:
-        return list(not_reached(hosts, asked).texts)
-    return targets_of(hosts, asked)
+        return await coverage_as(app, task, lambda coverage, _: list(coverage.missed.texts))
+    if args.hosts is Outcome.SILENT:
+        return await coverage_as(app, task, lambda coverage, _: list(coverage.silent.texts))
+    hosts = await app.findings.hosts(task.task_id, _query(args))
+    return targets_of(hosts, parse_targets(task.request.targets))
 
 
 def _query(args: RescanArgs) -> Query:
@@ -212,10 +216,11 @@ def _nothing(task: Task, args: RescanArgs) -> ToolError:
     counts = (summary.get("verdict") or {}).get("counts", {})
     logins = ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in counts.items() if n)
     hosts = pluralize(summary.get("hosts", 0), "host")
+    covered = counts_text(summary["coverage"]) if "coverage" in summary else hosts
     said = {
         Outcome.FAILED_LOGINS: f"no host in its report has a failed login ({hosts}: {logins})",
-        Outcome.NOT_REACHED: "as far as its report tells, every target answered and was scanned to "
-        f"the end ({hosts})",
+        Outcome.NOT_REACHED: f"every target was scanned ({covered})",
+        Outcome.SILENT: f"no target was scanned without an answer ({covered})",
         Outcome.MATCHING: f"no host in its report matches the filters ({hosts})",
     }[args.hosts]
     return ToolError(
