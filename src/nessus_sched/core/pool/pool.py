@@ -118,7 +118,7 @@ class Pool(PoolQueries):
                 scanner.suspension.begin(waiting.entry.task_id)
                 self._mover.start(scanner, waiting, now)
                 return waiting.entry
-            queues.park(waiting, self._state.guard.park(waiting, blocker))
+            self._mover.park(waiting, blocker)
         return None
 
     def _head(self, scanner: PoolScanner) -> Waiting | None:

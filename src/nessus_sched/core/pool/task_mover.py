@@ -21,8 +21,8 @@ def queue_name(scanner: PoolScanner | None) -> str | None:
 @attrs.define(kw_only=True, eq=False)
 class TaskMover:
     """Invariant after every method: an entry that any scanner may run is in a scanner's own queue
-    only if that scanner could start it now (or it is parked there); otherwise it is in the
-    overflow queue, for the first scanner with a free slot."""
+    only if that scanner could start it now; otherwise it is in the overflow queue, parked or for
+    the first scanner with a free slot."""
 
     state: PoolState
     on_wake: Callable[[str], None]
@@ -56,6 +56,12 @@ class TaskMover:
         state.active[entry.task_id] = Active(entry=entry, scanner_id=scanner.scanner_id, since=now)
         self.clear(scanner, now)
 
+    def park(self, waiting: Waiting, blocker: str) -> None:
+        """Passes it over until that task has ended."""
+        if waiting.scanner_id is not None and waiting.entry.pinned is None:
+            self.state.queues.move(waiting, None)
+        self.state.queues.park(waiting, self.state.guard.park(waiting, blocker))
+
     def unpark(self, task_ids: Iterable[str], now: float) -> None:
         """Their blockers have ended: returns them to their old places."""
         queues = self.state.queues.unpark(task_ids)
@@ -84,15 +90,13 @@ class TaskMover:
         """Gives away what others may run too and this scanner cannot start now."""
         queues = self.state.queues
         for waiting in reversed(queues.unpinned_of(scanner.scanner_id)):
-            stays = waiting.group is not None or queues.ready_before(waiting) < scanner.free(now)
+            stays = queues.ready_before(waiting) < scanner.free(now)
             if scanner.usable and stays and scanner.scanner_id in waiting.reach:
                 continue
             candidates = (
                 each for each in self.state.scanners_of(waiting.reach) if each is not scanner
             )
             other = choose(candidates, queues, now)
-            self.state.guard.leave(waiting)
-            queues.park(waiting, None)
             queues.move(waiting, queue_name(other))
             if other is None:
                 continue
