@@ -17,9 +17,11 @@ from hypothesis.stateful import (
     rule,
 )
 
+from nessus_sched.core.pool import refiling
 from nessus_sched.core.pool.scanners import ScannerSpec
 from nessus_sched.core.task import Priority
 from support.judged_pool import JudgedPool
+from support.pool_model import AGEING
 from support.pools import entry, spec
 
 IDS = ("a", "b", "c")
@@ -49,6 +51,12 @@ TROUBLES = st.one_of(
     st.builds(lambda times: lambda pool, each: pool.fail(each, times), st.integers(1, 6)),
     st.just(JudgedPool.answer),
 )
+
+
+@pytest.fixture(autouse=True)
+def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other things happen in the midst of a reload."""
+    monkeypatch.setattr(refiling, "PATIENCE", 2 * refiling.EACH)
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -117,8 +125,12 @@ class PoolMachine(RuleBasedStateMachine):
         if scanner in self.judged.scanners:
             trouble(self.judged, scanner)
 
-    @rule(specs=st.tuples(*[st.none() | SPECS] * 3), guard=st.booleans() | st.just(True))
-    def reload(self, specs: tuple[object, ...], guard: bool) -> None:
+    @rule(
+        specs=st.tuples(*[st.none() | SPECS] * 3),
+        guard=st.booleans() | st.just(True),
+        ageing=st.sampled_from([AGEING, AGEING, 0.0, 50.0]),
+    )
+    def reload(self, specs: tuple[object, ...], guard: bool, ageing: float) -> None:
         wanted = {
             name: ScannerSpec(
                 scanner_id=name,
@@ -130,7 +142,7 @@ class PoolMachine(RuleBasedStateMachine):
             for name, given in zip(IDS, specs, strict=True)
             if isinstance(given, tuple)
         }
-        self.judged.reload(wanted, guard=guard)
+        self.judged.reload(wanted, guard=guard, ageing=ageing)
 
     @invariant()
     def holds(self) -> None:

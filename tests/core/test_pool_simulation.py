@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from nessus_sched.core.pool import refiling
 from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.task import Priority
 from support.pool_story import Story
@@ -18,6 +19,13 @@ BATCHES = 32
 DAYS = int(os.environ.get("NESSUS_SCHED_DAYS", "10"))
 
 
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other things happen in the midst of a reload."""
+    monkeypatch.setattr(refiling, "PATIENCE", 2 * refiling.EACH)
+
+
+@pytest.mark.usefixtures("small_steps")
 @pytest.mark.sampled(32)
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_random_schedules(batch: int) -> None:

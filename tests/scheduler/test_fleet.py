@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from nessus_sched.config.schema import AuditSettings, Config, TargetSettings
 from nessus_sched.core.credentials import Credential, CredentialKind
+from nessus_sched.core.pool import refiling
 from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import BadExport
@@ -115,6 +116,29 @@ async def test_limits_are_raised_and_lowered_with_scans_running(
         await trio.sleep(6000)
         assert scanner.launches.total() == 12
         assert scanner.most_running == 4
+
+
+async def test_other_things_happen_while_a_reload_moves_many_tasks(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refiling, "PATIENCE", refiling.EACH)
+    async with one_scanner(tmp_path, 1) as (w, _scanner):
+        for n in range(1, 13):
+            await w.submit(f"192.0.2.{n}")
+        turns = 0
+
+        async def something_else() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(something_else)
+            faster = attrs.evolve(w.context.config.scheduling, ageing_after=60.0)
+            await w.fleet.apply(attrs.evolve(w.context.config, scheduling=faster))
+            nursery.cancel_scope.cancel()
+        assert turns > 8
 
 
 async def test_a_removed_scanner_finishes_what_runs_and_its_reports_come(

@@ -87,7 +87,7 @@ class Fleet:
         removed, limits raised and lowered, no scan dropped."""
         self.context.config = config
         self.context.backlog.configure(config.limits)
-        configure_pool(self.context)
+        await configure_pool(self.context)
         kept = {settings.id for settings in config.scanners}
         for scanner_id, driver in self.drivers.items():
             if scanner_id not in kept:

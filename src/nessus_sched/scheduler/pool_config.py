@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import trio
+
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import Config
 from nessus_sched.core.pool.breaker import BreakerSettings
@@ -22,9 +24,11 @@ def new_pool(config: Config, now: float, *, on_wake: Callable[[str], None]) -> P
     return pool
 
 
-def configure_pool(context: Context) -> None:
+async def configure_pool(context: Context) -> None:
     """Tells the pool what the configuration, and the scanners' licenses, say now."""
     _configure(context.pool, context.config, context.licensed, context.now())
+    while context.pool.refile(context.now()):
+        await trio.lowlevel.checkpoint()
 
 
 def _configure(pool: Pool, config: Config, licensed: Mapping[str, int | None], now: float) -> None:

@@ -12,10 +12,10 @@ from support.pool_model import AGEING, FAIRNESS, Model, ModelScanner
 from support.pools import WatchedPool
 
 
-def settings_for(guard: bool) -> PoolSettings:
+def settings_for(guard: bool, ageing: float = AGEING) -> PoolSettings:
     return PoolSettings(
         fairness_after=FAIRNESS,
-        ageing_after=AGEING,
+        ageing_after=ageing,
         overlap_guard=guard,
         breaker=BreakerSettings(threshold=5, probe=30.0, probe_max=60.0),
     )
@@ -26,6 +26,8 @@ class JudgedPool:
 
     def __init__(self, specs: list[ScannerSpec], *, guard: bool) -> None:
         self.now = 0.0
+        self.refiling = False
+        """Some tasks may still be filed by the configuration before the last reload."""
         self.model = Model(guard=guard)
         self.pool = WatchedPool(specs, settings_for(guard))
         self.scanners = self.model.scanners
@@ -49,6 +51,15 @@ class JudgedPool:
                     assert ranking[placement.scanner_id] <= ranking[each], "not its turn"
         self.note_turns()
 
+    def refile(self) -> None:
+        """Continues the last reload."""
+        self.refiling = self.pool.refile(self.now)
+        self.settle()
+
+    def finish_reload(self) -> None:
+        while self.refiling:
+            self.refile()
+
     def take(self, scanner_id: str) -> QueueEntry | None:
         taken = self.model.check_take(self.pool, scanner_id, self.now)
         self.note_turns()
@@ -56,6 +67,7 @@ class JudgedPool:
 
     def drive(self, scanner_id: str) -> list[QueueEntry]:
         """What a woken driver does."""
+        self.finish_reload()
         self.pool.woken = [each for each in self.pool.woken if each != scanner_id]
         taken = []
         while scanner_id in self.scanners and (found := self.take(scanner_id)) is not None:
@@ -136,9 +148,11 @@ class JudgedPool:
         else:
             self.pool.failed(scanner_id, self.now, "still refused")
 
-    def reload(self, wanted: Mapping[str, ScannerSpec], *, guard: bool) -> None:
-        self.model.guard = guard
-        self.pool.configure(wanted.values(), settings_for(guard), self.now)
+    def reload(
+        self, wanted: Mapping[str, ScannerSpec], *, guard: bool, ageing: float = AGEING
+    ) -> None:
+        self.model.guard, self.model.ageing = guard, ageing
+        self.pool.configure(wanted.values(), settings_for(guard, ageing), self.now)
         for name, new in wanted.items():
             known = self.scanners.setdefault(name, ModelScanner(new, removed=True))
             if known.removed or new.enabled != known.spec.enabled:
@@ -146,7 +160,7 @@ class JudgedPool:
             known.spec, known.removed = new, False
         for name in set(self.scanners) - set(wanted):
             self.scanners[name].removed = True
-        self.settle()
+        self.refile()
 
     def settle(self) -> None:
         """A removed scanner is forgotten when nothing of it is left."""
@@ -166,6 +180,7 @@ class JudgedPool:
 
     def audit(self) -> None:
         """Whoever could take something has been woken."""
+        self.finish_reload()
         for scanner_id in set(self.scanners) - set(self.pool.woken):
             assert self.take(scanner_id) is None, f"nobody woke {scanner_id}"
 
@@ -185,7 +200,7 @@ class JudgedPool:
 
     def check_waiting(self) -> None:
         """Every waiting task lies where it may, knows its place, and says why it waits."""
-        for scanner_id in self.pool.scanners():
+        for scanner_id in [] if self.refiling else self.pool.scanners():
             queue = self.model.queue(self.pool, scanner_id)
             positions = [self.pool.position(each.task_id) for each in queue]
             assert positions == [number + 1 for number in range(len(queue))]
@@ -196,7 +211,7 @@ class JudgedPool:
             where = self.pool.queue_of(task_id)
             if waiting.pinned is not None:
                 assert where == waiting.pinned
-            elif where is not None:
+            elif where is not None and not self.refiling:
                 assert self.scanners[where].usable
                 assert self.model.may_run(waiting, where)
 

@@ -18,7 +18,7 @@ from nessus_sched.core.targets.targets import TargetSet
 
 AGEING = 1000.0
 FAIRNESS = 300.0
-PRIORITY_DELAY_STEPS = {"high": 0.0, "normal": AGEING, "low": 2 * AGEING}
+DELAY_STEPS = {"high": 0, "normal": 1, "low": 2}
 
 
 @cache
@@ -34,10 +34,6 @@ def addresses(targets: TargetSet) -> frozenset[str]:
         else:
             found.update(map(str, ipaddress.ip_network(text)))
     return frozenset(found)
-
-
-def due(entry: QueueEntry) -> tuple[float, int]:
-    return entry.accepted_at + PRIORITY_DELAY_STEPS[entry.priority.value], entry.order
 
 
 @dataclass
@@ -71,11 +67,15 @@ class ModelScanner:
 @dataclass
 class Model:
     guard: bool = True
+    ageing: float = AGEING
     paused: bool = False
     turns: int = 0
     scanners: dict[str, ModelScanner] = field(default_factory=dict)
     waiting: dict[str, QueueEntry] = field(default_factory=dict)
     running: dict[str, tuple[QueueEntry, str]] = field(default_factory=dict)
+
+    def due(self, entry: QueueEntry) -> tuple[float, int]:
+        return entry.accepted_at + DELAY_STEPS[entry.priority.value] * self.ageing, entry.order
 
     def overlap(self, one: QueueEntry, other: QueueEntry) -> bool:
         return self.guard and not addresses(one.targets).isdisjoint(addresses(other.targets))
@@ -106,7 +106,7 @@ class Model:
         found = (
             each for each in self.waiting.values() if pool.queue_of(each.task_id) == scanner_id
         )
-        return sorted(found, key=due)
+        return sorted(found, key=self.due)
 
     def excused(self, entry: QueueEntry) -> bool:
         """It may be passed over: a task that runs overlaps, or one that goes before it and
@@ -115,7 +115,7 @@ class Model:
         rivals += [
             each
             for each in self.waiting.values()
-            if due(each) < due(entry) and self.could_run(each)
+            if self.due(each) < self.due(entry) and self.could_run(each)
         ]
         return any(self.overlap(entry, each) for each in rivals)
 
@@ -146,9 +146,11 @@ class Model:
             assert self.excused(passed), f"{taken.task_id} overtook {passed.task_id}"
         rivals = [each for each in other if not self.excused(each)]
         if rivals and line is own:
-            assert due(taken)[0] - due(rivals[0])[0] <= FAIRNESS, "the overflow queue's turn"
+            assert self.due(taken)[0] - self.due(rivals[0])[0] <= FAIRNESS, (
+                "the overflow queue's turn"
+            )
         elif rivals:
-            assert due(rivals[0])[0] - due(taken)[0] > FAIRNESS, "its own queue's turn"
+            assert self.due(rivals[0])[0] - self.due(taken)[0] > FAIRNESS, "its own queue's turn"
 
     def check_placement(
         self, entry: QueueEntry, placement: Placement, claims: dict[str, int], now: float

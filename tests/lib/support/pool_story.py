@@ -13,6 +13,7 @@ from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.scanners import ScannerSpec
 from nessus_sched.core.task import Priority, ScanKind
 from support.judged_pool import JudgedPool
+from support.pool_model import AGEING
 from support.pools import entry, spec
 
 NAMES = ("a", "b", "c", "d")
@@ -69,7 +70,8 @@ class Story:
             "reload": self._reload,
             "deadline": self._probe,
         }[what]()
-        self._drive()
+        if not self.judged.refiling or self.random.random() < 0.3:
+            self._drive()
         self.judged.check()
         if self.random.random() < 0.1:
             self.judged.audit()
@@ -148,7 +150,8 @@ class Story:
     def _reload(self) -> None:
         wanted = [self._spec(name) for name in NAMES if self.random.random() < 0.7]
         guard = self.random.random() < 0.9
-        self.judged.reload({each.scanner_id: each for each in wanted}, guard=guard)
+        ageing = self.random.choice([AGEING, AGEING, 0.0, 50.0])
+        self.judged.reload({each.scanner_id: each for each in wanted}, guard=guard, ageing=ageing)
 
     def _probe(self) -> None:
         for scanner_id in self.judged.pool.scanners():

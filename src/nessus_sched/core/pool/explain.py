@@ -84,11 +84,12 @@ def explain(state: PoolState, waiting: Waiting, now: float) -> WaitReason:
     """Why it has not started yet: the first of all the reasons that hold."""
     if state.paused:
         return WaitReason(code=WaitCode.PAUSED_ALL, text="all scanning is paused by an operator")
-    scanners = state.scanners_of(waiting.reach)
+    # Not `waiting.reach`, which may be that of an earlier configuration.
+    scanners = state.scanners_of(state.reachability.reach(waiting.entry))
     usable = [scanner for scanner in scanners if scanner.usable]
     if not usable:
         return _none_usable(state, waiting, scanners, now)
-    if (never := refusal(state, waiting.entry)) is not None:
+    if waiting.entry.pinned and (never := refusal(state, waiting.entry)) is not None:
         return never
     blocker = waiting.parked_on or state.blocker(waiting)
     if blocker is not None and blocker in state.abandoned:

@@ -165,9 +165,3 @@ class OverlapGuard:
     def blockers(self) -> list[str]:
         """All tasks for which others wait."""
         return list(self._groups)
-
-    def release_all(self) -> None:
-        """Forgets all claims and groups."""
-        self._groups.clear()
-        for task_id in list(self._claimed):
-            self._claimed.discard(task_id)

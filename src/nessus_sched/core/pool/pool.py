@@ -17,6 +17,7 @@ from nessus_sched.core.pool.explain import explain
 from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queries import PoolQueries
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
+from nessus_sched.core.pool.refiling import Refiling
 from nessus_sched.core.pool.routing import Placement, Reachability, RoutingCase
 from nessus_sched.core.pool.scanners import PoolScanner, ScannerSpec
 from nessus_sched.core.pool.state import Active, PoolSettings, PoolState
@@ -51,6 +52,7 @@ class Pool(PoolQueries):
             )
         )
         self._mover = TaskMover(state=self._state, on_wake=on_wake)
+        self._refiling = Refiling(state=self._state)
 
     # Tasks.
 
@@ -107,7 +109,10 @@ class Pool(PoolQueries):
         scanner = self._state.scanner(scanner_id)
         if self._state.paused or self._state.restoring or scanner.free(now) == 0:
             return None
-        queues, work = self._state.queues, 0
+        if self._refiling.unfinished and self.refile(now):
+            self._mover.wake(scanner, now)
+            return None
+        work = 0
         while (waiting := self._head(scanner)) is not None:
             if work > PATIENCE:
                 self._mover.wake(scanner, now)
@@ -194,27 +199,37 @@ class Pool(PoolQueries):
 
         A scanner that is left out finishes what runs and takes nothing; what others may
         run moves to them. An operator's enable or disable holds until the configuration
-        itself says something new about it.
+        itself says something new about it. Call `refile` until it returns False.
         """
         state = self._state
         state.breaker = settings.breaker
-        # Keys and reach change, and with them which parked task waits for which.
-        state.guard.release_all()
         wanted = {spec.scanner_id: spec for spec in specs}
         for scanner_id, spec in wanted.items():
             self._state.scanner_or_removed(scanner_id).configure(spec, settings.breaker)
         for scanner_id, scanner in state.scanners.items():
             scanner.removed = scanner_id not in wanted
-        state.reachability = Reachability(state.scanners)
-        state.queues.rebuild(
-            state.reachability.reach,
-            ageing_after=settings.ageing_after,
-            fairness_after=settings.fairness_after,
+        before, state.reachability = state.reachability, Reachability(state.scanners)
+        # With the order changes which parked task waits for which.
+        unpark = (settings.ageing_after, settings.overlap_guard) != (
+            state.queues.ageing_after,
+            state.guard.enabled,
         )
+        state.queues.ageing_after = settings.ageing_after
+        state.queues.fairness_after = settings.fairness_after
         state.guard.enabled = settings.overlap_guard
-        for scanner in list(state.scanners.values()):
+        if unpark or state.reachability.differs(before) or self._refiling.unfinished:
+            self._refiling.begin(unpark=unpark)
+        self.refile(now)
+
+    def refile(self, now: float) -> bool:
+        """Continues `configure`; returns whether there is more to do. Nothing starts before."""
+        if self._refiling.step():
+            return True
+        self._mover.review_blockers(now)
+        for scanner in list(self._state.scanners.values()):
             self._mover.changed(scanner, now)
             self._state.forget_if_unused(scanner)
+        return False
 
     def set_enabled(self, scanner_id: str, enabled: bool, now: float) -> None:
         scanner = self._state.scanner(scanner_id)

@@ -10,7 +10,7 @@ and nothing waits for ever.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -48,10 +48,12 @@ class ParkedGroup:
 
 @attrs.define(kw_only=True, eq=False)
 class Waiting:
-    """A queue's own record of an entry. `scanner_id` is whose queue it is in, None for the
-    overflow queue; `group` where it is parked because its targets overlap another task's."""
+    """A queue's own record of an entry. `since` is when it was accepted, as its place in the order
+    says; `scanner_id` is whose queue it is in, None for the overflow queue; `group` where it is
+    parked because its targets overlap another task's."""
 
     entry: QueueEntry
+    since: float
     key: Key
     reach: Reach
     scanner_id: str | None = None
@@ -140,13 +142,16 @@ class Queues:
 
     def draft(self, entry: QueueEntry, scanner_id: str | None, reach: Reach) -> Waiting:
         """The record that `enqueue` would make; it waits nowhere yet."""
-        return Waiting(entry=entry, key=self._key(entry), reach=reach, scanner_id=scanner_id)
+        since = self._accepted_at(entry)
+        key = self._key(entry, since)
+        return Waiting(entry=entry, since=since, key=key, reach=reach, scanner_id=scanner_id)
 
     def enqueue(self, entry: QueueEntry, scanner_id: str | None, reach: Reach) -> Waiting:
         """Into that scanner's queue, or with None into the overflow queue."""
         assert entry.task_id not in self._waiting, f"{entry.task_id} is queued already"
         waiting = self.draft(entry, scanner_id, reach)
-        self._note(entry)
+        if entry.order > self._latest[0]:
+            self._latest = (entry.order, waiting.since)
         self._waiting[entry.task_id] = waiting
         self._insert(waiting)
         return waiting
@@ -254,40 +259,23 @@ class Queues:
             for name, line in lines.items()
         }
 
-    def rebuild(
-        self, reach_of: Callable[[QueueEntry], Reach], *, ageing_after: float, fairness_after: float
-    ) -> None:
-        """Re-sorts everything after a change of the settings or of what reaches what; nothing
-        is parked afterwards."""
-        self.ageing_after, self.fairness_after = ageing_after, fairness_after
-        self._own, self._overflow, self._unpinned = {}, {}, {}
-        self._latest = (-1, float("-inf"))
-        ready = defaultdict[QueueName, list[Key]](list)
-        for waiting in sorted(self._waiting.values(), key=lambda each: each.entry.order):
-            waiting.key = self._key(waiting.entry)
-            self._note(waiting.entry)
-            waiting.reach = reach_of(waiting.entry)
-            waiting.group = None
-            self._count_unpinned(waiting)
-            ready[waiting.queue_name].append(waiting.key)
-        for name, keys in ready.items():
-            line = SubQueue(keys)
-            if isinstance(name, str):
-                self._own[name] = line
-            else:
-                self._overflow[name] = line
+    def key(self, waiting: Waiting) -> Key:
+        """What its key would be with the present settings."""
+        return self._key(waiting.entry, waiting.since)
+
+    def refile(self, waiting: Waiting, reach: Reach) -> None:
+        """To its place by the present settings and with that reach; not parked."""
+        self._extract(waiting)
+        waiting.key, waiting.reach, waiting.group = self.key(waiting), reach, None
+        self._insert(waiting)
 
     def _accepted_at(self, entry: QueueEntry) -> float:
         """A clock that was set back must not let a later task overtake an earlier one."""
         latest_order, latest = self._latest
         return max(entry.accepted_at, latest) if entry.order > latest_order else entry.accepted_at
 
-    def _note(self, entry: QueueEntry) -> None:
-        if entry.order > self._latest[0]:
-            self._latest = (entry.order, self._accepted_at(entry))
-
-    def _key(self, entry: QueueEntry) -> Key:
-        due = self._accepted_at(entry) + PRIORITY_DELAY_STEPS[entry.priority] * self.ageing_after
+    def _key(self, entry: QueueEntry, since: float) -> Key:
+        due = since + PRIORITY_DELAY_STEPS[entry.priority] * self.ageing_after
         return (due, entry.order, entry.task_id)
 
     def _lines_for(self, scanner_id: str) -> Iterator[SubQueue]:

@@ -56,6 +56,10 @@ class Reachability:
                 pool.setdefault(alike, []).append(scanner)
         self._known: dict[tuple[str, ...], Reach] = {}
 
+    def differs(self, other: Reachability) -> bool:
+        """Whether some task might be reached by other scanners."""
+        return self._pools != other._pools
+
     def pools(self) -> Collection[str]:
         return self._pools.keys()
 

@@ -228,17 +228,17 @@ class Connection:
         age = self.context.now() - self._info_at
         return age >= self.context.config.polling.info or self.suspender.current is not None
 
-    def describe(self, info: ScannerInfo) -> None:
+    async def describe(self, info: ScannerInfo) -> None:
         """Applies what the scanner says of itself. Raises `NotReady`."""
         self.info = info
         if not info.ready:
             percent = "" if info.loading_percent is None else f" ({info.loading_percent} %)"
             raise NotReady(f"the scanner {info.not_ready or 'is loading its plugins'}{percent}")
         self._info_at = self.context.now()
+        self.suspender.judge(info, self.settings)
         if self.context.licensed.get(self.id) != info.licensed_hosts:
             self.context.licensed[self.id] = info.licensed_hosts
-            configure_pool(self.context)
-        self.suspender.judge(info, self.settings)
+            await configure_pool(self.context)
 
     def reached(self, rows: Sequence[RemoteScan], *, foreign: int) -> bool:
         """The scanner listed its scans, `foreign` of which occupy it and are not ours. Whether

@@ -120,7 +120,7 @@ class Poller:
         info = await scanner.info()
         if scanner is not self._connection.scanner:
             return
-        self._connection.describe(info)
+        await self._connection.describe(info)
         if (offers := await read_offers(scanner)) is not None:
             self._context.offers[self._connection.id] = offers
 
