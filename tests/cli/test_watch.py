@@ -44,3 +44,44 @@ def test_long_names_leave_room_for_progress_and_reason(
     assert "47 % running" in running
     assert "retry_wait #3 of overflow" in waiting
     assert max(map(len, (running, waiting))) <= width
+
+
+def part(number: int, **changed: Any) -> dict[str, Any]:
+    return task(
+        task_id=f"t-ayp29m65w677hz-{number}",
+        scanner_instance="east",
+        targets=[f"192.0.2.{number}"],
+        targets_left_out=0,
+        **changed,
+    )
+
+
+def drawn(bars: watch.Bars, screen: Console) -> list[str]:
+    with screen.capture() as capture:
+        screen.print(bars._progress.make_tasks_table(bars._progress.tasks))
+    return capture.get().splitlines()
+
+
+def test_a_task_has_the_bars_of_its_running_parts_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
+    monkeypatch.setattr(watch, "console", lambda: screen)
+    bars = watch.Bars()
+    whole = task(parts={"running": 2, "exporting": 1, "completed": 10, "dead": 1})
+    other = task(task_id="t-ayp29psh6j7dx8")
+    bars.show(whole, [part(2), part(10)])
+    bars.show(other)
+    bars.show(whole, [part(10), part(11)])
+    lines = drawn(bars, screen)
+    assert [line.split()[:2] for line in lines] == [
+        ["t-ayp29m65w677hz", "a"], ["part", "10"], ["part", "11"], ["t-ayp29psh6j7dx8", "a"],
+    ]  # fmt: skip
+    assert lines[0].endswith("3 running, 10 done, 1…")
+    assert "east" in lines[1]
+    assert lines[1].rstrip().endswith("192.0.2.10")
+    assert max(map(len, lines)) <= 80
+    bars.show(whole, [part(number) for number in range(20, 20 + 2 * watch.MOST_PARTS)])
+    assert len(drawn(bars, screen)) == watch.MOST_PARTS + 2
+    bars.show(task(status="completed", settled=True, parts={"completed": 20}), ())
+    assert [line.split()[0] for line in drawn(bars, screen)] == [
+        "t-ayp29m65w677hz", "t-ayp29psh6j7dx8",
+    ]  # fmt: skip

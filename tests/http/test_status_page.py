@@ -11,6 +11,7 @@ import attrs
 import pytest
 import trio
 
+from nessus_sched.config.schema import TargetSettings
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
 from nessus_sched.http.status_page import POLICY, REFRESH, Overview, render, span
@@ -61,6 +62,28 @@ async def test_it_shows_everything_and_escapes_all_of_it(
     assert "<script" not in page
     assert "\u202e" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5
+
+
+async def test_running_parts_are_below_their_task(tmp_path: Path, autojump_clock: object) -> None:
+    config = config_of(
+        tmp_path,
+        scanner_settings("a", limit=3),
+        targets=TargetSettings(allow=("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")),
+    )
+    (tmp_path / "other").mkdir()
+    overview = await seen(tmp_path / "other")
+    async with world(config, {"a": FakeScanner(virtual_now())}) as w:
+        await w.submit(*config.targets.allow, name="large")
+        await trio.sleep(10)
+        page = render(attrs.evolve(overview, active=w.queries.active()))
+        alone = render(attrs.evolve(overview, active=w.queries.active()[1:]))
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    (whole,) = [each for each in rows if "<b>large</b>" in each]
+    assert "3 parts, 0 done" in whole
+    assert [each for each in rows if ">part 2<" in each]
+    assert len(re.findall(r">part \d<", page)) == 3
+    assert "<b>large</b>" in alone
+    assert ">part 2<" not in alone
 
 
 async def test_it_loads_nothing_and_needs_nothing_but_its_style(

@@ -21,6 +21,10 @@ from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.results.untrusted import clean_line
 
 PAGE: Final = 200
+ROUTINE: Final = frozenset(
+    {"cut", "taken", "scan_pending", "scan_created", "launched", "scan_finished", "completed"}
+)
+"""Events of every scan that runs to its end."""
 MAX_MATCHES: Final = 10
 """How many tasks are listed when part of an id is ambiguous."""
 
@@ -47,6 +51,7 @@ class FindAnswer:
 @attrs.frozen(kw_only=True)
 class JournalRow:
     seq: int = field("Place in the journal.")
+    task_id: str | None = field("The task, or the part of it, to which it happened.")
     at: str = field("ISO 8601.")
     event: str = field("What happened.")
     before: str | None = field("State before.")
@@ -59,7 +64,9 @@ class JournalRow:
 @attrs.frozen(kw_only=True)
 class JournalAnswer:
     task: StatusAnswer = field("The task.")
-    entries: list[JournalRow] = field("Its whole history, oldest first.")
+    entries: list[JournalRow] = field(
+        "Its whole history, oldest first. Of parts only what is not routine: each has its own."
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -100,10 +107,14 @@ async def find_task(app: ReadApp, call: Call, args: FindArgs) -> FindAnswer:
 
 @tool(writes=False)
 async def show_journal(app: ReadApp, call: Call, args: TaskArgs) -> JournalAnswer:
-    """The whole history of a task."""
+    """The whole history of a task, for a split task with what went wrong with its parts."""
     view = await seen(app, call, args.task_id)
     with as_tool_errors():
-        records = await app.queries.history(args.task_id)
+        records = list(await app.queries.history(args.task_id))
+        if view.task.split is not None:
+            of_parts = await app.queries.history_of_parts(args.task_id)
+            records += [each for each in of_parts if each.entry.event not in ROUTINE]
+            records.sort(key=lambda each: each.seq)
     return JournalAnswer(task=status_answer(app, view), entries=journal_rows(records))
 
 
@@ -158,6 +169,7 @@ def journal_rows(records: Sequence[JournalRecord]) -> list[JournalRow]:
     return [
         JournalRow(
             seq=record.seq,
+            task_id=record.entry.task_id,
             at=iso(record.entry.at) or "",
             event=record.entry.event,
             before=record.entry.before,

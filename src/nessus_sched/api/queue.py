@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 
@@ -53,8 +53,9 @@ class RunningRow:
     task_id: str = field("The task.")
     name: str = field("As submitted.")
     status: str = field("State.")
-    scanner_instance: str | None = field("Scanner.")
+    scanner_instance: str | None = field("Scanner; null for a task whose parts run.")
     progress_percent: int | None = field("Null when not known.")
+    part_of: str | None = field("The task, in a row before, whose part it is.")
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +75,9 @@ class QueueAnswer:
     free_slots: int = field("Scans that can start at once, in all pools.")
     pools: list[PoolRow] = field("The same by pool: a task runs in its own only.")
     queues: list[QueueRow] = field("Overflow, and every scanner's queue that is not empty.")
-    running: list[RunningRow] = field("Tasks on a scanner, in the order of acceptance.")
+    running: list[RunningRow] = field(
+        "Tasks on a scanner, in the order of acceptance; the running parts of a task follow it."
+    )
     waiting: list[WaitingRow] = field("The first waiting tasks, in the order of acceptance.")
     retry_wait: int = field("Tasks that wait for their next attempt.")
     notes: list[str] = field("What was left out, and how to get it.")
@@ -91,7 +94,8 @@ async def get_queue_status(app: App, call: Call, args: QueueArgs) -> QueueAnswer
     active = [view for view in app.queries.active() if app.sees(call.peer, view.task)]
     page = [view for view in page if app.sees(call.peer, view.task)]
     most = byte_budget(args.limit) // 2
-    running = take_within([_running(view) for view in active[: args.limit]], most)
+    shown = {view.task.task_id for view in active[: args.limit]}
+    running = take_within([_running(view, shown) for view in active[: args.limit]], most)
     waiting = take_within([_waiting(app, view) for view in page], most)
     return QueueAnswer(
         paused=statistics.paused,
@@ -117,7 +121,11 @@ async def get_queue_status(app: App, call: Call, args: QueueArgs) -> QueueAnswer
         retry_wait=app.queries.counts()[TaskState.RETRY_WAIT],
         notes=[
             *_left_out("running", "running", len(active) - len(running)),
-            *_left_out("waiting", "queued", statistics.queued - len(waiting)),
+            *(
+                _left_out("waiting", "queued", statistics.queued - len(waiting))
+                if len(waiting) < len(page) or len(page) == args.limit
+                else ()  # else several parts of one task wait
+            ),
         ],
         untrusted=NAMES,
     )
@@ -144,13 +152,15 @@ def _left_out(word: str, state: str, count: int) -> list[str]:
     return [f"{count} more {word}; list_tasks with states [{state!r}] pages through all."]
 
 
-def _running(view: TaskView) -> RunningRow:
+def _running(view: TaskView, shown: Collection[str]) -> RunningRow:
+    part = view.task.part
     return RunningRow(
         task_id=view.task.task_id,
         name=clean_line(view.task.request.name),
         status=view.task.state,
         scanner_instance=view.task.scanner_instance,
         progress_percent=view.progress,
+        part_of=part.task_id if part is not None and part.task_id in shown else None,
     )
 
 

@@ -74,7 +74,7 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
         return
     show_status(found["task"])
     print_line()
-    show_entries(found["entries"])
+    show_entries(found["entries"], found["task"]["task_id"])
 
 
 @dlq_group.command("retry", short_help="Requeue dead letters and partial tasks.")

@@ -39,16 +39,23 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
         print_json(found)
         return
     print_line(f"{found['task']['task_id']}  {found['task']['status']}  {found['task']['name']}")
-    show_entries(found["entries"])
+    show_entries(found["entries"], found["task"]["task_id"])
+    if found["task"]["parts"]:
+        task_id = found["task"]["task_id"]
+        print_note(
+            "Of its parts, only what is not routine is shown; each part has a journal of its own: "
+            f"nessus-sched journal show {task_id}-1"
+        )
 
 
-def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
+def show_entries(entries: Sequence[Mapping[str, Any]], task_id: str) -> None:
+    """The entries of a task and of its parts."""
     now = system_now()
     rows = [
         (
             entry["seq"],
             when(entry["at"], now),
-            entry["event"],
+            _event(entry, task_id),
             entry["after"],
             entry["actor"],
             "; ".join(filter(None, (entry["cause"], _detail(entry["detail"])))),
@@ -56,6 +63,11 @@ def show_entries(entries: Sequence[Mapping[str, Any]]) -> None:
         for entry in entries
     ]
     print_table(("row", "time", "event", "state", "by", "why"), rows)
+
+
+def _event(entry: Mapping[str, Any], task_id: str) -> str:
+    event, of = str(entry["event"]), str(entry["task_id"])
+    return event if of == task_id else f"part {of.removeprefix(task_id + '-')}: {event}"
 
 
 def _detail(detail: Mapping[str, Any]) -> str:

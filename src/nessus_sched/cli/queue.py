@@ -47,7 +47,7 @@ def _show(found: Mapping[str, Any]) -> None:
     if found["waiting"]:
         print_table(("waiting", "queue", "place", "starts in", "name", "why"), waiting_rows(found))
     more = found["queued"] - len(found["waiting"])
-    if more > 0:
+    if any("more waiting" in note for note in found["notes"]):
         print_note(f"{more} more waiting: --limit")
 
 
@@ -63,14 +63,21 @@ def slots_free(found: Mapping[str, Any]) -> str:
 def running_rows(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return [
         (
-            row["task_id"],
+            shown_id(row),
             row["status"],
             None if row["progress_percent"] is None else f"{row['progress_percent']} %",
             row["scanner_instance"],
-            row["name"],
+            None if row["part_of"] else row["name"],
         )
         for row in found["running"]
     ]
+
+
+def shown_id(row: Mapping[str, Any]) -> str:
+    """The id; of a part that is shown below its task, what it adds to the id of that."""
+    whole = row["part_of"]
+    task_id = str(row["task_id"])
+    return task_id if whole is None else f"part {task_id.removeprefix(f'{whole}-')}"
 
 
 def waiting_rows(found: Mapping[str, Any]) -> list[tuple[Any, ...]]:

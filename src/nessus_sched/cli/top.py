@@ -14,7 +14,7 @@ from nessus_sched.cli.client import DaemonApi, daemon, fetch_all
 from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.options import daemon_option
 from nessus_sched.cli.output import build_table, console, is_terminal, print_line, print_table
-from nessus_sched.cli.queue import slots_free, waiting_rows
+from nessus_sched.cli.queue import shown_id, slots_free, waiting_rows
 from nessus_sched.cli.scanners import COLUMNS, scanner_rows
 from nessus_sched.cli.tasks import SERIOUS_COLUMN, severity_cell
 from nessus_sched.cli.watch import time_left
@@ -72,7 +72,8 @@ def fetch(api: DaemonApi) -> Look:
     """A snapshot of everything the screen shows."""
     queue = api.call("get_queue_status", limit=20)
     running = [
-        api.call("get_scan_status", task_id=row["task_id"]) for row in queue["running"][:RUNNING]
+        {**api.call("get_scan_status", task_id=row["task_id"]), "part_of": row["part_of"]}
+        for row in queue["running"][:RUNNING]
     ]
     ended = api.call("list_tasks", states=sorted(SETTLED), limit=RECENT)
     return {
@@ -121,10 +122,10 @@ def _running(task: Mapping[str, Any]) -> tuple[Any, ...]:
     progress = task["progress_percent"]
     done = round((progress or 0) / 100 * _BAR)
     return (
-        task["task_id"],
+        shown_id(task),
         task["status"],
         task["scanner_instance"],
-        task["name"],
+        None if task["part_of"] else task["name"],
         "█" * done + "░" * (_BAR - done),
         None if progress is None else f"{progress} %",
         duration(time_left(task)),

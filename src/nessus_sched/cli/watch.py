@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -17,7 +17,7 @@ from nessus_sched.cli.options import any_tasks_argument, daemon_option, json_opt
 from nessus_sched.cli.output import STYLES, console, is_terminal, print_json, print_line, print_note
 from nessus_sched.cli.task_ids import task_ids_of
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.states import LIVE
+from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
 from nessus_sched.core.text import duration
 from nessus_sched.results.untrusted import clean_line
 
@@ -28,6 +28,8 @@ EXIT_INTERRUPTED: Final = 130
 """As shells report SIGINT."""
 MOST: Final = 40
 """Tasks watched when none are named: more do not fit on a screen."""
+MOST_PARTS: Final = 8
+"""Parts of a task that have a bar."""
 
 
 @click.command("watch")
@@ -65,12 +67,21 @@ def _unfinished(api: DaemonApi) -> list[str]:
     return [task["task_id"] for task in reversed(found["tasks"])]
 
 
+Parts = Sequence[Mapping[str, Any]]
+"""Rows of `list_tasks`."""
+UNDER_WAY: Final = sorted(HOLDS_SLOT | {TaskState.EXPORTING})
+
+
 class Display(Protocol):
     """Shows the progress of tasks."""
 
     def __enter__(self) -> Display: ...
     def __exit__(self, *exception: object) -> None: ...
-    def show(self, task: Mapping[str, Any]) -> None: ...
+    def show(self, task: Mapping[str, Any], parts: Parts = ()) -> None:
+        """`parts` are those of the task that are under way, if it `wants_parts`."""
+
+    @property
+    def wants_parts(self) -> bool: ...
 
 
 def follow(api: DaemonApi, task_ids: Sequence[str], *, quiet: bool = False) -> list[dict[str, Any]]:
@@ -83,11 +94,23 @@ def follow(api: DaemonApi, task_ids: Sequence[str], *, quiet: bool = False) -> l
             for task_id in task_ids:
                 if task_id not in found or not found[task_id]["settled"]:
                     found[task_id] = api.call("get_scan_status", task_id=task_id)
-                    display.show(found[task_id])
+                    display.show(found[task_id], _parts(api, found[task_id], display))
             if all(task["settled"] for task in found.values()):
                 return [found[task_id] for task_id in task_ids]
             pause.wait(every)
             every = min(1.2 * every, slowest)
+
+
+def _parts(api: DaemonApi, task: Mapping[str, Any], display: Display) -> Parts:
+    """The parts of a split task that are under way, in the order of their numbers."""
+    if not display.wants_parts or task["settled"] or not task["parts"]:
+        return ()
+    found = api.call("list_tasks", part_of=task["task_id"], states=UNDER_WAY, limit=100)
+    return sorted(found["tasks"], key=lambda part: part_number(part, task))
+
+
+def part_number(part: Mapping[str, Any], task: Mapping[str, Any]) -> int:
+    return int(part["task_id"].removeprefix(f"{task['task_id']}-"))
 
 
 @contextmanager
@@ -106,8 +129,7 @@ def remark(task: Mapping[str, Any]) -> str:
         found = counts(task["severity_counts"]) if task["severity_counts"] else ""
         return clean_line(str(error.get("message") or found), 200)
     if task["parts"]:
-        parts = ", ".join(f"{count} {state}" for state, count in task["parts"].items())
-        return clean_line(f"parts: {parts}", 200)
+        return parts_text(task["parts"])
     wait = task["wait"] or {}
     if wait:
         seconds = wait["estimated_wait_seconds"]
@@ -117,6 +139,19 @@ def remark(task: Mapping[str, Any]) -> str:
         return clean_line(task["error"]["message"], 200)
     left = time_left(task)
     return "" if left is None else f"~{duration(left)} left"
+
+
+def parts_text(parts: Mapping[str, int]) -> str:
+    """`4 running, 14 done`, and how many parts are in other states."""
+    under_way = sum(parts.get(state, 0) for state in UNDER_WAY)
+    done = parts.get(TaskState.COMPLETED, 0)
+    others = {
+        state: count
+        for state, count in parts.items()
+        if state not in UNDER_WAY and state != TaskState.COMPLETED
+    }
+    said = [f"{under_way} running", f"{done} done"]
+    return ", ".join([*said, *(f"{count} {state}" for state, count in others.items())])
 
 
 def time_left(task: Mapping[str, Any]) -> float | None:
@@ -134,8 +169,12 @@ class Silence:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def show(self, task: Mapping[str, Any]) -> None:
+    def show(self, task: Mapping[str, Any], parts: Parts = ()) -> None:
         pass
+
+    @property
+    def wants_parts(self) -> bool:
+        return False
 
 
 class Lines(Silence):
@@ -144,7 +183,7 @@ class Lines(Silence):
     def __init__(self) -> None:
         self._said: dict[str, tuple[str, int]] = {}
 
-    def show(self, task: Mapping[str, Any]) -> None:
+    def show(self, task: Mapping[str, Any], parts: Parts = ()) -> None:
         progress = task["progress_percent"]
         news = (task["status"], (progress or 0) // 10)
         if self._said.get(task["task_id"]) == news:
@@ -165,18 +204,24 @@ def bar_widths(screen: int) -> tuple[int, int, int]:
 
 
 class Bars(Silence):
-    """A bar for every task."""
+    """A bar for every task, and below it those of its parts that are under way."""
 
     def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, TaskID, TextColumn
-        from rich.table import Column
+        from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn
+        from rich.table import Column, Table
+
+        class InOrder(Progress):
+            """Parts are added later than the tasks after theirs."""
+
+            def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+                return super().make_tasks_table(sorted(tasks, key=lambda t: t.fields["place"]))
 
         shown_on = console()
         name, bar, rest = bar_widths(shown_on.width)
         named, last = (
             Column(no_wrap=True, overflow="ellipsis", max_width=width) for width in (name, rest)
         )
-        self._progress = Progress(
+        self._progress = InOrder(
             TextColumn("{task.description}", markup=False),
             TextColumn("{task.fields[name]}", markup=False, table_column=named),
             BarColumn(bar_width=bar, complete_style="cyan", table_column=Column(min_width=8)),
@@ -186,6 +231,8 @@ class Bars(Silence):
             console=shown_on,
         )
         self._bars: dict[str, TaskID] = {}
+        self._places: dict[str, int] = {}
+        self._parts: dict[str, list[str]] = {}
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -194,16 +241,42 @@ class Bars(Silence):
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def show(self, task: Mapping[str, Any]) -> None:
-        progress, state = task["progress_percent"], task["status"]
+    @property
+    def wants_parts(self) -> bool:
+        return True
+
+    def show(self, task: Mapping[str, Any], parts: Parts = ()) -> None:
+        task_id = task["task_id"]
+        place = self._places.setdefault(task_id, len(self._places))
+        self._draw(task, task_id, (place, 0), clean_line(task["name"], 30), remark(task))
+        for gone in set(self._parts.get(task_id, ())) - {part["task_id"] for part in parts}:
+            bar = self._bars.pop(gone, None)
+            if bar is not None:
+                self._progress.remove_task(bar)
+        self._parts[task_id] = [part["task_id"] for part in parts]
+        for part in parts[:MOST_PARTS]:
+            number = part_number(part, task)
+            scanner = part["scanner_instance"] or ""
+            self._draw(part, f"  part {number}", (place, number), scanner, _targets(part))
+
+    def _draw(
+        self, row: Mapping[str, Any], title: str, place: tuple[int, int], name: str, remark: str
+    ) -> None:
+        progress, state = row["progress_percent"], row["status"]
         shown = {
-            "name": clean_line(task["name"], 30),
+            "name": name,
             "percent": "" if progress is None else f"{progress} %",
             "status": state,
             "style": STYLES.get(state, "none"),
-            "remark": remark(task),
+            "remark": remark,
+            "place": place,
         }
-        task_id = task["task_id"]
-        if task_id not in self._bars:
-            self._bars[task_id] = self._progress.add_task(task_id, total=100, **shown)
-        self._progress.update(self._bars[task_id], completed=progress or 0, **shown)
+        bar = self._bars.get(row["task_id"])
+        if bar is None:
+            bar = self._bars[row["task_id"]] = self._progress.add_task(title, total=100, **shown)
+        self._progress.update(bar, completed=progress or 0, **shown)
+
+
+def _targets(part: Mapping[str, Any]) -> str:
+    more = "..." if part["targets_left_out"] else ""
+    return clean_line(" ".join([*part["targets"], more]).rstrip(), 200)

@@ -89,6 +89,9 @@ class TaskReader(Protocol):
     async def journal_of(self, task_id: str) -> Sequence[JournalRecord]:
         """All that happened to a task, oldest first."""
 
+    async def journal_of_parts(self, task_id: str) -> Sequence[JournalRecord]:
+        """All that happened to the parts of a split task, oldest first."""
+
     def counts(self) -> Mapping[TaskState, int]:
         """How many tasks are stored in each state."""
 

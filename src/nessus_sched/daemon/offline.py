@@ -100,6 +100,9 @@ class _Tasks:
     async def journal_of(self, task_id: str) -> Sequence[JournalRecord]:
         return self._store.journal_of(task_id)
 
+    async def journal_of_parts(self, task_id: str) -> Sequence[JournalRecord]:
+        return self._store.journal_of_parts(task_id)
+
     def counts(self) -> Mapping[TaskState, int]:
         return self._store.counts()
 

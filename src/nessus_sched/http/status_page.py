@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -13,8 +13,9 @@ import attrs
 
 from nessus_sched.core.pool.slots import SlotStatistics
 from nessus_sched.core.pool.statistics import PoolStatistics
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.markup import template
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import ScannerView, TaskView
@@ -112,6 +113,12 @@ def slot_boxes(slots: SlotStatistics) -> tuple[str, str] | None:
     return ("■" * used, "■" * (total - used)) if total <= _BOXES else None
 
 
+def parts_done(parts: Mapping[TaskState, int]) -> str:
+    """Of a split task, in place of a scanner."""
+    done = sum(count for state, count in parts.items() if state in SETTLED)
+    return f"{pluralize(sum(parts.values()) - done, 'part')}, {done} done"
+
+
 def shows_progress(view: TaskView) -> bool:
     return view.task.state is not TaskState.EXPORTING and view.progress is not None
 
@@ -153,6 +160,6 @@ def span(seconds: float) -> str:
 
 
 _FILTERS: Final = (
-    scanner_state, slot_boxes, shows_progress, running_since, running_tone, outcome_tone,
-    health_tone, state_words, clock, span,
+    scanner_state, slot_boxes, parts_done, shows_progress, running_since, running_tone,
+    outcome_tone, health_tone, state_words, clock, span,
 )  # fmt: skip

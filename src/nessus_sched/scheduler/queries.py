@@ -64,6 +64,10 @@ class StoredTasks:
         """All that happened to a task, oldest first."""
         return await self._store.journal_of(task_id)
 
+    async def history_of_parts(self, task_id: str) -> Sequence[JournalRecord]:
+        """All that happened to the parts of a split task, oldest first."""
+        return await self._store.journal_of_parts(task_id)
+
     def counts(self) -> Mapping[TaskState, int]:
         """How many tasks are in each state."""
         return self._store.counts()
@@ -108,13 +112,15 @@ class TaskQueries(StoredTasks):
         """All tasks of a list share the work for the estimates, which takes the longest."""
         return self._views(tasks, estimated=True)
 
-    def _views(self, tasks: Sequence[Task], *, estimated: bool) -> list[TaskView]:
+    def _views(
+        self, tasks: Sequence[Task], *, estimated: bool, next_parts: bool = False
+    ) -> list[TaskView]:
         pool, now = self._context.pool, self._context.now()
         waiting = {task.task_id: self._waiting_as(task) for task in tasks}
         reasons = pool.wait_reasons(waiting.values(), now)
         estimates = pool.estimates(reasons, now) if estimated else {}
         return [
-            self._view(task, waits, reasons.get(waits), estimates.get(waits))
+            self._view(task, waits, reasons.get(waits), estimates.get(waits), next_parts)
             for task, waits in zip(tasks, waiting.values(), strict=True)
         ]
 
@@ -124,10 +130,15 @@ class TaskQueries(StoredTasks):
         return next(iter(split.waiting), task.task_id) if split else task.task_id
 
     def _view(
-        self, task: Task, waits: str, reason: WaitReason | None, estimate: Estimate | None
+        self,
+        task: Task,
+        waits: str,
+        reason: WaitReason | None,
+        estimate: Estimate | None,
+        next_parts: bool,
     ) -> TaskView:
         if task.split is not None:
-            return self._split_view(task, waits, reason, estimate)
+            return self._split_view(task, waits, reason, estimate, next_parts)
         run = self._fleet.active_task(task.task_id)
         if run is not None:
             driver = self._fleet.drivers.get(run.task.scanner_instance or "")
@@ -154,13 +165,18 @@ class TaskQueries(StoredTasks):
         )
 
     def _split_view(
-        self, task: Task, waits: str, reason: WaitReason | None, estimate: Estimate | None
+        self,
+        task: Task,
+        waits: str,
+        reason: WaitReason | None,
+        estimate: Estimate | None,
+        next_parts: bool,
     ) -> TaskView:
-        """A split task waits as its next part does, until one runs."""
+        """A split task waits as its next part does, until one runs; with `next_parts` also then."""
         standing, split = QueueStatus(), self._fleet.splits.of(task.task_id)
         if task.state is TaskState.QUEUED and task.desired is RequestedState.PAUSE:
             standing = QueueStatus(wait_reason=HELD)
-        elif task.state is TaskState.QUEUED and reason is not None:
+        elif (next_parts or task.state is TaskState.QUEUED) and reason is not None:
             standing = self._standing(waits, reason, estimate)
         assert task.split is not None
         if split is None:
@@ -181,7 +197,8 @@ class TaskQueries(StoredTasks):
         return 100 if split.states[part_id] in SETTLED else 0
 
     async def waiting(self, *, limit: int, estimated: bool = True) -> list[TaskView]:
-        """The first queued tasks, in the order of acceptance."""
+        """The first tasks that wait in a queue, in the order of acceptance. A split task that runs
+        waits as its next part does."""
         found: list[Task] = []
         async with aclosing(self._context.store.unfinished()) as tasks:
             async for task in tasks:
@@ -189,12 +206,24 @@ class TaskQueries(StoredTasks):
                     found.append(task)
                     if len(found) == limit:
                         break
-        return self._views(found, estimated=estimated)
+        return self._views(found, estimated=estimated, next_parts=True)
 
     def active(self) -> list[TaskView]:
-        """The tasks that drivers carry, in the order of acceptance."""
+        """The tasks that drivers carry, in the order of acceptance. Parts follow the split task
+        that they belong to."""
         runs = [run for driver in self._fleet.drivers.values() for run in driver.runs.values()]
-        return self.views(sorted((run.task for run in runs), key=lambda task: task.order))
+        found = {run.task.task_id: run.task for run in runs}
+        for part in list(found.values()):
+            whole = None if part.part is None else self._fleet.splits.begun(part.part.task_id)
+            if whole is not None:
+                found[whole.task_id] = whole
+
+        def place(task: Task) -> tuple[int, int]:
+            whole = found.get(task.part.task_id) if task.part is not None else None
+            number = 0 if task.part is None else task.part.number
+            return (task.order, 0) if whole is None else (whole.order, number)
+
+        return self.views(sorted(found.values(), key=place))
 
     def scanners(self) -> list[ScannerView]:
         """Every scanner that is configured, or was and still runs something."""

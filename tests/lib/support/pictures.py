@@ -42,7 +42,7 @@ def scanner(name: str, active: int, capacity: int, reason: str | None = None) ->
 def running(task_id: str, name: str, where: str, percent: int, seconds: float) -> dict[str, Any]:
     return {
         "task_id": task_id, "status": "running", "scanner_instance": where, "name": name,
-        "progress_percent": percent, "entered": {"running": ago(seconds)},
+        "progress_percent": percent, "part_of": None, "entered": {"running": ago(seconds)},
     }  # fmt: skip
 
 

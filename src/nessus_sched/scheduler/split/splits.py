@@ -52,6 +52,10 @@ class Splits:
     def of(self, task_id: str) -> SplitTask | None:
         return self._splits.get(task_id)
 
+    def begun(self, task_id: str) -> Task | None:
+        """An unfinished split task of which a part has begun."""
+        return self._tasks.get(task_id)
+
     def commanded(self) -> list[tuple[str, list[str]]]:
         """The tasks that are to be paused or canceled, with their live parts."""
         return [

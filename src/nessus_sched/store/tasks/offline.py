@@ -59,6 +59,9 @@ class OfflineStore:
     def journal_of(self, task_id: str) -> Sequence[JournalRecord]:
         return snapshot(self._connection, lambda c: queries.journal_of(c, task_id))
 
+    def journal_of_parts(self, task_id: str) -> Sequence[JournalRecord]:
+        return snapshot(self._connection, lambda c: queries.journal_of_parts(c, task_id))
+
     def journal(self, *, after: int = 0, limit: int = 1000) -> Sequence[JournalRecord]:
         return snapshot(self._connection, lambda c: queries.journal_after(c, after, limit))
 

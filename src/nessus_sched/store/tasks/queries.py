@@ -101,6 +101,14 @@ def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalReco
     )
 
 
+def journal_of_parts(connection: sqlite3.Connection, task_id: str) -> list[JournalRecord]:
+    """The journal of all parts of a split task, oldest first."""
+    parts = "SELECT ord FROM task WHERE part_of = ?"
+    return _records(
+        connection.execute(f"{_RECORD} WHERE task_ord IN ({parts}) ORDER BY seq", (task_id,))
+    )
+
+
 def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[JournalRecord]:
     rows = connection.execute(f"{_RECORD} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
     return _records(rows)

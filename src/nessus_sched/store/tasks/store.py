@@ -266,6 +266,10 @@ class TaskStore:
         """A task's journal, oldest first."""
         return tuple(await self._readers.read(lambda c: queries.journal_of(c, task_id)))
 
+    async def journal_of_parts(self, task_id: str) -> tuple[JournalRecord, ...]:
+        """The journal of all parts of a split task, oldest first."""
+        return tuple(await self._readers.read(lambda c: queries.journal_of_parts(c, task_id)))
+
     async def journal(self, *, after: int = 0, limit: int = _PAGE) -> tuple[JournalRecord, ...]:
         """The journal after row `after`, oldest first."""
         return tuple(await self._readers.read(lambda c: queries.journal_after(c, after, limit)))

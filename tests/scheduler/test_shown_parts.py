@@ -1,0 +1,76 @@
+"""How lists and the journal show tasks that run as several scans."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from nessus_sched.api.admin_tasks import show_journal
+from nessus_sched.api.operations import Call
+from nessus_sched.api.queue import QueueArgs, get_queue_status
+from nessus_sched.api.tasks import TaskArgs
+from nessus_sched.config.schema import TargetSettings
+from nessus_sched.ipc.peer import Peer
+from support.apps import app_of
+from support.fake_scanner import FakeScanner
+from support.world import World, config_of, scanner_settings, virtual_now, world
+
+NETWORKS = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+CALL = Call(peer=Peer(connection="x"))
+
+
+@asynccontextmanager
+async def three_scanners(
+    directory: Path,
+) -> AsyncIterator[tuple[World, Mapping[str, FakeScanner]]]:
+    scanners = {name: FakeScanner(virtual_now()) for name in "abc"}
+    config = config_of(
+        directory,
+        *(scanner_settings(name, 2) for name in scanners),
+        targets=TargetSettings(allow=NETWORKS),
+    )
+    async with world(config, scanners) as w:
+        yield w, scanners
+
+
+async def test_running_parts_are_listed_below_their_task(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with three_scanners(tmp_path) as (w, _):
+        first = await w.submit(*NETWORKS)
+        await trio.sleep(10)
+        small = await w.submit("203.0.113.7", scanner_instance="a")
+        await trio.sleep(40)
+        found = [view.task.task_id for view in w.queries.active()]
+        assert found == [first.task_id, *(f"{first.task_id}-{n}" for n in range(1, 7))]
+        (waits, alone) = await w.queries.waiting(limit=10)
+        assert (waits.task.task_id, alone.task.task_id) == (first.task_id, small.task_id)
+        assert waits.standing.position == 1
+        assert waits.standing.wait_reason is not None
+        assert (await w.queries.task(first.task_id)).standing.queue is None
+        queue = await get_queue_status.fn(app_of(w), CALL, QueueArgs())
+        assert [row.part_of for row in queue.running] == [None, *[first.task_id] * 6]
+        assert [row.queue_position for row in queue.waiting] == [1, 1]
+        assert not queue.notes
+        few = await get_queue_status.fn(app_of(w), CALL, QueueArgs(limit=1))
+        assert len(few.notes) == 2
+
+
+async def test_the_journal_of_a_task_has_what_is_not_routine_of_its_parts(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with three_scanners(tmp_path) as (w, scanners):
+        task = await w.submit(*NETWORKS)
+        await trio.sleep(30)
+        lost = scanners["a"].active()[0]
+        scanners["a"].remove(lost)
+        await w.settled(task.task_id)
+        answer = await show_journal.fn(app_of(w), CALL, TaskArgs(task_id=task.task_id))
+        of_parts = [row for row in answer.entries if row.task_id != task.task_id]
+        assert [row.event for row in of_parts] == ["dead"]
+        assert len({row.task_id for row in of_parts}) == 1
+        assert [row.seq for row in answer.entries] == sorted(row.seq for row in answer.entries)
