@@ -19,6 +19,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.credentials import CredentialKind, EscalationMethod
 from nessus_sched.core.secret import Secret
+from nessus_sched.core.task import OnEarlyEnd
 
 FOLDER = Path("/etc/nessus-sched")
 
@@ -57,7 +58,8 @@ def test_a_full_file() -> None:
         socket: {path: /run/x.sock, mode: "0600", group: nessus-mcp}
         http: {bind: "[::1]:9000", hosts: [scan.example.com], status_page: false}
         targets: {allow: [192.0.2.0/24, "*.example.com"], deny: [192.0.2.1], max_addresses: 10}
-        scheduling: {fairness_after: 90, max_runtime: 2h, overlap_guard: false}
+        scheduling:
+          {fairness_after: 90, max_runtime: 2h, overlap_guard: false, on_early_end: discard}
         polling: {fastest: 500ms, slowest: 1m}
         retention: {completed: forever, dead: 1w, exports: 0}
         limits: {message_size: 64KiB, export_size: 2097152}
@@ -94,6 +96,7 @@ def test_a_full_file() -> None:
     assert config.http.bind == "[::1]:9000"
     assert config.scheduling.fairness_after == 90
     assert config.scheduling.max_runtime == 7200
+    assert config.scheduling.on_early_end is OnEarlyEnd.DISCARD
     assert config.polling.fastest == 0.5
     assert config.retention.completed == math.inf
     assert config.retention.exports == 0
@@ -141,6 +144,7 @@ def one(line: int, words: str, text: str) -> object:
         one(1, "max_runtime: must be at least 1m", "scheduling: {max_runtime: -5}"),
         one(1, "expected a duration", "scheduling: {max_runtime: .nan}"),
         one(1, "max_runtime: must be at least 1m", "scheduling: {max_runtime: 5s}"),
+        one(1, "on_early_end: expected one of", "scheduling: {on_early_end: rol}"),
         one(1, "backoff_base: must not be greater", "scheduling: {backoff_base: 2h}"),
         one(1, "fastest: must not be greater than slowest", "polling: {fastest: 5m}"),
         one(1, "expected a size", "limits: {message_size: big}"),

@@ -127,6 +127,9 @@ async def test_each_trouble_of_a_scanner_is_told_and_its_end_too(tmp_path: Path)
             await pages.until(lambda now: now["status"] == "ok")
             with refusing(east), refusing(west):
                 ill = await pages.until(lambda now: now["status"] == "failed")
+                assert (
+                    ill["components"]["scanners"]["reason"] == "no scanner answers: 2 unreachable"
+                )
                 assert (await pages.get("/health")).status == 503
                 assert (await pages.get("/ready")).status == 503
                 assert (await pages.get("/live")).status == 200

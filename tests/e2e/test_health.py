@@ -58,7 +58,7 @@ async def test_health_is_200_when_well_and_503_when_no_scanner_is_reachable(
             ill = await health(port, 503)
             assert ill["status"] == "failed"
             assert (
-                "no scanner is usable: east: The scanner cannot be reached"
+                "no scanner answers: east: The scanner cannot be reached"
                 in ill["components"]["scanners"]["reason"]
             )
             assert (await trio.to_thread.run_sync(get, port, "/ready"))[0] == 503

@@ -17,6 +17,7 @@ from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import OnEarlyEnd, Task
 from nessus_sched.scheduler.errors import NotPossible
+from nessus_sched.scheduler.views import nobody_answers
 from support.fake_scanner import FakeScanner, hosts_of, unreachable
 from support.world import World, config_of, scanner_settings, virtual_now, world
 
@@ -104,13 +105,14 @@ async def test_what_the_lost_scanner_finished_is_not_scanned_again_if_it_is_back
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("why", ["pinned", "paused", "keep", "all", "soon"])
+@pytest.mark.parametrize("why", ["pinned", "paused", "keep", "default", "all", "soon"])
 async def test_a_scan_is_not_given_up(tmp_path: Path, autojump_clock: MockClock, why: str) -> None:
     wishes: dict[str, Any] = {
         "pinned": {"scanner_instance": "a"},
         "keep": {"on_early_end": OnEarlyEnd.KEEP},
     }
-    async with two_scanners(tmp_path) as (w, a, b):
+    settings = {"on_early_end": OnEarlyEnd.KEEP} if why == "default" else {}
+    async with two_scanners(tmp_path, **settings) as (w, a, b):
         task = await lost(w, a, b, **wishes.get(why, {}))
         if why == "paused":
             a.down = None
@@ -119,10 +121,12 @@ async def test_a_scan_is_not_given_up(tmp_path: Path, autojump_clock: MockClock,
             a.down = unreachable()
         elif why == "all":
             b.down = unreachable()
+        assert not nobody_answers(w.queries.scanners())
         await trio.sleep(HOUR / 2 if why == "soon" else 5 * HOUR)
         task = await w.task(task.task_id)
         assert task.state is (TaskState.PAUSED if why == "paused" else TaskState.RUNNING)
         assert not task.owed
+        assert nobody_answers(w.queries.scanners()) is (why == "all")
         a.down = b.down = None
         if why == "paused":
             await w.service.resume(task.task_id, actor="me")

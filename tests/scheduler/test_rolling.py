@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -116,6 +117,25 @@ async def test_what_was_found_is_kept_or_discarded(
             assert done.partial is not None
             assert len(finished(done)) in range(8, 11)
             assert set(hosts(done.to_scan)) == EVERY - finished(done)
+
+
+@pytest.mark.parametrize(
+    ("default", "wish", "what"),
+    [(ROLL, None, ROLL), (ROLL, KEEP, KEEP), (DISCARD, None, DISCARD), (KEEP, ROLL, ROLL)],
+)
+async def test_the_configuration_has_a_default_for_those_who_do_not_say(
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    default: OnEarlyEnd,
+    wish: OnEarlyEnd | None,
+    what: OnEarlyEnd,
+) -> None:
+    settings = attrs.evolve(ONCE, on_early_end=default)
+    async with one_scanner(tmp_path, scheduling=settings) as (w, scanner):
+        task = await w.running(NETWORK, max_runtime=400.0, on_early_end=wish)
+        await w.settled(task.task_id)
+        assert (len(scanner.orders) > 1) is (what is ROLL)
+        assert bool(scanner.requests["export"]) is (what is not DISCARD)
 
 
 def hosts(texts: tuple[str, ...]) -> list[str]:

@@ -118,6 +118,7 @@ def test_the_gauges_show_the_snapshot() -> None:
     expected = {
         ("nessus_active_scans",): 2,
         ("nessus_dlq_size",): 3,
+        ("nessus_outage",): 1,
         ("nessus_clients",): 2,
         ("nessus_clients_limit",): 256,
         ("nessus_connection_memory_bytes",): 4096,

@@ -39,6 +39,7 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.profile import ScanProfile
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.scope import Scope
+from nessus_sched.core.task import OnEarlyEnd
 
 
 @attrs.frozen(kw_only=True)
@@ -105,6 +106,14 @@ class SchedulingSettings:
     overlap_guard: bool = field("Never scan the same address with two scans at once.", default=True)
     max_attempts: int = field(
         "Attempts at a task before it becomes a dead letter.", default=3, minimum=1, maximum=100
+    )
+    on_early_end: OnEarlyEnd | None = field(
+        "What happens if a scan is aborted, exceeds its maximum runtime, or is stopped on the "
+        "scanner, unless the submitter says so. roll: keep what it found and scan the rest; keep: "
+        "keep it, and the task ends; discard: do not fetch it. Without it, roll if the scan was "
+        "aborted, and keep otherwise. With keep or discard, scans on a lost scanner are not "
+        "given up.",
+        default=None,
     )
     lost_after: Seconds = field(
         "A running scan whose scanner has not answered for this long is given up, and the rest of "

@@ -24,7 +24,7 @@ from nessus_sched.core.text import pluralize
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
 from nessus_sched.scheduler.driver.supervision import DriverFailed
-from nessus_sched.scheduler.views import ScannerView
+from nessus_sched.scheduler.views import ScannerView, nobody_answers
 from nessus_sched.telemetry.health import Health, HealthRecord, Observation, Status
 from nessus_sched.telemetry.scanner_log import NOT_CONTACTED
 
@@ -158,7 +158,11 @@ def _scanners(scanners: list[ScannerView]) -> Observation:
     if len(out) < len(wanted):
         can = f"{len(wanted) - len(out)} of {len(wanted)} scanners usable"
         return Observation(Status.DEGRADED, f"{can}; {_troubles(out)}", since)
-    return Observation(Status.FAILED, f"no scanner is usable: {_troubles(out)}", since)
+    if not nobody_answers(scanners):
+        return Observation(Status.FAILED, f"no scanner is usable: {_troubles(out)}", since)
+    running = sum(len(each.statistics.slots.active) for each in scanners)
+    kept = f"; {pluralize(running, 'running scan')} not given up" if running else ""
+    return Observation(Status.FAILED, f"no scanner answers: {_troubles(out)}{kept}", since)
 
 
 _WORDS: Final = {

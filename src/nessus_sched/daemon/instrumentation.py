@@ -12,6 +12,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.daemon.system import System
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.nessus.requests import RequestRecord
+from nessus_sched.scheduler.views import nobody_answers
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.gauges import Commits, ConnectionUsage, Limit, Snapshot
 from nessus_sched.telemetry.metrics import Metrics
@@ -42,6 +43,7 @@ async def collect_gauges(system: System, metrics: Metrics) -> None:
             if view.info is not None and view.info.plugin_set_at is not None
         },
         driver_failures=dict(system.fleet.failures),
+        outage=nobody_answers(views),
         dead_letters=store.counts[TaskState.DEAD],
         schedules=len(system.schedules.all()),
         troubled_schedules=sum(each.trouble is not None for each in system.schedules.all()),

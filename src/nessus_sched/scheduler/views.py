@@ -11,7 +11,7 @@ from nessus_sched.core.pool.estimates import Estimate
 from nessus_sched.core.pool.queues import QueueStatistics
 from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
 from nessus_sched.core.pool.wait_reasons import WaitReason
-from nessus_sched.core.scanner import ScannerInfo
+from nessus_sched.core.scanner import ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.core.task import Task
@@ -85,6 +85,12 @@ class ScannerView:
     since: float
     reached_at: float | None
     owed: int = 0
+
+
+def nobody_answers(scanners: Sequence[ScannerView]) -> bool:
+    """Whether no scanner that is enabled answers."""
+    kinds = [each.trouble_kind for each in scanners if each.statistics.enabled]
+    return bool(kinds) and set(kinds) == {Unreachable.kind}
 
 
 def dated(statistics: PoolStatistics, shown: Callable[[float], float]) -> PoolStatistics:

@@ -54,7 +54,8 @@ class Snapshot:
 
     `at` is now (epoch seconds). By scanner id: `up` whether it answers, `owed` how many
     abandoned scans have to be cleaned up there, `plugin_set_at` the time of its plugin set,
-    `driver_failures` how often a bug stopped its driver. `sizes` are bytes by store name.
+    `driver_failures` how often a bug stopped its driver. `outage`: no scanner answers. `sizes` are
+    bytes by store name.
     """
 
     at: float
@@ -63,6 +64,7 @@ class Snapshot:
     owed: Mapping[str, int] = attrs.field(factory=dict)
     plugin_set_at: Mapping[str, float] = attrs.field(factory=dict)
     driver_failures: Mapping[str, int] = attrs.field(factory=dict)
+    outage: bool = False
     dead_letters: int = 0
     schedules: int = 0
     troubled_schedules: int = 0
@@ -107,6 +109,11 @@ def _totals(snapshot: Snapshot) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "nessus_paused", "1 while an operator has paused all launches.", value=pool.paused
+    )
+    yield GaugeMetricFamily(
+        "nessus_outage",
+        "1 while no enabled scanner answers: nothing starts, and no running scan is given up.",
+        value=snapshot.outage,
     )
     yield GaugeMetricFamily("nessus_schedules", "Schedules.", value=snapshot.schedules)
     yield GaugeMetricFamily(

@@ -50,6 +50,7 @@ def reading(*scanners: ScannerStatistics) -> Snapshot:
         ),
         up={"one": True},
         plugin_set_at={"one": 40.0},
+        outage=True,
         dead_letters=3,
         sizes={"tasks": 4096},
         commits=Commits(commits=9, changes=20, largest_batch=5, p50=0.001, p99=0.01),

@@ -76,8 +76,13 @@ def on_early_end(run: ActiveTask, ending: Ending) -> OnEarlyEnd:
         return OnEarlyEnd.KEEP
     if ending.kind not in ROLLS:
         return OnEarlyEnd.KEEP
-    wanted = run.task.request.on_early_end
+    wanted = wanted_on_early_end(run)
     return wanted or (OnEarlyEnd.ROLL if ending.kind == ErrorKind.SCAN_ABORTED else OnEarlyEnd.KEEP)
+
+
+def wanted_on_early_end(run: ActiveTask) -> OnEarlyEnd | None:
+    """What the submitter wants, or else the operator."""
+    return run.task.request.on_early_end or run.context.config.scheduling.on_early_end
 
 
 async def settle(run: ActiveTask, ending: Ending, **changes: Any) -> None:

@@ -40,7 +40,7 @@ def _gives_up(run: ActiveTask, connection: Connection) -> bool:
         run.replaceable_since = now
     if task.state is not TaskState.RUNNING or task.desired is not RequestedState.RUN:
         return False
-    if task.request.on_early_end not in (None, OnEarlyEnd.ROLL):
+    if endings.wanted_on_early_end(run) not in (None, OnEarlyEnd.ROLL):
         return False
     # After an outage of all scanners, this one may just be probed later than the other.
     patience = min(config.scheduling.lost_after, config.polling.probe_max)
