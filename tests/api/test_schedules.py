@@ -20,7 +20,7 @@ from nessus_sched.api.schedules.tools import (
     create_schedule,
     list_schedules,
 )
-from nessus_sched.config.schema import CalendarSettings
+from nessus_sched.config.calendar import CalendarSettings
 from nessus_sched.ipc.peer import Peer
 from support.apps import app_of
 from support.world import one_scanner

@@ -19,7 +19,8 @@ def removed(live: Live) -> None:
     """Every test begins without schedules."""
     found = asked(live, "schedules list", "schedules", "list")["schedules"]
     if found:
-        live("schedules", "remove", *(each["name"] for each in found))
+        names = [each["name"] for each in found]
+        asked(live, "schedules remove", "schedules", "remove", *names)
 
 
 def test_one_is_created_shown_and_changed(live: Live) -> None:
@@ -40,12 +41,14 @@ def test_one_is_created_shown_and_changed(live: Live) -> None:
     assert "after 9 tasks" in shown
     assert "+0" in shown
     assert "skipped" in live("schedules", "skip", "weekly").out
+    twice = asked(live, "schedules skip", "schedules", "skip", "weekly")["schedules"]
+    assert twice[0]["skip_next"] == 2
     after = asked(live, "schedules show", "schedules", "show", "weekly")
-    assert after["next"][0] == found["next"][1]
-    live("schedules", "pause", "weekly")
+    assert after["next"][0] == found["next"][2]
+    asked(live, "schedules pause", "schedules", "pause", "weekly")
     assert asked(live, "schedules show", "schedules", "show", "weekly")["status"] == "paused"
     assert asked(live, "schedules next", "schedules", "next")["firings"] == []
-    live("schedules", "resume", "weekly")
+    asked(live, "schedules resume", "schedules", "resume", "weekly")
     firings = asked(live, "schedules next", "schedules", "next", "weekly")["firings"]
     assert [each["name"] for each in firings] == ["weekly"] * 5
     (ran,) = asked(live, "schedules run", "schedules", "run", "weekly")["schedules"]

@@ -11,7 +11,8 @@ import attrs
 import pytest
 import trio
 
-from nessus_sched.config.schema import CalendarSettings, Config, LimitSettings, TargetSettings
+from nessus_sched.config.calendar import CalendarSettings
+from nessus_sched.config.schema import Config, LimitSettings, TargetSettings
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.calendar.schedule import FiringOutcome, Overlap, Schedule
 from nessus_sched.core.states import TaskState

@@ -156,7 +156,17 @@ async def purge_dead_letters(app: App, call: Call, args: PurgeArgs) -> PurgeAnsw
     return PurgeAnswer(task_ids=purged, dry_run=False)
 
 
+@tool(writes=True)
+async def override_windows(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
+    """Let a task's running scan go on, whatever windows and blackouts say; journaled."""
+    await managed(app, call, args.task_id)
+    with as_tool_errors():
+        view = await app.service.resume(args.task_id, actor=call.peer.actor, override=True)
+        return status_answer(app, view)
+
+
 TASK_ACTIONS: tuple[ToolDef, ...] = (
+    override_windows,
     find_task,
     show_journal,
     retry_dead_letter,

@@ -110,6 +110,13 @@ class SubmitArgs:
         factory=dict,
         examples=({"portscan_range": "1-1024"},),
     )
+    between: str | None = field(
+        "Only scan in these hours, in the operator's time zone: 'mon-fri 20:00-06:00', 'sat,sun'; "
+        "several separated by semicolons.",
+        brief=AS_USUAL,
+        default=None,
+        max_length=200,
+    )
     split: Splitting = field(
         "auto: a large request runs as several scans on all scanners that reach its targets; "
         "never: as one scan.",
@@ -273,6 +280,7 @@ def request_of(app: App, args: SubmitArgs, kind: ScanKind) -> ScanRequest:
         credentials=tuple(getattr(args, "credential", ())),
         profile=args.profile,
         settings=args.settings,
+        between=args.between,
         split=args.split,
         partial_ok=args.partial_ok,
         on_early_end=args.on_early_end,

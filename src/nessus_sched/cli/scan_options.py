@@ -95,6 +95,11 @@ _OPTIONS: Final = (
         help="Stop the scan after this long: 90m, 8h (whole minutes).",
     ),
     click.option(
+        "--between",
+        metavar="HOURS",
+        help="Only scan in these hours: 'mon-fri 20:00-06:00; sat,sun'.",
+    ),
+    click.option(
         "--split", type=one_of(Splitting), help="Run a large request as several scans, or never."
     ),
     click.option(
@@ -135,6 +140,7 @@ def scan_arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "idempotency_key": options["key"],
         "max_runtime_minutes": None if runtime is None else math.ceil(runtime / 60),
         "profile": options["profile"],
+        "between": options["between"],
         "split": options["split"],
         "partial_ok": options["partial_ok"] or None,
         "on_early_end": options["on_early_end"],

@@ -145,11 +145,20 @@ def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 
 @click.command("resume")
 @tasks_argument
+@click.option(
+    "--override", is_flag=True, help="Let running scans go on, whatever windows and blackouts say."
+)
 @daemon_option
 @json_option
-def resume_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
+def resume_command(
+    tasks: Sequence[str], override: bool, config: Path | None, as_json: bool
+) -> None:
     """Resume paused tasks."""
-    _tell("resume_scan", tasks, config, as_json)
+    if not override:
+        _tell("resume_scan", tasks, config, as_json)
+        return
+    with daemon(config) as connection:
+        tell_each(connection, partial(connection.operate, "override_windows"), tasks, as_json)
 
 
 def _tell(tool: str, tasks: Sequence[str], config: Path | None, as_json: bool) -> None:

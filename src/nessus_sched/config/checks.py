@@ -28,6 +28,7 @@ from nessus_sched.core.credentials import (
 )
 from nessus_sched.core.profile import NO_PROFILE, ScanProfile, ports_problem
 from nessus_sched.core.reserved import RESERVED
+from nessus_sched.core.task import DEFAULT_POOL
 
 _OURS: Final = "is set by the scheduler itself"
 
@@ -41,6 +42,8 @@ UNIQUE: Final = MappingProxyType(
         "audits": "name",
         "roles": "name",
         "scan_profiles": "name",
+        "windows": "name",
+        "blackouts": "name",
     }
 )
 
@@ -188,6 +191,29 @@ def _config(keys: Keys) -> Iterator[ValueProblem]:
                 f"{_OURS} and can never be allowed", at=("custom_settings_allowed", index)
             )
     yield from _default_profiles(keys.get("scan_profiles"))
+    yield from _scanners_named(keys)
+
+
+def _scanners_named(keys: Keys) -> Iterator[ValueProblem]:
+    """Scanners and pools that windows and blackouts name and that there are not."""
+    scanners = [each for each in _list(keys.get("scanners")) if isinstance(each, dict)]
+    known = {
+        "scanners": [str(each.get("id")) for each in scanners],
+        "pools": [str(each.get("pool", DEFAULT_POOL)) for each in scanners],
+    }
+    for section in ("windows", "blackouts"):
+        for index, period in enumerate(_list(keys.get(section))):
+            for key, names in known.items():
+                given = _list(period.get(key)) if isinstance(period, dict) else []
+                for place, name in enumerate(given):
+                    if isinstance(name, str) and name not in names:
+                        hint = nearest(name, sorted(set(names)))
+                        at = (section, index, key, place)
+                        yield ValueProblem(f"there is no such {key[:-1]}", hint=hint, at=at)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _duplicates(section: str, key: str, items: Any) -> Iterator[ValueProblem]:

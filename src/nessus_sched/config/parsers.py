@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from nessus_sched.config import types
 from nessus_sched.config.substitution import Substituted
+from nessus_sched.core.calendar.periods import parse_period
 from nessus_sched.core.calendar.zones import BadCalendar, zone_of
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.address import parse_address, parse_host_name, parse_range
@@ -211,6 +212,14 @@ def zone(value: object) -> str:
         raise InvalidValue(str(error)) from None
 
 
+def times(value: object) -> str:
+    try:
+        parse_period([text(value)], "UTC")
+    except BadCalendar as error:
+        raise InvalidValue(str(error)) from None
+    return text(value)
+
+
 def new_file(value: object, *, folder: Path) -> Path:
     name = text(value)
     if not name:
@@ -247,6 +256,7 @@ def readers(folder: Path) -> Mapping[types.ValueFormat, Reader]:
         types.NETWORK: network,
         types.PRINCIPAL: principal,
         types.ZONE: zone,
+        types.TIMES: times,
         types.NEW_FILE: partial(new_file, folder=folder),
         types.FILE: partial(readable_file, folder=folder),
     }

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import attrs
 
+from nessus_sched.config.calendar import BlackoutSettings, CalendarSettings, WindowSettings
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.types import (
     DAY,
@@ -32,7 +33,6 @@ from nessus_sched.config.types import (
     Seconds,
     Size,
     WebhookUrl,
-    Zone,
 )
 from nessus_sched.core.credentials import Credential
 from nessus_sched.core.fields import field
@@ -153,33 +153,6 @@ class SchedulingSettings:
     )
     idempotency_ttl: Seconds = field(
         "How long an idempotency key is remembered.", default=48 * HOUR, minimum=60
-    )
-
-
-@attrs.frozen(kw_only=True)
-class CalendarSettings:
-    """Schedules: requests that are submitted again and again. They are created by command or by
-    tool, not here."""
-
-    time_zone: Zone = field(
-        "Time zone of times and cron expressions that name none, such as Europe/Berlin.",
-        default="UTC",
-    )
-    catch_up: Seconds = field(
-        "How late a missed firing (the daemon was down) may be made up for, unless a schedule "
-        "says otherwise. Several missed ones are made up for once.",
-        default=HOUR,
-        minimum=0,
-        maximum=7 * DAY,
-    )
-    min_interval: Seconds = field(
-        "Shortest time between two firings of a schedule.", default=15 * MINUTE, minimum=MINUTE
-    )
-    max_schedules: int = field("Maximum number of schedules.", default=1000, minimum=1)
-    model_lifetime: Seconds | None = field(
-        "Schedules that a model creates end after this long at most; null means no limit.",
-        default=None,
-        minimum=HOUR,
     )
 
 
@@ -419,6 +392,8 @@ class Config:
         "Queues, retries, deadlines.", factory=SchedulingSettings
     )
     calendar: CalendarSettings = field("Schedules.", factory=CalendarSettings)
+    windows: tuple[WindowSettings, ...] = field("When scanning is allowed.", default=())
+    blackouts: tuple[BlackoutSettings, ...] = field("When nothing is scanned.", default=())
     polling: PollingSettings = field("How often scanners are asked.", factory=PollingSettings)
     retention: RetentionSettings = field("How long things are kept.", factory=RetentionSettings)
     limits: LimitSettings = field("Bounds.", factory=LimitSettings)

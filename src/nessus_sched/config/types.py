@@ -38,6 +38,7 @@ RULE: Final = ValueFormat(
 )
 NETWORK: Final = ValueFormat("an address, a CIDR or a range such as 192.0.2.0/24")
 ZONE: Final = ValueFormat("a time zone such as Europe/Berlin or UTC")
+TIMES: Final = ValueFormat("times such as mon-fri 20:00-06:00 or 2026-12-20 to 2027-01-03")
 PRINCIPAL: Final = ValueFormat("a user or group, by name or number")
 NEW_FILE: Final = ValueFormat("a path, absolute or relative to the directory of this file")
 FILE: Final = ValueFormat(
@@ -57,6 +58,7 @@ Fingerprint = Annotated[str, FINGERPRINT]
 Rule = Annotated[str, RULE]
 Network = Annotated[str, NETWORK]
 Zone = Annotated[str, ZONE]
+Times = Annotated[str, TIMES]
 Principal = Annotated[str, PRINCIPAL]
 
 MINUTE: Final = 60.0

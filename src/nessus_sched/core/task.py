@@ -95,6 +95,8 @@ class ScanRequest:
     max_runtime: float | None = None
     rescan_of: str | None = None
     """The task from whose hosts the targets were chosen."""
+    between: str | None = None
+    """The hours in which it may be scanned, as `core.calendar.timetable.own_hours` reads them."""
     split: Splitting = Splitting.AUTO
     partial_ok: bool = False
     """Scan what can be reached, and report the rest as not reached."""
@@ -313,6 +315,10 @@ class Task:
     """Set for a part of a split task."""
     schedule: ScheduledFor | None = None
     """Set for a task that a schedule submitted."""
+    closed: str | None = None
+    """Why its running scan is to be paused: the window or blackout, in words."""
+    override: bool = False
+    """Its present scan runs on, whatever windows and blackouts say: an operator wants that."""
 
     remaining: tuple[str, ...] | None = None
     """The targets that the scans which ended early have not finished; None while all of them

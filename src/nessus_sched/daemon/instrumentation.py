@@ -47,6 +47,7 @@ async def collect_gauges(system: System, metrics: Metrics) -> None:
         dead_letters=store.counts[TaskState.DEAD],
         schedules=len(system.schedules.all()),
         troubled_schedules=sum(each.trouble is not None for each in system.schedules.all()),
+        window_overrun=system.fleet.timekeeper.overrun,
         sizes={
             "tasks": store.database_bytes + store.wal_bytes,
             "findings": findings.bytes,

@@ -30,6 +30,7 @@ from nessus_sched.scheduler.driver.traces import traces
 from nessus_sched.scheduler.pool_config import configure_pool
 from nessus_sched.scheduler.retry_timer import RetryTimer
 from nessus_sched.scheduler.split.splits import Splits
+from nessus_sched.scheduler.timekeeper import Timekeeper
 
 MAX_EXPORT_RESUMES = 8
 """How often an export is retried after a restart."""
@@ -62,6 +63,7 @@ class Fleet:
         """How often the driver of each scanner failed because of a bug."""
         self.debts = Debts(context, self.active_task)
         self.splits = Splits(context)
+        self.timekeeper = Timekeeper(context, self._active)
         self._connect = connect
         self._accepted: dict[str, float] = {}
         """When tasks were accepted that have left their queue and may come back, by the steady
@@ -74,12 +76,14 @@ class Fleet:
             self._nursery = nursery
             for settings in self.context.config.scanners:
                 await self._add_driver(settings)
+            self.timekeeper.start()
             await self.debts.restore()
             await self.recover()
             self.recovered = True
             nursery.start_soon(self.retries.run)
             nursery.start_soon(self.debts.run)
             nursery.start_soon(self.splits.run)
+            nursery.start_soon(self.timekeeper.run)
             task_status.started()
 
     async def apply(self, config: Config) -> None:
@@ -100,6 +104,11 @@ class Fleet:
             if present is not None:
                 await present.gone.wait()
             await self._add_driver(settings)
+        self.timekeeper.reconfigure()
+
+    def _active(self) -> Iterator[ActiveTask]:
+        """The tasks that drivers carry."""
+        return (run for driver in self.drivers.values() for run in driver.runs.values())
 
     async def _add_driver(self, settings: ScannerSettings) -> None:
         assert self._nursery is not None

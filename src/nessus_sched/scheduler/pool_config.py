@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
+from nessus_sched.config.calendar import BlackoutSettings
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import Config
+from nessus_sched.core.calendar.periods import parse_period
+from nessus_sched.core.calendar.timetable import Rule, Timetable
 from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.pool.scanners import ScannerSpec
@@ -61,3 +64,33 @@ def _spec(settings: ScannerSettings, licensed: int | None) -> ScannerSpec:
 def _networks(texts: Sequence[str]) -> TargetSet:
     """As written in the configuration, where `0.0.0.0/0` may stand for everything."""
     return TargetSet(ranges=parse_rules(texts).networks)
+
+
+def configure_calendar(context: Context) -> None:
+    """Tells the pool the windows and blackouts."""
+    context.pool.set_timetable(timetable(context.config), context.shown, context.now())
+
+
+def timetable(config: Config) -> Timetable:
+    """The windows and blackouts of a configuration."""
+    zone = config.calendar.time_zone
+    return Timetable(
+        rules=(
+            *(_rule(each, zone, blackout=False) for each in config.windows),
+            *(_rule(each, zone, blackout=True) for each in config.blackouts),
+        ),
+        zone=zone,
+    )
+
+
+def _rule(settings: BlackoutSettings, zone: str, *, blackout: bool) -> Rule:
+    networks = parse_rules(settings.networks).networks if settings.networks else None
+    return Rule(
+        name=settings.name,
+        period=parse_period(settings.times, settings.time_zone or zone),
+        blackout=blackout,
+        networks=networks,
+        scanners=frozenset(settings.scanners),
+        pools=frozenset(settings.pools),
+        at_end=settings.at_end,
+    )

@@ -143,7 +143,7 @@ class TaskQueries(StoredTasks):
         if run is not None:
             driver = self._fleet.drivers.get(run.task.scanner_instance or "")
             contact = None if driver is None else driver.connection.no_contact
-            standing = QueueStatus(wait_reason=contact)
+            standing = QueueStatus(wait_reason=contact or _closed(run.task))
             return TaskView(task=run.task, standing=standing, progress=run.progress)
         pool = self._context.pool
         if task.state in WAITS and task.desired is RequestedState.PAUSE:
@@ -249,3 +249,10 @@ class TaskQueries(StoredTasks):
     def statistics(self) -> PoolStatistics:
         """All moments in it are by the wall clock, as it is set now."""
         return dated(self._context.pool.statistics(self._context.now()), self._context.shown)
+
+
+def _closed(task: Task) -> WaitReason | None:
+    """Why the calendar pauses its running scan."""
+    if task.closed is None:
+        return None
+    return WaitReason(code=WaitCode.WINDOW, text=task.closed)

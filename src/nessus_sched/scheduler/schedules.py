@@ -17,6 +17,7 @@ import trio
 
 from nessus_sched.core.calendar.firing import Decision, decide
 from nessus_sched.core.calendar.schedule import Firing, FiringOutcome, Schedule
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.ids import new_schedule_id
 from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.states import SETTLED
@@ -217,7 +218,7 @@ class Schedules:
         """Raises `RequestError` or `RightsUnknown`."""
         rights = await self._context.rights_to(schedule.template)
         if rights.refusal is not None:
-            raise RequestError(rights.refusal, code="not_permitted")
+            raise RequestError(rights.refusal, code=ErrorKind.NOT_PERMITTED)
         submission = await self._service.submit(
             schedule.request,
             actor=schedule.actor,

@@ -199,8 +199,15 @@ class Service:
         is resumed. Pausing twice is fine."""
         return await self._command(task_id, RequestedState.PAUSE, actor)
 
-    async def resume(self, task_id: str, *, actor: str) -> TaskView:
-        """Resumes a paused task, or withdraws a pending pause."""
+    async def resume(self, task_id: str, *, actor: str, override: bool = False) -> TaskView:
+        """Resumes a paused task, or withdraws a pending pause. `override` lets its running scan
+        go on, whatever windows and blackouts say."""
+        if override:
+            run = self.fleet.active_task(task_id)
+            if run is None:
+                raise NotPossible(f"task {task_id} has no scan that windows could pause")
+            if await self._tell(run, RequestedState.RUN, actor, override=True):
+                return self.queries.view(run.task)
         return await self._command(task_id, RequestedState.RUN, actor)
 
     async def resume_halted(self, *, actor: str) -> int:
@@ -352,7 +359,13 @@ class Service:
                     await self._command(part, desired, actor)
 
     async def _tell(
-        self, run: ActiveTask, desired: RequestedState, actor: str, *, discard: bool = False
+        self,
+        run: ActiveTask,
+        desired: RequestedState,
+        actor: str,
+        *,
+        discard: bool = False,
+        override: bool = False,
     ) -> bool:
         """False when the task does not take it, see `ActiveTask.request_state`. Refused while
         the store is unavailable: the task itself may be waiting for it."""
@@ -361,6 +374,8 @@ class Service:
             raise StoreDown(f"nothing was changed: {health.reason}")
         try:
             cause = "asked for by the submitter"
-            return await run.request_state(desired, actor=actor, cause=cause, discard=discard)
+            return await run.request_state(
+                desired, actor=actor, cause=cause, discard=discard, override=override
+            )
         except StoreUnavailable as error:
             raise StoreDown(f"nothing was changed: {error}") from error

@@ -80,6 +80,11 @@ BREAKER_HALF_OPEN: Final = Event(
     "breaker_half_open", "The scanner is being probed (debug).", "before"
 )
 BREAKER_CLOSED: Final = Event("breaker_closed", "The scanner is used normally again.", "before")
+WINDOW_OVERRUN: Final = Event(
+    "window_overrun",
+    "A scan ran on after the end of its window or into a blackout, for that many seconds.",
+    "task_id", "seconds", "reason",
+)  # fmt: skip
 SCHEDULE_CHANGED: Final = Event(
     "schedule_changed",
     "A schedule was created, changed or deleted; `change` says which.",

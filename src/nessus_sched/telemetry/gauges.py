@@ -68,6 +68,7 @@ class Snapshot:
     dead_letters: int = 0
     schedules: int = 0
     troubled_schedules: int = 0
+    window_overrun: float = 0.0
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     commits: Commits = attrs.field(factory=Commits)
     connections: ConnectionUsage = attrs.field(factory=ConnectionUsage)
@@ -120,6 +121,11 @@ def _totals(snapshot: Snapshot) -> Iterator[Metric]:
         "nessus_schedules_troubled",
         "Schedules whose latest firing failed, or that were skipped three times in a row.",
         value=snapshot.troubled_schedules,
+    )
+    yield GaugeMetricFamily(
+        "nessus_window_overrun_seconds",
+        "For how long the longest scan has been running outside its window or in a blackout.",
+        value=snapshot.window_overrun,
     )
     counts: dict[tuple[str, str], int] = {}
     for scanner in pool.scanners:

@@ -14,6 +14,7 @@ CLASSES: Final = 1024
 """Of the classes those measured least recently are forgotten; bounds memory at 5 MB."""
 ENOUGH: Final = 20
 """A class with fewer is not used while a coarser one has more to say."""
+_UPPER: Final = 0.9
 FEWEST: Final = 3
 """With fewer in all, nothing is known."""
 
@@ -59,6 +60,11 @@ class Durations:
             if len(found) >= ENOUGH:
                 return found
         return found if len(found) >= FEWEST else ()
+
+    def upper(self, entry: QueueEntry, scanner_id: str) -> float | None:
+        """Seconds within which nine of ten like scans ended; None when nothing is known."""
+        found = sorted(self.like(entry, scanner_id))
+        return found[int(len(found) * _UPPER)] if found else None
 
     def record_pace(self, elapsed: Mapping[int, float], seconds: float) -> None:
         """Of a finished scan that took `seconds`: when it reached each tenth of progress."""

@@ -36,6 +36,8 @@ class QueueEntry:
     pool: str = DEFAULT_POOL
     pinned: str | None = None
     refused_by: tuple[str, ...] = ()
+    between: str | None = None
+    """The hours that the submitter wants, as in the request."""
     hosts: int = 0
     """For a part of a split task: how many targets of the whole task its scanners may get."""
 
@@ -72,5 +74,6 @@ def queue_entry(
         pool=request.pool,
         pinned=request.scanner_instance,
         refused_by=task.refused_by,
+        between=request.between,
         hosts=0 if task.part is None else task.part.hosts,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from nessus_sched.core.calendar.zones import local_text
 from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.queues import Waiting
@@ -74,6 +77,8 @@ def obstacle(scanner: PoolScanner, now: float) -> WaitReason | None:
         return WaitReason(code=WaitCode.SCANNER_DRAINING, text=f"{name} is draining: no new scans")
     if not scanner.breaker.closed:
         return WaitReason(code=WaitCode.SCANNER_DOWN, text=f"{name} is down{_down(scanner, now)}")
+    if scanner.closed:
+        return WaitReason(code=WaitCode.WINDOW, text=f"{name}: {scanner.closed}")
     if (suspended := scanner.suspension.statistics()) is not None:
         text = f"{name} is suspended{_suspended(suspended, now)}"
         return WaitReason(code=WaitCode.SCANNER_SUSPENDED, text=text)
@@ -91,6 +96,8 @@ def explain(state: PoolState, waiting: Waiting, now: float) -> WaitReason:
         return _none_usable(state, waiting, scanners, now)
     if waiting.entry.pinned and (never := refusal(state, waiting.entry)) is not None:
         return never
+    if (closed := _no_time(state, waiting, usable, now)) is not None:
+        return closed
     blocker = waiting.parked_on or state.blocker(waiting)
     if blocker is not None and blocker in state.abandoned:
         return WaitReason(
@@ -107,6 +114,30 @@ def explain(state: PoolState, waiting: Waiting, now: float) -> WaitReason:
             blocker=blocker,
         )
     return _in_turn(state, waiting, usable, now)
+
+
+def _no_time(
+    state: PoolState, waiting: Waiting, usable: list[PoolScanner], now: float
+) -> WaitReason | None:
+    """Whether windows and blackouts keep it from starting on every scanner."""
+    entry = waiting.entry
+    if not state.timetable.rules and entry.between is None:
+        return None
+    verdicts = {each.scanner_id: state.may_scan(entry, each.scanner_id, now) for each in usable}
+    if not any(verdict.allowed for verdict in verdicts.values()):
+        first = min(verdicts.values(), key=lambda verdict: verdict.until or math.inf)
+        return WaitReason(code=WaitCode.WINDOW, text=first.text)
+    allowed = {name: verdict for name, verdict in verdicts.items() if verdict.allowed}
+    if any(state.has_time(entry, name, now) for name in allowed):
+        return None
+    found = max(allowed.values(), key=lambda verdict: verdict.until or 0)
+    assert found.rule is not None
+    zone = found.rule.period.zone
+    return WaitReason(
+        code=WaitCode.WINDOW,
+        text=f"it would probably not end before {local_text(found.until or 0, zone)}, when "
+        f"{found.rule.text} does not allow it any more; it waits for the next opening",
+    )
 
 
 def _none_usable(

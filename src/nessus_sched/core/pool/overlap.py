@@ -162,6 +162,17 @@ class OverlapGuard:
                 self._groups.setdefault(head, {})[group.name] = group
         return heads
 
+    def defer(self, waiting: Waiting, key: str) -> ParkedGroup:
+        """Parks an entry at something that is not a task; `resume` returns it."""
+        group = self.park(waiting, key)
+        waiting.blocked = 0
+        return group
+
+    def resume(self, key: str) -> list[str]:
+        """The entries that were deferred with that key; they are no longer parked."""
+        groups = self._groups.pop(key, {}).values()
+        return [member[2] for group in groups for member in group.members]
+
     def blockers(self) -> list[str]:
         """All tasks for which others wait."""
         return list(self._groups)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from nessus_sched.core.calendar.timetable import Timetable
 from nessus_sched.core.pool.breaker import BreakerStatistics
-from nessus_sched.core.pool.durations import Durations
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.estimates import Estimate, estimates
 from nessus_sched.core.pool.explain import explain, refusal
@@ -23,9 +23,13 @@ class PoolQueries:
 
     def __init__(self, state: PoolState) -> None:
         self._state = state
-        self.durations = Durations()
-        """Of finished scans; after a restart, fed with those of before."""
+        self.durations = state.durations
         self._forecasts: dict[str, Forecast] = {}
+
+    @property
+    def timetable(self) -> Timetable:
+        """The windows and blackouts."""
+        return self._state.timetable
 
     def refusal(self, entry: QueueEntry) -> WaitReason | None:
         """Why this could never run with the present configuration; None when it could."""

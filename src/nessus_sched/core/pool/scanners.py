@@ -60,6 +60,8 @@ class PoolScanner:
         self.suspension = Suspension(breaker)
         self.enabled = spec.enabled
         self.draining = False
+        self.closed = ""
+        """Why windows and blackouts allow no scans there now, in words."""
         self.removed = removed
         self.hold_until = float("-inf")
         self.hold_reason = ""
@@ -88,7 +90,8 @@ class PoolScanner:
 
     @property
     def _open(self) -> bool:
-        return self.enabled and not self.draining and not self.removed and self.breaker.closed
+        wanted = self.enabled and not self.draining and not self.closed
+        return wanted and not self.removed and self.breaker.closed
 
     def free(self, now: float) -> int:
         """Slots in which a scan may be started now; one while suspended, when a try is due."""

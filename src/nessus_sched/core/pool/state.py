@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
+from nessus_sched.core.calendar.timetable import Timetable, Verdict
 from nessus_sched.core.pool.breaker import BreakerSettings
+from nessus_sched.core.pool.durations import Durations
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
@@ -70,6 +72,13 @@ class PoolState:
     paused: bool = False
     restoring: bool = False
     """Not all queued tasks of the former life are in their queues yet."""
+    durations: Durations = attrs.field(factory=Durations)
+    """Of finished scans; after a restart, fed with those of before."""
+    timetable: Timetable = attrs.field(factory=Timetable)
+    wall: Callable[[float], float] = lambda now: now
+    """The wall clock's time at a moment of the pool's clock."""
+    deferred: dict[str, float] = attrs.field(factory=dict)
+    """When the tasks parked at each key may be looked at again, by the wall clock."""
     abandoned: dict[str, str] = attrs.field(factory=dict)
     """The scanner of each claim (see `Pool.claim`) of a scan that may still run there."""
 
@@ -113,3 +122,33 @@ class PoolState:
     def _goes_before(self, claimant: str, waiting: Waiting) -> bool:
         other = self.queues.get(claimant)
         return other is not None and other.key < waiting.key and self.could_run(other)
+
+    def has_time(self, entry: QueueEntry, scanner_id: str, now: float) -> bool:
+        """Whether windows and blackouts allow its scan there for as long as it should take."""
+        if not self.timetable.rules and entry.between is None:
+            return True
+        return self._lasts(self.may_scan(entry, scanner_id, now), entry, scanner_id, now)
+
+    def has_time_anywhere(self, entry: QueueEntry, scanner_id: str, now: float) -> bool:
+        """The same of its targets alone: other scanners may have more time."""
+        return self._lasts(self.may_scan_targets(entry, now), entry, scanner_id, now)
+
+    def may_scan(self, entry: QueueEntry, scanner_id: str, now: float) -> Verdict:
+        """What windows and blackouts say of its scan on a scanner of its pool."""
+        return self.timetable.scan(
+            entry.packed, entry.between, scanner_id, entry.pool, self.wall(now)
+        )
+
+    def may_scan_targets(self, entry: QueueEntry, now: float) -> Verdict:
+        """What they say of its targets, whatever scanner scans them."""
+        return self.timetable.targets(entry.packed, entry.between, entry.pool, self.wall(now))
+
+    def _lasts(self, verdict: Verdict, entry: QueueEntry, scanner_id: str, now: float) -> bool:
+        """A scan that no opening is long enough for may start in any."""
+        if not verdict.allowed:
+            return False
+        expected = self.durations.upper(entry, scanner_id)
+        if expected is None or expected > verdict.length:
+            return True
+        assert verdict.until is not None
+        return self.wall(now) + expected <= verdict.until

@@ -58,9 +58,17 @@ class TaskMover:
 
     def park(self, waiting: Waiting, blocker: str) -> None:
         """Passes it over until that task has ended."""
+        self._leave_scanner(waiting)
+        self.state.queues.park(waiting, self.state.guard.park(waiting, blocker))
+
+    def defer(self, waiting: Waiting, key: str) -> None:
+        """Passes it over until what has that key is over; meanwhile it claims no targets."""
+        self._leave_scanner(waiting)
+        self.state.queues.park(waiting, self.state.guard.defer(waiting, key))
+
+    def _leave_scanner(self, waiting: Waiting) -> None:
         if waiting.scanner_id is not None and waiting.entry.pinned is None:
             self.state.queues.move(waiting, None)
-        self.state.queues.park(waiting, self.state.guard.park(waiting, blocker))
 
     def unpark(self, task_ids: Iterable[str], now: float) -> None:
         """Their blockers have ended: returns them to their old places."""

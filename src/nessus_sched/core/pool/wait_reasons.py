@@ -19,6 +19,8 @@ class WaitCode(StrEnum):
     PAUSED_ALL = "paused_all"
     OVERLAP = "overlap"
     """Another task has to finish first, because both have targets in common."""
+    WINDOW = "window"
+    """Scanning is not allowed now, or not long enough."""
     SCANNER_FULL = "scanner_full"
     SCANNER_HELD = "scanner_held"
     """The scanner asked for a rest, or refused for lack of capacity."""

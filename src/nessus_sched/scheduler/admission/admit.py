@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from nessus_sched.config.schema import Config
+from nessus_sched.core.calendar.timetable import check_rule, own_hours
+from nessus_sched.core.calendar.zones import BadCalendar
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.seal import imitates_marker
 from nessus_sched.core.targets.ranges import Ranges
@@ -52,6 +54,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     _check_credentials(request, config)
     _check_audit(request, config)
     _check_custom(request)
+    _check_hours(request, context)
     check_offered(request, config, context.offers)
     check_settings(request, config)
     check_combination(request, config)
@@ -185,3 +188,12 @@ def _check_custom(request: ScanRequest) -> None:
             hint="see list_scan_templates",
             code="template_or_policy",
         )
+
+
+def _check_hours(request: ScanRequest, context: Context) -> None:
+    if request.between is None:
+        return
+    try:
+        check_rule(own_hours(request.between, context.config.calendar.time_zone), context.wall())
+    except BadCalendar as error:
+        raise RequestError(f"between: {error}", code="bad_hours") from error

@@ -60,6 +60,8 @@ class ActiveTask:
         """The latest command sent to the scanner, to tell what others do there from what we
         asked for."""
         self.sent_at = float("-inf")
+        self.pausing_since: float | None = None
+        """Since when the scanner has been told to pause it."""
         self.stopping_since: float | None = None
         self.replaceable_since: float | None = None
         """Since when its scanner is lost and another one that reaches its targets answers."""
@@ -118,6 +120,7 @@ class ActiveTask:
         cause: str,
         halted: bool = False,
         discard: bool = False,
+        override: bool = False,
     ) -> bool:
         """Persists a command of the submitter, then wakes the task to carry it out. False if no
         driver has the task any more, and for any command after a cancel, which is final.
@@ -128,6 +131,8 @@ class ActiveTask:
                 return False
             discard = discard or self.task.discard
             task = attrs.evolve(self.task, desired=desired, halted=halted, discard=discard)
+            if override:
+                task = attrs.evolve(task, override=True, closed=None)
             entry = JournalEntry(
                 at=self.context.wall(),
                 event=f"{desired}_requested",
@@ -136,6 +141,7 @@ class ActiveTask:
                 after=task.state,
                 cause=cause,
                 actor=actor,
+                detail={"override": True} if override else {},
             )
             await self.context.record(task, entry)
             self.task = task
@@ -147,7 +153,23 @@ class ActiveTask:
 
     @property
     def wanted(self) -> RequestedState:
+        """What the submitter or an operator asks for."""
         return self.task.desired
+
+    @property
+    def due(self) -> RequestedState:
+        """What the scan should do now: windows and blackouts may pause one that should run."""
+        closed = self.task.closed is not None and self.wanted is RequestedState.RUN
+        return RequestedState.PAUSE if closed else self.wanted
+
+    async def set_closed(self, closed: str | None) -> None:
+        """Pauses the scan because of the calendar, or lets it run again."""
+        if self.over or self.task.closed == closed:
+            return
+        event = "closed" if closed else "opened"
+        await self.advance(event=event, cause=closed or "", closed=closed)
+        self.sent_at = float("-inf")
+        self.wake()
 
     async def abandon(self) -> None:
         """Accepts no further command, and returns once a command that was being stored is

@@ -184,6 +184,8 @@ class Driver:
             event="taken",
             attempt=attempt,
             scanner_instance=self.id,
+            closed=None,
+            override=False,
             detail={"scanner_instance": self.id, "attempt": attempt}
             | ({"found": True} if run.restored else {}),
         )

@@ -138,10 +138,12 @@ async def _note_pending(run: ActiveTask, row: RemoteScan) -> None:
 
 
 async def _follow(run: ActiveTask, row: RemoteScan) -> None:
-    """Adopts a pause or resume that happened on the scanner."""
-    state, desired = run.task.state, run.task.desired
+    """Adopts a pause or resume that happened on the scanner. A person who resumes a scan there
+    that the calendar has paused overrides it."""
+    state, desired, due = run.task.state, run.task.desired, run.due
     if row.status is ScanStatus.PAUSED and state is TaskState.RUNNING:
-        ours = desired is not RequestedState.RUN or run.sent is RequestedState.PAUSE
+        ours = due is not RequestedState.RUN or run.sent is RequestedState.PAUSE
+        _note_pause(run)
         await run.advance(
             TaskState.PAUSED,
             event="paused" if ours else "paused_on_scanner",
@@ -149,32 +151,45 @@ async def _follow(run: ActiveTask, row: RemoteScan) -> None:
             desired=desired if ours else RequestedState.PAUSE,
         )
     elif row.status is ScanStatus.RUNNING and state is TaskState.PAUSED:
-        ours = desired is not RequestedState.PAUSE or run.sent is RequestedState.RUN
+        ours = due is not RequestedState.PAUSE or run.sent is RequestedState.RUN
+        closed, override = run.task.closed, run.task.override
         await run.advance(
             TaskState.RUNNING,
             event="resumed" if ours else "resumed_on_scanner",
             cause="" if ours else "resumed on the scanner by someone else",
             desired=desired if ours else RequestedState.RUN,
+            closed=closed if ours else None,
+            override=override or (closed is not None and not ours),
             paused_for=run.task.paused_for + run.context.now() - run.entered_at,
         )
 
 
+def _note_pause(run: ActiveTask) -> None:
+    """Remembers how long the scanner took to pause a scan."""
+    if run.pausing_since is not None:
+        took, scanner = run.context.now() - run.pausing_since, run.task.scanner_instance or ""
+        before = run.context.pausing.get(scanner, took)
+        run.context.pausing[scanner] = max(took, (before + took) / 2)
+    run.pausing_since = None
+
+
 async def _command(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
-    """Sends the scanner the command that the submitter wants, if it has not taken effect yet."""
+    """Sends the scanner the command that is due, if it has not taken effect yet."""
     now = run.context.now()
-    state, desired = run.task.state, run.task.desired
-    if desired is RequestedState.CANCEL or await _overdue(run, connection, row):
+    state, due = run.task.state, run.due
+    if due is RequestedState.CANCEL or await _overdue(run, connection, row):
         await _stop(run, connection, row)
         return
     if now - run.sent_at < REPEAT_COMMAND or not row.ours or row.changing:
         return
-    if desired is RequestedState.PAUSE and state is TaskState.RUNNING:
+    if due is RequestedState.PAUSE and state is TaskState.RUNNING:
         send = connection.scanner.pause
-    elif desired is RequestedState.RUN and state is TaskState.PAUSED:
+        run.pausing_since = now if run.pausing_since is None else run.pausing_since
+    elif due is RequestedState.RUN and state is TaskState.PAUSED:
         send = connection.scanner.resume
     else:
         return
-    run.sent, run.sent_at = desired, now
+    run.sent, run.sent_at = due, now
     await send(row.scan_id, run.marks)
     connection.look_soon()
 

@@ -1,0 +1,66 @@
+"""The configuration of schedules, windows and blackouts."""
+
+from __future__ import annotations
+
+import attrs
+
+from nessus_sched.config.types import DAY, HOUR, MINUTE, NAME_BOUNDS, Network, Seconds, Times, Zone
+from nessus_sched.core.calendar.timetable import AtEnd
+from nessus_sched.core.fields import field
+
+
+@attrs.frozen(kw_only=True)
+class CalendarSettings:
+    """Schedules: requests that are submitted again and again. They are created by command or by
+    tool, not here."""
+
+    time_zone: Zone = field(
+        "Time zone of times and cron expressions that name none, such as Europe/Berlin.",
+        default="UTC",
+    )
+    catch_up: Seconds = field(
+        "How late a missed firing (the daemon was down) may be made up for, unless a schedule "
+        "says otherwise. Several missed ones are made up for once.",
+        default=HOUR,
+        minimum=0,
+        maximum=7 * DAY,
+    )
+    min_interval: Seconds = field(
+        "Shortest time between two firings of a schedule.", default=15 * MINUTE, minimum=MINUTE
+    )
+    max_schedules: int = field("Maximum number of schedules.", default=1000, minimum=1)
+    model_lifetime: Seconds | None = field(
+        "Schedules that a model creates end after this long at most; null means no limit.",
+        default=None,
+        minimum=HOUR,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class BlackoutSettings:
+    """A time in which nothing is scanned, whatever windows say: for the scans that match all of
+    `networks`, `scanners` and `pools`, as far as they are given."""
+
+    name: str = field("Shown where scans wait for it.", **NAME_BOUNDS)
+    times: tuple[Times, ...] = field(
+        "When, in several lines: `mon-fri 20:00-06:00` (five nights), `sat,sun` (whole days), "
+        "`22:00-24:00` (every day), `2026-12-20 to 2027-01-03` (both included), "
+        "`2026-12-20 18:00 to 2027-01-03 06:00`.",
+        min_length=1,
+    )
+    time_zone: Zone | None = field("Time zone. Default: that of `calendar`.", default=None)
+    networks: tuple[Network, ...] = field("Only scans with targets in these networks.", default=())
+    scanners: tuple[str, ...] = field("Only scans on these scanners.", default=())
+    pools: tuple[str, ...] = field("Only scans on scanners of these pools.", default=())
+    at_end: AtEnd = field(
+        "What becomes of running scans when scanning is no longer allowed: pause them until it is "
+        "again, or let them run on.",
+        default=AtEnd.PAUSE,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class WindowSettings(BlackoutSettings):
+    """A time in which scanning is allowed, as for blackouts: scans that match are started only in
+    it, and only if they are expected to end in it. Of several windows that match, all must be
+    open."""

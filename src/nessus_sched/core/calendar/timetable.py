@@ -1,0 +1,204 @@
+"""When scanning is allowed: windows and blackouts, and what holds for a scan at a moment.
+
+Every window that applies must be open, and no blackout that applies may be on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.calendar.periods import Period, parse_period
+from nessus_sched.core.calendar.zones import BadCalendar, local_text
+from nessus_sched.core.targets.packed import PackedTargets
+from nessus_sched.core.targets.ranges import Ranges, overlap
+
+_STEPS: Final = 1000
+"""Changes that are followed in search of an opening."""
+
+
+class AtEnd(StrEnum):
+    """What is done with a running scan at the end of a window or the begin of a blackout."""
+
+    PAUSE = "pause"
+    """Pause it until the next opening."""
+    RUN_ON = "run_on"
+
+
+@attrs.frozen(kw_only=True)
+class Rule:
+    """A window or blackout, for the scans that match all that it names: targets in `networks`
+    (None: any), one of the `scanners`, one of the `pools` (empty: any)."""
+
+    name: str
+    period: Period
+    blackout: bool
+    networks: Ranges | None = None
+    scanners: frozenset[str] = frozenset()
+    pools: frozenset[str] = frozenset()
+    at_end: AtEnd = AtEnd.PAUSE
+
+    @property
+    def text(self) -> str:
+        """Such as `window 'nights'`."""
+        return f"{'blackout' if self.blackout else 'window'} {self.name!r}"
+
+    def covers_scanner(self, scanner_id: str, pool: str) -> bool:
+        return (not self.scanners or scanner_id in self.scanners) and (
+            not self.pools or pool in self.pools
+        )
+
+    def is_open(self, moment: float) -> bool:
+        """Whether it allows scanning."""
+        return (self.period.span_at(moment) is None) is self.blackout
+
+    def closes(self, moment: float) -> float:
+        """When it stops allowing it, if it does now."""
+        if self.blackout:
+            return self.period.next_begin(moment) or math.inf
+        span = self.period.span_at(moment)
+        assert span is not None
+        return span[1]
+
+    def opened(self, moment: float) -> float:
+        """Since when it has allowed it, if it does now; -inf when that is not known."""
+        span = None if self.blackout else self.period.span_at(moment)
+        return -math.inf if span is None else span[0]
+
+    def opens(self, moment: float) -> float | None:
+        """When it will allow it, if it does not now; None if not for a year."""
+        if not self.blackout:
+            return self.period.next_begin(moment)
+        span = self.period.span_at(moment)
+        return moment if span is None else span[1]
+
+
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """Whether scanning is allowed. If it is, `until` is when that ends (inf: never) and `length`
+    how long it lasts in all; if not, `until` is when it is allowed again (None: not for a year),
+    and `rule` the one that forbids it."""
+
+    allowed: bool
+    until: float | None
+    length: float = math.inf
+    rule: Rule | None = None
+
+    @property
+    def text(self) -> str:
+        """Why it is not allowed."""
+        assert self.rule is not None
+        zone = self.rule.period.zone
+        when = "for a year" if self.until is None else f"until {local_text(self.until, zone)}"
+        return f"{self.rule.text} does not allow scans {when}"
+
+
+ALWAYS: Final = Verdict(allowed=True, until=math.inf)
+
+
+@attrs.frozen(kw_only=True)
+class Timetable:
+    """All rules of a configuration. Moments are epoch seconds of the wall clock. `zone` is that of
+    the hours of single tasks."""
+
+    rules: tuple[Rule, ...] = ()
+    zone: str = "UTC"
+
+    def scanner(self, scanner_id: str, pool: str, moment: float) -> Verdict:
+        """For a scanner, whatever the targets."""
+        rules = [each for each in self.rules if each.networks is None]
+        return verdict([each for each in rules if each.covers_scanner(scanner_id, pool)], moment)
+
+    def targets(
+        self, targets: PackedTargets, between: str | None, pool: str, moment: float
+    ) -> Verdict:
+        """For targets, whatever scanner of the pool scans them."""
+        rules = [
+            each
+            for each in self.rules
+            if each.networks is not None and not each.scanners and _in_pool(each, pool)
+        ]
+        return verdict(self._applying(rules, targets, between), moment)
+
+    def scan(
+        self, targets: PackedTargets, between: str | None, scanner_id: str, pool: str, moment: float
+    ) -> Verdict:
+        """For a scan on a scanner."""
+        rules = [each for each in self.rules if each.covers_scanner(scanner_id, pool)]
+        return verdict(self._applying(rules, targets, between), moment)
+
+    def next_change(self, moment: float) -> float:
+        """When something changes next, if only for some scans."""
+        return min(
+            (
+                change
+                for rule in self.rules
+                if (change := rule.closes(moment) if rule.is_open(moment) else rule.opens(moment))
+            ),
+            default=math.inf,
+        )
+
+    def _applying(
+        self, rules: Sequence[Rule], targets: PackedTargets, between: str | None
+    ) -> list[Rule]:
+        found = [each for each in rules if each.networks is None]
+        narrow = [each for each in rules if each.networks is not None]
+        if narrow:
+            ranges = targets.unpack().ranges
+            found += [each for each in narrow if overlap(each.networks or (), ranges)]
+        if between is not None:
+            found.append(own_hours(between, self.zone))
+        return found
+
+
+@lru_cache(maxsize=1024)
+def own_hours(text: str, zone: str) -> Rule:
+    """The hours that a task asks for: as in `periods`, several separated by semicolons, with
+    another time zone at the end in parentheses. Raises `BadCalendar`."""
+    given = text.strip()
+    if given.endswith(")") and "(" in given:
+        given, _, named = given[:-1].rpartition("(")
+        zone = named.strip()
+    period = parse_period([each for each in given.split(";") if each.strip()], zone)
+    return Rule(name=text, period=period, blackout=False)
+
+
+def check_rule(rule: Rule, moment: float) -> None:
+    """Raises `BadCalendar` for a window that never opens."""
+    if not rule.blackout and not rule.is_open(moment) and rule.opens(moment) is None:
+        raise BadCalendar("it does not open within a year")
+
+
+def verdict(rules: Iterable[Rule], moment: float) -> Verdict:
+    """What rules say together of a moment."""
+    applying = list(rules)
+    closed = [each for each in applying if not each.is_open(moment)]
+    if closed:
+        rule = next((each for each in closed if each.blackout), closed[0])
+        return Verdict(allowed=False, until=_opening(applying, moment), rule=rule)
+    if not applying:
+        return ALWAYS
+    ends = {each: each.closes(moment) for each in applying}
+    first = min(applying, key=lambda each: ends[each])
+    begin = max(each.opened(moment) for each in applying)
+    return Verdict(allowed=True, until=ends[first], length=ends[first] - begin, rule=first)
+
+
+def _opening(rules: Sequence[Rule], moment: float) -> float | None:
+    for _ in range(_STEPS):
+        opens = [each.opens(moment) for each in rules if not each.is_open(moment)]
+        if not opens:
+            return moment
+        if None in opens:
+            return None
+        moment = max(at for at in opens if at is not None)
+    return None
+
+
+def _in_pool(rule: Rule, pool: str) -> bool:
+    return not rule.pools or pool in rule.pools

@@ -1,0 +1,306 @@
+"""Windows and blackouts over the whole scheduler in virtual time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from nessus_sched.config.calendar import BlackoutSettings, WindowSettings
+from nessus_sched.config.schema import Config
+from nessus_sched.core.calendar.timetable import AtEnd
+from nessus_sched.core.pool.wait_reasons import WaitCode
+from nessus_sched.core.scanner import ScanStatus
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
+from nessus_sched.scheduler.errors import RequestError
+from support.fake_scanner import FakeScanner
+from support.world import EPOCH, World, config_of, scanner_settings, virtual_now, world
+
+HOUR = 3600.0
+
+
+def moment(hours: float) -> str:
+    """So many hours after the start, as configurations write it."""
+    at = datetime.fromtimestamp(EPOCH + hours * HOUR, UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def span(begin: float, end: float) -> str:
+    return f"{moment(begin)} to {moment(end)}"
+
+
+def blackout(begin: float, end: float, **changes: Any) -> BlackoutSettings:
+    return BlackoutSettings(name="freeze", times=(span(begin, end),), **changes)
+
+
+def window(*spans: tuple[float, float], **changes: Any) -> WindowSettings:
+    return WindowSettings(name="nights", times=tuple(span(*each) for each in spans), **changes)
+
+
+def config(tmp_path: Path, *, scanners: int = 1, **changes: Any) -> Config:
+    return config_of(tmp_path, *(scanner_settings(n) for n in "ab"[:scanners]), **changes)
+
+
+def fakes(scanners: int = 1, takes: float = 600.0) -> dict[str, FakeScanner]:
+    return {n: FakeScanner(virtual_now(), duration=lambda _order: takes) for n in "ab"[:scanners]}
+
+
+async def at(hours: float) -> None:
+    await trio.sleep_until(hours * HOUR)
+
+
+async def launched(w: World, task: Task) -> float:
+    """When the task's first scan began, in hours from the start."""
+    await w.settled(task.task_id)
+    return round((await _entered(w, task, TaskState.RUNNING) - EPOCH) / HOUR, 1)
+
+
+async def _entered(w: World, task: Task, state: TaskState) -> float:
+    records = await w.queries.history(task.task_id)
+    return next(each.entry.at for each in records if each.entry.after is state)
+
+
+async def test_nothing_starts_in_a_blackout(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path, blackouts=(blackout(-1, 5),)), fakes()) as w:
+        task = await w.submit("192.0.2.1")
+        reason = (await w.queries.task(task.task_id)).standing.wait_reason
+        assert reason is not None
+        assert reason.code is WaitCode.WINDOW
+        assert "blackout 'freeze'" in reason.text
+        assert await launched(w, task) == 5
+
+
+async def test_only_what_a_rule_names_waits(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    rules = blackout(-1, 5, networks=("192.0.2.0/25",))
+    async with world(config(tmp_path, blackouts=(rules,)), fakes()) as w:
+        inside = await w.submit("192.0.2.1-192.0.2.3")
+        across = await w.submit("192.0.2.100-192.0.2.200")
+        outside = await w.submit("192.0.2.201")
+        reason = (await w.queries.task(inside.task_id)).standing.wait_reason
+        assert reason is not None
+        assert reason.code is WaitCode.WINDOW
+        assert await launched(w, outside) == 0
+        assert await launched(w, inside) == 5
+        assert await launched(w, across) == 5
+
+
+async def test_other_scanners_take_what_a_closed_one_may_not(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = fakes(2)
+    rules = (window((5, 9), scanners=("a",)),)
+    async with world(config(tmp_path, scanners=2, windows=rules), found) as w:
+        tasks = [await w.submit(f"192.0.2.{n}") for n in range(1, 6)]
+        pinned = await w.submit("192.0.2.77", scanner_instance="a")
+        for task in tasks:
+            assert await launched(w, task) < 1
+        assert await launched(w, pinned) == 5
+    assert sum(found["b"].launches.values()) == 5
+
+
+async def test_a_scan_is_started_only_if_it_fits(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    rules = (window((0, 10), (20, 30)),)
+    async with world(config(tmp_path, windows=rules), fakes(takes=2 * HOUR)) as w:
+        for number in range(4):  # until it is known how long scans take
+            await w.settled((await w.submit(f"192.0.2.{number + 1}")).task_id)
+        assert 8 <= trio.current_time() / HOUR < 9
+        late = await w.submit("192.0.2.9")
+        await trio.sleep(1)
+        reason = (await w.queries.task(late.task_id)).standing.wait_reason
+        assert reason is not None
+        assert reason.code is WaitCode.WINDOW
+        assert "would probably not end before" in reason.text
+        assert await launched(w, late) == 20
+
+
+async def test_what_fits_into_no_window_starts_anyway(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    hours = [(float(n), n + 1.5) for n in range(0, 60, 4)]
+    rules = (window(*hours),)
+    async with world(config(tmp_path, windows=rules), fakes(takes=2 * HOUR)) as w:
+        for number in range(4):
+            task = await w.submit(f"192.0.2.{number + 1}")
+            assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+        paused = [await w.events(await w.settled(task.task_id))]
+    assert "paused" in paused[0]
+
+
+async def test_running_scans_are_paused_and_resumed(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = fakes(takes=3 * HOUR)
+    found["a"].lag = 20.0
+    async with world(config(tmp_path, blackouts=(blackout(1, 5),)), found) as w:
+        task = await w.running("192.0.2.1")
+        await at(1)
+        await w.until(task.task_id, TaskState.PAUSED)
+        view = await w.queries.task(task.task_id)
+        assert view.standing.wait_reason is not None
+        assert view.standing.wait_reason.code is WaitCode.WINDOW
+        assert await _entered(w, task, TaskState.PAUSED) <= EPOCH + 1 * HOUR + 1
+        done = await w.settled(task.task_id)
+        events = await w.events(task)
+    assert done.state is TaskState.COMPLETED
+    assert trio.current_time() == pytest.approx(7 * HOUR, abs=200)
+    assert events == [
+        "submitted", "taken", "scan_created", "launched", "closed", "paused", "opened", "resumed",
+        "scan_finished", "completed",
+    ]  # fmt: skip
+
+
+async def test_a_rule_may_let_scans_run_on(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    rules = blackout(1, 5, at_end=AtEnd.RUN_ON)
+    async with world(config(tmp_path, blackouts=(rules,)), fakes(takes=2 * HOUR)) as w:
+        task = await w.running("192.0.2.1")
+        later = await w.submit("192.0.2.1")
+        await w.settled(task.task_id)
+        assert "closed" not in await w.events(task)
+        assert trio.current_time() < 2.1 * HOUR
+        assert await launched(w, later) == 5
+
+
+async def test_what_a_person_paused_stays_paused(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path, blackouts=(blackout(1, 5),)), fakes(takes=3 * HOUR)) as w:
+        task = await w.running("192.0.2.1")
+        await at(2)
+        await w.service.pause(task.task_id, actor="uid:1")
+        await at(6)
+        assert (await w.queries.task(task.task_id)).task.state is TaskState.PAUSED
+        await w.service.resume(task.task_id, actor="uid:1")
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_resume_does_not_override_a_blackout_but_an_operator_may(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path, blackouts=(blackout(1, 9),)), fakes(takes=3 * HOUR)) as w:
+        task = await w.running("192.0.2.1")
+        await at(2)
+        await w.service.pause(task.task_id, actor="uid:1")
+        await w.service.resume(task.task_id, actor="uid:1")
+        await at(2.5)
+        assert (await w.queries.task(task.task_id)).task.state is TaskState.PAUSED
+        await w.service.resume(task.task_id, actor="uid:1", override=True)
+        done = await w.settled(task.task_id)
+        records = await w.queries.history(task.task_id)
+    assert done.state is TaskState.COMPLETED
+    assert trio.current_time() < 6 * HOUR
+    assert [each.entry.actor for each in records if each.entry.detail.get("override")] == ["uid:1"]
+
+
+async def test_a_scan_that_a_person_resumes_on_the_scanner_runs_on(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = fakes(takes=3 * HOUR)
+    async with world(config(tmp_path, blackouts=(blackout(1, 9),)), found) as w:
+        task = await w.running("192.0.2.1")
+        await at(2)
+        scan = (await w.queries.task(task.task_id)).task.nessus_scan_id
+        assert scan is not None
+        found["a"].set_status(found["a"].scans[scan], ScanStatus.RUNNING)
+        done = await w.settled(task.task_id)
+        assert "resumed_on_scanner" in await w.events(task)
+    assert done.state is TaskState.COMPLETED
+    assert trio.current_time() < 6 * HOUR
+
+
+async def test_a_restart_in_a_blackout_and_one_after_it(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found, rules = fakes(takes=3 * HOUR), (blackout(1, 5),)
+    async with world(config(tmp_path, blackouts=rules), found) as w:
+        task = await w.running("192.0.2.1")
+        waiting = await w.submit("192.0.2.1")
+    await at(2)  # it has run on while the daemon was down
+    async with world(config(tmp_path, blackouts=rules), found) as w:
+        await w.until(task.task_id, TaskState.PAUSED)
+        assert trio.current_time() < 2 * HOUR + 100
+    await at(6)
+    async with world(config(tmp_path, blackouts=rules), found) as w:
+        await w.until(task.task_id, TaskState.RUNNING)
+        assert trio.current_time() < 6 * HOUR + 100
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+        assert (await w.settled(waiting.task_id)).state is TaskState.COMPLETED
+
+
+async def test_the_hours_of_a_task(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    async with world(config(tmp_path), fakes()) as w:
+        task = await w.submit("192.0.2.1", between=span(3, 6))
+        free = await w.submit("192.0.2.1")
+        assert await launched(w, free) == 0
+        assert await launched(w, task) == 3
+        for between, said in (("sometime", "wrong day"), ("2020-01-01", "within a year")):
+            with pytest.raises(RequestError, match=said):
+                await w.submit("192.0.2.1", between=between)
+
+
+async def test_a_clock_that_is_set_is_followed(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    rules = (window((5, 9)),)
+    async with world(config(tmp_path, windows=rules), fakes()) as w:
+        task = await w.submit("192.0.2.1")
+        await at(1)
+        wall = w.context.wall
+        w.context.wall = lambda: wall() + 5 * HOUR
+        await at(1.01)
+        assert (await w.queries.task(task.task_id)).task.state is TaskState.RUNNING
+        w.context.wall = wall
+        await at(1.02)
+        assert (await w.queries.task(task.task_id)).task.state is TaskState.PAUSED
+        await at(5.3)
+        assert (await w.queries.task(task.task_id)).task.state is TaskState.COMPLETED
+
+
+async def test_a_reload_changes_the_rules(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    before = config(tmp_path, blackouts=(blackout(-1, 50),))
+    async with world(before, fakes(takes=2 * HOUR)) as w:
+        task = await w.submit("192.0.2.1")
+        await at(1)
+        await w.fleet.apply(attrs.evolve(before, blackouts=()))
+        await at(1.5)
+        assert (await w.queries.task(task.task_id)).task.state is TaskState.RUNNING
+        await w.fleet.apply(before)
+        await at(1.6)
+        assert (await w.queries.task(task.task_id)).task.state is TaskState.PAUSED
+
+
+async def test_a_scan_that_cannot_be_paused_in_time_is_reported(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = fakes(takes=3 * HOUR)
+    found["a"].lag = 900.0
+    rules = (blackout(1, 5),)
+    with capture_logs() as lines:
+        async with world(config(tmp_path, blackouts=rules), found) as w:
+            await _overrun(w)
+    (overrun,) = [each for each in lines if each["event"] == "window_overrun"]
+    assert overrun["seconds"] == pytest.approx(870, abs=60)
+
+
+async def _overrun(w: World) -> None:
+    task = await w.running("192.0.2.1")
+    await at(1.1)
+    assert w.fleet.timekeeper.overrun > 200
+    await w.until(task.task_id, TaskState.PAUSED)
+    await trio.sleep(60)
+    assert w.fleet.timekeeper.overrun == 0
