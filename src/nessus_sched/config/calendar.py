@@ -64,3 +64,14 @@ class WindowSettings(BlackoutSettings):
     """A time in which scanning is allowed, as for blackouts: scans that match are started only in
     it, and only if they are expected to end in it. Of several windows that match, all must be
     open."""
+
+
+@attrs.frozen(kw_only=True)
+class NetworkSettings:
+    """A limit for a target network, whichever scanners scan it: two scanners behind one link
+    should not flood it."""
+
+    cidr: Network = field("The network.")
+    max_concurrent_scans: int = field(
+        "Maximum number of scans at once with targets in it.", minimum=1, maximum=10_000
+    )

@@ -42,6 +42,7 @@ UNIQUE: Final = MappingProxyType(
         "audits": "name",
         "roles": "name",
         "scan_profiles": "name",
+        "networks": "cidr",
         "windows": "name",
         "blackouts": "name",
     }

@@ -13,7 +13,12 @@ from typing import Annotated
 
 import attrs
 
-from nessus_sched.config.calendar import BlackoutSettings, CalendarSettings, WindowSettings
+from nessus_sched.config.calendar import (
+    BlackoutSettings,
+    CalendarSettings,
+    NetworkSettings,
+    WindowSettings,
+)
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.types import (
     DAY,
@@ -393,6 +398,7 @@ class Config:
     )
     calendar: CalendarSettings = field("Schedules.", factory=CalendarSettings)
     windows: tuple[WindowSettings, ...] = field("When scanning is allowed.", default=())
+    networks: tuple[NetworkSettings, ...] = field("Limits for target networks.", default=())
     blackouts: tuple[BlackoutSettings, ...] = field("When nothing is scanned.", default=())
     polling: PollingSettings = field("How often scanners are asked.", factory=PollingSettings)
     retention: RetentionSettings = field("How long things are kept.", factory=RetentionSettings)

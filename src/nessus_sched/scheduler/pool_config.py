@@ -12,6 +12,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.calendar.periods import parse_period
 from nessus_sched.core.calendar.timetable import Rule, Timetable
 from nessus_sched.core.pool.breaker import BreakerSettings
+from nessus_sched.core.pool.network_limits import NetworkLimit
 from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.pool.scanners import ScannerSpec
 from nessus_sched.core.pool.state import PoolSettings
@@ -67,8 +68,17 @@ def _networks(texts: Sequence[str]) -> TargetSet:
 
 
 def configure_calendar(context: Context) -> None:
-    """Tells the pool the windows and blackouts."""
-    context.pool.set_timetable(timetable(context.config), context.shown, context.now())
+    """Tells the pool the windows and blackouts, and the limits of networks."""
+    limits = (
+        NetworkLimit(
+            name=each.cidr,
+            ranges=parse_rules([each.cidr]).networks,
+            most=each.max_concurrent_scans,
+        )
+        for each in context.config.networks
+    )
+    context.pool.gate.set_network_limits(limits, context.now())
+    context.pool.gate.set_timetable(timetable(context.config), context.shown, context.now())
 
 
 def timetable(config: Config) -> Timetable:

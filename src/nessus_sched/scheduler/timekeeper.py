@@ -68,7 +68,7 @@ class Timekeeper:
         offset = context.wall() - context.now()
         if abs(offset - self._offset) > STEP:
             self.start()
-        context.pool.look_at_calendar(context.now())
+        context.pool.gate.look(context.now())
         for run in list(self._runs()):
             await self._look_at(run)
         running = {run.task.task_id for run in self._runs()}

@@ -42,10 +42,14 @@ class Rule:
     scanners: frozenset[str] = frozenset()
     pools: frozenset[str] = frozenset()
     at_end: AtEnd = AtEnd.PAUSE
+    own: bool = False
+    """The hours of a single task."""
 
     @property
     def text(self) -> str:
         """Such as `window 'nights'`."""
+        if self.own:
+            return f"its --between {self.name!r}"
         return f"{'blackout' if self.blackout else 'window'} {self.name!r}"
 
     def covers_scanner(self, scanner_id: str, pool: str) -> bool:
@@ -165,7 +169,7 @@ def own_hours(text: str, zone: str) -> Rule:
         given, _, named = given[:-1].rpartition("(")
         zone = named.strip()
     period = parse_period([each for each in given.split(";") if each.strip()], zone)
-    return Rule(name=text, period=period, blackout=False)
+    return Rule(name=text, period=period, blackout=False, own=True)
 
 
 def check_rule(rule: Rule, moment: float) -> None:

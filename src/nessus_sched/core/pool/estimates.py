@@ -56,6 +56,8 @@ def estimates(
         if reasons[each.entry.task_id].code is WaitCode.STARTING:
             found[each.entry.task_id] = AT_ONCE
             continue
+        if reasons[each.entry.task_id].code is WaitCode.WINDOW:
+            continue  # it may wait for days, whatever the slots do
         pools = {scanner.spec.pool for scanner in state.scanners_of(each.reach) if scanner.usable}
         if len(pools) == 1 and not state.paused:
             asked.setdefault(pools.pop(), []).append(each)

@@ -98,6 +98,10 @@ def explain(state: PoolState, waiting: Waiting, now: float) -> WaitReason:
         return never
     if (closed := _no_time(state, waiting, usable, now)) is not None:
         return closed
+    limit = state.network_limits.full(waiting.entry.packed)
+    if limit is not None:
+        text = f"as many scans run in {limit.name} as may at once ({limit.most})"
+        return WaitReason(code=WaitCode.NETWORK_LIMIT, text=text)
     blocker = waiting.parked_on or state.blocker(waiting)
     if blocker is not None and blocker in state.abandoned:
         return WaitReason(

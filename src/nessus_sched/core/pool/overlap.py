@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
+from heapq import nsmallest
+from operator import itemgetter
 from typing import Final
 
 from nessus_sched.core.pool.entry import QueueEntry
@@ -168,10 +170,24 @@ class OverlapGuard:
         waiting.blocked = 0
         return group
 
-    def resume(self, key: str) -> list[str]:
-        """The entries that were deferred with that key; they are no longer parked."""
-        groups = self._groups.pop(key, {}).values()
-        return [member[2] for group in groups for member in group.members]
+    def resume(self, key: str, *, most: int | None = None) -> list[str]:
+        """The entries that were deferred with that key, or the first `most` of them; they are no
+        longer parked."""
+        groups = self._groups.get(key, {})
+        members = (
+            (member, name)
+            for name, group in groups.items()
+            for member in group.members[: most or len(group.members)]
+        )
+        found = nsmallest(most, members, key=itemgetter(0)) if most else list(members)
+        for member, name in found:
+            group = groups[name]
+            del group.members[bisect_left(group.members, member)]
+            if not group.members:
+                del groups[name]
+        if not groups:
+            self._groups.pop(key, None)
+        return [member[2] for member, _ in found]
 
     def blockers(self) -> list[str]:
         """All tasks for which others wait."""

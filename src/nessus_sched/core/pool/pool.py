@@ -7,15 +7,14 @@ when to call again without being woken, so nothing polls.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from nessus_sched.core.calendar.timetable import Timetable
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.estimates import Estimate
 from nessus_sched.core.pool.explain import explain
+from nessus_sched.core.pool.gate import Gate
 from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queries import PoolQueries
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
@@ -34,8 +33,6 @@ task itself as `EACH`."""
 EACH: Final = 50
 UNFIT: Final = 200
 """Tasks that have no time on a scanner, after which no more are looked at in a call of `take`."""
-DEFERRED: Final = "calendar "
-"""Begins the keys at which tasks are parked that wait for the calendar."""
 
 
 class Pool(PoolQueries):
@@ -59,6 +56,8 @@ class Pool(PoolQueries):
         )
         self._mover = TaskMover(state=self._state, on_wake=on_wake)
         self._refiling = Refiling(state=self._state)
+        self.gate = Gate(state=self._state, mover=self._mover)
+        """Windows, blackouts and the limits of networks."""
 
     # Tasks.
 
@@ -127,7 +126,7 @@ class Pool(PoolQueries):
             blocker = self._state.blocker(waiting)
             if blocker is not None:
                 self._mover.park(waiting, blocker)
-            elif self._has_time(scanner, waiting, now):
+            elif self.gate.admits(scanner, waiting, now):
                 scanner.suspension.begin(waiting.entry.task_id)
                 self._mover.start(scanner, waiting, now)
                 return waiting.entry
@@ -145,53 +144,6 @@ class Pool(PoolQueries):
             found = queues.head_for(scanner.scanner_id, skip=unfit)
         return found
 
-    def _has_time(self, scanner: PoolScanner, waiting: Waiting, now: float) -> bool:
-        """Whether there is time for its scan there. If there is none on any scanner, it is parked
-        until that changes; if only on this one, others may take it."""
-        state, entry = self._state, waiting.entry
-        if state.has_time(entry, scanner.scanner_id, now):
-            return True
-        if not state.has_time_anywhere(entry, scanner.scanner_id, now):
-            until = state.may_scan_targets(entry, now).until
-            self._defer(waiting, math.inf if until is None else until, now)
-        elif waiting.scanner_id is not None and entry.pinned is None:
-            state.queues.move(waiting, None)
-            self._mover.wake_all(now)
-        return False
-
-    def _defer(self, waiting: Waiting, until: float, now: float) -> None:
-        """Parks an entry until that time of the wall clock. It claims its targets no longer."""
-        key = f"{DEFERRED}{until}"
-        self._state.deferred[key] = until
-        self._mover.unpark(self._state.guard.end(waiting.entry.task_id), now)
-        self._mover.defer(waiting, key)
-
-    def look_at_calendar(self, now: float) -> None:
-        """Applies windows and blackouts as they are now; to be called at every change of them and
-        of the wall clock."""
-        state, wall = self._state, self._state.wall(now)
-        for scanner in list(state.scanners.values()):
-            found = state.timetable.scanner(scanner.scanner_id, scanner.spec.pool, wall)
-            closed = "" if found.allowed else found.text
-            if closed != scanner.closed:
-                scanner.closed = closed
-                self._mover.changed(scanner, now)
-        for key, until in list(state.deferred.items()):
-            if until <= wall:
-                del state.deferred[key]
-                self._mover.unpark(state.guard.resume(key), now)
-        self._mover.wake_all(now)
-
-    def set_timetable(
-        self, timetable: Timetable, wall: Callable[[float], float], now: float
-    ) -> None:
-        """`wall` is the wall clock's time at a moment of this clock."""
-        self._state.timetable, self._state.wall = timetable, wall
-        for key in list(self._state.deferred):
-            del self._state.deferred[key]
-            self._mover.unpark(self._state.guard.resume(key), now)
-        self.look_at_calendar(now)
-
     def adopt(self, scanner_id: str, entry: QueueEntry, since: float) -> None:
         """Counts a scan that runs already (found after a restart), since then, even above
         the limit."""
@@ -201,6 +153,7 @@ class Pool(PoolQueries):
         scanner.slots.adopt(entry.task_id)
         state.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
         state.guard.start(entry.task_id, entry.packed)
+        state.network_limits.start(entry.task_id, entry.packed)
 
     def release(self, task_id: str, now: float, *, finished: bool = False) -> None:
         """Gives the slot back, whatever became of the task. `finished`: the scan ran to its
@@ -215,6 +168,7 @@ class Pool(PoolQueries):
         scanner.slots.release(task_id)
         scanner.suspension.end(task_id, now)
         self._mover.unpark(self._state.guard.end(task_id), now)
+        self.gate.ended(task_id, now)
         self._mover.wake(scanner, now)
         self._state.forget_if_unused(scanner)
 

@@ -10,6 +10,7 @@ from nessus_sched.core.calendar.timetable import Timetable, Verdict
 from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.pool.durations import Durations
 from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.network_limits import NetworkLimits
 from nessus_sched.core.pool.overlap import OverlapGuard
 from nessus_sched.core.pool.queues import Queues, Reach, Waiting
 from nessus_sched.core.pool.routing import PoolScanners, Reachability
@@ -74,6 +75,7 @@ class PoolState:
     """Not all queued tasks of the former life are in their queues yet."""
     durations: Durations = attrs.field(factory=Durations)
     """Of finished scans; after a restart, fed with those of before."""
+    network_limits: NetworkLimits = attrs.field(factory=NetworkLimits)
     timetable: Timetable = attrs.field(factory=Timetable)
     wall: Callable[[float], float] = lambda now: now
     """The wall clock's time at a moment of the pool's clock."""

@@ -53,6 +53,7 @@ class TaskMover:
         scanner.slots.borrow(entry.task_id)
         state.queues.remove(entry.task_id)
         state.guard.start(entry.task_id, entry.packed)
+        state.network_limits.start(entry.task_id, entry.packed)
         state.active[entry.task_id] = Active(entry=entry, scanner_id=scanner.scanner_id, since=now)
         self.clear(scanner, now)
 
@@ -61,8 +62,9 @@ class TaskMover:
         self._leave_scanner(waiting)
         self.state.queues.park(waiting, self.state.guard.park(waiting, blocker))
 
-    def defer(self, waiting: Waiting, key: str) -> None:
+    def defer(self, waiting: Waiting, key: str, now: float) -> None:
         """Passes it over until what has that key is over; meanwhile it claims no targets."""
+        self.unpark(self.state.guard.end(waiting.entry.task_id), now)
         self._leave_scanner(waiting)
         self.state.queues.park(waiting, self.state.guard.defer(waiting, key))
 

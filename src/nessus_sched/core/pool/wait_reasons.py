@@ -21,6 +21,8 @@ class WaitCode(StrEnum):
     """Another task has to finish first, because both have targets in common."""
     WINDOW = "window"
     """Scanning is not allowed now, or not long enough."""
+    NETWORK_LIMIT = "network_limit"
+    """As many scans as may run in a network of its targets."""
     SCANNER_FULL = "scanner_full"
     SCANNER_HELD = "scanner_held"
     """The scanner asked for a rest, or refused for lack of capacity."""

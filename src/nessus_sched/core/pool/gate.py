@@ -1,0 +1,97 @@
+"""What may not start although a slot is free: the calendar, and limits on networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.calendar.timetable import Timetable
+from nessus_sched.core.pool.network_limits import NetworkLimit, NetworkLimits
+from nessus_sched.core.pool.queues import Waiting
+from nessus_sched.core.pool.scanners import PoolScanner
+from nessus_sched.core.pool.state import PoolState
+from nessus_sched.core.pool.task_mover import TaskMover
+
+RESUMED: Final = 10
+"""Tasks that are looked at again when there is room in a network: the first may be blocked
+otherwise."""
+_IN_NETWORK: Final = "network "
+_UNTIL: Final = "calendar "
+"""Begin the keys at which tasks are parked that wait for room in a network, or for a time."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Gate:
+    """Tasks that it holds back are parked until what holds them back has changed."""
+
+    state: PoolState
+    mover: TaskMover
+
+    def admits(self, scanner: PoolScanner, waiting: Waiting, now: float) -> bool:
+        """Whether a task may start on a scanner. If it may on none, it is parked; if only not on
+        this one, others may take it."""
+        state, entry = self.state, waiting.entry
+        limit = state.network_limits.full(entry.packed)
+        if limit is not None:
+            self.mover.defer(waiting, f"{_IN_NETWORK}{limit.name}", now)
+            return False
+        if state.has_time(entry, scanner.scanner_id, now):
+            return True
+        if not state.has_time_anywhere(entry, scanner.scanner_id, now):
+            until = state.may_scan_targets(entry, now).until
+            self._defer(waiting, math.inf if until is None else until, now)
+        elif waiting.scanner_id is not None and entry.pinned is None:
+            state.queues.move(waiting, None)
+            self.mover.wake_all(now)
+        return False
+
+    def ended(self, task_id: str, now: float) -> None:
+        """A scan has ended: there may be room in networks."""
+        for limit in self.state.network_limits.end(task_id):
+            self._resume(f"{_IN_NETWORK}{limit.name}", now, most=RESUMED)
+
+    def set_network_limits(self, limits: Iterable[NetworkLimit], now: float) -> None:
+        state = self.state
+        before, state.network_limits = state.network_limits, NetworkLimits(limits)
+        for task_id, active in state.active.items():
+            state.network_limits.start(task_id, active.entry.packed)
+        for limit in before.limits:
+            self._resume(f"{_IN_NETWORK}{limit.name}", now)
+
+    def set_timetable(
+        self, timetable: Timetable, wall: Callable[[float], float], now: float
+    ) -> None:
+        """`wall` is the wall clock's time at a moment of this clock; to be called again when it
+        is set."""
+        self.state.timetable, self.state.wall = timetable, wall
+        for key in list(self.state.deferred):
+            del self.state.deferred[key]
+            self._resume(key, now)
+        self.look(now)
+
+    def look(self, now: float) -> None:
+        """Applies windows and blackouts as they are now; to be called at every change of them."""
+        state, wall = self.state, self.state.wall(now)
+        for scanner in list(state.scanners.values()):
+            found = state.timetable.scanner(scanner.scanner_id, scanner.spec.pool, wall)
+            closed = "" if found.allowed else found.text
+            if closed != scanner.closed:
+                scanner.closed = closed
+                self.mover.changed(scanner, now)
+        for key, until in list(state.deferred.items()):
+            if until <= wall:
+                del state.deferred[key]
+                self._resume(key, now)
+        self.mover.wake_all(now)
+
+    def _defer(self, waiting: Waiting, until: float, now: float) -> None:
+        """Parks a task until that time of the wall clock."""
+        key = f"{_UNTIL}{until}"
+        self.state.deferred[key] = until
+        self.mover.defer(waiting, key, now)
+
+    def _resume(self, key: str, now: float, *, most: int | None = None) -> None:
+        self.mover.unpark(self.state.guard.resume(key, most=most), now)

@@ -1,0 +1,80 @@
+"""Limits on scans in a network, over all scanners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import attrs
+import trio
+
+from nessus_sched.config.calendar import NetworkSettings
+from nessus_sched.core.pool.wait_reasons import WaitCode
+from nessus_sched.core.states import TaskState
+from support.fake_scanner import FakeScanner
+from support.world import config_of, scanner_settings, virtual_now, world
+
+LIMIT = NetworkSettings(cidr="192.0.2.0/25", max_concurrent_scans=2)
+
+
+async def test_no_more_scans_run_in_a_network_than_may(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    random = Random(1)
+    found = {
+        name: FakeScanner(virtual_now(), duration=lambda _order: random.uniform(100, 900))
+        for name in "abc"
+    }
+    config = config_of(tmp_path, *(scanner_settings(name, 3) for name in "abc"), networks=(LIMIT,))
+    most = [0]
+
+    def running() -> int:
+        return sum(
+            any(target.startswith("192.0.2.") for target in scan.order.targets)
+            for scanner in found.values()
+            for scan in scanner.active()
+            if scan.order is not None
+        )
+
+    async with world(config, found) as w:
+        inside = [await w.submit(f"192.0.2.{number}") for number in range(1, 13)]
+        outside = [await w.submit(f"198.51.100.{number}") for number in range(1, 8)]
+        await trio.sleep(30)
+        waits = (await w.queries.task(inside[-1].task_id)).standing.wait_reason
+        assert waits is not None
+        assert waits.code is WaitCode.NETWORK_LIMIT
+        assert "192.0.2.0/25" in waits.text
+        states = [(await w.task(each.task_id)).state for each in outside]
+        assert states == [TaskState.RUNNING] * 7  # three slots of each scanner, less two
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                while True:
+                    most[0] = max(most[0], running())
+                    await trio.sleep(5)
+
+            nursery.start_soon(watch)
+            for task in inside + outside:
+                assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+            nursery.cancel_scope.cancel()
+    assert most[0] == 2
+    assert sum(sum(scanner.launches.values()) for scanner in found.values()) == 19
+
+
+async def test_a_reload_changes_the_limit(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = {"a": FakeScanner(virtual_now(), duration=lambda _order: 3600.0)}
+    config = config_of(tmp_path, scanner_settings("a", 5), networks=(LIMIT,))
+    async with world(config, found) as w:
+        for number in range(1, 6):
+            await w.submit(f"192.0.2.{number}")
+        await trio.sleep(60)
+        assert len(found["a"].active()) == 2
+        raised = attrs.evolve(LIMIT, max_concurrent_scans=4)
+        await w.fleet.apply(attrs.evolve(config, networks=(raised,)))
+        await trio.sleep(60)
+        assert len(found["a"].active()) == 4
+        await w.fleet.apply(attrs.evolve(config, networks=()))
+        await trio.sleep(60)
+        assert len(found["a"].active()) == 5
