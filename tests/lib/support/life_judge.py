@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from nessus_sched.core.coverage import cover, unfinished
 from nessus_sched.core.error_kinds import Response
 from nessus_sched.core.faults import FAULTS, kind_of
 from nessus_sched.core.parts import HOPELESS
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
-from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.targets.targets import TargetSet, parse_targets, targets_from
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_of
@@ -201,7 +202,7 @@ class Judge:
         elif task.state is not TaskState.CANCELED:
             assert set(states) - {TaskState.COMPLETED}, f"{task.state} without a reason"
             assert finished or states[TaskState.DEAD] >= HOPELESS
-        self._check_covered(task)
+        self._check_covered(task, parts)
         self.happened["split"] += 1
         self.happened["parts"] += len(parts)
 
@@ -227,10 +228,19 @@ class Judge:
             assert complete <= (task.partial is None), task
             self.happened["partial results"] += task.partial is not None
 
-    def _check_covered(self, task: Task) -> None:
-        """Every target has one status. No host is silent in a story."""
+    def _check_covered(self, task: Task, parts: Sequence[Task] = ()) -> None:
+        """Every target has one status, and is listed with it. No host is silent in a story."""
+        found = (task.summary or {}).get("finished", ())
+        listed = cover(
+            parse_targets(task.request.targets),
+            unfinished(task, parts),
+            targets_from(found),
+            TargetSet(),
+        )
         if task.summary is None:
+            assert listed.missed == listed.asked, task
             return
+        assert listed.document() == task.summary["coverage"], task
         covered, finished = task.summary["coverage"], task.summary["finished"]
         asked = parse_targets(task.request.targets).address_count
         assert covered["requested"] == asked == covered["answered"] + covered["not_reached"], task
