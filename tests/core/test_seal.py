@@ -99,6 +99,7 @@ def test_nothing_can_become_a_marker_by_being_made_harmless(text: str) -> None:
         (("www.example.com",), "mail.example.com[192.0.2.1]", ("mail.example.com[192.0.2.1]",)),
         (("2001:db8::/126",), "2001:db8::1,2001:db8::2", ()),
         (("2001:db8::/126",), "2001:db8::9", ("2001:db8::9",)),
+        ((), "192.0.2.1", ("192.0.2.1",)),
     ],
 )
 def test_targets_that_are_not_ours(

@@ -142,6 +142,26 @@ async def test_a_copy_that_a_person_made_is_let_alone(
         assert set(scanner.scans) == {copy.scan_id for copy in copies}
 
 
+async def test_a_double_goes_also_when_little_or_nothing_remains_of_its_task(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The double was to scan all of it."""
+    async with one_scanner(tmp_path) as (w, scanner):
+        fails(scanner, "create_scan", lost(Effect.NONE))
+        task = await w.running("192.0.2.1-192.0.2.4")
+        await trio.sleep(150)
+        scanner.restart()  # aborts the scan
+        await w.until(task.task_id, TaskState.RETRY_WAIT)
+        early = add_empty(scanner, task, 1)
+        early.targets = "192.0.2.1-192.0.2.4"
+        await seen(lambda: early.scan_id not in scanner.scans)
+        done = await w.settled(task.task_id)
+        assert (done.state, done.remaining) == (TaskState.COMPLETED, ())
+        late = add_empty(scanner, task, 1)
+        late.targets = early.targets
+        await seen(lambda: late.scan_id not in scanner.scans)
+
+
 async def test_a_double_with_other_targets_is_let_alone(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -180,7 +180,7 @@ def other_targets(ours: Iterable[str], shown: str | None) -> tuple[str, ...]:
     list may be shown cut. A name counts whatever address it is pinned to.
     """
     words = (shown or "").translate(SEPARATORS).split()
-    known = parse_targets(ours) if words else TargetSet()
+    known = targets_from(ours) if words else TargetSet()
     other = [word for word in words if not includes(known, word.partition("[")[0])]
     if len(words) > 1 and other == words[-1:] and _begins(known, other[0].lower()):
         return ()

@@ -19,7 +19,8 @@ async def has_our_targets(
     is not `sealed` and so proves nothing: then the targets must be shown, and the scan must
     not be older than the attempt. Raises `ScannerError`."""
     shown = (await connection.scanner.details(row.scan_id)).targets
-    if other_targets(task.to_scan, shown):
+    # All that was asked for: what remains of it may be less by now, or nothing.
+    if other_targets(task.request.targets, shown):
         return False
     if sealed:
         return True
