@@ -9,6 +9,7 @@ import attrs
 import pytest
 import trio
 
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.options import SimOptions
 from support.processes import client, daemon, scanner_yaml, simulators, site
@@ -128,3 +129,15 @@ async def test_a_restarting_scanner_and_a_person_lose_nothing(tmp_path: Path) ->
             )
             found = await findings(tools, task_id)
             assert sorted(found - undisturbed) == sorted(undisturbed - found) == []
+            covered = await tools.call("get_coverage", task_id=task_id, limit=500)
+            assert covered["counts"].items() <= disturbed["coverage"].items()
+            targets = [row["targets"] for row in covered["rows"]]
+            assert parse_targets(targets) == parse_targets(NETWORKS)
+            assert sum(row["count"] for row in covered["rows"]) == 512
+            answered = {
+                row["targets"]: row["scanner_instance"]
+                for row in covered["rows"]
+                if row["status"] == "answered"
+            }
+            assert answered.keys() >= {row[0] for row in found}
+            assert set(answered.values()) == set("abcd")

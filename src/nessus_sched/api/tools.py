@@ -29,14 +29,14 @@ The usual way: submit_scan (or another submit tool) returns a task_id at once. S
 minutes to hours: tell the user, and look with wait_for_scan (at most 25 s) or \
 get_scan_status, in this conversation or a later one; the task_id stays valid. When the task \
 is completed, get_scan_summary gives a summary with its warnings, get_scan_results the \
-findings that match filters.
+findings that match filters, get_coverage what became of each target.
 
 Use submit_quick_scan to find live hosts, submit_scan for a network scan, \
 submit_trusted_scan or submit_privileged_scan to log in with a configured credential \
 (list_credentials; never ask the user for a password), submit_compliance_scan for audits, \
 submit_custom_scan for any other template. rescan repeats a scan on those of its hosts where \
-logins failed, that were not reached, or that match filters. create_schedule submits a scan \
-again and again, or at a certain time.
+logins failed, that were not reached or silent, or that match filters. create_schedule \
+submits a scan again and again, or at a certain time.
 
 Leave scanner_instance out unless the user names a scanner: the scheduler finds one that can \
 reach the targets. Give an idempotency_key whenever you may repeat a submission. When a scan \
