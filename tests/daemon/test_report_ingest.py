@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from nessus_sched.core.task import Ending, Part, Report, ScanKind, ScanRequest, Task
+from nessus_sched.core.task import Ending, Part, Report, ScanKind, ScanRequest, Split, Task
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.results.query.model import Query
 from nessus_sched.results.scan_warnings import cautions
@@ -39,6 +39,28 @@ async def test_the_summary_of_an_edited_scan_says_so(tmp_path: Path, ending: End
     finally:
         await findings.aclose()
     assert any("edited the targets" in said for said in cautions(summary)) is bool(ending)
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        (None, "The scan ended early: why. It finished"),
+        (Split(groups=()), "Some targets have no results: why. Hosts scanned to the end: 1 of 1."),
+    ],
+)
+async def test_partial_results_say_what_they_are(
+    tmp_path: Path, split: Split | None, said: str
+) -> None:
+    path = tmp_path / "scan.nessus"
+    path.write_bytes(document(host("192.0.2.1")))
+    findings = await open_findings(tmp_path / "findings.db")
+    try:
+        reports = Reports(findings, ExportStore(tmp_path / "exports"), lambda: 0.0)
+        task = attrs.evolve(TASK, partial="why", split=split)
+        summary = await reports.digest(task, [path], None)
+    finally:
+        await findings.aclose()
+    assert any(said in each for each in cautions(summary))
 
 
 async def test_a_kept_report_that_someone_deleted_is_left_out(tmp_path: Path) -> None:

@@ -267,9 +267,14 @@ def early_end(task: Task) -> list[str]:
     if task.partial is None:
         return []
     found = task.summary or {}
-    word = "ended early" if task.split is None else "is incomplete"
+    why = clean_line(task.partial, 300)
+    what = (
+        f"The scan of task {task.task_id} ended early: {why}"
+        if task.split is None
+        else f"Some targets of task {task.task_id} have no results: {why}"
+    )
     note = (
-        f"The scan of task {task.task_id} {word}: {clean_line(task.partial, 300)}. "
+        f"{what}. "
         f"{found.get('hosts_finished', 0)} of {pluralize(found.get('hosts', 0), 'host')} in its "
         "report finished; absent is not clean."
     )

@@ -154,6 +154,7 @@ class Reports:
             credential=bool(task.request.credentials),
             used_up=_license_exhausted_at(info),
             ended_early=task.partial,
+            in_parts=task.split is not None,
             edited=was_edited(task.ending),
         )
 

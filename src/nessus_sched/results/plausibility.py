@@ -33,7 +33,8 @@ class ScanFacts:
     does. `asked` are the settings sent to the scanner. `requested` are the targets as single
     addresses or names, networks or ranges. `credential`: one was given. `used_up` is the
     number of licensed hosts if the license is used up. `ended_early` is why the scan did not
-    run to completion, or None. `edited`: someone changed its targets on the scanner.
+    run to completion, or None. `edited`: someone changed its targets on the scanner. `in_parts`:
+    it was several scans.
     """
 
     now: float | None = None
@@ -43,6 +44,7 @@ class ScanFacts:
     used_up: int | None = None
     ended_early: str | None = None
     edited: bool = False
+    in_parts: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -86,11 +88,14 @@ def find_warnings(report: ParseReport, seen: Observed, facts: ScanFacts) -> tupl
 def _early(seen: Observed, facts: ScanFacts) -> Iterator[ScanWarning]:
     if facts.ended_early is None:
         return
-    done = seen.alive - seen.unfinished
+    done, hosts = seen.alive - seen.unfinished, pluralize(seen.alive, "host")
+    why = clean_line(facts.ended_early, 300)
     yield ScanWarning(
         code="ended_early",
-        message=f"The scan ended early: {clean_line(facts.ended_early, 300)}. It finished "
-        f"{done} of the {pluralize(seen.alive, 'host')} that it had begun.",
+        message=f"Some targets have no results: {why}. Hosts scanned to the end: {done} of "
+        f"{seen.alive}."
+        if facts.in_parts
+        else f"The scan ended early: {why}. It finished {done} of the {hosts} that it had begun.",
         advice="Anything not listed may simply not have been tested: scan these targets again.",
     )
 
