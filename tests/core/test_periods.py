@@ -125,6 +125,18 @@ def test_a_window_and_a_blackout_together() -> None:
     assert (day.allowed, day.until) == (False, at("2026-03-09 20:00"))
 
 
+def test_between_two_blackouts_there_is_an_opening_with_a_length() -> None:
+    """Else a scan that takes longer than it would wait for ever."""
+    days = rule("mon-fri 08:00-18:00", blackout=True)
+    night = verdict([days], at("2026-03-03 20:00"))
+    assert (night.allowed, night.until) == (True, at("2026-03-04 08:00"))
+    assert night.length == 14 * 3600
+    assert verdict([days], at("2026-03-07 12:00")).length == (6 + 48 + 8) * 3600
+    once = rule("2026-03-03", blackout=True)
+    assert verdict([once], at("2026-02-01")).length == math.inf
+    assert verdict([once], at("2026-03-05")).until == math.inf
+
+
 def test_windows_that_never_open_together() -> None:
     never = verdict([rule("mon"), rule("tue")], at("2026-03-02 12:00"))
     assert (never.allowed, never.until) == (False, None)

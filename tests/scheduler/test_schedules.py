@@ -333,3 +333,22 @@ async def test_a_clock_that_is_set_repeats_nothing_and_stops_nothing(
     assert len(found) == len(set(found))
     late = [1, 2, 3, 8, 9, 10, 11, 12, 13, 14] if step > 0 else [1, 2, 3, 4]
     assert found == late
+
+
+async def test_a_look_at_many_schedules_is_cheap(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [0]
+    next_after = Recurrence.next_after
+
+    def counted(self: Recurrence, moment: float) -> float | None:
+        calls[0] += 1
+        return next_after(self, moment)
+
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        for number in range(50):
+            weekly = Recurrence(cron="0 2 * * mon", start=w.context.wall())
+            await schedules.add(schedule(w, f"s{number}", recurrence=weekly))
+        monkeypatch.setattr(Recurrence, "next_after", counted)
+        await trio.sleep(HOUR)
+    assert calls[0] <= 50  # once for each at most

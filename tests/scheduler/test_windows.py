@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from nessus_sched.config.calendar import BlackoutSettings, WindowSettings
 from nessus_sched.config.schema import Config
 from nessus_sched.core.calendar.timetable import AtEnd
+from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import TaskState
@@ -153,6 +154,9 @@ async def test_running_scans_are_paused_and_resumed(
         assert await _entered(w, task, TaskState.PAUSED) <= EPOCH + 1 * HOUR + 1
         done = await w.settled(task.task_id)
         events = await w.events(task)
+        entry = queue_entry(done)
+        measured = w.context.pool.durations.per_address(entry)
+        assert measured == pytest.approx(3 * HOUR, rel=0.05), "without the pause"
     assert done.state is TaskState.COMPLETED
     assert trio.current_time() == pytest.approx(7 * HOUR, abs=200)
     assert events == [

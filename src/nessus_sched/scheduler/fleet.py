@@ -155,7 +155,8 @@ class Fleet:
                 return
             self.debts.take_up(task)
             if task.state not in HOLDS_SLOT and pool.active(task_id) is not None:
-                pool.release(task_id, self.context.now(), finished=scan_finished(task))
+                finished = scan_finished(task)
+                pool.release(task_id, self.context.now(), finished=finished, paused=task.paused_for)
             if not pool.waiting(task_id):
                 await self._resume(task, self.enqueue)
 
@@ -332,11 +333,12 @@ class Fleet:
 
 
 def _took(task: Task) -> float | None:
-    """Seconds from launch to the end of a completed task's scan; None when that is not known."""
+    """Seconds from launch to the end of a completed task's scan, without those that it was paused;
+    None when that is not known."""
     began, ended = task.entered.get(TaskState.LAUNCHING), task.entered.get(TaskState.EXPORTING)
     if began is None or ended is None or not 0 < ended - began <= MAX_RECALLED_DURATION:
         return None
-    return ended - began
+    return max(ended - began - task.paused_for, 0.0)
 
 
 def _batches(entries: Iterable[QueueEntry]) -> Iterator[list[QueueEntry]]:

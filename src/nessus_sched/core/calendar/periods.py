@@ -70,6 +70,15 @@ class Period:
                     return begin
         return None
 
+    def last_end(self, moment: float) -> float | None:
+        """The last end of a span that is not after the moment; None if there is none for a year."""
+        chunk = _chunk(moment)
+        for number in range(int(HORIZON // _CHUNK) + 1):
+            for _, end in reversed(_spans(self, chunk - number)):
+                if end <= moment:
+                    return end
+        return None
+
 
 def parse_period(texts: Iterable[str], zone: str) -> Period:
     """Raises `BadCalendar` with what is wrong."""

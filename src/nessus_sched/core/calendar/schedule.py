@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 import attrs
@@ -130,19 +131,22 @@ class Schedule:
         """When it is to be looked at next (epoch seconds), delay included."""
         if self.paused or self.ended:
             return None
+        return None if self._next is None else self._next + self.delay
+
+    @cached_property
+    def _next(self) -> float | None:
+        """The next nominal time. To find one takes half a millisecond, and every schedule is looked
+        at all the time."""
         nominal = self.recurrence.next_after(self.decided)
-        if nominal is None or (self.until is not None and nominal > self.until):
-            return None
-        return nominal + self.delay
+        over = nominal is None or (self.until is not None and nominal > self.until)
+        return None if over else nominal
 
     @property
     def ended(self) -> bool:
         """Whether it never fires again."""
         if self.used_up:
             return True
-        nominal = self.recurrence.next_after(self.decided)
-        over = nominal is None or (self.until is not None and nominal > self.until)
-        return over and self.pending is None
+        return self._next is None and self.pending is None
 
     @property
     def used_up(self) -> bool:

@@ -70,9 +70,12 @@ class Rule:
         return span[1]
 
     def opened(self, moment: float) -> float:
-        """Since when it has allowed it, if it does now; -inf when that is not known."""
-        span = None if self.blackout else self.period.span_at(moment)
-        return -math.inf if span is None else span[0]
+        """Since when it has allowed it, if it does now; -inf if for more than a year."""
+        if self.blackout:
+            return self.period.last_end(moment) or -math.inf
+        span = self.period.span_at(moment)
+        assert span is not None
+        return span[0]
 
     def opens(self, moment: float) -> float | None:
         """When it will allow it, if it does not now; None if not for a year."""

@@ -155,13 +155,15 @@ class Pool(PoolQueries):
         state.guard.start(entry.task_id, entry.packed)
         state.network_limits.start(entry.task_id, entry.packed)
 
-    def release(self, task_id: str, now: float, *, finished: bool = False) -> None:
+    def release(
+        self, task_id: str, now: float, *, finished: bool = False, paused: float = 0.0
+    ) -> None:
         """Gives the slot back, whatever became of the task. `finished`: the scan ran to its
-        end, so that how long it took says something about others like it. Raises `KeyError`
-        when it holds none."""
+        end, so that how long it took, without the seconds that it was `paused`, says something
+        about others like it. Raises `KeyError` when it holds none."""
         active = self._state.active.pop(task_id)
         if finished:
-            took = now - active.since
+            took = max(now - active.since - paused, 0.0)
             self.durations.record(active.entry, active.scanner_id, took)
             self.durations.record_pace(active.reached, took)
         scanner = self._state.scanner(active.scanner_id)

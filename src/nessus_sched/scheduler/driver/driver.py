@@ -211,7 +211,9 @@ class Driver:
 
     def _release(self, run: ActiveTask) -> None:
         finished = scan_finished(run.task)
-        self.context.pool.release(run.task.task_id, self.context.now(), finished=finished)
+        self.context.pool.release(
+            run.task.task_id, self.context.now(), finished=finished, paused=run.task.paused_for
+        )
 
 
 def scan_finished(task: Task) -> bool:
