@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from nessus_sched.config.schema import SchedulingSettings
 from nessus_sched.core.pool.wait_reasons import WaitCode
-from nessus_sched.core.scanner import ScanStatus
+from nessus_sched.core.scanner import ScannerInfo, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import OnEarlyEnd, Task
 from nessus_sched.scheduler.errors import NotPossible
@@ -75,10 +75,21 @@ async def test_another_scanner_takes_over_after_the_quarantine(
         assert (done.state, done.scanner_instance, finished(done)) == (
             TaskState.COMPLETED, "b", EVERY,
         )  # fmt: skip
+        digest, read_as = w.context.digest, list[Task]()
+
+        async def watched(
+            task: Task, paths: Sequence[Path], info: ScannerInfo | None
+        ) -> Mapping[str, Any]:
+            read_as.append(task)
+            return await digest(task, paths, info)
+
+        w.context.digest = watched
         a.down = None
         await trio.sleep(HOUR)
         done = await w.task(task.task_id)
         assert (done.owed, done.partial, finished(done)) == ((), None, EVERY)
+        assert [each.scanner_instance for each in read_as] == ["a"], "whose report it is"
+        assert done.scanner_instance == "b"
         assert [(each.attempt, each.whole) for each in done.reports] == [(1, False), (2, True)]
         assert a.scans[1].status is ScanStatus.STOPPED
 

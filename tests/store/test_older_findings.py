@@ -9,10 +9,12 @@ from pathlib import Path
 
 from nessus_sched.results.parser.reader import Reader
 from nessus_sched.results.query.input import read_query
+from nessus_sched.results.query.model import Query
 from nessus_sched.store.findings.reader import open_findings_offline
 from nessus_sched.store.findings.store import open_findings
 from support.nessus_xml import document, host, item
 
+RELEASED = Path(__file__).parent / "released"
 LATER = ("host_login", "host_privilege", "host_login_reasons")
 
 
@@ -36,3 +38,22 @@ async def test_fields_that_it_does_not_have_are_absent(tmp_path: Path) -> None:
         failed = read_query({"filters": ["host_login=failed"]})
         assert (await findings.page("t", failed)).total == 0
     assert path.read_bytes() == before
+
+
+async def test_the_coverage_of_an_older_file_has_what_the_file_has(tmp_path: Path) -> None:
+    path = tmp_path / "findings.db"
+    old = sqlite3.connect(path)
+    old.executescript((RELEASED / "findings-1.sql").read_text())
+    ((task_id, name),) = old.execute(
+        "SELECT task_id, host FROM scans, hosts WHERE host_row BETWEEN first_row AND last_row"
+        " LIMIT 1"
+    ).fetchall()
+    old.close()
+    before = path.read_bytes()
+    async with aclosing(await open_findings_offline(path)) as findings:
+        offline = await findings.hosts(task_id, Query())
+    assert path.read_bytes() == before
+    async with aclosing(await open_findings(path)) as store:
+        assert await store.hosts(task_id, Query()) == offline
+    host = next(each for each in offline if each.name == name)
+    assert (host.reached, host.scanner_instance) == (True, None)
