@@ -12,7 +12,7 @@ import trio
 from structlog.testing import capture_logs
 
 from nessus_sched.config.calendar import BlackoutSettings, WindowSettings
-from nessus_sched.config.schema import Config
+from nessus_sched.config.schema import Config, SchedulingSettings
 from nessus_sched.core.calendar.timetable import AtEnd
 from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.pool.wait_reasons import WaitCode
@@ -253,6 +253,19 @@ async def test_the_hours_of_a_task(tmp_path: Path, autojump_clock: trio.testing.
         for between, said in (("sometime", "wrong day"), ("2020-01-01", "within a year")):
             with pytest.raises(RequestError, match=said):
                 await w.submit("192.0.2.1", between=between)
+
+
+async def test_the_hours_of_a_task_that_is_split(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    sizes = SchedulingSettings(part_min=8, part_max=16)
+    async with world(config(tmp_path, scheduling=sizes), fakes()) as w:
+        task = await w.submit("192.0.2.0/26", between=span(3, 6))
+        await at(2.9)
+        assert not await w.store.parts_of(task.task_id)
+        await w.settled(task.task_id)
+        for part in await w.store.parts_of(task.task_id):
+            assert await _entered(w, part, TaskState.RUNNING) >= EPOCH + 3 * HOUR
 
 
 async def test_a_clock_that_is_set_is_followed(

@@ -112,6 +112,7 @@ def entry_of(task: Task, cut: Cut, accepted_at: float) -> QueueEntry:
         targets=targets.with_addresses(resolved),
         priority=request.priority,
         pool=request.pool,
+        between=request.between,
         hosts=group.hosts,
     )
 
