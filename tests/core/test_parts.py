@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +13,15 @@ from hypothesis import strategies as st
 from nessus_sched.core import parts
 from nessus_sched.core.parts import PartSizes
 from nessus_sched.core.states import LIVE, SPLIT_TRANSITIONS, TaskState
-from nessus_sched.core.targets.ranges import V4, Ranges, merged
-from nessus_sched.core.targets.targets import TargetSet, parse_targets, without_networks
-from nessus_sched.core.task import PartGroup, RequestedState, Split
+from nessus_sched.core.targets.ranges import V4, Ranges, address_text, merged
+from nessus_sched.core.targets.remainder import remainder
+from nessus_sched.core.targets.targets import (
+    TargetSet,
+    parse_targets,
+    targets_from,
+    without_networks,
+)
+from nessus_sched.core.task import PartGroup, RequestedState, ScanKind, ScanRequest, Split, Task
 
 BASE = V4 + 0xC0000200
 """192.0.2.0"""
@@ -181,3 +188,101 @@ def test_a_license_counts_all_that_its_scanners_may_get() -> None:
 def test_only_a_long_task_is_split(total: int, pace: float | None, expected: bool) -> None:
     sizes = PartSizes(duration=1800.0, minimum=8, maximum=4096, most=50)
     assert parts.worth_splitting(total, pace, sizes) is expected
+
+
+@given(
+    ranges=ranges,
+    names=names,
+    addresses=addresses,
+    start=st.integers(0, 300),
+    size=st.integers(1, 200),
+    finished=st.sets(st.integers(0, 500)),
+    finished_names=st.sets(st.sampled_from("abcdef")),
+)
+def test_the_rest_of_a_part_is_what_it_has_not_finished(
+    ranges: Ranges,
+    names: tuple[str, ...],
+    addresses: Mapping[str, list[str]],
+    start: int,
+    size: int,
+    finished: set[int],
+    finished_names: set[str],
+) -> None:
+    split, _ = parts.plan(TargetSet(ranges=ranges, names=names), addresses, {"x": None})
+    if not split.groups or start >= split.groups[0].size:
+        return
+    (group,) = split.groups
+    size = min(size, group.size - start)
+    part = next_part(split, start, size)
+    done = [
+        *(address_text(BASE + each) for each in finished),
+        *(f"{each}.example.com" for each in finished_names),
+    ]
+    left = remainder(part.request.targets, done)
+    kept = remainder(part.request.targets, left_hosts(left))
+    after = attrs.evolve(part, request=attrs.evolve(part.request, targets=kept), remaining=left)
+    groups = parts.rest_groups(group, after)
+    assert all((each.rest_of, each.depth, each.hosts) == (7, 1, group.hosts) for each in groups)
+    found = [targets for each in groups for targets in pieces(each, [3, 50])]
+    expected = targets_from(left)
+    counted = sum((numbers(each.ranges) for each in found), Counter[int]())
+    assert counted == numbers(expected.ranges)
+    assert Counter(name for each in found for name in each.names) == Counter(expected.names)
+    whole = attrs.evolve(split, groups=(*split.groups, *groups))
+    assert parts.total_of(whole) == group.size
+
+
+def next_part(split: Split, start: int, size: int) -> Task:
+    texts = ("192.0.2.1",)
+    task = Task(
+        task_id="t-5fk3m97k3m9pqr",
+        trace_id="",
+        request=ScanRequest(kind=ScanKind.BASIC, targets=texts),
+        actor="me",
+        created_at=0.0,
+        order=1,
+        split=split,
+    )
+    return parts.next_part(task, number=7, group=0, start=start, size=size)
+
+
+def left_hosts(texts: tuple[str, ...]) -> list[str]:
+    targets = targets_from(texts)
+    return [*map(address_text, numbers(targets.ranges)), *targets.names]
+
+
+def test_what_lies_ahead_is_cut_before_what_was_passed() -> None:
+    split, _ = parts.plan(parse_targets("192.0.2.0/24"), {}, {"x": None})
+    part = next_part(split, 0, 256)
+    after = attrs.evolve(
+        part,
+        request=attrs.evolve(part.request, targets=("192.0.2.10", "192.0.2.100")),
+        remaining=("192.0.2.0-192.0.2.9", "192.0.2.11-192.0.2.99", "192.0.2.101-192.0.2.255"),
+    )
+    ahead, passed = parts.rest_groups(split.groups[0], after)
+    assert ahead.ranges == ("192.0.2.101-192.0.2.255",)
+    assert passed.ranges == ("192.0.2.0-192.0.2.9", "192.0.2.11-192.0.2.99")
+    assert (ahead.size, passed.size) == (155, 99)
+
+
+def test_the_rest_of_a_part_is_cut_finer() -> None:
+    plan = PartGroup(size=500, hosts=500)
+    rest = PartGroup(size=100, hosts=500, rest_of=3, depth=1)
+    split = Split(groups=(plan, rest), parts=SIZES.most - 10)
+    assert parts.sizes_for(split, plan, SIZES) is SIZES
+    fine = parts.sizes_for(split, rest, SIZES)
+    assert (fine.minimum, fine.most) == (1, 5)
+
+
+@given(
+    left=st.integers(1, 5000),
+    slots=st.floats(0, 40),
+    slower=st.floats(1, 10),
+    pace=st.none() | st.floats(0.001, 1000),
+)
+def test_a_slower_scanner_gets_no_larger_part(
+    left: int, slots: float, slower: float, pace: float | None
+) -> None:
+    fast = parts.part_size(left, 5000, slots, pace, SIZES)
+    slow = parts.part_size(left, 5000, slots * slower, pace and pace * slower, SIZES)
+    assert slow <= fast

@@ -29,6 +29,7 @@ HAPPENS = frozenset(
         "paused while it waited",
         "stopped by a person",
         "stopped for a cancel",
+        "stopped for idle slots",
         "stopped for its runtime",
     }
 )

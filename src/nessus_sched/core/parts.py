@@ -4,6 +4,7 @@ task from the states of its parts. Pure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,14 +22,19 @@ from nessus_sched.core.targets.ranges import (
     intersection,
     merged,
 )
-from nessus_sched.core.targets.targets import TargetSet, parse_targets
+from nessus_sched.core.targets.targets import TargetSet, parse_targets, targets_from
 from nessus_sched.core.task import NamedTarget, Part, PartGroup, RequestedState, Split, Task
 
 UNKNOWN_PACE: Final = 256
 """Addresses of a part while nothing is known about how long they take: a usual subnet."""
-TURNS: Final = 2
+TURNS: Final = 1.5
 """What is left of a group is spread over this many parts for each slot. Parts get smaller toward
 the end, so that all slots finish at about the same time."""
+FINER: Final = 8
+"""The rest of a part that was stopped for idle slots is cut into parts that may be this many times
+smaller than others: their overhead takes only time in which these slots would do nothing."""
+DEEPEST: Final = 2
+"""How often the same targets may be in a part that is stopped for idle slots."""
 HOPELESS: Final = 3
 """Dead parts, with no other result, after which no more are made."""
 
@@ -143,18 +149,28 @@ def _reach_of(unit: NamedTarget, networks: Mapping[str, Ranges | None]) -> froze
     )
 
 
-def part_size(left: int, total: int, slots: int, pace: float | None, sizes: PartSizes) -> int:
+def part_size(left: int, total: int, slots: float, pace: float | None, sizes: PartSizes) -> int:
     """How many of the `left` targets of a group the next part gets.
 
     `pace` is in seconds per address, None when it is not known; `slots` is how many scans could
-    run at once; `total` is the size of the whole task.
+    run at once, counted in slots as fast as the one that takes this part; `total` is the size of
+    the whole task.
     """
     wanted = UNKNOWN_PACE if not pace else int(sizes.duration / pace)
-    shared = -(-left // (TURNS * max(1, slots)))
+    shared = math.ceil(left / (TURNS * max(1.0, slots)))
     least = max(sizes.minimum, -(-total // sizes.most))
     size = min(max(least, min(wanted, shared)), max(sizes.maximum, least))
     # A rest that is too small to be a part goes with this one.
     return left if left < size + least else size
+
+
+def sizes_for(split: Split, group: PartGroup, sizes: PartSizes) -> PartSizes:
+    """The limits for the next part of a group. All groups of what a part has left share the number
+    of parts that the task may still have, at most two at a time."""
+    if group.rest_of is None:
+        return sizes
+    most = max(1, (sizes.most - split.parts) // 2)
+    return attrs.evolve(sizes, minimum=max(1, sizes.minimum // FINER), most=most)
 
 
 def worth_splitting(total: int, pace: float | None, sizes: PartSizes) -> bool:
@@ -204,6 +220,52 @@ def _range(text: str) -> Range:
 # -- parts
 
 
+def rest_groups(cut_from: PartGroup, part: Task) -> tuple[PartGroup, ...]:
+    """What a part that was stopped for idle slots has left, as groups to cut new parts from: what
+    lies behind the last host that it finished, and what it seems to have passed, which most
+    likely does not answer."""
+    assert part.part is not None
+    left = targets_from(part.remaining or ())
+    named = tuple(filter(None, (_unit_within(unit, left) for unit in cut_from.named)))
+    of_names = merged(each for unit in named for each in targets_from(unit.targets).ranges)
+    ranges = difference(left.ranges, of_names)
+    done = targets_from(part.request.targets).ranges
+    passed = intersection(ranges, ((0, done[-1][1]),)) if done else ()
+    ahead = difference(ranges, passed)
+    return tuple(
+        PartGroup(
+            named=units,
+            ranges=TargetSet(ranges=each).texts,
+            size=count(each) + len(units),
+            hosts=cut_from.hosts,
+            rest_of=part.part.number,
+            depth=part.part.depth + 1,
+        )
+        for units, each in ((named, ahead), ((), passed))
+        if units or each
+    )
+
+
+def _unit_within(unit: NamedTarget, left: TargetSet) -> NamedTarget | None:
+    """What of a unit is `left`; None for nothing."""
+    targets = targets_from(unit.targets)
+    within = TargetSet(
+        ranges=intersection(targets.ranges, left.ranges),
+        names=tuple(name for name in targets.names if name in left.names),
+    )
+    return attrs.evolve(unit, targets=within.texts) if within.texts else None
+
+
+def stopped_for_idle_slots(part: Task) -> bool:
+    """It ended with results for its targets; `remaining` are others that were among them."""
+    return part.state is TaskState.COMPLETED and bool(part.remaining)
+
+
+def total_of(split: Split) -> int:
+    """The size of the whole task: a group of what a part has left is not counted again."""
+    return sum(group.size for group in split.groups if group.rest_of is None)
+
+
 def next_part(task: Task, *, number: int, group: int, start: int, size: int, **new: Any) -> Task:
     """A part of `task` that was just cut; `new` are the fields that differ in every task."""
     assert task.split is not None
@@ -216,6 +278,7 @@ def next_part(task: Task, *, number: int, group: int, start: int, size: int, **n
         start=start,
         size=size,
         hosts=cut_from.hosts,
+        depth=cut_from.depth,
     )
     return attrs.evolve(
         task,

@@ -197,6 +197,11 @@ class PartGroup:
     hosts: int
     cut: int = 0
     """How many of its targets are in parts already."""
+    rest_of: int | None = None
+    """The number of the part that was stopped before it had scanned these targets, so that idle
+    slots can; None for a group of the plan."""
+    depth: int = 0
+    """How many parts in a row were stopped so."""
 
 
 @attrs.frozen(kw_only=True)
@@ -215,7 +220,7 @@ class Split:
 @attrs.frozen(kw_only=True)
 class Part:
     """What a task is a part of. `start` is its place among the targets of its group, and `size`
-    how many of them it has; `hosts` is that of the group."""
+    how many of them it has; `hosts` and `depth` are those of the group."""
 
     task_id: str
     number: int
@@ -223,6 +228,7 @@ class Part:
     start: int
     size: int
     hosts: int
+    depth: int = 0
 
 
 @attrs.frozen(kw_only=True)

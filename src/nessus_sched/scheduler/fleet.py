@@ -30,6 +30,7 @@ from nessus_sched.scheduler.driver.traces import traces
 from nessus_sched.scheduler.pool_config import configure_pool
 from nessus_sched.scheduler.retry_timer import RetryTimer
 from nessus_sched.scheduler.split.splits import Splits
+from nessus_sched.scheduler.stragglers import Stragglers
 from nessus_sched.scheduler.timekeeper import Timekeeper
 
 MAX_EXPORT_RESUMES = 8
@@ -64,6 +65,7 @@ class Fleet:
         self.debts = Debts(context, self.active_task)
         self.splits = Splits(context)
         self.timekeeper = Timekeeper(context, self._active)
+        self.stragglers = Stragglers(context, self.splits, self.active_task)
         self._connect = connect
         self._accepted: dict[str, float] = {}
         """When tasks were accepted that have left their queue and may come back, by the steady
@@ -84,6 +86,7 @@ class Fleet:
             nursery.start_soon(self.debts.run)
             nursery.start_soon(self.splits.run)
             nursery.start_soon(self.timekeeper.run)
+            nursery.start_soon(self.stragglers.run)
             task_status.started()
 
     async def apply(self, config: Config) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,7 +39,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.core.seal import bears
 from nessus_sched.core.targets.ranges import address_text
-from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.targets.targets import targets_from
 from support.trouble import CHANGES, Effect, Trouble
 
 T = TypeVar("T")
@@ -107,6 +107,10 @@ class FakeScanner:
         """Until then every request meets no answer, whatever `down` says."""
         self.silent_since: float | None = None
         """Since when it has not answered, where a test says so; for judges."""
+        self.finished: Callable[[FakeScan], Sequence[str]] = finished
+        """The hosts that a scan has scanned to their end by now."""
+        self.progress: Callable[[FakeScan], float] = share
+        """How far a scan says that it is, 0 to 1."""
         self.found: dict[str, Sequence[str]] = {}
         """Hosts finished by each scan that was deleted on request, by name."""
         self.fault: Fault = lambda _request: None
@@ -255,10 +259,13 @@ class FakeScanner:
     def report(self, scan: FakeScan) -> bytes:
         """As many of its hosts as the scan had time for are finished, and the next has begun."""
         hosts = [] if scan.order is None else hosts_of(scan.order)
-        done = len(finished(scan))
+        done = set(self.finished(scan))
+        completed = scan.status is ScanStatus.COMPLETED
+        begun = None if completed else next((name for name in hosts if name not in done), None)
         body = "".join(
-            HOST.format(name=name, end=END if number < done else "")
-            for number, name in enumerate(hosts[: done + 1])
+            HOST.format(name=name, end=END if name in done else "")
+            for name in hosts
+            if name in done or name == begun
         )
         return REPORT.format(name=scan.name, hosts=body).encode()
 
@@ -271,7 +278,7 @@ class FakeScanner:
             if scan.status in OCCUPYING:
                 raise Refused("cannot delete an active scan")
             del self.scans[scan_id]
-            self.found[scan.name] = finished(scan)
+            self.found[scan.name] = self.finished(scan)
             self.deleted.append(scan.name)
 
         await self._request("delete", effect)
@@ -399,7 +406,6 @@ class FakeScanner:
         scan = self._scan(scan_id)
         if uuid is not None and scan.uuid is not None and uuid != scan.uuid:
             raise NotFound("that scan has no such run")
-        done = 1 - scan.left / scan.duration if scan.duration else 1.0
         return ScanDetails(
             scan_id=scan_id,
             name=scan.name,
@@ -407,7 +413,7 @@ class FakeScanner:
             status_text=scan.status,
             uuid=scan.uuid,
             history_id=scan_id * 10 + scan.runs if scan.uuid else None,
-            progress=round(100 * done) if scan.uuid else None,
+            progress=round(100 * self.progress(scan)) if scan.uuid else None,
             hosts=1,
             started_at=scan.started_at,
             ended_at=scan.touched_at if scan.status in ENDED else None,
@@ -433,8 +439,13 @@ def finished(scan: FakeScan) -> Sequence[str]:
     if scan.uuid is None or scan.order is None:
         return ()
     hosts = hosts_of(scan.order)
-    share = 1 - scan.left / scan.duration if scan.duration else 1.0
-    return hosts if scan.status is ScanStatus.COMPLETED else hosts[: int(len(hosts) * share)]
+    done = len(hosts) if scan.status is ScanStatus.COMPLETED else int(len(hosts) * share(scan))
+    return hosts[:done]
+
+
+def share(scan: FakeScan) -> float:
+    """Of its time that has passed, 0 to 1."""
+    return 1 - scan.left / scan.duration if scan.duration else 1.0
 
 
 def unreachable() -> ScannerError:
@@ -455,7 +466,12 @@ END = '<tag name="HOST_END">Mon Mar  3 10:10:00 2025</tag>'
 
 def hosts_of(order: ScanOrder) -> list[str]:
     """The addresses and names that an order asks for."""
-    targets = parse_targets(word.partition("[")[0] for word in order.targets)
+    return hosts_in(word.partition("[")[0] for word in order.targets)
+
+
+def hosts_in(texts: Iterable[str]) -> list[str]:
+    """The addresses and names that these targets are."""
+    targets = targets_from(texts)
     found = [address_text(n) for first, last in targets.ranges for n in range(first, last + 1)]
     return [*found, *targets.names]
 

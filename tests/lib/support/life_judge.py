@@ -11,13 +11,14 @@ import trio
 from nessus_sched.core.coverage import cover, unfinished
 from nessus_sched.core.error_kinds import Response
 from nessus_sched.core.faults import FAULTS, kind_of
-from nessus_sched.core.parts import HOPELESS
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.parts import DEEPEST, HOPELESS, stopped_for_idle_slots, targets_between
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.targets.targets import TargetSet, parse_targets, targets_from
-from nessus_sched.core.task import Task
+from nessus_sched.core.task import PartGroup, RequestedState, Task
 from nessus_sched.scheduler.errors import RequestError
-from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_of
+from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_in, hosts_of
 from support.seals import marker, task_of
 from support.trouble import CHANGES
 from support.world import EPOCH
@@ -58,6 +59,8 @@ class Judge:
         self.paused: dict[str, float] = {}
         """When the pause of each task that was not resumed since was acknowledged."""
         self.discarded: set[str] = set()
+        self.divided: set[str] = set()
+        """Parts that were stopped for idle slots."""
         self.happened: Counter[str] = Counter()
         self.launches: list[tuple[float, Sequence[str]]] = []
         """When scans began to run, and of what."""
@@ -65,6 +68,16 @@ class Judge:
         """When each scan was created, by its name, and its hosts."""
         self.head = ""
         """The end of the journal, whose hash stands for all that was ever written."""
+
+    def observe(self, task: Task, entry: JournalEntry) -> None:
+        """Every change of a task."""
+        if entry.event == "straggler_stopped":
+            assert task.part is not None
+            assert task.part.depth < DEEPEST, task
+            assert task.attempt == 1, task
+            assert task.desired is RequestedState.RUN, task
+            assert task.state is TaskState.RUNNING, task
+            self.divided.add(task.task_id)
 
     def accepted(self, key: str, task: Task) -> None:
         assert self.acknowledged.setdefault(key, task.task_id) == task.task_id
@@ -93,6 +106,9 @@ class Judge:
         task_id, scanner = task_of(scan), self._scanner_of(scan)[1]
         if self._asked_to_cancel(task_id):
             self.happened["stopped for a cancel"] += 1
+            return
+        if task_id in self.divided:
+            self.happened["stopped for idle slots"] += 1
             return
         if scanner.silent_since is not None or self.story.hazards.reloads:
             self.happened["stopped after its task had ended"] += 1
@@ -191,11 +207,14 @@ class Judge:
             for first, last in parse_targets(part.request.targets).ranges
             for number in range(first, last + 1)
         )
-        assert set(found.values()) <= {1}, "an address is in two parts"
         ((first, last),) = parse_targets(task.request.targets).ranges
-        cut = sum(group.cut for group in task.split.groups)
-        assert found.keys() == set(range(first, first + cut))
-        finished = cut == last - first + 1
+        cut = sum(group.cut for group in task.split.groups if group.rest_of is None)
+        returned = [each for group in task.split.groups for each in self._uncut_rest(group)]
+        assert set(found.values()) <= {1}, "an address is in two parts"
+        assert len(returned) == len(set(returned)), "an address is left twice"
+        assert found.keys().isdisjoint(returned), "what a part has is left"
+        assert {*found, *returned} == set(range(first, first + cut))
+        finished = cut == last - first + 1 and not returned
         if task.state is TaskState.COMPLETED:
             assert finished
             assert set(states) == {TaskState.COMPLETED}
@@ -205,6 +224,13 @@ class Judge:
         self._check_covered(task, parts)
         self.happened["split"] += 1
         self.happened["parts"] += len(parts)
+
+    def _uncut_rest(self, group: PartGroup) -> Iterator[int]:
+        """The addresses that a part had left and that are in no other part."""
+        if group.rest_of is not None:
+            targets, _ = targets_between(group, group.cut, group.size - group.cut)
+            for first, last in targets.ranges:
+                yield from range(first, last + 1)
 
     def _check_found(self, task: Task, events: list[str]) -> None:
         """What is kept has every host that was finished by a scan that is still on a scanner, or
@@ -225,7 +251,8 @@ class Judge:
         self._check_covered(task)
         complete = task.state is TaskState.COMPLETED
         if task.summary is not None:
-            assert complete <= (task.partial is None), task
+            divided = stopped_for_idle_slots(task)
+            assert complete <= (task.partial is None or divided), task
             self.happened["partial results"] += task.partial is not None
 
     def _check_covered(self, task: Task, parts: Sequence[Task] = ()) -> None:
@@ -297,7 +324,8 @@ class Judge:
         scan = self.story.scanners[task.scanner_instance].scans.get(task.nessus_scan_id)
         if scan is not None:
             assert scan.order is not None
-            whole = finished(scan) == hosts_of(scan.order)
+            done = {*hosts_of(scan.order)} - {*hosts_in(task.remaining or ())}
+            whole = {*finished(scan)} == done
             assert whole or scan.status is ScanStatus.COMPLETED, f"{task.task_id} did not complete"
             assert scan.uuid == task.scan_uuid
 

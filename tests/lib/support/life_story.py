@@ -161,6 +161,7 @@ class Story:
         while not self.peace:
             self.life = Life()
             async with mortal(self.life), self.world() as w:
+                w.context.observers.append(self.judge.observe)
                 if trio.current_time() < end:
                     await self._hard_times(w)
                 if trio.current_time() >= end and self.random.random() < 0.5:
@@ -274,7 +275,12 @@ class Story:
         if not self.hazards.splits:
             return {}
         least = self.draw.choice([1, 4])
-        return {"part_min": least, "part_max": self.draw.choice([least, 8])}
+        duration = Random(f"{self.seed} stragglers").choice([MINUTE, 30 * MINUTE])
+        return {
+            "part_min": least,
+            "part_max": self.draw.choice([least, 8]),
+            "part_duration": duration,
+        }
 
     def _scanner(self) -> FakeScanner:
         random = self.random

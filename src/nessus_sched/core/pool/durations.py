@@ -17,6 +17,9 @@ ENOUGH: Final = 20
 _UPPER: Final = 0.9
 FEWEST: Final = 3
 """With fewer in all, nothing is known."""
+DOUBT: Final = 4
+"""A scanner counts as an average one as if it had done this many average scans: how long a few
+scans took says more about what they scanned."""
 
 
 class Durations:
@@ -36,7 +39,7 @@ class Durations:
             self._classes.popitem(last=False)
 
         addresses = max(1, entry.packed.address_count)
-        for key in _paced(entry):
+        for key in (*_paced(entry), (entry.kind, scanner_id)):
             self._each.setdefault(key, deque(maxlen=REMEMBERED)).append((seconds, addresses))
             self._each.move_to_end(key)
         while len(self._each) > CLASSES:
@@ -50,6 +53,17 @@ class Durations:
             if found:
                 return sum(seconds for seconds, _ in found) / sum(size for _, size in found)
         return None
+
+    def slowness(self, kind: Hashable, scanner_id: str) -> float:
+        """How many times as long as on average an address takes on that scanner; 1 when nothing
+        is known."""
+        every, here = self._each.get(kind, ()), self._each.get((kind, scanner_id), ())
+        if not every or not here:
+            return 1.0
+        seconds, addresses = map(sum, zip(*every, strict=True))
+        doubt = DOUBT * seconds / len(every)
+        expected = seconds / addresses * sum(size for _, size in here)
+        return (sum(took for took, _ in here) + doubt) / (expected + doubt)
 
     def like(self, entry: QueueEntry, scanner_id: str) -> Sequence[float]:
         """The durations of like scans, of the finest class that has enough; empty when

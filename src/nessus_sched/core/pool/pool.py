@@ -186,6 +186,12 @@ class Pool(PoolQueries):
             self._state.forget_if_unused(self._state.scanner(waiting.scanner_id))
         return waiting.entry
 
+    def narrow(self, entry: QueueEntry, now: float) -> None:
+        """An active task gets only these targets, which are some of those that it has."""
+        self._mover.narrow(entry, now)
+        self.gate.ended(entry.task_id, now)
+        self._state.network_limits.start(entry.task_id, entry.packed)
+
     def progressed(self, task_id: str, progress: int | None, now: float) -> None:
         """How far (0..100) an active task's scan is now, for estimates."""
         if progress is not None:

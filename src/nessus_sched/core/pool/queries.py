@@ -11,8 +11,10 @@ from nessus_sched.core.pool.estimates import Estimate, estimates
 from nessus_sched.core.pool.explain import explain, refusal
 from nessus_sched.core.pool.forecast import Forecast
 from nessus_sched.core.pool.queues import Waiting
+from nessus_sched.core.pool.scanners import PoolScanner
 from nessus_sched.core.pool.state import Active, PoolState
 from nessus_sched.core.pool.statistics import PoolStatistics, snapshot
+from nessus_sched.core.pool.stragglers import Straggler, StragglerLimits, straggler
 from nessus_sched.core.pool.wait_reasons import WaitReason
 from nessus_sched.core.suspension import SuspensionStatistics
 from nessus_sched.core.targets.ranges import Ranges
@@ -117,11 +119,35 @@ class PoolQueries:
         """The scanners that could ever run it."""
         return sorted(self._state.reachability.reach(entry))
 
-    def pace(self, entry: QueueEntry) -> float | None:
-        """Seconds per address of like scans; None when nothing is known."""
-        return self.durations.per_address(entry)
+    def pace(self, entry: QueueEntry, scanner_id: str | None = None) -> float | None:
+        """Seconds per address of like scans, on that scanner or on an average one; None when
+        nothing is known."""
+        pace = self.durations.per_address(entry)
+        return None if pace is None else pace * self._slowness(entry, scanner_id)
 
-    def slots_for(self, entry: QueueEntry) -> int:
-        """How many scans could run at once on the usable scanners that may run it."""
+    def slots_for(self, entry: QueueEntry, scanner_id: str | None = None) -> float:
+        """How many scans could run at once on the usable scanners that may run it, counted in
+        slots of that scanner or of an average one."""
+        own = self._slowness(entry, scanner_id)
+        return sum(
+            each.slots.capacity * own / self._slowness(entry, each.scanner_id)
+            for each in self._usable(entry)
+        )
+
+    def fastest(self, entry: QueueEntry) -> str | None:
+        """The fastest of the usable scanners that may run it, as measured."""
+        found = [each.scanner_id for each in self._usable(entry)]
+        return min(found, key=lambda each: self._slowness(entry, each), default=None)
+
+    def straggler(
+        self, task_ids: Iterable[str], limits: StragglerLimits, now: float
+    ) -> Straggler | None:
+        """See `stragglers.straggler`."""
+        return straggler(self._state, self.durations, task_ids, limits, now)
+
+    def _usable(self, entry: QueueEntry) -> list[PoolScanner]:
         found = self._state.scanners_of(self._state.reachability.reach(entry))
-        return sum(each.slots.capacity for each in found if each.usable)
+        return [each for each in found if each.usable]
+
+    def _slowness(self, entry: QueueEntry, scanner_id: str | None) -> float:
+        return 1.0 if scanner_id is None else self.durations.slowness(entry.kind, scanner_id)

@@ -36,7 +36,7 @@ class Active:
     """A task that holds a slot of `scanner_id`, since `since` (epoch seconds).
 
     `reached` has the seconds that it took to each tenth of progress, `seen` those until
-    progress was last told, None when it never was.
+    `progress` (0..100) was last told, None when it never was.
     """
 
     entry: QueueEntry
@@ -44,6 +44,7 @@ class Active:
     since: float
     reached: Mapping[int, float] = attrs.field(factory=dict)
     seen: float | None = None
+    progress: int | None = None
 
     @property
     def tenth(self) -> int:
@@ -55,7 +56,7 @@ class Active:
         seen, tenth, reached = now - self.since, min(progress // 10, 9), self.reached
         if tenth > self.tenth:
             reached = {**reached, tenth: seen}
-        return attrs.evolve(self, reached=reached, seen=seen)
+        return attrs.evolve(self, reached=reached, seen=seen, progress=progress)
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -72,6 +72,14 @@ class TaskMover:
         if waiting.scanner_id is not None and waiting.entry.pinned is None:
             self.state.queues.move(waiting, None)
 
+    def narrow(self, entry: QueueEntry, now: float) -> None:
+        """See `Pool.narrow`."""
+        state, task_id = self.state, entry.task_id
+        state.active[task_id] = attrs.evolve(state.active[task_id], entry=entry)
+        blocked = state.guard.end(task_id)
+        state.guard.start(task_id, entry.packed)
+        self.unpark(blocked, now)
+
     def unpark(self, task_ids: Iterable[str], now: float) -> None:
         """Their blockers have ended: returns them to their old places."""
         queues = self.state.queues.unpark(task_ids)

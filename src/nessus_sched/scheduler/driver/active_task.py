@@ -13,7 +13,7 @@ from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.scanner import Marks, RemoteScan, ScannerError
 from nessus_sched.core.seal import bears
 from nessus_sched.core.states import TaskState, check_transition
-from nessus_sched.core.task import RequestedState, Task, TaskError
+from nessus_sched.core.task import Ending, RequestedState, Task, TaskError
 from nessus_sched.scheduler.context import Context
 
 
@@ -63,6 +63,9 @@ class ActiveTask:
         self.pausing_since: float | None = None
         """Since when the scanner has been told to pause it."""
         self.stopping_since: float | None = None
+        self.divide: Ending | None = None
+        """It should be stopped so that idle slots can scan its rest, and why."""
+        self.dividing_since: float | None = None
         self.replaceable_since: float | None = None
         """Since when its scanner is lost and another one that reaches its targets answers."""
         self.over = False

@@ -95,6 +95,18 @@ async def roll(run: ActiveTask, kind: ErrorKind, message: str, changes: dict[str
     await _try_again(run, error, delay, failures, changes)
 
 
+async def scan_again(run: ActiveTask, message: str, changes: Mapping[str, Any]) -> None:
+    """The scan was stopped for reasons of ours, and its targets are scanned again at once."""
+    run.retry_at = run.context.now()
+    await run.advance(
+        TaskState.RETRY_WAIT,
+        event="retry_scheduled",
+        cause=message,
+        retry_at=run.context.wall(),
+        **{**NO_SCAN, **changes},
+    )
+
+
 async def end_partial(
     run: ActiveTask, kind: ErrorKind, message: str, changes: Mapping[str, Any]
 ) -> None:
@@ -127,7 +139,7 @@ async def _bury(run: ActiveTask, kind: ErrorKind, message: str, changes: Mapping
         cause=message,
         error=task_error(run, kind, message, transient=False),
         failures=run.task.failures + 1,
-        **changes,
+        **{"ending": None, **changes},
     )
 
 

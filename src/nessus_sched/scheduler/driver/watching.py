@@ -19,7 +19,7 @@ from nessus_sched.core.seal import bears
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
 from nessus_sched.core.task import Ending, Outcome, RequestedState
-from nessus_sched.scheduler.driver import endings, failures
+from nessus_sched.scheduler.driver import dividing, endings, failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.driver.lost_scanner import without_scanner
@@ -180,6 +180,9 @@ async def _command(run: ActiveTask, connection: Connection, row: RemoteScan) -> 
     if due is RequestedState.CANCEL or await _overdue(run, connection, row):
         await _stop(run, connection, row)
         return
+    if dividing.under_way(run):
+        await dividing.divide(run, connection, row)
+        return
     if now - run.sent_at < REPEAT_COMMAND or not row.ours or row.changing:
         return
     if due is RequestedState.PAUSE and state is TaskState.RUNNING:
@@ -324,6 +327,7 @@ async def _finish(run: ActiveTask, connection: Connection, details: ScanDetails)
             event="scan_finished",
             history_id=details.history_id,
             progress=100,
+            ending=None,
             detail={"hosts": details.hosts},
         )
         return
@@ -334,6 +338,8 @@ def _ending(run: ActiveTask, connection: Connection, details: ScanDetails) -> En
     """Why a scan ended early on its scanner."""
     if run.canceling:
         return endings.canceled()
+    if run.task.ending is not None:
+        return run.task.ending
     if details.status is ScanStatus.STOPPED and _was_overdue(run, connection, details):
         return endings.timed_out("stopped because it reached its maximum runtime")
     if details.status is ScanStatus.STOPPED:

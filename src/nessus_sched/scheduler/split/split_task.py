@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import attrs
 import trio
@@ -14,7 +15,10 @@ from nessus_sched.core.parts import PartSizes
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.states import LIVE, TaskState
-from nessus_sched.core.task import PartGroup, RequestedState, Task
+from nessus_sched.core.task import PartGroup, RequestedState, Split, Task
+
+SAMPLE: Final = 64
+"""Targets by which the pace of the next part is looked up."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,9 +43,11 @@ class SplitTask:
         self.task_id = task.task_id
         self.desired = task.desired
         self.accepted_at = accepted_at
-        self.total = sum(group.size for group in task.split.groups)
+        self.total = parts.total_of(task.split)
         self.next = [group.cut for group in task.split.groups]
         """For each group, where the next part begins."""
+        self.rests: dict[int, Task] = {}
+        """Parts that were stopped for idle slots, by number, until their rest is in a group."""
         self.parts = task.split.parts
         self.states: dict[str, TaskState] = {}
         self.sizes: dict[str, int] = {}
@@ -58,6 +64,8 @@ class SplitTask:
         self.states[part.task_id] = part.state
         self.sizes[part.task_id] = part.part.size
         self.parts = max(self.parts, part.part.number)
+        if parts.stopped_for_idle_slots(part):
+            self.rests[part.part.number] = part
 
     @property
     def counts(self) -> Mapping[TaskState, int]:
@@ -79,6 +87,22 @@ class SplitTask:
         for cut in cuts.values():
             self.next[cut.group] = min(self.next[cut.group], cut.start)
         cuts.clear()
+
+    def regroup(self, split: Split) -> Split:
+        """With groups of what is left of the parts that were stopped for idle slots."""
+        for group in split.groups:
+            self.rests.pop(group.rest_of or 0, None)
+        for part in self.rests.values():
+            assert part.part is not None
+            new = parts.rest_groups(split.groups[part.part.group], part)
+            split = attrs.evolve(split, groups=(*split.groups, *new))
+            self.next += [0] * len(new)
+        return split
+
+    @property
+    def last_parts(self) -> bool:
+        """Its parts run, and no more are to be cut."""
+        return self.feeds and not self.waiting and any(True for _ in self.live())
 
     def groups_to_feed(self, task: Task) -> Iterator[tuple[int, PartGroup]]:
         """The groups that have targets left and no part waiting in the pool."""
@@ -117,12 +141,30 @@ def entry_of(task: Task, cut: Cut, accepted_at: float) -> QueueEntry:
     )
 
 
-def size_of_next(task: Task, group_number: int, start: int, pool: Pool, sizes: PartSizes) -> int:
-    """How many targets the next part of a group should have, by what is known now."""
+def sample_of(task: Task, group_number: int, start: int) -> QueueEntry:
+    """A small part that begins there, to ask the pool about its like."""
     assert task.split is not None
-    group = task.split.groups[group_number]
-    left = group.size - start
-    sample = Cut(number=0, group=group_number, start=start, size=min(left, sizes.minimum))
-    entry = entry_of(task, sample, 0.0)
-    total = sum(each.size for each in task.split.groups)
-    return parts.part_size(left, total, pool.slots_for(entry), pool.pace(entry), sizes)
+    size = min(task.split.groups[group_number].size - start, SAMPLE)
+    return entry_of(task, Cut(number=0, group=group_number, start=start, size=size), 0.0)
+
+
+def size_of_next(
+    task: Task,
+    group_number: int,
+    start: int,
+    pool: Pool,
+    sizes: PartSizes,
+    scanner_id: str | None = None,
+) -> int:
+    """How many targets the next part of a group should have, by what is known now, if that scanner
+    takes it or an average one."""
+    assert task.split is not None
+    group, entry = task.split.groups[group_number], sample_of(task, group_number, start)
+    total = parts.total_of(task.split) if group.rest_of is None else group.size
+    return parts.part_size(
+        group.size - start,
+        total,
+        pool.slots_for(entry, scanner_id),
+        pool.pace(entry, scanner_id),
+        parts.sizes_for(task.split, group, sizes),
+    )

@@ -12,15 +12,23 @@ import attrs
 import trio
 
 from nessus_sched.core import parts
+from nessus_sched.core.ids import part_id
 from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.store_errors import StaleTransition, StoreError, UnknownTask
+from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import RequestedState, Split, Task
 from nessus_sched.scheduler.context import STORE_PATIENCE, Context
 from nessus_sched.scheduler.split.merging import merged_results
 from nessus_sched.scheduler.split.planning import part_sizes
-from nessus_sched.scheduler.split.split_task import Cut, SplitTask, size_of_next
+from nessus_sched.scheduler.split.split_task import (
+    Cut,
+    SplitTask,
+    entry_of,
+    sample_of,
+    size_of_next,
+)
 from nessus_sched.telemetry import events
 
 LATE_RESULTS: Final = "partial_results_kept"
@@ -47,6 +55,8 @@ class Splits:
         self._late: set[str] = set()
         """Tasks whose results must be merged again: those of a part came after its end."""
         self._wake = trio.Event()
+        self._cut_up = trio.Event()
+        """Set when the last part of a task may have been cut."""
         context.observers.append(self.observe)
 
     def of(self, task_id: str) -> SplitTask | None:
@@ -63,6 +73,16 @@ class Splits:
             for split in self._splits.values()
             if split.desired is not RequestedState.RUN
         ]
+
+    def in_last_parts(self) -> list[SplitTask]:
+        """The tasks whose parts run while no more are to be cut."""
+        return [split for split in self._splits.values() if split.last_parts]
+
+    async def some_last_parts(self) -> None:
+        """Returns once there are such tasks."""
+        while not self.in_last_parts():
+            self._cut_up = trio.Event()
+            await self._cut_up.wait()
 
     async def run(self) -> None:
         """Updates the tasks whose parts have changed, until canceled."""
@@ -119,10 +139,11 @@ class Splits:
         is stored only now, and the next one waits in its place."""
         split = self._of_part.get(task_id)
         if split is not None:
+            task = await self._record_of(split)
             cut = split.waiting.pop(task_id, None)
             if cut is not None:
-                split.taken[task_id] = cut
-                self._feed(split, await self._record_of(split))
+                split.taken[task_id] = self._fitted(split, task, cut)
+                self._feed(split, task)
             async with split.lock:
                 if task_id in split.taken:
                     await self._store(split, split.taken[task_id])
@@ -135,11 +156,29 @@ class Splits:
         context, found = self._context, []
         sizes = part_sizes(context)
         for group, _ in list(split.groups_to_feed(task)):
-            size = size_of_next(task, group, split.next[group], context.pool, sizes)
+            start = split.next[group]
+            fastest = context.pool.fastest(sample_of(task, group, start))
+            size = size_of_next(task, group, start, context.pool, sizes, fastest)
             entry = split.cut(task, group, size, context.now())
             self._of_part[entry.task_id] = split
             found.append(entry)
         return found
+
+    def _fitted(self, split: SplitTask, task: Task, cut: Cut) -> Cut:
+        """The part that a scanner took, smaller if that scanner is slower than the fastest."""
+        context, task_id = self._context, part_id(task.task_id, cut.number)
+        active = context.pool.active(task_id)
+        if active is None:
+            return cut
+        sizes, scanner_id = part_sizes(context), active.scanner_id
+        size = size_of_next(task, cut.group, cut.start, context.pool, sizes, scanner_id)
+        if size >= cut.size:
+            return cut
+        fitted = attrs.evolve(cut, size=size)
+        split.next[cut.group] = fitted.start + size
+        entry = entry_of(task, fitted, active.entry.accepted_at)
+        context.pool.narrow(entry, context.now())
+        return fitted
 
     def _feed(self, split: SplitTask, task: Task) -> None:
         for entry in self._cut(split, task):
@@ -249,10 +288,15 @@ class Splits:
             self._withdraw(split)
         async with split.lock:
             task = await self._record_of(split)
+            self._cut_up.set()
+            if split.ending or task.state in SETTLED:
+                return
+            if split.rests:
+                task = await self._regroup(split, task)
+            if split.taken:
+                return
             assert task.split is not None
             state = parts.state_of(task.split, split.counts, split.desired)
-            if split.ending or split.taken or task.state in SETTLED:
-                return
             if state is not task.state:
                 task = await self._advance(task, state)
             split.ending = state is TaskState.EXPORTING
@@ -261,6 +305,20 @@ class Splits:
             await self._end(split)
         elif state in SETTLED:
             self._forget(split)
+
+    async def _regroup(self, split: SplitTask, task: Task) -> Task:
+        """What is left of parts that were stopped for idle slots can be cut again."""
+        assert task.split is not None
+        after = attrs.evolve(task, split=split.regroup(task.split))
+        new = {*split.rests}
+        if new:
+            rests = {each.task_id: size_of(each.remaining or ()) for each in split.rests.values()}
+            entry = self._entry(task, "rest_returned", detail={"targets": rests})
+            await self._context.record_until_stored(after, entry)
+            self._tasks[task.task_id] = after
+            for number in new:
+                del split.rests[number]
+        return after
 
     async def _end(self, split: SplitTask) -> None:
         """The task settles with the results of all its parts."""

@@ -1,0 +1,95 @@
+"""Stops the scan of a part so that idle slots can scan its rest; see `scheduler.stragglers`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from nessus_sched.core.coverage import without_left
+from nessus_sched.core.scanner import RemoteScan, ScanStatus
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.targets.ranges import difference
+from nessus_sched.core.targets.targets import TargetSet, targets_from
+from nessus_sched.core.task import Ending, Outcome, RequestedState
+from nessus_sched.core.text import pluralize
+from nessus_sched.scheduler.driver import failures
+from nessus_sched.scheduler.driver.active_task import ActiveTask
+from nessus_sched.scheduler.driver.connection import Connection
+
+DIVIDED = "divided"
+"""The kind of an ending by which a part is divided."""
+REPEAT_STOP = 30.0
+"""Seconds before a stop that has shown no effect is sent again."""
+STOPS_WITHIN = 300.0
+"""Seconds for a scanner to stop the scan; after that it is let run."""
+
+
+def ask(run: ActiveTask, reason: str) -> None:
+    """Has the part stopped, unless something else happens to it first."""
+    run.divide = Ending(outcome=Outcome.REQUEUED, kind=DIVIDED, message=reason)
+    run.wake()
+
+
+def was_divided(ending: Ending | None) -> bool:
+    return ending is not None and ending.kind == DIVIDED
+
+
+def under_way(run: ActiveTask) -> bool:
+    return run.divide is not None or was_divided(run.task.ending)
+
+
+async def divide(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
+    """Decides to stop the scan, durably, and then stops it."""
+    wanted, run.divide = run.divide, None
+    task = run.task
+    if wanted is not None and task.ending is None and _goes_on(run, row):
+        await run.advance(event="straggler_stopped", cause=wanted.message, ending=wanted)
+    if was_divided(run.task.ending):
+        await _stop(run, connection, row)
+
+
+def _goes_on(run: ActiveTask, row: RemoteScan) -> bool:
+    running = run.task.state is TaskState.RUNNING and run.due is RequestedState.RUN
+    return running and row.ours and row.status is ScanStatus.RUNNING and not row.changing
+
+
+async def _stop(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
+    now = run.context.now()
+    if run.dividing_since is None:
+        run.dividing_since = now
+    if not row.ours or now - run.dividing_since >= STOPS_WITHIN:
+        await run.advance(
+            event="straggler_kept", cause="its scan could not be stopped", ending=None
+        )
+    elif now - run.sent_at >= REPEAT_STOP:
+        run.sent, run.sent_at = RequestedState.CANCEL, now
+        await connection.scanner.stop(row.scan_id, run.marks)
+        connection.look_soon()
+
+
+async def settle(run: ActiveTask, ending: Ending, changes: dict[str, Any]) -> None:
+    """The part ends with the hosts that it has finished; the split task takes back the others. If
+    it has finished none, it is scanned again as a whole."""
+    task = run.task
+    remaining: tuple[str, ...] | None = changes.get("remaining")
+    asked, left = targets_from(task.request.targets), targets_from(remaining or ())
+    done = TargetSet(
+        ranges=difference(asked.ranges, left.ranges),
+        names=tuple(name for name in asked.names if name not in left.names),
+    )
+    if remaining is None or not done.texts:
+        await failures.scan_again(run, ending.message, changes)
+        return
+    cause = ending.message
+    if remaining:
+        cause = f"{cause}; {pluralize(left.address_count, 'target')} went to other parts"
+        assert task.part is not None
+        summary = changes["summary"]
+        covered = without_left(summary["coverage"], done)
+        changes |= {
+            "request": attrs.evolve(task.request, targets=done.texts),
+            "part": attrs.evolve(task.part, size=done.address_count),
+            "summary": {**summary, "coverage": covered},
+        }
+    await run.advance(TaskState.COMPLETED, event="completed", cause=cause, **changes)
