@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -15,16 +16,16 @@ import trio
 import trio.testing
 
 from nessus_sched.config.schema import SchedulingSettings, TargetSettings
-from nessus_sched.core.scanner import ScanOrder
-from nessus_sched.core.targets.ranges import Range, range_text
+from nessus_sched.core.scanner import ScanOrder, ScanStatus
+from nessus_sched.core.targets.ranges import Range, address_text, range_text
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.task import Splitting
-from support.fake_scanner import FakeScanner
+from support.fake_scanner import FakeScan, FakeScanner
 from support.world import World, config_of, scanner_settings, virtual_now, world
 from tests.bench.figures import Figure
 
-NETWORK: Final = "2001:db8::/115"
-"""8,192 addresses."""
+NETWORKS: Final = {"2001:db8::/115": 4, "2001:db8::/112": 1}
+"""8,192 and 65,536 addresses, and how many different networks of that size are scanned."""
 BLOCK: Final = 256
 """Addresses that are alike: as in a network of that size."""
 SPEEDS: Final = {"a": 1.0, "b": 1.0, "c": 1.5, "d": 3.0}
@@ -37,20 +38,20 @@ SILENT: Final = 0.1
 TOGETHER: Final = 30
 """Hosts that a scanner scans at once."""
 BATCH: Final = 120
-SEEDS: Final = 5
 
 
 @attrs.frozen
 class Network:
     """How long each address takes, in seconds: most blocks are empty or nearly so."""
 
+    text: str
     seconds: Sequence[float]
     first: int
 
     @classmethod
-    def of(cls, seed: int) -> Network:
+    def of(cls, text: str, seed: int) -> Network:
         random = Random(seed)
-        ((first, last),) = parse_targets(NETWORK).ranges
+        ((first, last),) = parse_targets(text).ranges
         seconds: list[float] = []
         while len(seconds) < last - first + 1:
             alive = random.choice([0.0, 0.0, 0.05, 0.3, 0.8])
@@ -61,10 +62,23 @@ class Network:
                 else SILENT
                 for _ in range(BLOCK)
             ]
-        return cls(seconds, first)
+        return cls(text, seconds, first)
 
     def work(self, ranges: Iterable[Range]) -> float:
         return sum(sum(self.seconds[a - self.first : b - self.first + 1]) for a, b in ranges)
+
+    def ends(self, ranges: Iterable[Range]) -> Iterator[tuple[int, float]]:
+        """When each address is done, in seconds of the fastest scanner after the setup: the next
+        one begins whenever one of those that are scanned together has ended."""
+        busy = [0.0] * TOGETHER
+        for first, last in ranges:
+            for number in range(first, last + 1):
+                end = heappop(busy) + TOGETHER * self.seconds[number - self.first]
+                heappush(busy, end)
+                yield number, end
+
+    def silent(self, number: int) -> bool:
+        return self.seconds[number - self.first] == SILENT
 
     @property
     def bound(self) -> float:
@@ -72,8 +86,38 @@ class Network:
         return SETUP + sum(self.seconds) / sum(SLOTS / speed for speed in SPEEDS.values())
 
     def pieces(self, size: int) -> list[str]:
-        ((first, last),) = parse_targets(NETWORK).ranges
+        ((first, last),) = parse_targets(self.text).ranges
         return [range_text((at, min(last, at + size - 1))) for at in range(first, last + 1, size)]
+
+
+class BenchScanner(FakeScanner):
+    """A scanner that takes `speed` times as long for a network as the fastest. When it is stopped,
+    the hosts that it was scanning are lost, and it tells nothing of silent addresses."""
+
+    def __init__(self, network: Network, speed: float) -> None:
+        super().__init__(virtual_now(), duration=self._takes, latency=0.05)
+        self.network, self.speed = network, speed
+        self.finished, self.progress = self._hosts_done, self._share_done
+        self._ends: dict[str, Sequence[tuple[int, float]]] = {}
+
+    def _takes(self, order: ScanOrder) -> float:
+        return SETUP + self.speed * self.network.work(parse_targets(order.targets).ranges)
+
+    def _numbers_done(self, scan: FakeScan) -> list[int]:
+        assert scan.order is not None
+        if scan.name not in self._ends:
+            found = self.network.ends(parse_targets(scan.order.targets).ranges)
+            self._ends[scan.name] = list(found)
+        so_far = (scan.duration - scan.left - SETUP) / self.speed
+        completed = scan.status is ScanStatus.COMPLETED
+        return [number for number, end in self._ends[scan.name] if completed or end <= so_far]
+
+    def _share_done(self, scan: FakeScan) -> float:
+        return len(self._numbers_done(scan)) / len(self._ends[scan.name])
+
+    def _hosts_done(self, scan: FakeScan) -> Sequence[str]:
+        silent = self.network.silent
+        return [address_text(n) for n in self._numbers_done(scan) if not silent(n)]
 
 
 async def _last_result(
@@ -81,18 +125,14 @@ async def _last_result(
 ) -> float:
     """Seconds from the submission of all requests to the end of the last, in the last run."""
 
-    def scanner(speed: float) -> FakeScanner:
-        def duration(order: ScanOrder) -> float:
-            return SETUP + speed * network.work(parse_targets(order.targets).ranges)
-
-        return FakeScanner(virtual_now(), duration=duration, latency=0.05)
-
-    scanners: Mapping[str, FakeScanner] = {name: scanner(each) for name, each in SPEEDS.items()}
+    scanners: Mapping[str, FakeScanner] = {
+        name: BenchScanner(network, speed) for name, speed in SPEEDS.items()
+    }
     with tempfile.TemporaryDirectory() as directory:
         config = config_of(
             Path(directory),
             *(scanner_settings(name, SLOTS) for name in SPEEDS),
-            targets=TargetSettings(allow=(NETWORK,)),
+            targets=TargetSettings(allow=(network.text,)),
             scheduling=SchedulingSettings(),
         )
         async with world(config, scanners) as w:
@@ -116,26 +156,29 @@ def _played(network: Network, requests: Sequence[str], split: Splitting, runs: i
 
 def measure() -> list[Figure]:
     """Each policy on the same networks; the figure is the mean over these."""
+    return [figure for text, seeds in NETWORKS.items() for figure in _measured(text, seeds)]
+
+
+def _measured(text: str, seeds: int) -> Iterable[Figure]:
     slots = SLOTS * len(SPEEDS)
     found: dict[str, list[float]] = {}
-    for seed in range(SEEDS):
-        network = Network.of(seed)
+    for seed in range(seeds):
+        network = Network.of(text, seed)
         even = network.pieces(-(-len(network.seconds) // slots))
+        batches = network.pieces(BATCH)
         for policy, took in {
-            "one request, split, nothing known": _played(network, [NETWORK], Splitting.AUTO),
-            "one request, split, after one run": _played(network, [NETWORK], Splitting.AUTO, 2),
+            "one request, split, nothing known": _played(network, [text], Splitting.AUTO),
+            "one request, split, after one run": _played(network, [text], Splitting.AUTO, 2),
             f"{slots} equal shares": _played(network, even, Splitting.NEVER),
-            f"batches of {BATCH} addresses": _played(
-                network, network.pieces(BATCH), Splitting.NEVER
-            ),
+            f"batches of {BATCH} addresses": _played(network, batches, Splitting.NEVER),
         }.items():
             found.setdefault(policy, []).append(took / network.bound)
-    return [
-        Figure(
+    for policy, values in found.items():
+        yield Figure(
             what="time to the last result, over the least possible",
             who=policy,
             unit="times",
+            of="addresses",
+            at=len(network.seconds),
             value=sum(values) / len(values),
         )
-        for policy, values in found.items()
-    ]
