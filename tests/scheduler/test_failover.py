@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -137,7 +138,11 @@ async def test_a_scan_is_not_given_up(tmp_path: Path, autojump_clock: MockClock,
         task = await w.task(task.task_id)
         assert task.state is (TaskState.PAUSED if why == "paused" else TaskState.RUNNING)
         assert not task.owed
-        assert nobody_answers(w.queries.scanners()) is (why == "all")
+        views = w.queries.scanners()
+        assert nobody_answers(views) is (why == "all")
+        off = [attrs.evolve(each.statistics, enabled=each.settings.id == "a") for each in views]
+        views = [attrs.evolve(each, statistics=s) for each, s in zip(views, off, strict=True)]
+        assert nobody_answers(views)
         a.down = b.down = None
         if why == "paused":
             await w.service.resume(task.task_id, actor="me")

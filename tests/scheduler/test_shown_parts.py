@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from nessus_sched.api.operations import Call
 from nessus_sched.api.queue import QueueArgs, get_queue_status
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.config.schema import TargetSettings
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Task
 from nessus_sched.ipc.peer import Peer
 from support.apps import app_of
 from support.fake_scanner import FakeScanner
@@ -25,13 +27,14 @@ CALL = Call(peer=Peer(connection="x"))
 
 @asynccontextmanager
 async def three_scanners(
-    directory: Path,
+    directory: Path, **networks: Sequence[str]
 ) -> AsyncIterator[tuple[World, Mapping[str, FakeScanner]]]:
+    """`networks` are those of scanners that do not reach all."""
     scanners = {name: FakeScanner(virtual_now()) for name in "abc"}
     config = config_of(
         directory,
-        *(scanner_settings(name, 2) for name in scanners),
-        targets=TargetSettings(allow=NETWORKS),
+        *(scanner_settings(name, 2, networks=networks.get(name)) for name in scanners),
+        targets=TargetSettings(allow=(*NETWORKS, "192.0.3.0/24")),
     )
     async with world(config, scanners) as w:
         yield w, scanners
@@ -58,6 +61,36 @@ async def test_running_parts_are_listed_below_their_task(
         assert not queue.notes
         few = await get_queue_status.fn(app_of(w), CALL, QueueArgs(limit=1))
         assert len(few.notes) == 2
+
+
+async def test_each_task_is_followed_by_its_own_parts(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with three_scanners(tmp_path) as (w, _):
+        tasks = [await w.submit(*NETWORKS[:2]), await w.submit(NETWORKS[2], "192.0.3.0/24")]
+        await w.until(tasks[1].task_id, TaskState.RUNNING)
+        found = [view.task for view in w.queries.active()]
+        both = [task.task_id for task in tasks]
+        assert {each.task_id for each in found} >= set(both)
+
+        def place(task: Task) -> tuple[int, int]:
+            part = task.part
+            return (both.index(part.task_id if part else task.task_id), part.number if part else 0)
+
+        assert found == sorted(found, key=place)
+        assert sorted(found, key=lambda task: task.order) != found
+
+
+async def test_parts_of_one_task_that_wait_are_one_row_and_none_is_left_out(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    reach = {name: [network] for name, network in zip("abc", NETWORKS, strict=True)}
+    async with three_scanners(tmp_path, **reach) as (w, _):
+        task = await w.submit(*NETWORKS)
+        await trio.sleep(10)
+        queue = await get_queue_status.fn(app_of(w), CALL, QueueArgs())
+        assert (queue.queued, [row.task_id for row in queue.waiting]) == (3, [task.task_id])
+        assert not queue.notes
 
 
 async def test_the_journal_of_a_task_has_what_is_not_routine_of_its_parts(
