@@ -71,6 +71,14 @@ def test_no_slot_is_idle_while_something_waits_for_it_or_it_may_not_be_used() ->
         assert found(pool) is None
 
 
+def test_a_part_on_a_scanner_that_is_down_is_not_stopped() -> None:
+    pool = running()
+    pool.failed("a", 100.0, "no answer", trip=True)
+    assert found(pool) is None
+    pool.succeeded("a", 100.0)
+    assert found(pool) == "t0"
+
+
 def test_only_scanners_that_reach_the_targets_help() -> None:
     pool = WatchedPool([spec("a", 1), spec("b", 1, networks="198.51.100.0/24")])
     pool.place(entry(0, HUNDRED), 0.0)

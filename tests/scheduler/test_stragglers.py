@@ -23,9 +23,10 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.ranges import count, merged
 from nessus_sched.core.targets.targets import parse_targets, size_of
 from nessus_sched.core.task import Owed, Part, RequestedState, Task
+from nessus_sched.scheduler.driver import dividing
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.stragglers import may_be_stopped
-from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_in, hosts_of
+from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_in, hosts_of, unreachable
 from support.mortality import Life, make_reproducible, mortal, mortal_connect
 from support.trouble import Trouble
 from support.world import World, config_of, scanner_settings, virtual_now, world
@@ -284,6 +285,22 @@ async def test_a_part_whose_scan_cannot_be_stopped_goes_on(
         assert not await stopped(w, task)
         events = [await w.events(each) for each in await w.store.parts_of(task.task_id)]
         assert any("straggler_kept" in each for each in events)
+
+
+async def test_a_part_whose_scanner_does_not_answer_is_not_stopped_when_it_is_back(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    fleet = Fleet(tmp_path)
+    async with fleet.straggling() as (w, task):
+        await w.until(task.task_id, TaskState.RUNNING)
+        await trio.sleep(300)
+        fleet.slow.down = unreachable()
+        await trio.sleep(900)
+        run = next(iter(w.fleet.drivers["slow"].runs.values()))
+        assert not dividing.under_way(run)
+        fleet.slow.down = None
+        await w.settled(task.task_id)
+        await check_whole(w, task)
 
 
 async def test_a_part_that_has_finished_nothing_is_scanned_again_as_a_whole(

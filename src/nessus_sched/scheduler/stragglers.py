@@ -78,8 +78,8 @@ class Stragglers:
         assert run is not None
         dividing.ask(
             run,
-            f"it would have taken about {lasting(found.left)} more while "
-            f"{pluralize(found.idle, 'slot')} had nothing to do",
+            f"stopped because {pluralize(found.idle, 'slot')} had nothing to do while it would "
+            f"have taken about {lasting(found.left)} more",
         )
 
 

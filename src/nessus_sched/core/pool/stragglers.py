@@ -44,6 +44,8 @@ def straggler(
         active = state.active.get(task_id)
         if active is None or _untouched(active) < limits.untouched:
             continue
+        if not state.scanner(active.scanner_id).breaker.closed:
+            continue
         left = seconds_left(active, durations, now)
         if left is None or left < limits.least:
             continue

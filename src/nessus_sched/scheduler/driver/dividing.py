@@ -41,10 +41,10 @@ def under_way(run: ActiveTask) -> bool:
 
 async def divide(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
     """Decides to stop the scan, durably, and then stops it."""
-    wanted, run.divide = run.divide, None
-    task = run.task
-    if wanted is not None and task.ending is None and _goes_on(run, row):
+    wanted = run.divide
+    if wanted is not None and run.task.ending is None and _goes_on(run, row):
         await run.advance(event="straggler_stopped", cause=wanted.message, ending=wanted)
+    run.divide = None
     if was_divided(run.task.ending):
         await _stop(run, connection, row)
 

@@ -49,6 +49,7 @@ async def watch(run: ActiveTask, connection: Connection) -> None:
     hurry = remaining <= 0 or run.canceling or connection.retiring or not connection.answers
     await run.wait_for_wake(within=REPEAT_COMMAND if hurry else min(remaining, MAX_LOOK_INTERVAL))
     if not connection.answers:
+        run.divide = None
         await without_scanner(run, connection, _deadline(run))
         return
     if run.details_error is not None:
