@@ -25,7 +25,7 @@ WRITE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 ORDER = (
     "submit_scan", "submit_trusted_scan", "submit_privileged_scan", "submit_custom_scan",
     "submit_quick_scan", "submit_compliance_scan", "rescan", "create_schedule",
-    "list_schedules", "change_schedule", "get_scan_status",
+    "list_schedules", "change_schedule", "get_plan", "get_scan_status",
     "wait_for_scan", "list_tasks", "cancel_scan", "pause_scan", "resume_scan", "get_scan_results",
     "get_scan_summary", "compare_scans", "search_findings", "get_coverage", "get_queue_status",
     "list_scanners", "list_dead_letters", "list_scan_templates", "list_credentials",

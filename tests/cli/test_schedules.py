@@ -170,3 +170,17 @@ def test_a_file_with_mistakes_changes_nothing(live: Live, tmp_path: Path) -> Non
         said = live("schedules", "apply", str(file))
         assert (said.code, problem in said.err) == (1, True)
     one_sentence(live("schedules", "apply", str(tmp_path / "none")), 1, "cannot be read")
+
+
+def test_the_plan_lists_what_will_run(live: Live) -> None:
+    for number in range(3):  # so that durations are known
+        words = ("192.0.2.40", "--name", f"measured-{number}", "--wait")
+        assert live("submit", *words).code == 0
+    live("schedules", "add", "often", "192.0.2.40", "--every", "60m")
+    found = asked(live, "plan", "plan", "--for", "3h")
+    often = [each for each in found["scans"] if each["name"] == "often"]
+    assert len(often) in (2, 3)
+    assert [each["fits"] for each in often[:2]] == [True, True]
+    shown = live("plan", "--for", "3h").out
+    assert "often" in shown
+    assert "yes" in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -21,6 +22,7 @@ from nessus_sched.core.task import ScanRequest, Submitter
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.scheduler.context import Rights, RightsUnknown
 from nessus_sched.scheduler.errors import NotPossible
+from nessus_sched.scheduler.planning import plan_until
 from nessus_sched.scheduler.schedules import Schedules, UnknownSchedule
 from support.fake_scanner import FakeScanner
 from support.world import EPOCH, World, basic, config_of, scanner_settings, virtual_now, world
@@ -352,3 +354,35 @@ async def test_a_look_at_many_schedules_is_cheap(
         monkeypatch.setattr(Recurrence, "next_after", counted)
         await trio.sleep(HOUR)
     assert calls[0] <= 50  # once for each at most
+
+
+async def test_the_plan_says_when_scans_start_and_end(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Of what was planned, at least six of ten start and end within their intervals."""
+    random = Random(5)
+    scanner = FakeScanner(virtual_now(), duration=lambda _order: random.uniform(300, 3000))
+    async with world(config(tmp_path), {"a": scanner}) as w, scheduling(w) as schedules:
+        for number in range(60):  # two at a time, 27 minutes each
+            await w.submit(f"192.0.2.{number + 1}")
+        await trio.sleep(20 * HOUR)
+        begin = w.context.wall()
+        for number in range(8):
+            weekly = Recurrence(every=3 * HOUR, start=begin - number * 300)
+            await schedules.add(schedule(w, f"s{number}", recurrence=weekly, decided=begin,
+                                         request=basic(f"192.0.2.{number + 100}")))  # fmt: skip
+        planned = await plan_until(w.context, schedules.all(), [], begin + 12 * HOUR)
+        await trio.sleep(14 * HOUR)
+        tasks = (await w.store.list(TaskFilter(), limit=200)).tasks
+    real = {(t.schedule.name, t.schedule.nominal): t for t in tasks if t.schedule is not None}
+    assert len(planned.scans) >= 24
+    assert planned.left_out == 0
+    hits = []
+    for each in planned.scans:
+        task = real[each.job.name, each.job.ready]
+        assert each.start is not None
+        assert each.end is not None
+        began, ended = task.entered[TaskState.LAUNCHING], task.entered[TaskState.COMPLETED]
+        hits.append(each.start.low - 60 <= began <= each.start.high + 60)
+        hits.append(each.end.low - 60 <= ended <= each.end.high + 60)
+    assert sum(hits) / len(hits) >= 0.6

@@ -17,6 +17,7 @@ from nessus_sched.api.outcomes.coverage import COVERAGE_ACTIONS, COVERAGE_TOOLS
 from nessus_sched.api.outcomes.rescan import RESCAN_TOOLS
 from nessus_sched.api.queue import QUEUE_TOOLS
 from nessus_sched.api.scanners import FLEET_TOOLS
+from nessus_sched.api.schedules.plan import PLAN_TOOLS
 from nessus_sched.api.schedules.tools import SCHEDULE_TOOLS
 from nessus_sched.api.submit import SUBMIT_TOOLS
 from nessus_sched.api.tasks import TASK_TOOLS
@@ -52,6 +53,7 @@ TOOLS: Final = Registry(
         *SUBMIT_TOOLS,
         *RESCAN_TOOLS,
         *SCHEDULE_TOOLS,
+        *PLAN_TOOLS,
         *TASK_TOOLS,
         *RESULT_TOOLS,
         *COVERAGE_TOOLS,

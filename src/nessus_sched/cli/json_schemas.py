@@ -147,6 +147,7 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "doctor": Diagnosis,
     "submit": answer_of("submit_scan"),
     "submit --wait": StatusAnswer,
+    "plan": answer_of("get_plan"),
     "schedules add": answer_of("create_schedule"),
     "schedules list": answer_of("list_schedules"),
     "schedules show": ScheduleAnswer,

@@ -83,6 +83,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "Scan": {
         "submit": Entry("submit:submit_command", "Queue a scan."),
         "schedules": Entry("schedules.command:schedules_group", "Submit scans by the calendar."),
+        "plan": Entry("schedules.plan:plan_command", "Show what will fit in the coming hours."),
         "rescan": Entry("rescan:rescan_command", "Scan hosts of an earlier task again."),
         "status": Entry("tasks:status_command", "Show a task's status."),
         "tasks": Entry("tasks:tasks_command", "List tasks."),

@@ -53,8 +53,7 @@ class CreateArgs:
         "The arguments of the submit tool of that kind.", examples=({"targets": ["192.0.2.0/24"]},)
     )
     cron: str | None = field(
-        "Minute, hour, day of month, month, day of week; with names, L (last) and # (nth). Either "
-        "this, every_minutes or at.",
+        "Five fields, with names, L (last) and # (nth). Either this, every_minutes or at.",
         default=None,
         max_length=200,
         examples=("0 2 * * mon",),
@@ -63,7 +62,7 @@ class CreateArgs:
         "Elapsed minutes between firings.", default=None, minimum=1, maximum=527040
     )
     at: str | None = field(
-        "Once, at this time: ISO 8601, local to time_zone without an offset.",
+        "Once: ISO 8601, in time_zone if it has no offset.",
         default=None,
         max_length=40,
     )
@@ -71,24 +70,22 @@ class CreateArgs:
         "IANA name. Default: the operator's.",
         default=None,
         max_length=64,
-        examples=("Europe/Berlin",),
     )
     until: str | None = field("Ends after this time.", default=None, max_length=40)
     max_tasks: int | None = field("Ends after so many tasks.", default=None, minimum=1)
     missed: Missed = field(
-        "When a firing is missed (the daemon was down): once: make up for it, late.",
+        "A firing that was missed: once: make up for it, late.",
         default=Missed.ONCE,
     )
     catch_up_minutes: int | None = field(
         "How late a missed firing may be.", default=None, minimum=0, maximum=10080
     )
     overlap: Overlap = field(
-        "When the task before has not ended: skip the firing, queue_one: wait for it, replace: "
-        "cancel it.",
+        "The task before has not ended: skip, queue_one: wait for it, replace: cancel it.",
         default=Overlap.SKIP,
     )
     jitter_minutes: int = field(
-        "Fire up to this much later, always by the same amount, to spread load.",
+        "Fire up to this much later, to spread load.",
         default=0,
         minimum=0,
         maximum=1440,
@@ -126,8 +123,8 @@ class ChangeArgs:
 
 @tool(writes=True, open_world=True)
 async def create_schedule(app: App, call: Call, args: CreateArgs) -> CreateAnswer:
-    """Submit a scan again and again (cron or every_minutes), or once at a certain time (at).
-    Every firing is a task like any other. Tell the user the next firings that it answers.
+    """Submit a scan again and again (cron or every_minutes), or once later (at). Every firing is a
+    task. Tell the user the next firings.
 
     Mondays at 02:00 in Berlin: cron "0 2 * * mon", time_zone "Europe/Berlin"."""
     if not app.may_submit(call.peer, args.kind):

@@ -18,6 +18,8 @@ from nessus_sched.core.calendar.zones import BadCalendar, local_text
 from nessus_sched.core.targets.packed import PackedTargets
 from nessus_sched.core.targets.ranges import Ranges, overlap
 
+_HOUR: Final = 3600.0
+_AHEAD: Final = 14 * 86400.0
 _STEPS: Final = 1000
 """Changes that are followed in search of an opening."""
 
@@ -88,8 +90,8 @@ class Rule:
 @attrs.frozen(kw_only=True)
 class Verdict:
     """Whether scanning is allowed. If it is, `until` is when that ends (inf: never) and `length`
-    how long it lasts in all; if not, `until` is when it is allowed again (None: not for a year),
-    and `rule` the one that forbids it."""
+    how long the longest opening of the coming two weeks lasts, this one included. If not, `until`
+    is when it is allowed again (None: not for a year), and `rule` the one that forbids it."""
 
     allowed: bool
     until: float | None
@@ -190,10 +192,26 @@ def verdict(rules: Iterable[Rule], moment: float) -> Verdict:
         return Verdict(allowed=False, until=_opening(applying, moment), rule=rule)
     if not applying:
         return ALWAYS
-    ends = {each: each.closes(moment) for each in applying}
-    first = min(applying, key=lambda each: ends[each])
-    begin = max(each.opened(moment) for each in applying)
-    return Verdict(allowed=True, until=ends[first], length=ends[first] - begin, rule=first)
+    first = min(applying, key=lambda each: each.closes(moment))
+    length = _longest(tuple(applying), int(moment // _HOUR))
+    return Verdict(allowed=True, until=first.closes(moment), length=length, rule=first)
+
+
+@lru_cache(maxsize=4096)
+def _longest(rules: tuple[Rule, ...], hour: int) -> float:
+    """How long the longest opening lasts, from the one in that hour to two weeks ahead."""
+    begin, best = hour * _HOUR, 0.0
+    moment: float | None = begin
+    if all(each.is_open(begin) for each in rules):
+        opened = max(each.opened(begin) for each in rules)
+        moment = min(each.closes(begin) for each in rules)
+        best = moment - opened
+    while moment is not None and moment < begin + _AHEAD:
+        moment = _opening(rules, moment)
+        if moment is not None:
+            end = min(each.closes(moment) for each in rules)
+            best, moment = max(best, end - moment), end
+    return best
 
 
 def _opening(rules: Sequence[Rule], moment: float) -> float | None:

@@ -1,0 +1,75 @@
+"""`nessus-sched plan`: what will run in the coming hours, and what will not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from nessus_sched.cli.client import daemon
+from nessus_sched.cli.formatting import parse_duration
+from nessus_sched.cli.options import daemon_option, json_option
+from nessus_sched.cli.output import print_json, print_line, print_note, print_table
+
+_HOUR: Final = 3600.0
+
+
+@click.command("plan")
+@click.option(
+    "--for", "within", type=parse_duration, default="24h", show_default=True,
+    metavar="DURATION", help="How far ahead: 12h, 7d.",
+)  # fmt: skip
+@daemon_option
+@json_option
+def plan_command(within: float, config: Path | None, as_json: bool) -> None:
+    """Forecast the coming hours: tasks that wait and firings of schedules, when they should start
+    and end by measured durations, windows and blackouts, and what will not fit.
+
+    Intervals hold in four of five cases. Tasks that others submit, failures and priorities are not
+    foreseen.
+    """
+    with daemon(config) as connection:
+        found = connection.call("get_plan", hours=max(1, math.ceil(within / _HOUR)))
+    if as_json:
+        print_json(found)
+        return
+    print_line(f"{_time(found['begin'])} to {_time(found['until'])}")
+    print_table(
+        ("name", "due", "starts", "ends", "fits", "scanners", "remark"),
+        [
+            (
+                each["name"],
+                _time(each["due"]),
+                _interval(each, "start"),
+                _interval(each, "end"),
+                each["fits"],
+                each["scanners"],
+                each["remark"],
+            )
+            for each in found["scans"]
+        ],
+    )
+    late = sum(each["fits"] is False for each in found["scans"])
+    if late:
+        print_note(f"{late} of {len(found['scans'])} will probably not end in time.")
+    if found["left_out"]:
+        print_note(f"{found['left_out']} more are not in the plan.")
+
+
+def _interval(each: Mapping[str, Any], what: str) -> str | None:
+    if each[what] is None:
+        return None
+    low, high = (each[f"{what}_{end}"] for end in ("low", "high"))
+    return f"{_time(each[what])} ({_clock(low)}-{_clock(high)})"
+
+
+def _clock(at: str | None) -> str:
+    return "?" if at is None else f"{datetime.fromisoformat(at):%H:%M}"
+
+
+def _time(at: str | None) -> str | None:
+    return None if at is None else f"{datetime.fromisoformat(at):%a %d %H:%M}"
