@@ -11,13 +11,14 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from nessus_sched.config.calendar import BlackoutSettings, WindowSettings
+from nessus_sched.config.calendar import BlackoutSettings, CalendarSettings, WindowSettings
 from nessus_sched.config.schema import Config, SchedulingSettings
 from nessus_sched.core.calendar.timetable import AtEnd
 from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.targets.targets import targets_from
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
@@ -176,6 +177,59 @@ async def test_a_rule_may_let_scans_run_on(
         assert "closed" not in await w.events(task)
         assert trio.current_time() < 2.1 * HOUR
         assert await launched(w, later) == 5
+
+
+async def test_a_rule_may_stop_scans_and_the_rest_is_scanned_later(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = fakes(takes=4 * HOUR)
+    rules = blackout(2, 5, at_end=AtEnd.STOP)
+    async with world(config(tmp_path, blackouts=(rules,)), found) as w:
+        task = await w.running("192.0.2.1-192.0.2.8")
+        other = await w.submit("198.51.100.1")
+        done = await w.settled(task.task_id)
+        assert (await w.settled(other.task_id)).state is TaskState.COMPLETED
+    assert done.state is TaskState.COMPLETED
+    assert len(done.reports) == 2
+    (rest,) = (each.targets for each in found["a"].orders.values() if "192.0.2.8" in str(each)
+               and "192.0.2.1-" not in str(each.targets))  # fmt: skip
+    assert targets_from(rest).address_count < 8
+    assert done.summary is not None
+    assert done.summary["hosts_finished"] == 8
+    assert 5 <= trio.current_time() / HOUR < 9.5
+
+
+async def test_a_scan_that_stays_paused_for_too_long_is_stopped(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    calendar = CalendarSettings(max_pause=6 * HOUR)
+    rules = (blackout(2, 40),)
+    found = fakes(takes=4 * HOUR)
+    async with world(config(tmp_path, blackouts=rules, calendar=calendar), found) as w:
+        task = await w.running("192.0.2.1-192.0.2.8")
+        await at(9)
+        waiting = await w.task(task.task_id)
+        assert waiting.state in {TaskState.QUEUED, TaskState.RETRY_WAIT}
+        assert found["a"].active() == []
+        done = await w.settled(task.task_id)
+    assert (done.state, len(done.reports)) == (TaskState.COMPLETED, 2)
+    assert trio.current_time() > 40 * HOUR
+
+
+async def test_a_daemon_that_dies_while_it_stops_a_scan(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = fakes(takes=4 * HOUR)
+    found["a"].lag = 600.0
+    rules = (blackout(2, 5, at_end=AtEnd.STOP),)
+    async with world(config(tmp_path, blackouts=rules), found) as w:
+        task = await w.running("192.0.2.1-192.0.2.8")
+        await at(2.01)
+        assert "closed_for_good" in await w.events(task)
+    await at(2.5)
+    async with world(config(tmp_path, blackouts=rules), found) as w:
+        done = await w.settled(task.task_id)
+    assert (done.state, len(done.reports)) == (TaskState.COMPLETED, 2)
 
 
 async def test_what_a_person_paused_stays_paused(

@@ -11,8 +11,8 @@ from nessus_sched.core.fields import field
 
 @attrs.frozen(kw_only=True)
 class CalendarSettings:
-    """Schedules: requests that are submitted again and again. They are created by command or by
-    tool, not here."""
+    """Schedules, windows and blackouts in general. Schedules (requests that are submitted again and
+    again) are created by command or by tool, not here."""
 
     time_zone: Zone = field(
         "Time zone of times and cron expressions that name none, such as Europe/Berlin.",
@@ -24,6 +24,12 @@ class CalendarSettings:
         default=HOUR,
         minimum=0,
         maximum=7 * DAY,
+    )
+    max_pause: Seconds = field(
+        "A scan that windows or blackouts keep paused for longer is stopped: what it has found is "
+        "kept, and the rest is scanned at the next opening.",
+        default=DAY,
+        minimum=MINUTE,
     )
     min_interval: Seconds = field(
         "Shortest time between two firings of a schedule.", default=15 * MINUTE, minimum=MINUTE
@@ -54,7 +60,8 @@ class BlackoutSettings:
     pools: tuple[str, ...] = field("Only scans on scanners of these pools.", default=())
     at_end: AtEnd = field(
         "What becomes of running scans when scanning is no longer allowed: pause them until it is "
-        "again, or let them run on.",
+        "again; stop them, keep what they have found and scan the rest when it is; or let them run "
+        "on. A paused scan keeps its slot.",
         default=AtEnd.PAUSE,
     )
 

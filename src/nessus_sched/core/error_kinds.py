@@ -43,6 +43,7 @@ class ErrorKind(StrEnum):
     SCAN_PENDING = "scan_pending"
     SCAN_NOT_STARTED = "scan_not_started"
     SCAN_ABORTED = "scan_aborted"
+    WINDOW_CLOSED = "window_closed"
     SCAN_VANISHED = "scan_vanished"
     VANISHED_AT_LAUNCH = "vanished_at_launch"
     LAUNCH_IN_DOUBT = "launch_in_doubt"

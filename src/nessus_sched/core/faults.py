@@ -242,6 +242,13 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             True,
             "The scanner aborted the scan; it may have restarted, or an error occurred there.",
         ),
+        ErrorKind.WINDOW_CLOSED: Fault(
+            _B.PERSON,
+            _R.RETRY,
+            True,
+            "The scan was stopped at the end of its window, or paused for too long; the rest is "
+            "scanned at the next opening.",
+        ),
         ErrorKind.SCAN_VANISHED: Fault(
             _B.PERSON,
             _R.BURY,

@@ -7,10 +7,12 @@ from typing import Final
 
 import trio
 
-from nessus_sched.core.calendar.timetable import AtEnd
+from nessus_sched.core.calendar.timetable import AtEnd, Rule
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import RequestedState
+from nessus_sched.core.text import lasting
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.driver import dividing
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.pool_config import configure_calendar
 from nessus_sched.telemetry import events
@@ -95,9 +97,19 @@ class Timekeeper:
         elif task.override or closing.rule is None or closing.rule.at_end is AtEnd.RUN_ON:
             self._over.pop(task.task_id, None)
         else:
-            if context.store.health.ok:
-                await run.set_closed(closing.text)
+            await self._close(run, closing.rule, closing.text)
             self._note_overrun(run, allowed=now.allowed)
+
+    async def _close(self, run: ActiveTask, rule: Rule, reason: str) -> None:
+        task, context = run.task, self._context
+        most = context.config.calendar.max_pause
+        paused = task.state is TaskState.PAUSED and task.closed is not None
+        if rule.at_end is AtEnd.STOP:
+            dividing.close(run, reason)
+        elif paused and context.now() - run.entered_at > most:
+            dividing.close(run, f"paused for more than {lasting(most)}: {reason}")
+        elif context.store.health.ok:
+            await run.set_closed(reason)
 
     def _note_overrun(self, run: ActiveTask, *, allowed: bool) -> None:
         task, now = run.task, self._context.now()

@@ -146,10 +146,8 @@ def _begin(job: Job, scanner_id: str, moment: float, timetable: Timetable) -> fl
         found = timetable.scan(job.targets, job.between, scanner_id, job.pool, moment)
         if found.until is None:
             return None
-        if found.allowed:
-            left = found.until - moment
-            if job.upper is None or job.upper <= left or job.upper > found.length:
-                return moment
+        if found.leaves(job.upper, moment):
+            return moment
         moment = found.until
     return None
 

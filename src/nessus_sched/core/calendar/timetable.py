@@ -18,6 +18,8 @@ from nessus_sched.core.calendar.zones import BadCalendar, local_text
 from nessus_sched.core.targets.packed import PackedTargets
 from nessus_sched.core.targets.ranges import Ranges, overlap
 
+LEAST_LEFT: Final = 300.0
+"""Seconds before the end of an opening in which nothing is started."""
 _HOUR: Final = 3600.0
 _AHEAD: Final = 14 * 86400.0
 _STEPS: Final = 1000
@@ -29,6 +31,8 @@ class AtEnd(StrEnum):
 
     PAUSE = "pause"
     """Pause it until the next opening."""
+    STOP = "stop"
+    """Stop it, keep what it has found, and scan the rest at the next opening."""
     RUN_ON = "run_on"
 
 
@@ -97,6 +101,17 @@ class Verdict:
     until: float | None
     length: float = math.inf
     rule: Rule | None = None
+
+    def leaves(self, expected: float | None, moment: float) -> bool:
+        """Whether a scan may start at the moment that should take at most `expected` seconds (None:
+        not known). One that no opening is long enough for may start in any, but nothing starts just
+        before the end."""
+        if not self.allowed or self.until is None:
+            return False
+        left = self.until - moment
+        if left < min(LEAST_LEFT, self.length / 2):
+            return False
+        return expected is None or expected <= left or expected > self.length
 
     @property
     def text(self) -> str:

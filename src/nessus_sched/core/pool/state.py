@@ -147,11 +147,4 @@ class PoolState:
         return self.timetable.targets(entry.packed, entry.between, entry.pool, self.wall(now))
 
     def _lasts(self, verdict: Verdict, entry: QueueEntry, scanner_id: str, now: float) -> bool:
-        """A scan that no opening is long enough for may start in any."""
-        if not verdict.allowed:
-            return False
-        expected = self.durations.upper(entry, scanner_id)
-        if expected is None or expected > verdict.length:
-            return True
-        assert verdict.until is not None
-        return self.wall(now) + expected <= verdict.until
+        return verdict.leaves(self.durations.upper(entry, scanner_id), self.wall(now))

@@ -1,4 +1,5 @@
-"""Stops the scan of a part so that idle slots can scan its rest; see `scheduler.stragglers`."""
+"""Stops a scan early for reasons of ours: so that idle slots can scan the rest of a part (see
+`scheduler.stragglers`), or because of the calendar (see `scheduler.timekeeper`)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 import attrs
 
 from nessus_sched.core.coverage import without_left
+from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import RemoteScan, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.ranges import difference
@@ -31,25 +33,39 @@ def ask(run: ActiveTask, reason: str) -> None:
     run.wake()
 
 
+def close(run: ActiveTask, reason: str) -> None:
+    """Has the scan stopped because of the calendar; the rest is scanned at the next opening."""
+    run.divide = Ending(outcome=Outcome.FAILED, kind=ErrorKind.WINDOW_CLOSED, message=reason)
+    run.wake()
+
+
+def was_closed(ending: Ending | None) -> bool:
+    return ending is not None and ending.kind == ErrorKind.WINDOW_CLOSED
+
+
 def was_divided(ending: Ending | None) -> bool:
     return ending is not None and ending.kind == DIVIDED
 
 
 def under_way(run: ActiveTask) -> bool:
-    return run.divide is not None or was_divided(run.task.ending)
+    ending = run.task.ending
+    return run.divide is not None or was_divided(ending) or was_closed(ending)
 
 
 async def divide(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
     """Decides to stop the scan, durably, and then stops it."""
     wanted = run.divide
-    if wanted is not None and run.task.ending is None and _goes_on(run, row):
-        await run.advance(event="straggler_stopped", cause=wanted.message, ending=wanted)
+    if wanted is not None and run.task.ending is None and _goes_on(run, row, wanted):
+        event = "closed_for_good" if was_closed(wanted) else "straggler_stopped"
+        await run.advance(event=event, cause=wanted.message, ending=wanted)
     run.divide = None
-    if was_divided(run.task.ending):
+    if under_way(run):
         await _stop(run, connection, row)
 
 
-def _goes_on(run: ActiveTask, row: RemoteScan) -> bool:
+def _goes_on(run: ActiveTask, row: RemoteScan, wanted: Ending) -> bool:
+    if was_closed(wanted):
+        return row.ours and row.status in {ScanStatus.RUNNING, ScanStatus.PAUSED}
     running = run.task.state is TaskState.RUNNING and run.due is RequestedState.RUN
     return running and row.ours and row.status is ScanStatus.RUNNING and not row.changing
 
@@ -58,7 +74,8 @@ async def _stop(run: ActiveTask, connection: Connection, row: RemoteScan) -> Non
     now = run.context.now()
     if run.dividing_since is None:
         run.dividing_since = now
-    if not row.ours or now - run.dividing_since >= STOPS_WITHIN:
+    given_up = was_divided(run.task.ending) and now - run.dividing_since >= STOPS_WITHIN
+    if not row.ours or given_up:
         await run.advance(
             event="straggler_kept", cause="its scan could not be stopped", ending=None
         )

@@ -16,7 +16,8 @@ from nessus_sched.scheduler.driver import dividing, failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.debts import Debts
 
-ROLLS = frozenset({ErrorKind.SCAN_ABORTED, ErrorKind.MAX_RUNTIME, ErrorKind.STOPPED_ON_SCANNER})
+ROLLS_BY_DEFAULT = frozenset({ErrorKind.SCAN_ABORTED, ErrorKind.WINDOW_CLOSED})
+ROLLS = ROLLS_BY_DEFAULT | {ErrorKind.MAX_RUNTIME, ErrorKind.STOPPED_ON_SCANNER}
 """Kinds of early ends after which the targets that remain can be scanned."""
 CANCELED = "canceled"
 """The kind of an ending that the submitter asked for."""
@@ -77,7 +78,7 @@ def on_early_end(run: ActiveTask, ending: Ending) -> OnEarlyEnd:
     if ending.kind not in ROLLS:
         return OnEarlyEnd.KEEP
     wanted = wanted_on_early_end(run)
-    return wanted or (OnEarlyEnd.ROLL if ending.kind == ErrorKind.SCAN_ABORTED else OnEarlyEnd.KEEP)
+    return wanted or (OnEarlyEnd.ROLL if ending.kind in ROLLS_BY_DEFAULT else OnEarlyEnd.KEEP)
 
 
 def wanted_on_early_end(run: ActiveTask) -> OnEarlyEnd | None:
