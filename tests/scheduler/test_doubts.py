@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.core.scanner import Refused, ScanStatus
+from nessus_sched.core.scanner import NotFound, Refused, ScanStatus
 from nessus_sched.core.states import TaskState
 from support.fake_scanner import FakeScan, fails, unreachable
 from support.seals import marker
@@ -31,6 +31,33 @@ async def test_a_lost_answer_never_makes_two_scans_of_one_attempt(
         assert done.state is TaskState.COMPLETED
         assert list(scanner.launches.values()) == [1]
         assert not scanner.active()
+        assert sum(scan.runs for scan in scanner.scans.values()) == 1
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_launch_answered_with_not_found_never_makes_two_scans_of_one_attempt(
+    tmp_path: Path, autojump_clock: MockClock, effect: Effect, listed: bool
+) -> None:
+    """As by a proxy before the scanner."""
+    async with one_scanner(tmp_path) as (w, scanner):
+        fails(scanner, "launch", Trouble(error=NotFound("404"), effect=effect, delay=2.0))
+        fault, failed = scanner.fault, list[str]()
+        if not listed:
+
+            def then(request: str) -> Trouble | None:
+                if request == "list_scans" and scanner.requests["launch"] and not failed:
+                    failed.append(request)
+                    return Trouble(error=unreachable())
+                return fault(request)
+
+            scanner.fault = then
+        task = await w.submit()
+        done = await w.settled(task.task_id)
+        await trio.sleep(600)
+        assert bool(failed) is not listed
+        assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
+        assert list(scanner.launches.values()) == [1]
         assert sum(scan.runs for scan in scanner.scans.values()) == 1
 
 

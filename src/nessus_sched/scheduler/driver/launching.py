@@ -155,9 +155,13 @@ async def _start(run: ActiveTask, connection: Connection) -> None:
     try:
         uuid = await connection.scanner.launch(run.task.nessus_scan_id, run.marks)
     except NotFound:
-        # Someone deleted it between our two requests: create it again.
-        await run.advance(event="scan_vanished", nessus_scan_id=None, asked=None)
+        # It may run nevertheless, if something else gave that answer.
+        run.launch_in_doubt = True
         run.step_failures += 1
+        if await _find(run, connection) is None:
+            # Someone deleted it between our two requests: create it again.
+            await run.advance(event="scan_vanished", nessus_scan_id=None, asked=None)
+            run.launch_in_doubt = False
         return
     await _launched(run, connection, uuid, event="launched", at=run.context.now())
 
