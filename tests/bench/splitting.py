@@ -133,7 +133,7 @@ async def _last_result(
             Path(directory),
             *(scanner_settings(name, SLOTS) for name in SPEEDS),
             targets=TargetSettings(allow=(network.text,)),
-            scheduling=SchedulingSettings(),
+            scheduling=SchedulingSettings(part_max=65_536),  # for the equal shares
         )
         async with world(config, scanners) as w:
             for _ in range(runs):
