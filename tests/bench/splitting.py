@@ -85,6 +85,10 @@ class Network:
         """Seconds below which no policy can come: all slots busy to the end, and one setup."""
         return SETUP + sum(self.seconds) / sum(SLOTS / speed for speed in SPEEDS.values())
 
+    def longest(self, speed: float) -> float:
+        """Seconds of the longest host alone, on a scanner of that speed."""
+        return SETUP + speed * TOGETHER * max(self.seconds)
+
     def pieces(self, size: int) -> list[str]:
         ((first, last),) = parse_targets(self.text).ranges
         return [range_text((at, min(last, at + size - 1))) for at in range(first, last + 1, size)]
@@ -173,6 +177,9 @@ def _measured(text: str, seeds: int) -> Iterable[Figure]:
             f"batches of {BATCH} addresses": _played(network, batches, Splitting.NEVER),
         }.items():
             found.setdefault(policy, []).append(took / network.bound)
+        for which, speed in (("fastest", min(SPEEDS.values())), ("slowest", max(SPEEDS.values()))):
+            alone = found.setdefault(f"the longest host alone, on the {which} scanner", [])
+            alone.append(network.longest(speed) / network.bound)
     for policy, values in found.items():
         yield Figure(
             what="time to the last result, over the least possible",
