@@ -18,9 +18,9 @@ from nessus_sched.results.absence import (
 )
 from nessus_sched.results.coverage import HostCoverage, ScanCoverage, from_data, to_data
 from nessus_sched.results.identity import HostIndex, HostNames
+from nessus_sched.results.logins.verdict import Login, Privilege
 from nessus_sched.results.portrange import in_range
 from nessus_sched.results.presence import TargetList
-from nessus_sched.results.verdict import Login, Privilege
 
 SCAN = ScanCoverage(whole=True)
 SYN = frozenset({"nessus_syn_scanner"})

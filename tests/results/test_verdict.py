@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from nessus_sched.results.evidence import HostEvidence
-from nessus_sched.results.model import Finding, HostEnd
-from nessus_sched.results.summary import summarize
-from nessus_sched.results.verdict import (
+from nessus_sched.results.logins.verdict import (
     Credentialed,
     HostVerdict,
     Login,
@@ -17,6 +15,8 @@ from nessus_sched.results.verdict import (
     judge,
     judge_scan,
 )
+from nessus_sched.results.model import Finding, HostEnd
+from nessus_sched.results.summary import summarize
 from support.nessus_xml import document, host, item, output, read
 
 ENABLED = "Local security checks have been enabled for this host.\n"

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from nessus_sched.config.schema import LimitSettings
+from nessus_sched.config.limits import LimitSettings
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.backlog import TARGETS, TASKS

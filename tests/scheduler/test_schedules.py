@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from nessus_sched.config.calendar import CalendarSettings
-from nessus_sched.config.schema import Config, LimitSettings, TargetSettings
+from nessus_sched.config.limits import LimitSettings
+from nessus_sched.config.schema import Config, TargetSettings
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.calendar.schedule import FiringOutcome, Overlap, Schedule
 from nessus_sched.core.states import TaskState

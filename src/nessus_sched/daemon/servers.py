@@ -19,7 +19,8 @@ from nessus_sched import __version__
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import ToolDef
 from nessus_sched.api.tools import ALL_TOOLS, INSTRUCTIONS, OPERATORS
-from nessus_sched.config.schema import Config, LimitSettings
+from nessus_sched.config.limits import LimitSettings
+from nessus_sched.config.schema import Config
 from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.instrumentation import collect_gauges
 from nessus_sched.daemon.overview import take_overview

@@ -21,7 +21,7 @@ import attrs
 import structlog
 import trio
 
-from nessus_sched.config.schema import LimitSettings
+from nessus_sched.config.limits import LimitSettings
 from nessus_sched.core.exceptions import flatten_exceptions
 from nessus_sched.ipc.accepting import PatientListener
 from nessus_sched.ipc.activity import Activity, Stalled

@@ -15,8 +15,8 @@ from typing import Final
 import attrs
 
 from nessus_sched.results.coverage import HostCoverage, ScanCoverage
+from nessus_sched.results.logins.verdict import Login, Privilege
 from nessus_sched.results.portrange import in_range
-from nessus_sched.results.verdict import Login, Privilege
 
 _INTERMITTENT: Final = "plugin 117885"
 LOGIN_PROBLEMS: Final = frozenset({110385, 117885})

@@ -14,19 +14,19 @@ import attrs
 
 from nessus_sched.core.asked import SentLogin
 from nessus_sched.results.evidence import HostEvidence
-from nessus_sched.results.login_rules import PING, PLUGINS, SignMeaning
-from nessus_sched.results.logins import sentence
-from nessus_sched.results.model import Finding, HostEnd, HostReport
-from nessus_sched.results.parser.problems import ParseReport
-from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
-from nessus_sched.results.scaninfo import credentialed_word, key_value_lines, read_scan_info
-from nessus_sched.results.verdict import (
+from nessus_sched.results.logins.logins import sentence
+from nessus_sched.results.logins.rules import PING, PLUGINS, SignMeaning
+from nessus_sched.results.logins.verdict import (
     Login,
     Privilege,
     judge,
     login_of_both,
     privilege_of_both,
 )
+from nessus_sched.results.model import Finding, HostEnd, HostReport
+from nessus_sched.results.parser.problems import ParseReport
+from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
+from nessus_sched.results.scaninfo import credentialed_word, key_value_lines, read_scan_info
 
 _ENUMERATORS: Final = frozenset({14272, 14274, 34220})
 """Plugins that list open ports from inside the host: netstat over SSH and WMI, SNMP."""

@@ -9,9 +9,8 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.results.logins import LoginUsed, distinct
-from nessus_sched.results.model import HostReport
-from nessus_sched.results.verdict import (
+from nessus_sched.results.logins.logins import LoginUsed, distinct
+from nessus_sched.results.logins.verdict import (
     URGENCY,
     HostVerdict,
     Login,
@@ -21,6 +20,7 @@ from nessus_sched.results.verdict import (
     login_of_both,
     privilege_of_both,
 )
+from nessus_sched.results.model import HostReport
 
 _PER_LOGIN: Final = 100
 """Hosts kept per verdict; further ones are only counted."""

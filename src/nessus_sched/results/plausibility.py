@@ -10,13 +10,13 @@ import attrs
 from nessus_sched.core.asked import Asked
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.actual_settings import ActualSettings
+from nessus_sched.results.logins.verdict import Credentialed, ScanVerdict
 from nessus_sched.results.parser.problems import ParseReport
 from nessus_sched.results.presence import is_many
 from nessus_sched.results.proof import proof
 from nessus_sched.results.scan_warnings import ScanWarning
 from nessus_sched.results.scaninfo import ScanInfo
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.results.verdict import Credentialed, ScanVerdict
 
 _DAY: Final = 86400.0
 _NAMED: Final = 10

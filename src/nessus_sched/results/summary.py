@@ -10,7 +10,8 @@ from nessus_sched.core.asked import SentLogin
 from nessus_sched.results.actual_settings import ActualSettings, read_actual_settings
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.hosts import HostRecord, Hosts, finished
-from nessus_sched.results.logins import login_document, tally
+from nessus_sched.results.logins.logins import login_document, tally
+from nessus_sched.results.logins.verdict import HostVerdict, ScanVerdict, judge
 from nessus_sched.results.model import (
     SEVERITIES,
     UNKNOWN_SEVERITY,
@@ -34,7 +35,6 @@ from nessus_sched.results.rankings import (
 from nessus_sched.results.scaninfo import PLUGIN as SCAN_INFORMATION
 from nessus_sched.results.scaninfo import ScanInfo, Varieties, read_scan_info
 from nessus_sched.results.untrusted import clean, clean_line
-from nessus_sched.results.verdict import HostVerdict, ScanVerdict, judge
 
 _TOP: Final = 10
 _FAMILIES: Final = 15

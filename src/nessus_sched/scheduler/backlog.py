@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import attrs
 
-from nessus_sched.config.schema import LimitSettings
+from nessus_sched.config.limits import LimitSettings
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED
 from nessus_sched.core.task import ScanRequest, Task

@@ -143,7 +143,7 @@ class Schedules:
         return await self.change(name, actor, "resumed", **values)
 
     async def remove(self, name: str, *, actor: str) -> Schedule:
-        """Deletes a schedule. A task that it has submitted goes on."""
+        """Deletes a schedule. A task that it has submitted continues."""
         async with self._turn:
             schedule = self.named(name)
             entry = self._entry(schedule, "removed", actor)

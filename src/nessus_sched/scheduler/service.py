@@ -10,8 +10,9 @@ import trio
 
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import SYSTEM, JournalEntry
-from nessus_sched.core.pool.entry import queue_entry
+from nessus_sched.core.pool.entry import QueueEntry, queue_entry
 from nessus_sched.core.pool.queues import OVERFLOW
+from nessus_sched.core.pool.routing import Placement
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.store_errors import (
@@ -112,15 +113,9 @@ class Service:
         task = attrs.evolve(task, scanner_instance=placement.scanner_id)
         equal = self.context.backlog.like(task.request)
         if dry_run:
-            self.context.backlog.check(task)
-            standing = QueueStatus(
-                queue=placement.scanner_id or OVERFLOW,
-                position=placement.position,
-                estimate=self.context.pool.estimate_if_queued(entry, now),
-                wait_reason=placement.reason,
-            )
+            view = self._if_queued(task, entry, placement)
             return Submission(
-                view=TaskView(task=task, standing=standing),
+                view=view,
                 created=False,
                 dry_run=True,
                 equal_task=equal,
@@ -139,6 +134,17 @@ class Service:
             equal_task=equal if created else None,
             left_out=admitted.left_out,
         )
+
+    def _if_queued(self, task: Task, entry: QueueEntry, placement: Placement) -> TaskView:
+        """The task as it would stand. Raises `QueueFull`."""
+        self.context.backlog.check(task)
+        standing = QueueStatus(
+            queue=placement.scanner_id or OVERFLOW,
+            position=placement.position,
+            estimate=self.context.pool.estimate_if_queued(entry, self.context.now()),
+            wait_reason=placement.reason,
+        )
+        return TaskView(task=task, standing=standing)
 
     async def _submit_split(self, task: Task, admitted: Admitted, *, dry_run: bool) -> Submission:
         """`submit` for a task whose parts wait instead of it."""

@@ -141,7 +141,7 @@ for _action, _said, _help in (
     ("resume", "resumed", "Let paused schedules fire again."),
     ("run", "submitted {task}", "Submit a task now; the calendar stays as it is."),
     ("skip", "its next firing is skipped", "Skip the next firing."),
-    ("remove", "removed; a task that it has submitted goes on", "Delete schedules."),
+    ("remove", "removed; a task that it has submitted continues", "Delete schedules."),
 ):
     _command: Any = _change(_action, _said)
     _command.__doc__ = _help

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import attrs
 
+from nessus_sched.results.logins.verdict import URGENCY
 from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
 from nessus_sched.results.query.model import GroupBy, Query
 from nessus_sched.results.query.page import Page, fit, notes, severity_counts
 from nessus_sched.results.reached import ScannedHost
-from nessus_sched.results.verdict import URGENCY
 from nessus_sched.store.findings.coverage import read_scanned_hosts
 from nessus_sched.store.findings.read import ScanQuery, build_scan_query, count, source_of, where_of
 from nessus_sched.store.findings.schema import STORED_SEVERITIES, Table

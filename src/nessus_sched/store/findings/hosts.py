@@ -10,10 +10,10 @@ from typing import Final
 
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.coverage import from_data
+from nessus_sched.results.logins.verdict import Login
 from nessus_sched.results.presence import TargetList, is_many
 from nessus_sched.results.query.model import Condition, Op, Query
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.results.verdict import Login
 from nessus_sched.store.findings.coverage import knows_coverage, read_targets
 from nessus_sched.store.findings.sql import HOST_NAMES, ScanRow, predicate
 

@@ -22,7 +22,7 @@ _TYPES: Final[Mapping[str, str]] = {"ssh": "SSH", "smb": "Windows", "snmp": "SNM
 """The credential type of each protocol."""
 _SAME: Final[Mapping[str, str]] = {"cifs": "smb", "wmi": "smb", "snmpv3": "snmp"}
 _DESCRIBING: Final = frozenset({141118, 110095, 110385, 117885, 117887, 150799})
-"""Plugins of `login_rules` that report a login that worked."""
+"""Plugins of `rules` that report a login that worked."""
 SCAN_INFORMATION: Final = 19506
 _SAID: Final = re.compile(
     r"Credentialed checks[ \t]*:[ \t]*yes,(?: as '(?P<user>[^\n]{0,256})')?"

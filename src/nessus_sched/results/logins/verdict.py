@@ -16,10 +16,10 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.text import pluralize
-from nessus_sched.results import login_advice
 from nessus_sched.results.evidence import HostEvidence, Sign
-from nessus_sched.results.login_rules import SignMeaning
-from nessus_sched.results.logins import LoginUsed, distinct
+from nessus_sched.results.logins import advice
+from nessus_sched.results.logins.logins import LoginUsed, distinct
+from nessus_sched.results.logins.rules import SignMeaning
 
 
 class Login(StrEnum):
@@ -95,11 +95,11 @@ class ScanVerdict:
 
 
 _ADVICE: Final[Mapping[Login, Callable[[HostEvidence], str]]] = {
-    Login.PARTIAL: login_advice.partial,
-    Login.FAILED: login_advice.failed,
-    Login.NOT_PROVIDED: login_advice.not_provided,
-    Login.NONE: login_advice.none,
-    Login.UNKNOWN: login_advice.unknown,
+    Login.PARTIAL: advice.partial,
+    Login.FAILED: advice.failed,
+    Login.NOT_PROVIDED: advice.not_provided,
+    Login.NONE: advice.none,
+    Login.UNKNOWN: advice.unknown,
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from nessus_sched.results.evidence import HostEvidence, Sign
-from nessus_sched.results.login_rules import RATE_LIMITED, Cause, SignMeaning, cause_of
+from nessus_sched.results.logins.rules import RATE_LIMITED, Cause, SignMeaning, cause_of
 
 _OUTSIDE: Final = "Only checks from outside ran."
 _UNSEEN: Final = "Missing patches may not have been found."

@@ -1,0 +1,1 @@
+"""Did logins work: rules for single plugins, verdicts on hosts and scans, and advice."""
