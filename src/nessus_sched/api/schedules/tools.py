@@ -72,7 +72,7 @@ class CreateArgs:
         max_length=64,
     )
     until: str | None = field("Ends after this time.", default=None, max_length=40)
-    max_tasks: int | None = field("Ends after this number of tasks.", default=None, minimum=1)
+    max_tasks: int | None = field("Ends after N tasks.", default=None, minimum=1)
     missed: Missed = field(
         "A firing that was missed: once: make up for it, late.",
         default=Missed.ONCE,
@@ -172,7 +172,7 @@ async def list_schedules(app: App, call: Call, args: ListSchedulesArgs) -> ListS
 @tool(writes=True, destructive=True, idempotent=False, open_world=True)
 async def change_schedule(app: App, call: Call, args: ChangeArgs) -> ScheduleAnswer:
     """Pause, resume or remove a schedule, skip its next firing, or run it now as well. Its running
-    task is not touched; cancel_scan stops that."""
+    task continues; cancel_scan stops it."""
     actor, schedules = call.peer.actor, app.schedules
     with as_tool_errors():
         _check_owner(app, call, args.name)
