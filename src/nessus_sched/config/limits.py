@@ -69,7 +69,7 @@ class LimitSettings:
     )
     idle_exit: Seconds = field(
         "A daemon that was started automatically by a client exits after this long without "
-        "clients and unfinished tasks.",
+        "clients, unfinished tasks and schedules that will fire.",
         default=10 * MINUTE,
         minimum=1,
     )

@@ -53,8 +53,8 @@ async def feed_watchdog(notifier: Notifier, system: System) -> None:
 
 
 async def end_when_idle(system: System, stop: trio.CancelScope) -> None:
-    """Cancels `stop` after `limits.idle_exit` seconds without a client and without an
-    unfinished task."""
+    """Cancels `stop` after `limits.idle_exit` seconds without a client, an unfinished task and a
+    schedule that will fire."""
     while True:
         changed = system.connections.changed
         patience = system.context.config.limits.idle_exit
@@ -73,7 +73,8 @@ async def end_when_idle(system: System, stop: trio.CancelScope) -> None:
 
 def _unfinished(system: System) -> bool:
     counts = system.context.store.counts()
-    return any(counts[state] for state in LIVE)
+    will_fire = any(each.next_due is not None for each in system.schedules.all())
+    return will_fire or any(counts[state] for state in LIVE)
 
 
 def tune_interpreter() -> None:

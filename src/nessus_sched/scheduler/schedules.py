@@ -159,7 +159,10 @@ class Schedules:
         """Submits a task at once; the calendar stays as it is."""
         async with self._turn:
             schedule, now = self.named(name), self._context.wall()
-            task_id = await self._submit(schedule, now)
+            try:
+                task_id = await self._submit(schedule, now)
+            except RightsUnknown as error:
+                raise NotPossible(f"nothing was submitted: {error}") from error
             reason = f"run on request of {actor}"
             after = _submitted(schedule, now, now, task_id, reason)
             await self._save(after, self._entry(after, "run_now", actor, task_id=task_id))
