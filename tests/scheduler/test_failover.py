@@ -189,3 +189,27 @@ async def test_released_targets_stay_free_after_a_restart(
         await w.operator.switch("b", "undrain", actor="me")
         done = await w.settled(task.task_id, within=HOUR)
         assert (done.state, done.scanner_instance) == (TaskState.COMPLETED, "b")
+
+
+async def test_what_arrives_while_another_scan_runs_counts_if_that_one_ends_early(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with two_scanners(tmp_path, quarantine=0.0) as (w, a, b):
+        task = await lost(w, a, b)
+        b.duration = lambda _order: 8 * HOUR
+        await w.until(task.task_id, TaskState.QUEUED)
+        await w.until(task.task_id, TaskState.RUNNING)
+        await w.operator.switch("a", "drain", actor="me")
+        a.down = None
+        await trio.sleep(600)
+        kept = await w.task(task.task_id)
+        assert (kept.owed, kept.state) == ((), TaskState.RUNNING)
+        early = set(kept.finished_late)
+        assert early
+        (scan,) = b.active()
+        b.set_status(scan, ScanStatus.ABORTED)
+        b.duration = lambda _order: 600.0
+        done = await w.settled(task.task_id)
+        assert (done.state, done.finished_late, finished(done)) == (TaskState.COMPLETED, (), EVERY)
+        last = max(b.orders)
+        assert early.isdisjoint(hosts_of(b.orders[last]))

@@ -330,6 +330,10 @@ class Task:
     """The targets that the scans which ended early have not finished; None while all of them
     remain."""
 
+    finished_late: tuple[str, ...] = ()
+    """Hosts that an earlier scan is known to have finished since the present attempt began: not to
+    be scanned again if that attempt ends without them."""
+
     @property
     def to_scan(self) -> tuple[str, ...]:
         """The targets of the present attempt, or of the next one."""

@@ -12,7 +12,8 @@ import trio
 from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.scanner import Marks, RemoteScan, ScannerError
 from nessus_sched.core.seal import bears
-from nessus_sched.core.states import TaskState, check_transition
+from nessus_sched.core.states import LIVE, TaskState, check_transition
+from nessus_sched.core.targets.remainder import remainder
 from nessus_sched.core.task import Ending, RequestedState, Task, TaskError
 from nessus_sched.scheduler.context import Context
 
@@ -98,6 +99,7 @@ class ActiveTask:
                 check_transition(before, after)
                 changes["state"] = after
                 changes["entered"] = {**self.task.entered, after: now}
+                changes |= _without_late(self.task, after, changes)
                 entered_at = self.context.now()
             else:
                 entered_at = self.entered_at
@@ -223,3 +225,14 @@ class ActiveTask:
         with trio.move_on_after(within):
             await self._woken.wait()
         self._woken = trio.Event()
+
+
+def _without_late(task: Task, after: TaskState, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What an attempt that was not the last one changes because of hosts that an earlier scan had
+    finished meanwhile."""
+    if not task.finished_late:
+        return {}
+    if after not in {TaskState.QUEUED, TaskState.RETRY_WAIT}:
+        return {"finished_late": ()} if after not in LIVE else {}
+    left = attrs.evolve(task, **changes).to_scan
+    return {"remaining": remainder(left, task.finished_late), "finished_late": ()}

@@ -149,13 +149,16 @@ class Debts:
         finished: Collection[str] = (),
         **changes: Any,
     ) -> None:
-        """Settles the debt: durably, then in memory. `finished` hosts need not be scanned again,
-        unless a scan of the task is running."""
+        """Settles the debt: durably, then in memory. `finished` hosts need not be scanned again; a
+        scan of the task that is under way already is left as it is."""
         attempt = debt.owed.attempt
         async with self._context.turns.of(debt.task_id):
             run = self._active_task(debt.task_id)
             if run is not None:
                 changes["owed"] = _without(run.task, attempt)
+                if finished:
+                    late = {*run.task.finished_late, *finished}
+                    changes["finished_late"] = tuple(sorted(late))
                 await run.advance(event=event, cause=cause, **changes)
             else:
                 await self._store(debt.task_id, attempt, event, cause, finished, changes)
