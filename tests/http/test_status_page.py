@@ -12,12 +12,14 @@ import pytest
 import trio
 
 from nessus_sched.config.schema import TargetSettings
+from nessus_sched.core.calendar.recurrence import Recurrence
+from nessus_sched.core.calendar.schedule import Firing, FiringOutcome, Schedule
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
 from nessus_sched.http.status_page import POLICY, REFRESH, Overview, render, span
 from nessus_sched.telemetry.health import Component, Health, Status
 from support.fake_scanner import FakeScanner
-from support.world import config_of, scanner_settings, virtual_now, world
+from support.world import basic, config_of, scanner_settings, virtual_now, world
 
 EVIL = "<script>alert(1)</script>\u202e"
 
@@ -104,3 +106,30 @@ async def test_it_loads_nothing_and_needs_nothing_but_its_style(
 )
 def test_spans_are_short(seconds: float, words: str) -> None:
     assert span(seconds) == words
+
+
+async def test_schedules_show_their_next_and_latest_firing(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    overview = await seen(tmp_path)
+    now = overview.at
+    failed = Firing(
+        nominal=now - 60, at=now, outcome=FiringOutcome.FAILED, reason=f"not allowed {EVIL}"
+    )
+    weekly = Schedule(
+        schedule_id="s-1",
+        name="weekly-web",
+        recurrence=Recurrence(cron="0 2 * * mon", zone="Europe/Berlin", start=now),
+        request=basic(),
+        actor="uid:1",
+        created_at=now,
+        decided=now,
+        catch_up=0.0,
+        recent=(failed,),
+    )
+    assert "Schedules" not in render(overview)
+    page = render(attrs.evolve(overview, schedules=[weekly]))
+    (row,) = re.findall(r"<tr><td>weekly-web.*?</tr>", page, re.DOTALL)
+    assert "02:00 CET" in row
+    assert "failed" in row
+    assert "<script" not in row

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from nessus_sched import __version__
+from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
@@ -14,6 +16,7 @@ from nessus_sched.http.status_page import Overview
 
 WAITING: Final = 10
 ENDED: Final = 15
+SCHEDULES: Final = 10
 _LOOKED_AT: Final = 60
 """Tasks considered, of those accepted last, so that those that finished last are among them."""
 
@@ -34,8 +37,13 @@ async def take_overview(system: System, check: HealthCheck) -> Overview:
         ended=sorted(page.tasks, key=_ended_at, reverse=True)[:ENDED],
         dead_letters=system.context.store.counts()[TaskState.DEAD],
         clients=system.connections.statistics().connected,
+        schedules=sorted(system.schedules.all(), key=_due_at)[:SCHEDULES],
     )
 
 
 def _ended_at(task: Task) -> float:
     return task.entered.get(task.state, task.created_at)
+
+
+def _due_at(schedule: Schedule) -> float:
+    return math.inf if schedule.next_due is None else schedule.next_due

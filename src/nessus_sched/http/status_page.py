@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import attrs
 
+from nessus_sched.core.calendar.schedule import FiringOutcome, Schedule
+from nessus_sched.core.calendar.zones import local_text
 from nessus_sched.core.pool.slots import SlotStatistics
 from nessus_sched.core.pool.statistics import PoolStatistics
 from nessus_sched.core.states import SETTLED, TaskState
@@ -38,6 +40,11 @@ _BOXES: Final = 16
 """Slots that are drawn one by one; more are only counted."""
 _SEVERITIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
 _HEALTH: Final = {Status.OK: "good", Status.DEGRADED: "warn", Status.FAILED: "bad"}
+_FIRINGS: Final = {
+    FiringOutcome.SUBMITTED: "good",
+    FiringOutcome.SKIPPED: "warn",
+    FiringOutcome.FAILED: "bad",
+}
 _OUTCOMES: Final = {
     TaskState.COMPLETED: "good",
     TaskState.PARTIAL: "warn",
@@ -62,6 +69,8 @@ class Overview:
     ended: Sequence[Task]
     dead_letters: int
     clients: int
+    schedules: Sequence[Schedule] = ()
+    """Those that fire next, in the order of time."""
 
 
 def render(overview: Overview) -> str:
@@ -131,6 +140,16 @@ def running_tone(state: TaskState) -> str:
     return "warn" if state is TaskState.PAUSED else "busy"
 
 
+def due(schedule: Schedule) -> str:
+    """When it fires next, in its own time zone."""
+    assert schedule.next_due is not None
+    return local_text(schedule.next_due, schedule.recurrence.zone)
+
+
+def firing_tone(outcome: FiringOutcome) -> str:
+    return _FIRINGS[outcome]
+
+
 def outcome_tone(state: TaskState) -> str:
     return _OUTCOMES[state]
 
@@ -161,5 +180,5 @@ def span(seconds: float) -> str:
 
 _FILTERS: Final = (
     scanner_state, slot_boxes, parts_done, shows_progress, running_since, running_tone,
-    outcome_tone, health_tone, state_words, clock, span,
+    outcome_tone, firing_tone, due, health_tone, state_words, clock, span,
 )  # fmt: skip
