@@ -88,7 +88,9 @@ async def test_a_reload_in_the_middle_changes_limits_and_adds_a_scanner(tmp_path
             place.write()
             process.send_signal(signal.SIGHUP)
             await until_limits(tools, {"a": 1, "b": 4, "c": 1})
-            # What ran at the moment of the reload has ended once both are within limits.
+            # What ran or was being launched at the moment of the reload has ended once the daemon
+            # and the scanner are within limits.
+            await until_active_is_at_most(tools, "a", 1)
             await until_running_is_at_most(a.nessus.ledger, 1)
             a.nessus.ledger.max_running = a.nessus.ledger.running
             b.nessus.ledger.max_running = b.nessus.ledger.running
@@ -123,6 +125,16 @@ async def until_limits(tools: Tools, wanted: dict[str, int]) -> None:
                 for each in listed["scanners"]
             }
             if found == wanted:
+                return
+            await trio.sleep(0.05)
+
+
+async def until_active_is_at_most(tools: Tools, scanner: str, most: int) -> None:
+    with trio.fail_after(30):
+        while True:
+            listed = await tools.call("list_scanners")
+            active = {each["scanner_instance"]: each["active_scans"] for each in listed["scanners"]}
+            if active[scanner] <= most:
                 return
             await trio.sleep(0.05)
 
