@@ -21,7 +21,6 @@ NOW = parse_moment("2026-03-02 12:00", "UTC")
 
 def job(name: str = "a", ready: float = 0.0, takes: float = 1.0, **changes: Any) -> Job:
     usual: dict[str, Any] = {
-        "kind": "basic",
         "firing": True,
         "targets": pack(targets_from(["192.0.2.1"])),
         "between": None,

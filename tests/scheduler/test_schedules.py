@@ -21,9 +21,10 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import ScanRequest, Submitter
 from nessus_sched.core.task_store import TaskFilter
+from nessus_sched.scheduler import plan as plan_module
 from nessus_sched.scheduler.context import Rights, RightsUnknown
 from nessus_sched.scheduler.errors import NotPossible
-from nessus_sched.scheduler.planning import plan_until
+from nessus_sched.scheduler.plan import plan_until
 from nessus_sched.scheduler.schedules import Schedules, UnknownSchedule
 from support.fake_scanner import FakeScanner
 from support.world import EPOCH, World, basic, config_of, scanner_settings, virtual_now, world
@@ -390,3 +391,32 @@ async def test_the_plan_says_when_scans_start_and_end(
         hits.append(each.start.low - 60 <= began <= each.start.high + 60)
         hits.append(each.end.low - 60 <= ended <= each.end.high + 60)
     assert sum(hits) / len(hits) >= 0.6
+
+
+async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, turns = [0], [0]
+    job = plan_module._job
+
+    def counted(*args: Any, **named: Any) -> Any:
+        reads[0] += 1
+        return job(*args, **named)
+
+    async def other() -> None:
+        while True:
+            turns[0] += 1
+            await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(plan_module, "_job", counted)
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        for number in range(30):
+            await schedules.add(schedule(w, f"s{number}"))
+        await schedules.add(schedule(w, "later", recurrence=Recurrence(every=1000 * HOUR)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            found = await plan_until(w.context, schedules.all(), [], w.context.wall() + 48.5 * HOUR)
+            nursery.cancel_scope.cancel()
+    assert reads[0] == 30
+    assert turns[0] >= 30
+    assert (len(found.scans), found.left_out) == (200, 30 * 48 - 200)

@@ -22,9 +22,10 @@ from nessus_sched.scheduler.split.splits import Splits
 LOOK: Final = 10.0
 """Seconds between two looks while parts of a task run and no more are to be cut."""
 SHARE: Final = 5
-"""A part is divided if it still takes this share of what parts should take: 6 of 30 minutes."""
+"""A part is divided if it still takes a fifth of what parts should take: 6 of 30 minutes."""
 FEWER: Final = 2
-"""And if it has this share of `part_min` left; more would spare the smallest parts."""
+"""And if half of `part_min` targets are left. A limit of `part_min` itself would rule out the
+smallest parts."""
 SPARE: Final = 16
 """A part is divided only if its task may have this many more."""
 

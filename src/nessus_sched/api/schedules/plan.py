@@ -14,9 +14,8 @@ from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.calendar.plan import Interval, Planned
 from nessus_sched.core.calendar.zones import zone_of
 from nessus_sched.core.fields import field
-from nessus_sched.core.task import Task
 from nessus_sched.results.untrusted import clean_line
-from nessus_sched.scheduler.planning import Plan, plan_until
+from nessus_sched.scheduler.plan import Plan, plan_until
 
 HOUR: Final = 3600.0
 _WAITING: Final = 200
@@ -62,17 +61,13 @@ async def get_plan(app: App, call: Call, args: PlanArgs) -> PlanReport:
     found = await plan_until(
         service.context,
         [each for each in app.schedules.all() if app.sees(call.peer, each.template)],
-        [task for task in waiting if _shown(app, call, task)],
+        [task for task in waiting if app.sees(call.peer, task)],
         until,
     )
     return _report(found, app.config.calendar.time_zone)
 
 
 PLAN_TOOLS: tuple[ToolDef, ...] = (get_plan,)
-
-
-def _shown(app: App, call: Call, task: Task) -> bool:
-    return app.sees(call.peer, task)
 
 
 def _report(found: Plan, zone: str) -> PlanReport:

@@ -40,7 +40,6 @@ class Job:
     must have to be started in a window.`scans`: how many parts of that size it has."""
 
     name: str
-    kind: str
     ready: float
     firing: bool
     targets: PackedTargets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -110,15 +111,16 @@ class Schedule:
         digest = hashlib.sha256(self.schedule_id.encode()).digest()
         return self.jitter * int.from_bytes(digest[:4], "big") / 2**32
 
-    def next_firings(self, after: float, count: int) -> list[float]:
-        """The nominal times of the next firings, without those to be skipped."""
+    def next_firings(self, after: float, count: int, *, until: float = math.inf) -> list[float]:
+        """The nominal times of the next firings, at most `count` and until then, without those to
+        be skipped."""
         found: list[float] = []
         if self.paused:
             return found
         left = count if self.max_firings is None else min(count, self.max_firings - self.fired)
         skipped = self.skip_next
         for nominal in self.recurrence.after(max(after, self.decided)):
-            if len(found) >= left or (self.until is not None and nominal > self.until):
+            if len(found) >= left or nominal > min(until, self.until or math.inf):
                 break
             if skipped:
                 skipped -= 1

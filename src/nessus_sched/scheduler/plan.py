@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 import attrs
@@ -22,8 +22,6 @@ from nessus_sched.scheduler.split.planning import part_sizes
 
 MOST_JOBS: Final = 200
 """Tasks and firings in a plan; what is ready later is left out."""
-FIRINGS: Final = 20
-"""Of each schedule."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,29 +40,31 @@ async def plan_until(
     """What is to be expected until then (epoch seconds). Plays it through in a thread, on a copy
     of what is known."""
     now = context.wall()
-    jobs = sorted(
-        (*_waiting(context, waiting, now), *_firings(context, schedules, now, until)),
-        key=lambda job: job.ready,
-    )
-    kept, table = jobs[:MOST_JOBS], context.pool.timetable
-    slots = _slots(context, now)
+    jobs = [job async for job in _jobs(context, schedules, waiting, now, until)]
+    kept = sorted(jobs, key=lambda job: job.ready)[:MOST_JOBS]
+    table, slots = context.pool.timetable, _slots(context, now)
     scans = await trio.to_thread.run_sync(plan, kept, slots, table, now)
     return Plan(begin=now, until=until, scans=scans, left_out=len(jobs) - len(kept))
 
 
-def _waiting(context: Context, tasks: Iterable[Task], now: float) -> Iterator[Job]:
-    for task in tasks:
+async def _jobs(
+    context: Context,
+    schedules: Iterable[Schedule],
+    waiting: Iterable[Task],
+    now: float,
+    until: float,
+) -> AsyncIterator[Job]:
+    """Others take turns between two of them: targets take milliseconds, and so do firings."""
+    for task in waiting:
+        await trio.lowlevel.checkpoint()
         yield _job(context, task, task.request.name or task.task_id, now, firing=False)
-
-
-def _firings(
-    context: Context, schedules: Iterable[Schedule], now: float, until: float
-) -> Iterator[Job]:
     for schedule in schedules:
-        for nominal in schedule.next_firings(now, FIRINGS):
-            due = nominal + schedule.delay
-            if due <= until:
-                yield _job(context, schedule.template, schedule.name, due, firing=True)
+        if schedule.next_due is None or schedule.next_due > until:
+            continue
+        await trio.lowlevel.checkpoint()
+        first = _job(context, schedule.template, schedule.name, now, firing=True)
+        for nominal in schedule.next_firings(now, MOST_JOBS, until=until - schedule.delay):
+            yield attrs.evolve(first, ready=nominal + schedule.delay)
 
 
 def _job(context: Context, task: Task, name: str, ready: float, *, firing: bool) -> Job:
@@ -82,7 +82,6 @@ def _job(context: Context, task: Task, name: str, ready: float, *, firing: bool)
     known = [pool.durations.upper(entry, each) for each in reach] if scans == 1 else []
     return Job(
         name=name,
-        kind=request.kind,
         ready=ready,
         firing=firing,
         targets=targets,
