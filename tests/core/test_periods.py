@@ -61,6 +61,7 @@ def test_what_is_inside(times: str, inside: list[str], outside: list[str]) -> No
         ("mon 10:00 12:00", "cannot be read"),
         ("2026-12-20 to 2026-12-01", "ends before it begins"),
         ("2026-13-20", "is not a time"),
+        ("2026-12-20 to 9999-12-31", "too far away"),
         ("", "cannot be read"),
     ],
 )
@@ -177,3 +178,11 @@ def test_the_hours_of_a_task_may_have_their_own_zone() -> None:
     assert not found.is_open(at("2026-03-02 23:00", "UTC"))
     with pytest.raises(BadCalendar, match="no time zone"):
         own_hours("22:00-06:00 (Nowhere)", "UTC")
+
+
+def test_hours_in_a_zone_that_this_machine_does_not_know_never_come() -> None:
+    """The task may have been accepted by another machine."""
+    found = Timetable().targets(
+        pack(targets_from(["192.0.2.1"])), "22:00-06:00 (Mars/Base)", "x", 0
+    )
+    assert (found.allowed, found.until) == (False, None)

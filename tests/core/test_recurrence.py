@@ -167,6 +167,17 @@ def test_a_time_without_offset_is_local(text: str, zone: str, expected: str) -> 
     assert datetime.fromtimestamp(found, UTC).isoformat(timespec="minutes") == expected
 
 
-def test_what_is_no_time_is_said() -> None:
-    with pytest.raises(BadCalendar, match="is not a time"):
-        parse_moment("tomorrow", "UTC")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tomorrow", "is not a time"),
+        ("2026-02-30", "is not a time"),
+        ("9999-12-31 23:59", "too far away"),
+        ("9999-12-31T23:59-12:00", "too far away"),
+        ("0001-01-01", "too far away"),
+    ],
+)
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
+def test_what_is_no_time_is_said(text: str, said: str, zone: str) -> None:
+    with pytest.raises(BadCalendar, match=said):
+        parse_moment(text, zone)

@@ -12,6 +12,8 @@ import attrs
 import pytest
 import trio
 
+from nessus_sched.api.operations import Call
+from nessus_sched.api.schedules.tools import ListSchedulesArgs, list_schedules
 from nessus_sched.config.calendar import CalendarSettings
 from nessus_sched.config.limits import LimitSettings
 from nessus_sched.config.schema import Config, TargetSettings
@@ -21,11 +23,13 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import ScanRequest, Submitter
 from nessus_sched.core.task_store import TaskFilter
+from nessus_sched.ipc.peer import Peer
 from nessus_sched.scheduler import plan as plan_module
 from nessus_sched.scheduler.context import Rights, RightsUnknown
 from nessus_sched.scheduler.errors import NotPossible
 from nessus_sched.scheduler.plan import plan_until
 from nessus_sched.scheduler.schedules import Schedules, UnknownSchedule
+from support.apps import app_of
 from support.fake_scanner import FakeScanner
 from support.world import EPOCH, World, basic, config_of, scanner_settings, virtual_now, world
 
@@ -420,3 +424,29 @@ async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(
     assert reads[0] == 30
     assert turns[0] >= 30
     assert (len(found.scans), found.left_out) == (200, 30 * 48 - 200)
+
+
+async def test_a_time_zone_that_this_machine_does_not_know_breaks_one_schedule(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The store is from another machine."""
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w))
+        daily = Recurrence(cron="0 2 * * *", start=w.context.wall())
+        await schedules.add(schedule(w, "moved", recurrence=daily))
+        (moved,) = [each for each in await w.store.schedules() if each.name == "moved"]
+        unknown = attrs.evolve(moved.recurrence, zone="Mars/Base")
+        changed = attrs.evolve(moved, recurrence=unknown, pending=moved.created_at)
+        await w.store.save_schedule(changed)
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        await trio.sleep(30 * HOUR)
+        broken = schedules.named("moved")
+        assert "Mars/Base" in (broken.trouble or "")
+        assert (broken.next_due, broken.next_firings(0, 5)) == (None, [])
+        assert len(await tasks_of(w)) >= 29
+        await plan_until(w.context, schedules.all(), [], w.context.wall() + 24 * HOUR)
+        app = attrs.evolve(app_of(w), schedules=schedules)
+        call = Call(peer=Peer(connection="c1", uid=0))
+        listed = await list_schedules.fn(app, call, ListSchedulesArgs(name="moved"))
+        assert [each.status for each in listed.schedules] == ["broken"]
+        await schedules.remove("moved", actor="uid:1")

@@ -181,6 +181,8 @@ class Schedules:
         return schedule
 
     async def _look_at(self, schedule: Schedule) -> None:
+        if not schedule.zone_known:
+            return
         now = self._context.wall()
         due = schedule.next_due
         if schedule.pending is None and (due is None or due > now) and now >= schedule.decided:

@@ -31,7 +31,7 @@ class FiringAnswer:
 class ScheduleAnswer:
     name: str = field("Its name.")
     schedule_id: str = field("Its id.")
-    status: str = field("active, paused or ended.")
+    status: str = field("active, paused, ended, or broken: its time zone is not known.")
     when: str = field("When it fires, in words.")
     cron: str | None = field("The cron expression.")
     time_zone: str = field("Its time zone.")
@@ -58,7 +58,7 @@ def schedule_answer(app: App, schedule: Schedule, *, recent: int = 0) -> Schedul
     return ScheduleAnswer(
         name=schedule.name,
         schedule_id=schedule.schedule_id,
-        status="paused" if schedule.paused else "ended" if schedule.ended else "active",
+        status=_status(schedule),
         when=recurrence.text,
         cron=recurrence.cron,
         time_zone=recurrence.zone,
@@ -80,6 +80,14 @@ def schedule_answer(app: App, schedule: Schedule, *, recent: int = 0) -> Schedul
     )
 
 
+def _status(schedule: Schedule) -> str:
+    if not schedule.zone_known:
+        return "broken"
+    if schedule.paused:
+        return "paused"
+    return "ended" if schedule.ended else "active"
+
+
 def firing_answer(schedule: Schedule, firing: Firing) -> FiringAnswer:
     (due,) = local_times(schedule, [firing.nominal])
     return FiringAnswer(
@@ -89,7 +97,7 @@ def firing_answer(schedule: Schedule, firing: Firing) -> FiringAnswer:
 
 def local_times(schedule: Schedule, moments: Sequence[float]) -> list[str]:
     """ISO 8601 with the offset of the schedule's time zone."""
-    zone = zone_of(schedule.recurrence.zone)
+    zone = zone_of(schedule.recurrence.zone if schedule.zone_known else "UTC")
     return [datetime.fromtimestamp(at, zone).isoformat(timespec="seconds") for at in moments]
 
 

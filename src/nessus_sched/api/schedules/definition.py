@@ -22,7 +22,7 @@ def definition_of(schedule: Schedule) -> dict[str, Any]:
     """What is left out has its default."""
     recurrence = schedule.recurrence
     moments = {"at": recurrence.at, "until": schedule.until}
-    zone = zone_of(recurrence.zone)
+    zone = zone_of(recurrence.zone if schedule.zone_known else "UTC")
     given: dict[str, Any] = {
         "name": schedule.name,
         "kind": str(schedule.request.kind),

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 from cronsim import CronSim, CronSimError
 
-from nessus_sched.core.calendar.zones import BadCalendar, local_text, zone_of
+from nessus_sched.core.calendar.zones import BadCalendar, is_known, local_text, zone_of
 from nessus_sched.core.text import duration
 
 EXAMPLE: Final = "'0 2 * * mon' is Mondays at 02:00"
@@ -45,7 +45,7 @@ class Recurrence:
         if self.every is not None:
             return f"every {duration(self.every)}"
         assert self.at is not None
-        return f"once, {local_text(self.at, self.zone)}"
+        return f"once, {local_text(self.at, self.zone if is_known(self.zone) else 'UTC')}"
 
     def next_after(self, moment: float) -> float | None:
         """The first time after `moment`, in epoch seconds; None if there is none."""

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.calendar.recurrence import Recurrence
+from nessus_sched.core.calendar.zones import is_known
 from nessus_sched.core.task import ScanRequest, Submitter, Task
 
 SKIPPED_OFTEN: Final = 3
@@ -117,6 +118,8 @@ class Schedule:
         found: list[float] = []
         if self.paused:
             return found
+        if not self.zone_known:
+            return found
         left = count if self.max_firings is None else min(count, self.max_firings - self.fired)
         skipped = self.skip_next
         for nominal in self.recurrence.after(max(after, self.decided)):
@@ -137,9 +140,9 @@ class Schedule:
 
     @cached_property
     def _next(self) -> float | None:
-        """The next nominal time. To find one takes half a millisecond, and every schedule is looked
-        at all the time."""
-        nominal = self.recurrence.next_after(self.decided)
+        """The next nominal time; None also if the time zone is not known. To find one takes half a
+        millisecond, and every schedule is looked at all the time."""
+        nominal = self.recurrence.next_after(self.decided) if self.zone_known else None
         over = nominal is None or (self.until is not None and nominal > self.until)
         return None if over else nominal
 
@@ -154,9 +157,16 @@ class Schedule:
     def used_up(self) -> bool:
         return self.max_firings is not None and self.fired >= self.max_firings
 
+    @cached_property
+    def zone_known(self) -> bool:
+        """Whether it can fire: the store may be from a machine that knows other time zones."""
+        return is_known(self.recurrence.zone)
+
     @property
     def trouble(self) -> str | None:
         """Why a person should look at it, if there is a reason."""
+        if not self.zone_known:
+            return f"its time zone {self.recurrence.zone!r} is not known on this machine"
         last = self.recent[-1] if self.recent else None
         if last is not None and last.outcome is FiringOutcome.FAILED:
             return f"its latest firing failed: {last.reason}"

@@ -176,8 +176,17 @@ class Timetable:
             ranges = targets.unpack().ranges
             found += [each for each in narrow if overlap(each.networks or (), ranges)]
         if between is not None:
-            found.append(own_hours(between, self.zone))
+            found.append(_stored_hours(between, self.zone))
         return found
+
+
+def _stored_hours(text: str, zone: str) -> Rule:
+    """`own_hours` of a task that was accepted, perhaps on a machine that knows other time zones:
+    hours that cannot be read never come."""
+    try:
+        return own_hours(text, zone)
+    except BadCalendar:
+        return Rule(name=text, period=Period(zone="UTC"), blackout=False, own=True)
 
 
 @lru_cache(maxsize=1024)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from nessus_sched.core.text import did_you_mean
+
+_YEARS: Final = range(1971, 9000)
+"""Those in which moments can be converted between all time zones."""
 
 
 class BadCalendar(ValueError):
@@ -24,6 +28,15 @@ def zone_of(name: str) -> ZoneInfo:
         raise BadCalendar(f"no time zone {name!r}{near}; write one such as Europe/Berlin") from None
 
 
+def is_known(name: str) -> bool:
+    """Whether this machine knows the zone: one that is stored may be from another machine."""
+    try:
+        zone_of(name)
+    except BadCalendar:
+        return False
+    return True
+
+
 def parse_moment(text: str, zone: str) -> float:
     """Epoch seconds of an ISO 8601 time; one without an offset is a local time of the zone.
     A local time that does not exist means the moment right after the gap, one that exists twice
@@ -34,6 +47,8 @@ def parse_moment(text: str, zone: str) -> float:
         raise BadCalendar(
             f"{text!r} is not a time; write one such as 2026-03-02 02:00 or 2026-03-02T02:00+01:00"
         ) from None
+    if moment.year not in _YEARS:
+        raise BadCalendar(f"{text!r} is too far away")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone_of(zone), fold=0)
     return epoch_of(moment)
