@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,23 @@ async def test_a_single_time_that_is_over_can_be_applied_again(
         start, w.context.wall = w.context.wall(), lambda: start + 400 * DAY
         again = await create(app, wanted("once", cron=None, at=at, replace=True))
         assert again.changed is False
+
+
+async def test_long_lists_are_paged(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with one_scanner(tmp_path) as (w, _):
+        app = app_of(w)
+        names = [f"weekly-{number}" for number in range(45)]
+        for name in names:
+            await create(app, wanted(name))
+        found: list[str] = []
+        pages, cursor = 0, ""
+        while cursor is not None:
+            args = ListSchedulesArgs(cursor=cursor or None)
+            page = await list_schedules.fn(app, call(), args)
+            found += [each.name for each in page.schedules]
+            assert len(json.dumps(attrs.asdict(page))) < 20_000
+            pages, cursor = pages + 1, page.next_cursor
+        assert found == names
+        assert pages >= 3
+        with pytest.raises(ToolError, match="cursor"):
+            await list_schedules.fn(app, call(), ListSchedulesArgs(cursor="x"))

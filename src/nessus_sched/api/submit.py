@@ -111,8 +111,7 @@ class SubmitArgs:
         examples=({"portscan_range": "1-1024"},),
     )
     between: str | None = field(
-        "Only scan in these hours, in the operator's time zone: 'mon-fri 20:00-06:00', 'sat,sun'; "
-        "several separated by semicolons.",
+        "Scan only in these hours: 'mon-fri 20:00-06:00; sat,sun'.",
         brief=AS_USUAL,
         default=None,
         max_length=200,

@@ -7,10 +7,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 import attrs
+import trio
 
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, byte_budget, parse_cursor, take_within
 from nessus_sched.api.schedules.answers import ScheduleAnswer, schedule_answer
 from nessus_sched.api.submit import (
     SUBMIT_TOOLS,
@@ -90,8 +92,8 @@ class CreateArgs:
         minimum=0,
         maximum=1440,
     )
-    replace: bool = field("Redefine the schedule of that name if there is one.", default=False)
-    dry_run: bool = field("Only check; store nothing.", default=False)
+    replace: bool = field("Redefine one of that name.", default=False)
+    dry_run: bool = field("Only check.", default=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -105,11 +107,14 @@ class CreateAnswer:
 @attrs.frozen(kw_only=True)
 class ListSchedulesArgs:
     name: str | None = field("Only this one, with its latest firings.", default=None, max_length=64)
+    limit: int = field("Per page.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)
+    cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=40)
 
 
 @attrs.frozen(kw_only=True)
 class ListSchedulesAnswer:
     schedules: list[ScheduleAnswer] = field("Oldest first.")
+    next_cursor: str | None = field("For the next page; null at the end.")
     untrusted: str = field("How to treat the texts.")
 
 
@@ -151,20 +156,21 @@ async def create_schedule(app: App, call: Call, args: CreateArgs) -> CreateAnswe
 
 @tool(writes=False)
 async def list_schedules(app: App, call: Call, args: ListSchedulesArgs) -> ListSchedulesAnswer:
-    """List schedules: when each fires next, who created it, and what became of its latest
-    firing."""
-    if args.name is None:
-        found = app.schedules.all()
-    else:
-        with as_tool_errors():
-            found = [app.schedules.named(args.name)]
+    """List schedules: their next firings, creators and latest results."""
+    with as_tool_errors():
+        found = app.schedules.all() if args.name is None else [app.schedules.named(args.name)]
+    seen = [each for each in found if app.sees(call.peer, each.template)]
+    start = parse_cursor(args.cursor, "list_schedules") or 0
     recent = 0 if args.name is None else KEPT_FIRINGS
+    rows = []
+    for schedule in seen[start : start + args.limit]:
+        rows.append(schedule_answer(app, schedule, recent=recent))
+        await trio.lowlevel.checkpoint()  # to find its firings takes milliseconds
+    rows = take_within(rows, byte_budget(args.limit))
+    end = start + len(rows)
     return ListSchedulesAnswer(
-        schedules=[
-            schedule_answer(app, schedule, recent=recent)
-            for schedule in found
-            if app.sees(call.peer, schedule.template)
-        ],
+        schedules=rows,
+        next_cursor=str(end) if end < len(seen) else None,
         untrusted=NAMES,
     )
 

@@ -19,7 +19,12 @@ from nessus_sched.cli.schedules.calendar_options import (
     calendar_options,
     create_schedule,
 )
-from nessus_sched.cli.schedules.show import local, show_schedule, show_schedules
+from nessus_sched.cli.schedules.show import (
+    every_schedule,
+    local,
+    show_schedule,
+    show_schedules,
+)
 from nessus_sched.core.clock import system_now
 
 
@@ -68,7 +73,7 @@ def add_command(
 def list_command(config: Path | None, as_json: bool) -> None:
     """List schedules, when they fire next, and what became of the latest firing."""
     with daemon(config) as connection:
-        found = connection.call("list_schedules")
+        found = every_schedule(connection)
     if as_json:
         print_json(found)
     else:
@@ -100,9 +105,11 @@ def next_command(names: Sequence[str], config: Path | None, as_json: bool) -> No
     with daemon(config) as connection:
         found = [
             each
-            for name in names or (None,)
+            for name in names
             for each in connection.call("list_schedules", name=name)["schedules"]
         ]
+        if not names:
+            found = every_schedule(connection)["schedules"]
     firings = sorted(
         ({"at": at, "name": each["name"]} for each in found for at in each["next"]),
         key=lambda firing: datetime.fromisoformat(firing["at"]),
@@ -187,7 +194,7 @@ def export_command(names: Sequence[str], config: Path | None) -> None:
 
     with daemon(config) as connection:
         if not names:
-            found = connection.call("list_schedules")["schedules"]
+            found = every_schedule(connection)["schedules"]
             names = [each["name"] for each in found]
         definitions = [
             each["definition"]

@@ -12,6 +12,7 @@ import click
 
 from nessus_sched.api.schedules.tools import CreateArgs
 from nessus_sched.cli.client import Daemon, Refused
+from nessus_sched.cli.schedules.show import every_schedule
 from nessus_sched.config.problems import ConfigError, KeyPath, Problem, nearest
 from nessus_sched.config.yaml_reader import Document, YamlSyntaxError, read_document
 
@@ -38,7 +39,7 @@ def apply_file(
     items = _items(document)
     problems = [_problem(file, place, bad.message, bad.hint) for place, bad in document.mistakes]
     problems += _mistakes(file, document, items)
-    before = {each["name"]: each for each in connection.call("list_schedules")["schedules"]}
+    before = {each["name"]: each for each in every_schedule(connection)["schedules"]}
     if not problems:
         problems += _refusals(connection, file, document, items)
     if problems:

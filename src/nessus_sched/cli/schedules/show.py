@@ -6,9 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from nessus_sched.cli.client import DaemonApi, fetch_all
 from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.output import print_fields, print_line, print_table
 from nessus_sched.core.clock import system_now
+
+
+def every_schedule(connection: DaemonApi) -> dict[str, Any]:
+    """The answer of `list_schedules` with those of all pages."""
+    return fetch_all(connection, "list_schedules", "schedules")
 
 
 def show_schedules(found: Sequence[Mapping[str, Any]]) -> None:
