@@ -120,5 +120,5 @@ async def test_a_submission_is_held_to_the_targets_of_its_callers_role(
 
 def test_a_tool_that_does_not_exist_is_noticed() -> None:
     config = Config(roles=(RoleSettings(name="typo", tools=("list_task", "list_tasks")),))
-    assert "role typo: there is no tool 'list_task'" in warnings(config)
-    assert not any("list_tasks" in warning for warning in warnings(config))
+    assert "role typo: there is no tool 'list_task'" in warnings(config, 0.0)
+    assert not any("list_tasks" in warning for warning in warnings(config, 0.0))

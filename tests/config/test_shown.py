@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nessus_sched.config.calendar import BlackoutSettings, WindowSettings
 from nessus_sched.config.loading import load, load_text
 from nessus_sched.config.parsers import duration, retention_time, size
 from nessus_sched.config.reference import reference
@@ -48,7 +49,7 @@ GOOD = Config(scanners=(ONE,), targets=TargetSettings(allow=("192.0.2.0/24",)))
 def test_the_example_loads_as_it_is() -> None:
     config = load(EXAMPLE, environ={})
     assert [scanner.id for scanner in config.scanners] == ["local", "lab"]
-    assert warnings(config) == ()
+    assert warnings(config, NOW) == ()
 
 
 def test_the_example_takes_its_values_from_the_environment() -> None:
@@ -159,6 +160,11 @@ ED25519 = Credential(
 
 
 LONG = Secret("long enough")
+NOW = 1_800_000_000.0
+
+
+def window(*times: str, **changes: Any) -> WindowSettings:
+    return WindowSettings(name="nights", times=times, **changes)
 
 
 def pbrun(**escalation: Any) -> Credential:
@@ -169,7 +175,7 @@ def pbrun(**escalation: Any) -> Credential:
 
 
 def test_a_good_configuration_has_no_warnings() -> None:
-    assert warnings(GOOD) == ()
+    assert warnings(GOOD, NOW) == ()
 
 
 @pytest.mark.parametrize(
@@ -188,16 +194,35 @@ def test_a_good_configuration_has_no_warnings() -> None:
         ({"credentials": (SHORT,)}, "1 secrets have fewer than 6 characters"),
         ({"credentials": (pbrun(account="oracle", password=LONG),)}, "account is ignored"),
         ({"credentials": (pbrun(),)}, "needs a password for pbrun"),
+        ({"windows": (window("2020-01-01"),)}, "window 'nights' does not open within a year: what"),
+        (
+            {
+                "windows": (window("mon 10:00-12:00"),),
+                "blackouts": (BlackoutSettings(name="b", times=("mon-wed",)),),
+            },
+            "does not open within a year outside blackouts",
+        ),
+        ({"windows": (window("22:00-22:20"),)}, "open for 20m at most"),
     ],
 )  # fmt: skip
 def test_warnings(change: dict[str, Any], words: str) -> None:
-    (warning,) = warnings(attrs.evolve(GOOD, **change))
+    (warning,) = warnings(attrs.evolve(GOOD, **change), NOW)
     assert words in warning
+
+
+def test_windows_that_open_need_no_warning() -> None:
+    elsewhere = BlackoutSettings(name="b", times=("mon-sun",), networks=("192.0.2.0/24",))
+    config = attrs.evolve(
+        GOOD, windows=(window("mon-fri 20:00-06:00"), window("2030-01-01")), blackouts=(elsewhere,)
+    )
+    assert [each for each in warnings(config, NOW) if "nights" in each] == [
+        "window 'nights' does not open within a year: what it applies to never runs"
+    ]
 
 
 @pytest.mark.parametrize("bind", [None, "localhost:1", "127.0.0.9:1", "[::1]:1"])
 def test_loopback_needs_no_warning(bind: str | None) -> None:
-    assert warnings(attrs.evolve(GOOD, http=HttpSettings(bind=bind))) == ()
+    assert warnings(attrs.evolve(GOOD, http=HttpSettings(bind=bind)), NOW) == ()
 
 
 def test_a_configuration_of_before_with_an_account_for_pbrun_still_loads() -> None:
@@ -205,7 +230,7 @@ def test_a_configuration_of_before_with_an_account_for_pbrun_still_loads() -> No
         "credentials:\n- {name: a, kind: ssh_password, username: u, password: p, "
         "escalation: {method: pbrun, account: oracle}}\n"
     )
-    said = warnings(load_text(text, file="f.yaml", folder=Path(), environ={}))
+    said = warnings(load_text(text, file="f.yaml", folder=Path(), environ={}), NOW)
     assert [each for each in said if "pbrun" in each] == [
         "credential a: Nessus does not use an account for pbrun; escalation.account is ignored",
         "credential a: Nessus needs a password for pbrun",

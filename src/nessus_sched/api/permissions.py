@@ -149,7 +149,7 @@ class CurrentRoles:
         return self._roles
 
 
-def warnings(config: Config) -> tuple[str, ...]:
+def warnings(config: Config, now: float) -> tuple[str, ...]:
     """What is allowed but unwise, as `config.warnings`; and names in roles that no tool has: a
     role that is meant to allow them allows nothing."""
     known = {tool.name for tool in (*ALL_TOOLS, *OPERATORS)}
@@ -159,7 +159,7 @@ def warnings(config: Config) -> tuple[str, ...]:
         for tool in role.tools or ()
         if tool not in known
     )
-    return (*config_warnings(config), *unknown)
+    return (*config_warnings(config, now), *unknown)
 
 
 def _may_submit(role: RoleSettings | None, kind: ScanKind) -> bool:

@@ -25,11 +25,19 @@ _COMMANDS: Final = {
     "submit_trusted_scan": "submit --kind trusted",
 }
 """The commands that correspond to the tools named in error messages."""
+_OPTIONS: Final = {
+    "`split: never`": "--split never",
+    "partial_ok": "--partial-ok",
+    "out scanner_instance": "out --scanner",
+}
+"""The options that correspond to arguments named in advice."""
 _TOOL: Final = re.compile(rf"\b(?:{'|'.join(_COMMANDS)})\b")
 
 
 def with_command_names(advice: str) -> str:
-    """Advice written for models, with commands in place of tool names."""
+    """Advice written for models, with commands and options in place of tools and arguments."""
+    for argument, option in _OPTIONS.items():
+        advice = advice.replace(argument, option)
     return _TOOL.sub(lambda found: f"'nessus-sched {_COMMANDS[found[0]]}'", advice)
 
 

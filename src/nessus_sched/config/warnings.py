@@ -11,6 +11,8 @@ from typing import Final
 from nessus_sched.config.parsers import split_bind
 from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
+from nessus_sched.config.timetable import timetable
+from nessus_sched.core.calendar.timetable import next_opening
 from nessus_sched.core.credentials import DEFAULT_ACCOUNT, EscalationMethod
 from nessus_sched.core.masking import SHORTEST
 from nessus_sched.core.secret import Secret
@@ -18,13 +20,15 @@ from nessus_sched.core.targets.address import parse_address
 from nessus_sched.core.targets.ranges import overlap
 from nessus_sched.core.targets.scope import parse_rules
 from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.text import duration
 
 LONGEST_FOLDER: Final = 20
 """Characters; a public client reports that Nessus refuses longer names."""
 
 
-def warnings(config: Config) -> tuple[str, ...]:
-    """Sentences for the log, `config check` and health, without secrets."""
+def warnings(config: Config, now: float) -> tuple[str, ...]:
+    """Sentences for the log, `config check` and health, without secrets. `now` is in epoch
+    seconds."""
     return (
         *_scanners(config),
         *_scope(config),
@@ -32,7 +36,30 @@ def warnings(config: Config) -> tuple[str, ...]:
         *_limits(config),
         *_keys(config),
         *_pbrun(config),
+        *_windows(config, now),
     )
+
+
+def _windows(config: Config, now: float) -> Iterator[str]:
+    """Windows in which nothing could ever be scanned, or no part as long as it should be."""
+    rules = timetable(config).rules
+    everywhere = [
+        each
+        for each in rules
+        if each.blackout and not (each.scanners or each.pools) and each.networks is None
+    ]
+    for rule in rules:
+        if rule.blackout:
+            continue
+        opens = next_opening([rule, *everywhere], now)
+        if opens is None:
+            but = " outside blackouts" if rule.is_open(now) or rule.opens(now) else ""
+            yield f"{rule.text} does not open within a year{but}: what it applies to never runs"
+        elif opens.length < config.scheduling.part_duration:
+            yield (
+                f"{rule.text} is open for {duration(opens.length)} at most, which is less than "
+                "scheduling.part_duration: scans in it will often be paused"
+            )
 
 
 def _limits(config: Config) -> Iterator[str]:

@@ -45,7 +45,7 @@ def check_machine(file: Path, config: Config) -> list[Step]:
 
 def _config(file: Path, config: Config) -> Iterator[Step]:
     yield ok("config", f"{file} is valid, with {pluralize(len(config.scanners), 'scanner')}")
-    for text in warnings(config):
+    for text in warnings(config, system_now()):
         yield warning("config", text, "Change it unless intended.")
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o007:

@@ -115,7 +115,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
     tune_interpreter()
     pause_gc()
     log.info(events.CONFIG_LOADED, file=str(options.config_file))
-    for warning in warnings(config):
+    for warning in warnings(config, system_now()):
         log.warning(events.CONFIG_WARNING, warning=warning)
     metrics = Metrics(__version__)
     with _crashes(notifier), hold_state_directory(config.state_directory) as died:

@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from nessus_sched.config.calendar import BlackoutSettings
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import Config
-from nessus_sched.core.calendar.periods import parse_period
-from nessus_sched.core.calendar.timetable import Rule, Timetable
+from nessus_sched.config.timetable import timetable
 from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.pool.network_limits import NetworkLimit
 from nessus_sched.core.pool.pool import Pool
@@ -79,28 +77,3 @@ def configure_calendar(context: Context) -> None:
     )
     context.pool.gate.set_network_limits(limits, context.now())
     context.pool.gate.set_timetable(timetable(context.config), context.shown, context.now())
-
-
-def timetable(config: Config) -> Timetable:
-    """The windows and blackouts of a configuration."""
-    zone = config.calendar.time_zone
-    return Timetable(
-        rules=(
-            *(_rule(each, zone, blackout=False) for each in config.windows),
-            *(_rule(each, zone, blackout=True) for each in config.blackouts),
-        ),
-        zone=zone,
-    )
-
-
-def _rule(settings: BlackoutSettings, zone: str, *, blackout: bool) -> Rule:
-    networks = parse_rules(settings.networks).networks if settings.networks else None
-    return Rule(
-        name=settings.name,
-        period=parse_period(settings.times, settings.time_zone or zone),
-        blackout=blackout,
-        networks=networks,
-        scanners=frozenset(settings.scanners),
-        pools=frozenset(settings.pools),
-        at_end=settings.at_end,
-    )

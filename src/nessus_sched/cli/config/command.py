@@ -15,6 +15,7 @@ from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
 from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
+from nessus_sched.core.clock import system_now
 from nessus_sched.core.text import pluralize
 
 
@@ -44,7 +45,7 @@ def check_command(config: Path, as_json: bool) -> None:
             for problem in error.problems:
                 print_note(str(problem))
         sys.exit(EXIT_CONFIG)
-    texts = list(warnings(found))
+    texts = list(warnings(found, system_now()))
     if as_json:
         print_json({"file": str(config), "ok": True, "problems": [], "warnings": texts})
         return

@@ -221,6 +221,13 @@ def verdict(rules: Iterable[Rule], moment: float) -> Verdict:
     return Verdict(allowed=True, until=first.closes(moment), length=length, rule=first)
 
 
+def next_opening(rules: Sequence[Rule], moment: float) -> Verdict | None:
+    """What the rules say at their next opening, or now if they are open; None if there is none for
+    a year."""
+    opens = _opening(rules, moment)
+    return None if opens is None else verdict(rules, opens)
+
+
 @lru_cache(maxsize=4096)
 def _longest(rules: tuple[Rule, ...], hour: int) -> float:
     """How long the longest opening lasts, from the one in that hour to two weeks ahead."""

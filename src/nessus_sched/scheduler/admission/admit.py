@@ -66,7 +66,8 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     except OutOfScope as error:
         raise TargetsRefused(
             f"not allowed: {error}",
-            hint="ask for targets inside the configured scope, or have the operator widen it",
+            hint="ask for targets in the configured scope that the request does not exclude, or "
+            "have the operator widen the scope",
             code="targets_out_of_scope",
         ) from error
     except BadTargets as error:
