@@ -368,7 +368,7 @@ async def test_a_look_at_many_schedules_is_cheap(
 async def test_the_plan_says_when_scans_start_and_end(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Of what was planned, at least six of ten start and end within their intervals."""
+    """Of what was planned, at least seven of ten start and end within their intervals."""
     random = Random(5)
     scanner = FakeScanner(virtual_now(), duration=lambda _order: random.uniform(300, 3000))
     async with world(config(tmp_path), {"a": scanner}) as w, scheduling(w) as schedules:
@@ -394,7 +394,7 @@ async def test_the_plan_says_when_scans_start_and_end(
         began, ended = task.entered[TaskState.LAUNCHING], task.entered[TaskState.COMPLETED]
         hits.append(each.start.low - 60 <= began <= each.start.high + 60)
         hits.append(each.end.low - 60 <= ended <= each.end.high + 60)
-    assert sum(hits) / len(hits) >= 0.6
+    assert sum(hits) / len(hits) >= 0.7
 
 
 async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(

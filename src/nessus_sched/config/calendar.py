@@ -19,8 +19,8 @@ class CalendarSettings:
         default="UTC",
     )
     catch_up: Seconds = field(
-        "How late a missed firing (the daemon was down) may be made up for, unless a schedule "
-        "says otherwise. Several missed ones are made up for once.",
+        "How late a firing that was missed (the daemon was down) may still run, unless a schedule "
+        "says otherwise. Several missed firings run once.",
         default=HOUR,
         minimum=0,
         maximum=7 * DAY,
@@ -45,7 +45,7 @@ class CalendarSettings:
 @attrs.frozen(kw_only=True)
 class BlackoutSettings:
     """A time in which nothing is scanned, whatever windows say: for the scans that match all of
-    `networks`, `scanners` and `pools`, as far as they are given."""
+    `networks`, `scanners` and `pools` that are given."""
 
     name: str = field("Shown where scans wait for it.", **NAME_BOUNDS)
     times: tuple[Times, ...] = field(

@@ -33,8 +33,8 @@ class FindingsReader(Protocol):
         left: Callable[[], Iterable[Unfinished]],
         view: Callable[[Coverage, Mapping[int | str, ScannedHost]], T],
     ) -> T:
-        """`view` of what became of a task's `targets`, of which no scan has finished those that
-        are `left`, and of its hosts by the targets that they are. Both run in a reading thread."""
+        """`view` of what became of a task's `targets`, and of its hosts by the targets that they
+        are. `left` gives the targets that no scan has finished. Both run in a reading thread."""
 
     async def search(
         self, query: Query, scope: SearchScope | None = None, *, max_bytes: int | None = None

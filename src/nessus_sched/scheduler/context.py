@@ -115,7 +115,7 @@ class Context:
         default=attrs.Factory(lambda self: Backlog(self.config.limits), takes_self=True)
     )
     pausing: dict[str, float] = attrs.field(factory=dict)
-    """How many seconds each scanner took lately to pause a scan."""
+    """How many seconds each scanner has recently taken to pause a scan."""
     certifying: dict[str, str] = attrs.field(factory=dict)
     """The certification that has scans on a scanner, by scanner: its scans' markers name it
     as their task."""

@@ -41,7 +41,7 @@ LOOK_EVERY: Final = 30.0
 _DEFINED: Final = (
     "recurrence", "request", "missed", "catch_up", "overlap", "jitter", "until", "max_firings",
 )  # fmt: skip
-"""What the definition of a schedule has, beside its name; the rest is its history."""
+"""What defines a schedule besides its name; the rest is its history."""
 
 
 class UnknownSchedule(RequestError):
@@ -138,7 +138,7 @@ class Schedules:
             return after
 
     async def resume(self, name: str, *, actor: str) -> Schedule:
-        """Lets a paused schedule fire again; what was due meanwhile is not made up for."""
+        """Lets a paused schedule fire again; what was due meanwhile does not run."""
         values = {"paused": False, "decided": self._context.wall(), "pending": None}
         return await self.change(name, actor, "resumed", **values)
 

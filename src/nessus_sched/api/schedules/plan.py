@@ -107,13 +107,15 @@ def _remark(each: Planned, *, fits: bool | None) -> str:
     if each.closed is not None:
         said.append(f"waits for {each.closed.text}")
     if each.never:
-        said.append("no opening is in sight: it needs another window, or another scanner")
+        said.append("no opening within a year: it needs a different window or scanner")
     elif each.end is None:
         said.append("no like scan has been measured yet")
     if each.paused:
-        said.append("longer than its opening: paused and resumed; fewer addresses or more time")
+        said.append(
+            "longer than its opening, so it is paused and resumed: more time or fewer addresses"
+        )
     if fits is False and not each.never:
-        said.append("does not end in time: more time, another scanner, or fewer addresses")
+        said.append("does not finish in time: more time, another scanner, or fewer addresses")
     return clean_line("; ".join(said), 300)
 
 

@@ -61,7 +61,7 @@ class Period:
         return None
 
     def next_begin(self, moment: float) -> float | None:
-        """The first begin of a span after the moment; None if there is none for a year."""
+        """When the next span after the moment begins; None if not within a year."""
         chunk = _chunk(moment)
         for number in range(int(HORIZON // _CHUNK) + 1):
             for begin, _ in _spans(self, chunk + number):

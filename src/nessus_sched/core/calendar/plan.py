@@ -52,7 +52,7 @@ class Job:
 
 @attrs.frozen(kw_only=True)
 class Interval:
-    """The median, and the limits of the middle 80 % (epoch seconds; inf: not in sight)."""
+    """The median, and the limits of the middle 80 % (epoch seconds; inf: none within a year)."""
 
     median: float
     low: float
@@ -62,8 +62,8 @@ class Interval:
 @attrs.frozen(kw_only=True)
 class Planned:
     """`start` of the first scan of a job and `end` of its last; None when too little is known.
-    `scanners` it would use. `closed` is the rule that makes it wait, `never` says that no opening
-    is in sight; `paused`: in most rounds a window ends while it runs."""
+    `scanners` it would use. `closed` is the rule that makes it wait, `never`: there is no opening
+    for a year; `paused`: in most rounds a window ends while it runs."""
 
     job: Job
     scanners: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ def _earliest(job: Job, timetable: Timetable, now: float) -> float:
 
 
 def _begin(job: Job, scanner_id: str, moment: float, timetable: Timetable) -> float | None:
-    """When its scan may start on a scanner; None if not in sight."""
+    """When its scan may start on a scanner; None if not within a year."""
     for _ in range(_STEPS):
         found = timetable.scan(job.targets, job.between, scanner_id, job.pool, moment)
         if found.until is None:

@@ -27,7 +27,7 @@ _STEPS: Final = 1000
 
 
 class AtEnd(StrEnum):
-    """What is done with a running scan at the end of a window or the begin of a blackout."""
+    """What is done with a running scan at the end of a window or the start of a blackout."""
 
     PAUSE = "pause"
     """Pause it until the next opening."""

@@ -139,8 +139,8 @@ def _no_time(
     zone = found.rule.period.zone
     return WaitReason(
         code=WaitCode.WINDOW,
-        text=f"it would probably not end before {local_text(found.until or 0, zone)}, when "
-        f"{found.rule.text} does not allow it any more; it waits for the next opening",
+        text=f"it would probably run past {local_text(found.until or 0, zone)}, when "
+        f"{found.rule.text} no longer allows it; it waits for the next opening",
     )
 
 

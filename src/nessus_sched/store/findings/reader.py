@@ -95,8 +95,8 @@ class FindingsReader:
         left: Callable[[], Iterable[Unfinished]],
         view: Callable[[Coverage, Mapping[int | str, ScannedHost]], T],
     ) -> T:
-        """`view` of what became of a task's `targets`, of which no scan has finished those that
-        are `left`, and of its hosts by the targets that they are. Both run in a reading thread."""
+        """`view` of what became of a task's `targets`, and of its hosts by the targets that they
+        are. `left` gives the targets that no scan has finished. Both run in a reading thread."""
 
         def work(connection: sqlite3.Connection) -> T:
             hosts = by_target(read_scanned_hosts(connection, scan_of(connection, task_id)))
