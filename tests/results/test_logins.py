@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.core.asked import Asked, SentLogin
-from nessus_sched.results.logins.logins import (
+from nessus_sched.results.logins.used import (
     LoginUsed,
     credentials_of,
     distinct,

@@ -23,7 +23,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.ranges import count, merged
 from nessus_sched.core.targets.targets import parse_targets, size_of
 from nessus_sched.core.task import Owed, Part, RequestedState, Task
-from nessus_sched.scheduler.driver import dividing
+from nessus_sched.scheduler.driver import early_stop
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.stragglers import may_be_stopped
 from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_in, hosts_of, unreachable
@@ -299,7 +299,7 @@ async def test_a_part_whose_scanner_does_not_answer_is_not_stopped_when_it_is_ba
         fleet.slow.down = unreachable()
         await trio.sleep(900)
         run = next(iter(w.fleet.drivers["slow"].runs.values()))
-        assert not dividing.under_way(run)
+        assert not early_stop.under_way(run)
         fleet.slow.down = None
         await w.settled(task.task_id)
         await check_whole(w, task)

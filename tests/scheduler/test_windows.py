@@ -225,7 +225,7 @@ async def test_a_daemon_that_dies_while_it_stops_a_scan(
     async with world(config(tmp_path, blackouts=rules), found) as w:
         task = await w.running("192.0.2.1-192.0.2.8")
         await at(2.01)
-        assert "closed_for_good" in await w.events(task)
+        assert "stopped_by_calendar" in await w.events(task)
     await at(2.5)
     async with world(config(tmp_path, blackouts=rules), found) as w:
         done = await w.settled(task.task_id)

@@ -10,7 +10,7 @@ from nessus_sched.telemetry.events import CATALOG, TASK_EVENTS
 SOURCE = Path(__file__).parents[2] / "src" / "nessus_sched"
 LITERAL = re.compile(r"\blog\.(?:debug|info|warning|error|exception|critical)\(\s*f?\"([^\"]+)")
 NAMED = re.compile(r"\bevents\.([A-Z_]+)")
-CHANGES = re.compile(r"event=\"([a-z_]+)\"(?: if [a-z ]+ else \"([a-z_]+)\")?")
+CHANGES = re.compile(r"event=\"([a-z_]+)\"(?: if .+? else \"([a-z_]+)\")?")
 
 
 def texts(*rooms: str) -> str:

@@ -27,7 +27,7 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind
 from nessus_sched.core.text import duration
-from nessus_sched.results.logins.logins import logins_text
+from nessus_sched.results.logins.used import logins_text
 from nessus_sched.results.model import UNKNOWN_SEVERITY
 
 SERIOUS: Final = ("critical", "high", "medium", "low")

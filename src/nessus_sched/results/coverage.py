@@ -14,8 +14,8 @@ import attrs
 
 from nessus_sched.core.asked import SentLogin
 from nessus_sched.results.evidence import HostEvidence
-from nessus_sched.results.logins.logins import sentence
 from nessus_sched.results.logins.rules import PING, PLUGINS, SignMeaning
+from nessus_sched.results.logins.used import sentence
 from nessus_sched.results.logins.verdict import (
     Login,
     Privilege,

@@ -9,8 +9,8 @@ from typing import Final
 import attrs
 
 from nessus_sched.results import scaninfo
-from nessus_sched.results.logins.logins import LoginUsed, logins_in
 from nessus_sched.results.logins.rules import SignMeaning, reason, rule_for
+from nessus_sched.results.logins.used import LoginUsed, logins_in
 from nessus_sched.results.model import Finding, HostReport
 from nessus_sched.results.untrusted import clean_line
 

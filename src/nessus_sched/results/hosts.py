@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.results.logins.logins import LoginUsed, distinct
+from nessus_sched.results.logins.used import LoginUsed, distinct
 from nessus_sched.results.logins.verdict import (
     URGENCY,
     HostVerdict,

@@ -11,7 +11,7 @@ import attrs
 from nessus_sched.core.coverage import counts_text
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.catalog import Value
-from nessus_sched.results.logins.logins import logins_text
+from nessus_sched.results.logins.used import logins_text
 from nessus_sched.results.markup import template
 from nessus_sched.results.model import UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean

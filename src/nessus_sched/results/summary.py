@@ -10,7 +10,7 @@ from nessus_sched.core.asked import SentLogin
 from nessus_sched.results.actual_settings import ActualSettings, read_actual_settings
 from nessus_sched.results.evidence import HostEvidence
 from nessus_sched.results.hosts import HostRecord, Hosts, finished
-from nessus_sched.results.logins.logins import login_document, tally
+from nessus_sched.results.logins.used import login_document, tally
 from nessus_sched.results.logins.verdict import HostVerdict, ScanVerdict, judge
 from nessus_sched.results.model import (
     SEVERITIES,

@@ -14,7 +14,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import RequestedState
 from nessus_sched.core.text import lasting, pluralize
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.driver import dividing
+from nessus_sched.scheduler.driver import early_stop
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.split.split_task import SplitTask
 from nessus_sched.scheduler.split.splits import Splits
@@ -62,7 +62,7 @@ class Stragglers:
                     return
 
     def _may_be_divided(self, split: SplitTask, runs: list[ActiveTask]) -> bool:
-        under_way = split.rests or any(dividing.under_way(run) for run in runs)
+        under_way = split.rests or any(early_stop.under_way(run) for run in runs)
         room = split.parts + SPARE <= self._context.config.scheduling.max_parts
         return room and not under_way
 
@@ -77,7 +77,7 @@ class Stragglers:
     def _stop(self, found: Straggler) -> None:
         run = self._active_task(found.task_id)
         assert run is not None
-        dividing.ask(
+        early_stop.divide(
             run,
             f"stopped because {pluralize(found.idle, 'slot')} had nothing to do while it would "
             f"have taken about {lasting(found.left)} more",

@@ -12,7 +12,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import RequestedState
 from nessus_sched.core.text import lasting
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.driver import dividing
+from nessus_sched.scheduler.driver import early_stop
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.pool_config import configure_calendar
 from nessus_sched.telemetry import events
@@ -105,9 +105,9 @@ class Timekeeper:
         most = context.config.calendar.max_pause
         paused = task.state is TaskState.PAUSED and task.closed is not None
         if rule.at_end is AtEnd.STOP:
-            dividing.close(run, reason)
+            early_stop.close(run, reason)
         elif paused and context.now() - run.entered_at > most:
-            dividing.close(run, f"paused for more than {lasting(most)}: {reason}")
+            early_stop.close(run, f"paused for more than {lasting(most)}: {reason}")
         elif context.store.health.ok:
             await run.set_closed(reason)
 

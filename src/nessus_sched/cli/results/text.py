@@ -10,7 +10,7 @@ import click
 from nessus_sched.cli.formatting import counts, coverage_text
 from nessus_sched.cli.output import print_fields, print_line, print_note, print_table
 from nessus_sched.core.text import pluralize
-from nessus_sched.results.logins.logins import logins_text
+from nessus_sched.results.logins.used import logins_text
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.untrusted import clean
 

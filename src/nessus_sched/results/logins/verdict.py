@@ -18,8 +18,8 @@ import attrs
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.evidence import HostEvidence, Sign
 from nessus_sched.results.logins import advice
-from nessus_sched.results.logins.logins import LoginUsed, distinct
 from nessus_sched.results.logins.rules import SignMeaning
+from nessus_sched.results.logins.used import LoginUsed, distinct
 
 
 class Login(StrEnum):

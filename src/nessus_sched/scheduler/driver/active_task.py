@@ -64,9 +64,9 @@ class ActiveTask:
         self.pausing_since: float | None = None
         """Since when the scanner has been told to pause it."""
         self.stopping_since: float | None = None
-        self.divide: Ending | None = None
-        """It should be stopped so that idle slots can scan its rest, and why."""
-        self.dividing_since: float | None = None
+        self.early_stop: Ending | None = None
+        """Why its scan should be stopped early; None once that is decided. See `early_stop`."""
+        self.early_stop_since: float | None = None
         self.replaceable_since: float | None = None
         """Since when its scanner is lost and another one that reaches its targets answers."""
         self.over = False
@@ -171,8 +171,9 @@ class ActiveTask:
         """Pauses the scan because of the calendar, or lets it run again."""
         if self.over or self.task.closed == closed:
             return
-        event = "closed" if closed else "opened"
-        await self.advance(event=event, cause=closed or "", closed=closed)
+        await self.advance(
+            event="closed" if closed else "opened", cause=closed or "", closed=closed
+        )
         self.sent_at = float("-inf")
         self.wake()
 

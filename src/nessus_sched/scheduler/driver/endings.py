@@ -12,7 +12,7 @@ from nessus_sched.core.faults import kind_of
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.task import Ending, OnEarlyEnd, Outcome, Owed
 from nessus_sched.core.text import lasting
-from nessus_sched.scheduler.driver import dividing, failures
+from nessus_sched.scheduler.driver import early_stop, failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.debts import Debts
 
@@ -89,9 +89,9 @@ def wanted_on_early_end(run: ActiveTask) -> OnEarlyEnd | None:
 async def settle(run: ActiveTask, ending: Ending, **changes: Any) -> None:
     """The task becomes what its ending says, or continues with the targets that remain."""
     changes = {"ending": None, **changes}
-    if dividing.was_divided(ending):
+    if early_stop.was_divided(ending):
         if not run.canceling:
-            await dividing.settle(run, ending, changes)
+            await early_stop.settle(run, ending, changes)
             return
         ending = canceled()
     if ending.kind in ROLLS and not run.canceling:

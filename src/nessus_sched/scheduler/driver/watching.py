@@ -19,7 +19,7 @@ from nessus_sched.core.seal import bears
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
 from nessus_sched.core.task import Ending, Outcome, RequestedState
-from nessus_sched.scheduler.driver import dividing, endings, failures
+from nessus_sched.scheduler.driver import early_stop, endings, failures
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.driver.lost_scanner import without_scanner
@@ -49,7 +49,7 @@ async def watch(run: ActiveTask, connection: Connection) -> None:
     hurry = remaining <= 0 or run.canceling or connection.retiring or not connection.answers
     await run.wait_for_wake(within=REPEAT_COMMAND if hurry else min(remaining, MAX_LOOK_INTERVAL))
     if not connection.answers:
-        run.divide = None
+        run.early_stop = None
         await without_scanner(run, connection, _deadline(run))
         return
     if run.details_error is not None:
@@ -181,8 +181,8 @@ async def _command(run: ActiveTask, connection: Connection, row: RemoteScan) -> 
     if due is RequestedState.CANCEL or await _overdue(run, connection, row):
         await _stop(run, connection, row)
         return
-    if dividing.under_way(run):
-        await dividing.divide(run, connection, row)
+    if early_stop.under_way(run):
+        await early_stop.carry_out(run, connection, row)
         return
     if now - run.sent_at < REPEAT_COMMAND or not row.ours or row.changing:
         return

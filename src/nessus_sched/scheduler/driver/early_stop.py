@@ -24,18 +24,18 @@ DIVIDED = "divided"
 REPEAT_STOP = 30.0
 """Seconds before a stop that has shown no effect is sent again."""
 STOPS_WITHIN = 300.0
-"""Seconds for a scanner to stop the scan; after that it is let run."""
+"""Seconds for a scanner to stop a part that is divided; after that the scan continues."""
 
 
-def ask(run: ActiveTask, reason: str) -> None:
+def divide(run: ActiveTask, reason: str) -> None:
     """Has the part stopped, unless something else happens to it first."""
-    run.divide = Ending(outcome=Outcome.REQUEUED, kind=DIVIDED, message=reason)
+    run.early_stop = Ending(outcome=Outcome.REQUEUED, kind=DIVIDED, message=reason)
     run.wake()
 
 
 def close(run: ActiveTask, reason: str) -> None:
     """Has the scan stopped because of the calendar; the rest is scanned at the next opening."""
-    run.divide = Ending(outcome=Outcome.FAILED, kind=ErrorKind.WINDOW_CLOSED, message=reason)
+    run.early_stop = Ending(outcome=Outcome.FAILED, kind=ErrorKind.WINDOW_CLOSED, message=reason)
     run.wake()
 
 
@@ -49,16 +49,19 @@ def was_divided(ending: Ending | None) -> bool:
 
 def under_way(run: ActiveTask) -> bool:
     ending = run.task.ending
-    return run.divide is not None or was_divided(ending) or was_closed(ending)
+    return run.early_stop is not None or was_divided(ending) or was_closed(ending)
 
 
-async def divide(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
+async def carry_out(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
     """Decides to stop the scan, durably, and then stops it."""
-    wanted = run.divide
+    wanted = run.early_stop
     if wanted is not None and run.task.ending is None and _goes_on(run, row, wanted):
-        event = "closed_for_good" if was_closed(wanted) else "straggler_stopped"
-        await run.advance(event=event, cause=wanted.message, ending=wanted)
-    run.divide = None
+        await run.advance(
+            event="stopped_by_calendar" if was_closed(wanted) else "straggler_stopped",
+            cause=wanted.message,
+            ending=wanted,
+        )
+    run.early_stop = None
     if under_way(run):
         await _stop(run, connection, row)
 
@@ -72,9 +75,9 @@ def _goes_on(run: ActiveTask, row: RemoteScan, wanted: Ending) -> bool:
 
 async def _stop(run: ActiveTask, connection: Connection, row: RemoteScan) -> None:
     now = run.context.now()
-    if run.dividing_since is None:
-        run.dividing_since = now
-    given_up = was_divided(run.task.ending) and now - run.dividing_since >= STOPS_WITHIN
+    if run.early_stop_since is None:
+        run.early_stop_since = now
+    given_up = was_divided(run.task.ending) and now - run.early_stop_since >= STOPS_WITHIN
     if not row.ours or given_up:
         await run.advance(
             event="straggler_kept", cause="its scan could not be stopped", ending=None
