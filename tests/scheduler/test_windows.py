@@ -16,10 +16,10 @@ from nessus_sched.config.schema import Config, SchedulingSettings
 from nessus_sched.core.calendar.timetable import AtEnd
 from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.pool.wait_reasons import WaitCode
-from nessus_sched.core.scanner import ScanStatus
+from nessus_sched.core.scanner import ScanOrder, ScanStatus
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.targets.targets import targets_from
-from nessus_sched.core.task import Task
+from nessus_sched.core.targets.targets import size_of, targets_from
+from nessus_sched.core.task import Splitting, Task
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
 from support.world import EPOCH, World, config_of, scanner_settings, virtual_now, world
@@ -125,6 +125,34 @@ async def test_a_scan_is_started_only_if_it_fits(
         assert reason.code is WaitCode.WINDOW
         assert "would probably run past" in reason.text
         assert await launched(w, late) == 20
+
+
+async def test_a_part_is_made_smaller_until_it_fits(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """At a minute for each address, a part takes an hour, and a quarter of one is left."""
+
+    def takes(order: ScanOrder) -> float:
+        return 60.0 * size_of(order.targets)
+
+    fake = {"a": FakeScanner(virtual_now(), duration=takes)}
+    sizes = SchedulingSettings(part_min=8, part_max=64, part_duration=HOUR)
+    rules = (window((0, 4.5), (20, 30)),)
+    async with world(config(tmp_path, windows=rules, scheduling=sizes), fake) as w:
+        for _ in range(4):  # until it is known how long an address takes
+            await w.settled((await w.submit("192.0.2.0/26", split=Splitting.NEVER)).task_id)
+        assert 4.25 <= trio.current_time() / HOUR < 4.3
+        task = await w.submit("198.51.100.0/24")
+        await at(4.4)
+        tonight = await w.store.parts_of(task.task_id)
+        assert all(8 <= size_of(each.request.targets) <= 14 for each in tonight)
+        await w.settled(task.task_id)
+        parts = await w.store.parts_of(task.task_id)
+        assert sum(size_of(each.request.targets) for each in parts) == 256
+        for number, part in enumerate(parts):
+            assert "paused" not in await w.events(part)
+            began = await _entered(w, part, TaskState.RUNNING)
+            assert (began > EPOCH + 20 * HOUR) is (number >= len(tonight))
 
 
 async def test_what_fits_into_no_window_starts_anyway(

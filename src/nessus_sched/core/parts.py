@@ -158,10 +158,15 @@ def part_size(left: int, total: int, slots: float, pace: float | None, sizes: Pa
     """
     wanted = UNKNOWN_PACE if not pace else int(sizes.duration / pace)
     shared = math.ceil(left / (TURNS * max(1.0, slots)))
-    least = max(sizes.minimum, -(-total // sizes.most))
+    least = least_size(total, sizes)
     size = min(max(least, min(wanted, shared)), max(sizes.maximum, least))
     # A rest that is too small to be a part goes with this one.
     return left if left < size + least else size
+
+
+def least_size(total: int, sizes: PartSizes) -> int:
+    """How many targets a part has at least, unless the rest of a group is smaller."""
+    return max(sizes.minimum, -(-total // sizes.most))
 
 
 def sizes_for(split: Split, group: PartGroup, sizes: PartSizes) -> PartSizes:

@@ -80,6 +80,19 @@ class Durations:
         found = sorted(self.like(entry, scanner_id))
         return found[int(len(found) * _UPPER)] if found else None
 
+    def least(self, entry: QueueEntry, scanner_id: str) -> float | None:
+        """The same if the entry is cut down as far as it may be; see `fitting`."""
+        upper = self.upper(entry, scanner_id)
+        if upper is None or not entry.least:
+            return upper
+        return upper * min(1.0, entry.least / max(1, entry.packed.address_count))
+
+    def fitting(self, entry: QueueEntry, scanner_id: str, seconds: float) -> int:
+        """How many of its targets should be scanned within that time, if each takes its share of
+        `upper`."""
+        size, upper = entry.packed.address_count, self.upper(entry, scanner_id)
+        return size if upper is None or upper <= seconds else int(size * seconds / upper)
+
     def record_pace(self, elapsed: Mapping[int, float], seconds: float) -> None:
         """Of a finished scan that took `seconds`: when it reached each tenth of progress."""
         for tenth, so_far in elapsed.items():

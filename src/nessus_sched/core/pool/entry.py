@@ -40,6 +40,9 @@ class QueueEntry:
     """The hours that the submitter wants, as in the request."""
     hosts: int = 0
     """For a part of a split task: how many targets of the whole task its scanners may get."""
+    least: int = 0
+    """For a part that is not stored yet: it may be cut down to this many targets when it starts;
+    0 for everything else."""
 
     @property
     def targets(self) -> TargetSet:

@@ -139,6 +139,10 @@ class PoolQueries:
         found = [each.scanner_id for each in self._usable(entry)]
         return min(found, key=lambda each: self._slowness(entry, each), default=None)
 
+    def fitting(self, entry: QueueEntry, scanner_id: str, now: float) -> int:
+        """See `PoolState.fitting`."""
+        return self._state.fitting(entry, scanner_id, now)
+
     def straggler(
         self, task_ids: Iterable[str], limits: StragglerLimits, now: float
     ) -> Straggler | None:

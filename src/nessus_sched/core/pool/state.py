@@ -136,6 +136,15 @@ class PoolState:
         """The same of its targets alone: other scanners may have more time."""
         return self._lasts(self.may_scan_targets(entry, now), entry, scanner_id, now)
 
+    def fitting(self, entry: QueueEntry, scanner_id: str, now: float) -> int:
+        """How many of its targets a scan there can finish before a window ends."""
+        if not self.timetable.rules and entry.between is None:
+            return entry.packed.address_count
+        found = self.may_scan(entry, scanner_id, now)
+        if not found.allowed or found.until is None:
+            return entry.packed.address_count
+        return self.durations.fitting(entry, scanner_id, found.until - self.wall(now))
+
     def may_scan(self, entry: QueueEntry, scanner_id: str, now: float) -> Verdict:
         """What windows and blackouts say of its scan on a scanner of its pool."""
         return self.timetable.scan(
@@ -147,4 +156,4 @@ class PoolState:
         return self.timetable.targets(entry.packed, entry.between, entry.pool, self.wall(now))
 
     def _lasts(self, verdict: Verdict, entry: QueueEntry, scanner_id: str, now: float) -> bool:
-        return verdict.leaves(self.durations.upper(entry, scanner_id), self.wall(now))
+        return verdict.leaves(self.durations.least(entry, scanner_id), self.wall(now))

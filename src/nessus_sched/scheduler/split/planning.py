@@ -14,7 +14,7 @@ from nessus_sched.core.text import pluralize
 from nessus_sched.scheduler.admission.admit import Admitted
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import RequestError
-from nessus_sched.scheduler.split.split_task import Cut, entry_of, size_of_next
+from nessus_sched.scheduler.split.split_task import entry_of, next_cut
 from nessus_sched.scheduler.views import PlannedGroup
 
 NAMED = 5
@@ -80,16 +80,7 @@ def _first_entries(task: Task, context: Context) -> list[QueueEntry]:
     assert task.split is not None
     sizes = part_sizes(context)
     return [
-        entry_of(
-            task,
-            Cut(
-                number=1,
-                group=number,
-                start=0,
-                size=size_of_next(task, number, 0, context.pool, sizes),
-            ),
-            context.now(),
-        )
+        entry_of(task, next_cut(task, 1, number, 0, context.pool, sizes), context.now())
         for number in range(len(task.split.groups))
     ]
 

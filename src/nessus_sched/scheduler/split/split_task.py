@@ -23,12 +23,14 @@ SAMPLE: Final = 64
 
 @attrs.frozen(kw_only=True)
 class Cut:
-    """Where a part lies among the targets of its group."""
+    """Where a part lies among the targets of its group. A scanner that takes it may take only
+    `least` of its targets if there is no time for all."""
 
     number: int
     group: int
     start: int
     size: int
+    least: int = 0
 
 
 class SplitTask:
@@ -112,12 +114,11 @@ class SplitTask:
             if number not in fed and self.next[number] < group.size:
                 yield number, group
 
-    def cut(self, task: Task, group: int, size: int, now: float) -> QueueEntry:
+    def cut(self, task: Task, cut: Cut, now: float) -> QueueEntry:
         """The next part of a group, as it waits in the pool: behind all that was accepted before
         its turn came, which is `now`, so that tasks take turns."""
-        self.parts += 1
-        cut = Cut(number=self.parts, group=group, start=self.next[group], size=size)
-        self.next[group] += size
+        self.parts = cut.number
+        self.next[cut.group] += cut.size
         entry = entry_of(task, cut, self.accepted_at if cut.number == 1 else now)
         self.waiting[entry.task_id] = cut
         return entry
@@ -138,6 +139,7 @@ def entry_of(task: Task, cut: Cut, accepted_at: float) -> QueueEntry:
         pool=request.pool,
         between=request.between,
         hosts=group.hosts,
+        least=cut.least,
     )
 
 
@@ -148,23 +150,33 @@ def sample_of(task: Task, group_number: int, start: int) -> QueueEntry:
     return entry_of(task, Cut(number=0, group=group_number, start=start, size=size), 0.0)
 
 
-def size_of_next(
+def next_cut(
     task: Task,
+    number: int,
     group_number: int,
     start: int,
     pool: Pool,
     sizes: PartSizes,
     scanner_id: str | None = None,
-) -> int:
-    """How many targets the next part of a group should have, by what is known now, if that scanner
-    takes it or an average one."""
+) -> Cut:
+    """The next part of a group, with the size that it should have, by what is known now, if that
+    scanner takes it or an average one."""
     assert task.split is not None
     group, entry = task.split.groups[group_number], sample_of(task, group_number, start)
     total = parts.total_of(task.split) if group.rest_of is None else group.size
-    return parts.part_size(
-        group.size - start,
-        total,
-        pool.slots_for(entry, scanner_id),
-        pool.pace(entry, scanner_id),
-        parts.sizes_for(task.split, group, sizes),
+    sizes = parts.sizes_for(task.split, group, sizes)
+    slots, pace = pool.slots_for(entry, scanner_id), pool.pace(entry, scanner_id)
+    return Cut(
+        number=number,
+        group=group_number,
+        start=start,
+        size=parts.part_size(group.size - start, total, slots, pace, sizes),
+        least=parts.least_size(total, sizes),
     )
+
+
+def fit(cut: Cut, entry: QueueEntry, pool: Pool, scanner_id: str, now: float) -> Cut:
+    """The part, or as much of it as can be scanned before a window ends."""
+    size = entry.packed.address_count
+    share = pool.fitting(entry, scanner_id, now) / size if size else 1.0
+    return attrs.evolve(cut, size=min(cut.size, max(cut.least, int(cut.size * share))))

@@ -26,8 +26,9 @@ from nessus_sched.scheduler.split.split_task import (
     Cut,
     SplitTask,
     entry_of,
+    fit,
+    next_cut,
     sample_of,
-    size_of_next,
 )
 from nessus_sched.telemetry import events
 
@@ -158,26 +159,29 @@ class Splits:
         for group, _ in list(split.groups_to_feed(task)):
             start = split.next[group]
             fastest = context.pool.fastest(sample_of(task, group, start))
-            size = size_of_next(task, group, start, context.pool, sizes, fastest)
-            entry = split.cut(task, group, size, context.now())
+            number = split.parts + 1
+            cut = next_cut(task, number, group, start, context.pool, sizes, fastest)
+            entry = split.cut(task, cut, context.now())
             self._of_part[entry.task_id] = split
             found.append(entry)
         return found
 
     def _fitted(self, split: SplitTask, task: Task, cut: Cut) -> Cut:
-        """The part that a scanner took, smaller if that scanner is slower than the fastest."""
+        """The part that a scanner took, smaller if that scanner is slower than the fastest, or if
+        there is no time for all of it."""
         context, task_id = self._context, part_id(task.task_id, cut.number)
         active = context.pool.active(task_id)
         if active is None:
             return cut
-        sizes, scanner_id = part_sizes(context), active.scanner_id
-        size = size_of_next(task, cut.group, cut.start, context.pool, sizes, scanner_id)
-        if size >= cut.size:
+        sizes, scanner_id, now = part_sizes(context), active.scanner_id, context.now()
+        here = next_cut(task, cut.number, cut.group, cut.start, context.pool, sizes, scanner_id)
+        smaller = attrs.evolve(cut, size=min(cut.size, here.size))
+        fitted = fit(smaller, entry_of(task, smaller, 0.0), context.pool, scanner_id, now)
+        if fitted.size == cut.size:
             return cut
-        fitted = attrs.evolve(cut, size=size)
-        split.next[cut.group] = fitted.start + size
+        split.next[cut.group] = fitted.start + fitted.size
         entry = entry_of(task, fitted, active.entry.accepted_at)
-        context.pool.narrow(entry, context.now())
+        context.pool.narrow(entry, now)
         return fitted
 
     def _feed(self, split: SplitTask, task: Task) -> None:
