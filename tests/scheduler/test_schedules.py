@@ -19,12 +19,12 @@ from nessus_sched.config.limits import LimitSettings
 from nessus_sched.config.schema import Config, TargetSettings
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.calendar.schedule import FiringOutcome, Overlap, Schedule
+from nessus_sched.core.pool import outlook
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import ScanRequest, Submitter
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.ipc.peer import Peer
-from nessus_sched.scheduler import plan as plan_module
 from nessus_sched.scheduler.context import Rights, RightsUnknown
 from nessus_sched.scheduler.errors import NotPossible
 from nessus_sched.scheduler.plan import plan_until
@@ -401,7 +401,7 @@ async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads, turns = [0], [0]
-    job = plan_module._job
+    job = outlook.job
 
     def counted(*args: Any, **named: Any) -> Any:
         reads[0] += 1
@@ -412,7 +412,7 @@ async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(
             turns[0] += 1
             await trio.lowlevel.checkpoint()
 
-    monkeypatch.setattr(plan_module, "_job", counted)
+    monkeypatch.setattr(outlook, "job", counted)
     async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
         for number in range(30):
             await schedules.add(schedule(w, f"s{number}"))
