@@ -403,3 +403,42 @@ async def _overrun(w: World) -> None:
     await w.until(task.task_id, TaskState.PAUSED)
     await trio.sleep(60)
     assert w.fleet.timekeeper.overrun == 0
+
+
+@pytest.mark.parametrize(("takes", "end"), [(1.2, 5.0), (2.0, 1.2)])
+async def test_a_scan_that_is_never_paused_is_reported_too(
+    takes: float, end: float, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """It ends in the blackout, or runs right through it."""
+    found = fakes(takes=takes * HOUR)
+    found["a"].lag = 9 * HOUR
+    rules = (blackout(1, end),)
+    with capture_logs() as lines:
+        async with world(config(tmp_path, blackouts=rules), found) as w:
+            task = await w.running("192.0.2.1")
+            await at(1.1)
+            await w.settled(task.task_id)
+            await trio.sleep(60)
+            assert w.fleet.timekeeper.overrun == 0
+    (overrun,) = [each for each in lines if each["event"] == "window_overrun"]
+    assert overrun["seconds"] == pytest.approx(0.2 * HOUR, abs=60)
+
+
+async def test_a_rule_that_lets_scans_run_on_does_not_hide_one_that_pauses_them(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    rules = (
+        blackout(1, 9, at_end=AtEnd.RUN_ON),
+        BlackoutSettings(name="backups", times=(span(3, 4),)),
+    )
+    async with world(config(tmp_path, blackouts=rules), fakes(takes=8 * HOUR)) as w:
+        task = await w.running("192.0.2.1")
+        await at(2.9)
+        assert (await w.queries.task(task.task_id)).task.state is TaskState.RUNNING
+        await at(3)
+        await w.until(task.task_id, TaskState.PAUSED)
+        assert trio.current_time() < 3 * HOUR + 10
+        await at(8.9)
+        paused = await w.queries.task(task.task_id)
+        assert paused.task.state is TaskState.PAUSED, "one that is paused waits for both"
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED

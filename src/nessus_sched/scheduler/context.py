@@ -13,6 +13,7 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from nessus_sched.config.schema import Config
+from nessus_sched.core.calendar.keeping import PauseTimes
 from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.masking import Masker
@@ -114,8 +115,7 @@ class Context:
     backlog: Backlog = attrs.field(
         default=attrs.Factory(lambda self: Backlog(self.config.limits), takes_self=True)
     )
-    pausing: dict[str, float] = attrs.field(factory=dict)
-    """How many seconds each scanner has recently taken to pause a scan."""
+    pausing: PauseTimes = attrs.field(factory=PauseTimes)
     certifying: dict[str, str] = attrs.field(factory=dict)
     """The certification that has scans on a scanner, by scanner: its scans' markers name it
     as their task."""

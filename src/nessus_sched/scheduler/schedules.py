@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 import trio
 
-from nessus_sched.core.calendar.firing import Decision, decide
+from nessus_sched.core.calendar.firing import Decision, decide, is_due
 from nessus_sched.core.calendar.schedule import Firing, FiringOutcome, Schedule
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.ids import new_schedule_id
@@ -163,8 +163,14 @@ class Schedules:
                 task_id = await self._submit(schedule, now)
             except RightsUnknown as error:
                 raise NotPossible(f"nothing was submitted: {error}") from error
-            reason = f"run on request of {actor}"
-            after = _submitted(schedule, now, now, task_id, reason)
+            firing = Firing(
+                nominal=now,
+                at=now,
+                outcome=FiringOutcome.SUBMITTED,
+                task_id=task_id,
+                reason=f"run on request of {actor}",
+            )
+            after = schedule.submitted(firing, count=0)
             await self._save(after, self._entry(after, "run_now", actor, task_id=task_id))
             return after
 
@@ -181,11 +187,8 @@ class Schedules:
         return schedule
 
     async def _look_at(self, schedule: Schedule) -> None:
-        if not schedule.zone_known:
-            return
         now = self._context.wall()
-        due = schedule.next_due
-        if schedule.pending is None and (due is None or due > now) and now >= schedule.decided:
+        if not is_due(schedule, now):
             return
         decision = decide(schedule, now, unfinished=await self._unfinished(schedule))
         if decision is None:
@@ -194,7 +197,8 @@ class Schedules:
         entries = [self._firing_entry(after, firing) for firing in decision.skipped]
         if decision.fire is not None:
             firing = await self._fire(schedule, decision, now)
-            after = _with(after, firing)
+            fired = firing.outcome is FiringOutcome.SUBMITTED
+            after = after.submitted(firing) if fired else after.with_firing(firing)
             entries.append(self._firing_entry(after, firing))
         # If the store fails here, the next look gets the same task by its key.
         await self._context.store.save_schedule(after, *entries)
@@ -283,33 +287,3 @@ class Schedules:
         """A firing may wait for the task before."""
         if task.schedule is not None and task.state in SETTLED:
             self._changed.set()
-
-
-def _with(schedule: Schedule, firing: Firing) -> Schedule:
-    if firing.outcome is not FiringOutcome.SUBMITTED:
-        return schedule.with_firing(firing)
-    return _submitted(schedule, firing.nominal, firing.at, firing.task_id, firing.reason, count=1)
-
-
-def _submitted(
-    schedule: Schedule,
-    nominal: float,
-    at: float,
-    task_id: str | None,
-    reason: str,
-    *,
-    count: int = 0,
-) -> Schedule:
-    firing = Firing(
-        nominal=nominal,
-        at=at,
-        outcome=FiringOutcome.SUBMITTED,
-        task_id=task_id,
-        reason=reason,
-    )
-    return attrs.evolve(
-        schedule,
-        fired=schedule.fired + count,
-        last_task=task_id or schedule.last_task,
-        skipped_in_row=0,
-    ).with_firing(firing)

@@ -7,7 +7,8 @@ from typing import Final
 
 import trio
 
-from nessus_sched.core.calendar.timetable import AtEnd, Rule
+from nessus_sched.core.calendar.keeping import Closing, Overruns, closing, next_look
+from nessus_sched.core.calendar.timetable import AtEnd
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import RequestedState
 from nessus_sched.core.text import lasting
@@ -21,10 +22,6 @@ LOOK_EVERY: Final = 15.0
 """Seconds between looks, because the wall clock may be set."""
 STEP: Final = 5.0
 """Seconds by which the wall clock may drift between two looks and was not set."""
-USUAL_LEAD: Final = 30.0
-"""Seconds before the end of a window at which scans are paused, until it is known how long the
-scanner takes to pause one."""
-LONGEST_LEAD: Final = 600.0
 _SHORTEST: Final = 0.1
 
 
@@ -35,8 +32,7 @@ class Timekeeper:
         self._context = context
         self._runs = runs
         self._offset = 0.0
-        self._over: dict[str, float] = {}
-        """Since when scans have been running that should not, by task id."""
+        self._overruns = Overruns()
         self._woken = trio.Event()
 
     def start(self) -> None:
@@ -54,13 +50,7 @@ class Timekeeper:
         while True:
             self._woken = trio.Event()
             await self.look()
-            wall = self._context.wall()
-            table = self._context.pool.timetable
-            changes = [
-                table.next_change(wall),
-                table.next_change(wall + self._lead()) - self._lead(),
-            ]
-            wait = min(max(min(changes) - wall, _SHORTEST), LOOK_EVERY)
+            wait = min(max(self._next_look() - self._context.wall(), _SHORTEST), LOOK_EVERY)
             with trio.move_on_after(wait):
                 await self._woken.wait()
 
@@ -74,61 +64,55 @@ class Timekeeper:
         for run in list(self._runs()):
             await self._look_at(run)
         running = {run.task.task_id for run in self._runs()}
-        self._over = {each: since for each, since in self._over.items() if each in running}
+        for task_id, seconds in self._overruns.ended(running, context.now()).items():
+            self._report(task_id, seconds, "it has ended")
 
     @property
     def overrun(self) -> float:
         """For how many seconds the longest one has been running that should not."""
-        return max((self._context.now() - since for since in self._over.values()), default=0.0)
+        return self._overruns.longest(self._context.now())
+
+    def _next_look(self) -> float:
+        context = self._context
+        hours = (run.task.request.between for run in self._runs())
+        asked = {each for each in hours if each is not None}
+        soon = next_look(context.pool.timetable, context.wall(), context.pausing.leads(), asked)
+        return min(soon, context.pool.gate.next_resume)
 
     async def _look_at(self, run: ActiveTask) -> None:
         context, task = self._context, run.task
         active = context.pool.active(task.task_id)
         if active is None or task.state not in {TaskState.RUNNING, TaskState.PAUSED}:
             return
-        wall = context.wall()
-        entry, scanner, table = active.entry, active.scanner_id, context.pool.timetable
-        asked = (entry.packed, entry.between, scanner, entry.pool)
-        now, soon = table.scan(*asked, wall), table.scan(*asked, wall + self._lead(scanner))
-        closing = next((each for each in (now, soon) if not each.allowed), None)
-        if closing is None:
+        entry, scanner_id = active.entry, active.scanner_id
+        scan = (entry.packed, entry.between, scanner_id, entry.pool)
+        table, lead = context.pool.timetable, context.pausing.lead(scanner_id)
+        found = closing(table, scan, context.wall(), lead, closed=task.closed is not None)
+        if task.override:
+            self._overruns.forget(task.task_id)
+            return
+        runs_on = task.state is TaskState.RUNNING and task.desired is not RequestedState.CANCEL
+        over = found is not None and found.over and runs_on
+        seconds = self._overruns.note(task.task_id, context.now(), over=over)
+        if seconds is not None:
+            self._report(task.task_id, seconds, task.closed or "")
+        if found is None:
             await run.set_closed(None)
-            self._over.pop(task.task_id, None)
-        elif task.override or closing.rule is None or closing.rule.at_end is AtEnd.RUN_ON:
-            self._over.pop(task.task_id, None)
         else:
-            await self._close(run, closing.rule, closing.text)
-            self._note_overrun(run, allowed=now.allowed)
+            await self._close(run, found)
 
-    async def _close(self, run: ActiveTask, rule: Rule, reason: str) -> None:
+    async def _close(self, run: ActiveTask, found: Closing) -> None:
         task, context = run.task, self._context
         most = context.config.calendar.max_pause
         paused = task.state is TaskState.PAUSED and task.closed is not None
-        if rule.at_end is AtEnd.STOP:
-            early_stop.close(run, reason)
+        if found.rule.at_end is AtEnd.STOP:
+            early_stop.close(run, found.text)
         elif paused and context.now() - run.entered_at > most:
-            early_stop.close(run, f"paused for more than {lasting(most)}: {reason}")
+            early_stop.close(run, f"paused for more than {lasting(most)}: {found.text}")
         elif context.store.health.ok:
-            await run.set_closed(reason)
+            await run.set_closed(found.text)
 
-    def _note_overrun(self, run: ActiveTask, *, allowed: bool) -> None:
-        task, now = run.task, self._context.now()
-        runs_on = task.state is TaskState.RUNNING and task.desired is not RequestedState.CANCEL
-        if not allowed and runs_on:
-            self._over.setdefault(task.task_id, now)
-            return
-        since = self._over.pop(task.task_id, None)
-        if since is not None:
-            self._context.log.warning(
-                events.WINDOW_OVERRUN,
-                task_id=task.task_id,
-                seconds=round(now - since),
-                reason=task.closed or "",
-            )
-
-    def _lead(self, scanner_id: str | None = None) -> float:
-        """How early to pause scans on a scanner; without one, the longest lead of all."""
-        took = self._context.pausing
-        if scanner_id is None:
-            return max((self._lead(each) for each in took), default=USUAL_LEAD)
-        return min(took.get(scanner_id, USUAL_LEAD), LONGEST_LEAD)
+    def _report(self, task_id: str, seconds: float, reason: str) -> None:
+        self._context.log.warning(
+            events.WINDOW_OVERRUN, task_id=task_id, seconds=round(seconds), reason=reason
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import attrs
@@ -38,6 +39,14 @@ class Decision:
             schedule=self.schedule.with_firing(firing),
             skipped=(*self.skipped, firing),
         )
+
+
+def is_due(schedule: Schedule, now: float) -> bool:
+    """Whether there may be something to decide: cheap, and false most of the time."""
+    if not schedule.zone_known:
+        return False
+    due = schedule.next_due
+    return schedule.pending is not None or now < schedule.decided or (due or math.inf) <= now
 
 
 def decide(schedule: Schedule, now: float, *, unfinished: bool) -> Decision | None:

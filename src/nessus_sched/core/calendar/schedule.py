@@ -184,5 +184,15 @@ class Schedule:
             for firing in self.recent
         )
 
+    def submitted(self, firing: Firing, *, count: int = 1) -> Schedule:
+        """After a firing that has submitted a task. `count`: how many firings that is; 0 for one
+        on request."""
+        return attrs.evolve(
+            self,
+            fired=self.fired + count,
+            last_task=firing.task_id or self.last_task,
+            skipped_in_row=0,
+        ).with_firing(firing)
+
     def with_firing(self, firing: Firing) -> Schedule:
         return attrs.evolve(self, recent=(*self.recent, firing)[-KEPT_FIRINGS:])

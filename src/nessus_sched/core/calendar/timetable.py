@@ -150,18 +150,32 @@ class Timetable:
         return verdict(self._applying(rules, targets, between), moment)
 
     def scan(
-        self, targets: PackedTargets, between: str | None, scanner_id: str, pool: str, moment: float
+        self,
+        targets: PackedTargets,
+        between: str | None,
+        scanner_id: str,
+        pool: str,
+        moment: float,
+        *,
+        started: bool = False,
     ) -> Verdict:
-        """For a scan on a scanner."""
-        rules = [each for each in self.rules if each.covers_scanner(scanner_id, pool)]
+        """For a scan on a scanner. Without the rules that let a scan run on if it has `started`."""
+        rules = [
+            each
+            for each in self.rules
+            if each.covers_scanner(scanner_id, pool)
+            and not (started and each.at_end is AtEnd.RUN_ON)
+        ]
         return verdict(self._applying(rules, targets, between), moment)
 
-    def next_change(self, moment: float) -> float:
-        """When something changes next, if only for some scans."""
+    def next_change(self, moment: float, hours: Iterable[str] = ()) -> float:
+        """When something changes next, if only for some scans. `hours` are those of single
+        tasks."""
+        own = (_stored_hours(each, self.zone) for each in hours)
         return min(
             (
                 change
-                for rule in self.rules
+                for rule in (*self.rules, *own)
                 if (change := rule.closes(moment) if rule.is_open(moment) else rule.opens(moment))
             ),
             default=math.inf,

@@ -87,6 +87,12 @@ class Gate:
                 self._resume(key, now)
         self.mover.wake_all(now)
 
+    @property
+    def next_resume(self) -> float:
+        """When a task that waits for its hours is looked at again, by the wall clock; inf if none
+        does."""
+        return min(self.state.deferred.values(), default=math.inf)
+
     def _defer(self, waiting: Waiting, until: float, now: float) -> None:
         """Parks a task until that time of the wall clock."""
         key = f"{_UNTIL}{until}"

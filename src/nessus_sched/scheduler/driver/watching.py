@@ -168,9 +168,8 @@ async def _follow(run: ActiveTask, row: RemoteScan) -> None:
 def _note_pause(run: ActiveTask) -> None:
     """Remembers how long the scanner took to pause a scan."""
     if run.pausing_since is not None:
-        took, scanner = run.context.now() - run.pausing_since, run.task.scanner_instance or ""
-        before = run.context.pausing.get(scanner, took)
-        run.context.pausing[scanner] = max(took, (before + took) / 2)
+        took = run.context.now() - run.pausing_since
+        run.context.pausing.record(run.task.scanner_instance or "", took)
     run.pausing_since = None
 
 
