@@ -67,12 +67,16 @@ async def test_both_eras_are_shown_the_same() -> None:
 
 
 async def test_schemas_are_valid_objects_without_references() -> None:
-    for tool in await listed():
+    tools = await listed()
+    explained = next(t for t in tools if t["name"] == "submit_scan")["inputSchema"]["properties"]
+    for tool in tools:
         for schema in (tool["inputSchema"], tool["outputSchema"]):
             Draft202012Validator.check_schema(schema)
             assert schema["type"] == "object"
             assert "$ref" not in json.dumps(schema)
         for name, argument in tool["inputSchema"]["properties"].items():
+            if "those of submit_scan" in tool["description"] and name in explained:
+                continue
             assert argument["description"], (tool["name"], name)
 
 

@@ -14,6 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.config.schema import SchedulingSettings, TargetSettings
+from nessus_sched.core.command import Command
 from nessus_sched.core.scanner import ScanOrder
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.ranges import count, merged
@@ -367,7 +368,7 @@ async def test_a_command_that_a_dying_daemon_began_is_carried_out_by_the_next(
     async with world(config, scanners) as w:
         task = await w.submit(*NETWORKS)
         await trio.sleep(20)
-        await w.fleet.splits.command(task.task_id, desired, actor="me", discard=False)
+        await w.fleet.splits.obey(task.task_id, Command(desired=desired, actor="me"))
     async with world(config, scanners) as w:
         await trio.sleep(300)
         assert {part.state for part in await parts_of(w, task)} == {state}

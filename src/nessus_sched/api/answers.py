@@ -120,6 +120,7 @@ class StatusAnswer:
     created_at: str = field("ISO 8601.")
     entered: dict[str, str] = field("When it last entered each state (ISO 8601).")
     retry_at: str | None = field("When the next attempt is due.")
+    deadline: str | None = field("When it is canceled (ISO 8601).")
     wait: WaitAnswer | None = field("Null unless it waits for something.")
     error: TaskErrorAnswer | None = field("The last thing that went wrong.")
     parts: dict[str, int] | None = field(
@@ -220,6 +221,7 @@ def status_answer(app: ReadApp, view: TaskView) -> StatusAnswer:
         created_at=iso(task.created_at) or "",
         entered={state: iso(at) or "" for state, at in task.entered.items()},
         retry_at=iso(task.retry_at),
+        deadline=iso(task.deadline),
         wait=wait_answer(app, view),
         error=_error(task),
         parts=None if task.split is None else {state: n for state, n in view.parts.items() if n},

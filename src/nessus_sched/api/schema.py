@@ -71,9 +71,9 @@ def _property(
 ) -> Schema:
     schema = _schema_of(hint, output=output)
     doc = doc_of(attribute)
-    if doc is not None and doc.brief and inherited:
-        doc = attrs.evolve(doc, doc=doc.brief, examples=())
-    if doc is not None:
+    if doc is not None and doc.once and inherited:
+        schema = {**schema, **_bounds(attrs.evolve(doc, examples=()), schema)}
+    elif doc is not None:
         schema = {"description": doc.doc, **schema, **_bounds(doc, schema)}
     if not output and isinstance(attribute.default, str | int | float):
         schema["default"] = attribute.default

@@ -38,8 +38,6 @@ from nessus_sched.scheduler.views import PlannedGroup, Submission
 
 MINUTE = 60.0
 TARGETS = (["192.0.2.10", "198.51.100.0/24"],)
-AS_USUAL = "See submit_scan."
-"""Describes what the other tools share with it: a host shows models all descriptions at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,84 +54,90 @@ class SubmitArgs:
     )
     exclude: list[str] = field(
         "What not to scan, although `targets` has it: the same forms, or *.example.com.",
-        brief=AS_USUAL,
+        once=True,
         factory=list,
         max_length=10000,
         examples=(["192.0.2.1"],),
     )
     name: str = field(
         "Short name to recognize it by.",
-        brief=AS_USUAL,
+        once=True,
         default="",
         max_length=100,
         examples=("weekly web tier",),
     )
     description: str = field(
-        "Reason for the scan; stored with the task.", brief=AS_USUAL, default="", max_length=1000
+        "Reason for the scan; stored with the task.", once=True, default="", max_length=1000
     )
     scanner_instance: str | None = field(
         "Only for a certain scanner (see list_scanners). Leave out to let the scheduler choose.",
-        brief=AS_USUAL,
+        once=True,
         default=None,
         max_length=64,
     )
     pool: str | None = field(
         "Group of scanners to choose from. Default: that of scanner_instance, or nessus.",
-        brief=AS_USUAL,
+        once=True,
         default=None,
         max_length=64,
     )
-    priority: Priority = field("Queue priority.", brief=AS_USUAL, default=Priority.NORMAL)
+    priority: Priority = field("Queue priority.", once=True, default=Priority.NORMAL)
     idempotency_key: str | None = field(
         "Same key, same request: the same task instead of a second one. Use one whenever you "
         "may have to repeat a call.",
-        brief=AS_USUAL,
+        once=True,
         default=None,
         min_length=1,
         max_length=200,
         examples=("weekly-web-2026-W12",),
     )
     max_runtime_minutes: int | None = field(
-        "Stop the scan after that long.", brief=AS_USUAL, default=None, minimum=1, maximum=43200
+        "Stop the scan after that long.", once=True, default=None, minimum=1, maximum=43200
     )
     profile: str | None = field(
         "Name of a configured scan profile: how to scan (ports, speed, ping, web tests). Leave out "
         "for the usual one; `none` for the scanner's own defaults. See list_credentials.",
-        brief=AS_USUAL,
+        once=True,
         default=None,
         max_length=64,
     )
     settings: dict[str, str] = field(
         "Nessus settings by name, such as portscan_range or report_paranoia; only harmless ones "
         "and those the operator allows. Never a login.",
-        brief=AS_USUAL,
+        once=True,
         factory=dict,
         examples=({"portscan_range": "1-1024"},),
     )
     between: str | None = field(
         "Scan only in these hours: 'mon-fri 20:00-06:00; sat,sun'.",
-        brief=AS_USUAL,
+        once=True,
         default=None,
         max_length=200,
+    )
+    deadline: str | None = field(
+        "Cancel it then: '06:00', '8h' or a date and time.",
+        once=True,
+        default=None,
+        max_length=40,
     )
     split: Splitting = field(
         "auto: a large request runs as several scans on all scanners that reach its targets; "
         "never: as one scan.",
-        brief=AS_USUAL,
+        once=True,
         default=Splitting.AUTO,
     )
     partial_ok: bool = field(
         "Accept targets that no scanner reaches: they are reported as not reached.",
-        brief=AS_USUAL,
+        once=True,
         default=False,
     )
     on_early_end: OnEarlyEnd | None = field(
         "If the scan ends early, scan the rest, keep or discard its results.",
-        brief=AS_USUAL,
+        once=True,
         default=None,
     )
     dry_run: bool = field(
-        "Only check, route and estimate; submit nothing.", brief=AS_USUAL, default=False
+        "Only check, route and estimate; submit nothing.", once=True, default=False
     )
 
 
@@ -197,7 +201,9 @@ async def submit_trusted_scan(app: App, call: Call, args: CredentialedArgs) -> S
     whether the login worked.
 
     Needs a configured credential, several for a mixed network. Where checks need root or
-    administrator rights, use submit_privileged_scan."""
+    administrator rights, use submit_privileged_scan.
+
+    Arguments without a description are those of submit_scan."""
     return await _submit(app, call, args, ScanKind.TRUSTED)
 
 
@@ -207,7 +213,9 @@ async def submit_privileged_scan(app: App, call: Call, args: CredentialedArgs) -
     like, or root or administrator). The most complete picture; the result says per host
     whether login and privileges worked.
 
-    Needs a configured credential with escalation, several for a mixed network."""
+    Needs a configured credential with escalation, several for a mixed network.
+
+    Arguments without a description are those of submit_scan."""
     return await _submit(app, call, args, ScanKind.PRIVILEGED)
 
 
@@ -215,14 +223,18 @@ async def submit_privileged_scan(app: App, call: Call, args: CredentialedArgs) -
 async def submit_custom_scan(app: App, call: Call, args: CustomArgs) -> SubmitAnswer:
     """Queue a scan with a template or policy of your choice, for what the other submit tools
     do not cover (malware, one vulnerability, a tuned policy). Give either `template` or
-    `policy`, by name."""
+    `policy`, by name.
+
+    Arguments without a description are those of submit_scan."""
     return await _submit(app, call, args, ScanKind.CUSTOM)
 
 
 @tool(writes=True, idempotent=False, open_world=True)
 async def submit_quick_scan(app: App, call: Call, args: QuickArgs) -> SubmitAnswer:
     """Queue a host discovery: which addresses are alive, optionally their operating systems
-    or common open ports. Fast; finds no vulnerabilities."""
+    or common open ports. Fast; finds no vulnerabilities.
+
+    Arguments without a description are those of submit_scan."""
     return await _submit(app, call, args, ScanKind.QUICK)
 
 
@@ -230,7 +242,9 @@ async def submit_quick_scan(app: App, call: Call, args: QuickArgs) -> SubmitAnsw
 async def submit_compliance_scan(app: App, call: Call, args: ComplianceArgs) -> SubmitAnswer:
     """Queue a check of the targets' configuration against an audit file (such as a CIS
     benchmark): passed, failed or warning per check. Needs a credential and an audit, both by
-    name."""
+    name.
+
+    Arguments without a description are those of submit_scan."""
     return await _submit(app, call, args, ScanKind.COMPLIANCE)
 
 
@@ -280,6 +294,7 @@ def request_of(app: App, args: SubmitArgs, kind: ScanKind) -> ScanRequest:
         profile=args.profile,
         settings=args.settings,
         between=args.between,
+        deadline=args.deadline,
         split=args.split,
         partial_ok=args.partial_ok,
         on_early_end=args.on_early_end,

@@ -100,6 +100,11 @@ _OPTIONS: Final = (
         help="Only scan in these hours: 'mon-fri 20:00-06:00; sat,sun'.",
     ),
     click.option(
+        "--deadline",
+        metavar="TIME",
+        help="Cancel what is not scanned by then: 06:00, 8h or '2026-03-02 06:00'.",
+    ),
+    click.option(
         "--split", type=one_of(Splitting), help="Run a large request as several scans, or never."
     ),
     click.option(
@@ -141,6 +146,7 @@ def scan_arguments(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         "max_runtime_minutes": None if runtime is None else math.ceil(runtime / 60),
         "profile": options["profile"],
         "between": options["between"],
+        "deadline": options["deadline"],
         "split": options["split"],
         "partial_ok": options["partial_ok"] or None,
         "on_early_end": options["on_early_end"],

@@ -215,6 +215,7 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("starts in", _estimate(wait)),
             ("error", f"{error['message']} ({error['code']})" if error else None),
             ("next attempt", when(task["retry_at"], now)),
+            ("deadline", when(task["deadline"], now)),
             ("try again", _retry(task)),
             ("kind", task["kind"]),
             ("targets", _targets(task)),

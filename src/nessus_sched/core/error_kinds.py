@@ -50,6 +50,7 @@ class ErrorKind(StrEnum):
     STOPPED_ON_SCANNER = "stopped_on_scanner"
     NOT_STOPPED = "not_stopped"
     MAX_RUNTIME = "max_runtime"
+    DEADLINE = "deadline"
     BAD_EXPORT = "bad_export"
     EXPORT_NOT_ALLOWED = "export_not_allowed"
     REPORT_TOO_LARGE = "report_too_large"

@@ -279,6 +279,12 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             False,
             "Submit it again with fewer targets or a larger max_runtime_minutes.",
         ),
+        ErrorKind.DEADLINE: Fault(
+            _B.TASK,
+            _R.BURY,
+            False,
+            "Its deadline passed. What was found by then is kept; submit the rest again.",
+        ),
         ErrorKind.BAD_EXPORT: Fault(
             _B.SCANNER,
             _R.REPEAT,

@@ -22,8 +22,8 @@ class FieldDoc:
     max_length: int | None = None
     pattern: str | None = None
     examples: Sequence[Any] = ()
-    brief: str = ""
-    """Instead of `doc`, and without examples, in classes that inherit the field."""
+    once: bool = False
+    """Without `doc` and examples in classes that inherit the field."""
 
 
 def field(doc: str, /, *, default: Any = attrs.NOTHING, factory: Any = None, **bounds: Any) -> Any:

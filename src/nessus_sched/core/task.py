@@ -97,6 +97,8 @@ class ScanRequest:
     """The task from whose hosts the targets were chosen."""
     between: str | None = None
     """The hours in which it may be scanned, as `core.calendar.timetable.own_hours` reads them."""
+    deadline: str | None = None
+    """When to cancel it at the latest, as `core.calendar.deadline.deadline_of` reads it."""
     split: Splitting = Splitting.AUTO
     partial_ok: bool = False
     """Scan what can be reached, and report the rest as not reached."""
@@ -299,6 +301,8 @@ class Task:
     because the answer to its creation was lost or an older version created it."""
     progress: int | None = None
     entered: Mapping[TaskState, float] = attrs.field(factory=dict)
+    deadline: float | None = None
+    """When it is canceled, if it has not settled by then."""
     retry_at: float | None = None
     last_error: TaskError | None = None
     export_file: str | None = None
@@ -338,6 +342,10 @@ class Task:
     def to_scan(self) -> tuple[str, ...]:
         """The targets of the present attempt, or of the next one."""
         return self.request.targets if self.remaining is None else self.remaining
+
+    def deadline_after(self, now: float) -> float | None:
+        """Its deadline, if that is still to come: one that a retry would miss is dropped."""
+        return self.deadline if self.deadline is not None and self.deadline > now else None
 
     @property
     def has_results(self) -> bool:

@@ -132,6 +132,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             url = await nursery.start(serve_http, system, reloader, metrics)
             await nursery.start(system.fleet.run)
             nursery.start_soon(system.service.repeat_commands)
+            nursery.start_soon(system.service.deadlines.run)
             await system.schedules.restore()
             nursery.start_soon(system.schedules.run)
             server = mcp_server(system, reloader, metrics)

@@ -57,6 +57,8 @@ class Fleet:
         self.drivers: dict[str, Driver] = {}
         self.retries = RetryTimer(context.now, self._retry)
         self.recovered = False
+        self.on_found: Callable[[Task], None] = lambda _task: None
+        """Called with every unfinished task that is read at start."""
         """Every unfinished task of the store is where it belongs."""
         self.held: set[str] = set()
         """Tasks that were paused before they ran: in no queue until they are resumed."""
@@ -171,6 +173,7 @@ class Fleet:
         async with aclosing(store.unfinished_as(parsed)) as unfinished:
             async for task, targets in unfinished:
                 self.context.backlog.add(task)
+                self.on_found(task)
                 if task.split is not None:
                     queued += await self.splits.restore(task)
                     continue

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from nessus_sched.core.command import Command
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import HOLDS_SLOT
 from nessus_sched.core.store_errors import StoreUnavailable
@@ -78,18 +79,15 @@ class OperatorControls:
             return 0
         desired = RequestedState.PAUSE if running == RunningScans.PAUSE else RequestedState.CANCEL
         runs = [run for driver in self._fleet.drivers.values() for run in driver.runs.values()]
-        cause = f"everything was told to {running}"
         told = [run for run in runs if run.task.state in HOLDS_SLOT]
         halted = desired is RequestedState.PAUSE
+        command = Command(
+            desired=desired, actor=actor, cause=f"everything was told to {running}", halted=halted
+        )
         if halted:  # what its submitter has paused stays so when everything is resumed
             told = [run for run in told if run.wanted is RequestedState.RUN]
         try:
-            return sum(
-                [
-                    await run.request_state(desired, actor=actor, cause=cause, halted=halted)
-                    for run in told
-                ]
-            )
+            return sum([await run.obey(command) for run in told])
         except StoreUnavailable as error:
             raise StoreDown(f"some scans were not told: {error}") from error
 

@@ -53,6 +53,7 @@ class Retries:
             refused_by=(),
             desired=RequestedState.PAUSE if paused else RequestedState.RUN,
             last_error=None,
+            deadline=task.deadline_after(now),
         )
         entry = JournalEntry(
             at=now,

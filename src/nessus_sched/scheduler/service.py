@@ -1,15 +1,15 @@
-"""Commands: what can be done with tasks."""
+"""What can be done with tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
 
 import attrs
 import trio
 
+from nessus_sched.core.calendar.deadline import deadline_of
 from nessus_sched.core.ids import new_task_id, new_trace_id
-from nessus_sched.core.journal import SYSTEM, JournalEntry
+from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool.entry import QueueEntry, queue_entry
 from nessus_sched.core.pool.queues import OVERFLOW
 from nessus_sched.core.pool.routing import Placement
@@ -20,19 +20,18 @@ from nessus_sched.core.store_errors import (
     StoreUnavailable,
 )
 from nessus_sched.core.targets.scope import Scope
-from nessus_sched.core.task import RequestedState, ScanRequest, ScheduledFor, Submitter, Task
+from nessus_sched.core.task import ScanRequest, ScheduledFor, Submitter, Task
 from nessus_sched.core.task_store import StoredSubmission
-from nessus_sched.scheduler import waiting
 from nessus_sched.scheduler.admission.admit import Admitted, admit
+from nessus_sched.scheduler.commands import Commands
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.driver.active_task import ActiveTask
+from nessus_sched.scheduler.deadlines import Deadlines
 from nessus_sched.scheduler.errors import (
     IdempotencyMismatch,
     NotPossible,
     QueueFull,
     RequestError,
     StoreDown,
-    UnknownTask,
 )
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.importing import Imports
@@ -51,19 +50,17 @@ IMPOSSIBLE_HINTS = {
 """Hints for requests that could never run."""
 FIRING_REMEMBERED = 8 * 86400.0
 """Seconds for which the key of a firing is remembered: longer than it can be late."""
-HANDOVER_POLL = 0.01
-"""Seconds between looks at a task that is moving between a queue and a driver."""
 
 
-class Service:
+class Service(Commands):
     """Changes tasks; `TaskQueries` reads them. Every method may raise `RequestError`."""
 
     def __init__(self, context: Context, fleet: Fleet, queries: TaskQueries) -> None:
-        self.context = context
-        self.fleet = fleet
-        self.queries = queries
+        super().__init__(context, fleet, queries)
         self.on_told: Callable[[str, float], None] = lambda _task_id, _start: None
         """Called with the estimated start (epoch seconds) given to a submitter."""
+        self.deadlines = Deadlines(context, self)
+        fleet.on_found = self.deadlines.note
         self._retries = Retries(context, fleet, queries)
         self._changes = StateWaiters()
         context.observers.append(self._changes.observe)
@@ -98,6 +95,7 @@ class Service:
             self._new_task(admitted, actor, trace_id, idempotency_key),
             submitter=submitter,
             schedule=schedule,
+            deadline=self._deadline(admitted.request, schedule),
         )
         now = self.context.now()
         entry = queue_entry(task, accepted_at=now, targets=admitted.targets)
@@ -180,54 +178,6 @@ class Service:
                 await changed.wait()
         return await self.queries.task(task_id)
 
-    async def cancel(self, task_id: str, *, actor: str, discard: bool = False) -> TaskView:
-        """Removes a task from its queue, or stops its scan; partial results are kept unless
-        `discard`. Canceling twice is fine."""
-        while True:
-            view = await self.queries.task(task_id)
-            task = view.task
-            if task.state is TaskState.CANCELED:
-                return view
-            if task.state in SETTLED:
-                raise NotPossible(f"task {task_id} is {task.state} already")
-            if task.split is not None:
-                return await self._command_split(task_id, RequestedState.CANCEL, actor, discard)
-            run = self.fleet.active_task(task_id)
-            if run is not None:
-                if await self._tell(run, RequestedState.CANCEL, actor, discard=discard):
-                    return self.queries.view(run.task)
-            elif await self._tell_waiting(task_id, RequestedState.CANCEL, actor):
-                return await self.queries.task(task_id)
-            await trio.sleep(HANDOVER_POLL)
-
-    async def pause(self, task_id: str, *, actor: str) -> TaskView:
-        """Pauses a running scan, which keeps its slot; a waiting task is not launched until it
-        is resumed. Pausing twice is fine."""
-        return await self._command(task_id, RequestedState.PAUSE, actor)
-
-    async def resume(self, task_id: str, *, actor: str, override: bool = False) -> TaskView:
-        """Resumes a paused task, or withdraws a pending pause. `override` lets its running scan
-        go on, whatever windows and blackouts say."""
-        if override:
-            run = self.fleet.active_task(task_id)
-            if run is None:
-                raise NotPossible(f"task {task_id} has no scan that windows could pause")
-            if await self._tell(run, RequestedState.RUN, actor, override=True):
-                return self.queries.view(run.task)
-        return await self._command(task_id, RequestedState.RUN, actor)
-
-    async def resume_halted(self, *, actor: str) -> int:
-        """Resumes only the tasks that a global pause paused; returns how many."""
-        async with aclosing(self.context.store.unfinished()) as tasks:
-            halted = [task.task_id async for task in tasks if task.halted]
-        resumed = 0
-        for task_id in halted:
-            with suppress(NotPossible, UnknownTask):  # it has ended meanwhile
-                if (await self.queries.task(task_id)).task.halted:
-                    await self.resume(task_id, actor=actor)
-                    resumed += 1
-        return resumed
-
     async def release(self, task_id: str, *, actor: str) -> TaskView:
         """Frees the targets of a task's lost scans, which an operator says do not run any more."""
         try:
@@ -243,13 +193,6 @@ class Service:
         """Puts a dead letter or partial task back into the queue with a fresh set of attempts, or
         such parts of a split task. A paused one stays paused."""
         return await self._retries.retry(task_id, actor=actor)
-
-    async def repeat_commands(self) -> None:
-        """Tells the parts of split tasks what a daemon that died could not tell them any more."""
-        for task_id, parts in self.fleet.splits.commanded():
-            task = (await self.queries.task(task_id)).task
-            with suppress(StoreDown):
-                await self._tell_parts(parts, task.desired, SYSTEM, discard=task.discard)
 
     async def purge(self, task_ids: Sequence[str], *, actor: str) -> Sequence[str]:
         """Deletes those of the named tasks that are settled; returns their ids. Raises
@@ -274,6 +217,13 @@ class Service:
             idempotency_key=idempotency_key,
             entered={TaskState.QUEUED: now},
         )
+
+    def _deadline(self, request: ScanRequest, schedule: ScheduledFor | None) -> float | None:
+        """Of a firing that is late, by the time at which it was due."""
+        if request.deadline is None:
+            return None
+        begin = self.context.wall() if schedule is None else schedule.nominal
+        return deadline_of(request.deadline, self.context.config.calendar.time_zone, begin)
 
     async def _store(self, task: Task) -> tuple[Task, bool]:
         entry = JournalEntry(
@@ -314,74 +264,3 @@ class Service:
             if earlier is None:
                 raise
             return StoredSubmission(task=earlier, created=False)
-
-    async def _tell_waiting(self, task_id: str, desired: RequestedState, actor: str) -> bool:
-        """See `waiting.command`."""
-        try:
-            return await waiting.command(self.fleet, task_id, desired, actor=actor)
-        except StoreUnavailable as error:
-            raise StoreDown(f"nothing was changed: {error}") from error
-
-    async def _command(self, task_id: str, desired: RequestedState, actor: str) -> TaskView:
-        """Pauses or resumes a task, wherever it is."""
-        verb = "paused" if desired is RequestedState.PAUSE else "resumed"
-        while True:
-            task = (await self.queries.task(task_id)).task
-            if task.state in SETTLED or task.state is TaskState.EXPORTING:
-                raise NotPossible(f"task {task_id} is {task.state} and cannot be {verb}")
-            if task.desired is RequestedState.CANCEL:
-                raise NotPossible(f"task {task_id} is being canceled and cannot be {verb}")
-            if task.split is not None:
-                return await self._command_split(task_id, desired, actor)
-            if task.desired is desired:
-                return self.queries.view(task)
-            run = self.fleet.active_task(task_id)
-            if run is not None:
-                if await self._tell(run, desired, actor):
-                    return self.queries.view(run.task)
-            elif await self._tell_waiting(task_id, desired, actor):
-                return await self.queries.task(task_id)
-            await trio.sleep(HANDOVER_POLL)
-
-    async def _command_split(
-        self, task_id: str, desired: RequestedState, actor: str, discard: bool = False
-    ) -> TaskView:
-        """Commands a split task, and with it all of its parts that have not ended."""
-        try:
-            parts = await self.fleet.splits.command(task_id, desired, actor=actor, discard=discard)
-        except StoreUnavailable as error:
-            raise StoreDown(f"nothing was changed: {error}") from error
-        await self._tell_parts(parts, desired, actor, discard=discard)
-        return await self.queries.task(task_id)
-
-    async def _tell_parts(
-        self, parts: Sequence[str], desired: RequestedState, actor: str, *, discard: bool
-    ) -> None:
-        for part in parts:
-            with suppress(NotPossible, UnknownTask):  # it has ended meanwhile
-                if desired is RequestedState.CANCEL:
-                    await self.cancel(part, actor=actor, discard=discard)
-                else:
-                    await self._command(part, desired, actor)
-
-    async def _tell(
-        self,
-        run: ActiveTask,
-        desired: RequestedState,
-        actor: str,
-        *,
-        discard: bool = False,
-        override: bool = False,
-    ) -> bool:
-        """False when the task does not take it, see `ActiveTask.request_state`. Refused while
-        the store is unavailable: the task itself may be waiting for it."""
-        health = self.context.store.health
-        if not health.ok:
-            raise StoreDown(f"nothing was changed: {health.reason}")
-        try:
-            cause = "asked for by the submitter"
-            return await run.request_state(
-                desired, actor=actor, cause=cause, discard=discard, override=override
-            )
-        except StoreUnavailable as error:
-            raise StoreDown(f"nothing was changed: {error}") from error

@@ -6,6 +6,7 @@ from __future__ import annotations
 import attrs
 import trio
 
+from nessus_sched.core.command import Command
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.states import TaskState
@@ -16,8 +17,8 @@ from nessus_sched.scheduler.fleet import Fleet
 WAITS = frozenset({TaskState.QUEUED, TaskState.RETRY_WAIT})
 
 
-async def command(fleet: Fleet, task_id: str, desired: RequestedState, *, actor: str) -> bool:
-    """Carries out a submitter's command on a waiting task. False while it moves to or from a
+async def obey(fleet: Fleet, task_id: str, command: Command) -> bool:
+    """Carries out a command on a waiting task. False while it moves to or from a
     driver: try again. Raises `StoreUnavailable`, and then nothing has changed."""
     context = fleet.context
     async with context.turns.of(task_id):
@@ -27,27 +28,26 @@ async def command(fleet: Fleet, task_id: str, desired: RequestedState, *, actor:
         entry = context.pool.withdraw(task_id, context.now())
         if entry is None and task.state is TaskState.QUEUED and task_id not in fleet.held:
             return False
-        return await _change(fleet, task, desired, actor, entry)
+        return await _change(fleet, task, command, entry)
 
 
-async def _change(
-    fleet: Fleet, task: Task, desired: RequestedState, actor: str, entry: QueueEntry | None
-) -> bool:
+async def _change(fleet: Fleet, task: Task, command: Command, entry: QueueEntry | None) -> bool:
     """Durably, then in memory; `entry` is the task's place in its queue, which it left."""
     context, now = fleet.context, fleet.context.wall()
-    after = attrs.evolve(task, desired=desired, halted=False)
-    event = f"{desired}_requested"
-    if desired is RequestedState.CANCEL:
+    after = attrs.evolve(task, **command.asked_of(task))
+    event = command.event
+    if command.desired is RequestedState.CANCEL:
         entered = {**task.entered, TaskState.CANCELED: now}
         after = attrs.evolve(after, state=TaskState.CANCELED, entered=entered)
         event = "canceled"
     journal = JournalEntry(
         at=now,
         event=event,
-        actor=actor,
+        actor=command.actor,
         task_id=task.task_id,
         before=task.state,
         after=after.state,
+        cause="" if command.error is None else command.cause,
     )
     with trio.CancelScope(shield=True):
         try:

@@ -106,6 +106,11 @@ SCHEDULE_FAILED: Final = Event(
     "A schedule's request was refused when it was due; nothing is scanned.",
     "schedule", "nominal", "kind", "reason",
 )  # fmt: skip
+DEADLINE_DELAYED: Final = Event(
+    "deadline_delayed",
+    "A task cannot be canceled at its deadline at the moment; it is tried again.",
+    "task_id", "reason",
+)  # fmt: skip
 SCHEDULE_DELAYED: Final = Event(
     "schedule_delayed",
     "A firing cannot take place at the moment; it is tried again.",

@@ -221,6 +221,7 @@ async def world(
         async with trio.open_nursery() as nursery:
             await nursery.start(fleet.run)
             nursery.start_soon(service.repeat_commands)
+            nursery.start_soon(service.deadlines.run)
             yield World(
                 queries=queries,
                 service=service,

@@ -185,6 +185,7 @@ def _request(app: App, task: Task, args: RescanArgs, targets: list[str]) -> Scan
         _base(task.request, args),
         targets=tuple(targets),
         rescan_of=task.task_id,
+        deadline=None,
         **{name: value for name, value in given.items() if value},
     )
 

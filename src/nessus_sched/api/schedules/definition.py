@@ -14,7 +14,7 @@ from nessus_sched.core.task import DEFAULT_POOL, ScanKind, ScanRequest
 MINUTE = 60.0
 _AS_NAMED = (
     "description", "scanner_instance", "priority", "template", "policy", "audit", "discovery",
-    "profile", "between", "split", "partial_ok", "on_early_end",
+    "profile", "between", "deadline", "split", "partial_ok", "on_early_end",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from nessus_sched.config.schema import Config
+from nessus_sched.core.calendar.deadline import deadline_of
 from nessus_sched.core.calendar.timetable import check_rule, own_hours
 from nessus_sched.core.calendar.zones import BadCalendar
 from nessus_sched.core.credentials import Credential, CredentialKind
@@ -55,6 +56,7 @@ async def admit(request: ScanRequest, context: Context, extra: Sequence[Scope] =
     _check_audit(request, config)
     _check_custom(request)
     _check_hours(request, context)
+    _check_deadline(request, context)
     check_offered(request, config, context.offers)
     check_settings(request, config)
     check_combination(request, config)
@@ -189,6 +191,15 @@ def _check_custom(request: ScanRequest) -> None:
             hint="see list_scan_templates",
             code="template_or_policy",
         )
+
+
+def _check_deadline(request: ScanRequest, context: Context) -> None:
+    if request.deadline is None:
+        return
+    try:
+        deadline_of(request.deadline, context.config.calendar.time_zone, context.wall())
+    except BadCalendar as error:
+        raise RequestError(f"deadline: {error}", code="bad_deadline") from error
 
 
 def _check_hours(request: ScanRequest, context: Context) -> None:

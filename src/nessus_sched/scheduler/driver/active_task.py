@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import trio
 
+from nessus_sched.core.command import Command
 from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.scanner import Marks, RemoteScan, ScannerError
 from nessus_sched.core.seal import bears
@@ -117,36 +118,25 @@ class ActiveTask:
             await self.context.record_until_stored(task, entry)
             self.task, self.entered_at = task, entered_at
 
-    async def request_state(
-        self,
-        desired: RequestedState,
-        *,
-        actor: str,
-        cause: str,
-        halted: bool = False,
-        discard: bool = False,
-        override: bool = False,
-    ) -> bool:
-        """Persists a command of the submitter, then wakes the task to carry it out. False if no
-        driver has the task any more, and for any command after a cancel, which is final.
-        `halted`: everything is paused, see `Task`. Raises `StoreUnavailable`, and then nothing
-        has changed."""
+    async def obey(self, command: Command) -> bool:
+        """Persists a command, then wakes the task to carry it out. False if no driver has the task
+        any more, and for any command after a cancel, which is final. Raises `StoreUnavailable`,
+        and then nothing has changed."""
         async with self._lock:
-            if self.over or (self.canceling and desired is not RequestedState.CANCEL):
+            if self.over or (self.canceling and command.desired is not RequestedState.CANCEL):
                 return False
-            discard = discard or self.task.discard
-            task = attrs.evolve(self.task, desired=desired, halted=halted, discard=discard)
-            if override:
-                task = attrs.evolve(task, override=True, closed=None)
+            if command.error is not None and self.task.state is TaskState.EXPORTING:
+                return True  # the scan has ended, and its report is about to be read
+            task = attrs.evolve(self.task, **command.asked_of(self.task))
             entry = JournalEntry(
                 at=self.context.wall(),
-                event=f"{desired}_requested",
+                event=command.event,
                 task_id=task.task_id,
                 before=task.state,
                 after=task.state,
-                cause=cause,
-                actor=actor,
-                detail={"override": True} if override else {},
+                cause=command.cause,
+                actor=command.actor,
+                detail={"override": True} if command.override else {},
             )
             await self.context.record(task, entry)
             self.task = task

@@ -27,6 +27,12 @@ def canceled(message: str = "it was canceled") -> Ending:
     return Ending(outcome=Outcome.CANCELED, kind=CANCELED, message=message)
 
 
+def canceled_as(run: ActiveTask) -> Ending:
+    """It was canceled by a person, or by the daemon for its `last_error`."""
+    error = run.task.last_error
+    return canceled(error.message) if error and error.kind == ErrorKind.DEADLINE else canceled()
+
+
 def timed_out(message: str) -> Ending:
     return Ending(outcome=Outcome.TIMED_OUT, kind=ErrorKind.MAX_RUNTIME, message=message)
 
@@ -93,7 +99,7 @@ async def settle(run: ActiveTask, ending: Ending, **changes: Any) -> None:
         if not run.canceling:
             await early_stop.settle(run, ending, changes)
             return
-        ending = canceled()
+        ending = canceled_as(run)
     if ending.kind in ROLLS and not run.canceling:
         if changes.get("remaining") == ():
             await run.advance(

@@ -337,7 +337,7 @@ async def _finish(run: ActiveTask, connection: Connection, details: ScanDetails)
 def _ending(run: ActiveTask, connection: Connection, details: ScanDetails) -> Ending:
     """Why a scan ended early on its scanner."""
     if run.canceling:
-        return endings.canceled()
+        return endings.canceled_as(run)
     if run.task.ending is not None:
         return run.task.ending
     if details.status is ScanStatus.STOPPED and _was_overdue(run, connection, details):

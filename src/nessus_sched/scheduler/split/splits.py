@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from nessus_sched.core import parts
+from nessus_sched.core.command import Command
 from nessus_sched.core.ids import part_id
 from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.pool.entry import QueueEntry
@@ -222,12 +223,10 @@ class Splits:
 
     # The task itself.
 
-    async def command(
-        self, task_id: str, desired: RequestedState, *, actor: str, discard: bool
-    ) -> list[str]:
-        """Notes what the submitter wants, and applies it to what is not stored yet. Returns the
-        ids of the live parts, which need the command as well; none if the task is about to
-        settle. Raises `StoreUnavailable`, and then nothing has changed."""
+    async def obey(self, task_id: str, command: Command) -> list[str]:
+        """Notes a command, and applies it to what is not stored yet. Returns the ids of the live
+        parts, which need the command as well; none if the task is about to settle. Raises
+        `StoreUnavailable`, and then nothing has changed."""
         split = self._splits.get(task_id)
         if split is None:
             return []
@@ -235,14 +234,15 @@ class Splits:
             task = await self._record_of(split)
             if task.state in SETTLED or split.ending:
                 return []
-            after = attrs.evolve(task, desired=desired, discard=discard or task.discard)
-            entry = self._entry(task, f"{desired}_requested", actor=actor)
+            after = attrs.evolve(task, **command.asked_of(task))
+            cause = "" if command.error is None else command.cause
+            entry = self._entry(task, command.event, actor=command.actor, cause=cause)
             await self._context.record(after, entry)
             self._tasks[task_id] = after
-            split.desired = desired
-            if desired is not RequestedState.RUN:
+            split.desired = command.desired
+            if command.desired is not RequestedState.RUN:
                 split.put_back(split.taken)
-        if desired is RequestedState.RUN:
+        if command.desired is RequestedState.RUN:
             self._feed(split, after)
         else:
             self._withdraw(split)
@@ -268,6 +268,7 @@ class Splits:
                 desired=RequestedState.RUN,
                 entered={**task.entered, TaskState.RUNNING: now},
                 last_error=None,
+                deadline=task.deadline_after(now),
             )
             entry = self._entry(after, "retried_by_operator", before=task.state, actor=actor)
             await context.record(after, entry)

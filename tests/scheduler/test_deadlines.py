@@ -1,0 +1,159 @@
+"""Tasks that are canceled at their deadlines, over the whole scheduler in virtual time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from nessus_sched.config.schema import Config, SchedulingSettings
+from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.targets.targets import size_of
+from nessus_sched.core.task import ScanKind, ScanRequest, ScheduledFor, Task
+from nessus_sched.scheduler.errors import RequestError
+from support.fake_scanner import FakeScanner
+from support.world import EPOCH, config_of, scanner_settings, virtual_now, world
+
+HOUR = 3600.0
+
+
+def config(tmp_path: Path, **changes: Any) -> Config:
+    return config_of(tmp_path, scanner_settings("a", 1), **changes)
+
+
+def fake(takes: float = 3 * HOUR) -> dict[str, FakeScanner]:
+    return {
+        "a": FakeScanner(virtual_now(), duration=lambda order: takes / 4 * size_of(order.targets))
+    }
+
+
+def missed(task: Task) -> bool:
+    return task.last_error is not None and task.last_error.kind == ErrorKind.DEADLINE
+
+
+async def test_a_running_scan_is_stopped_and_what_it_found_is_kept(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(config(tmp_path), fake()) as w:
+        task = await w.submit("192.0.2.0/30", deadline="2h")
+        done = await w.settled(task.task_id)
+        assert 2 * HOUR <= trio.current_time() < 2.1 * HOUR
+        assert done.state is TaskState.CANCELED
+        assert missed(done)
+        assert done.partial == "its deadline passed"
+        assert done.summary is not None
+        assert done.summary["hosts_finished"] == 2
+        assert (await w.events(done)).count("cancel_requested") == 1
+
+
+async def test_a_task_that_waits_is_canceled(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with world(config(tmp_path), fake()) as w:
+        running = await w.submit("192.0.2.0/30")
+        waiting = await w.submit("198.51.100.1", deadline="1h")
+        paused = await w.submit("198.51.100.2", deadline="2h")
+        await w.service.pause(paused.task_id, actor="me")
+        for task, hours in ((waiting, 1), (paused, 2)):
+            done = await w.settled(task.task_id)
+            assert trio.current_time() == pytest.approx(hours * HOUR, abs=1)
+            assert done.state is TaskState.CANCELED
+            assert missed(done)
+        history = await w.queries.history(waiting.task_id)
+        assert history[-1].entry.cause == "its deadline passed"
+        assert history[-1].entry.actor == "system"
+        assert (await w.settled(running.task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_task_that_ends_in_time_is_left_alone(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(config(tmp_path), fake()) as w:
+        task = await w.submit("192.0.2.1", deadline="1h")
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+        await trio.sleep(HOUR)
+        assert (await w.task(task.task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_scan_that_has_ended_keeps_its_results(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    found = fake(HOUR)
+    async with world(config(tmp_path), found) as w:
+        task = await w.submit("192.0.2.0/30", deadline="61m")
+        await w.until(task.task_id, TaskState.EXPORTING)
+        found["a"].latency = 5 * 60.0
+        done = await w.settled(task.task_id)
+        assert trio.current_time() > 61 * 60
+        assert done.state is TaskState.COMPLETED
+
+
+async def test_a_split_task_ends_with_its_parts(tmp_path: Path, autojump_clock: MockClock) -> None:
+    sizes = SchedulingSettings(part_min=4, part_max=8)
+    async with world(config(tmp_path, scheduling=sizes), fake(4 * 60.0)) as w:
+        task = await w.submit("192.0.2.0/26", deadline="20m")
+        done = await w.settled(task.task_id)
+        assert 20 * 60 <= trio.current_time() < 22 * 60
+        assert done.state is TaskState.CANCELED
+        assert missed(done)
+        parts = await w.store.parts_of(task.task_id)
+        states = [part.state for part in parts]
+        assert states.count(TaskState.COMPLETED) >= 1
+        assert states[-1] is TaskState.CANCELED
+
+
+async def test_a_deadline_that_passes_while_the_daemon_is_down(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    found = fake()
+    async with world(config(tmp_path), found) as w:
+        running = await w.submit("192.0.2.0/30", deadline="1h")
+        waiting = await w.submit("198.51.100.1", deadline="1h")
+        await w.until(running.task_id, TaskState.RUNNING)
+    await trio.sleep(1.5 * HOUR)
+    async with world(config(tmp_path), found) as w:
+        for task in (running, waiting):
+            done = await w.settled(task.task_id)
+            assert done.state is TaskState.CANCELED
+            assert missed(done)
+        assert trio.current_time() < 1.6 * HOUR
+
+
+async def test_a_retried_task_has_no_deadline_that_has_passed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    once = SchedulingSettings(max_attempts=1, backoff_base=10.0)
+    found = fake(HOUR)
+    async with world(config(tmp_path, scheduling=once), found) as w:
+        task = await w.submit("192.0.2.0/30", deadline="1h")
+        await w.until(task.task_id, TaskState.RUNNING)
+        found["a"].remove(next(iter(found["a"].scans.values())))
+        assert (await w.settled(task.task_id)).state is TaskState.DEAD
+        await trio.sleep(2 * HOUR)
+        await w.service.retry_dead(task.task_id, actor="me")
+        done = await w.settled(task.task_id)
+        assert (done.state, done.deadline) == (TaskState.COMPLETED, None)
+
+
+async def test_a_late_firing_has_the_deadline_of_its_time(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(config(tmp_path), fake()) as w:
+        request = ScanRequest(kind=ScanKind.BASIC, targets=("192.0.2.1",), deadline="4h")
+        due = ScheduledFor(schedule_id="s", name="nightly", nominal=EPOCH - 5 * HOUR)
+        made = await w.service.submit(request, actor="uid:1", schedule=due)
+        done = await w.settled(made.view.task.task_id)
+        assert done.state is TaskState.CANCELED
+        assert done.attempt == 0
+
+
+@pytest.mark.parametrize("text", ["soon", "0h", "2020-01-01", "25:00", "8 weeks", ""])
+async def test_bad_deadlines_are_refused(
+    tmp_path: Path, autojump_clock: MockClock, text: str
+) -> None:
+    async with world(config(tmp_path), fake()) as w:
+        with pytest.raises(RequestError, match="deadline: ") as refused:
+            await w.submit("192.0.2.1", deadline=text)
+        assert refused.value.code == "bad_deadline"
