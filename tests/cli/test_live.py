@@ -203,6 +203,15 @@ def test_scanners_are_listed_switched_and_tested(live: Live) -> None:
         assert asked(live, f"scanners {action}", "scanners", action, "east")[key] is value
     assert "draining" in (live("scanners", "drain", "east"), live("scanners", "list"))[1].out
     live("scanners", "undrain", "east")
+    planned = asked(
+        live, "scanners drain", "scanners", "drain", "east", "--at", "9h", "--until", "8d"
+    )
+    assert planned["drain_from"] < planned["drain_until"]
+    assert "drains from" in live("scanners", "list").out
+    one_sentence(
+        live("scanners", "drain", "east", "--at", "teatime"), 1, "write one such as '06:00'"
+    )
+    assert asked(live, "scanners undrain", "scanners", "undrain", "east")["drain_from"] is None
     assert asked(live, "scanners test", "scanners", "test", "west")["passed"]
     assert asked(live, "scanners test", "scanners", "test", "north", code=1)["passed"] is False
     one_sentence(live("scanners", "drain", "south"), 1, "known: east, north, west")

@@ -8,6 +8,7 @@ import pytest
 import structlog
 import trio
 
+from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import TaskState
 from nessus_sched.scheduler.errors import RequestError, StoreDown
 from nessus_sched.scheduler.operator import OperatorControls
@@ -39,6 +40,76 @@ async def test_a_draining_scanner_finishes_what_runs_and_starts_no_more(
         assert "drain" in view.standing.wait_reason.text
         await operator(w).switch("a", "undrain", actor="test")
         assert (await w.settled(second.task_id)).state is TaskState.COMPLETED
+
+
+async def test_a_scanner_is_drained_at_a_time(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Shortly before, only what should end in time is started; what runs runs on; a restart in
+    between changes nothing."""
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    fake = {"a": FakeScanner(virtual_now(), duration=lambda _order: 3600.0)}
+    async with world(config, fake) as w:
+        for number in range(4):  # until it is known how long scans take
+            await w.settled((await w.submit(f"192.0.2.{number + 1}")).task_id)
+        await operator(w).plan_drain("a", "90m", "4h", actor="test")
+        fits = await w.submit("192.0.2.1")
+        late = await w.submit("192.0.2.2")
+        await w.settled(fits.task_id)
+        await trio.sleep(60)
+        (view,) = w.queries.scanners()
+        assert view.drain is not None
+        assert view.drain.end == pytest.approx(view.drain.begin + 4 * 3600, abs=60)
+        reason = (await w.queries.task(late.task_id)).standing.wait_reason
+        assert reason is not None
+        assert reason.code is WaitCode.WINDOW
+    async with world(config, fake) as w:
+        await operator(w).restore()
+        await trio.sleep(3600)
+        reason = (await w.queries.task(late.task_id)).standing.wait_reason
+        assert reason is not None
+        assert "a planned drain does not allow scans until" in reason.text
+        began = trio.current_time()
+        done = await w.settled(late.task_id)
+        assert done.state is TaskState.COMPLETED
+        assert trio.current_time() - began > 3600
+        (view,) = w.queries.scanners()
+        assert view.drain is None
+
+
+async def test_a_drain_without_an_end_is_ended_by_hand(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    async with world(config, {"a": FakeScanner(virtual_now())}) as w:
+        await operator(w).plan_drain("a", "1h", None, actor="test")
+        running = await w.submit("192.0.2.1")
+        await trio.sleep(3601)
+        assert (await w.task(running.task_id)).state is TaskState.COMPLETED
+        waiting = await w.submit("192.0.2.2")
+        await trio.sleep(LONG)
+        reason = (await w.queries.task(waiting.task_id)).standing.wait_reason
+        assert reason is not None
+        assert reason.text.endswith("until it is undrained")
+        await operator(w).switch("a", "undrain", actor="test")
+        assert (await w.settled(waiting.task_id)).state is TaskState.COMPLETED
+    async with world(config, {"a": FakeScanner(virtual_now())}) as w:
+        await operator(w).restore()
+        assert not w.context.drains
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"), [("soon", None), ("18:00", "2020-01-01"), ("2020-01-01", None), (None, "0h")]
+)
+async def test_bad_times_of_a_drain(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, begin: str | None, end: str | None
+) -> None:
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    async with world(config, {"a": FakeScanner(virtual_now())}) as w:
+        with pytest.raises(RequestError) as refused:
+            await operator(w).plan_drain("a", begin, end, actor="test")
+        assert refused.value.code == "bad_time"
+        assert not w.context.drains
 
 
 async def test_an_action_is_logged_with_who_did_what(

@@ -32,6 +32,8 @@ class ReloadAnswer:
 class SwitchArgs:
     scanner_instance: str = field("The scanner.", min_length=1, max_length=64)
     action: str = field("drain, undrain, enable, disable or retry.", max_length=16)
+    at: str | None = field("For drain: when, instead of now.", default=None, max_length=40)
+    until: str | None = field("For drain: when to end it.", default=None, max_length=40)
 
 
 @attrs.frozen(kw_only=True)
@@ -64,6 +66,15 @@ class PausedAnswer:
 @attrs.frozen(kw_only=True)
 class DrainArgs:
     scanner_instance: str = field("The scanner (see list_scanners).", min_length=1, max_length=64)
+    at: str | None = field(
+        "When, instead of now: '18:00', '8h' or a date and time.", default=None, max_length=40
+    )
+    until: str | None = field("When to end it, likewise.", default=None, max_length=40)
+
+
+@attrs.frozen(kw_only=True)
+class UndrainArgs:
+    scanner_instance: str = field("The scanner.", min_length=1, max_length=64)
 
 
 @attrs.frozen(kw_only=True)
@@ -109,6 +120,10 @@ async def reload(app: App, call: Call, args: NoArgs) -> ReloadAnswer:
 @tool(writes=True)
 async def switch_scanner(app: App, call: Call, args: SwitchArgs) -> ScannerAnswer:
     """Drain, undrain, enable or disable a scanner, or retry one that is suspended."""
+    if args.at or args.until:
+        if args.action != ScannerSwitch.DRAIN:
+            raise ToolError("bad_arguments", f"only drain takes a time, not {args.action}")
+        return await _plan_drain(app, call, args.scanner_instance, args.at, args.until)
     return await _switch(app, call, args.scanner_instance, args.action)
 
 
@@ -178,12 +193,15 @@ async def resume_everything(app: App, call: Call, args: NoArgs) -> PausedAnswer:
 @tool(writes=True, operator=True)
 async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
     """Stop sending a scanner scans, for all users; running ones finish. Its queued tasks
-    wait, or run elsewhere. Undo it with undrain_scanner."""
+    wait, or run elsewhere. Before a planned drain only what should end in time is started. Undo it
+    with undrain_scanner."""
+    if args.at or args.until:
+        return await _plan_drain(app, call, args.scanner_instance, args.at, args.until)
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.DRAIN)
 
 
 @tool(writes=True, operator=True)
-async def undrain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
+async def undrain_scanner(app: App, call: Call, args: UndrainArgs) -> ScannerAnswer:
     """Send a drained scanner scans again."""
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.UNDRAIN)
 
@@ -209,6 +227,18 @@ EMERGENCY_TOOLS: tuple[ToolDef, ...] = (
 async def _switch(app: App, call: Call, scanner_id: str, action: str) -> ScannerAnswer:
     with as_tool_errors():
         await app.operator.switch(scanner_id, action, actor=call.peer.actor)
+    return _scanner(app, scanner_id)
+
+
+async def _plan_drain(
+    app: App, call: Call, scanner_id: str, begin: str | None, end: str | None
+) -> ScannerAnswer:
+    with as_tool_errors():
+        await app.operator.plan_drain(scanner_id, begin, end, actor=call.peer.actor)
+    return _scanner(app, scanner_id)
+
+
+def _scanner(app: App, scanner_id: str) -> ScannerAnswer:
     found = {view.settings.id: view for view in app.queries.scanners()}
     return scanner_answer(found[scanner_id])
 

@@ -52,6 +52,8 @@ class ScannerAnswer:
     reason: str | None = field("Why it cannot, or its current problem.")
     enabled: bool = field("By the operator.")
     draining: bool = field("Finishes running scans, starts no new ones.")
+    drain_from: str | None = field("When a planned drain begins (ISO 8601).")
+    drain_until: str | None = field("When it ends; null: not by itself.")
     breaker: str = field("closed (used as usual), open (left alone after errors) or half_open.")
     suspended: str | None = field("Code of the error with which it refuses to scan.")
     max_concurrent_scans: int = field("The operator's limit.")
@@ -156,6 +158,8 @@ def scanner_answer(view: ScannerView) -> ScannerAnswer:
         reason=clean_line(view.trouble or obstacle or "", LONGEST_REASON) or None,
         enabled=statistics.enabled,
         draining=statistics.draining,
+        drain_from=iso(view.drain.begin) if view.drain else None,
+        drain_until=iso(view.drain.end) if view.drain else None,
         breaker=statistics.breaker.state,
         suspended=statistics.suspension.kind if statistics.suspension else None,
         max_concurrent_scans=statistics.slots.limit,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.client import daemon, fetch_all
-from nessus_sched.cli.formatting import ago, with_command_names
+from nessus_sched.cli.formatting import ago, when, with_command_names
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import print_json, print_line, print_note, print_table
 from nessus_sched.core.clock import system_now
@@ -118,7 +118,7 @@ def scanner_rows(scanners: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]
 def _remark(scanner: Mapping[str, Any]) -> str:
     reason = scanner["reason"] or ""
     breaker = "" if scanner["breaker"] == "closed" else f"breaker {scanner['breaker']}"
-    return "; ".join(filter(None, (reason, breaker)))
+    return "; ".join(filter(None, (reason, breaker, _drain(scanner))))
 
 
 def _switch(action: str, done: str, about: str) -> click.Command:
@@ -136,13 +136,41 @@ def _switch(action: str, done: str, about: str) -> click.Command:
     return click.command(action, help=about)(command)
 
 
-scanners_group.add_command(
-    _switch(
-        "drain",
-        "is draining: no new scans",
-        "Finish running scans, start no new ones.",
-    )
-)
+@scanners_group.command("drain", short_help="Finish running scans, start no new ones.")
+@click.argument("scanner")
+@click.option("--at", metavar="TIME", help="When: 18:00, 8h or '2026-03-02 18:00'; else now.")
+@click.option("--until", metavar="TIME", help="When to end it, likewise.")
+@daemon_option
+@json_option
+def drain_command(
+    scanner: str, at: str | None, until: str | None, config: Path | None, as_json: bool
+) -> None:
+    """Finish running scans, start no new ones.
+
+    Before a drain that is planned with --at, the scanner starts only what should end in time.
+    'undrain' ends a drain, and withdraws a planned one.
+    """
+    with daemon(config) as connection:
+        answer = connection.operate(
+            "switch_scanner", scanner_instance=scanner, action="drain", at=at, until=until
+        )
+    if as_json:
+        print_json(answer)
+    elif answer["drain_from"] and (at or until):
+        print_line(f"{answer['scanner_instance']} {_drain(answer)}")
+    else:
+        print_line(f"{answer['scanner_instance']} is draining: no new scans")
+
+
+def _drain(scanner: Mapping[str, Any]) -> str:
+    """A planned drain in words; empty if there is none."""
+    if not scanner["drain_from"]:
+        return ""
+    now, until = system_now(), scanner["drain_until"]
+    end = f" until {when(until, now)}" if until else " until it is undrained"
+    return f"drains from {when(scanner['drain_from'], now)}{end}"
+
+
 scanners_group.add_command(_switch("undrain", "may start scans again", "Stop draining."))
 scanners_group.add_command(_switch("enable", "is enabled", "Enable the scanner."))
 scanners_group.add_command(

@@ -81,6 +81,14 @@ class Rights:
     scopes: Sequence[Scope] = ()
 
 
+@attrs.frozen
+class Drain:
+    """Epoch seconds; None: until someone ends it."""
+
+    begin: float
+    end: float | None
+
+
 class RightsUnknown(Exception):
     """It cannot be found out at present what a submitter may have scanned."""
 
@@ -116,6 +124,8 @@ class Context:
         default=attrs.Factory(lambda self: Backlog(self.config.limits), takes_self=True)
     )
     pausing: PauseTimes = attrs.field(factory=PauseTimes)
+    drains: dict[str, Drain] = attrs.field(factory=dict)
+    """When operators want scanners to be drained, by scanner."""
     certifying: dict[str, str] = attrs.field(factory=dict)
     """The certification that has scans on a scanner, by scanner: its scans' markers name it
     as their task."""

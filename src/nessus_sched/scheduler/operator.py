@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from nessus_sched.core.calendar.deadline import deadline_of
+from nessus_sched.core.calendar.zones import BadCalendar
 from nessus_sched.core.command import Command
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import HOLDS_SLOT
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import RequestedState
 from nessus_sched.scheduler.admission.admit import unknown
-from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.context import Context, Drain
 from nessus_sched.scheduler.errors import RequestError, StoreDown, UnknownScanner
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.telemetry import events
@@ -40,6 +42,10 @@ PAUSE_ALL = "pause_all"
 RESUME_ALL = "resume_all"
 GLOBAL_PAUSE = "everything"
 """The name under which a global pause is stored."""
+DRAIN_PLANNED = "drain_planned"
+DRAIN_WITHDRAWN = "drain_withdrawn"
+DRAIN_AT = "drain_at"
+"""With the scanner, the name under which a planned drain is stored."""
 DRAIN_SWITCHES = frozenset({ScannerSwitch.DRAIN, ScannerSwitch.UNDRAIN})
 
 
@@ -52,8 +58,7 @@ class OperatorControls:
 
     async def switch(self, scanner_id: str, action: str, *, actor: str) -> None:
         """Raises `RequestError` for an unknown scanner or action."""
-        if scanner_id not in self._fleet.drivers:
-            raise UnknownScanner(unknown("scanner", scanner_id, self._fleet.drivers))
+        self._check(scanner_id)
         if action not in set(ScannerSwitch):
             raise RequestError(
                 unknown("action", action, list(ScannerSwitch)), code="unknown_action"
@@ -66,6 +71,27 @@ class OperatorControls:
         else:
             await self._note(action, actor, detail, what)
             self._apply(action, scanner_id)
+        if action == ScannerSwitch.UNDRAIN and scanner_id in self._context.drains:
+            await self._note(DRAIN_WITHDRAWN, actor, detail, f"{DRAIN_AT}:{scanner_id}")
+            self._plan(scanner_id, None)
+
+    async def plan_drain(
+        self, scanner_id: str, begin: str | None, end: str | None, *, actor: str
+    ) -> None:
+        """Drains a scanner from `begin` (now, if None) to `end` (until someone ends it), written
+        as deadlines are. Raises `RequestError`."""
+        self._check(scanner_id)
+        now, zone = self._context.wall(), self._context.config.calendar.time_zone
+        try:
+            start = now if begin is None else deadline_of(begin, zone, now)
+            drain = Drain(start, None if end is None else deadline_of(end, zone, start))
+        except BadCalendar as error:
+            raise RequestError(str(error), code="bad_time") from error
+        until = "" if drain.end is None else f"{drain.end:.0f}"
+        detail = {"scanner_instance": scanner_id, "from": drain.begin, "until": drain.end}
+        switch = f"{DRAIN_AT}:{scanner_id}"
+        await self._note(DRAIN_PLANNED, actor, detail, switch, f"{drain.begin:.0f} {until}")
+        self._plan(scanner_id, drain)
 
     async def pause_all(self, running: str, *, actor: str) -> int:
         """Stops starting scans; returns how many running ones are being paused or stopped."""
@@ -99,7 +125,11 @@ class OperatorControls:
     async def restore(self) -> None:
         """Restores what operators had set before the restart."""
         for name, event in (await self._context.store.switches()).items():
-            self._apply(event, name.partition(":")[2])
+            kind, _, scanner_id = name.partition(":")
+            if kind == DRAIN_AT:
+                self._plan(scanner_id, _planned(event))
+            else:
+                self._apply(event, scanner_id)
 
     def _apply(self, event: str, scanner_id: str = "") -> None:
         pool, now = self._context.pool, self._context.now()
@@ -112,12 +142,39 @@ class OperatorControls:
         else:
             pool.set_enabled(scanner_id, event == ScannerSwitch.ENABLE, now)
 
+    def _check(self, scanner_id: str) -> None:
+        if scanner_id not in self._fleet.drivers:
+            raise UnknownScanner(unknown("scanner", scanner_id, self._fleet.drivers))
+
+    def _plan(self, scanner_id: str, drain: Drain | None) -> None:
+        drains = self._context.drains
+        drains.pop(scanner_id, None)
+        if drain is not None and (drain.end is None or drain.end > self._context.wall()):
+            drains[scanner_id] = drain
+        self._fleet.timekeeper.reconfigure()
+
     async def _note(
-        self, event: str, actor: str, detail: Mapping[str, Any], switch: str | None = None
+        self,
+        event: str,
+        actor: str,
+        detail: Mapping[str, Any],
+        switch: str | None = None,
+        value: str | None = None,
     ) -> None:
+        """`value` is what the switch has from now on, the event's name if None."""
         entry = JournalEntry(at=self._context.wall(), event=event, actor=actor, detail=detail)
         try:
-            await self._context.store.note(entry, switch=(switch, event) if switch else None)
+            await self._context.store.note(
+                entry, switch=(switch, value or event) if switch else None
+            )
         except StoreUnavailable as error:
             raise StoreDown(f"nothing was changed: {error}") from error
         self._context.log.info(events.OPERATOR_ACTION, action=event, actor=actor, **detail)
+
+
+def _planned(stored: str) -> Drain | None:
+    """A planned drain as it is stored; None if it was withdrawn."""
+    if stored == DRAIN_WITHDRAWN:
+        return None
+    begin, _, end = stored.partition(" ")
+    return Drain(float(begin), float(end) if end else None)

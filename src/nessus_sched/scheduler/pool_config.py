@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import attrs
 import trio
 
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import Config
 from nessus_sched.config.timetable import timetable
+from nessus_sched.core.calendar.timetable import drain_rule
 from nessus_sched.core.pool.breaker import BreakerSettings
 from nessus_sched.core.pool.network_limits import NetworkLimit
 from nessus_sched.core.pool.pool import Pool
@@ -76,4 +78,10 @@ def configure_calendar(context: Context) -> None:
         for each in context.config.networks
     )
     context.pool.gate.set_network_limits(limits, context.now())
-    context.pool.gate.set_timetable(timetable(context.config), context.shown, context.now())
+    table = timetable(context.config)
+    drains = (
+        drain_rule(scanner_id, drain.begin, drain.end, table.zone)
+        for scanner_id, drain in context.drains.items()
+    )
+    table = attrs.evolve(table, rules=(*table.rules, *drains))
+    context.pool.gate.set_timetable(table, context.shown, context.now())

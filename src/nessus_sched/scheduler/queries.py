@@ -17,7 +17,7 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import RequestedState, Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage, TaskReader
-from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.context import Context, Drain
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.errors import UnknownTask
 from nessus_sched.scheduler.fleet import Fleet
@@ -244,7 +244,13 @@ class TaskQueries(StoredTasks):
             since=shown(connection.since),
             reached_at=None if reached_at is None else shown(reached_at),
             owed=len(self._fleet.debts.of(connection.id)),
+            drain=self._drain(connection.id),
         )
+
+    def _drain(self, scanner_id: str) -> Drain | None:
+        found = self._context.drains.get(scanner_id)
+        over = found is not None and found.end is not None and found.end <= self._context.wall()
+        return None if over else found
 
     def statistics(self) -> PoolStatistics:
         """All moments in it are by the wall clock, as it is set now."""

@@ -15,6 +15,7 @@ from nessus_sched.core.scanner import ScannerInfo, Unreachable
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.core.task import Task
+from nessus_sched.scheduler.context import Drain
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +75,7 @@ class ScannerView:
     `trouble` says why it cannot be used now, None when the latest exchange was fine, and
     `trouble_kind` the same as a stable code; `since` is when that last changed,
     `reached_at` when it last answered (epoch seconds). `owed` is the number of abandoned scans
-    that remain to be cleaned up there.
+    that remain to be cleaned up there, `drain` when an operator wants it to be drained.
     """
 
     settings: ScannerSettings
@@ -85,6 +86,7 @@ class ScannerView:
     since: float
     reached_at: float | None
     owed: int = 0
+    drain: Drain | None = None
 
 
 def nobody_answers(scanners: Sequence[ScannerView]) -> bool:

@@ -33,7 +33,7 @@ def ago(seconds: float) -> str:
 def scanner(name: str, active: int, capacity: int, reason: str | None = None) -> dict[str, Any]:
     return {
         "scanner_instance": name, "available": reason is None, "active_scans": active,
-        "capacity": capacity, "queued": 0, "edition": "", "version": "",
+        "capacity": capacity, "queued": 0, "drain_from": None, "edition": "", "version": "",
         "plugin_set_at": ago(30_000), "last_contact": ago(1 if reason is None else 312),
         "reason": reason, "breaker": "closed" if reason is None else "open",
     }  # fmt: skip

@@ -48,15 +48,15 @@ class Rule:
     scanners: frozenset[str] = frozenset()
     pools: frozenset[str] = frozenset()
     at_end: AtEnd = AtEnd.PAUSE
-    own: bool = False
-    """The hours of a single task."""
+    title: str = ""
+    """What to call it, unless it is a window or blackout of the configuration."""
+    endless: str = "for a year"
+    """What to say if it does not end."""
 
     @property
     def text(self) -> str:
         """Such as `window 'nights'`."""
-        if self.own:
-            return f"its --between {self.name!r}"
-        return f"{'blackout' if self.blackout else 'window'} {self.name!r}"
+        return self.title or f"{'blackout' if self.blackout else 'window'} {self.name!r}"
 
     def covers_scanner(self, scanner_id: str, pool: str) -> bool:
         return (not self.scanners or scanner_id in self.scanners) and (
@@ -88,7 +88,9 @@ class Rule:
         if not self.blackout:
             return self.period.next_begin(moment)
         span = self.period.span_at(moment)
-        return moment if span is None else span[1]
+        if span is None:
+            return moment
+        return None if span[1] == math.inf else span[1]
 
 
 @attrs.frozen(kw_only=True)
@@ -118,7 +120,9 @@ class Verdict:
         """Why it is not allowed."""
         assert self.rule is not None
         zone = self.rule.period.zone
-        when = "for a year" if self.until is None else f"until {local_text(self.until, zone)}"
+        when = self.rule.endless
+        if self.until is not None:
+            when = f"until {local_text(self.until, zone)}"
         return f"{self.rule.text} does not allow scans {when}"
 
 
@@ -200,7 +204,7 @@ def _stored_hours(text: str, zone: str) -> Rule:
     try:
         return own_hours(text, zone)
     except BadCalendar:
-        return Rule(name=text, period=Period(zone="UTC"), blackout=False, own=True)
+        return Rule(name=text, period=Period(zone="UTC"), blackout=False, title=_hours(text))
 
 
 @lru_cache(maxsize=1024)
@@ -212,7 +216,25 @@ def own_hours(text: str, zone: str) -> Rule:
         given, _, named = given[:-1].rpartition("(")
         zone = named.strip()
     period = parse_period([each for each in given.split(";") if each.strip()], zone)
-    return Rule(name=text, period=period, blackout=False, own=True)
+    return Rule(name=text, period=period, blackout=False, title=_hours(text))
+
+
+def _hours(text: str) -> str:
+    return f"its --between {text!r}"
+
+
+def drain_rule(scanner_id: str, begin: float, end: float | None, zone: str) -> Rule:
+    """Starts nothing on a scanner between two moments (epoch seconds; None: without an end) and
+    nothing before that would still be running; what runs runs on."""
+    return Rule(
+        name="drain",
+        period=Period(zone=zone, dates=((begin, math.inf if end is None else end),)),
+        blackout=True,
+        scanners=frozenset({scanner_id}),
+        at_end=AtEnd.RUN_ON,
+        title="a planned drain",
+        endless="until it is undrained",
+    )
 
 
 def check_rule(rule: Rule, moment: float) -> None:
