@@ -146,6 +146,11 @@ def one(line: int, words: str, text: str) -> object:
         one(1, "max_runtime: must be at least 1m", "scheduling: {max_runtime: 5s}"),
         one(1, "on_early_end: expected one of", "scheduling: {on_early_end: rol}"),
         one(1, "backoff_base: must not be greater", "scheduling: {backoff_base: 2h}"),
+        one(
+            1,
+            "max_concurrent_scans: must not be greater than max_concurrent_hosts",
+            "networks: [{cidr: 192.0.2.0/24, max_concurrent_scans: 3, max_concurrent_hosts: 2}]",
+        ),
         one(1, "fastest: must not be greater than slowest", "polling: {fastest: 5m}"),
         one(1, "expected a size", "limits: {message_size: big}"),
         one(1, "message_size: must be at most 1GiB", "limits: {message_size: 2GiB}"),

@@ -6,11 +6,14 @@ from pathlib import Path
 from random import Random
 
 import attrs
+import pytest
 import trio
 
 from nessus_sched.config.calendar import NetworkSettings
 from nessus_sched.core.pool.wait_reasons import WaitCode
+from nessus_sched.core.profile import ScanProfile
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import ScanKind, ScanRequest
 from support.fake_scanner import FakeScanner
 from support.world import config_of, scanner_settings, virtual_now, world
 
@@ -78,3 +81,49 @@ async def test_a_reload_changes_the_limit(
         await w.fleet.apply(attrs.evolve(config, networks=()))
         await trio.sleep(60)
         assert len(found["a"].active()) == 5
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "profile", "policy", "expected"),
+    [
+        ("192.0.2.1", {}, None, None, 15),
+        ("192.0.2.1", {"max_hosts_per_scan": "4"}, None, None, 4),
+        ("192.0.2.1", {"max_hosts_per_scan": "90"}, None, None, 15),
+        ("192.0.2.1", {}, "fast", None, 15),
+        ("192.0.2.1", {}, "gentle", None, 3),
+        ("192.0.2.0-192.0.2.200", {}, None, None, 15),
+        ("192.0.2.128", {}, None, None, None),
+        ("192.0.2.1", {}, None, "ours", None),
+    ],
+)
+async def test_each_scan_in_a_network_gets_its_share_of_hosts(
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+    target: str,
+    settings: dict[str, str],
+    profile: str | None,
+    policy: str | None,
+    expected: int | None,
+) -> None:
+    limit = attrs.evolve(LIMIT, max_concurrent_hosts=31)
+    config = config_of(
+        tmp_path,
+        scanner_settings("a"),
+        networks=(limit,),
+        custom_settings_allowed=("max_hosts_per_scan",),
+        scan_profiles=(
+            ScanProfile(name="fast", max_hosts=100),
+            ScanProfile(name="gentle", max_hosts=3),
+        ),
+    )
+    found = {"a": FakeScanner(virtual_now())}
+    async with world(config, found) as w:
+        kind = ScanKind.CUSTOM if policy else ScanKind.BASIC
+        request = ScanRequest(
+            kind=kind, targets=(target,), settings=settings, profile=profile, policy=policy
+        )
+        made = await w.service.submit(request, actor="test")
+        await w.settled(made.view.task.task_id)
+    [order] = found["a"].orders.values()
+    given = {**order.profile, **order.settings}.get("max_hosts_per_scan")
+    assert given == (None if expected is None else str(expected))

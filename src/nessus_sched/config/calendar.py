@@ -82,3 +82,10 @@ class NetworkSettings:
     max_concurrent_scans: int = field(
         "Maximum number of scans at once with targets in it.", minimum=1, maximum=10_000
     )
+    max_concurrent_hosts: int | None = field(
+        "Maximum number of hosts scanned at once in it. Each of its scans is told to scan an equal "
+        "share at once; one by a policy of the scanner keeps what the policy says.",
+        default=None,
+        minimum=1,
+        maximum=1_000_000,
+    )

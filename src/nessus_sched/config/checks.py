@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from nessus_sched.config.calendar import NetworkSettings
 from nessus_sched.config.problems import ValueProblem, nearest
 from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.config.schema import (
@@ -246,6 +247,7 @@ ORDERED: Final[Mapping[type, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {
         PollingSettings: (("fastest", "slowest"), ("probe", "probe_max")),
         SchedulingSettings: (("backoff_base", "backoff_max"),),
+        NetworkSettings: (("max_concurrent_scans", "max_concurrent_hosts"),),
     }
 )
 """Pairs of fields where the first must not be greater than the second."""
@@ -253,5 +255,6 @@ ORDERED: Final[Mapping[type, tuple[tuple[str, str], ...]]] = MappingProxyType(
 
 def check_order(value: Any) -> Iterator[ValueProblem]:
     for less, more in ORDERED.get(type(value), ()):
-        if getattr(value, less) > getattr(value, more):
+        most = getattr(value, more)
+        if most is not None and getattr(value, less) > most:
             yield ValueProblem(f"must not be greater than {more}", at=(less,))

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import attrs
 
-from nessus_sched.config.schema import AuditSettings
+from nessus_sched.config.schema import AuditSettings, Config
 from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.profile import ScanProfile
 from nessus_sched.core.scanner import AuditFile, ScanOrder
 from nessus_sched.core.seal import without_markers
-from nessus_sched.core.targets.ranges import range_text
-from nessus_sched.core.targets.scope import excluding
-from nessus_sched.core.targets.targets import BadTargets, targets_from, without_networks
-from nessus_sched.core.task import Task
+from nessus_sched.core.targets.ranges import overlap, range_text
+from nessus_sched.core.targets.scope import excluding, parse_rules
+from nessus_sched.core.targets.targets import BadTargets, TargetSet, targets_from, without_networks
+from nessus_sched.core.task import ScanRequest, Task
 from nessus_sched.scheduler.admission.combinations import check_combination, profile_of
 from nessus_sched.scheduler.admission.custom_settings import check_settings
 from nessus_sched.scheduler.admission.scope_check import Unresolved, approve_targets
 from nessus_sched.scheduler.context import Context, RightsUnknown
 from nessus_sched.scheduler.errors import RequestError
+
+MAX_HOSTS: Final = "max_hosts_per_scan"
+"""The setting of Nessus for hosts scanned at once."""
 
 
 class PlanError(Exception):
@@ -73,6 +78,8 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
         title = f"{title} ({task.part.number})" if title else ""
     if task.part is not None or task.remaining is not None:
         targets_sent = without_networks(found.texts)
+    most = _hosts_at_once(targets_from(found.texts), config)
+    words, settings = _settings(request, profile, most)
     return ScanOrder(
         name=f"{title or task.task_id} {marker}",
         marker=marker,
@@ -80,10 +87,38 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
         left_out=tuple(map(range_text, found.left_out)),
         request=attrs.evolve(request, name=title, description=description),
         credentials=tuple(known[name] for name in request.credentials),
-        profile=profile.words() if profile else {},
-        settings={**(profile.settings if profile else {}), **request.settings},
+        profile=words,
+        settings=settings,
         audit=_audit(audit) if audit else None,
     )
+
+
+def _hosts_at_once(targets: TargetSet, config: Config) -> int | None:
+    """How many hosts the scan may scan at once, because of limits for networks: an equal share of
+    what all scans may that can run there at once."""
+    return min(
+        (
+            limit.max_concurrent_hosts // limit.max_concurrent_scans
+            for limit in config.networks
+            if limit.max_concurrent_hosts is not None
+            and overlap(parse_rules([limit.cidr]).networks, targets.ranges)
+        ),
+        default=None,
+    )
+
+
+def _settings(
+    request: ScanRequest, profile: ScanProfile | None, most: int | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The settings of an order, those by words and others, with at most that many hosts at once. A
+    scan by policy has none."""
+    words = dict(profile.words()) if profile else {}
+    settings = {**(profile.settings if profile else {}), **request.settings}
+    if most is not None and request.policy is None:
+        given = (words.get(MAX_HOSTS, ""), settings.pop(MAX_HOSTS, ""))
+        numbers = [int(each) for each in given if each.isascii() and each.isdigit()]
+        words[MAX_HOSTS] = str(min([most, *numbers]))
+    return words, settings
 
 
 @contextmanager
