@@ -244,6 +244,42 @@ async def test_a_scan_that_stays_paused_for_too_long_is_stopped(
     assert trio.current_time() > 40 * HOUR
 
 
+async def test_paused_scans_make_room_for_others(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Its two slots are held by scans of a network that is closed for ten hours."""
+    rules = (blackout(1, 11, networks=("192.0.2.0/24",)),)
+    found = fakes(takes=2 * HOUR)
+    async with world(config(tmp_path, blackouts=rules), found) as w:
+        held = [await w.submit(f"192.0.2.{number}") for number in (1, 2)]
+        await at(3)
+        states = [(await w.task(each.task_id)).state for each in held]
+        assert states == [TaskState.PAUSED, TaskState.PAUSED]
+        other = [await w.submit(f"198.51.100.{number}") for number in (1, 2)]
+        for task in other:
+            assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+        assert trio.current_time() / HOUR < 8  # one after the other
+        states = [(await w.task(each.task_id)).state for each in held]
+        assert sorted(states) == [TaskState.PAUSED, TaskState.QUEUED]
+        assert all([(await w.settled(each.task_id)).state is TaskState.COMPLETED for each in held])
+        assert 11 <= trio.current_time() / HOUR < 14
+
+
+async def test_paused_scans_keep_their_slots_while_nothing_else_may_run(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    rules = (blackout(1, 11),)
+    async with world(config(tmp_path, blackouts=rules), fakes(takes=2 * HOUR)) as w:
+        held = [await w.submit(f"192.0.2.{number}") for number in (1, 2)]
+        await at(3)
+        other = await w.submit("198.51.100.1")
+        await at(10)
+        for task in held:
+            assert (await w.task(task.task_id)).state is TaskState.PAUSED
+        assert (await w.settled(other.task_id)).state is TaskState.COMPLETED
+        assert not any(["stopped_by_calendar" in await w.events(each) for each in held])
+
+
 async def test_a_daemon_that_dies_while_it_stops_a_scan(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

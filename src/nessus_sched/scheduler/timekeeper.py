@@ -63,6 +63,7 @@ class Timekeeper:
         context.pool.gate.look(context.now())
         for run in list(self._runs()):
             await self._look_at(run)
+        self._make_room()
         running = {run.task.task_id for run in self._runs()}
         for task_id, seconds in self._overruns.ended(running, context.now()).items():
             self._report(task_id, seconds, "it has ended")
@@ -112,7 +113,27 @@ class Timekeeper:
         elif context.store.health.ok:
             await run.set_closed(found.text)
 
+    def _make_room(self) -> None:
+        """Stops a paused scan where such scans hold all slots while others wait that may run."""
+        paused = [run for run in self._runs() if _paused_by_calendar(run)]
+        if not paused:
+            return
+        pool = self._context.pool
+        for scanner in pool.statistics(self._context.now()).scanners:
+            idle = [run for run in paused if run.task.task_id in scanner.slots.active]
+            full = idle and len(idle) == len(scanner.slots.active) >= scanner.slots.capacity
+            if full and scanner.usable and pool.work_for(scanner.scanner_id):
+                latest = max(idle, key=lambda run: run.task.entered[TaskState.RUNNING])
+                early_stop.close(latest, f"stopped because others can run: {latest.task.closed}")
+
     def _report(self, task_id: str, seconds: float, reason: str) -> None:
         self._context.log.warning(
             events.WINDOW_OVERRUN, task_id=task_id, seconds=round(seconds), reason=reason
         )
+
+
+def _paused_by_calendar(run: ActiveTask) -> bool:
+    """And by nobody else."""
+    task = run.task
+    wanted = task.desired is RequestedState.RUN and task.closed is not None and not task.override
+    return wanted and task.state is TaskState.PAUSED and not early_stop.under_way(run)
