@@ -160,3 +160,17 @@ async def test_long_lists_are_paged(tmp_path: Path, autojump_clock: MockClock) -
         assert pages >= 3
         with pytest.raises(ToolError, match="cursor"):
             await list_schedules.fn(app, call(), ListSchedulesArgs(cursor="x"))
+
+
+async def test_a_schedule_that_cannot_fire_says_why(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path) as (w, _):
+        app = app_of(w)
+        await create(app, wanted(time_zone="Europe/Berlin"))
+        schedule = app.schedules.named("weekly")
+        lost = attrs.evolve(schedule.recurrence, zone="Mars/Base")
+        await app.schedules.change("weekly", "uid:1", "moved", recurrence=lost)
+        (found,) = (await list_schedules.fn(app, call(), ListSchedulesArgs())).schedules
+    assert found.status == "broken"
+    assert found.trouble == "its time zone 'Mars/Base' is not known on this machine"

@@ -32,6 +32,7 @@ class ScheduleAnswer:
     name: str = field("Its name.")
     schedule_id: str = field("Its id.")
     status: str = field("active, paused, ended, or broken: its time zone is not known.")
+    trouble: str | None = field("Why someone should look at it.")
     when: str = field("When it fires, in words.")
     cron: str | None = field("The cron expression.")
     time_zone: str = field("Its time zone.")
@@ -59,6 +60,7 @@ def schedule_answer(app: App, schedule: Schedule, *, recent: int = 0) -> Schedul
         name=schedule.name,
         schedule_id=schedule.schedule_id,
         status=_status(schedule),
+        trouble=schedule.trouble,
         when=recurrence.text,
         cron=recurrence.cron,
         time_zone=recurrence.zone,

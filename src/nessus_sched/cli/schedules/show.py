@@ -43,6 +43,7 @@ def show_schedule(found: Mapping[str, Any]) -> None:
         [
             ("schedule", found["name"]),
             ("status", found["status"]),
+            ("trouble", found["trouble"]),
             ("when", found["when"]),
             ("cron", found["cron"]),
             *(
