@@ -47,9 +47,25 @@ def test_long_pauses_are_remembered_and_fade() -> None:
 )
 def test_a_scan_closes_as_early_as_pausing_takes(before: float, closed: bool, over: bool) -> None:
     table = Timetable(rules=(blackout("12:00-13:00"),))
-    found = closing(table, SCAN, NOON - before, 30.0, closed=False)
+    found = closing(table, SCAN, NOON - before, 30.0, paused=False)
     assert (found is not None) is closed
     assert (found is not None and found.over) is over
+
+
+def test_a_blackout_that_is_shorter_than_a_pause_takes() -> None:
+    table = Timetable(rules=(blackout("12:00-12:02"),))
+    assert closing(table, SCAN, NOON - 300.0, 600.0, paused=False) is not None
+
+
+def test_a_rule_that_lets_scans_run_on_counts_only_for_those_that_are_paused() -> None:
+    both = blackout("11:00-14:00", at_end=AtEnd.RUN_ON), blackout("12:00-13:00")
+    table = Timetable(rules=both)
+    assert closing(table, SCAN, NOON - 60.0, 30.0, paused=False) is None
+    soon = closing(table, SCAN, NOON - 30.0, 30.0, paused=False)
+    assert soon is not None
+    assert (soon.rule, soon.over) == (both[1], False), "it has not overrun what lets it run on"
+    assert closing(table, SCAN, NOON + 5000.0, 30.0, paused=False) is None
+    assert closing(table, SCAN, NOON + 5000.0, 30.0, paused=True) is not None
 
 
 def test_every_scanner_is_looked_at_when_its_own_time_has_come() -> None:

@@ -88,7 +88,8 @@ class Timekeeper:
         entry, scanner_id = active.entry, active.scanner_id
         scan = (entry.packed, entry.between, scanner_id, entry.pool)
         table, lead = context.pool.timetable, context.pausing.lead(scanner_id)
-        found = closing(table, scan, context.wall(), lead, closed=task.closed is not None)
+        paused = task.state is TaskState.PAUSED and task.closed is not None
+        found = closing(table, scan, context.wall(), lead, paused=paused)
         if task.override:
             self._overruns.forget(task.task_id)
             return
@@ -107,11 +108,11 @@ class Timekeeper:
         most = context.config.calendar.max_pause
         paused = task.state is TaskState.PAUSED and task.closed is not None
         if found.rule.at_end is AtEnd.STOP:
-            early_stop.close(run, found.text)
+            early_stop.close(run, found.verdict.text)
         elif paused and context.now() - run.entered_at > most:
-            early_stop.close(run, f"paused for more than {lasting(most)}: {found.text}")
+            early_stop.close(run, f"paused for more than {lasting(most)}: {found.verdict.text}")
         elif context.store.health.ok:
-            await run.set_closed(found.text)
+            await run.set_closed(found.verdict.text)
 
     def _make_room(self) -> None:
         """Stops a paused scan where such scans hold all slots while others wait that may run."""

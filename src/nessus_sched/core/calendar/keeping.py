@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.calendar.timetable import Rule, Timetable
+from nessus_sched.core.calendar.timetable import Rule, Timetable, Verdict
 from nessus_sched.core.targets.packed import PackedTargets
 
 USUAL_LEAD: Final = 30.0
@@ -37,12 +37,16 @@ class PauseTimes:
 
 @attrs.frozen(kw_only=True)
 class Closing:
-    """A running scan may not go on because of `rule`. `over`: it should have stopped already, and
+    """A running scan may not go on, as `verdict` says. `over`: it should have stopped already, and
     is not just about to have to."""
 
-    rule: Rule
-    text: str
+    verdict: Verdict
     over: bool
+
+    @property
+    def rule(self) -> Rule:
+        assert self.verdict.rule is not None
+        return self.verdict.rule
 
 
 def closing(
@@ -51,17 +55,18 @@ def closing(
     moment: float,
     lead: float,
     *,
-    closed: bool,
+    paused: bool,
 ) -> Closing | None:
     """What keeps a scan that has started from running, now or `lead` seconds from now; None if
-    nothing does. `scan` is its targets, hours, scanner and pool; `closed`: it has been paused for
+    nothing does. `scan` is its targets, hours, scanner and pool; `paused`: it has been paused for
     the calendar. Rules that let scans run on count only for one that is."""
-    now = table.scan(*scan, moment, started=not closed)
-    found = now if not now.allowed else table.scan(*scan, moment + lead, started=not closed)
-    if found.allowed:
+    now = table.scan(*scan, moment, started=not paused)
+    if not now.allowed:
+        return Closing(verdict=now, over=True)
+    assert now.until is not None
+    if now.until > moment + lead:
         return None
-    assert found.rule is not None
-    return Closing(rule=found.rule, text=found.text, over=not now.allowed)
+    return Closing(verdict=table.scan(*scan, now.until, started=not paused), over=False)
 
 
 def next_look(
@@ -70,7 +75,12 @@ def next_look(
     """When to look again: something opens or closes, or will in one of the leads. `hours` are
     those that single tasks ask for."""
     own = set(hours)
-    return min(table.next_change(moment + lead, own) - lead for lead in {0.0, *leads})
+    found = change = table.next_change(moment, own)
+    for lead in sorted(leads):
+        while change <= moment + lead:  # it is being closed for this one already
+            change = table.next_change(change, own)
+        found = min(found, change - lead)
+    return found
 
 
 class Overruns:
