@@ -10,6 +10,7 @@ sat,sun                  whole days
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from functools import cache, lru_cache
@@ -34,7 +35,7 @@ Span = tuple[float, float]
 """Begin and end, in epoch seconds; the end is not included."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Weekly:
     """Hours on some days of the week (Monday is 0). `end` is in minutes of the day on which it
     begins, and beyond 24 hours on the next one."""
@@ -44,7 +45,7 @@ class Weekly:
     end: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Period:
     """`dates` are spans in epoch seconds."""
 
@@ -55,27 +56,30 @@ class Period:
     def span_at(self, moment: float) -> Span | None:
         """The span that the moment lies in, if any; one without an end reaches at least a week
         ahead."""
-        for span in _spans(self, _chunk(moment)):
-            if span[0] <= moment < span[1]:
-                return span
-        return None
+        begins, ends = _spans(self, _chunk(moment))
+        place = bisect_right(begins, moment) - 1
+        if place < 0 or moment >= ends[place]:
+            return None
+        return begins[place], ends[place]
 
     def next_begin(self, moment: float) -> float | None:
         """When the next span after the moment begins; None if not within a year."""
         chunk = _chunk(moment)
         for number in range(int(HORIZON // _CHUNK) + 1):
-            for begin, _ in _spans(self, chunk + number):
-                if begin > moment:
-                    return begin
+            begins, _ = _spans(self, chunk + number)
+            place = bisect_right(begins, moment)
+            if place < len(begins):
+                return begins[place]
         return None
 
     def last_end(self, moment: float) -> float | None:
         """The last end of a span that is not after the moment; None if there is none for a year."""
         chunk = _chunk(moment)
         for number in range(int(HORIZON // _CHUNK) + 1):
-            for _, end in reversed(_spans(self, chunk - number)):
-                if end <= moment:
-                    return end
+            _, ends = _spans(self, chunk - number)
+            place = bisect_right(ends, moment)
+            if place:
+                return ends[place - 1]
         return None
 
 
@@ -150,9 +154,9 @@ def _chunk(moment: float) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _spans(period: Period, chunk: int) -> tuple[Span, ...]:
-    """The spans that touch a chunk of days, merged and in order. Those that run on at its edges
-    are followed for a week."""
+def _spans(period: Period, chunk: int) -> tuple[list[float], list[float]]:
+    """The begins and the ends of the spans that touch a chunk of days, merged and in order. Those
+    that run on at its edges are followed for a week."""
     begin, end = chunk * _CHUNK - _MARGIN, (chunk + 1) * _CHUNK + _MARGIN
     found: list[Span] = []
     for span in sorted((*period.dates, *_occurrences(period, begin, end))):
@@ -162,7 +166,7 @@ def _spans(period: Period, chunk: int) -> tuple[Span, ...]:
             found[-1] = (found[-1][0], max(found[-1][1], span[1]))
         else:
             found.append(span)
-    return tuple(found)
+    return [span[0] for span in found], [span[1] for span in found]
 
 
 def _occurrences(period: Period, begin: float, end: float) -> Iterator[Span]:

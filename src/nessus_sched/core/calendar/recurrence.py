@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -56,15 +57,8 @@ class Recurrence:
             return None
         if self.every is not None:
             return self.start + self.every * ((moment - self.start) // self.every + 1)
-        return next(self._matches(moment), None)
-
-    def _matches(self, moment: float) -> Iterator[float]:
         assert self.cron is not None
-        begin = datetime.fromtimestamp(moment, UTC if self.zone == "UTC" else zone_of(self.zone))
-        for local in CronSim(self.cron, begin):
-            # In the second of two equal hours the first comes up once more, and it is over.
-            if (found := local.timestamp()) > moment:
-                yield found
+        return _next_match(self.cron, self.zone, moment)
 
     def after(self, moment: float) -> Iterator[float]:
         """All times after `moment`, in order."""
@@ -72,6 +66,15 @@ class Recurrence:
         while found is not None:
             yield found
             found = self.next_after(found)
+
+
+@lru_cache(maxsize=4096)
+def _next_match(cron: str, zone: str, moment: float) -> float | None:
+    """To find one takes up to a millisecond, and each is asked for several times."""
+    begin = datetime.fromtimestamp(moment, UTC if zone == "UTC" else zone_of(zone))
+    # In the second of two equal hours the first comes up once more, and it is over.
+    found = (local.timestamp() for local in CronSim(cron, begin))
+    return next((each for each in found if each > moment), None)
 
 
 def check_recurrence(recurrence: Recurrence, *, now: float, min_interval: float) -> None:

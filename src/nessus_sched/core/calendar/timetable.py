@@ -6,6 +6,7 @@ Every window that applies must be open, and no blackout that applies may be on.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
@@ -22,6 +23,8 @@ LEAST_LEFT: Final = 300.0
 """Seconds before the end of an opening in which nothing is started."""
 _HOUR: Final = 3600.0
 _AHEAD: Final = 14 * 86400.0
+_FEW: Final = 64
+"""Ranges of targets for which it is remembered which rules apply; they take a kilobyte at most."""
 _STEPS: Final = 1000
 """Changes that are followed in search of an opening."""
 
@@ -36,10 +39,11 @@ class AtEnd(StrEnum):
     RUN_ON = "run_on"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Rule:
     """A window or blackout, for the scans that match all that it names: targets in `networks`
-    (None: any), one of the `scanners`, one of the `pools` (empty: any)."""
+    (None: any), one of the `scanners`, one of the `pools` (empty: any). Compared by identity, which
+    makes lookups by rules quick."""
 
     name: str
     period: Period
@@ -96,7 +100,7 @@ class Rule:
 @attrs.frozen(kw_only=True)
 class Verdict:
     """Whether scanning is allowed. If it is, `until` is when that ends (inf: never) and `length`
-    how long the longest opening of the coming two weeks lasts, this one included. If not, `until`
+    how long the longest opening lasts, from this one to two weeks after its begin. If not, `until`
     is when it is allowed again (None: not for a year), and `rule` the one that forbids it."""
 
     allowed: bool
@@ -139,18 +143,17 @@ class Timetable:
 
     def scanner(self, scanner_id: str, pool: str, moment: float) -> Verdict:
         """For a scanner, whatever the targets."""
-        rules = [each for each in self.rules if each.networks is None]
-        return verdict([each for each in rules if each.covers_scanner(scanner_id, pool)], moment)
+        return verdict(_on_scanner(self.rules, scanner_id, pool, everywhere=True), moment)
 
     def targets(
         self, targets: PackedTargets, between: str | None, pool: str, moment: float
     ) -> Verdict:
         """For targets, whatever scanner of the pool scans them."""
-        rules = [
+        rules = tuple(
             each
             for each in self.rules
             if each.networks is not None and not each.scanners and _in_pool(each, pool)
-        ]
+        )
         return verdict(self._applying(rules, targets, between), moment)
 
     def scan(
@@ -164,40 +167,49 @@ class Timetable:
         started: bool = False,
     ) -> Verdict:
         """For a scan on a scanner. Without the rules that let a scan run on if it has `started`."""
-        rules = [
-            each
-            for each in self.rules
-            if each.covers_scanner(scanner_id, pool)
-            and not (started and each.at_end is AtEnd.RUN_ON)
-        ]
+        rules = _on_scanner(self.rules, scanner_id, pool, started=started)
         return verdict(self._applying(rules, targets, between), moment)
 
     def next_change(self, moment: float, hours: Iterable[str] = ()) -> float:
         """When something changes next, if only for some scans. `hours` are those of single
         tasks."""
         own = (_stored_hours(each, self.zone) for each in hours)
-        return min(
-            (
-                change
-                for rule in (*self.rules, *own)
-                if (change := rule.closes(moment) if rule.is_open(moment) else rule.opens(moment))
-            ),
-            default=math.inf,
-        )
+        return _next_change((*self.rules, *own), moment)
 
     def _applying(
-        self, rules: Sequence[Rule], targets: PackedTargets, between: str | None
-    ) -> list[Rule]:
-        found = [each for each in rules if each.networks is None]
-        narrow = [each for each in rules if each.networks is not None]
-        if narrow:
-            ranges = targets.unpack().ranges
-            found += [each for each in narrow if overlap(each.networks or (), ranges)]
-        if between is not None:
-            found.append(_stored_hours(between, self.zone))
-        return found
+        self, rules: tuple[Rule, ...], targets: PackedTargets, between: str | None
+    ) -> tuple[Rule, ...]:
+        find = _on_targets if targets.range_count <= _FEW else _on_targets.__wrapped__
+        found: tuple[Rule, ...] = find(rules, targets)
+        return found if between is None else (*found, _stored_hours(between, self.zone))
 
 
+@lru_cache(maxsize=1024)
+def _on_scanner(
+    rules: tuple[Rule, ...],
+    scanner_id: str,
+    pool: str,
+    *,
+    started: bool = False,
+    everywhere: bool = False,
+) -> tuple[Rule, ...]:
+    """Those for a scanner; for a scan that has `started`, or only those for scans `everywhere`."""
+    return tuple(
+        each
+        for each in rules
+        if each.covers_scanner(scanner_id, pool)
+        and not (started and each.at_end is AtEnd.RUN_ON)
+        and not (everywhere and each.networks is not None)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _on_targets(rules: tuple[Rule, ...], targets: PackedTargets) -> tuple[Rule, ...]:
+    ranges = targets.unpack().ranges if any(each.networks is not None for each in rules) else ()
+    return tuple(each for each in rules if each.networks is None or overlap(each.networks, ranges))
+
+
+@lru_cache(maxsize=1024)
 def _stored_hours(text: str, zone: str) -> Rule:
     """`own_hours` of a task that was accepted, perhaps on a machine that knows other time zones:
     hours that cannot be read never come."""
@@ -207,7 +219,6 @@ def _stored_hours(text: str, zone: str) -> Rule:
         return Rule(name=text, period=Period(zone="UTC"), blackout=False, title=_hours(text))
 
 
-@lru_cache(maxsize=1024)
 def own_hours(text: str, zone: str) -> Rule:
     """The hours that a task asks for: as in `periods`, several separated by semicolons, with
     another time zone at the end in parentheses. Raises `BadCalendar`."""
@@ -245,16 +256,39 @@ def check_rule(rule: Rule, moment: float) -> None:
 
 def verdict(rules: Iterable[Rule], moment: float) -> Verdict:
     """What rules say together of a moment."""
-    applying = list(rules)
-    closed = [each for each in applying if not each.is_open(moment)]
-    if closed:
-        rule = next((each for each in closed if each.blackout), closed[0])
-        return Verdict(allowed=False, until=_opening(applying, moment), rule=rule)
+    applying = tuple(rules)
     if not applying:
         return ALWAYS
-    first = min(applying, key=lambda each: each.closes(moment))
-    length = _longest(tuple(applying), int(moment // _HOUR))
+    begins, verdicts = _verdicts(applying, int(moment // _HOUR))
+    return verdicts[bisect_right(begins, moment) - 1]
+
+
+@lru_cache(maxsize=4096)
+def _verdicts(rules: tuple[Rule, ...], hour: int) -> tuple[Sequence[float], Sequence[Verdict]]:
+    """What rules say in the course of an hour, mostly a single thing: from when on, and what."""
+    begins, found, moment = [], [], hour * _HOUR
+    while moment < (hour + 1) * _HOUR:
+        begins.append(moment)
+        found.append(_verdict(rules, moment))
+        moment = _next_change(rules, moment)
+    return begins, found
+
+
+def _verdict(rules: tuple[Rule, ...], moment: float) -> Verdict:
+    closed = [each for each in rules if not each.is_open(moment)]
+    if closed:
+        rule = next((each for each in closed if each.blackout), closed[0])
+        return Verdict(allowed=False, until=_opening(rules, moment), rule=rule)
+    first = min(rules, key=lambda each: each.closes(moment))
+    length = _longest(rules, max(each.opened(moment) for each in rules))
     return Verdict(allowed=True, until=first.closes(moment), length=length, rule=first)
+
+
+def _next_change(rules: Iterable[Rule], moment: float) -> float:
+    changes = (
+        each.closes(moment) if each.is_open(moment) else each.opens(moment) for each in rules
+    )
+    return min((change for change in changes if change is not None), default=math.inf)
 
 
 def next_opening(rules: Sequence[Rule], moment: float) -> Verdict | None:
@@ -265,19 +299,17 @@ def next_opening(rules: Sequence[Rule], moment: float) -> Verdict | None:
 
 
 @lru_cache(maxsize=4096)
-def _longest(rules: tuple[Rule, ...], hour: int) -> float:
-    """How long the longest opening lasts, from the one in that hour to two weeks ahead."""
-    begin, best = hour * _HOUR, 0.0
-    moment: float | None = begin
-    if all(each.is_open(begin) for each in rules):
-        opened = max(each.opened(begin) for each in rules)
-        moment = min(each.closes(begin) for each in rules)
-        best = moment - opened
-    while moment is not None and moment < begin + _AHEAD:
-        moment = _opening(rules, moment)
-        if moment is not None:
-            end = min(each.closes(moment) for each in rules)
-            best, moment = max(best, end - moment), end
+def _longest(rules: tuple[Rule, ...], opened: float) -> float:
+    """How long the longest opening lasts, from the one that began at that moment to two weeks
+    ahead."""
+    if opened == -math.inf:
+        return math.inf
+    best = 0.0
+    moment: float | None = opened
+    while moment is not None and moment < opened + _AHEAD:
+        end = min(each.closes(moment) for each in rules)
+        best = max(best, end - moment)
+        moment = None if end == math.inf else _opening(rules, end)
     return best
 
 

@@ -28,10 +28,13 @@ class Durations:
 
     def __init__(self) -> None:
         self._classes: OrderedDict[Hashable, deque[float]] = OrderedDict()
+        self._uppers: dict[Hashable, float | None] = {}
+        """Results of `upper` since the latest record."""
         self._paces: dict[int, deque[float]] = {}
         self._each: OrderedDict[Hashable, deque[tuple[float, int]]] = OrderedDict()
 
     def record(self, entry: QueueEntry, scanner_id: str, seconds: float) -> None:
+        self._uppers.clear()
         for key in _classes(entry, scanner_id):
             self._classes.setdefault(key, deque(maxlen=REMEMBERED)).append(seconds)
             self._classes.move_to_end(key)
@@ -77,8 +80,11 @@ class Durations:
 
     def upper(self, entry: QueueEntry, scanner_id: str) -> float | None:
         """Seconds within which nine of ten like scans ended; None when nothing is known."""
-        found = sorted(self.like(entry, scanner_id))
-        return found[int(len(found) * _UPPER)] if found else None
+        key = next(_classes(entry, scanner_id))
+        if key not in self._uppers:
+            found = sorted(self.like(entry, scanner_id))
+            self._uppers[key] = found[int(len(found) * _UPPER)] if found else None
+        return self._uppers[key]
 
     def least(self, entry: QueueEntry, scanner_id: str) -> float | None:
         """The same if the entry is cut down as far as it may be; see `fitting`."""

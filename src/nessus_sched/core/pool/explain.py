@@ -127,14 +127,17 @@ def _no_time(
     entry = waiting.entry
     if not state.timetable.rules and entry.between is None:
         return None
-    verdicts = {each.scanner_id: state.may_scan(entry, each.scanner_id, now) for each in usable}
-    if not any(verdict.allowed for verdict in verdicts.values()):
-        first = min(verdicts.values(), key=lambda verdict: verdict.until or math.inf)
+    verdicts = []
+    for each in usable:
+        found = state.may_scan(entry, each.scanner_id, now)
+        if state.lasts(found, entry, each.scanner_id, now):
+            return None
+        verdicts.append(found)
+    allowed = [verdict for verdict in verdicts if verdict.allowed]
+    if not allowed:
+        first = min(verdicts, key=lambda verdict: verdict.until or math.inf)
         return WaitReason(code=WaitCode.WINDOW, text=first.text)
-    allowed = {name: verdict for name, verdict in verdicts.items() if verdict.allowed}
-    if any(state.has_time(entry, name, now) for name in allowed):
-        return None
-    found = max(allowed.values(), key=lambda verdict: verdict.until or 0)
+    found = max(allowed, key=lambda verdict: verdict.until or 0)
     assert found.rule is not None
     zone = found.rule.period.zone
     return WaitReason(

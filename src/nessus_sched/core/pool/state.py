@@ -130,11 +130,11 @@ class PoolState:
         """Whether windows and blackouts allow its scan there for as long as it should take."""
         if not self.timetable.rules and entry.between is None:
             return True
-        return self._lasts(self.may_scan(entry, scanner_id, now), entry, scanner_id, now)
+        return self.lasts(self.may_scan(entry, scanner_id, now), entry, scanner_id, now)
 
     def has_time_anywhere(self, entry: QueueEntry, scanner_id: str, now: float) -> bool:
         """The same of its targets alone: other scanners may have more time."""
-        return self._lasts(self.may_scan_targets(entry, now), entry, scanner_id, now)
+        return self.lasts(self.may_scan_targets(entry, now), entry, scanner_id, now)
 
     def fitting(self, entry: QueueEntry, scanner_id: str, now: float) -> int:
         """How many of its targets a scan there can finish before a window ends."""
@@ -155,5 +155,6 @@ class PoolState:
         """What they say of its targets, whatever scanner scans them."""
         return self.timetable.targets(entry.packed, entry.between, entry.pool, self.wall(now))
 
-    def _lasts(self, verdict: Verdict, entry: QueueEntry, scanner_id: str, now: float) -> bool:
+    def lasts(self, verdict: Verdict, entry: QueueEntry, scanner_id: str, now: float) -> bool:
+        """Whether the verdict allows a scan for as long as it should take."""
         return verdict.leaves(self.durations.least(entry, scanner_id), self.wall(now))

@@ -123,7 +123,7 @@ class TaskMover:
 
     def wake(self, scanner: PoolScanner, now: float) -> None:
         state = self.state
-        if not state.paused and scanner.free(now) and state.queues.work_for(scanner.scanner_id):
+        if not state.paused and state.queues.work_for(scanner.scanner_id) and scanner.free(now):
             self.on_wake(scanner.scanner_id)
 
     def wake_all(self, now: float) -> None:
