@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from nessus_sched.config.calendar import NetworkSettings
+from nessus_sched.config.schema import TargetSettings
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.profile import ScanProfile
 from nessus_sched.core.states import TaskState
@@ -92,6 +93,7 @@ async def test_a_reload_changes_the_limit(
         ("192.0.2.1", {}, "fast", None, 15),
         ("192.0.2.1", {}, "gentle", None, 3),
         ("192.0.2.0-192.0.2.200", {}, None, None, 15),
+        ("web.example.com", {}, None, None, 15),
         ("192.0.2.128", {}, None, None, None),
         ("192.0.2.1", {}, None, "ours", None),
     ],
@@ -110,6 +112,7 @@ async def test_each_scan_in_a_network_gets_its_share_of_hosts(
         tmp_path,
         scanner_settings("a"),
         networks=(limit,),
+        targets=TargetSettings(allow=("192.0.2.0/24", "*.example.com")),
         custom_settings_allowed=("max_hosts_per_scan",),
         scan_profiles=(
             ScanProfile(name="fast", max_hosts=100),
@@ -117,7 +120,7 @@ async def test_each_scan_in_a_network_gets_its_share_of_hosts(
         ),
     )
     found = {"a": FakeScanner(virtual_now())}
-    async with world(config, found) as w:
+    async with world(config, found, resolve=lambda _name: ("192.0.2.5",)) as w:
         kind = ScanKind.CUSTOM if policy else ScanKind.BASIC
         request = ScanRequest(
             kind=kind, targets=(target,), settings=settings, profile=profile, policy=policy

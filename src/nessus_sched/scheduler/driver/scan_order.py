@@ -78,7 +78,7 @@ async def build_scan_order(task: Task, context: Context) -> ScanOrder:
         title = f"{title} ({task.part.number})" if title else ""
     if task.part is not None or task.remaining is not None:
         targets_sent = without_networks(found.texts)
-    most = _hosts_at_once(targets_from(found.texts), config)
+    most = _hosts_at_once(found.known, config)
     words, settings = _settings(request, profile, most)
     return ScanOrder(
         name=f"{title or task.task_id} {marker}",
