@@ -10,6 +10,7 @@ import trio
 
 from nessus_sched.core.calendar.plan import Job, Planned, plan
 from nessus_sched.core.calendar.schedule import Schedule
+from nessus_sched.core.calendar.timeline import Timeline, timeline
 from nessus_sched.core.pool import outlook
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
@@ -27,19 +28,38 @@ class Plan:
     until: float
     scans: list[Planned]
     left_out: int
+    timeline: Timeline
 
 
 async def plan_until(
-    context: Context, schedules: Iterable[Schedule], waiting: Iterable[Task], until: float
+    context: Context,
+    schedules: Iterable[Schedule],
+    waiting: Iterable[Task],
+    until: float,
+    running: Iterable[Task] = (),
 ) -> Plan:
     """What is to be expected until then (epoch seconds). Plays it through in a thread, on a copy
-    of what is known."""
+    of what is known. Scans that run are drawn with names if they are of the `running` tasks."""
     now = context.wall()
     jobs = [each async for each in _jobs(context, schedules, waiting, now, until)]
     kept = sorted(jobs, key=lambda each: each.ready)[:MOST_JOBS]
     table, free = context.pool.timetable, outlook.slots(context.pool, context.now(), now)
-    scans = await trio.to_thread.run_sync(plan, kept, free, table, now)
-    return Plan(begin=now, until=until, scans=scans, left_out=len(jobs) - len(kept))
+    pools = {each.id: each.pool for each in context.config.scanners}
+    names = {task.task_id: name_of(task) for task in running}
+
+    def play() -> tuple[list[Planned], Timeline]:
+        scans = plan(kept, free, table, now)
+        return scans, timeline(scans, free, pools, names, table, (now, until))
+
+    scans, drawn = await trio.to_thread.run_sync(play)
+    return Plan(begin=now, until=until, scans=scans, left_out=len(jobs) - len(kept), timeline=drawn)
+
+
+def name_of(task: Task) -> str:
+    """What a task is called in a plan."""
+    whole = task.task_id if task.part is None else task.part.task_id
+    name = task.request.name or whole
+    return name if task.part is None else f"{name}, part {task.part.number}"
 
 
 async def _jobs(
@@ -53,7 +73,7 @@ async def _jobs(
     pool, sizes = context.pool, part_sizes(context)
     for task in waiting:
         await trio.lowlevel.checkpoint()
-        yield outlook.job(pool, task, task.request.name or task.task_id, now, sizes, firing=False)
+        yield outlook.job(pool, task, name_of(task), now, sizes, firing=False)
     for schedule in schedules:
         if schedule.next_due is None or schedule.next_due > until:
             continue

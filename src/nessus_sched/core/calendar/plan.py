@@ -27,10 +27,11 @@ _STEPS: Final = 500
 @attrs.frozen(kw_only=True)
 class Slot:
     """A slot of a scanner, and when it becomes free: possible moments, equally likely (epoch
-    seconds)."""
+    seconds). `task_id` is the task whose scan has it now."""
 
     scanner_id: str
     free: tuple[float, ...]
+    task_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -59,11 +60,21 @@ class Interval:
     high: float
 
 
+@attrs.frozen
+class Placed:
+    """A scan on a scanner (epoch seconds)."""
+
+    scanner_id: str
+    begin: float
+    end: float
+
+
 @attrs.frozen(kw_only=True)
 class Planned:
     """`start` of the first scan of a job and `end` of its last; None when too little is known.
     `scanners` it would use. `closed` is the rule that makes it wait, `never`: there is no opening
-    for a year; `paused`: in most rounds a window ends while it runs."""
+    for a year; `paused`: in most rounds a window ends while it runs. `placed` are its scans in one
+    typical round, the same for all jobs: an example to draw."""
 
     job: Job
     scanners: tuple[str, ...] = ()
@@ -72,6 +83,7 @@ class Planned:
     closed: Rule | None = None
     never: bool = False
     paused: bool = False
+    placed: tuple[Placed, ...] = ()
 
 
 @attrs.define
@@ -80,7 +92,7 @@ class _Outcome:
 
     start: float = math.inf
     end: float = -math.inf
-    scanners: set[str] = attrs.field(factory=set)
+    placed: list[Placed] = attrs.field(factory=list)
     paused: bool = False
 
 
@@ -92,10 +104,21 @@ def plan(
     ordered = sorted(jobs, key=lambda job: (_earliest(job, timetable, now), job.ready))
     random = Random(seed)  # noqa: S311
     rounds = [_play(ordered, slots, timetable, now, random) for _ in range(ROUNDS)]
-    return [
-        _summary(job, [played[place] for played in rounds], timetable, now)
-        for place, job in enumerate(ordered)
-    ]
+    typical = sorted(rounds, key=_total)[len(rounds) // 2]
+    found = []
+    for place, job in enumerate(ordered):
+        summary = _summary(job, [played[place] for played in rounds], timetable, now)
+        example = typical[place]
+        placed = () if example is None else tuple(example.placed)
+        found.append(attrs.evolve(summary, placed=placed))
+    return found
+
+
+def _total(played: Sequence[_Outcome | None]) -> tuple[int, float]:
+    """How late a round is: how many jobs never end, and the sum of the other ends."""
+    ends = [each.end for each in played if each is not None]
+    finite = [end for end in ends if math.isfinite(end)]
+    return len(ends) - len(finite), sum(finite)
 
 
 def _play(
@@ -129,7 +152,7 @@ def _play_job(
         end, paused = _end(job, scanner_id, begin, random.choice(known), timetable)
         free[place] = (end, scanner_id)
         outcome.start, outcome.end = min(outcome.start, begin), max(outcome.end, end)
-        outcome.scanners.add(scanner_id)
+        outcome.placed.append(Placed(scanner_id, begin, end))
         outcome.paused |= paused
     return outcome
 
@@ -184,7 +207,7 @@ def _summary(
         return Planned(job=job, closed=closed, never=all(each.until is None for each in verdicts))
     return Planned(
         job=job,
-        scanners=tuple(sorted(set().union(*(each.scanners for each in played)))),
+        scanners=tuple(sorted({scan.scanner_id for each in played for scan in each.placed})),
         start=_interval([each.start for each in played]),
         end=_interval([each.end for each in played]),
         closed=closed,

@@ -49,11 +49,17 @@ def slots(pool: Pool, now: float, wall: float) -> list[Slot]:
     for scanner in pool.statistics(now).scanners:
         if not scanner.enabled or scanner.draining or scanner.removed:
             continue
-        ends = [
-            _ends(pool, task_id, scanner.scanner_id, now, wall) for task_id in scanner.slots.active
+        scanner_id, active = scanner.scanner_id, scanner.slots.active
+        found += [
+            Slot(
+                scanner_id=scanner_id,
+                free=_ends(pool, task_id, scanner_id, now, wall),
+                task_id=task_id,
+            )
+            for task_id in active
         ]
-        free = [(wall,)] * max(0, scanner.slots.capacity - len(ends))
-        found += [Slot(scanner_id=scanner.scanner_id, free=each) for each in (*ends, *free)]
+        free = max(0, scanner.slots.capacity - len(active))
+        found += [Slot(scanner_id=scanner_id, free=(wall,))] * free
     return found
 
 
