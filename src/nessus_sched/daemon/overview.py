@@ -38,6 +38,7 @@ async def take_overview(system: System, check: HealthCheck) -> Overview:
         dead_letters=system.context.store.counts()[TaskState.DEAD],
         clients=system.connections.statistics().connected,
         schedules=sorted(system.schedules.all(), key=_due_at)[:SCHEDULES],
+        plan=await system.planner.recent(),
     )
 
 

@@ -11,6 +11,7 @@
           stdio          MCP on stdin and stdout, with --stdio
           housekeeping   deletes what is past its retention
           certifications deletes what an interrupted one left on a scanner
+          planner        plans the coming day while somebody looks at the status page
           loop lag       measured for the metrics
           watchdog       tells systemd that the loop turns
           idle           stops a daemon that a relay started once it is idle
@@ -54,6 +55,7 @@ from nessus_sched.daemon.lifecycle import (
     tune_interpreter,
 )
 from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, NameLookups
+from nessus_sched.daemon.planner import Planner
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.sd_notify import Notifier
@@ -135,6 +137,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             nursery.start_soon(system.service.deadlines.run)
             await system.schedules.restore()
             nursery.start_soon(system.schedules.run)
+            nursery.start_soon(system.planner.run)
             server = mcp_server(system, reloader, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ
@@ -242,6 +245,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             fleet=fleet,
             queries=queries,
             schedules=schedules,
+            planner=Planner(context, queries, schedules),
             operator=OperatorControls(context, fleet),
             certifier=Certifier(
                 context,

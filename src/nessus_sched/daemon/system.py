@@ -7,6 +7,7 @@ import attrs
 from nessus_sched.api.permissions import CurrentRoles
 from nessus_sched.certify.certifier import Certifier
 from nessus_sched.daemon.name_lookups import NameLookups
+from nessus_sched.daemon.planner import Planner
 from nessus_sched.http.server import PageConnections
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.scheduler.context import Context
@@ -29,6 +30,7 @@ class System:
     queries: TaskQueries
     service: Service
     schedules: Schedules
+    planner: Planner
     operator: OperatorControls
     certifier: Certifier
     housekeeping: Housekeeping

@@ -18,8 +18,10 @@ from nessus_sched.core.pool.statistics import PoolStatistics
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.text import pluralize
+from nessus_sched.http import timeline
 from nessus_sched.results.markup import template
 from nessus_sched.results.untrusted import clean_line
+from nessus_sched.scheduler.plan import Plan
 from nessus_sched.scheduler.views import ScannerView, TaskView
 from nessus_sched.telemetry.health import Health, Status
 
@@ -38,6 +40,8 @@ POLICY: Final = (
 """Only the page's own style sheet is allowed; the template leaves out its last line break."""
 _BOXES: Final = 16
 """Slots that are drawn one by one; more are only counted."""
+_PLANNED: Final = 12
+"""Scans of the plan that are listed; the timeline has all."""
 _SEVERITIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
 _HEALTH: Final = {Status.OK: "good", Status.DEGRADED: "warn", Status.FAILED: "bad"}
 _FIRINGS: Final = {
@@ -71,11 +75,14 @@ class Overview:
     clients: int
     schedules: Sequence[Schedule] = ()
     """Those that fire next, in the order of time."""
+    plan: Plan | None = None
+    """Of the coming hours, perhaps a minute old."""
 
 
 def render(overview: Overview) -> str:
     """The whole document. Takes milliseconds, the first time a tenth of a second: call it in a
     thread."""
+    plan = overview.plan if overview.plan is not None and overview.plan.worth_showing else None
     page = template("nessus_sched.http", "status.html", _shown, _FILTERS)
     return page.render(
         page=overview,
@@ -88,6 +95,11 @@ def render(overview: Overview) -> str:
         unknown=UNKNOWN,
         severities=_SEVERITIES,
         completed=TaskState.COMPLETED,
+        plan=plan,
+        drawn=None if plan is None else timeline.drawing(plan.timeline),
+        top=timeline.TOP,
+        gap=timeline.GAP,
+        rows=_PLANNED,
     )
 
 
@@ -181,4 +193,5 @@ def span(seconds: float) -> str:
 _FILTERS: Final = (
     scanner_state, slot_boxes, parts_done, shows_progress, running_since, running_tone,
     outcome_tone, firing_tone, due, health_tone, state_words, clock, span,
+    timeline.local_clock, timeline.interval,
 )  # fmt: skip

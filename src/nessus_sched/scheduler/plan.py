@@ -30,6 +30,32 @@ class Plan:
     left_out: int
     timeline: Timeline
 
+    @property
+    def worth_showing(self) -> bool:
+        """Whether anything is planned or closed."""
+        return bool(self.scans) or not self.timeline.empty
+
+    def fits(self, each: Planned) -> bool | None:
+        """Whether it ends in the time of the plan; None when that is not known."""
+        return None if each.end is None else each.end.high <= self.until
+
+    def remark(self, each: Planned) -> str:
+        """What it waits for, why it does not fit, and what would help."""
+        found = []
+        if each.closed is not None:
+            found.append(f"waits for {each.closed.text}")
+        if each.never:
+            found.append("no opening within a year: it needs a different window or scanner")
+        elif each.end is None:
+            found.append("no like scan has been measured yet")
+        if each.paused:
+            found.append(
+                "longer than its opening, so it is paused and resumed: more time or fewer addresses"
+            )
+        if self.fits(each) is False and not each.never:
+            found.append("does not finish in time: more time, another scanner, or fewer addresses")
+        return "; ".join(found)
+
 
 async def plan_until(
     context: Context,

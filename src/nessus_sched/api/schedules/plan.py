@@ -12,6 +12,7 @@ from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.calendar.plan import Interval, Planned
+from nessus_sched.core.calendar.timeline import Bar, Closed, Timeline
 from nessus_sched.core.calendar.zones import zone_of
 from nessus_sched.core.fields import field
 from nessus_sched.results.untrusted import clean_line
@@ -19,11 +20,16 @@ from nessus_sched.scheduler.plan import Plan, plan_until
 
 HOUR: Final = 3600.0
 _WAITING: Final = 200
+_BARS: Final = 1000
+"""Scans in a timeline, shared out to the scanners."""
+_LEAST_BARS: Final = 10
+"""Scans of a scanner, however many scanners there are."""
 
 
 @attrs.frozen(kw_only=True)
 class PlanArgs:
     hours: int = field("How far ahead.", default=24, minimum=1, maximum=744)
+    timeline: bool = field("Also return what each scanner does over time.", default=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -43,11 +49,48 @@ class PlannedAnswer:
 
 
 @attrs.frozen(kw_only=True)
+class ScanBar:
+    begin: str = field("ISO 8601; of a running scan, the begin of the plan.")
+    end: str = field("Its likely end, or the end of the plan.")
+    kind: str = field("`running`, `waiting`, or `firing` (of a schedule).")
+    name: str | None = field("Of the task or schedule; null if it is another user's.")
+
+
+@attrs.frozen(kw_only=True)
+class ClosedSpan:
+    begin: str = field("ISO 8601.")
+    end: str = field("When scanning is allowed again, or the end of the plan.")
+    reason: str = field("The window or blackout.")
+
+
+@attrs.frozen(kw_only=True)
+class ScannerTimeline:
+    scanner: str = field("Its id.")
+    slots: int = field("How many scans it runs at once; 0 if it may start none.")
+    scans: list[ScanBar] = field("One typical course, in the order of their begins.")
+    left_out: int = field("How many more scans there are.")
+    closed: list[ClosedSpan] = field("When it may scan nothing.")
+
+
+@attrs.frozen(kw_only=True)
+class RuleTimeline:
+    rule: str = field("A window or blackout for some networks only.")
+    closed: list[ClosedSpan] = field("When these may not be scanned.")
+
+
+@attrs.frozen(kw_only=True)
+class PlanTimeline:
+    scanners: list[ScannerTimeline] = field("All scanners.")
+    rules: list[RuleTimeline] = field("Those that close something in this time.")
+
+
+@attrs.frozen(kw_only=True)
 class PlanReport:
     begin: str = field("ISO 8601, in the operator's time zone, as all times here.")
     until: str = field("The end of the plan.")
     scans: list[PlannedAnswer] = field("In the order in which they could start.")
     left_out: int = field("How many more are not in the plan.")
+    timeline: PlanTimeline | None = field("If it was asked for.")
     untrusted: str = field("How to treat the texts.")
 
 
@@ -63,26 +106,63 @@ async def get_plan(app: App, call: Call, args: PlanArgs) -> PlanReport:
         [each for each in app.schedules.all() if app.sees(call.peer, each.template)],
         [task for task in waiting if app.sees(call.peer, task)],
         until,
+        [view.task for view in app.queries.active() if app.sees(call.peer, view.task)],
     )
-    return _report(found, app.config.calendar.time_zone)
+    zone = app.config.calendar.time_zone
+    return _report(found, zone, _timeline(found.timeline, zone) if args.timeline else None)
 
 
 PLAN_TOOLS: tuple[ToolDef, ...] = (get_plan,)
 
 
-def _report(found: Plan, zone: str) -> PlanReport:
+def _report(found: Plan, zone: str, drawn: PlanTimeline | None) -> PlanReport:
     return PlanReport(
-        begin=_time(found.begin, zone) or "",
-        until=_time(found.until, zone) or "",
+        begin=_moment(found.begin, zone),
+        until=_moment(found.until, zone),
         scans=[_planned(each, found, zone) for each in found.scans],
         left_out=found.left_out,
+        timeline=drawn,
         untrusted=NAMES,
+    )
+
+
+def _timeline(found: Timeline, zone: str) -> PlanTimeline:
+    most = max(_LEAST_BARS, _BARS // max(1, len(found.scanners)))
+    return PlanTimeline(
+        scanners=[
+            ScannerTimeline(
+                scanner=row.scanner_id,
+                slots=row.slots,
+                scans=[_bar(bar, zone) for bar in row.bars[:most]],
+                left_out=max(0, len(row.bars) - most),
+                closed=[_span(span, zone) for span in row.closed],
+            )
+            for row in found.scanners
+        ],
+        rules=[
+            RuleTimeline(rule=row.text, closed=[_span(span, zone) for span in row.closed])
+            for row in found.rules
+        ],
+    )
+
+
+def _bar(bar: Bar, zone: str) -> ScanBar:
+    return ScanBar(
+        begin=_moment(bar.begin, zone),
+        end=_moment(bar.end, zone),
+        kind=bar.kind.value,
+        name=clean_line(bar.name) or None,
+    )
+
+
+def _span(span: Closed, zone: str) -> ClosedSpan:
+    return ClosedSpan(
+        begin=_moment(span.begin, zone), end=_moment(span.end, zone), reason=span.reason
     )
 
 
 def _planned(each: Planned, found: Plan, zone: str) -> PlannedAnswer:
     start, end = each.start or _UNKNOWN, each.end or _UNKNOWN
-    fits = None if each.end is None else end.high <= found.until
     return PlannedAnswer(
         name=clean_line(each.job.name),
         due=_time(each.job.ready, zone) if each.job.firing else None,
@@ -94,32 +174,19 @@ def _planned(each: Planned, found: Plan, zone: str) -> PlannedAnswer:
         end=_time(end.median, zone),
         end_low=_time(end.low, zone),
         end_high=_time(end.high, zone),
-        fits=fits,
-        remark=_remark(each, fits=fits),
+        fits=found.fits(each),
+        remark=clean_line(found.remark(each), 300),
     )
 
 
 _UNKNOWN: Final = Interval(median=math.nan, low=math.nan, high=math.nan)
 
 
-def _remark(each: Planned, *, fits: bool | None) -> str:
-    said = []
-    if each.closed is not None:
-        said.append(f"waits for {each.closed.text}")
-    if each.never:
-        said.append("no opening within a year: it needs a different window or scanner")
-    elif each.end is None:
-        said.append("no like scan has been measured yet")
-    if each.paused:
-        said.append(
-            "longer than its opening, so it is paused and resumed: more time or fewer addresses"
-        )
-    if fits is False and not each.never:
-        said.append("does not finish in time: more time, another scanner, or fewer addresses")
-    return clean_line("; ".join(said), 300)
-
-
 def _time(moment: float, zone: str) -> str | None:
     if not math.isfinite(moment):
         return None
+    return _moment(moment, zone)
+
+
+def _moment(moment: float, zone: str) -> str:
     return datetime.fromtimestamp(moment, zone_of(zone)).isoformat(timespec="seconds")

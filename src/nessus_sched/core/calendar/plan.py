@@ -8,7 +8,7 @@ each in turn to the scanner where it could start first. What scanners do not kno
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -73,8 +73,8 @@ class Placed:
 class Planned:
     """`start` of the first scan of a job and `end` of its last; None when too little is known.
     `scanners` it would use. `closed` is the rule that makes it wait, `never`: there is no opening
-    for a year; `paused`: in most rounds a window ends while it runs. `placed` are its scans in one
-    typical round, the same for all jobs: an example to draw."""
+    for a year; `paused`: in most rounds a window ends while it runs. `placed` are its scans
+    if each scan takes as long as it usually does: an example to draw."""
 
     job: Job
     scanners: tuple[str, ...] = ()
@@ -84,6 +84,10 @@ class Planned:
     never: bool = False
     paused: bool = False
     placed: tuple[Placed, ...] = ()
+
+
+Pick = Callable[[Sequence[float]], float]
+"""Chooses one of several possible values."""
 
 
 @attrs.define
@@ -103,33 +107,26 @@ def plan(
     that waits for the night must not hold up what can run before it."""
     ordered = sorted(jobs, key=lambda job: (_earliest(job, timetable, now), job.ready))
     random = Random(seed)  # noqa: S311
-    rounds = [_play(ordered, slots, timetable, now, random) for _ in range(ROUNDS)]
-    typical = sorted(rounds, key=_total)[len(rounds) // 2]
-    found = []
-    for place, job in enumerate(ordered):
-        summary = _summary(job, [played[place] for played in rounds], timetable, now)
-        example = typical[place]
-        placed = () if example is None else tuple(example.placed)
-        found.append(attrs.evolve(summary, placed=placed))
-    return found
-
-
-def _total(played: Sequence[_Outcome | None]) -> tuple[int, float]:
-    """How late a round is: how many jobs never end, and the sum of the other ends."""
-    ends = [each.end for each in played if each is not None]
-    finite = [end for end in ends if math.isfinite(end)]
-    return len(ends) - len(finite), sum(finite)
+    rounds = [_play(ordered, slots, timetable, now, random.choice) for _ in range(ROUNDS)]
+    usual = _play(ordered, slots, timetable, now, median)
+    return [
+        attrs.evolve(
+            _summary(job, [played[place] for played in rounds], timetable, now),
+            placed=() if example is None else tuple(example.placed),
+        )
+        for place, (job, example) in enumerate(zip(ordered, usual, strict=True))
+    ]
 
 
 def _play(
-    jobs: Sequence[Job], slots: Sequence[Slot], timetable: Timetable, now: float, random: Random
+    jobs: Sequence[Job], slots: Sequence[Slot], timetable: Timetable, now: float, pick: Pick
 ) -> list[_Outcome | None]:
-    free = [(random.choice(slot.free), slot.scanner_id) for slot in slots]
-    return [_play_job(job, free, timetable, now, random) for job in jobs]
+    free = [(pick(slot.free), slot.scanner_id) for slot in slots]
+    return [_play_job(job, free, timetable, now, pick) for job in jobs]
 
 
 def _play_job(
-    job: Job, free: list[tuple[float, str]], timetable: Timetable, now: float, random: Random
+    job: Job, free: list[tuple[float, str]], timetable: Timetable, now: float, pick: Pick
 ) -> _Outcome | None:
     """None if the duration is not known."""
     if not any(job.durations.values()):
@@ -149,7 +146,7 @@ def _play_job(
         begin, place = best
         scanner_id = free[place][1]
         known = job.durations[scanner_id] or next(each for each in job.durations.values() if each)
-        end, paused = _end(job, scanner_id, begin, random.choice(known), timetable)
+        end, paused = _end(job, scanner_id, begin, pick(known), timetable)
         free[place] = (end, scanner_id)
         outcome.start, outcome.end = min(outcome.start, begin), max(outcome.end, end)
         outcome.placed.append(Placed(scanner_id, begin, end))
@@ -216,6 +213,11 @@ def _summary(
     )
 
 
+def median(values: Sequence[float]) -> float:
+    """The one in the middle, the later one of two."""
+    return sorted(values)[len(values) // 2]
+
+
 def _interval(values: Sequence[float]) -> Interval:
     ordered = sorted(values)
-    return Interval(median=ordered[len(ordered) // 2], low=ordered[_LOW], high=ordered[-1 - _LOW])
+    return Interval(median=median(ordered), low=ordered[_LOW], high=ordered[-1 - _LOW])

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.calendar.plan import Planned, Slot
+from nessus_sched.core.calendar.plan import Planned, Slot, median
 from nessus_sched.core.calendar.timetable import Rule, Timetable, verdict
 
 _MOST_CLOSED: Final = 200
@@ -63,17 +63,20 @@ class RuleRow:
 
 @attrs.frozen(kw_only=True)
 class Timeline:
-    """From `begin` to `until` (epoch seconds), where everything in it is cut off."""
+    """From `begin` to `until` (epoch seconds), where everything in it is cut off. `zone` is the
+    operator's time zone."""
 
     begin: float
     until: float
+    zone: str
     scanners: tuple[ScannerRow, ...] = ()
     rules: tuple[RuleRow, ...] = ()
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to draw: nothing runs, and nothing is planned or closed."""
-        return not self.rules and not any(row.bars or row.closed for row in self.scanners)
+        """Whether nothing is planned or closed; scans that run may be in it."""
+        planned = any(bar.kind is not BarKind.RUNNING for row in self.scanners for bar in row.bars)
+        return not (planned or self.rules or any(row.closed for row in self.scanners))
 
 
 def timeline(
@@ -95,6 +98,7 @@ def timeline(
     return Timeline(
         begin=begin,
         until=until,
+        zone=timetable.zone,
         scanners=tuple(
             ScannerRow(
                 scanner_id=scanner_id,
@@ -113,8 +117,7 @@ def _running(
 ) -> Iterator[tuple[str, Bar]]:
     for slot in slots:
         if slot.task_id is not None:
-            end = sorted(slot.free)[len(slot.free) // 2]
-            name = names.get(slot.task_id, "")
+            end, name = median(slot.free), names.get(slot.task_id, "")
             yield slot.scanner_id, Bar(kind=BarKind.RUNNING, name=name, begin=within[0], end=end)
 
 
