@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import click
 import pytest
 from rich.console import Console
 
+from nessus_sched.cli.client import NoDaemon, Refused
 from nessus_sched.cli.output import build_table
-from nessus_sched.cli.top import Shown, fitted, screen
+from nessus_sched.cli.top import Shown, fetch_plan, fitted, plan_lines, screen
 from support.pictures import FILE, picture, seen
+from support.plans import answered, night
+
+PLAN = answered(night())
 
 
 def shown(*counts: int) -> list[Shown]:
@@ -48,17 +54,50 @@ def test_a_table_folds_its_cells_and_loses_nothing(width: int) -> None:
     assert sorted("".join(drawn_row.split())) == sorted("".join("".join(row).split()))
 
 
-@pytest.mark.parametrize("size", [(100, 30), (80, 24), (60, 20)])
-def test_it_fits_the_terminal_line_by_line(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("planned", [True, False])
+@pytest.mark.parametrize("size", [(100, 30), (80, 24), (60, 22)])
+def test_it_fits_the_terminal_line_by_line(size: tuple[int, int], *, planned: bool) -> None:
     width, height = size
     console = Console(width=width, height=height, color_system=None)
     with console.capture() as capture:
-        console.print(screen(seen(), height))
+        console.print(screen({**seen(), "plan": PLAN if planned else None}, size))
     lines = capture.get().rstrip("\n").split("\n")
     assert len(lines) <= height
-    for title in ("Scanners", "Running", "Waiting", "Finished"):
+    assert all(len(line.rstrip()) <= width for line in lines)
+    for title in ("Scanners", "Running", "Waiting", "Finished", *["Plan"] * planned):
         assert any(line.startswith(title) for line in lines)
     assert any("t-aypb2m97k3m9pq" in line for line in lines)
+
+
+def test_a_plan_that_has_no_room_is_left_out() -> None:
+    console = Console(width=80, height=20, color_system=None)
+    with console.capture() as capture:
+        console.print(screen({**seen(), "plan": PLAN}, (80, 20)))
+    lines = capture.get().rstrip("\n").split("\n")
+    assert "Plan" not in lines
+    assert any(line.startswith("Finished") for line in lines)
+
+
+@pytest.mark.parametrize("error", [Refused("no", "not_permitted"), click.ClickException("unknown")])
+def test_a_user_without_the_plan_sees_the_rest(error: Exception) -> None:
+    assert fetch_plan(Refusing(error)) is None
+    assert plan_lines({"plan": None}, 80) == []
+
+
+def test_a_lost_daemon_is_not_a_missing_plan() -> None:
+    with pytest.raises(NoDaemon):
+        fetch_plan(Refusing(NoDaemon("gone")))
+
+
+class Refusing:
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
+        assert (tool, arguments) == ("get_plan", {"timeline": True})
+        raise self._error
+
+    operate = call
 
 
 def test_the_picture_is_current_and_loads_nothing() -> None:

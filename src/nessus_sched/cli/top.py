@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,12 +12,13 @@ from typing import Any, Final
 
 import click
 
-from nessus_sched.cli.client import DaemonApi, daemon, fetch_all
+from nessus_sched.cli.client import DaemonApi, NoDaemon, daemon, fetch_all
 from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.options import daemon_option
 from nessus_sched.cli.output import build_table, console, is_terminal, print_line, print_table
 from nessus_sched.cli.queue import shown_id, slots_free, waiting_rows
 from nessus_sched.cli.scanners import COLUMNS, scanner_rows
+from nessus_sched.cli.schedules.timeline import timeline_lines
 from nessus_sched.cli.tasks import SERIOUS_COLUMN, severity_cell
 from nessus_sched.cli.watch import time_left
 from nessus_sched.core.clock import system_now
@@ -26,8 +29,14 @@ RECENT: Final = 8
 RUNNING: Final = 30
 """Running tasks whose progress is queried one by one."""
 _BAR: Final = 12
+PLAN_EVERY: Final = 60.0
+"""Seconds between two plans; making one may take the daemon a second."""
+_PLAN_ROWS: Final = 6
+"""Scanners in the plan on a live screen; `plan` has all."""
 _AROUND: Final = 3
 """Lines of a table besides its rows: title, headings, and an empty line below."""
+_AROUND_PLAN: Final = 4
+"""Lines of the plan besides its scanners: an empty line above, title, hours and legend."""
 
 _EDITION: Final = COLUMNS.index("edition")
 _SCANNER: Final = COLUMNS[:_EDITION] + COLUMNS[_EDITION + 1 :]
@@ -46,13 +55,14 @@ Shown = tuple[str, tuple[str, ...], list[tuple[Any, ...]]]
 @click.option("--once", is_flag=True, help="Print once and exit; the default without a terminal.")
 @daemon_option
 def top_command(every: float, once: bool, config: Path | None) -> None:
-    """Show scanners, slots, queues, running scans and recently finished tasks, live.
+    """Show scanners, slots, queues, running scans, recently finished tasks and the plan for the
+    coming day, live.
 
     Press Ctrl-C to quit.
     """
     with daemon(config) as connection:
         if once or not is_terminal():
-            _print(fetch(connection))
+            _print(fetch(connection, fetch_plan(connection)))
             return
         with suppress(KeyboardInterrupt):
             _live(connection, every)
@@ -62,14 +72,27 @@ def _live(api: DaemonApi, every: float) -> None:
     from rich.live import Live
 
     pause = threading.Event()
+    plan, planned_at = None, -math.inf
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(screen(fetch(api), live.console.height), refresh=True)
+            if time.monotonic() >= planned_at + PLAN_EVERY:
+                plan, planned_at = fetch_plan(api), time.monotonic()
+            live.update(screen(fetch(api, plan), live.console.size), refresh=True)
             pause.wait(every)
 
 
-def fetch(api: DaemonApi) -> Look:
-    """A snapshot of everything the screen shows."""
+def fetch_plan(api: DaemonApi) -> Look | None:
+    """The plan for the coming day; None if there is none for this user, or in this daemon."""
+    try:
+        return api.call("get_plan", timeline=True)
+    except NoDaemon:
+        raise
+    except click.ClickException:
+        return None
+
+
+def fetch(api: DaemonApi, plan: Look | None) -> Look:
+    """A snapshot of everything the screen shows. `plan` may be older."""
     queue = api.call("get_queue_status", limit=20)
     running = [
         {**api.call("get_scan_status", task_id=row["task_id"]), "part_of": row["part_of"]}
@@ -81,6 +104,7 @@ def fetch(api: DaemonApi) -> Look:
         "running": running,
         "scanners": fetch_all(api, "list_scanners", "scanners")["scanners"],
         "ended": ended["tasks"],
+        "plan": plan,
         "counts": api.call("list_tasks", limit=1)["counts"] or {},
     }
 
@@ -142,18 +166,34 @@ def _without_edition(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return row[:_EDITION] + row[_EDITION + 1 :]
 
 
-def screen(seen: Look, height: int) -> Any:
-    """As a rich renderable of at most `height` lines."""
+def screen(seen: Look, size: tuple[int, int]) -> Any:
+    """As a rich renderable of at most that size (columns and lines)."""
     from rich.console import Group
     from rich.text import Text
 
-    head = Text(headline(seen), style="bold", no_wrap=True, overflow="ellipsis")
-    parts: list[Any] = [head, Text()]
-    # The last table has no empty line below it, and the first line is one.
-    for title, columns, rows, left_out in fitted(tables(seen), height - 1):
+    def line(text: str, style: str = "") -> Text:
+        return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+    width, height = size
+    found = tables(seen)
+    # At least one row of each table stays.
+    room = height - 1 - (_AROUND + 1) * len(found) - _AROUND_PLAN
+    plan = plan_lines(seen, width, min(room, _PLAN_ROWS)) if room > 0 else []
+    parts: list[Any] = [line(headline(seen), "bold"), Text()]
+    # The last block has no empty line below it, and the first line is one.
+    left = height - 1 - (len(plan) + 1 if plan else 0)
+    for title, columns, rows, left_out in fitted(found, left):
         more = f" ({left_out} more)" if left_out else ""
         parts += [build_table(columns, rows, title=title + more, wrap=False), Text()]
-    return Group(*parts[:-1])
+    parts += [line(each, "" if place else "bold") for place, each in enumerate(plan)]
+    return Group(*(parts if plan else parts[:-1]))
+
+
+def plan_lines(seen: Look, width: int, most: int = 1000) -> list[str]:
+    """The plan with its title; empty if nothing is planned or closed."""
+    plan = seen["plan"]
+    drawn = [] if plan is None else timeline_lines(plan, width, most)
+    return ["Plan", *drawn] if drawn else []
 
 
 def fitted(
@@ -176,3 +216,6 @@ def _print(seen: Look) -> None:
     for title, columns, rows in tables(seen):
         print_line()
         print_table(columns, rows, title=title)
+    plan = plan_lines(seen, console().width)
+    for line in ["", *plan] if plan else []:
+        print_line(line)

@@ -88,6 +88,7 @@ def seen() -> Mapping[str, Any]:
             ended("t-ayp9w5hfkk4pr3", "old-servers", "dead", 12600),
             ended("t-ayp9tdq2jmgacc", "mail-hosts", "completed", 15300, 0, 0, 4, 9),
         ],
+        "plan": None,
         "counts": {"queued": 3, "running": 3, "completed": 212, "dead": 1},
     }  # fmt: skip
 
@@ -100,7 +101,7 @@ def picture() -> str:
     with ExitStack() as stack:
         for module in (scanners, top, watch):
             stack.enter_context(patch.object(module, "system_now", lambda: NOW))
-        console.print(top.screen(seen(), LINES))
+        console.print(top.screen(seen(), (COLUMNS, LINES)))
     drawn = console.export_svg(
         title="nessus-sched top", theme=DEFAULT_TERMINAL_THEME, unique_id="top"
     )

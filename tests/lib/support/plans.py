@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import attrs
+
+from nessus_sched.api.schedules.plan import report
 from nessus_sched.core.calendar.periods import parse_period
 from nessus_sched.core.calendar.plan import Job, Slot, plan
 from nessus_sched.core.calendar.timeline import timeline
@@ -61,3 +64,8 @@ def night(name: str = "weekly-dmz", *, hours: float = 24.0) -> Plan:
     pools = {"east": "nessus", "west": "nessus", "spare": "nessus"}
     drawn = timeline(scans, slots, pools, {"t-1": "web servers"}, table, (NOW, until))
     return Plan(begin=NOW, until=until, scans=scans, left_out=0, timeline=drawn)
+
+
+def answered(found: Plan) -> dict[str, Any]:
+    """As `get_plan` answers it, with its timeline."""
+    return attrs.asdict(report(found, ZONE, drawn=True))

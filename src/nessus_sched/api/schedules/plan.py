@@ -80,6 +80,7 @@ class RuleTimeline:
 
 @attrs.frozen(kw_only=True)
 class PlanTimeline:
+    time_zone: str = field("The operator's time zone.")
     scanners: list[ScannerTimeline] = field("All scanners.")
     rules: list[RuleTimeline] = field("Those that close something in this time.")
 
@@ -109,19 +110,20 @@ async def get_plan(app: App, call: Call, args: PlanArgs) -> PlanReport:
         [view.task for view in app.queries.active() if app.sees(call.peer, view.task)],
     )
     zone = app.config.calendar.time_zone
-    return _report(found, zone, _timeline(found.timeline, zone) if args.timeline else None)
+    return report(found, zone, drawn=args.timeline)
 
 
 PLAN_TOOLS: tuple[ToolDef, ...] = (get_plan,)
 
 
-def _report(found: Plan, zone: str, drawn: PlanTimeline | None) -> PlanReport:
+def report(found: Plan, zone: str, *, drawn: bool) -> PlanReport:
+    """The plan as an answer, `drawn` with its timeline; times are in the zone."""
     return PlanReport(
         begin=_moment(found.begin, zone),
         until=_moment(found.until, zone),
         scans=[_planned(each, found, zone) for each in found.scans],
         left_out=found.left_out,
-        timeline=drawn,
+        timeline=_timeline(found.timeline, zone) if drawn else None,
         untrusted=NAMES,
     )
 
@@ -129,6 +131,7 @@ def _report(found: Plan, zone: str, drawn: PlanTimeline | None) -> PlanReport:
 def _timeline(found: Timeline, zone: str) -> PlanTimeline:
     most = max(_LEAST_BARS, _BARS // max(1, len(found.scanners)))
     return PlanTimeline(
+        time_zone=zone,
         scanners=[
             ScannerTimeline(
                 scanner=row.scanner_id,

@@ -13,7 +13,15 @@ import click
 from nessus_sched.cli.client import daemon
 from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option
-from nessus_sched.cli.output import print_json, print_line, print_note, print_table
+from nessus_sched.cli.output import (
+    console,
+    is_terminal,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
+from nessus_sched.cli.schedules.timeline import timeline_lines
 
 _HOUR: Final = 3600.0
 
@@ -30,14 +38,18 @@ def plan_command(within: float, config: Path | None, as_json: bool) -> None:
     and end by measured durations, windows and blackouts, and what will not fit.
 
     Intervals hold in four of five cases. Tasks that others submit, failures and priorities are not
-    foreseen.
+    foreseen. On a terminal, the coming hours of each scanner are drawn.
     """
+    drawn = is_terminal() and not as_json
     with daemon(config) as connection:
-        found = connection.call("get_plan", hours=max(1, math.ceil(within / _HOUR)))
+        hours = max(1, math.ceil(within / _HOUR))
+        found = connection.call("get_plan", hours=hours, timeline=drawn)
     if as_json:
         print_json(found)
         return
     print_line(f"{_time(found['begin'])} to {_time(found['until'])}")
+    for line in timeline_lines(found, console().width):
+        print_line(line)
     print_table(
         ("name", "due", "starts", "ends", "fits", "scanners", "remark"),
         [
