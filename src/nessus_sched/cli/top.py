@@ -35,6 +35,8 @@ _PLAN_ROWS: Final = 6
 """Scanners in the plan on a live screen; `plan` has all."""
 _AROUND: Final = 3
 """Lines of a table besides its rows: title, headings, and an empty line below."""
+_KEPT: Final = 2
+"""Rows that no table loses to the plan."""
 _AROUND_PLAN: Final = 4
 """Lines of the plan besides its scanners: an empty line above, title, hours and legend."""
 
@@ -176,8 +178,8 @@ def screen(seen: Look, size: tuple[int, int]) -> Any:
 
     width, height = size
     found = tables(seen)
-    # At least one row of each table stays.
-    room = height - 1 - (_AROUND + 1) * len(found) - _AROUND_PLAN
+    kept = sum(_AROUND + min(len(rows), _KEPT) for _, _, rows in found)
+    room = height - 1 - kept - _AROUND_PLAN
     plan = plan_lines(seen, width, min(room, _PLAN_ROWS)) if room > 0 else []
     parts: list[Any] = [line(headline(seen), "bold"), Text()]
     # The last block has no empty line below it, and the first line is one.

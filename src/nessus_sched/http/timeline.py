@@ -25,6 +25,8 @@ GAP: Final = 8
 _TALL: Final = 18
 """Of a bar with a name in it."""
 _FLAT: Final = 6
+_THIN: Final = 0.4
+"""Percent of the width that the shortest scan has, to be seen."""
 _MOST_TALL: Final = 4
 """Lanes of a scanner with names in their bars; more are drawn flat."""
 _MOST_LANES: Final = 32
@@ -150,9 +152,9 @@ def _row(
 def _shape(
     found: Timeline, begin: float, end: float, y: int, height: int, kind: str, title: str
 ) -> Shape:
-    x = _percent(found, begin)
+    x = min(_percent(found, begin), 100 - _THIN)
     when = f"{local_clock(begin, found.zone)} to {local_clock(end, found.zone)}"
-    width = round(_percent(found, end) - x, 2)
+    width = round(max(_percent(found, end) - x, _THIN), 2)
     return Shape(x=x, width=width, y=y, height=height, kind=kind, title=f"{title}: {when}")
 
 

@@ -75,8 +75,9 @@ def plan_command(within: float, config: Path | None, as_json: bool) -> None:
 def _interval(each: Mapping[str, Any], what: str) -> str | None:
     if each[what] is None:
         return None
-    low, high = (each[f"{what}_{end}"] for end in ("low", "high"))
-    return f"{_time(each[what])} ({_clock(low)}-{_clock(high)})"
+    low, high = (_clock(each[f"{what}_{end}"]) for end in ("low", "high"))
+    middle = _time(each[what])
+    return middle if low == high else f"{middle} ({low}-{high})"
 
 
 def _clock(at: str | None) -> str:

@@ -59,7 +59,7 @@ def _cells(row: Mapping[str, Any], edges: Sequence[float]) -> str:
     found = []
     for begin, end in pairwise(edges):
         busy = _covered(scans, begin, end) / (end - begin) / slots
-        if busy > 0.02:
+        if busy > 0:
             found.append(_LEVELS[min(math.ceil(busy * len(_LEVELS)), len(_LEVELS)) - 1])
         elif 2 * _covered(closed, begin, end) >= end - begin:
             found.append(_CLOSED)
