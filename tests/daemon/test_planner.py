@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -14,11 +15,13 @@ from nessus_sched.daemon.planner import EVERY, OLDEST, PATIENCE, Planner
 from nessus_sched.scheduler.plan import Plan
 from nessus_sched.scheduler.schedules import Schedules
 from support.fake_scanner import FakeScanner
+from support.plans import night
 from support.world import config_of, scanner_settings, virtual_now, world
 
 
 class Counted(Planner):
-    """Counts its plans; each takes a while, and fails if it should."""
+    """Counts its plans, which are made up because virtual time does not wait for threads; each
+    takes a while, and fails if it should."""
 
     made = 0
     takes = 0.0
@@ -29,19 +32,31 @@ class Counted(Planner):
         await trio.sleep(self.takes)
         if self.failing:
             raise StoreUnavailable("disk full")
-        return await super().make(horizon)
+        return attrs.evolve(night(), begin=trio.current_time())
 
 
 @asynccontextmanager
 async def planning(directory: Path) -> AsyncIterator[Counted]:
-    config = config_of(directory, scanner_settings("a"))
+    config = config_of(directory, scanner_settings("a", limit=1))
     async with world(config, {"a": FakeScanner(virtual_now())}) as w:
         planner = Counted(w.context, w.queries, Schedules(w.context, w.service))
-        await w.submit("192.0.2.1", "192.0.2.2", name="mine")
+        await w.submit("192.0.2.1", name="first")
+        await w.submit("192.0.2.2", name="second")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(planner.run)
             yield planner
             nursery.cancel_scope.cancel()
+
+
+async def test_a_plan_has_all_that_waits_and_runs(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with planning(tmp_path) as planner:
+        await trio.sleep(10)
+        found = await Planner.make(planner, 3600.0)
+    assert [each.job.name for each in found.scans] == ["second"]
+    (row,) = found.timeline.scanners
+    assert [(bar.name, bar.end - bar.begin) for bar in row.bars] == [("first", 3600.0)]
 
 
 async def test_pages_of_a_minute_share_a_plan(
@@ -51,10 +66,8 @@ async def test_pages_of_a_minute_share_a_plan(
         await trio.sleep(600)
         assert planner.made == 0
         for _ in range(30):
-            found = await planner.recent()
+            assert await planner.recent() is not None
             await trio.sleep(10)
-    assert found is not None
-    assert [row.scanner_id for row in found.timeline.scanners] == ["a"]
     assert 300 / EVERY <= planner.made <= 300 / EVERY + 1
 
 
