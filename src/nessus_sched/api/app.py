@@ -53,6 +53,10 @@ def _everything(_peer: Peer, _task: Task) -> bool:
     return True
 
 
+def _not_measured() -> str | None:
+    return None
+
+
 def _same(users: Users) -> Callable[[], Users]:
     return lambda: users
 
@@ -87,7 +91,8 @@ class App:
     """`reload` re-reads the configuration; `set_log_level(level, component)` changes the log
     level and returns all levels; `scopes_of` returns the target limits of a peer's role, `sees`
     whether it may see a task, `manages` whether it may change one, `may_submit` whether it
-    may submit scans of a kind; `users()` looks users up."""
+    may submit scans of a kind; `plan_accuracy()` tells how good plans were; `users()` looks users
+    up."""
 
     queries: TaskQueries
     service: Service
@@ -104,6 +109,7 @@ class App:
     sees: Callable[[Peer, Task], bool] = _everything
     manages: Callable[[Peer, Task], bool] = _everything
     may_submit: Callable[[Peer, ScanKind], bool] = _every_kind
+    plan_accuracy: Callable[[], str | None] = _not_measured
     users: Callable[[], Users] = attrs.field(factory=lambda: _same(Users()))
 
     @property

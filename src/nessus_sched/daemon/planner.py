@@ -37,6 +37,11 @@ class Planner:
         self._wanted = trio.Event()
         self._made = trio.Event()
 
+    @property
+    def anything(self) -> bool:
+        """Whether there are schedules, windows or blackouts."""
+        return bool(self._schedules.all() or self._context.pool.timetable.rules)
+
     async def make(self, horizon: float) -> Plan:
         """A plan of all tasks and schedules for so many seconds. Raises `StoreUnavailable`."""
         queries = self._queries

@@ -12,6 +12,7 @@
           housekeeping   deletes what is past its retention
           certifications deletes what an interrupted one left on a scanner
           planner        plans the coming day while somebody looks at the status page
+          plan accuracy  compares the plan of every hour with what happens
           loop lag       measured for the metrics
           watchdog       tells systemd that the loop turns
           idle           stops a daemon that a relay started once it is idle
@@ -55,6 +56,7 @@ from nessus_sched.daemon.lifecycle import (
     tune_interpreter,
 )
 from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, NameLookups
+from nessus_sched.daemon.plan_accuracy import PlanAccuracy
 from nessus_sched.daemon.planner import Planner
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.report_ingest import Reports
@@ -138,6 +140,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             await system.schedules.restore()
             nursery.start_soon(system.schedules.run)
             nursery.start_soon(system.planner.run)
+            nursery.start_soon(system.plan_accuracy.run)
             server = mcp_server(system, reloader, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ
@@ -238,6 +241,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         service.on_told = estimate_errors.estimate_given
         schedules = Schedules(context, service)
         schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
+        planner = Planner(context, queries, schedules)
         yield System(
             context=context,
             roles=roles,
@@ -245,7 +249,8 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             fleet=fleet,
             queries=queries,
             schedules=schedules,
-            planner=Planner(context, queries, schedules),
+            planner=planner,
+            plan_accuracy=PlanAccuracy(context, planner, metrics.observe_plan),
             operator=OperatorControls(context, fleet),
             certifier=Certifier(
                 context,

@@ -72,6 +72,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         sees=lambda peer, task: roles.now().sees(peer, task),
         manages=lambda peer, task: roles.now().manages(peer, task),
         may_submit=lambda peer, kind: roles.now().may_submit(peer, kind),
+        plan_accuracy=system.plan_accuracy.sentence,
         users=lambda: roles.now().users,
     )
 

@@ -7,6 +7,7 @@ import attrs
 from nessus_sched.api.permissions import CurrentRoles
 from nessus_sched.certify.certifier import Certifier
 from nessus_sched.daemon.name_lookups import NameLookups
+from nessus_sched.daemon.plan_accuracy import PlanAccuracy
 from nessus_sched.daemon.planner import Planner
 from nessus_sched.http.server import PageConnections
 from nessus_sched.ipc.listener import Connections
@@ -31,6 +32,7 @@ class System:
     service: Service
     schedules: Schedules
     planner: Planner
+    plan_accuracy: PlanAccuracy
     operator: OperatorControls
     certifier: Certifier
     housekeeping: Housekeeping

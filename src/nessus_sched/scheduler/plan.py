@@ -88,6 +88,16 @@ def name_of(task: Task) -> str:
     return name if task.part is None else f"{name}, part {task.part.number}"
 
 
+def key_of(task: Task) -> str:
+    """The key of a task's job in plans."""
+    fired = task.schedule
+    return task.task_id if fired is None else _firing_key(fired.schedule_id, fired.nominal)
+
+
+def _firing_key(schedule_id: str, nominal: float) -> str:
+    return f"{schedule_id}@{nominal:.0f}"
+
+
 async def _jobs(
     context: Context,
     schedules: Iterable[Schedule],
@@ -99,11 +109,13 @@ async def _jobs(
     pool, sizes = context.pool, part_sizes(context)
     for task in waiting:
         await trio.lowlevel.checkpoint()
-        yield outlook.job(pool, task, name_of(task), now, sizes, firing=False)
+        found = outlook.job(pool, task, name_of(task), now, sizes, firing=False)
+        yield attrs.evolve(found, key=key_of(task))
     for schedule in schedules:
         if schedule.next_due is None or schedule.next_due > until:
             continue
         await trio.lowlevel.checkpoint()
         first = outlook.job(pool, schedule.template, schedule.name, now, sizes, firing=True)
         for nominal in schedule.next_firings(now, MOST_JOBS, until=until - schedule.delay):
-            yield attrs.evolve(first, ready=nominal + schedule.delay)
+            key = _firing_key(schedule.schedule_id, nominal)
+            yield attrs.evolve(first, ready=nominal + schedule.delay, key=key)

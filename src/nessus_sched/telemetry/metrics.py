@@ -23,6 +23,7 @@ from prometheus_client import (
 )
 
 from nessus_sched.core.asked import Setting, differing
+from nessus_sched.core.calendar.accuracy import Side
 from nessus_sched.core.calendar.schedule import FiringOutcome
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED, TaskState
@@ -142,6 +143,18 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self.plan_starts = Counter(
+            "nessus_plan_starts",
+            "Scans by whether they started within the interval that a plan had given.",
+            ["within"],
+            registry=registry,
+        )
+        self.plan_ends = Counter(
+            "nessus_plan_ends",
+            "Scans by whether they ended within the interval that a plan had given.",
+            ["within"],
+            registry=registry,
+        )
         self._preset_labels()
 
     def _preset_labels(self) -> None:
@@ -152,6 +165,9 @@ class Metrics:
                 self.scans.labels(kind.value, state.value)
         for firing in FiringOutcome:
             self.schedule_firings.labels(firing.value)
+        for within in ("true", "false"):
+            self.plan_starts.labels(within)
+            self.plan_ends.labels(within)
         for outcome in Delivery:
             self.notifications.labels(outcome.value)
 
@@ -240,6 +256,11 @@ class Metrics:
     def observe_deletions(self, what: str, count: int) -> None:
         """Housekeeping deleted `count` of `what`, a word from a closed set."""
         self.ttl_deletions.labels(what).inc(count)
+
+    def observe_plan(self, side: Side, count: int, *, within: bool) -> None:
+        """So many starts or ends were in the interval that a plan had given, or were not."""
+        counter = self.plan_starts if side is Side.START else self.plan_ends
+        counter.labels("true" if within else "false").inc(count)
 
     def observe_call(self, tool: str, status: str, seconds: float) -> None:
         """Observer for the MCP server: one tool call."""

@@ -92,6 +92,7 @@ class PlanReport:
     scans: list[PlannedAnswer] = field("In the order in which they could start.")
     left_out: int = field("How many more are not in the plan.")
     timeline: PlanTimeline | None = field("If it was asked for.")
+    accuracy: str | None = field("How good earlier plans were; null until enough is measured.")
     untrusted: str = field("How to treat the texts.")
 
 
@@ -110,13 +111,13 @@ async def get_plan(app: App, call: Call, args: PlanArgs) -> PlanReport:
         [view.task for view in app.queries.active() if app.sees(call.peer, view.task)],
     )
     zone = app.config.calendar.time_zone
-    return report(found, zone, drawn=args.timeline)
+    return report(found, zone, app.plan_accuracy(), drawn=args.timeline)
 
 
 PLAN_TOOLS: tuple[ToolDef, ...] = (get_plan,)
 
 
-def report(found: Plan, zone: str, *, drawn: bool) -> PlanReport:
+def report(found: Plan, zone: str, accuracy: str | None = None, *, drawn: bool) -> PlanReport:
     """The plan as an answer, `drawn` with its timeline; times are in the zone."""
     return PlanReport(
         begin=_moment(found.begin, zone),
@@ -124,6 +125,7 @@ def report(found: Plan, zone: str, *, drawn: bool) -> PlanReport:
         scans=[_planned(each, found, zone) for each in found.scans],
         left_out=found.left_out,
         timeline=_timeline(found.timeline, zone) if drawn else None,
+        accuracy=accuracy,
         untrusted=NAMES,
     )
 

@@ -68,6 +68,8 @@ def plan_command(within: float, config: Path | None, as_json: bool) -> None:
     late = sum(each["fits"] is False for each in found["scans"])
     if late:
         print_note(f"{late} of {len(found['scans'])} will probably not end in time.")
+    if found["accuracy"]:
+        print_note(found["accuracy"])
     if found["left_out"]:
         print_note(f"{found['left_out']} more are not in the plan.")
 

@@ -49,6 +49,8 @@ class Job:
     durations: dict[str, tuple[float, ...]]
     upper: float | None = None
     scans: int = 1
+    key: str = ""
+    """The same in all plans, whether it is a firing or already a task."""
 
 
 @attrs.frozen(kw_only=True)
