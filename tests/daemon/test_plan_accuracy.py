@@ -18,6 +18,7 @@ from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.daemon.plan_accuracy import FIRST, MEASURED, PlanAccuracy
 from nessus_sched.daemon.planner import Planner
+from nessus_sched.scheduler.plan import Plan
 from nessus_sched.scheduler.schedules import Schedules
 from nessus_sched.telemetry.metrics import Metrics
 from support.fake_scanner import FakeScanner
@@ -147,6 +148,30 @@ async def test_a_canceled_task_is_no_miss(
             await found.schedules.change("hourly", "uid:1", "paused", paused=True)
             await trio.sleep(3 * HOUR)
             assert [found.counted(side, "false") for side in Side] == [0, 0]
+
+
+async def test_what_changes_while_a_plan_is_made_is_not_measured(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    config, scanners = setup(tmp_path)
+    async with world(config, scanners) as w:
+        await learn(w)
+        found = Measuring(w)
+        await found.hourly()
+        for number in range(3):
+            await w.submit(f"192.0.2.{number + 100}")
+        make = found.planner.make
+
+        async def slowly(horizon: float) -> Plan:
+            plan = await make(horizon)
+            await trio.sleep(HOUR)
+            return plan
+
+        found.planner.make = slowly  # type: ignore[method-assign]
+        await found.accuracy.look()
+        await trio.sleep(HOUR)
+        await found.accuracy.look()
+        assert [found.counted(side, "false") for side in Side] == [0, 0]
 
 
 async def test_nothing_is_planned_without_a_calendar(

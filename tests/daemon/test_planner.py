@@ -14,8 +14,11 @@ from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.daemon.planner import EVERY, OLDEST, PATIENCE, Planner
 from nessus_sched.scheduler.plan import Plan
 from nessus_sched.scheduler.schedules import Schedules
+from nessus_sched.sim.options import SimOptions
 from support.fake_scanner import FakeScanner
+from support.pages import Pages
 from support.plans import night
+from support.processes import client, daemon, scanner_yaml, simulators, site
 from support.world import config_of, scanner_settings, virtual_now, world
 
 
@@ -109,3 +112,19 @@ async def test_there_is_no_plan_while_the_store_fails(
         planner.failing = False
         await trio.sleep(EVERY + 1)
         assert await planner.recent() is not None
+
+
+async def test_the_daemons_status_page_shows_the_plan(tmp_path: Path) -> None:
+    pages = Pages()
+    freeze = {"name": "freeze", "times": ["2026-01-01 to 2099-12-31"]}
+    async with simulators(SimOptions(seed=1)) as (sim,):
+        scanners = [scanner_yaml("east", sim)]
+        place = site(tmp_path, scanners, http=pages.settings, blackouts=[freeze])
+        async with daemon(place), client(place) as tools:
+            await tools.call("submit_scan", targets=["192.0.2.1"], name="frozen")
+            text = ""
+            with trio.move_on_after(30):
+                while "east: closed by blackout" not in text:
+                    text = (await pages.get("/")).body
+    assert "east: closed by blackout &#39;freeze&#39;" in text
+    assert "waits for blackout &#39;freeze&#39;" in text

@@ -13,12 +13,14 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
 
 from nessus_sched import __version__
+from nessus_sched.core.clock import system_now
 from nessus_sched.mcp.client import Tools, connected
 from nessus_sched.sim.options import SimOptions
 from support.booted import PROGRAM, Machine, base, booted, eventually, wheels
@@ -30,6 +32,8 @@ SUITE = os.environ.get("NESSUS_SCHED_BOOT_SUITE", "bookworm")
 SIM = SimOptions(seed=1)
 SCAN = 12
 """Seconds that a simulated scan takes: enough to restart a daemon in the middle."""
+DOWN = 150
+"""Seconds without the service, in which a schedule is due: after two minutes it was missed."""
 CONFIG = """\
 state_directory: /var/lib/nessus-sched
 targets: {{allow: [192.0.2.0/24]}}
@@ -252,6 +256,37 @@ def test_a_stop_is_final(machine: Machine) -> None:
     assert machine.of("ActiveState") == "inactive"
     machine.run("systemctl", "start", "nessus-sched")
     eventually(lambda: healthy(machine))
+
+
+def test_a_firing_that_was_due_while_the_service_was_down_is_made_up_for(machine: Machine) -> None:
+    due = datetime.fromtimestamp(system_now() + 20, UTC)
+    for name, missed in (("made up", "once"), ("left out", "skip")):
+        when = ("--at", due.isoformat(timespec="seconds"), "--catch-up", "1h")
+        ask(machine, "schedules", "add", name, "192.0.2.13", *when, "--missed", missed)
+    machine.run("systemctl", "stop", "nessus-sched")
+    machine.run("sleep", str(DOWN), within=DOWN + 60)
+    machine.run("systemctl", "start", "nessus-sched")
+    eventually(lambda: healthy(machine))
+    eventually(lambda: latest(machine, "made up") and latest(machine, "left out"))
+    fired = latest(machine, "made up")
+    assert (fired["outcome"], fired["due"][:16]) == ("submitted", due.isoformat()[:16])
+    assert "missed by 2 min" in fired["reason"]
+    assert "missed by 2 min" in machine.out("nessus-sched", "schedules", "show", "made up")
+    assert latest(machine, "left out")["outcome"] == "skipped"
+    eventually(lambda: standing(machine, fired["task_id"])["status"] == "completed", SCAN + 30)
+    machine.run("systemctl", "restart", "nessus-sched")
+    eventually(lambda: healthy(machine))
+    submitted = [
+        ask(machine, "schedules", "show", each)["tasks"] for each in ("made up", "left out")
+    ]
+    assert submitted == [1, 0]
+    said = machine.out("journalctl", "-u", "nessus-sched", "-o", "cat")
+    assert said.count('"schedule_fired"') == 1
+
+
+def latest(machine: Machine, name: str) -> Any:
+    """The latest firing of a schedule."""
+    return ask(machine, "schedules", "show", name)["last"]
 
 
 def test_reload_changes_a_limit_and_keeps_the_old_file_when_the_new_one_is_wrong(
