@@ -162,9 +162,8 @@ def test_rules_apply_to_what_they_name() -> None:
     )
     inside, outside = (pack(targets_from([text])) for text in ("192.0.2.0/24", "192.0.2.128/25"))
     now = at("2026-03-02")
-    assert not table.targets(inside, None, "nessus", now).allowed
-    assert table.targets(outside, None, "nessus", now).allowed
-    assert not table.targets(outside, "2020-01-01", "nessus", now).allowed
+    assert not table.scan(inside, None, "east", "nessus", now).allowed
+    assert not table.scan(outside, "2020-01-01", "east", "nessus", now).allowed
     assert table.scanner("east", "nessus", now).allowed
     assert not table.scanner("west", "nessus", now).allowed
     assert not table.scanner("east", "dmz", now).allowed
@@ -182,7 +181,6 @@ def test_the_hours_of_a_task_may_have_their_own_zone() -> None:
 
 def test_hours_in_a_zone_that_this_machine_does_not_know_never_come() -> None:
     """The task may have been accepted by another machine."""
-    found = Timetable().targets(
-        pack(targets_from(["192.0.2.1"])), "22:00-06:00 (Mars/Base)", "x", 0
-    )
+    targets, hours = pack(targets_from(["192.0.2.1"])), "22:00-06:00 (Mars/Base)"
+    found = Timetable().scan(targets, hours, "x", "nessus", 0)
     assert (found.allowed, found.until) == (False, None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from nessus_sched.core.calendar.periods import Period
+from nessus_sched.core.calendar.timetable import Rule, Timetable
 from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.pool.routing import RoutingCase
 from nessus_sched.core.pool.state import UnknownScanner
@@ -454,3 +456,42 @@ def test_a_task_placed_during_a_pause_starts_after_those_that_wait() -> None:
                 started.append(task_id)
                 scanners.release(task_id, float(moment))
     assert started == ["t6", "t2", "t3", "t4", "t5"]
+
+
+def test_what_has_time_on_a_faster_scanner_only_goes_there() -> None:
+    pool = WatchedPool([spec("slow", 1), spec("fast", 1)])
+    for order in range(1, 25):
+        for name, took in (("slow", 7000.0), ("fast", 2000.0)):
+            pool.adopt(name, entry(1000 * order + len(name) + (name == "slow")), 0.0)
+            (running,) = pool.running(name)
+            pool.release(running, took, finished=True)
+    opened = Period(zone="UTC", dates=((0.0, 3600.0), (9000.0, 99_000.0)))
+    rules = (Rule(name="w", period=opened, blackout=False),)
+    pool.gate.set_timetable(Timetable(rules=rules), lambda now: now, 0.0)
+    for order in (1, 2):
+        pool.place(entry(order), 0.0)
+    assert [pool.take_all("slow", 0.0), pool.take_all("fast", 0.0)] == [[], ["t2"]]
+    pool.release("t2", 500.0)
+    assert pool.take_all("fast", 500.0) == ["t1"]
+    pool.release("t1", 2500.0)
+    pool.place(entry(3), 2500.0)
+    assert not pool.take_all("fast", 2500.0), "no scanner has time for it"
+    assert not pool.take_all("slow", 2500.0)
+    pool.gate.look(9000.0)
+    assert pool.take_all("slow", 9000.0) == ["t3"]
+
+
+def test_pauses_do_not_count_as_running() -> None:
+    pool = WatchedPool([spec("a", 1)])
+    pool.adopt("a", entry(1), 0.0)
+    pool.note_pauses("t1", 0.0, 100.0)
+    active = pool.active("t1")
+    assert active is not None
+    assert active.ran(5000.0) == 100.0
+    pool.note_pauses("t1", 4900.0, None)
+    pool.progressed("t1", 50, 5100.0)
+    active = pool.active("t1")
+    assert active is not None
+    assert (active.ran(5100.0), active.reached) == (200.0, {5: 200.0})
+    pool.release("t1", 5300.0, finished=True)
+    assert pool.durations.per_address(entry(2)) == 400.0

@@ -161,7 +161,7 @@ class Fleet:
             self.debts.take_up(task)
             if task.state not in HOLDS_SLOT and pool.active(task_id) is not None:
                 finished = scan_finished(task)
-                pool.release(task_id, self.context.now(), finished=finished, paused=task.paused_for)
+                pool.release(task_id, self.context.now(), finished=finished)
             if not pool.waiting(task_id):
                 await self._resume(task, self.enqueue)
 
@@ -311,6 +311,7 @@ class Fleet:
             since = self.context.recorded(task.entered[TaskState.LAUNCHING])
             entry = queue_entry(task, accepted_at=run.accepted_at)
             self.context.pool.adopt(driver.id, entry, since)
+            run.note_pauses()
         driver.adopt(run)
 
     async def _begun_plain(self, task: Task) -> bool:

@@ -30,7 +30,7 @@ SITES = {
 }
 EVENING = "19:00-07:00"
 """Asked for by some tasks."""
-WESTERN = {"s0", "s1", "s2"}
+WESTERN = {"s0", "s7"}
 """Scanners with hours of their own."""
 
 

@@ -22,11 +22,11 @@ from nessus_sched.core.pool.entry import QueueEntry, queue_entry
 from nessus_sched.core.pool.scanners import ScannerSpec
 from nessus_sched.core.pool.state import PoolSettings
 from nessus_sched.core.targets.targets import TargetSet
-from nessus_sched.core.task import ScanKind, Task
+from nessus_sched.core.task import ScanKind, ScheduledFor, Task
 from support.pools import WatchedPool
 
 HOUR, DAY = 3600.0, 86400.0
-HOURS_OF = {ScanKind.QUICK: 0.4, ScanKind.BASIC: 1.5, ScanKind.TRUSTED: 4.0}
+HOURS_OF = {ScanKind.QUICK: 0.4, ScanKind.BASIC: 1.2, ScanKind.TRUSTED: 3.0}
 """Median hours that a scan of 16 addresses takes."""
 MAX_PAUSE = DAY
 NEXT_LOOK = 15.0
@@ -169,7 +169,7 @@ class CalendarYear:
         if decision.fire is not None:
             if decision.replace and last is not None:
                 self._cancel(last)
-            task_id = self._submit(schedule)
+            task_id = self._submit(schedule, decision.fire)
             self.fired.append((schedule_id, decision.fire, task_id))
             after = after.submitted(
                 Firing(
@@ -182,10 +182,16 @@ class CalendarYear:
             )
         self._arm(after)
 
-    def _submit(self, schedule: Schedule) -> str:
+    def _submit(self, schedule: Schedule, nominal: float) -> str:
         number = len(self.lives)
         task = attrs.evolve(
-            schedule.template, task_id=f"t{number}", order=number, created_at=self.now
+            schedule.template,
+            task_id=f"t{number}",
+            order=number,
+            created_at=self.now,
+            schedule=ScheduledFor(
+                schedule_id=schedule.schedule_id, name=schedule.name, nominal=nominal
+            ),
         )
         entry = queue_entry(task)
         usual = HOURS_OF[task.request.kind] * HOUR * (entry.packed.address_count / 16) ** 0.5
@@ -239,6 +245,7 @@ class CalendarYear:
 
     def _drive(self) -> None:
         while self.pool.woken:
+            self.random.shuffle(self.pool.woken)
             scanner_id = self.pool.woken.pop()
             while (entry := self.pool.take(scanner_id, self.now)) is not None:
                 self._start(entry, self.models[scanner_id])
@@ -272,10 +279,12 @@ class CalendarYear:
         if scan.since is not None:
             self._break(scan)
             scan.paused_at = self.now
+            self.pool.note_pauses(scan.entry.task_id, scan.paused_for, self.now)
             self.pauses.record(scan.model.spec.scanner_id, self.now - scan.asked)
         else:
             turn, scan.since = scan.turn, self.now
             scan.paused_for += self.now - scan.paused_at
+            self.pool.note_pauses(scan.entry.task_id, scan.paused_for, None)
             self.at(self.now + scan.left, lambda: self._complete(scan, turn))
         self.at(self.now + NEXT_LOOK, self._look)
 
@@ -310,7 +319,9 @@ class CalendarYear:
             self._settled(life)
             return
         life.work = scan.left / scan.model.slowness
-        self._place(_rest(entry, scan.left / scan.took))
+        rest = _rest(entry, scan.left / scan.took)
+        life.task = attrs.evolve(life.task, remaining=rest.targets.texts)
+        self._place(rest)
 
     def _complete(self, scan: Scan, turn: int) -> None:
         if self.scans.get(scan.entry.task_id) is not scan or turn != scan.turn:
@@ -324,7 +335,7 @@ class CalendarYear:
             self._break(scan)
         task_id = scan.entry.task_id
         del self.scans[task_id]
-        self.pool.release(task_id, self.now, finished=finished, paused=scan.paused_for)
+        self.pool.release(task_id, self.now, finished=finished)
         for ended, seconds in self.overruns.ended(self.scans, self.now).items():
             self.reported.append((ended, self.now, seconds))
 

@@ -145,17 +145,6 @@ class Timetable:
         """For a scanner, whatever the targets."""
         return verdict(_on_scanner(self.rules, scanner_id, pool, everywhere=True), moment)
 
-    def targets(
-        self, targets: PackedTargets, between: str | None, pool: str, moment: float
-    ) -> Verdict:
-        """For targets, whatever scanner of the pool scans them."""
-        rules = tuple(
-            each
-            for each in self.rules
-            if each.networks is not None and not each.scanners and _in_pool(each, pool)
-        )
-        return verdict(self._applying(rules, targets, between), moment)
-
     def scan(
         self,
         targets: PackedTargets,
@@ -322,7 +311,3 @@ def _opening(rules: Sequence[Rule], moment: float) -> float | None:
             return None
         moment = max(at for at in opens if at is not None)
     return None
-
-
-def _in_pool(rule: Rule, pool: str) -> bool:
-    return not rule.pools or pool in rule.pools

@@ -40,7 +40,7 @@ def remaining(active: Active, durations: Durations, like: Sequence[float], now: 
     others: whichever says it more narrowly. Left out are the totals that it has outlived,
     and those with which it would be further by now.
     """
-    elapsed = max(0.0, now - active.since)
+    elapsed = active.ran(now)
     tenth = active.tenth
     further = durations.paces(tenth + 1)
     least = elapsed

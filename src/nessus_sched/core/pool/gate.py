@@ -40,9 +40,9 @@ class Gate:
             return False
         if state.has_time(entry, scanner.scanner_id, now):
             return True
-        if not state.has_time_anywhere(entry, scanner.scanner_id, now):
-            until = state.may_scan_targets(entry, now).until
-            self._defer(waiting, math.inf if until is None else until, now)
+        until = state.no_time_until(entry, now)
+        if until is not None:
+            self._defer(waiting, until, now)
         elif waiting.scanner_id is not None and entry.pinned is None:
             state.queues.move(waiting, None)
             self.mover.wake_all(now)

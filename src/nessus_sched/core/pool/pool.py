@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
+import attrs
+
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.estimates import Estimate
@@ -155,15 +157,13 @@ class Pool(PoolQueries):
         state.guard.start(entry.task_id, entry.packed)
         state.network_limits.start(entry.task_id, entry.packed)
 
-    def release(
-        self, task_id: str, now: float, *, finished: bool = False, paused: float = 0.0
-    ) -> None:
+    def release(self, task_id: str, now: float, *, finished: bool = False) -> None:
         """Gives the slot back, whatever became of the task. `finished`: the scan ran to its
-        end, so that how long it took, without the seconds that it was `paused`, says something
-        about others like it. Raises `KeyError` when it holds none."""
+        end, so that how long it took, without pauses, says something about others like it.
+        Raises `KeyError` when it holds none."""
         active = self._state.active.pop(task_id)
         if finished:
-            took = max(now - active.since - paused, 0.0)
+            took = active.ran(now)
             self.durations.record(active.entry, active.scanner_id, took)
             self.durations.record_pace(active.reached, took)
         scanner = self._state.scanner(active.scanner_id)
@@ -196,6 +196,12 @@ class Pool(PoolQueries):
         """How far (0..100) an active task's scan is now, for estimates."""
         if progress is not None:
             self._state.active[task_id] = self._state.active[task_id].at(progress, now)
+
+    def note_pauses(self, task_id: str, paused: float, since: float | None) -> None:
+        """For how many seconds an active task's scan was paused, and since when it is now (None: it
+        runs)."""
+        active = self._state.active[task_id]
+        self._state.active[task_id] = attrs.evolve(active, paused=paused, paused_since=since)
 
     def abandoned(self, scanner_id: str, count: int, now: float) -> None:
         """This many scans of ours may still run there though their tasks have ended; they take

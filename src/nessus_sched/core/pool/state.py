@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -36,7 +37,8 @@ class Active:
     """A task that holds a slot of `scanner_id`, since `since` (epoch seconds).
 
     `reached` has the seconds that it took to each tenth of progress, `seen` those until
-    `progress` (0..100) was last told, None when it never was.
+    `progress` (0..100) was last told, None when it never was. Seconds spent paused do not count:
+    `paused` are those of pauses that are over, `paused_since` is when the present one began.
     """
 
     entry: QueueEntry
@@ -45,6 +47,13 @@ class Active:
     reached: Mapping[int, float] = attrs.field(factory=dict)
     seen: float | None = None
     progress: int | None = None
+    paused: float = 0.0
+    paused_since: float | None = None
+
+    def ran(self, now: float) -> float:
+        """Seconds that it has been running."""
+        until = now if self.paused_since is None else self.paused_since
+        return max(0.0, until - self.since - self.paused)
 
     @property
     def tenth(self) -> int:
@@ -53,7 +62,7 @@ class Active:
 
     def at(self, progress: int, now: float) -> Active:
         """With that progress (0..100) seen now."""
-        seen, tenth, reached = now - self.since, min(progress // 10, 9), self.reached
+        seen, tenth, reached = self.ran(now), min(progress // 10, 9), self.reached
         if tenth > self.tenth:
             reached = {**reached, tenth: seen}
         return attrs.evolve(self, reached=reached, seen=seen, progress=progress)
@@ -132,9 +141,16 @@ class PoolState:
             return True
         return self.lasts(self.may_scan(entry, scanner_id, now), entry, scanner_id, now)
 
-    def has_time_anywhere(self, entry: QueueEntry, scanner_id: str, now: float) -> bool:
-        """The same of its targets alone: other scanners may have more time."""
-        return self.lasts(self.may_scan_targets(entry, now), entry, scanner_id, now)
+    def no_time_until(self, entry: QueueEntry, now: float) -> float | None:
+        """Until when no scanner that may run it has time for it, by the wall clock (inf: for a
+        year); None if one has, busy or not."""
+        moments: list[float] = []
+        for scanner in self.scanners_of(self.reachability.reach(entry)):
+            found = self.may_scan(entry, scanner.scanner_id, now)
+            if self.lasts(found, entry, scanner.scanner_id, now):
+                return None
+            moments.append(math.inf if found.until is None else found.until)
+        return min(moments, default=math.inf)
 
     def fitting(self, entry: QueueEntry, scanner_id: str, now: float) -> int:
         """How many of its targets a scan there can finish before a window ends."""
@@ -150,10 +166,6 @@ class PoolState:
         return self.timetable.scan(
             entry.packed, entry.between, scanner_id, entry.pool, self.wall(now)
         )
-
-    def may_scan_targets(self, entry: QueueEntry, now: float) -> Verdict:
-        """What they say of its targets, whatever scanner scans them."""
-        return self.timetable.targets(entry.packed, entry.between, entry.pool, self.wall(now))
 
     def lasts(self, verdict: Verdict, entry: QueueEntry, scanner_id: str, now: float) -> bool:
         """Whether the verdict allows a scan for as long as it should take."""

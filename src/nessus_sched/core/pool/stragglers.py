@@ -60,7 +60,7 @@ def straggler(
 def seconds_left(active: Active, durations: Durations, now: float) -> float | None:
     """How long the scan still takes by its progress, or by how long others took while it shows
     none; None when nothing is known."""
-    elapsed = now - active.since
+    elapsed = active.ran(now)
     if active.progress and active.seen is not None:
         return active.seen * 100 / active.progress - elapsed
     pace = durations.per_address(active.entry)

@@ -117,6 +117,14 @@ class ActiveTask:
             )
             await self.context.record_until_stored(task, entry)
             self.task, self.entered_at = task, entered_at
+            self.note_pauses()
+
+    def note_pauses(self) -> None:
+        """Tells the pool, whose estimates leave pauses out."""
+        task, pool = self.task, self.context.pool
+        if task.state in {TaskState.RUNNING, TaskState.PAUSED} and pool.active(task.task_id):
+            since = self.entered_at if task.state is TaskState.PAUSED else None
+            pool.note_pauses(task.task_id, task.paused_for, since)
 
     async def obey(self, command: Command) -> bool:
         """Persists a command, then wakes the task to carry it out. False if no driver has the task

@@ -211,9 +211,7 @@ class Driver:
 
     def _release(self, run: ActiveTask) -> None:
         finished = scan_finished(run.task)
-        self.context.pool.release(
-            run.task.task_id, self.context.now(), finished=finished, paused=run.task.paused_for
-        )
+        self.context.pool.release(run.task.task_id, self.context.now(), finished=finished)
 
 
 def scan_finished(task: Task) -> bool:
