@@ -6,9 +6,10 @@ import pytest
 
 from nessus_sched.core.calendar.periods import Period
 from nessus_sched.core.calendar.timetable import Rule, Timetable
+from nessus_sched.core.calendar.zones import parse_moment
 from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.pool.routing import RoutingCase
-from nessus_sched.core.pool.state import UnknownScanner
+from nessus_sched.core.pool.state import PoolSettings, UnknownScanner
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.task import Priority
 from support.pools import FREE_FOR_ALL, WatchedPool, entry, spec
@@ -495,3 +496,23 @@ def test_pauses_do_not_count_as_running() -> None:
     assert (active.ran(5100.0), active.reached) == (200.0, {5: 200.0})
     pool.release("t1", 5300.0, finished=True)
     assert pool.durations.per_address(entry(2)) == 400.0
+
+
+def test_what_waits_for_its_hours_keeps_its_targets_from_nobody() -> None:
+    """Not even if it had to wait for another scan of them before."""
+    pool = WatchedPool([spec("a", 2)], PoolSettings())
+    noon, night = parse_moment("2026-03-02 12:00", "UTC"), parse_moment("2026-03-02 20:00", "UTC")
+    pool.place(entry(1, "192.0.2.1"), noon)
+    pool.place(entry(2, "192.0.2.1-192.0.2.2", between="20:00-24:00"), noon)
+    assert pool.take_all("a", noon) == ["t1"]
+    pool.release("t1", noon + 100)  # now it is found to wait for its hours
+    assert pool.take_all("a", noon + 100) == []
+    pool.place(entry(3, "192.0.2.1"), noon + 200)
+    assert pool.take_all("a", noon + 200) == ["t3"]
+    pool.gate.look(night)
+    assert pool.take_all("a", night) == [], "for the first time it is blocked in its hours"
+    pool.place(entry(4, "192.0.2.2"), night)
+    assert pool.take_all("a", night) == ["t4"]
+    pool.release("t4", night + 100)
+    pool.release("t3", night + 100)
+    assert pool.take_all("a", night + 100) == ["t2"]

@@ -120,15 +120,18 @@ class OverlapGuard:
 
     def park(self, waiting: Waiting, blocker: str) -> ParkedGroup:
         """The group in which it waits from now on."""
-        entry = waiting.entry
-        name: GroupName = (None, waiting.queue_name, entry.packed)
+        group = self._join(waiting, blocker)
+        waiting.blocked += 1
+        if waiting.blocked >= PATIENCE and waiting.entry.task_id not in self._claimed:
+            self._claim(waiting.entry)
+        return group
+
+    def _join(self, waiting: Waiting, blocker: str) -> ParkedGroup:
+        name: GroupName = (None, waiting.queue_name, waiting.entry.packed)
         group = self._groups.setdefault(blocker, {}).setdefault(
             name, ParkedGroup(blocker=blocker, name=name)
         )
         insort(group.members, waiting.key)
-        waiting.blocked += 1
-        if waiting.blocked >= PATIENCE and entry.task_id not in self._claimed:
-            self._claim(entry)
         return group
 
     def _claim(self, entry: QueueEntry) -> None:
@@ -165,10 +168,9 @@ class OverlapGuard:
         return heads
 
     def defer(self, waiting: Waiting, key: str) -> ParkedGroup:
-        """Parks an entry at something that is not a task; `resume` returns it."""
-        group = self.park(waiting, key)
+        """Parks an entry at something that is not a task, without a claim; `resume` returns it."""
         waiting.blocked = 0
-        return group
+        return self._join(waiting, key)
 
     def resume(self, key: str, *, most: int | None = None) -> list[str]:
         """The entries that were deferred with that key, or the first `most` of them; they are no
