@@ -19,10 +19,10 @@ def test_a_night_is_a_line_for_each_scanner_and_rule() -> None:
     hours, east, west, spare, freeze, legend = timeline_lines(answered(night()), 80)
     assert hours.split() == ["18:00", "21:00", "Tue", "03:00", "06:00", "09:00", "12:00"]
     assert east == (
-        "east              █████████▇▇▄▄▄▃··········▄▄▄▄▄█▆▄▄▄▄▄▄▄▄▃·····················"
+        "east              █████████▆▃··············▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▃·····················"
     )
     assert west == (
-        "west              ░░░░▆████··························░░░░░░░░░░░░░░░░░░░░░░░░░░░"
+        "west              ░░░░▃████▆████▆···············▇▄···░░░░░░░░░░░░░░░░░░░░░░░░░░░"
     )
     assert spare == "spare".ljust(18) + "·" * 62
     assert freeze.startswith("blackout 'freez…  ·········░░")

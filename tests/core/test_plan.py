@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.core.calendar.periods import parse_period
-from nessus_sched.core.calendar.plan import Job, Planned, Slot, plan
-from nessus_sched.core.calendar.timetable import Rule, Timetable
+from nessus_sched.core.calendar.plan import Planned, plan
+from nessus_sched.core.calendar.playing import Job, Slot
+from nessus_sched.core.calendar.schedule import Overlap
+from nessus_sched.core.calendar.timetable import AtEnd, Rule, Timetable
 from nessus_sched.core.calendar.zones import parse_moment
 from nessus_sched.core.targets.packed import pack
 from nessus_sched.core.targets.targets import targets_from
@@ -26,18 +29,18 @@ def job(name: str = "a", ready: float = 0.0, takes: float = 1.0, **changes: Any)
         "between": None,
         "pool": "nessus",
         "durations": {"x": (takes * HOUR,) * 3},
-        "upper": takes * HOUR,
+        "uppers": {"x": takes * HOUR},
     }
     return Job(name=name, ready=NOW + ready * HOUR, **{**usual, **changes})
 
 
 def slots(*scanners: str) -> list[Slot]:
-    return [Slot(scanner_id=scanner_id, free=(NOW,)) for scanner_id in scanners]
+    return [Slot(scanner_id=scanner_id) for scanner_id in scanners]
 
 
-def rule(*times: str, blackout: bool = False) -> Timetable:
+def rule(*times: str, **changes: Any) -> Timetable:
     period = parse_period(times, "UTC")
-    return Timetable(rules=(Rule(name="r", period=period, blackout=blackout),))
+    return Timetable(rules=(Rule(name="r", period=period, **{"blackout": False, **changes}),))
 
 
 def hours(found: Planned) -> tuple[float, float]:
@@ -102,6 +105,61 @@ def test_parts_run_on_all_scanners() -> None:
     assert found.scanners == ("x", "y")
 
 
+def test_the_scan_that_is_due_first_gets_the_slot() -> None:
+    urgent, usual = job("urgent", ready=1, due=NOW), job("usual", ready=1, due=NOW + HOUR)
+    found = plan([usual, urgent, job("running", takes=2)], slots("x"), Timetable(), NOW)
+    assert {each.job.name: hours(each) for each in found} == {
+        "running": (0, 2), "urgent": (2, 3), "usual": (3, 4),
+    }  # fmt: skip
+
+
+def test_a_running_scan_is_paused_and_keeps_its_slot() -> None:
+    running = Slot(scanner_id="x", running=job("running", takes=3))
+    (found,) = plan([job()], [running], rule("13:00-15:00", blackout=True), NOW)
+    assert hours(found) == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("at_end", "ends"), [(AtEnd.PAUSE, (5, 6)), (AtEnd.STOP, (5, 2)), (AtEnd.RUN_ON, (3, 4))]
+)
+def test_what_a_blackout_does_to_a_scan(at_end: AtEnd, ends: tuple[float, float]) -> None:
+    """One that is stopped leaves its slot to the scan of other targets."""
+    network = targets_from(["192.0.2.1"]).ranges
+    table = rule("13:00-15:00", blackout=True, at_end=at_end, networks=network)
+    other = pack(targets_from(["198.51.100.1"]))
+    jobs = [job("a", takes=3, uppers={}), job("b", ready=0.5, targets=other)]
+    found = {each.job.name: hours(each) for each in plan(jobs, slots("x"), table, NOW)}
+    assert (found["a"][1], found["b"][1]) == ends
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected"),
+    [
+        (Overlap.SKIP, [(0, 5), None, None, (6, 11)]),
+        (Overlap.QUEUE_ONE, [(0, 5), None, (5, 10), (10, 15)]),
+        (Overlap.REPLACE, [None, None, None, (6, 11)]),
+    ],
+)
+def test_firings_that_meet_the_one_before(
+    overlap: Overlap, expected: list[tuple[float, float] | None]
+) -> None:
+    each_two_hours = [
+        job(str(number), ready=2 * number, takes=5, series="s", overlap=overlap)
+        for number in range(4)
+    ]
+    found = plan(each_two_hours, slots("x", "x"), Timetable(), NOW)
+    assert [None if each.skipped else hours(each) for each in found] == expected
+
+
+def test_a_firing_meets_a_task_of_its_schedule_that_is_running() -> None:
+    running = Slot(scanner_id="x", running=job("t", takes=2, series="s"))
+    first, second = (
+        job(str(ready), ready=ready, series="s", overlap=Overlap.SKIP) for ready in (1, 3)
+    )
+    found = plan([first, second], [running, *slots("x")], Timetable(), NOW)
+    assert [each.skipped for each in found] == [True, False]
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 30), st.lists(st.floats(0.1, 9), min_size=1, max_size=9)),
@@ -116,7 +174,7 @@ def test_intervals_are_in_order_and_nothing_starts_while_it_may_not(
 ) -> None:
     table = rule("mon-fri 08:00-18:00", blackout=blackout)
     jobs = [
-        job(str(number), ready, durations={"x": tuple(each * HOUR for each in takes)}, upper=None)
+        job(str(number), ready, durations={"x": tuple(each * HOUR for each in takes)}, uppers={})
         for number, (ready, takes) in enumerate(given_jobs)
     ]
     for found in plan(jobs, slots(*"x" * count), table, NOW):

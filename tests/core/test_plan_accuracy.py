@@ -22,7 +22,8 @@ from nessus_sched.core.calendar.accuracy import (
     sentence,
     stored,
 )
-from nessus_sched.core.calendar.plan import Interval, Job, Planned
+from nessus_sched.core.calendar.plan import Interval, Planned
+from nessus_sched.core.calendar.playing import Job
 from nessus_sched.core.calendar.zones import parse_moment
 from nessus_sched.core.targets.packed import pack
 from nessus_sched.core.targets.targets import targets_from

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.core.calendar.periods import parse_period
-from nessus_sched.core.calendar.plan import Job, Slot, plan
+from nessus_sched.core.calendar.plan import plan
+from nessus_sched.core.calendar.playing import Job, Slot
 from nessus_sched.core.calendar.timeline import BarKind, Timeline, timeline
 from nessus_sched.core.calendar.timetable import Rule, Timetable
 from nessus_sched.core.calendar.zones import parse_moment
@@ -35,8 +36,10 @@ def job(name: str, takes: float, scanners: str = "x", **changes: Any) -> Job:
 
 
 def slot(scanner_id: str, task_id: str | None = None, *free: float) -> Slot:
-    ends = tuple(NOW + each * HOUR for each in free) or (NOW,)
-    return Slot(scanner_id=scanner_id, free=ends, task_id=task_id)
+    if task_id is None:
+        return Slot(scanner_id=scanner_id)
+    left = tuple(each * HOUR for each in free)
+    return Slot(scanner_id=scanner_id, running=job(task_id, 0, durations={scanner_id: left}))
 
 
 def rule(text: str, **changes: Any) -> Rule:

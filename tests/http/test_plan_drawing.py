@@ -67,7 +67,7 @@ def test_the_plan_is_drawn_and_told() -> None:
     told = [unescape(each) for each in re.findall(r"<li>(.*?)</li>", text)]
     assert "east: web servers, running: Mon 16:20 to Mon 17:44" in told
     assert "west: closed by window 'nights': Mon 16:20 to Mon 18:00" in told
-    assert "east: weekly-dmz, scheduled: Mon 20:02 to Mon 22:02" in told
+    assert "west: weekly-dmz, scheduled: Mon 20:02 to Mon 22:02" in told
     assert "blackout 'freeze': closed by blackout 'freeze': Mon 20:00 to Tue 04:00" in told
     assert len(re.findall(r'<svg class="waiting" x=', text)) == 9  # the parts
     assert "<td>not known</td>" in text

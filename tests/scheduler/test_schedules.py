@@ -401,18 +401,18 @@ async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads, turns = [0], [0]
-    job = outlook.job
+    firings = outlook.firings
 
     def counted(*args: Any, **named: Any) -> Any:
         reads[0] += 1
-        return job(*args, **named)
+        return firings(*args, **named)
 
     async def other() -> None:
         while True:
             turns[0] += 1
             await trio.lowlevel.checkpoint()
 
-    monkeypatch.setattr(outlook, "job", counted)
+    monkeypatch.setattr(outlook, "firings", counted)
     async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
         for number in range(30):
             await schedules.add(schedule(w, f"s{number}"))

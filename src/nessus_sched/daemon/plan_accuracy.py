@@ -23,12 +23,12 @@ from nessus_sched.core.calendar.accuracy import (
     stored,
 )
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.pool.outlook import key_of
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
 from nessus_sched.daemon.planner import Planner
 from nessus_sched.scheduler.context import Context
-from nessus_sched.scheduler.plan import key_of
 from nessus_sched.telemetry import events
 
 EVERY: Final = 3600.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 import attrs
 import trio
 
-from nessus_sched.core.calendar.plan import Job, Planned, plan
+from nessus_sched.core.calendar.plan import Planned, plan
+from nessus_sched.core.calendar.playing import Job
 from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.calendar.timeline import Timeline, timeline
 from nessus_sched.core.pool import outlook
@@ -44,7 +46,9 @@ class Plan:
         found = []
         if each.closed is not None:
             found.append(f"waits for {each.closed.text}")
-        if each.never:
+        if each.skipped:
+            found.append("probably skipped, because another task of its schedule takes its place")
+        elif each.never:
             found.append("no opening within a year: it needs a different window or scanner")
         elif each.end is None:
             found.append("no like scan has been measured yet")
@@ -67,15 +71,17 @@ async def plan_until(
     """What is to be expected until then (epoch seconds). Plays it through in a thread, on a copy
     of what is known. Scans that run are drawn with names if they are of the `running` tasks."""
     now = context.wall()
-    jobs = [each async for each in _jobs(context, schedules, waiting, now, until)]
+    known = list(schedules)
+    jobs = [each async for each in _jobs(context, known, waiting, now, until)]
     kept = sorted(jobs, key=lambda each: each.ready)[:MOST_JOBS]
-    table, free = context.pool.timetable, outlook.slots(context.pool, context.now(), now)
+    series = {each.last_task or "": each.schedule_id for each in known}
+    table, slots = context.pool.timetable, outlook.slots(context.pool, context.now(), series)
     pools = {each.id: each.pool for each in context.config.scanners}
     names = {task.task_id: name_of(task) for task in running}
 
     def play() -> tuple[list[Planned], Timeline]:
-        scans = plan(kept, free, table, now)
-        return scans, timeline(scans, free, pools, names, table, (now, until))
+        scans = plan(kept, slots, table, now)
+        return scans, timeline(scans, slots, pools, names, table, (now, until))
 
     scans, drawn = await trio.to_thread.run_sync(play)
     return Plan(begin=now, until=until, scans=scans, left_out=len(jobs) - len(kept), timeline=drawn)
@@ -86,16 +92,6 @@ def name_of(task: Task) -> str:
     whole = task.task_id if task.part is None else task.part.task_id
     name = task.request.name or whole
     return name if task.part is None else f"{name}, part {task.part.number}"
-
-
-def key_of(task: Task) -> str:
-    """The key of a task's job in plans."""
-    fired = task.schedule
-    return task.task_id if fired is None else _firing_key(fired.schedule_id, fired.nominal)
-
-
-def _firing_key(schedule_id: str, nominal: float) -> str:
-    return f"{schedule_id}@{nominal:.0f}"
 
 
 async def _jobs(
@@ -109,13 +105,10 @@ async def _jobs(
     pool, sizes = context.pool, part_sizes(context)
     for task in waiting:
         await trio.lowlevel.checkpoint()
-        found = outlook.job(pool, task, name_of(task), now, sizes, firing=False)
-        yield attrs.evolve(found, key=key_of(task))
+        yield attrs.evolve(outlook.waiting_job(pool, task, now, sizes), name=name_of(task))
     for schedule in schedules:
-        if schedule.next_due is None or schedule.next_due > until:
+        if schedule.pending is None and (schedule.next_due or math.inf) > until:
             continue
         await trio.lowlevel.checkpoint()
-        first = outlook.job(pool, schedule.template, schedule.name, now, sizes, firing=True)
-        for nominal in schedule.next_firings(now, MOST_JOBS, until=until - schedule.delay):
-            key = _firing_key(schedule.schedule_id, nominal)
-            yield attrs.evolve(first, ready=nominal + schedule.delay, key=key)
+        for each in outlook.firings(pool, schedule, now, sizes, until=until, most=MOST_JOBS):
+            yield each

@@ -11,7 +11,16 @@ import attrs
 
 from nessus_sched.core.task import Task
 from support.calendar_hours import Hours
-from support.calendar_programme import BEGIN, FIRST, SITES, WESTERN, Wanted, allowed, site_of
+from support.calendar_programme import (
+    BEGIN,
+    FIRST,
+    HOLIDAYS,
+    SITES,
+    WESTERN,
+    Wanted,
+    allowed,
+    site_of,
+)
 from support.calendar_year import DAY, NEXT_LOOK, CalendarYear
 from support.cron_oracle import transitions
 
@@ -76,14 +85,14 @@ class Judge:
             ), each
         return inside, taken
 
-    def starts(self) -> float:
-        """None is where it may not be. Returns the longest wait for one in seconds."""
-        longest = 0.0
+    def starts(self) -> None:
+        """None is where it may not be, and none waits beyond the next weekend, in which everything
+        has the time that it needs; holidays may take up one."""
         for life in self.year.lives.values():
             for wait in life.waits:
                 assert self.hours_of(life.task, wait.scanner_id).allows(wait.end), life
-                longest = max(longest, wait.end - wait.begin)
-        return longest
+                weekends = 2 if wait.begin < HOLIDAYS[1] and wait.end > HOLIDAYS[0] else 1
+                assert wait.end - wait.begin < weekends * 7 * DAY, life
 
     def changes_of_clocks(self) -> None:
         """Something fires within hours of each."""

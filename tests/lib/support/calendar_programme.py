@@ -28,6 +28,11 @@ SITES = {
     "york": ("America/New_York", "10.2"),
     "sydney": ("Australia/Sydney", "10.3"),
 }
+HOLIDAYS = (
+    datetime(2027, 12, 24, tzinfo=ZoneInfo("America/New_York")).timestamp(),
+    datetime(2027, 12, 27, tzinfo=ZoneInfo("America/New_York")).timestamp(),
+)
+"""Of one site, a weekend of three days."""
 EVENING = "19:00-07:00"
 """Asked for by some tasks."""
 WESTERN = {"s0", "s7"}
@@ -44,7 +49,7 @@ def allowed(site: str, between: bool, west: bool, started: bool) -> Callable[[fl
             return False
         if site == "berlin" and at.weekday() < 5 and 6 <= at.hour < 20:
             return False
-        if site == "york" and at.month == 12 and at.day in {24, 25, 26}:
+        if site == "york" and HOLIDAYS[0] <= moment < HOLIDAYS[1]:
             return False
         if site == "york" and at.weekday() == 2 and 1 <= at.hour < 4 and not started:
             return False

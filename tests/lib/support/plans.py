@@ -8,7 +8,8 @@ import attrs
 
 from nessus_sched.api.schedules.plan import report
 from nessus_sched.core.calendar.periods import parse_period
-from nessus_sched.core.calendar.plan import Job, Slot, plan
+from nessus_sched.core.calendar.plan import plan
+from nessus_sched.core.calendar.playing import Job, Slot
 from nessus_sched.core.calendar.timeline import timeline
 from nessus_sched.core.calendar.timetable import Rule, Timetable
 from nessus_sched.core.calendar.zones import parse_moment
@@ -54,9 +55,12 @@ def night(name: str = "weekly-dmz", *, hours: float = 24.0) -> Plan:
         _job("new site", 2.0, ()),
     ]
     slots = [
-        Slot(scanner_id="east", free=(NOW + HOUR, NOW + 1.4 * HOUR), task_id="t-1"),
-        Slot(scanner_id="east", free=(NOW,)),
-        Slot(scanner_id="west", free=(NOW,)),
+        Slot(
+            scanner_id="east",
+            running=_job("t-1", 0, (), durations={"east": (HOUR, 1.4 * HOUR)}),
+        ),
+        Slot(scanner_id="east"),
+        Slot(scanner_id="west"),
     ]
     table = Timetable(rules=(NIGHTS, FREEZE), zone=ZONE)
     until = NOW + hours * HOUR

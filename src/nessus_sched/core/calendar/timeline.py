@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.calendar.plan import Planned, Slot, median
+from nessus_sched.core.calendar.plan import Planned
+from nessus_sched.core.calendar.playing import Slot, median
 from nessus_sched.core.calendar.timetable import Rule, Timetable, verdict
 
 _MOST_CLOSED: Final = 200
@@ -116,8 +117,9 @@ def _running(
     slots: Sequence[Slot], names: Mapping[str, str], within: tuple[float, float]
 ) -> Iterator[tuple[str, Bar]]:
     for slot in slots:
-        if slot.task_id is not None:
-            end, name = median(slot.free), names.get(slot.task_id, "")
+        if slot.running is not None:
+            end = within[0] + median(slot.running.durations[slot.scanner_id])
+            name = names.get(slot.running.name, "")
             yield slot.scanner_id, Bar(kind=BarKind.RUNNING, name=name, begin=within[0], end=end)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 
-from nessus_sched.core.calendar.plan import Job, Slot
+import attrs
+
+from nessus_sched.core.calendar.playing import Job, Slot
+from nessus_sched.core.calendar.schedule import Overlap, Schedule
 from nessus_sched.core.parts import PartSizes, worth_splitting
 from nessus_sched.core.pool.entry import QueueEntry, queue_entry
 from nessus_sched.core.pool.forecast import remaining
@@ -12,8 +16,50 @@ from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.task import Splitting, Task
 
 
-def job(pool: Pool, task: Task, name: str, ready: float, sizes: PartSizes, *, firing: bool) -> Job:
-    """A task that waits, or that a schedule will submit; `ready` in epoch seconds."""
+def key_of(task: Task) -> str:
+    """The key of a task's job in plans."""
+    fired = task.schedule
+    return task.task_id if fired is None else _firing_key(fired.schedule_id, fired.nominal)
+
+
+def _firing_key(schedule_id: str, nominal: float) -> str:
+    return f"{schedule_id}@{nominal:.0f}"
+
+
+def waiting_job(pool: Pool, task: Task, now: float, sizes: PartSizes) -> Job:
+    """A task that waits; `now` in epoch seconds, as all moments in plans."""
+    due = pool.due(queue_entry(task), task.created_at)
+    return attrs.evolve(_job(pool, task, sizes), ready=now, due=due, key=key_of(task))
+
+
+def firings(
+    pool: Pool, schedule: Schedule, now: float, sizes: PartSizes, *, until: float, most: int
+) -> Iterator[Job]:
+    """What a schedule will submit until then, at most so many tasks."""
+    template = schedule.template
+    found = attrs.evolve(
+        _job(pool, template, sizes),
+        name=schedule.name,
+        firing=True,
+        series=schedule.schedule_id,
+        overlap=schedule.overlap,
+    )
+    handicap = pool.due(queue_entry(template), 0.0)
+    moments = schedule.next_firings(now, most, until=until - schedule.delay)
+    if schedule.pending is not None:
+        yield attrs.evolve(
+            found,
+            ready=schedule.pending,
+            due=now + handicap,
+            overlap=Overlap.QUEUE_ONE,
+            key=_firing_key(schedule.schedule_id, schedule.pending),
+        )
+    for nominal in moments:
+        ready, key = nominal + schedule.delay, _firing_key(schedule.schedule_id, nominal)
+        yield attrs.evolve(found, ready=ready, due=ready + handicap, key=key)
+
+
+def _job(pool: Pool, task: Task, sizes: PartSizes) -> Job:
     entry, request = queue_entry(task), task.request
     total, pace, scans = entry.packed.address_count, pool.pace(entry), 1
     reach = list(pool.reach(entry))
@@ -23,17 +69,18 @@ def job(pool: Pool, task: Task, name: str, ready: float, sizes: PartSizes, *, fi
         size = min(max(int(sizes.duration / pace), sizes.minimum), sizes.maximum, total)
         scans = -(-total // size)
         durations = dict.fromkeys(_reaching(pool, entry), (pace * size,))
-    known = [pool.durations.upper(entry, each) for each in reach] if scans == 1 else []
     return Job(
-        name=name,
-        ready=ready,
-        firing=firing,
+        name=request.name or task.task_id,
+        ready=0.0,
+        due=0.0,
+        firing=False,
         targets=entry.packed,
         between=request.between,
         pool=request.pool,
         durations=durations,
-        upper=max((each for each in known if each is not None), default=None),
+        uppers={each: pool.durations.upper(entry, each) for each in reach if scans == 1},
         scans=scans,
+        series="" if task.schedule is None else task.schedule.schedule_id,
     )
 
 
@@ -42,32 +89,37 @@ def _reaching(pool: Pool, entry: QueueEntry) -> list[str]:
     return list(pool.reach(entry) or pool.networks(entry.pool))
 
 
-def slots(pool: Pool, now: float, wall: float) -> list[Slot]:
-    """Every slot of the scanners, with when it could become free. `now` is the pool's clock, `wall`
-    that of the result."""
+def slots(pool: Pool, now: float, series: Mapping[str, str]) -> list[Slot]:
+    """Every slot of the scanners, and what runs there. `now` is the pool's clock; `series` are the
+    schedules of tasks."""
     found: list[Slot] = []
     for scanner in pool.statistics(now).scanners:
         if not scanner.enabled or scanner.draining or scanner.removed:
             continue
-        scanner_id, active = scanner.scanner_id, scanner.slots.active
+        running = scanner.slots.active
+        name = scanner.scanner_id
         found += [
-            Slot(
-                scanner_id=scanner_id,
-                free=_ends(pool, task_id, scanner_id, now, wall),
-                task_id=task_id,
-            )
-            for task_id in active
+            Slot(scanner_id=name, running=_running(pool, each, name, now, series.get(each, "")))
+            for each in running
         ]
-        free = max(0, scanner.slots.capacity - len(active))
-        found += [Slot(scanner_id=scanner_id, free=(wall,))] * free
+        found += [Slot(scanner_id=name)] * max(0, scanner.slots.capacity - len(running))
     return found
 
 
-def _ends(pool: Pool, task_id: str, scanner_id: str, now: float, wall: float) -> tuple[float, ...]:
-    """When a running scan could end."""
+def _running(pool: Pool, task_id: str, scanner_id: str, now: float, series: str) -> Job | None:
     active = pool.active(task_id)
     if active is None:
-        return (wall,)
+        return None
     like = pool.durations.like(active.entry, scanner_id)
-    left = remaining(active, pool.durations, like, now) if like else ()
-    return tuple(wall + each for each in left) or (math.inf,)
+    left = tuple(remaining(active, pool.durations, like, now)) if like else ()
+    return Job(
+        name=task_id,
+        ready=active.since,
+        due=active.entry.accepted_at,
+        firing=False,
+        targets=active.entry.packed,
+        between=active.entry.between,
+        pool=active.entry.pool,
+        durations={scanner_id: left or (math.inf,)},
+        series=series,
+    )

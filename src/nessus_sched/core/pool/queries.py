@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from nessus_sched.core.calendar.timetable import Timetable
 from nessus_sched.core.pool.breaker import BreakerStatistics
-from nessus_sched.core.pool.entry import QueueEntry
+from nessus_sched.core.pool.entry import PRIORITY_DELAY_STEPS, QueueEntry
 from nessus_sched.core.pool.estimates import Estimate, estimates
 from nessus_sched.core.pool.explain import explain, refusal
 from nessus_sched.core.pool.forecast import Forecast
@@ -114,6 +114,10 @@ class PoolQueries:
             for spec in specs
             if spec.pool == pool
         }
+
+    def due(self, entry: QueueEntry, accepted_at: float) -> float:
+        """Its place in a queue if it is accepted then; lower ones go first."""
+        return accepted_at + PRIORITY_DELAY_STEPS[entry.priority] * self._state.queues.ageing_after
 
     def reach(self, entry: QueueEntry) -> Sequence[str]:
         """The scanners that could ever run it."""
