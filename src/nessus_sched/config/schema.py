@@ -19,6 +19,7 @@ from nessus_sched.config.calendar import (
     NetworkSettings,
     WindowSettings,
 )
+from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.config.limits import LimitSettings
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.types import (
@@ -335,6 +336,7 @@ class Config:
     blackouts: tuple[BlackoutSettings, ...] = field("When nothing is scanned.", default=())
     polling: PollingSettings = field("How often scanners are asked.", factory=PollingSettings)
     retention: RetentionSettings = field("How long things are kept.", factory=RetentionSettings)
+    ledger: LedgerSettings = field("The history of findings.", factory=LedgerSettings)
     limits: LimitSettings = field("Bounds.", factory=LimitSettings)
     log: LogSettings = field("Log.", factory=LogSettings)
     notifications: tuple[WebhookSettings, ...] = field(

@@ -46,17 +46,18 @@ class HostIndex:
             index for name in {host.key, *_names(host)} for index in self._by_name.get(name, ())
         }
         return [
-            Match(index, _differ(host, self._hosts[index]))
+            Match(index, differ(host, self._hosts[index]))
             for index in sorted(candidates)
             if _same(host, self._hosts[index])
         ]
 
 
 def _names(host: HostNames) -> set[str]:
-    return {_plain(name) for name in (host.ip, host.fqdn) if name}
+    return {plain_name(name) for name in (host.ip, host.fqdn) if name}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """An address in its usual form, or a name as `host_key` has it."""
     try:
         return str(ipaddress.ip_address(name.strip().strip("[]")))
     except ValueError:
@@ -76,7 +77,7 @@ def _same(one: HostNames, other: HostNames) -> bool:
     different names: two sites on one server are two hosts."""
     if one.key == other.key:
         return True
-    addresses = [_plain(host.ip or host.key) for host in (one, other)]
+    addresses = [plain_name(host.ip or host.key) for host in (one, other)]
     if addresses[0] != addresses[1]:
         return False
     if _is_address(one.key) or _is_address(other.key):
@@ -84,7 +85,8 @@ def _same(one: HostNames, other: HostNames) -> bool:
     return one.fqdn is not None and other.fqdn is not None and _names(one) == _names(other)
 
 
-def _differ(one: HostNames, other: HostNames) -> bool:
+def differ(one: HostNames, other: HostNames) -> bool:
+    """Whether two hosts that were scanned as one are evidently two machines."""
     macs = [{mac.lower() for mac in host.macs} for host in (one, other)]
     if macs[0] and macs[1]:
         return not macs[0] & macs[1]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
+from nessus_sched.core.targets.ranges import V4
 from nessus_sched.core.targets.targets import TargetSet, includes
 from nessus_sched.results.model import HostEnd, HostReport, host_key
 from nessus_sched.results.parser.reader import Reader
@@ -98,6 +99,25 @@ class TargetList:
             (_version(word), *bounds) for word in words if (bounds := _bounds(word)) is not None
         ]
         self._single = {_address(word) or host_key(word) for word in words}
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """First and last address of networks, ranges and single addresses, as numbers of
+        `core.targets.ranges`."""
+        single = [
+            (each.version, int(each), int(each))
+            for each in self._single
+            if not isinstance(each, str)
+        ]
+        return [
+            (first + (V4 if version == 4 else 0), last + (V4 if version == 4 else 0))
+            for version, first, last in (*self._ranges, *single)
+        ]
+
+    @property
+    def names(self) -> list[str]:
+        """Host names, as `host_key` has them."""
+        return [each for each in self._single if isinstance(each, str)]
 
     def include(self, *names: str | None) -> bool:
         """Whether a host with these names and addresses is a target."""

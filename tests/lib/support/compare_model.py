@@ -178,7 +178,8 @@ def later(chance: random.Random, machines: list[Machine]) -> list[Machine]:
 def _aged(chance: random.Random, machine: Machine) -> Machine:
     if chance.random() < 0.03:
         return Machine(machine.number, machine.serial + 1, _weaknesses(chance))
-    left = {each for each in machine.weaknesses if chance.random() < 0.5}
+    weaknesses = sorted(machine.weaknesses, key=repr)
+    left = {each for each in weaknesses if chance.random() < 0.5}
     come = _weaknesses(chance) if chance.random() < 0.5 else frozenset()
     return attrs.evolve(machine, weaknesses=frozenset(left | come), alive=chance.random() < 0.95)
 
@@ -230,14 +231,15 @@ Item = tuple[int, int, int, str, str]
 """Plugin, port, severity, kind, output."""
 
 
-def document(scan: Scan, machines: list[Machine]) -> bytes:
-    text = "".join(_document(scan, machines))
+def document(scan: Scan, machines: list[Machine], at: int | None = None) -> bytes:
+    """`at`: when its hosts ended, in epoch seconds; None for reports that do not say it."""
+    text = "".join(_document(scan, machines, at))
     return (text if scan.cut_at is None else text[: int(len(text) * scan.cut_at)]).encode()
 
 
-def _document(scan: Scan, machines: list[Machine]) -> Iterator[str]:
+def _document(scan: Scan, machines: list[Machine], at: int | None) -> Iterator[str]:
     yield "<NessusClientData_v2><Policy><Preferences><ServerPreferences>"
-    asked = ",".join(_called(scan, each) for each in machines if each.number in scan.targets)
+    asked = ",".join(called(scan, each) for each in machines if each.number in scan.targets)
     yield f"<preference><name>TARGET</name><value>{asked}</value></preference>"
     if scan.lists_plugins:
         ids = ";".join(map(str, sorted(scan.plugins)))
@@ -245,16 +247,16 @@ def _document(scan: Scan, machines: list[Machine]) -> Iterator[str]:
     yield '</ServerPreferences></Preferences></Policy><Report name="model">'
     for machine in machines:
         if machine.number in scan.targets and (machine.alive or not scan.ping):
-            yield from _host(scan, machine)
+            yield from _host(scan, machine, at)
     yield "</Report></NessusClientData_v2>"
 
 
-def _called(scan: Scan, machine: Machine) -> str:
+def called(scan: Scan, machine: Machine) -> str:
     return machine.name if machine.number in scan.by_name else machine.address
 
 
-def _host(scan: Scan, machine: Machine) -> Iterator[str]:
-    yield f'<ReportHost name="{_called(scan, machine)}"><HostProperties>'
+def _host(scan: Scan, machine: Machine, at: int | None) -> Iterator[str]:
+    yield f'<ReportHost name="{called(scan, machine)}"><HostProperties>'
     yield f'<tag name="host-ip">{machine.address}</tag>'
     yield '<tag name="HOST_START">Mon Mar  3 10:00:00 2025</tag>'
     if machine.alive:
@@ -262,6 +264,8 @@ def _host(scan: Scan, machine: Machine) -> Iterator[str]:
         mac = f"00:00:5E:00:{machine.number:02X}:{machine.serial:02X}"
         yield f'<tag name="mac-address">{mac}</tag>'
     if machine.number not in scan.unfinished:
+        if at is not None:
+            yield f'<tag name="HOST_END_TIMESTAMP">{at}</tag>'
         yield '<tag name="HOST_END">Mon Mar  3 10:10:00 2025</tag>'
     yield "</HostProperties>"
     for plugin, port, severity, kind, output in _items(scan, machine):

@@ -46,7 +46,7 @@ def store_coverage(
 
 
 def _plugin_set(connection: sqlite3.Connection, ids: Iterable[int]) -> int:
-    packed = _pack(ids)
+    packed = pack(ids)
     digest = blake2b(packed, digest_size=16).digest()
     connection.execute(
         "INSERT OR IGNORE INTO plugin_sets (digest, ids) VALUES (?, ?)", (digest, packed)
@@ -58,7 +58,7 @@ def _plugin_set(connection: sqlite3.Connection, ids: Iterable[int]) -> int:
     return number
 
 
-def _pack(ids: Iterable[int]) -> bytes:
+def pack(ids: Iterable[int]) -> bytes:
     """Packs the differences of the sorted ids, which takes a tenth of the text."""
     steps = array("Q")
     last = 0
@@ -68,7 +68,8 @@ def _pack(ids: Iterable[int]) -> bytes:
     return zlib.compress(steps.tobytes())
 
 
-def _unpack(packed: bytes) -> frozenset[int]:
+def unpack(packed: bytes) -> frozenset[int]:
+    """The inverse of `pack`."""
     steps = array("Q")
     steps.frombytes(zlib.decompress(packed))
     found = set()
@@ -100,7 +101,7 @@ def read_coverage(connection: sqlite3.Connection, scan: ScanRow) -> ScanCoverage
     if row is None:
         return None
     whole, targets, ids = row
-    plugins = None if ids is None else _unpack(ids)
+    plugins = None if ids is None else unpack(ids)
     return ScanCoverage(whole=bool(whole), targets=targets, plugins=plugins)
 
 
@@ -117,7 +118,7 @@ def read_targets(connection: sqlite3.Connection, scan: ScanRow) -> str | None:
 def knows_coverage(connection: sqlite3.Connection) -> bool:
     """False for a file from an older version that no daemon has opened since."""
     (found,) = connection.execute(
-        "SELECT count(*) FROM sqlite_schema WHERE name = 'host_coverage'"
+        "SELECT count(*) FROM pragma_table_info('host_coverage')"  # also in an attached file
     ).fetchone()
     return bool(found)
 
@@ -151,7 +152,7 @@ def read_scanned_hosts(
     connection: sqlite3.Connection, scan: ScanRow, names: Collection[str] | None = None
 ) -> list[ScannedHost]:
     """The hosts of a scan with these names (None: all), in the report's order."""
-    scanners = _scanners(connection, scan)
+    scanners = scanner_runs(connection, scan)
     starts = [first for first, _ in scanners]
     facts, join = "NULL, NULL", ""
     if knows_coverage(connection):
@@ -183,7 +184,9 @@ def read_scanned_hosts(
     return found
 
 
-def _scanners(connection: sqlite3.Connection, scan: ScanRow) -> list[tuple[int, str]]:
+def scanner_runs(connection: sqlite3.Connection, scan: ScanRow) -> list[tuple[int, str]]:
+    """For each run of hosts that one scanner scanned, the row of its first host and the
+    scanner's id."""
     columns = connection.execute("SELECT name FROM pragma_table_info('scan_coverage')")
     if ("scanners",) not in columns.fetchall():
         return []  # a file from an older version that no daemon has opened since

@@ -1,0 +1,42 @@
+"""The configuration of the ledger, the history of findings across scans."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+from nessus_sched.config.types import DAY, Seconds
+from nessus_sched.core.fields import field
+
+
+class HostIdentity(StrEnum):
+    """What makes a host the same one in the next scan."""
+
+    ADDRESS = "address"
+    NAME = "name"
+
+
+@attrs.frozen(kw_only=True)
+class LedgerSettings:
+    """The ledger: since when each finding is open, and whether it is fixed, across all scans. It
+    outlives tasks and findings."""
+
+    host_identity: HostIdentity = field(
+        "What makes a host the same one in the next scan: `address` (the address or name that was "
+        "scanned), or `name` (its DNS or NetBIOS name where it has one), for networks with "
+        "changing addresses. After a change, findings of hosts that are now known by another name "
+        "start anew.",
+        default=HostIdentity.ADDRESS,
+    )
+    clean_within: Seconds = field(
+        "A host without open findings is called clean only if its latest scan was not longer ago, "
+        "scanned it to its end, and logged in fully.",
+        default=30 * DAY,
+        minimum=DAY,
+    )
+    stale_after: Seconds = field(
+        "Open findings that no scan has shown for longer are called stale.",
+        default=90 * DAY,
+        minimum=DAY,
+    )

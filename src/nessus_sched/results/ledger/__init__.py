@@ -1,0 +1,1 @@
+"""The ledger: the history of every finding across all scans."""

@@ -1,0 +1,77 @@
+"""Ports to the ledger: what the daemon and the operations need of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import attrs
+
+from nessus_sched.config.ledger import HostIdentity
+from nessus_sched.results.ledger.hosts import ScanOrigin
+from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+
+
+@attrs.frozen(kw_only=True)
+class Waiting:
+    """A stored scan that the ledger does not have. `scan` is its number in the findings
+    database, and `at` when its hosts were scanned (epoch seconds)."""
+
+    task_id: str
+    scan: int
+    at: float
+
+
+@attrs.frozen(kw_only=True)
+class Applied:
+    """What a scan changed. `late` hosts were left out because the ledger knows a later scan of
+    them, `undated` ones because the time of their scan is unknown. `at` is None if nothing was
+    applied."""
+
+    task_id: str
+    at: int | None
+    hosts: int = 0
+    late: int = 0
+    undated: int = 0
+    new: int = 0
+    resurfaced: int = 0
+    fixed: int = 0
+    unverified: int = 0
+
+
+class Questions(Protocol):
+    """Every method raises `StoreUnavailable` when the file cannot be read."""
+
+    async def hosts(
+        self, name: str, *, shown: Shown, least_severity: int, limit: int, offset: int
+    ) -> Sequence[HostPage]:
+        """The hosts with this address or name, and a page of the findings of each."""
+
+    async def changes(self, query: ChangeQuery) -> ChangePage:
+        """A page of what changed, the latest first."""
+
+    async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
+        """When the scans of these tasks took place (epoch seconds), latest first."""
+
+
+class LedgerReader(Questions, Protocol):
+    """What operations ask. `waiting` scans have ended and are not entered yet."""
+
+    @property
+    def waiting(self) -> int: ...
+
+
+class Ledger(Questions, Protocol):
+    """Every method raises `StoreUnavailable` when the files cannot be used."""
+
+    async def unapplied(self) -> Collection[Waiting]:
+        """The stored scans that were not applied, oldest first."""
+
+    async def apply(
+        self, origin: ScanOrigin, *, identity: HostIdentity, now: float
+    ) -> Applied | None:
+        """Applies the stored findings of a task in one transaction; applying them again changes
+        nothing. None if there are no findings of it."""
+
+    async def clear(self) -> None:
+        """Forgets everything."""

@@ -1,0 +1,148 @@
+"""What the ledger answers: hosts with their findings, and changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from nessus_sched.results.absence import Reason
+from nessus_sched.results.ledger.states import Life
+
+MOST_CVES: Final = 4
+
+
+class Shown(StrEnum):
+    """Which findings of a host to list."""
+
+    OPEN = "open"
+    FIXED = "fixed"
+    ALL = "all"
+
+
+class Change(StrEnum):
+    """What happened to a finding."""
+
+    NEW = "new"
+    RESURFACED = "resurfaced"
+    FIXED = "fixed"
+    UNVERIFIED = "unverified"
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """A finding in the ledger. `first_scan`: the first scan of its host showed it; otherwise
+    `unseen_before` is why the scan before would not have shown it, None if it would have.
+    `first_task_id` and `last_task_id` are the scans that first and last decided about it."""
+
+    host: str
+    ip: str | None
+    plugin_id: int
+    name: str | None
+    severity: int
+    first_severity: int
+    port: int
+    protocol: str
+    check: str | None
+    life: Life
+    first_scan: bool
+    unseen_before: Reason | None
+    cves: tuple[str, ...]
+    exploited: bool
+    published: str | None
+    solution: str | None
+    first_task_id: str
+    last_task_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Host:
+    """A host in the ledger; times are epoch seconds. `tried_at` is the latest scan that it was a
+    target of, `reported_at` the latest that reported it, `whole_at` the latest that scanned it to
+    its end, `login_at` the latest with a login. `open` counts its open findings by severity."""
+
+    name: str
+    ip: str | None
+    fqdn: str | None
+    netbios: str | None
+    first_seen: int | None
+    tried_at: int
+    reported_at: int
+    answered_at: int | None
+    whole_at: int | None
+    login_at: int | None
+    login: str | None
+    logins: tuple[str, ...]
+    scanner: str | None
+    open: Mapping[str, int]
+
+
+@attrs.frozen(kw_only=True)
+class HostPage:
+    """`total` is the number of findings that match."""
+
+    host: Host
+    entries: tuple[Entry, ...]
+    total: int
+    unverified: int
+
+
+@attrs.frozen(kw_only=True)
+class ChangeQuery:
+    """`since` is in epoch seconds; changes of scans after it are listed. `ranges` limits the
+    hosts to addresses (numbers of `core.targets.ranges`); None for all."""
+
+    since: int
+    changes: tuple[Change, ...] = tuple(Change)
+    least_severity: int = 1
+    ranges: tuple[tuple[int, int], ...] | None = None
+    limit: int = 50
+    after: tuple[int, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ChangePage:
+    """`counts` has, for each change, the number of findings by severity, over all pages. `after`
+    continues, None at the end. `first_scans` is how many of the new ones come from the first scan
+    of their host."""
+
+    entries: tuple[tuple[Change, Entry], ...]
+    counts: Mapping[Change, Mapping[str, int]]
+    first_scans: int
+    reasons: Mapping[Reason, int]
+    scans: int
+    after: tuple[int, ...] | None
+
+
+class Clean(StrEnum):
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+def is_clean(host: Host, *, now: float, recent: float) -> tuple[Clean, str]:
+    """Whether a host is clean, and why: yes only if its latest scan was whole, with a full login,
+    in the last `recent` seconds, and nothing above info is open."""
+    found = {name: count for name, count in host.open.items() if count and name != "info"}
+    if found:
+        listed = ", ".join(f"{count} {name}" for name, count in found.items())
+        return Clean.NO, f"open findings: {listed}"
+    doubts = []
+    if host.whole_at is None:
+        doubts.append("it was never scanned to the end")
+    elif host.whole_at < host.tried_at:
+        doubts.append("its latest scan did not reach it or did not finish")
+    elif now - host.whole_at > recent:
+        doubts.append(f"its latest scan was {int((now - host.whole_at) // 86400)} days ago")
+    if host.login_at is None:
+        doubts.append("it was never scanned with a login")
+    elif host.login_at < host.reported_at or host.login != "full":
+        doubts.append("its latest scan did not log in fully")
+    if doubts:
+        return Clean.UNKNOWN, f"nothing above info is open, but {'; '.join(doubts)}"
+    return (
+        Clean.YES,
+        "its latest scan was whole, recent and logged in, and nothing above info is open",
+    )

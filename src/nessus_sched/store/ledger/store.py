@@ -1,0 +1,171 @@
+"""The ledger in a file of its own: it outlives the findings and the tasks.
+
+Scans are applied from the findings database, which is attached for it, so that there is one way
+for a scan that just ended, one that a crash kept from being applied, and one that an older
+version stored.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from nessus_sched.config.ledger import HostIdentity
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.results.ledger.hosts import ScanOrigin
+from nessus_sched.results.ledger.port import Applied, Waiting
+from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.store.executor import Executor, InThreads
+from nessus_sched.store.findings.reader import RunOnConnection
+from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
+from nessus_sched.store.ledger.apply import apply_scan, attached, clear
+from nessus_sched.store.ledger.read import read_changes, read_hosts, read_run_times
+from nessus_sched.store.ledger.schema import SCHEMA
+from nessus_sched.store.reader import Readers, snapshot
+from nessus_sched.store.sqlite import open_offline, open_writer
+
+T = TypeVar("T")
+
+_WAITING: Final = """
+SELECT s.task_id, s.scan, coalesce(
+  (SELECT max(host_ended_at) FROM scanned.hosts
+   WHERE host_row BETWEEN s.first_row AND s.last_row AND host_ended_at < s.imported_at + 3600),
+  s.imported_at) AS at
+FROM scanned.scans s LEFT JOIN runs r ON r.task_id = s.task_id AND r.source = s.scan
+WHERE s.ready AND r.run IS NULL ORDER BY at, s.scan
+"""
+_CACHE: Final = -32_000
+"""KiB of the writer's cache, negative as SQLite wants it."""
+
+
+class Questions:
+    """Implements the port of that name on any reading connection."""
+
+    def __init__(self, run: RunOnConnection) -> None:
+        self._run = run
+
+    async def hosts(
+        self, name: str, *, shown: Shown, least_severity: int, limit: int, offset: int
+    ) -> list[HostPage]:
+        """The hosts with this address or name, and a page of the findings of each."""
+        return await self._run(
+            lambda connection: read_hosts(connection, name, shown, least_severity, limit, offset)
+        )
+
+    async def changes(self, query: ChangeQuery) -> ChangePage:
+        """A page of what changed, the latest first."""
+        return await self._run(lambda connection: read_changes(connection, query))
+
+    async def scan_times(self, task_ids: Sequence[str]) -> list[int]:
+        """When the scans of these tasks took place (epoch seconds), latest first."""
+        return await self._run(lambda connection: read_run_times(connection, task_ids))
+
+
+class LedgerStore(Questions):
+    """The ledger, open for reading and writing; only one per process. Created by `open_ledger`."""
+
+    def __init__(
+        self, path: Path, findings: Path, writer: sqlite3.Connection, executor: Executor
+    ) -> None:
+        self._findings = findings
+        self._writer = writer
+        self._executor = executor
+        self._readers = Readers(path, SCHEMA, executor)
+        super().__init__(self._readers.read)
+
+    async def unapplied(self) -> list[Waiting]:
+        """The stored scans that were not applied, oldest first."""
+
+        def work() -> list[Waiting]:
+            with attached(self._writer, self._findings):
+                return [
+                    Waiting(task_id=task_id, scan=scan, at=at)
+                    for task_id, scan, at in self._writer.execute(_WAITING)
+                ]
+
+        return await self._write(work)
+
+    async def apply(
+        self, origin: ScanOrigin, *, identity: HostIdentity, now: float
+    ) -> Applied | None:
+        """Applies the stored findings of a task in one transaction, durable on return; applying
+        them again changes nothing. None if there are no findings of it."""
+        return await self._write(
+            lambda: apply_scan(self._writer, self._findings, origin, by=identity, now=int(now))
+        )
+
+    async def clear(self) -> None:
+        """Forgets everything."""
+
+        await self._write(lambda: clear(self._writer))
+
+    async def aclose(self) -> None:
+        with trio.CancelScope(shield=True):
+            self._readers.close()
+            await self._executor.write(self._writer.close)
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        def in_thread() -> T:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"the ledger cannot be written: {error}") from error
+
+        return await self._executor.write(in_thread)
+
+
+class OfflineLedger(Questions):
+    """A ledger opened read-only, with or without a running daemon."""
+
+    def __init__(self, connection: sqlite3.Connection, executor: Executor, waiting: int) -> None:
+        super().__init__(self._run_only)
+        self.waiting = waiting
+        self._connection = connection
+        self._executor = executor
+
+    async def _run_only(self, work: Callable[[sqlite3.Connection], T], /) -> T:
+        return await self._executor.read(lambda: snapshot(self._connection, work))
+
+    async def aclose(self) -> None:
+        await self._executor.read(self._connection.close)
+
+
+async def open_ledger_offline(path: Path, findings: Path) -> OfflineLedger:
+    """Opens the file for one question at a time; close it with `aclose`. Raises
+    `StoreUnavailable` and `WrongSchema`."""
+    executor = InThreads(readers=1)
+
+    def opened() -> tuple[sqlite3.Connection, int]:
+        with closing(open_offline(findings, FINDINGS)) as scans:
+            stored = scans.execute("SELECT task_id, scan FROM scans WHERE ready").fetchall()
+        connection = open_offline(path, SCHEMA)
+        applied = connection.execute("SELECT task_id, source FROM runs").fetchall()
+        return connection, len(set(stored) - set(applied))
+
+    connection, waiting = await executor.read(opened)
+    return OfflineLedger(connection, executor, waiting)
+
+
+async def open_ledger(path: Path, findings: Path, executor: Executor | None = None) -> LedgerStore:
+    """Opens the ledger at `path`, creating or migrating it; `findings` is the findings database
+    that its scans come from. Raises `StoreUnavailable` and `WrongSchema`."""
+    place = executor or InThreads()
+
+    def connect() -> sqlite3.Connection:
+        connection = open_writer(path, SCHEMA, _connect)
+        connection.execute("PRAGMA temp_store = FILE")
+        connection.execute(f"PRAGMA cache_size = {_CACHE}")
+        return connection
+
+    return LedgerStore(path, findings, await place.write(connect), place)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """With URIs, to attach the findings read-only."""
+    uri = path.absolute().as_uri()
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
