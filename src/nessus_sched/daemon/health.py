@@ -106,6 +106,7 @@ class HealthCheck:
             "scanners": _scanners(scanners),
             "scheduling": self._scheduling(),
             **self._schedules(now),
+            "ledger": self._ledger(),
             **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
 
@@ -113,6 +114,14 @@ class HealthCheck:
         if self._system.queries.statistics().paused:
             return Observation(Status.DEGRADED, "paused by an operator: no scans start")
         return Observation(Status.OK, "tasks start as slots become free")
+
+    def _ledger(self) -> Observation:
+        keeper = self._system.ledger
+        if keeper.trouble is not None:
+            return Observation(Status.DEGRADED, keeper.trouble)
+        if keeper.waiting:
+            return Observation(Status.OK, f"{pluralize(keeper.waiting, 'scan')} still to enter")
+        return Observation(Status.OK, "every finished scan is entered")
 
     def _schedules(self, now: float) -> dict[str, Observation]:
         """Nothing if there are no schedules."""

@@ -9,6 +9,7 @@
           notifications  webhooks for finished tasks
           socket         MCP and the command line, one task per connection
           stdio          MCP on stdin and stdout, with --stdio
+          ledger         enters finished scans in the ledger
           housekeeping   deletes what is past its retention
           certifications deletes what an interrupted one left on a scanner
           planner        plans the coming day while somebody looks at the status page
@@ -47,6 +48,7 @@ from nessus_sched.core.clock import steady_clock, system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.daemon.instrumentation import measure_loop_lag, scanner_request
+from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.lifecycle import (
     end_when_idle,
     feed_watchdog,
@@ -82,6 +84,7 @@ from nessus_sched.scheduler.schedules import Schedules
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
+from nessus_sched.store.ledger.store import open_ledger
 from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry import events
@@ -147,6 +150,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             )
             if options.stdio:
                 nursery.start_soon(serve_stdio, server, system, nursery.cancel_scope)
+            nursery.start_soon(system.ledger.run)
             nursery.start_soon(system.housekeeping.run)
             nursery.start_soon(measure_loop_lag, metrics)
             nursery.start_soon(feed_watchdog, notifier, system)
@@ -239,6 +243,8 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         queries = TaskQueries(context, fleet)
         service = Service(context, fleet, queries)
         service.on_told = estimate_errors.estimate_given
+        ledger = await _ledger(stack, context)
+        service.on_import = ledger.wake
         schedules = Schedules(context, service)
         schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
         planner = Planner(context, queries, schedules)
@@ -263,8 +269,23 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             lookups=lookups,
             scanner_lookups=scanner_lookups,
             findings=findings,
+            ledger=ledger,
             exports=exports,
         )
+
+
+async def _ledger(stack: AsyncExitStack, context: Context) -> LedgerKeeper:
+    directory = context.config.state_directory
+    ledger = await open_ledger(directory / "ledger.db", directory / "findings.db")
+    stack.push_async_callback(ledger.aclose)
+    keeper = LedgerKeeper(
+        ledger=ledger,
+        tasks=context.store,
+        settings=lambda: context.config.ledger,
+        wall=context.wall,
+    )
+    context.observers.append(keeper.observe)
+    return keeper
 
 
 def _connect(

@@ -6,6 +6,7 @@ import attrs
 
 from nessus_sched.api.permissions import CurrentRoles
 from nessus_sched.certify.certifier import Certifier
+from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.name_lookups import NameLookups
 from nessus_sched.daemon.plan_accuracy import PlanAccuracy
 from nessus_sched.daemon.planner import Planner
@@ -37,6 +38,7 @@ class System:
     certifier: Certifier
     housekeeping: Housekeeping
     findings: FindingsStore
+    ledger: LedgerKeeper
     exports: ExportStore
     lookups: NameLookups
     scanner_lookups: NameLookups

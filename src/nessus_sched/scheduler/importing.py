@@ -56,7 +56,7 @@ class _Upload:
 @attrs.frozen(kw_only=True)
 class Imports:
     """What is under way. `next_order` gives the next place in the order of acceptance,
-    `most` the bytes that a report may have."""
+    `most` the bytes that a report may have. `kept` is called when one was imported."""
 
     store: TaskStore
     reports: Reports
@@ -66,6 +66,7 @@ class Imports:
     random: Random
     next_order: Callable[[], int]
     most: Callable[[], int]
+    kept: Callable[[], None] = lambda: None
     _uploads: dict[str, _Upload] = attrs.field(factory=dict, init=False)
 
     def begin(self, *, name: str, file: str, owner: str) -> str:
@@ -178,6 +179,7 @@ class Imports:
             detail={"file": upload.file},
         )
         await self.store.submit(task, entry)
+        self.kept()
         return task
 
 

@@ -61,6 +61,8 @@ class Service(Commands):
         """Called with the estimated start (epoch seconds) given to a submitter."""
         self.deadlines = Deadlines(context, self)
         fleet.on_found = self.deadlines.note
+        self.on_import: Callable[[], None] = lambda: None
+        """Called when a report was imported."""
         self._retries = Retries(context, fleet, queries)
         self._changes = StateWaiters()
         context.observers.append(self._changes.observe)
@@ -73,6 +75,7 @@ class Service(Commands):
             random=context.random,
             next_order=context.next_order,
             most=lambda: context.config.limits.export_size,
+            kept=lambda: self.on_import(),
         )
         """Reports from elsewhere, on their way to be tasks."""
 

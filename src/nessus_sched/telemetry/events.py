@@ -235,6 +235,14 @@ HOUSEKEEPING: Final = Event(
 HOUSEKEEPING_INTERRUPTED: Final = Event(
     "housekeeping_interrupted", "Housekeeping stopped early; the next run does the rest.", "reason"
 )
+LEDGER_APPLIED: Final = Event(
+    "ledger_applied",
+    "A scan was entered in the ledger; the counts leave out informational findings.",
+    "task_id", "hosts", "late", "undated", "new", "resurfaced", "fixed", "unverified", "seconds",
+)  # fmt: skip
+LEDGER_BEHIND: Final = Event(
+    "ledger_behind", "Scans cannot be entered in the ledger now; tried again.", "reason", "waiting"
+)
 STORE_UNAVAILABLE: Final = Event("store_unavailable", "The store is not writable.", "reason")
 OPERATOR_ACTION: Final = Event(
     "operator_action", "An operator changed something.", "action", "actor", "running"

@@ -1,0 +1,146 @@
+"""Keeps the ledger up to date: applies every finished scan that it does not have.
+
+What is stored and not applied is found by comparing the two databases, so a scan that just
+ended, one that a crash kept from being applied, and the scans of a version without a ledger all
+take the same way, oldest first, without delaying anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+import structlog
+import trio
+
+from nessus_sched.config.ledger import LedgerSettings
+from nessus_sched.core.clock import Now
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.states import SETTLED
+from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.task import ScanKind, Task
+from nessus_sched.core.task_store import TaskReader
+from nessus_sched.results.ledger.hosts import ScanOrigin
+from nessus_sched.results.ledger.port import Ledger
+from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.telemetry import events
+
+log = structlog.get_logger("daemon")
+
+LOOK_EVERY: Final = 60.0
+"""Seconds between two looks for scans that nobody announced."""
+PATIENCE: Final = 5.0
+"""Seconds for which a question waits for scans that are being applied."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class LedgerKeeper:
+    """Implements the port `LedgerReader`. `settings` gives the configuration in effect."""
+
+    ledger: Ledger
+    tasks: TaskReader
+    settings: Callable[[], LedgerSettings]
+    wall: Now
+    waiting: int = 0
+    """Scans still to be applied."""
+    trouble: str | None = None
+    """Why the ledger cannot be brought up to date."""
+    _work: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _idle: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def observe(self, task: Task, _entry: JournalEntry) -> None:
+        if ended(task):
+            self.wake()
+
+    def wake(self) -> None:
+        """There may be a scan to apply."""
+        self._work.set()
+        if self._idle.is_set():
+            self._idle = trio.Event()
+
+    async def run(self) -> None:
+        """Until canceled."""
+        while True:
+            self._work = trio.Event()
+            try:
+                await self._catch_up()
+                self.trouble = None
+            except StoreUnavailable as error:
+                self.trouble = str(error)
+                log.warning(events.LEDGER_BEHIND, reason=str(error), waiting=self.waiting)
+            if not self._work.is_set():
+                self._idle.set()
+            with trio.move_on_after(LOOK_EVERY):
+                await self._work.wait()
+
+    async def settled(self) -> None:
+        """Waits a little for the scans that are being applied."""
+        with trio.move_on_after(PATIENCE):
+            await self._idle.wait()
+
+    # -- questions, answered once the scans that just ended are entered
+
+    async def hosts(
+        self, name: str, *, shown: Shown, least_severity: int, limit: int, offset: int
+    ) -> Sequence[HostPage]:
+        await self.settled()
+        return await self.ledger.hosts(
+            name, shown=shown, least_severity=least_severity, limit=limit, offset=offset
+        )
+
+    async def changes(self, query: ChangeQuery) -> ChangePage:
+        await self.settled()
+        return await self.ledger.changes(query)
+
+    async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
+        await self.settled()
+        return await self.ledger.scan_times(task_ids)
+
+    # -- entering scans
+
+    async def _catch_up(self) -> None:
+        found = [await self.tasks.get(each.task_id) for each in await self.ledger.unapplied()]
+        tasks = [task for task in found if task is not None and ended(task)]
+        self.waiting = len(tasks)
+        for task in tasks:
+            await self._apply(task)
+            self.waiting -= 1
+
+    async def _apply(self, task: Task) -> None:
+        started = trio.current_time()
+        applied = await self.ledger.apply(
+            origin_of(task), identity=self.settings().host_identity, now=self.wall()
+        )
+        if applied is not None:
+            changes = attrs.asdict(applied, filter=lambda field, _: field.name != "at")
+            seconds = round(trio.current_time() - started, 3)
+            log.info(events.LEDGER_APPLIED, **changes, seconds=seconds)
+
+
+def ended(task: Task) -> bool:
+    """Whether the task has results that do not change by themselves."""
+    return task.part is None and task.summary is not None and task.state in SETTLED
+
+
+def origin_of(task: Task) -> ScanOrigin:
+    """What the ledger needs to know of a task besides its findings."""
+    if task.scanner_instance is None and task.split is None:
+        return ScanOrigin(task_id=task.task_id)  # imported
+    return ScanOrigin(
+        task_id=task.task_id,
+        series=series_of(task),
+        accepted=task.created_at,
+        began=task.launched_at if task.launched_at is not None else task.created_at,
+        targets=task.request.targets,
+        left=task.remaining or (),
+    )
+
+
+def series_of(task: Task) -> str:
+    """Equal for scans that look for the same things, wherever and with whichever login."""
+    asked = task.request
+    settings = ",".join(f"{name}={value}" for name, value in sorted(asked.settings.items()))
+    what: tuple[str | None, ...] = (asked.template, asked.policy, asked.audit, asked.discovery,
+                                    asked.profile, settings)  # fmt: skip
+    return " ".join(each for each in (ScanKind(asked.kind).value, *what) if each)

@@ -1,0 +1,162 @@
+"""The ledger gets every finished scan exactly once, whatever happens in between."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from nessus_sched.config.ledger import LedgerSettings
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Part, Task
+from nessus_sched.daemon.ledger_keeper import LedgerKeeper, ended, origin_of
+from nessus_sched.results.coverage import scan_coverage
+from nessus_sched.results.parser.reader import Reader
+from nessus_sched.store.executor import Inline
+from nessus_sched.store.findings.store import FindingsStore, open_findings
+from nessus_sched.store.ledger.store import LedgerStore, open_ledger
+from nessus_sched.store.tasks.store import TaskStore
+from support.nessus_xml import document, host, item
+from support.stored import START, a_task, submitted
+
+
+@attrs.frozen
+class Site:
+    findings: FindingsStore
+    ledger: LedgerStore
+    tasks: TaskStore
+    keeper: LedgerKeeper
+    path: Path
+
+    async def scanned(self, order: int, *, days: float, recorded: bool = True) -> Task:
+        """A finished scan of one host, with its findings."""
+        at = START + days * 86400
+        task = a_task(
+            order, state=TaskState.COMPLETED, created_at=at, launched_at=at,
+            scanner_instance="east", summary={"hosts": 1}, entered={TaskState.COMPLETED: at + 600},
+        )  # fmt: skip
+        report = document(
+            host(
+                "192.0.2.1",
+                item(10001, severity=3, port=443),
+                tags={"HOST_END_TIMESTAMP": str(int(at + 600))},
+            )
+        )
+        reader = Reader(BytesIO(report))
+        await self.findings.put(
+            task.task_id, reader, at=at + 700, coverage=lambda: scan_coverage(reader.report)
+        )
+        if recorded:
+            await self.tasks.submit(task, submitted(task))
+        return task
+
+    def applied(self) -> list[str]:
+        with sqlite3.connect(self.path / "ledger.db") as connection:
+            rows = connection.execute("SELECT task_id FROM runs ORDER BY run").fetchall()
+        connection.close()
+        return [task_id for (task_id,) in rows]
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        findings = await open_findings(path / "findings.db", Inline())
+        stack.push_async_callback(findings.aclose)
+        ledger = await open_ledger(path / "ledger.db", path / "findings.db", Inline())
+        stack.push_async_callback(ledger.aclose)
+        tasks = await stack.enter_async_context(TaskStore.open(path, now=lambda: START))
+        keeper = LedgerKeeper(
+            ledger=ledger, tasks=tasks, settings=LedgerSettings, wall=lambda: START + 9e6
+        )
+        yield Site(findings, ledger, tasks, keeper, path)
+
+
+@asynccontextmanager
+async def kept(site: Site) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(site.keeper.run)
+        await site.keeper.settled()
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_crash_or_an_older_version_left_is_applied_oldest_first(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as site:
+        newer = await site.scanned(1, days=7)
+        older = await site.scanned(2, days=0)
+    async with opened(tmp_path) as site:
+        async with kept(site):
+            assert site.applied() == [older.task_id, newer.task_id]
+        entries = sqlite3.connect(tmp_path / "ledger.db").execute(
+            "SELECT first_seen, last_seen, state FROM entries"
+        )
+        assert entries.fetchall() == [(START + 600, START + 7 * 86400 + 600, 1)]
+
+
+async def test_a_scan_is_applied_once_its_task_has_ended(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site, kept(site):
+        task = await site.scanned(1, days=0, recorded=False)
+        site.keeper.wake()
+        await site.keeper.settled()
+        assert site.applied() == []  # such as an import that failed afterwards
+        entry = submitted(task)
+        await site.tasks.submit(task, entry)
+        site.keeper.observe(task, entry)
+        await site.keeper.settled()
+        assert site.applied() == [task.task_id]
+        assert site.keeper.waiting == 0
+
+
+async def test_applying_a_scan_again_changes_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site, kept(site):
+        task = await site.scanned(1, days=0)
+        site.keeper.wake()
+        await site.keeper.settled()
+        before = "\n".join(sqlite3.connect(tmp_path / "ledger.db").iterdump())
+        await site.ledger.apply(
+            origin_of(task), identity=LedgerSettings().host_identity, now=START + 9e6
+        )
+        assert "\n".join(sqlite3.connect(tmp_path / "ledger.db").iterdump()) == before
+
+
+async def test_a_ledger_that_cannot_be_written_says_so_and_catches_up(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site:
+        task = await site.scanned(1, days=0)
+        other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        site.ledger._writer.execute("PRAGMA busy_timeout = 0")
+        async with kept(site):
+            assert "cannot be written" in (site.keeper.trouble or "")
+            assert site.keeper.waiting == 1
+            other.execute("ROLLBACK")
+            site.keeper.wake()
+            await site.keeper.settled()
+            assert site.keeper.trouble is None
+            assert site.applied() == [task.task_id]
+        other.close()
+
+
+def test_a_part_has_no_findings_of_its_own() -> None:
+    task = a_task(1, state=TaskState.COMPLETED, summary={})
+    assert ended(task)
+    part = Part(task_id="t", number=1, group=0, start=0, size=1, hosts=1)
+    assert not ended(attrs.evolve(task, part=part))
+    assert not ended(attrs.evolve(task, state=TaskState.EXPORTING))
+
+
+@pytest.mark.parametrize("changes", [{"template": "advanced"}, {"settings": {"a": "b"}}])
+def test_scans_of_another_kind_are_another_series(changes: dict[str, Any]) -> None:
+    task = a_task(1, scanner_instance="east")
+    other = attrs.evolve(task, request=attrs.evolve(task.request, **changes))
+    assert origin_of(task).series != origin_of(other).series
+    relogged = attrs.evolve(task, request=attrs.evolve(task.request, credentials=("linux",)))
+    assert origin_of(task).series == origin_of(relogged).series
