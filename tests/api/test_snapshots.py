@@ -27,7 +27,8 @@ ORDER = (
     "submit_quick_scan", "submit_compliance_scan", "rescan", "create_schedule",
     "list_schedules", "change_schedule", "get_plan", "get_scan_status",
     "wait_for_scan", "list_tasks", "cancel_scan", "pause_scan", "resume_scan", "get_scan_results",
-    "get_scan_summary", "compare_scans", "search_findings", "get_coverage", "get_queue_status",
+    "get_scan_summary", "compare_scans", "search_findings", "get_coverage", "get_host",
+    "get_changes", "get_queue_status",
     "list_scanners", "list_dead_letters", "list_scan_templates", "list_credentials",
     "pause_everything", "resume_everything", "drain_scanner", "undrain_scanner",
 )  # fmt: skip

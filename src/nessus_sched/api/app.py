@@ -16,6 +16,7 @@ from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.results.findings_port import FindingsReader, FindingsStore
+from nessus_sched.results.ledger.port import LedgerReader
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.queries import StoredTasks, TaskQueries
@@ -77,6 +78,9 @@ class ReadApp(Protocol):
     def findings(self) -> FindingsReader: ...
 
     @property
+    def ledger(self) -> LedgerReader: ...
+
+    @property
     def scopes_of(self) -> Callable[[Peer], Sequence[Scope]]: ...
 
     @property
@@ -100,6 +104,7 @@ class App:
     schedules: Schedules
     housekeeping: Housekeeping
     findings: FindingsStore
+    ledger: LedgerReader
     certifier: Certifier | None = None
     reload: Callable[[], Awaitable[Reloaded]] = _nothing_to_reload
     set_log_level: Callable[[LogLevel, str | None], tuple[LogLevel, Mapping[str, LogLevel]]] = (

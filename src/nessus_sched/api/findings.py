@@ -39,33 +39,28 @@ class QueryArgs:
         "Fields per finding: " + ", ".join(PROFILES) + ". Default: brief.",
         default=None,
         max_length=20,
-        examples=("minimal",),
     )
     fields: list[str] = field(
-        "Fields to show instead of a profile (or besides it, when both are given).",
+        "Fields to show, such as cvss3_base_score; instead of a profile or besides it.",
         factory=list,
         max_length=100,
-        examples=(["host", "port", "plugin_name", "cvss3_base_score"],),
     )
     filters: list[dict[str, Any] | str] = field(
-        'Conditions such as {"field": "severity", "op": ">=", "value": "high"}, or as text: '
-        '"severity>=high", "cve contains 2021-44228", "exploit_available=true", '
-        '"solution is absent".',
+        'Such as "severity>=high", "cve contains 2021-44228", "exploit_available=true", '
+        '"solution is absent", or {field, op, value}.',
         factory=list,
         max_length=50,
-        examples=(["severity>=high"],),
     )
     match: Match = field("Whether all filters must hold, or any.", default=Match.ALL)
     sort: list[str] = field(
         "Fields to sort by, - for descending. Default: worst first.",
         factory=list,
         max_length=5,
-        examples=(["-cvss3_base_score", "host"],),
     )
     page_size: int = field("Findings per page.", default=20, minimum=1, maximum=1000)
     cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=2000)
     max_bytes: int = field(
-        "Bound on the answer's findings; the rest comes with the next cursor.",
+        "Bytes of findings at most.",
         default=USUAL_BYTES,
         minimum=2000,
         maximum=MAX_BYTES,

@@ -13,7 +13,9 @@ from nessus_sched.api.admin_tasks import TASK_ACTIONS
 from nessus_sched.api.catalog import NAME_TOOLS
 from nessus_sched.api.findings import RESULT_TOOLS
 from nessus_sched.api.operations import Registry
+from nessus_sched.api.outcomes.changes import CHANGE_ACTIONS, CHANGE_TOOLS
 from nessus_sched.api.outcomes.coverage import COVERAGE_ACTIONS, COVERAGE_TOOLS
+from nessus_sched.api.outcomes.ledger import LEDGER_ACTIONS, LEDGER_TOOLS
 from nessus_sched.api.outcomes.rescan import RESCAN_TOOLS
 from nessus_sched.api.queue import QUEUE_TOOLS
 from nessus_sched.api.scanners import FLEET_TOOLS
@@ -57,6 +59,8 @@ TOOLS: Final = Registry(
         *TASK_TOOLS,
         *RESULT_TOOLS,
         *COVERAGE_TOOLS,
+        *LEDGER_TOOLS,
+        *CHANGE_TOOLS,
         *QUEUE_TOOLS,
         *FLEET_TOOLS,
         *NAME_TOOLS,
@@ -74,6 +78,8 @@ OPERATORS: Final = Registry(
         *TASK_ACTIONS,
         *RESULT_ACTIONS,
         *COVERAGE_ACTIONS,
+        *LEDGER_ACTIONS,
+        *CHANGE_ACTIONS,
         *IMPORT_ACTIONS,
     )
 )

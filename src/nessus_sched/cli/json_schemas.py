@@ -166,6 +166,8 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "pause": Statuses,
     "resume": Statuses,
     "coverage": answer_of("read_coverage"),
+    "hosts": answer_of("read_host"),
+    "changes": answer_of("read_changes"),
     "results summary": Summary,
     "results show": Shown,
     "results search": answer_of("search_all"),

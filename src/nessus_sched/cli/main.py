@@ -97,6 +97,11 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "coverage": Entry(
             "results.coverage:coverage_command", "Show what became of each target of a task."
         ),
+        "hosts": Entry("results.hosts:hosts_command", "Show what is known of a host."),
+        "changes": Entry(
+            "results.changes:changes_command",
+            "Show new, returned, fixed and unverified findings.",
+        ),
         "results": Entry("results.command:results_group", "Show, compare and export findings."),
     },
     "Operate": {

@@ -30,12 +30,14 @@ from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.scheduler.queries import StoredTasks
 from nessus_sched.store.findings.reader import OfflineFindings, open_findings_offline
+from nessus_sched.store.ledger.store import OfflineLedger, open_ledger_offline
 from nessus_sched.store.tasks.offline import OfflineStore, read_offline
 
 _NEED_FINDINGS: Final = frozenset(
     {"read_findings", "search_all", "compare_findings", "read_coverage"}
 )
-OFFLINE: Final = _NEED_FINDINGS | {
+_NEED_LEDGER: Final = frozenset({"read_host", "read_changes"})
+OFFLINE: Final = _NEED_FINDINGS | _NEED_LEDGER | {
     "get_scan_status", "read_summary", "list_tasks", "list_dead_letters",
     "find_task", "show_journal",
 }  # fmt: skip
@@ -62,6 +64,11 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
     args: Any = validation.parse(tool.arguments, arguments)
     directory = config.state_directory
     with read_offline(directory) as store:
+        ledger = (
+            await open_ledger_offline(directory / "ledger.db", directory / "findings.db")
+            if tool.name in _NEED_LEDGER
+            else None
+        )
         findings = (
             await open_findings_offline(directory / "findings.db")
             if tool.name in _NEED_FINDINGS
@@ -72,11 +79,13 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
                 config=config,
                 queries=StoredTasks(_Tasks(store), [each.id for each in config.scanners]),
                 opened=findings,
+                opened_ledger=ledger,
             )
             result = await tool.fn(app, Call(peer=Peer(connection="offline")), args)
         finally:
-            if findings is not None:
-                await findings.aclose()
+            for opened in (findings, ledger):
+                if opened is not None:
+                    await opened.aclose()
     return validation.answer(result, Masker(secrets_of(config)).masked)[0]
 
 
@@ -123,6 +132,7 @@ class _App:
     config: Config
     queries: StoredTasks
     opened: OfflineFindings | None
+    opened_ledger: OfflineLedger | None
     now: Now = system_now
     sees: Callable[[Peer, Task], bool] = _sees
     scopes_of: Callable[[Peer], Sequence[Scope]] = _scopes_of
@@ -133,3 +143,9 @@ class _App:
         """Opened only for the operations in `_NEED_FINDINGS`."""
         assert self.opened is not None
         return self.opened
+
+    @property
+    def ledger(self) -> OfflineLedger:
+        """Opened only for the operations in `_NEED_LEDGER`."""
+        assert self.opened_ledger is not None
+        return self.opened_ledger

@@ -66,6 +66,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         certifier=system.certifier,
         housekeeping=system.housekeeping,
         findings=system.findings,
+        ledger=system.ledger,
         reload=partial(reloader.reload, actor="operator"),
         set_log_level=reloader.logs.set_level,
         scopes_of=lambda peer: roles.now().scopes_of(peer),

@@ -21,4 +21,5 @@ def app_of(w: World) -> App:
         operator=OperatorControls(w.context, w.fleet),
         housekeeping=nothing,
         findings=nothing,
+        ledger=nothing,
     )

@@ -1,0 +1,190 @@
+"""What changed across all scans: new, resurfaced, fixed and unverified findings."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from nessus_sched.api.answers import iso
+from nessus_sched.api.app import App, ReadApp
+from nessus_sched.api.errors import as_tool_errors
+from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.outcomes.ledger import DAY, LeastSeverity, LedgerRow, behind, row_of
+from nessus_sched.api.untrusted import FINDINGS
+from nessus_sched.core.fields import field
+from nessus_sched.core.targets.ranges import Ranges, difference, intersection
+from nessus_sched.core.targets.targets import BadTargets, parse_targets
+from nessus_sched.results.absence import Reason
+from nessus_sched.results.ledger.questions import Change, ChangeQuery, Entry
+from nessus_sched.results.model import SEVERITIES
+
+USUAL_DAYS: Final = 7
+_CURSOR: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18}){4}")
+_UNSEEN: Final = {
+    Reason.UNKNOWN: "what the scan before could see is unknown",
+    Reason.REPORT_INCOMPLETE: "the report of the scan before was incomplete",
+    Reason.HOST_DOWN: "the host did not answer the scan before",
+    Reason.HOST_CHANGED: "another machine has the address now",
+    Reason.HOST_UNFINISHED: "the scan before did not finish the host",
+    Reason.CHECK_NOT_RUN: "the audit before did not have the check",
+    Reason.PLUGIN_NOT_RUN: "the scan before did not run the plugin",
+    Reason.SETTINGS_WEAKER: "the scan before was less thorough",
+    Reason.LOGIN_FAILED: "the scan before did not log in as well",
+    Reason.PORT_NOT_SCANNED: "the scan before did not scan the port",
+}
+
+
+@attrs.frozen(kw_only=True)
+class ReadChangesArgs:
+    since: datetime | None = field(
+        f"Changes by scans after this. Default: the last {USUAL_DAYS} days.", default=None
+    )
+    targets: list[str] = field("Only hosts in these networks.", factory=list, max_length=50)
+    changes: list[Change] = field("Only these.", factory=list, max_length=4)
+    severity: LeastSeverity = field("Lowest severity.", default="low")
+    limit: int = field("Rows per page.", default=20, minimum=1, maximum=200)
+    cursor: str | None = field("`next_cursor` of the page before.", default=None)
+
+
+@attrs.frozen(kw_only=True)
+class ChangesArgs(ReadChangesArgs):
+    schedule: str | None = field(
+        "Instead of since: after its last run but one.", default=None, max_length=100
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ChangeRow(LedgerRow):
+    change: Change = field("What happened.")
+    why: str | None = field("New ones: a new exposure, or why no earlier scan showed it.")
+
+
+@attrs.frozen(kw_only=True)
+class ChangesAnswer:
+    since: str | None = field("Changes by scans after this.")
+    scans: int = field("Scans entered since then; 0: nothing is known about changes.")
+    counts: dict[str, dict[str, int]] = field("By change and severity, over all pages.")
+    first_scans: int = field("How many of the new ones come from the first scan of their host.")
+    unverified: dict[str, int] = field("The unverified ones by reason; they may still be there.")
+    rows: list[ChangeRow] = field("Latest first.")
+    next_cursor: str | None = field("For the next page.")
+    notes: list[str] = field("What is missing.")
+    untrusted: str = field("How to treat the texts.")
+
+
+@tool(writes=False, open_world=True)
+async def get_changes(app: App, call: Call, args: ChangesArgs) -> ChangesAnswer:
+    """What scans changed since a time: findings that are new (and why), resurfaced, proved fixed,
+    or unverified, which is not fixed."""
+    notes: list[str] = []
+    since = args.since.timestamp() if args.since else None
+    if args.schedule is not None:
+        since, note = await _last_run(app, call, args.schedule)
+        notes.append(note)
+    return await _answer(app, call, args, since, notes)
+
+
+@tool(writes=False, open_world=True)
+async def read_changes(app: ReadApp, call: Call, args: ReadChangesArgs) -> ChangesAnswer:
+    """What changed, without a daemon, too."""
+    return await _answer(app, call, args, args.since.timestamp() if args.since else None, [])
+
+
+CHANGE_TOOLS: tuple[ToolDef, ...] = (get_changes,)
+CHANGE_ACTIONS: tuple[ToolDef, ...] = (read_changes,)
+
+
+async def _last_run(app: App, call: Call, name: str) -> tuple[float, str]:
+    """The time of a schedule's last run but one, and what to say about it."""
+    with as_tool_errors():
+        schedule = app.schedules.named(name)
+        if not app.sees(call.peer, schedule.template):
+            raise ToolError("not_permitted", "That schedule is another user's.")
+        ran = [firing.task_id for firing in schedule.recent if firing.task_id is not None]
+        times = await app.ledger.scan_times(ran)
+    if not times:
+        raise ToolError(
+            "no_results", f"Schedule {schedule.name} has no finished run yet.", "Give since."
+        )
+    if len(times) == 1:
+        return 0.0, f"Schedule {schedule.name} has run once: everything it found is new."
+    return times[1], f"Between the last two runs of schedule {schedule.name}, and since."
+
+
+async def _answer(
+    app: ReadApp, call: Call, args: ReadChangesArgs, since: float | None, notes: list[str]
+) -> ChangesAnswer:
+    now = app.now()
+    begin = int(now - USUAL_DAYS * DAY if since is None else since)
+    query = ChangeQuery(
+        since=begin,
+        changes=tuple(args.changes) or tuple(Change),
+        least_severity=SEVERITIES.index(args.severity),
+        ranges=_ranges(app, call, args.targets),
+        limit=args.limit,
+        after=_after(args.cursor),
+    )
+    with as_tool_errors():
+        page = await app.ledger.changes(query)
+    stale_after = app.config.ledger.stale_after
+    if not page.scans:
+        notes.append("No scan since then: that nothing changed does not mean that all is well.")
+    return ChangesAnswer(
+        since=iso(begin),
+        scans=page.scans,
+        counts={change.value: dict(found) for change, found in page.counts.items() if found},
+        first_scans=page.first_scans,
+        unverified={reason.value: count for reason, count in page.reasons.items()},
+        rows=[
+            ChangeRow(
+                change=change,
+                why=_why(entry) if change is Change.NEW else None,
+                **attrs.asdict(row_of(entry, now, stale_after), recurse=False),
+            )
+            for change, entry in page.entries
+        ],
+        next_cursor=None if page.after is None else ".".join(map(str, page.after)),
+        notes=[*notes, *behind(app)],
+        untrusted=FINDINGS,
+    )
+
+
+def _why(entry: Entry) -> str:
+    if entry.first_scan:
+        return "first scan of the host"
+    if entry.unseen_before is None:
+        return "new exposure: the scan before would have shown it"
+    published = ""
+    if entry.unseen_before is Reason.PLUGIN_NOT_RUN and entry.published:
+        published = f" (published {entry.published})"
+    return _UNSEEN.get(entry.unseen_before, str(entry.unseen_before)) + published
+
+
+def _ranges(app: ReadApp, call: Call, targets: list[str]) -> Ranges | None:
+    """The addresses that are asked for and that the caller may see; None for all."""
+    found: Ranges | None = None
+    if targets:
+        try:
+            asked = parse_targets(targets)
+        except BadTargets as error:
+            raise ToolError("bad_arguments", f"targets: {error}") from error
+        if asked.names:
+            raise ToolError(
+                "bad_arguments", "targets: addresses only; get_host finds a host by name"
+            )
+        found = asked.ranges
+    for scope in app.scopes_of(call.peer):
+        allowed = difference(scope.allow.networks, scope.deny.networks)
+        found = allowed if found is None else tuple(intersection(found, allowed))
+    return found
+
+
+def _after(cursor: str | None) -> tuple[int, ...] | None:
+    if cursor is None:
+        return None
+    if _CURSOR.fullmatch(cursor) is None:
+        raise ToolError("bad_arguments", "cursor: not one that get_changes returned")
+    return tuple(map(int, cursor.split(".")))

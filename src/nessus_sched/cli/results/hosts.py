@@ -1,0 +1,113 @@
+"""`nessus-sched hosts`: what is known of a host, across all scans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from nessus_sched.cli.client import DaemonApi
+from nessus_sched.cli.daemon_or_store import daemon_or_store
+from nessus_sched.cli.formatting import when
+from nessus_sched.cli.options import daemon_option, json_option, one_of
+from nessus_sched.cli.output import print_fields, print_json, print_line, print_note, print_table
+from nessus_sched.core.clock import system_now
+from nessus_sched.results.ledger.questions import Shown
+from nessus_sched.results.model import SEVERITIES
+
+MOST: Final = 200
+
+
+@click.command("hosts")
+@click.argument("host")
+@click.option(
+    "--shown", default=Shown.OPEN.value, show_default=True, type=one_of(Shown),
+    help="Findings to list.",
+)  # fmt: skip
+@click.option(
+    "--severity", default="low", show_default=True, type=click.Choice(SEVERITIES),
+    help="Lowest severity.",
+)  # fmt: skip
+@click.option(
+    "--limit", "-n", default=50, show_default=True, type=click.IntRange(1, MOST),
+    help="Findings to list.",
+)  # fmt: skip
+@click.option("--cursor", help="Continue after a previous page (its next_cursor).")
+@daemon_option
+@json_option
+def hosts_command(
+    host: str,
+    shown: str,
+    severity: str,
+    limit: int,
+    cursor: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what all scans together say about HOST, an address or a name.
+
+    A host is clean only if its latest scan was recent, scanned it to the end and logged in fully,
+    and nothing above info is open; `unknown` does not mean clean. Exit code 1 for a host that no
+    scan has ever reported.
+    """
+    asked = {"host": host, "shown": shown, "severity": severity, "limit": limit, "cursor": cursor}
+    with daemon_or_store(config) as api:
+        found = _ask(api, asked)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+    if not found["known"]:
+        raise SystemExit(1)
+
+
+def _ask(api: DaemonApi, asked: Mapping[str, Any]) -> dict[str, Any]:
+    return api.operate("read_host", **asked)
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    now = system_now()
+    counts = ", ".join(f"{count} {name}" for name, count in found["open"].items())
+    print_fields(
+        [
+            ("host", " ".join([found["host"], *found["names"]])),
+            ("clean", f"{found['clean']}: {found['why']}"),
+            ("open", counts or None),
+            ("last tried", when(found["last_tried"], now)),
+            ("last answered", when(found["last_answered"], now)),
+            ("last whole", when(found["last_whole"], now)),
+            ("last login", when(found["last_login"], now)),
+            ("login", found["login"]),
+            ("scanner", found["scanner_instance"]),
+        ]
+    )
+    if found["findings"]:
+        print_line()
+        show_findings(found["findings"])
+    for note in found["notes"]:
+        print_note(note)
+    if found["next_cursor"]:
+        print_note(f"{found['total']} in all; continue with --cursor {found['next_cursor']}.")
+
+
+def show_findings(rows: Sequence[Mapping[str, Any]], *first: str) -> None:
+    """Columns with nothing in them are left out."""
+    cells = [
+        {
+            **{name: row[name] for name in first},
+            "severity": row["severity"],
+            "plugin": row["plugin_id"],
+            "port": f"{row['port']}/{row['protocol']}" if row["port"] else None,
+            "state": f"{row['state']}, stale" if row["stale"] else row["state"],
+            "days": row["age_days"],
+            "last seen": (row["last_seen"] or "")[:10],
+            "name": row["name"],
+            "not confirmed": row["unverified"],
+            "why": row.get("why"),
+        }
+        for row in rows
+    ]
+    columns = [name for name in cells[0] if any(row[name] not in (None, "") for row in cells)]
+    print_table(columns, [tuple(row[name] for name in columns) for row in cells])
