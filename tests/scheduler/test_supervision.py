@@ -83,7 +83,7 @@ async def test_its_tasks_are_resumed_and_run_once(
 ) -> None:
     buggy = Buggy(request_, times, before=before, skip=skip)
     config, scanners, good = two(tmp_path, buggy)
-    async with world(config, scanners) as w:
+    async with world(config, scanners, crashes=True) as w:
         mine = [await submit(w, "a", f"192.0.2.{number}") for number in range(1, 5)]
         other = await submit(w, "b", "192.0.2.9")
         assert (await w.settled(other.task_id)).state is TaskState.COMPLETED
@@ -103,7 +103,7 @@ async def test_its_tasks_are_resumed_and_run_once(
 async def test_it_is_logged_and_shown(tmp_path: Path, autojump_clock: MockClock) -> None:
     config, scanners, _ = two(tmp_path, Buggy("list_scans", FOREVER))
     with capture_logs() as lines:
-        async with world(config, scanners) as w:
+        async with world(config, scanners, crashes=True) as w:
             await trio.sleep(1)
             [view] = [each for each in w.queries.scanners() if each.settings.id == "a"]
             assert view.trouble_kind == ErrorKind.INTERNAL_ERROR
@@ -119,7 +119,7 @@ async def test_it_is_logged_and_shown(tmp_path: Path, autojump_clock: MockClock)
 async def test_a_cancel_while_it_waits_is_obeyed(tmp_path: Path, autojump_clock: MockClock) -> None:
     buggy = Buggy("list_scans", FOREVER, skip=3)
     config, scanners, _ = two(tmp_path, buggy)
-    async with world(config, scanners) as w:
+    async with world(config, scanners, crashes=True) as w:
         task = await submit(w, "a", "192.0.2.1")
         waits = [await submit(w, "a", f"192.0.2.{number}") for number in (2, 3)]
         while not w.fleet.failures["a"]:  # noqa: ASYNC110 - nothing rings
@@ -137,7 +137,7 @@ async def test_a_scanner_is_removed_while_its_driver_waits(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     config, scanners, _ = two(tmp_path, Buggy("list_scans", FOREVER))
-    async with world(config, scanners) as w:
+    async with world(config, scanners, crashes=True) as w:
         await trio.sleep(200)
         await w.fleet.apply(config_of(tmp_path, scanner_settings("b", 2)))
         await trio.sleep(1)
@@ -149,7 +149,7 @@ async def test_a_scanner_is_removed_while_its_driver_waits(
 
 async def test_a_stop_is_no_failure(tmp_path: Path, autojump_clock: MockClock) -> None:
     config, scanners, _ = two(tmp_path, Buggy("list_scans", 0))
-    async with world(config, scanners) as w:
+    async with world(config, scanners, crashes=True) as w:
         await submit(w, "a", "192.0.2.1")
         await trio.sleep(100)
     assert not w.fleet.failures

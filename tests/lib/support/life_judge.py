@@ -17,8 +17,10 @@ from nessus_sched.core.scanner import ScanStatus
 from nessus_sched.core.states import HOLDS_SLOT, SETTLED, TaskState
 from nessus_sched.core.targets.targets import TargetSet, parse_targets, targets_from
 from nessus_sched.core.task import PartGroup, RequestedState, Task
+from nessus_sched.scheduler.deadlines import MESSAGE as MISSED
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScan, FakeScanner, finished, hosts_in, hosts_of
+from support.remembering import remembered
 from support.seals import marker, task_of
 from support.trouble import CHANGES
 from support.world import EPOCH
@@ -33,6 +35,8 @@ BY_PEOPLE = {"scan_vanished", "vanished_at_launch", "not_ours"}
 HELD_UP = 1800.0
 """Seconds after which what should end has ended although its scanner was lost."""
 HOUR = 3600.0
+JUST_CLOSED = 20.0
+"""Seconds after the begin of a blackout within which a launch may have been on its way."""
 QUARANTINED = 300.0 + 3600.0 - 60.0
 """Seconds after which the targets of a scan on a lost scanner may be scanned again."""
 UNSEEN = 200.0
@@ -59,6 +63,10 @@ class Judge:
         self.paused: dict[str, float] = {}
         """When the pause of each task that was not resumed since was acknowledged."""
         self.discarded: set[str] = set()
+        self.broken: list[str] = []
+        """What was found wrong in the midst of the story."""
+        self.closed: set[str] = set()
+        """Tasks that were stopped by a blackout."""
         self.divided: set[str] = set()
         """Parts that were stopped for idle slots."""
         self.happened: Counter[str] = Counter()
@@ -69,8 +77,16 @@ class Judge:
         self.head = ""
         """The end of the journal, whose hash stands for all that was ever written."""
 
+    @remembered
     def observe(self, task: Task, entry: JournalEntry) -> None:
         """Every change of a task."""
+        if entry.cause == MISSED:
+            self.cancel_asked.add(task.task_id)
+            self.happened["missed its deadline"] += 1
+            assert task.deadline is not None, task
+            assert task.deadline <= self.story.now(), task
+        if entry.event == "stopped_by_calendar":
+            self.closed.add(task.task_id)
         if entry.event == "straggler_stopped":
             assert task.part is not None
             assert task.part.depth < DEEPEST, task
@@ -85,6 +101,7 @@ class Judge:
     def refused(self, error: RequestError) -> None:
         assert error.code in REFUSALS, error.code
 
+    @remembered
     def launched(self, scan: FakeScan) -> None:
         """The moment a scan begins to run."""
         scanner_id, scanner = self._scanner_of(scan)
@@ -97,9 +114,11 @@ class Judge:
         self.launches.append((trio.current_time(), scan.order.targets))
         self.ordered[scan.name] = (EPOCH + scan.created_at, hosts_of(scan.order))
         self._check_not_paused(scan)
+        self._check_open(scan, scanner_id)
         if self.story.config.scheduling.overlap_guard:
             self._check_overlap(scan)
 
+    @remembered
     def stopped(self, scan: FakeScan) -> None:
         """A scan is told to stop: someone asked for it, or it has run as long as it may, or
         its task has ended without its scanner."""
@@ -109,6 +128,9 @@ class Judge:
             return
         if task_id in self.divided:
             self.happened["stopped for idle slots"] += 1
+            return
+        if task_id in self.closed:
+            self.happened["stopped by a blackout"] += 1
             return
         if scanner.silent_since is not None or self.story.hazards.reloads:
             self.happened["stopped after its task had ended"] += 1
@@ -131,6 +153,16 @@ class Judge:
         on_its_way = since is not None and scan.launch_sent_at <= since
         assert since is None or on_its_way, f"{scan.name} was launched and is paused"
 
+    def _check_open(self, scan: FakeScan, scanner_id: str) -> None:
+        """It may begin where and when it does. A clock that is set is seen after a while."""
+        if self.story.hazards.clock:
+            return
+        assert scan.order is not None
+        for each in self.story.closures:
+            if each.concerns(scanner_id, scan.order.targets):
+                inside = each.begin + JUST_CLOSED < scan.launch_sent_at < each.end
+                assert not inside, f"{scan.name} was launched in {each}"
+
     def changes(self) -> Counter[str]:
         """How many requests that change something the scanners have seen."""
         found: Counter[str] = Counter()
@@ -139,6 +171,7 @@ class Judge:
         return found
 
     async def the_end(self, w: World) -> None:
+        assert not self.broken, self.broken[0]
         report = await w.store.verify()
         assert report.ok, report.problems
         self.head = str(report.head)

@@ -32,6 +32,7 @@ from support.fake_scanner import FakeScanner
 from support.life_judge import Judge
 from support.meddling import Meddling, quietly, sweep
 from support.mortality import Life, make_reproducible, mortal, mortal_connect
+from support.story_calendar import Closure, closures
 from support.world import World, basic, config_of, scanner_settings, virtual_now, world
 
 MINUTE = 60.0
@@ -61,6 +62,8 @@ class Hazards:
     """Some scanner is lost for up to two days, also while peace has come."""
     clock: bool = False
     """The wall clock is set by hours, both ways, until peace has come."""
+    calendar: bool = False
+    """There are blackouts, and some tasks have deadlines."""
     splits: bool = False
     """Large requests run as several scans."""
     lives: int = 1
@@ -99,7 +102,15 @@ class Story:
         self.draw = Random(f"{seed} split")
         """For what stories from before it existed must not be changed by."""
         self.seed = seed
-        self.hazards = hazards or attrs.evolve(Hazards.of(random), splits=self.draw.random() < 0.4)
+        self.calendar = Random(f"{seed} calendar")
+        self.hazards = hazards or attrs.evolve(
+            Hazards.of(random),
+            splits=self.draw.random() < 0.4,
+            calendar=self.calendar.random() < 0.3,
+        )
+        if hazards is None and self.hazards.calendar and self.calendar.random() < 0.8:
+            # Launches are judged by the calendar only where its hours are what they seem.
+            self.hazards = attrs.evolve(self.hazards, clock=False)
         self.pace = LOST_PACE if self.hazards.lost and lasts < HOUR else 1.0
         """How much more slowly things happen than usual: a scanner must have time to be lost."""
         self.haste = (1.0 if lasts >= HOUR else HASTE) / self.pace
@@ -111,6 +122,7 @@ class Story:
         """Seconds that the wall clock is ahead of the time that passes."""
         self.clock_can_be_set = True
         self.life = Life()
+        self.closures: list[Closure] = []
         self.config = self._config(directory)
         self.requests = {f"key-{n}": self._request() for n in range(tasks)}
         """All that will be asked for, by idempotency key."""
@@ -122,6 +134,7 @@ class Story:
         """Plays and judges it; returns how often what happened."""
         make_reproducible(self.seed)
         trio.run(self._tell, clock=trio.testing.MockClock(autojump_threshold=0))
+        assert not self.judge.broken, self.judge.broken[0]
         return self.judge.happened
 
     def world(self) -> AbstractAsyncContextManager[World]:
@@ -236,9 +249,13 @@ class Story:
             scanner_settings(f"scanner{n}", random.randint(1, 3))
             for n in range(random.randint(1, 3))
         ]
+        if self.hazards.calendar:
+            names = [each.id for each in scanners]
+            self.closures = closures(self.calendar, self.lasts, names)
         return config_of(
             directory,
             *scanners,
+            blackouts=tuple(each.settings(n) for n, each in enumerate(self.closures)),
             scheduling=SchedulingSettings(
                 backoff_base=10.0,
                 backoff_max=120.0,
@@ -268,7 +285,13 @@ class Story:
             priority=random.choice(list(Priority)),
             max_runtime=random.choice([None, None, None, 5 * MINUTE]),
             on_early_end=self.draw.choice([None, None, OnEarlyEnd.ROLL, OnEarlyEnd.KEEP]),
+            deadline=self._deadline(),
         )
+
+    def _deadline(self) -> str | None:
+        if not self.hazards.calendar or self.calendar.random() < 0.7:
+            return None
+        return f"{self.calendar.choice([5, 20, 60]) * round(self.pace)}m"
 
     def _part_sizes(self) -> dict[str, Any]:
         """Small parts, so that requests with a dozen addresses are split."""
@@ -299,4 +322,6 @@ class Story:
         return scanner
 
     def _duration(self, _order: ScanOrder) -> float:
-        return self.pace * self.random.lognormvariate(self.random.choice([2.5, 5.0]), 1.0)
+        # Nothing starts right before a blackout: only long scans are caught by one.
+        longer = 5.0 if self.hazards.calendar else 1.0
+        return longer * self.pace * self.random.lognormvariate(self.random.choice([2.5, 5.0]), 1.0)

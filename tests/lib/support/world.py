@@ -34,6 +34,8 @@ from nessus_sched.results.model import HostEnd
 from nessus_sched.results.presence import finished_hosts, foreign_host
 from nessus_sched.results.reached import ScannedHost, by_target, covered
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.driver.driver import Driver
+from nessus_sched.scheduler.driver.supervision import DriverFailed
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.pool_config import new_pool
@@ -162,6 +164,18 @@ class World:
         return task
 
 
+class WatchedFleet(Fleet):
+    """Knows which drivers have failed: they are restarted, so that nobody else notices."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.crashed: list[str] = []
+
+    async def _replace(self, failed: Driver, error: DriverFailed) -> Driver:
+        self.crashed.append(failed.connection.id)
+        return await super()._replace(failed, error)
+
+
 @asynccontextmanager
 async def world(
     config: Config,
@@ -172,8 +186,10 @@ async def world(
     wall: Now | None = None,
     connect: Connect = connect,
     resolve: Callable[[str], Sequence[str]] | None = None,
+    crashes: bool = False,
 ) -> AsyncIterator[World]:
-    """Runs until the block ends, then stops as at a kill: nothing is cleaned up."""
+    """Runs until the block ends, then stops as at a kill: nothing is cleaned up. Unless the test
+    is about `crashes`, it fails if a driver was restarted after a bug."""
     now = virtual_now()
 
     async def look_up(name: str) -> Sequence[str]:
@@ -215,7 +231,7 @@ async def world(
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
             last_order=await store.last_order(),
         )
-        fleet = Fleet(context, lambda settings: scanners[settings.id])
+        fleet = WatchedFleet(context, lambda settings: scanners[settings.id])
         queries = TaskQueries(context, fleet)
         service = Service(context, fleet, queries)
         async with trio.open_nursery() as nursery:
@@ -230,6 +246,7 @@ async def world(
                 store=store,
                 operator=OperatorControls(context, fleet),
             )
+            assert crashes or not fleet.crashed, f"drivers failed, see the log: {fleet.crashed}"
             nursery.cancel_scope.cancel(reason="the test ends this life")
 
 
