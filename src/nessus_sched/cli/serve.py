@@ -17,7 +17,7 @@ import click
 from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.options import EXIT_CONFIG, config_option
 from nessus_sched.config.schema import Config
-from nessus_sched.core.exceptions import flatten_exceptions
+from nessus_sched.core.error_groups import flatten_exceptions
 
 OPEN_FILES: Final = 4096
 """As in the systemd unit."""

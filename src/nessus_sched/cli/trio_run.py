@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import click
 import trio
 
-from nessus_sched.core.exceptions import flatten_exceptions
+from nessus_sched.core.error_groups import flatten_exceptions
 
 T = TypeVar("T")
 

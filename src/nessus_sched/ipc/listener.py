@@ -22,7 +22,7 @@ import structlog
 import trio
 
 from nessus_sched.config.limits import LimitSettings
-from nessus_sched.core.exceptions import flatten_exceptions
+from nessus_sched.core.error_groups import flatten_exceptions
 from nessus_sched.ipc.accepting import PatientListener
 from nessus_sched.ipc.activity import Activity, Stalled
 from nessus_sched.ipc.budget import CONNECTIONS, MEMORY, SHARE, Budget, LimitReached, privileged
