@@ -1,0 +1,1 @@
+"""Exceptions for findings: accepted risks, false positives and changed severities."""
