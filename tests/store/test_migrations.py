@@ -75,6 +75,21 @@ async def test_the_schedules_of_a_released_schema_are_read(tmp_path: Path) -> No
     assert schedule.request.targets == ("192.0.2.0/24",)
 
 
+async def test_the_exceptions_of_a_released_schema_are_read(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / FILE_NAME)
+    old.executescript((RELEASED / "tasks-6.sql").read_text())
+    old.close()
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        (exception,) = await store.exceptions()
+    assert exception.rule.hosts == ("192.0.2.0/24", "www.example.com")
+    assert (exception.rule.plugins, exception.rule.cves) == ((51192,), ("CVE-2014-0160",))
+    assert (exception.rule.port_text, exception.rule.severity) == ("443/tcp", 1)
+    assert exception.in_force(START + 40)
+    assert exception.known[51192].version == "1.9"
+    assert exception.decider is not None
+    assert exception.decider.user == "bob"
+
+
 @pytest.mark.parametrize("version", range(1, TASKS.version + 1))
 def test_a_migrated_schema_is_the_same_as_a_new_one(tmp_path: Path, version: int) -> None:
     old = connect(tmp_path / "old")

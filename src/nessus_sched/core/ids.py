@@ -1,4 +1,4 @@
-"""Ids of tasks and traces."""
+"""Ids of tasks, schedules, exceptions and traces."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def _text(number: int, pairs: int) -> str:
 def new_schedule_id(random: Random, now: float) -> str:
     """Such as `s-5fk3m97k3m9pqr`, like that of a task."""
     return f"s{new_task_id(random, now)[1:]}"
+
+
+def new_exception_id(random: Random, now: float) -> str:
+    """Such as `x-5fk3m97k3m9pqr`, like that of a task."""
+    return f"x{new_task_id(random, now)[1:]}"
 
 
 def new_trace_id(random: Random) -> str:

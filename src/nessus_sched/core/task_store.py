@@ -8,6 +8,7 @@ from typing import Final, Protocol, TypeVar
 import attrs
 
 from nessus_sched.core.calendar.schedule import Schedule
+from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import SYSTEM, JournalEntry, JournalRecord
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, ScanKind, Task
@@ -139,6 +140,15 @@ class TaskStore(TaskReader, Protocol):
         """Stores a new or changed schedule and journals why, in one step."""
 
     async def delete_schedule(self, schedule_id: str, entry: JournalEntry) -> None: ...
+
+    async def exceptions(self) -> Sequence[FindingException]:
+        """All exceptions, by the time of their proposal."""
+
+    async def save_exception(
+        self, exception: FindingException, *entries: JournalEntry, forget: Sequence[str] = ()
+    ) -> None:
+        """Stores a new or changed exception, journals why, and deletes those with the ids in
+        `forget`, in one step."""
 
     def unfinished(self) -> AsyncGenerator[Task, None]:
         """Every live task in the order of acceptance."""

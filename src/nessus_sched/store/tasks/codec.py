@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from enum import StrEnum
+from typing import Final, NamedTuple, TypeVar
 
 import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from nessus_sched.core.calendar.schedule import Schedule
+from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanRequest, Task
+
+T = TypeVar("T")
 
 _CONVERTER: Final = cattrs.Converter(omit_if_default=True, detailed_validation=False)
 # cattrs would structure each of a task's thousands of targets separately.
@@ -53,6 +57,13 @@ _CONVERTER.register_structure_hook(
 _plain_task: Final = _CONVERTER.get_unstructure_hook(Task)
 _plain_entry: Final = _CONVERTER.get_unstructure_hook(JournalEntry)
 _ENCODER: Final = msgspec.json.Encoder()
+
+
+class DocumentTable(StrEnum):
+    """The tables that have a row for each of a few things: its id and its document."""
+
+    SCHEDULE = "schedule"
+    EXCEPTION = "exception"
 
 
 class EncodedEntry(NamedTuple):
@@ -115,12 +126,12 @@ def decode_task(document: str) -> Task:
     return _CONVERTER.structure(json.loads(document), Task)
 
 
-def encode_schedule(schedule: Schedule) -> str:
-    return _encode(_CONVERTER.unstructure(schedule))
+def encode_document(stored: Schedule | FindingException) -> str:
+    return _encode(_CONVERTER.unstructure(stored))
 
 
-def decode_schedule(document: str) -> Schedule:
-    return _CONVERTER.structure(json.loads(document), Schedule)
+def decode_document(document: str, kind: type[T]) -> T:
+    return _CONVERTER.structure(json.loads(document), kind)
 
 
 def encode_entry(

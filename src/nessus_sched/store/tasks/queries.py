@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 from nessus_sched.core.calendar.schedule import Schedule
+from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import LIVE
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
-from nessus_sched.store.tasks.codec import decode_entry, decode_schedule, decode_task
+from nessus_sched.store.tasks.codec import (
+    DocumentTable,
+    decode_document,
+    decode_entry,
+    decode_task,
+)
 from nessus_sched.store.tasks.listing import merged_states
 
 T = TypeVar("T")
@@ -116,9 +122,14 @@ def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[
 
 def schedules(connection: sqlite3.Connection) -> tuple[Schedule, ...]:
     """All schedules, by the time of their creation."""
-    rows = connection.execute("SELECT document FROM schedule")
-    found = (decode_schedule(document) for (document,) in rows)
+    found = _documents(connection, DocumentTable.SCHEDULE, Schedule)
     return tuple(sorted(found, key=lambda each: (each.created_at, each.schedule_id)))
+
+
+def exceptions(connection: sqlite3.Connection) -> tuple[FindingException, ...]:
+    """All exceptions, by the time of their proposal."""
+    found = _documents(connection, DocumentTable.EXCEPTION, FindingException)
+    return tuple(sorted(found, key=lambda each: (each.proposed_at, each.exception_id)))
 
 
 def switches(connection: sqlite3.Connection) -> dict[str, str]:
@@ -136,6 +147,11 @@ def seal(connection: sqlite3.Connection) -> Seal:
 def _one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Task | None:
     row = connection.execute(sql, parameters).fetchone()
     return decode_task(row[0]) if row else None
+
+
+def _documents(connection: sqlite3.Connection, table: DocumentTable, kind: type[T]) -> list[T]:
+    rows = connection.execute(f"SELECT document FROM {table}")  # noqa: S608 - our own names
+    return [decode_document(document, kind) for (document,) in rows]
 
 
 def _records(rows: Iterable[tuple[int, bytes, str]]) -> list[JournalRecord]:

@@ -104,4 +104,13 @@ CREATE TABLE schedule (
 ) STRICT, WITHOUT ROWID;
 """
 
-TASKS: Final = Schema(name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3, _V4, _V5))
+_V6: Final = """
+CREATE TABLE exception (                -- findings that someone answers for
+    exception_id TEXT PRIMARY KEY,
+    document TEXT NOT NULL              -- the whole exception as JSON
+) STRICT, WITHOUT ROWID;
+"""
+
+TASKS: Final = Schema(
+    name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3, _V4, _V5, _V6)
+)

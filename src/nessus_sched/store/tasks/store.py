@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import trio
 
 from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.clock import Now
+from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import SYSTEM, JournalEntry, JournalRecord
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import TaskState, check_transition
@@ -29,10 +30,11 @@ from nessus_sched.store.reader import Readers
 from nessus_sched.store.sqlite import Connect, connect
 from nessus_sched.store.tasks import queries, retention
 from nessus_sched.store.tasks.codec import (
+    DocumentTable,
     EncodedEntry,
     EncodedTask,
+    encode_document,
     encode_entry,
-    encode_schedule,
     encode_task,
 )
 from nessus_sched.store.tasks.committer import BatchCommitter
@@ -192,20 +194,37 @@ class TaskStore:
 
     async def save_schedule(self, schedule: Schedule, *entries: JournalEntry) -> None:
         """Stores a new or changed schedule and journals why, atomically."""
-        await self._change_schedule(schedule.schedule_id, encode_schedule(schedule), entries)
+        document = encode_document(schedule)
+        await self._set_documents(DocumentTable.SCHEDULE, {schedule.schedule_id: document}, entries)
 
     async def delete_schedule(self, schedule_id: str, entry: JournalEntry) -> None:
-        await self._change_schedule(schedule_id, None, [entry])
+        await self._set_documents(DocumentTable.SCHEDULE, {schedule_id: None}, [entry])
 
-    async def _change_schedule(
-        self, schedule_id: str, document: str | None, entries: Sequence[JournalEntry]
+    async def exceptions(self) -> tuple[FindingException, ...]:
+        """All exceptions, by the time of their proposal."""
+        return await self._readers.read(queries.exceptions)
+
+    async def save_exception(
+        self, exception: FindingException, *entries: JournalEntry, forget: Sequence[str] = ()
+    ) -> None:
+        """Stores a new or changed exception, journals why, and deletes those with the ids in
+        `forget`, atomically."""
+        documents = {**dict.fromkeys(forget), exception.exception_id: encode_document(exception)}
+        await self._set_documents(DocumentTable.EXCEPTION, documents, entries)
+
+    async def _set_documents(
+        self,
+        table: DocumentTable,
+        documents: Mapping[str, str | None],
+        entries: Sequence[JournalEntry],
     ) -> None:
         encoded = [encode_entry(entry) for entry in entries]
 
         def apply(transaction: Transaction) -> None:
             for each in encoded:
                 transaction.append(each)
-            transaction.set_schedule(schedule_id, document)
+            for name, document in documents.items():
+                transaction.set_document(table, name, document)
 
         await self._writer.write(apply)
 

@@ -10,7 +10,7 @@ from typing import Final
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import DuplicateTask, StaleTransition, UnknownTask
 from nessus_sched.core.task import Task
-from nessus_sched.store.tasks.codec import EncodedEntry, EncodedTask, decode_task
+from nessus_sched.store.tasks.codec import DocumentTable, EncodedEntry, EncodedTask, decode_task
 from nessus_sched.store.tasks.journal import JournalHead, chain_hash
 
 _TASK: Final = (
@@ -91,12 +91,13 @@ class Transaction:
     def set_switch(self, name: str, value: str) -> None:
         self.connection.execute("INSERT OR REPLACE INTO switch VALUES (?, ?)", (name, value))
 
-    def set_schedule(self, schedule_id: str, document: str | None) -> None:
-        """Stores a schedule, or with None deletes it."""
-        self.connection.execute("DELETE FROM schedule WHERE schedule_id = ?", (schedule_id,))
+    def set_document(self, table: DocumentTable, name: str, document: str | None) -> None:
+        """Stores a schedule or an exception by its id, or with None deletes it."""
+        delete = f"DELETE FROM {table} WHERE {table}_id = ?"  # noqa: S608 - our own names
+        self.connection.execute(delete, (name,))
         if document is not None:
-            values = (schedule_id, document)
-            self.connection.execute("INSERT INTO schedule VALUES (?, ?)", values)
+            insert = f"INSERT INTO {table} VALUES (?, ?)"  # noqa: S608
+            self.connection.execute(insert, (name, document))
 
     def find(self, task_id: str) -> Task | None:
         self.flush()
