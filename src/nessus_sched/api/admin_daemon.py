@@ -176,8 +176,7 @@ async def housekeeping(app: App, call: Call, args: HousekeepingArgs) -> Housekee
 @tool(writes=True, destructive=True, operator=True)
 async def pause_everything(app: App, call: Call, args: PauseArgs) -> PausedAnswer:
     """Emergency stop, for all scanners and the tasks of all users: nothing more is started until
-    resume_everything; submissions still queue. `running` says what becomes of scans that run:
-    keep them, pause them, or stop them, which cancels their tasks for good.
+    resume_everything; submissions still queue.
 
     Only when the user asks for it. For one scanner use drain_scanner, for one task pause_scan."""
     return await _pause(app, call, args)

@@ -34,7 +34,7 @@ class PageArgs:
     profile: str | None = field("Named choice of fields.", default=None, max_length=20)
     fields: list[str] = field("Fields to show.", factory=list, max_length=200)
     filters: list[dict[str, Any] | str] = field("Conditions.", factory=list, max_length=50)
-    match: Match = field("Whether all filters must hold, or any.", default=Match.ALL)
+    match: Match = field("Whether all filters must match.", default=Match.ALL)
     sort: list[str] = field("Fields to sort by.", factory=list, max_length=5)
     page_size: int = field("Findings per page.", default=50, minimum=1, maximum=1000)
     cursor: str | None = field("Of the page before.", default=None, max_length=2000)

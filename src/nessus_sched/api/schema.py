@@ -75,8 +75,10 @@ def _property(
         schema = {**schema, **_bounds(attrs.evolve(doc, examples=()), schema)}
     elif doc is not None:
         schema = {"description": doc.doc, **schema, **_bounds(doc, schema)}
-    if not output and isinstance(attribute.default, str | int | float):
-        schema["default"] = attribute.default
+    default = attribute.default
+    said = doc is None or not (doc.once and inherited)
+    if said and not output and isinstance(default, str | int | float) and default:
+        schema["default"] = default  # without one, false, 0 or an empty text
     return schema
 
 

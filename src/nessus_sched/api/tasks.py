@@ -41,7 +41,7 @@ _TARGETS = 5
 @attrs.frozen(kw_only=True)
 class TaskArgs:
     task_id: str = field(
-        "The task, as a submit tool returned it.",
+        "The id of the task.",
         min_length=1,
         max_length=64,
         examples=("t-7k3m9pqr2vxz",),
@@ -90,7 +90,7 @@ class ListArgs:
         "Only of this user: a name, a uid, or `me`.", default=None, max_length=64
     )
     created_after: datetime | None = field(
-        "ISO 8601 with offset.", default=None, examples=("2026-01-31T00:00:00+00:00",)
+        "ISO 8601 with offset.", default=None, examples=("2026-01-31T00:00Z",)
     )
     created_before: datetime | None = field("ISO 8601 with offset.", default=None)
     limit: int = field("Tasks per page.", default=USUAL_ROWS, minimum=1, maximum=MAX_ROWS)

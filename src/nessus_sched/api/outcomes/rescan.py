@@ -46,7 +46,7 @@ class RescanArgs(TaskArgs):
         max_length=50,
         examples=(["severity>=high"],),
     )
-    match: Match = field("Whether all filters must hold, or any.", default=Match.ALL)
+    match: Match = field("Whether all filters must match.", default=Match.ALL)
     kind: ScanKind | None = field(
         "Another kind of scan, such as trusted for hosts that a quick scan found; then template, "
         "profile and settings are not taken over.",
@@ -87,11 +87,10 @@ class RescanAnswer(SubmitAnswer):
 async def rescan(app: App, call: Call, args: RescanArgs) -> RescanAnswer:
     """Queue a new scan of some hosts of a finished one: where logins failed, that were not
     reached or silent, or that have certain findings. The kind of scan, template, credentials and
-    options are those of the earlier task unless others are given. Targets and role are checked as
-    for any submission; `rescan_of` of the new task names the earlier one.
+    options are those of the earlier task unless others are given.
 
-    If no host qualifies, nothing is queued, and the error says what the earlier scan saw: that
-    is not an all-clear."""
+    If no host qualifies, nothing is queued, which is not an all-clear: the error says what the
+    earlier scan saw."""
     task = await _finished(app, call, args)
     with as_tool_errors():
         found = await _targets(app, task, args)
