@@ -17,7 +17,7 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.pool.wait_reasons import WaitCode
 from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.targets.targets import TargetSet, size_of, targets_from
-from nessus_sched.core.task import Owed, Task
+from nessus_sched.core.task import Owed, Submitter, Task
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import QueueStatus, TaskView
 
@@ -153,10 +153,14 @@ def iso(at: float | None) -> str | None:
 
 def submitter_text(task: Task) -> str:
     """User, number and program of a task's submitter: `alice (uid:1000) with claude-ai`."""
-    who = task.submitter
+    return person_text(task.actor, task.submitter)
+
+
+def person_text(actor: str, who: Submitter | None) -> str:
+    """As `submitter_text`, for those who did something else."""
     if who is None:
-        return task.actor
-    user = f"{who.user} ({task.actor})" if who.user else task.actor
+        return actor
+    user = f"{who.user} ({actor})" if who.user else actor
     return clean_line(f"{user} with {who.client}" if who.client else user, 120)
 
 

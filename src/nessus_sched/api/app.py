@@ -17,6 +17,7 @@ from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.results.findings_port import FindingsReader, FindingsStore
 from nessus_sched.results.ledger.port import LedgerReader
+from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.queries import StoredTasks, TaskQueries
@@ -58,6 +59,10 @@ def _not_measured() -> str | None:
     return None
 
 
+def _every_peer(_peer: Peer) -> bool:
+    return True
+
+
 def _same(users: Users) -> Callable[[], Users]:
     return lambda: users
 
@@ -95,13 +100,14 @@ class App:
     """`reload` re-reads the configuration; `set_log_level(level, component)` changes the log
     level and returns all levels; `scopes_of` returns the target limits of a peer's role, `sees`
     whether it may see a task, `manages` whether it may change one, `may_submit` whether it
-    may submit scans of a kind; `plan_accuracy()` tells how good plans were; `users()` looks users
-    up."""
+    may submit scans of a kind, `may_approve` whether it may decide about exceptions;
+    `plan_accuracy()` tells how good plans were; `users()` looks users up."""
 
     queries: TaskQueries
     service: Service
     operator: OperatorControls
     schedules: Schedules
+    exceptions: Exceptions
     housekeeping: Housekeeping
     findings: FindingsStore
     ledger: LedgerReader
@@ -115,6 +121,7 @@ class App:
     manages: Callable[[Peer, Task], bool] = _everything
     may_submit: Callable[[Peer, ScanKind], bool] = _every_kind
     plan_accuracy: Callable[[], str | None] = _not_measured
+    may_approve: Callable[[Peer], bool] = _every_peer
     users: Callable[[], Users] = attrs.field(factory=lambda: _same(Users()))
 
     @property

@@ -71,6 +71,11 @@ class Roles:
         """Whether the peer may submit scans of that kind, by whatever tool."""
         return _may_submit(self.role_of(peer), kind)
 
+    def may_approve(self, peer: Peer) -> bool:
+        """Whether the peer may decide about exceptions for findings."""
+        role = self.role_of(peer)
+        return role is None or role.approve_exceptions
+
     def _refusal(self, role: RoleSettings | None, task: Task) -> str | None:
         if role is None or _may_submit(role, task.request.kind):
             return None

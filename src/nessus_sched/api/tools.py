@@ -11,6 +11,8 @@ from nessus_sched.api.admin_findings import RESULT_ACTIONS
 from nessus_sched.api.admin_import import IMPORT_ACTIONS
 from nessus_sched.api.admin_tasks import TASK_ACTIONS
 from nessus_sched.api.catalog import NAME_TOOLS
+from nessus_sched.api.exceptions.admin import EXCEPTION_ACTIONS
+from nessus_sched.api.exceptions.tools import EXCEPTION_TOOLS
 from nessus_sched.api.findings import RESULT_TOOLS
 from nessus_sched.api.operations import Registry
 from nessus_sched.api.outcomes.changes import CHANGE_ACTIONS, CHANGE_TOOLS
@@ -61,6 +63,7 @@ TOOLS: Final = Registry(
         *COVERAGE_TOOLS,
         *LEDGER_TOOLS,
         *CHANGE_TOOLS,
+        *EXCEPTION_TOOLS,
         *QUEUE_TOOLS,
         *FLEET_TOOLS,
         *NAME_TOOLS,
@@ -80,6 +83,7 @@ OPERATORS: Final = Registry(
         *COVERAGE_ACTIONS,
         *LEDGER_ACTIONS,
         *CHANGE_ACTIONS,
+        *EXCEPTION_ACTIONS,
         *IMPORT_ACTIONS,
     )
 )

@@ -20,6 +20,7 @@ from nessus_sched.config.calendar import (
     WindowSettings,
 )
 from nessus_sched.config.ledger import LedgerSettings
+from nessus_sched.config.exceptions import ExceptionSettings
 from nessus_sched.config.limits import LimitSettings
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.types import (
@@ -275,6 +276,11 @@ class RoleSettings:
         "Whether it may cancel, pause, resume, retry and purge other users' tasks.",
         default=False,
     )
+    approve_exceptions: bool = field(
+        "Whether it may approve, reject, revoke and extend exceptions for findings on its targets, "
+        "with the command line; there is no tool for it.",
+        default=False,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -331,6 +337,7 @@ class Config:
         "Queues, retries, deadlines.", factory=SchedulingSettings
     )
     calendar: CalendarSettings = field("Schedules.", factory=CalendarSettings)
+    exceptions: ExceptionSettings = field("Exceptions for findings.", factory=ExceptionSettings)
     windows: tuple[WindowSettings, ...] = field("When scanning is allowed.", default=())
     networks: tuple[NetworkSettings, ...] = field("Limits for target networks.", default=())
     blackouts: tuple[BlackoutSettings, ...] = field("When nothing is scanned.", default=())

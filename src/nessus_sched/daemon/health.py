@@ -11,6 +11,7 @@ import trio
 
 from nessus_sched.core.calendar.zones import local_text
 from nessus_sched.core.error_kinds import ErrorKind
+from nessus_sched.core.exceptions.exception import ExceptionStatus
 from nessus_sched.core.scanner import (
     CertificateMismatch,
     LicenseExpired,
@@ -107,6 +108,7 @@ class HealthCheck:
             "scheduling": self._scheduling(),
             **self._schedules(now),
             "ledger": self._ledger(),
+            **self._exceptions(now),
             **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
 
@@ -141,6 +143,22 @@ class HealthCheck:
         zone = first.recurrence.zone
         reason = f"{count}, next: {first.name} at {local_text(max(at, now), zone)}"
         return {"schedules": Observation(Status.OK, reason)}
+
+    def _exceptions(self, now: float) -> dict[str, Observation]:
+        """Nothing if there are none. A proposal does not make the daemon less healthy: a model
+        could make one at any time."""
+        found = self._system.exceptions.all()
+        waiting = sum(each.status is ExceptionStatus.PROPOSED for each in found)
+        ends = [each.expires for each in found if each.in_force(now)]
+        if not ends and not waiting:
+            return {}
+        said = [f"{len(ends)} in force"]
+        if ends:
+            zone = self._system.context.config.calendar.time_zone
+            said.append(f"the next ends at {local_text(min(ends), zone)}")
+        if waiting:
+            said.append(f"{pluralize(waiting, 'proposal')} to be decided")
+        return {"exceptions": Observation(Status.OK, ", ".join(said))}
 
 
 def _moved(found: Observation, to: Callable[[float], float]) -> Observation:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import structlog
 import trio
 
 from nessus_sched.config.scanners import ScannerSettings
+from nessus_sched.core.exceptions.exception import ExceptionStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.daemon.system import System
 from nessus_sched.ipc.listener import Connections
@@ -47,6 +49,7 @@ async def collect_gauges(system: System, metrics: Metrics) -> None:
         dead_letters=store.counts[TaskState.DEAD],
         schedules=len(system.schedules.all()),
         troubled_schedules=sum(each.trouble is not None for each in system.schedules.all()),
+        exceptions=_by_status(system),
         window_overrun=system.fleet.timekeeper.overrun,
         sizes={
             "tasks": store.database_bytes + store.wal_bytes,
@@ -64,6 +67,11 @@ async def collect_gauges(system: System, metrics: Metrics) -> None:
         connections=_connection_usage(system.connections),
         limits=_limits(system),
     )
+
+
+def _by_status(system: System) -> dict[str, int]:
+    counts = Counter(each.status.value for each in system.exceptions.all())
+    return {status.value: counts[status.value] for status in ExceptionStatus}
 
 
 def _limits(system: System) -> dict[str, Limit]:

@@ -75,6 +75,7 @@ from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.nessus.part_file import in_thread
 from nessus_sched.nessus.wire import Wrap
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import OperatorControls
@@ -141,9 +142,11 @@ async def serve(config: Config, options: ServeOptions) -> None:
             nursery.start_soon(system.service.repeat_commands)
             nursery.start_soon(system.service.deadlines.run)
             await system.schedules.restore()
+            await system.exceptions.restore()
             nursery.start_soon(system.schedules.run)
             nursery.start_soon(system.planner.run)
             nursery.start_soon(system.plan_accuracy.run)
+            nursery.start_soon(system.exceptions.run)
             server = mcp_server(system, reloader, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ
@@ -257,6 +260,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             schedules=schedules,
             planner=planner,
             plan_accuracy=PlanAccuracy(context, planner, metrics.observe_plan),
+            exceptions=Exceptions(context),
             operator=OperatorControls(context, fleet),
             certifier=Certifier(
                 context,

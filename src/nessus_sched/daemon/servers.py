@@ -62,6 +62,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         queries=system.queries,
         service=system.service,
         schedules=system.schedules,
+        exceptions=system.exceptions,
         operator=system.operator,
         certifier=system.certifier,
         housekeeping=system.housekeeping,
@@ -74,6 +75,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         manages=lambda peer, task: roles.now().manages(peer, task),
         may_submit=lambda peer, kind: roles.now().may_submit(peer, kind),
         plan_accuracy=system.plan_accuracy.sentence,
+        may_approve=lambda peer: roles.now().may_approve(peer),
         users=lambda: roles.now().users,
     )
 

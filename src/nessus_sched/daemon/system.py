@@ -13,6 +13,7 @@ from nessus_sched.daemon.planner import Planner
 from nessus_sched.http.server import PageConnections
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.scheduler.context import Context
+from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.scheduler.fleet import Fleet
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import OperatorControls
@@ -34,6 +35,7 @@ class System:
     schedules: Schedules
     planner: Planner
     plan_accuracy: PlanAccuracy
+    exceptions: Exceptions
     operator: OperatorControls
     certifier: Certifier
     housekeeping: Housekeeping

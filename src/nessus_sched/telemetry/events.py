@@ -116,6 +116,17 @@ SCHEDULE_DELAYED: Final = Event(
     "A firing cannot take place at the moment; it is tried again.",
     "schedule", "nominal", "reason",
 )  # fmt: skip
+EXCEPTION_CHANGED: Final = Event(
+    "exception_changed",
+    "An exception for findings was proposed, approved, rejected, revoked or extended, has expired "
+    "or lapsed; `change` says which.",
+    "exception", "change", "actor", "reason",
+)  # fmt: skip
+EXCEPTION_EXPIRING: Final = Event(
+    "exception_expiring",
+    "An exception for findings ends in that many seconds: extend it, or fix what it is about.",
+    "exception", "owner", "seconds",
+)  # fmt: skip
 DRIVER_FAILED: Final = Event(
     "driver_failed",
     "A bug stopped the driver of one scanner: please report it. The driver restarts "

@@ -68,6 +68,8 @@ class Snapshot:
     dead_letters: int = 0
     schedules: int = 0
     troubled_schedules: int = 0
+    exceptions: Mapping[str, int] = attrs.field(factory=dict)
+    """By status."""
     window_overrun: float = 0.0
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     commits: Commits = attrs.field(factory=Commits)
@@ -122,6 +124,10 @@ def _totals(snapshot: Snapshot) -> Iterator[Metric]:
         "Schedules whose latest firing failed, or that were skipped three times in a row.",
         value=snapshot.troubled_schedules,
     )
+    exceptions = _gauge("nessus_exceptions", "Exceptions for findings.", ("status",))
+    for status, number in sorted(snapshot.exceptions.items()):
+        exceptions.add_metric((status,), number)
+    yield exceptions
     yield GaugeMetricFamily(
         "nessus_window_overrun_seconds",
         "For how long the longest scan has been running outside its window or in a blackout.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from nessus_sched.api.app import App
+from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.scheduler.operator import OperatorControls
 from nessus_sched.scheduler.schedules import Schedules
 from support.world import World
@@ -18,6 +19,7 @@ def app_of(w: World) -> App:
         queries=w.queries,
         service=w.service,
         schedules=Schedules(w.context, w.service),
+        exceptions=Exceptions(w.context),
         operator=OperatorControls(w.context, w.fleet),
         housekeeping=nothing,
         findings=nothing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from zlib import crc32
 
 import attrs
 
@@ -13,6 +14,14 @@ from support.processes import settled
 TARGET = ["192.0.2.4"]
 DRY = {"targets": TARGET, "dry_run": True}
 NO_TASK = {"task_id": "t-nosuchtask"}
+
+EXCEPTION = {
+    "plugins": [51192],
+    "hosts": TARGET,
+    "kind": "accepted",
+    "reason": "behind a proxy",
+    "owner": "web team",
+}
 
 CREDENTIALS = [
     {
@@ -55,6 +64,8 @@ def wrong() -> list[Step]:
         "change_schedule": ({"name": "nosuch", "action": "pause"}, "unknown_schedule"),
         "get_plan": ({"hours": 0}, "invalid_arguments"),
         "get_coverage": (NO_TASK, "unknown_task"),
+        "propose_exception": ({**EXCEPTION, "until": "yesterday"}, "bad_exception"),
+        "list_exceptions": ({"about": "x-nosuch"}, "unknown_exception"),
         "get_scan_status": (NO_TASK, "unknown_task"),
         "wait_for_scan": ({**NO_TASK, "timeout_seconds": 0}, "unknown_task"),
         "list_tasks": ({"limit": 1000}, "invalid_arguments"),
@@ -106,6 +117,8 @@ def happy(done: str, other: str, running: str) -> list[Step]:
         "change_schedule": {"name": "weekly", "action": "skip"},
         "get_plan": {"hours": 12},
         "get_coverage": {"task_id": done},
+        "propose_exception": {**EXCEPTION, "until": "30d", "plugins": [crc32(done.encode()) >> 1]},
+        "list_exceptions": {},
         "get_scan_status": {"task_id": done},
         "wait_for_scan": {"task_id": done},
         "list_tasks": {"target": "192.0.2.0/24"},

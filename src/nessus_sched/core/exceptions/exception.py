@@ -6,16 +6,18 @@ person approves it. No text of a scanned host takes part in this.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
-from nessus_sched.core.calendar.zones import BadCalendar, parse_moment
+from nessus_sched.core.calendar.zones import BadCalendar, parse_moment, zone_of
 from nessus_sched.core.exceptions.rule import BadException, BadField, ExceptionKind, Rule
+from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import Submitter
 from nessus_sched.core.text import lasting
 
@@ -76,6 +78,7 @@ class FindingException:
     decider: Submitter | None = None
     decided_at: float | None = None
     cause: str = ""
+    ended_at: float | None = None
     announced: bool = False
     """Its end was announced."""
     known: Mapping[int, PluginFacts] = attrs.field(factory=dict)
@@ -163,38 +166,34 @@ def chosen(exceptions: Iterable[FindingException]) -> FindingException | None:
     )
 
 
-def read_end(text: str | None, *, zone: str, now: float, max_term: float) -> float:
-    """Epoch seconds of an end such as `2026-12-31` (that whole day included), `90d` or a date
-    and time; local times are those of the zone. Raises `BadException`."""
-    given = (text or "").strip()
-    try:
-        whole_day = _is_date(given)
-        end = _end(given, zone, now, whole_day=whole_day)
-    except BadCalendar as error:
-        raise BadException([BadField("until", str(error))]) from None
-    if end <= now:
-        raise BadException([BadField("until", f"{given!r} is in the past")])
-    if end > now + max_term + (DAY if whole_day else 0):
-        longest = f"more than {lasting(max_term)} away, the longest term (exceptions.max_term)"
-        raise BadException([BadField("until", f"{given!r} is {longest}")])
-    return end
-
-
-def _end(given: str, zone: str, now: float, *, whole_day: bool) -> float:
+def parse_end(text: str, *, zone: str, now: float) -> float:
+    """Epoch seconds, a whole number, of an end such as `2026-12-31` (that day included), `90d` or
+    a date and time; local times are those of the zone. Raises `BadException`."""
+    given = text.strip()
     days = given.removesuffix("d")
     if days != given and days.isascii() and days.isdigit() and len(days) <= 5:
-        return now + int(days) * DAY
+        return math.ceil(now) + int(days) * DAY
     try:
         moment = parse_moment(given, zone)
+        if _is_date(given):
+            moment = parse_moment((date.fromisoformat(given) + timedelta(days=1)).isoformat(), zone)
     except BadCalendar as error:
-        if "is not a time" not in str(error):
-            raise
         wanted = "write a date such as 2026-12-31, or 90d"
-        message = f"{given!r} is not an end; {wanted}" if given else f"missing; {wanted}"
-        raise BadCalendar(message) from None
-    if not whole_day:
-        return moment
-    return parse_moment((date.fromisoformat(given) + timedelta(days=1)).isoformat(), zone)
+        unreadable = f"{printable(text)!r} is not an end; {wanted}" if given else wanted
+        message = unreadable if "is not a time" in str(error) else str(error)
+        raise BadException([BadField("until", message)]) from None
+    return float(math.ceil(moment))
+
+
+def check_end(end: float, *, zone: str, now: float, max_term: float) -> None:
+    """Raises `BadException` for an end that is in the past, or later than the end of the day until
+    which the longest term takes."""
+    if end <= now:
+        raise BadException([BadField("until", "is in the past")])
+    last = datetime.fromtimestamp(now + max_term, zone_of(zone)).date() + timedelta(days=1)
+    if end > parse_moment(last.isoformat(), zone):
+        longest = f"is more than {lasting(max_term)} away, the longest term (exceptions.max_term)"
+        raise BadException([BadField("until", longest)])
 
 
 def _is_date(text: str) -> bool:
