@@ -190,7 +190,7 @@ def apply_command(
 @daemon_option
 def export_command(names: Sequence[str], config: Path | None) -> None:
     """Print schedules as YAML, for 'schedules apply'."""
-    from nessus_sched.cli.schedules.file import export_text
+    from nessus_sched.cli.definitions.file import export_text
 
     with daemon(config) as connection:
         if not names:
@@ -201,4 +201,4 @@ def export_command(names: Sequence[str], config: Path | None) -> None:
             for name in names
             for each in connection.call("list_schedules", name=name)["schedules"]
         ]
-    click.echo(export_text(definitions), nl=False)
+    click.echo(export_text("schedules", definitions), nl=False)
