@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "list_scan_templates": "scanners templates",
     "list_credentials": "credentials",
     "list_tasks": "tasks",
+    "list_exceptions": "exceptions list",
     "list_schedules": "schedules list",
     "get_scan_status": "status",
     "get_coverage": "coverage",

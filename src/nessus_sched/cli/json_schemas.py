@@ -14,6 +14,8 @@ import click
 
 from nessus_sched.api.admin_findings import FindingsAnswer
 from nessus_sched.api.answers import StatusAnswer
+from nessus_sched.api.exceptions.admin import PutAnswer
+from nessus_sched.api.exceptions.answers import ExceptionAnswer
 from nessus_sched.api.scanner_check import Step
 from nessus_sched.api.schedules.answers import ScheduleAnswer
 from nessus_sched.api.schema import output_schema
@@ -130,6 +132,16 @@ class AppliedSchedules:
 
 
 @attrs.frozen(kw_only=True)
+class DecidedExceptions:
+    exceptions: list[ExceptionAnswer] = field("As they are now.")
+
+
+@attrs.frozen(kw_only=True)
+class AppliedExceptions:
+    exceptions: list[PutAnswer] = field("In the order of the file.")
+
+
+@attrs.frozen(kw_only=True)
 class Diagnosis:
     ok: bool = field("Nothing failed; there may be warnings.")
     steps: list[Step] = field("What was checked.")
@@ -157,6 +169,14 @@ OUTPUTS: Final[Mapping[str, type]] = {
         ChangedSchedules,
     ),
     "schedules apply": AppliedSchedules,
+    "exceptions propose": PutAnswer,
+    "exceptions list": answer_of("list_exceptions"),
+    "exceptions show": ExceptionAnswer,
+    **dict.fromkeys(
+        (f"exceptions {word}" for word in ("approve", "reject", "revoke", "extend")),
+        DecidedExceptions,
+    ),
+    "exceptions apply": AppliedExceptions,
     "rescan": answer_of("rescan"),
     "rescan --wait": StatusAnswer,
     "status": StatusAnswer,

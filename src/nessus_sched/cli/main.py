@@ -103,6 +103,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "Show new, returned, fixed and unverified findings.",
         ),
         "results": Entry("results.command:results_group", "Show, compare and export findings."),
+        "exceptions": Entry(
+            "exceptions.command:exceptions_group", "Accept findings until a day, with an owner."
+        ),
     },
     "Operate": {
         "top": Entry("top:top_command", "Live view of scanners, queues and scans."),

@@ -29,8 +29,12 @@ from nessus_sched.scheduler.exceptions import Decider
 
 
 @attrs.frozen(kw_only=True)
-class DecideArgs:
+class ShowArgs:
     exception_id: str = field("The exception.", min_length=1, max_length=40)
+
+
+@attrs.frozen(kw_only=True)
+class DecideArgs(ShowArgs):
     decision: Decision = field("What to do.")
     reason: str = field("Why.", default="", max_length=1000)
     until: str | None = field("For extend: its new end.", default=None, max_length=40)
@@ -57,6 +61,16 @@ class PutAnswer:
     untrusted: str = field("How to treat the texts.")
 
 
+@tool(writes=False)
+async def show_exception(app: App, call: Call, args: ShowArgs) -> ExceptionAnswer:
+    """An exception by its id."""
+    with as_tool_errors():
+        exception = app.exceptions.named(args.exception_id)
+    if not sees(app, call, exception):
+        raise _not_shown()
+    return exception_answer(exception)
+
+
 @tool(writes=True)
 async def decide_exception(app: App, call: Call, args: DecideArgs) -> ExceptionAnswer:
     """Approve, reject, revoke or extend an exception."""
@@ -66,7 +80,7 @@ async def decide_exception(app: App, call: Call, args: DecideArgs) -> ExceptionA
     if not own:
         check_approver(app, call)
     if not sees(app, call, exception):
-        raise ToolError("not_permitted", "It is about hosts that are not those of your role.")
+        raise _not_shown()
     if not own:
         check_hosts(app, call, exception.rule)
     terms: dict[str, Any] = {}
@@ -107,7 +121,13 @@ async def put_exception(app: App, call: Call, args: PutArgs) -> PutAnswer:
     return _put(app, done, change)
 
 
-EXCEPTION_ACTIONS: tuple[ToolDef, ...] = (decide_exception, put_exception)
+EXCEPTION_ACTIONS: tuple[ToolDef, ...] = (show_exception, decide_exception, put_exception)
+
+
+def _not_shown() -> ToolError:
+    return ToolError(
+        "not_permitted", "It covers hosts that are not among the targets of your role."
+    )
 
 
 def check_approver(app: App, call: Call) -> None:
