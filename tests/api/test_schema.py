@@ -83,7 +83,7 @@ def test_the_schema_of_arguments() -> None:
                 "maxLength": 5,
                 "pattern": "^[a-z]+$",
             },
-            "dry_run": {"description": "Only try.", "type": "boolean", "default": False},
+            "dry_run": {"description": "Only try.", "type": "boolean"},
             "since": {"description": "From when.", "type": "string", "format": "date-time"},
             "filters": {
                 "description": "Which ones.",
