@@ -178,7 +178,7 @@ async def pause_everything(app: App, call: Call, args: PauseArgs) -> PausedAnswe
     """Emergency stop, for all scanners and the tasks of all users: nothing more is started until
     resume_everything; submissions still queue.
 
-    Only when the user asks for it. For one scanner use drain_scanner, for one task pause_scan."""
+    Only when the user asks for it."""
     return await _pause(app, call, args)
 
 

@@ -51,7 +51,7 @@ class QueryArgs:
         factory=list,
         max_length=50,
     )
-    match: Match = field("Whether all filters must hold, or any.", default=Match.ALL)
+    match: Match = field("Whether all filters must match.", default=Match.ALL)
     sort: list[str] = field(
         "Fields to sort by, - for descending. Default: worst first.",
         factory=list,
@@ -70,14 +70,13 @@ class QueryArgs:
 @attrs.frozen(kw_only=True)
 class ResultsArgs(QueryArgs):
     task_id: str = field(
-        "The task, as a submit tool returned it.",
-        min_length=1,
+        "The id of the task.",
         max_length=64,
         examples=("t-7k3m9pqr2vxz",),
     )
     group_by: GroupBy | None = field(
-        "Count findings by plugin, host or solution instead of listing each; by host also the "
-        'hosts\' logins, such as those with filters ["host_login=failed"].',
+        "Count findings instead of listing each; by host also its logins, for example with "
+        'filters ["host_login=failed"].',
         default=None,
     )
 
@@ -141,7 +140,7 @@ async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswe
     """Findings of a completed task, worst first, a page at a time. Narrow with filters rather
     than paging through everything: filters may name any field, whatever the profile shows.
 
-    For "what is critical": filters ["severity=critical"]. For an overview use
+    For an overview use
     get_scan_summary first. An empty page with total 0 means that nothing matches; the notes
     of a first page say where the scan saw too little for that to mean much."""
     task = await _must_have_results(app, call, args.task_id)

@@ -42,7 +42,6 @@ _TARGETS = 5
 class TaskArgs:
     task_id: str = field(
         "The id of the task.",
-        min_length=1,
         max_length=64,
         examples=("t-7k3m9pqr2vxz",),
     )
@@ -71,13 +70,13 @@ class ListArgs:
     """Filters; what is left out does not restrict."""
 
     states: list[TaskState] = field(
-        "Only tasks in these states.", factory=list, max_length=10, examples=(["running"],)
+        "Only in these states.", factory=list, max_length=10, examples=(["running"],)
     )
     scanner_instance: str | None = field("Only of this scanner.", default=None, max_length=64)
     pool: str | None = field("Only of this pool.", default=None, max_length=64)
     kind: ScanKind | None = field("Only of this kind.", default=None)
     target: str | None = field(
-        "Only tasks whose targets overlap this address or network.",
+        "Only with targets in this network.",
         default=None,
         max_length=200,
         examples=("192.0.2.0/24",),
@@ -85,7 +84,7 @@ class ListArgs:
     part_of: str | None = field(
         "The parts of this task, which runs as several scans.", default=None, max_length=64
     )
-    text: str = field("Only tasks with this in name or description.", default="", max_length=200)
+    text: str = field("Only with this in name or description.", default="", max_length=200)
     submitter: str | None = field(
         "Only of this user: a name, a uid, or `me`.", default=None, max_length=64
     )
@@ -136,8 +135,8 @@ async def get_scan_status(app: ReadApp, call: Call, args: TaskArgs) -> StatusAns
 @tool(writes=False, timeout=LONGEST_WAIT + 10)
 async def wait_for_scan(app: App, call: Call, args: WaitArgs) -> WaitedAnswer:
     """Wait until a task has settled (completed, partial, canceled, timed_out or dead), at most 25
-    seconds, and return its status. Better than asking get_scan_status again and again. Most
-    scans take far longer: tell the user and come back later."""
+    seconds, and return its status. Most scans take far longer: tell the user and come back
+    later."""
     started = trio.current_time()
     view = await seen(app, call, args.task_id)
     with as_tool_errors():
@@ -152,9 +151,8 @@ async def wait_for_scan(app: App, call: Call, args: WaitArgs) -> WaitedAnswer:
 
 @tool(writes=False)
 async def list_tasks(app: ReadApp, call: Call, args: ListArgs) -> ListAnswer:
-    """List tasks, newest first, filtered by state, scanner, pool, kind, target (an address
-    finds the networks that contain it), time or text. Use it to find a task_id. Long pages
-    are cut; continue with next_cursor."""
+    """List tasks, newest first, by state, scanner, pool, kind, target, time or text. Use it to
+    find a task_id."""
     wanted = TaskFilter(
         states=frozenset(args.states),
         scanner=args.scanner_instance,

@@ -19,8 +19,8 @@ from nessus_sched.config.calendar import (
     NetworkSettings,
     WindowSettings,
 )
-from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.config.exceptions import ExceptionSettings
+from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.config.limits import LimitSettings
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.types import (
