@@ -260,24 +260,24 @@ def test_a_stop_is_final(machine: Machine) -> None:
 
 def test_a_firing_that_was_due_while_the_service_was_down_is_made_up_for(machine: Machine) -> None:
     due = datetime.fromtimestamp(system_now() + 20, UTC)
-    for name, missed in (("made up", "once"), ("left out", "skip")):
+    for name, missed in (("made-up", "once"), ("left-out", "skip")):
         when = ("--at", due.isoformat(timespec="seconds"), "--catch-up", "1h")
         ask(machine, "schedules", "add", name, "192.0.2.13", *when, "--missed", missed)
     machine.run("systemctl", "stop", "nessus-sched")
     machine.run("sleep", str(DOWN), within=DOWN + 60)
     machine.run("systemctl", "start", "nessus-sched")
     eventually(lambda: healthy(machine))
-    eventually(lambda: latest(machine, "made up") and latest(machine, "left out"))
-    fired = latest(machine, "made up")
+    eventually(lambda: latest(machine, "made-up") and latest(machine, "left-out"))
+    fired = latest(machine, "made-up")
     assert (fired["outcome"], fired["due"][:16]) == ("submitted", due.isoformat()[:16])
     assert "missed by 2 min" in fired["reason"]
-    assert "missed by 2 min" in machine.out("nessus-sched", "schedules", "show", "made up")
-    assert latest(machine, "left out")["outcome"] == "skipped"
+    assert "missed by 2 min" in machine.out("nessus-sched", "schedules", "show", "made-up")
+    assert latest(machine, "left-out")["outcome"] == "skipped"
     eventually(lambda: standing(machine, fired["task_id"])["status"] == "completed", SCAN + 30)
     machine.run("systemctl", "restart", "nessus-sched")
     eventually(lambda: healthy(machine))
     submitted = [
-        ask(machine, "schedules", "show", each)["tasks"] for each in ("made up", "left out")
+        ask(machine, "schedules", "show", each)["tasks"] for each in ("made-up", "left-out")
     ]
     assert submitted == [1, 0]
     said = machine.out("journalctl", "-u", "nessus-sched", "-o", "cat")

@@ -22,7 +22,7 @@ from nessus_sched.cli import scanners, top, watch
 
 FILE = Path(__file__).parents[3] / "etc/doc/top.svg"
 NOW = 1_800_000_000.0
-COLUMNS, LINES = 104, 27
+COLUMNS, LINES = 104, 34
 _FONT_FACE = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 
@@ -61,6 +61,28 @@ def ended(task_id: str, name: str, state: str, age: float, *found: int) -> dict[
     }  # fmt: skip
 
 
+def planned() -> dict[str, Any]:
+    """A night."""
+
+    def spans(*hours: tuple[float, float]) -> list[dict[str, Any]]:
+        return [
+            {"begin": ago(-3600 * begin), "end": ago(-3600 * end), "kind": "firing"}
+            for begin, end in hours
+        ]
+
+    rows = [
+        ("frankfurt", 2, spans((0, 3.7), (0, 5.2), (12, 17.5), (13.7, 14.2)), []),
+        ("paris", 1, spans((2, 3.8), (12, 13.1)), spans((0, 2), (14, 24))),
+        ("lab", 1, [], []),
+    ]
+    scanners = [
+        {"scanner": name, "slots": slots, "scans": scans, "closed": closed}
+        for name, slots, scans, closed in rows
+    ]
+    timeline = {"time_zone": "UTC", "scanners": scanners, "rules": []}
+    return {"begin": ago(0), "until": ago(-86_400), "timeline": timeline}
+
+
 def seen() -> Mapping[str, Any]:
     """What `top` would have been told."""
     full = "its 2 scanners run 3 of 3 scans"
@@ -88,7 +110,7 @@ def seen() -> Mapping[str, Any]:
             ended("t-ayp9w5hfkk4pr3", "old-servers", "dead", 12600),
             ended("t-ayp9tdq2jmgacc", "mail-hosts", "completed", 15300, 0, 0, 4, 9),
         ],
-        "plan": None,
+        "plan": planned(),
         "counts": {"queued": 3, "running": 3, "completed": 212, "dead": 1},
     }  # fmt: skip
 
