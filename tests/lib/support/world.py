@@ -164,16 +164,11 @@ class World:
         return task
 
 
-class WatchedFleet(Fleet):
-    """Knows which drivers have failed: they are restarted, so that nobody else notices."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.crashed: list[str] = []
+class UnforgivingFleet(Fleet):
+    """Ends with a driver that has failed, which would be started again."""
 
     async def _replace(self, failed: Driver, error: DriverFailed) -> Driver:
-        self.crashed.append(failed.connection.id)
-        return await super()._replace(failed, error)
+        raise AssertionError(f"the driver of {failed.connection.id} has failed: see the log")
 
 
 @asynccontextmanager
@@ -231,7 +226,8 @@ async def world(
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
             last_order=await store.last_order(),
         )
-        fleet = WatchedFleet(context, lambda settings: scanners[settings.id])
+        kind = Fleet if crashes else UnforgivingFleet
+        fleet = kind(context, lambda settings: scanners[settings.id])
         queries = TaskQueries(context, fleet)
         service = Service(context, fleet, queries)
         async with trio.open_nursery() as nursery:
@@ -246,7 +242,6 @@ async def world(
                 store=store,
                 operator=OperatorControls(context, fleet),
             )
-            assert crashes or not fleet.crashed, f"drivers failed, see the log: {fleet.crashed}"
             nursery.cancel_scope.cancel(reason="the test ends this life")
 
 
