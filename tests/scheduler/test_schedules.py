@@ -16,7 +16,7 @@ from nessus_sched.api.operations import Call
 from nessus_sched.api.schedules.tools import ListSchedulesArgs, list_schedules
 from nessus_sched.config.calendar import CalendarSettings
 from nessus_sched.config.limits import LimitSettings
-from nessus_sched.config.schema import Config, TargetSettings
+from nessus_sched.config.schema import Config, SchedulingSettings, TargetSettings
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.calendar.schedule import FiringOutcome, Overlap, Schedule
 from nessus_sched.core.pool import outlook
@@ -120,9 +120,11 @@ class Dies(Exception):
 async def test_a_daemon_that_dies_at_a_firing_submits_it_once(
     step: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
+    """And is down for longer than keys of other submissions are remembered."""
     found = scanners()
+    forgetful = config(tmp_path, scheduling=SchedulingSettings(idempotency_ttl=60))
     with pytest.RaisesGroup(Dies, flatten_subgroups=True):
-        async with world(config(tmp_path), found) as w:
+        async with world(forgetful, found) as w:
             save, submit = w.store.save_schedule, w.service.submit
 
             async def saved(schedule: Schedule, *entries: Any) -> None:
@@ -142,7 +144,8 @@ async def test_a_daemon_that_dies_at_a_firing_submits_it_once(
             async with scheduling(w) as schedules:
                 await schedules.add(schedule(w))
                 await trio.sleep(2 * HOUR)
-    async with world(config(tmp_path), found) as w, scheduling(w) as schedules:
+    await trio.sleep(600)
+    async with world(forgetful, found) as w, scheduling(w) as schedules:
         await trio.sleep(60)
         assert await tasks_of(w) == [1]
         (firing,) = schedules.named("hourly").recent
@@ -234,6 +237,23 @@ async def test_the_rights_of_the_creator_count_when_it_fires(
     assert firing.reason == "no role names its submitter any more"
 
 
+async def test_the_targets_that_the_creator_may_scan_count_when_it_fires(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    narrow = Rights(scopes=(TargetSettings(allow=("198.51.100.0/24",)).scope,))
+
+    async def rights_to(_task: Any) -> Rights:
+        return narrow
+
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        w.context.rights_to = rights_to
+        await schedules.add(schedule(w))
+        await trio.sleep(1.1 * HOUR)
+        (firing,) = schedules.named("hourly").recent
+    assert firing.outcome is FiringOutcome.FAILED
+    assert "192.0.2.1" in firing.reason
+
+
 @pytest.mark.parametrize(
     ("overlap", "nominals"), [(Overlap.SKIP, [1, 4]), (Overlap.QUEUE_ONE, [1, 3])]
 )
@@ -250,6 +270,9 @@ async def test_a_task_that_takes_longer_than_the_interval(
         assert await tasks_of(w) == nominals
         skipped = [each for each in schedules.named("hourly").recent if not each.task_id]
         trouble = schedules.named("hourly").trouble
+        first, second = sorted((await w.store.list()).tasks, key=lambda task: task.order)
+        if overlap is Overlap.QUEUE_ONE:
+            assert second.created_at - first.entered[TaskState.COMPLETED] < 1
     assert trouble is None
     assert all("has not ended" in each.reason for each in skipped)
     assert len(skipped) == (2 if overlap is Overlap.SKIP else 1)
