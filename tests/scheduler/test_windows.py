@@ -478,3 +478,23 @@ async def test_a_rule_that_lets_scans_run_on_does_not_hide_one_that_pauses_them(
         paused = await w.queries.task(task.task_id)
         assert paused.task.state is TaskState.PAUSED, "one that is paused waits for both"
         assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+
+
+async def test_an_override_is_for_one_scan_only(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    found = fakes(takes=3 * HOUR)
+    hours = [BlackoutSettings(name=f"b{begin}", times=(span(begin, end),))
+             for begin, end in ((1, 9), (10, 12))]  # fmt: skip
+    async with world(config(tmp_path, blackouts=tuple(hours)), found) as w:
+        task = await w.running("192.0.2.1")
+        await at(2)
+        await w.service.resume(task.task_id, actor="uid:1", override=True)
+        await w.until(task.task_id, TaskState.RUNNING)
+        (scan,) = found["a"].scans.values()
+        found["a"].set_status(scan, ScanStatus.ABORTED)
+        await at(9.9)
+        assert (await w.task(task.task_id)).state is TaskState.RUNNING
+        await at(10.5)
+        assert (await w.task(task.task_id)).state is TaskState.PAUSED
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
