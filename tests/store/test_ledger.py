@@ -1,0 +1,277 @@
+"""What single scans do to the ledger: audits, other names, times, scans in several pieces."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from nessus_sched.config.ledger import HostIdentity
+from nessus_sched.core.targets.ranges import V4
+from nessus_sched.results.absence import Reason
+from nessus_sched.results.coverage import scan_coverage
+from nessus_sched.results.ledger.hosts import ScanOrigin
+from nessus_sched.results.ledger.port import Applied
+from nessus_sched.results.ledger.questions import (
+    Change,
+    ChangePage,
+    ChangeQuery,
+    Entry,
+    Host,
+    HostPage,
+    Shown,
+)
+from nessus_sched.results.ledger.states import State
+from nessus_sched.results.parser.reader import Reader
+from nessus_sched.store.executor import Inline
+from nessus_sched.store.findings.store import FindingsStore, open_findings
+from nessus_sched.store.ledger.store import LedgerStore, open_ledger
+from support.nessus_xml import document, element, host, item, output
+
+DAY = 86_400
+T0 = 1_700_000_000
+INFORMATION = item(
+    19506,
+    output(
+        "Information about this scan :\n\nPort scanner(s) : nessus_syn_scanner netstat\n"
+        "Port range : 1-65535\nThorough tests : no\nParanoia level : 1\nSafe checks : yes\n"
+        "Credentialed checks : yes, as 'scan' via ssh\n"
+    ),
+)
+LOGIN = "".join(item(plugin) for plugin in (10180, 141118, 110095))
+
+
+@attrs.frozen
+class Book:
+    findings: FindingsStore
+    ledger: LedgerStore
+
+    async def scan(
+        self,
+        *hosts: str,
+        task_id: str,
+        at: int,
+        by: HostIdentity = HostIdentity.ADDRESS,
+        targets: str = "192.0.2.0/24",
+        plugins: Sequence[int] = (),
+        **origin: Any,
+    ) -> Applied:
+        policy = (
+            "<Policy><Preferences><ServerPreferences><preference><name>TARGET</name>"
+            f"<value>{targets}</value></preference><preference><name>plugin_set</name><value>"
+            f"{';'.join(map(str, plugins))}</value></preference></ServerPreferences>"
+            "</Preferences></Policy>"
+        )
+        reader = Reader(io.BytesIO(document(*hosts, policy=policy)))
+        await self.findings.put(
+            task_id, reader, at=at + 60.0, coverage=lambda: scan_coverage(reader.report)
+        )
+        given = {"series": "weekly", "began": at, **origin}
+        applied = await self.ledger.apply(ScanOrigin(task_id=task_id, **given), identity=by, now=at)
+        assert applied is not None
+        return applied
+
+    async def host(self, name: str, shown: Shown = Shown.ALL) -> HostPage:
+        (page,) = await self.ledger.hosts(name, shown=shown, least_severity=1, limit=100, offset=0)
+        return page
+
+    async def only(self, name: str) -> Entry:
+        (entry,) = (await self.host(name)).entries
+        return entry
+
+    async def changes(self, since: int, **more: Any) -> ChangePage:
+        return await self.ledger.changes(ChangeQuery(since=since, **more))
+
+
+@pytest.fixture
+async def book(tmp_path: Path) -> AsyncIterator[Book]:
+    async with AsyncExitStack() as stack:
+        findings = await open_findings(tmp_path / "findings.db", Inline())
+        stack.push_async_callback(findings.aclose)
+        ledger = await open_ledger(tmp_path / "ledger.db", tmp_path / "findings.db", Inline())
+        stack.push_async_callback(ledger.aclose)
+        yield Book(findings, ledger)
+
+
+def machine(name: str, *items: str, at: int | None, **tags: str) -> str:
+    ended = {} if at is None else {"HOST_END_TIMESTAMP": str(at)}
+    return host(name, *items, LOGIN, INFORMATION, tags={**tags, **ended})
+
+
+def audit(check: str, result: str, severity: int) -> str:
+    return item(
+        21157,
+        element("cm:compliance-check-name", check),
+        element("cm:compliance-result", result),
+        severity=severity,
+    )
+
+
+async def test_a_check_that_passes_is_fixed_and_one_with_an_error_is_not(book: Book) -> None:
+    for number, (result, state, reason) in enumerate(
+        [
+            ("FAILED", State.NEW, None),
+            ("ERROR", State.NEW, Reason.CHECK_NOT_RUN),
+            ("WARNING", State.ACTIVE, None),
+            ("PASSED", State.FIXED, None),
+            ("PASSED", State.FIXED, None),
+            ("FAILED", State.RESURFACED, None),
+        ]
+    ):
+        at = T0 + number * DAY
+        severity = 1 if result == "PASSED" else 3
+        await book.scan(
+            machine("192.0.2.1", audit("1.1 Users", result, severity), at=at),
+            task_id=f"t-{number}", at=at,
+        )  # fmt: skip
+        entry = await book.only("192.0.2.1")
+        assert (entry.life.state, entry.life.reason) == (state, reason), result
+        assert entry.name == "1.1 Users"
+    assert entry.life.since == T0 + 5 * DAY
+    assert entry.life.resurfaced == 1
+
+
+async def test_checks_that_always_passed_are_no_findings(book: Book) -> None:
+    report = machine("192.0.2.1", audit("1.1", "PASSED", 1), audit("1.2", "FAILED", 3), at=T0)
+    await book.scan(report, task_id="t-1", at=T0)
+    assert [each.name for each in (await book.host("192.0.2.1")).entries] == ["1.2"]
+
+
+async def test_hosts_known_by_name_keep_their_findings_at_another_address(book: Book) -> None:
+    weak = item(10001, severity=3)
+    for number, address in enumerate(("192.0.2.7", "192.0.2.99")):
+        at = T0 + number * DAY
+        report = machine(address, weak, at=at, **{"host-ip": address, "host-fqdn": "PC1.lan"})
+        await book.scan(
+            report, task_id=f"t-{number}", at=at, by=HostIdentity.NAME, plugins=(10001,)
+        )
+    entry = await book.only("pc1.lan")
+    assert (entry.life.state, entry.life.first_seen) == (State.ACTIVE, T0)
+    assert (await book.host("192.0.2.99")).host.fqdn == "pc1.lan"
+    assert await book.ledger.hosts(
+        "192.0.2.7", shown=Shown.ALL, least_severity=0, limit=1, offset=0
+    ) == []  # fmt: skip
+
+
+async def test_the_rest_of_a_scan_is_entered_when_it_is_there(book: Book) -> None:
+    """A task whose scan ended early is read again with the results of the next attempt."""
+    weak = item(10001, severity=3, port=443)
+    for name in ("192.0.2.1", "192.0.2.2"):
+        await book.scan(machine(name, weak, at=T0), task_id=f"t-{name}", at=T0, targets=name)
+    first = machine("192.0.2.1", weak, at=T0 + DAY)
+    await book.scan(first, task_id="t-1", at=T0 + DAY, accepted=T0 + DAY, left=("192.0.2.2",))
+    unfinished = (await book.only("192.0.2.2")).life
+    assert (unfinished.state, unfinished.reason) == (State.NEW, Reason.HOST_UNFINISHED)
+    known = (await book.only("192.0.2.1")).life
+    again = await book.scan(
+        first, machine("192.0.2.2", weak, at=T0 + 2 * DAY), task_id="t-1", at=T0 + 2 * DAY,
+        accepted=T0 + DAY,
+    )  # fmt: skip
+    assert (again.hosts, again.late) == (1, 0)
+    assert (await book.only("192.0.2.1")).life == known
+    assert (await book.only("192.0.2.2")).life.state is State.ACTIVE
+    assert (await book.only("192.0.2.2")).life.last_seen == T0 + 2 * DAY
+
+
+async def test_what_a_scan_saw_too_late_or_at_an_unknown_time_is_left_out(book: Book) -> None:
+    weak = item(10001, severity=3)
+    await book.scan(machine("192.0.2.1", weak, at=T0), task_id="t-1", at=T0)
+    elsewhere = {"began": None, "series": ""}
+    late = await book.scan(
+        machine("192.0.2.1", item(10002, severity=3), at=T0 - DAY), task_id="t-2", at=T0 + DAY,
+        **elsewhere,
+    )  # fmt: skip
+    undated = await book.scan(
+        machine("192.0.2.1", item(10003, severity=3), at=None), task_id="t-3", at=T0 + DAY,
+        **elsewhere,
+    )  # fmt: skip
+    ahead = await book.scan(
+        machine("192.0.2.1", item(10004, severity=3), at=T0 + 99 * DAY), task_id="t-4",
+        at=T0 + DAY, **elsewhere,
+    )  # fmt: skip
+    assert (late.hosts, late.late) == (0, 1)
+    assert (undated.hosts, undated.undated, undated.at) == (0, 1, None)
+    assert (ahead.hosts, ahead.undated) == (0, 1)
+    assert (await book.only("192.0.2.1")).plugin_id == 10001
+
+
+async def test_a_scanner_whose_clock_is_wrong_counts_by_the_time_of_the_launch(
+    book: Book,
+) -> None:
+    for number, wrong in enumerate((T0 + 9999 * DAY, 5)):
+        at = T0 + number * DAY
+        report = machine("192.0.2.1", item(10001, severity=3), at=wrong)
+        await book.scan(report, task_id=f"t-{number}", at=at)
+    life = (await book.only("192.0.2.1")).life
+    assert (life.first_seen, life.last_seen) == (T0, T0 + DAY)
+
+
+async def test_the_ledger_outlives_the_findings(book: Book) -> None:
+    report = machine("192.0.2.1", item(10001, severity=3), at=T0)
+    await book.scan(report, task_id="t-1", at=T0)
+    await book.findings.delete("t-1")
+    await book.findings.vacuum_deleted()
+    assert (await book.only("192.0.2.1")).first_task_id == "t-1"
+    assert await book.ledger.unapplied() == []
+    await book.scan(
+        machine("192.0.2.1", at=T0 + DAY),
+        task_id="t-2",
+        at=T0 + DAY,
+        plugins=(10001, 110385, 117885),
+    )
+    life = (await book.only("192.0.2.1")).life
+    assert (life.state, life.since) == (State.FIXED, T0 + DAY)
+
+
+async def test_changes_name_their_reasons(book: Book) -> None:
+    weak, other = item(10001, severity=3, port=443), item(10002, severity=4)
+    plugins = (10001, 110385, 117885)
+    await book.scan(
+        machine("192.0.2.1", weak, at=T0), machine("192.0.2.2", weak, at=T0),
+        machine("192.0.2.3", weak, at=T0), task_id="t-1", at=T0, plugins=plugins,
+    )  # fmt: skip
+    later = T0 + DAY
+    await book.scan(
+        machine("192.0.2.1", other, at=later), machine("192.0.2.3", weak, at=later),
+        machine("192.0.2.4", weak, at=later), task_id="t-2", at=later, plugins=plugins,
+    )  # fmt: skip
+    page = await book.changes(T0)
+    assert page.counts == {
+        Change.NEW: {"critical": 1, "high": 1}, Change.RESURFACED: {},
+        Change.FIXED: {"high": 1}, Change.UNVERIFIED: {"high": 1},
+    }  # fmt: skip
+    assert page.reasons == {Reason.HOST_DOWN: 1}
+    assert page.first_scans == 1
+    found = {(change, entry.host): entry for change, entry in page.entries}
+    assert found.keys() == {
+        (Change.FIXED, "192.0.2.1"), (Change.NEW, "192.0.2.1"),
+        (Change.UNVERIFIED, "192.0.2.2"), (Change.NEW, "192.0.2.4"),
+    }  # fmt: skip
+    assert found[Change.NEW, "192.0.2.1"].unseen_before is Reason.PLUGIN_NOT_RUN
+    assert found[Change.NEW, "192.0.2.4"].first_scan
+    one = V4 + int.from_bytes(bytes((192, 0, 2, 2)))
+    narrow = await book.changes(T0, ranges=((one, one),))
+    assert [(change, entry.host) for change, entry in narrow.entries] == [
+        (Change.UNVERIFIED, "192.0.2.2")
+    ]
+    assert (await book.changes(T0, changes=(Change.FIXED,), limit=1)).after is None
+    assert (await book.changes(later)).scans == 0
+
+
+async def test_a_host_has_its_times_and_counts(book: Book) -> None:
+    await book.scan(
+        machine("192.0.2.1", item(1, severity=4), item(2, severity=4, port=80), item(3), at=T0),
+        task_id="t-1", at=T0,
+    )  # fmt: skip
+    down = T0 + DAY
+    await book.scan(machine("192.0.2.9", at=down), task_id="t-2", at=down)
+    found: Host = (await book.host("192.0.2.1")).host
+    assert found.open["critical"] == 2
+    assert (found.answered_at, found.whole_at, found.login_at) == (T0, T0, T0)
+    assert found.tried_at == down
+    assert (await book.host("192.0.2.1")).unverified == 2
