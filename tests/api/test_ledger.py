@@ -13,6 +13,7 @@ import pytest
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolError
+from nessus_sched.api.outcomes.rebuild import RebuildArgs, rebuild_ledger
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.ipc.peer import Peer
@@ -42,6 +43,13 @@ class FakeLedger:
     async def changes(self, query: ChangeQuery) -> ChangePage:
         self.asked.append(query)
         return ChangePage(entries=(), counts={}, first_scans=0, reasons={}, scans=0, after=None)
+
+    async def lost_by_rebuild(self) -> int:
+        return 1
+
+    async def rebuild(self) -> int:
+        self.waiting = 5
+        return 5
 
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         return []
@@ -110,6 +118,16 @@ async def test_a_role_sees_its_own_hosts_only(tmp_path: Path) -> None:
         assert [query.ranges for query in ledger.asked] == [mine.allow.networks] * 2
         await ask(a, "get_changes", targets=["198.51.100.0/24"])
         assert ledger.asked[-1].ranges == ()
+
+
+async def test_history_is_not_lost_by_accident(tmp_path: Path) -> None:
+    ledger = FakeLedger()
+    async with app(tmp_path, ledger) as a:
+        call = Call(peer=Peer(connection="t"))
+        with pytest.raises(ToolError, match="history would be lost"):
+            await rebuild_ledger.fn(a, call, RebuildArgs())
+        assert not ledger.waiting
+        assert (await rebuild_ledger.fn(a, call, RebuildArgs(forget=True))).scans == 5
 
 
 async def test_a_time_without_scans_is_no_good_news(tmp_path: Path) -> None:

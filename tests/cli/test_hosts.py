@@ -76,6 +76,18 @@ def test_changes_since_a_time(live: Live, scanned: str) -> None:
     one_sentence(live("changes", "--target", "web.example.com"), 1, "addresses only")
 
 
+def test_a_rebuild_gives_the_same_ledger(live: Live, scanned: str) -> None:
+    hosts = ("changes", "--target", NETWORK, "-n", "200")
+    before = asked(live, "changes", *hosts)
+    assert asked(live, "ledger rebuild", "ledger", "rebuild")["scans"] >= 1
+    after = asked(live, "changes", *hosts)
+    assert after["counts"] == before["counts"]
+    times = ("plugin_id", "host", "first_seen", "last_seen", "state")
+    assert sorted([row[key] for key in times] for row in after["rows"]) == sorted(
+        [row[key] for key in times] for row in before["rows"]
+    )
+
+
 def test_a_report_from_elsewhere_is_entered_by_its_own_times(live: Live, tmp_path: Path) -> None:
     def report(name: str, *items: str, end: str | None) -> Path:
         tags = {"host-ip": "203.0.113.9"} | ({"HOST_END_TIMESTAMP": end} if end else {})

@@ -145,6 +145,27 @@ async def test_a_ledger_that_cannot_be_written_says_so_and_catches_up(tmp_path: 
         other.close()
 
 
+async def test_a_rebuild_puts_late_scans_in_their_place(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site, kept(site):
+        await site.scanned(1, days=7)
+        site.keeper.wake()
+        await site.keeper.settled()
+        older = await site.scanned(2, days=0)
+        site.keeper.wake()
+        await site.keeper.settled()
+        select = "SELECT first_seen, last_seen, state FROM entries"
+        ledger = sqlite3.connect(tmp_path / "ledger.db")
+        week = START + 7 * 86400 + 600
+        assert ledger.execute(select).fetchall() == [(week, week, 0)]
+        assert await site.keeper.lost_by_rebuild() == 0
+        assert await site.keeper.rebuild() == 2
+        await site.keeper.settled()
+        assert ledger.execute(select).fetchall() == [(START + 600, week, 1)]
+        await site.findings.delete(older.task_id)
+        assert await site.keeper.lost_by_rebuild() == 1
+        ledger.close()
+
+
 def test_a_part_has_no_findings_of_its_own() -> None:
     task = a_task(1, state=TaskState.COMPLETED, summary={})
     assert ended(task)

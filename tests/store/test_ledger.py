@@ -132,6 +132,8 @@ async def test_a_check_that_passes_is_fixed_and_one_with_an_error_is_not(book: B
         entry = await book.only("192.0.2.1")
         assert (entry.life.state, entry.life.reason) == (state, reason), result
         assert entry.name == "1.1 Users"
+        if state is State.FIXED:
+            assert entry.life.since == T0 + 3 * DAY
     assert entry.life.since == T0 + 5 * DAY
     assert entry.life.resurfaced == 1
 
@@ -181,7 +183,7 @@ async def test_the_rest_of_a_scan_is_entered_when_it_is_there(book: Book) -> Non
 async def test_what_a_scan_saw_too_late_or_at_an_unknown_time_is_left_out(book: Book) -> None:
     weak = item(10001, severity=3)
     await book.scan(machine("192.0.2.1", weak, at=T0), task_id="t-1", at=T0)
-    elsewhere = {"began": None, "series": ""}
+    elsewhere: dict[str, Any] = {"began": None, "series": ""}
     late = await book.scan(
         machine("192.0.2.1", item(10002, severity=3), at=T0 - DAY), task_id="t-2", at=T0 + DAY,
         **elsewhere,
@@ -261,6 +263,7 @@ async def test_changes_name_their_reasons(book: Book) -> None:
     ]
     assert (await book.changes(T0, changes=(Change.FIXED,), limit=1)).after is None
     assert (await book.changes(later)).scans == 0
+    assert (await book.changes(later)).entries == ()
 
 
 async def test_a_host_has_its_times_and_counts(book: Book) -> None:

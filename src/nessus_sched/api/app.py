@@ -16,7 +16,7 @@ from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.results.findings_port import FindingsReader, FindingsStore
-from nessus_sched.results.ledger.port import LedgerReader
+from nessus_sched.results.ledger.port import KeptLedger, LedgerReader
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.scheduler.housekeeping import Housekeeping
 from nessus_sched.scheduler.operator import OperatorControls
@@ -110,7 +110,7 @@ class App:
     exceptions: Exceptions
     housekeeping: Housekeeping
     findings: FindingsStore
-    ledger: LedgerReader
+    ledger: KeptLedger
     certifier: Certifier | None = None
     reload: Callable[[], Awaitable[Reloaded]] = _nothing_to_reload
     set_log_level: Callable[[LogLevel, str | None], tuple[LogLevel, Mapping[str, LogLevel]]] = (

@@ -18,6 +18,7 @@ from nessus_sched.api.operations import Registry
 from nessus_sched.api.outcomes.changes import CHANGE_ACTIONS, CHANGE_TOOLS
 from nessus_sched.api.outcomes.coverage import COVERAGE_ACTIONS, COVERAGE_TOOLS
 from nessus_sched.api.outcomes.ledger import LEDGER_ACTIONS, LEDGER_TOOLS
+from nessus_sched.api.outcomes.rebuild import REBUILD_ACTIONS
 from nessus_sched.api.outcomes.rescan import RESCAN_TOOLS
 from nessus_sched.api.queue import QUEUE_TOOLS
 from nessus_sched.api.scanners import FLEET_TOOLS
@@ -84,6 +85,7 @@ OPERATORS: Final = Registry(
         *LEDGER_ACTIONS,
         *CHANGE_ACTIONS,
         *EXCEPTION_ACTIONS,
+        *REBUILD_ACTIONS,
         *IMPORT_ACTIONS,
     )
 )

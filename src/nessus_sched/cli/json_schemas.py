@@ -213,6 +213,7 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "reload": answer_of("reload"),
     "log-level": answer_of("set_log_level"),
     "housekeeping": answer_of("housekeeping"),
+    "ledger rebuild": answer_of("rebuild_ledger"),
     "journal show": answer_of("show_journal"),
     "journal verify": Verified,
     "backup": BackedUp,

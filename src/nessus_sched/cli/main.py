@@ -119,6 +119,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "log-level": Entry("control:log_level_command", "Change the daemon's log level."),
         "journal": Entry("journal:journal_group", "Show and verify the history of tasks."),
         "housekeeping": Entry("control:housekeeping_command", "Delete data past its retention."),
+        "ledger": Entry("results.ledger:ledger_group", "Care for the history of findings."),
         "backup": Entry("journal:backup_command", "Back up the task store."),
     },
     "Tools": {

@@ -36,7 +36,7 @@ PATIENCE: Final = 5.0
 
 @attrs.define(kw_only=True, eq=False)
 class LedgerKeeper:
-    """Implements the port `LedgerReader`. `settings` gives the configuration in effect."""
+    """Implements the port `KeptLedger`. `settings` gives the configuration in effect."""
 
     ledger: Ledger
     tasks: TaskReader
@@ -97,15 +97,33 @@ class LedgerKeeper:
         await self.settled()
         return await self.ledger.scan_times(task_ids)
 
+    async def lost_by_rebuild(self) -> int:
+        """How many scans in the ledger have no stored findings any more."""
+        return await self.ledger.not_stored()
+
+    async def rebuild(self) -> int:
+        """Empties the ledger; all stored scans are entered again in the background. Returns how
+        many those are."""
+        await self.ledger.clear()
+        self.waiting = len(await self._ready())
+        self.wake()
+        return self.waiting
+
     # -- entering scans
 
     async def _catch_up(self) -> None:
-        found = [await self.tasks.get(each.task_id) for each in await self.ledger.unapplied()]
-        tasks = [task for task in found if task is not None and ended(task)]
+        tasks = await self._ready()
         self.waiting = len(tasks)
         for task in tasks:
             await self._apply(task)
             self.waiting -= 1
+            if self._work.is_set():
+                return  # look again: older scans may have come up
+
+    async def _ready(self) -> list[Task]:
+        """The ended tasks whose scans are not entered, oldest scan first."""
+        found = [await self.tasks.get(each.task_id) for each in await self.ledger.unapplied()]
+        return [task for task in found if task is not None and ended(task)]
 
     async def _apply(self, task: Task) -> None:
         started = trio.current_time()

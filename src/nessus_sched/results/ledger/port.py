@@ -61,6 +61,17 @@ class LedgerReader(Questions, Protocol):
     def waiting(self) -> int: ...
 
 
+class KeptLedger(LedgerReader, Protocol):
+    """The ledger of a running daemon."""
+
+    async def lost_by_rebuild(self) -> int:
+        """How many scans in the ledger have no stored findings any more."""
+
+    async def rebuild(self) -> int:
+        """Empties the ledger; all stored scans are entered again in the background. Returns how
+        many those are."""
+
+
 class Ledger(Questions, Protocol):
     """Every method raises `StoreUnavailable` when the files cannot be used."""
 
@@ -72,6 +83,9 @@ class Ledger(Questions, Protocol):
     ) -> Applied | None:
         """Applies the stored findings of a task in one transaction; applying them again changes
         nothing. None if there are no findings of it."""
+
+    async def not_stored(self) -> int:
+        """How many scans were applied whose findings are not stored any more."""
 
     async def clear(self) -> None:
         """Forgets everything."""

@@ -99,6 +99,20 @@ class LedgerStore(Questions):
             lambda: apply_scan(self._writer, self._findings, origin, by=identity, now=int(now))
         )
 
+    async def not_stored(self) -> int:
+        """How many scans were applied whose findings are not stored any more."""
+
+        def work() -> int:
+            with attached(self._writer, self._findings):
+                (count,) = self._writer.execute(
+                    "SELECT count(*) FROM runs WHERE task_id NOT IN"
+                    " (SELECT task_id FROM scanned.scans WHERE ready)"
+                ).fetchone()
+            assert isinstance(count, int)
+            return count
+
+        return await self._write(work)
+
     async def clear(self) -> None:
         """Forgets everything."""
 
