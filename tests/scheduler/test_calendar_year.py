@@ -14,7 +14,7 @@ from support.calendar_year import DAY, CalendarYear
 from support.plan_truth import Planner, share
 
 DAYS = int(os.environ.get("CALENDAR_DAYS", "365"))
-"""A year takes less than a minute of computing."""
+"""A year takes about a minute of computing."""
 
 
 def play(days: int, seed: int, *, scanners: int, schedules: int) -> Judge:
