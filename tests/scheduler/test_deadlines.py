@@ -10,15 +10,18 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.config.schema import Config, SchedulingSettings
+from nessus_sched.core.calendar.recurrence import Recurrence
+from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import ScanKind, ScanRequest, ScheduledFor, Task
 from nessus_sched.scheduler.errors import RequestError
+from nessus_sched.scheduler.plan import plan_until
 from support.fake_scanner import FakeScanner
 from support.world import EPOCH, config_of, scanner_settings, virtual_now, world
 
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86400.0
 
 
 def config(tmp_path: Path, **changes: Any) -> Config:
@@ -157,3 +160,22 @@ async def test_bad_deadlines_are_refused(
         with pytest.raises(RequestError, match="deadline: ") as refused:
             await w.submit("192.0.2.1", deadline=text)
         assert refused.value.code == "bad_deadline"
+
+
+async def test_the_plan_knows_deadlines(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with world(config(tmp_path), fake(4 * HOUR)) as w:
+        for number in range(1, 5):  # until it is known that a scan takes an hour
+            await w.settled((await w.submit(f"192.0.2.{number}")).task_id)
+        now = w.context.wall()
+        nightly = Schedule(
+            schedule_id="s", name="nightly", actor="uid:1", created_at=now, decided=now,
+            recurrence=Recurrence(every=12 * HOUR, start=now), catch_up=HOUR,
+            request=ScanRequest(kind=ScanKind.BASIC, targets=("192.0.2.9",), deadline="30m"),
+        )  # fmt: skip
+        waiting = [await w.submit("198.51.100.1", deadline=text) for text in ("3h", "65m")]
+        planned = await plan_until(w.context, [nightly], waiting, now + DAY)
+        found = [(planned.fits(each), planned.remark(each)) for each in planned.scans]
+    assert [fits for fits, _ in found] == [True, False, False, False]
+    assert [remark.partition("deadline")[1] != "" for _, remark in found] == [
+        False, True, True, True,
+    ]  # fmt: skip

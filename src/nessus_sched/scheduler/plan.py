@@ -9,10 +9,12 @@ from typing import Final
 import attrs
 import trio
 
+from nessus_sched.core.calendar.deadline import deadline_of
 from nessus_sched.core.calendar.plan import Planned, plan
 from nessus_sched.core.calendar.playing import Job
 from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.calendar.timeline import Timeline, timeline
+from nessus_sched.core.calendar.zones import BadCalendar
 from nessus_sched.core.pool import outlook
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.context import Context
@@ -38,8 +40,9 @@ class Plan:
         return bool(self.scans) or not self.timeline.empty
 
     def fits(self, each: Planned) -> bool | None:
-        """Whether it ends in the time of the plan; None when that is not known."""
-        return None if each.end is None else each.end.high <= self.until
+        """Whether it ends in the time of the plan and by its deadline; None when that is not
+        known."""
+        return None if each.end is None else each.end.high <= self.until and not _misses(each)
 
     def remark(self, each: Planned) -> str:
         """What it waits for, why it does not fit, and what would help."""
@@ -56,9 +59,19 @@ class Plan:
             found.append(
                 "longer than its opening, so it is paused and resumed: more time or fewer addresses"
             )
-        if self.fits(each) is False and not each.never:
+        if _misses(each):
+            found.append(
+                "will probably not end by its deadline, when the rest is canceled: a later "
+                "deadline, another scanner, or fewer addresses"
+            )
+        elif self.fits(each) is False and not each.never:
             found.append("does not finish in time: more time, another scanner, or fewer addresses")
         return "; ".join(found)
+
+
+def _misses(each: Planned) -> bool:
+    deadline = each.job.deadline
+    return deadline is not None and each.end is not None and each.end.high > deadline
 
 
 async def plan_until(
@@ -111,4 +124,14 @@ async def _jobs(
             continue
         await trio.lowlevel.checkpoint()
         for each in outlook.firings(pool, schedule, now, sizes, until=until, most=MOST_JOBS):
-            yield each
+            yield _with_deadline(context, schedule, each)
+
+
+def _with_deadline(context: Context, schedule: Schedule, firing: Job) -> Job:
+    text, zone = schedule.request.deadline, context.config.calendar.time_zone
+    if text is None:
+        return firing
+    try:
+        return attrs.evolve(firing, deadline=deadline_of(text, zone, firing.ready - schedule.delay))
+    except BadCalendar:  # a date that is over by then: the firing will fail
+        return firing

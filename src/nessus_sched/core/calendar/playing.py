@@ -46,6 +46,8 @@ class Job:
     scans: int = 1
     series: str = ""
     overlap: Overlap | None = None
+    deadline: float | None = None
+    """When it is canceled (epoch seconds)."""
     key: str = ""
     """The same in all plans, whether it is a firing or already a task."""
 

@@ -29,7 +29,9 @@ def _firing_key(schedule_id: str, nominal: float) -> str:
 def waiting_job(pool: Pool, task: Task, now: float, sizes: PartSizes) -> Job:
     """A task that waits; `now` in epoch seconds, as all moments in plans."""
     due = pool.due(queue_entry(task), task.created_at)
-    return attrs.evolve(_job(pool, task, sizes), ready=now, due=due, key=key_of(task))
+    return attrs.evolve(
+        _job(pool, task, sizes), ready=now, due=due, key=key_of(task), deadline=task.deadline
+    )
 
 
 def firings(
