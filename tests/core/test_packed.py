@@ -1,13 +1,19 @@
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from operator import attrgetter
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nessus_sched.core.targets.address import parse_range, refuse_special, usual_address
+from nessus_sched.core.targets.address import (
+    Unreadable,
+    parse_range,
+    refuse_special,
+    usual_address,
+    usual_range,
+)
 from nessus_sched.core.targets.packed import pack
 from nessus_sched.core.targets.ranges import address_text
 from nessus_sched.core.targets.targets import TargetSet, parse_targets
@@ -84,6 +90,51 @@ def test_the_fast_reading_of_addresses_agrees_with_the_strict_one(text: str) -> 
     assert parse_range(text) == (usual, usual)
     refuse_special((usual, usual))
     assert address_text(usual) == text
+
+
+@given(
+    st.one_of(
+        st.builds("{}/{}".format, st.ip_addresses(), st.integers(0, 130)),
+        st.builds(
+            lambda address, length: str(ip_network(f"{address}/{length}", strict=False)),
+            st.ip_addresses(v=4),
+            st.integers(0, 32),
+        ),
+        st.builds(
+            lambda address, length: str(ip_network(f"{address}/{length}", strict=False)),
+            ANY_V6,
+            st.integers(0, 128),
+        ),
+        st.text("0123456789./", max_size=18),
+    )
+)
+@example("192.0.2.0/24")
+@example("192.0.2.1/24")  # host bits
+@example("192.0.2.0/024")
+@example("192.0.2.0/33")
+@example("192.0.2.0/")
+@example("192.0.2.0/24/24")
+@example("192.0.0.0/2")  # up to 255.255.255.255
+@example("2002::/15")
+@example("0.0.0.0/0")
+@example("::/0")
+def test_the_fast_reading_of_networks_agrees_with_the_strict_one(text: str) -> None:
+    usual = usual_range(text)
+    if usual is not None:
+        assert parse_range(text) == usual
+        refuse_special(usual)
+
+
+@pytest.mark.parametrize("text", ["192.0.2.0/24", "10.0.0.0/8", "2001:db8::/32", "192.0.2.1"])
+def test_usual_networks_are_read_fast(text: str) -> None:
+    assert usual_range(text) is not None
+
+
+@pytest.mark.parametrize("text", ["192.0.2.1/24", "192.0.0.0/2", "0.0.0.0/0", "2002::/15"])
+def test_networks_with_something_special_are_left_to_the_strict_reading(text: str) -> None:
+    assert usual_range(text) is None
+    with pytest.raises(Unreadable):
+        refuse_special(parse_range(text) or (0, 0))
 
 
 @given(ANY_V6)

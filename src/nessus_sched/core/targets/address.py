@@ -73,6 +73,25 @@ def usual_address(text: str) -> int | None:
     return number if bisect_right(_USUAL, number) % 2 else None
 
 
+def usual_range(text: str) -> Range | None:
+    """A single address or a network in canonical form with nothing special in it, read several
+    times as fast as by `parse_range`; None for everything else, whatever it is."""
+    address, slash, length = text.partition("/")
+    first = usual_address(address)
+    if first is None:
+        return None
+    if not slash:
+        return first, first
+    width = 32 if first >= V4 else 128
+    if not _DECIMAL.fullmatch(length) or (bits := width - int(length)) < 0:
+        return None
+    host_bits = (1 << bits) - 1
+    last = first | host_bits
+    if first & host_bits or bisect_right(_USUAL, first) != bisect_right(_USUAL, last):
+        return None
+    return first, last
+
+
 def parse_address(text: str) -> int:
     """One address of either family, as its number in `core.ranges`. Raises `Unreadable`."""
     _refuse_characters(text)

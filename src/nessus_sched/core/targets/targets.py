@@ -20,7 +20,7 @@ from nessus_sched.core.targets.address import (
     parse_host_name,
     parse_range,
     refuse_special,
-    usual_address,
+    usual_range,
 )
 from nessus_sched.core.targets.ranges import (
     Range,
@@ -134,8 +134,8 @@ def parse_asked(texts: str | Iterable[str]) -> tuple[TargetSet, list[Range]]:
 def _read(words: Iterable[str]) -> tuple[TargetSet, list[Range]]:
     ranges, names, problems = [], set(), []
     for word in words:
-        if (usual := usual_address(word)) is not None:
-            ranges.append((usual, usual))
+        if (usual := usual_range(word)) is not None:
+            ranges.append(usual)
             continue
         try:
             found = parse_range(word)
