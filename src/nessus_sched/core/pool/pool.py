@@ -70,7 +70,7 @@ class Pool(PoolQueries):
         if entry.pinned is not None:
             self._state.scanner_or_removed(entry.pinned)
         case, scanner = self._mover.route(entry, now)
-        waiting = self._mover.enqueue(entry, scanner)
+        waiting = self._mover.enqueue(entry, scanner, self._state.reachability.reach(entry))
         if scanner is not None:
             self._mover.wake(scanner, now)
         return self._placement(case, waiting, now)
@@ -106,7 +106,7 @@ class Pool(PoolQueries):
                 case, scanner = self._mover.route(entry, now)
                 if case is RoutingCase.OVERFLOW:
                     full.add(reach)
-            self._mover.enqueue(entry, scanner)
+            self._mover.enqueue(entry, scanner, reach)
         self._mover.wake_all(now)
 
     def take(self, scanner_id: str, now: float) -> QueueEntry | None:

@@ -292,9 +292,19 @@ class Queues:
         ]
 
     def _line(self, waiting: Waiting) -> SubQueue:
+        line = self._find_line(waiting)
+        if line is None:  # building one is too slow to do it in vain for every task
+            line = SubQueue()
+            if waiting.scanner_id is not None:
+                self._own[waiting.scanner_id] = line
+            else:
+                self._overflow[waiting.reach] = line
+        return line
+
+    def _find_line(self, waiting: Waiting) -> SubQueue | None:
         if waiting.scanner_id is not None:
-            return self._own.setdefault(waiting.scanner_id, SubQueue())
-        return self._overflow.setdefault(waiting.reach, SubQueue())
+            return self._own.get(waiting.scanner_id)
+        return self._overflow.get(waiting.reach)
 
     def _insert(self, waiting: Waiting) -> None:
         self._line(waiting).side(waiting).add(waiting.key)

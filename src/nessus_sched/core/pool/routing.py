@@ -9,7 +9,7 @@ import attrs
 
 from nessus_sched.core.pool.entry import QueueEntry
 from nessus_sched.core.pool.queues import Queues, Reach
-from nessus_sched.core.pool.scanners import PoolScanner
+from nessus_sched.core.pool.scanners import PoolScanner, ScannerSpec
 from nessus_sched.core.pool.wait_reasons import WaitReason
 from nessus_sched.core.targets.targets import TargetSet
 
@@ -48,12 +48,18 @@ class Reachability:
     """
 
     def __init__(self, scanners: PoolScanners) -> None:
-        self._pools: dict[str, dict[tuple[TargetSet | None, int | None], list[PoolScanner]]] = {}
+        self._pools: dict[str, dict[tuple[TargetSet | None, int | None], list[str]]] = {}
+        self._groups: dict[str, list[tuple[ScannerSpec, list[str]]]] = {}
+        """The same, with one of the equal scanners to ask."""
         for scanner in scanners.values():
-            if not scanner.removed:
-                pool = self._pools.setdefault(scanner.spec.pool, {})
-                alike = (scanner.spec.networks, scanner.spec.licensed_hosts)
-                pool.setdefault(alike, []).append(scanner)
+            if scanner.removed:
+                continue
+            spec = scanner.spec
+            alike = (spec.networks, spec.licensed_hosts)
+            pool = self._pools.setdefault(spec.pool, {})
+            if alike not in pool:
+                self._groups.setdefault(spec.pool, []).append((spec, pool.setdefault(alike, [])))
+            pool[alike].append(spec.scanner_id)
         self._known: dict[tuple[str, ...], Reach] = {}
 
     def differs(self, other: Reachability) -> bool:
@@ -66,10 +72,13 @@ class Reachability:
     def reach(self, entry: QueueEntry) -> Reach:
         if entry.pinned is not None:
             return self._shared((entry.pinned,))
-        groups = self._pools.get(entry.pool, {}).values()
-        fitting = (group for group in groups if group[0].spec.admits(entry))
-        found = (scanner.scanner_id for group in fitting for scanner in group)
-        return self._shared(tuple(each for each in found if each not in entry.refused_by))
+        found: list[str] = []
+        for spec, scanner_ids in self._groups.get(entry.pool, ()):
+            if spec.admits(entry):
+                found += scanner_ids
+        if entry.refused_by:
+            found = [each for each in found if each not in entry.refused_by]
+        return self._shared(tuple(found))
 
     def _shared(self, scanner_ids: tuple[str, ...]) -> Reach:
         return self._known.setdefault(scanner_ids, frozenset(scanner_ids))

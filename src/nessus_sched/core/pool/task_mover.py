@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from nessus_sched.core.pool.entry import QueueEntry
-from nessus_sched.core.pool.queues import Waiting
+from nessus_sched.core.pool.queues import Reach, Waiting
 from nessus_sched.core.pool.routing import RoutingCase, choose, unclaimed
 from nessus_sched.core.pool.scanners import PoolScanner
 from nessus_sched.core.pool.state import Active, PoolState
@@ -41,10 +41,9 @@ class TaskMover:
             chosen = None
         return (RoutingCase.LEAST_LOADED if chosen else RoutingCase.OVERFLOW), chosen
 
-    def enqueue(self, entry: QueueEntry, scanner: PoolScanner | None) -> Waiting:
+    def enqueue(self, entry: QueueEntry, scanner: PoolScanner | None, reach: Reach) -> Waiting:
         if scanner is not None and entry.pinned is None:
             self._took_turn(scanner)
-        reach = self.state.reachability.reach(entry)
         return self.state.queues.enqueue(entry, queue_name(scanner), reach)
 
     def start(self, scanner: PoolScanner, waiting: Waiting, now: float) -> None:
