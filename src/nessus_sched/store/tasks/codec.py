@@ -56,7 +56,9 @@ _CONVERTER.register_structure_hook(
 # Looked up once instead of for every task.
 _plain_task: Final = _CONVERTER.get_unstructure_hook(Task)
 _plain_entry: Final = _CONVERTER.get_unstructure_hook(JournalEntry)
+_structure_task: Final = _CONVERTER.get_structure_hook(Task)
 _ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder()
 
 
 class DocumentTable(StrEnum):
@@ -123,7 +125,7 @@ def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
 
 
 def decode_task(document: str) -> Task:
-    return _CONVERTER.structure(json.loads(document), Task)
+    return _structure_task(_decode(document), Task)
 
 
 def encode_document(stored: Schedule | FindingException) -> str:
@@ -131,7 +133,7 @@ def encode_document(stored: Schedule | FindingException) -> str:
 
 
 def decode_document(document: str, kind: type[T]) -> T:
-    return _CONVERTER.structure(json.loads(document), kind)
+    return _CONVERTER.structure(_decode(document), kind)
 
 
 def encode_entry(
@@ -150,7 +152,7 @@ def encode_entry(
 
 
 def decode_entry(content: str) -> JournalEntry:
-    return _CONVERTER.structure(json.loads(content), JournalEntry)
+    return _CONVERTER.structure(_decode(content), JournalEntry)
 
 
 def digest_of(document: str) -> bytes:
@@ -168,6 +170,13 @@ def _encode(plain: object) -> str:
         return _ENCODER.encode(plain).decode()
     except UnicodeEncodeError:  # a lone surrogate, which can be stored only as an escape
         return json.dumps(plain, separators=(",", ":"), allow_nan=False)
+
+
+def _decode(document: str) -> object:
+    try:
+        return _DECODER.decode(document)
+    except msgspec.DecodeError:  # a lone surrogate
+        return json.loads(document)
 
 
 def casefold_for_search(text: str) -> str:
