@@ -125,7 +125,8 @@ def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
 
 
 def decode_task(document: str) -> Task:
-    return _structure_task(_decode(document), Task)
+    task: Task = _structure_task(_decode(document), Task)
+    return task
 
 
 def encode_document(stored: Schedule | FindingException) -> str:
