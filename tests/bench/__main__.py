@@ -34,6 +34,7 @@ PARTS = {
     "splitting": "splitting:measure",
     "reads": "reads:measure",
     "findings": "findings:measure",
+    "ledger": "ledger:measure",
     "startup": "startup:measure",
     "parsing": "parsing:measure",
     "health": "health:measure",

@@ -230,6 +230,19 @@ async def test_the_ledger_outlives_the_findings(book: Book) -> None:
     assert (life.state, life.since) == (State.FIXED, T0 + DAY)
 
 
+async def test_many_hosts_are_judged_like_one(book: Book) -> None:
+    names = [f"192.0.2.{number}" for number in range(1, 251)]
+    for number, weak in enumerate((item(10001, severity=3, port=443), item(10002, severity=3))):
+        at = T0 + number * DAY
+        applied = await book.scan(
+            *(machine(name, weak, at=at) for name in names), task_id=f"t-{number}", at=at,
+            plugins=(10001, 110385, 117885),
+        )  # fmt: skip
+    assert (applied.hosts, applied.new, applied.fixed) == (250, 250, 250)
+    page = await book.changes(T0, changes=(Change.NEW,), limit=250)
+    assert {entry.unseen_before for _, entry in page.entries} == {Reason.PLUGIN_NOT_RUN}
+
+
 async def test_changes_name_their_reasons(book: Book) -> None:
     weak, other = item(10001, severity=3, port=443), item(10002, severity=4)
     plugins = (10001, 110385, 117885)

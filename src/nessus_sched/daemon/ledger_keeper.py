@@ -30,6 +30,7 @@ log = structlog.get_logger("daemon")
 
 LOOK_EVERY: Final = 60.0
 """Seconds between two looks for scans that nobody announced."""
+FEW: Final = 3
 PATIENCE: Final = 5.0
 """Seconds for which a question waits for scans that are being applied."""
 
@@ -75,7 +76,9 @@ class LedgerKeeper:
                 await self._work.wait()
 
     async def settled(self) -> None:
-        """Waits a little for the scans that are being applied."""
+        """Waits a little for a few scans that just ended; not for those of an upgrade."""
+        if self.waiting > FEW:
+            return
         with trio.move_on_after(PATIENCE):
             await self._idle.wait()
 

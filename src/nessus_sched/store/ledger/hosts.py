@@ -195,7 +195,10 @@ def _step(
         machine, before, view = _new_machine(connection, key, last, run), None, None
     else:
         machine, before = known.machine, read_view(connection, known.view)
-        view = known.view if before == now else None
+        if before == now:
+            before, view = now, known.view
+        else:
+            view = None
     if view is None:
         view = _store_view(connection, machine, last, coverage, [each.facts for each in several])
     _update_machine(connection, machine, last, coverage, run, view)

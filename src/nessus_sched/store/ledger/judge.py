@@ -34,13 +34,16 @@ _UNTRIED: Final = frozenset({Login.NONE, Login.NOT_PROVIDED})
 _TO_JUDGE: Final = f"""
 SELECT e.machine, e.plugin, e.service, e.audit_check, e.view, r.series, e.reason,
   e.first_run = :run AND e.first_seen = t.at, d.type, d.thorough
-FROM (SELECT DISTINCT machine, at FROM temp.steps WHERE cause = 0) t
+FROM (SELECT DISTINCT machine, at FROM temp.steps
+      WHERE cause = 0 AND machine BETWEEN :first AND :last) t
 CROSS JOIN entries e ON e.machine = t.machine
 CROSS JOIN runs r ON r.run = e.last_run
 LEFT JOIN definitions d ON d.plugin = e.plugin
 WHERE (e.state < {State.FIXED:d} AND e.last_seen < t.at)
   OR (e.first_run = :run AND e.first_seen = t.at)
 """
+_AT_ONCE: Final = 100
+"""Hosts whose entries are judged together; they are held in memory."""
 _ENTRY: Final = "machine = ? AND plugin = ? AND service = ? AND audit_check = ?"
 _FIX: Final = f"""
 UPDATE entries SET state = {State.FIXED:d}, since = ?1, changed = ?1, reason = 0,
@@ -99,10 +102,20 @@ class Judge:
 
     def entries(self, matched: Matched) -> None:
         """Judges the entries of hosts that were scanned before."""
+        known = sorted(step.machine for step in matched.steps.values() if step.before is not None)
+        for start in range(0, len(known), _AT_ONCE):
+            some = known[start : start + _AT_ONCE]
+            self._views.clear()
+            self._judge(matched, some[0], some[-1])
+
+    def _judge(self, matched: Matched, first: int, last: int) -> None:
+        """Judges the entries of the machines from `first` to `last`."""
         fixed: list[tuple[int, int, *Key]] = []
         doubted: list[tuple[int, int, *Key]] = []
         explained: list[tuple[int, *Key]] = []
-        rows = self._connection.execute(_TO_JUDGE, {"run": self._run}).fetchall()
+        rows = self._connection.execute(
+            _TO_JUDGE, {"run": self._run, "first": first, "last": last}
+        ).fetchall()
         for *key_parts, view, series, was, is_new, kind, thorough in rows:
             key: Key = (key_parts[0], key_parts[1], key_parts[2], key_parts[3])
             step = matched.steps[key[0]]
