@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -33,6 +34,7 @@ from nessus_sched.store.findings.store import FindingsStore, open_findings
 from nessus_sched.store.ledger.store import LedgerStore, open_ledger
 from support.nessus_xml import document, element, host, item, output
 
+RELEASED = Path(__file__).parent / "released"
 DAY = 86_400
 T0 = 1_700_000_000
 INFORMATION = item(
@@ -291,3 +293,33 @@ async def test_a_host_has_its_times_and_counts(book: Book) -> None:
     assert (found.answered_at, found.whole_at, found.login_at) == (T0, T0, T0)
     assert found.tried_at == down
     assert (await book.host("192.0.2.1")).unverified == 2
+
+
+async def test_scans_of_a_version_without_coverage_are_entered(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "findings.db")
+    old.executescript((RELEASED / "findings-1.sql").read_text())
+    old.close()
+    async with AsyncExitStack() as stack:
+        findings = await open_findings(tmp_path / "findings.db", Inline())
+        stack.push_async_callback(findings.aclose)
+        ledger = await open_ledger(tmp_path / "ledger.db", tmp_path / "findings.db", Inline())
+        stack.push_async_callback(ledger.aclose)
+        book = Book(findings, ledger)
+        waiting = await ledger.unapplied()
+        for number, each in enumerate(waiting):
+            applied = await ledger.apply(
+                ScanOrigin(task_id=each.task_id, series="weekly", began=T0 + number),
+                identity=HostIdentity.ADDRESS, now=T0,
+            )  # fmt: skip
+            assert applied is not None
+            assert applied.hosts > 0
+        assert len(waiting) > 0
+        assert await ledger.unapplied() == []
+        name = next(entry.host for _, entry in (await book.changes(0, least_severity=0)).entries)
+        before = await book.host(name)
+        await book.scan(machine(name, at=T0 + DAY), task_id="t-later", at=T0 + DAY, targets=name)
+        after = await book.host(name)
+        assert before.total == after.total > 0
+        states = {entry.life.state for entry in after.entries}
+        assert State.FIXED not in states  # nothing shows that the plugins ran
+        assert after.unverified == after.total
