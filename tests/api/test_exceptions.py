@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -32,7 +32,7 @@ from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
 from nessus_sched.config.exceptions import ExceptionSettings
 from nessus_sched.config.schema import RoleSettings
 from nessus_sched.core.exceptions.exception import Decision
-from nessus_sched.core.exceptions.rule import ExceptionKind
+from nessus_sched.core.exceptions.rule import ExceptionKind, Rule
 from nessus_sched.ipc.peer import Peer
 from support.apps import app_of
 from support.world import one_scanner
@@ -74,12 +74,20 @@ async def listed(app: App, who: int = ALICE, **arguments: Any) -> list[str]:
     return [each.exception_id for each in answer.exceptions]
 
 
+class FakeLedger:
+    """Has five open findings of each plugin but the 7th."""
+
+    async def count_covered(self, rule: Rule) -> int:
+        return 5 * sum(plugin != 7 for plugin in rule.plugins)
+
+
 @asynccontextmanager
 async def an_app(tmp_path: Path, *roles: RoleSettings, **changes: Any) -> AsyncIterator[App]:
     async with one_scanner(tmp_path, roles=roles, **changes) as (w, _):
         found = Roles(w.context.config)
         yield attrs.evolve(
             app_of(w),
+            ledger=cast(Any, FakeLedger()),
             scopes_of=found.scopes_of,
             may_approve=found.may_approve,
         )
@@ -114,7 +122,10 @@ async def test_a_proposal_says_that_a_person_has_to_approve_it(
         assert found.proposed_by.endswith("with claude-ai")
         assert (found.port, found.cves, found.decided_by) == ("443/tcp", ["CVE-2014-0160"], None)
         assert f"nessus-sched exceptions approve {found.exception_id}" in answer.notes[0]
+        assert answer.concerns == 5
         assert app.exceptions.in_force() == []
+        nowhere = await propose(app, plugin=7)
+        assert "No open finding matches it" in nowhere.notes[1]
         wide = await propose(app, plugin=2, hosts=["*"])
         assert "all hosts" in wide.notes[1]
         elsewhere = await propose(app, plugin=3, hosts=["203.0.113.1"])

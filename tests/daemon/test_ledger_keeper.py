@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from io import BytesIO
 from pathlib import Path
@@ -14,15 +14,20 @@ import pytest
 import trio
 
 from nessus_sched.config.ledger import LedgerSettings
+from nessus_sched.core.exceptions.exception import Decision, FindingException, PluginFacts
+from nessus_sched.core.exceptions.rule import ExceptionKind, read_rule
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Part, Task
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper, ended, origin_of
 from nessus_sched.results.coverage import scan_coverage
+from nessus_sched.results.ledger.questions import Shown
 from nessus_sched.results.parser.reader import Reader
+from nessus_sched.scheduler.exceptions import Decider, Exceptions
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.findings.store import FindingsStore, open_findings
 from nessus_sched.store.ledger.store import LedgerStore, open_ledger
 from nessus_sched.store.tasks.store import TaskStore
+from support.bare import bare_context
 from support.nessus_xml import document, host, item
 from support.stored import START, a_task, submitted
 
@@ -35,7 +40,9 @@ class Site:
     keeper: LedgerKeeper
     path: Path
 
-    async def scanned(self, order: int, *, days: float, recorded: bool = True) -> Task:
+    async def scanned(
+        self, order: int, *, days: float, recorded: bool = True, severity: int = 3
+    ) -> Task:
         """A finished scan of one host, with its findings."""
         at = START + days * 86400
         task = a_task(
@@ -45,7 +52,7 @@ class Site:
         report = document(
             host(
                 "192.0.2.1",
-                item(10001, severity=3, port=443),
+                item(10001, severity=severity, port=443),
                 tags={"HOST_END_TIMESTAMP": str(int(at + 600))},
             )
         )
@@ -73,8 +80,9 @@ async def opened(path: Path) -> AsyncIterator[Site]:
         stack.push_async_callback(ledger.aclose)
         tasks = await stack.enter_async_context(TaskStore.open(path, now=lambda: START))
         keeper = LedgerKeeper(
-            ledger=ledger, tasks=tasks, settings=LedgerSettings, wall=lambda: START + 9e6
-        )
+            ledger=ledger, tasks=tasks, settings=LedgerSettings, wall=lambda: START + 9e6,
+            exceptions=Exceptions(bare_context(tasks, lambda: START + 9e6)),
+        )  # fmt: skip
         yield Site(findings, ledger, tasks, keeper, path)
 
 
@@ -126,6 +134,50 @@ async def test_applying_a_scan_again_changes_nothing(tmp_path: Path) -> None:
             origin_of(task), identity=LedgerSettings().host_identity, now=START + 9e6
         )
         assert "\n".join(sqlite3.connect(tmp_path / "ledger.db").iterdump()) == before
+
+
+async def test_an_exception_is_applied_until_a_scan_finds_something_worse(tmp_path: Path) -> None:
+    rule = read_rule(kind=ExceptionKind.ACCEPTED, plugins=[10001], hosts=["192.0.2.0/24"])
+    wanted = FindingException(
+        exception_id="", rule=rule, reason="r", owner="o", actor="uid:1", proposed_at=START,
+        expires=START + 9e7,
+    )  # fmt: skip
+
+    async def excepted() -> Mapping[str, int]:
+        site.keeper.wake()
+        (page,) = await site.keeper.hosts(
+            "192.0.2.1", shown=Shown.OPEN, least_severity=0, limit=9, offset=0, now=START + 9e6
+        )
+        return page.excepted
+
+    async with opened(tmp_path) as site:
+        exceptions = site.keeper.exceptions
+        exceptions.on_change = site.keeper.wake
+        async with kept(site):
+            await site.scanned(1, days=0)
+            assert await excepted() == {}
+            made = await exceptions.propose(wanted)
+            assert await excepted() == {}
+            await exceptions.decide(made.exception_id, Decision.APPROVE, Decider(actor="uid:2"))
+            assert await excepted() == {"high": 1}
+            known = exceptions.named(made.exception_id).known
+            assert known == {10001: PluginFacts(severity=3)}
+            await site.scanned(2, days=1, severity=3)
+            assert await excepted() == {"high": 1}
+    async with opened(tmp_path) as site:  # the register and the ledger survive
+        exceptions = site.keeper.exceptions
+        exceptions.on_change = site.keeper.wake
+        await exceptions.restore()
+        async with kept(site):
+            assert await excepted() == {"high": 1}
+            await site.scanned(3, days=2, severity=4)
+            site.keeper.wake()
+            await site.keeper.settled()
+            assert await excepted() == {}
+            ended = exceptions.named(made.exception_id)
+            assert (ended.status, ended.cause) == (
+                "lapsed", "the severity of plugin 10001 has risen",
+            )  # fmt: skip
 
 
 async def test_a_ledger_that_cannot_be_written_says_so_and_catches_up(tmp_path: Path) -> None:

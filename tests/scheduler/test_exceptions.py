@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import pytest
@@ -31,7 +30,7 @@ from nessus_sched.scheduler.exceptions import (
 )
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.tasks.store import TaskStore
-from support.seals import SEAL
+from support.bare import bare_context
 from support.world import EPOCH, virtual_now
 
 BOB = Decider(actor="uid:1001")
@@ -48,24 +47,10 @@ class Bare:
 
 @asynccontextmanager
 async def bare(directory: Path) -> AsyncIterator[Bare]:
-    nothing = cast(Any, None)
     now = virtual_now()
+    config = Config(exceptions=ExceptionSettings(notice=14 * HOUR))
     async with TaskStore.open(directory, now=now, executor=Inline()) as store:
-        yield Bare(
-            Context(
-                config=Config(exceptions=ExceptionSettings(notice=14 * HOUR)),
-                pool=nothing,
-                store=store,
-                exports=nothing,
-                digest=nothing,
-                resolve=nothing,
-                now=now,
-                wall=now,
-                seal=SEAL,
-                random=Random(0),
-            ),
-            store,
-        )
+        yield Bare(bare_context(store, now, config), store)
 
 
 def wanted(w: Bare, plugin: int = 51192, **changes: Any) -> FindingException:
@@ -276,8 +261,14 @@ async def test_one_that_lapses_says_why_and_does_not_come_back(
 ) -> None:
     async with bare(tmp_path) as w, registered(w) as exceptions:
         made = await exceptions.propose(wanted(w), approver=BOB)
-        await exceptions.lapse(made.exception_id, "the severity of plugin 51192 has risen")
-        await exceptions.lapse(made.exception_id, "again")
+        first = PluginFacts(severity=2)
+        await exceptions.observed({made.exception_id: {51192: first}, "x-gone": {1: first}})
+        assert exceptions.named(made.exception_id).known == {51192: first}
+        for severity in (1, 2):
+            await exceptions.observed({made.exception_id: {51192: PluginFacts(severity=severity)}})
+            assert len(exceptions.in_force()) == 1
+        for _ in range(2):
+            await exceptions.observed({made.exception_id: {51192: PluginFacts(severity=3)}})
         ended = exceptions.named(made.exception_id)
         assert (ended.status, ended.cause) == ("lapsed", "the severity of plugin 51192 has risen")
         with pytest.raises(NotPossible, match="is lapsed"):
@@ -311,7 +302,7 @@ async def test_while_the_store_fails_nothing_is_decided_and_none_stays_in_force(
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["propose", "propose_approved", "pass", "lapse", "restart", *Decision]),
+        st.sampled_from(["propose", "propose_approved", "pass", "observe", "restart", *Decision]),
         st.integers(0, 5),
         st.sampled_from([0.5, 3.0, 11.0]),
     ),
@@ -339,8 +330,9 @@ def test_whatever_happens_the_register_agrees_with_the_store_and_itself(
                     elif what == "pass":
                         await trio.sleep(days * HOUR)
                         await exceptions.look()
-                    elif what == "lapse":
-                        await exceptions.lapse(chosen, "worse")
+                    elif what == "observe":
+                        facts = {51192: PluginFacts(severity=which)}
+                        await exceptions.observed({chosen: facts})
                     elif what == "restart":
                         exceptions = Exceptions(w.context)
                         await exceptions.restore()

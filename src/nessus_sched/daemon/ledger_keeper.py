@@ -16,6 +16,8 @@ import trio
 
 from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.core.clock import Now
+from nessus_sched.core.exceptions.exception import FindingException
+from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED
 from nessus_sched.core.store_errors import StoreUnavailable
@@ -24,6 +26,7 @@ from nessus_sched.core.task_store import TaskReader
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.port import Ledger
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.telemetry import events
 
 log = structlog.get_logger("daemon")
@@ -43,10 +46,13 @@ class LedgerKeeper:
     tasks: TaskReader
     settings: Callable[[], LedgerSettings]
     wall: Now
+    exceptions: Exceptions
     waiting: int = 0
     """Scans still to be applied."""
     trouble: str | None = None
     """Why the ledger cannot be brought up to date."""
+    _covered: Sequence[FindingException] | None = attrs.field(default=None, init=False)
+    """The exceptions that the ledger was made for; None at first."""
     _work: trio.Event = attrs.field(factory=trio.Event, init=False)
     _idle: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -66,9 +72,11 @@ class LedgerKeeper:
             self._work = trio.Event()
             try:
                 await self._catch_up()
+                await self._cover()
                 self.trouble = None
             except StoreUnavailable as error:
                 self.trouble = str(error)
+                self._covered = None  # what a scan said about exceptions may be lost
                 log.warning(events.LEDGER_BEHIND, reason=str(error), waiting=self.waiting)
             if not self._work.is_set():
                 self._idle.set()
@@ -85,12 +93,23 @@ class LedgerKeeper:
     # -- questions, answered once the scans that just ended are entered
 
     async def hosts(
-        self, name: str, *, shown: Shown, least_severity: int, limit: int, offset: int
+        self,
+        name: str,
+        *,
+        shown: Shown,
+        least_severity: int,
+        limit: int,
+        offset: int,
+        now: float = 0.0,
     ) -> Sequence[HostPage]:
         await self.settled()
         return await self.ledger.hosts(
-            name, shown=shown, least_severity=least_severity, limit=limit, offset=offset
+            name, shown=shown, least_severity=least_severity, limit=limit, offset=offset, now=now
         )
+
+    async def count_covered(self, rule: Rule) -> int:
+        await self.settled()
+        return await self.ledger.count_covered(rule)
 
     async def changes(self, query: ChangeQuery) -> ChangePage:
         await self.settled()
@@ -111,6 +130,17 @@ class LedgerKeeper:
         self.waiting = len(await self._ready())
         self.wake()
         return self.waiting
+
+    # -- exceptions
+
+    async def _cover(self) -> None:
+        """Covers open findings with the exceptions that are in force now."""
+        wanted = self.exceptions.in_force()
+        if self._covered is not None and _same(wanted, self._covered):
+            return
+        found = await self.ledger.cover(wanted)
+        await self.exceptions.observed({name: each.facts for name, each in found.items()})
+        self._covered = wanted
 
     # -- entering scans
 
@@ -134,9 +164,20 @@ class LedgerKeeper:
             origin_of(task), identity=self.settings().host_identity, now=self.wall()
         )
         if applied is not None:
-            changes = attrs.asdict(applied, filter=lambda field, _: field.name != "at")
+            changes = attrs.asdict(
+                applied, filter=lambda field, _: field.name not in ("at", "facts")
+            )
             seconds = round(trio.current_time() - started, 3)
             log.info(events.LEDGER_APPLIED, **changes, seconds=seconds)
+            await self.exceptions.observed(applied.facts)
+            await self._cover()
+
+
+def _same(one: Sequence[FindingException], other: Sequence[FindingException]) -> bool:
+    """Whether they cover the same; what is known of their plugins does not matter."""
+    return [(each.exception_id, each.expires) for each in one] == [
+        (each.exception_id, each.expires) for each in other
+    ]
 
 
 def ended(task: Task) -> bool:

@@ -246,7 +246,8 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         queries = TaskQueries(context, fleet)
         service = Service(context, fleet, queries)
         service.on_told = estimate_errors.estimate_given
-        ledger = await _ledger(stack, context)
+        exceptions = Exceptions(context)
+        ledger = await _ledger(stack, context, exceptions)
         service.on_import = ledger.wake
         schedules = Schedules(context, service)
         schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
@@ -260,7 +261,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             schedules=schedules,
             planner=planner,
             plan_accuracy=PlanAccuracy(context, planner, metrics.observe_plan),
-            exceptions=Exceptions(context),
+            exceptions=exceptions,
             operator=OperatorControls(context, fleet),
             certifier=Certifier(
                 context,
@@ -278,7 +279,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         )
 
 
-async def _ledger(stack: AsyncExitStack, context: Context) -> LedgerKeeper:
+async def _ledger(stack: AsyncExitStack, context: Context, exceptions: Exceptions) -> LedgerKeeper:
     directory = context.config.state_directory
     ledger = await open_ledger(directory / "ledger.db", directory / "findings.db")
     stack.push_async_callback(ledger.aclose)
@@ -287,7 +288,9 @@ async def _ledger(stack: AsyncExitStack, context: Context) -> LedgerKeeper:
         tasks=context.store,
         settings=lambda: context.config.ledger,
         wall=context.wall,
+        exceptions=exceptions,
     )
+    exceptions.on_change = keeper.wake
     context.observers.append(keeper.observe)
     return keeper
 

@@ -7,7 +7,7 @@ because its status is stored; only a person can extend it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -17,6 +17,7 @@ from nessus_sched.core.exceptions.exception import (
     Decision,
     ExceptionStatus,
     FindingException,
+    PluginFacts,
 )
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.ids import new_exception_id
@@ -64,6 +65,8 @@ class Exceptions:
         self._by_id: dict[str, FindingException] = {}
         self._changed = trio.Event()
         self._turn = trio.Lock()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when another set of exceptions may be in force."""
 
     async def restore(self) -> None:
         """Reads the exceptions of the store. Raises `StoreUnavailable`."""
@@ -167,12 +170,24 @@ class Exceptions:
             await self._save(after, self._entry(after, _BECOMES[decision][1], by.actor, cause))
             return after
 
-    async def lapse(self, exception_id: str, cause: str) -> None:
-        """Ends an exception because of what a scan found. Raises `StoreDown`."""
+    async def observed(self, found: Mapping[str, Mapping[int, PluginFacts]]) -> None:
+        """What a scan says about the plugins of exceptions, on the hosts that they cover: ends
+        those that were approved for something else. Raises `StoreUnavailable`."""
         async with self._turn:
-            exception = self.named(exception_id)
-            if exception.status is ExceptionStatus.APPROVED:
+            for exception_id, facts in found.items():
+                exception = self._by_id.get(exception_id)
+                if exception is not None and exception.status is ExceptionStatus.APPROVED:
+                    await self._observe(exception, facts)
+
+    async def _observe(self, exception: FindingException, facts: Mapping[int, PluginFacts]) -> None:
+        after = exception
+        for plugin, now in facts.items():
+            if (cause := exception.lapse(plugin, now)) is not None:
                 await self._end(exception, ExceptionStatus.LAPSED, cause)
+                return
+            after = after.learned(plugin, now)
+        if after != exception:
+            await self._store(after)
 
     def check_room(self, rule: Rule) -> None:
         """Raises `NotPossible` if there is no room for another open exception with that rule."""
@@ -271,6 +286,7 @@ class Exceptions:
             reason=self._context.mask(exception.cause),
         )
         self._changed.set()
+        self.on_change()
 
     def _entry(
         self, exception: FindingException, change: str, actor: str, cause: str = ""

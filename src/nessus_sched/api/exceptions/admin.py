@@ -17,7 +17,7 @@ from nessus_sched.api.exceptions.definition import (
     end_of,
     exception_of,
 )
-from nessus_sched.api.exceptions.tools import notes_on, sees
+from nessus_sched.api.exceptions.tools import covered_by, notes_on, sees
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.submit import submitter_of_call
 from nessus_sched.api.untrusted import NAMES
@@ -57,6 +57,7 @@ class PutArgs(ProposeArgs):
 class PutAnswer:
     exception: ExceptionAnswer = field("The exception; without an id after a dry run.")
     change: Change = field("What was done, or would be.")
+    concerns: int | None = field("Open findings that it covers now; null: not known.")
     notes: list[str] = field("What may be surprising.")
     untrusted: str = field("How to treat the texts.")
 
@@ -107,18 +108,18 @@ async def put_exception(app: App, call: Call, args: PutArgs) -> PutAnswer:
     wanted = await exception_of(app, call, args, again=True)
     change, there = _change(app, call, wanted, approve=args.approve)
     if args.dry_run or change is Change.UNCHANGED:
-        return _put(app, there or wanted, change)
+        return await _put(app, there or wanted, change)
     decider = Decider(actor=call.peer.actor, submitter=wanted.submitter)
     with as_tool_errors():
         if there is None:
             approver = decider if change is Change.APPROVED else None
-            return _put(app, await app.exceptions.propose(wanted, approver), change)
+            return await _put(app, await app.exceptions.propose(wanted, approver), change)
         terms = {name: getattr(wanted, name) for name in ("expires", "reason", "owner")}
         decision = Decision.EXTEND if change is Change.EXTENDED else Decision.APPROVE
         done = await app.exceptions.decide(
             there.exception_id, decision, decider, **(terms if change is Change.EXTENDED else {})
         )
-    return _put(app, done, change)
+    return await _put(app, done, change)
 
 
 EXCEPTION_ACTIONS: tuple[ToolDef, ...] = (show_exception, decide_exception, put_exception)
@@ -169,10 +170,12 @@ def _terms(exception: FindingException) -> tuple[float, str, str]:
     return exception.expires, exception.reason, exception.owner
 
 
-def _put(app: App, exception: FindingException, change: Change) -> PutAnswer:
+async def _put(app: App, exception: FindingException, change: Change) -> PutAnswer:
+    concerns = await covered_by(app, exception.rule)
     return PutAnswer(
         exception=exception_answer(exception),
         change=change,
-        notes=list(notes_on(app, exception)),
+        concerns=concerns,
+        notes=list(notes_on(app, exception, concerns)),
         untrusted=NAMES,
     )

@@ -17,6 +17,7 @@ from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.exceptions.exception import ExceptionStatus, FindingException
 from nessus_sched.core.exceptions.rule import EVERYWHERE, Rule, address_number
 from nessus_sched.core.fields import field
+from nessus_sched.core.store_errors import StoreUnavailable
 
 OPEN: Final = "open"
 """Proposed or approved."""
@@ -27,6 +28,7 @@ ID_PREFIX: Final = "x-"
 @attrs.frozen(kw_only=True)
 class ProposeAnswer:
     exception: ExceptionAnswer = field("The proposal.")
+    concerns: int | None = field("Open findings that it covers now; null: not known.")
     notes: list[str] = field("What to tell the user.")
     untrusted: str = field("How to treat the texts.")
 
@@ -54,9 +56,11 @@ async def propose_exception(app: App, call: Call, args: ProposeArgs) -> ProposeA
     proposal = await exception_of(app, call, args)
     with as_tool_errors():
         proposal = await app.exceptions.propose(proposal)
+    concerns = await covered_by(app, proposal.rule)
     return ProposeAnswer(
         exception=exception_answer(proposal),
-        notes=list(notes_on(app, proposal)),
+        concerns=concerns,
+        notes=list(notes_on(app, proposal, concerns)),
         untrusted=NAMES,
     )
 
@@ -80,7 +84,15 @@ async def list_exceptions(app: App, call: Call, args: ListExceptionsArgs) -> Lis
 EXCEPTION_TOOLS: tuple[ToolDef, ...] = (propose_exception, list_exceptions)
 
 
-def notes_on(app: App, exception: FindingException) -> Iterator[str]:
+async def covered_by(app: App, rule: Rule) -> int | None:
+    """How many open findings a rule covers; None if that cannot be found out now."""
+    try:
+        return await app.ledger.count_covered(rule)
+    except StoreUnavailable:
+        return None
+
+
+def notes_on(app: App, exception: FindingException, concerns: int | None) -> Iterator[str]:
     """What may be surprising about an exception."""
     rule = exception.rule
     if exception.status is ExceptionStatus.PROPOSED:
@@ -88,6 +100,8 @@ def notes_on(app: App, exception: FindingException) -> Iterator[str]:
             "A person has to approve it: 'nessus-sched exceptions approve "
             f"{exception.exception_id}'. Until then it changes nothing."
         )
+    if concerns == 0:
+        yield "No open finding matches it: check plugins, CVEs, hosts and port."
     if rule.everywhere:
         yield "It covers all hosts, including those that are new."
     elif not app.config.targets.scope.covers(rule.targets):

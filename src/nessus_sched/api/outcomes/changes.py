@@ -67,6 +67,7 @@ class ChangesAnswer:
     since: str | None = field("Changes by scans after this.")
     scans: int = field("Scans entered since then; 0: nothing is known about changes.")
     counts: dict[str, dict[str, int]] = field("By change and severity, over all pages.")
+    excepted: dict[str, int] = field("By change: how many of these have an exception.")
     first_scans: int = field("How many of the new ones come from the first scan of their host.")
     unverified: dict[str, int] = field("The unverified ones by reason; they may still be there.")
     rows: list[ChangeRow] = field("Latest first.")
@@ -126,6 +127,7 @@ async def _answer(
         ranges=_ranges(app, call, args.targets),
         limit=args.limit,
         after=_after(args.cursor),
+        now=now,
     )
     with as_tool_errors():
         page = await app.ledger.changes(query)
@@ -136,6 +138,7 @@ async def _answer(
         since=iso(begin),
         scans=page.scans,
         counts={change.value: dict(found) for change, found in page.counts.items() if found},
+        excepted={change.value: count for change, count in page.excepted.items()},
         first_scans=page.first_scans,
         unverified={reason.value: count for reason, count in page.reasons.items()},
         rows=[

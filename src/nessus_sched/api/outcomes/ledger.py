@@ -51,7 +51,9 @@ class LedgerRow:
     host: str = field("Address or name that was scanned.")
     plugin_id: int = field("Id of the check.")
     name: str | None = field("Its title.")
-    severity: str = field("info, low, medium, high, critical or unknown.")
+    severity: str = field("The scanner's: info, low, medium, high, critical or unknown.")
+    effective_severity: str = field("The severity after exceptions.")
+    exception: str | None = field("Its exception and the kind of that.")
     port: int = field("0: the host itself.")
     protocol: str = field("tcp, udp ...")
     state: str = field("new (one scan), active, resurfaced (back after a fix) or fixed.")
@@ -80,6 +82,7 @@ class HostAnswer:
     login: str | None = field("How the latest login went, and which worked.")
     scanner_instance: str | None = field("Its latest scanner.")
     open: dict[str, int] = field("Its open findings by severity.")
+    excepted: dict[str, int] = field("How many of these have an exception.")
     unverified: int = field("Listed findings that the latest scan could not confirm.")
     findings: list[LedgerRow] = field("Worst first.")
     total: int = field("Findings that match.")
@@ -113,7 +116,7 @@ async def host_answer(app: ReadApp, call: Call, args: HostArgs) -> HostAnswer:
     with as_tool_errors():
         pages = await app.ledger.hosts(
             name, shown=args.shown, least_severity=SEVERITIES.index(args.severity),
-            limit=args.limit, offset=offset,
+            limit=args.limit, offset=offset, now=app.now(),
         )  # fmt: skip
     pages = [page for page in pages if _allowed(app, call, page.host)]
     notes = list(behind(app))
@@ -160,6 +163,9 @@ def _known(
 ) -> HostAnswer:
     host, now, settings = page.host, app.now(), app.config.ledger
     clean, why = is_clean(host, now=now, recent=settings.clean_within)
+    covered = sum(count for name, count in page.excepted.items() if name != "info")
+    if clean is Clean.NO and covered:
+        why += f"; {covered} of these have an exception"
     if app.ledger.waiting and clean is Clean.YES:
         clean, why = Clean.UNKNOWN, "a finished scan is not entered yet"
     end = offset + len(page.entries)
@@ -181,6 +187,7 @@ def _known(
         login=login,
         scanner_instance=host.scanner,
         open={name: count for name, count in host.open.items() if count},
+        excepted=dict(page.excepted),
         unverified=page.unverified,
         findings=[row_of(each, now, settings.stale_after) for each in page.entries],
         total=page.total,
@@ -197,7 +204,7 @@ def _never_seen(app: ReadApp, name: str, notes: list[str]) -> HostAnswer:
         host=shown, known=False, clean=Clean.UNKNOWN,
         why=f"no scan has ever reported {shown}, so nothing is known about it",
         names=[], last_answered=None, last_tried=None, last_whole=None, last_login=None,
-        login=None, scanner_instance=None, open={}, unverified=0, findings=[], total=0,
+        login=None, scanner_instance=None, open={}, excepted={}, unverified=0, findings=[], total=0,
         next_cursor=None,
         notes=[*notes, f"It is {'' if allowed else 'not '}in the configured scope."],
         untrusted=FINDINGS,
@@ -236,7 +243,9 @@ def row_of(entry: Entry, now: float, stale_after: float) -> LedgerRow:
         host=clean_line(entry.host, 255),
         plugin_id=entry.plugin_id,
         name=clean_line(entry.name, 200) if entry.name else None,
-        severity=severity_name(None if entry.severity == NO_SEVERITY else entry.severity),
+        severity=_severity(entry.severity),
+        effective_severity=_severity(entry.effective_severity),
+        exception=_exception(entry),
         port=entry.port,
         protocol=entry.protocol,
         state=life.state.word,
@@ -250,6 +259,16 @@ def row_of(entry: Entry, now: float, stale_after: float) -> LedgerRow:
         exploited=entry.exploited,
         task_id=entry.last_task_id,
     )
+
+
+def _severity(number: int) -> str:
+    return severity_name(None if number == NO_SEVERITY else number)
+
+
+def _exception(entry: Entry) -> str | None:
+    """`x-5fk3m97k3m9pqr: accepted`."""
+    found = entry.exception
+    return None if found is None else f"{found.exception_id}: {found.kind}"
 
 
 LEDGER_TOOLS: tuple[ToolDef, ...] = (get_host,)

@@ -151,19 +151,16 @@ _LENIENCE: Final[Mapping[ExceptionKind, int]] = MappingProxyType(
 )
 
 
+def rank(exception: FindingException) -> tuple[tuple[bool, int, bool, bool, int], int, int, str]:
+    """Orders exceptions by which counts for a finding that several cover: the narrowest first, and
+    of equally narrow ones the strictest, which shows the most."""
+    rule = exception.rule
+    return rule.width, _LENIENCE[rule.kind], -(rule.severity or 0), exception.exception_id
+
+
 def chosen(exceptions: Iterable[FindingException]) -> FindingException | None:
-    """Of several that cover a finding the one that counts: the narrowest, and of equally narrow
-    ones the strictest, which shows the most."""
-    return min(
-        exceptions,
-        key=lambda each: (
-            each.rule.width,
-            _LENIENCE[each.rule.kind],
-            -(each.rule.severity or 0),
-            each.exception_id,
-        ),
-        default=None,
-    )
+    """The one that counts of several that cover a finding."""
+    return min(exceptions, key=rank, default=None)
 
 
 def parse_end(text: str, *, zone: str, now: float) -> float:

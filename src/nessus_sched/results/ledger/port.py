@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import attrs
 
 from nessus_sched.config.ledger import HostIdentity
+from nessus_sched.core.exceptions.exception import FindingException, PluginFacts
+from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 
@@ -20,6 +22,14 @@ class Waiting:
     task_id: str
     scan: int
     at: float
+
+
+@attrs.frozen(kw_only=True)
+class Covered:
+    """The open findings that an exception covers: how many, and what is known of their plugins."""
+
+    count: int
+    facts: Mapping[int, PluginFacts]
 
 
 @attrs.frozen(kw_only=True)
@@ -37,18 +47,32 @@ class Applied:
     resurfaced: int = 0
     fixed: int = 0
     unverified: int = 0
+    facts: Mapping[str, Mapping[int, PluginFacts]] = attrs.field(factory=dict)
+    """What the scan says about the plugins of exceptions, by exception, on the hosts that they
+    cover."""
 
 
 class Questions(Protocol):
     """Every method raises `StoreUnavailable` when the file cannot be read."""
 
     async def hosts(
-        self, name: str, *, shown: Shown, least_severity: int, limit: int, offset: int
+        self,
+        name: str,
+        *,
+        shown: Shown,
+        least_severity: int,
+        limit: int,
+        offset: int,
+        now: float = 0.0,
     ) -> Sequence[HostPage]:
-        """The hosts with this address or name, and a page of the findings of each."""
+        """The hosts with this address or name, and a page of the findings of each. Exceptions
+        count until `now` (epoch seconds)."""
 
     async def changes(self, query: ChangeQuery) -> ChangePage:
         """A page of what changed, the latest first."""
+
+    async def count_covered(self, rule: Rule) -> int:
+        """How many open findings a rule covers."""
 
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""
@@ -86,6 +110,9 @@ class Ledger(Questions, Protocol):
 
     async def not_stored(self) -> int:
         """How many scans were applied whose findings are not stored any more."""
+
+    async def cover(self, exceptions: Sequence[FindingException]) -> Mapping[str, Covered]:
+        """Covers open findings with these exceptions and no others, from now on."""
 
     async def clear(self) -> None:
         """Forgets everything."""

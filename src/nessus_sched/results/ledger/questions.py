@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.ledger.states import Life
 
@@ -29,6 +30,15 @@ class Change(StrEnum):
     RESURFACED = "resurfaced"
     FIXED = "fixed"
     UNVERIFIED = "unverified"
+
+
+@attrs.frozen(kw_only=True)
+class Excepted:
+    """The exception that counts for a finding; `severity` is that of the kind severity."""
+
+    exception_id: str
+    kind: ExceptionKind
+    severity: int | None
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +65,13 @@ class Entry:
     solution: str | None
     first_task_id: str
     last_task_id: str
+    exception: Excepted | None = None
+
+    @property
+    def effective_severity(self) -> int:
+        """The severity after exceptions, as a number like that of the scanner."""
+        changed = None if self.exception is None else self.exception.severity
+        return self.severity if changed is None else changed
 
 
 @attrs.frozen(kw_only=True)
@@ -81,18 +98,21 @@ class Host:
 
 @attrs.frozen(kw_only=True)
 class HostPage:
-    """`total` is the number of findings that match."""
+    """`total` is the number of findings that match. `excepted` counts, by severity, how many of
+    the open findings of the host have an exception."""
 
     host: Host
     entries: tuple[Entry, ...]
     total: int
     unverified: int
+    excepted: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class ChangeQuery:
     """`since` is in epoch seconds; changes of scans after it are listed. `ranges` limits the
-    hosts to addresses (numbers of `core.targets.ranges`); None for all."""
+    hosts to addresses (numbers of `core.targets.ranges`); None for all. Exceptions count until
+    `now` (epoch seconds)."""
 
     since: int
     changes: tuple[Change, ...] = tuple(Change)
@@ -100,13 +120,14 @@ class ChangeQuery:
     ranges: tuple[tuple[int, int], ...] | None = None
     limit: int = 50
     after: tuple[int, ...] | None = None
+    now: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
 class ChangePage:
-    """`counts` has, for each change, the number of findings by severity, over all pages. `after`
-    continues, None at the end. `first_scans` is how many of the new ones come from the first scan
-    of their host."""
+    """`counts` has, for each change, the number of findings by severity, over all pages, and
+    `excepted` how many of them have an exception. `after` continues, None at the end.
+    `first_scans` is how many of the new ones come from the first scan of their host."""
 
     entries: tuple[tuple[Change, Entry], ...]
     counts: Mapping[Change, Mapping[str, int]]
@@ -114,6 +135,7 @@ class ChangePage:
     reasons: Mapping[Reason, int]
     scans: int
     after: tuple[int, ...] | None
+    excepted: Mapping[Change, int] = attrs.field(factory=dict)
 
 
 class Clean(StrEnum):

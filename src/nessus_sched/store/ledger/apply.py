@@ -7,12 +7,15 @@ is judged entry by entry.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from nessus_sched.config.ledger import HostIdentity
+from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.store_errors import NoFindings
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.port import Applied
@@ -22,12 +25,13 @@ from nessus_sched.store.findings.coverage import read_coverage
 from nessus_sched.store.findings.read import scan_of
 from nessus_sched.store.findings.sql import ScanRow
 from nessus_sched.store.ledger.dimensions import PASSED, SHOWN, store_dimensions
+from nessus_sched.store.ledger.excepted import cover_scanned
 from nessus_sched.store.ledger.hosts import Matched, match_hosts
 from nessus_sched.store.ledger.judge import Judge
 
 _APPLIED: Final = (
     "entries", "machines", "views", "facts", "runs", "plugin_lists", "definitions",
-    "definition_cves", "audit_checks",
+    "definition_cves", "audit_checks", "excepted",
 )  # fmt: skip
 _TEMPORARY: Final = """
 CREATE TEMP TABLE steps (
@@ -98,14 +102,17 @@ def apply_scan(
     *,
     by: HostIdentity,
     now: int,
+    exceptions: Sequence[FindingException] = (),
 ) -> Applied | None:
-    """None if the findings database has no findings of the task."""
+    """None if the findings database has no findings of the task. `exceptions` are in force."""
     with attached(connection, findings), _transaction(connection):
         try:
             scan = scan_of(connection, origin.task_id)
         except NoFindings:
             return None
-        return _apply(connection, scan, origin, by, now)
+        applied, run = _apply(connection, scan, origin, by, now)
+        facts = cover_scanned(connection, exceptions, run, scan.scan)
+        return attrs.evolve(applied, facts=facts)
 
 
 def clear(connection: sqlite3.Connection) -> None:
@@ -122,7 +129,8 @@ def clear(connection: sqlite3.Connection) -> None:
 
 def _apply(
     connection: sqlite3.Connection, scan: ScanRow, origin: ScanOrigin, by: HostIdentity, now: int
-) -> Applied:
+) -> tuple[Applied, int]:
+    """What changed, and the number of the run."""
     coverage = read_coverage(connection, scan)
     run = _run(connection, scan, origin, now)
     matched = match_hosts(connection, scan, origin, run, by)
@@ -136,7 +144,7 @@ def _apply(
     judge.entries(matched)
     judge.hosts_not_in_report(matched)
     connection.execute(_TALLY)
-    return _finished(connection, origin, run, matched)
+    return _finished(connection, origin, run, matched), run
 
 
 def _run(connection: sqlite3.Connection, scan: ScanRow, origin: ScanOrigin, now: int) -> int:

@@ -6,13 +6,15 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.results.ledger.questions import (
     Change,
     ChangePage,
     ChangeQuery,
     Entry,
+    Excepted,
     Host,
     HostPage,
     Shown,
@@ -31,10 +33,16 @@ SELECT m.name, m.ip, e.plugin, coalesce(c.name, d.name), e.severity, e.first_sev
   c.name, e.state, e.first_seen, e.last_seen, e.since, e.reason, e.unverified_since, e.resurfaced,
   e.cause, d.cves, d.exploited, d.published, d.solution, f.task_id, l.task_id,
   (SELECT name FROM protocols WHERE protocol = e.service >> 16),
-  e.changed, e.machine, e.audit_check
+  x.exception_id, x.kind, x.severity, e.changed, e.machine, e.audit_check
 FROM {source} JOIN machines m USING (machine) LEFT JOIN definitions d USING (plugin)
 LEFT JOIN audit_checks c USING (audit_check)
+{excepted}
 JOIN runs f ON f.run = e.first_run JOIN runs l ON l.run = e.last_run
+"""
+_EXCEPTED: Final = """
+LEFT JOIN excepted y ON y.machine = e.machine AND y.plugin = e.plugin AND y.service = e.service
+  AND y.audit_check = e.audit_check
+LEFT JOIN exceptions x ON x.number = y.number AND x.expires > {now:f}
 """
 _SEVERITIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
 _OPEN: Final = {
@@ -51,14 +59,17 @@ _CHANGE: Final = f"""CASE
 _KEY: Final = "(e.changed, e.machine, e.plugin, e.service, e.audit_check)"
 
 
-def read_hosts(
-    connection: sqlite3.Connection,
-    name: str,
-    shown: Shown,
-    least_severity: int,
-    limit: int,
-    offset: int,
-) -> list[HostPage]:
+class Wanted(NamedTuple):
+    """Which findings of a host to read. Exceptions count until `now` (epoch seconds)."""
+
+    shown: Shown
+    least_severity: int
+    limit: int
+    offset: int
+    now: float
+
+
+def read_hosts(connection: sqlite3.Connection, name: str, wanted: Wanted) -> list[HostPage]:
     """The hosts with this address or name, in lower case, with a page of their findings each."""
     rows = connection.execute(
         f"{_HOST} WHERE machine IN (SELECT machine FROM machines WHERE name = ?1"
@@ -68,31 +79,35 @@ def read_hosts(
         " UNION SELECT machine FROM machines WHERE identity = ?1) ORDER BY at DESC LIMIT 10",
         (name,),
     ).fetchall()
-    return [_host_page(connection, row, shown, least_severity, limit, offset) for row in rows]
+    return [_host_page(connection, row, wanted) for row in rows]
 
 
-def _host_page(
-    connection: sqlite3.Connection,
-    row: Sequence[Any],
-    shown: Shown,
-    least_severity: int,
-    limit: int,
-    offset: int,
-) -> HostPage:
-    where = f"e.machine = ? AND {_OPEN[shown]} AND {_at_least(least_severity)}"
+def _host_page(connection: sqlite3.Connection, row: Sequence[Any], wanted: Wanted) -> HostPage:
+    where = f"e.machine = ? AND {_OPEN[wanted.shown]} AND {_at_least(wanted.least_severity)}"
+    excepted = _EXCEPTED.format(now=wanted.now)
     entries = connection.execute(
-        f"{_ENTRY.format(source='entries e')} WHERE {where}"
+        f"{_ENTRY.format(source='entries e', excepted=excepted)} WHERE {where}"
         f" ORDER BY e.severity = {NO_SEVERITY} DESC, e.severity DESC, d.exploited DESC,"
         " e.plugin, e.service, e.audit_check LIMIT ? OFFSET ?",
-        (row[0], limit, offset),
+        (row[0], wanted.limit, wanted.offset),
     ).fetchall()
     total, unverified = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE e.reason <> 0) FROM entries e WHERE " + where,
         (row[0],),
     ).fetchone()
+    counts = connection.execute(
+        f"SELECT e.severity, count(*) FROM entries e {excepted}"
+        f" WHERE e.machine = ? AND {_OPEN[Shown.OPEN]} AND x.number IS NOT NULL GROUP BY 1",
+        (row[0],),
+    ).fetchall()
     return HostPage(
-        host=_host(row), entries=tuple(map(_entry, entries)), total=total, unverified=unverified
-    )
+        host=_host(row), entries=tuple(map(_entry, entries)), total=total, unverified=unverified,
+        excepted={_word(severity): count for severity, count in counts},
+    )  # fmt: skip
+
+
+def _word(severity: int) -> str:
+    return severity_name(None if severity == NO_SEVERITY else severity)
 
 
 def _at_least(severity: int) -> str:
@@ -114,7 +129,7 @@ def _host(row: Sequence[Any]) -> Host:
 def _entry(row: Sequence[Any]) -> Entry:
     (host, ip, plugin, name, severity, first_severity, service, check, state, first_seen,
      last_seen, since, reason, unverified_since, resurfaced, cause, cves, exploited, published,
-     solution, first_task, last_task, protocol, *_) = row  # fmt: skip
+     solution, first_task, last_task, protocol, excepted, kind, changed, *_) = row  # fmt: skip
     return Entry(
         host=host, ip=ip, plugin_id=plugin, name=name, severity=severity,
         first_severity=first_severity, port=service & 0xFFFF, protocol=protocol or "",
@@ -126,6 +141,8 @@ def _entry(row: Sequence[Any]) -> Entry:
         first_scan=cause == FIRST_SCAN, unseen_before=REASONS.get(cause),
         cves=tuple(json.loads(cves)) if cves else (), exploited=bool(exploited),
         published=published, solution=solution, first_task_id=first_task, last_task_id=last_task,
+        exception=None if excepted is None
+        else Excepted(exception_id=excepted, kind=ExceptionKind(kind), severity=changed),
     )  # fmt: skip
 
 
@@ -142,14 +159,14 @@ def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePa
             parts.append(f"m.address BETWEEN :first{number} AND :last{number}")
             values |= {f"first{number}": address_key(first), f"last{number}": address_key(last)}
         where += f" AND ({' OR '.join(parts) or '0'})"
-    counts, first_scans, reasons = _count_changes(connection, where, values)
+    counts, first_scans, reasons, excepted = _count_changes(connection, where, values, query.now)
     wanted = ", ".join(f"'{each}'" for each in query.changes)
     paged = f"{where} AND {_CHANGE} IN ({wanted})"
     if query.after is not None:
         paged += f" AND {_KEY} < (:k0, :k1, :k2, :k3, :k4)"
         values |= {f"k{number}": part for number, part in enumerate(query.after)}
     rows = connection.execute(
-        f"{_ENTRY.replace('SELECT', f'SELECT {_CHANGE},', 1).format(source=_BY_CHANGE)}"
+        f"{_CHANGED_ENTRY.format(source=_BY_CHANGE, excepted=_EXCEPTED.format(now=query.now))}"
         f" WHERE {paged} ORDER BY e.changed DESC, e.machine DESC, e.plugin DESC, e.service DESC,"
         " e.audit_check DESC LIMIT :limit",
         {**values, "limit": query.limit + 1},
@@ -161,11 +178,12 @@ def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePa
     shown = rows[: query.limit]
     return ChangePage(
         entries=tuple((Change(row[0]), _entry(row[1:])) for row in shown),
-        counts=counts, first_scans=first_scans, reasons=reasons, scans=scans,
+        counts=counts, excepted=excepted, first_scans=first_scans, reasons=reasons, scans=scans,
         after=_key(shown[-1][1:]) if more else None,
     )  # fmt: skip
 
 
+_CHANGED_ENTRY: Final = _ENTRY.replace("SELECT", f"SELECT {_CHANGE},", 1)
 _BY_CHANGE: Final = "entries e INDEXED BY entries_by_change"
 
 
@@ -175,27 +193,30 @@ def _key(row: Sequence[Any]) -> tuple[int, ...]:
 
 
 def _count_changes(
-    connection: sqlite3.Connection, where: str, values: dict[str, Any]
-) -> tuple[dict[Change, dict[str, int]], int, dict[Any, int]]:
+    connection: sqlite3.Connection, where: str, values: dict[str, Any], now: float
+) -> tuple[dict[Change, dict[str, int]], int, dict[Any, int], dict[Change, int]]:
     rows = connection.execute(
-        f"SELECT {_CHANGE} AS change, e.severity, e.reason, e.cause = {FIRST_SCAN}, count(*)"
-        f" FROM {_BY_CHANGE} JOIN machines m USING (machine) WHERE {where}"
-        " GROUP BY 1, 2, 3, 4",
+        f"SELECT {_CHANGE} AS change, e.severity, e.reason, e.cause = {FIRST_SCAN},"
+        f" count(*), count(x.number) FROM {_BY_CHANGE} JOIN machines m USING (machine)"
+        f" {_EXCEPTED.format(now=now)} WHERE {where} GROUP BY 1, 2, 3, 4",
         values,
     ).fetchall()
     counts: dict[Change, dict[str, int]] = {change: {} for change in Change}
     reasons: Counter[Any] = Counter()
     first_scans = 0
-    for name, severity, reason, first_scan, number in rows:
+    excepted: Counter[Change] = Counter()
+    for name, severity, reason, first_scan, number, covered in rows:
         if not name:
             continue
         change = Change(name)
-        word = severity_name(None if severity == NO_SEVERITY else severity)
+        word = _word(severity)
+        if covered:
+            excepted[change] += covered
         counts[change][word] = counts[change].get(word, 0) + number
         first_scans += number if first_scan and change is Change.NEW else 0
         if change is Change.UNVERIFIED:
             reasons[REASONS[reason]] += number
-    return counts, first_scans, dict(reasons)
+    return counts, first_scans, dict(reasons), dict(excepted)
 
 
 def read_run_times(connection: sqlite3.Connection, task_ids: Sequence[str]) -> list[int]:

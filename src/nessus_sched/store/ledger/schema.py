@@ -104,4 +104,18 @@ CREATE INDEX open_by_severity ON entries (severity, machine) WHERE state < 3 AND
 CREATE INDEX entries_by_change ON entries (changed) WHERE severity <> 0;
 """
 
-SCHEMA: Final = Schema(name="ledger", application_id=0x4E534C47, steps=(_DDL,))
+_EXCEPTIONS: Final = """
+-- The exceptions that were in force when `excepted` was made, from wide to narrow; `expires` is in
+-- epoch seconds. `excepted` has the one that counts for each open entry.
+CREATE TABLE exceptions (
+  number INTEGER PRIMARY KEY, exception_id TEXT NOT NULL, kind TEXT NOT NULL, severity INTEGER,
+  expires REAL NOT NULL
+);
+CREATE TABLE excepted (
+  machine INTEGER NOT NULL, plugin INTEGER NOT NULL, service INTEGER NOT NULL,
+  audit_check INTEGER NOT NULL, number INTEGER NOT NULL,
+  PRIMARY KEY (machine, plugin, service, audit_check)
+) WITHOUT ROWID;
+"""
+
+SCHEMA: Final = Schema(name="ledger", application_id=0x4E534C47, steps=(_DDL, _EXCEPTIONS))

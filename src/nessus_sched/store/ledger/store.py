@@ -8,7 +8,7 @@ version stored.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,15 +16,18 @@ from typing import Final, TypeVar
 import trio
 
 from nessus_sched.config.ledger import HostIdentity
+from nessus_sched.core.exceptions.exception import FindingException
+from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.results.ledger.hosts import ScanOrigin
-from nessus_sched.results.ledger.port import Applied, Waiting
+from nessus_sched.results.ledger.port import Applied, Covered, Waiting
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.reader import RunOnConnection
 from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
 from nessus_sched.store.ledger.apply import apply_scan, attached, clear
-from nessus_sched.store.ledger.read import read_changes, read_hosts, read_run_times
+from nessus_sched.store.ledger.excepted import count_covered, cover_all
+from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, read_run_times
 from nessus_sched.store.ledger.schema import SCHEMA
 from nessus_sched.store.reader import Readers, snapshot
 from nessus_sched.store.sqlite import open_offline, open_writer
@@ -50,12 +53,23 @@ class Questions:
         self._run = run
 
     async def hosts(
-        self, name: str, *, shown: Shown, least_severity: int, limit: int, offset: int
+        self,
+        name: str,
+        *,
+        shown: Shown,
+        least_severity: int,
+        limit: int,
+        offset: int,
+        now: float = 0.0,
     ) -> list[HostPage]:
-        """The hosts with this address or name, and a page of the findings of each."""
-        return await self._run(
-            lambda connection: read_hosts(connection, name, shown, least_severity, limit, offset)
-        )
+        """The hosts with this address or name, and a page of the findings of each. Exceptions
+        count until `now`."""
+        wanted = Wanted(shown, least_severity, limit, offset, now)
+        return await self._run(lambda connection: read_hosts(connection, name, wanted))
+
+    async def count_covered(self, rule: Rule) -> int:
+        """How many open findings a rule covers."""
+        return await self._run(lambda connection: count_covered(connection, rule))
 
     async def changes(self, query: ChangeQuery) -> ChangePage:
         """A page of what changed, the latest first."""
@@ -75,6 +89,7 @@ class LedgerStore(Questions):
         self._findings = findings
         self._writer = writer
         self._executor = executor
+        self._exceptions: tuple[FindingException, ...] = ()
         self._readers = Readers(path, SCHEMA, executor)
         super().__init__(self._readers.read)
 
@@ -96,7 +111,14 @@ class LedgerStore(Questions):
         """Applies the stored findings of a task in one transaction, durable on return; applying
         them again changes nothing. None if there are no findings of it."""
         return await self._write(
-            lambda: apply_scan(self._writer, self._findings, origin, by=identity, now=int(now))
+            lambda: apply_scan(
+                self._writer,
+                self._findings,
+                origin,
+                by=identity,
+                now=int(now),
+                exceptions=self._exceptions,
+            )
         )
 
     async def not_stored(self) -> int:
@@ -110,6 +132,20 @@ class LedgerStore(Questions):
                 ).fetchone()
             assert isinstance(count, int)
             return count
+
+    async def cover(self, exceptions: Sequence[FindingException]) -> Mapping[str, Covered]:
+        """Covers open findings with these exceptions and no others, from now on."""
+
+        def work() -> Mapping[str, Covered]:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                found = cover_all(self._writer, exceptions)
+                self._writer.execute("COMMIT")
+            finally:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+            self._exceptions = tuple(exceptions)
+            return found
 
         return await self._write(work)
 
