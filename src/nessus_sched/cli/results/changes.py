@@ -84,6 +84,7 @@ def _show(found: Mapping[str, Any]) -> None:
             ("since", found["since"]),
             ("scans", found["scans"]),
             *((change, _counted(counts)) for change, counts in found["counts"].items()),
+            ("excepted", ", ".join(f"{n} {name}" for name, n in found["excepted"].items()) or None),
             ("first scans", found["first_scans"] or None),
             ("unverified by", _counted(found["unverified"])),
         ]

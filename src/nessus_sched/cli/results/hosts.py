@@ -70,11 +70,13 @@ def _ask(api: DaemonApi, asked: Mapping[str, Any]) -> dict[str, Any]:
 def _show(found: Mapping[str, Any]) -> None:
     now = system_now()
     counts = ", ".join(f"{count} {name}" for name, count in found["open"].items())
+    excepted = ", ".join(f"{count} {name}" for name, count in found["excepted"].items())
     print_fields(
         [
             ("host", " ".join([found["host"], *found["names"]])),
             ("clean", f"{found['clean']}: {found['why']}"),
             ("open", counts or None),
+            ("excepted", excepted or None),
             ("last tried", when(found["last_tried"], now)),
             ("last answered", when(found["last_answered"], now)),
             ("last whole", when(found["last_whole"], now)),
@@ -98,6 +100,8 @@ def show_findings(rows: Sequence[Mapping[str, Any]], *first: str) -> None:
         {
             **{name: row[name] for name in first},
             "severity": row["severity"],
+            "exception": row["exception"],
+            "effective": row["effective_severity"] if row["exception"] else None,
             "plugin": row["plugin_id"],
             "port": f"{row['port']}/{row['protocol']}" if row["port"] else None,
             "state": f"{row['state']}, stale" if row["stale"] else row["state"],
