@@ -15,15 +15,19 @@ from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.outcomes.rebuild import RebuildArgs, rebuild_ledger
 from nessus_sched.api.tools import TOOLS
+from nessus_sched.core.exceptions.rule import ExceptionKind, Rule
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.results.ledger.questions import (
     ChangePage,
     ChangeQuery,
+    Entry,
+    Excepted,
     Host,
     HostPage,
     Shown,
 )
+from nessus_sched.results.ledger.states import Life, State
 from support.apps import app_of
 from support.fake_scanner import FakeScanner
 from support.world import config_of, scanner_settings, virtual_now, world
@@ -36,9 +40,19 @@ class FakeLedger:
     asked: list[ChangeQuery] = attrs.field(factory=list)
 
     async def hosts(
-        self, name: str, *, shown: Shown, least_severity: int, limit: int, offset: int
+        self,
+        name: str,
+        *,
+        shown: Shown,
+        least_severity: int,
+        limit: int,
+        offset: int,
+        now: float = 0.0,
     ) -> Sequence[HostPage]:
         return self.pages
+
+    async def count_covered(self, rule: Rule) -> int:
+        return 0
 
     async def changes(self, query: ChangeQuery) -> ChangePage:
         self.asked.append(query)
@@ -79,6 +93,34 @@ async def ask(app: App, name: str, **arguments: Any) -> dict[str, Any]:
     answer = await tool.fn(app, Call(peer=Peer(connection="t")), args)
     found: dict[str, Any] = validation.answer(answer)[0]
     return found
+
+
+async def test_an_exception_is_shown_and_makes_no_host_clean(tmp_path: Path) -> None:
+    ledger = FakeLedger()
+    async with app(tmp_path, ledger) as a:
+        page = clean_host(a.now())
+        at = int(a.now()) - 60
+        accepted = Entry(
+            host="192.0.2.1", ip=None, plugin_id=10001, name="Check", severity=3, first_severity=3,
+            port=443, protocol="tcp", check=None,
+            life=Life(state=State.NEW, first_seen=at, last_seen=at, since=at), first_scan=True,
+            unseen_before=None, cves=(), exploited=False, published=None, solution=None,
+            first_task_id="t-1", last_task_id="t-1",
+            exception=Excepted(exception_id="x-1", kind=ExceptionKind.SEVERITY, severity=1),
+        )  # fmt: skip
+        other = attrs.evolve(accepted, port=80, exception=None)
+        host = attrs.evolve(page.host, open={"high": 2, "info": 3})
+        ledger.pages = [
+            attrs.evolve(page, host=host, entries=(accepted, other), excepted={"high": 1})
+        ]
+        found = await ask(a, "get_host", host="192.0.2.1")
+        assert (found["open"], found["excepted"]) == ({"high": 2, "info": 3}, {"high": 1})
+        assert found["clean"] == "no"
+        assert found["why"].endswith("2 high; 1 of these with an exception")
+        first, second = found["findings"]
+        assert (first["exception"], first["severity"]) == ("x-1: severity", "high")
+        assert (first["effective_severity"], second["effective_severity"]) == ("low", "high")
+        assert second["exception"] is None
 
 
 async def test_a_host_that_no_scan_has_seen_is_unknown(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ async def opened(path: Path) -> AsyncIterator[Site]:
         tasks = await stack.enter_async_context(TaskStore.open(path, now=lambda: START))
         keeper = LedgerKeeper(
             ledger=ledger, tasks=tasks, settings=LedgerSettings, wall=lambda: START + 9e6,
-            exceptions=Exceptions(bare_context(tasks, lambda: START + 9e6)),
+            exceptions=Exceptions(bare_context(tasks, lambda: START + 1.5 * 86400)),
         )  # fmt: skip
         yield Site(findings, ledger, tasks, keeper, path)
 

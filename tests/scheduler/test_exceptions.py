@@ -267,6 +267,10 @@ async def test_one_that_lapses_says_why_and_does_not_come_back(
         for severity in (1, 2):
             await exceptions.observed({made.exception_id: {51192: PluginFacts(severity=severity)}})
             assert len(exceptions.in_force()) == 1
+        before = EPOCH - 60  # such as a report that is imported later
+        await exceptions.observed({made.exception_id: {51192: PluginFacts(severity=4)}}, before)
+        assert len(exceptions.in_force()) == 1
+        await trio.sleep(1)
         for _ in range(2):
             await exceptions.observed({made.exception_id: {51192: PluginFacts(severity=3)}})
         ended = exceptions.named(made.exception_id)

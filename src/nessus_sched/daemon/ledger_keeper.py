@@ -169,7 +169,8 @@ class LedgerKeeper:
             )
             seconds = round(trio.current_time() - started, 3)
             log.info(events.LEDGER_APPLIED, **changes, seconds=seconds)
-            await self.exceptions.observed(applied.facts)
+            if applied.at is not None:
+                await self.exceptions.observed(applied.facts, applied.at)
             await self._cover()
 
 

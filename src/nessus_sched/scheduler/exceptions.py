@@ -170,13 +170,18 @@ class Exceptions:
             await self._save(after, self._entry(after, _BECOMES[decision][1], by.actor, cause))
             return after
 
-    async def observed(self, found: Mapping[str, Mapping[int, PluginFacts]]) -> None:
-        """What a scan says about the plugins of exceptions, on the hosts that they cover: ends
-        those that were approved for something else. Raises `StoreUnavailable`."""
+    async def observed(
+        self, found: Mapping[str, Mapping[int, PluginFacts]], at: float = math.inf
+    ) -> None:
+        """What a scan that ended at `at` says about the plugins of exceptions, on the hosts that
+        they cover: ends those that were approved for something else, unless they were approved
+        later than that. Raises `StoreUnavailable`."""
         async with self._turn:
             for exception_id, facts in found.items():
                 exception = self._by_id.get(exception_id)
-                if exception is not None and exception.status is ExceptionStatus.APPROVED:
+                if exception is None or exception.status is not ExceptionStatus.APPROVED:
+                    continue
+                if exception.decided_at is not None and exception.decided_at < at:
                     await self._observe(exception, facts)
 
     async def _observe(self, exception: FindingException, facts: Mapping[int, PluginFacts]) -> None:

@@ -165,7 +165,7 @@ def _known(
     clean, why = is_clean(host, now=now, recent=settings.clean_within)
     covered = sum(count for name, count in page.excepted.items() if name != "info")
     if clean is Clean.NO and covered:
-        why += f"; {covered} of these have an exception"
+        why += f"; {covered} of these with an exception"
     if app.ledger.waiting and clean is Clean.YES:
         clean, why = Clean.UNKNOWN, "a finished scan is not entered yet"
     end = offset + len(page.entries)

@@ -133,6 +133,8 @@ class LedgerStore(Questions):
             assert isinstance(count, int)
             return count
 
+        return await self._write(work)
+
     async def cover(self, exceptions: Sequence[FindingException]) -> Mapping[str, Covered]:
         """Covers open findings with these exceptions and no others, from now on."""
 
