@@ -14,6 +14,7 @@ from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import print_json, print_line, print_note
 from nessus_sched.core.exceptions.exception import ExceptionStatus
 from nessus_sched.core.exceptions.rule import SEVERITIES, ExceptionKind
+from nessus_sched.core.text import pluralize
 
 _STATUSES = [status.value for status in ExceptionStatus]
 
@@ -205,4 +206,6 @@ def _say(done: Mapping[str, Any], *, dry_run: bool) -> None:
         change = f"unchanged, {exception['status']}"
     elif dry_run:
         change = f"would be {change}"
-    print_line(f"{name}: {change}")
+    found = done["concerns"]
+    covers = "" if found is None else f"; it covers {pluralize(found, 'open finding')}"
+    print_line(f"{name}: {change}{covers}")
