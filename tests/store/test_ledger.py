@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import attrs
 import pytest
 
 from nessus_sched.config.ledger import HostIdentity
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.ranges import V4
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.coverage import scan_coverage
@@ -230,6 +232,41 @@ async def test_the_ledger_outlives_the_findings(book: Book) -> None:
     )
     life = (await book.only("192.0.2.1")).life
     assert (life.state, life.since) == (State.FIXED, T0 + DAY)
+
+
+async def test_a_scan_is_entered_whole_or_not_at_all(book: Book, tmp_path: Path) -> None:
+    """Interrupted anywhere, the ledger is as before, and the scan can be entered."""
+    weak, other = item(10001, severity=3, port=443), item(10002, severity=3)
+    audited = audit("1.1", "FAILED", 3)
+    await book.scan(machine("192.0.2.1", weak, audited, at=T0), task_id="t-1", at=T0)
+
+    def dump() -> list[str]:
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+            return list(connection.iterdump())
+
+    before, interrupted = dump(), 0
+    writer = book.ledger._writer
+    passed = audit("1.1", "PASSED", 1)
+    for most in (int(1.15**power) for power in range(100)):
+        calls = iter([0] * most)
+        writer.set_progress_handler(partial(next, calls, 1), 20)
+        try:
+            await book.scan(
+                machine("192.0.2.1", other, passed, at=T0 + DAY), task_id="t-2", at=T0 + DAY,
+                plugins=(10001, 110385, 117885),
+            )  # fmt: skip
+            break
+        except StoreUnavailable:
+            interrupted += 1
+            writer.set_progress_handler(None, 0)
+            if dump() != before:  # interrupted behind the commit
+                assert await book.ledger.unapplied() == []
+                break
+        finally:
+            writer.set_progress_handler(None, 0)
+    assert interrupted > 20
+    states = {entry.plugin_id: entry.life.state for entry in (await book.host("192.0.2.1")).entries}
+    assert states == {10001: State.FIXED, 10002: State.NEW, 21157: State.FIXED}
 
 
 async def test_many_hosts_are_judged_like_one(book: Book) -> None:

@@ -34,6 +34,8 @@ _APPLIED: Final = (
     "definition_cves", "audit_checks", "excepted",
 )  # fmt: skip
 _TEMPORARY: Final = """
+DROP TABLE IF EXISTS temp.steps;
+DROP TABLE IF EXISTS temp.checks;
 CREATE TEMP TABLE steps (
   host_row INTEGER PRIMARY KEY, machine INTEGER NOT NULL, at INTEGER NOT NULL,
   view INTEGER NOT NULL, cause INTEGER NOT NULL
@@ -211,6 +213,11 @@ def _finished(
 
 @contextmanager
 def attached(connection: sqlite3.Connection, findings: Path) -> Iterator[None]:
+    """The findings database as `scanned`, for reading."""
+    if connection.in_transaction:  # an error kept it from being rolled back
+        connection.execute("ROLLBACK")
+    if "scanned" in (name for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
+        connection.execute("DETACH DATABASE scanned")
     connection.execute("ATTACH DATABASE ? AS scanned", (f"{findings.absolute().as_uri()}?mode=ro",))
     try:
         yield
@@ -228,5 +235,3 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        for table in ("steps", "checks"):
-            connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
