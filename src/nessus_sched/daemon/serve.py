@@ -84,7 +84,7 @@ from nessus_sched.scheduler.queries import TaskQueries
 from nessus_sched.scheduler.schedules import Schedules
 from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
-from nessus_sched.store.findings.store import open_findings
+from nessus_sched.store.findings.store import FindingsStore, open_findings
 from nessus_sched.store.ledger.store import open_ledger
 from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks.store import TaskStore
@@ -143,10 +143,8 @@ async def serve(config: Config, options: ServeOptions) -> None:
             nursery.start_soon(system.service.deadlines.run)
             await system.schedules.restore()
             await system.exceptions.restore()
-            nursery.start_soon(system.schedules.run)
-            nursery.start_soon(system.planner.run)
-            nursery.start_soon(system.plan_accuracy.run)
-            nursery.start_soon(system.exceptions.run)
+            for part in (system.schedules, system.planner, system.plan_accuracy, system.exceptions):
+                nursery.start_soon(part.run)
             server = mcp_server(system, reloader, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ
@@ -212,13 +210,7 @@ def _notifications(system: System, metrics: Metrics) -> Notifications:
 async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterator[System]:
     """Stores and scheduler, not yet running."""
     async with AsyncExitStack() as stack:
-        exports = ExportStore(config.state_directory / "exports")
-        await trio.to_thread.run_sync(exports.prepare)
-        findings = await open_findings(config.state_directory / "findings.db")
-        stack.push_async_callback(findings.aclose)
-        store = await stack.enter_async_context(
-            TaskStore.open(config.state_directory, now=system_now)
-        )
+        exports, findings, store = await _stores(stack, config.state_directory)
         reports = Reports(findings, exports, system_now)
         now = steady_clock()
         pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
@@ -263,12 +255,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             plan_accuracy=PlanAccuracy(context, planner, metrics.observe_plan),
             exceptions=exceptions,
             operator=OperatorControls(context, fleet),
-            certifier=Certifier(
-                context,
-                CertificationFiles.of(config.state_directory),
-                partial(_connect, context, metrics),
-                in_thread,
-            ),
+            certifier=_certifier(context, metrics),
             housekeeping=Housekeeping(context, fleet, findings, exports, metrics.observe_deletions),
             service=service,
             lookups=lookups,
@@ -277,6 +264,22 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             ledger=ledger,
             exports=exports,
         )
+
+
+async def _stores(
+    stack: AsyncExitStack, directory: Path
+) -> tuple[ExportStore, FindingsStore, TaskStore]:
+    exports = ExportStore(directory / "exports")
+    await trio.to_thread.run_sync(exports.prepare)
+    findings = await open_findings(directory / "findings.db")
+    stack.push_async_callback(findings.aclose)
+    store = await stack.enter_async_context(TaskStore.open(directory, now=system_now))
+    return exports, findings, store
+
+
+def _certifier(context: Context, metrics: Metrics) -> Certifier:
+    files = CertificationFiles.of(context.config.state_directory)
+    return Certifier(context, files, partial(_connect, context, metrics), in_thread)
 
 
 async def _ledger(stack: AsyncExitStack, context: Context, exceptions: Exceptions) -> LedgerKeeper:
