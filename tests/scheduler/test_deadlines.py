@@ -70,6 +70,16 @@ async def test_a_task_that_waits_is_canceled(tmp_path: Path, autojump_clock: Moc
         assert (await w.settled(running.task_id)).state is TaskState.COMPLETED
 
 
+async def test_a_deadline_after_a_day_without_any_is_kept(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with world(config(tmp_path), fake()) as w:
+        await trio.sleep(DAY)
+        task = await w.submit("192.0.2.0/30", deadline="2h")
+        assert missed(await w.settled(task.task_id))
+        assert DAY + 2 * HOUR <= trio.current_time() < DAY + 2.1 * HOUR
+
+
 async def test_a_task_that_ends_in_time_is_left_alone(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

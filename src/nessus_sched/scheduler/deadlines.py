@@ -49,6 +49,8 @@ class Deadlines:
         """Until canceled."""
         while True:
             self._earlier = trio.Event()
+            if not self._order:
+                await self._earlier.wait()
             now = (self._context.wall(), _LAST)
             for _, task_id in list(self._order.irange(maximum=now)):
                 await self._expire(task_id)
