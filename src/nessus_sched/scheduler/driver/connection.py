@@ -19,6 +19,7 @@ from nessus_sched.core.scanner import (
     ScannerError,
     ScannerInfo,
 )
+from nessus_sched.core.seal import Mark
 from nessus_sched.core.text import lasting
 from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.driver.debts import Debts
@@ -62,6 +63,8 @@ class Connection:
         self.info: ScannerInfo | None = None
         self.attempts: Mapping[str, int] = {}
         """The latest attempt of each task that has a scan there, by the latest list."""
+        self._marks: Mapping[str, Mark | None] = {}
+        """The markers of the scans in the latest list, by name."""
         self.left_alone: set[int] = set()
         """Scans with our marker and of unknown origin that have been reported."""
         self.trouble: str | None = NOT_CONTACTED
@@ -259,7 +262,14 @@ class Connection:
             self.since = now
             if self.listed:
                 pool.look_again(self.id, now)
-        marks = (self.context.seal.read(row.name) for row in rows if row.ours)
+        # Most names were in the list before, and checking a digest is slow.
+        known = self._marks
+        self._marks = {
+            row.name: known[row.name] if row.name in known else self.context.seal.read(row.name)
+            for row in rows
+            if row.ours
+        }
+        marks = self._marks.values()
         self.attempts = dict(
             sorted((mark.task_id, mark.attempt) for mark in marks if mark and mark.sealed)
         )
