@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # How fast examples are made and run depends on what else the machine does.
 settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("loaded")
+
+# By default structlog draws tracebacks with all variables, which takes up to a second for each.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.set_exc_info,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 _MEMORY = Path("/dev/shm")  # noqa: S108
 _ROOM_BYTES = 2**30
@@ -48,3 +62,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if cases[name] % sampled.args[0]:
                 item.add_marker("slow")
             cases[name] += 1
+
+
+def pytest_collection_finish() -> None:
+    """Modules and collected tests stay until the end: looking for garbage among them took a tenth
+    of the time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
