@@ -81,6 +81,8 @@ def test_a_rebuild_gives_the_same_ledger(live: Live, scanned: str) -> None:
     before = asked(live, "changes", *hosts)
     assert asked(live, "ledger rebuild", "ledger", "rebuild")["scans"] >= 1
     after = asked(live, "changes", *hosts)
+    while any("not entered yet" in note for note in after["notes"]):  # by the scans of other tests
+        after = asked(live, "changes", *hosts)
     assert after["counts"] == before["counts"]
     times = ("plugin_id", "host", "first_seen", "last_seen", "state")
     assert sorted([row[key] for key in times] for row in after["rows"]) == sorted(
