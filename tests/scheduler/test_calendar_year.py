@@ -47,7 +47,8 @@ def check(found: Judge, *, most: float) -> None:
 def test_the_calendar_is_kept_for_a_year() -> None:
     """Another with CALENDAR_DAYS=3650, say."""
     found = play(DAYS, 1, scanners=20, schedules=200)
-    check(found, most=0.1)
+    # Until a scanner has paused some scans, its lead is a guess.
+    check(found, most=0.1 if DAYS >= 365 else 0.2)
     assert len(found.year.lives) > 100 * DAYS
 
 

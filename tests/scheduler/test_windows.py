@@ -373,6 +373,27 @@ async def test_the_hours_of_a_task(tmp_path: Path, autojump_clock: trio.testing.
                 await w.submit("192.0.2.1", between=between)
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_the_hours_of_a_task_are_kept_where_nothing_else_goes_by_the_clock(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, restarts: bool
+) -> None:
+    found = fakes(takes=2 * HOUR)
+    async with world(config(tmp_path), found) as w:
+        await at(2)
+        task = await w.submit("192.0.2.1", between=f"{span(1, 3)}; {span(5, 9)}")
+        if not restarts:
+            await at(3.1)
+            assert (await w.task(task.task_id)).state is TaskState.PAUSED
+            await w.settled(task.task_id)
+        await at(2.5)
+    async with world(config(tmp_path), found) as w:
+        if restarts:
+            await at(3.1)
+            assert (await w.task(task.task_id)).state is TaskState.PAUSED
+        assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
+        assert trio.current_time() / HOUR == pytest.approx(6, abs=0.1)
+
+
 async def test_the_hours_of_a_task_that_is_split(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

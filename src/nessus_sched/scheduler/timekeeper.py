@@ -34,6 +34,7 @@ class Timekeeper:
         self._offset = 0.0
         self._overruns = Overruns()
         self._woken = trio.Event()
+        context.pool.gate.on_hours = self.wake
 
     def start(self) -> None:
         """Before anything is started: what is closed stays closed."""
@@ -43,6 +44,9 @@ class Timekeeper:
     def reconfigure(self) -> None:
         """The configuration has changed."""
         self.start()
+        self.wake()
+
+    def wake(self) -> None:
         self._woken.set()
 
     async def run(self) -> None:
@@ -50,6 +54,9 @@ class Timekeeper:
         while True:
             self._woken = trio.Event()
             await self.look()
+            if self._idle:
+                await self._woken.wait()
+                continue
             wait = min(max(self._next_look() - self._context.wall(), _SHORTEST), LOOK_EVERY)
             with trio.move_on_after(wait):
                 await self._woken.wait()
@@ -72,6 +79,12 @@ class Timekeeper:
     def overrun(self) -> float:
         """For how many seconds the longest one has been running that should not."""
         return self._overruns.longest(self._context.now())
+
+    @property
+    def _idle(self) -> bool:
+        """Whether there is nothing to look at, however the clock is set."""
+        paused = any(run.task.closed is not None for run in self._runs())
+        return self._context.pool.gate.idle and not paused
 
     def _next_look(self) -> float:
         context = self._context

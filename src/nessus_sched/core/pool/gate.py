@@ -29,11 +29,15 @@ class Gate:
 
     state: PoolState
     mover: TaskMover
+    on_hours: Callable[[], None] = lambda: None
+    """Called when a task with hours of its own may wait for them or start."""
 
     def admits(self, scanner: PoolScanner, waiting: Waiting, now: float) -> bool:
         """Whether a task may start on a scanner. If it may on none, it is parked; if only not on
         this one, others may take it."""
         state, entry = self.state, waiting.entry
+        if entry.between is not None:
+            self.on_hours()
         limit = state.network_limits.full(entry.packed)
         if limit is not None:
             self.mover.defer(waiting, f"{_IN_NETWORK}{limit.name}", now)
@@ -86,6 +90,13 @@ class Gate:
                 del state.deferred[key]
                 self._resume(key, now)
         self.mover.wake_all(now)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing that waits or runs goes by the wall clock."""
+        state = self.state
+        timed = state.timetable.rules or state.deferred
+        return not timed and all(each.entry.between is None for each in state.active.values())
 
     @property
     def next_resume(self) -> float:

@@ -156,6 +156,8 @@ class Pool(PoolQueries):
         state.active[entry.task_id] = Active(entry=entry, scanner_id=scanner_id, since=since)
         state.guard.start(entry.task_id, entry.packed)
         state.network_limits.start(entry.task_id, entry.packed)
+        if entry.between is not None:
+            self.gate.on_hours()
 
     def release(self, task_id: str, now: float, *, finished: bool = False) -> None:
         """Gives the slot back, whatever became of the task. `finished`: the scan ran to its
