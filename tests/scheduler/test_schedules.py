@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from nessus_sched.config.calendar import CalendarSettings
 from nessus_sched.config.limits import LimitSettings
 from nessus_sched.config.schema import Config, SchedulingSettings, TargetSettings
 from nessus_sched.core.calendar.recurrence import Recurrence
-from nessus_sched.core.calendar.schedule import FiringOutcome, Overlap, Schedule
+from nessus_sched.core.calendar.schedule import FiringOutcome, Missed, Overlap, Schedule
 from nessus_sched.core.pool import outlook
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
@@ -110,6 +111,31 @@ async def test_what_was_missed_while_the_daemon_was_down_is_made_up_for_once(
         assert "missed by 30 min" in recent[1].reason
         await trio.sleep(HOUR)
         assert await tasks_of(w) == [5, 6]
+
+
+@pytest.mark.parametrize(("missed", "repeated"), [(Missed.ONCE, [5]), (Missed.SKIP, [])])
+async def test_a_restored_backup_repeats_at_most_the_latest_firing(
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+    missed: Missed,
+    repeated: list[float],
+) -> None:
+    found, backup = scanners(), tmp_path.with_name(f"{tmp_path.name}-backup")
+    async with world(config(tmp_path), found) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w, missed=missed))
+        await trio.sleep(2.5 * HOUR)
+    shutil.copytree(tmp_path, backup)
+    async with world(config(tmp_path), found) as w, scheduling(w) as schedules:
+        await trio.sleep(3 * HOUR)
+        assert await tasks_of(w) == [1, 2, 3, 4, 5]
+    shutil.rmtree(tmp_path)
+    backup.rename(tmp_path)
+    async with world(config(tmp_path), found) as w, scheduling(w) as schedules:
+        await trio.sleep(1.2 * HOUR)
+        assert await tasks_of(w) == [1, 2, *repeated, 6]
+        outcomes = [each.outcome for each in schedules.named("hourly").recent]
+    assert outcomes.count(FiringOutcome.SKIPPED) >= 1  # what it knows nothing of is accounted for
+    assert sum(found["a"].launches.values()) == 6 + len(repeated)
 
 
 class Dies(Exception):
