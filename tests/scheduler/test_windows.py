@@ -80,6 +80,22 @@ async def test_nothing_starts_in_a_blackout(
         assert await launched(w, task) == 5
 
 
+async def test_a_launch_that_is_late_does_not_begin_in_a_blackout(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The task is taken in time, and it takes the scanner ten minutes to create the scan."""
+    found = fakes()
+    async with world(config(tmp_path, blackouts=(blackout(1, 5),)), found) as w:
+        await at(0.9)
+        found["a"].latency = 600.0
+        task = await w.submit("192.0.2.1")
+        await at(1.1)
+        found["a"].latency = 0.05
+        await at(4)
+        assert not found["a"].launches
+        assert await launched(w, task) == 5
+
+
 async def test_only_what_a_rule_names_waits(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -64,9 +64,7 @@ async def launch(run: ActiveTask, connection: Connection) -> None:
             message = "an earlier scan, which was given up, has finished all hosts"
             await run.advance(TaskState.COMPLETED, event="completed", cause=message, partial=None)
             return
-        await _create(run, connection)
-        if run.wanted is RequestedState.RUN:
-            await _start(run, connection)
+        await _begin(run, connection)
     except PlanError as error:
         await failures.fail(run, error.kind, str(error))
     except ScannerError as error:
@@ -89,6 +87,31 @@ def _no_reports(run: ActiveTask, connection: Connection) -> ScannerError | None:
         f"Scanner {connection.id} allowed no export when it was certified; certify it again when "
         "its license allows that."
     )
+
+
+async def _begin(run: ActiveTask, connection: Connection) -> None:
+    """Creates the scan and starts it. Returns the task to its queue if the calendar has closed."""
+    if _closed(run, connection) is None:
+        await _create(run, connection)
+    if run.wanted is not RequestedState.RUN:
+        return
+    closed = _closed(run, connection)
+    if closed is None:
+        await _start(run, connection)
+    else:
+        await refusals.back_to_queue(run, closed)
+
+
+def _closed(run: ActiveTask, connection: Connection) -> str | None:
+    """Why a scan may no longer begin, although it could when the task was taken: that may be long
+    ago, if the scanner did not answer."""
+    pool = run.context.pool
+    active = pool.active(run.task.task_id)
+    if active is None or run.task.override:
+        return None
+    entry, wall = active.entry, run.context.wall()
+    found = pool.timetable.scan(entry.packed, entry.between, connection.id, entry.pool, wall)
+    return None if found.allowed else found.text
 
 
 async def _lost(run: ActiveTask, connection: Connection) -> None:
