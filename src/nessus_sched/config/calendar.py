@@ -83,8 +83,8 @@ class NetworkSettings:
         "Maximum number of scans at once with targets in it.", minimum=1, maximum=10_000
     )
     max_concurrent_hosts: int | None = field(
-        "Maximum number of hosts scanned at once in it. Each of its scans is told to scan an equal "
-        "share at once; one by a policy of the scanner keeps what the policy says.",
+        "Maximum number of hosts scanned at once in it, divided equally among its scans. A scan by "
+        "a policy of the scanner keeps the limit of the policy.",
         default=None,
         minimum=1,
         maximum=1_000_000,

@@ -23,10 +23,9 @@ class LedgerSettings:
     outlives tasks and findings."""
 
     host_identity: HostIdentity = field(
-        "What makes a host the same one in the next scan: `address` (the address or name that was "
-        "scanned), or `name` (its DNS or NetBIOS name where it has one), for networks with "
-        "changing addresses. After a change, findings of hosts that are now known by another name "
-        "start anew.",
+        "How to recognize a host in later scans: `address` (the address or name that was scanned), "
+        "or `name` (its DNS or NetBIOS name, if it has one) for networks with changing addresses. "
+        "If you change this, hosts that are known by another name from then on count as new.",
         default=HostIdentity.ADDRESS,
     )
     clean_within: Seconds = field(

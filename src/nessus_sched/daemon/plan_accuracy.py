@@ -44,7 +44,7 @@ log = structlog.get_logger("scheduler")
 
 class Measured(Protocol):
     def __call__(self, side: Side, count: int, *, within: bool) -> None:
-        """So many starts or ends were measured."""
+        """Counts starts or ends that were measured."""
 
 
 class PlanAccuracy:

@@ -43,7 +43,7 @@ class Planner:
         return bool(self._schedules.all() or self._context.pool.timetable.rules)
 
     async def make(self, horizon: float) -> Plan:
-        """A plan of all tasks and schedules for so many seconds. Raises `StoreUnavailable`."""
+        """A plan for the next `horizon` seconds. Raises `StoreUnavailable`."""
         queries = self._queries
         waiting = await queries.waiting(limit=_WAITING, estimated=False)
         return await plan_until(

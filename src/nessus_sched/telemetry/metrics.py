@@ -137,6 +137,10 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self._calendar(registry)
+        self._preset_labels()
+
+    def _calendar(self, registry: CollectorRegistry) -> None:
         self.schedule_firings = Counter(
             "nessus_schedule_firings",
             "What became of the firings of schedules.",
@@ -155,7 +159,6 @@ class Metrics:
             ["within"],
             registry=registry,
         )
-        self._preset_labels()
 
     def _preset_labels(self) -> None:
         """Exports series as 0 from the start, so that rates count the first event, too."""
@@ -258,7 +261,7 @@ class Metrics:
         self.ttl_deletions.labels(what).inc(count)
 
     def observe_plan(self, side: Side, count: int, *, within: bool) -> None:
-        """So many starts or ends were in the interval that a plan had given, or were not."""
+        """Counts starts or ends by whether they were in the interval that a plan had given."""
         counter = self.plan_starts if side is Side.START else self.plan_ends
         counter.labels("true" if within else "false").inc(count)
 

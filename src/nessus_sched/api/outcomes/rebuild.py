@@ -1,4 +1,4 @@
-"""Building the ledger anew from the stored findings."""
+"""Rebuild the ledger from the stored findings."""
 
 from __future__ import annotations
 

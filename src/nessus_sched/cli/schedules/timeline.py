@@ -27,8 +27,8 @@ _Span = tuple[float, float]
 
 
 def timeline_lines(plan: Mapping[str, Any], width: int, most: int = 1000) -> list[str]:
-    """The timeline of an answer of `get_plan`, with at most `most` scanners and rules, in so many
-    columns; empty if nothing is planned or closed."""
+    """The timeline of an answer of `get_plan`, with at most `most` scanners and rules, in
+    `width` columns; empty if nothing is planned or closed."""
     drawn = plan["timeline"]
     if drawn is None or not _worth_showing(drawn):
         return []

@@ -251,7 +251,7 @@ class Round:
             moment = found.until
 
     def _leave(self, job: Outcome, scan: Placed, left: float | None) -> None:
-        """A scan has ended, or was stopped with so many seconds to go."""
+        """A scan has ended, or was stopped with some seconds left to run."""
         if job.canceled:
             return
         self._free[scan.scanner_id] += 1

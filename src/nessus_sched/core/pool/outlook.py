@@ -37,7 +37,7 @@ def waiting_job(pool: Pool, task: Task, now: float, sizes: PartSizes) -> Job:
 def firings(
     pool: Pool, schedule: Schedule, now: float, sizes: PartSizes, *, until: float, most: int
 ) -> Iterator[Job]:
-    """What a schedule will submit until then, at most so many tasks."""
+    """The tasks that a schedule will submit until then, at most `most`."""
     template = schedule.template
     found = attrs.evolve(
         _job(pool, template, sizes),
