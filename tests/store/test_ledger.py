@@ -360,3 +360,11 @@ async def test_scans_of_a_version_without_coverage_are_entered(tmp_path: Path) -
         states = {entry.life.state for entry in after.entries}
         assert State.FIXED not in states  # nothing shows that the plugins ran
         assert after.unverified == after.total
+
+
+async def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"garbage" * 5000)
+    with pytest.raises(StoreUnavailable, match=r"ledger.db.*move it away"):
+        await open_ledger(path, tmp_path / "findings.db", Inline())
+    assert path.read_bytes().startswith(b"garbage")

@@ -187,6 +187,13 @@ class OfflineLedger(Questions):
         await self._executor.read(self._connection.close)
 
 
+_DAMAGED: Final = ("not a database", "malformed")
+"""In what SQLite says about a file that it cannot read."""
+_REMEDY: Final = (
+    "restore a backup of it, or move it away: it is then made again from the stored findings"
+)
+
+
 async def open_ledger_offline(path: Path, findings: Path) -> OfflineLedger:
     """Opens the file for one question at a time; close it with `aclose`. Raises
     `StoreUnavailable` and `WrongSchema`."""
@@ -209,7 +216,12 @@ async def open_ledger(path: Path, findings: Path, executor: Executor | None = No
     place = executor or InThreads()
 
     def connect() -> sqlite3.Connection:
-        connection = open_writer(path, SCHEMA, _connect)
+        try:
+            connection = open_writer(path, SCHEMA, _connect)
+        except StoreUnavailable as error:
+            if any(word in str(error) for word in _DAMAGED):
+                raise StoreUnavailable(f"{error}; {_REMEDY}") from error
+            raise
         connection.execute("PRAGMA temp_store = FILE")
         connection.execute(f"PRAGMA cache_size = {_CACHE}")
         return connection
