@@ -355,7 +355,8 @@ def main(arguments: list[str]) -> int | None:
             options[name] = value or rest.pop(0)
         else:
             return None
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # SIGINT first: Python handles it from the start, so only SIGTERM shows that both are set.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
     try:
         relay = _relay(options["--config"], options["--socket"], start=start)
