@@ -81,6 +81,17 @@ def test_the_number_of_classes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     assert durations.like(entry(1), "s99")
 
 
+def test_the_upper_bound_is_that_of_like_scans_now() -> None:
+    """Whatever was asked before: bounds are remembered."""
+    durations, random = Durations(), Random(1)
+    for order in range(200):
+        asked = entry(order, f"192.0.2.1-192.0.2.{random.choice((1, 9, 200))}")
+        durations.record(asked, random.choice("ab"), random.random())
+        for each in "abc":
+            like = sorted(durations.like(asked, each))
+            assert durations.upper(asked, each) == (like[int(len(like) * 0.9)] if like else None)
+
+
 # What a running scan may still take.
 
 

@@ -6,6 +6,7 @@ import math
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -184,3 +185,46 @@ def test_hours_in_a_zone_that_this_machine_does_not_know_never_come() -> None:
     targets, hours = pack(targets_from(["192.0.2.1"])), "22:00-06:00 (Mars/Base)"
     found = Timetable().scan(targets, hours, "x", "nessus", 0)
     assert (found.allowed, found.until) == (False, None)
+
+
+_SOME = (
+    (("mon-fri 20:00-06:00",), False),
+    (("08:00-18:00",), True),
+    (("sat,sun", "22:00-23:00"), False),
+    (("wed 01:00-04:00", "2026-03-20 to 2026-03-30"), True),
+    (("2026-04-02 to 2026-04-09",), False),
+)
+
+
+@given(
+    chosen=st.lists(st.sampled_from(_SOME), min_size=1, max_size=3),
+    hours=st.lists(st.floats(0, 24 * 60), min_size=1, max_size=30),
+)
+def test_what_is_remembered_is_what_would_be_found(
+    chosen: list[tuple[tuple[str, ...], bool]], hours: list[float]
+) -> None:
+    rules = [rule(*times, blackout=blackout) for times, blackout in chosen]
+    table = Timetable(rules=tuple(rules))
+    for moment in (at("2026-02-25") + hour * 3600 for hour in hours):
+        alike = [
+            attrs.evolve(each) for each in rules
+        ]  # another rule: rules are compared by identity
+        found, fresh = verdict(rules, moment), verdict(alike, moment)
+        assert attrs.evolve(found, rule=None) == attrs.evolve(fresh, rule=None)
+        assert found.rule is rules[alike.index(fresh.rule)] if fresh.rule else found.rule is None
+        assert table.next_change(moment) == Timetable(rules=tuple(alike)).next_change(moment)
+
+
+def test_an_opening_that_is_years_ahead_is_seen_when_it_comes_near() -> None:
+    rules = [rule("2029-06-01")]
+    assert verdict(rules, at("2026-01-01")).until is None
+    assert verdict(rules, at("2029-05-01")).until == at("2029-06-01")
+
+
+def test_a_window_that_is_always_open_leaves_days() -> None:
+    rules = [rule("mon-sun")]
+    begin = at("2026-03-01")
+    for hour in range(24 * 60):
+        found = verdict(rules, begin + hour * 3600)
+        assert found.until is not None
+        assert found.until - begin - hour * 3600 > 7 * 86400

@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import attrs
 
-from nessus_sched.core.calendar.periods import Period, parse_period
+from nessus_sched.core.calendar.periods import DAY, Period, parse_period
 from nessus_sched.core.calendar.zones import BadCalendar, local_text
 from nessus_sched.core.targets.packed import PackedTargets
 from nessus_sched.core.targets.ranges import Ranges, overlap
 
 LEAST_LEFT: Final = 300.0
 """Seconds before the end of an opening in which nothing is started."""
-_HOUR: Final = 3600.0
 _AHEAD: Final = 14 * 86400.0
 _FEW: Final = 64
 """Ranges of targets for which it is remembered which rules apply; they take a kilobyte at most."""
 _STEPS: Final = 1000
 """Changes that are followed in search of an opening."""
+_REMEMBERED: Final = 256
+"""Spans between changes."""
 
 
 class AtEnd(StrEnum):
@@ -133,7 +134,7 @@ class Verdict:
 ALWAYS: Final = Verdict(allowed=True, until=math.inf)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class Timetable:
     """All rules of a configuration. Moments are epoch seconds of the wall clock. `zone` is that of
     the hours of single tasks."""
@@ -143,7 +144,7 @@ class Timetable:
 
     def scanner(self, scanner_id: str, pool: str, moment: float) -> Verdict:
         """For a scanner, whatever the targets."""
-        return verdict(_on_scanner(self.rules, scanner_id, pool, everywhere=True), moment)
+        return _everywhere(self, scanner_id, pool).verdict(moment)
 
     def scan(
         self,
@@ -156,46 +157,101 @@ class Timetable:
         started: bool = False,
     ) -> Verdict:
         """For a scan on a scanner. Without the rules that let a scan run on if it has `started`."""
-        rules = _on_scanner(self.rules, scanner_id, pool, started=started)
-        return verdict(self._applying(rules, targets, between), moment)
+        find = _for_scan if targets.range_count <= _FEW else _for_scan.__wrapped__
+        found: _Rules = find(self, targets, between, scanner_id, pool, started)
+        return found.verdict(moment)
 
     def next_change(self, moment: float, hours: Iterable[str] = ()) -> float:
         """When something changes next, if only for some scans. `hours` are those of single
         tasks."""
         own = (_stored_hours(each, self.zone) for each in hours)
-        return _next_change((*self.rules, *own), moment)
-
-    def _applying(
-        self, rules: tuple[Rule, ...], targets: PackedTargets, between: str | None
-    ) -> tuple[Rule, ...]:
-        find = _on_targets if targets.range_count <= _FEW else _on_targets.__wrapped__
-        found: tuple[Rule, ...] = find(rules, targets)
-        return found if between is None else (*found, _stored_hours(between, self.zone))
+        return _together((*self.rules, *own)).next_change(moment)
 
 
-@lru_cache(maxsize=1024)
-def _on_scanner(
-    rules: tuple[Rule, ...],
-    scanner_id: str,
-    pool: str,
-    *,
-    started: bool = False,
-    everywhere: bool = False,
-) -> tuple[Rule, ...]:
-    """Those for a scanner; for a scan that has `started`, or only those for scans `everywhere`."""
-    return tuple(
-        each
-        for each in rules
-        if each.covers_scanner(scanner_id, pool)
-        and not (started and each.at_end is AtEnd.RUN_ON)
-        and not (everywhere and each.networks is not None)
-    )
+class _Rules:
+    """Rules that hold together. They are asked about the same times again and again, so what is
+    found is remembered until the next change."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        def change(moment: float) -> tuple[float, float]:
+            found = _next_change(rules, moment)
+            return found, found
+
+        self.rules = rules
+        self._changes = _UntilChanges(change)
+        self._verdicts = _UntilChanges(
+            lambda moment: (self.next_change(moment), _verdict(rules, moment))
+        )
+
+    def verdict(self, moment: float) -> Verdict:
+        return self._verdicts.at(moment) if self.rules else ALWAYS
+
+    def next_change(self, moment: float) -> float:
+        return self._changes.at(moment)
+
+
+T = TypeVar("T")
+
+
+class _UntilChanges(Generic[T]):
+    """`find` returns what holds at a moment, after the time until when it does; but how far ahead
+    it looks is limited, so that it is asked again after a day.
+
+    `_found` has spans by their ends, with their begins as far as they are known. Plans read it in
+    a thread: each change to it is a single step, and finding something twice does no harm.
+    """
+
+    def __init__(self, find: Callable[[float], tuple[float, T]]) -> None:
+        self._find = find
+        self._found: list[tuple[float, float, T]] = []
+
+    def at(self, moment: float) -> T:
+        found = self._found
+        place = bisect_right(found, (moment, math.inf))
+        if place < len(found) and found[place][1] <= moment:
+            return found[place][2]
+        end, value = self._find(moment)
+        span = min(end, moment + DAY), moment, value
+        if len(found) < _REMEMBERED:
+            found.insert(place, span)
+        else:
+            self._found = [span]
+        return value
 
 
 @lru_cache(maxsize=4096)
-def _on_targets(rules: tuple[Rule, ...], targets: PackedTargets) -> tuple[Rule, ...]:
-    ranges = targets.unpack().ranges if any(each.networks is not None for each in rules) else ()
-    return tuple(each for each in rules if each.networks is None or overlap(each.networks, ranges))
+def _together(rules: tuple[Rule, ...]) -> _Rules:
+    return _Rules(rules)
+
+
+@lru_cache(maxsize=1024)
+def _on_scanner(table: Timetable, scanner_id: str, pool: str, started: bool) -> _Rules:
+    """Those for a scan that has `started`, or has not, on a scanner."""
+    found = (each for each in table.rules if each.covers_scanner(scanner_id, pool))
+    return _together(tuple(each for each in found if not (started and each.at_end is AtEnd.RUN_ON)))
+
+
+@lru_cache(maxsize=1024)
+def _everywhere(table: Timetable, scanner_id: str, pool: str) -> _Rules:
+    """Those for all scans on a scanner."""
+    found = _on_scanner(table, scanner_id, pool, False)
+    return _together(tuple(each for each in found.rules if each.networks is None))
+
+
+@lru_cache(maxsize=8192)
+def _for_scan(
+    table: Timetable,
+    targets: PackedTargets,
+    between: str | None,
+    scanner_id: str,
+    pool: str,
+    started: bool,
+) -> _Rules:
+    found = _on_scanner(table, scanner_id, pool, started).rules
+    ranges = targets.unpack().ranges if any(each.networks is not None for each in found) else ()
+    applying = [each for each in found if each.networks is None or overlap(each.networks, ranges)]
+    own = [] if between is None else [_stored_hours(between, table.zone)]
+    return _together((*applying, *own))
 
 
 @lru_cache(maxsize=1024)
@@ -245,22 +301,7 @@ def check_rule(rule: Rule, moment: float) -> None:
 
 def verdict(rules: Iterable[Rule], moment: float) -> Verdict:
     """What rules say together of a moment."""
-    applying = tuple(rules)
-    if not applying:
-        return ALWAYS
-    begins, verdicts = _verdicts(applying, int(moment // _HOUR))
-    return verdicts[bisect_right(begins, moment) - 1]
-
-
-@lru_cache(maxsize=4096)
-def _verdicts(rules: tuple[Rule, ...], hour: int) -> tuple[Sequence[float], Sequence[Verdict]]:
-    """What rules say in the course of an hour, mostly a single thing: from when on, and what."""
-    begins, found, moment = [], [], hour * _HOUR
-    while moment < (hour + 1) * _HOUR:
-        begins.append(moment)
-        found.append(_verdict(rules, moment))
-        moment = _next_change(rules, moment)
-    return begins, found
+    return _together(tuple(rules)).verdict(moment)
 
 
 def _verdict(rules: tuple[Rule, ...], moment: float) -> Verdict:

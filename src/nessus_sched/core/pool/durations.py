@@ -17,6 +17,8 @@ ENOUGH: Final = 20
 _UPPER: Final = 0.9
 FEWEST: Final = 3
 """With fewer in all, nothing is known."""
+_UNKNOWN: Final = "unknown"
+"""The class of which nothing is known."""
 DOUBT: Final = 4
 """A scanner counts as an average one as if it had done this many average scans: how long a few
 scans took says more about what they scanned."""
@@ -29,18 +31,18 @@ class Durations:
     def __init__(self) -> None:
         self._classes: OrderedDict[Hashable, deque[float]] = OrderedDict()
         self._uppers: dict[Hashable, float | None] = {}
-        """Results of `upper` since the latest record."""
+        """Of classes that have not changed since."""
         self._paces: dict[int, deque[float]] = {}
         self._each: OrderedDict[Hashable, deque[tuple[float, int]]] = OrderedDict()
 
     def record(self, entry: QueueEntry, scanner_id: str, seconds: float) -> None:
-        self._uppers.clear()
         for key in _classes(entry, scanner_id):
+            self._uppers.pop(key, None)
             self._classes.setdefault(key, deque(maxlen=REMEMBERED)).append(seconds)
             self._classes.move_to_end(key)
         while len(self._classes) > CLASSES:
-            self._classes.popitem(last=False)
-
+            forgotten, _ = self._classes.popitem(last=False)
+            self._uppers.pop(forgotten, None)
         addresses = max(1, entry.packed.address_count)
         for key in (*_paced(entry), (entry.kind, scanner_id)):
             self._each.setdefault(key, deque(maxlen=REMEMBERED)).append((seconds, addresses))
@@ -71,20 +73,21 @@ class Durations:
     def like(self, entry: QueueEntry, scanner_id: str) -> Sequence[float]:
         """The durations of like scans, of the finest class that has enough; empty when
         nothing is known."""
-        found: Sequence[float] = ()
-        for key in _classes(entry, scanner_id):
-            found = self._classes.get(key, ())
-            if len(found) >= ENOUGH:
-                return found
-        return found if len(found) >= FEWEST else ()
+        return self._classes.get(self._class_of(entry, scanner_id), ())
 
     def upper(self, entry: QueueEntry, scanner_id: str) -> float | None:
         """Seconds within which nine of ten like scans ended; None when nothing is known."""
-        key = next(_classes(entry, scanner_id))
+        key = self._class_of(entry, scanner_id)
         if key not in self._uppers:
-            found = sorted(self.like(entry, scanner_id))
+            found = sorted(self._classes.get(key, ()))
             self._uppers[key] = found[int(len(found) * _UPPER)] if found else None
         return self._uppers[key]
+
+    def _class_of(self, entry: QueueEntry, scanner_id: str) -> Hashable:
+        for key in _classes(entry, scanner_id):
+            if len(self._classes.get(key, ())) >= ENOUGH:
+                return key
+        return key if len(self._classes.get(key, ())) >= FEWEST else _UNKNOWN
 
     def least(self, entry: QueueEntry, scanner_id: str) -> float | None:
         """The same if the entry is cut down as far as it may be; see `fitting`."""

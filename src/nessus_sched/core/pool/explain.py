@@ -212,7 +212,7 @@ def _fullness(scanners: list[PoolScanner], now: float) -> str:
     if foreign:
         verb = "runs" if foreign == 1 else "run"
         text += f" ({pluralize(foreign, 'scan')} of others {verb} there)"
-    abandoned = sum(scanner.slots.statistics().abandoned for scanner in scanners)
+    abandoned = sum(scanner.slots.abandoned for scanner in scanners)
     if abandoned:
         text += f" ({pluralize(abandoned, 'scan')} of ended tasks may still run there)"
     return text

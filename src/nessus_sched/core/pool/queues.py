@@ -221,6 +221,12 @@ class Queues:
         line = self._own.get(scanner_id)
         return len(line.ready) if line else 0
 
+    @property
+    def any_ready(self) -> bool:
+        """Whether something waits that some scanner might take."""
+        lines = (self._own.values(), self._overflow.values())
+        return any(line.ready for each in lines for line in each)
+
     def work_for(self, scanner_id: str) -> bool:
         """Whether something waits that this scanner might take."""
         return self.own_ready(scanner_id) > 0 or any(

@@ -93,7 +93,7 @@ def choose(candidates: Iterable[PoolScanner], queues: Queues, now: float) -> Poo
     """The eligible scanner with a free slot and the lowest load; among equals the one
     whose last turn is longest ago."""
     free = [
-        scanner for scanner in candidates if scanner.usable and unclaimed(scanner, queues, now) > 0
+        scanner for scanner in candidates if unclaimed(scanner, queues, now) > 0 and scanner.usable
     ]
     return min(
         free,

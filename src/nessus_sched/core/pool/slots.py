@@ -45,12 +45,18 @@ class Slots:
 
     @property
     def free(self) -> int:
-        return max(0, self.capacity - self.active)
+        limiter = self._limiter  # read for every scanner whenever a task is placed
+        return max(0, int(limiter.total_tokens) - limiter.borrowed_tokens)
 
     @property
     def foreign(self) -> int:
         """Other people's scans that run there."""
         return self._foreign
+
+    @property
+    def abandoned(self) -> int:
+        """Scans of ended tasks that may still run there."""
+        return self._abandoned
 
     def borrow(self, task_id: str) -> None:
         """Raises `trio.WouldBlock` when none is free."""

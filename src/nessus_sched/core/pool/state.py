@@ -169,4 +169,6 @@ class PoolState:
 
     def lasts(self, verdict: Verdict, entry: QueueEntry, scanner_id: str, now: float) -> bool:
         """Whether the verdict allows a scan for as long as it should take."""
+        if not verdict.allowed or verdict.until == math.inf:
+            return verdict.allowed
         return verdict.leaves(self.durations.least(entry, scanner_id), self.wall(now))

@@ -126,6 +126,8 @@ class TaskMover:
             self.on_wake(scanner.scanner_id)
 
     def wake_all(self, now: float) -> None:
+        if not self.state.queues.any_ready:
+            return
         for scanner in list(self.state.scanners.values()):
             self.wake(scanner, now)
 

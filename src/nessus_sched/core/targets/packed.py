@@ -23,7 +23,7 @@ _V6_BLOCK: Final = struct.Struct(f"{_V6_WIDTH}s" * 256)
 """Many addresses at once are split several times as fast as one by one."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class PackedTargets:
     """A `TargetSet` as bytes. Equal sets have equal packed forms.
 
