@@ -45,7 +45,7 @@ async def stepped(
         polling=PollingSettings(fastest=5.0, slowest=POLL),
         retention=RetentionSettings(completed=48 * HOUR),
     )
-    async with world(config, {"a": scanner}, wall=wall) as w:
+    async with world(config, {"a": scanner}, wall=wall, clock_checks=15) as w:
         yield w
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nessus_sched.config.schema import SchedulingSettings
+from nessus_sched.config.schema import PollingSettings, SchedulingSettings
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.scanner import BadExport, ScanStatus
 from nessus_sched.core.states import TaskState
@@ -53,7 +53,7 @@ async def test_a_cancel_while_launching_leaves_nothing_behind(
 async def test_a_cancel_while_a_launch_is_in_doubt_waits_for_certainty(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with one_scanner(tmp_path) as (w, scanner):
+    async with one_scanner(tmp_path, polling=PollingSettings()) as (w, scanner):
         scanner.fault = lambda request: lost(Effect.DONE) if request == "launch" else None
         task = await w.submit()
         await seen(lambda: bool(scanner.launches))

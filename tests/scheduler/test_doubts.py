@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from nessus_sched.config.schema import PollingSettings
 from nessus_sched.core.scanner import NotFound, Refused, ScanStatus
 from nessus_sched.core.states import TaskState
 from support.fake_scanner import FakeScan, fails, unreachable
@@ -95,7 +96,7 @@ async def test_a_request_that_is_slow_on_its_way_is_waited_for(
 async def test_of_two_scans_with_one_marker_the_launched_one_counts_and_the_other_goes(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with one_scanner(tmp_path) as (w, scanner):
+    async with one_scanner(tmp_path, polling=PollingSettings()) as (w, scanner):
         troubles = {
             "create_scan": [lost(Effect.LATE, delay=8.0)],
             "launch": [lost(Effect.DONE, takes=5.0)],
@@ -141,7 +142,7 @@ async def test_a_launch_that_the_scanner_forgot_is_noticed(
 async def test_a_withdrawal_whose_answer_is_lost_costs_no_attempt(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with one_scanner(tmp_path) as (w, scanner):
+    async with one_scanner(tmp_path, polling=PollingSettings()) as (w, scanner):
         troubles = {"launch": [lost(Effect.NONE)], "delete": [lost(Effect.DONE)]}
         scanner.fault = lambda request: next(iter(troubles.pop(request, [])), None)
         task = await w.submit()

@@ -163,7 +163,7 @@ async def test_the_calendar_is_kept_and_nothing_starves(
     for scanner in found.values():
         scanner.lag = random.uniform(1, LAG)
     with capture_logs() as lines:
-        async with world(config(tmp_path), found) as w:
+        async with world(config(tmp_path), found, clock_checks=15) as w:
             w.context.wall = lambda: BEGIN - EPOCH + now()
             judge = Judge(list(found.values()), w.context.wall)
             made = await programme(w, judge, seed, days=DAYS)

@@ -356,7 +356,7 @@ async def test_a_suspension_by_its_own_word_ends_when_it_takes_that_back(
         await trio.sleep(30)
         assert suspension(w, "a") is not None
         scanner.info_answer = READY
-        await trio.sleep(60)
+        await trio.sleep(150)
         assert suspension(w, "a") is None
 
 

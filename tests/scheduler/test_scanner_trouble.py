@@ -100,7 +100,7 @@ async def test_a_refusal_that_will_not_pass_makes_a_dead_letter_at_once(
         dead = await w.settled(task.task_id)
         assert (dead.state, error_kind(dead)) == (TaskState.DEAD, error.kind)
         assert scanner.requests[request_] == 1
-        with trio.fail_after(120):
+        with trio.fail_after(150):
             await seen(lambda: not scanner.scans)
 
 

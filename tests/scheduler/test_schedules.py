@@ -381,7 +381,7 @@ async def test_there_is_a_bound_on_their_number(
 async def test_a_clock_that_is_set_repeats_nothing_and_stops_nothing(
     step: float, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with world(config(tmp_path), scanners()) as w:
+    async with world(config(tmp_path), scanners(), clock_checks=15) as w:
         steady, offset = w.context.wall, [0.0]
         w.context.wall = lambda: steady() + offset[0]
         async with scheduling(w) as schedules:

@@ -427,7 +427,7 @@ async def test_a_clock_that_is_set_is_followed(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     rules = (window((5, 9)),)
-    async with world(config(tmp_path, windows=rules), fakes()) as w:
+    async with world(config(tmp_path, windows=rules), fakes(), clock_checks=15) as w:
         task = await w.submit("192.0.2.1")
         await at(1)
         wall = w.context.wall
@@ -487,7 +487,7 @@ async def test_a_scan_that_is_never_paused_is_reported_too(
     found["a"].lag = 9 * HOUR
     rules = (blackout(1, end),)
     with capture_logs() as lines:
-        async with world(config(tmp_path, blackouts=rules), found) as w:
+        async with world(config(tmp_path, blackouts=rules), found, clock_checks=15) as w:
             task = await w.running("192.0.2.1")
             await at(1.1)
             await w.settled(task.task_id)

@@ -111,6 +111,8 @@ class Context:
     """The steady clock: for waiting and measuring, never written or shown."""
     wall: Now
     """The wall clock: for records and people, never compared with `now`."""
+    clock_checks: float = 15.0
+    """Seconds between looks at the wall clock by what goes by it, because it may be set."""
     seal: Seal
     random: Random
     rights_to: Callable[[Task], Awaitable[Rights]] = _all_rights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import trio
@@ -16,8 +17,6 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import NotPossible, StoreDown, UnknownTask
 from nessus_sched.telemetry import events
 
-LOOK_EVERY: Final = 15.0
-"""Seconds between looks, because the wall clock may be set."""
 MESSAGE: Final = "its deadline passed"
 _LAST: Final = "\N{LATIN SMALL LETTER Z WITH STROKE}"
 """Sorts after every task id."""
@@ -55,8 +54,8 @@ class Deadlines:
             for _, task_id in list(self._order.irange(maximum=now)):
                 await self._expire(task_id)
             later = next(self._order.irange(minimum=now), None)
-            wait = LOOK_EVERY if later is None else later[0] - self._context.wall()
-            with trio.move_on_after(min(max(wait, 0.0), LOOK_EVERY)):
+            wait = math.inf if later is None else later[0] - self._context.wall()
+            with trio.move_on_after(min(max(wait, 0.0), self._context.clock_checks)):
                 await self._earlier.wait()
 
     async def _expire(self, task_id: str) -> None:

@@ -30,8 +30,6 @@ from nessus_sched.scheduler.context import Context
 from nessus_sched.scheduler.errors import NotPossible, RequestError, StoreDown
 from nessus_sched.telemetry import events
 
-LOOK_EVERY: Final = 30.0
-"""Seconds between looks at the calendar, because the wall clock may be set."""
 _BECOMES: Final = {
     Decision.APPROVE: (ExceptionStatus.APPROVED, "approved"),
     Decision.REJECT: (ExceptionStatus.REJECTED, "rejected"),
@@ -81,7 +79,8 @@ class Exceptions:
             await self.look()
             # What was due already could not be stored, and is tried again at the next regular look.
             soon = min((at for at in self._moments() if at > looked), default=math.inf)
-            with trio.move_on_after(min(max(soon - self._context.wall(), 0), LOOK_EVERY)):
+            wait = max(soon - self._context.wall(), 0)
+            with trio.move_on_after(min(wait, self._context.clock_checks)):
                 await self._changed.wait()
 
     async def look(self) -> None:

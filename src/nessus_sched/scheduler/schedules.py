@@ -36,8 +36,6 @@ from nessus_sched.scheduler.errors import (
 from nessus_sched.scheduler.service import Service
 from nessus_sched.telemetry import events
 
-LOOK_EVERY: Final = 30.0
-"""Seconds between looks at the calendar, because the wall clock may be set."""
 _DEFINED: Final = (
     "recurrence", "request", "missed", "catch_up", "overlap", "jitter", "until", "max_firings",
 )  # fmt: skip
@@ -75,7 +73,8 @@ class Schedules:
             due = (each.next_due for each in self._by_id.values())
             # What was due already could not fire, and is tried again at the next regular look.
             soon = min((at for at in due if at is not None and at > looked), default=math.inf)
-            with trio.move_on_after(min(max(soon - self._context.wall(), 0), LOOK_EVERY)):
+            wait = max(soon - self._context.wall(), 0)
+            with trio.move_on_after(min(wait, self._context.clock_checks)):
                 await self._changed.wait()
 
     async def look(self) -> None:

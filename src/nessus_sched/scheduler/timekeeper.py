@@ -18,8 +18,6 @@ from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.pool_config import configure_calendar
 from nessus_sched.telemetry import events
 
-LOOK_EVERY: Final = 15.0
-"""Seconds between looks, because the wall clock may be set."""
 STEP: Final = 5.0
 """Seconds by which the wall clock may drift between two looks and was not set."""
 _SHORTEST: Final = 0.1
@@ -57,8 +55,8 @@ class Timekeeper:
             if self._idle:
                 await self._woken.wait()
                 continue
-            wait = min(max(self._next_look() - self._context.wall(), _SHORTEST), LOOK_EVERY)
-            with trio.move_on_after(wait):
+            wait = max(self._next_look() - self._context.wall(), _SHORTEST)
+            with trio.move_on_after(min(wait, self._context.clock_checks)):
                 await self._woken.wait()
 
     async def look(self) -> None:

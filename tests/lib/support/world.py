@@ -18,6 +18,7 @@ from nessus_sched.config.scanners import (
 )
 from nessus_sched.config.schema import (
     Config,
+    PollingSettings,
     SchedulingSettings,
     TargetSettings,
 )
@@ -49,6 +50,8 @@ from support.seals import SEAL
 
 EPOCH = 1_800_000_000.0
 KEY = Secret("0" * 64)
+SPARSE = PollingSettings(fastest=10.0, slowest=120.0)
+"""Polls make up most of a long story in virtual time."""
 
 
 def virtual_now() -> Now:
@@ -69,6 +72,7 @@ def config_of(directory: Path, *scanners: ScannerSettings, **changes: Any) -> Co
     settings: dict[str, Any] = {
         "targets": TargetSettings(allow=("192.0.2.0/24", "198.51.100.0/24", "*.example.com")),
         "scheduling": SchedulingSettings(backoff_base=10.0, backoff_max=120.0),
+        "polling": SPARSE,
     }
     return Config(state_directory=directory, scanners=scanners, **{**settings, **changes})
 
@@ -179,12 +183,14 @@ async def world(
     seed: int = 0,
     seal: Seal = SEAL,
     wall: Now | None = None,
+    clock_checks: float = 300.0,
     connect: Connect = connect,
     resolve: Callable[[str], Sequence[str]] | None = None,
     crashes: bool = False,
 ) -> AsyncIterator[World]:
     """Runs until the block ends, then stops as at a kill: nothing is cleaned up. Unless the test
-    is about `crashes`, it fails if a driver was restarted after a bug."""
+    is about `crashes`, it fails if a driver was restarted after a bug. If it sets the wall clock,
+    it chooses the seconds between `clock_checks`."""
     now = virtual_now()
 
     async def look_up(name: str) -> Sequence[str]:
@@ -222,6 +228,7 @@ async def world(
             resolve=look_up,
             now=now,
             wall=wall or now,
+            clock_checks=clock_checks,
             seal=seal,
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
             last_order=await store.last_order(),
