@@ -166,7 +166,7 @@ async def test_history_is_not_lost_by_accident(tmp_path: Path) -> None:
     ledger = FakeLedger()
     async with app(tmp_path, ledger) as a:
         call = Call(peer=Peer(connection="t"))
-        with pytest.raises(ToolError, match="history would be lost"):
+        with pytest.raises(ToolError, match="1 scan in the ledger would be lost"):
             await rebuild_ledger.fn(a, call, RebuildArgs())
         assert not ledger.waiting
         assert (await rebuild_ledger.fn(a, call, RebuildArgs(forget=True))).scans == 5

@@ -6,8 +6,9 @@ import gzip
 import json
 import re
 import socket
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -313,6 +314,15 @@ def test_journal_and_backup_beside_the_daemon(live: Live, done: str, tmp_path: P
     copy = tmp_path / "copy.db"
     assert asked(live, "backup", "backup", str(copy))["bytes"] == copy.stat().st_size
     one_sentence(live("backup", str(copy)), 1, "--force")
+    one_sentence(live("backup", str(tmp_path / "x.db"), "--ledger", str(copy)), 1, "--force")
+    assert not (tmp_path / "x.db").exists()
+    both = asked(
+        live, "backup", "backup", str(copy), "--force", "--ledger", str(tmp_path / "ledger.db")
+    )
+    assert both["ledger_bytes"] == (tmp_path / "ledger.db").stat().st_size
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
+        assert ledger.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert ledger.execute("SELECT name FROM sqlite_master WHERE name = 'entries'").fetchone()
     one_sentence(live("backup", str(tmp_path / "no" / "x.db")), 1, "cannot back up")
 
 

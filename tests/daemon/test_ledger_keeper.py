@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from nessus_sched.core.exceptions.rule import ExceptionKind, read_rule
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Part, Task
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper, ended, origin_of
+from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.ledger.questions import Shown
 from nessus_sched.results.parser.reader import Reader
 from nessus_sched.scheduler.exceptions import Decider, Exceptions
 from nessus_sched.store.executor import Inline
+from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import FindingsStore, open_findings
 from nessus_sched.store.ledger.store import LedgerStore, open_ledger
 from nessus_sched.store.tasks.store import TaskStore
@@ -41,9 +43,16 @@ class Site:
     path: Path
 
     async def scanned(
-        self, order: int, *, days: float, recorded: bool = True, severity: int = 3
+        self,
+        order: int,
+        *,
+        days: float,
+        recorded: bool = True,
+        severity: int = 3,
+        export: str | None = None,
     ) -> Task:
-        """A finished scan of one host, with its findings."""
+        """A finished scan of one host, with its findings, and with a report of that name or, with
+        the name of a suffix, of a part."""
         at = START + days * 86400
         task = a_task(
             order, state=TaskState.COMPLETED, created_at=at, launched_at=at,
@@ -60,9 +69,18 @@ class Site:
         await self.findings.put(
             task.task_id, reader, at=at + 700, coverage=lambda: scan_coverage(reader.report)
         )
+        if export is not None:
+            ExportStore(self.path / "exports").write(task.task_id + export, BytesIO(report))
         if recorded:
             await self.tasks.submit(task, submitted(task))
         return task
+
+    async def entries(self) -> list[tuple[int, int, int]]:
+        """When each was first and last seen, and its state, once all scans are entered."""
+        self.keeper.wake()
+        await self.keeper.settled()
+        with closing(sqlite3.connect(self.path / "ledger.db")) as connection:
+            return connection.execute("SELECT first_seen, last_seen, state FROM entries").fetchall()
 
     def applied(self) -> list[str]:
         with sqlite3.connect(self.path / "ledger.db") as connection:
@@ -79,9 +97,12 @@ async def opened(path: Path) -> AsyncIterator[Site]:
         ledger = await open_ledger(path / "ledger.db", path / "findings.db", Inline())
         stack.push_async_callback(ledger.aclose)
         tasks = await stack.enter_async_context(TaskStore.open(path, now=lambda: START))
+        exports = ExportStore(path / "exports")
+        exports.prepare()
         keeper = LedgerKeeper(
             ledger=ledger, tasks=tasks, settings=LedgerSettings, wall=lambda: START + 9e6,
             exceptions=Exceptions(bare_context(tasks, lambda: START + 1.5 * 86400)),
+            findings=findings, reports=Reports(findings, exports, lambda: START + 9e6),
         )  # fmt: skip
         yield Site(findings, ledger, tasks, keeper, path)
 
@@ -216,6 +237,70 @@ async def test_a_rebuild_puts_late_scans_in_their_place(tmp_path: Path) -> None:
         await site.findings.delete(older.task_id)
         assert await site.keeper.lost_by_rebuild() == 1
         ledger.close()
+
+
+WEEK = START + 7 * 86400 + 600
+
+
+@pytest.mark.parametrize("export", ["", "-1"])
+async def test_a_rebuild_reads_the_reports_of_scans_whose_findings_are_gone(
+    tmp_path: Path, export: str
+) -> None:
+    async with opened(tmp_path) as site, kept(site):
+        older = await site.scanned(1, days=0, export=export)
+        await site.scanned(2, days=7)
+        assert await site.entries() == [(START + 600, WEEK, 1)]
+        await site.findings.delete(older.task_id)
+        assert await site.keeper.lost_by_rebuild() == 0
+        assert await site.keeper.rebuild() == 2
+        assert await site.entries() == [(START + 600, WEEK, 1)]
+        assert older.task_id not in await site.findings.imports(), "their retention is over"
+        assert await site.keeper.rebuild() == 2
+        assert await site.entries() == [(START + 600, WEEK, 1)]
+
+
+async def test_a_new_ledger_reads_the_reports_too(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site:
+        await site.findings.delete((await site.scanned(1, days=0, export="")).task_id)
+        await site.scanned(2, days=7)
+        await site.scanned(3, days=3, recorded=False, export="")  # its task was deleted
+    async with opened(tmp_path) as site, kept(site):
+        assert await site.entries() == [(START + 600, WEEK, 1)]
+
+
+@pytest.mark.parametrize("dies_at", ["restore", "apply", "delete"])
+async def test_a_death_while_reports_are_read_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    class Death(BaseException):
+        pass
+
+    async def die(*_: object, **__: object) -> None:
+        raise Death
+
+    async with opened(tmp_path) as site:
+        await site.findings.delete((await site.scanned(1, days=0, export="")).task_id)
+        await site.scanned(2, days=7)
+    where: dict[str, Any] = {"restore": Reports, "apply": LedgerStore, "delete": FindingsStore}
+    with monkeypatch.context() as patch:
+        patch.setattr(where[dies_at], dies_at, die)
+        with pytest.RaisesGroup(Death, flatten_subgroups=True):
+            async with opened(tmp_path) as site, kept(site):
+                await trio.sleep_forever()
+    async with opened(tmp_path) as site, kept(site):
+        assert await site.entries() == [(START + 600, WEEK, 1)]
+
+
+async def test_a_report_that_is_gone_before_it_is_read_is_left_out(tmp_path: Path) -> None:
+    async with opened(tmp_path) as site:
+        older = await site.scanned(1, days=0, export="")
+        await site.findings.delete(older.task_id)
+        await site.scanned(2, days=7)
+        assert len(await site.keeper._ready()) == 2
+        ExportStore(tmp_path / "exports").delete([older.task_id])
+        async with kept(site):
+            assert await site.entries() == [(WEEK, WEEK, 0)]
+            assert site.keeper.waiting == 0
 
 
 def test_a_part_has_no_findings_of_its_own() -> None:

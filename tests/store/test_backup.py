@@ -11,7 +11,7 @@ import trio
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import BackupFailed, StoreUnavailable
-from nessus_sched.store.tasks import backup
+from nessus_sched.store import backup
 from nessus_sched.store.tasks.offline import read_offline
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.store import TaskStore

@@ -120,7 +120,7 @@ def _scans(count: int, one: str, more: str) -> str:
 @json_option
 def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> None:
     """Delete tasks, findings and exports past the configuration's `retention`, and their finished
-    scans on the scanners.
+    scans on the scanners. The ledger, the history of each finding, is kept.
 
     The daemon does the same every ten minutes.
     """
@@ -133,6 +133,8 @@ def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> N
         f"{count} {what.replace('_', ' ')}" for what, count in answer["deleted"].items() if count
     )
     print_line(f"{'would be deleted' if dry_run else 'deleted'}: {deleted or 'nothing'}")
+    if dry_run and deleted:
+        print_line("kept: the ledger, with the history of each finding")
 
 
 @click.command("release", short_help="Free the targets of lost scans.")

@@ -116,26 +116,44 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
 
 @click.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option(
+    "--ledger",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also copy the ledger to this file.",
+)
+@click.option("--force", is_flag=True, help="Replace files that exist.")
 @config_option
 @json_option
-def backup_command(file: Path, force: bool, config: Path, as_json: bool) -> None:
+def backup_command(
+    file: Path, ledger: Path | None, force: bool, config: Path, as_json: bool
+) -> None:
     """Copy tasks and journal to FILE, as of one moment.
 
     Reads the state directory, also while the daemon is running. To restore, stop the daemon,
-    replace tasks.db there by the copy, and delete tasks.db-wal and tasks.db-shm. Findings are
-    not included: back up the exports directory, too, from which they can be restored.
+    replace tasks.db there by the copy, and delete tasks.db-wal and tasks.db-shm; likewise
+    ledger.db. Findings are not included: back up the exports directory, too, from which they
+    can be restored.
     """
-    check_writable(file, force=force)
-    from nessus_sched.daemon.journal import back_up
+    from nessus_sched.daemon.journal import back_up, back_up_ledger
 
+    copies = {file: back_up} | ({} if ledger is None else {ledger: back_up_ledger})
+    for each in copies:
+        check_writable(each, force=force)
     directory = load_config_or_exit(config).state_directory
     with _store_errors(directory):
-        written = back_up(directory, file)
+        written = {each: copy(directory, each) for each, copy in copies.items()}
     if as_json:
-        print_json({"file": str(file), "bytes": written})
-    else:
-        print_line(f"{file}: {size(written)}")
+        print_json(
+            {
+                "file": str(file),
+                "bytes": written[file],
+                "ledger_file": None if ledger is None else str(ledger),
+                "ledger_bytes": None if ledger is None else written[ledger],
+            }
+        )
+        return
+    for each, count in written.items():
+        print_line(f"{each}: {size(count)}")
 
 
 @contextmanager

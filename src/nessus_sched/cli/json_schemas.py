@@ -57,8 +57,10 @@ class Verified:
 
 @attrs.frozen(kw_only=True)
 class BackedUp:
-    file: str = field("The copy.")
+    file: str = field("The copy of tasks and journal.")
     bytes: int = field("Its size.")
+    ledger_file: str | None = field("The copy of the ledger.")
+    ledger_bytes: int | None = field("Its size.")
 
 
 @attrs.frozen(kw_only=True)

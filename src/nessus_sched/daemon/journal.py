@@ -1,9 +1,14 @@
-"""The journal and a backup of the task store, also beside a running daemon."""
+"""The journal, and backups of the task store and the ledger, also beside a running daemon."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
+from nessus_sched.store.backup import copy_store
+from nessus_sched.store.ledger.schema import SCHEMA as LEDGER
+from nessus_sched.store.reader import snapshot
+from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks.journal import JournalHead
 from nessus_sched.store.tasks.offline import read_offline
 from nessus_sched.store.tasks.verify import VerifyReport
@@ -27,3 +32,9 @@ def back_up(state_directory: Path, file: Path) -> int:
     """Copies the task store to `file`; returns its size in bytes. Raises `StoreError`."""
     with read_offline(state_directory) as store:
         return store.backup(file.absolute())
+
+
+def back_up_ledger(state_directory: Path, file: Path) -> int:
+    """Copies the ledger to `file`; returns its size in bytes. Raises `StoreError`."""
+    with closing(open_offline(state_directory / "ledger.db", LEDGER)) as connection:
+        return snapshot(connection, lambda each: copy_store(each, file.absolute()))

@@ -2,7 +2,8 @@
 
 What is stored and not applied is found by comparing the two databases, so a scan that just
 ended, one that a crash kept from being applied, and the scans of a version without a ledger all
-take the same way, oldest first, without delaying anything else.
+take the same way, oldest first, without delaying anything else. At start and after a rebuild,
+scans whose findings were deleted are entered from the reports that are kept of them.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from nessus_sched.core.states import SETTLED
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.core.task_store import TaskReader
+from nessus_sched.results.findings_port import FindingsStore
 from nessus_sched.results.ledger.hosts import ScanOrigin
-from nessus_sched.results.ledger.port import Ledger
+from nessus_sched.results.ledger.port import KeptReports, Ledger
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.telemetry import events
@@ -47,10 +49,14 @@ class LedgerKeeper:
     settings: Callable[[], LedgerSettings]
     wall: Now
     exceptions: Exceptions
+    findings: FindingsStore
+    reports: KeptReports
     waiting: int = 0
     """Scans still to be applied."""
     trouble: str | None = None
     """Why the ledger cannot be brought up to date."""
+    _restorable: dict[str, Task] | None = attrs.field(default=None, init=False)
+    """Tasks to enter from their reports; None if that has to be found out."""
     _covered: Sequence[FindingException] | None = attrs.field(default=None, init=False)
     """The exceptions that the ledger was made for; None at first."""
     _work: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -120,13 +126,16 @@ class LedgerKeeper:
         return await self.ledger.scan_times(task_ids)
 
     async def lost_by_rebuild(self) -> int:
-        """How many scans in the ledger have no stored findings any more."""
-        return await self.ledger.not_stored()
+        """How many scans in the ledger have neither findings nor a report any more."""
+        scans, reports = await self.ledger.scans(), await self.reports.with_reports()
+        kept = scans.stored.union(*map(_wholes, reports))
+        return len(scans.applied - kept)
 
     async def rebuild(self) -> int:
         """Empties the ledger; all stored scans are entered again in the background. Returns how
         many those are."""
         await self.ledger.clear()
+        self._restorable = await self._find_restorable()
         self.waiting = len(await self._ready())
         self.wake()
         return self.waiting
@@ -148,15 +157,39 @@ class LedgerKeeper:
         tasks = await self._ready()
         self.waiting = len(tasks)
         for task in tasks:
-            await self._apply(task)
+            await self._enter(task)
             self.waiting -= 1
             if self._work.is_set():
                 return  # look again: older scans may have come up
 
     async def _ready(self) -> list[Task]:
         """The ended tasks whose scans are not entered, oldest scan first."""
-        found = [await self.tasks.get(each.task_id) for each in await self.ledger.unapplied()]
-        return [task for task in found if task is not None and ended(task)]
+        if self._restorable is None:
+            self._restorable = await self._find_restorable()
+        found = [
+            (each.at, task)
+            for each in await self.ledger.unapplied()
+            if (task := await self.tasks.get(each.task_id)) is not None and ended(task)
+        ]
+        found += [(task.entered[task.state], task) for task in self._restorable.values()]
+        return [task for _, task in sorted(found, key=lambda each: each[0])]
+
+    async def _find_restorable(self) -> dict[str, Task]:
+        """The tasks that are not entered whose findings were deleted, but not their reports."""
+        scans, reports = await self.ledger.scans(), await self.reports.with_reports()
+        wanted = set[str]().union(*map(_wholes, reports)) - scans.applied - scans.stored
+        found = [await self.tasks.get(task_id) for task_id in sorted(wanted)]
+        return {task.task_id: task for task in found if task is not None and ended(task)}
+
+    async def _enter(self, task: Task) -> None:
+        assert self._restorable is not None
+        if task.task_id not in self._restorable:
+            await self._apply(task)
+            return
+        if await self.reports.restore(task):
+            await self._apply(task)
+            await self.findings.delete(task.task_id)
+        self._restorable.pop(task.task_id, None)
 
     async def _apply(self, task: Task) -> None:
         started = trio.current_time()
@@ -179,6 +212,11 @@ def _same(one: Sequence[FindingException], other: Sequence[FindingException]) ->
     return [(each.exception_id, each.expires) for each in one] == [
         (each.exception_id, each.expires) for each in other
     ]
+
+
+def _wholes(task_id: str) -> tuple[str, str]:
+    """A task, and the one that it is a part of if it is a part (`core.ids.part_id`)."""
+    return task_id, task_id.rpartition("-")[0]
 
 
 def ended(task: Task) -> bool:

@@ -25,7 +25,7 @@ from nessus_sched.results.presence import finished_hosts, foreign_host
 from nessus_sched.results.reached import by_target, covered, scanned_host
 from nessus_sched.results.summary import SummaryBuilder
 from nessus_sched.scheduler.driver.endings import was_edited
-from nessus_sched.store.exports import ExportStore, salvage_export
+from nessus_sched.store.exports import ExportStore, NoExport, salvage_export
 from nessus_sched.store.findings.store import FindingsStore
 from nessus_sched.telemetry import events
 
@@ -119,18 +119,43 @@ class Reports:
         if task.part is not None:
             covered = await trio.to_thread.run_sync(_coverage_of, task, found)
         else:
-            scanners = _scanners_of(task, there)
-            await self.findings.put(
-                task.task_id,
-                found,
-                at=self._now(),
-                coverage=lambda: scan_coverage(
-                    reader.report, ((first, scanners[number]) for first, number in reader.runs)
-                ),
-                sent=task.asked.logins if task.asked is not None else (),
-            )
+            await self._store(task, reader, found, there, self._now())
             covered = await self._coverage(task)
         return {**builder.finish(reader.report, self._facts(task, info)), **covered}
+
+    async def with_reports(self) -> Collection[str]:
+        """The tasks and parts of which a report is kept."""
+        return await trio.to_thread.run_sync(self.exports.task_ids)
+
+    async def restore(self, task: Task) -> bool:
+        """Stores the findings of a task, which were deleted, again from the reports that are kept
+        of it; False if there are none."""
+        try:
+            paths = await trio.to_thread.run_sync(self.exports.files, task.task_id)
+        except NoExport:
+            return False
+        reader = MergedReader([partial(_open, path) for path in paths])
+        await self._store(task, reader, reader, paths, task.entered[task.state])
+        return True
+
+    async def _store(
+        self,
+        task: Task,
+        reader: MergedReader,
+        found: Iterable[Event],
+        paths: Sequence[Path],
+        at: float,
+    ) -> None:
+        scanners = _scanners_of(task, paths)
+        await self.findings.put(
+            task.task_id,
+            found,
+            at=at,
+            coverage=lambda: scan_coverage(
+                reader.report, ((first, scanners[number]) for first, number in reader.runs)
+            ),
+            sent=task.asked.logins if task.asked is not None else (),
+        )
 
     async def _coverage(self, task: Task) -> dict[str, Any]:
         if not task.request.targets:

@@ -239,7 +239,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         service = Service(context, fleet, queries)
         service.on_told = estimate_errors.estimate_given
         exceptions = Exceptions(context)
-        ledger = await _ledger(stack, context, exceptions)
+        ledger = await _ledger(stack, context, exceptions, reports)
         service.on_import = ledger.wake
         schedules = Schedules(context, service)
         schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
@@ -282,7 +282,9 @@ def _certifier(context: Context, metrics: Metrics) -> Certifier:
     return Certifier(context, files, partial(_connect, context, metrics), in_thread)
 
 
-async def _ledger(stack: AsyncExitStack, context: Context, exceptions: Exceptions) -> LedgerKeeper:
+async def _ledger(
+    stack: AsyncExitStack, context: Context, exceptions: Exceptions, reports: Reports
+) -> LedgerKeeper:
     directory = context.config.state_directory
     ledger = await open_ledger(directory / "ledger.db", directory / "findings.db")
     stack.push_async_callback(ledger.aclose)
@@ -292,6 +294,8 @@ async def _ledger(stack: AsyncExitStack, context: Context, exceptions: Exception
         settings=lambda: context.config.ledger,
         wall=context.wall,
         exceptions=exceptions,
+        findings=reports.findings,
+        reports=reports,
     )
     exceptions.on_change = keeper.wake
     context.observers.append(keeper.observe)

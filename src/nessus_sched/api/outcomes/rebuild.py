@@ -1,4 +1,4 @@
-"""Rebuild the ledger from the stored findings."""
+"""Rebuild the ledger from the stored findings and reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RebuildArgs:
 @attrs.frozen(kw_only=True)
 class RebuildAnswer:
     scans: int = field("Scans that are entered again, in the background.")
-    lost: int = field("Scans whose findings were deleted, and which the ledger has forgotten.")
+    lost: int = field("Scans with neither findings nor reports, which the ledger has forgotten.")
 
 
 @tool(writes=True, destructive=True, timeout=600)
@@ -30,8 +30,8 @@ async def rebuild_ledger(app: App, call: Call, args: RebuildArgs) -> RebuildAnsw
         if lost and not args.forget:
             raise ToolError(
                 "history_would_be_lost",
-                f"The findings of {pluralize(lost, 'scan')} in the ledger are not stored any more: "
-                "their history would be lost.",
+                f"{pluralize(lost, 'scan')} in the ledger would be lost: neither their "
+                "findings nor their reports are stored any more.",
                 "Give --forget if that is what you want.",
             )
         scans = await app.ledger.rebuild()

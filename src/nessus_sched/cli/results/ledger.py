@@ -18,15 +18,16 @@ def ledger_group() -> None:
 
 
 @ledger_group.command("rebuild")
-@click.option("--forget", is_flag=True, help="Also if the history of deleted findings is lost.")
+@click.option("--forget", is_flag=True, help="Also if the history of deleted scans is lost.")
 @daemon_option
 @json_option
 def rebuild_command(forget: bool, config: Path | None, as_json: bool) -> None:
     """Empty the ledger and enter all stored scans again, in the order of their times.
 
     That puts in their place scans that were imported late, and follows a change of
-    `ledger.host_identity`. It runs in the background; /health says how many scans remain. It is
-    refused if findings of scans in the ledger were deleted, since their history would be lost.
+    `ledger.host_identity`. It runs in the background; /health says how many scans remain. Scans
+    whose findings were deleted are read again from their reports. It is refused if the reports of
+    some were deleted, too, since their history would be lost.
     """
     with daemon(config) as connection:
         answer = connection.operate("rebuild_ledger", forget=forget)

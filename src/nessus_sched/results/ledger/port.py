@@ -10,6 +10,7 @@ import attrs
 from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.exceptions.exception import FindingException, PluginFacts
 from nessus_sched.core.exceptions.rule import Rule
+from nessus_sched.core.task import Task
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 
@@ -22,6 +23,14 @@ class Waiting:
     task_id: str
     scan: int
     at: float
+
+
+@attrs.frozen(kw_only=True)
+class AppliedScans:
+    """The tasks whose scans were applied, and those whose findings are stored."""
+
+    applied: frozenset[str]
+    stored: frozenset[str]
 
 
 @attrs.frozen(kw_only=True)
@@ -89,11 +98,22 @@ class KeptLedger(LedgerReader, Protocol):
     """The ledger of a running daemon."""
 
     async def lost_by_rebuild(self) -> int:
-        """How many scans in the ledger have no stored findings any more."""
+        """How many scans in the ledger have neither findings nor a report any more."""
 
     async def rebuild(self) -> int:
         """Empties the ledger; all stored scans are entered again in the background. Returns how
         many those are."""
+
+
+class KeptReports(Protocol):
+    """The reports of ended scans, which may be kept for longer than their findings."""
+
+    async def with_reports(self) -> Collection[str]:
+        """The tasks and parts of which a report is kept. Raises `StoreUnavailable`."""
+
+    async def restore(self, task: Task) -> bool:
+        """Stores the findings of a task again; False if there are no reports of it. Raises
+        `StoreUnavailable`."""
 
 
 class Ledger(Questions, Protocol):
@@ -108,8 +128,8 @@ class Ledger(Questions, Protocol):
         """Applies the stored findings of a task in one transaction; applying them again changes
         nothing. None if there are no findings of it."""
 
-    async def not_stored(self) -> int:
-        """How many scans were applied whose findings are not stored any more."""
+    async def scans(self) -> AppliedScans:
+        """What was applied and what is stored."""
 
     async def cover(self, exceptions: Sequence[FindingException]) -> Mapping[str, Covered]:
         """Covers open findings with these exceptions and no others, from now on."""

@@ -20,7 +20,7 @@ from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.results.ledger.hosts import ScanOrigin
-from nessus_sched.results.ledger.port import Applied, Covered, Waiting
+from nessus_sched.results.ledger.port import Applied, AppliedScans, Covered, Waiting
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.reader import RunOnConnection
@@ -121,17 +121,19 @@ class LedgerStore(Questions):
             )
         )
 
-    async def not_stored(self) -> int:
-        """How many scans were applied whose findings are not stored any more."""
+    async def scans(self) -> AppliedScans:
+        """What was applied and what is stored."""
 
-        def work() -> int:
+        def work() -> AppliedScans:
             with attached(self._writer, self._findings):
-                (count,) = self._writer.execute(
-                    "SELECT count(*) FROM runs WHERE task_id NOT IN"
-                    " (SELECT task_id FROM scanned.scans WHERE ready)"
-                ).fetchone()
-            assert isinstance(count, int)
-            return count
+                applied = self._writer.execute("SELECT task_id FROM runs").fetchall()
+                stored = self._writer.execute(
+                    "SELECT task_id FROM scanned.scans WHERE ready"
+                ).fetchall()
+            return AppliedScans(
+                applied=frozenset(task_id for (task_id,) in applied),
+                stored=frozenset(task_id for (task_id,) in stored),
+            )
 
         return await self._write(work)
 

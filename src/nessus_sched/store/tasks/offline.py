@@ -12,10 +12,10 @@ from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage
+from nessus_sched.store.backup import copy_store
 from nessus_sched.store.reader import snapshot
 from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks import queries
-from nessus_sched.store.tasks.backup import copy_store
 from nessus_sched.store.tasks.committer import count_states
 from nessus_sched.store.tasks.journal import JournalHead
 from nessus_sched.store.tasks.listing import Listing, count
