@@ -127,5 +127,5 @@ def _site(directory: Path, sims: list[RunningSim]) -> Site:
             {"name": "nonesuch", "builtin": "no scanner has this.audit"},
         ],
         scheduling={"max_attempts": 1},
-        polling={"fastest": "0.1s", "slowest": "0.3s", "probe": "1s"},
+        polling={"fastest": "0.1s", "slowest": "30s", "probe": "1s"},
     )
