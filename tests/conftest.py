@@ -12,7 +12,12 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 # How fast examples are made and run depends on what else the machine does.
-settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "loaded",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("NESSUS_SCHED_EXAMPLES", "25")),
+)
 settings.load_profile("loaded")
 
 # By default structlog draws tracebacks with all variables, which takes up to a second for each.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nessus_sched.core.masking import SHORTEST, Masker
@@ -40,7 +40,6 @@ secrets = st.text(
 texts = st.text(max_size=30)
 
 
-@settings(max_examples=60)
 @given(secrets, st.sampled_from(QUOTED), texts, texts, st.integers(0, 5000))
 def test_a_secret_is_masked_however_it_is_quoted(
     secret: str, quoted: Callable[[str], str], before: str, after: str, padding: int
@@ -62,7 +61,6 @@ def test_a_text_without_secrets_stays_as_it_is(known: list[str], text: str) -> N
 
 
 @pytest.mark.parametrize("cut", ["…", "..."])
-@settings(max_examples=40)
 @given(secret=secrets, text=texts, data=st.data())
 def test_a_secret_that_was_cut_is_masked(
     cut: str, secret: str, text: str, data: st.DataObject

@@ -4,7 +4,7 @@ from random import Random
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nessus_sched.core.pool.queues import ParkedGroup, Queues
@@ -181,7 +181,6 @@ def ready(waiting: Queues) -> list[list[str]]:
     return [[each.entry.task_id for each in line] for line in lines]
 
 
-@settings(max_examples=30)
 @given(st.data(), st.sampled_from([1, 3, 30, 40]))
 def test_returning_many_is_returning_each(data: st.DataObject, count: int) -> None:
     """Whether they are removed one by one or all at once."""

@@ -331,7 +331,6 @@ def test_what_is_written_is_read(data: st.DataObject, name: str, number: int) ->
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
 def test_any_bytes_are_read_without_an_exception(data: st.DataObject) -> None:
     """Damage of any sort: bytes replaced, cut out or put in."""
     whole = document(host("192.0.2.1", item(1, element("cve", "a&b")), item(2)), host("b", item(3)))

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from trio.testing import MockClock
@@ -317,7 +317,6 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(max_examples=40, deadline=None)
 def test_whatever_happens_the_register_agrees_with_the_store_and_itself(
     tmp_path_factory: pytest.TempPathFactory, story: list[tuple[str, int, float]]
 ) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.sim import BASIC, COMPLIANCE, DISCOVERY, USUAL, Caller, hand_driven
@@ -388,7 +388,6 @@ def test_editing_and_deleting_credentials() -> None:
     assert b'pluginID="104410"' in export(call, clock, scan_id)
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.text(min_size=1, max_size=30))
 def test_any_scan_name_makes_a_well_formed_document(name: str) -> None:
     call, clock = hand_driven()
