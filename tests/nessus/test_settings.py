@@ -15,6 +15,7 @@ from nessus_sched.core.asked import asked_for
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.scanner import (
     AuditFile,
+    BadOrder,
     CreatedScan,
     NotReady,
     Refused,
@@ -22,7 +23,7 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.core.secret import Secret
-from nessus_sched.core.task import Discovery, ScanKind
+from nessus_sched.core.task import Discovery, ScanKind, Verify
 from nessus_sched.nessus import NessusScanner
 from nessus_sched.nessus.editor import default_mode, read_template
 from nessus_sched.nessus.template_cache import STAND_IN_TTL, TEMPLATE_TTL
@@ -169,6 +170,67 @@ async def test_the_plugin_families_are_those_of_the_template() -> None:
     off = [name for name, family in families.items() if family["status"] == "disabled"]
     assert found.asked.families_off == tuple(sorted(off))
     assert "plugins" not in (await made(real("basic"), order()))[0]
+
+
+VERIFY = Verify(plugins={"General": (12053, 10114), "Settings": (12634,)}, findings=(), series="")
+
+
+WANTED = order(ScanKind.CUSTOM, template="advanced", verify=VERIFY)
+FAMILIES = {"families": [{"id": 7, "name": "General", "count": 3}, {"id": None, "name": "?"}]}
+GENERAL = {"id": 7, "name": "General", "plugins": [{"id": 10114}, {"id": 11936}, {"id": "x"}]}
+
+
+async def test_a_scan_to_verify_runs_its_plugins_and_what_proves_that_they_ran() -> None:
+    nessus = real("advanced")
+    nessus.on("GET /plugins/families", FAMILIES)
+    nessus.on("GET /plugins/families/7", GENERAL)
+    body, found = await made(nessus, WANTED)
+    plugins = body["plugins"]
+    assert plugins.keys() == answer("advanced")["plugins"]["families"].keys()
+    assert plugins.pop("General") == {
+        "status": "mixed",
+        "individual": {"10114": "enabled", "11936": "disabled", "12053": "enabled"},
+    }
+    assert plugins.pop("Settings") == {"status": "enabled"}
+    assert {each["status"] for each in plugins.values()} == {"disabled"}
+    assert found.asked is not None
+    assert found.asked.families_part == ("General",)
+    assert set(found.asked.families_off or ()) == plugins.keys()
+    assert not found.asked.notes
+
+
+@pytest.mark.parametrize(
+    ("path", "reply"),
+    [
+        ("GET /plugins/families", (404, {})),
+        ("GET /plugins/families", (403, {})),
+        ("GET /plugins/families", {"families": None}),
+        ("GET /plugins/families/7", (404, {})),
+        ("GET /plugins/families/7", {"plugins": []}),
+    ],
+)
+async def test_plugins_that_may_run_besides_are_said(path: str, reply: Any) -> None:
+    nessus = real("advanced")
+    nessus.on("GET /plugins/families", FAMILIES)
+    nessus.on("GET /plugins/families/7", GENERAL)
+    nessus.on(path, reply)
+    body, found = await made(nessus, WANTED)
+    individual = body["plugins"]["General"]["individual"]
+    assert individual == {"10114": "enabled", "12053": "enabled"}
+    assert found.asked is not None
+    assert "others of it may have run" in found.asked.notes[0]
+
+
+async def test_single_plugins_that_cannot_be_selected_are_not_scanned_with_more() -> None:
+    document = answer("advanced")
+    odd: list[tuple[dict[str, Any], str]]
+    odd = [({}, "cannot be selected"), ({"Settings": {}}, "no plugin family")]
+    for families, said in odd:
+        nessus = real("advanced")
+        path = f"GET /editor/scan/templates/{document['uuid']}"
+        nessus.on(path, {**document, "plugins": {"families": families}})
+        with pytest.raises(BadOrder, match=said):
+            await made(nessus, WANTED)
 
 
 @pytest.mark.parametrize("reply", [(404, {}), (403, {}), (500, {}), (200, "<html>"), {}])

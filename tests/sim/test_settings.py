@@ -275,6 +275,20 @@ def test_families_that_are_off_find_nothing() -> None:
     assert "General" in {item.get("pluginFamily") for item in basic.iter("ReportItem")}
 
 
+@pytest.mark.parametrize("unlisted", [True, False])
+def test_plugins_that_a_request_does_not_list_may_run(unlisted: bool) -> None:
+    call, clock = strict(unlisted_plugins_run=unlisted)
+    only = {"Misc.": {"status": "mixed", "individual": {"70657": "enabled"}}}
+    report = report_of(call, clock, uuid=ADVANCED, **SYN, body={"plugins": only})
+    misc = {
+        int(item.get("pluginID", "0"))
+        for item in report.iter("ReportItem")
+        if item.get("pluginFamily") == "Misc."
+    }
+    assert 70657 in misc
+    assert (misc == {70657}) is not unlisted
+
+
 @pytest.mark.parametrize(("needed", "off"), [(True, False), (False, True)])
 def test_families_may_need_a_header(needed: bool, off: bool) -> None:
     call, clock = strict(plugins_need_version_2=needed)

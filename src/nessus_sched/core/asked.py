@@ -84,6 +84,8 @@ class Asked:
     tls: bool | None = None
     """Whether services are tried for TLS."""
     families_off: tuple[str, ...] | None = None
+    families_part: tuple[str, ...] = ()
+    """Families of which only some plugins were selected."""
     logins: tuple[SentLogin, ...] = ()
     settings: int = 0
     """How many settings were sent."""

@@ -66,6 +66,31 @@ class Splitting(StrEnum):
 
 
 @attrs.frozen(kw_only=True)
+class ToVerify:
+    """A finding in the ledger that a scan is to look for again; `host` is its name there."""
+
+    host: str
+    plugin_id: int
+    port: int
+    protocol: str
+
+
+@attrs.frozen(kw_only=True)
+class Verify:
+    """Limits a scan to what shows whether `findings` are gone. `plugins` are the only plugins to
+    run, by family; the scanner adds those that they depend on. `series` is that of the scans that
+    saw the findings (see `results.ledger.hosts`)."""
+
+    plugins: Mapping[str, tuple[int, ...]]
+    findings: tuple[ToVerify, ...]
+    series: str
+
+    @property
+    def plugin_ids(self) -> frozenset[int]:
+        return frozenset().union(*self.plugins.values())
+
+
+@attrs.frozen(kw_only=True)
 class ScanRequest:
     """What was asked for, after validation and before any automatic choice of ours.
 
@@ -95,6 +120,8 @@ class ScanRequest:
     max_runtime: float | None = None
     rescan_of: str | None = None
     """The task from whose hosts the targets were chosen."""
+    verify: Verify | None = None
+    """Set for a scan that verifies fixes; its template can select plugins."""
     between: str | None = None
     """The hours in which it may be scanned, as `core.calendar.timetable.own_hours` reads them."""
     deadline: str | None = None

@@ -27,6 +27,7 @@ from nessus_sched.nessus.errors import bad_body_error, document
 from nessus_sched.nessus.json_fields import as_file_name, as_id, object_at
 from nessus_sched.nessus.scan_body import ScanBase
 from nessus_sched.nessus.session import NessusSession
+from nessus_sched.nessus.single_plugins import select_plugins
 
 
 async def create(
@@ -42,6 +43,7 @@ async def create(
         scan_body.check_template(order, base.template)
         settings, notes = scan_body.settings_for(order, base.template)
     audits = await _audits(order, base, session, catalog, run_sync)
+    single = await select_plugins(order, session)
     folder_id = await catalog.folder_id()
     body = scan_body.scan_body(
         order,
@@ -50,6 +52,7 @@ async def create(
         folder_id=folder_id,
         credentials=await _credentials(order, base, session),
         audits=audits,
+        single=single,
     )
     call = routes.create_scan(body, secrets_of(order.credentials))
     answer = await session.do(call)
@@ -58,7 +61,7 @@ async def create(
     if scan_id is None:
         raise bad_body_error(call, "no scan id.")
     await _check_targets(order, scan_id, made.get("custom_targets"), session)
-    return CreatedScan(scan_id=scan_id, asked=scan_body.asked(order, base, settings, notes))
+    return CreatedScan(scan_id=scan_id, asked=scan_body.asked(order, base, settings, notes, single))
 
 
 async def _credentials(

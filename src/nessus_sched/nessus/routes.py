@@ -20,6 +20,7 @@ POLICIES: Final = Call(method="GET", route="/policies", largest=MAX_ANSWER)
 FOLDERS: Final = Call(method="GET", route="/folders", largest=MAX_ANSWER)
 SCANS: Final = Call(method="GET", route="/scans", largest=MAX_ANSWER)
 SCANNERS: Final = Call(method="GET", route="/scanners", largest=MAX_ANSWER)
+PLUGIN_FAMILIES: Final = Call(method="GET", route="/plugins/families", largest=MAX_ANSWER)
 WHO_AM_I: Final = Call(method="GET", route="/session")
 LOGOUT: Final = Call(method="DELETE", route="/session")
 
@@ -42,6 +43,16 @@ def template(uuid: str) -> Call:
         ids={"uuid": uuid},
         largest=MAX_ANSWER,
         headers={"X-API-Version": "2"},
+    )
+
+
+def plugin_family(family: int) -> Call:
+    """The answer lists the plugins of the family."""
+    return Call(
+        method="GET",
+        route="/plugins/families/{family}",
+        ids={"family": family},
+        largest=MAX_ANSWER,
     )
 
 

@@ -15,6 +15,7 @@ from nessus_sched.core.task import Discovery, ScanKind
 from nessus_sched.core.templates import AUDIT_LOGINS, LOGIN_TYPES
 from nessus_sched.nessus import editor
 from nessus_sched.nessus.editor import EditorTemplate
+from nessus_sched.nessus.single_plugins import ALWAYS_NEEDED, SinglePlugins, check_families
 
 DISCOVERY_MODES: Final[Mapping[Discovery, str]] = {
     Discovery.HOSTS: "Host enumeration",
@@ -67,6 +68,8 @@ def check_template(order: ScanOrder, template: EditorTemplate) -> None:
     if template.logins is not None:
         for kind, count in _login_types(order).items():
             _check_login_type(kind, count, template.logins)
+    if order.request.verify is not None:
+        check_families(order.request.verify, template)
     for name, value in {**order.profile, **order.settings}.items():
         mode = template.mode(name)
         if mode is not None and mode.options and editor.mode_name(mode, value) is None:
@@ -121,6 +124,7 @@ def scan_body(
     folder_id: int,
     credentials: Mapping[str, Any] | None = None,
     audits: Mapping[str, Any] | None = None,
+    single: SinglePlugins | None = None,
 ) -> Mapping[str, Any]:
     """The request body. Our own settings override `settings`, so that none can change a target."""
     ours: dict[str, Any] = {
@@ -136,11 +140,12 @@ def scan_body(
     if base.scanner_id is not None:
         ours["scanner_id"] = base.scanner_id
     body: dict[str, Any] = {"uuid": base.template_uuid, "settings": {**settings, **ours}}
-    plugins = {
+    families: dict[str, Any] = {
         name: {"status": status}
         for name, status in _families(order, base).items()
         if status in {"enabled", "disabled"}
     }
+    plugins = {**families, **(single.families if single is not None else {})}
     if plugins:
         body["plugins"] = plugins
     if credentials is not None:
@@ -151,7 +156,11 @@ def scan_body(
 
 
 def asked(
-    order: ScanOrder, base: ScanBase, settings: Mapping[str, Scalar], notes: Sequence[str]
+    order: ScanOrder,
+    base: ScanBase,
+    settings: Mapping[str, Scalar],
+    notes: Sequence[str],
+    single: SinglePlugins,
 ) -> Asked:
     """The settings to compare the scan's report with."""
     template = base.template
@@ -164,22 +173,24 @@ def asked(
         policy=order.request.policy,
         stand_in=bool(problem),
         families_off=tuple(sorted(off)) if template is not None and template.families else None,
+        families_part=tuple(sorted(single.families)),
         logins=tuple(
             SentLogin(name=each.name, type=LOGIN_TYPES[each.kind], username=each.username)
             for each in order.credentials
         ),
-        notes=(*([problem] if problem else ()), *notes),
+        notes=(*([problem] if problem else ()), *notes, *single.notes),
     )
 
 
 def _families(order: ScanOrder, base: ScanBase) -> Mapping[str, str]:
     """The template's plugin families with the status that the order requests."""
     found = base.template.families if base.template is not None else {}
-    if not order.families:
+    wanted = order.families
+    if order.request.verify is not None:
+        wanted = ALWAYS_NEEDED | order.request.verify.plugins.keys()
+    if not wanted:
         return found
-    return {
-        name: status if name in order.families else "disabled" for name, status in found.items()
-    }
+    return {name: status if name in wanted else "disabled" for name, status in found.items()}
 
 
 def uploaded_audit(file: str, category: str) -> Mapping[str, Any]:

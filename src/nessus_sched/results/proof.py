@@ -195,11 +195,14 @@ def _families(asked: Asked, actual: ActualSettings) -> Iterator[ScanWarning]:
             f"Plugin families that should have run were off: {_several(left_out)}.",
             "Their vulnerabilities were not checked.",
         )
-    too_many = sorted(actual.families_on & {*asked.families_off})
+    too_many = sorted(actual.families_on & {*asked.families_off, *asked.families_part})
     if too_many:
         yield _differs(
             Setting.FAMILIES,
-            f"Plugin families that were turned off ran: {_several(too_many)}.",
+            f"Plugin families ran that were turned off, or of which only some plugins were "
+            f"selected: {_several(too_many)}."
+            if asked.families_part
+            else f"Plugin families that were turned off ran: {_several(too_many)}.",
             "Nothing was missed; the scan tested its targets more than requested.",
             code="more_families",
         )

@@ -147,5 +147,6 @@ def _likeness(request: ScanRequest) -> int:
             request.discovery,
             request.profile,
             frozenset(request.settings.items()),
+            None if request.verify is None else request.verify.findings,
         )
     )

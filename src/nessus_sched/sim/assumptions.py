@@ -94,6 +94,12 @@ _TABLE = (
         "One observer of engine 19.18; a recorded Nessus 8 accepted them without it.",
     ),
     Assumption(
+        "unlisted_plugins_run",
+        True,
+        "In a family with the status `mixed`, plugins that the request does not list run, too.",
+        "None for Nessus; another product of the vendor has a field for it.",
+    ),
+    Assumption(
         "netstat_ignores_port_range",
         True,
         "Ports listed by netstat count even outside the port range.",

@@ -153,6 +153,8 @@ class SimOptions:
     """Users whose login works but cannot run all checks without escalation."""
     intermittent_users: frozenset[str] = frozenset({"flaky"})
     """Users whose login works and then fails at least once."""
+    patched: frozenset[int] = frozenset()
+    """Plugins that find nothing on any host, as if everything had been patched."""
     filler_findings: int = 0
     """Additional informational findings on each host, to make large exports."""
     filler_bytes: int = 1000

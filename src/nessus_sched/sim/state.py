@@ -63,7 +63,7 @@ class SimulatedNessus:
         """Called to refuse or break connections, or to change the certificate; by the server in
         Trio's thread."""
         self.server_uuid = guid(dice(self.options.seed, "server"))
-        self._network = Network.build(
+        self.network = Network.build(
             self.options.seed,
             self.options.alive_share,
             self.options.dead_targets,
@@ -172,7 +172,7 @@ class SimulatedNessus:
             self.ledger.replayed[scan.name] = report.name
             return report
         conduct = self._conduct(scan)
-        found = self._network.survey(targets, ping=conduct.ping)
+        found = self.network.survey(targets, ping=conduct.ping)
         machines = [machine for machine in found if self._licensed(machine)]
         return GeneratedReport(scan.order(targets, conduct), machines, self.options)
 
@@ -185,6 +185,7 @@ class SimulatedNessus:
             fills_defaults=self.options.assumes("fills_defaults"),
             mode_ids_work=self.options.assumes("mode_ids_work"),
             netstat_ignores_range=self.options.assumes("netstat_ignores_port_range"),
+            unlisted_plugins_run=self.options.assumes("unlisted_plugins_run"),
         )
         return conduct_of(scan.template, settings, plugins, rules)
 

@@ -29,6 +29,7 @@ class Conduct:
     families: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     plugins: Mapping[int, bool] = attrs.field(factory=dict, repr=False)
     netstat_ignores_range: bool = True
+    unlisted_plugins_run: bool = True
 
     def on(self, setting: str) -> bool:
         return self.settings.get(setting) == "yes"
@@ -56,7 +57,9 @@ class Conduct:
 
     def runs(self, plugin_id: int, family: str) -> bool:
         """Whether the plugin is selected."""
-        return self.plugins.get(plugin_id, self.families.get(family) != "disabled")
+        status = self.families.get(family)
+        unlisted = self.unlisted_plugins_run if status == "mixed" else status != "disabled"
+        return self.plugins.get(plugin_id, unlisted)
 
     def slowness(self, hosts: int) -> float:
         """The factor by which `hosts` hosts take longer than usual: with fewer concurrent hosts
@@ -75,6 +78,7 @@ class Rules:
     fills_defaults: bool = False
     mode_ids_work: bool = False
     netstat_ignores_range: bool = True
+    unlisted_plugins_run: bool = True
 
 
 def conduct_of(
@@ -99,6 +103,7 @@ def conduct_of(
         families=statuses,
         plugins=individual,
         netstat_ignores_range=rules.netstat_ignores_range,
+        unlisted_plugins_run=rules.unlisted_plugins_run,
     )
 
 

@@ -88,7 +88,12 @@ class GeneratedReport:
         sight = look(machine, self._order.conduct, login)
         runs = self._order.conduct.runs
         found = self._findings(machine, sight, login) if machine.up else ()
-        yield from (item for item in found if runs(item.plugin.id, item.plugin.family))
+        fixed = self._options.patched
+        yield from (
+            item
+            for item in found
+            if runs(item.plugin.id, item.plugin.family) and item.plugin.id not in fixed
+        )
         yield scan_information(self._order, sight, login, span)
 
     def _findings(self, machine: Machine, sight: Sight, login: Login) -> Iterator[Item]:
