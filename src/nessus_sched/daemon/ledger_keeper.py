@@ -28,6 +28,7 @@ from nessus_sched.results.findings_port import FindingsStore
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.port import KeptReports, Ledger
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.telemetry import events
 
@@ -120,6 +121,10 @@ class LedgerKeeper:
     async def changes(self, query: ChangeQuery) -> ChangePage:
         await self.settled()
         return await self.ledger.changes(query)
+
+    async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
+        await self.settled()
+        return await self.ledger.selected(wanted, now)
 
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         await self.settled()
@@ -235,12 +240,16 @@ def origin_of(task: Task) -> ScanOrigin:
         began=task.launched_at if task.launched_at is not None else task.created_at,
         targets=task.request.targets,
         left=task.remaining or (),
+        only=None if task.request.verify is None else task.request.verify.plugin_ids,
     )
 
 
 def series_of(task: Task) -> str:
-    """Equal for scans that look for the same things, wherever and with whichever login."""
+    """Equal for scans that look for the same things, wherever and with whichever login. A scan
+    that verifies findings stands in for those that saw them."""
     asked = task.request
+    if asked.verify is not None:
+        return asked.verify.series
     settings = ",".join(f"{name}={value}" for name, value in sorted(asked.settings.items()))
     what: tuple[str | None, ...] = (asked.template, asked.policy, asked.audit, asked.discovery,
                                     asked.profile, settings)  # fmt: skip

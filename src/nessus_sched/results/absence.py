@@ -145,7 +145,7 @@ def finding_obstacle(
         return Reason.PLUGIN_NOT_RUN
     if not _as_thorough(seen, seen_on, host):
         return Reason.SETTINGS_WEAKER
-    if _took_login(seen, seen_on):
+    if took_login(seen.plugin_type, seen_on):
         certain = watched or host.privilege is Privilege.SUFFICIENT
         if not certain or not _login_as_good(seen_on, host):
             return Reason.LOGIN_FAILED
@@ -161,10 +161,10 @@ def _as_thorough(seen: Sighting, seen_on: HostCoverage | None, host: HostCoverag
     return all(host.settings.get(name, 0) >= level for name, level in needed.items())
 
 
-def _took_login(seen: Sighting, seen_on: HostCoverage | None) -> bool:
-    """Whether the finding may have needed a login: its check is local or of an unknown kind,
-    and the host had a login."""
-    if seen.plugin_type == "remote":
+def took_login(plugin_type: str | None, seen_on: HostCoverage | None) -> bool:
+    """Whether a finding may have needed a login: its check is local or of an unknown kind, and
+    the host had a login."""
+    if plugin_type == "remote":
         return False
     return seen_on is None or seen_on.login in (Login.FULL, Login.PARTIAL, Login.UNKNOWN)
 

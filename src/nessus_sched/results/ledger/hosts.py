@@ -31,7 +31,8 @@ class ScanOrigin:
     `series` is equal for scans that look for the same things; that of a report from elsewhere is
     empty, and its policy is used. `accepted` is when the scan was asked for, and `began` when it
     was launched (epoch seconds); None for a report from elsewhere. `targets` were to be scanned,
-    None if unknown, and `left` are those that no scan has finished.
+    None if unknown, and `left` are those that no scan has finished. `only` are the plugins that a
+    scan to verify fixes was limited to: it says nothing about any other, nor about the host.
     """
 
     task_id: str
@@ -40,6 +41,7 @@ class ScanOrigin:
     began: float | None = None
     targets: tuple[str, ...] | None = None
     left: tuple[str, ...] = ()
+    only: frozenset[int] | None = None
 
 
 def scan_time(origin: ScanOrigin, ended_at: float | None, imported_at: float) -> int | None:

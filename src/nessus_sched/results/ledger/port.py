@@ -13,6 +13,7 @@ from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.task import Task
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.selection import Selected, Selection
 
 
 @attrs.frozen(kw_only=True)
@@ -82,6 +83,10 @@ class Questions(Protocol):
 
     async def count_covered(self, rule: Rule) -> int:
         """How many open findings a rule covers."""
+
+    async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
+        """The findings of a selection, worst first. Exceptions count until `now` (epoch
+        seconds)."""
 
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""

@@ -6,6 +6,7 @@ is judged entry by entry.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,7 @@ INSERT INTO entries (machine, plugin, service, audit_check, state, reason, sever
 SELECT {_KEY}, {State.NEW:d}, 0, max(f.severity), max(f.severity), t.at, t.at, t.at, NULL, t.at, 0,
   t.cause, :run, :run, t.view
 {_SOURCE} AND c.outcome = {SHOWN}
+  AND (:only IS NULL OR p.plugin_id IN (SELECT value FROM json_each(:only)))
 GROUP BY 1, 2, 3, 4
 ON CONFLICT DO UPDATE SET
   state = {_STATE}, reason = 0, unverified_since = NULL, severity = excluded.severity,
@@ -78,7 +80,11 @@ ON CONFLICT DO UPDATE SET
   since = CASE state WHEN {State.FIXED:d} THEN excluded.last_seen ELSE since END,
   changed = CASE state WHEN {State.FIXED:d} THEN excluded.last_seen ELSE changed END,
   resurfaced = resurfaced + (state = {State.FIXED:d})
+WHERE (excluded.last_seen > last_seen
+    OR excluded.last_seen = last_seen AND excluded.last_run <> last_run)
+  AND NOT (state = {State.FIXED:d} AND since > excluded.last_seen)
 """
+"""What a scan to verify fixes found out later than this scan remains as it is."""
 _PASSED: Final = f"SELECT t.at, :run, {_KEY} {_SOURCE} AND c.outcome = {PASSED}"
 _PASS: Final = f"""
 UPDATE entries SET state = {State.FIXED:d}, since = ?1, changed = ?1, reason = 0,
@@ -139,8 +145,10 @@ def _apply(
     store_dimensions(connection, run, scan, coverage)
     _store_steps(connection, matched)
     numbers = {"first": scan.first_row, "last": scan.last_row, "run": run}
-    connection.execute(_SIGHTINGS, numbers)
-    if connection.execute(f"SELECT 1 FROM temp.checks WHERE outcome = {PASSED}").fetchone():
+    only = None if origin.only is None else json.dumps(sorted(origin.only))
+    connection.execute(_SIGHTINGS, {**numbers, "only": only})
+    passed = f"SELECT 1 FROM temp.checks WHERE outcome = {PASSED}"
+    if only is None and connection.execute(passed).fetchone():
         connection.executemany(_PASS, connection.execute(_PASSED, numbers))
     judge = Judge(connection, scan, origin, run, coverage, by, _series(connection, scan, origin))
     judge.entries(matched)

@@ -117,7 +117,8 @@ def match_hosts(
     by: HostIdentity,
 ) -> Matched:
     """Records the scan's hosts in the ledger and returns those to be applied. Hosts of a task
-    that was applied before are applied again only if they were scanned again."""
+    that was applied before are applied again only if they were scanned again. A scan that verifies
+    fixes (`origin.only`) adds no hosts, and changes nothing that is known of one."""
     matched = Matched({}, set())
     again = _applied_before(connection, run)
     for key, several in _by_identity(_read(connection, scan, origin), by).items():
@@ -132,8 +133,8 @@ def match_hosts(
             matched.undated += 1
         elif known is not None and known.is_past(_latest(several), run):
             matched.late += not again
-        else:
-            step = _step(connection, key, several, known, run)
+        elif known is not None or origin.only is None:
+            step = _step(connection, key, several, known, run, update=origin.only is None)
             matched.present.add(step.machine)
             matched.steps[step.machine] = step
     return matched
@@ -187,6 +188,8 @@ def _step(
     several: list[_Found],
     known: _Known | None,
     run: int,
+    *,
+    update: bool,
 ) -> Step:
     last = max(several, key=lambda each: each.at or 0)
     coverage = _common([each.facts for each in several])
@@ -201,7 +204,8 @@ def _step(
             view = None
     if view is None:
         view = _store_view(connection, machine, last, coverage, [each.facts for each in several])
-    _update_machine(connection, machine, last, coverage, run, view)
+    if update:
+        _update_machine(connection, machine, last, coverage, run, view)
     return Step(
         machine=machine, at=_latest(several), rows=tuple(each.row for each in several), view=view,
         now=now, before=before, run_before=None if known is None else known.run,

@@ -33,13 +33,16 @@ from nessus_sched.store.ledger.schema import REASON_NUMBERS
 _UNTRIED: Final = frozenset({Login.NONE, Login.NOT_PROVIDED})
 _TO_JUDGE: Final = f"""
 SELECT e.machine, e.plugin, e.service, e.audit_check, e.view, r.series, e.reason,
-  e.first_run = :run AND e.first_seen = t.at, d.type, d.thorough
+  e.first_run = :run AND e.first_seen = t.at, d.type, d.thorough, e.state
 FROM (SELECT DISTINCT machine, at FROM temp.steps
       WHERE cause = 0 AND machine BETWEEN :first AND :last) t
 CROSS JOIN entries e ON e.machine = t.machine
 CROSS JOIN runs r ON r.run = e.last_run
 LEFT JOIN definitions d ON d.plugin = e.plugin
-WHERE (e.state < {State.FIXED:d} AND e.last_seen < t.at)
+WHERE (e.state < {State.FIXED:d} AND e.last_seen < t.at
+    AND (:only IS NULL OR e.plugin IN (SELECT value FROM json_each(:only))))
+  OR (e.state = {State.FIXED:d} AND e.since < t.at
+    AND e.plugin IN (SELECT value FROM json_each(:only)))
   OR (e.first_run = :run AND e.first_seen = t.at)
 """
 _AT_ONCE: Final = 100
@@ -50,6 +53,8 @@ UPDATE entries SET state = {State.FIXED:d}, since = ?1, changed = ?1, reason = 0
   unverified_since = NULL, last_run = ?2
 WHERE machine = ?3 AND plugin = ?4 AND service = ?5 AND audit_check = ?6
 """
+_CONFIRM: Final = f"UPDATE entries SET last_run = ? WHERE {_ENTRY}"
+"""A scan to verify fixes proves again that a finding is gone."""
 _DOUBT: Final = """
 UPDATE entries SET reason = ?1, unverified_since = coalesce(unverified_since, ?2),
   changed = CASE WHEN unverified_since IS NULL THEN ?2 ELSE changed END
@@ -59,6 +64,7 @@ _DOUBT_ALL: Final = f"""
 UPDATE entries SET reason = ?1, unverified_since = coalesce(unverified_since, ?2),
   changed = CASE WHEN unverified_since IS NULL THEN ?2 ELSE changed END
 WHERE machine = ?3 AND state < {State.FIXED:d} AND reason <> ?1
+  AND (?4 IS NULL OR plugin IN (SELECT value FROM json_each(?4)) AND last_seen < ?2)
 """
 _EXPLAIN: Final = f"UPDATE entries SET cause = ? WHERE {_ENTRY}"
 
@@ -99,6 +105,7 @@ class Judge:
         self._scan = _Scan(coverage=coverage, plugins=plugins_shown(connection, scan) | listed)
         self._views: dict[int, View] = {}
         self._scans: dict[int, _Scan] = {}
+        self._only = None if origin.only is None else json.dumps(sorted(origin.only))
 
     def entries(self, matched: Matched) -> None:
         """Judges the entries of hosts that were scanned before."""
@@ -111,12 +118,13 @@ class Judge:
     def _judge(self, matched: Matched, first: int, last: int) -> None:
         """Judges the entries of the machines from `first` to `last`."""
         fixed: list[tuple[int, int, *Key]] = []
+        confirmed: list[tuple[int, *Key]] = []
         doubted: list[tuple[int, int, *Key]] = []
         explained: list[tuple[int, *Key]] = []
         rows = self._connection.execute(
-            _TO_JUDGE, {"run": self._run, "first": first, "last": last}
+            _TO_JUDGE, {"run": self._run, "first": first, "last": last, "only": self._only}
         ).fetchall()
-        for *key_parts, view, series, was, is_new, kind, thorough in rows:
+        for *key_parts, view, series, was, is_new, kind, thorough, state in rows:
             key: Key = (key_parts[0], key_parts[1], key_parts[2], key_parts[3])
             step = matched.steps[key[0]]
             seen = _sighting(key, kind, bool(thorough))
@@ -124,11 +132,14 @@ class Judge:
                 explained.append((_number(self._cause(step, seen)), *key))
                 continue
             reason = self._reason(step, seen, self._view(view))
-            if reason is None:
+            if state == State.FIXED:
+                confirmed += [(self._run, *key)] if reason is None else []
+            elif reason is None:
                 fixed.append((step.at, self._run, *key))
             elif self._matters(reason, series, step.now.coverage) and _number(reason) != was:
                 doubted.append((_number(reason), step.at, *key))
         self._connection.executemany(_FIX, fixed)
+        self._connection.executemany(_CONFIRM, confirmed)
         self._connection.executemany(_DOUBT, doubted)
         self._connection.executemany(_EXPLAIN, explained)
 
@@ -160,7 +171,7 @@ class Judge:
         return self._by is HostIdentity.ADDRESS and differ(then.names, now.names)
 
     def _matters(self, reason: Reason, series: str, host: HostCoverage | None) -> bool:
-        return matters(
+        return self._only is not None or matters(
             reason,
             same_series=series == self._series,
             login_tried=host is not None and host.login not in _UNTRIED,
@@ -184,7 +195,9 @@ class Judge:
             reason = Reason.HOST_UNFINISHED if left.include(*names) else self._absent()
             if reason is None or not self._matters(reason, series, None):
                 continue
-            self._connection.execute(_DOUBT_ALL, (_number(reason), at, machine))
+            self._connection.execute(_DOUBT_ALL, (_number(reason), at, machine, self._only))
+            if self._only is not None:
+                continue
             self._connection.execute(
                 "UPDATE machines SET tried_at = ?, tried_run = ? WHERE machine = ?",
                 (at, self._run, machine),

@@ -28,7 +28,7 @@ _HOST: Final = (
     "SELECT machine, name, ip, fqdn, netbios, first_seen, tried_at, at, last_answered, last_whole,"
     " last_login, login, logins, scanner, critical, high, medium, low, info, unknown FROM machines"
 )
-_ENTRY: Final = """
+ENTRY: Final = """
 SELECT m.name, m.ip, e.plugin, coalesce(c.name, d.name), e.severity, e.first_severity, e.service,
   c.name, e.state, e.first_seen, e.last_seen, e.since, e.reason, e.unverified_since, e.resurfaced,
   e.cause, d.cves, d.exploited, d.published, d.solution, f.task_id, l.task_id,
@@ -39,13 +39,13 @@ LEFT JOIN audit_checks c USING (audit_check)
 {excepted}
 JOIN runs f ON f.run = e.first_run JOIN runs l ON l.run = e.last_run
 """
-_EXCEPTED: Final = """
+EXCEPTED: Final = """
 LEFT JOIN excepted y ON y.machine = e.machine AND y.plugin = e.plugin AND y.service = e.service
   AND y.audit_check = e.audit_check
 LEFT JOIN exceptions x ON x.number = y.number AND x.expires > {now:f}
 """
 _SEVERITIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
-_OPEN: Final = {
+OPEN: Final = {
     Shown.OPEN: f"e.state < {State.FIXED:d}",
     Shown.FIXED: f"e.state = {State.FIXED:d}",
     Shown.ALL: "1",
@@ -83,10 +83,10 @@ def read_hosts(connection: sqlite3.Connection, name: str, wanted: Wanted) -> lis
 
 
 def _host_page(connection: sqlite3.Connection, row: Sequence[Any], wanted: Wanted) -> HostPage:
-    where = f"e.machine = ? AND {_OPEN[wanted.shown]} AND {_at_least(wanted.least_severity)}"
-    excepted = _EXCEPTED.format(now=wanted.now)
+    where = f"e.machine = ? AND {OPEN[wanted.shown]} AND {at_least(wanted.least_severity)}"
+    excepted = EXCEPTED.format(now=wanted.now)
     entries = connection.execute(
-        f"{_ENTRY.format(source='entries e', excepted=excepted)} WHERE {where}"
+        f"{ENTRY.format(source='entries e', excepted=excepted)} WHERE {where}"
         f" ORDER BY e.severity = {NO_SEVERITY} DESC, e.severity DESC, d.exploited DESC,"
         " e.plugin, e.service, e.audit_check LIMIT ? OFFSET ?",
         (row[0], wanted.limit, wanted.offset),
@@ -97,11 +97,11 @@ def _host_page(connection: sqlite3.Connection, row: Sequence[Any], wanted: Wante
     ).fetchone()
     counts = connection.execute(
         f"SELECT e.severity, count(*) FROM entries e {excepted}"
-        f" WHERE e.machine = ? AND {_OPEN[Shown.OPEN]} AND x.number IS NOT NULL GROUP BY 1",
+        f" WHERE e.machine = ? AND {OPEN[Shown.OPEN]} AND x.number IS NOT NULL GROUP BY 1",
         (row[0],),
     ).fetchall()
     return HostPage(
-        host=_host(row), entries=tuple(map(_entry, entries)), total=total, unverified=unverified,
+        host=_host(row), entries=tuple(map(entry_of, entries)), total=total, unverified=unverified,
         excepted={_word(severity): count for severity, count in counts},
     )  # fmt: skip
 
@@ -110,7 +110,7 @@ def _word(severity: int) -> str:
     return severity_name(None if severity == NO_SEVERITY else severity)
 
 
-def _at_least(severity: int) -> str:
+def at_least(severity: int) -> str:
     """A finding without a readable severity may be serious."""
     return f"(e.severity >= {severity:d} OR e.severity = {NO_SEVERITY})"
 
@@ -126,7 +126,7 @@ def _host(row: Sequence[Any]) -> Host:
     )  # fmt: skip
 
 
-def _entry(row: Sequence[Any]) -> Entry:
+def entry_of(row: Sequence[Any]) -> Entry:
     (host, ip, plugin, name, severity, first_severity, service, check, state, first_seen,
      last_seen, since, reason, unverified_since, resurfaced, cause, cves, exploited, published,
      solution, first_task, last_task, protocol, excepted, kind, changed, *_) = row  # fmt: skip
@@ -152,7 +152,7 @@ def _entry(row: Sequence[Any]) -> Entry:
 def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePage:
     """The latest changes first."""
     values: dict[str, Any] = {"since": query.since}
-    where = f"e.changed > :since AND e.severity <> 0 AND {_at_least(query.least_severity)}"
+    where = f"e.changed > :since AND e.severity <> 0 AND {at_least(query.least_severity)}"
     if query.ranges is not None:
         parts = []
         for number, (first, last) in enumerate(query.ranges):
@@ -166,7 +166,7 @@ def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePa
         paged += f" AND {_KEY} < (:k0, :k1, :k2, :k3, :k4)"
         values |= {f"k{number}": part for number, part in enumerate(query.after)}
     rows = connection.execute(
-        f"{_CHANGED_ENTRY.format(source=_BY_CHANGE, excepted=_EXCEPTED.format(now=query.now))}"
+        f"{_CHANGED_ENTRY.format(source=_BY_CHANGE, excepted=EXCEPTED.format(now=query.now))}"
         f" WHERE {paged} ORDER BY e.changed DESC, e.machine DESC, e.plugin DESC, e.service DESC,"
         " e.audit_check DESC LIMIT :limit",
         {**values, "limit": query.limit + 1},
@@ -177,13 +177,13 @@ def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePa
     more = len(rows) > query.limit
     shown = rows[: query.limit]
     return ChangePage(
-        entries=tuple((Change(row[0]), _entry(row[1:])) for row in shown),
+        entries=tuple((Change(row[0]), entry_of(row[1:])) for row in shown),
         counts=counts, excepted=excepted, first_scans=first_scans, reasons=reasons, scans=scans,
         after=_key(shown[-1][1:]) if more else None,
     )  # fmt: skip
 
 
-_CHANGED_ENTRY: Final = _ENTRY.replace("SELECT", f"SELECT {_CHANGE},", 1)
+_CHANGED_ENTRY: Final = ENTRY.replace("SELECT", f"SELECT {_CHANGE},", 1)
 _BY_CHANGE: Final = "entries e INDEXED BY entries_by_change"
 
 
@@ -198,7 +198,7 @@ def _count_changes(
     rows = connection.execute(
         f"SELECT {_CHANGE} AS change, e.severity, e.reason, e.cause = {FIRST_SCAN},"
         f" count(*), count(x.number) FROM {_BY_CHANGE} JOIN machines m USING (machine)"
-        f" {_EXCEPTED.format(now=now)} WHERE {where} GROUP BY 1, 2, 3, 4",
+        f" {EXCEPTED.format(now=now)} WHERE {where} GROUP BY 1, 2, 3, 4",
         values,
     ).fetchall()
     counts: dict[Change, dict[str, int]] = {change: {} for change in Change}

@@ -22,6 +22,7 @@ from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.port import Applied, AppliedScans, Covered, Waiting
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.reader import RunOnConnection
 from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
@@ -29,6 +30,7 @@ from nessus_sched.store.ledger.apply import apply_scan, attached, clear
 from nessus_sched.store.ledger.excepted import count_covered, cover_all
 from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, read_run_times
 from nessus_sched.store.ledger.schema import SCHEMA
+from nessus_sched.store.ledger.select import read_selected
 from nessus_sched.store.reader import Readers, snapshot
 from nessus_sched.store.sqlite import open_offline, open_writer
 
@@ -74,6 +76,10 @@ class Questions:
     async def changes(self, query: ChangeQuery) -> ChangePage:
         """A page of what changed, the latest first."""
         return await self._run(lambda connection: read_changes(connection, query))
+
+    async def selected(self, wanted: Selection, now: float) -> list[Selected]:
+        """The findings of a selection, worst first. Exceptions count until `now`."""
+        return await self._run(lambda connection: read_selected(connection, wanted, now))
 
     async def scan_times(self, task_ids: Sequence[str]) -> list[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""

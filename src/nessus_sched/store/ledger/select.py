@@ -1,0 +1,74 @@
+"""Reads the findings of a selection (synchronous, within one snapshot)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final
+
+from nessus_sched.results.ledger.selection import Selected, Selection
+from nessus_sched.store.ledger.hosts import address_key, coverage_of
+from nessus_sched.store.ledger.read import ENTRY, EXCEPTED, OPEN, at_least, entry_of
+
+_SELECTED: Final = ENTRY.replace("SELECT", "SELECT d.family, d.type, h.text, l.series,", 1) + (
+    "LEFT JOIN views v ON v.view = e.view LEFT JOIN facts h ON h.fact = v.fact"
+)
+_NAMES: Final = ("name", "ip", "fqdn", "netbios", "identity")
+
+
+def read_selected(connection: sqlite3.Connection, wanted: Selection, now: float) -> list[Selected]:
+    """The findings, at most `limit`, worst first. Exceptions count until `now` (epoch seconds).
+    Compliance checks are not among them: their plugins run all checks of an audit."""
+    values: dict[str, Any] = {"limit": wanted.limit}
+    where = [
+        "e.audit_check = 0",
+        OPEN[wanted.shown],
+        at_least(wanted.least_severity),
+        *_machines(wanted, values),
+        *_plugins(wanted, values),
+    ]
+    rows = connection.execute(
+        f"{_SELECTED.format(source='entries e', excepted=EXCEPTED.format(now=now))}"
+        f" WHERE {' AND '.join(where)}"
+        " ORDER BY e.severity DESC, e.machine, e.plugin, e.service LIMIT :limit",
+        values,
+    ).fetchall()
+    return [
+        Selected(
+            entry=entry_of(row),
+            family=family,
+            plugin_type=kind,
+            seen_on=None if facts is None else coverage_of(facts),
+            series=series,
+        )
+        for family, kind, facts, series, *row in rows
+    ]
+
+
+def _machines(wanted: Selection, values: dict[str, Any]) -> Iterator[str]:
+    if not wanted.ranges and not wanted.names:
+        return
+    parts = []
+    for number, (first, last) in enumerate(wanted.ranges):
+        parts.append(f"address BETWEEN :first{number} AND :last{number}")
+        values |= {f"first{number}": address_key(first), f"last{number}": address_key(last)}
+    if wanted.names:
+        values["names"] = json.dumps(wanted.names)
+        parts += [f"{name} IN (SELECT value FROM json_each(:names))" for name in _NAMES]
+    yield f"e.machine IN (SELECT machine FROM machines WHERE {' OR '.join(parts)})"
+
+
+def _plugins(wanted: Selection, values: dict[str, Any]) -> Iterator[str]:
+    parts = []
+    if wanted.plugins:
+        values["plugins"] = json.dumps(wanted.plugins)
+        parts.append("e.plugin IN (SELECT value FROM json_each(:plugins))")
+    if wanted.cves:
+        values["cves"] = json.dumps(wanted.cves)
+        parts.append(
+            "e.plugin IN (SELECT plugin FROM definition_cves"
+            " WHERE cve IN (SELECT value FROM json_each(:cves)))"
+        )
+    if parts:
+        yield f"({' OR '.join(parts)})"
