@@ -27,6 +27,7 @@ from nessus_sched.results.ledger.questions import (
     HostPage,
     Shown,
 )
+from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.results.ledger.states import Life, State
 from support.apps import app_of
 from support.fake_scanner import FakeScanner
@@ -64,6 +65,9 @@ class FakeLedger:
     async def rebuild(self) -> int:
         self.waiting = 5
         return 5
+
+    async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
+        return []
 
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         return []

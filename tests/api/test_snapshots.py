@@ -24,7 +24,8 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 WRITE = bool(os.environ.get("UPDATE_SNAPSHOTS"))
 ORDER = (
     "submit_scan", "submit_trusted_scan", "submit_privileged_scan", "submit_custom_scan",
-    "submit_quick_scan", "submit_compliance_scan", "rescan", "create_schedule",
+    "submit_quick_scan", "submit_compliance_scan", "rescan", "verify_fix",
+    "create_schedule",
     "list_schedules", "change_schedule", "get_plan", "get_scan_status",
     "wait_for_scan", "list_tasks", "cancel_scan", "pause_scan", "resume_scan", "get_scan_results",
     "get_scan_summary", "compare_scans", "search_findings", "get_coverage", "get_host",
@@ -90,7 +91,7 @@ async def test_all_four_annotations_are_said_and_true() -> None:
             name in ("cancel_scan", "change_schedule", "pause_everything")
         )
         assert hints["idempotentHint"] is not name.startswith(
-            ("submit_", "rescan", "change_schedule", "propose_exception")
+            ("submit_", "rescan", "verify_fix", "change_schedule", "propose_exception")
         )
         assert isinstance(hints["openWorldHint"], bool)
 

@@ -28,6 +28,7 @@ _PARTIAL: Final = (
     "Its scan ended early. get_scan_summary and get_scan_results show what it found by then; "
     "absent is not clean. rescan with hosts=not_reached scans the rest."
 )
+_VERIFIED: Final = "verify_fix with this task_id says which findings are fixed."
 _RUNNING: Final = "wait_for_scan waits up to 25 s; large scans take hours, so tell the user."
 _CANCELING: Final = (
     "It is being canceled, and ends when its scanner has stopped the scan; wait_for_scan waits up "
@@ -63,6 +64,8 @@ def advice(view: TaskView) -> str:
     """The next step for a client."""
     task = view.task
     if task.state in SETTLED:
+        if task.request.verify is not None and task.summary is not None:
+            return _VERIFIED
         return _PARTIAL if task.partial is not None else BY_STATE[task.state]
     if task.desired is RequestedState.CANCEL:
         return _CANCELING

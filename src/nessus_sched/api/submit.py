@@ -48,6 +48,7 @@ class SubmitArgs:
         "What to scan: addresses, networks (192.0.2.0/24), ranges (192.0.2.1-20) or host names. "
         "One entry may hold several, separated by commas or white space. All must be inside the "
         "configured scope.",
+        once=True,
         min_length=1,
         max_length=10000,
         examples=TARGETS,

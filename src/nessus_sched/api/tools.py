@@ -20,6 +20,7 @@ from nessus_sched.api.outcomes.coverage import COVERAGE_ACTIONS, COVERAGE_TOOLS
 from nessus_sched.api.outcomes.ledger import LEDGER_ACTIONS, LEDGER_TOOLS
 from nessus_sched.api.outcomes.rebuild import REBUILD_ACTIONS
 from nessus_sched.api.outcomes.rescan import RESCAN_TOOLS
+from nessus_sched.api.outcomes.verify import VERIFY_TOOLS
 from nessus_sched.api.queue import QUEUE_TOOLS
 from nessus_sched.api.scanners import FLEET_TOOLS
 from nessus_sched.api.schedules.plan import PLAN_TOOLS
@@ -57,6 +58,7 @@ TOOLS: Final = Registry(
     (
         *SUBMIT_TOOLS,
         *RESCAN_TOOLS,
+        *VERIFY_TOOLS,
         *SCHEDULE_TOOLS,
         *PLAN_TOOLS,
         *TASK_TOOLS,

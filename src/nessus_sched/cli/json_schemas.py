@@ -181,6 +181,7 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "exceptions apply": AppliedExceptions,
     "rescan": answer_of("rescan"),
     "rescan --wait": StatusAnswer,
+    "verify": answer_of("verify_fix"),
     "status": StatusAnswer,
     "tasks": answer_of("list_tasks"),
     "watch": Statuses,

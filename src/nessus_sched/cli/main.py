@@ -85,6 +85,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "schedules": Entry("schedules.command:schedules_group", "Submit scans by the calendar."),
         "plan": Entry("schedules.plan:plan_command", "Show what will fit in the coming hours."),
         "rescan": Entry("rescan:rescan_command", "Scan hosts of an earlier task again."),
+        "verify": Entry("results.verify:verify_command", "Check whether findings are fixed."),
         "status": Entry("tasks:status_command", "Show a task's status."),
         "tasks": Entry("tasks:tasks_command", "List tasks."),
         "watch": Entry("watch:watch_command", "Follow tasks until they finish."),

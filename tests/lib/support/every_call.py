@@ -56,6 +56,7 @@ def wrong() -> list[Step]:
             "unknown_audit",
         ),
         "rescan": ({**NO_TASK, "hosts": "not_reached"}, "unknown_task"),
+        "verify_fix": ({"hosts": TARGET, "cves": ["log4j"]}, "bad_arguments"),
         "create_schedule": (
             {"name": "weekly", "scan": {"targets": TARGET}, "cron": "0 2 * mon"},
             "bad_schedule",
@@ -109,6 +110,7 @@ def happy(done: str, other: str, running: str) -> list[Step]:
         "submit_quick_scan": {**DRY, "discovery": "ports"},
         "submit_compliance_scan": {**named, "audit": "base"},
         "rescan": {"task_id": done, "hosts": "silent", "dry_run": True},
+        "verify_fix": {"hosts": TARGET, "dry_run": True},
         "create_schedule": {
             "name": "weekly",
             "scan": {"targets": TARGET},

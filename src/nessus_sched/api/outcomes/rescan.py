@@ -203,9 +203,10 @@ def _base(request: ScanRequest, args: RescanArgs) -> ScanRequest:
             discovery=Discovery.HOSTS if kind is ScanKind.QUICK else None,
             profile=None,
             settings={},
+            verify=None,
         )
     if args.template:
-        request = attrs.evolve(request, template=args.template, policy=None)
+        request = attrs.evolve(request, template=args.template, policy=None, verify=None)
     return request
 
 
