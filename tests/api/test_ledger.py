@@ -15,9 +15,13 @@ from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.outcomes.rebuild import RebuildArgs, rebuild_ledger
 from nessus_sched.api.tools import TOOLS
+from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.exceptions.rule import ExceptionKind, Rule
+from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.scope import Scope
+from nessus_sched.core.targets.targets import TargetSet, parse_targets
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.questions import (
     ChangePage,
     ChangeQuery,
@@ -27,6 +31,7 @@ from nessus_sched.results.ledger.questions import (
     HostPage,
     Shown,
 )
+from nessus_sched.results.ledger.reach import Reached, Stretch, Tries, stretches
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.results.ledger.states import Life, State
 from support.apps import app_of
@@ -39,6 +44,9 @@ class FakeLedger:
     pages: list[HostPage] = attrs.field(factory=list)
     waiting: int = 0
     asked: list[ChangeQuery] = attrs.field(factory=list)
+    tries: Tries = attrs.field(factory=lambda: Tries(ever=TargetSet(), lately=TargetSet()))
+    reached: list[Reached] = attrs.field(factory=list)
+    runs: list[LoginRun] = attrs.field(factory=list)
 
     async def hosts(
         self,
@@ -71,6 +79,12 @@ class FakeLedger:
 
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         return []
+
+    async def reach(self, asked: TargetSet, since: float) -> Sequence[Stretch]:
+        return stretches(asked, self.tries, self.reached, since)
+
+    async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
+        return self.runs[:limit]
 
 
 def clean_host(now: float) -> HostPage:
@@ -184,3 +198,87 @@ async def test_a_time_without_scans_is_no_good_news(tmp_path: Path) -> None:
             await ask(a, "get_changes", cursor="1.2.3")
         with pytest.raises(ToolError, match="addresses only"):
             await ask(a, "get_changes", targets=["web.example.com"])
+
+
+def reached(number: int, now: float, **changes: Any) -> Reached:
+    at = int(now) - 60
+    target = parse_targets([f"192.0.2.{number}"]).ranges[0][0]
+    seen = Reached(
+        target=target, tried_at=at, answered_at=at, whole_at=at, login_at=at, login="full",
+        scanner="east",
+    )  # fmt: skip
+    return attrs.evolve(seen, **changes)
+
+
+async def test_how_well_targets_are_covered(tmp_path: Path) -> None:
+    asked = ["192.0.2.0/29", "web.example.com"]
+    ledger = FakeLedger()
+    async with app(tmp_path, ledger) as a:
+        nothing = await ask(a, "get_coverage", targets=asked)
+        assert nothing["counts"] == {
+            "requested": 9, "never_scanned": 9, "not_lately": 0, "never_answered": 0,
+            "no_longer_answers": 0, "unfinished": 0, "without_login": 0, "covered": 0,
+        }  # fmt: skip
+        tried = parse_targets(["192.0.2.0/30"])
+        ledger.tries = Tries(ever=tried, lately=tried)
+        ledger.reached = [
+            reached(1, a.now()), reached(2, a.now(), login_at=int(a.now() - 90 * 86400))
+        ]  # fmt: skip
+        ledger.waiting = 1
+        found = await ask(a, "get_coverage", targets=asked, days=30)
+        assert [(row["targets"], row["count"], row["status"]) for row in found["rows"]] == [
+            ("192.0.2.0", 1, "never_answered"), ("192.0.2.1", 1, "covered"),
+            ("192.0.2.2", 1, "without_login"), ("192.0.2.3", 1, "never_answered"),
+            ("192.0.2.4/30", 4, "never_scanned"), ("web.example.com", 1, "never_scanned"),
+        ]  # fmt: skip
+        assert "last with one" in found["rows"][2]["why"]
+        assert "not entered yet" in found["notes"][0]
+        paged: list[Any] = []
+        cursor = None
+        while True:
+            page = await ask(a, "get_coverage", targets=asked, limit=2, cursor=cursor)
+            paged += page["rows"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert paged == found["rows"]
+        some = await ask(a, "get_coverage", targets=asked, status=["never_scanned"], limit=1)
+        assert [row["targets"] for row in some["rows"]] == ["192.0.2.4/30"]
+        assert some["next_cursor"] == "192.0.2.7"
+        year = await ask(a, "get_coverage", targets=["192.0.2.2"], days=365)
+        assert year["counts"]["covered"] == 1
+
+
+async def test_coverage_is_asked_of_a_task_or_of_targets(tmp_path: Path) -> None:
+    mine = Scope(("192.0.2.0/28",), (), max_addresses=100)
+    async with app(tmp_path, FakeLedger(), scopes_of=lambda _peer: (mine,)) as a:
+        for wrong in ({}, {"task_id": "t-1", "targets": ["192.0.2.1"]}):
+            with pytest.raises(ToolError, match="give task_id or targets"):
+                await ask(a, "get_coverage", **wrong)
+        with pytest.raises(ToolError, match="'silent' is none of targets across all scans: never"):
+            await ask(a, "get_coverage", targets=["192.0.2.1"], status=["silent"])
+        with pytest.raises(ToolError, match="targets: "):
+            await ask(a, "get_coverage", targets=["192.0.2.0/99"])
+        with pytest.raises(ToolError, match="outside your role's targets"):
+            await ask(a, "get_coverage", targets=["192.0.2.0/24"])
+
+
+async def test_credentials_show_how_their_logins_went(tmp_path: Path) -> None:
+    ledger = FakeLedger()
+    run = LoginRun(task_id="t-9", at=0, hosts=16, full=12, partial=1, failed=3, others=())
+    ledger.runs = [run] * 9
+    mine = Scope(("192.0.2.0/28",), (), max_addresses=100)
+    credential = Credential(
+        name="linux", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("hush")
+    )
+    async with app(tmp_path, ledger) as a:
+        a.service.context.config = attrs.evolve(a.config, credentials=(credential,))
+        (row,) = (await ask(a, "list_credentials"))["credentials"]
+        assert len(row["logins"]) == 5
+        assert row["logins"][0] == {
+            "at": "1970-01-01T00:00:00+00:00", "task_id": "t-9", "hosts": 16, "full": 12,
+            "partial": 1, "failed": 3, "others": [],
+        }  # fmt: skip
+        limited = attrs.evolve(a, scopes_of=lambda _peer: (mine,))
+        (row,) = (await ask(limited, "list_credentials"))["credentials"]
+        assert row["logins"] == []

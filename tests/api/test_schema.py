@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from nessus_sched.api import validation
 from nessus_sched.api.findings import SearchArgs
 from nessus_sched.api.operations import Call, Registry, tool
-from nessus_sched.api.schema import Unmapped, input_schema, output_schema
+from nessus_sched.api.schema import Unmapped, input_schema, output_schema, without_lengths
 from nessus_sched.core.fields import field
 from nessus_sched.core.secret import Secret
 
@@ -318,3 +318,15 @@ def test_tools_are_checked_when_they_are_made() -> None:
         tool(writes=True)(silent)
     with pytest.raises(NameError):  # a local class, which no annotation can name
         tool(writes=True)(undocumented)
+
+
+def test_models_do_not_read_lengths() -> None:
+    @attrs.frozen
+    class Args:
+        names: list[str] = field("Names.", max_length=9)
+        text: str = field("A text.", min_length=1, max_length=5, default="x")
+
+    whole, short = input_schema(Args), without_lengths(input_schema(Args))
+    assert whole["properties"]["names"].pop("maxItems") == 9
+    assert whole["properties"]["text"].pop("maxLength") == 5
+    assert short == whole

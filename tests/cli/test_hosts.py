@@ -76,6 +76,22 @@ def test_changes_since_a_time(live: Live, scanned: str) -> None:
     one_sentence(live("changes", "--target", "web.example.com"), 1, "addresses only")
 
 
+def test_how_well_a_network_is_covered(live: Live, scanned: str) -> None:
+    found = asked(live, "coverage", "coverage", "--target", NETWORK)
+    assert found["counts"]["requested"] == sum(row["count"] for row in found["rows"])
+    hosts = asked(live, "coverage", "coverage", scanned, "--status", "answered")["rows"]
+    seen = {row["targets"] for row in found["rows"] if row["ended"]}
+    assert {row["targets"] for row in hosts} <= seen
+    assert (
+        f" of {found['counts']['requested']} covered" in live("coverage", "--target", NETWORK).out
+    )
+    never = asked(live, "coverage", "coverage", "--target", "198.51.100.0/30")
+    assert [row["status"] for row in never["rows"]] == ["never_scanned"]
+    one_sentence(live("coverage"), 2, "give TASK or --target")
+    one_sentence(live("coverage", scanned, "--target", NETWORK), 2, "give TASK or --target")
+    one_sentence(live("coverage", scanned, "--status", "covered"), 1, "none of a task")
+
+
 def test_a_rebuild_gives_the_same_ledger(live: Live, scanned: str) -> None:
     hosts = ("changes", "--target", NETWORK, "-n", "200")
     before = asked(live, "changes", *hosts)

@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.ranges import V4
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.questions import (
@@ -25,10 +27,11 @@ from nessus_sched.results.ledger.states import State
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.findings.store import open_findings
 from nessus_sched.store.ledger.store import open_ledger
-from support.ledger_book import DAY, T0, Book, machine, open_book
-from support.nessus_xml import element, item
+from support.ledger_book import DAY, INFORMATION, T0, Book, machine, open_book
+from support.nessus_xml import element, host, item
 
 RELEASED = Path(__file__).parent / "released"
+WITHOUT_LOGIN = INFORMATION.replace("yes, as 'scan' via ssh", "no")
 
 
 @pytest.fixture
@@ -298,3 +301,61 @@ async def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match=r"ledger.db.*move it away"):
         await open_ledger(path, tmp_path / "findings.db", Inline())
     assert path.read_bytes().startswith(b"garbage")
+
+
+async def test_what_scans_have_finished_with_and_how_well(book: Book) -> None:
+    asked = parse_targets(["192.0.2.0/29", "a.example.com", "b.example.com"])
+
+    async def reach(since: int) -> list[tuple[str, str]]:
+        return [(each.text, each.status) for each in await book.ledger.reach(asked, since)]
+
+    assert await reach(T0) == [
+        ("192.0.2.0/29", "never_scanned"),
+        ("a.example.com", "never_scanned"),
+        ("b.example.com", "never_scanned"),
+    ]
+    await book.scan(
+        machine("192.0.2.1", at=T0), machine("192.0.2.2", at=T0),
+        task_id="t-1", at=T0, targets="192.0.2.0-192.0.2.5", left=("192.0.2.5",),
+        asked=("192.0.2.0-192.0.2.5", "a.example.com"),
+    )  # fmt: skip
+    expected = [
+        ("192.0.2.0", "never_answered"), ("192.0.2.1", "covered"), ("192.0.2.2", "covered"),
+        ("192.0.2.3-192.0.2.4", "never_answered"), ("192.0.2.5-192.0.2.7", "never_scanned"),
+        ("a.example.com", "never_answered"), ("b.example.com", "never_scanned"),
+    ]  # fmt: skip
+    assert await reach(T0 - DAY) == expected
+    await book.scan(task_id="t-v", at=T0, asked=("192.0.2.6",), only=frozenset({1}))
+    assert await reach(T0 - DAY) == expected, "a scan for single plugins covers nothing"
+    later = T0 + 40 * DAY
+    assert {status for _, status in await reach(later)} == {"not_lately", "never_scanned"}
+    unlogged = host(
+        "192.0.2.1", item(10180), WITHOUT_LOGIN, tags={"HOST_END_TIMESTAMP": str(later)}
+    )
+    for _ in range(2):  # the second time, the rest of the same task
+        await book.scan(
+            unlogged, task_id="t-2", at=later, targets="192.0.2.0-192.0.2.3",
+            asked=("192.0.2.0-192.0.2.3",),
+        )  # fmt: skip
+    assert (await reach(later))[:4] == [
+        ("192.0.2.0", "never_answered"), ("192.0.2.1", "without_login"),
+        ("192.0.2.2", "no_longer_answers"), ("192.0.2.3", "never_answered"),
+    ]  # fmt: skip
+    await book.ledger.clear()
+    assert {status for _, status in await reach(T0)} == {"never_scanned"}
+
+
+async def test_how_the_logins_with_a_credential_went(book: Book) -> None:
+    good, bad = machine("192.0.2.1", at=T0), host("192.0.2.2", item(104410), WITHOUT_LOGIN)
+    await book.scan(good, bad, task_id="t-1", at=T0, credentials=("linux",))
+    for _ in range(2):
+        await book.scan(good, task_id="t-2", at=T0 + DAY, credentials=("linux", "windows"))
+    await book.scan(good, task_id="t-3", at=T0 + 2 * DAY)
+    found = await book.ledger.logins("linux", 5)
+    assert [attrs.astuple(each) for each in found] == [
+        ("t-2", T0 + DAY, 1, 1, 0, 0, ("windows",)),
+        ("t-1", T0, 2, 1, 0, 1, ()),
+    ]
+    assert [each.task_id for each in await book.ledger.logins("linux", 1)] == ["t-2"]
+    assert [each.others for each in await book.ledger.logins("windows", 5)] == [("linux",)]
+    assert await book.ledger.logins("lin", 5) == []

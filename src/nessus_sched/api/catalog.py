@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
+from nessus_sched.api.answers import iso
 from nessus_sched.api.app import App
-from nessus_sched.api.errors import check_scanner
+from nessus_sched.api.errors import as_tool_errors, check_scanner
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.paging import USUAL_BYTES, take_within
 from nessus_sched.api.scanners import NoArgs
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
 from nessus_sched.core.scanner import ScannerError
+from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.untrusted import clean_line
+
+SHOWN_LOGINS: Final = 5
+"""Latest scans of each credential."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,11 +45,23 @@ class TemplatesAnswer:
 
 
 @attrs.frozen(kw_only=True)
+class LoginRow:
+    at: str | None = field("When.")
+    task_id: str = field("The scan.")
+    hosts: int = field("Hosts that answered.")
+    full: int = field("Logged in fully.")
+    partial: int = field("Logged in, but not privileged enough or not everywhere.")
+    failed: int = field("Logins failed.")
+    others: list[str] = field("Credentials that the scan had besides: the figures are of all.")
+
+
+@attrs.frozen(kw_only=True)
 class CredentialRow:
     name: str = field("Name for a submission.")
     kind: str = field("ssh_password, ssh_key, windows or snmpv3.")
     escalation: str | None = field("How it becomes privileged, if it does.")
     privileged: bool = field("Good for submit_privileged_scan.")
+    logins: list[LoginRow] = field("How logins went in its latest scans, latest first.")
 
 
 @attrs.frozen(kw_only=True)
@@ -96,8 +114,14 @@ async def list_scan_templates(app: App, call: Call, args: TemplatesArgs) -> Temp
 
 @tool(writes=False)
 async def list_credentials(app: App, call: Call, args: NoArgs) -> CredentialsAnswer:
-    """Names and kinds of the configured credentials, audits and scan profiles. Secrets are
-    never shown and never given: submissions use the names."""
+    """The configured credentials (and how their latest logins went), audits and scan profiles.
+    Secrets are never shown and never given: submissions use the names."""
+    logins: dict[str, list[LoginRow]] = {}
+    if not app.scopes_of(call.peer):  # a limited role would see figures of others' hosts
+        with as_tool_errors():
+            for each in app.config.credentials:
+                found = await app.ledger.logins(each.name, SHOWN_LOGINS)
+                logins[each.name] = [_login_row(run) for run in found]
     return CredentialsAnswer(
         credentials=[
             CredentialRow(
@@ -105,6 +129,7 @@ async def list_credentials(app: App, call: Call, args: NoArgs) -> CredentialsAns
                 kind=each.kind,
                 escalation=each.escalation.method if each.escalation else None,
                 privileged=each.privileged or each.escalation is not None,
+                logins=logins.get(each.name, []),
             )
             for each in app.config.credentials
         ],
@@ -125,6 +150,18 @@ async def list_credentials(app: App, call: Call, args: NoArgs) -> CredentialsAns
             )
             for each in app.config.scan_profiles
         ],
+    )
+
+
+def _login_row(run: LoginRun) -> LoginRow:
+    return LoginRow(
+        at=iso(run.at),
+        task_id=run.task_id,
+        hosts=run.hosts,
+        full=run.full,
+        partial=run.partial,
+        failed=run.failed,
+        others=list(run.others),
     )
 
 

@@ -48,6 +48,16 @@ def output_schema(cls: type) -> Schema:
     return _object(cls, output=True)
 
 
+def without_lengths(schema: Schema) -> Schema:
+    """A schema of arguments without the greatest lengths of its lists and texts. They protect us,
+    and a refusal names them: a model would read them in every conversation and never need them."""
+    properties = {
+        name: {key: value for key, value in each.items() if key not in ("maxLength", "maxItems")}
+        for name, each in schema["properties"].items()
+    }
+    return {**schema, "properties": properties}
+
+
 def _object(cls: type, *, output: bool) -> Schema:
     hints = typing.get_type_hints(cls)
     properties: Schema = {}

@@ -94,6 +94,9 @@ def _existing(path: str | None) -> Path | None:
 
 
 task_argument = click.argument("task", metavar="TASK", shell_complete=_complete_task)
+optional_task_argument = click.argument(
+    "task", metavar="[TASK]", required=False, shell_complete=_complete_task
+)
 tasks_argument = click.argument(
     "tasks", metavar="TASK...", nargs=-1, required=True, shell_complete=_complete_task
 )

@@ -218,6 +218,18 @@ def templates_command(scanner: str | None, config: Path | None, as_json: bool) -
     print_table(("template", "usable", "title"), rows)
 
 
+def _logins(credential: Mapping[str, Any]) -> str | None:
+    """`2026-01-31: 14 of 16 hosts, 2 failed (before: 16 of 16)`."""
+    texts = [f"{each['full']} of {each['hosts']}" for each in credential["logins"][:2]]
+    if not texts:
+        return None
+    latest = credential["logins"][0]
+    text = f"{latest['at'][:10]}: {texts[0]} hosts"
+    for how in ("partial", "failed"):
+        text += f", {latest[how]} {how}" if latest[how] else ""
+    return text + (f" (before: {texts[1]})" if texts[1:] else "")
+
+
 @click.command("credentials")
 @daemon_option
 @json_option
@@ -230,9 +242,9 @@ def credentials_command(config: Path | None, as_json: bool) -> None:
         print_json(answer)
         return
     print_table(
-        ("credential", "kind", "escalation", "privileged"),
+        ("credential", "kind", "escalation", "privileged", "latest logins"),
         [
-            (each["name"], each["kind"], each["escalation"], each["privileged"])
+            (each["name"], each["kind"], each["escalation"], each["privileged"], _logins(each))
             for each in answer["credentials"]
         ],
     )

@@ -22,12 +22,15 @@ from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED
 from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.core.task_store import TaskReader
 from nessus_sched.results.findings_port import FindingsStore
 from nessus_sched.results.ledger.hosts import ScanOrigin
+from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.port import KeptReports, Ledger
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.reach import Stretch
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.telemetry import events
@@ -129,6 +132,14 @@ class LedgerKeeper:
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         await self.settled()
         return await self.ledger.scan_times(task_ids)
+
+    async def reach(self, asked: TargetSet, since: float) -> Sequence[Stretch]:
+        await self.settled()
+        return await self.ledger.reach(asked, since)
+
+    async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
+        await self.settled()
+        return await self.ledger.logins(credential, limit)
 
     async def lost_by_rebuild(self) -> int:
         """How many scans in the ledger have neither findings nor a report any more."""
@@ -241,6 +252,7 @@ def origin_of(task: Task) -> ScanOrigin:
         targets=task.request.targets,
         left=task.remaining or (),
         only=None if task.request.verify is None else task.request.verify.plugin_ids,
+        credentials=tuple(task.request.credentials),
     )
 
 

@@ -22,6 +22,7 @@ from mcp.server.caching import CacheHint
 
 from nessus_sched.api import validation
 from nessus_sched.api.operations import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
+from nessus_sched.api.schema import without_lengths
 from nessus_sched.api.secret_guard import refuse_secrets
 from nessus_sched.api.untrusted import for_model
 from nessus_sched.api.weight import weight_of
@@ -334,7 +335,7 @@ def _listed(tool: ToolDef) -> types.Tool:
         name=tool.name,
         title=tool.title,
         description=tool.description,
-        input_schema=tool.input_schema,
+        input_schema=without_lengths(tool.input_schema),
         output_schema=tool.output_schema,
         annotations=types.ToolAnnotations(
             read_only_hint=not tool.writes,

@@ -53,6 +53,7 @@ class Book:
         by: HostIdentity = HostIdentity.ADDRESS,
         targets: str = "192.0.2.0/24",
         plugins: Sequence[int] = (),
+        asked: tuple[str, ...] | None = None,
         **origin: Any,
     ) -> Applied:
         policy = (
@@ -65,7 +66,7 @@ class Book:
         await self.findings.put(
             task_id, reader, at=at + 60.0, coverage=lambda: scan_coverage(reader.report)
         )
-        given = {"series": "weekly", "began": at, **origin}
+        given = {"series": "weekly", "began": at, "targets": asked, **origin}
         applied = await self.ledger.apply(ScanOrigin(task_id=task_id, **given), identity=by, now=at)
         assert applied is not None
         return applied

@@ -1,7 +1,8 @@
-"""What became of every target of a task."""
+"""What became of every target of a task, and how well targets are covered by all scans."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Final, TypeVar
@@ -9,25 +10,28 @@ from typing import Final, TypeVar
 import attrs
 
 from nessus_sched.api.access import seen
+from nessus_sched.api.answers import iso
 from nessus_sched.api.app import ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.findings import PAGE, early_end
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.outcomes.ledger import DAY, behind
 from nessus_sched.api.paging import MAX_BYTES, USUAL_BYTES, take_within
-from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.coverage import Coverage, Segment, Status, unfinished
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import SETTLED
 from nessus_sched.core.targets.address import Unreadable, parse_host_name
 from nessus_sched.core.targets.ranges import address_text
-from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
+from nessus_sched.results.ledger.reach import MEANINGS, Reach, Stretch
 from nessus_sched.results.reached import ScannedHost, covered, target_of
 from nessus_sched.results.untrusted import clean_line
 
 T = TypeVar("T")
+S = TypeVar("S", Status, Reach)
 View = Callable[[Coverage, Mapping[int | str, ScannedHost]], T]
 """Takes the coverage of a task, and the hosts in its report by the targets that they are."""
 
@@ -37,8 +41,11 @@ MEMORY: Final = 8 * LARGE
 
 
 @attrs.frozen(kw_only=True)
-class CoverageArgs(TaskArgs):
-    status: list[Status] = field("Only targets with these.", factory=list, max_length=3)
+class CoverageArgs:
+    task_id: str | None = field("The task.", default=None, max_length=64)
+    targets: list[str] = field("Or these, across all scans.", factory=list, max_length=50)
+    days: int = field("What counts as lately.", default=30, minimum=1, maximum=3650)
+    status: list[str] = field("Only targets with these.", factory=list, max_length=10)
     limit: int = field("Rows per page.", default=50, minimum=1, maximum=500)
     cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=300)
 
@@ -52,11 +59,11 @@ class ReadCoverageArgs(CoverageArgs):
 class CoverageRow:
     targets: str = field("An address, a range of addresses, or a host name.")
     count: int = field("How many addresses or names that is.")
-    status: Status = field("answered, silent or not_reached.")
-    why: str | None = field("Why it was not reached.")
+    status: Status | Reach = field("Of a task: answered, silent or not_reached.")
+    why: str | None = field("Why it was not reached, or what the status means.")
     scanner_instance: str | None = field("The scanner that scanned it; null when not known.")
     ended: str | None = field(
-        "When its scan ended: ISO 8601; without offset it is the scanner's own clock."
+        "When its latest scan ended: ISO 8601; without offset it is the scanner's own clock."
     )
     login: str | None = field(
         "full, partial, failed, not_provided, none or unknown, as in host_login."
@@ -68,8 +75,8 @@ class CoverageRow:
 class CoverageAnswer:
     """Every requested target is in exactly one row of all pages."""
 
-    task_id: str = field("The task.")
-    counts: dict[str, int] = field("requested, answered, silent, not_reached: of all targets.")
+    task_id: str | None = field("The task.")
+    counts: dict[str, int] = field("By status, of all targets that were `requested`.")
     rows: list[CoverageRow] = field("Addresses in their order, then names.")
     next_cursor: str | None = field("For the next page; null at the end.")
     notes: list[str] = field("Why targets may be missing.")
@@ -78,14 +85,15 @@ class CoverageAnswer:
 
 @tool(writes=False, open_world=True)
 async def get_coverage(app: ReadApp, call: Call, args: CoverageArgs) -> CoverageAnswer:
-    """What became of each requested target of a settled task: answered (when, by which scanner,
-    with which login), silent, or not_reached and why. The last two prove nothing about a host."""
+    """What became of each target of a settled task: answered (when, by which scanner, with which
+    login), silent, or not_reached and why. Or, across all scans: never_scanned, not_lately,
+    never_answered, no_longer_answers, unfinished, without_login or covered."""
     return await _answer(app, call, args, MAX_BYTES if args.limit > 50 else USUAL_BYTES)
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def read_coverage(app: ReadApp, call: Call, args: ReadCoverageArgs) -> CoverageAnswer:
-    """A page of what became of the targets of a task."""
+    """A page of what became of the targets of a task, or of how well targets are covered."""
     return await _answer(app, call, args, LARGE)
 
 
@@ -149,13 +157,18 @@ async def _parts(app: ReadApp, task: Task) -> list[Task]:
 
 
 async def _answer(app: ReadApp, call: Call, args: CoverageArgs, most: int) -> CoverageAnswer:
-    task = (await seen(app, call, args.task_id)).task
+    if (args.task_id is None) is (not args.targets):
+        raise ToolError("bad_arguments", "give task_id or targets, one of them")
     after = _after(args.cursor)
+    if args.task_id is None:
+        return await _across_scans(app, call, args, after, most)
+    task = (await seen(app, call, args.task_id)).task
+    wanted = _wanted(args, Status)
 
     def page(
         coverage: Coverage, hosts: Mapping[int | str, ScannedHost]
     ) -> tuple[dict[str, int], list[CoverageRow], str | None]:
-        segments = coverage.segments(args.status or tuple(Status), after)
+        segments = coverage.segments(wanted, after)
         found = list(islice(segments, args.limit + 1))
         rows = take_within(list(_rows(found[: args.limit], hosts)), most)
         more = len(rows) < len(found)
@@ -169,6 +182,77 @@ async def _answer(app: ReadApp, call: Call, args: CoverageArgs, most: int) -> Co
         next_cursor=cursor,
         notes=early_end(task),
         untrusted=NAMES,
+    )
+
+
+async def _across_scans(
+    app: ReadApp, call: Call, args: CoverageArgs, after: int | str | None, most: int
+) -> CoverageAnswer:
+    """How well targets are covered by all scans that the ledger has."""
+    wanted = _wanted(args, Reach)
+    try:
+        asked = parse_targets(args.targets)
+    except BadTargets as error:
+        raise ToolError("bad_arguments", f"targets: {error}") from error
+    if not all(scope.covers(asked) for scope in app.scopes_of(call.peer)):
+        raise ToolError("not_permitted", "Some of these are outside your role's targets.")
+    with as_tool_errors():
+        every = await app.ledger.reach(asked, app.now() - args.days * DAY)
+    counts = Counter[str]()
+    for each in every:
+        counts[each.status] += each.size
+    ahead = [each for each in every if each.status in wanted and _is_after(each.end, after)]
+    rows = take_within([_reach_row(each) for each in ahead[: args.limit]], most)
+    more = len(rows) < len(ahead)
+    return CoverageAnswer(
+        task_id=None,
+        counts={"requested": asked.address_count, **{each: counts[each] for each in Reach}},
+        rows=rows,
+        next_cursor=_target_text(ahead[len(rows) - 1].end) if more else None,
+        notes=list(behind(app)),
+        untrusted=NAMES,
+    )
+
+
+def _wanted(args: CoverageArgs, kind: type[S]) -> tuple[S, ...]:
+    """The statuses to list. Raises `ToolError`."""
+    strange = [each for each in args.status if each not in set(kind)]
+    if strange:
+        what = "a task" if kind is Status else "targets across all scans"
+        raise ToolError(
+            "bad_arguments",
+            f"status: {clean_line(strange[0], 40)!r} is none of {what}: {', '.join(kind)}",
+        )
+    return tuple(each for each in kind if each in args.status) or tuple(kind)
+
+
+def _is_after(target: int | str, after: int | str | None) -> bool:
+    """Whether a target comes behind another: addresses in their order, then names."""
+    if after is None:
+        return True
+    if isinstance(target, int) and isinstance(after, int):
+        return target > after
+    if isinstance(target, str) and isinstance(after, str):
+        return target > after
+    return isinstance(target, str)
+
+
+def _reach_row(each: Stretch) -> CoverageRow:
+    host = each.host
+    why = MEANINGS[each.status]
+    if host is not None and each.status is Reach.NO_LONGER_ANSWERS:
+        why += f"; last answered {iso(host.answered_at)}"
+    if host is not None and each.status is Reach.WITHOUT_LOGIN and host.login_at is not None:
+        why += f"; last with one {iso(host.login_at)}"
+    return CoverageRow(
+        targets=clean_line(each.text, 300),
+        count=each.size,
+        status=each.status,
+        why=None if each.status is Reach.COVERED else why,
+        scanner_instance=host.scanner if host else None,
+        ended=iso(host.tried_at) if host else None,
+        login=host.login if host else None,
+        logins=[],
     )
 
 
@@ -186,7 +270,11 @@ def _after(cursor: str | None) -> int | str | None:
 
 
 def _end(segment: Segment) -> str:
-    return segment.target if isinstance(segment.target, str) else address_text(segment.target[1])
+    return _target_text(segment.target if isinstance(segment.target, str) else segment.target[1])
+
+
+def _target_text(target: int | str) -> str:
+    return target if isinstance(target, str) else address_text(target)
 
 
 def _rows(

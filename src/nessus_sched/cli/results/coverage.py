@@ -1,4 +1,4 @@
-"""`nessus-sched coverage`: what became of each target of a task."""
+"""`nessus-sched coverage`: what became of a task's targets, or how well targets are covered."""
 
 from __future__ import annotations
 
@@ -11,19 +11,28 @@ import click
 
 from nessus_sched.cli.client import DaemonApi
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.options import daemon_option, json_option, one_of, task_argument
+from nessus_sched.cli.options import daemon_option, json_option, one_of, optional_task_argument
 from nessus_sched.cli.output import print_json, print_line, print_note, print_table
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.coverage import Status, counts_text
+from nessus_sched.results.ledger.reach import Reach
 
 LARGEST_PAGE: Final = 10_000
 _MINUTES: Final = len("2026-01-31 08:00")
 
 
 @click.command("coverage")
-@task_argument
+@optional_task_argument
 @click.option(
-    "--status", "statuses", multiple=True, type=one_of(Status),
+    "--target", "targets", multiple=True, metavar="NETWORK",
+    help="Instead of a task: how well these are covered by all scans; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--days", default=30, show_default=True, type=click.IntRange(1, 3650),
+    help="With --target: what counts as lately.",
+)  # fmt: skip
+@click.option(
+    "--status", "statuses", multiple=True, type=one_of((*Status, *Reach)), metavar="STATUS",
     help="Only targets with this status; repeatable.",
 )  # fmt: skip
 @click.option(
@@ -35,7 +44,9 @@ _MINUTES: Final = len("2026-01-31 08:00")
 @daemon_option
 @json_option
 def coverage_command(
-    task: str,
+    task: str | None,
+    targets: Sequence[str],
+    days: int,
     statuses: Sequence[str],
     limit: int,
     everything: bool,
@@ -48,16 +59,23 @@ def coverage_command(
     answered: it was scanned to the end; when, by which scanner, and whether the login worked.
     silent: it was scanned and did not answer. not_reached: no scan has finished it, and why.
     `nessus-sched rescan` scans silent or unreached targets again.
+
+    With --target, show how well targets are covered by all scans: never_scanned, not_lately,
+    never_answered, no_longer_answers, unfinished, without_login, or covered.
     """
+    if (task is None) is (not targets):
+        raise click.UsageError("give TASK or --target")
     with daemon_or_store(config) as api:
-        task_id = task_id_of(api, task)
+        asked: dict[str, Any] = {"targets": list(targets), "days": days}
+        if task is not None:
+            asked = {"task_id": task_id_of(api, task)}
         found = read_coverage(
-            api, task_id, statuses, limit=limit, everything=everything, cursor=cursor
+            api, asked, statuses, limit=limit, everything=everything, cursor=cursor
         )
     if as_json:
         print_json(found)
         return
-    print_line(counts_text(found["counts"]))
+    print_line(counts_text(found["counts"]) if task is not None else _reach_text(found["counts"]))
     for note in found["notes"]:
         print_note(note)
     if found["rows"]:
@@ -67,21 +85,31 @@ def coverage_command(
         print_note(f"There are more: --all, or --cursor {found['next_cursor']}.")
 
 
+def _reach_text(counts: Mapping[str, int]) -> str:
+    """`16 of 32 covered, 12 never answered, 4 without login`."""
+    rest = [
+        f"{counts[each]} {each.replace('_', ' ')}"
+        for each in reversed(Reach)
+        if counts[each] and each is not Reach.COVERED
+    ]
+    return ", ".join([f"{counts[Reach.COVERED]} of {counts['requested']} covered", *rest])
+
+
 def read_coverage(
     api: DaemonApi,
-    task_id: str,
+    asked: Mapping[str, Any],
     statuses: Sequence[str],
     *,
     limit: int = LARGEST_PAGE,
     everything: bool = True,
     cursor: str | None = None,
 ) -> dict[str, Any]:
-    """A page of what became of a task's targets, or all pages as one."""
+    """A page of what became of targets, or all pages as one; `asked` is the task or the targets."""
     rows: list[dict[str, Any]] = []
     while True:
         page = api.operate(
             "read_coverage",
-            task_id=task_id,
+            **asked,
             status=list(statuses) or None,
             limit=LARGEST_PAGE if everything else limit,
             cursor=cursor,

@@ -79,7 +79,7 @@ class TaskReport:
     def coverage(self, *statuses: Status) -> dict[str, Any] | None:
         if "coverage" not in self.summary():
             return None
-        return read_coverage(self._api, self._task_id, statuses)
+        return read_coverage(self._api, {"task_id": self._task_id}, statuses)
 
 
 class FileReport:

@@ -33,6 +33,7 @@ class ScanOrigin:
     was launched (epoch seconds); None for a report from elsewhere. `targets` were to be scanned,
     None if unknown, and `left` are those that no scan has finished. `only` are the plugins that a
     scan to verify fixes was limited to: it says nothing about any other, nor about the host.
+    `credentials` are the names of those that the scan was given.
     """
 
     task_id: str
@@ -42,6 +43,7 @@ class ScanOrigin:
     targets: tuple[str, ...] | None = None
     left: tuple[str, ...] = ()
     only: frozenset[int] | None = None
+    credentials: tuple[str, ...] = ()
 
 
 def scan_time(origin: ScanOrigin, ended_at: float | None, imported_at: float) -> int | None:

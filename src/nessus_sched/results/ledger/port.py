@@ -10,9 +10,12 @@ import attrs
 from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.exceptions.exception import FindingException, PluginFacts
 from nessus_sched.core.exceptions.rule import Rule
+from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import Task
 from nessus_sched.results.ledger.hosts import ScanOrigin
+from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.reach import Stretch
 from nessus_sched.results.ledger.selection import Selected, Selection
 
 
@@ -90,6 +93,12 @@ class Questions(Protocol):
 
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""
+
+    async def reach(self, asked: TargetSet, since: float) -> Sequence[Stretch]:
+        """How well each target was reached since a time (epoch seconds), in their order."""
+
+    async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
+        """The latest scans with a credential, latest first."""
 
 
 class LedgerReader(Questions, Protocol):

@@ -29,10 +29,11 @@ from nessus_sched.store.ledger.dimensions import PASSED, SHOWN, store_dimensions
 from nessus_sched.store.ledger.excepted import cover_scanned
 from nessus_sched.store.ledger.hosts import Matched, match_hosts
 from nessus_sched.store.ledger.judge import Judge
+from nessus_sched.store.ledger.reach import store_logins, store_tries
 
 _APPLIED: Final = (
     "entries", "machines", "views", "facts", "runs", "plugin_lists", "definitions",
-    "definition_cves", "audit_checks", "excepted",
+    "definition_cves", "audit_checks", "excepted", "tries", "run_logins",
 )  # fmt: skip
 _TEMPORARY: Final = """
 DROP TABLE IF EXISTS temp.steps;
@@ -154,6 +155,8 @@ def _apply(
     judge.entries(matched)
     judge.hosts_not_in_report(matched)
     connection.execute(_TALLY)
+    store_tries(connection, run, origin)
+    store_logins(connection, run, origin, scan)
     return _finished(connection, origin, run, matched), run
 
 

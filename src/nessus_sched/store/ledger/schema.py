@@ -118,4 +118,17 @@ CREATE TABLE excepted (
 ) WITHOUT ROWID;
 """
 
-SCHEMA: Final = Schema(name="ledger", application_id=0x4E534C47, steps=(_DDL, _EXCEPTIONS))
+_REACH: Final = """
+-- What each scan has finished with: addresses, numbers of core.targets.ranges, or a name. `at` is
+-- when it began.
+CREATE TABLE tries (run INTEGER NOT NULL, at INTEGER NOT NULL, first BLOB, last BLOB, name TEXT);
+CREATE INDEX tries_by_run ON tries (run);
+-- How the logins of a scan went, on the hosts that answered. `credentials` are the names of those
+-- that it was given, as a list in JSON.
+CREATE TABLE run_logins (
+  run INTEGER PRIMARY KEY, credentials TEXT NOT NULL, hosts INTEGER NOT NULL,
+  full INTEGER NOT NULL, partial INTEGER NOT NULL, failed INTEGER NOT NULL
+);
+"""
+
+SCHEMA: Final = Schema(name="ledger", application_id=0x4E534C47, steps=(_DDL, _EXCEPTIONS, _REACH))

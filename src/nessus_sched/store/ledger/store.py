@@ -19,15 +19,19 @@ from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.results.ledger.hosts import ScanOrigin
+from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.port import Applied, AppliedScans, Covered, Waiting
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.reach import Stretch
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.reader import RunOnConnection
 from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
 from nessus_sched.store.ledger.apply import apply_scan, attached, clear
 from nessus_sched.store.ledger.excepted import count_covered, cover_all
+from nessus_sched.store.ledger.reach import read_logins, read_reach
 from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, read_run_times
 from nessus_sched.store.ledger.schema import SCHEMA
 from nessus_sched.store.ledger.select import read_selected
@@ -84,6 +88,14 @@ class Questions:
     async def scan_times(self, task_ids: Sequence[str]) -> list[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""
         return await self._run(lambda connection: read_run_times(connection, task_ids))
+
+    async def reach(self, asked: TargetSet, since: float) -> list[Stretch]:
+        """How well each target was reached since a time (epoch seconds), in their order."""
+        return await self._run(lambda connection: read_reach(connection, asked, since))
+
+    async def logins(self, credential: str, limit: int) -> list[LoginRun]:
+        """The latest scans with a credential, latest first."""
+        return await self._run(lambda connection: read_logins(connection, credential, limit))
 
 
 class LedgerStore(Questions):

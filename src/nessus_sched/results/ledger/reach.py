@@ -1,0 +1,152 @@
+"""How well scans have reached targets over time: each address or name has one status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.targets.ranges import (
+    Range,
+    Ranges,
+    count,
+    difference,
+    intersection,
+    merged,
+    overlap,
+    range_text,
+)
+from nessus_sched.core.targets.targets import TargetSet
+
+
+class Reach(StrEnum):
+    """The first that holds counts."""
+
+    NEVER_SCANNED = "never_scanned"
+    NOT_LATELY = "not_lately"
+    NEVER_ANSWERED = "never_answered"
+    NO_LONGER_ANSWERS = "no_longer_answers"
+    UNFINISHED = "unfinished"
+    WITHOUT_LOGIN = "without_login"
+    COVERED = "covered"
+
+
+MEANINGS: Final = {
+    Reach.NEVER_SCANNED: "no scan has finished with it",
+    Reach.NOT_LATELY: "no scan has finished with it lately",
+    Reach.NEVER_ANSWERED: "it was scanned lately and has never answered a scan",
+    Reach.NO_LONGER_ANSWERS: "it answered earlier scans, but not the latest",
+    Reach.UNFINISHED: "it answered, but no scan finished it lately",
+    Reach.WITHOUT_LOGIN: "it was scanned lately, but without a login",
+    Reach.COVERED: "it was scanned to the end lately, and with a login",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Tries:
+    """Targets that scans have finished with, whether they answered or not: ever, and lately."""
+
+    ever: TargetSet
+    lately: TargetSet
+
+
+@attrs.frozen(kw_only=True)
+class Reached:
+    """When a host was scanned; times are epoch seconds. `target` is its address as a number of
+    `core.targets.ranges`, or the name by which it was scanned."""
+
+    target: int | str
+    tried_at: int
+    answered_at: int | None
+    whole_at: int | None
+    login_at: int | None
+    login: str | None
+    scanner: str | None
+
+    def status(self, since: float, *, tried: bool) -> Reach:
+        """`since`: what is older does not count as lately. `tried`: some scan has finished with it
+        lately, perhaps a narrow one that it did not answer."""
+        if self.tried_at < since and not tried:
+            return Reach.NOT_LATELY
+        if self.answered_at is None:
+            return Reach.NEVER_ANSWERED
+        if self.answered_at < max(self.tried_at, since):
+            return Reach.NO_LONGER_ANSWERS
+        if self.whole_at is None or self.whole_at < since:
+            return Reach.UNFINISHED
+        if self.login_at is None or self.login_at < since:
+            return Reach.WITHOUT_LOGIN
+        return Reach.COVERED
+
+
+@attrs.frozen
+class Stretch:
+    """One host that a scan has reported, or neighboring addresses or a name that none has."""
+
+    target: Range | str
+    status: Reach
+    host: Reached | None = None
+
+    @property
+    def text(self) -> str:
+        return self.target if isinstance(self.target, str) else range_text(self.target)
+
+    @property
+    def size(self) -> int:
+        return 1 if isinstance(self.target, str) else count((self.target,))
+
+    @property
+    def end(self) -> int | str:
+        """Its last target."""
+        return self.target if isinstance(self.target, str) else self.target[1]
+
+
+def stretches(
+    asked: TargetSet, tries: Tries, hosts: Iterable[Reached], since: float
+) -> Sequence[Stretch]:
+    """Every target that was asked for, exactly once: addresses in their order, then names."""
+    at = _latest_by_target(hosts)
+    known = merged((target, target) for target in at if isinstance(target, int))
+    lately = tries.lately.ranges
+    found = []
+    for target, host in at.items():
+        alone = isinstance(target, int) and (target, target)
+        if alone and overlap(asked.ranges, (alone,)):
+            status = host.status(since, tried=overlap(lately, (alone,)))
+            found.append(Stretch(alone, status, host))
+    for status, ranges in _by_tries(difference(asked.ranges, known), tries):
+        found += [Stretch(each, status) for each in ranges]
+    found.sort(key=lambda each: each.target)
+    return [*found, *(_named(name, at.get(name), tries, since) for name in sorted(asked.names))]
+
+
+def _latest_by_target(hosts: Iterable[Reached]) -> dict[int | str, Reached]:
+    """Several machines may have had an address: the one that answered last has it now."""
+    found: dict[int | str, Reached] = {}
+    for host in hosts:
+        other = found.get(host.target)
+        if other is None or _newest(host) > _newest(other):
+            found[host.target] = host
+    return found
+
+
+def _newest(host: Reached) -> tuple[int, int]:
+    return host.answered_at or 0, host.tried_at
+
+
+def _by_tries(ranges: Ranges, tries: Tries) -> Iterator[tuple[Reach, Ranges]]:
+    lately, ever = tries.lately.ranges, tries.ever.ranges
+    yield Reach.NEVER_ANSWERED, intersection(ranges, lately)
+    yield Reach.NOT_LATELY, difference(intersection(ranges, ever), lately)
+    yield Reach.NEVER_SCANNED, difference(ranges, merged((*ever, *lately)))
+
+
+def _named(name: str, host: Reached | None, tries: Tries, since: float) -> Stretch:
+    tried = name in tries.lately.names
+    if host is not None:
+        return Stretch(name, host.status(since, tried=tried), host)
+    if tried:
+        return Stretch(name, Reach.NEVER_ANSWERED)
+    return Stretch(name, Reach.NOT_LATELY if name in tries.ever.names else Reach.NEVER_SCANNED)
