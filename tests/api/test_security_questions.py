@@ -1,0 +1,224 @@
+"""What a security team asks, each in at most two calls and 1,500 tokens, against what is true."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import pytest
+import trio
+
+from nessus_sched.api import validation
+from nessus_sched.api.app import App
+from nessus_sched.api.operations import Call
+from nessus_sched.api.tools import TOOLS
+from nessus_sched.config.ledger import LedgerSettings
+from nessus_sched.core.credentials import Credential, CredentialKind
+from nessus_sched.core.secret import Secret
+from nessus_sched.daemon.ledger_keeper import LedgerKeeper
+from nessus_sched.daemon.report_ingest import Reports
+from nessus_sched.ipc.peer import Peer
+from nessus_sched.store.executor import Inline
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings.store import open_findings
+from nessus_sched.store.ledger.store import open_ledger
+from nessus_sched.store.tasks.store import TaskStore
+from support.apps import app_of
+from support.fake_scanner import FakeScanner
+from support.patched_network import BY_PLUGIN, DAY, NETWORK, Key, Network, living, store
+from support.world import config_of, scanner_settings, virtual_now, world
+
+TOKENS: Final = 1500
+BYTES_PER_TOKEN: Final = 4
+WORDS: Final = ("info", "low", "medium", "high", "critical")
+LINUX = Credential(
+    name="linux", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("hush")
+)
+
+
+@attrs.define
+class Desk:
+    """Asks on behalf of the team; a question begins with `question`."""
+
+    app: App
+    network: Network
+    _calls: int = 0
+    _bytes: int = 0
+
+    def question(self) -> None:
+        self._calls = self._bytes = 0
+
+    async def ask(self, name: str, **arguments: Any) -> dict[str, Any]:
+        tool = TOOLS.get(name)
+        assert tool is not None
+        args: Any = validation.parse(tool.arguments, arguments)
+        answer = await tool.fn(self.app, Call(peer=Peer(connection="t", uid=0)), args)
+        found: dict[str, Any] = validation.answer(answer)[0]
+        self._calls += 1
+        self._bytes += len(json.dumps(found, ensure_ascii=False).encode())
+        assert self._calls <= 2
+        assert self._bytes / BYTES_PER_TOKEN <= TOKENS, f"{name} answers {self._bytes} bytes"
+        return found
+
+
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[Desk]:
+    network = living(virtual_now()())
+    async with AsyncExitStack() as stack:
+        findings = await open_findings(directory / "findings.db", Inline())
+        stack.push_async_callback(findings.aclose)
+        ledger = await open_ledger(directory / "ledger.db", directory / "findings.db", Inline())
+        stack.push_async_callback(ledger.aclose)
+        async with TaskStore.open(directory, now=virtual_now(), executor=Inline()) as tasks:
+            await store(network, tasks, findings)
+        config = config_of(directory, scanner_settings("east", 1), credentials=(LINUX,))
+        w = await stack.enter_async_context(world(config, {"east": FakeScanner(virtual_now())}))
+        app = app_of(w)
+        exports = ExportStore(directory / "exports")
+        exports.prepare()
+        keeper = LedgerKeeper(
+            ledger=ledger, tasks=w.store, settings=LedgerSettings, wall=w.context.wall,
+            exceptions=app.exceptions, findings=findings,
+            reports=Reports(findings, exports, w.context.wall),
+        )  # fmt: skip
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery.start_soon(keeper.run)
+        yield Desk(attrs.evolve(app, findings=findings, ledger=keeper), network)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with opened(tmp_path) as found:
+        yield found
+
+
+def when(text: str | None) -> int | None:
+    return None if text is None else int(datetime.fromisoformat(text).timestamp())
+
+
+def keys(rows: Iterable[dict[str, Any]]) -> set[Key]:
+    return {(row["host"], row["plugin_id"]) for row in rows}
+
+
+def since(desk: Desk, days: float) -> str:
+    return datetime.fromtimestamp(desk.network.now - days * DAY, UTC).isoformat()
+
+
+async def test_is_this_host_clean_and_since_when_is_it_open(desk: Desk) -> None:
+    """1 and 2, for every host."""
+    assert len({name for name, _ in desk.network.open}) > 5
+    for name in desk.network.hosts():
+        desk.question()
+        found = await desk.ask("get_host", host=name, severity="info")
+        open_here = {key: each for key, each in desk.network.open.items() if key[0] == name}
+        assert keys(found["findings"]) - open_here.keys() <= {
+            (name, plugin) for plugin in (10180, 19506, 104410, 110095, 141118)
+        }
+        for row in found["findings"]:
+            truth = open_here.pop((name, row["plugin_id"]), None)
+            if truth is not None:
+                assert (when(row["first_seen"]), when(row["last_seen"])) == (
+                    truth.first,
+                    truth.last,
+                )
+                assert (row["unverified"] is None) is (truth.doubt is None)
+                assert row["age_days"] == int(desk.network.days(truth.first))
+        assert not open_here
+        seen, entered = desk.network.last(name), desk.network.last(name, login=True)
+        clean = not any(key[0] == name for key in desk.network.open)
+        whole = clean and seen == entered == desk.network.times[-1]
+        assert found["clean"] == ("yes" if whole else "unknown" if clean else "no")
+        assert (when(found["last_answered"]), when(found["last_login"])) == (seen, entered)
+
+
+async def test_what_is_new_fixed_back_and_in_doubt_since_a_day(desk: Desk) -> None:
+    """3 to 7: also, did last month get better?"""
+    for days in (7, 13, 31, 61):
+        begin = desk.network.now - days * DAY
+        expected: dict[str, set[Key]] = {"new": set(), "fixed": set(), "resurfaced": set()}
+        doubts: Counter[str] = Counter()
+        for key, truth in desk.network.truth.items():
+            if not truth.open:
+                if truth.fixed_at is not None and truth.fixed_at > begin:
+                    expected["fixed"].add(key)
+            elif truth.doubted_at is not None and truth.doubted_at > begin:
+                assert truth.doubt is not None
+                doubts[truth.doubt] += 1
+            elif truth.back_at is not None and truth.back_at > begin:
+                expected["resurfaced"].add(key)
+            elif truth.first > begin:
+                expected["new"].add(key)
+        for change, wanted in expected.items():
+            desk.question()
+            rows, cursor = [], None
+            found = await desk.ask(
+                "get_changes", since=since(desk, days), changes=[change], limit=10
+            )
+            rows, cursor = found["rows"], found["next_cursor"]
+            while cursor is not None:
+                desk.question()
+                page = await desk.ask(
+                    "get_changes",
+                    since=since(desk, days),
+                    changes=[change],
+                    cursor=cursor,
+                    limit=10,
+                )
+                rows, cursor = [*rows, *page["rows"]], page["next_cursor"]
+            assert keys(rows) == wanted
+            counts = Counter(WORDS[BY_PLUGIN[plugin].severity] for _, plugin in wanted)
+            assert found["counts"].get(change, {}) == counts
+            assert found["unverified"] == doubts
+
+
+async def test_where_do_scans_not_reach(desk: Desk) -> None:
+    """8 to 12: never scanned, not lately, silent, gone, without a login."""
+    network = desk.network
+    for days in (3, 30):
+        desk.question()
+        found = await desk.ask("get_coverage", targets=[NETWORK, "203.0.113.0/30"], days=days)
+        status = {}
+        for row in found["rows"]:
+            if row["count"] == 1:
+                status[row["targets"]] = row["status"]
+        assert found["counts"]["requested"] == 20
+        assert found["counts"]["never_scanned"] == 4
+        assert found["counts"]["never_answered"] == 16 - len(network.hosts())
+        for name in network.hosts():
+            answered, entered = network.last(name), network.last(name, login=True)
+            assert answered is not None
+            expected = "covered"
+            if answered < network.times[-1]:
+                expected = "no_longer_answers"
+            elif entered is None or network.days(entered) > days:
+                expected = "without_login"
+            assert status[name] == expected, name
+    desk.question()
+    old = await desk.ask(
+        "get_coverage", targets=[NETWORK], days=3650, status=["without_login"]
+    )  # never scanned with a login
+    never = {name for name in network.hosts() if network.last(name, login=True) is None}
+    assert {row["targets"] for row in old["rows"]} == {
+        name for name in never if network.last(name) == network.times[-1]
+    }
+
+
+async def test_do_our_logins_work(desk: Desk) -> None:
+    """13."""
+    desk.question()
+    (row,) = (await desk.ask("list_credentials"))["credentials"]
+    expected = [
+        (at, len(scan), sum(entered for _, entered in scan.values()))
+        for at, scan in zip(desk.network.times, desk.network.seen, strict=True)
+    ]
+    assert [(when(run["at"]), run["hosts"], run["full"]) for run in row["logins"]] == (
+        expected[::-1][:5]
+    )
+    assert all(run["failed"] == run["hosts"] - run["full"] for run in row["logins"])
