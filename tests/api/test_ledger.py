@@ -231,7 +231,7 @@ async def test_how_well_targets_are_covered(tmp_path: Path) -> None:
             ("192.0.2.2", 1, "without_login"), ("192.0.2.3", 1, "never_answered"),
             ("192.0.2.4/30", 4, "never_scanned"), ("web.example.com", 1, "never_scanned"),
         ]  # fmt: skip
-        assert "last with one" in found["rows"][2]["why"]
+        assert "last with a login" in found["rows"][2]["why"]
         assert "not entered yet" in found["notes"][0]
         paged: list[Any] = []
         cursor = None

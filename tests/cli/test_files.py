@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import trio
 
+from nessus_sched.store.ledger.store import open_ledger
 from support.command import Said, fits, one_sentence, typed
 from support.nessus_xml import document, element, host, item, output
 from support.processes import site
@@ -235,3 +237,20 @@ def test_what_cannot_be_imported(tmp_path: Path) -> None:
     one_sentence(imported(tmp_path, "results", "import", str(bad)), 1, "nothing could be read")
     one_sentence(imported(tmp_path, "results", "import", "no.nessus"), 2, "does not exist")
     one_sentence(typed("results", "import", str(bad)), 3, "no daemon answers")
+
+
+def test_the_ledger_is_read_without_a_daemon(report: Path, tmp_path: Path) -> None:
+    assert imported(tmp_path, "results", "import", str(report)).code == 0
+    questions = (("coverage", "--target", "192.0.2.0/30"), ("hosts", "192.0.2.1"), ("changes",))
+    for words in questions:
+        one_sentence(imported(tmp_path, *words), 1, "no daemon has run")
+
+    async def create() -> None:
+        state = tmp_path / "state"
+        await (await open_ledger(state / "ledger.db", state / "findings.db")).aclose()
+
+    trio.run(create)
+    for words in questions:
+        said = imported(tmp_path, *words, "--json")
+        assert said.code == (1 if words[0] == "hosts" else 0), "the host is not known to be clean"
+        assert any("not entered yet" in note for note in said.json["notes"])

@@ -23,6 +23,11 @@ _COMMANDS: Final = {
     "list_schedules": "schedules list",
     "get_scan_status": "status",
     "get_coverage": "coverage",
+    "get_host": "hosts",
+    "get_changes": "changes",
+    "get_plan": "plan",
+    "get_queue_status": "queue",
+    "verify_fix": "verify",
     "submit_trusted_scan": "submit --kind trusted",
 }
 """The commands that correspond to the tools named in error messages."""

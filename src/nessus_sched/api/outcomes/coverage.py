@@ -26,7 +26,7 @@ from nessus_sched.core.targets.ranges import address_text
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
-from nessus_sched.results.ledger.reach import MEANINGS, Reach, Stretch
+from nessus_sched.results.ledger.reach import Reach, Stretch
 from nessus_sched.results.reached import ScannedHost, covered, target_of
 from nessus_sched.results.untrusted import clean_line
 
@@ -60,7 +60,7 @@ class CoverageRow:
     targets: str = field("An address, a range of addresses, or a host name.")
     count: int = field("How many addresses or names that is.")
     status: Status | Reach = field("Of a task: answered, silent or not_reached.")
-    why: str | None = field("Why it was not reached, or what the status means.")
+    why: str | None = field("Why it was not reached, or when it last answered or had a login.")
     scanner_instance: str | None = field("The scanner that scanned it; null when not known.")
     ended: str | None = field(
         "When its latest scan ended: ISO 8601; without offset it is the scanner's own clock."
@@ -93,12 +93,18 @@ async def get_coverage(app: ReadApp, call: Call, args: CoverageArgs) -> Coverage
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def read_coverage(app: ReadApp, call: Call, args: ReadCoverageArgs) -> CoverageAnswer:
-    """A page of what became of the targets of a task, or of how well targets are covered."""
+    """A page of what became of the targets of a task."""
+    return await _answer(app, call, args, LARGE)
+
+
+@tool(writes=False, open_world=True, answer_memory=MEMORY)
+async def read_reach(app: ReadApp, call: Call, args: ReadCoverageArgs) -> CoverageAnswer:
+    """A page of how well targets are covered by all scans."""
     return await _answer(app, call, args, LARGE)
 
 
 COVERAGE_TOOLS: tuple[ToolDef, ...] = (get_coverage,)
-COVERAGE_ACTIONS: tuple[ToolDef, ...] = (read_coverage,)
+COVERAGE_ACTIONS: tuple[ToolDef, ...] = (read_coverage, read_reach)
 
 
 async def coverage_as(app: ReadApp, task: Task, view: View[T]) -> T:
@@ -238,17 +244,17 @@ def _is_after(target: int | str, after: int | str | None) -> bool:
 
 
 def _reach_row(each: Stretch) -> CoverageRow:
-    host = each.host
-    why = MEANINGS[each.status]
+    host, why = each.host, None
     if host is not None and each.status is Reach.NO_LONGER_ANSWERS:
-        why += f"; last answered {iso(host.answered_at)}"
-    if host is not None and each.status is Reach.WITHOUT_LOGIN and host.login_at is not None:
-        why += f"; last with one {iso(host.login_at)}"
+        why = f"last answered {iso(host.answered_at)}"
+    if host is not None and each.status is Reach.WITHOUT_LOGIN:
+        before = iso(host.login_at)
+        why = f"last with a login {before}" if before else "never with a login"
     return CoverageRow(
         targets=clean_line(each.text, 300),
         count=each.size,
         status=each.status,
-        why=None if each.status is Reach.COVERED else why,
+        why=why,
         scanner_instance=host.scanner if host else None,
         ended=iso(host.tried_at) if host else None,
         login=host.login if host else None,

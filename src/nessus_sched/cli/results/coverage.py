@@ -60,8 +60,9 @@ def coverage_command(
     silent: it was scanned and did not answer. not_reached: no scan has finished it, and why.
     `nessus-sched rescan` scans silent or unreached targets again.
 
-    With --target, show how well targets are covered by all scans: never_scanned, not_lately,
-    never_answered, no_longer_answers, unfinished, without_login, or covered.
+    With --target, show how well targets are covered by all scans; the first of these holds:
+    never_scanned, not_lately (within --days), never_answered, no_longer_answers, unfinished,
+    without_login, covered.
     """
     if (task is None) is (not targets):
         raise click.UsageError("give TASK or --target")
@@ -108,7 +109,7 @@ def read_coverage(
     rows: list[dict[str, Any]] = []
     while True:
         page = api.operate(
-            "read_coverage",
+            "read_coverage" if "task_id" in asked else "read_reach",
             **asked,
             status=list(statuses) or None,
             limit=LARGEST_PAGE if everything else limit,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Final
 
 import attrs
 
@@ -25,23 +24,19 @@ class Reach(StrEnum):
     """The first that holds counts."""
 
     NEVER_SCANNED = "never_scanned"
+    """No scan has finished with it."""
     NOT_LATELY = "not_lately"
+    """No scan has finished with it lately."""
     NEVER_ANSWERED = "never_answered"
+    """It was scanned lately, and has never answered a scan."""
     NO_LONGER_ANSWERS = "no_longer_answers"
+    """It answered earlier scans, but not the latest."""
     UNFINISHED = "unfinished"
+    """It answered, but no scan finished it lately."""
     WITHOUT_LOGIN = "without_login"
+    """It was scanned lately, but without a login."""
     COVERED = "covered"
-
-
-MEANINGS: Final = {
-    Reach.NEVER_SCANNED: "no scan has finished with it",
-    Reach.NOT_LATELY: "no scan has finished with it lately",
-    Reach.NEVER_ANSWERED: "it was scanned lately and has never answered a scan",
-    Reach.NO_LONGER_ANSWERS: "it answered earlier scans, but not the latest",
-    Reach.UNFINISHED: "it answered, but no scan finished it lately",
-    Reach.WITHOUT_LOGIN: "it was scanned lately, but without a login",
-    Reach.COVERED: "it was scanned to the end lately, and with a login",
-}
+    """It was scanned to the end lately, and with a login."""
 
 
 @attrs.frozen(kw_only=True)
