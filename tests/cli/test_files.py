@@ -254,3 +254,34 @@ def test_the_ledger_is_read_without_a_daemon(report: Path, tmp_path: Path) -> No
         said = imported(tmp_path, *words, "--json")
         assert said.code == (1 if words[0] == "hosts" else 0), "the host is not known to be clean"
         assert any("not entered yet" in note for note in said.json["notes"])
+
+
+def test_a_report_is_exported_as_it_came(report: Path, tmp_path: Path) -> None:
+    task_id = imported(tmp_path, "results", "import", str(report), "--json").json["task_id"]
+
+    def export(*words: str) -> Said:
+        return imported(tmp_path, "results", "export", task_id, "--format", "nessus", *words)
+
+    copy = tmp_path / "copy.nessus"
+    assert export("-o", str(copy)).code == 0
+    assert copy.read_bytes() == report.read_bytes()
+    assert copy.stat().st_mode & 0o777 == 0o600
+    one_sentence(export("-o", str(copy)), 1, "--force")
+    assert export().out.encode() == report.read_bytes()
+    (directory := tmp_path / "reports").mkdir()
+    assert export("-o", str(directory)).code == 0
+    assert [path.name for path in directory.iterdir()] == [f"{task_id}.nessus"]
+    one_sentence(export("-f", "severity=high"), 2, "whole reports: no fields, no filters")
+    one_sentence(
+        imported(tmp_path, "results", "export", str(report), "--format", "nessus"),
+        2, "is a report already",
+    )  # fmt: skip
+    kept = tmp_path / "state" / "exports" / f"{task_id}.nessus.gz"
+    kept.with_name(f"{task_id}-1.nessus.gz").write_bytes(kept.read_bytes())
+    one_sentence(export(), 2, "has 2 reports, one for each attempt or part")
+    kept.write_bytes(kept.read_bytes()[:-9])
+    one_sentence(export("-o", str(directory), "--force"), 1, "is damaged")
+    assert not [path for path in directory.iterdir() if path.name.startswith(".")]
+    for path in kept.parent.iterdir():
+        path.unlink()
+    one_sentence(export(), 1, "no export of task")

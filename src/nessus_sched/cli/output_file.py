@@ -7,8 +7,9 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import click
 
@@ -40,9 +41,18 @@ def check_writable(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def whole_file(path: Path, *, force: bool) -> Iterator[TextIO]:
-    """A UTF-8 text file (mode 0600, less the umask) that appears at `path` when the block
-    succeeds. Otherwise nothing changes there. Raises `click.ClickException` for what
-    `check_writable` refuses and for file system errors."""
+    """Like `whole_binary_file`, for UTF-8 text."""
+    with whole_binary_file(path, force=force) as file:
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        yield text
+        text.detach()
+
+
+@contextmanager
+def whole_binary_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """A file (mode 0600, less the umask) that appears at `path` when the block succeeds.
+    Otherwise nothing changes there. Raises `click.ClickException` for what `check_writable`
+    refuses and for file system errors."""
     check_writable(path, force=force)
     try:
         descriptor, part = tempfile.mkstemp(
@@ -51,7 +61,7 @@ def whole_file(path: Path, *, force: bool) -> Iterator[TextIO]:
     except OSError as error:
         raise _failed(path, error) from error
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        with open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(descriptor)

@@ -66,10 +66,11 @@ def compare(path: Path, before: str, after: str, change: Change, query: Query) -
     return validation.answer(_ask(path, both))[0]
 
 
-def kept_reports(state_directory: Path, task_id: str) -> list[Source]:
-    """The reports that the daemon keeps of a task. Raises `StoreError`, also when reading."""
+def kept_reports(state_directory: Path, task_id: str) -> dict[str, Source]:
+    """The reports that the daemon keeps of a task and its parts, by name, one for each attempt.
+    Raises `StoreError`, also when reading."""
     files = ExportStore(state_directory / "exports").files(task_id)
-    return [partial(open_export, file) for file in files]
+    return {file.stem: partial(open_export, file) for file in files}
 
 
 def _ask(path: Path, work: Callable[[FindingsReader], Awaitable[T]]) -> T:

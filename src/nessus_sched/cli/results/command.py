@@ -237,8 +237,9 @@ def compare_command(
 @results_group.command("export", epilog=FILTER_HELP)
 @subject_argument
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "jsonl", "html"]), default="csv",
-    show_default=True, help="csv is safe to open in a spreadsheet; html needs no network.",
+    "--format", "form", type=click.Choice(["csv", "jsonl", "html", "nessus"]), default="csv",
+    show_default=True, help="csv is safe to open in a spreadsheet; html needs no network; nessus "
+    "is what the scanner wrote.",
 )  # fmt: skip
 @click.option("--fields", metavar="A,B,C", help="csv, jsonl: these fields.")
 @click.option(
@@ -262,17 +263,27 @@ def export_command(
     config: Path | None,
     **options: Any,
 ) -> None:
-    """Write findings as CSV, JSON lines, or an HTML report.
+    """Write findings as CSV, JSON lines, or an HTML report, or a task's report itself.
+
+    --format nessus copies the report as it came from the scanner, whole. A task that ran in parts
+    or several attempts has several: FILE is then a directory.
 
     The file appears only once it is complete. Exit code 1 if the report is incomplete: what
     could be read is exported, but never over an existing file.
     """
     from nessus_sched.cli.output_file import check_writable
-    from nessus_sched.cli.results import export
+    from nessus_sched.cli.results import export, originals
     from nessus_sched.cli.results.reports import fail_if_empty, open_report
 
     if coverage and form != "jsonl":
         raise click.UsageError("--coverage goes with --format jsonl; see `nessus-sched coverage`")
+    if form == "nessus":
+        if fields or query_of(options):
+            raise click.UsageError("--format nessus copies whole reports: no fields, no filters")
+        originals.export_originals(
+            subject, config, None if output == Path("-") else output, force=force
+        )
+        return
     columns = [name.strip() for name in fields.split(",")] if fields else None
     if output == Path("-"):
         output = None

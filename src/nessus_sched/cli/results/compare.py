@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from nessus_sched.cli.daemon_or_store import daemon_or_store
-from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.results.files import is_file, stream_of
+from nessus_sched.cli.results.originals import kept_reports
 from nessus_sched.cli.results.reports import Query, fail_if_empty, parse_query, usage_errors
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run_trio
@@ -47,7 +47,9 @@ def _compare_files(
     with TemporaryDirectory(prefix="nessus-sched-") as directory:
         path = Path(directory) / "findings.db"
         for name, subject in subjects.items():
-            sources = [partial(stream_of, subject)] if is_file(subject) else _kept(subject, config)
+            sources: list[Source] = [partial(stream_of, subject)]
+            if not is_file(subject):
+                sources = list(kept_reports(subject, config).values())
             try:
                 summary = run_trio(report_files.store_report, sources, path, name)
             except StoreError as error:
@@ -55,17 +57,3 @@ def _compare_files(
             fail_if_empty(subject, summary)
         with usage_errors():
             return report_files.compare(path, "before", "after", change, wanted)
-
-
-def _kept(subject: str, config: Path | None) -> list[Source]:
-    """The reports of a task, kept in the state directory."""
-    from nessus_sched.daemon.report_files import kept_reports
-
-    if config is None:
-        raise click.UsageError("--config is required, to find the reports of tasks")
-    with daemon_or_store(config) as api:
-        task_id = task_id_of(api, subject)
-    try:
-        return kept_reports(load_config_or_exit(config).state_directory, task_id)
-    except StoreError as error:
-        raise click.ClickException(str(error)) from error
