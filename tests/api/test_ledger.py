@@ -77,6 +77,11 @@ class FakeLedger:
     async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
         return []
 
+    async def ever_seen(
+        self, ranges: Sequence[tuple[int, int]], names: Sequence[str]
+    ) -> Sequence[str]:
+        return []
+
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         return []
 

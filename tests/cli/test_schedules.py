@@ -61,7 +61,9 @@ def test_one_is_created_shown_and_changed(live: Live) -> None:
 
 def test_a_scan_is_submitted_later(live: Live) -> None:
     soon = datetime.fromtimestamp(system_now() + 1, UTC).isoformat()
-    made = asked(live, "schedules add", "submit", "192.0.2.33", "--at", soon, "--name", "later")
+    words = ("192.0.2.33", "--at", soon, "--name", "later", "--retry-absent", "2", "--retry-after")
+    made = asked(live, "schedules add", "submit", *words, "90m")
+    assert made["schedule"]["second_tries"] == "up to 2, 90 min after each scan"
     assert made["schedule"]["status"] == "active"
     shown = (asked(live, "schedules show", "schedules", "show", "later") for _ in range(2000))
     found = next(each for each in shown if each["last"])
@@ -80,6 +82,7 @@ def test_a_scan_is_submitted_later(live: Live) -> None:
         (("schedules", "add", "n", "192.0.2.33"), 2, "give one of --cron"),
         (("schedules", "add", "n", "192.0.2.33", "--every", "90s"), 2, "whole minutes"),
         (("schedules", "add", "n", "192.0.2.33", "--every", "5m"), 1, "every 5 minutes"),
+        (("schedules", "add", "n", "192.0.2.33", *WEEKLY, "--retry-absent", "6"), 2, "0<=x<=5"),
         (("schedules", "add", "n", "192.0.2.33", "--cron", "0 2 * mon"), 1, "has 4 fields"),
         (("schedules", "add", "n", "192.0.2.33", "--at", "2020-01-01"), 1, "in the past"),
         (("schedules", "add", "n", "203.0.113.1", *WEEKLY), 1, "not allowed"),
@@ -108,12 +111,16 @@ def test_a_file_of_schedules_is_applied_and_exported(live: Live, tmp_path: Path)
         "    scan: {targets: [192.0.2.33], discovery: os}\n"
         "    every_minutes: 60\n"
         "    overlap: queue_one\n"
+        "    retry_absent: 3\n"
+        "    retry_after_minutes: 30\n"
     )
     applied = asked(live, "schedules apply", "schedules", "apply", str(file), "--dry-run")
     assert [each["change"] for each in applied["schedules"]] == ["is new"] * 2
     assert "created" in live("schedules", "apply", str(file)).out
     applied = asked(live, "schedules apply", "schedules", "apply", str(file))
     assert [each["change"] for each in applied["schedules"]] == ["unchanged"] * 2
+    shown = asked(live, "schedules show", "schedules", "show", "often")
+    assert shown["second_tries"] == "up to 3, 30 min after each scan"
     exported = live("schedules", "export").out
     file.write_text(exported)
     applied = asked(live, "schedules apply", "schedules", "apply", str(file))

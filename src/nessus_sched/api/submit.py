@@ -58,7 +58,6 @@ class SubmitArgs:
         once=True,
         factory=list,
         max_length=10000,
-        examples=(["192.0.2.1"],),
     )
     name: str = field(
         "Short name to recognize it by.",
@@ -90,7 +89,6 @@ class SubmitArgs:
         default=None,
         min_length=1,
         max_length=200,
-        examples=("weekly-web-2026-W12",),
     )
     max_runtime_minutes: int | None = field(
         "Stop the scan after that long.", once=True, default=None, minimum=1, maximum=43200
@@ -145,11 +143,11 @@ class SubmitArgs:
 @attrs.frozen(kw_only=True)
 class CredentialedArgs(SubmitArgs):
     credential: list[str] = field(
-        "Name of a configured credential (see list_credentials), or several for different hosts, "
-        "tried in this order. Never a password or key.",
+        "Names of configured credentials (see list_credentials), tried in this order. Never a "
+        "password or key.",
         min_length=1,
         max_length=MAX_CREDENTIALS,
-        examples=(["linux-prod"], ["linux-prod", "windows-prod"]),
+        examples=(["linux-prod", "windows-prod"],),
     )
 
 

@@ -274,11 +274,13 @@ class Report:
 
 @attrs.frozen(kw_only=True)
 class ScheduledFor:
-    """The schedule that submitted a task, and the time for which it did (epoch seconds)."""
+    """The schedule that submitted a task, and the time for which it did (epoch seconds). A second
+    try is canceled at `until`, when the schedule fires again."""
 
     schedule_id: str
     name: str
     nominal: float
+    until: float | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -129,6 +129,12 @@ class LedgerKeeper:
         await self.settled()
         return await self.ledger.selected(wanted, now)
 
+    async def ever_seen(
+        self, ranges: Sequence[tuple[int, int]], names: Sequence[str]
+    ) -> Sequence[str]:
+        await self.settled()
+        return await self.ledger.ever_seen(ranges, names)
+
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         await self.settled()
         return await self.ledger.scan_times(task_ids)

@@ -47,6 +47,7 @@ from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import steady_clock, system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.store_errors import StoreError
+from nessus_sched.daemon.absent_hosts import AbsentHosts
 from nessus_sched.daemon.instrumentation import measure_loop_lag, scanner_request
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.lifecycle import (
@@ -243,6 +244,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         service.on_import = ledger.wake
         schedules = Schedules(context, service)
         schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
+        schedules.absent = AbsentHosts(queries=queries, findings=findings, ledger=ledger)
         planner = Planner(context, queries, schedules)
         yield System(
             context=context,

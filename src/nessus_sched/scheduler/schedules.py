@@ -17,6 +17,7 @@ import trio
 
 from nessus_sched.core.calendar.firing import Decision, decide, is_due
 from nessus_sched.core.calendar.schedule import Firing, FiringOutcome, Schedule
+from nessus_sched.core.calendar.second_tries import SecondTries
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.ids import new_schedule_id
 from nessus_sched.core.journal import SYSTEM, JournalEntry
@@ -33,11 +34,13 @@ from nessus_sched.scheduler.errors import (
     RequestError,
     StoreDown,
 )
+from nessus_sched.scheduler.second_tries import Absent, next_step, no_hosts
 from nessus_sched.scheduler.service import Service
 from nessus_sched.telemetry import events
 
 _DEFINED: Final = (
     "recurrence", "request", "missed", "catch_up", "overlap", "jitter", "until", "max_firings",
+    "retry_absent",
 )  # fmt: skip
 """What defines a schedule besides its name; the rest is its history."""
 
@@ -57,6 +60,7 @@ class Schedules:
         self._turn = trio.Lock()
         self.on_firing: Callable[[FiringOutcome], None] = lambda _outcome: None
         """Called with what became of each firing, for the metrics."""
+        self.absent: Absent = no_hosts
         context.observers.append(self._observe)
 
     async def restore(self) -> None:
@@ -70,7 +74,8 @@ class Schedules:
             self._changed = trio.Event()
             looked = self._context.wall()
             await self.look()
-            due = (each.next_due for each in self._by_id.values())
+            due = [each.next_due for each in self._by_id.values()]
+            due += [each.tries.due for each in self._by_id.values() if each.tries is not None]
             # What was due already could not fire, and is tried again at the next regular look.
             soon = min((at for at in due if at is not None and at > looked), default=math.inf)
             wait = max(soon - self._context.wall(), 0)
@@ -83,6 +88,7 @@ class Schedules:
             for schedule in list(self._by_id.values()):
                 try:
                     await self._look_at(schedule)
+                    await self._try_again(schedule.schedule_id)
                 except (StoreUnavailable, StoreDown, QueueFull, RightsUnknown) as error:
                     self._context.log.warning(
                         events.SCHEDULE_DELAYED, schedule=schedule.name, reason=str(error)
@@ -123,7 +129,9 @@ class Schedules:
                 for name, value in {**defined, "recurrence": anchored}.items()
             ):
                 return before, False
-            after = attrs.evolve(before, **defined, decided=schedule.decided, pending=None)
+            after = attrs.evolve(
+                before, **defined, decided=schedule.decided, pending=None, tries=None
+            )
             await self._save(after, self._entry(after, "replaced", schedule.actor))
             return after, True
 
@@ -205,6 +213,38 @@ class Schedules:
         for firing in after.recent[len(after.recent) - len(entries) :]:
             self._log(after, firing)
 
+    async def _try_again(self, schedule_id: str) -> None:
+        """Takes the second tries of the latest firing as far as they go now. Each step is stored
+        before the next one."""
+        context, store = self._context, self._context.store
+        while True:
+            before = self._by_id[schedule_id]
+            after = await next_step(before, context.wall(), store.get, self.absent)
+            if after is None:
+                break
+            await store.save_schedule(after)
+            self._by_id[schedule_id] = after
+        tries, rule = before.tries, before.retry_absent
+        if rule is None or tries is None or not tries.targets:
+            return
+        number = f"{len(tries.tasks) + 1} of {rule.times}"
+        task_id, reason = None, ""
+        try:
+            task_id = await self._submit(before, tries.nominal, tries=tries)
+            tries = tries.submitted(task_id, rule.times)
+        except (StoreDown, QueueFull):
+            raise
+        except RequestError as error:
+            reason = context.mask(str(error))
+            tries = tries.ended(f"it was refused: {reason}")
+        detail = {"nominal": tries.nominal, "task_id": task_id, "number": number}
+        entry = attrs.evolve(self._entry(before, "tried_again", SYSTEM, **detail), cause=reason)
+        after = attrs.evolve(before, tries=tries)
+        await store.save_schedule(after, entry)
+        self._by_id[schedule_id] = after
+        told = {"schedule": before.name, "nominal": tries.nominal, "task_id": task_id}
+        context.log.info(events.SCHEDULE_TRIED_AGAIN, **told, number=number, reason=reason)
+
     async def _fire(self, schedule: Schedule, decision: Decision, now: float) -> Firing:
         assert decision.fire is not None
         if decision.replace and schedule.last_task is not None:
@@ -222,19 +262,26 @@ class Schedules:
             return attrs.evolve(firing, outcome=FiringOutcome.FAILED, reason=reason)
         return attrs.evolve(firing, task_id=task_id, reason=decision.late)
 
-    async def _submit(self, schedule: Schedule, nominal: float) -> str:
-        """Raises `RequestError` or `RightsUnknown`."""
+    async def _submit(
+        self, schedule: Schedule, nominal: float, *, tries: SecondTries | None = None
+    ) -> str:
+        """Submits a firing, or the next one of its second tries. Raises `RequestError` or
+        `RightsUnknown`."""
+        request, key, until = schedule.request, f"{schedule.schedule_id}@{nominal:.0f}", None
+        if tries is not None:
+            request = attrs.evolve(request, targets=tries.targets)
+            key, until = f"{key}/{len(tries.tasks) + 1}", schedule.next_due
         rights = await self._context.rights_to(schedule.template)
         if rights.refusal is not None:
             raise RequestError(rights.refusal, code=ErrorKind.NOT_PERMITTED)
         submission = await self._service.submit(
-            schedule.request,
+            request,
             actor=schedule.actor,
             submitter=schedule.submitter,
-            idempotency_key=f"{schedule.schedule_id}@{nominal:.0f}",
+            idempotency_key=key,
             scopes=rights.scopes,
             schedule=ScheduledFor(
-                schedule_id=schedule.schedule_id, name=schedule.name, nominal=nominal
+                schedule_id=schedule.schedule_id, name=schedule.name, nominal=nominal, until=until
             ),
         )
         return submission.view.task.task_id

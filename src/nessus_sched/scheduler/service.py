@@ -223,10 +223,13 @@ class Service(Commands):
 
     def _deadline(self, request: ScanRequest, schedule: ScheduledFor | None) -> float | None:
         """Of a firing that is late, by the time at which it was due."""
+        until = None if schedule is None else schedule.until
         if request.deadline is None:
-            return None
-        begin = self.context.wall() if schedule is None else schedule.nominal
-        return deadline_of(request.deadline, self.context.config.calendar.time_zone, begin)
+            return until
+        late = schedule is not None and until is None
+        begin = schedule.nominal if schedule is not None and late else self.context.wall()
+        own = deadline_of(request.deadline, self.context.config.calendar.time_zone, begin)
+        return own if until is None else min(own, until)
 
     async def _store(self, task: Task) -> tuple[Task, bool]:
         entry = JournalEntry(

@@ -95,6 +95,12 @@ SCHEDULE_FIRED: Final = Event(
     "A schedule submitted a task; `reason` says why that was late.",
     "schedule", "nominal", "reason",
 )  # fmt: skip
+SCHEDULE_TRIED_AGAIN: Final = Event(
+    "schedule_tried_again",
+    "A schedule submitted a task for hosts that were absent when it fired; `number` says which try "
+    "of how many, `reason` why it was refused.",
+    "schedule", "nominal", "number", "reason",
+)  # fmt: skip
 SCHEDULE_SKIPPED: Final = Event(
     "schedule_skipped",
     "A firing of a schedule was skipped; `in_row` counts those in a row because its task before "

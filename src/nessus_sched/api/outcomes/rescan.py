@@ -69,12 +69,12 @@ class RescanArgs(TaskArgs):
         "Stop the scan after that long.", default=None, minimum=1, maximum=43200
     )
     idempotency_key: str | None = field(
-        "Same key, same request: the same task instead of a second one.",
+        "As in submit_scan.",
         default=None,
         min_length=1,
         max_length=200,
     )
-    dry_run: bool = field("Only check, route and estimate; submit nothing.", default=False)
+    dry_run: bool = field("Submit nothing.", default=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -48,6 +48,7 @@ class ScheduleAnswer:
     overlap: str = field("What is done when the task before has not ended.")
     tasks: int = field("Tasks that it has submitted by its calendar.")
     skip_next: int = field("How many of the next firings are skipped on request.")
+    second_tries: str | None = field("Scans of hosts that were absent, and where they stand.")
     last: FiringAnswer | None = field("What became of the latest firing.")
     recent: list[FiringAnswer] = field("The latest firings, newest first; only for one schedule.")
     definition: dict[str, Any] | None = field("As create_schedule takes it; only for one schedule.")
@@ -76,6 +77,7 @@ def schedule_answer(app: App, schedule: Schedule, *, recent: int = 0) -> Schedul
         overlap=schedule.overlap,
         tasks=schedule.fired,
         skip_next=schedule.skip_next,
+        second_tries=_second_tries(schedule),
         last=firings[0] if firings else None,
         recent=firings[:recent],
         definition=definition_of(schedule) if recent else None,
@@ -110,3 +112,20 @@ def _ends(schedule: Schedule) -> str | None:
     if schedule.max_firings is not None:
         ends.append(f"after {schedule.max_firings} tasks")
     return " or ".join(ends) or None
+
+
+def _second_tries(schedule: Schedule) -> str | None:
+    """`up to 2, 240 min after each scan; 1 done (t-...), next at ...`."""
+    rule, tries = schedule.retry_absent, schedule.tries
+    if rule is None:
+        return None
+    text = f"up to {rule.times}, {rule.after / 60:.0f} min after each scan"
+    if tries is None:
+        return text
+    done = f"{len(tries.tasks)} done" + (f" ({', '.join(tries.tasks)})" if tries.tasks else "")
+    if tries.over:
+        return f"{text}; {done}: {tries.over}"
+    if tries.due is None:
+        return f"{text}; {done}, next after task {tries.task_id}"
+    (due,) = local_times(schedule, [tries.due])
+    return f"{text}; {done}, next at {due}"

@@ -20,7 +20,7 @@ _AS_NAMED = (
 
 def definition_of(schedule: Schedule) -> dict[str, Any]:
     """What is left out has its default."""
-    recurrence = schedule.recurrence
+    recurrence, rule = schedule.recurrence, schedule.retry_absent
     moments = {"at": recurrence.at, "until": schedule.until}
     zone = zone_of(recurrence.zone if schedule.zone_known else "UTC")
     given: dict[str, Any] = {
@@ -39,6 +39,8 @@ def definition_of(schedule: Schedule) -> dict[str, Any]:
         "catch_up_minutes": _minutes(schedule.catch_up),
         "overlap": None if schedule.overlap is Overlap.SKIP else str(schedule.overlap),
         "jitter_minutes": _minutes(schedule.jitter) or None,
+        "retry_absent": None if rule is None else rule.times,
+        "retry_after_minutes": None if rule is None else _minutes(rule.after),
     }
     return {name: value for name, value in given.items() if value is not None}
 

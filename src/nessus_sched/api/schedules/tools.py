@@ -26,6 +26,7 @@ from nessus_sched.api.validation import BadArguments, parse
 from nessus_sched.config.types import NAME
 from nessus_sched.core.calendar.recurrence import Recurrence, check_recurrence, notes_on
 from nessus_sched.core.calendar.schedule import KEPT_FIRINGS, Missed, Overlap, Schedule
+from nessus_sched.core.calendar.second_tries import RetryAbsent
 from nessus_sched.core.calendar.zones import BadCalendar, parse_moment, zone_of
 from nessus_sched.core.fields import field
 from nessus_sched.core.task import ScanKind, ScanRequest, Submitter
@@ -91,6 +92,18 @@ class CreateArgs:
         default=0,
         minimum=0,
         maximum=1440,
+    )
+    retry_absent: int = field(
+        "Scan absent hosts again this often, if ever seen.",
+        default=0,
+        minimum=0,
+        maximum=5,
+    )
+    retry_after_minutes: int = field(
+        "How long after each scan.",
+        default=240,
+        minimum=1,
+        maximum=10080,
     )
     replace: bool = field("Redefine one of that name.", default=False)
     dry_run: bool = field("Only check.", default=False)
@@ -252,6 +265,9 @@ def _schedule(
         jitter=args.jitter_minutes * MINUTE,
         until=until,
         max_firings=args.max_tasks,
+        retry_absent=RetryAbsent(times=args.retry_absent, after=args.retry_after_minutes * MINUTE)
+        if args.retry_absent
+        else None,
         decided=now,
     )
 

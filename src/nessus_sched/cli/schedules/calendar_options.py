@@ -47,11 +47,20 @@ _OPTIONS: Final = (
         "--jitter", type=parse_duration, metavar="DURATION",
         help="Fire up to this much later, always by the same amount.",
     ),
+    click.option(
+        "--retry-absent", type=click.IntRange(0, 5), metavar="N",
+        help="Scan hosts again that were not there but once were, up to N times.",
+    ),
+    click.option(
+        "--retry-after", type=parse_duration, metavar="DURATION",
+        help="How long after each scan to do so. Default: 4h.",
+    ),
 )  # fmt: skip
 _NAMED: Final = {
     "--cron": "cron", "--every": "every", "--at": "at", "--zone": "zone", "--until": "until",
     "--max-tasks": "max_tasks", "--missed": "missed", "--catch-up": "catch_up",
-    "--overlap": "overlap", "--jitter": "jitter",
+    "--overlap": "overlap", "--jitter": "jitter", "--retry-absent": "retry_absent",
+    "--retry-after": "retry_after",
 }  # fmt: skip
 
 
@@ -81,6 +90,8 @@ def calendar_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
         "catch_up_minutes": _minutes("--catch-up", options["catch_up"]),
         "overlap": options["overlap"],
         "jitter_minutes": _minutes("--jitter", options["jitter"]),
+        "retry_absent": options["retry_absent"],
+        "retry_after_minutes": _minutes("--retry-after", options["retry_after"]),
     }
     return {name: value for name, value in arguments.items() if value is not None}
 

@@ -56,6 +56,7 @@ def show_schedule(found: Mapping[str, Any]) -> None:
             ("missed", found["missed"]),
             ("overlap", found["overlap"]),
             ("skip next", found["skip_next"] or None),
+            ("second tries", found["second_tries"]),
             ("created by", found["created_by"]),
             ("tasks", found["tasks"]),
         ]

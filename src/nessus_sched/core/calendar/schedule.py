@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.calendar.recurrence import Recurrence
+from nessus_sched.core.calendar.second_tries import RetryAbsent, SecondTries
 from nessus_sched.core.calendar.zones import is_known
 from nessus_sched.core.task import ScanRequest, Submitter, Task
 
@@ -78,6 +79,7 @@ class Schedule:
     jitter: float = 0.0
     until: float | None = None
     max_firings: int | None = None
+    retry_absent: RetryAbsent | None = None
     paused: bool = False
     skip_next: int = 0
     """How many of the next firings to skip."""
@@ -92,6 +94,8 @@ class Schedule:
     """How many firings were skipped since the last task because the scan before had not ended."""
     recent: tuple[Firing, ...] = ()
     """The latest, oldest first."""
+    tries: SecondTries | None = None
+    """Of the latest firing that submitted a task."""
 
     @property
     def template(self) -> Task:
@@ -187,8 +191,12 @@ class Schedule:
     def submitted(self, firing: Firing, *, count: int = 1) -> Schedule:
         """After a firing that has submitted a task. `count`: how many firings that is; 0 for one
         on request."""
+        tries = None
+        if self.retry_absent is not None and firing.task_id is not None:
+            tries = SecondTries(nominal=firing.nominal, task_id=firing.task_id)
         return attrs.evolve(
             self,
+            tries=tries,
             fired=self.fired + count,
             last_task=firing.task_id or self.last_task,
             skipped_in_row=0,

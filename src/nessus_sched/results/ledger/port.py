@@ -91,6 +91,11 @@ class Questions(Protocol):
         """The findings of a selection, worst first. Exceptions count until `now` (epoch
         seconds)."""
 
+    async def ever_seen(
+        self, ranges: Sequence[tuple[int, int]], names: Sequence[str]
+    ) -> Sequence[str]:
+        """Which of these addresses and names have ever answered a scan."""
+
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""
 

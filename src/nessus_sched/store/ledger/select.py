@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from nessus_sched.results.ledger.selection import Selected, Selection
@@ -72,3 +72,25 @@ def _plugins(wanted: Selection, values: dict[str, Any]) -> Iterator[str]:
         )
     if parts:
         yield f"({' OR '.join(parts)})"
+
+
+def read_ever_seen(
+    connection: sqlite3.Connection, ranges: Sequence[tuple[int, int]], names: Sequence[str]
+) -> list[str]:
+    """The addresses and names among these that have ever answered a scan."""
+    found: dict[str, None] = {}
+    for first, last in ranges:
+        rows = connection.execute(
+            "SELECT coalesce(ip, name) FROM machines WHERE first_seen IS NOT NULL"
+            " AND address BETWEEN ? AND ? ORDER BY address",
+            (address_key(first), address_key(last)),
+        )
+        found |= dict.fromkeys(ip for (ip,) in rows)
+    for name in names:
+        seen = connection.execute(
+            "SELECT 1 FROM machines WHERE first_seen IS NOT NULL AND (name = ?1 OR fqdn = ?1)",
+            (name,),
+        ).fetchone()
+        if seen is not None:
+            found[name] = None
+    return list(found)

@@ -34,7 +34,7 @@ from nessus_sched.store.ledger.excepted import count_covered, cover_all
 from nessus_sched.store.ledger.reach import read_logins, read_reach
 from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, read_run_times
 from nessus_sched.store.ledger.schema import SCHEMA
-from nessus_sched.store.ledger.select import read_selected
+from nessus_sched.store.ledger.select import read_ever_seen, read_selected
 from nessus_sched.store.reader import Readers, snapshot
 from nessus_sched.store.sqlite import open_offline, open_writer
 
@@ -84,6 +84,10 @@ class Questions:
     async def selected(self, wanted: Selection, now: float) -> list[Selected]:
         """The findings of a selection, worst first. Exceptions count until `now`."""
         return await self._run(lambda connection: read_selected(connection, wanted, now))
+
+    async def ever_seen(self, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> list[str]:
+        """Which of these addresses and names have ever answered a scan."""
+        return await self._run(lambda connection: read_ever_seen(connection, ranges, names))
 
     async def scan_times(self, task_ids: Sequence[str]) -> list[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""
