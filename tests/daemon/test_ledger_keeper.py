@@ -157,12 +157,35 @@ async def test_applying_a_scan_again_changes_nothing(tmp_path: Path) -> None:
         assert "\n".join(sqlite3.connect(tmp_path / "ledger.db").iterdump()) == before
 
 
+WANTED = FindingException(
+    exception_id="", actor="uid:1", reason="r", owner="o", proposed_at=START, expires=START + 9e7,
+    rule=read_rule(kind=ExceptionKind.ACCEPTED, plugins=[10001], hosts=["192.0.2.0/24"]),
+)  # fmt: skip
+
+
+async def test_a_rebuild_that_is_interrupted_ends_no_exception(tmp_path: Path) -> None:
+    """It was worse once, before it was accepted."""
+    async with opened(tmp_path) as site:
+        await site.scanned(1, days=0, severity=4)
+        await site.scanned(2, days=1, severity=3)
+        async with kept(site):
+            made = await site.keeper.exceptions.propose(WANTED)
+            decider = Decider(actor="uid:2")
+            await site.keeper.exceptions.decide(made.exception_id, Decision.APPROVE, decider)
+            site.keeper.wake()
+            await site.keeper.settled()
+        await site.ledger.clear()
+    async with opened(tmp_path) as site:
+        await site.keeper.exceptions.restore()
+        async with kept(site):
+            assert site.keeper.exceptions.named(made.exception_id).status == "approved"
+            (page,) = await site.keeper.hosts(
+                "192.0.2.1", shown=Shown.OPEN, least_severity=0, limit=9, offset=0, now=START + 9e6
+            )
+            assert page.excepted == {"high": 1}
+
+
 async def test_an_exception_is_applied_until_a_scan_finds_something_worse(tmp_path: Path) -> None:
-    rule = read_rule(kind=ExceptionKind.ACCEPTED, plugins=[10001], hosts=["192.0.2.0/24"])
-    wanted = FindingException(
-        exception_id="", rule=rule, reason="r", owner="o", actor="uid:1", proposed_at=START,
-        expires=START + 9e7,
-    )  # fmt: skip
 
     async def excepted() -> Mapping[str, int]:
         site.keeper.wake()
@@ -177,7 +200,7 @@ async def test_an_exception_is_applied_until_a_scan_finds_something_worse(tmp_pa
         async with kept(site):
             await site.scanned(1, days=0)
             assert await excepted() == {}
-            made = await exceptions.propose(wanted)
+            made = await exceptions.propose(WANTED)
             assert await excepted() == {}
             await exceptions.decide(made.exception_id, Decision.APPROVE, Decider(actor="uid:2"))
             assert await excepted() == {"high": 1}

@@ -63,6 +63,9 @@ class LedgerKeeper:
     """Tasks to enter from their reports; None if that has to be found out."""
     _covered: Sequence[FindingException] | None = attrs.field(default=None, init=False)
     """The exceptions that the ledger was made for; None at first."""
+    _compared: bool = attrs.field(default=False, init=False)
+    """Whether these were compared with what is open now, and not with what an old scan found while
+    others were still to be entered."""
     _work: trio.Event = attrs.field(factory=trio.Event, init=False)
     _idle: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -166,12 +169,14 @@ class LedgerKeeper:
 
     async def _cover(self) -> None:
         """Covers open findings with the exceptions that are in force now."""
-        wanted = self.exceptions.in_force()
-        if self._covered is not None and _same(wanted, self._covered):
+        wanted, up_to_date = self.exceptions.in_force(), self.waiting == 0
+        same = self._covered is not None and _same(wanted, self._covered)
+        if same and (self._compared or not up_to_date):
             return
         found = await self.ledger.cover(wanted)
-        await self.exceptions.observed({name: each.facts for name, each in found.items()})
-        self._covered = wanted
+        if up_to_date:
+            await self.exceptions.observed({name: each.facts for name, each in found.items()})
+        self._covered, self._compared = wanted, up_to_date
 
     # -- entering scans
 
