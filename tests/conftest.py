@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+# Whatever the environment says: to rewrite the assertions of all tests in each worker and in each
+# run takes ten seconds, and each process that a test starts compiles the program again.
+sys.dont_write_bytecode = False
 
 # How fast examples are made and run depends on what else the machine does.
 settings.register_profile(
