@@ -17,7 +17,7 @@ from nessus_sched.api.operations import Call
 from nessus_sched.api.schedules.tools import ListSchedulesArgs, list_schedules
 from nessus_sched.config.calendar import CalendarSettings
 from nessus_sched.config.limits import LimitSettings
-from nessus_sched.config.schema import Config, SchedulingSettings, TargetSettings
+from nessus_sched.config.schema import Config, PollingSettings, SchedulingSettings, TargetSettings
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.calendar.schedule import FiringOutcome, Missed, Overlap, Schedule
 from nessus_sched.core.pool import outlook
@@ -64,7 +64,8 @@ async def scheduling(w: World) -> AsyncIterator[Schedules]:
 
 
 def config(tmp_path: Path, **changes: Any) -> Config:
-    return config_of(tmp_path, scanner_settings("a"), **changes)
+    polling = PollingSettings(fastest=30.0, slowest=300.0)
+    return config_of(tmp_path, scanner_settings("a"), polling=polling, **changes)
 
 
 def scanners(takes: float = 600.0) -> dict[str, FakeScanner]:
@@ -421,9 +422,9 @@ async def test_the_plan_says_when_scans_start_and_end(
     random = Random(5)
     scanner = FakeScanner(virtual_now(), duration=lambda _order: random.uniform(300, 3000))
     async with world(config(tmp_path), {"a": scanner}) as w, scheduling(w) as schedules:
-        for number in range(60):  # two at a time, 27 minutes each
+        for number in range(30):  # two at a time, 27 minutes each
             await w.submit(f"192.0.2.{number + 1}")
-        await trio.sleep(20 * HOUR)
+        await trio.sleep(9 * HOUR)
         begin = w.context.wall()
         for number in range(8):
             weekly = Recurrence(every=3 * HOUR, start=begin - number * 300)

@@ -12,7 +12,7 @@ import trio
 from structlog.testing import capture_logs
 
 from nessus_sched.config.calendar import BlackoutSettings, CalendarSettings, WindowSettings
-from nessus_sched.config.schema import Config, SchedulingSettings
+from nessus_sched.config.schema import Config, PollingSettings, SchedulingSettings
 from nessus_sched.core.calendar.timetable import AtEnd
 from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.pool.wait_reasons import WaitCode
@@ -22,7 +22,7 @@ from nessus_sched.core.targets.targets import size_of, targets_from
 from nessus_sched.core.task import Splitting, Task
 from nessus_sched.scheduler.errors import RequestError
 from support.fake_scanner import FakeScanner
-from support.world import EPOCH, World, config_of, scanner_settings, virtual_now, world
+from support.world import EPOCH, SPARSE, World, config_of, scanner_settings, virtual_now, world
 
 HOUR = 3600.0
 
@@ -46,7 +46,9 @@ def window(*spans: tuple[float, float], **changes: Any) -> WindowSettings:
 
 
 def config(tmp_path: Path, *, scanners: int = 1, **changes: Any) -> Config:
-    return config_of(tmp_path, *(scanner_settings(n) for n in "ab"[:scanners]), **changes)
+    polling = PollingSettings(fastest=30.0, slowest=300.0)
+    settings = [scanner_settings(n) for n in "ab"[:scanners]]
+    return config_of(tmp_path, *settings, **{"polling": polling, **changes})
 
 
 def fakes(scanners: int = 1, takes: float = 600.0) -> dict[str, FakeScanner]:
@@ -154,7 +156,8 @@ async def test_a_part_is_made_smaller_until_it_fits(
     fake = {"a": FakeScanner(virtual_now(), duration=takes)}
     sizes = SchedulingSettings(part_min=8, part_max=64, part_duration=HOUR)
     rules = (window((0, 4.5), (20, 30)),)
-    async with world(config(tmp_path, windows=rules, scheduling=sizes), fake) as w:
+    settings = config(tmp_path, windows=rules, scheduling=sizes, polling=SPARSE)
+    async with world(settings, fake) as w:
         for _ in range(4):  # until it is known how long an address takes
             await w.settled((await w.submit("192.0.2.0/26", split=Splitting.NEVER)).task_id)
         assert 4.25 <= trio.current_time() / HOUR < 4.3
@@ -189,7 +192,8 @@ async def test_running_scans_are_paused_and_resumed(
 ) -> None:
     found = fakes(takes=3 * HOUR)
     found["a"].lag = 20.0
-    async with world(config(tmp_path, blackouts=(blackout(1, 5),)), found) as w:
+    rules = (blackout(1, 5),)
+    async with world(config(tmp_path, blackouts=rules, polling=SPARSE), found) as w:
         task = await w.running("192.0.2.1")
         await at(1)
         await w.until(task.task_id, TaskState.PAUSED)

@@ -192,9 +192,16 @@ class Poller:
     async def _read_progress(self) -> None:
         now = self._context.now()
         every = PROGRESS_SHARE * self._context.config.polling.fastest
+        due = [
+            (run, run.task.nessus_scan_id)
+            for run in self._runs.values()
+            if run.task.nessus_scan_id is not None
+            and run.task.state is TaskState.RUNNING
+            and now - run.details_at >= every
+        ]
+        if not due:
+            return
         async with trio.open_nursery() as nursery:
-            for run in self._runs.values():
-                scan_id, running = run.task.nessus_scan_id, run.task.state is TaskState.RUNNING
-                if scan_id is not None and running and now - run.details_at >= every:
-                    run.details_at = now
-                    nursery.start_soon(refresh, run, self._connection, scan_id)
+            for run, scan_id in due:
+                run.details_at = now
+                nursery.start_soon(refresh, run, self._connection, scan_id)
