@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from jsonschema import Draft202012Validator
 from mcp import Client
 
@@ -51,9 +52,15 @@ async def test_the_order_is_fixed() -> None:
     assert await listed() == await listed()
 
 
+@pytest.fixture(scope="module")
+def once() -> list[dict[str, Any]]:
+    """The tools, listed once for many tests."""
+    return trio.run(listed)
+
+
 @pytest.mark.parametrize("name", ORDER)
-async def test_a_tool_is_as_its_snapshot_says(name: str) -> None:
-    (tool,) = [each for each in await listed() if each["name"] == name]
+def test_a_tool_is_as_its_snapshot_says(name: str, once: list[dict[str, Any]]) -> None:
+    (tool,) = [each for each in once if each["name"] == name]
     file = SNAPSHOTS / f"{name}.json"
     if WRITE:
         file.write_text(json.dumps(tool, indent=2, ensure_ascii=False) + "\n")

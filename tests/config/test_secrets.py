@@ -96,6 +96,7 @@ def test_the_sample_loads() -> None:
     assert complaint(json.dumps(SAMPLE)) == ""
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("path", list(paths(SAMPLE)), ids=lambda path: ".".join(map(str, path)))
 def test_no_error_repeats_a_value(path: tuple[Any, ...]) -> None:
     planted_values: tuple[Any, ...] = (

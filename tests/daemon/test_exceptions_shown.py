@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from support.pages import Pages
 from support.processes import client, daemon, site
 
@@ -17,7 +19,10 @@ PROPOSED = {
 }
 
 
-async def test_a_proposal_is_shown_and_makes_nothing_unhealthy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("restart", [False, pytest.param(True, marks=pytest.mark.slow)])
+async def test_a_proposal_is_shown_and_makes_nothing_unhealthy(
+    restart: bool, tmp_path: Path
+) -> None:
     pages = Pages()
     place = site(tmp_path, [], http=pages.settings)
     async with daemon(place), client(place) as tools:
@@ -28,6 +33,8 @@ async def test_a_proposal_is_shown_and_makes_nothing_unhealthy(tmp_path: Path) -
         found = (await pages.health())["components"]["exceptions"]
         assert (found["status"], found["reason"]) == ("ok", "0 in force, 1 proposal to be decided")
         assert 'nessus_exceptions{status="proposed"} 1.0' in (await pages.get("/metrics")).body
+    if not restart:
+        return
     async with daemon(place):
         found = (await pages.until(lambda now: "exceptions" in now["components"]))["components"][
             "exceptions"

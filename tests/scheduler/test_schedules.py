@@ -415,6 +415,7 @@ async def test_a_look_at_many_schedules_is_cheap(
     assert calls[0] <= 50  # once for each at most
 
 
+@pytest.mark.slow
 async def test_the_plan_says_when_scans_start_and_end(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -489,11 +490,11 @@ async def test_a_time_zone_that_this_machine_does_not_know_breaks_one_schedule(
         changed = attrs.evolve(moved, recurrence=unknown, pending=moved.created_at)
         await w.store.save_schedule(changed)
     async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
-        await trio.sleep(30 * HOUR)
+        await trio.sleep(6 * HOUR)
         broken = schedules.named("moved")
         assert "Mars/Base" in (broken.trouble or "")
         assert (broken.next_due, broken.next_firings(0, 5)) == (None, [])
-        assert len(await tasks_of(w)) >= 29
+        assert len(await tasks_of(w)) >= 5
         await plan_until(w.context, schedules.all(), [], w.context.wall() + 24 * HOUR)
         app = attrs.evolve(app_of(w), schedules=schedules)
         call = Call(peer=Peer(connection="c1", uid=0))
