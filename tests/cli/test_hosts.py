@@ -114,11 +114,13 @@ def test_a_report_from_elsewhere_is_entered_by_its_own_times(live: Live, tmp_pat
         return path
 
     weak = item(10001, severity=3, port=443)
-    for path in (
-        report("old.nessus", weak, end="1700000000"),
-        report("undated.nessus", item(10002, severity=3), end=None),
-    ):
-        assert live("results", "import", str(path)).code == 0
+    dated = report("old.nessus", weak, end="1700000000")
+    undated = report("undated.nessus", item(10002, severity=3), end=None)
+    earlier = report("earlier.nessus", weak, end="1600000000")
+    assert asked(live, "results import", "results", "import", str(dated))["notes"] == []
+    for path in (undated, earlier):
+        (note,) = asked(live, "results import", "results", "import", str(path))["notes"]
+        assert "The ledger takes nothing from it" in note
     found = asked(live, "hosts", "hosts", "203.0.113.9")
     assert [row["plugin_id"] for row in found["findings"]] == [10001]
     assert found["findings"][0]["first_seen"] == "2023-11-14T22:13:20+00:00"

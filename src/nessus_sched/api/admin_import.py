@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -21,6 +22,10 @@ PIECE: Final = 2**20
 """Bytes that are sent at a time."""
 log = structlog.get_logger("mcp")
 
+UNDATED: Final = (
+    "The ledger takes nothing from it: it does not say when its hosts were scanned, or later scans "
+    "of them are known. hosts and changes do not count it."
+)
 _TOLD: Final = ("hosts", "findings", "severity_counts", "complete", "problems")
 
 
@@ -55,6 +60,7 @@ class ImportAnswer:
     severity_counts: dict[str, int] = field("Findings by severity.")
     complete: bool = field("It could be read to its end.")
     problems: list[dict[str, Any]] = field("What could not be read.")
+    notes: list[str] = field("What it is left out of.")
 
 
 @tool(writes=True, idempotent=False)
@@ -91,12 +97,16 @@ async def import_end(app: App, call: Call, args: EndArgs) -> ImportAnswer:
             trace_id=call.trace_id,
         )
     log.info("task_imported", task_id=task.task_id, actor=task.actor)
-    return import_answer(task)
+    with as_tool_errors():
+        entered = await app.ledger.scan_times([task.task_id])
+    undated = not entered and not app.ledger.waiting
+    return import_answer(task, [UNDATED] if undated else [])
 
 
 IMPORT_ACTIONS: tuple[ToolDef, ...] = (import_begin, import_piece, import_end)
 
 
-def import_answer(task: Task) -> ImportAnswer:
+def import_answer(task: Task, notes: Sequence[str] = ()) -> ImportAnswer:
     told = {key: sanitize((task.summary or {})[key]) for key in _TOLD}
-    return ImportAnswer(task_id=task.task_id, name=clean_line(task.request.name), **told)
+    name = clean_line(task.request.name)
+    return ImportAnswer(task_id=task.task_id, name=name, notes=list(notes), **told)

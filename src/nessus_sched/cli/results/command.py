@@ -324,3 +324,5 @@ def import_command(file: Path, name: str, config: Path | None, as_json: bool) ->
     show_problems(answer)
     found, hosts = pluralize(answer["findings"], "finding"), pluralize(answer["hosts"], "host")
     click.echo(f"{answer['task_id']}  {found} on {hosts}")
+    for note in answer["notes"]:
+        print_note(note)
