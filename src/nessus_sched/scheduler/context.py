@@ -19,6 +19,7 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.measured import Measured
 from nessus_sched.core.pool.pool import Pool
+from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.store_errors import StoreUnavailable
@@ -135,6 +136,8 @@ class Context:
     """Results of the latest certification of each scanner."""
     offers: dict[str, Offers] = attrs.field(factory=dict)
     """What each scanner offers for custom scans, as last reported."""
+    run_sync: RunSync = trio.to_thread.run_sync
+    """Runs long work on the CPU beside the loop."""
     last_order: int = 0
     """The place of the latest task in the order of acceptance."""
     turns: Turns = attrs.field(factory=Turns)

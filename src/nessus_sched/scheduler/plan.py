@@ -96,7 +96,7 @@ async def plan_until(
         scans = plan(kept, slots, table, now)
         return scans, timeline(scans, slots, pools, names, table, (now, until))
 
-    scans, drawn = await trio.to_thread.run_sync(play)
+    scans, drawn = await context.run_sync(play)
     return Plan(begin=now, until=until, scans=scans, left_out=len(jobs) - len(kept), timeline=drawn)
 
 

@@ -181,6 +181,7 @@ def scanner(
 
 
 async def inline(work: Callable[[], Any], /) -> Any:
+    """In a thread, work would take virtual time, and how much would depend on the machine."""
     return work()
 
 

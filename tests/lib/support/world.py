@@ -46,6 +46,7 @@ from nessus_sched.store.executor import Inline
 from nessus_sched.store.sqlite import Connect, connect
 from nessus_sched.store.tasks.store import TaskStore
 from support.fake_scanner import FakeScanner
+from support.scripted_nessus import inline
 from support.seals import SEAL
 
 EPOCH = 1_800_000_000.0
@@ -229,6 +230,7 @@ async def world(
             now=now,
             wall=wall or now,
             clock_checks=clock_checks,
+            run_sync=inline,
             seal=seal,
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
             last_order=await store.last_order(),
