@@ -59,6 +59,13 @@ def test_one_is_created_shown_and_changed(live: Live) -> None:
     assert "did you mean 'weekly'" in live("schedules", "pause", "weekyl").err
 
 
+def test_second_tries_that_come_too_late_are_noted(live: Live) -> None:
+    words = ("schedules", "add", "hourly", "192.0.2.33", "--every", "1h", "--retry-absent", "1")
+    said = live(*words, "--retry-after", "1h", "--dry-run")
+    assert "there is none" in said.err
+    assert "there is none" not in live(*words, "--retry-after", "59m", "--dry-run").err
+
+
 def test_a_scan_is_submitted_later(live: Live) -> None:
     soon = datetime.fromtimestamp(system_now() + 1, UTC).isoformat()
     words = ("192.0.2.33", "--at", soon, "--name", "later", "--retry-absent", "2", "--retry-after")

@@ -162,9 +162,15 @@ async def create_schedule(app: App, call: Call, args: CreateArgs) -> CreateAnswe
     return CreateAnswer(
         schedule=schedule_answer(app, schedule),
         changed=changed,
-        notes=notes_on(schedule.recurrence),
+        notes=[*notes_on(schedule.recurrence), *_notes_on_tries(app, schedule)],
         untrusted=NAMES,
     )
+
+
+def _notes_on_tries(app: App, schedule: Schedule) -> list[str]:
+    if schedule.retry_absent is None:
+        return []
+    return schedule.retry_absent.notes(schedule.next_firings(app.now(), 2))
 
 
 @tool(writes=False)

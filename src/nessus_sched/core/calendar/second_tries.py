@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import attrs
+
+from nessus_sched.core.text import lasting
 
 
 @attrs.frozen(kw_only=True)
@@ -11,6 +16,15 @@ class RetryAbsent:
 
     times: int
     after: float
+
+    def notes(self, firings: Sequence[float]) -> list[str]:
+        """What may surprise, with the next firings of a schedule: one ends the tries of the one
+        before."""
+        gaps = [later - earlier for earlier, later in pairwise(firings)]
+        if not gaps or self.after < min(gaps):
+            return []
+        after = lasting(self.after)
+        return [f"The next firing comes before a second try {after} after a scan: there is none."]
 
 
 @attrs.frozen(kw_only=True)
