@@ -35,6 +35,8 @@ class Field:
     part: Part
     attribute: str
     doc: str
+    words: tuple[str, ...] = ()
+    """All values that a text can have; empty for any text."""
 
 
 _PARTS: Final = (

@@ -11,6 +11,11 @@ import attrs
 
 from nessus_sched.results.query.model import BadQuery, Query
 
+DAMAGED: Final = "cursor: damaged; pass the next_cursor of the previous page unchanged"
+OTHER_QUESTION: Final = (
+    "cursor: of another question; keep task, filters, match and sort as they were, "
+    "or begin again without a cursor"
+)
 _CHECK_BYTES: Final = 4
 _FORM: Final = struct.Struct(">QIq6I")
 """Query, scan, row, and the counts for severities 4 to 0 and unknown."""
@@ -36,35 +41,36 @@ def fingerprint(query: Query, *context: object) -> str:
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    body = _FORM.pack(int(cursor.question, 16), cursor.scan, cursor.after, *cursor.counts)
-    return urlsafe_b64encode(_check(body) + body).decode().rstrip("=")
+    return sealed(_FORM.pack(int(cursor.question, 16), cursor.scan, cursor.after, *cursor.counts))
 
 
 def decode_cursor(text: str, question: str) -> Cursor:
     """Raises `BadQuery` for a damaged cursor or one from another query."""
+    body = unsealed(text)
+    if len(body) != _FORM.size:
+        raise BadQuery(DAMAGED)
+    asked, scan, after, *counts = _FORM.unpack(body)
+    if asked != int(question, 16):
+        raise BadQuery(OTHER_QUESTION)
+    return Cursor(question=question, scan=scan, after=after, counts=tuple(counts))
+
+
+def sealed(body: bytes) -> str:
+    """As text, with a checksum that detects cursors that a model copied wrongly. It is no
+    protection against forgery, which is not needed: a cursor names a row and grants no rights."""
+    return urlsafe_b64encode(_check(body) + body).decode().rstrip("=")
+
+
+def unsealed(text: str) -> bytes:
+    """What `sealed` made a text of. Raises `BadQuery` if it is damaged."""
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
     except ValueError:
         raw = b""
-    numbers = _numbers(raw)
-    if numbers is None:
-        raise BadQuery("cursor: damaged; pass the next_cursor of the previous page unchanged")
-    asked, scan, after, *counts = numbers
-    if asked != int(question, 16):
-        raise BadQuery(
-            "cursor: of another question; keep task, filters, match and sort as they were, "
-            "or begin again without a cursor"
-        )
-    return Cursor(question=question, scan=scan, after=after, counts=tuple(counts))
-
-
-def _numbers(raw: bytes) -> tuple[int, ...] | None:
-    # The checksum detects cursors that a model copied wrongly. It is no protection against
-    # forgery, which is not needed: a cursor names a row and grants no rights.
     check, body = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
-    if len(body) != _FORM.size or check != _check(body):
-        return None
-    return _FORM.unpack(body)
+    if not body or check != _check(body):
+        raise BadQuery(DAMAGED)
+    return body
 
 
 def _check(body: bytes) -> bytes:

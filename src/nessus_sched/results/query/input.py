@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from nessus_sched.results.catalog import FIELDS, Field
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY, UNKNOWN_SEVERITY
+from nessus_sched.results.query.catalogs import STORED, Catalog, QueryField
 from nessus_sched.results.query.model import (
     DEFAULT_PAGE_SIZE,
     DEFAULT_PROFILE,
     MAX_PAGE_SIZE,
-    OF_CHECKS,
     OPERATORS,
-    PROFILES,
     WITH_LIST,
     WITHOUT_VALUE,
     BadQuery,
@@ -61,12 +60,13 @@ _HINTS: Final[Mapping[str, str]] = {
 """Names that people often guess, for suggestions in errors."""
 
 
-def read_query(raw: Mapping[str, Any]) -> Query:
-    """The query described by `raw`. Raises `BadQuery` with all problems.
+def read_query(raw: Mapping[str, Any], catalog: Catalog = STORED) -> Query:
+    """The query that `raw` describes, on the fields of `catalog`. Raises `BadQuery` with all
+    problems.
 
     Keys, all optional:
 
-    - `profile`: a name in `PROFILES`; `fields`: a list of field names, shown instead of the
+    - `profile`: one of the catalog's; `fields`: a list of field names, shown instead of the
       profile's, or in addition if both are given
     - `filters`: a list of `{"field": "severity", "op": ">=", "value": "high"}` or of texts
       such as `"severity>=high"`; `match`: `all` (default) or `any`
@@ -76,20 +76,21 @@ def read_query(raw: Mapping[str, Any]) -> Query:
     """
     given = {key: value for key, value in raw.items() if value is not None}
     problems = [_unknown("key", str(key), KEYS) + _valid(KEYS) for key in given if key not in KEYS]
-    profile = _one(_profile, given.get("profile"), "profile", problems)
-    fields = _each(_field, given.get("fields"), "fields", problems)
-    conditions = _each(_condition, given.get("filters"), "filters", problems)
+    profile = _one(partial(_profile, catalog), given.get("profile"), "profile", problems)
+    fields = _each(partial(_shown_field, catalog), given.get("fields"), "fields", problems)
+    conditions = _each(partial(_condition, catalog), given.get("filters"), "filters", problems)
     match = _one(_match, given.get("match", Match.ALL), "match", problems)
-    sort = _each(_sort_key, given.get("sort"), "sort", problems)
+    sort = _each(partial(_sort_key, catalog), given.get("sort"), "sort", problems)
     page_size = _one(_page_size, given.get("page_size"), "page_size", problems)
     cursor = _one(_cursor, given.get("cursor"), "cursor", problems)
     group_by = _one(_group_by, given.get("group_by"), "group_by", problems)
     if group_by is not None and sort:
         problems.append("sort: groups come worst first; leave out sort or group_by")
     if problems:
-        raise BadQuery(*_with_field_list(problems))
+        raise BadQuery(*_with_field_list(catalog, problems))
+    named = {field.name for field in fields}
     return Query(
-        fields=_shown_fields(profile, [field.name for field in fields]),
+        fields=_shown_fields(catalog, profile, [field.name for field in fields]),
         keep_absent=profile != "full",
         conditions=tuple(conditions),
         match=match or Match.ALL,
@@ -97,8 +98,20 @@ def read_query(raw: Mapping[str, Any]) -> Query:
         page_size=page_size or DEFAULT_PAGE_SIZE,
         cursor=cursor,
         group_by=group_by,
-        optional=tuple(name for name in OF_CHECKS if name not in {each.name for each in fields}),
+        optional=tuple(name for name in catalog.optional if name not in named),
     )
+
+
+def named_fields(raw: Mapping[str, Any]) -> list[str]:
+    """The names in the place of a field's, known or not, in filters, `sort` and `fields`."""
+    names = [field_name(each) for each in _items(raw.get("fields"))]
+    names += [field_name(_sorted_name(_sort_parts(each)[0])) for each in _items(raw.get("sort"))]
+    for each in _items(raw.get("filters")):
+        if isinstance(each, Mapping):
+            names.append(field_name(each.get("field", "")))
+        elif isinstance(each, str) and (typed := parse_filter(each)) is not None:
+            names.append(field_name(typed.field))
+    return list(dict.fromkeys(names))
 
 
 def _one(read: Callable[[Any], T | None], raw: Any, where: str, problems: list[str]) -> T | None:
@@ -131,24 +144,37 @@ def _items(raw: Any) -> Sequence[Any]:
     return raw if isinstance(raw, list | tuple) else (raw,)
 
 
-def _field(raw: Any) -> Field:
-    name = str(raw).strip().lower().replace("-", "_")
-    if name not in FIELDS:
-        raise BadValue(_unknown("field", str(raw), tuple(FIELDS)))
-    return FIELDS[name]
+def field_name(raw: Any) -> str:
+    """A field's name as people write it."""
+    return str(raw).strip().lower().replace("-", "_")
 
 
-def _profile(raw: Any) -> str | None:
+def _field(catalog: Catalog, raw: Any) -> QueryField:
+    name = field_name(raw)
+    if name not in catalog.fields:
+        raise BadValue(_unknown("field", str(raw), catalog.known))
+    return catalog.fields[name]
+
+
+def _shown_field(catalog: Catalog, raw: Any) -> QueryField:
+    field = _field(catalog, raw)
+    if field.name in catalog.filters_only:
+        raise BadValue(f"{field.name} is for filters only")
+    return field
+
+
+def _profile(catalog: Catalog, raw: Any) -> str | None:
     if raw is None:
         return None
     name = str(raw).strip().lower()
-    if name not in PROFILES:
-        raise BadValue(_unknown("profile", str(raw), tuple(PROFILES)) + _valid(PROFILES))
+    profiles = catalog.profiles
+    if name not in profiles:
+        raise BadValue(_unknown("profile", str(raw), tuple(profiles)) + _valid(profiles))
     return name
 
 
-def _shown_fields(profile: str | None, extra: list[str]) -> tuple[str, ...]:
-    base = () if profile is None and extra else PROFILES[profile or DEFAULT_PROFILE]
+def _shown_fields(catalog: Catalog, profile: str | None, extra: list[str]) -> tuple[str, ...]:
+    base = () if profile is None and extra else catalog.profiles[profile or DEFAULT_PROFILE]
     return tuple(dict.fromkeys((*base, *extra)))
 
 
@@ -185,24 +211,33 @@ def _cursor(raw: Any) -> str | None:
     return raw
 
 
-def _sort_key(raw: Any) -> SortKey:
+def _sort_parts(raw: Any) -> tuple[str, str]:
     if isinstance(raw, Mapping):
         text = f"{raw.get('field', '')} {raw.get('order', raw.get('direction', 'asc'))}"
     else:
         text = str(raw)
     name, _, order = text.strip().partition(" ")
+    return name, order
+
+
+def _sorted_name(name: str) -> str:
+    return name.removeprefix("-").removeprefix("+")
+
+
+def _sort_key(catalog: Catalog, raw: Any) -> SortKey:
+    name, order = _sort_parts(raw)
     order = order.strip().lower() or "asc"
     if order not in {"asc", "desc", "ascending", "descending"}:
         raise BadValue(f"unknown order {shown(order)}; write 'field', '-field' or 'field desc'")
     descending = order.startswith("desc") != name.startswith("-")
-    field = _field(name.removeprefix("-").removeprefix("+"))
+    field = _shown_field(catalog, _sorted_name(name))
     if field.kind is Kind.LIST:
         raise BadValue(f"{field.name} is a list and has no order; sort by another field")
     return SortKey(field=field.name, descending=descending)
 
 
-def _condition(raw: Any) -> Condition:
-    field, op, value = _parts(raw)
+def _condition(catalog: Catalog, raw: Any) -> Condition:
+    field, op, value = _parts(catalog, raw)
     if value is None and op in {Op.EQUAL, Op.UNEQUAL} and isinstance(raw, Mapping):
         op = Op.ABSENT if op is Op.EQUAL else Op.PRESENT
     if isinstance(value, list | tuple):
@@ -226,14 +261,14 @@ def _condition(raw: Any) -> Condition:
     return Condition(field=field.name, op=op, value=read)
 
 
-def _parts(raw: Any) -> tuple[Field, Op, Any]:
+def _parts(catalog: Catalog, raw: Any) -> tuple[QueryField, Op, Any]:
     if isinstance(raw, str):
         typed = parse_filter(raw)
         if typed is None:
             raise BadValue(
                 f"{shown(raw)} is not a filter; for example: 'severity>=high'" + _OPS_LIST
             )
-        return _field(typed.field), typed.op, typed.value
+        return _field(catalog, typed.field), typed.op, typed.value
     if not isinstance(raw, Mapping) or "field" not in raw:
         raise BadValue('write {"field": "severity", "op": ">=", "value": "high"}')
     strange = [str(key) for key in raw if key not in {"field", "op", "value"}]
@@ -243,7 +278,7 @@ def _parts(raw: Any) -> tuple[Field, Op, Any]:
     op = operator_named(word)
     if op is None:
         raise BadValue(_unknown("operator", word, tuple(Op)) + _OPS_LIST)
-    return _field(raw["field"]), op, raw.get("value")
+    return _field(catalog, raw["field"]), op, raw.get("value")
 
 
 def _existence(op: Op, value: Any) -> Op:
@@ -255,7 +290,7 @@ def _existence(op: Op, value: Any) -> Op:
     raise BadValue(f"{op.value!r} takes no value")
 
 
-def _members(field: Field, raw: Any) -> tuple[Scalar, ...]:
+def _members(field: QueryField, raw: Any) -> tuple[Scalar, ...]:
     members = split_list(raw) if isinstance(raw, str) else list(_items(raw))
     if not 1 <= len(members) <= MAX_MEMBERS:
         raise BadValue(f"{field.name} takes a list of 1 to {MAX_MEMBERS} values here")
@@ -282,8 +317,9 @@ def _valid(names: Iterable[str]) -> str:
 _OPS_LIST: Final = _valid(op.value for op in Op)
 
 
-def _with_field_list(problems: list[str]) -> list[str]:
+def _with_field_list(catalog: Catalog, problems: list[str]) -> list[str]:
     """Appends the usual fields once, after all problems; all fields would fill a screen."""
     if any(_UNKNOWN_FIELD in problem for problem in problems):
-        return [*problems, f"Usual fields: {', '.join(PROFILES['summary'])}; 'full' shows all"]
+        usual = ", ".join(catalog.profiles["summary"])
+        return [*problems, f"Usual fields: {usual}; 'full' shows all"]
     return problems

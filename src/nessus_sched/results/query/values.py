@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from nessus_sched.results.catalog import Field
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.parser.values import cwe_id
 from nessus_sched.results.presence import is_many
+from nessus_sched.results.query.catalogs import QueryField
 from nessus_sched.results.query.model import Scalar
 
 MAX_TEXT: Final = 1000
@@ -29,19 +29,21 @@ class BadValue(ValueError):
     """An invalid value; the message says what was expected."""
 
 
-def read_value(field: Field, raw: Any) -> Scalar:
+def read_value(field: QueryField, raw: Any) -> Scalar:
     """Raises `BadValue` if `raw` is not a valid value for `field`."""
     try:
         if looks_several(field, raw) and not is_many(str(raw)):
             raise BadValue("a name, an address, a network such as 192.0.2.0/24 or a range")
         value = _READERS[field.kind](raw)
+        if field.words:
+            value = _word(value, field.words)
         return cwe_id(value) if field.name == "cwe" and isinstance(value, str) else value
     except BadValue as wrong:
         message = f"{field.name} takes {wrong}, not {shown(raw)}"
         raise BadValue(message) from None
 
 
-def looks_several(field: Field, raw: Any) -> bool:
+def looks_several(field: QueryField, raw: Any) -> bool:
     """Whether the value for a host field is a network or range."""
     return field.name in _HOSTS and _SEVERAL.fullmatch(str(raw).strip()) is not None
 
@@ -94,6 +96,13 @@ def _flag(raw: Any) -> bool:
     if found is None:
         raise BadValue("true or false")
     return found
+
+
+def _word(value: Scalar, words: tuple[str, ...]) -> str:
+    word = "_".join(str(value).strip().casefold().replace("-", " ").split())
+    if word not in words:
+        raise BadValue(f"one of {', '.join(words)}")
+    return word
 
 
 def _date(raw: Any) -> str:
