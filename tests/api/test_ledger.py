@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,80 +16,24 @@ from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.outcomes.rebuild import RebuildArgs, rebuild_ledger
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.core.credentials import Credential, CredentialKind
-from nessus_sched.core.exceptions.rule import ExceptionKind, Rule
+from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.scope import Scope
-from nessus_sched.core.targets.targets import TargetSet, parse_targets
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.questions import (
-    ChangePage,
-    ChangeQuery,
     Entry,
     Excepted,
     Host,
     HostPage,
-    Shown,
 )
-from nessus_sched.results.ledger.reach import Reached, Stretch, Tries, stretches
-from nessus_sched.results.ledger.selection import Selected, Selection
+from nessus_sched.results.ledger.reach import Reached, Tries
 from nessus_sched.results.ledger.states import Life, State
 from support.apps import app_of
+from support.fake_ledger import FakeLedger
 from support.fake_scanner import FakeScanner
 from support.world import config_of, scanner_settings, virtual_now, world
-
-
-@attrs.define
-class FakeLedger:
-    pages: list[HostPage] = attrs.field(factory=list)
-    waiting: int = 0
-    asked: list[ChangeQuery] = attrs.field(factory=list)
-    tries: Tries = attrs.field(factory=lambda: Tries(ever=TargetSet(), lately=TargetSet()))
-    reached: list[Reached] = attrs.field(factory=list)
-    runs: list[LoginRun] = attrs.field(factory=list)
-
-    async def hosts(
-        self,
-        name: str,
-        *,
-        shown: Shown,
-        least_severity: int,
-        limit: int,
-        offset: int,
-        now: float = 0.0,
-    ) -> Sequence[HostPage]:
-        return self.pages
-
-    async def count_covered(self, rule: Rule) -> int:
-        return 0
-
-    async def changes(self, query: ChangeQuery) -> ChangePage:
-        self.asked.append(query)
-        return ChangePage(entries=(), counts={}, first_scans=0, reasons={}, scans=0, after=None)
-
-    async def lost_by_rebuild(self) -> int:
-        return 1
-
-    async def rebuild(self) -> int:
-        self.waiting = 5
-        return 5
-
-    async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
-        return []
-
-    async def ever_seen(
-        self, ranges: Sequence[tuple[int, int]], names: Sequence[str]
-    ) -> Sequence[str]:
-        return []
-
-    async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
-        return []
-
-    async def reach(self, asked: TargetSet, since: float) -> Sequence[Stretch]:
-        return stretches(asked, self.tries, self.reached, since)
-
-    async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
-        return self.runs[:limit]
 
 
 def clean_host(now: float) -> HostPage:

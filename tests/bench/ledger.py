@@ -18,10 +18,13 @@ import trio
 from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.targets.ranges import V4
 from nessus_sched.results.coverage import ScanCoverage
+from nessus_sched.results.ledger.fields import LEDGER
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.questions import ChangeQuery, Shown
+from nessus_sched.results.ledger.search import LedgerSearch
 from nessus_sched.results.model import HostEnd
 from nessus_sched.results.parser.reader import Event
+from nessus_sched.results.query.input import read_query
 from nessus_sched.store.findings.store import open_findings
 from nessus_sched.store.ledger.hosts import address_key
 from nessus_sched.store.ledger.store import LedgerStore, open_ledger
@@ -98,12 +101,21 @@ def fill(path: Path, size: int) -> None:
                 for plugin in range(10_000, 14_000)
             ),
         )
+        connection.executemany(
+            "INSERT INTO definition_cves VALUES (?, ?)",
+            ((f"CVE-2021-{plugin}", plugin) for plugin in range(10_000, 14_000)),
+        )
         hosts = size // PER_HOST
+        tallies = [
+            sum(severity_of(place) == severity for place in range(PER_HOST) if is_open(place))
+            for severity in (4, 3, 2, 1, 0)
+        ]
         connection.executemany(
             "INSERT INTO machines (machine, identity, name, ip, address, at, run, tried_at,"
-            " tried_run) VALUES (?1, ?2, ?2, ?2, ?3, ?4, 1, ?4, 1)",
+            " tried_run, critical, high, medium, low, info)"
+            " VALUES (?1, ?2, ?2, ?2, ?3, ?4, 1, ?4, 1, ?5, ?6, ?7, ?8, ?9)",
             (
-                (number, name_of(number), address_key(V4 + (10 << 24) + number), NOW)
+                (number, name_of(number), address_key(V4 + (10 << 24) + number), NOW, *tallies)
                 for number in range(1, hosts + 1)
             ),
         )
@@ -113,6 +125,14 @@ def fill(path: Path, size: int) -> None:
             entries(hosts),
         )
         connection.execute("COMMIT")
+
+
+def is_open(place: int) -> bool:
+    return place % 3 != 0
+
+
+def severity_of(place: int) -> int:
+    return place % 5
 
 
 def name_of(number: int) -> str:
@@ -125,8 +145,9 @@ def entries(hosts: int) -> Iterator[tuple[int, ...]]:
         start = chance.randrange(3000)
         for place in range(PER_HOST):
             at = NOW - int(chance.random() * 3 * 365 * DAY)
-            state = 3 if place % 3 == 0 else 1
-            yield machine, 10_000 + start + place, state, place % 5, at, NOW, at, at
+            state = 1 if is_open(place) else 3
+            plugin = 10_000 + start + place
+            yield machine, plugin, state, severity_of(place), at, NOW, at, at
 
 
 async def read(directory: Path) -> list[Figure]:
@@ -172,8 +193,32 @@ def questions(
         page = await ledger.changes(ChangeQuery(since=since, limit=20))
         assert page.entries
 
+    async def search(**asked: Any) -> None:
+        query = read_query({"page_size": 20, **asked}, LEDGER)
+        page = await ledger.search(
+            LedgerSearch(query=query, now=NOW, stale_after=30.0 * DAY), max_bytes=16_000
+        )
+        assert page.total
+
+    async def cve(chance: random.Random) -> None:
+        await search(filters=[f"cve=CVE-2021-{chance.randrange(10_500, 13_000)}"])
+
+    async def plugin(chance: random.Random) -> None:
+        await search(filters=[f"plugin_id={chance.randrange(10_500, 13_000)}"])
+
+    async def network(chance: random.Random) -> None:
+        first = name_of((chance.randint(0, hosts - 1) & ~255) + 1)
+        await search(filters=[f"host={first}/24"])
+
+    async def worst(_chance: random.Random) -> None:
+        await search(filters=["severity>=high"])
+
     return {
         "one host": host,
+        "what is open now, by CVE": cve,
+        "what is open now, by plugin": plugin,
+        "what is open now, of a /24": network,
+        "what is open now, high and critical": worst,
         "the latest thousand changes": latest,
         "the same, of a /24": changes,
     }

@@ -31,6 +31,7 @@ from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.port import KeptReports, Ledger
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.results.ledger.reach import Stretch
+from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.telemetry import events
@@ -137,6 +138,10 @@ class LedgerKeeper:
     ) -> Sequence[str]:
         await self.settled()
         return await self.ledger.ever_seen(ranges, names)
+
+    async def search(self, search: LedgerSearch, *, max_bytes: int | None = None) -> LedgerPage:
+        await self.settled()
+        return await self.ledger.search(search, max_bytes=max_bytes)
 
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         await self.settled()

@@ -16,6 +16,7 @@ from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.results.ledger.reach import Stretch
+from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
 
 
@@ -83,6 +84,10 @@ class Questions(Protocol):
 
     async def changes(self, query: ChangeQuery) -> ChangePage:
         """A page of what changed, the latest first."""
+
+    async def search(self, search: LedgerSearch, *, max_bytes: int | None = None) -> LedgerPage:
+        """A page of findings that match, or of their groups. With `max_bytes` the JSON of its rows
+        keeps to that size, and the notes say what was cut. Raises `BadQuery`."""
 
     async def count_covered(self, rule: Rule) -> int:
         """How many open findings a rule covers."""

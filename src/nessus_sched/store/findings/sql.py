@@ -67,11 +67,11 @@ def predicate(condition: Condition) -> Clause:
         return Clause(f"{column} IS NOT NULL")
     kind = FIELDS[condition.field].kind
     if kind is Kind.LIST:
-        member = _compare("fold(value)", condition, kind)
+        member = compare("fold(value)", condition, kind)
         return Clause(
             f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {member.sql})", member.values
         )
-    return _compare(f"fold({column})" if kind is Kind.TEXT else column, condition, kind)
+    return compare(f"fold({column})" if kind is Kind.TEXT else column, condition, kind)
 
 
 def _names_host(condition: Condition) -> Clause:
@@ -88,7 +88,7 @@ def _names_host(condition: Condition) -> Clause:
     return join("OR", clauses)
 
 
-def _compare(value: str, condition: Condition, kind: Kind) -> Clause:
+def compare(value: str, condition: Condition, kind: Kind) -> Clause:
     wanted = condition.value if isinstance(condition.value, tuple) else (condition.value,)
     if kind in _TEXTUAL:
         wanted = tuple(str(text).casefold() for text in wanted)

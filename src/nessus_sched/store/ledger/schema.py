@@ -131,4 +131,14 @@ CREATE TABLE run_logins (
 );
 """
 
-SCHEMA: Final = Schema(name="ledger", application_id=0x4E534C47, steps=(_DDL, _EXCEPTIONS, _REACH))
+_RANKED: Final = """
+-- Together these lead to the open entries in the order of a search, worst first.
+CREATE INDEX definitions_by_rank ON definitions (exploited DESC, cvss DESC);
+DROP INDEX open_by_severity;
+CREATE INDEX open_by_severity ON entries (severity, plugin, machine)
+  WHERE state < 3 AND severity <> 0;
+"""
+
+SCHEMA: Final = Schema(
+    name="ledger", application_id=0x4E534C47, steps=(_DDL, _EXCEPTIONS, _REACH, _RANKED)
+)

@@ -25,6 +25,7 @@ from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.port import Applied, AppliedScans, Covered, Waiting
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.results.ledger.reach import Stretch
+from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.reader import RunOnConnection
@@ -34,6 +35,7 @@ from nessus_sched.store.ledger.excepted import count_covered, cover_all
 from nessus_sched.store.ledger.reach import read_logins, read_reach
 from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, read_run_times
 from nessus_sched.store.ledger.schema import SCHEMA
+from nessus_sched.store.ledger.search import read_search
 from nessus_sched.store.ledger.select import read_ever_seen, read_selected
 from nessus_sched.store.reader import Readers, snapshot
 from nessus_sched.store.sqlite import open_offline, open_writer
@@ -88,6 +90,10 @@ class Questions:
     async def ever_seen(self, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> list[str]:
         """Which of these addresses and names have ever answered a scan."""
         return await self._run(lambda connection: read_ever_seen(connection, ranges, names))
+
+    async def search(self, search: LedgerSearch, *, max_bytes: int | None = None) -> LedgerPage:
+        """A page of findings that match, or of their groups. Raises `BadQuery`."""
+        return await self._run(lambda connection: read_search(connection, search, max_bytes))
 
     async def scan_times(self, task_ids: Sequence[str]) -> list[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""

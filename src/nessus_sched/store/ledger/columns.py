@@ -1,0 +1,125 @@
+"""The fields of the ledger as SQL on a row `e` of the entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from nessus_sched.results.ledger.states import State
+from nessus_sched.results.model import NO_SEVERITY
+from nessus_sched.store.ledger.schema import REASONS
+
+DAY: Final = 86_400
+
+
+JOINED: Final = """
+entries e JOIN machines m ON m.machine = e.machine
+LEFT JOIN definitions d ON d.plugin = e.plugin
+LEFT JOIN excepted y ON y.machine = e.machine AND y.plugin = e.plugin AND y.service = e.service
+  AND y.audit_check = e.audit_check
+LEFT JOIN exceptions x ON x.number = y.number AND x.expires > {now:f}
+"""
+"""Entries with all that they refer to."""
+
+
+class Source(StrEnum):
+    """What a field is about; entries refer to the rest."""
+
+    ENTRY = "entries"
+    MACHINE = "machines"
+    PLUGIN = "definitions"
+
+
+@attrs.frozen
+class Column:
+    """`sql` is on a row of the source. `order` sorts it, if not by itself. `joined` is on a row of
+    `JOINED`, if it differs there."""
+
+    source: Source
+    sql: str
+    order: str | None = None
+    joined: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """On a row of `JOINED`."""
+        return self.joined or self.sql
+
+    def of_entry(self, sql: str | None = None) -> str:
+        """On a row `e` of the entries."""
+        wanted = sql or self.sql
+        if self.source is Source.MACHINE:
+            return f"(SELECT {wanted} FROM machines m WHERE m.machine = e.machine)"
+        if self.source is Source.PLUGIN:
+            return f"(SELECT {wanted} FROM definitions d WHERE d.plugin = e.plugin)"
+        return wanted
+
+    @property
+    def sort(self) -> str:
+        return self.of_entry(self.order)
+
+
+def columns(now: float, stale_after: float) -> Mapping[str, Column]:
+    """By the name of the field; `schedule` has none."""
+    words = " ".join(f"WHEN {state:d} THEN '{state.word}'" for state in State)
+    reasons = " ".join(f"WHEN {number} THEN '{reason}'" for number, reason in REASONS.items())
+    ended = f"CASE WHEN e.state < {State.FIXED:d} THEN {int(now)} ELSE e.since END"
+    effective = f"coalesce({excepted('x.severity', now)}, e.severity)"
+    return {
+        "host": Column(Source.MACHINE, "m.name", "host_order(m.name)"),
+        "host_ip": Column(Source.MACHINE, "m.ip", "host_order(m.ip)"),
+        "host_fqdn": Column(Source.MACHINE, "m.fqdn"),
+        "host_netbios_name": Column(Source.MACHINE, "m.netbios"),
+        "scanner_instance": Column(Source.MACHINE, "m.scanner"),
+        "plugin_id": Column(Source.PLUGIN, "d.plugin"),
+        "plugin_name": Column(Source.PLUGIN, "d.name", "fold(d.name)"),
+        "plugin_family": Column(Source.PLUGIN, "d.family", "fold(d.family)"),
+        "plugin_publication_date": Column(Source.PLUGIN, "d.published"),
+        "cve": Column(Source.PLUGIN, "d.cves"),
+        "cvss_score": Column(Source.PLUGIN, "d.cvss"),
+        "cisa_kev": Column(Source.PLUGIN, "d.exploited"),
+        "solution": Column(Source.PLUGIN, "d.solution", "fold(d.solution)"),
+        "port": Column(Source.ENTRY, "(e.service & 65535)"),
+        "protocol": Column(
+            Source.ENTRY, "(SELECT p.name FROM protocols p WHERE p.protocol = e.service >> 16)"
+        ),
+        "compliance_check_name": Column(
+            Source.ENTRY,
+            "(SELECT c.name FROM audit_checks c WHERE c.audit_check = e.audit_check)",
+        ),
+        "severity": Column(Source.ENTRY, "e.severity", f"nullif(e.severity, {NO_SEVERITY})"),
+        "effective_severity": Column(
+            Source.ENTRY,
+            effective,
+            f"nullif({effective}, {NO_SEVERITY})",
+            "coalesce(x.severity, e.severity)",
+        ),
+        "state": Column(Source.ENTRY, f"(CASE e.state {words} END)", "e.state"),
+        "first_seen": Column(Source.ENTRY, "e.first_seen"),
+        "last_seen": Column(Source.ENTRY, "e.last_seen"),
+        "fixed_at": Column(Source.ENTRY, f"(CASE e.state WHEN {State.FIXED:d} THEN e.since END)"),
+        "age_days": Column(Source.ENTRY, f"(max({ended} - e.first_seen, 0) / {DAY})"),
+        "times_resurfaced": Column(Source.ENTRY, "e.resurfaced"),
+        "unverified": Column(Source.ENTRY, f"(CASE e.reason {reasons} END)"),
+        "stale": Column(
+            Source.ENTRY,
+            f"(e.state < {State.FIXED:d} AND {now:f} - e.last_seen > {stale_after:f})",
+        ),
+        "exception": Column(Source.ENTRY, excepted("x.kind", now), joined="x.kind"),
+        "exception_id": Column(
+            Source.ENTRY, excepted("x.exception_id", now), joined="x.exception_id"
+        ),
+        "task_id": Column(Source.ENTRY, "(SELECT r.task_id FROM runs r WHERE r.run = e.last_run)"),
+    }
+
+
+def excepted(what: str, now: float) -> str:
+    """A value of the exception `x` that counts for an entry `e`; null without one."""
+    return (
+        f"(SELECT {what} FROM excepted y JOIN exceptions x ON x.number = y.number"
+        f" AND x.expires > {now:f} WHERE y.machine = e.machine AND y.plugin = e.plugin"
+        " AND y.service = e.service AND y.audit_check = e.audit_check)"
+    )

@@ -1,0 +1,74 @@
+"""A ledger that answers as it is told to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from nessus_sched.core.exceptions.rule import Rule
+from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.results.ledger.logins import LoginRun
+from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.reach import Reached, Stretch, Tries, stretches
+from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
+from nessus_sched.results.ledger.selection import Selected, Selection
+
+
+@attrs.define
+class FakeLedger:
+    pages: list[HostPage] = attrs.field(factory=list)
+    waiting: int = 0
+    asked: list[ChangeQuery] = attrs.field(factory=list)
+    tries: Tries = attrs.field(factory=lambda: Tries(ever=TargetSet(), lately=TargetSet()))
+    reached: list[Reached] = attrs.field(factory=list)
+    runs: list[LoginRun] = attrs.field(factory=list)
+    searched: list[LedgerSearch] = attrs.field(factory=list)
+    found: LedgerPage = attrs.field(factory=lambda: LedgerPage(rows=(), total=0, severities={}))
+
+    async def hosts(
+        self,
+        name: str,
+        *,
+        shown: Shown,
+        least_severity: int,
+        limit: int,
+        offset: int,
+        now: float = 0.0,
+    ) -> Sequence[HostPage]:
+        return self.pages
+
+    async def count_covered(self, rule: Rule) -> int:
+        return 0
+
+    async def changes(self, query: ChangeQuery) -> ChangePage:
+        self.asked.append(query)
+        return ChangePage(entries=(), counts={}, first_scans=0, reasons={}, scans=0, after=None)
+
+    async def lost_by_rebuild(self) -> int:
+        return 1
+
+    async def rebuild(self) -> int:
+        self.waiting = 5
+        return 5
+
+    async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
+        return []
+
+    async def ever_seen(
+        self, ranges: Sequence[tuple[int, int]], names: Sequence[str]
+    ) -> Sequence[str]:
+        return []
+
+    async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
+        return []
+
+    async def reach(self, asked: TargetSet, since: float) -> Sequence[Stretch]:
+        return stretches(asked, self.tries, self.reached, since)
+
+    async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
+        return self.runs[:limit]
+
+    async def search(self, search: LedgerSearch, *, max_bytes: int | None = None) -> LedgerPage:
+        self.searched.append(search)
+        return self.found
