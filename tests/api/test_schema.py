@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from nessus_sched.api import validation
-from nessus_sched.api.findings import SearchArgs
 from nessus_sched.api.operations import Call, Registry, tool
+from nessus_sched.api.outcomes.search import SearchArgs
 from nessus_sched.api.schema import Unmapped, input_schema, output_schema, without_lengths
 from nessus_sched.core.fields import field
 from nessus_sched.core.secret import Secret

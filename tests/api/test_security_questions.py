@@ -222,3 +222,78 @@ async def test_do_our_logins_work(desk: Desk) -> None:
         expected[::-1][:5]
     )
     assert all(run["failed"] == run["hosts"] - run["full"] for run in row["logins"])
+
+
+async def test_what_is_open_now_and_where(desk: Desk) -> None:
+    """14 to 17: who has this CVE, what is exploited, what is old, what is open on a network."""
+    everything = desk.network.open
+    for filters, wanted in (
+        (["cve=CVE-2021-44228"], {key for key in everything if key[1] == 155999}),
+        (["cve contains 2021"], {key for key in everything if key[1] in (155999, 156032)}),
+        (["cisa_kev=true"], {key for key in everything if BY_PLUGIN[key[1]].exploited}),
+        (
+            ["first_seen<" + since(desk, 30), "severity>=high"],
+            {
+                key
+                for key, truth in everything.items()
+                if desk.network.days(truth.first) > 30 and BY_PLUGIN[key[1]].severity >= 3
+            },
+        ),
+        (
+            ["host=192.0.2.0/30", "severity>=low"],
+            {key for key in everything if key[0] in ("192.0.2.1", "192.0.2.2", "192.0.2.3")},
+        ),
+        (["unverified=login_failed", "severity>=low"], {key for key, truth in everything.items()
+                                       if truth.doubt == "login_failed"}),
+    ):  # fmt: skip
+        assert wanted, filters
+        rows: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            desk.question()
+            found = await desk.ask(
+                "search_findings", filters=filters, profile="minimal", page_size=12, cursor=cursor
+            )
+            rows, cursor = [*rows, *found["findings"]], found["next_cursor"]
+            if cursor is None:
+                break
+        assert keys(rows) == wanted
+        assert found["total"] == len(rows) == len(wanted)
+        counts = Counter(WORDS[BY_PLUGIN[plugin].severity] for _, plugin in wanted)
+        assert found["severity_counts"] == counts
+
+
+async def test_what_do_i_fix_first(desk: Desk) -> None:
+    """18: one line per solution, with how many hosts it helps."""
+    desk.question()
+    found = await desk.ask("search_findings", filters=["severity>=low"], group_by="solution")
+    expected: dict[str, list[Key]] = {}
+    for key in desk.network.open:
+        expected.setdefault(BY_PLUGIN[key[1]].solution, []).append(key)
+    told = {row["solution"]: row for row in found["findings"]}
+    assert told.keys() == expected.keys()
+    for solution, wanted in expected.items():
+        row = told[solution]
+        assert (row["findings"], row["hosts"]) == (len(wanted), len({host for host, _ in wanted}))
+        assert row["cisa_kev"] is any(BY_PLUGIN[plugin].exploited for _, plugin in wanted)
+        oldest = min(desk.network.open[key].first for key in wanted)
+        assert when(row["first_seen"]) == oldest
+    ranks = [(-WORDS.index(row["severity"]), not row["cisa_kev"]) for row in found["findings"]]
+    assert ranks == sorted(ranks)
+
+
+async def test_which_hosts_are_worst_and_what_was_fixed(desk: Desk) -> None:
+    """19 and 20."""
+    desk.question()
+    found = await desk.ask("search_findings", filters=["severity>=high"], group_by="host")
+    worst = Counter(host for host, plugin in desk.network.open if BY_PLUGIN[plugin].severity >= 3)
+    assert {row["host"]: row["findings"] for row in found["findings"]} == worst
+    desk.question()
+    fixed = await desk.ask(
+        "search_findings", filters=["state=fixed", "severity>=low"], profile="minimal",
+        fields=["fixed_at"], page_size=10,
+    )  # fmt: skip
+    closed = {key: each for key, each in desk.network.truth.items() if not each.open}
+    assert fixed["total"] == len(closed)
+    for row in fixed["findings"]:
+        assert when(row["fixed_at"]) == closed[row["host"], row["plugin_id"]].fixed_at

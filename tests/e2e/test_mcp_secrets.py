@@ -384,7 +384,10 @@ async def read_all(place: Site, watch: Watch, tools: Tools, tasks: list[str]) ->
     """Every door, for every task; the last one has a report."""
     await look_around(tools, watch, tasks)
     for filters in (["severity=critical"], []):
-        await watch.ask(tools, "search_findings", filters=filters, profile="full")
+        for history in (False, True):
+            await watch.ask(
+                tools, "search_findings", filters=filters, profile="full", history=history
+            )
     await watch.ask(tools, "get_scan_summary", task_id=tasks[-1], detail="full")
     await read_pages(place, watch)
     for format_ in ("csv", "jsonl", "html"):

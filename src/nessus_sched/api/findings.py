@@ -9,7 +9,6 @@ import attrs
 
 from nessus_sched.api import summary_view
 from nessus_sched.api.access import seen, visible
-from nessus_sched.api.answers import iso
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
@@ -22,8 +21,9 @@ from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.comparison import Change
+from nessus_sched.results.query.catalogs import STORED, Catalog
 from nessus_sched.results.query.input import KEYS, read_query
-from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query, SearchScope
+from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query
 from nessus_sched.results.query.page import Page
 from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.untrusted import clean_line
@@ -89,16 +89,6 @@ class CompareArgs(QueryArgs):
 
 
 @attrs.frozen(kw_only=True)
-class SearchArgs(QueryArgs):
-    task_ids: list[str] = field(
-        "Only in these tasks; left out: in all that are stored.", factory=list, max_length=100
-    )
-    history: bool = field(
-        "Every scan that ever saw a finding, instead of the present state.", default=False
-    )
-
-
-@attrs.frozen(kw_only=True)
 class PageAnswer:
     findings: list[dict[str, Any]] = field("The findings of this page, or their groups.")
     total: int = field("How many match the filters, or how many groups.")
@@ -143,7 +133,7 @@ async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswe
     For an overview use
     get_scan_summary first. An empty page with total 0 means that nothing matches; the notes
     of a first page say where the scan saw too little for that to mean much."""
-    task = await _must_have_results(app, call, args.task_id)
+    task = await must_have_results(app, call, args.task_id)
     with as_tool_errors():
         page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
     return page_answer(_first_warned(page, task, args.cursor), fence=True)
@@ -170,7 +160,7 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
     differ likewise. changed: another severity or compliance result. Read counts.notes."""
     early: list[str] = []
     for task_id in (args.before_task_id, args.after_task_id):
-        early += early_end(await _must_have_results(app, call, task_id))
+        early += early_end(await must_have_results(app, call, task_id))
     query = query_of(args)
     with as_tool_errors():
         comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
@@ -182,40 +172,22 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
     )
 
 
-@tool(writes=False, open_world=True)
-async def search_findings(app: App, call: Call, args: SearchArgs) -> PageAnswer:
-    """Search the findings of all tasks: which hosts have a CVE, a plugin or a severity now.
-    Each finding is listed once, as last seen, unless a later scan proves it fixed. Use filters
-    such as ["cve contains CVE-2021-44228", "host=192.0.2.0/24"]. The notes say when a host
-    that is asked for was last scanned: without that, no findings does not mean clean."""
-    early: list[str] = []
-    for task_id in args.task_ids:
-        early += early_end(await _must_have_results(app, call, task_id))
-    with as_tool_errors():
-        task_ids = args.task_ids or await readable(app, call)
-        scope = SearchScope(
-            task_ids=None if task_ids is None else tuple(task_ids), history=args.history
-        )
-        page = await app.findings.search(query_of(args), scope, max_bytes=args.max_bytes)
-    rows = tuple({**row, "imported_at": iso(row["imported_at"])} for row in page.rows)
-    if not args.task_ids:
-        early = await early_among(app, rows)
-    return page_answer(attrs.evolve(page, rows=rows), fence=True, notes=early)
-
-
 RESULT_TOOLS: tuple[ToolDef, ...] = (
     get_scan_results,
     get_scan_summary,
     compare_scans,
-    search_findings,
 )
 
 
-def query_of(args: object) -> Query:
-    """What the arguments of a tool ask for: they have an attribute for each of a query's
-    keys. Raises `ToolError`."""
+def query_of(args: object, catalog: Catalog = STORED) -> Query:
+    """What the arguments of a tool ask for. Raises `ToolError`."""
     with as_tool_errors():
-        return read_query({key: getattr(args, key, None) for key in KEYS})
+        return read_query(asked_for(args), catalog)
+
+
+def asked_for(args: object) -> dict[str, Any]:
+    """The arguments that `read_query` takes: they have an attribute for each of its keys."""
+    return {key: getattr(args, key, None) for key in KEYS}
 
 
 async def readable(app: ReadApp, call: Call) -> list[str] | None:
@@ -233,7 +205,7 @@ async def readable(app: ReadApp, call: Call) -> list[str] | None:
             return found
 
 
-async def _must_have_results(app: App, call: Call, task_id: str) -> Task:
+async def must_have_results(app: App, call: Call, task_id: str) -> Task:
     """The task. Raises `ToolError` unless it has results: an empty page would be taken for a
     clean bill of health."""
     task = (await seen(app, call, task_id)).task

@@ -20,6 +20,7 @@ from nessus_sched.api.outcomes.coverage import COVERAGE_ACTIONS, COVERAGE_TOOLS
 from nessus_sched.api.outcomes.ledger import LEDGER_ACTIONS, LEDGER_TOOLS
 from nessus_sched.api.outcomes.rebuild import REBUILD_ACTIONS
 from nessus_sched.api.outcomes.rescan import RESCAN_TOOLS
+from nessus_sched.api.outcomes.search import SEARCH_ACTIONS, SEARCH_TOOLS
 from nessus_sched.api.outcomes.verify import VERIFY_TOOLS
 from nessus_sched.api.queue import QUEUE_TOOLS
 from nessus_sched.api.scanners import FLEET_TOOLS
@@ -63,6 +64,7 @@ TOOLS: Final = Registry(
         *PLAN_TOOLS,
         *TASK_TOOLS,
         *RESULT_TOOLS,
+        *SEARCH_TOOLS,
         *COVERAGE_TOOLS,
         *LEDGER_TOOLS,
         *CHANGE_TOOLS,
@@ -85,6 +87,7 @@ OPERATORS: Final = Registry(
         *RESULT_ACTIONS,
         *COVERAGE_ACTIONS,
         *LEDGER_ACTIONS,
+        *SEARCH_ACTIONS,
         *CHANGE_ACTIONS,
         *EXCEPTION_ACTIONS,
         *REBUILD_ACTIONS,

@@ -137,21 +137,21 @@ def behind(app: ReadApp) -> Iterator[str]:
 
 def _must_be_allowed(app: ReadApp, call: Call, name: str) -> None:
     scopes = app.scopes_of(call.peer)
-    if scopes and not all(scope.covers(_target(name)) for scope in scopes):
+    if scopes and not all(scope.covers(target_of_name(name)) for scope in scopes):
         raise ToolError("not_permitted", f"{clean_line(name, 100)} is outside your role's targets.")
 
 
 def _allowed(app: ReadApp, call: Call, host: Host) -> bool:
     """Whether all that is known of the host may be shown to the caller."""
     return all(
-        scope.covers(_target(name))
+        scope.covers(target_of_name(name))
         for scope in app.scopes_of(call.peer)
         for name in (host.name, host.ip)
         if name
     )
 
 
-def _target(name: str) -> TargetSet:
+def target_of_name(name: str) -> TargetSet:
     try:
         return parse_targets([name])
     except BadTargets:
@@ -212,7 +212,7 @@ def _never_seen(app: ReadApp, name: str, notes: list[str]) -> HostAnswer:
 
 
 def _in_scope(config: Config, name: str) -> bool:
-    return config.targets.scope.covers(_target(name))
+    return config.targets.scope.covers(target_of_name(name))
 
 
 def _plans(host: str, schedules: Sequence[Schedule], now: float) -> Iterator[str]:
