@@ -241,7 +241,8 @@ def test_what_cannot_be_imported(tmp_path: Path) -> None:
 
 def test_the_ledger_is_read_without_a_daemon(report: Path, tmp_path: Path) -> None:
     assert imported(tmp_path, "results", "import", str(report)).code == 0
-    questions = (("coverage", "--target", "192.0.2.0/30"), ("hosts", "192.0.2.1"), ("changes",))
+    questions = (("coverage", "--target", "192.0.2.0/30"), ("hosts", "192.0.2.1"), ("changes",),
+                 ("findings", "plugin_id>0"))  # fmt: skip
     for words in questions:
         one_sentence(imported(tmp_path, *words), 1, "no daemon has run")
 

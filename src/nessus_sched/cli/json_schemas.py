@@ -190,6 +190,7 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "pause": Statuses,
     "resume": Statuses,
     "coverage": answer_of("read_coverage"),
+    "findings": answer_of("search_now"),
     "hosts": answer_of("read_host"),
     "changes": answer_of("read_changes"),
     "results summary": Summary,

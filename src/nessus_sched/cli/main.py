@@ -98,6 +98,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "coverage": Entry(
             "results.coverage:coverage_command", "Show what became of each target of a task."
         ),
+        "findings": Entry(
+            "results.findings:findings_command", "Show what is open now, on all hosts."
+        ),
         "hosts": Entry("results.hosts:hosts_command", "Show what is known of a host."),
         "changes": Entry(
             "results.changes:changes_command",

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from nessus_sched.ipc import discovery
+from nessus_sched.results.model import SEVERITIES
 
 EXIT_CONFIG: Final = 78
 """EX_CONFIG of sysexits.h: the service unit does not restart after it."""
@@ -64,6 +65,29 @@ config_option = _config(type=_FILE, callback=_required)
 daemon_option = _config(type=_FILE, callback=_must_exist)
 """For commands that talk to the file's daemon; without a file, to the system's."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+MOST_ROWS: Final = 200
+"""Rows of one page of what the ledger says."""
+
+
+def listing_options(command: F) -> F:
+    """Options that select a page of what the ledger says: `severity`, `limit`, `cursor`,
+    `config` and `as_json`."""
+    for option in (
+        json_option,
+        daemon_option,
+        click.option("--cursor", help="Continue after a previous page (its next_cursor)."),
+        click.option(
+            "--limit", "-n", default=50, show_default=True, type=click.IntRange(1, MOST_ROWS),
+            help="Rows to list.",
+        ),
+        click.option(
+            "--severity", default="low", show_default=True, type=click.Choice(SEVERITIES),
+            help="Lowest severity.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 def one_of(words: Iterable[str]) -> click.Choice[str]:

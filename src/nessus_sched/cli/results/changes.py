@@ -10,11 +10,10 @@ import click
 
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import parse_time
-from nessus_sched.cli.options import daemon_option, json_option, one_of
+from nessus_sched.cli.options import listing_options, one_of
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note
-from nessus_sched.cli.results.hosts import MOST, show_findings
+from nessus_sched.cli.results.hosts import show_findings
 from nessus_sched.results.ledger.questions import Change
-from nessus_sched.results.model import SEVERITIES
 
 
 @click.command("changes")
@@ -30,17 +29,7 @@ from nessus_sched.results.model import SEVERITIES
 @click.option(
     "--change", "changes", multiple=True, type=one_of(Change), help="Only these; repeatable."
 )
-@click.option(
-    "--severity", default="low", show_default=True, type=click.Choice(SEVERITIES),
-    help="Lowest severity.",
-)  # fmt: skip
-@click.option(
-    "--limit", "-n", default=50, show_default=True, type=click.IntRange(1, MOST),
-    help="Findings to list.",
-)  # fmt: skip
-@click.option("--cursor", help="Continue after a previous page (its next_cursor).")
-@daemon_option
-@json_option
+@listing_options
 def changes_command(
     since: str | None,
     schedule: str | None,

@@ -168,9 +168,11 @@ def show_command(
 def search_command(
     history: bool, config: Path | None, as_json: bool, everything: bool, **options: Any
 ) -> None:
-    """Search the findings of all tasks.
+    """Search the stored findings of all tasks, with all that their reports say.
 
-    Each finding is listed once, as last seen, unless a later scan proves it fixed.
+    Each finding is listed once, as last seen, unless a later scan proves it fixed. For what is
+    open now, since when, and with which exception, `nessus-sched findings` is faster, and also
+    knows findings of tasks that were deleted.
     """
     from nessus_sched.cli.daemon_or_store import daemon_or_store
     from nessus_sched.cli.results.reports import parse_query

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from nessus_sched.cli.client import DaemonApi
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import when
-from nessus_sched.cli.options import daemon_option, json_option, one_of
+from nessus_sched.cli.options import listing_options, one_of
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note, print_table
 from nessus_sched.core.clock import system_now
 from nessus_sched.results.ledger.questions import Shown
-from nessus_sched.results.model import SEVERITIES
-
-MOST: Final = 200
 
 
 @click.command("hosts")
@@ -26,17 +23,7 @@ MOST: Final = 200
     "--shown", default=Shown.OPEN.value, show_default=True, type=one_of(Shown),
     help="Findings to list.",
 )  # fmt: skip
-@click.option(
-    "--severity", default="low", show_default=True, type=click.Choice(SEVERITIES),
-    help="Lowest severity.",
-)  # fmt: skip
-@click.option(
-    "--limit", "-n", default=50, show_default=True, type=click.IntRange(1, MOST),
-    help="Findings to list.",
-)  # fmt: skip
-@click.option("--cursor", help="Continue after a previous page (its next_cursor).")
-@daemon_option
-@json_option
+@listing_options
 def hosts_command(
     host: str,
     shown: str,
