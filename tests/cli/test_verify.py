@@ -126,10 +126,10 @@ def test_ports_of_remote_findings_and_several_hosts(live: Live, scanned: str) ->
     rows = [row for host in hosts_of(live, scanned) for row in ledger(live, host).values()]
     plugin, port = next((row["plugin_id"], row["port"]) for row in rows if row["port"] == 443)
     having = {row["host"] for row in rows if row["plugin_id"] == plugin}
-    found = asked(live, "verify", "verify", NETWORK, "--plugin", str(plugin), "--dry-run")
-    (scan,) = found["scans"]
-    assert set(scan["targets"]) == having
-    assert scan["ports"] == f"22,{port}"
+    found = asked(live, "verify", "verify", *having, "--plugin", str(plugin), "--dry-run")
+    scans = found["scans"]  # several if scans of other tests have seen some of them since
+    assert {target for scan in scans for target in scan["targets"]} == having
+    assert {scan["ports"] for scan in scans} == {f"22,{port}"}
     assert {row["host"] for row in found["findings"]} == having
     with_cve = next(row for row in rows if row["cves"])
     by_cve = asked(live, "verify", "verify", "--cve", with_cve["cves"][0].lower(), "--dry-run")

@@ -473,7 +473,7 @@ async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(
             found = await plan_until(w.context, schedules.all(), [], w.context.wall() + 48.5 * HOUR)
             nursery.cancel_scope.cancel()
     assert reads[0] == 30
-    assert turns[0] >= 30
+    assert turns[0] >= 29  # either may have begun
     assert (len(found.scans), found.left_out) == (200, 30 * 48 - 200)
 
 
