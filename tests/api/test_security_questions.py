@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import pytest
@@ -20,10 +20,12 @@ from nessus_sched.api.operations import Call
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.core.credentials import Credential, CredentialKind
+from nessus_sched.core.exceptions.exception import Decision
 from nessus_sched.core.secret import Secret
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.scheduler.exceptions import Decider
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
@@ -297,3 +299,102 @@ async def test_which_hosts_are_worst_and_what_was_fixed(desk: Desk) -> None:
     assert fixed["total"] == len(closed)
     for row in fixed["findings"]:
         assert when(row["fixed_at"]) == closed[row["host"], row["plugin_id"]].fixed_at
+
+
+async def every_row(desk: Desk, **asked: Any) -> list[dict[str, Any]]:
+    """All pages; each is a question of its own."""
+    rows: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        desk.question()
+        found = await desk.ask("search_findings", page_size=6, cursor=cursor, **asked)
+        rows += found["findings"]
+        cursor = found["next_cursor"]
+        if cursor is None:
+            assert found["total"] == len(rows) == len(keys(rows))
+            counts = Counter(WORDS[BY_PLUGIN[plugin].severity] for _, plugin in keys(rows))
+            assert {word: n for word, n in found["severity_counts"].items() if n} == counts
+            return rows
+
+
+async def test_who_has_this_now_and_what_is_old_exploited_or_in_doubt(desk: Desk) -> None:
+    """14 to 19."""
+    network = desk.network
+    above = "severity>=low"
+    log4shell = {key for key in network.open if BY_PLUGIN[key[1]].cve == "CVE-2021-44228"}
+    assert log4shell
+    assert keys(await every_row(desk, filters=["cve contains 2021-44228"])) == log4shell
+    old = {key for key, truth in network.open.items() if network.days(truth.first) > 50}
+    assert keys(await every_row(desk, filters=["age_days>=50", above])) == old
+    exploited = {key for key in network.open if BY_PLUGIN[key[1]].exploited}
+    assert keys(await every_row(desk, filters=["cisa_kev=true", above])) == exploited
+    doubted = {key: truth.doubt for key, truth in network.open.items() if truth.doubt}
+    rows = await every_row(
+        desk, filters=["unverified present", above], fields=["unverified"], profile="minimal"
+    )
+    assert {(row["host"], row["plugin_id"]): row["unverified"] for row in rows} == doubted
+    back = {key for key, truth in network.open.items() if truth.back}
+    assert keys(await every_row(desk, filters=["times_resurfaced>0", above])) == back
+    near = {key for key in network.open if int(key[0].rpartition(".")[2]) < 8}
+    assert keys(await every_row(desk, filters=["host=192.0.2.0/29", above])) == near
+
+
+async def test_what_do_we_fix_first(desk: Desk) -> None:
+    """20: by what mends most, and by host."""
+    for group in ("solution", "host"):
+        desk.question()
+        found = await desk.ask("search_findings", group_by=group, filters=["severity>=low"])
+        expected: dict[str, set[Key]] = {}
+        for key in desk.network.open:
+            named = key[0] if group == "host" else BY_PLUGIN[key[1]].solution
+            expected.setdefault(named, set()).add(key)
+        assert {row[group]: row["findings"] for row in found["findings"]} == {
+            each: len(some) for each, some in expected.items()
+        }
+        worst = [
+            max(BY_PLUGIN[plugin].severity for _, plugin in expected[row[group]])
+            for row in found["findings"]
+        ]
+        assert worst == sorted(worst, reverse=True)
+
+
+async def test_we_accept_this_until_then(desk: Desk) -> None:
+    """21 and 22: what is accepted, and until when."""
+    desk.question()
+    made = await desk.ask(
+        "propose_exception", cves=["CVE-2021-44228"], hosts=[NETWORK], kind="accepted",
+        reason="cannot be reached", owner="web team", until="90d",
+    )  # fmt: skip
+    log4shell = {key for key in desk.network.open if BY_PLUGIN[key[1]].cve == "CVE-2021-44228"}
+    assert made["concerns"] == len(log4shell)
+    name = made["exception"]["exception_id"]
+    await desk.app.exceptions.decide(name, Decision.APPROVE, Decider(actor="uid:7"))
+    desk.question()
+    cast(LedgerKeeper, desk.app.ledger).wake()
+    found = await desk.ask("search_findings", filters=["severity>=low"], page_size=1)
+    assert found["excepted"] == {"critical": len(log4shell)}
+    rows = await every_row(desk, filters=["severity>=low", "exception absent"])
+    assert keys(rows) == desk.network.open.keys() - log4shell
+    desk.question()
+    (listed,) = (await desk.ask("list_exceptions"))["exceptions"]
+    assert (listed["exception_id"], listed["status"]) == (name, "approved")
+    assert network_days(desk, listed["until"]) == -90
+
+
+async def test_is_it_really_fixed(desk: Desk) -> None:
+    """23: what a verification would scan, and what is proved already."""
+    having = {key[0] for key in desk.network.open if key[1] == 51192}
+    desk.question()
+    found = await desk.ask("verify_fix", plugin_ids=[51192], dry_run=True)
+    assert {target for scan in found["scans"] for target in scan["targets"]} == having
+    fixed = {key: truth for key, truth in desk.network.truth.items() if not truth.open}
+    rows = await every_row(
+        desk, filters=["state=fixed", "severity>=low"], fields=["fixed_at"], profile="minimal"
+    )
+    assert {(row["host"], row["plugin_id"]): when(row["fixed_at"]) for row in rows} == {
+        key: truth.fixed_at for key, truth in fixed.items()
+    }
+
+
+def network_days(desk: Desk, text: str) -> int:
+    return round(desk.network.days(datetime.fromisoformat(text).timestamp()))
