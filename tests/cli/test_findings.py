@@ -67,7 +67,10 @@ def test_options_are_filters(live: Live, scanned: str) -> None:
 def test_people_see_a_table_and_what_it_does_not_prove(live: Live, scanned: str) -> None:
     said = live("findings", "--host", NETWORK, "-n", "2")
     assert said.code == 0
-    assert "plugin_name" in said.out
+    heading = said.out.splitlines()[0].split()
+    assert heading[:5] == ["severity", "host", "port", "plugin", "name"]
+    assert "effective" not in heading
+    assert "days" in heading
     assert "2 of " in said.err
     assert "There are more: --cursor " in said.err
     assert f"{NETWORK}: " in said.err

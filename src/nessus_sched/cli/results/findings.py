@@ -12,7 +12,6 @@ from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import counts, parse_time
 from nessus_sched.cli.options import listing_options, one_of
 from nessus_sched.cli.output import print_json, print_note, print_table
-from nessus_sched.cli.results.command import FILTER_HELP
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.ledger.states import State
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
@@ -24,9 +23,17 @@ _FIELDS: Final = (
     "unverified",
 )  # fmt: skip
 """Of the table, unless others are asked for."""
+_HEADINGS: Final = {
+    "effective_severity": "effective", "plugin_id": "plugin", "plugin_name": "name",
+    "compliance_check_name": "check", "cisa_kev": "exploited", "age_days": "days",
+    "unverified": "not confirmed",
+}  # fmt: skip
+_EPILOG: Final = """\
+A filter is a field, an operator and a value: 'cve contains 2021-44228', 'plugin_family in
+Windows, Debian', 'cisa_kev=true', 'cvss_score>7', 'first_seen<2026-01-31', 'solution is absent'."""
 
 
-@click.command("findings", epilog=FILTER_HELP)
+@click.command("findings", epilog=_EPILOG)
 @click.argument("filters", nargs=-1, metavar="[FILTER]...")
 @click.option(
     "--host", "hosts", multiple=True, metavar="HOST",
@@ -113,14 +120,15 @@ def _filters(
 
 
 def _show(page: Mapping[str, Any], *, grouped: bool) -> None:
-    rows = [_cells(row) for row in page["findings"]]
+    rows = [_cells(row, grouped=grouped) for row in page["findings"]]
     names = [
         name
         for name in dict.fromkeys(name for row in rows for name in row)
-        if any(row.get(name) not in (None, "", False) for row in rows)
+        if any(row.get(name) not in (None, "") for row in rows)
     ]
     if names:
-        print_table(names, [[row.get(name) for name in names] for row in rows])
+        headings = [_HEADINGS.get(name, name) for name in names]
+        print_table(headings, [[row.get(name) for name in names] for row in rows])
     said = f"{len(rows)} of " if len(rows) < page["total"] else ""
     what = "group" if grouped else "finding"
     excepted = f"; with an exception: {counts(page['excepted'])}" if page["excepted"] else ""
@@ -134,9 +142,13 @@ def _show(page: Mapping[str, Any], *, grouped: bool) -> None:
         print_note(f"There are more: --cursor {page['next_cursor']}")
 
 
-def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+def _cells(row: Mapping[str, Any], *, grouped: bool) -> dict[str, Any]:
     """What a table shows of a row."""
     cells = {name: _cell(name, value) for name, value in row.items() if name != "task_id"}
+    if "exception" in row and row["exception"] is None:
+        cells["effective_severity"] = None
+    if grouped and "plugin_id" in row:
+        del cells["solution"]
     if cells.get("port") and "protocol" in cells:
         cells["port"] = f"{cells['port']}/{cells['protocol']}"
     elif cells.get("port") == 0:
