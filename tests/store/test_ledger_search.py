@@ -261,6 +261,23 @@ def test_mistakes_are_named(book: Book, asked: dict[str, Any], said: str) -> Non
         book.ask(asked)
 
 
+def test_a_ledger_of_before_the_searches_is_searched(tmp_path: Path) -> None:
+    book = made(tmp_path, 4)
+    expected = [page.rows for page in book.walk({"page_size": 40})]
+    before = attrs.evolve(SCHEMA, steps=SCHEMA.steps[:3])
+    old = _opened(tmp_path / "old.db", before)
+    tables = old.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    old.execute("ATTACH DATABASE ? AS new", ((tmp_path / "ledger.db").as_uri(),))
+    for (table,) in tables:
+        old.execute(f"INSERT OR IGNORE INTO {table} SELECT * FROM new.{table}")  # noqa: S608
+    old.execute("DETACH DATABASE new")
+    migrate(old, SCHEMA)
+    again = attrs.evolve(book, connection=old)
+    assert [page.rows for page in again.walk({"page_size": 40})] == expected
+    old.close()
+    book.connection.close()
+
+
 def test_all_fields_of_the_ledger_are_documented_and_shown() -> None:
     assert all(field.doc.endswith((".", "...")) for field in LEDGER_FIELDS.values())
 
