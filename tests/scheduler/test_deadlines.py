@@ -70,6 +70,20 @@ async def test_a_task_that_waits_is_canceled(tmp_path: Path, autojump_clock: Moc
         assert (await w.settled(running.task_id)).state is TaskState.COMPLETED
 
 
+async def test_a_deadline_is_one_of_the_clock_as_it_is_set_now(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    ahead = 0.0
+    async with world(
+        config(tmp_path), fake(), wall=lambda: virtual_now()() + ahead, clock_checks=15
+    ) as w:
+        task = await w.submit("192.0.2.0/30", deadline="2h")
+        await trio.sleep(0.5 * HOUR)
+        ahead = 1.6 * HOUR
+        assert missed(await w.settled(task.task_id))
+        assert trio.current_time() < 0.6 * HOUR
+
+
 async def test_a_deadline_after_a_day_without_any_is_kept(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
