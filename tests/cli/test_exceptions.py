@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from nessus_sched.core.clock import system_now
 from support.command import one_sentence
 from support.live_daemon import Live, asked
 from support.nessus_xml import document, element, host, item
 
+SOON, LATER = (
+    datetime.fromtimestamp(system_now() + days * 86_400, UTC).date().isoformat()
+    for days in (60, 200)
+)
 TERMS = ("--until", "90d", "--owner", "web team", "--reason", "Behind a proxy.")
 
 
@@ -105,13 +111,13 @@ def test_a_file_is_applied_and_exported(live: Live, tmp_path: Path) -> None:
         "      Behind a proxy.\n"
         "      See ticket 7.\n"
         "    owner: web team\n"
-        "    until: 2027-06-30\n"
-        "  - cves: [CVE-2021-44228]\n"
+        f"    until: {LATER}\n"
+        "  - cves: [CVE-1999-0001]\n"  # no simulated host has it
         "    hosts: ['*']\n"
         "    kind: false_positive\n"
         "    reason: The library is not loaded.\n"
         "    owner: platform team\n"
-        "    until: 2027-01-31 08:00\n"
+        f"    until: {SOON} 08:00\n"
     )
 
     def changes(*words: str) -> list[str]:
@@ -146,7 +152,7 @@ def test_a_file_with_mistakes_changes_nothing(live: Live, tmp_path: Path) -> Non
         "    kind: accepted\n"
         "    reason: r\n"
         "    owner: o\n"
-        "    until: 2027-01-31\n"
+        f"    until: {SOON}\n"
     )
     file.write_text(
         good + "  - plugins: [abc]\n"
@@ -166,7 +172,7 @@ def test_a_file_with_mistakes_changes_nothing(live: Live, tmp_path: Path) -> Non
         "    kind: accepted\n"
         "    reason: another\n"
         "    owner: o\n"
-        "    until: 2027-02-28\n"
+        f"    until: {LATER}\n"
         "  - plugin: [131]\n"
         "more: 1\n"
     )
@@ -183,7 +189,7 @@ def test_a_file_with_mistakes_changes_nothing(live: Live, tmp_path: Path) -> Non
         ("26", "5"),  # an unknown key, and those that are missing
         ("27", "1"),
     }  # fmt: skip
-    file.write_text(good.replace("2027-01-31", "2020-01-31"))
+    file.write_text(good.replace(SOON, "2020-01-31"))
     said = live("exceptions", "apply", str(file))
     assert f"{file}:7:12: Until: is in the past" in said.err
     assert live("exceptions", "list", "--about", "131").out.count("x-") == 0

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
+from nessus_sched.core.clock import system_now
 from nessus_sched.mcp.client import CallFailed
 from nessus_sched.sim.targets import parse
 from support.command import one_sentence
@@ -32,6 +33,9 @@ def unpatched(live: Live) -> Iterator[None]:
 def patch(live: Live, *plugins: int) -> None:
     for sim in live.sims:
         sim.nessus.options = attrs.evolve(sim.nessus.options, patched=frozenset(plugins))
+    begun = int(system_now())
+    while int(system_now()) <= begun + 1:  # scans of hosts in the same second have no order
+        live("status", "last")
 
 
 def ledger(live: Live, host: str) -> dict[tuple[int, int], dict[str, Any]]:
