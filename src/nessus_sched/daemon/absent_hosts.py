@@ -11,6 +11,7 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.operations import ToolError
 from nessus_sched.api.outcomes.coverage import coverage_as
 from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.core.targets.ranges import merged
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import Task
 from nessus_sched.results.ledger.port import LedgerReader
@@ -37,6 +38,6 @@ class AbsentHosts:
                 raise StoreUnavailable(error.message) from error
             return None
         both = TargetSet(
-            ranges=(*silent.ranges, *missed.ranges), names=(*silent.names, *missed.names)
+            ranges=merged((*silent.ranges, *missed.ranges)), names=(*silent.names, *missed.names)
         )
         return await self.ledger.ever_seen(both.ranges, both.names)
