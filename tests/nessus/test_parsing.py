@@ -102,6 +102,16 @@ def test_only_a_completed_scan_is_at_100() -> None:
     assert parsing.details(document, 7).progress == 99
 
 
+def test_findings_about_logins_are_counted() -> None:
+    rows = [(104410, 3), (141118, 2), (110095, 1), (19506, 9), ("104410", 1), (104410, "x")]
+    listed = [{"plugin_id": plugin, "count": count} for plugin, count in rows]
+    document = {"info": {"status": "running", "uuid": UUID}, "vulnerabilities": listed}
+    found = parsing.details(document, 7)
+    assert (found.failed_logins, found.worked_logins) == (4, 3)
+    nothing = parsing.details({"info": {"status": "running"}, "vulnerabilities": None}, 7)
+    assert (nothing.failed_logins, nothing.worked_logins) == (0, 0)
+
+
 def test_a_run_has_ended_when_both_places_say_so() -> None:
     def found(info: str, history: str) -> ScanStatus:
         run = {"history_id": 1, "uuid": UUID, "status": history}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from nessus_sched.config.scanners import (
     ScannerSettings,
     UiSession,
 )
+from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Discovery, ScanKind, ScanRequest
 from nessus_sched.nessus import NessusScanner
+from nessus_sched.scheduler.context import WorkedLogin
 from nessus_sched.sim import SimOptions, SimulatedNessus
 from nessus_sched.sim.assumptions import ASSUMPTIONS
 from support.scripted_nessus import inline
@@ -72,6 +75,33 @@ async def test_the_daemon_works_the_other_way_too(
     async with world(config, {"a": client}, resolve=lambda each: ADDRESSES.get(each, [])) as w:
         assert await everyday(w) == [TaskState.COMPLETED] * 3
     assert set(nessus.ledger.of("launch").values()) == {1}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_failing_logins_are_told_early_if_a_scanner_lists_them(
+    tmp_path: Path, autojump_clock: MockClock, listed: bool
+) -> None:
+    async def worked(_credentials: Sequence[str]) -> WorkedLogin | None:
+        return WorkedLogin(credential="linux", at=1_800_000_000.0)
+
+    nessus = simulated(
+        assume={"plugins_while_running": listed}, wrong_passwords=frozenset({"expired"})
+    )
+    settings = settings_of(nessus, session=False)
+    linux = Credential(
+        name="linux", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("expired")
+    )
+    transport = SimTransport(nessus)
+    client = NessusScanner(settings, now=virtual_now(), transport=transport, run_sync=inline)
+    config = config_of(tmp_path, settings, credentials=(linux,))
+    async with world(config, {"a": client}) as w:
+        w.context.last_worked = worked
+        request = ScanRequest(
+            kind=ScanKind.TRUSTED, targets=("192.0.2.0/24",), credentials=("linux",)
+        )
+        task = (await w.service.submit(request, actor="test")).view.task
+        await w.settled(task.task_id)
+        assert ((await w.events(task)).count("logins_fail") == 1) is listed
 
 
 async def test_a_name_reaches_the_report_with_the_address_that_was_checked(

@@ -41,6 +41,7 @@ class ErrorKind(StrEnum):
     NOT_TOGETHER = "not_together"
     SETTINGS_REFUSED = "settings_refused"
     SCAN_PENDING = "scan_pending"
+    LOGINS_FAIL = "logins_fail"
     SCAN_NOT_STARTED = "scan_not_started"
     SCAN_ABORTED = "scan_aborted"
     WINDOW_CLOSED = "window_closed"

@@ -230,6 +230,13 @@ FAULTS: Mapping[ErrorKind, Fault] = MappingProxyType(
             True,
             "The scan was launched and waits for a free place on the scanner.",
         ),
+        ErrorKind.LOGINS_FAIL: Fault(
+            _B.OURS,
+            _R.REPEAT,
+            True,
+            "Logins fail on the first hosts with a credential that worked before: check whether "
+            "its password has expired or its account is locked. The scan is not stopped.",
+        ),
         ErrorKind.SCAN_NOT_STARTED: Fault(
             _B.SCANNER,
             _R.RETRY,

@@ -113,6 +113,9 @@ class ScanDetails:
     ended_at: float | None = None
     targets: str | None = None
     """What it scans, as the scanner shows it; None where it does not."""
+    failed_logins: int = 0
+    worked_logins: int = 0
+    """Findings, of the hosts so far, that say that a login failed, or that one worked."""
 
 
 @attrs.frozen(kw_only=True)

@@ -33,6 +33,7 @@ from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostP
 from nessus_sched.results.ledger.reach import Stretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
+from nessus_sched.scheduler.context import WorkedLogin
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.telemetry import events
 
@@ -40,6 +41,8 @@ log = structlog.get_logger("daemon")
 
 LOOK_EVERY: Final = 60.0
 """Seconds between two looks for scans that nobody announced."""
+LATEST_LOGINS: Final = 5
+"""Scans with a credential in which it is looked for whether it worked."""
 FEW: Final = 3
 PATIENCE: Final = 5.0
 """Seconds for which a question waits for scans that are being applied."""
@@ -154,6 +157,16 @@ class LedgerKeeper:
     async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
         await self.settled()
         return await self.ledger.logins(credential, limit)
+
+    async def last_worked(self, credentials: Sequence[str]) -> WorkedLogin | None:
+        """The latest scan in which one of these credentials worked, of its latest ones."""
+        found = [
+            WorkedLogin(credential=name, at=run.at)
+            for name in credentials
+            for run in await self.ledger.logins(name, LATEST_LOGINS)
+            if run.full or run.partial
+        ]
+        return max(found, key=lambda each: each.at, default=None)
 
     async def lost_by_rebuild(self) -> int:
         """How many scans in the ledger have neither findings nor a report any more."""

@@ -242,6 +242,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         exceptions = Exceptions(context)
         ledger = await _ledger(stack, context, exceptions, reports)
         service.on_import = ledger.wake
+        context.last_worked = ledger.last_worked
         schedules = Schedules(context, service)
         schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
         schedules.absent = AbsentHosts(queries=queries, findings=findings, ledger=ledger)

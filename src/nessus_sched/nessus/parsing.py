@@ -98,6 +98,12 @@ def own_folders(document: Document, name: str) -> frozenset[int]:
     return frozenset(folder_id for folder_id in found if folder_id is not None)
 
 
+_LOGIN_FAILED: Final = frozenset({104410})
+_LOGIN_WORKED: Final = frozenset({110095, 110385, 110695, 117885, 117887, 141118, 150799})
+"""Plugins that report on the logins of a host, at info; see `results.logins.rules`. Details of
+scans list them with their counts, as recorded of Nessus and tenable.io."""
+
+
 def listing(document: Document, folder: str) -> Listing:
     """Reads `GET /scans`. A document without the list raises `BadDocument`, because an empty
     list would mean that all scans are gone."""
@@ -167,6 +173,17 @@ def details(document: Document, scan_id: int) -> ScanDetails:
         if ended
         else None,
         targets=as_text(info.get("targets")) or None,
+        failed_logins=_count(document, _LOGIN_FAILED),
+        worked_logins=_count(document, _LOGIN_WORKED),
+    )
+
+
+def _count(document: Document, plugins: frozenset[int]) -> int:
+    """How many findings of these plugins the document's `vulnerabilities` count."""
+    return sum(
+        as_int(row.get("count")) or 0
+        for row in rows(document, "vulnerabilities")
+        if as_id(row.get("plugin_id")) in plugins
     )
 
 

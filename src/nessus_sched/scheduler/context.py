@@ -94,6 +94,18 @@ class RightsUnknown(Exception):
     """It cannot be found out at present what a submitter may have scanned."""
 
 
+@attrs.frozen(kw_only=True)
+class WorkedLogin:
+    """A credential that worked on some host in a scan at that time (epoch seconds)."""
+
+    credential: str
+    at: float
+
+
+async def _never(_credentials: Sequence[str]) -> WorkedLogin | None:
+    return None
+
+
 async def _all_rights(_task: Task) -> Rights:
     return Rights()
 
@@ -118,6 +130,8 @@ class Context:
     random: Random
     rights_to: Callable[[Task], Awaitable[Rights]] = _all_rights
     """What the submitter of a task may have scanned now. May raise `RightsUnknown`."""
+    last_worked: Callable[[Sequence[str]], Awaitable[WorkedLogin | None]] = _never
+    """The latest scan in which one of some credentials worked. May raise `StoreUnavailable`."""
     mask: Masker = attrs.field(factory=Masker)
     """Knows every configured secret; what leaves the program passes through it."""
     observers: list[Observer] = attrs.field(factory=list)

@@ -124,6 +124,13 @@ _TABLE = (
         "One author saw both, in 2026.",
     ),
     Assumption(
+        "plugins_while_running",
+        True,
+        "The details of a running scan list the plugins of the hosts so far; otherwise only those"
+        " of a scan that has ended do.",
+        "No recording is of a running scan.",
+    ),
+    Assumption(
         "partial_exports_have_unfinished_hosts",
         True,
         "Exports of stopped and aborted runs include unfinished hosts, without an end; otherwise"

@@ -85,6 +85,11 @@ WINDOW_OVERRUN: Final = Event(
     "A scan ran on after the end of its window or into a blackout, for that many seconds.",
     "task_id", "seconds", "reason",
 )  # fmt: skip
+LOGINS_FAIL: Final = Event(
+    "logins_fail",
+    "Logins of a running scan fail on the first hosts, although the credential worked before.",
+    "task_id", "reason",
+)  # fmt: skip
 SCHEDULE_CHANGED: Final = Event(
     "schedule_changed",
     "A schedule was created, changed or deleted; `change` says which.",
@@ -200,6 +205,7 @@ TASK_EVENTS: Final[Mapping[str, str]] = {
     "scan_vanished": "Its scan no longer exists on the scanner.",
     "scan_withdrawn": "Its scan was deleted and will be recreated because its launch was in doubt.",
     "scan_not_followed": "The scanner answers, but the scan's status cannot be read.",
+    "logins_fail": "Logins fail on the first hosts, although a credential worked before.",
     "scan_pending": "Its scan was launched and is waiting on the scanner.",
     "scan_disowned": "Someone renamed or moved its scan on the scanner.",
     "launched": "Its scan was launched.",

@@ -140,6 +140,13 @@ class Metrics:
         self._calendar(registry)
         self._preset_labels()
 
+        self.login_alarms = Counter(
+            "nessus_login_alarms",
+            "Scans whose logins failed on the first hosts although the credential worked before.",
+            ["scanner_instance"],
+            registry=registry,
+        )
+
     def _calendar(self, registry: CollectorRegistry) -> None:
         self.schedule_firings = Counter(
             "nessus_schedule_firings",
@@ -218,6 +225,8 @@ class Metrics:
             self.submissions.labels(kind).inc()
         if entry.event == "scan_created":
             self._created(task)
+        if entry.event == "logins_fail":
+            self.login_alarms.labels(task.scanner_instance or "").inc()
         if entry.after is None or entry.after is entry.before:
             return
         if task.part is None and entry.after in SETTLED:
@@ -232,7 +241,8 @@ class Metrics:
         scanner = task.scanner_instance or ""
         if task.asked is not None and task.asked.stand_in:
             self.stand_ins.labels(scanner).inc()
-        for setting in Setting:  # export 0 before there is a report
+        self.login_alarms.labels(scanner)  # export 0 before there is a report
+        for setting in Setting:
             self.differences.labels(scanner, setting.value)
 
     def _entered(self, task: Task, entry: JournalEntry, after: TaskState) -> None:

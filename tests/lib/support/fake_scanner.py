@@ -128,6 +128,8 @@ class FakeScanner:
         self.clock_ahead: float | None = None
         self.tells_clock: Callable[[], float | None] = lambda: self.clock_ahead
         """How far its clock is ahead of the daemon's, as each answer shows it."""
+        self.failed_logins = self.worked_logins = 0
+        """What the details of scans say about the logins so far."""
         self.closed = False
         self.scans: dict[int, FakeScan] = {}
         self.orders: dict[int, ScanOrder] = {}
@@ -418,6 +420,8 @@ class FakeScanner:
             started_at=scan.started_at,
             ended_at=scan.touched_at if scan.status in ENDED else None,
             targets=scan.targets or (",".join(scan.order.targets) if scan.order else None),
+            failed_logins=self.failed_logins,
+            worked_logins=self.worked_logins,
         )
 
     def _rows(self) -> list[RemoteScan]:

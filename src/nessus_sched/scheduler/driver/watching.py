@@ -19,7 +19,7 @@ from nessus_sched.core.seal import bears
 from nessus_sched.core.states import HOLDS_SLOT, TaskState
 from nessus_sched.core.targets.targets import other_targets, printable
 from nessus_sched.core.task import Ending, Outcome, RequestedState
-from nessus_sched.scheduler.driver import early_stop, endings, failures
+from nessus_sched.scheduler.driver import early_stop, endings, failures, login_alarm
 from nessus_sched.scheduler.driver.active_task import ActiveTask
 from nessus_sched.scheduler.driver.connection import Connection
 from nessus_sched.scheduler.driver.lost_scanner import without_scanner
@@ -54,6 +54,8 @@ async def watch(run: ActiveTask, connection: Connection) -> None:
         return
     if run.details_error is not None:
         await _details_failed(run, run.details_error)
+    if run.logins_fail:
+        await login_alarm.note(run)
     try:
         if run.row is None or run.row.status in ENDED:
             await _ended(run, connection)
@@ -372,6 +374,7 @@ async def refresh(run: ActiveTask, connection: Connection, scan_id: int) -> None
         run.details_error = error
         return
     still_running = run.task.state in HOLDS_SLOT and details.status not in ENDED
+    run.logins_fail = still_running and login_alarm.only_failed(details)
     if details.progress is not None and still_running:
         before, run.progress = run.progress or 0, max(run.progress or 0, min(details.progress, 99))
         _tell_progress(run, before, run.progress)

@@ -31,6 +31,8 @@ def scan_details(call: Call) -> Response:
     known = _known(run, call.now) if run else []
     info = run_info(scan, run)
     info["hostcount"] = len(known)
+    early = call.nessus.options.assumes("plugins_while_running")
+    told = known if early or run is None or run.ended else []
     return reply(
         {
             "info": info,
@@ -38,7 +40,7 @@ def scan_details(call: Call) -> Response:
             "comphosts": _host_rows(known, compliance=True),
             "notes": None,
             "remediations": _remediations(known),
-            "vulnerabilities": _vulnerabilities(host.tallies for host, _ in known) or None,
+            "vulnerabilities": _vulnerabilities(host.tallies for host, _ in told) or None,
             "compliance": _vulnerabilities(host.compliance for host, _ in known),
             "filters": _filters(),
             "history": [history_row(run) for run in reversed(scan.runs)] or None,
