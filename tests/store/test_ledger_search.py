@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
 from nessus_sched.store.findings.schema import prepare
 from nessus_sched.store.ledger import source
 from nessus_sched.store.ledger.apply import apply_scan
+from nessus_sched.store.ledger.hosts import address_key
 from nessus_sched.store.ledger.schema import SCHEMA
 from nessus_sched.store.ledger.search import read_search
 from nessus_sched.store.migrations import Schema, migrate
@@ -160,6 +162,56 @@ def test_without_tallies_and_from_few_machines_the_answers_are_the_same(
     """What large ledgers read: not machine by machine."""
     monkeypatch.setattr(source, "MANY", 3)
     ask_many(book, 2, 10)
+
+
+@pytest.mark.parametrize("state", ["state=active", "state=fixed"])
+@pytest.mark.parametrize("host", [("host=10.0.0.0/16",), ()], ids=["on a network", "anywhere"])
+def test_many_plugins_are_not_looked_for_one_by_one(host: tuple[str, ...], state: str) -> None:
+    """A family has more plugins than a host has findings."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, SCHEMA)
+        fill(connection, hosts=40, each=10, plugins=1000)
+        usual = steps(connection, *host, state, "port=443")
+        assert steps(connection, *host, state, "plugin_family=General") < 5 * usual + 100_000
+
+
+def fill(connection: sqlite3.Connection, *, hosts: int, each: int, plugins: int) -> None:
+    """Hosts with `each` findings, half of them fixed, of plugins of one family."""
+    connection.execute(
+        "INSERT INTO runs (task_id, source, at, applied_at, series) VALUES ('t-1', 1, 1, 1, '')"
+    )
+    connection.executemany(
+        "INSERT INTO definitions VALUES (?, x'', '', 'General', '', 0, 5.0, 0, NULL, NULL, '')",
+        ((plugin,) for plugin in range(plugins)),
+    )
+    for machine in range(hosts):
+        address = address_key(V4 + (10 << 24) + machine)
+        connection.execute(
+            "INSERT INTO machines (machine, identity, name, address, at, run, tried_at, tried_run,"
+            " high) VALUES (?1, ?2, ?2, ?3, 1, 1, 1, 1, ?4)",
+            (machine, f"10.0.0.{machine}", address, each // 2),
+        )
+        connection.executemany(
+            "INSERT INTO entries"
+            " VALUES (?, ?, 443, 0, ?, 0, 3, 3, 1, 1, 1, NULL, 1, 0, 0, 1, 1, 1)",
+            ((machine, 7 * machine + place, 1 + 2 * (place % 2)) for place in range(each)),
+        )
+
+
+def steps(connection: sqlite3.Connection, *filters: str) -> int:
+    """How many steps SQLite's machine takes for a search, about."""
+    counted = [0]
+
+    def count() -> int:
+        counted[0] += 100
+        return 0
+
+    connection.set_progress_handler(count, 100)
+    query = read_query({"filters": list(filters), "page_size": 20}, LEDGER)
+    page = read_search(connection, LedgerSearch(query=query, now=10, stale_after=9), None)
+    connection.set_progress_handler(None, 0)
+    assert page.total == 200
+    return counted[0]
 
 
 def test_a_role_sees_and_counts_its_own_hosts_only(book: Book) -> None:

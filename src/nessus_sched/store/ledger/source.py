@@ -18,6 +18,8 @@ from nessus_sched.store.ledger.conditions import (
 
 MANY: Final = 100_000
 """Open entries on the machines of a search above which reading them all takes too long."""
+FEW_PLUGINS: Final = 20
+"""Plugins that are looked for one by one on each machine."""
 _TALLIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
 
 
@@ -48,13 +50,22 @@ def where(conditions: Conditions, source: Source) -> Clause:
     """A clause for the entries that match, when they are read from `source`."""
     clauses = [in_states(conditions.states), in_severities(conditions.severities)]
     if conditions.plugins is not None:
-        clauses.append(of_plugins(conditions.plugins))
+        clauses.append(_of_plugins(conditions.plugins, source))
     if conditions.machines is not None:
         joined = source in _BY_MACHINE
         clauses.append(conditions.machines if joined else on_machines(conditions.machines))
     if conditions.rest is not None:
         clauses.append(conditions.rest)
     return join("AND", clauses)
+
+
+def _of_plugins(plugins: tuple[int, ...], source: Source) -> Clause:
+    """With many plugins, looking for each on each machine takes longer than reading all that the
+    machine has; the plus keeps SQLite from it."""
+    clause = of_plugins(plugins)
+    if source in _BY_MACHINE and len(plugins) > FEW_PLUGINS:
+        return Clause(f"+{clause.sql}", clause.values)
+    return clause
 
 
 def source_of(connection: sqlite3.Connection, conditions: Conditions) -> Source:
@@ -65,7 +76,8 @@ def source_of(connection: sqlite3.Connection, conditions: Conditions) -> Source:
     if conditions.plugins is not None and conditions.all_open:
         spread = _spread(connection, conditions.plugins)
         return Source.PLUGINS if on_hosts is None or spread <= on_hosts else Source.MACHINES
-    if conditions.plugins is not None or (on_hosts is not None and on_hosts <= MANY):
+    few = conditions.plugins is not None and len(conditions.plugins) <= FEW_PLUGINS
+    if few or (on_hosts is not None and on_hosts <= MANY):
         return Source.MACHINES
     return Source.ALL
 
