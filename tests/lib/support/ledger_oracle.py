@@ -28,6 +28,7 @@ REASONS: Final = {
 CVES: Final = ("CVE-2021-44228", "CVE-2014-0160", "CVE-2024-0001", "CVE-2024-00011")
 FAMILIES: Final = ("Windows", "Web Servers", None)
 SOLUTIONS: Final = ("Update OpenSSL.", "Disable it.", "Straße " * 30, None)
+CHECKS: Final = ((1, "1", "Password length"), (2, "2", "password AGE"))
 SCHEDULES: Final = {
     "weekly": tuple(f"t-{network}{number}" for network in range(3) for number in (0, 2, 4)),
     "nightly": ("t-01", "t-13", "t-25"),
@@ -56,7 +57,7 @@ def enrich(connection: sqlite3.Connection, chance: random.Random, now: float) ->
             "UPDATE machines SET fqdn = ?, netbios = ?, scanner = ? WHERE machine = ?",
             (
                 chance.choice([None, f"web{machine}.example.com", "shared.example.com"]),
-                chance.choice([None, f"web{machine}"]), chance.choice(["east", "west", None]),
+                chance.choice([None, f"web{machine}"]), chance.choice(["East", "west", None]),
                 machine,
             ),
         )  # fmt: skip
@@ -66,6 +67,15 @@ def enrich(connection: sqlite3.Connection, chance: random.Random, now: float) ->
             " severity, first_severity, first_seen, last_seen, since, unverified_since, changed,"
             " resurfaced, cause, first_run, last_run, view FROM entries",
             (service,),
+        )
+    connection.executemany("INSERT OR IGNORE INTO audit_checks VALUES (?, ?, ?)", CHECKS)
+    for check, *_ in CHECKS:  # and as checks of an audit
+        connection.execute(
+            "INSERT OR IGNORE INTO entries SELECT machine, plugin, service, ?, state, reason,"
+            " severity, first_severity, first_seen, last_seen, since, unverified_since, changed,"
+            " resurfaced, cause, first_run, last_run, view FROM entries"
+            " WHERE audit_check = 0 AND service = 443",
+            (check,),
         )
     keys = connection.execute(
         "SELECT plugin, machine, service, audit_check FROM entries"
@@ -209,6 +219,7 @@ _TEXTS: Final = {
              "192.0.2.2-192.0.2.3", "198.51.100.0/24", "2001:db8::/32"),
     "cve": ("cve-2021-44228", "CVE-2024-0001"), "schedule": ("weekly", "Nightly"),
     "solution": ("Disable it.", "update openssl."),
+    "compliance_check_name": ("Password age", "password length"),
 }  # fmt: skip
 _PARTS: Final = {
     "cve": ("2024-0001", "44228"), "host": ("192.0.2", "EXAMPLE"), "solution": ("STRASSE", "ssl"),
@@ -218,6 +229,7 @@ _FLAGS: Final = ("cisa_kev", "stale")
 _SORTS: Final = (
     "severity", "effective_severity", "cvss_score", "first_seen", "host", "plugin_id", "port",
     "age_days", "solution", "state", "exception", "last_seen", "plugin_family", "stale",
+    "compliance_check_name", "scanner_instance",
 )  # fmt: skip
 
 
@@ -342,7 +354,7 @@ def _number(name: str | None) -> int | None:
 
 def in_order(rows: Sequence[Row], sort: Sequence[str]) -> list[tuple[int, ...]]:
     """The keys of the rows as they are to be listed."""
-    keys = sort or ("-effective_severity", "-cisa_kev", "-cvss_score")
+    keys = (*sort, "-effective_severity", "-cisa_kev", "-cvss_score")
     found = sorted(rows, key=lambda row: row["key"])
     for each in reversed(keys):
         found = _sorted(found, each.removeprefix("-"), down=each.startswith("-"))

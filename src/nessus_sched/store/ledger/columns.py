@@ -73,7 +73,7 @@ def columns(now: float, stale_after: float) -> Mapping[str, Column]:
         "host_ip": Column(Source.MACHINE, "m.ip", "host_order(m.ip)"),
         "host_fqdn": Column(Source.MACHINE, "m.fqdn"),
         "host_netbios_name": Column(Source.MACHINE, "m.netbios"),
-        "scanner_instance": Column(Source.MACHINE, "m.scanner"),
+        "scanner_instance": Column(Source.MACHINE, "m.scanner", "fold(m.scanner)"),
         "plugin_id": Column(Source.PLUGIN, "d.plugin"),
         "plugin_name": Column(Source.PLUGIN, "d.name", "fold(d.name)"),
         "plugin_family": Column(Source.PLUGIN, "d.family", "fold(d.family)"),
@@ -89,6 +89,7 @@ def columns(now: float, stale_after: float) -> Mapping[str, Column]:
         "compliance_check_name": Column(
             Source.ENTRY,
             "(SELECT c.name FROM audit_checks c WHERE c.audit_check = e.audit_check)",
+            "(SELECT fold(c.name) FROM audit_checks c WHERE c.audit_check = e.audit_check)",
         ),
         "severity": Column(Source.ENTRY, "e.severity", f"nullif(e.severity, {NO_SEVERITY})"),
         "effective_severity": Column(

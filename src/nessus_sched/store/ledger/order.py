@@ -23,18 +23,19 @@ class Key:
     descending: bool = False
 
 
+WORST_FIRST: Final = (
+    SortKey(field="effective_severity", descending=True),
+    SortKey(field="cisa_kev", descending=True),
+    SortKey(field="cvss_score", descending=True),
+)
 KEY: Final = (Key("e.plugin"), Key("e.machine"), Key("e.service"), Key("e.audit_check"))
 """Distinguishes entries, in the order of the indexes."""
 
 
 def keys_of(sort: Sequence[SortKey], known: Mapping[str, Column]) -> tuple[Key, ...]:
-    """Without `sort` worst first: by severity after exceptions, then known to be exploited, then
-    the highest CVSS score, then plugin and host."""
-    wanted = sort or (
-        SortKey(field="effective_severity", descending=True),
-        SortKey(field="cisa_kev", descending=True),
-        SortKey(field="cvss_score", descending=True),
-    )
+    """By `sort`, and what is equal worst first: by severity after exceptions, then known to be
+    exploited, then the highest CVSS score, then plugin and host."""
+    wanted = (*sort, *WORST_FIRST)
     return (*(Key(known[key.field].sort, key.descending) for key in wanted), *KEY)
 
 
