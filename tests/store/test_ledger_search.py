@@ -60,7 +60,8 @@ class Book:
         yield page
         while page.next_cursor is not None:
             assert len(page.next_cursor) < 2000
-            page = self.ask({**asked, "cursor": page.next_cursor})
+            later = self.now + 100 * ledger_oracle.DAY
+            page = self.ask({**asked, "cursor": page.next_cursor}, now=later)
             yield page
 
 

@@ -53,8 +53,10 @@ class LedgerPage(Page):
 @attrs.frozen(kw_only=True)
 class LedgerCursor:
     """The place after a finding, by its values in the order of the page, or after so many groups.
-    The counts by severity are those of the first page."""
+    The counts by severity and `now` are those of the first page, so that ages and exceptions do
+    not change from page to page."""
 
+    now: float
     after: tuple[Value | list[Value], ...]
     counts: tuple[int, ...]
     excepted: tuple[int, ...]
@@ -62,19 +64,19 @@ class LedgerCursor:
 
 def encode(cursor: LedgerCursor, question: str) -> str:
     after = [LOOKED_UP if _is_long(value) else value for value in cursor.after]
-    parts = [question, cursor.counts, cursor.excepted, after]
+    parts = [question, cursor.now, cursor.counts, cursor.excepted, after]
     return sealed(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def decode(text: str, question: str) -> LedgerCursor:
     """Raises `BadQuery` for a damaged cursor or one from another query."""
     try:
-        asked, counts, excepted, after = json.loads(unsealed(text))
+        asked, now, counts, excepted, after = json.loads(unsealed(text))
     except ValueError as error:
         raise BadQuery(DAMAGED) from error
     if asked != question:
         raise BadQuery(OTHER_QUESTION)
-    return LedgerCursor(after=tuple(after), counts=tuple(counts), excepted=tuple(excepted))
+    return LedgerCursor(now=now, after=tuple(after), counts=tuple(counts), excepted=tuple(excepted))
 
 
 def _is_long(value: object) -> bool:

@@ -44,9 +44,11 @@ def read_search(
     register(connection)
     if search.seen is not None:
         connection.create_function(MAY_SEE, 1, search.seen.name)
-    conditions = compiled(connection, search)
     asked = fingerprint(search.query, "ledger")
     cursor = decode(search.query.cursor, asked) if search.query.cursor else None
+    if cursor is not None:
+        search = attrs.evolve(search, now=cursor.now)
+    conditions = compiled(connection, search)
     source = source_of(connection, conditions)
     if cursor is None:
         counts = count(connection, conditions, source)
@@ -64,7 +66,8 @@ def read_search(
         page, follows = _page(finder, search, cursor, max_bytes)
     following = None
     if follows is not None:
-        following = encode(LedgerCursor(after=follows, counts=counts, excepted=covered), asked)
+        cursor_after = LedgerCursor(now=search.now, after=follows, counts=counts, excepted=covered)
+        following = encode(cursor_after, asked)
     page = attrs.evolve(
         page,
         severities=severity_counts(counts),
