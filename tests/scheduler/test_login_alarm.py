@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -78,6 +79,32 @@ async def test_a_scan_without_credentials_raises_none(
         task = await w.running()
         await trio.sleep(300)
         assert (await w.task(task.task_id)).last_error is None
+
+
+async def test_it_is_said_once_among_other_trouble(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with one_scanner(tmp_path, credentials=(LINUX,)) as (w, scanner):
+        w.context.last_worked = worked
+        task = await followed(w, scanner)
+        (scan,) = scanner.scans.values()
+        scan.ours = False
+        await trio.sleep(200)
+        events = await w.events(task)
+        assert (events.count("logins_fail"), events.count("scan_disowned")) == (1, 1)
+
+
+async def test_with_several_credentials_it_is_not_known_which(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    other = attrs.evolve(LINUX, name="other")
+    async with one_scanner(tmp_path, credentials=(LINUX, other)) as (w, scanner):
+        w.context.last_worked, scanner.failed_logins = worked, 3
+        submitted = await w.service.submit(logged_in("linux", "other"), actor="test")
+        await trio.sleep(300)
+        error = (await w.task(submitted.view.task.task_id)).last_error
+        assert error is not None
+        assert "it is not known which of its 2 credentials fails" in error.message
 
 
 async def test_it_is_said_once_over_a_restart(tmp_path: Path, autojump_clock: MockClock) -> None:

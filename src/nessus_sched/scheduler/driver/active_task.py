@@ -59,7 +59,8 @@ class ActiveTask:
         """Why the scan's progress could not be read, until that is noted."""
         self.details_at = float("-inf")
         self.logins_fail = False
-        """Nothing but failed logins on the hosts so far; noted once. See `login_alarm`."""
+        """Nothing but failed logins on the hosts so far. See `login_alarm`."""
+        self.logins_noted = False
         self.sent: RequestedState | None = None
         """The latest command sent to the scanner, to tell what others do there from what we
         asked for."""

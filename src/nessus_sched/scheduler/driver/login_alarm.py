@@ -24,12 +24,15 @@ def only_failed(details: ScanDetails) -> bool:
 
 
 async def note(run: ActiveTask) -> None:
-    """Once for each attempt, if a credential of the task has worked before."""
+    """Once for each attempt, if a credential of the task has worked before; after a restart it may
+    be said again if something else has been noted since."""
     task, last = run.task, run.task.last_error
-    if not task.request.credentials or (last and last.kind == ErrorKind.LOGINS_FAIL):
+    credentials = task.request.credentials
+    noted = run.logins_noted or (last is not None and last.kind == ErrorKind.LOGINS_FAIL)
+    if noted or not credentials:
         return
     try:
-        worked = await run.context.last_worked(task.request.credentials)
+        worked = await run.context.last_worked(credentials)
     except StoreUnavailable:
         return  # the next look asks again
     if worked is None:
@@ -38,6 +41,9 @@ async def note(run: ActiveTask) -> None:
         "logins fail on the first hosts, although credential "
         f"{worked.credential} worked on {local_text(worked.at, 'UTC')}"
     )
+    if len(credentials) > 1:
+        text += f" (it is not known which of its {len(credentials)} credentials fails)"
+    run.logins_noted = True
     run.context.log.warning(events.LOGINS_FAIL, task_id=task.task_id, reason=text)
     await run.advance(
         event="logins_fail",
