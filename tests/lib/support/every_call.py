@@ -110,7 +110,7 @@ def happy(done: str, other: str, running: str) -> list[Step]:
         "submit_quick_scan": {**DRY, "discovery": "ports"},
         "submit_compliance_scan": {**named, "audit": "base"},
         "rescan": {"task_id": done, "hosts": "silent", "dry_run": True},
-        "verify_fix": {"hosts": TARGET, "dry_run": True},
+        "verify_fix": {"hosts": ["192.0.2.16/28"], "dry_run": True},
         "create_schedule": {
             "name": "weekly",
             "scan": {"targets": TARGET},
