@@ -25,7 +25,6 @@ from nessus_sched.results.ledger.questions import (
     MOST_CVES,
     Clean,
     Entry,
-    Host,
     HostPage,
     Shown,
     is_clean,
@@ -118,7 +117,7 @@ async def host_answer(app: ReadApp, call: Call, args: HostArgs) -> HostAnswer:
             name, shown=args.shown, least_severity=SEVERITIES.index(args.severity),
             limit=args.limit, offset=offset, now=app.now(),
         )  # fmt: skip
-    pages = [page for page in pages if _allowed(app, call, page.host)]
+    pages = [page for page in pages if may_see(app, call, page.host.name, page.host.ip)]
     notes = list(behind(app))
     if not pages:
         return _never_seen(app, name, notes)
@@ -136,17 +135,17 @@ def behind(app: ReadApp) -> Iterator[str]:
 
 
 def _must_be_allowed(app: ReadApp, call: Call, name: str) -> None:
-    scopes = app.scopes_of(call.peer)
-    if scopes and not all(scope.covers(target_of_name(name)) for scope in scopes):
+    if not may_see(app, call, name):
         raise ToolError("not_permitted", f"{clean_line(name, 100)} is outside your role's targets.")
 
 
-def _allowed(app: ReadApp, call: Call, host: Host) -> bool:
-    """Whether all that is known of the host may be shown to the caller."""
+def may_see(app: ReadApp, call: Call, *names: str | None) -> bool:
+    """Whether what is known of the host with these names and addresses may be shown to the
+    caller."""
     return all(
         scope.covers(target_of_name(name))
         for scope in app.scopes_of(call.peer)
-        for name in (host.name, host.ip)
+        for name in names
         if name
     )
 

@@ -13,7 +13,7 @@ from nessus_sched.api.answers import MAX_TARGETS
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.outcomes.ledger import behind
+from nessus_sched.api.outcomes.ledger import behind, may_see
 from nessus_sched.api.outcomes.verified import (
     MOST,
     VerifyAnswer,
@@ -72,7 +72,7 @@ async def verify_fix(app: App, call: Call, args: VerifyArgs) -> VerifyAnswer:
     wanted = _selection(args)
     with as_tool_errors():
         found = await app.ledger.selected(wanted, app.now())
-    visible = [each for each in found if _allowed(app, call, each)]
+    visible = [each for each in found if may_see(app, call, each.entry.host, each.entry.ip)]
     notes = [*behind(app)]
     if len(found) > MOST:
         raise ToolError(
@@ -128,22 +128,6 @@ def _selection(args: VerifyArgs) -> Selection:
         least_severity=0 if by_plugin else 1,
         limit=MOST + 1,
     )
-
-
-def _allowed(app: App, call: Call, found: Selected) -> bool:
-    return all(
-        scope.covers(_target(name))
-        for scope in app.scopes_of(call.peer)
-        for name in (found.entry.host, found.entry.ip)
-        if name
-    )
-
-
-def _target(name: str) -> TargetSet:
-    try:
-        return parse_targets([name])
-    except BadTargets:
-        return TargetSet(names=(name,))
 
 
 def _scannable(found: Selected) -> bool:
