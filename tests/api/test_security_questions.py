@@ -22,6 +22,7 @@ from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.exceptions.exception import Decision
 from nessus_sched.core.secret import Secret
+from nessus_sched.core.targets.scope import Scope
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.ipc.peer import Peer
@@ -394,6 +395,28 @@ async def test_is_it_really_fixed(desk: Desk) -> None:
     assert {(row["host"], row["plugin_id"]): when(row["fixed_at"]) for row in rows} == {
         key: truth.fixed_at for key, truth in fixed.items()
     }
+
+
+async def test_a_role_and_a_question_may_name_many_networks(desk: Desk) -> None:
+    """More than SQLite takes side by side in one expression."""
+    many = tuple(f"198.51.{number // 128}.{number * 2 % 256}" for number in range(1500))
+    scope = Scope((*many, NETWORK), (), max_addresses=10**6)
+    whole = await desk.ask("search_findings", page_size=1)
+    desk.app = attrs.evolve(desk.app, scopes_of=lambda _peer: (scope,))
+    desk.question()
+    assert (await desk.ask("search_findings", page_size=1))["total"] == whole["total"]
+    assert (await desk.ask("get_changes", limit=1, severity="info"))["scans"] > 0
+    desk.question()
+    hosts = [" ".join(many[at : at + 500]) for at in range(0, 1500, 500)]
+    found = await desk.ask("verify_fix", hosts=[*hosts, NETWORK], plugin_ids=[51192], dry_run=True)
+    having = {key[0] for key in desk.network.open if key[1] == 51192}
+    assert {target for scan in found["scans"] for target in scan["targets"]} >= having
+    networks = [f"{address}/31" for address in many[:480]]
+    for history in (False, True):
+        desk.question()
+        named = {"field": "host", "op": "in", "value": [*networks, NETWORK]}
+        found = await desk.ask("search_findings", filters=[named], history=history, page_size=1)
+        assert found["total"] >= whole["total"]
 
 
 def network_days(desk: Desk, text: str) -> int:

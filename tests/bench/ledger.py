@@ -26,7 +26,7 @@ from nessus_sched.results.model import HostEnd
 from nessus_sched.results.parser.reader import Event
 from nessus_sched.results.query.input import read_query
 from nessus_sched.store.findings.store import open_findings
-from nessus_sched.store.ledger.hosts import address_key
+from nessus_sched.store.ledger.addresses import address_key
 from nessus_sched.store.ledger.store import LedgerStore, open_ledger
 from tests.bench.figures import Figure
 from tests.bench.findings import report

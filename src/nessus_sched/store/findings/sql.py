@@ -35,6 +35,10 @@ HOST_NAMES: Final[Mapping[str, Sequence[str]]] = {
 """The columns that may contain a queried host's name."""
 
 
+_FLAT: Final = 100
+"""Clauses that are combined without a tree."""
+
+
 @attrs.frozen
 class Clause:
     """SQL and the values of its placeholders."""
@@ -44,7 +48,11 @@ class Clause:
 
 
 def join(word: str, clauses: Sequence[Clause]) -> Clause:
-    """Combines the clauses with `AND` or `OR`."""
+    """Combines the clauses with `AND` or `OR`. Many become a balanced tree: SQLite takes no
+    expression that is more than a thousand levels deep, and each further clause is one."""
+    if len(clauses) > _FLAT:
+        middle = len(clauses) // 2
+        return join(word, [join(word, clauses[:middle]), join(word, clauses[middle:])])
     return Clause(
         "(" + f" {word} ".join(clause.sql for clause in clauses) + ")",
         tuple(value for clause in clauses for value in clause.values),

@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.core.targets.ranges import merged
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.identity import plain_name
 from nessus_sched.results.ledger.fields import LEDGER_FIELDS, OPEN_WORD
@@ -22,8 +23,8 @@ from nessus_sched.results.presence import TargetList, is_many
 from nessus_sched.results.query.model import OPPOSITES, BadQuery, Condition, Match, Op
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import Clause, compare, join, severities_of
+from nessus_sched.store.ledger.addresses import within
 from nessus_sched.store.ledger.columns import Column, Source, columns
-from nessus_sched.store.ledger.hosts import address_key
 
 OPEN: Final = frozenset({State.NEW, State.ACTIVE, State.RESURFACED})
 ALL_STATES: Final = frozenset(State)
@@ -263,12 +264,8 @@ def named(condition: Condition) -> Clause:
             Clause(f"{name} IN (SELECT value FROM json_each(?))", (json.dumps(names),))
             for name in fields
         ]
-    for each in filter(is_many, wanted):
-        clauses += [
-            Clause("m.address BETWEEN ? AND ?", (address_key(first), address_key(last)))
-            for first, last in TargetList(each).ranges
-        ]
-    return join("OR", clauses)
+    ranges = merged(each for text in filter(is_many, wanted) for each in TargetList(text).ranges)
+    return join("OR", [*clauses, *([Clause(within("m.address", ranges))] if ranges else [])])
 
 
 def _of_cve(condition: Condition) -> Clause:
@@ -287,11 +284,7 @@ def _of_cve(condition: Condition) -> Clause:
 
 def _seen(seen: Seen) -> Clause:
     """Machines that a caller may see, by address and by the name under which it was scanned."""
-    within = [
-        Clause("m.address BETWEEN ? AND ?", (address_key(first), address_key(last)))
-        for first, last in seen.ranges
-    ]
     unaddressed = Clause(f"(m.address IS NULL AND (m.ip IS NULL OR {MAY_SEE}(m.ip)))")
-    addressed = join("OR", [unaddressed, *within])
+    addressed = join("OR", [unaddressed, Clause(within("m.address", seen.ranges))])
     named_so = Clause(f"(m.name = m.ip OR {MAY_SEE}(m.name))")
     return join("AND", [addressed, named_so])

@@ -12,7 +12,7 @@ from nessus_sched.core.exceptions.exception import FindingException, PluginFacts
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.results.ledger.port import Covered
 from nessus_sched.results.ledger.states import State
-from nessus_sched.store.ledger.hosts import address_key
+from nessus_sched.store.ledger.addresses import within
 
 _SCANNED: Final = "(SELECT machine FROM temp.steps)"
 _COVERED: Final = f"""
@@ -125,10 +125,8 @@ def _entries(rule: Rule, narrowed: str) -> tuple[str, dict[str, Any]]:
     if rule.everywhere:
         return _COVERED + narrowed, values
     values["names"] = json.dumps(rule.targets.names)
-    machines = "SELECT machine FROM machines WHERE name IN (SELECT value FROM json_each(:names))"
-    for number, (first, last) in enumerate(rule.targets.ranges):
-        machines += (
-            f" UNION SELECT machine FROM machines WHERE address BETWEEN :f{number} AND :l{number}"
-        )
-        values |= {f"f{number}": address_key(first), f"l{number}": address_key(last)}
+    machines = (
+        "SELECT machine FROM machines WHERE name IN (SELECT value FROM json_each(:names))"
+        f" UNION SELECT machine FROM machines WHERE {within('address', rule.targets.ranges)}"
+    )
     return f"{_COVERED} AND e.machine IN ({machines}){narrowed}", values

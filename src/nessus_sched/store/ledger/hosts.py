@@ -19,6 +19,7 @@ from nessus_sched.results.logins.verdict import Login
 from nessus_sched.results.reached import target_of
 from nessus_sched.store.findings.coverage import scanner_runs
 from nessus_sched.store.findings.sql import ScanRow
+from nessus_sched.store.ledger.addresses import address_key
 from nessus_sched.store.ledger.schema import FIRST_SCAN
 
 _UPDATE_MACHINE: Final = """
@@ -97,11 +98,6 @@ class _Known:
         if self.tried_run != run and at < self.tried_at:
             return True
         return at < self.at or (at == self.at and run == self.run)
-
-
-def address_key(number: int) -> bytes:
-    """A number of `core.targets.ranges` as bytes in the same order."""
-    return number.to_bytes(17)
 
 
 @lru_cache(maxsize=4096)

@@ -26,8 +26,9 @@ from nessus_sched.results.presence import TargetList
 from nessus_sched.results.reached import target_of
 from nessus_sched.store.findings.coverage import plugins_shown
 from nessus_sched.store.findings.sql import ScanRow
+from nessus_sched.store.ledger.addresses import address_key
 from nessus_sched.store.ledger.dimensions import read_plugins
-from nessus_sched.store.ledger.hosts import Matched, Step, View, address_key, read_view
+from nessus_sched.store.ledger.hosts import Matched, Step, View, read_view
 from nessus_sched.store.ledger.schema import REASON_NUMBERS
 
 _UNTRIED: Final = frozenset({Login.NONE, Login.NOT_PROVIDED})

@@ -15,7 +15,7 @@ from nessus_sched.results.ledger.reach import Reached, Stretch, Tries, stretches
 from nessus_sched.results.logins.verdict import Login
 from nessus_sched.results.reached import target_of
 from nessus_sched.store.findings.sql import ScanRow
-from nessus_sched.store.ledger.hosts import address_key
+from nessus_sched.store.ledger.addresses import address_key, within
 
 _HOSTS: Final = (
     "SELECT name, tried_at, last_answered, last_whole, last_login, login, scanner FROM machines"
@@ -115,12 +115,9 @@ def _tries(connection: sqlite3.Connection, asked: TargetSet, since: float) -> Tr
 
 
 def _hosts(connection: sqlite3.Connection, asked: TargetSet) -> Iterator[Reached]:
-    for first, last in asked.ranges:
-        rows = connection.execute(
-            f"{_HOSTS} WHERE address BETWEEN ? AND ?", (address_key(first), address_key(last))
-        )
-        # A host that is scanned by name is no target because of its address.
-        yield from (each for each in map(_reached, rows) if isinstance(each.target, int))
+    rows = connection.execute(f"{_HOSTS} WHERE {within('address', asked.ranges)}")
+    # A host that is scanned by name is no target because of its address.
+    yield from (each for each in map(_reached, rows) if isinstance(each.target, int))
     rows = connection.execute(
         f"{_HOSTS} WHERE name IN (SELECT value FROM json_each(?))", (json.dumps(asked.names),)
     )

@@ -21,7 +21,7 @@ from nessus_sched.results.ledger.questions import (
 )
 from nessus_sched.results.ledger.states import Life, State
 from nessus_sched.results.model import NO_SEVERITY, severity_name
-from nessus_sched.store.ledger.hosts import address_key
+from nessus_sched.store.ledger.addresses import within
 from nessus_sched.store.ledger.schema import FIRST_SCAN, REASONS
 
 _HOST: Final = (
@@ -154,11 +154,7 @@ def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePa
     values: dict[str, Any] = {"since": query.since}
     where = f"e.changed > :since AND e.severity <> 0 AND {at_least(query.least_severity)}"
     if query.ranges is not None:
-        parts = []
-        for number, (first, last) in enumerate(query.ranges):
-            parts.append(f"m.address BETWEEN :first{number} AND :last{number}")
-            values |= {f"first{number}": address_key(first), f"last{number}": address_key(last)}
-        where += f" AND ({' OR '.join(parts) or '0'})"
+        where += f" AND {within('m.address', query.ranges)}"
     counts, first_scans, reasons, excepted = _count_changes(connection, where, values, query.now)
     wanted = ", ".join(f"'{each}'" for each in query.changes)
     paged = f"{where} AND {_CHANGE} IN ({wanted})"

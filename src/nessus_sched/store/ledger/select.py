@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from nessus_sched.results.ledger.selection import Selected, Selection
-from nessus_sched.store.ledger.hosts import address_key, coverage_of
+from nessus_sched.store.ledger.addresses import within
+from nessus_sched.store.ledger.hosts import coverage_of
 from nessus_sched.store.ledger.read import ENTRY, EXCEPTED, OPEN, at_least, entry_of
 
 _SELECTED: Final = ENTRY.replace("SELECT", "SELECT d.family, d.type, h.text, l.series,", 1) + (
@@ -49,10 +50,7 @@ def read_selected(connection: sqlite3.Connection, wanted: Selection, now: float)
 def _machines(wanted: Selection, values: dict[str, Any]) -> Iterator[str]:
     if not wanted.ranges and not wanted.names:
         return
-    parts = []
-    for number, (first, last) in enumerate(wanted.ranges):
-        parts.append(f"address BETWEEN :first{number} AND :last{number}")
-        values |= {f"first{number}": address_key(first), f"last{number}": address_key(last)}
+    parts = [within("address", wanted.ranges)]
     if wanted.names:
         values["names"] = json.dumps(wanted.names)
         parts += [f"{name} IN (SELECT value FROM json_each(:names))" for name in _NAMES]
@@ -79,13 +77,11 @@ def read_ever_seen(
 ) -> list[str]:
     """The addresses and names among these that have ever answered a scan."""
     found: dict[str, None] = {}
-    for first, last in ranges:
-        rows = connection.execute(
-            "SELECT coalesce(ip, name) FROM machines WHERE first_seen IS NOT NULL"
-            " AND address BETWEEN ? AND ? ORDER BY address",
-            (address_key(first), address_key(last)),
-        )
-        found |= dict.fromkeys(ip for (ip,) in rows)
+    rows = connection.execute(
+        "SELECT coalesce(ip, name) FROM machines WHERE first_seen IS NOT NULL"
+        f" AND {within('address', tuple(ranges))} ORDER BY address"
+    )
+    found |= dict.fromkeys(ip for (ip,) in rows)
     for name in names:
         seen = connection.execute(
             "SELECT 1 FROM machines WHERE first_seen IS NOT NULL AND (name = ?1 OR fqdn = ?1)",
