@@ -23,8 +23,8 @@ PIECE: Final = 2**20
 log = structlog.get_logger("mcp")
 
 UNDATED: Final = (
-    "The ledger takes nothing from it: it does not say when its hosts were scanned, or later scans "
-    "of them are known. hosts and changes do not count it."
+    "The report does not enter the ledger: it does not say when its hosts were scanned, or later "
+    "scans of them are known. Answers about the present leave it out."
 )
 _TOLD: Final = ("hosts", "findings", "severity_counts", "complete", "problems")
 
@@ -60,7 +60,7 @@ class ImportAnswer:
     severity_counts: dict[str, int] = field("Findings by severity.")
     complete: bool = field("It could be read to its end.")
     problems: list[dict[str, Any]] = field("What could not be read.")
-    notes: list[str] = field("What it is left out of.")
+    notes: list[str] = field("Why it does not count everywhere.")
 
 
 @tool(writes=True, idempotent=False)

@@ -49,8 +49,9 @@ def output_schema(cls: type) -> Schema:
 
 
 def without_lengths(schema: Schema) -> Schema:
-    """A schema of arguments without the greatest lengths of its lists and texts. They protect us,
-    and a refusal names them: a model would read them in every conversation and never need them."""
+    """A schema of arguments without the maximum lengths of its lists and texts. They protect the
+    daemon, and a refusal names them: a model would read them in every conversation and hardly ever
+    need them."""
     properties = {
         name: {key: value for key, value in each.items() if key not in ("maxLength", "maxItems")}
         for name, each in schema["properties"].items()

@@ -104,7 +104,7 @@ class Imported:
     severity_counts: dict[str, int] = field("Findings by severity, worst first.")
     complete: bool = field("The document was complete.")
     problems: list[ReportProblem] = field("Problems of the document.")
-    notes: list[str] = field("What it is left out of.")
+    notes: list[str] = field("Why it does not count everywhere.")
 
 
 @attrs.frozen(kw_only=True)

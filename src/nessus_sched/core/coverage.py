@@ -53,12 +53,10 @@ class Unfinished:
 
 
 @attrs.frozen
-class Segment:
-    """Neighboring addresses, or one name, with the same status. `why` they were not reached."""
+class Stretch:
+    """Neighboring addresses, or one name."""
 
     target: Range | str
-    status: Status
-    why: str | None = None
 
     @property
     def text(self) -> str:
@@ -67,6 +65,19 @@ class Segment:
     @property
     def size(self) -> int:
         return 1 if isinstance(self.target, str) else count((self.target,))
+
+    @property
+    def end(self) -> int | str:
+        """Its last target."""
+        return self.target if isinstance(self.target, str) else self.target[1]
+
+
+@attrs.frozen
+class Segment(Stretch):
+    """Targets with the same status. `why` they were not reached."""
+
+    status: Status
+    why: str | None = None
 
 
 @attrs.frozen

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import attrs
 
-from nessus_sched.api.app import ReadApp
 from nessus_sched.api.operations import ToolError
 from nessus_sched.api.outcomes.coverage import coverage_as
 from nessus_sched.core.store_errors import StoreUnavailable
@@ -31,7 +29,7 @@ class AbsentHosts:
         `StoreUnavailable`."""
         try:
             silent, missed = await coverage_as(
-                cast(ReadApp, self), task, lambda coverage, _: (coverage.silent, coverage.missed)
+                self, task, lambda coverage, _: (coverage.silent, coverage.missed)
             )
         except ToolError as error:
             if error.code == "store_unavailable":

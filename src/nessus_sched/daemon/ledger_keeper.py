@@ -30,7 +30,7 @@ from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.port import KeptReports, Ledger
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
-from nessus_sched.results.ledger.reach import Stretch
+from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.scheduler.context import WorkedLogin
@@ -150,7 +150,7 @@ class LedgerKeeper:
         await self.settled()
         return await self.ledger.scan_times(task_ids)
 
-    async def reach(self, asked: TargetSet, since: float) -> Sequence[Stretch]:
+    async def reach(self, asked: TargetSet, since: float) -> Sequence[ReachedStretch]:
         await self.settled()
         return await self.ledger.reach(asked, since)
 

@@ -1,4 +1,4 @@
-"""A ledger that answers as it is told to, and remembers what it was asked."""
+"""A ledger with canned answers that remembers what it was asked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
-from nessus_sched.results.ledger.reach import Reached, Stretch, Tries, stretches
+from nessus_sched.results.ledger.reach import Reached, ReachedStretch, Tries, stretches
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
 
@@ -63,7 +63,7 @@ class FakeLedger:
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         return []
 
-    async def reach(self, asked: TargetSet, since: float) -> Sequence[Stretch]:
+    async def reach(self, asked: TargetSet, since: float) -> Sequence[ReachedStretch]:
         return stretches(asked, self.tries, self.reached, since)
 
     async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:

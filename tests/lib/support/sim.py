@@ -31,7 +31,7 @@ COMPLIANCE = "40345bfc-48be-37bc-9bce-526bdce37582e8fee83bcefdc746"
 
 @attrs.define
 class HandClock:
-    """A clock that moves when it is told to."""
+    """A clock that the test moves."""
 
     now: float = EPOCH
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import attrs
 
@@ -26,9 +26,11 @@ from nessus_sched.core.targets.ranges import address_text
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
-from nessus_sched.results.ledger.reach import Reach, Stretch
+from nessus_sched.results.findings_port import FindingsReader
+from nessus_sched.results.ledger.reach import Reach, ReachedStretch
 from nessus_sched.results.reached import ScannedHost, covered, target_of
 from nessus_sched.results.untrusted import clean_line
+from nessus_sched.scheduler.queries import StoredTasks
 
 T = TypeVar("T")
 S = TypeVar("S", Status, Reach)
@@ -107,7 +109,17 @@ COVERAGE_TOOLS: tuple[ToolDef, ...] = (get_coverage,)
 COVERAGE_ACTIONS: tuple[ToolDef, ...] = (read_coverage, read_reach)
 
 
-async def coverage_as(app: ReadApp, task: Task, view: View[T]) -> T:
+class Results(Protocol):
+    """What coverage is read from; an `App` has it."""
+
+    @property
+    def queries(self) -> StoredTasks: ...
+
+    @property
+    def findings(self) -> FindingsReader: ...
+
+
+async def coverage_as(app: Results, task: Task, view: View[T]) -> T:
     """A view of the coverage of a task. It is called in a thread where there are many hosts.
     Raises `ToolError` if the coverage is not known."""
     _check_known(task)
@@ -145,7 +157,7 @@ def _check_known(task: Task) -> None:
         )
 
 
-async def _parts(app: ReadApp, task: Task) -> list[Task]:
+async def _parts(app: Results, task: Task) -> list[Task]:
     """The parts of a split task, in the order of their numbers."""
     if task.split is None:
         return []
@@ -178,7 +190,8 @@ async def _answer(app: ReadApp, call: Call, args: CoverageArgs, most: int) -> Co
         found = list(islice(segments, args.limit + 1))
         rows = take_within(list(_rows(found[: args.limit], hosts)), most)
         more = len(rows) < len(found)
-        return coverage.counts(), rows, _end(found[len(rows) - 1]) if more else None
+        cursor = _target_text(found[len(rows) - 1].end) if more else None
+        return coverage.counts(), rows, cursor
 
     counts, rows, cursor = await coverage_as(app, task, page)
     return CoverageAnswer(
@@ -243,7 +256,7 @@ def _is_after(target: int | str, after: int | str | None) -> bool:
     return isinstance(target, str)
 
 
-def _reach_row(each: Stretch) -> CoverageRow:
+def _reach_row(each: ReachedStretch) -> CoverageRow:
     host, why = each.host, None
     if host is not None and each.status is Reach.NO_LONGER_ANSWERS:
         why = f"last answered {iso(host.answered_at)}"
@@ -273,10 +286,6 @@ def _after(cursor: str | None) -> int | str | None:
     except Unreadable:
         pass
     raise ToolError("bad_arguments", "cursor: not one that get_coverage returned")
-
-
-def _end(segment: Segment) -> str:
-    return _target_text(segment.target if isinstance(segment.target, str) else segment.target[1])
 
 
 def _target_text(target: int | str) -> str:

@@ -78,7 +78,7 @@ async def search_findings(app: App, call: Call, args: SearchArgs) -> SearchAnswe
     for task_id in args.task_ids:
         early += early_end(await must_have_results(app, call, task_id))
     if args.history or args.task_ids:
-        page = await _stored(app, call, args, args.max_bytes)
+        page = await _stored(app, call, args, args.max_bytes, args.task_ids, history=args.history)
     else:
         page = await _present(app, call, args, args.max_bytes)
     if not args.task_ids:
@@ -132,7 +132,13 @@ async def _present(
 
 
 async def _stored(
-    app: ReadApp, call: Call, args: SearchArgs | ReadSearchArgs, max_bytes: int
+    app: ReadApp,
+    call: Call,
+    args: SearchArgs | ReadSearchArgs,
+    max_bytes: int,
+    task_ids: Sequence[str] = (),
+    *,
+    history: bool = False,
 ) -> Page:
     _, ledger_only = mixed(named_fields(asked_for(args)), STORED.fields)
     if ledger_only:
@@ -149,11 +155,8 @@ async def _stored(
         )
     query = query_of(args)
     with as_tool_errors():
-        task_ids = getattr(args, "task_ids", None) or await readable(app, call)
-        scope = SearchScope(
-            task_ids=None if task_ids is None else tuple(task_ids),
-            history=getattr(args, "history", False),
-        )
+        among = task_ids or await readable(app, call)
+        scope = SearchScope(task_ids=None if among is None else tuple(among), history=history)
         page = await app.findings.search(query, scope, max_bytes=max_bytes)
     rows = tuple({**row, "imported_at": iso(row["imported_at"])} for row in page.rows)
     return attrs.evolve(page, rows=rows)

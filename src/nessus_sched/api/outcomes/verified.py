@@ -79,7 +79,6 @@ async def finding_rows(app: App, task: Task) -> list[VerifyRow]:
         names=tuple(map(plain_name, hosts.names)),
         plugins=tuple(sorted(verify.plugin_ids)),
         shown=Shown.ALL,
-        limit=20 * MOST,
     )
     with as_tool_errors():
         found = await app.ledger.selected(wanted, app.now())

@@ -15,7 +15,7 @@ from nessus_sched.core.task import Task
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
-from nessus_sched.results.ledger.reach import Stretch
+from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
 
@@ -104,7 +104,7 @@ class Questions(Protocol):
     async def scan_times(self, task_ids: Sequence[str]) -> Sequence[int]:
         """When the scans of these tasks took place (epoch seconds), latest first."""
 
-    async def reach(self, asked: TargetSet, since: float) -> Sequence[Stretch]:
+    async def reach(self, asked: TargetSet, since: float) -> Sequence[ReachedStretch]:
         """How well each target was reached since a time (epoch seconds), in their order."""
 
     async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:

@@ -7,15 +7,13 @@ from enum import StrEnum
 
 import attrs
 
+from nessus_sched.core.coverage import Stretch
 from nessus_sched.core.targets.ranges import (
-    Range,
     Ranges,
-    count,
     difference,
     intersection,
     merged,
     overlap,
-    range_text,
 )
 from nessus_sched.core.targets.targets import TargetSet
 
@@ -77,42 +75,27 @@ class Reached:
 
 
 @attrs.frozen
-class Stretch:
-    """One host that a scan has reported, or neighboring addresses or a name that none has."""
+class ReachedStretch(Stretch):
+    """One host that a scan has reported, or targets that none has."""
 
-    target: Range | str
     status: Reach
     host: Reached | None = None
-
-    @property
-    def text(self) -> str:
-        return self.target if isinstance(self.target, str) else range_text(self.target)
-
-    @property
-    def size(self) -> int:
-        return 1 if isinstance(self.target, str) else count((self.target,))
-
-    @property
-    def end(self) -> int | str:
-        """Its last target."""
-        return self.target if isinstance(self.target, str) else self.target[1]
 
 
 def stretches(
     asked: TargetSet, tries: Tries, hosts: Iterable[Reached], since: float
-) -> Sequence[Stretch]:
+) -> Sequence[ReachedStretch]:
     """Every target that was asked for, exactly once: addresses in their order, then names."""
     at = _latest_by_target(hosts)
     known = merged((target, target) for target in at if isinstance(target, int))
     lately = tries.lately.ranges
     found = []
     for target, host in at.items():
-        alone = isinstance(target, int) and (target, target)
-        if alone and overlap(asked.ranges, (alone,)):
-            status = host.status(since, tried=overlap(lately, (alone,)))
-            found.append(Stretch(alone, status, host))
+        if isinstance(target, int) and overlap(asked.ranges, ((target, target),)):
+            status = host.status(since, tried=overlap(lately, ((target, target),)))
+            found.append(ReachedStretch((target, target), status, host))
     for status, ranges in _by_tries(difference(asked.ranges, known), tries):
-        found += [Stretch(each, status) for each in ranges]
+        found += [ReachedStretch(each, status) for each in ranges]
     found.sort(key=lambda each: each.target)
     return [*found, *(_named(name, at.get(name), tries, since) for name in sorted(asked.names))]
 
@@ -138,10 +121,12 @@ def _by_tries(ranges: Ranges, tries: Tries) -> Iterator[tuple[Reach, Ranges]]:
     yield Reach.NEVER_SCANNED, difference(ranges, merged((*ever, *lately)))
 
 
-def _named(name: str, host: Reached | None, tries: Tries, since: float) -> Stretch:
+def _named(name: str, host: Reached | None, tries: Tries, since: float) -> ReachedStretch:
     tried = name in tries.lately.names
     if host is not None:
-        return Stretch(name, host.status(since, tried=tried), host)
+        return ReachedStretch(name, host.status(since, tried=tried), host)
     if tried:
-        return Stretch(name, Reach.NEVER_ANSWERED)
-    return Stretch(name, Reach.NOT_LATELY if name in tries.ever.names else Reach.NEVER_SCANNED)
+        return ReachedStretch(name, Reach.NEVER_ANSWERED)
+    return ReachedStretch(
+        name, Reach.NOT_LATELY if name in tries.ever.names else Reach.NEVER_SCANNED
+    )

@@ -52,7 +52,7 @@ class LedgerPage(Page):
 
 @attrs.frozen(kw_only=True)
 class LedgerCursor:
-    """The place after a finding, by its values in the order of the page, or after so many groups.
+    """The place after a finding, by its values in the order of the page, or a number of groups.
     The counts by severity and `now` are those of the first page, so that ages and exceptions do
     not change from page to page."""
 

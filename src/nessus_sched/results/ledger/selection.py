@@ -21,7 +21,7 @@ class Selection:
     cves: tuple[str, ...] = ()
     shown: Shown = Shown.OPEN
     least_severity: int = 0
-    limit: int
+    limit: int | None = None
 
 
 @attrs.frozen(kw_only=True)

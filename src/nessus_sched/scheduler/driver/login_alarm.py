@@ -1,5 +1,5 @@
-"""Tells early that the logins of a running scan fail although the credential worked before: a
-password that has expired is noticed in minutes, and not after a night of scans without logins."""
+"""Reports early that logins of a running scan fail although the credential worked before: an
+expired password is noticed in minutes rather than after a night of scans without logins."""
 
 from __future__ import annotations
 

@@ -230,13 +230,14 @@ def read_rows(
     for row in rows:
         values = connection.execute(statement, (row,)).fetchone()
         decoded = {
-            name: _decode(name, value) for name, value in zip(query.fields, values, strict=True)
+            name: decoded_value(FIELDS[name].kind, value)
+            for name, value in zip(query.fields, values, strict=True)
         }
         yield _present(decoded, query.optional if query.keep_absent else query.fields)
 
 
-def _decode(name: str, value: Any) -> Any:
-    kind = FIELDS[name].kind
+def decoded_value(kind: Kind, value: Any) -> Any:
+    """A stored value as rows of answers have it."""
     if kind is Kind.LIST:
         return [] if value is None else json.loads(value)
     if kind is Kind.FLAG and value is not None:

@@ -14,31 +14,33 @@ from nessus_sched.store.ledger.schema import REASONS
 
 DAY: Final = 86_400
 
-
-JOINED: Final = """
-entries e JOIN machines m ON m.machine = e.machine
-LEFT JOIN definitions d ON d.plugin = e.plugin
+EXCEPTED: Final = """
 LEFT JOIN excepted y ON y.machine = e.machine AND y.plugin = e.plugin AND y.service = e.service
   AND y.audit_check = e.audit_check
 LEFT JOIN exceptions x ON x.number = y.number AND x.expires > {now:f}
 """
+"""Joins the exception that counts for an entry at a time (epoch seconds), if there is one."""
+JOINED: Final = f"""
+entries e JOIN machines m ON m.machine = e.machine
+LEFT JOIN definitions d ON d.plugin = e.plugin
+{EXCEPTED}"""
 """Entries with all that they refer to."""
 
 
-class Source(StrEnum):
+class Table(StrEnum):
     """What a field is about; entries refer to the rest."""
 
-    ENTRY = "entries"
-    MACHINE = "machines"
-    PLUGIN = "definitions"
+    ENTRIES = "entries"
+    MACHINES = "machines"
+    DEFINITIONS = "definitions"
 
 
 @attrs.frozen
 class Column:
-    """`sql` is on a row of the source. `order` sorts it, if not by itself. `joined` is on a row of
+    """`sql` is on a row of its table. `order` sorts it, if not by itself. `joined` is on a row of
     `JOINED`, if it differs there."""
 
-    source: Source
+    table: Table
     sql: str
     order: str | None = None
     joined: str | None = None
@@ -51,9 +53,9 @@ class Column:
     def of_entry(self, sql: str | None = None) -> str:
         """On a row `e` of the entries."""
         wanted = sql or self.sql
-        if self.source is Source.MACHINE:
+        if self.table is Table.MACHINES:
             return f"(SELECT {wanted} FROM machines m WHERE m.machine = e.machine)"
-        if self.source is Source.PLUGIN:
+        if self.table is Table.DEFINITIONS:
             return f"(SELECT {wanted} FROM definitions d WHERE d.plugin = e.plugin)"
         return wanted
 
@@ -69,51 +71,51 @@ def columns(now: float, stale_after: float) -> Mapping[str, Column]:
     ended = f"CASE WHEN e.state < {State.FIXED:d} THEN {int(now)} ELSE e.since END"
     effective = f"coalesce({excepted('x.severity', now)}, e.severity)"
     return {
-        "host": Column(Source.MACHINE, "m.name", "host_order(m.name)"),
-        "host_ip": Column(Source.MACHINE, "m.ip", "host_order(m.ip)"),
-        "host_fqdn": Column(Source.MACHINE, "m.fqdn"),
-        "host_netbios_name": Column(Source.MACHINE, "m.netbios"),
-        "scanner_instance": Column(Source.MACHINE, "m.scanner", "fold(m.scanner)"),
-        "plugin_id": Column(Source.PLUGIN, "d.plugin"),
-        "plugin_name": Column(Source.PLUGIN, "d.name", "fold(d.name)"),
-        "plugin_family": Column(Source.PLUGIN, "d.family", "fold(d.family)"),
-        "plugin_publication_date": Column(Source.PLUGIN, "d.published"),
-        "cve": Column(Source.PLUGIN, "d.cves"),
-        "cvss_score": Column(Source.PLUGIN, "d.cvss"),
-        "cisa_kev": Column(Source.PLUGIN, "d.exploited"),
-        "solution": Column(Source.PLUGIN, "d.solution", "fold(d.solution)"),
-        "port": Column(Source.ENTRY, "(e.service & 65535)"),
+        "host": Column(Table.MACHINES, "m.name", "host_order(m.name)"),
+        "host_ip": Column(Table.MACHINES, "m.ip", "host_order(m.ip)"),
+        "host_fqdn": Column(Table.MACHINES, "m.fqdn"),
+        "host_netbios_name": Column(Table.MACHINES, "m.netbios"),
+        "scanner_instance": Column(Table.MACHINES, "m.scanner", "fold(m.scanner)"),
+        "plugin_id": Column(Table.DEFINITIONS, "d.plugin"),
+        "plugin_name": Column(Table.DEFINITIONS, "d.name", "fold(d.name)"),
+        "plugin_family": Column(Table.DEFINITIONS, "d.family", "fold(d.family)"),
+        "plugin_publication_date": Column(Table.DEFINITIONS, "d.published"),
+        "cve": Column(Table.DEFINITIONS, "d.cves"),
+        "cvss_score": Column(Table.DEFINITIONS, "d.cvss"),
+        "cisa_kev": Column(Table.DEFINITIONS, "d.exploited"),
+        "solution": Column(Table.DEFINITIONS, "d.solution", "fold(d.solution)"),
+        "port": Column(Table.ENTRIES, "(e.service & 65535)"),
         "protocol": Column(
-            Source.ENTRY, "(SELECT p.name FROM protocols p WHERE p.protocol = e.service >> 16)"
+            Table.ENTRIES, "(SELECT p.name FROM protocols p WHERE p.protocol = e.service >> 16)"
         ),
         "compliance_check_name": Column(
-            Source.ENTRY,
+            Table.ENTRIES,
             "(SELECT c.name FROM audit_checks c WHERE c.audit_check = e.audit_check)",
             "(SELECT fold(c.name) FROM audit_checks c WHERE c.audit_check = e.audit_check)",
         ),
-        "severity": Column(Source.ENTRY, "e.severity", f"nullif(e.severity, {NO_SEVERITY})"),
+        "severity": Column(Table.ENTRIES, "e.severity", f"nullif(e.severity, {NO_SEVERITY})"),
         "effective_severity": Column(
-            Source.ENTRY,
+            Table.ENTRIES,
             effective,
             f"nullif({effective}, {NO_SEVERITY})",
             "coalesce(x.severity, e.severity)",
         ),
-        "state": Column(Source.ENTRY, f"(CASE e.state {words} END)", "e.state"),
-        "first_seen": Column(Source.ENTRY, "e.first_seen"),
-        "last_seen": Column(Source.ENTRY, "e.last_seen"),
-        "fixed_at": Column(Source.ENTRY, f"(CASE e.state WHEN {State.FIXED:d} THEN e.since END)"),
-        "age_days": Column(Source.ENTRY, f"(max({ended} - e.first_seen, 0) / {DAY})"),
-        "times_resurfaced": Column(Source.ENTRY, "e.resurfaced"),
-        "unverified": Column(Source.ENTRY, f"(CASE e.reason {reasons} END)"),
+        "state": Column(Table.ENTRIES, f"(CASE e.state {words} END)", "e.state"),
+        "first_seen": Column(Table.ENTRIES, "e.first_seen"),
+        "last_seen": Column(Table.ENTRIES, "e.last_seen"),
+        "fixed_at": Column(Table.ENTRIES, f"(CASE e.state WHEN {State.FIXED:d} THEN e.since END)"),
+        "age_days": Column(Table.ENTRIES, f"(max({ended} - e.first_seen, 0) / {DAY})"),
+        "times_resurfaced": Column(Table.ENTRIES, "e.resurfaced"),
+        "unverified": Column(Table.ENTRIES, f"(CASE e.reason {reasons} END)"),
         "stale": Column(
-            Source.ENTRY,
+            Table.ENTRIES,
             f"(e.state < {State.FIXED:d} AND {now:f} - e.last_seen > {stale_after:f})",
         ),
-        "exception": Column(Source.ENTRY, excepted("x.kind", now), joined="x.kind"),
+        "exception": Column(Table.ENTRIES, excepted("x.kind", now), joined="x.kind"),
         "exception_id": Column(
-            Source.ENTRY, excepted("x.exception_id", now), joined="x.exception_id"
+            Table.ENTRIES, excepted("x.exception_id", now), joined="x.exception_id"
         ),
-        "task_id": Column(Source.ENTRY, "(SELECT r.task_id FROM runs r WHERE r.run = e.last_run)"),
+        "task_id": Column(Table.ENTRIES, "(SELECT r.task_id FROM runs r WHERE r.run = e.last_run)"),
     }
 
 

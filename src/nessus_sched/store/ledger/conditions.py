@@ -24,14 +24,14 @@ from nessus_sched.results.query.model import OPPOSITES, BadQuery, Condition, Mat
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import Clause, compare, join, severities_of
 from nessus_sched.store.ledger.addresses import within
-from nessus_sched.store.ledger.columns import Column, Source, columns
+from nessus_sched.store.ledger.columns import Column, Table, columns
 
 OPEN: Final = frozenset({State.NEW, State.ACTIVE, State.RESURFACED})
 ALL_STATES: Final = frozenset(State)
 ALL_SEVERITIES: Final = frozenset(STORED_SEVERITIES)
 _NAMES: Final = ("m.name", "m.ip", "m.fqdn", "m.netbios", "m.identity")
 _NOTHING: Final = Clause("e.state < 0")
-"""Matches no entry. With a constant SQLite refuses to use the index that it is told to."""
+"""Matches no entry. A constant would make SQLite refuse the index that a statement names."""
 MAY_SEE: Final = "may_see"
 """The SQL function for `Seen.name`."""
 
@@ -93,9 +93,9 @@ def _sort_out(
 ) -> _SortedOut:
     found = _SortedOut(None, [], [], [], [])
     lists = {
-        Source.PLUGIN: found.plugins,
-        Source.MACHINE: found.machines,
-        Source.ENTRY: found.entries,
+        Table.DEFINITIONS: found.plugins,
+        Table.MACHINES: found.machines,
+        Table.ENTRIES: found.entries,
     }
     for condition in conditions:
         if condition.field == "state":
@@ -106,7 +106,7 @@ def _sort_out(
             found.entries.append(_of_schedule(condition, search.scheduled))
         else:
             column = known[condition.field]
-            lists[column.source].append(_predicate(condition, column))
+            lists[column.table].append(_predicate(condition, column))
         if condition.field == "fixed_at" and found.states is None:
             found = attrs.evolve(found, states=[])
     return found

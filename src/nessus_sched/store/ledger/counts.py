@@ -8,7 +8,13 @@ from collections.abc import Mapping
 
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import join
-from nessus_sched.store.ledger.conditions import OPEN, Conditions, of_plugins, on_machines
+from nessus_sched.store.ledger.conditions import (
+    OPEN,
+    Conditions,
+    in_states,
+    of_plugins,
+    on_machines,
+)
 from nessus_sched.store.ledger.source import Source, excepted_source, tallied, where
 
 Counts = tuple[int, ...]
@@ -34,14 +40,14 @@ def _by_indexes(connection: sqlite3.Connection, conditions: Conditions) -> dict[
     clauses = [of_plugins(conditions.plugins or ())]
     if conditions.machines is not None:
         clauses.append(on_machines(conditions.machines))
-    wanted = join("AND", clauses)
+    wanted, still_open = join("AND", clauses), in_states(OPEN).sql
     (total,) = connection.execute(
-        f"SELECT count(*) FROM {Source.PLUGINS} WHERE e.state < 3 AND {wanted.sql}", wanted.values
+        f"SELECT count(*) FROM {Source.PLUGINS} WHERE {still_open} AND {wanted.sql}", wanted.values
     ).fetchone()
     others = ", ".join(str(severity) for severity in STORED_SEVERITIES if severity)
     found = dict(
         connection.execute(
-            f"SELECT e.severity, count(*) FROM {Source.SEVERITIES} WHERE e.state < 3"
+            f"SELECT e.severity, count(*) FROM {Source.SEVERITIES} WHERE {still_open}"
             f" AND e.severity <> 0 AND e.severity IN ({others}) AND {wanted.sql} GROUP BY 1",
             wanted.values,
         ).fetchall()

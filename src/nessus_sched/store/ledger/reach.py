@@ -11,7 +11,7 @@ from nessus_sched.core.targets.ranges import Range, Ranges, difference, intersec
 from nessus_sched.core.targets.targets import TargetSet, targets_from
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
-from nessus_sched.results.ledger.reach import Reached, Stretch, Tries, stretches
+from nessus_sched.results.ledger.reach import Reached, ReachedStretch, Tries, stretches
 from nessus_sched.results.logins.verdict import Login
 from nessus_sched.results.reached import target_of
 from nessus_sched.store.findings.sql import ScanRow
@@ -85,7 +85,9 @@ def read_logins(connection: sqlite3.Connection, credential: str, limit: int) -> 
     ]  # fmt: skip
 
 
-def read_reach(connection: sqlite3.Connection, asked: TargetSet, since: float) -> list[Stretch]:
+def read_reach(
+    connection: sqlite3.Connection, asked: TargetSet, since: float
+) -> list[ReachedStretch]:
     """How well each target was reached, in their order."""
     return list(
         stretches(asked, _tries(connection, asked, since), _hosts(connection, asked), since)

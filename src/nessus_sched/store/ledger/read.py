@@ -22,6 +22,7 @@ from nessus_sched.results.ledger.questions import (
 from nessus_sched.results.ledger.states import Life, State
 from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.store.ledger.addresses import within
+from nessus_sched.store.ledger.columns import EXCEPTED
 from nessus_sched.store.ledger.schema import FIRST_SCAN, REASONS
 
 _HOST: Final = (
@@ -38,11 +39,6 @@ FROM {source} JOIN machines m USING (machine) LEFT JOIN definitions d USING (plu
 LEFT JOIN audit_checks c USING (audit_check)
 {excepted}
 JOIN runs f ON f.run = e.first_run JOIN runs l ON l.run = e.last_run
-"""
-EXCEPTED: Final = """
-LEFT JOIN excepted y ON y.machine = e.machine AND y.plugin = e.plugin AND y.service = e.service
-  AND y.audit_check = e.audit_check
-LEFT JOIN exceptions x ON x.number = y.number AND x.expires > {now:f}
 """
 _SEVERITIES: Final = ("critical", "high", "medium", "low", "info", "unknown")
 OPEN: Final = {

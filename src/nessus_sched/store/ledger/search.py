@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from nessus_sched.results.columns import Kind
 from nessus_sched.results.ledger.fields import LEDGER_FIELDS
 from nessus_sched.results.ledger.search import (
     LOOKED_UP,
@@ -19,10 +17,10 @@ from nessus_sched.results.ledger.search import (
     decode,
     encode,
 )
-from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.results.query.cursor import DAMAGED, fingerprint
 from nessus_sched.results.query.model import BadQuery
 from nessus_sched.results.query.page import fit, notes, severity_counts
+from nessus_sched.store.findings.read import decoded_value
 from nessus_sched.store.findings.sql_functions import register
 from nessus_sched.store.ledger.columns import JOINED, Column, columns
 from nessus_sched.store.ledger.conditions import MAY_SEE, compiled
@@ -141,7 +139,8 @@ def _rows(
     statement = f"SELECT {shown}, x.number FROM {JOINED.format(now=search.now)} WHERE {_ENTRY}"
     for place in places:
         *values, covered = connection.execute(statement, place[-len(KEY) :]).fetchone()
-        row = {name: _decode(name, value) for name, value in zip(fields, values, strict=True)}
+        kinds = (LEDGER_FIELDS[name].kind for name in fields)
+        row = dict(zip(fields, map(decoded_value, kinds, values), strict=True))
         if covered is None and "effective_severity" in query.optional:
             row.pop("effective_severity", None)
         optional = query.optional if query.keep_absent else fields
@@ -150,14 +149,3 @@ def _rows(
             for name, value in row.items()
             if name not in optional or value not in (None, [], False)
         }
-
-
-def _decode(name: str, value: Any) -> Any:
-    kind = LEDGER_FIELDS[name].kind
-    if kind is Kind.LIST:
-        return [] if value is None else json.loads(value)
-    if kind is Kind.FLAG and value is not None:
-        return bool(value)
-    if kind is Kind.SEVERITY:
-        return severity_name(None if value == NO_SEVERITY else value)
-    return value

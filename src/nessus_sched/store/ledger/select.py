@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.store.ledger.addresses import within
+from nessus_sched.store.ledger.columns import EXCEPTED
 from nessus_sched.store.ledger.hosts import coverage_of
-from nessus_sched.store.ledger.read import ENTRY, EXCEPTED, OPEN, at_least, entry_of
+from nessus_sched.store.ledger.read import ENTRY, OPEN, at_least, entry_of
 
 _SELECTED: Final = ENTRY.replace("SELECT", "SELECT d.family, d.type, h.text, l.series,", 1) + (
     "LEFT JOIN views v ON v.view = e.view LEFT JOIN facts h ON h.fact = v.fact"
@@ -19,9 +20,9 @@ _NAMES: Final = ("name", "ip", "fqdn", "netbios", "identity")
 
 
 def read_selected(connection: sqlite3.Connection, wanted: Selection, now: float) -> list[Selected]:
-    """The findings, at most `limit`, worst first. Exceptions count until `now` (epoch seconds).
+    """The findings, worst first. Exceptions count until `now` (epoch seconds).
     Compliance checks are not among them: their plugins run all checks of an audit."""
-    values: dict[str, Any] = {"limit": wanted.limit}
+    values: dict[str, Any] = {"limit": -1 if wanted.limit is None else wanted.limit}
     where = [
         "e.audit_check = 0",
         OPEN[wanted.shown],

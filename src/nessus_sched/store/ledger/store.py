@@ -24,7 +24,7 @@ from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.port import Applied, AppliedScans, Covered, Waiting
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
-from nessus_sched.results.ledger.reach import Stretch
+from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.store.executor import Executor, InThreads
@@ -99,7 +99,7 @@ class Questions:
         """When the scans of these tasks took place (epoch seconds), latest first."""
         return await self._run(lambda connection: read_run_times(connection, task_ids))
 
-    async def reach(self, asked: TargetSet, since: float) -> list[Stretch]:
+    async def reach(self, asked: TargetSet, since: float) -> list[ReachedStretch]:
         """How well each target was reached since a time (epoch seconds), in their order."""
         return await self._run(lambda connection: read_reach(connection, asked, since))
 
