@@ -205,11 +205,13 @@ async def test_a_scan_to_verify_runs_its_plugins_and_what_proves_that_they_ran()
         ("GET /plugins/families", (404, {})),
         ("GET /plugins/families", (403, {})),
         ("GET /plugins/families", {"families": None}),
+        ("GET /plugins/families", {"families": ["General", {"id": "x", "name": "General"}]}),
+        ("GET /plugins/families/7", {"plugins": {"10114": 1}}),
         ("GET /plugins/families/7", (404, {})),
         ("GET /plugins/families/7", {"plugins": []}),
     ],
 )
-async def test_plugins_that_may_run_besides_are_said(path: str, reply: Any) -> None:
+async def test_plugins_that_may_run_as_well_are_noted(path: str, reply: Any) -> None:
     nessus = real("advanced")
     nessus.on("GET /plugins/families", FAMILIES)
     nessus.on("GET /plugins/families/7", GENERAL)
