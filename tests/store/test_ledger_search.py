@@ -26,11 +26,11 @@ from nessus_sched.results.query.model import BadQuery
 from nessus_sched.store.findings.import_report import import_events
 from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
 from nessus_sched.store.findings.schema import prepare
-from nessus_sched.store.ledger import source
 from nessus_sched.store.ledger.addresses import address_key
 from nessus_sched.store.ledger.apply import apply_scan
 from nessus_sched.store.ledger.schema import SCHEMA
-from nessus_sched.store.ledger.search import read_search
+from nessus_sched.store.ledger.search import source
+from nessus_sched.store.ledger.search.page import read_search
 from nessus_sched.store.migrations import Schema, migrate
 from support import ledger_model, ledger_oracle
 from support.ledger_oracle import Row

@@ -14,6 +14,12 @@ from nessus_sched.results.ledger.port import Covered
 from nessus_sched.results.ledger.states import State
 from nessus_sched.store.ledger.addresses import within
 
+EXCEPTED: Final = """
+LEFT JOIN excepted y ON y.machine = e.machine AND y.plugin = e.plugin AND y.service = e.service
+  AND y.audit_check = e.audit_check
+LEFT JOIN exceptions x ON x.number = y.number AND x.expires > {now:f}
+"""
+"""Joins the exception that counts for an entry at a time (epoch seconds), if there is one."""
 _SCANNED: Final = "(SELECT machine FROM temp.steps)"
 _COVERED: Final = f"""
 FROM entries e WHERE e.state < {State.FIXED:d}

@@ -22,7 +22,7 @@ from nessus_sched.results.ledger.questions import (
 from nessus_sched.results.ledger.states import Life, State
 from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.store.ledger.addresses import within
-from nessus_sched.store.ledger.columns import EXCEPTED
+from nessus_sched.store.ledger.excepted import EXCEPTED
 from nessus_sched.store.ledger.schema import FIRST_SCAN, REASONS
 
 _HOST: Final = (

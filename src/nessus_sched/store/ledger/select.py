@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from nessus_sched.results.ledger.selection import Selected, Selection
 from nessus_sched.store.ledger.addresses import within
-from nessus_sched.store.ledger.columns import EXCEPTED
+from nessus_sched.store.ledger.excepted import EXCEPTED
 from nessus_sched.store.ledger.hosts import coverage_of
 from nessus_sched.store.ledger.read import ENTRY, OPEN, at_least, entry_of
 

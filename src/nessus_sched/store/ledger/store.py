@@ -35,7 +35,7 @@ from nessus_sched.store.ledger.excepted import count_covered, cover_all
 from nessus_sched.store.ledger.reach import read_logins, read_reach
 from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, read_run_times
 from nessus_sched.store.ledger.schema import SCHEMA
-from nessus_sched.store.ledger.search import read_search
+from nessus_sched.store.ledger.search.page import read_search
 from nessus_sched.store.ledger.select import read_ever_seen, read_selected
 from nessus_sched.store.reader import Readers, snapshot
 from nessus_sched.store.sqlite import open_offline, open_writer

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import join
-from nessus_sched.store.ledger.conditions import (
+from nessus_sched.store.ledger.search.conditions import (
     OPEN,
     Conditions,
     in_states,
     of_plugins,
     on_machines,
 )
-from nessus_sched.store.ledger.source import Source, excepted_source, tallied, where
+from nessus_sched.store.ledger.search.source import Source, excepted_source, tallied, where
 
 Counts = tuple[int, ...]
 """Counts of findings in the order of `STORED_SEVERITIES`."""

@@ -24,7 +24,7 @@ from nessus_sched.results.query.model import OPPOSITES, BadQuery, Condition, Mat
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import Clause, compare, join, severities_of
 from nessus_sched.store.ledger.addresses import within
-from nessus_sched.store.ledger.columns import Column, Table, columns
+from nessus_sched.store.ledger.search.columns import Column, Table, columns
 
 OPEN: Final = frozenset({State.NEW, State.ACTIVE, State.RESURFACED})
 ALL_STATES: Final = frozenset(State)

@@ -19,11 +19,11 @@ import attrs
 from nessus_sched.results.model import NO_SEVERITY
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import Clause, join
-from nessus_sched.store.ledger.columns import excepted
-from nessus_sched.store.ledger.conditions import Conditions
-from nessus_sched.store.ledger.counts import Counts
-from nessus_sched.store.ledger.order import Key, Place, after, order_by, rank, rank_of_plugin
-from nessus_sched.store.ledger.source import Source, excepted_source, where
+from nessus_sched.store.ledger.search.columns import excepted
+from nessus_sched.store.ledger.search.conditions import Conditions
+from nessus_sched.store.ledger.search.counts import Counts
+from nessus_sched.store.ledger.search.order import Key, Place, after, order_by, rank, rank_of_plugin
+from nessus_sched.store.ledger.search.source import Source, excepted_source, where
 
 _FEW: Final = 100
 """Plugins that are sorted rather than met in the order of an index."""

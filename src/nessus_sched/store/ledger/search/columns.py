@@ -10,16 +10,11 @@ import attrs
 
 from nessus_sched.results.ledger.states import State
 from nessus_sched.results.model import NO_SEVERITY
+from nessus_sched.store.ledger.excepted import EXCEPTED
 from nessus_sched.store.ledger.schema import REASONS
 
 DAY: Final = 86_400
 
-EXCEPTED: Final = """
-LEFT JOIN excepted y ON y.machine = e.machine AND y.plugin = e.plugin AND y.service = e.service
-  AND y.audit_check = e.audit_check
-LEFT JOIN exceptions x ON x.number = y.number AND x.expires > {now:f}
-"""
-"""Joins the exception that counts for an entry at a time (epoch seconds), if there is one."""
 JOINED: Final = f"""
 entries e JOIN machines m ON m.machine = e.machine
 LEFT JOIN definitions d ON d.plugin = e.plugin

@@ -12,9 +12,9 @@ from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.results.query.model import GroupBy
 from nessus_sched.results.query.page import fit, severity_counts
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
-from nessus_sched.store.ledger.columns import excepted
-from nessus_sched.store.ledger.conditions import Conditions
-from nessus_sched.store.ledger.source import Source, where
+from nessus_sched.store.ledger.search.columns import excepted
+from nessus_sched.store.ledger.search.conditions import Conditions
+from nessus_sched.store.ledger.search.source import Source, where
 
 
 @attrs.frozen(kw_only=True)

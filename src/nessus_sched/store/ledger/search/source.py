@@ -8,7 +8,7 @@ from typing import Final
 
 from nessus_sched.results.ledger.states import State
 from nessus_sched.store.findings.sql import Clause, join
-from nessus_sched.store.ledger.conditions import (
+from nessus_sched.store.ledger.search.conditions import (
     Conditions,
     in_severities,
     in_states,

@@ -13,7 +13,7 @@ from nessus_sched.results.presence import is_many
 from nessus_sched.results.query.model import Condition, Op
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.store.findings.sql import Clause, join
-from nessus_sched.store.ledger.conditions import Conditions, named, visible
+from nessus_sched.store.ledger.search.conditions import Conditions, named, visible
 
 _NAMED: Final = 5
 _NOT_CLEAN: Final = "That does not mean it is clean."

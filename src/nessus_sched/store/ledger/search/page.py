@@ -22,14 +22,14 @@ from nessus_sched.results.query.model import BadQuery
 from nessus_sched.results.query.page import fit, notes, severity_counts
 from nessus_sched.store.findings.read import decoded_value
 from nessus_sched.store.findings.sql_functions import register
-from nessus_sched.store.ledger.columns import JOINED, Column, columns
-from nessus_sched.store.ledger.conditions import MAY_SEE, compiled
-from nessus_sched.store.ledger.counts import count, count_excepted
-from nessus_sched.store.ledger.find import Finder
-from nessus_sched.store.ledger.groups import read_groups
-from nessus_sched.store.ledger.order import KEY, Key, Place, keys_of
-from nessus_sched.store.ledger.scanned import host_notes
-from nessus_sched.store.ledger.source import source_of
+from nessus_sched.store.ledger.search.columns import JOINED, Column, columns
+from nessus_sched.store.ledger.search.conditions import MAY_SEE, compiled
+from nessus_sched.store.ledger.search.counts import count, count_excepted
+from nessus_sched.store.ledger.search.find import Finder
+from nessus_sched.store.ledger.search.groups import read_groups
+from nessus_sched.store.ledger.search.notes import host_notes
+from nessus_sched.store.ledger.search.order import KEY, Key, Place, keys_of
+from nessus_sched.store.ledger.search.source import source_of
 
 _ENTRY: Final = "e.plugin = ? AND e.machine = ? AND e.service = ? AND e.audit_check = ?"
 _STALE: Final = "cursor: the ledger was rebuilt since; start again without one"

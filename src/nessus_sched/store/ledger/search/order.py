@@ -9,7 +9,7 @@ import attrs
 
 from nessus_sched.results.query.model import SortKey
 from nessus_sched.store.findings.sql import Clause, join
-from nessus_sched.store.ledger.columns import Column
+from nessus_sched.store.ledger.search.columns import Column
 
 Place = tuple[Any, ...]
 """The values of an entry in an order; its last four are those of its primary key."""

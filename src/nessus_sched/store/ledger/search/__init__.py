@@ -1,0 +1,1 @@
+"""Searches of the ledger: from conditions to a page of findings or groups."""
