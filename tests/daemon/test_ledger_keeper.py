@@ -21,8 +21,10 @@ from nessus_sched.core.task import Part, Task
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper, ended, origin_of
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.results.coverage import scan_coverage
+from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.questions import Shown
 from nessus_sched.results.parser.reader import Reader
+from nessus_sched.scheduler.context import WorkedLogin
 from nessus_sched.scheduler.exceptions import Decider, Exceptions
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.exports import ExportStore
@@ -289,6 +291,41 @@ async def test_a_new_ledger_reads_the_reports_too(tmp_path: Path) -> None:
         await site.scanned(3, days=3, recorded=False, export="")  # its task was deleted
     async with opened(tmp_path) as site, kept(site):
         assert await site.entries() == [(START + 600, WEEK, 1)]
+
+
+async def test_findings_that_are_still_stored_are_kept(tmp_path: Path) -> None:
+    """Whatever reports there are, and whether the scan has been entered or not."""
+    async with opened(tmp_path) as site:
+        tasks = [await site.scanned(number, days=number, export="") for number in (1, 2)]
+    async with opened(tmp_path) as site, kept(site):
+        assert await site.keeper.rebuild() == 2
+        await site.entries()
+        assert set(await site.findings.imports()) == {task.task_id for task in tasks}
+
+
+async def test_the_latest_login_that_worked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(at: int, **counts: int) -> LoginRun:
+        given = {"full": 0, "partial": 0, "failed": 0, **counts}
+        return LoginRun(task_id="t", at=at, hosts=4, others=(), **given)
+
+    known = {
+        "linux": [run(9, failed=4), run(7, partial=1), run(5, full=4)],
+        "windows": [run(8, full=1)],
+        "stale": [run(9, failed=4), run(8)],
+    }
+
+    async def logins(_self: LedgerStore, credential: str, limit: int) -> list[LoginRun]:
+        return known.get(credential, [])[:limit]
+
+    monkeypatch.setattr(LedgerStore, "logins", logins)
+    async with opened(tmp_path) as site:
+        worked = site.keeper.last_worked
+        assert await worked(["linux"]) == WorkedLogin(credential="linux", at=7)
+        assert await worked(["linux", "windows"]) == WorkedLogin(credential="windows", at=8)
+        assert await worked(["stale", "unused"]) is None
+        assert await worked([]) is None
 
 
 @pytest.mark.parametrize("dies_at", ["restore", "apply", "delete"])

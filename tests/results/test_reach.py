@@ -13,18 +13,19 @@ SINCE = 100
 BASE = V4 + 0xC0000200
 NAMES = ("a.example.com", "b.example.com")
 
-addresses = st.sets(st.integers(0, 15)).map(lambda some: [BASE + each for each in some])
+addresses = st.sets(st.integers(0, 7)).map(lambda some: [BASE + each for each in some])
 names = st.sets(st.sampled_from(NAMES)).map(lambda some: tuple(sorted(some)))
 sets = st.builds(
     lambda some, named: TargetSet(ranges=merged((each, each) for each in some), names=named),
     addresses,
     names,
 )
-times = st.none() | st.integers(50, 150)
+moments = st.sampled_from((50, 99, 100, 101, 150))
+times = st.none() | moments
 machines = st.builds(
     Reached,
-    target=st.integers(0, 20).map(lambda each: BASE + each) | st.sampled_from(NAMES),
-    tried_at=st.integers(50, 150),
+    target=st.integers(0, 4).map(lambda each: BASE + each) | st.sampled_from(NAMES),
+    tried_at=moments,
     answered_at=times,
     whole_at=times,
     login_at=times,
@@ -79,3 +80,14 @@ def test_every_target_has_the_one_status_that_it_should(
         listed += targets
     every = [number for first, last in asked.ranges for number in range(first, last + 1)]
     assert listed == [*every, *sorted(asked.names)]
+
+
+def test_a_narrow_scan_lately_shows_that_a_host_is_gone() -> None:
+    """One whose absence says nothing about findings, so that the host itself was not tried."""
+    tried = TargetSet(ranges=((BASE, BASE),))
+    host = Reached(
+        target=BASE, tried_at=50, answered_at=50, whole_at=50, login_at=50, login="full",
+        scanner="east",
+    )  # fmt: skip
+    (found,) = stretches(tried, Tries(ever=tried, lately=tried), [host], SINCE)
+    assert found.status is Reach.NO_LONGER_ANSWERS

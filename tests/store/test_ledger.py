@@ -341,6 +341,14 @@ async def test_what_scans_have_finished_with_and_how_well(book: Book) -> None:
         ("192.0.2.0", "never_answered"), ("192.0.2.1", "without_login"),
         ("192.0.2.2", "no_longer_answers"), ("192.0.2.3", "never_answered"),
     ]  # fmt: skip
+    named = attrs.evolve(asked, names=("b.example.com",))
+    await book.scan(
+        machine("b.example.com", at=later, **{"host-ip": "192.0.2.7"}),
+        task_id="t-4", at=later, asked=("b.example.com",), targets="b.example.com",
+    )  # fmt: skip
+    found = {each.text: each.status for each in await book.ledger.reach(named, later)}
+    assert found["b.example.com"] == "covered"
+    assert found["192.0.2.5-192.0.2.7"] == "never_scanned", "it was not scanned by its address"
     await book.ledger.clear()
     assert {status for _, status in await reach(T0)} == {"never_scanned"}
 

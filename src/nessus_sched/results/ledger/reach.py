@@ -85,7 +85,8 @@ class ReachedStretch(Stretch):
 def stretches(
     asked: TargetSet, tries: Tries, hosts: Iterable[Reached], since: float
 ) -> Sequence[ReachedStretch]:
-    """Every target that was asked for, exactly once: addresses in their order, then names."""
+    """Every target that was asked for, exactly once: addresses in their order, then names. A host
+    that is scanned by name is no target because of its address."""
     at = _latest_by_target(hosts)
     known = merged((target, target) for target in at if isinstance(target, int))
     lately = tries.lately.ranges

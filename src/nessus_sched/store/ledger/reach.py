@@ -118,8 +118,7 @@ def _tries(connection: sqlite3.Connection, asked: TargetSet, since: float) -> Tr
 
 def _hosts(connection: sqlite3.Connection, asked: TargetSet) -> Iterator[Reached]:
     rows = connection.execute(f"{_HOSTS} WHERE {within('address', asked.ranges)}")
-    # A host that is scanned by name is no target because of its address.
-    yield from (each for each in map(_reached, rows) if isinstance(each.target, int))
+    yield from map(_reached, rows)
     rows = connection.execute(
         f"{_HOSTS} WHERE name IN (SELECT value FROM json_each(?))", (json.dumps(asked.names),)
     )
