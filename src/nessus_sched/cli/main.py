@@ -96,7 +96,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "scanners:credentials_command", "List configured credentials and audits."
         ),
         "coverage": Entry(
-            "results.coverage:coverage_command", "Show what became of each target of a task."
+            "results.coverage:coverage_command", "Show which targets scans have reached."
         ),
         "findings": Entry(
             "results.findings:findings_command", "Show what is open now, on all hosts."
@@ -124,7 +124,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "journal": Entry("journal:journal_group", "Show and verify the history of tasks."),
         "housekeeping": Entry("control:housekeeping_command", "Delete data past its retention."),
         "ledger": Entry("results.ledger:ledger_group", "Care for the history of findings."),
-        "backup": Entry("journal:backup_command", "Back up the task store."),
+        "backup": Entry("journal:backup_command", "Back up tasks and the ledger."),
     },
     "Tools": {
         "sim": Entry("sim:sim_command", "Run a simulated Nessus scanner."),
@@ -223,7 +223,8 @@ def cli() -> None:
 
     \b
     Exit codes: 0 success; 1 refused, failed, or no such task; 2 usage error;
-    3 no daemon; 78 configuration error; 130 interrupted.
+    3 no daemon; 4 incomplete (watch, verify); 78 configuration error;
+    130 interrupted.
     """
 
 
