@@ -9,6 +9,12 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.config.calendar import NetworkSettings
+from nessus_sched.config.delivery import (
+    JsonLinesSink,
+    LabelSettings,
+    RouteSettings,
+    SinkSettings,
+)
 from nessus_sched.config.problems import ValueProblem, nearest
 from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.config.schema import (
@@ -31,6 +37,8 @@ from nessus_sched.core.profile import NO_PROFILE, ScanProfile, ports_problem
 from nessus_sched.core.reserved import RESERVED
 from nessus_sched.core.task import DEFAULT_POOL
 
+_SINKS: Final = ("apprise", "webhook", "defectdojo", "json_lines")
+_LABELS: Final = ("owner", "site", "criticality")
 _OURS: Final = "is set by the scheduler itself"
 
 Keys = Mapping[str, Any]
@@ -46,11 +54,13 @@ UNIQUE: Final = MappingProxyType(
         "networks": "cidr",
         "windows": "name",
         "blackouts": "name",
+        "sinks": "name",
+        "routes": "name",
     }
 )
 
 COMPONENTS: Final = (
-    "api", "cli", "config", "core", "daemon", "http", "ipc", "mcp", "nessus", "results",
+    "api", "cli", "config", "core", "daemon", "delivery", "http", "ipc", "mcp", "nessus", "results",
     "scheduler", "store", "telemetry",
 )  # fmt: skip
 """The parts of the program that can have their own log level."""
@@ -175,6 +185,48 @@ def _role(keys: Keys) -> Iterator[ValueProblem]:
         yield ValueProblem("matches no one: give users or groups", hint='users: ["*"] for everyone')
 
 
+def _sink(keys: Keys) -> Iterator[ValueProblem]:
+    given = [key for key in _SINKS if keys.get(key) is not None]
+    if len(given) != 1:
+        yield ValueProblem(f"give exactly one of {', '.join(_SINKS)}", at=tuple(given[1:2]))
+
+
+def _json_lines(keys: Keys) -> Iterator[ValueProblem]:
+    if (keys.get("file") is None) == (keys.get("syslog") is None):
+        yield ValueProblem("give either file or syslog")
+
+
+def _labels(keys: Keys) -> Iterator[ValueProblem]:
+    if not keys.get("networks") and not keys.get("hosts"):
+        yield ValueProblem("matches no host: give networks or hosts")
+    if not any(keys.get(key) for key in _LABELS):
+        yield ValueProblem(f"gives no label: give {', '.join(_LABELS)}")
+
+
+def _route(keys: Keys) -> Iterator[ValueProblem]:
+    labels = keys.get("labels")
+    for name in labels if isinstance(labels, dict) else ():
+        if name not in _LABELS:
+            hint = nearest(name, _LABELS)
+            yield ValueProblem("unknown label", hint=hint, at=("labels", name), at_key=True)
+    if keys.get("when") not in ("daily", "weekly"):
+        for key in ("at", "unchanged"):
+            if keys.get(key) is not None:
+                yield ValueProblem("is only for digests (when: daily or weekly)", at=(key,))
+    if keys.get("day") is not None and keys.get("when") != "weekly":
+        yield ValueProblem("is only for weekly digests", at=("day",))
+
+
+def _sinks_named(keys: Keys) -> Iterator[ValueProblem]:
+    """Sinks that routes name and that there are not."""
+    names = [str(each.get("name")) for each in _list(keys.get("sinks")) if isinstance(each, dict)]
+    for index, route in enumerate(_list(keys.get("routes"))):
+        name = route.get("sink") if isinstance(route, dict) else None
+        if isinstance(name, str) and name not in names:
+            hint = nearest(name, sorted(set(names)))
+            yield ValueProblem("there is no such sink", hint=hint, at=("routes", index, "sink"))
+
+
 def _log(keys: Keys) -> Iterator[ValueProblem]:
     components = keys.get("components")
     for name in components if isinstance(components, dict) else ():
@@ -194,6 +246,7 @@ def _config(keys: Keys) -> Iterator[ValueProblem]:
             )
     yield from _default_profiles(keys.get("scan_profiles"))
     yield from _scanners_named(keys)
+    yield from _sinks_named(keys)
 
 
 def _scanners_named(keys: Keys) -> Iterator[ValueProblem]:
@@ -238,6 +291,10 @@ CHECKS: Final[Mapping[type, Callable[[Keys], Iterable[ValueProblem]]]] = Mapping
         ScanProfile: _profile,
         RoleSettings: _role,
         LogSettings: _log,
+        SinkSettings: _sink,
+        JsonLinesSink: _json_lines,
+        RouteSettings: _route,
+        LabelSettings: _labels,
         Config: _config,
     }
 )

@@ -39,6 +39,9 @@ _FACTORS: Final = MappingProxyType({"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2*
 _MODE: Final = re.compile(r"0?[0-7]{3}")
 _PRINCIPAL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?|[0-9]{1,10}|\*")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}|[0-9a-f]{2}(?::[0-9a-f]{2}){31}")
+_TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_SYSLOG_PORTS: Final = MappingProxyType({"udp": ":514", "tcp": ":514", "tls": ":6514"})
+"""RFC 5426 and 5425; plain TCP (RFC 6587) has none of its own and uses that of UDP."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -220,6 +223,27 @@ def times(value: object) -> str:
     return text(value)
 
 
+def time_of_day(value: object) -> str:
+    if not isinstance(value, str) or not _TIME_OF_DAY.fullmatch(value):
+        raise ValueError
+    return str(value)
+
+
+def syslog(value: object) -> str:
+    """With the port, and a host in canonical form."""
+    plain = text(value)
+    if plain.startswith("unix:"):
+        if not plain.startswith("unix:/"):
+            raise InvalidValue("the path of the socket must be absolute")
+        return plain
+    address = _split_url(plain, schemes=tuple(_SYSLOG_PORTS))
+    if address.path not in ("", "/") or address.query or address.fragment:
+        raise InvalidValue("nothing may follow the host and port")
+    netloc = _host_and_port(address.netloc)
+    has_port = re.search(r":[0-9]+\Z", netloc) is not None
+    return f"{address.scheme}://{netloc}{'' if has_port else _SYSLOG_PORTS[address.scheme]}"
+
+
 def new_file(value: object, *, folder: Path) -> Path:
     name = text(value)
     if not name:
@@ -257,6 +281,8 @@ def readers(folder: Path) -> Mapping[types.ValueFormat, Reader]:
         types.PRINCIPAL: principal,
         types.ZONE: zone,
         types.TIMES: times,
+        types.TIME_OF_DAY: time_of_day,
+        types.SYSLOG: syslog,
         types.NEW_FILE: partial(new_file, folder=folder),
         types.FILE: partial(readable_file, folder=folder),
     }

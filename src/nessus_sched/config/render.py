@@ -15,14 +15,14 @@ import attrs
 from ruamel.yaml import YAML
 
 from nessus_sched.config import types
-from nessus_sched.config.scanners import (
-    ApiKeys,
-    UiSession,
-)
+from nessus_sched.config.delivery import JsonLinesSink, RouteSettings, SinkSettings
+from nessus_sched.config.scanners import ApiKeys, UiSession
 from nessus_sched.config.schema import Config
 from nessus_sched.core.credentials import Credential, Escalation
 from nessus_sched.core.secret import MASK, Secret
 
+_SPARSE: Final = (Credential, Escalation, SinkSettings, JsonLinesSink, RouteSettings)
+"""Classes most of whose keys belong to other kinds and are not allowed for this one."""
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _SIZES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
@@ -80,8 +80,7 @@ def _plain(value: Any) -> Any:
 
 def _fields(value: Any) -> dict[str, Any]:
     fields = attrs.fields(attrs.resolve_types(type(value), include_extras=True))
-    # Most keys of a credential belong to other kinds and are not allowed for this one.
-    sparse = isinstance(value, Credential | Escalation)
+    sparse = isinstance(value, _SPARSE)
     return {
         field.name: format_value(getattr(value, field.name), field.type)
         for field in fields

@@ -19,6 +19,13 @@ from nessus_sched.config.calendar import (
     NetworkSettings,
     WindowSettings,
 )
+from nessus_sched.config.delivery import (
+    LabelSettings,
+    ReportSettings,
+    RouteSettings,
+    SinkSettings,
+    SlaSettings,
+)
 from nessus_sched.config.exceptions import ExceptionSettings
 from nessus_sched.config.ledger import LedgerSettings
 from nessus_sched.config.limits import LimitSettings
@@ -349,3 +356,8 @@ class Config:
     notifications: tuple[WebhookSettings, ...] = field(
         "Webhooks to notify when tasks end.", default=()
     )
+    sinks: tuple[SinkSettings, ...] = field("Where messages can be sent.", default=())
+    routes: tuple[RouteSettings, ...] = field("Which messages are sent, and when.", default=())
+    labels: tuple[LabelSettings, ...] = field("Labels of hosts.", default=())
+    sla: SlaSettings = field("How soon findings should be fixed.", factory=SlaSettings)
+    reports: ReportSettings = field("Reports for people.", factory=ReportSettings)

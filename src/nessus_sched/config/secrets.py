@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from nessus_sched.config.delivery import SinkSettings, WebhookSink
 from nessus_sched.config.schema import WebhookSettings
 from nessus_sched.core.secret import Secret
 
@@ -21,8 +22,10 @@ def secrets_of(value: Any) -> Iterator[Secret]:
     if isinstance(value, Secret):
         yield value
     elif attrs.has(type(value)):
-        if isinstance(value, WebhookSettings):
+        if isinstance(value, WebhookSettings | WebhookSink):
             yield from _tokens(value.url)
+        if isinstance(value, SinkSettings) and value.apprise is not None:
+            yield from _apprise(value.apprise.reveal())
         for attribute in attrs.fields(type(value)):
             yield from secrets_of(getattr(value, attribute.name))
     elif isinstance(value, tuple):
@@ -38,3 +41,15 @@ def _tokens(url: str) -> Iterator[Secret]:
         for text in {part, unquote(part)}:
             if _TOKEN.fullmatch(text):
                 yield Secret(text)
+
+
+def _apprise(url: str) -> Iterator[Secret]:
+    """The secret parts of a URL of Apprise, which has tokens anywhere behind the scheme."""
+    _, _, rest = url.partition("://")
+    for part in re.split(r"[/?&=#;@:]", rest):
+        for text in {part, unquote(part)}:
+            if _TOKEN.fullmatch(text):
+                yield Secret(text)
+    password = re.match(r"[^/?#]*?:([^/?#]*)@", rest)
+    if password and password[1]:
+        yield Secret(unquote(password[1]))

@@ -39,6 +39,10 @@ RULE: Final = ValueFormat(
 NETWORK: Final = ValueFormat("an address, a CIDR or a range such as 192.0.2.0/24")
 ZONE: Final = ValueFormat("a time zone such as Europe/Berlin or UTC")
 TIMES: Final = ValueFormat("times such as mon-fri 20:00-06:00 or 2026-12-20 to 2027-01-03")
+TIME_OF_DAY: Final = ValueFormat('a time of day in quotes such as "07:00"')
+SYSLOG: Final = ValueFormat(
+    "unix:/dev/log, udp://HOST[:PORT], tcp://HOST[:PORT] or tls://HOST[:PORT]"
+)
 PRINCIPAL: Final = ValueFormat("a user or group, by name or number")
 NEW_FILE: Final = ValueFormat("a path, absolute or relative to the directory of this file")
 FILE: Final = ValueFormat(
@@ -59,6 +63,9 @@ Rule = Annotated[str, RULE]
 Network = Annotated[str, NETWORK]
 Zone = Annotated[str, ZONE]
 Times = Annotated[str, TIMES]
+TimeOfDay = Annotated[str, TIME_OF_DAY]
+"""HH:MM."""
+SyslogAddress = Annotated[str, SYSLOG]
 Principal = Annotated[str, PRINCIPAL]
 
 MINUTE: Final = 60.0
@@ -78,6 +85,14 @@ class LogFormat(StrEnum):
     """JSON lines unless stderr is a terminal."""
     JSON = "json"
     CONSOLE = "console"
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
 
 
 class NotifyOn(StrEnum):

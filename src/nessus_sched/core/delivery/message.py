@@ -1,0 +1,42 @@
+"""A message: what one route reports at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+import attrs
+
+MAX_BYTES: Final = 256 * 1024
+"""Size of a message's document as JSON; what does not fit is counted, not listed."""
+
+
+class MessageKind(StrEnum):
+    EVENT = "event"
+    """Something that happened, or the end of a task."""
+    DIGEST = "digest"
+    SAMPLE = "sample"
+    """Sent by an operator to try a route."""
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """`message_id` is the same at every attempt. `at` is the time of what it reports (epoch
+    seconds), `title` one line, `document` JSON without secrets, of at most `MAX_BYTES`.
+
+    Keys of the document, left out where empty: `period` (`from`, `to`), `tasks`, `events` (each
+    with `event`, `at`, `text` and more), `changes` (counts by change and severity), `groups` (what
+    to do, worst first: `change`, `plugin_id`, `name`, `severity`, `solution`, `hosts`,
+    `host_count`, `first_seen`), `baseline` (`hosts`, `severity_counts`), `left_out` (number of
+    groups).
+    """
+
+    message_id: str
+    route: str
+    kind: MessageKind
+    at: float
+    title: str
+    document: Mapping[str, Any]
+    task_id: str | None = None
+    """The task that it is about, if it is about one."""
