@@ -1,0 +1,60 @@
+"""News: what the scans of some tasks have changed, grouped by what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from nessus_sched.core.targets.scope import Rules
+from nessus_sched.results.ledger.questions import Change
+
+
+@attrs.frozen(kw_only=True)
+class NewsQuery:
+    """`region` limits the hosts, by address or name. `least_severity` (0 to 4) counts after
+    exceptions, which count until `now` (epoch seconds). At most `groups` groups, each with at most
+    `hosts` hosts."""
+
+    task_ids: tuple[str, ...]
+    changes: tuple[Change, ...] = tuple(Change)
+    least_severity: int = 1
+    region: Rules | None = None
+    groups: int = 50
+    hosts: int = 20
+    now: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class NewsGroup:
+    """What changed about one plugin. `severity` is the word for the highest after exceptions,
+    `first_seen` the earliest of its findings (epoch seconds), `host_count` counts also the hosts
+    that are not listed."""
+
+    change: Change
+    plugin_id: int
+    name: str | None
+    severity: str
+    solution: str | None
+    exploited: bool
+    hosts: tuple[str, ...]
+    host_count: int
+    first_seen: float
+
+
+@attrs.frozen(kw_only=True)
+class News:
+    """`counts` has the number of findings by change and severity, `groups` the worst first.
+    The first scan of a host changes nothing: it is counted in `baseline_hosts`, and what it found
+    in `baseline_counts` by severity."""
+
+    counts: Mapping[str, Mapping[str, int]] = attrs.field(factory=dict)
+    groups: tuple[NewsGroup, ...] = ()
+    left_out: int = 0
+    """Number of groups that are not listed."""
+    baseline_hosts: int = 0
+    baseline_counts: Mapping[str, int] = attrs.field(factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.baseline_hosts or any(sum(each.values()) for each in self.counts.values()))
