@@ -27,7 +27,7 @@ from nessus_sched.core.scanner import (
 )
 from nessus_sched.nessus import json_fields
 from nessus_sched.nessus.requests import MAX_ANSWER, MAX_INLINE
-from nessus_sched.nessus.wire import PIECES_PER_SECOND, retry_after
+from nessus_sched.net.receiving import PIECES_PER_SECOND, retry_after
 from support.raw_wire import plain_answer, raw_transport
 from support.scripted_nessus import (
     FOLDERS,

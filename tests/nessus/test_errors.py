@@ -30,9 +30,9 @@ from nessus_sched.core.scanner import (
     Unreachable,
 )
 from nessus_sched.nessus import RequestRecord
-from nessus_sched.nessus.errors import LONGEST, clean
 from nessus_sched.nessus.requests import MAX_ANSWER
-from nessus_sched.nessus.wire import retry_after
+from nessus_sched.net.failures import LONGEST, clean
+from nessus_sched.net.receiving import retry_after
 from support.scripted_nessus import (
     CANARIES,
     MARKER,

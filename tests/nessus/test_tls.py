@@ -13,7 +13,7 @@ import trio
 from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.core.scanner import CertificateMismatch, OutcomeUnknown, Unreachable
 from nessus_sched.nessus import NessusScanner, fetch_fingerprint
-from nessus_sched.nessus.tls import context_for
+from nessus_sched.net.tls import context_for
 from support.scripted_nessus import KEYS, NOW, no_secrets, settings
 from support.tls_server import Shown, answer, by_trustme, like_nessus, serving
 

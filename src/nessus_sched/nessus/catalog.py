@@ -22,7 +22,6 @@ from nessus_sched.core.scanner import (
 from nessus_sched.core.templates import template_name
 from nessus_sched.nessus import parsing, routes
 from nessus_sched.nessus.editor import Audit
-from nessus_sched.nessus.errors import LONGEST, clean
 from nessus_sched.nessus.json_fields import (
     Document,
     as_id,
@@ -34,6 +33,7 @@ from nessus_sched.nessus.json_fields import (
 from nessus_sched.nessus.scan_body import ScanBase
 from nessus_sched.nessus.session import NessusSession
 from nessus_sched.nessus.template_cache import TemplateCache
+from nessus_sched.net.failures import LONGEST, clean
 
 TEMPLATES_TTL: Final = 3600.0
 """Seconds; templates change only with license and version."""

@@ -7,12 +7,8 @@ our secrets.
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import ssl
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -36,12 +32,10 @@ from nessus_sched.core.scanner import (
     TransientError,
     Unreachable,
 )
-from nessus_sched.core.secret import MASK
 from nessus_sched.nessus.json_fields import BadDocument, Document, as_text, object_or_empty, parse
 from nessus_sched.nessus.requests import Answer, Call
+from nessus_sched.net.failures import clean
 
-LONGEST: Final = 200
-_SHORTEST_SECRET: Final = 3
 _LICENSE: Final = re.compile(r"licen[cs]e|activation code|not activated", re.IGNORECASE)
 _LICENSE_FULL: Final = re.compile(r"exceed|limit|allows|too many|maximum", re.IGNORECASE)
 _DISK_FULL: Final = re.compile(r"no space left|disk (is )?full|disk space", re.IGNORECASE)
@@ -73,40 +67,6 @@ class Failure:
     stale: bool = False
     certificate: bool = False
     impossible: bool = False
-
-
-def clean(told: str, secrets: Iterable[str] = (), *, longest: int = LONGEST) -> str:
-    """Outside text as one short line without control characters and our secrets."""
-    parts = {part for secret in secrets for part in (secret, *secret.splitlines())}
-    for part in sorted(parts, key=len, reverse=True):
-        if len(part) >= _SHORTEST_SECRET:
-            told = told.replace(part, MASK)
-    told = told[: 20 * longest]
-    if not told.isprintable():
-        told = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in told)
-    line = " ".join(told.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and its causes; Trio reports failed connects as a group."""
-    while error is not None:
-        yield error
-        if isinstance(error, BaseExceptionGroup):
-            yield from (deeper for one in error.exceptions for deeper in chain(one))
-        error = error.__cause__ or error.__context__
-
-
-def system_words(error: BaseException) -> str | None:
-    """The operating system's message without the address that Trio puts before it, which looks
-    like `('127.0.0.1', 9)`; None if there is no such message."""
-    for each in chain(error):
-        if isinstance(each, OSError) and each.strerror:
-            # Name look-ups and TLS have numbers of their own.
-            if each.errno and not isinstance(each, ssl.SSLError | socket.gaierror):
-                return os.strerror(each.errno)
-            return each.strerror
-    return None
 
 
 def scanner_message(answer: Answer, secrets: Iterable[str] = ()) -> str:

@@ -18,10 +18,13 @@ from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.inflate import Damaged
 from nessus_sched.core.masking import Mask
-from nessus_sched.nessus import tls, wire
-from nessus_sched.nessus.errors import Failure, chain, clean, no_answer_error, system_words
+from nessus_sched.nessus import wire
+from nessus_sched.nessus.errors import Failure, no_answer_error
 from nessus_sched.nessus.requests import Answer, Call, OnRequest, RequestRecord
-from nessus_sched.nessus.wire import PartialResponse, Sink, Transport, Wrap
+from nessus_sched.nessus.wire import Transport, Wrap
+from nessus_sched.net import receiving, tls
+from nessus_sched.net.failures import UNSENDABLE, chain, describe_error
+from nessus_sched.net.receiving import PartialResponse, Sink
 
 LONGEST_DOWNLOAD: Final = 3600.0
 CONNECT_SECONDS: Final = 10.0
@@ -33,7 +36,6 @@ _NEVER_SENT: Final = (
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
 )
-_UNSENDABLE: Final = "the request cannot be expressed in HTTP"
 _BROKEN: Final = (httpx.NetworkError, httpx.RemoteProtocolError, OSError)
 
 
@@ -111,15 +113,17 @@ class NessusHttp:
         with trio.move_on_after(seconds):
             try:
                 request = wire.request(self._url, call, headers, self._timeouts())
-                await wire.receive(transport, request, incoming, sink=sink, largest=call.largest)
+                await receiving.receive(
+                    transport, request, incoming, sink=sink, largest=call.largest
+                )
                 return self._answer(incoming)
             except (httpx.HTTPError, OSError) as error:
                 # In-process applications break connections with a plain OSError.
                 failure = self._failure(error, answered=incoming.status != 0)
-            except (Damaged, wire.BodyTooLarge) as error:
+            except (Damaged, receiving.BodyTooLarge) as error:
                 failure = Failure(reason=str(error), sent=True)
             except wire.UnsendableRequest:
-                failure = Failure(reason=_UNSENDABLE, sent=False, impossible=True)
+                failure = Failure(reason=UNSENDABLE, sent=False, impossible=True)
         # For an error the status is enough, even if the body is damaged.
         return self._answer(incoming) if incoming.status >= 300 else failure
 
@@ -130,7 +134,7 @@ class NessusHttp:
         return Answer(
             status=incoming.status,
             body=body,
-            retry_after=wire.retry_after(incoming.retry_after, self._now()),
+            retry_after=receiving.retry_after(incoming.retry_after, self._now()),
         )
 
     def _failure(self, error: Exception, *, answered: bool) -> Failure:
@@ -167,17 +171,3 @@ class NessusHttp:
                     method=call.method, route=call.route, outcome=outcome, seconds=seconds
                 )
             )
-
-
-def describe_error(error: Exception) -> str:
-    """Describes an error for people; texts of `LocalProtocolError` would quote our headers."""
-    if isinstance(error, httpx.TimeoutException):
-        return "it took too long to " + (
-            "connect" if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout) else "answer"
-        )
-    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | ValueError):
-        return _UNSENDABLE
-    words = system_words(error)
-    if words is not None:
-        return clean(words).lower()
-    return "no connection" if isinstance(error, httpx.ConnectError) else "the connection broke off"

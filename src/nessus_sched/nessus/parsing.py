@@ -18,7 +18,6 @@ from nessus_sched.core.scanner import (
     ScanStatus,
     ScanTemplate,
 )
-from nessus_sched.nessus.errors import clean
 from nessus_sched.nessus.json_fields import (
     BadDocument,
     Document,
@@ -30,6 +29,7 @@ from nessus_sched.nessus.json_fields import (
     object_at,
     rows,
 )
+from nessus_sched.net.failures import clean
 
 MARKER: Final = re.compile(r"\[ns:[^\[\]\s]+\]\Z")
 LONGEST_NAME: Final = 1000

@@ -21,7 +21,7 @@ from nessus_sched.nessus.errors import (
 from nessus_sched.nessus.http import NessusHttp
 from nessus_sched.nessus.json_fields import BadDocument, Document, parse
 from nessus_sched.nessus.requests import MAX_INLINE, Answer, Call
-from nessus_sched.nessus.wire import Sink
+from nessus_sched.net.receiving import Sink
 
 T = TypeVar("T")
 

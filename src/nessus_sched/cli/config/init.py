@@ -267,7 +267,7 @@ def _approved(url: str, trust_shown: bool) -> str:
     it."""
     from nessus_sched.cli.trio_run import run_trio
     from nessus_sched.core.scanner import ScannerError
-    from nessus_sched.nessus.tls import fetch_fingerprint
+    from nessus_sched.net.tls import fetch_fingerprint
 
     parts = urlsplit(url)
     try:

@@ -13,7 +13,7 @@ import trio
 
 from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.core.scanner import CertificateMismatch, Unreachable
-from nessus_sched.nessus.errors import clean, system_words
+from nessus_sched.net.failures import clean, system_words
 
 FETCH_SECONDS: Final = 15.0
 

@@ -1,0 +1,1 @@
+"""What outgoing connections share: TLS, limits on answers, and words for failures."""
