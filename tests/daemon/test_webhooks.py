@@ -25,7 +25,8 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind, ScanRequest, Task, TaskError
 from nessus_sched.daemon.posting import PostFailed, post_json
-from nessus_sched.daemon.webhooks import SIGNATURE, TRIES, WAITING, Notifications, Post
+from nessus_sched.daemon.webhooks import TRIES, WAITING, Notifications, Post
+from nessus_sched.delivery.sinks.webhook import SIGNATURE
 from nessus_sched.telemetry.metrics import Delivery
 
 URL = "https://hooks.example.com/T0KEN"

@@ -19,7 +19,7 @@ import pytest
 import trio
 
 from nessus_sched.cli.client import daemon as operate
-from nessus_sched.daemon.webhooks import SIGNATURE
+from nessus_sched.delivery.sinks.webhook import SIGNATURE
 from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.faults import Fault, FaultKind
 from nessus_sched.sim.options import SimOptions

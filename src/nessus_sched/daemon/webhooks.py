@@ -7,8 +7,6 @@ webhooks are best effort.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,12 +27,11 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import size_of
 from nessus_sched.core.task import Task
 from nessus_sched.daemon.posting import PostFailed, post_json
+from nessus_sched.delivery.sinks.webhook import SIGNATURE, signature
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.metrics import Delivery
 
-SIGNATURE: Final = "X-Nessus-Sched-Signature"
-"""`sha256=` and the HMAC-SHA-256 of the body, in hex, with the webhook's secret as key."""
 WAITING: Final = 200
 """Notifications that may wait for one webhook; more are dropped."""
 TRIES: Final = 6
@@ -177,10 +174,6 @@ class Notifications:
             trace_id=notification.trace_id,
             error=why,
         )
-
-
-def signature(secret: str, body: bytes) -> str:
-    return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
 
 
 def document(task: Task, entry: JournalEntry, end: NotifyOn) -> dict[str, Any]:

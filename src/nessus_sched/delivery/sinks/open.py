@@ -1,0 +1,16 @@
+"""Makes the sink that a configuration describes."""
+
+from __future__ import annotations
+
+from nessus_sched.config.delivery import SinkSettings
+from nessus_sched.core.clock import Now
+from nessus_sched.delivery.sinks.port import Sink
+from nessus_sched.delivery.sinks.webhook import Webhook
+
+
+def sink_for(settings: SinkSettings, *, wall: Now, document_only: bool = False) -> Sink:
+    """The sink; it connects to nothing yet. `document_only` makes a webhook send the document of
+    a message alone."""
+    if settings.webhook is not None:
+        return Webhook(settings=settings.webhook, wall=wall, document_only=document_only)
+    raise NotImplementedError
