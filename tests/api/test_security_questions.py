@@ -5,44 +5,28 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
 import attrs
 import pytest
-import trio
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call
 from nessus_sched.api.tools import TOOLS
-from nessus_sched.config.ledger import LedgerSettings
-from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.exceptions.exception import Decision
-from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
-from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.scheduler.exceptions import Decider
-from nessus_sched.store.executor import Inline
-from nessus_sched.store.exports import ExportStore
-from nessus_sched.store.findings.store import open_findings
-from nessus_sched.store.ledger.store import open_ledger
-from nessus_sched.store.tasks.store import TaskStore
-from support.apps import app_of
-from support.fake_scanner import FakeScanner
-from support.patched_network import BY_PLUGIN, DAY, NETWORK, Key, Network, living, store
-from support.world import config_of, scanner_settings, virtual_now, world
+from support.living_app import living_app
+from support.patched_network import BY_PLUGIN, DAY, NETWORK, Key, Network
 
 TOKENS: Final = 1500
 BYTES_PER_TOKEN: Final = 4
 WORDS: Final = ("info", "low", "medium", "high", "critical")
-LINUX = Credential(
-    name="linux", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("hush")
-)
 
 
 @attrs.define
@@ -70,36 +54,10 @@ class Desk:
         return found
 
 
-@asynccontextmanager
-async def opened(directory: Path) -> AsyncIterator[Desk]:
-    network = living(virtual_now()())
-    async with AsyncExitStack() as stack:
-        findings = await open_findings(directory / "findings.db", Inline())
-        stack.push_async_callback(findings.aclose)
-        ledger = await open_ledger(directory / "ledger.db", directory / "findings.db", Inline())
-        stack.push_async_callback(ledger.aclose)
-        async with TaskStore.open(directory, now=virtual_now(), executor=Inline()) as tasks:
-            await store(network, tasks, findings)
-        config = config_of(directory, scanner_settings("east", 1), credentials=(LINUX,))
-        w = await stack.enter_async_context(world(config, {"east": FakeScanner(virtual_now())}))
-        app = app_of(w)
-        exports = ExportStore(directory / "exports")
-        exports.prepare()
-        keeper = LedgerKeeper(
-            ledger=ledger, tasks=w.store, settings=LedgerSettings, wall=w.context.wall,
-            exceptions=app.exceptions, findings=findings,
-            reports=Reports(findings, exports, w.context.wall),
-        )  # fmt: skip
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        nursery.start_soon(keeper.run)
-        yield Desk(attrs.evolve(app, findings=findings, ledger=keeper), network)
-        nursery.cancel_scope.cancel()
-
-
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with opened(tmp_path) as found:
-        yield found
+    async with living_app(tmp_path) as (app, network):
+        yield Desk(app, network)
 
 
 def when(text: str | None) -> int | None:

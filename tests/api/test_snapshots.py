@@ -30,9 +30,9 @@ ORDER = (
     "list_schedules", "change_schedule", "get_plan", "get_scan_status",
     "wait_for_scan", "list_tasks", "cancel_scan", "pause_scan", "resume_scan", "get_scan_results",
     "get_scan_summary", "compare_scans", "search_findings", "get_coverage", "get_host",
-    "get_changes", "propose_exception", "list_exceptions", "get_queue_status", "list_scanners",
-    "list_dead_letters", "list_scan_templates", "list_credentials", "pause_everything",
-    "resume_everything", "drain_scanner", "undrain_scanner",
+    "get_changes", "create_report", "propose_exception", "list_exceptions", "get_queue_status",
+    "list_scanners", "list_dead_letters", "list_scan_templates", "list_credentials",
+    "pause_everything", "resume_everything", "drain_scanner", "undrain_scanner",
 )  # fmt: skip
 
 READING = ("get_", "list_", "wait_", "compare_", "search_")
@@ -98,7 +98,14 @@ async def test_all_four_annotations_are_said_and_true() -> None:
             name in ("cancel_scan", "change_schedule", "pause_everything")
         )
         assert hints["idempotentHint"] is not name.startswith(
-            ("submit_", "rescan", "verify_fix", "change_schedule", "propose_exception")
+            (
+                "submit_",
+                "rescan",
+                "verify_fix",
+                "change_schedule",
+                "propose_exception",
+                "create_report",
+            )
         )
         assert isinstance(hints["openWorldHint"], bool)
 

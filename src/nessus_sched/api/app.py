@@ -59,6 +59,10 @@ def _not_measured() -> str | None:
     return None
 
 
+async def _not_kept(_name: str, _text: str) -> str:
+    raise NotImplementedError
+
+
 def _every_peer(_peer: Peer) -> bool:
     return True
 
@@ -101,7 +105,8 @@ class App:
     level and returns all levels; `scopes_of` returns the target limits of a peer's role, `sees`
     whether it may see a task, `manages` whether it may change one, `may_submit` whether it
     may submit scans of a kind, `may_approve` whether it may decide about exceptions;
-    `plan_accuracy()` tells how good plans were; `users()` looks users up."""
+    `plan_accuracy()` tells how good plans were; `users()` looks users up; `keep_report(name, text)`
+    writes a report for people and returns its path."""
 
     queries: TaskQueries
     service: Service
@@ -123,6 +128,7 @@ class App:
     plan_accuracy: Callable[[], str | None] = _not_measured
     may_approve: Callable[[Peer], bool] = _every_peer
     users: Callable[[], Users] = attrs.field(factory=lambda: _same(Users()))
+    keep_report: Callable[[str, str], Awaitable[str]] = _not_kept
 
     @property
     def config(self) -> Config:

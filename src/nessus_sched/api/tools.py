@@ -23,6 +23,7 @@ from nessus_sched.api.outcomes.rescan import RESCAN_TOOLS
 from nessus_sched.api.outcomes.search import SEARCH_ACTIONS, SEARCH_TOOLS
 from nessus_sched.api.outcomes.verify import VERIFY_TOOLS
 from nessus_sched.api.queue import QUEUE_TOOLS
+from nessus_sched.api.reporting.tools import REPORT_ACTIONS, REPORT_TOOLS
 from nessus_sched.api.scanners import FLEET_TOOLS
 from nessus_sched.api.schedules.plan import PLAN_TOOLS
 from nessus_sched.api.schedules.tools import SCHEDULE_TOOLS
@@ -68,6 +69,7 @@ TOOLS: Final = Registry(
         *COVERAGE_TOOLS,
         *LEDGER_TOOLS,
         *CHANGE_TOOLS,
+        *REPORT_TOOLS,
         *EXCEPTION_TOOLS,
         *QUEUE_TOOLS,
         *FLEET_TOOLS,
@@ -89,6 +91,7 @@ OPERATORS: Final = Registry(
         *LEDGER_ACTIONS,
         *SEARCH_ACTIONS,
         *CHANGE_ACTIONS,
+        *REPORT_ACTIONS,
         *EXCEPTION_ACTIONS,
         *REBUILD_ACTIONS,
         *IMPORT_ACTIONS,

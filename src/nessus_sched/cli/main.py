@@ -107,6 +107,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "Show new, returned, fixed and unverified findings.",
         ),
         "results": Entry("results.command:results_group", "Show, compare and export findings."),
+        "report": Entry("reporting.command:report_group", "Write reports for people."),
         "exceptions": Entry(
             "exceptions.command:exceptions_group", "Accept findings until a day, with an owner."
         ),

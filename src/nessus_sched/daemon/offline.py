@@ -34,9 +34,18 @@ from nessus_sched.store.ledger.store import OfflineLedger, open_ledger_offline
 from nessus_sched.store.tasks.offline import OfflineStore, read_offline
 
 _NEED_FINDINGS: Final = frozenset(
-    {"read_findings", "search_all", "search_now", "compare_findings", "read_coverage"}
+    {
+        "read_findings",
+        "search_all",
+        "search_now",
+        "compare_findings",
+        "read_coverage",
+        "read_report",
+    }
 )
-_NEED_LEDGER: Final = frozenset({"read_host", "read_changes", "read_reach", "search_now"})
+_NEED_LEDGER: Final = frozenset(
+    {"read_host", "read_changes", "read_reach", "search_now", "read_report"}
+)
 OFFLINE: Final = _NEED_FINDINGS | _NEED_LEDGER | {
     "get_scan_status", "read_summary", "list_tasks", "list_dead_letters",
     "find_task", "show_journal",

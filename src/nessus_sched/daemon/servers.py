@@ -48,6 +48,7 @@ from nessus_sched.mcp.prompts import PROMPTS
 from nessus_sched.mcp.resources import TaskResources
 from nessus_sched.mcp.server import ServerParts, build_server
 from nessus_sched.mcp.transport import Limits, serve_stream
+from nessus_sched.store.pages import keep_page
 from nessus_sched.telemetry.metrics import Metrics
 
 FIRST_PASSED_FD = 3
@@ -77,6 +78,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         plan_accuracy=system.plan_accuracy.sentence,
         may_approve=lambda peer: roles.now().may_approve(peer),
         users=lambda: roles.now().users,
+        keep_report=partial(_keep_report, system),
     )
 
     def permits(peer: Peer, tool: ToolDef) -> bool:
@@ -94,6 +96,11 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         mask=system.context.mask,
     )
     return build_server(parts, version=__version__, instructions=INSTRUCTIONS)
+
+
+async def _keep_report(system: System, name: str, text: str) -> str:
+    directory = system.context.config.state_directory / "reports"
+    return str(await trio.to_thread.run_sync(keep_page, directory, name, text))
 
 
 async def serve_http(

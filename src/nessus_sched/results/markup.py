@@ -1,4 +1,4 @@
-"""HTML from templates in which everything is escaped: the status page and the HTML report.
+"""HTML from templates in which everything is escaped: the status page and the reports.
 
 Jinja2 is imported on first use: commands that make no page should not wait for it.
 """
@@ -7,22 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 Filters = tuple[Callable[..., Any], ...]
 
 
 @cache
 def template(package: str, name: str, shown: Callable[[str], str], filters: Filters) -> Template:
-    """The template `templates/NAME` of a package, compiled once.
+    """The template `templates/NAME` of a package, compiled once."""
+    return environment(package, shown, filters).get_template(name)
+
+
+def environment(
+    package: str, shown: Callable[[str], str], filters: Filters, own: Path | None = None
+) -> Environment:
+    """The templates of a package, and those in the directory `own`, which replace any of the same
+    name and are sandboxed: they can neither call Python nor change what they are given.
 
     Every value goes through `shown`, which takes out what no page should show, and is then
     escaped; None is shown as nothing. `filters` are available under their names.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import (
+        ChoiceLoader,
+        Environment,
+        FileSystemLoader,
+        PackageLoader,
+        StrictUndefined,
+    )
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
     from markupsafe import Markup
 
     def finalize(value: object) -> object:
@@ -31,8 +47,10 @@ def template(package: str, name: str, shown: Callable[[str], str], filters: Filt
         # Only macros and files of ours return Markup.
         return value if isinstance(value, Markup) else shown(str(value))
 
-    environment = Environment(
-        loader=PackageLoader(package),
+    replacing = [] if own is None else [FileSystemLoader(own)]
+    kind = Environment if own is None else ImmutableSandboxedEnvironment
+    found = kind(
+        loader=ChoiceLoader([*replacing, PackageLoader(package)]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=finalize,
@@ -40,5 +58,5 @@ def template(package: str, name: str, shown: Callable[[str], str], filters: Filt
         lstrip_blocks=True,
     )
     named: Mapping[str, Callable[..., Any]] = {each.__name__: each for each in filters}
-    environment.filters.update(named)
-    return environment.get_template(name)
+    found.filters.update(named)
+    return found

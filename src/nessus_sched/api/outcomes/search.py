@@ -180,7 +180,7 @@ async def _from_ledger(app: ReadApp, call: Call, query: Query, max_bytes: int) -
             now=app.now(),
             stale_after=app.config.ledger.stale_after,
             scheduled=scheduled,
-            seen=_seen(app.scopes_of(call.peer)),
+            seen=seen_by(app.scopes_of(call.peer)),
         )
         page = await app.ledger.search(search, max_bytes=max_bytes)
     return attrs.evolve(
@@ -216,7 +216,7 @@ async def _scheduled(app: ReadApp, call: Call) -> Mapping[str, tuple[str, ...]]:
             return found
 
 
-def _seen(scopes: Sequence[Scope]) -> Seen | None:
+def seen_by(scopes: Sequence[Scope]) -> Seen | None:
     """The hosts within all of these; None for all hosts."""
     if not scopes:
         return None

@@ -1,0 +1,1 @@
+"""Reports for people: what they are asked about, and how they are made."""

@@ -1,0 +1,107 @@
+"""Makes a report: for a command, a tool, or a route that sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import trio
+
+from nessus_sched.api.app import ReadApp
+from nessus_sched.api.operations import Call, ToolError
+from nessus_sched.api.outcomes.ledger import behind
+from nessus_sched.api.reporting import management
+from nessus_sched.api.reporting.open_findings import Finder
+from nessus_sched.api.reporting.scope import Asked, scope_of
+from nessus_sched.core.clock import Now
+from nessus_sched.results.reports import rendering, tables
+from nessus_sched.results.reports.period import Last, Period, last, usual
+
+
+class ReportKind(StrEnum):
+    MANAGEMENT = "management"
+    """One page: how things are, where they go, what to do first."""
+
+
+class Form(StrEnum):
+    HTML = "html"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+TITLES: Final[Mapping[ReportKind, str]] = {
+    ReportKind.MANAGEMENT: "Vulnerability report",
+}
+Gather = Callable[[Finder, Period, Asked], Awaitable[dict[str, Any]]]
+_GATHER: Final[Mapping[ReportKind, Gather]] = {
+    ReportKind.MANAGEMENT: management.gather,
+}
+
+
+@attrs.frozen(kw_only=True)
+class MadeReport:
+    """`text` is the file, `name` a name for it, `rows` the number of its rows, and `notes` what is
+    missing from it."""
+
+    title: str
+    name: str
+    text: str
+    rows: int
+    notes: Sequence[str]
+
+
+async def make(
+    app: ReadApp, call: Call, kind: ReportKind, asked: Asked, period: Period, form: Form = Form.HTML
+) -> MadeReport:
+    """A report on behalf of a caller. Raises `ToolError`."""
+    scope = await scope_of(app, call, asked)
+    now = app.now()
+    finder = Finder(app=app, call=call, scope=scope, now=now)
+    found = await _GATHER[kind](finder, period, asked)
+    rows = found.pop("rows")
+    document = {
+        "kind": kind.value,
+        "title": TITLES[kind],
+        "organization": app.config.reports.organization,
+        "scope": scope.text,
+        "period": period.text,
+        "made": period.minute(now),
+        **found,
+        "notes": [*behind(app), *found.get("notes", ())],
+    }
+    own = app.config.reports.templates
+    write = {
+        Form.HTML: partial(rendering.page, kind.value, document, own),
+        Form.CSV: partial(tables.csv_text, rows),
+        Form.JSONL: partial(tables.jsonl_text, rows),
+    }[form]
+    try:
+        text = await trio.to_thread.run_sync(lambda: "".join(write()))
+    except rendering.BadTemplate as error:
+        raise ToolError(
+            "bad_template", str(error), "'nessus-sched config check' finds such mistakes."
+        ) from error
+    return MadeReport(
+        title=document["title"], name=f"{kind}-{period.day(now)}.{form}", text=text,
+        rows=len(rows), notes=document["notes"],
+    )  # fmt: skip
+
+
+def period_of(
+    app: ReadApp, since: datetime | None, until: datetime | None, which: Last | None, now: Now
+) -> Period:
+    """The period that arguments describe. Raises `ToolError`."""
+    zone, moment = app.config.calendar.time_zone, now()
+    if which is not None:
+        if since is not None or until is not None:
+            raise ToolError("bad_arguments", "give since and until, or last, not both")
+        return last(which, moment, zone)
+    end = moment if until is None else min(until.timestamp(), moment)
+    begin = usual(end, zone).since if since is None else since.timestamp()
+    if begin >= end:
+        raise ToolError("bad_arguments", "since: must be before until, and in the past")
+    return Period(since=begin, until=end, zone=zone)

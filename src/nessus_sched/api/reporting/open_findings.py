@@ -1,0 +1,91 @@
+"""What is open in the scope of a report, from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.api.app import ReadApp
+from nessus_sched.api.errors import as_tool_errors
+from nessus_sched.api.operations import Call
+from nessus_sched.api.outcomes.search import seen_by
+from nessus_sched.api.reporting.scope import ReportScope
+from nessus_sched.core.exceptions.rule import ExceptionKind
+from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
+from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
+from nessus_sched.results.query.model import MAX_PAGE_SIZE, Condition, GroupBy, Op, Query
+
+SERIOUS: Final = (*range(1, len(SEVERITIES)), NO_SEVERITY)
+"""The severities that reports are about; an unknown one may be serious."""
+NOT_EXCEPTED: Final = Condition(
+    field="exception",
+    op=Op.NOT_IN,
+    value=(ExceptionKind.ACCEPTED.value, ExceptionKind.FALSE_POSITIVE.value),
+)
+CHANGED: Final = Condition(field="exception", op=Op.EQUAL, value=ExceptionKind.SEVERITY.value)
+
+
+@attrs.frozen(kw_only=True)
+class Finder:
+    """Asks the ledger on behalf of a caller, about the hosts in a scope. Exceptions count until
+    `now` (epoch seconds)."""
+
+    app: ReadApp
+    call: Call
+    scope: ReportScope
+    now: float
+
+    async def page(self, *conditions: Condition, **asked: Any) -> LedgerPage:
+        query = Query(conditions=(*self.scope.conditions, *conditions), optional=(), **asked)
+        search = LedgerSearch(
+            query=query, now=self.now, stale_after=self.app.config.ledger.stale_after,
+            seen=seen_by(self.app.scopes_of(self.call.peer)),
+        )  # fmt: skip
+        with as_tool_errors():
+            return await self.app.ledger.search(search)
+
+    async def counts(self, *conditions: Condition) -> dict[str, int]:
+        """How many match, by severity."""
+        return dict((await self.page(*conditions, fields=("host",), page_size=1)).severities)
+
+    async def serious(self) -> tuple[Condition, ...]:
+        """What is open from low up, after exceptions."""
+        changed = sum((await self.counts(CHANGED)).values())
+        name = "effective_severity" if changed else "severity"
+        return (NOT_EXCEPTED, Condition(field=name, op=Op.IN, value=SERIOUS))
+
+    async def posture(self, *conditions: Condition) -> dict[str, int]:
+        """Serious findings by severity, after exceptions."""
+        found = await self.counts(NOT_EXCEPTED, *conditions)
+        changed = await self.counts(CHANGED, *conditions)
+        for name, count in changed.items():
+            found[name] -= count
+        if changed:
+            for number in SERIOUS:
+                now_so = Condition(field="effective_severity", op=Op.EQUAL, value=number)
+                name = UNKNOWN_SEVERITY if number == NO_SEVERITY else SEVERITIES[number]
+                among = await self.counts(CHANGED, now_so, *conditions)
+                found[name] = found.get(name, 0) + sum(among.values())
+        return {name: found[name] for name in (*reversed(SEVERITIES), UNKNOWN_SEVERITY)
+                if found.get(name) and name != SEVERITIES[0]}  # fmt: skip
+
+    async def solutions(self, most: int) -> LedgerPage:
+        """What to do about serious findings, worst first, without exceptions."""
+        return await self.page(*await self.serious(), group_by=GroupBy.SOLUTION, page_size=most)
+
+    async def rows(
+        self, conditions: Sequence[Condition], fields: tuple[str, ...], most: int
+    ) -> tuple[list[Mapping[str, Any]], int]:
+        """The first findings that match, worst first, and how many match."""
+        found: list[Mapping[str, Any]] = []
+        cursor, total = None, 0
+        while len(found) < most:
+            size = min(MAX_PAGE_SIZE, most - len(found))
+            page = await self.page(*conditions, fields=fields, page_size=size, cursor=cursor)
+            found += page.rows
+            cursor, total = page.next_cursor, page.total
+            if cursor is None:
+                break
+        return found, total

@@ -1,0 +1,1 @@
+"""Reports for people: what they say, and the pages that say it."""

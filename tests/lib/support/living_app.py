@@ -1,0 +1,59 @@
+"""The operations over the stores of a network that was scanned many times."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from nessus_sched.api.app import App
+from nessus_sched.config.ledger import LedgerSettings
+from nessus_sched.core.credentials import Credential, CredentialKind
+from nessus_sched.core.secret import Secret
+from nessus_sched.daemon.ledger_keeper import LedgerKeeper
+from nessus_sched.daemon.report_ingest import Reports
+from nessus_sched.store.executor import Inline
+from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings.store import open_findings
+from nessus_sched.store.ledger.store import open_ledger
+from nessus_sched.store.tasks.store import TaskStore
+from support.apps import app_of
+from support.fake_scanner import FakeScanner
+from support.patched_network import Network, living, store
+from support.world import config_of, scanner_settings, virtual_now, world
+
+LINUX = Credential(
+    name="linux", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("hush")
+)
+
+
+@asynccontextmanager
+async def living_app(directory: Path, **settings: Any) -> AsyncIterator[tuple[App, Network]]:
+    """With a ledger that is up to date; `settings` are of the configuration."""
+    network = living(virtual_now()())
+    async with AsyncExitStack() as stack:
+        findings = await open_findings(directory / "findings.db", Inline())
+        stack.push_async_callback(findings.aclose)
+        ledger = await open_ledger(directory / "ledger.db", directory / "findings.db", Inline())
+        stack.push_async_callback(ledger.aclose)
+        async with TaskStore.open(directory, now=virtual_now(), executor=Inline()) as tasks:
+            await store(network, tasks, findings)
+        scanner = scanner_settings("east", 1)
+        config = config_of(directory, scanner, credentials=(LINUX,), **settings)
+        w = await stack.enter_async_context(world(config, {"east": FakeScanner(virtual_now())}))
+        app = app_of(w)
+        exports = ExportStore(directory / "exports")
+        exports.prepare()
+        keeper = LedgerKeeper(
+            ledger=ledger, tasks=w.store, settings=LedgerSettings, wall=w.context.wall,
+            exceptions=app.exceptions, findings=findings,
+            reports=Reports(findings, exports, w.context.wall),
+        )  # fmt: skip
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery.start_soon(keeper.run)
+        yield attrs.evolve(app, findings=findings, ledger=keeper), network
+        nursery.cancel_scope.cancel()
