@@ -28,6 +28,8 @@ class Shown:
     context: ssl.SSLContext
     certificate: bytes
     ca_pem: bytes
+    cert_pem: bytes = b""
+    key_pem: bytes = b""
 
     @property
     def fingerprint(self) -> str:
@@ -38,6 +40,12 @@ class Shown:
         path.write_bytes(self.ca_pem)
         return path
 
+    def write(self, folder: Path) -> None:
+        """`ca.pem`, `cert.pem` and `key.pem`, for servers that are other programs."""
+        self.ca_file(folder)
+        (folder / "cert.pem").write_bytes(self.cert_pem)
+        (folder / "key.pem").write_bytes(self.key_pem)
+
 
 def by_trustme(*names: str) -> Shown:
     ca = trustme.CA()
@@ -45,7 +53,13 @@ def by_trustme(*names: str) -> Shown:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     made.configure_cert(context)
     der = ssl.PEM_cert_to_DER_cert(made.cert_chain_pems[0].bytes().decode())
-    return Shown(context, der, ca.cert_pem.bytes())
+    return Shown(
+        context,
+        der,
+        ca.cert_pem.bytes(),
+        made.cert_chain_pems[0].bytes(),
+        made.private_key_pem.bytes(),
+    )
 
 
 def like_nessus(folder: Path) -> Shown:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from nessus_sched.config.delivery import SinkSettings
+from nessus_sched.config.delivery import JsonLinesSink, SinkSettings
 from nessus_sched.core.clock import Now
+from nessus_sched.delivery.sinks.json_lines import JsonLinesFile
 from nessus_sched.delivery.sinks.port import Sink
+from nessus_sched.delivery.sinks.syslog import Syslog
 from nessus_sched.delivery.sinks.webhook import Webhook
 
 
@@ -13,4 +15,13 @@ def sink_for(settings: SinkSettings, *, wall: Now, document_only: bool = False) 
     a message alone."""
     if settings.webhook is not None:
         return Webhook(settings=settings.webhook, wall=wall, document_only=document_only)
+    if settings.json_lines is not None:
+        return _json_lines(settings.json_lines, wall)
     raise NotImplementedError
+
+
+def _json_lines(settings: JsonLinesSink, wall: Now) -> Sink:
+    if settings.file is not None:
+        return JsonLinesFile(settings.file)
+    assert settings.syslog is not None  # one of both, see config.checks
+    return Syslog(address=settings.syslog, tls=settings.tls, wall=wall)
