@@ -39,6 +39,7 @@ KEPT = RetentionSettings(
     findings=20 * DAY,
     exports=10 * DAY,
     remote_scans=DAY,
+    journal=0.0,
 )
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -19,7 +19,10 @@ from nessus_sched.cli.output import print_json, print_line, print_note, print_ta
 from nessus_sched.cli.output_file import check_writable
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.outcome import OUTCOME
 from nessus_sched.core.text import pluralize, size
+
+_LONG: Final = frozenset({"trace_id", OUTCOME})
 
 
 @click.group("journal")
@@ -71,7 +74,8 @@ def _event(entry: Mapping[str, Any], task_id: str) -> str:
 
 
 def _detail(detail: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in detail.items() if name != "trace_id")
+    """What a line has room for; evidence packs and --json have the rest."""
+    return ", ".join(f"{name} {value}" for name, value in detail.items() if name not in _LONG)
 
 
 @journal_group.command("verify")

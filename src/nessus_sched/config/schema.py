@@ -208,6 +208,11 @@ class RetentionSettings:
     dead: Retention = field("Dead letters.", default=90 * DAY, minimum=0)
     findings: Retention = field("Findings in the database.", default=90 * DAY, minimum=0)
     exports: Retention = field("Exported reports on disk.", default=30 * DAY, minimum=0)
+    journal: Retention = field(
+        "The journal, from which evidence packs are made; never less than tasks are kept.",
+        default=400 * DAY,
+        minimum=0,
+    )
     remote_scans: Retention = field(
         "Our finished scans on the scanners (our own folder and marker only).",
         default=DAY,

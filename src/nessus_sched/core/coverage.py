@@ -182,17 +182,18 @@ def unfinished(task: Task, parts: Sequence[Task] = ()) -> Iterator[Unfinished]:
         yield Unfinished(targets_from(task.split.unreachable), "no scanner reaches it")
         for part in parts:
             if part.state is not TaskState.COMPLETED:
-                yield Unfinished(targets_from(part.to_scan), _why(part))
+                yield Unfinished(targets_from(part.to_scan), why_unfinished(part))
         for group in task.split.groups:
             uncut, _ = targets_between(group, group.cut, group.size - group.cut)
-            yield Unfinished(uncut, _why(task))
+            yield Unfinished(uncut, why_unfinished(task))
     elif task.partial is not None:
-        yield Unfinished(targets_from(task.to_scan), _why(task))
+        yield Unfinished(targets_from(task.to_scan), why_unfinished(task))
     if task.summary is None:
-        yield Unfinished(targets_from(task.request.targets), _why(task))
+        yield Unfinished(targets_from(task.request.targets), why_unfinished(task))
 
 
-def _why(task: Task) -> str:
+def why_unfinished(task: Task) -> str:
+    """Why a settled task, or a part, has not scanned all of its targets."""
     if task.partial is not None and task.split is None:
         return f"the scan ended early: {task.partial}"
     if task.last_error is not None and task.state is not TaskState.COMPLETED:

@@ -8,7 +8,9 @@ from typing import Any, BinaryIO, Final
 from nessus_sched.api import validation
 from nessus_sched.api.admin_import import PIECE, import_answer
 from nessus_sched.config.schema import Config
+from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.task import Task
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.scheduler.importing import Imports
@@ -45,6 +47,7 @@ async def import_offline(
                     random=SystemRandom(),
                     next_order=lambda: last + 1,
                     most=lambda: config.limits.export_size,
+                    mask=Masker(secrets_of(config)),
                 )
                 task = await _import(imports, stream, name, file)
         finally:

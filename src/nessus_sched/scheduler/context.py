@@ -18,6 +18,7 @@ from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.measured import Measured
+from nessus_sched.core.outcome import OUTCOME, outcome_of
 from nessus_sched.core.pool.pool import Pool
 from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import ScannerInfo
@@ -196,9 +197,9 @@ class Context:
 
     async def record(self, task: Task, entry: JournalEntry) -> None:
         """Writes a change and notifies the observers. Raises `StoreUnavailable`."""
-        entry = attrs.evolve(
-            entry, cause=self.mask(entry.cause), detail=self.mask.masked(entry.detail)
-        )
+        outcome = outcome_of(task)
+        detail = entry.detail if outcome is None else {**entry.detail, OUTCOME: outcome}
+        entry = attrs.evolve(entry, cause=self.mask(entry.cause), detail=self.mask.masked(detail))
         await self.store.record(task, entry)
         self.announce(task, entry)
 

@@ -304,6 +304,7 @@ class Exceptions:
             "hosts": list(rule.hosts),
             "port": rule.port_text,
             "severity": rule.severity,
+            "reason": exception.reason,
             "owner": exception.owner,
             "expires": exception.expires,
         }

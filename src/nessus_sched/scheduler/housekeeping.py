@@ -136,7 +136,7 @@ class Housekeeping:
         """Old idempotency keys, the journal's beginning, and space for the file system."""
         store, now = self._context.store, self._context.expired(0.0)
         kept = self._context.config.retention
-        before = now - max(kept.completed, kept.canceled, kept.dead)
+        before = now - max(kept.completed, kept.canceled, kept.dead, kept.journal)
         await self._findings.vacuum_deleted()
         await _in_batches(lambda: store.purge_keys(now))
         await _in_batches(lambda: store.prune_journal(before=before, at=self._context.wall()))

@@ -18,6 +18,8 @@ import trio
 from nessus_sched.core.clock import Now
 from nessus_sched.core.ids import new_task_id, new_trace_id
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.masking import Masker
+from nessus_sched.core.outcome import OUTCOME, outcome_of
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
@@ -67,6 +69,7 @@ class Imports:
     next_order: Callable[[], int]
     most: Callable[[], int]
     kept: Callable[[], None] = lambda: None
+    mask: Masker = attrs.field(factory=Masker)
     _uploads: dict[str, _Upload] = attrs.field(factory=dict, init=False)
 
     def begin(self, *, name: str, file: str, owner: str) -> str:
@@ -176,7 +179,7 @@ class Imports:
             actor=actor,
             task_id=task_id,
             after=task.state,
-            detail={"file": upload.file},
+            detail=self.mask.masked({"file": upload.file, OUTCOME: outcome_of(task)}),
         )
         await self.store.submit(task, entry)
         self.kept()

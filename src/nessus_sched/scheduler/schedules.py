@@ -21,6 +21,7 @@ from nessus_sched.core.calendar.second_tries import SecondTries
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.ids import new_schedule_id
 from nessus_sched.core.journal import SYSTEM, JournalEntry
+from nessus_sched.core.outcome import request_document
 from nessus_sched.core.states import SETTLED
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import printable
@@ -132,7 +133,7 @@ class Schedules:
             after = attrs.evolve(
                 before, **defined, decided=schedule.decided, pending=None, tries=None
             )
-            await self._save(after, self._entry(after, "replaced", schedule.actor))
+            await self._save(after, self._defining_entry(after, "replaced"))
             return after, True
 
     async def change(self, name: str, actor: str, change: str, **values: Any) -> Schedule:
@@ -190,7 +191,7 @@ class Schedules:
             )
         named = new_schedule_id(self._context.random, schedule.created_at)
         schedule = attrs.evolve(schedule, schedule_id=named)
-        await self._save(schedule, self._entry(schedule, "created", schedule.actor))
+        await self._save(schedule, self._defining_entry(schedule, "created"))
         return schedule
 
     async def _look_at(self, schedule: Schedule) -> None:
@@ -307,10 +308,20 @@ class Schedules:
         self._changed.set()
 
     def _entry(self, schedule: Schedule, change: str, actor: str, **detail: Any) -> JournalEntry:
-        named = {"schedule": schedule.name, "schedule_id": schedule.schedule_id, **detail}
+        named = {
+            "schedule": schedule.name,
+            "schedule_id": schedule.schedule_id,
+            "when": schedule.recurrence.definition,
+            **detail,
+        }
         return JournalEntry(
             at=self._context.wall(), event=f"schedule_{change}", actor=actor, detail=named
         )
+
+    def _defining_entry(self, schedule: Schedule, change: str) -> JournalEntry:
+        """With what its tasks are to do."""
+        request = self._context.mask.masked(request_document(schedule.request))
+        return self._entry(schedule, change, schedule.actor, request=request)
 
     def _firing_entry(self, schedule: Schedule, firing: Firing) -> JournalEntry:
         detail: Mapping[str, Any] = {"nominal": firing.nominal, "task_id": firing.task_id}

@@ -76,6 +76,7 @@ class Service(Commands):
             next_order=context.next_order,
             most=lambda: context.config.limits.export_size,
             kept=lambda: self.on_import(),
+            mask=context.mask,
         )
         """Reports from elsewhere, on their way to be tasks."""
 

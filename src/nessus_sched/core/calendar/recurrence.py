@@ -48,6 +48,11 @@ class Recurrence:
         assert self.at is not None
         return f"once, {local_text(self.at, self.zone if is_known(self.zone) else 'UTC')}"
 
+    @property
+    def definition(self) -> str:
+        """As it was given, such as `0 2 * * mon (Europe/Berlin)`."""
+        return self.text if self.cron is None else f"{self.cron} ({self.zone})"
+
     def next_after(self, moment: float) -> float | None:
         """The first time after `moment`, in epoch seconds; None if there is none."""
         if self.at is not None:
