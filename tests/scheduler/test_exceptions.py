@@ -117,6 +117,7 @@ async def test_from_proposal_to_expiry(tmp_path: Path, autojump_clock: MockClock
         assert await journal(w) == [
             ("proposed", "uid:1000", "behind a proxy"),
             ("approved", "uid:1001", ""),
+            ("expiring", "system", ""),
             ("expired", "system", ""),
         ]
         assert (await w.store.verify()).ok
@@ -166,7 +167,7 @@ async def test_a_wall_clock_that_is_set_brings_none_back(
             await trio.sleep(5 * HOUR)
             assert exceptions.in_force() == []
         assert [event for event, _, _ in await journal(w)] == [
-            "proposed", "approved", "expired", "extended", "expired",
+            "proposed", "approved", "expired", "extended", "expiring", "expired",
         ]  # fmt: skip
 
 

@@ -75,6 +75,17 @@ async def test_the_schedules_of_a_released_schema_are_read(tmp_path: Path) -> No
     assert schedule.request.targets == ("192.0.2.0/24",)
 
 
+async def test_the_outbox_of_a_released_schema_is_read(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / FILE_NAME)
+    old.executescript((RELEASED / "tasks-7.sql").read_text())
+    old.close()
+    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        assert (await store.outbox.positions())["soc"].seq == 8
+        (item,) = await store.outbox.items()
+    assert (item.message.title, item.message.kind) == ("Weekly DMZ (failed)", "event")
+    assert item.message.document["tasks"][0]["task_id"] == "t00000003"
+
+
 async def test_the_exceptions_of_a_released_schema_are_read(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / FILE_NAME)
     old.executescript((RELEASED / "tasks-6.sql").read_text())

@@ -21,7 +21,7 @@ def texts(*rooms: str) -> str:
 def test_every_event_of_the_catalog_is_logged_by_its_name_there() -> None:
     rooms = (
         *("config", "results", "store", "nessus", "ipc", "telemetry", "scheduler"),
-        *("api", "certify", "mcp", "http"),
+        *("api", "certify", "mcp", "http", "delivery"),
     )
     found = texts(*rooms, "daemon")
     of_tasks = {f"task_{name}" for name in TASK_EVENTS}

@@ -13,6 +13,7 @@ from nessus_sched.config.types import LogLevel
 from nessus_sched.core.clock import Now
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import ScanKind, Task
+from nessus_sched.delivery.service import Delivery
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.results.findings_port import FindingsReader, FindingsStore
@@ -117,6 +118,7 @@ class App:
     findings: FindingsStore
     ledger: KeptLedger
     certifier: Certifier | None = None
+    delivery: Delivery | None = None
     reload: Callable[[], Awaitable[Reloaded]] = _nothing_to_reload
     set_log_level: Callable[[LogLevel, str | None], tuple[LogLevel, Mapping[str, LogLevel]]] = (
         _keep_level

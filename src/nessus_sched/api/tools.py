@@ -11,6 +11,7 @@ from nessus_sched.api.admin_findings import RESULT_ACTIONS
 from nessus_sched.api.admin_import import IMPORT_ACTIONS
 from nessus_sched.api.admin_tasks import TASK_ACTIONS
 from nessus_sched.api.catalog import NAME_TOOLS
+from nessus_sched.api.delivery import DELIVERY_ACTIONS
 from nessus_sched.api.exceptions.admin import EXCEPTION_ACTIONS
 from nessus_sched.api.exceptions.tools import EXCEPTION_TOOLS
 from nessus_sched.api.findings import RESULT_TOOLS
@@ -95,6 +96,7 @@ OPERATORS: Final = Registry(
         *EXCEPTION_ACTIONS,
         *REBUILD_ACTIONS,
         *IMPORT_ACTIONS,
+        *DELIVERY_ACTIONS,
     )
 )
 """Operator actions: for the command line, never shown to models."""

@@ -220,6 +220,12 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "housekeeping": answer_of("housekeeping"),
     "ledger rebuild": answer_of("rebuild_ledger"),
     "journal show": answer_of("show_journal"),
+    "outbox list": answer_of("list_messages"),
+    "outbox retry": answer_of("retry_messages"),
+    "outbox drop": answer_of("drop_messages"),
+    "routes list": answer_of("list_routes"),
+    "routes test": answer_of("test_route"),
+    "routes preview": answer_of("preview_route"),
     "journal verify": Verified,
     "backup": BackedUp,
 }

@@ -117,6 +117,8 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "queue": Entry("queue:queue_command", "Show waiting tasks and why they wait."),
         "scanners": Entry("scanners:scanners_group", "List, drain, enable and test scanners."),
         "dlq": Entry("dlq:dlq_group", "Manage dead letters: tasks that failed permanently."),
+        "routes": Entry("delivery.routes:routes_group", "Show and try where messages are sent."),
+        "outbox": Entry("delivery.outbox:outbox_group", "Look after undelivered messages."),
         "release": Entry("control:release_command", "Free the targets of lost scans."),
         "pause-all": Entry("control:pause_all_command", "Stop starting scans on all scanners."),
         "resume-all": Entry("control:resume_all_command", "Start scans again."),

@@ -23,7 +23,7 @@ from nessus_sched.cli.tasks import SERIOUS_COLUMN, severity_cell
 from nessus_sched.cli.watch import time_left
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import SETTLED
-from nessus_sched.core.text import duration
+from nessus_sched.core.text import duration, pluralize
 
 RECENT: Final = 8
 RUNNING: Final = 30
@@ -108,7 +108,19 @@ def fetch(api: DaemonApi, plan: Look | None) -> Look:
         "ended": ended["tasks"],
         "plan": plan,
         "counts": api.call("list_tasks", limit=1)["counts"] or {},
+        "routes": fetch_routes(api),
     }
+
+
+def fetch_routes(api: DaemonApi) -> list[Look]:
+    """The routes of messages; none if this user may not see them, or in an older daemon."""
+    try:
+        routes: list[Look] = api.operate("list_routes")["routes"]
+    except NoDaemon:
+        raise
+    except click.ClickException:
+        return []
+    return routes
 
 
 def headline(seen: Look) -> str:
@@ -117,8 +129,17 @@ def headline(seen: Look) -> str:
     tasks = ", ".join(f"{count} {state}" for state, count in seen["counts"].items())
     return (
         f"{paused}{queue['active']} running, {queue['queued']} waiting, "
-        f"{slots_free(queue)}.  Tasks: {tasks or 'none'}"
+        f"{slots_free(queue)}.  Tasks: {tasks or 'none'}{_messages(seen)}"
     )
+
+
+def _messages(seen: Look) -> str:
+    """What is wrong with the delivery of messages, if anything."""
+    failing = [each["name"] for each in seen["routes"] if each["error"]]
+    dead = sum(each["dead"] for each in seen["routes"])
+    said = [pluralize(dead, "dead letter")] if dead else []
+    said += [f"failing: {', '.join(failing)}"] if failing else []
+    return f".  Messages: {'; '.join(said)}" if said else ""
 
 
 def tables(seen: Look) -> list[Shown]:

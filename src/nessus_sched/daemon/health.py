@@ -12,22 +12,14 @@ import trio
 from nessus_sched.core.calendar.zones import local_text
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.exceptions.exception import ExceptionStatus
-from nessus_sched.core.scanner import (
-    CertificateMismatch,
-    LicenseExpired,
-    LoginRefused,
-    NotReady,
-    Unreachable,
-)
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import TaskError
 from nessus_sched.core.text import pluralize
+from nessus_sched.daemon.outages import Outage, outage_of
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.system import System
-from nessus_sched.scheduler.driver.supervision import DriverFailed
 from nessus_sched.scheduler.views import ScannerView, nobody_answers
 from nessus_sched.telemetry.health import Health, HealthRecord, Observation, Status
-from nessus_sched.telemetry.scanner_log import NOT_CONTACTED
 
 FOLLOWED_EVERY: Final = 5.0
 
@@ -109,6 +101,7 @@ class HealthCheck:
             **self._schedules(now),
             "ledger": self._ledger(),
             **self._exceptions(now),
+            **self._delivery(),
             **{f"scanner:{each.settings.id}": _scanner(each, now) for each in scanners},
         }
 
@@ -144,6 +137,18 @@ class HealthCheck:
         reason = f"{count}, next: {first.name} at {local_text(max(at, now), zone)}"
         return {"schedules": Observation(Status.OK, reason)}
 
+    def _delivery(self) -> dict[str, Observation]:
+        """Nothing if there are no routes."""
+        delivery = self._system.delivery
+        if troubles := delivery.troubles():
+            return {"delivery": Observation(Status.DEGRADED, "; ".join(troubles))}
+        routes = delivery.lanes.routes()
+        if not routes:
+            return {}
+        waiting = sum(each.waiting for each in delivery.backlogs.values())
+        said = f"{pluralize(waiting, 'message')} to deliver" if waiting else "everything delivered"
+        return {"delivery": Observation(Status.OK, f"{pluralize(len(routes), 'route')}, {said}")}
+
     def _exceptions(self, now: float) -> dict[str, Observation]:
         """Nothing if there are none. A proposal does not make the daemon less healthy: a model
         could make one at any time."""
@@ -173,7 +178,7 @@ def _scanners(scanners: list[ScannerView]) -> Observation:
         return Observation(Status.FAILED, "no scanners configured")
     if not wanted:
         return Observation(Status.FAILED, "every scanner is disabled")
-    out = [found for each in wanted if (found := _outage(each)) is not None]
+    out = [found for each in wanted if (found := outage_of(each)) is not None]
     if not out:
         if all(each.statistics.draining for each in wanted):
             return Observation(Status.DEGRADED, "every scanner is draining: no scans start")
@@ -192,39 +197,7 @@ def _scanners(scanners: list[ScannerView]) -> Observation:
     return Observation(Status.FAILED, f"no scanner answers: {_troubles(out)}{kept}", since)
 
 
-_WORDS: Final = {
-    NOT_CONTACTED: NOT_CONTACTED,
-    Unreachable.kind: "unreachable",
-    NotReady.kind: "not ready yet, for example loading plugins",
-    LoginRefused.kind: "login refused",
-    CertificateMismatch.kind: "a different certificate than the trusted one",
-    LicenseExpired.kind: "stopped by the license",
-    DriverFailed.kind: "failed by an internal error",
-}
-
-
-@attrs.frozen
-class _Outage:
-    """Why a scanner cannot be used; `kind` in few words, `since` in epoch seconds."""
-
-    scanner_id: str
-    kind: str
-    reason: str
-    since: float
-
-
-def _outage(view: ScannerView) -> _Outage | None:
-    scanner_id, suspension = view.settings.id, view.statistics.suspension
-    if view.trouble is not None:
-        kind = _WORDS.get(view.trouble_kind or "", "failing requests")
-        return _Outage(scanner_id, kind, view.trouble, view.since)
-    if suspension is not None:
-        reason = f"suspended ({suspension.reason})"
-        return _Outage(scanner_id, "suspended", reason, suspension.since)
-    return None
-
-
-def _troubles(out: list[_Outage]) -> str:
+def _troubles(out: list[Outage]) -> str:
     """The problem in full if there is one, counts by kind if there are more."""
     if len(out) == 1:
         return f"{out[0].scanner_id}: {out[0].reason}"

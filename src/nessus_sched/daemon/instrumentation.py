@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from nessus_sched.config.scanners import ScannerSettings
+from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.exceptions.exception import ExceptionStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.daemon.system import System
@@ -64,6 +65,10 @@ async def collect_gauges(system: System, metrics: Metrics) -> None:
             p50=writer.commit_p50,
             p99=writer.commit_p99,
         ),
+        outbox={
+            **{route.name: Backlog() for route in system.delivery.lanes.routes()},
+            **system.delivery.backlogs,
+        },
         connections=_connection_usage(system.connections),
         limits=_limits(system),
     )

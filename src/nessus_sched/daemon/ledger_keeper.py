@@ -28,6 +28,7 @@ from nessus_sched.core.task_store import TaskReader
 from nessus_sched.results.findings_port import FindingsStore
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
+from nessus_sched.results.ledger.news import News, NewsQuery
 from nessus_sched.results.ledger.port import KeptReports, Ledger
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.results.ledger.reach import ReachedStretch
@@ -157,6 +158,12 @@ class LedgerKeeper:
     async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
         await self.settled()
         return await self.ledger.logins(credential, limit)
+
+    async def has(self, task_id: str) -> bool:
+        return await self.ledger.has(task_id)
+
+    async def news(self, query: NewsQuery) -> News:
+        return await self.ledger.news(query)
 
     async def last_worked(self, credentials: Sequence[str]) -> WorkedLogin | None:
         """The latest scan in which one of these credentials worked, of its latest ones."""

@@ -68,6 +68,7 @@ class Reloader:
         self.logs.mask(secrets_of(config))
         await self._system.fleet.apply(config)
         self._system.connections.apply(config.limits)
+        self._system.delivery.configured()
         self.rejected_at = None
         told = changes.lines()
         log.info(events.CONFIG_LOADED, file=str(self._file), changes=told)

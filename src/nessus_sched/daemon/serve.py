@@ -6,7 +6,8 @@
           signals        SIGTERM, SIGINT stop; SIGHUP reloads
           http           /health, /ready, /metrics
           fleet          one driver per scanner, the tasks they carry, the retry timer
-          notifications  webhooks for finished tasks
+          delivery       reads the journal for routes, and delivers their messages
+          scanner watch  journals when scanners cannot be used
           socket         MCP and the command line, one task per connection
           stdio          MCP on stdin and stdout, with --stdio
           ledger         enters finished scans in the ledger
@@ -63,6 +64,7 @@ from nessus_sched.daemon.plan_accuracy import PlanAccuracy
 from nessus_sched.daemon.planner import Planner
 from nessus_sched.daemon.reload import Reloader
 from nessus_sched.daemon.report_ingest import Reports
+from nessus_sched.daemon.scanner_watch import ScannerWatch
 from nessus_sched.daemon.sd_notify import Notifier
 from nessus_sched.daemon.servers import (
     mcp_server,
@@ -71,7 +73,11 @@ from nessus_sched.daemon.servers import (
     serve_stdio,
 )
 from nessus_sched.daemon.system import System
-from nessus_sched.daemon.webhooks import Notifications
+from nessus_sched.delivery.lanes import Lanes
+from nessus_sched.delivery.router import Router
+from nessus_sched.delivery.routes import Routes
+from nessus_sched.delivery.service import Delivery
+from nessus_sched.delivery.sinks.open import sink_for
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.nessus.part_file import in_thread
 from nessus_sched.nessus.wire import Wrap
@@ -133,7 +139,6 @@ async def serve(config: Config, options: ServeOptions) -> None:
         async with _system(config, metrics, logs.masker) as system, trio.open_nursery() as nursery:
             reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
             nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
-            await nursery.start(_notifications(system, metrics).run)
             await system.operator.restore()
             await system.certifier.restore()
             nursery.start_soon(system.certifier.run)
@@ -153,6 +158,8 @@ async def serve(config: Config, options: ServeOptions) -> None:
             if options.stdio:
                 nursery.start_soon(serve_stdio, server, system, nursery.cancel_scope)
             nursery.start_soon(system.ledger.run)
+            nursery.start_soon(system.delivery.run)
+            nursery.start_soon(system.scanner_watch.run)
             nursery.start_soon(system.housekeeping.run)
             nursery.start_soon(measure_loop_lag, metrics)
             nursery.start_soon(feed_watchdog, notifier, system)
@@ -195,16 +202,37 @@ def _log_crash(
     log.critical(events.CRASHED, exc_info=(kind, error, traceback))
 
 
-def _notifications(system: System, metrics: Metrics) -> Notifications:
-    context = system.context
-    notifications = Notifications(
-        lambda: context.config.notifications,
-        lambda outcome: metrics.notifications.labels(outcome).inc(),
-        context.random,
+def _delivery(
+    context: Context, store: TaskStore, ledger: LedgerKeeper, metrics: Metrics
+) -> Delivery:
+    routes = Routes(lambda: context.config)
+    router = Router(
+        outbox=store.outbox,
+        tasks=store,
+        ledger=ledger,
+        config=lambda: context.config,
+        routes=routes,
+        head=lambda: store.journal_head,
+        next_commit=store.next_commit,
+        wall=context.wall,
         mask=context.mask,
     )
-    context.observers.append(notifications.observe)
-    return notifications
+    lanes = Lanes(
+        outbox=store.outbox,
+        routes=routes,
+        sink_for=lambda route: sink_for(
+            route.sink, wall=context.wall, document_only=route.task_document
+        ),
+        now=context.now,
+        wall=context.wall,
+        random=context.random,
+        mask=context.mask,
+        count=lambda outcome: metrics.notifications.labels(outcome.value).inc(),
+    )
+    router.on_message = lanes.wake
+    return Delivery(
+        outbox=store.outbox, router=router, lanes=lanes, wall=context.wall, shown=context.shown
+    )
 
 
 @asynccontextmanager
@@ -266,6 +294,10 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             findings=findings,
             ledger=ledger,
             exports=exports,
+            delivery=_delivery(context, store, ledger, metrics),
+            scanner_watch=ScannerWatch(
+                store=store, scanners=queries.scanners, wall=context.wall, mask=context.mask
+            ),
         )
 
 

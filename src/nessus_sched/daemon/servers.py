@@ -66,6 +66,7 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         exceptions=system.exceptions,
         operator=system.operator,
         certifier=system.certifier,
+        delivery=system.delivery,
         housekeeping=system.housekeeping,
         findings=system.findings,
         ledger=system.ledger,

@@ -10,6 +10,8 @@ from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.name_lookups import NameLookups
 from nessus_sched.daemon.plan_accuracy import PlanAccuracy
 from nessus_sched.daemon.planner import Planner
+from nessus_sched.daemon.scanner_watch import ScannerWatch
+from nessus_sched.delivery.service import Delivery
 from nessus_sched.http.server import PageConnections
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.scheduler.context import Context
@@ -42,6 +44,8 @@ class System:
     findings: FindingsStore
     ledger: LedgerKeeper
     exports: ExportStore
+    delivery: Delivery
+    scanner_watch: ScannerWatch
     lookups: NameLookups
     scanner_lookups: NameLookups
     roles: CurrentRoles

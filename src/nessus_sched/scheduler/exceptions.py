@@ -237,7 +237,8 @@ class Exceptions:
             return
         notice = exception.notice_at(self._context.config.exceptions.notice)
         if notice is not None and notice <= now:
-            await self._store(attrs.evolve(exception, announced=True))
+            announced = attrs.evolve(exception, announced=True)
+            await self._store(announced, self._entry(announced, "expiring", SYSTEM))
             self._context.log.warning(
                 events.EXCEPTION_EXPIRING,
                 exception=exception.exception_id,

@@ -46,6 +46,8 @@ DRAIN_PLANNED = "drain_planned"
 DRAIN_WITHDRAWN = "drain_withdrawn"
 DRAIN_AT = "drain_at"
 """With the scanner, the name under which a planned drain is stored."""
+_SWITCHES = frozenset({"flow", "use", GLOBAL_PAUSE})
+"""The names, with the scanner or without, under which the other actions are stored."""
 DRAIN_SWITCHES = frozenset({ScannerSwitch.DRAIN, ScannerSwitch.UNDRAIN})
 
 
@@ -128,7 +130,7 @@ class OperatorControls:
             kind, _, scanner_id = name.partition(":")
             if kind == DRAIN_AT:
                 self._plan(scanner_id, _planned(event))
-            else:
+            elif kind in _SWITCHES:
                 self._apply(event, scanner_id)
 
     def _apply(self, event: str, scanner_id: str = "") -> None:

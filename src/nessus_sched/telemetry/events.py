@@ -270,9 +270,21 @@ STORE_UNAVAILABLE: Final = Event("store_unavailable", "The store is not writable
 OPERATOR_ACTION: Final = Event(
     "operator_action", "An operator changed something.", "action", "actor", "running"
 )
-NOTIFIED: Final = Event("notified", "A webhook accepted a notification.", "about", "tries")
+NOTIFIED: Final = Event("notified", "A message was delivered.", "route", "message", "tries")
+NOTIFICATION_FAILED: Final = Event(
+    "notification_failed",
+    "A message could not be delivered and is tried again.",
+    "route",
+    "message",
+    "tries",
+    "error",
+)
 NOTIFICATION_LOST: Final = Event(
-    "notification_lost", "A notification could not be delivered.", "about", "error"
+    "notification_lost",
+    "A message could not be delivered and is a dead letter.",
+    "route",
+    "message",
+    "error",
 )
 
 CLIENT_CONNECTED: Final = Event("client_connected", "An MCP client connected.", "uid", "gid")

@@ -9,6 +9,7 @@ import attrs
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.pool.breaker import BreakerState
 from nessus_sched.core.pool.queues import OVERFLOW, QueueStatistics
 from nessus_sched.core.pool.statistics import PoolStatistics, ScannerStatistics
@@ -71,6 +72,8 @@ class Snapshot:
     exceptions: Mapping[str, int] = attrs.field(factory=dict)
     """By status."""
     window_overrun: float = 0.0
+    outbox: Mapping[str, Backlog] = attrs.field(factory=dict)
+    """By route."""
     sizes: Mapping[str, int] = attrs.field(factory=dict)
     commits: Commits = attrs.field(factory=Commits)
     connections: ConnectionUsage = attrs.field(factory=ConnectionUsage)
@@ -92,6 +95,7 @@ class Gauges(Collector):
         yield from _queues(snapshot)
         yield from _scanners(snapshot)
         yield from _store(snapshot)
+        yield from _outbox(snapshot)
         yield from _connection_usage(snapshot.connections)
         yield from _limits(snapshot.limits)
 
@@ -102,6 +106,22 @@ class Gauges(Collector):
 
 def _gauge(name: str, doc: str, labels: tuple[str, ...] = ()) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, doc, labels=labels)
+
+
+def _outbox(snapshot: Snapshot) -> Iterator[Metric]:
+    messages = _gauge(
+        "nessus_outbox_messages", "Messages that are not delivered.", ("route", "state")
+    )
+    oldest = _gauge(
+        "nessus_outbox_oldest_seconds", "For how long the first message has waited.", ("route",)
+    )
+    for route, backlog in sorted(snapshot.outbox.items()):
+        messages.add_metric((route, "waiting"), backlog.waiting)
+        messages.add_metric((route, "dead"), backlog.dead)
+        if backlog.oldest is not None:
+            oldest.add_metric((route,), max(0.0, snapshot.at - backlog.oldest))
+    yield messages
+    yield oldest
 
 
 def _totals(snapshot: Snapshot) -> Iterator[Metric]:

@@ -42,10 +42,13 @@ LAG_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3)
 
 
 class Delivery(StrEnum):
-    """The outcome of a notification."""
+    """The outcome of an attempt to deliver a message."""
 
     TAKEN = "taken"
+    FAILED = "failed"
+    """It is tried again."""
     LOST = "lost"
+    """It is a dead letter."""
 
 
 class Metrics:
@@ -133,7 +136,7 @@ class Metrics:
         )
         self.notifications = Counter(
             "nessus_notifications",
-            "Webhook notifications that were delivered or given up.",
+            "Attempts to deliver messages, by outcome.",
             ["outcome"],
             registry=registry,
         )

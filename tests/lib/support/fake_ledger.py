@@ -9,6 +9,7 @@ import attrs
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.results.ledger.logins import LoginRun
+from nessus_sched.results.ledger.news import News, NewsQuery
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.results.ledger.reach import Reached, ReachedStretch, Tries, stretches
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
@@ -68,6 +69,12 @@ class FakeLedger:
 
     async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
         return self.runs[:limit]
+
+    async def has(self, task_id: str) -> bool:
+        return True
+
+    async def news(self, query: NewsQuery) -> News:
+        return News()
 
     async def search(self, search: LedgerSearch, *, max_bytes: int | None = None) -> LedgerPage:
         self.searched.append(search)

@@ -14,6 +14,7 @@ import trio
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.sim.serve import RunningSim
 from support.command import Said, fits, typed
+from support.counterparts import Answer, Request, web_server
 from support.processes import Site, daemon, scanner_yaml, simulators, site
 
 CANARIES = ("canary-escalation-72615", "canary-password-11843", "canary-secret-55902")
@@ -25,6 +26,8 @@ class Live:
 
     place: Site
     sims: list[RunningSim]
+    received: list[bytes]
+    """What its webhook got; it refuses what says `refuse me`."""
 
     def __call__(self, *words: str) -> Said:
         environ = self.place.environ
@@ -66,10 +69,18 @@ def live_daemon(directory: Path) -> Iterator[Live]:
             assume={"certificate_has_names": True},  # the key of the other kind takes a second
         )
         both = [attrs.evolve(options, seed=seed) for seed in (1, 2)]
-        async with simulators(*both) as sims:
-            place = _site(directory, sims)
+        received: list[bytes] = []
+
+        def take(request: Request) -> Answer:
+            if b"refuse me" in request.body:
+                return Answer(400)
+            received.append(request.body)
+            return Answer()
+
+        async with simulators(*both) as sims, web_server(take) as port:
+            place = _site(directory, sims, port)
             async with daemon(place):
-                started.append(Live(place=place, sims=sims))
+                started.append(Live(place=place, sims=sims, received=received))
                 ready.set()
                 await over.wait()
 
@@ -90,7 +101,7 @@ def live_daemon(directory: Path) -> Iterator[Live]:
         thread.join()
 
 
-def _site(directory: Path, sims: list[RunningSim]) -> Site:
+def _site(directory: Path, sims: list[RunningSim], port: int) -> Site:
     escalation = {"method": "sudo", "account": "root", "password": CANARIES[0]}
     credential: dict[str, Any] = {
         "name": "linux",
@@ -127,5 +138,14 @@ def _site(directory: Path, sims: list[RunningSim]) -> Site:
             {"name": "nonesuch", "builtin": "no scanner has this.audit"},
         ],
         scheduling={"max_attempts": 1},
+        sinks=[
+            {"name": "hook", "webhook": {"url": f"http://127.0.0.1:{port}/"}},
+            {"name": "nobody", "webhook": {"url": "http://127.0.0.1:9/"}},
+        ],
+        routes=[
+            {"name": "soc", "sink": "hook", "on": ["completed", "failed", "dead"]},
+            {"name": "week", "sink": "hook", "when": "weekly"},
+            {"name": "nobody", "sink": "nobody", "on": ["scanner_up"]},
+        ],
         polling={"fastest": "0.1s", "slowest": "30s", "probe": "1s"},
     )

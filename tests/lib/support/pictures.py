@@ -112,6 +112,7 @@ def seen() -> Mapping[str, Any]:
         ],
         "plan": planned(),
         "counts": {"queued": 3, "running": 3, "completed": 212, "dead": 1},
+        "routes": [],
     }  # fmt: skip
 
 

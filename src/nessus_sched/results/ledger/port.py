@@ -14,6 +14,7 @@ from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import Task
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
+from nessus_sched.results.ledger.news import News, NewsQuery
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
@@ -109,6 +110,12 @@ class Questions(Protocol):
 
     async def logins(self, credential: str, limit: int) -> Sequence[LoginRun]:
         """The latest scans with a credential, latest first."""
+
+    async def has(self, task_id: str) -> bool:
+        """Whether the findings of a task are entered."""
+
+    async def news(self, query: NewsQuery) -> News:
+        """What the scans of some tasks have changed."""
 
 
 class LedgerReader(Questions, Protocol):

@@ -22,6 +22,7 @@ from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
+from nessus_sched.results.ledger.news import News, NewsQuery
 from nessus_sched.results.ledger.port import Applied, AppliedScans, Covered, Waiting
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.results.ledger.reach import ReachedStretch
@@ -32,6 +33,7 @@ from nessus_sched.store.findings.reader import RunOnConnection
 from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
 from nessus_sched.store.ledger.apply import apply_scan, attached, clear
 from nessus_sched.store.ledger.excepted import count_covered, cover_all
+from nessus_sched.store.ledger.news import read_news
 from nessus_sched.store.ledger.reach import read_logins, read_reach
 from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, read_run_times
 from nessus_sched.store.ledger.schema import SCHEMA
@@ -106,6 +108,16 @@ class Questions:
     async def logins(self, credential: str, limit: int) -> list[LoginRun]:
         """The latest scans with a credential, latest first."""
         return await self._run(lambda connection: read_logins(connection, credential, limit))
+
+    async def has(self, task_id: str) -> bool:
+        """Whether the findings of a task are entered."""
+        sql = "SELECT 1 FROM runs WHERE task_id = ?"
+        found = await self._run(lambda connection: connection.execute(sql, (task_id,)).fetchone())
+        return found is not None
+
+    async def news(self, query: NewsQuery) -> News:
+        """What the scans of some tasks have changed."""
+        return await self._run(lambda connection: read_news(connection, query))
 
 
 class LedgerStore(Questions):

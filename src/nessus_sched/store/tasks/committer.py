@@ -53,6 +53,11 @@ class BatchCommitter:
         self.counts: Counter[TaskState] = Counter()
         """The number of stored tasks by state, without parts of split tasks."""
 
+    @property
+    def head(self) -> JournalHead:
+        """The end of the journal as it is stored."""
+        return self._head
+
     def open(self) -> None:
         """Raises `StoreUnavailable` or `WrongSchema`."""
         connection = open_writer(self._path, TASKS, self._connect)

@@ -72,6 +72,8 @@ class GroupCommit:
         self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
         self._commits = self._requests = self._failures = self._largest = 0
         self.health = StoreHealth()
+        self.next_commit = trio.Event()
+        """Is set at the next commit."""
 
     async def write(self, apply: Callable[[Transaction], T]) -> T:
         """Raises what `apply` raised, `StoreUnavailable` or `StoreClosed`."""
@@ -159,6 +161,8 @@ class GroupCommit:
         self._largest = max(self._largest, len(batch))
         for request in batch:
             trio.lowlevel.reschedule(request.sleeper)
+        done, self.next_commit = self.next_commit, trio.Event()
+        done.set()
 
     async def _probe(self) -> None:
         try:

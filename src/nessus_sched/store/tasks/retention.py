@@ -29,7 +29,8 @@ FROM task WHERE state IN ('completed', 'partial', 'canceled', 'timed_out', 'dead
 AND state = ? AND updated_at < ? AND part_of IS NULL"""
 _PRUNABLE: Final = """
 SELECT j.seq, j.hash, t.ord IS NULL AND json_extract(j.content, '$.at') < ?
-FROM journal j LEFT JOIN task t ON t.ord = j.task_ord ORDER BY j.seq LIMIT ?"""
+FROM journal j LEFT JOIN task t ON t.ord = j.task_ord
+WHERE j.seq <= coalesce((SELECT min(seq) FROM route), j.seq) ORDER BY j.seq LIMIT ?"""
 _IDS: Final = "(SELECT value FROM json_each(?))"
 
 
@@ -97,7 +98,8 @@ def purge_keys(transaction: Transaction, now: float) -> int:
 def prune_journal(transaction: Transaction, before: float, at: float) -> int:
     """Deletes at most one batch of rows from the beginning; returns the number.
 
-    Stops at the first row that is not older than `before` or whose task is still stored.
+    Stops at the first row that is not older than `before`, whose task is still stored, or that a
+    route has not read.
     """
     transaction.flush()
     through, rows = None, 0

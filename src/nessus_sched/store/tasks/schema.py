@@ -111,6 +111,25 @@ CREATE TABLE exception (                -- findings that someone answers for
 ) STRICT, WITHOUT ROWID;
 """
 
+_V7: Final = """
+CREATE TABLE route (
+    name TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,               -- the last journal row that it has read
+    digest_at REAL NOT NULL             -- when its last digest was due, or when it began
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outbox (                   -- messages that are not delivered
+    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- gives the order, never given twice
+    message_id TEXT NOT NULL UNIQUE,
+    route TEXT NOT NULL,
+    state TEXT NOT NULL,
+    document TEXT NOT NULL,             -- the whole message as JSON
+    stored_at REAL NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    error TEXT
+) STRICT;
+CREATE INDEX outbox_by_route ON outbox (route, state, number);
+"""
+
 TASKS: Final = Schema(
-    name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3, _V4, _V5, _V6)
+    name=FILE_NAME, application_id=0x6E737431, steps=(_V1, _V2, _V3, _V4, _V5, _V6, _V7)
 )

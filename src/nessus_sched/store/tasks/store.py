@@ -41,6 +41,7 @@ from nessus_sched.store.tasks.committer import BatchCommitter
 from nessus_sched.store.tasks.group_commit import GroupCommit, WriterStatistics
 from nessus_sched.store.tasks.journal import JournalHead
 from nessus_sched.store.tasks.listing import Listing, count
+from nessus_sched.store.tasks.outbox import SqliteOutbox
 from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
 from nessus_sched.store.tasks.submission import Key, Submit, find_earlier
 from nessus_sched.store.tasks.transaction import Transaction
@@ -81,6 +82,7 @@ class TaskStore:
         self._committer = committer
         self._writer = writer
         self._readers = readers
+        self.outbox = SqliteOutbox(writer, readers)
 
     @classmethod
     @asynccontextmanager
@@ -250,6 +252,15 @@ class TaskStore:
     async def count(self, wanted: TaskFilter) -> int:
         """The number of matching tasks, ignoring `targets`; `counts` is cheaper for states."""
         return await self._readers.read(lambda c: count(c, wanted))
+
+    @property
+    def journal_head(self) -> int:
+        """The number of the journal's last row, without reading the disk."""
+        return self._committer.head.seq
+
+    async def next_commit(self) -> None:
+        """Waits until something was stored after this call."""
+        await self._writer.next_commit.wait()
 
     def counts(self) -> dict[TaskState, int]:
         """The number of stored tasks by state, without reading the disk."""

@@ -1,0 +1,1 @@
+"""Commands for messages: the outbox and its routes."""

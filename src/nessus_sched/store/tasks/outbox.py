@@ -1,0 +1,167 @@
+"""The outbox: messages that wait for delivery, in the file of tasks and journal.
+
+So a route's position in the journal and the messages that follow from what it has read are
+stored in one transaction, and a backup has both.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import attrs
+
+from nessus_sched.core.delivery.message import Message, MessageKind
+from nessus_sched.core.delivery.outbox import Backlog, MessageState, OutboxItem, RoutePosition
+from nessus_sched.core.journal import JournalEntry, JournalRecord
+from nessus_sched.store.reader import Readers
+from nessus_sched.store.tasks import queries
+from nessus_sched.store.tasks.codec import encode_entry
+from nessus_sched.store.tasks.group_commit import GroupCommit
+from nessus_sched.store.tasks.transaction import Transaction
+
+_ITEM: Final = "SELECT number, document, state, stored_at, tries, error FROM outbox"
+_NUMBERS: Final = "number IN (SELECT value FROM json_each(?))"
+
+
+@attrs.frozen
+class SqliteOutbox:
+    """Implements the port `core.delivery.outbox.Outbox`."""
+
+    _writer: GroupCommit
+    _readers: Readers
+
+    async def journal(self, *, after: int, limit: int) -> Sequence[JournalRecord]:
+        return await self._readers.read(lambda c: queries.journal_after(c, after, limit))
+
+    async def positions(self) -> dict[str, RoutePosition]:
+        return await self._readers.read(_positions)
+
+    async def put(
+        self, position: RoutePosition, messages: Sequence[Message] = (), *, at: float
+    ) -> None:
+        rows = [
+            (each.message_id, each.route, MessageState.WAITING.value, _encode(each), at)
+            for each in messages
+        ]
+
+        def apply(transaction: Transaction) -> None:
+            transaction.touched += 1
+            transaction.connection.executemany(
+                "INSERT OR IGNORE INTO outbox (message_id, route, state, document, stored_at)"
+                " VALUES (?, ?, ?, ?, ?)",
+                rows,
+            )
+            transaction.connection.execute(
+                "INSERT OR REPLACE INTO route VALUES (?, ?, ?)",
+                (position.route, position.seq, position.digest_at),
+            )
+
+        await self._writer.write(apply)
+
+    async def forget(self, route: str) -> None:
+        await self._change("DELETE FROM route WHERE name = ?", (route,))
+
+    async def first(self, route: str) -> OutboxItem | None:
+        found = await self.items(route=route, state=MessageState.WAITING, limit=1)
+        return found[0] if found else None
+
+    async def failed(self, number: int, error: str, *, entry: JournalEntry | None = None) -> None:
+        state = MessageState.WAITING if entry is None else MessageState.DEAD
+        await self._change(
+            "UPDATE outbox SET tries = tries + 1, error = ?, state = ? WHERE number = ?",
+            (error, state.value, number),
+            entry,
+        )
+
+    async def delivered(self, number: int) -> None:
+        await self._change("DELETE FROM outbox WHERE number = ?", (number,))
+
+    async def items(
+        self,
+        *,
+        route: str | None = None,
+        state: MessageState | None = None,
+        after: int = 0,
+        limit: int = 50,
+    ) -> list[OutboxItem]:
+        wanted = {"route = ?": route, "state = ?": None if state is None else state.value}
+        given = {sql: value for sql, value in wanted.items() if value is not None}
+        where = " AND ".join(["number > ?", *given])
+        values = (after, *given.values(), limit)
+        return await self._readers.read(
+            lambda c: [
+                _item(row)
+                for row in c.execute(f"{_ITEM} WHERE {where} ORDER BY number LIMIT ?", values)
+            ]
+        )
+
+    async def backlogs(self) -> dict[str, Backlog]:
+        return await self._readers.read(_backlogs)
+
+    async def retry(self, numbers: Collection[int], entry: JournalEntry) -> int:
+        return await self._change(
+            f"UPDATE outbox SET state = 'waiting', tries = 0 WHERE {_NUMBERS}",  # noqa: S608
+            (json.dumps(sorted(numbers)),),
+            entry,
+        )
+
+    async def drop(self, numbers: Collection[int], entry: JournalEntry) -> int:
+        return await self._change(
+            f"DELETE FROM outbox WHERE {_NUMBERS}",  # noqa: S608 - our own names
+            (json.dumps(sorted(numbers)),),
+            entry,
+        )
+
+    async def _change(
+        self, sql: str, values: tuple[object, ...], entry: JournalEntry | None = None
+    ) -> int:
+        """Returns how many rows were changed."""
+        encoded = None if entry is None else encode_entry(entry)
+
+        def apply(transaction: Transaction) -> int:
+            transaction.touched += 1
+            changed = transaction.connection.execute(sql, values).rowcount
+            if encoded is not None and changed:
+                transaction.append(encoded)
+            return changed
+
+        return await self._writer.write(apply)
+
+
+def _positions(connection: sqlite3.Connection) -> dict[str, RoutePosition]:
+    return {
+        name: RoutePosition(route=name, seq=seq, digest_at=digest_at)
+        for name, seq, digest_at in connection.execute("SELECT name, seq, digest_at FROM route")
+    }
+
+
+def _backlogs(connection: sqlite3.Connection) -> dict[str, Backlog]:
+    found = connection.execute(
+        "SELECT route, count(*) FILTER (WHERE state = 'waiting'),"
+        " count(*) FILTER (WHERE state = 'dead'),"
+        " min(stored_at) FILTER (WHERE state = 'waiting') FROM outbox GROUP BY route"
+    )
+    return {
+        route: Backlog(waiting=waiting, dead=dead, oldest=oldest)
+        for route, waiting, dead, oldest in found
+    }
+
+
+def _encode(message: Message) -> str:
+    return json.dumps(attrs.asdict(message, recurse=False), ensure_ascii=False)
+
+
+def _item(row: tuple[int, str, str, float, int, str | None]) -> OutboxItem:
+    number, document, state, stored_at, tries, error = row
+    fields = json.loads(document)
+    return OutboxItem(
+        number=number,
+        message=Message(**{**fields, "kind": MessageKind(fields["kind"])}),
+        state=MessageState(state),
+        stored_at=stored_at,
+        tries=tries,
+        error=error,
+    )

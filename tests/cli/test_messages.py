@@ -1,0 +1,74 @@
+"""`routes` and `outbox` against a running daemon whose webhook is a server of this test."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from support.live_daemon import Live, asked, submitted
+
+
+def received(live: Live, task_id: str) -> list[dict[str, Any]]:
+    bodies = [json.loads(body) for body in list(live.received)]
+    return [
+        body for body in bodies if task_id in {task["task_id"] for task in body.get("tasks", [])}
+    ]
+
+
+def until(what: Any) -> Any:
+    """The first true answer, within the time that pytest allows."""
+    while not (found := what()):
+        time.sleep(0.05)  # noqa: TID251
+    return found
+
+
+def test_the_end_of_a_task_is_sent(live: Live) -> None:
+    task_id = submitted(live, "192.0.2.41", "--name", "to be told")
+    (body,) = until(lambda: received(live, task_id))
+    assert (body["route"], body["kind"]) == ("soc", "event")
+    assert body["tasks"][0]["name"] == "to be told"
+
+
+def test_routes_are_listed_tested_and_previewed(live: Live) -> None:
+    routes = {each["name"]: each for each in asked(live, "routes list", "routes", "list")["routes"]}
+    assert routes["soc"]["sink_kind"] == "webhook"
+    assert routes["soc"]["error"] is None
+    assert routes["week"]["next_digest"] is not None
+    said = live("routes", "list")
+    assert "hook (webhook)" in said.out
+    assert live("routes", "test", "soc").code == 0
+    assert any(json.loads(body)["kind"] == "sample" for body in live.received)
+    failed = live("routes", "test", "nobody")
+    assert (failed.code, "not delivered: " in failed.err) == (1, True)
+    unknown = live("routes", "test", "socc")
+    assert unknown.code == 1
+    assert "there is no route 'socc' (did you mean 'soc'?)" in unknown.err
+    previewed = asked(live, "routes preview", "routes", "preview", "week", "--since", "1h")
+    assert previewed["title"]
+    assert live("routes", "preview", "week").out.startswith(previewed["title"][:3])
+
+
+def test_what_is_refused_is_a_dead_letter(live: Live) -> None:
+    task_id = submitted(live, "192.0.2.42", "--name", "refuse me")
+
+    def dead() -> list[dict[str, Any]]:
+        found = asked(live, "outbox list", "outbox", "list", "--dead")["messages"]
+        return [each for each in found if each["task_id"] == task_id]
+
+    (message,) = until(dead)
+    assert (message["route"], message["tries"]) == ("soc", 1)
+    assert message["error"].startswith("HTTP status 400")
+    assert message["message_id"] in live("outbox", "list", "--route", "soc").out.replace("\n", "")
+    assert asked(live, "outbox list", "outbox", "list", "--route", "week")["messages"] == []
+    retried = live("outbox", "retry", message["message_id"])
+    assert (retried.code, message["message_id"] in retried.out) == (0, True)
+    again = until(dead)[0]
+    assert again["message_id"] == message["message_id"]
+    dropped = asked(live, "outbox drop", "outbox", "drop", message["message_id"])
+    assert dropped == {"message_ids": [message["message_id"]]}
+    assert dead() == []
+    gone = live("outbox", "drop", message["message_id"])
+    assert gone.code == 1
+    assert "not in the outbox" in gone.err
+    assert live("outbox", "drop").code == 2

@@ -1,0 +1,330 @@
+"""What routes report: of tasks, findings and everything else, at once and as digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from nessus_sched.config.calendar import CalendarSettings
+from nessus_sched.config.delivery import Weekday, When
+from nessus_sched.config.types import Severity
+from nessus_sched.core.delivery.happenings import Happening
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.states import TaskState
+from nessus_sched.core.task import Part, ScheduledFor, TaskError
+from nessus_sched.delivery.router import LEDGER_PATIENCE
+from nessus_sched.results.ledger.news import News, NewsGroup
+from nessus_sched.results.ledger.questions import Change
+from support.post_office import FakeNews, a_summary, config, post_office, route
+from support.stored import START, a_request
+
+DAY = 86400.0
+
+A_GROUP = NewsGroup(
+    change=Change.NEW,
+    plugin_id=10_000,
+    name="Old \x1b[31mOpenSSL",
+    severity="critical",
+    solution="Upgrade to 3.0.15",
+    exploited=True,
+    hosts=("192.0.2.1",),
+    host_count=3,
+    first_seen=START,
+)
+CRITICAL = News(counts={"new": {"critical": 3}, "fixed": {"high": 1}}, groups=(A_GROUP,))
+
+
+async def test_a_task_that_changed_something_is_reported(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    ledger = FakeNews(by_task={"t00000001": CRITICAL})
+    async with post_office(
+        config(tmp_path, route(severity=Severity.HIGH)), ledger=ledger
+    ) as office:
+        await trio.sleep(3)
+        await office.end(summary=a_summary())
+        await trio.sleep(3)
+    (message,) = office.sink.taken
+    assert message.title == "3 new (3 critical), 1 fixed (1 high): Weekly DMZ"
+    assert message.document["groups"][0]["name"] == "Old [31mOpenSSL"
+    assert message.document["changes"] == {"new": {"critical": 3}, "fixed": {"high": 1}}
+    assert message.document["tasks"][0]["task_id"] == message.task_id == "t00000001"
+    (asked,) = ledger.asked
+    assert (asked.least_severity, asked.changes) == (
+        3, (Change.NEW, Change.RESURFACED, Change.FIXED)
+    )  # fmt: skip
+
+
+async def test_a_task_without_news_is_not(tmp_path: Path, autojump_clock: object) -> None:
+    async with post_office(config(tmp_path, route())) as office:
+        await trio.sleep(3)
+        await office.end(summary=a_summary())
+        await trio.sleep(3)
+    assert office.sink.taken == []
+
+
+async def test_the_first_scan_of_hosts_is_one_line(tmp_path: Path, autojump_clock: object) -> None:
+    baseline = News(baseline_hosts=40, baseline_counts={"critical": 12})
+    ledger = FakeNews(by_task={"t00000001": baseline})
+    async with post_office(config(tmp_path, route()), ledger=ledger) as office:
+        await trio.sleep(3)
+        await office.end(summary=a_summary())
+        await trio.sleep(3)
+    (message,) = office.sink.taken
+    assert message.title == "First scan of 40 hosts: Weekly DMZ"
+    assert message.document["baseline"] == {"hosts": 40, "severity_counts": {"critical": 12}}
+    assert "groups" not in message.document
+
+
+async def test_what_happened_before_a_route_is_not_reported(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with post_office(config(tmp_path, route()), running=False) as office:
+        await office.end(TaskState.DEAD)
+    async with post_office(config(tmp_path, route())) as office:
+        await trio.sleep(3)
+        await office.end(TaskState.DEAD, order=2)
+        await trio.sleep(3)
+    assert [message.task_id for message in office.sink.taken] == ["t00000002"]
+
+
+@pytest.mark.parametrize(
+    ("on", "state", "summary", "title"),
+    [
+        (Happening.COMPLETED, TaskState.COMPLETED, {}, "Weekly DMZ"),
+        (Happening.FAILED, TaskState.PARTIAL, {}, "Weekly DMZ (did not complete)"),
+        (Happening.FAILED, TaskState.CANCELED, {}, "Weekly DMZ (did not complete)"),
+        (Happening.FAILED, TaskState.TIMED_OUT, {}, "Weekly DMZ (did not complete)"),
+        (Happening.DEAD, TaskState.DEAD, {}, "Weekly DMZ (failed)"),
+        (
+            Happening.NOT_REACHED,
+            TaskState.COMPLETED,
+            {"coverage": {"requested": 9, "answered": 2, "silent": 2, "not_reached": 5}},
+            "Weekly DMZ (5 not reached)",
+        ),
+        (
+            Happening.LOGIN_FAILED,
+            TaskState.COMPLETED,
+            {"verdict": {"counts": {"failed": 1}}},
+            "Weekly DMZ (logins failed on 1 host)",
+        ),
+    ],
+)
+async def test_ends_of_tasks(
+    on: Happening,
+    state: TaskState,
+    summary: dict[str, Any],
+    title: str,
+    tmp_path: Path,
+    autojump_clock: object,
+) -> None:
+    wanted = route(on=(on,))
+    others = route("others", on=tuple(each for each in Happening if each is not on))
+    async with post_office(config(tmp_path, wanted, others)) as office:
+        await trio.sleep(3)
+        await office.end(state, summary=a_summary(**summary))
+        await trio.sleep(3)
+    assert office.sinks["soc"].titles == [title]
+    said = office.sinks["others"].taken
+    assert not said or on not in (Happening.FAILED, Happening.DEAD)
+
+
+async def test_errors_are_in_it_and_parts_are_not_reported(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    error = TaskError(
+        kind="scanner_unreachable", message="a secret of the sink", transient=True, at=1
+    )
+    part = Part(task_id="t00000001", number=1, group=0, start=0, size=1, hosts=1)
+    async with post_office(config(tmp_path, route())) as office:
+        await trio.sleep(3)
+        await office.end(TaskState.DEAD, last_error=error)
+        await office.end(TaskState.DEAD, part=part)
+        await trio.sleep(3)
+    (message,) = office.sink.taken
+    assert message.document["tasks"][0]["error"] == {
+        "code": "scanner_unreachable",
+        "message": "***",
+    }
+
+
+EVENTS = [
+    ("schedule_failed", {"schedule": "weekly"}, "Schedule weekly could not submit its task: why"),
+    ("schedule_skipped", {"schedule": "weekly"}, "Schedule weekly skipped a firing: why"),
+    ("scanner_down", {"scanner_instance": "east"}, "Scanner east cannot be used: why"),
+    ("scanner_up", {"scanner_instance": "east"}, "Scanner east can be used again: why"),
+    (
+        "exception_expiring",
+        {"exception_id": "x-1", "owner": "web", "hosts": ["192.0.2.1"]},
+        "Exception x-1 of web expires soon: why",
+    ),
+    ("exception_lapsed", {"exception_id": "x-1"}, "Exception x-1 has ended: why"),
+]
+
+
+@pytest.mark.parametrize(("event", "detail", "title"), EVENTS)
+async def test_events(
+    event: str, detail: dict[str, Any], title: str, tmp_path: Path, autojump_clock: object
+) -> None:
+    async with post_office(config(tmp_path, route(on=tuple(Happening)))) as office:
+        await trio.sleep(3)
+        await office.note(event, "why", **detail)
+        await office.note("reloaded")
+        await trio.sleep(3)
+    assert office.sink.titles == [title]
+
+
+async def test_logins_that_fail_in_a_running_scan(tmp_path: Path, autojump_clock: object) -> None:
+    """Routes that report tasks at their end say so then."""
+    routes = (route(), route("ends", when=When.TASK_END))
+    async with post_office(config(tmp_path, *routes)) as office:
+        await trio.sleep(3)
+        task = await office.end()
+        entry = JournalEntry(
+            at=START, event="logins_fail", task_id=task.task_id, cause="logins fail"
+        )
+        await office.store.record(task, entry)
+        await trio.sleep(3)
+    assert office.sinks["soc"].titles == ["Logins fail"]
+    assert office.sinks["ends"].titles == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "reported"),
+    [
+        ({"networks": ("192.0.2.0/25",)}, True),
+        ({"networks": ("198.51.100.0/24",)}, False),
+        ({"schedules": ("weekly",)}, True),
+        ({"schedules": ("monthly",)}, False),
+    ],
+)
+async def test_only_some_tasks(
+    settings: dict[str, Any], reported: bool, tmp_path: Path, autojump_clock: object
+) -> None:
+    schedule = ScheduledFor(schedule_id="s-1", name="weekly", nominal=START)
+    async with post_office(config(tmp_path, route(**settings))) as office:
+        await trio.sleep(3)
+        await office.end(TaskState.DEAD, schedule=schedule)
+        await trio.sleep(3)
+    assert len(office.sink.taken) == reported
+
+
+async def test_a_task_waits_for_the_ledger(tmp_path: Path, autojump_clock: object) -> None:
+    ledger = FakeNews(entered=set(), by_task={"t00000001": CRITICAL})
+    async with post_office(config(tmp_path, route()), ledger=ledger) as office:
+        await trio.sleep(3)
+        await office.end(summary=a_summary())
+        await office.end(TaskState.DEAD)
+        await trio.sleep(60)
+        assert office.sink.taken == []
+        ledger.entered = {"t00000001"}
+        await trio.sleep(3)
+    assert [message.task_id for message in office.sink.taken] == ["t00000001", "t00000002"]
+
+
+async def test_but_not_for_ever(tmp_path: Path, autojump_clock: object) -> None:
+    ledger = FakeNews(entered=set())
+    async with post_office(config(tmp_path, route()), ledger=ledger) as office:
+        await trio.sleep(3)
+        await office.end(summary=a_summary())
+        await office.end(TaskState.DEAD)
+        await trio.sleep(LEDGER_PATIENCE + 60)
+    assert [message.task_id for message in office.sink.taken] == ["t00000002"]
+
+
+# -- digests; START is a Tuesday, 22:13:20 UTC
+
+
+def daily(**more: Any) -> Any:
+    return route(when=When.DAILY, at="07:00", **more)
+
+
+async def test_a_digest_has_all_that_happened(tmp_path: Path, autojump_clock: object) -> None:
+    ledger = FakeNews(by_task={"t00000001": CRITICAL})
+    async with post_office(config(tmp_path, daily()), ledger=ledger) as office:
+        await trio.sleep(3)
+        await office.end(summary=a_summary())
+        await office.end(TaskState.DEAD, request=a_request(name="Lab"))
+        await office.note("scanner_down", "no route to host", scanner_instance="east")
+        await trio.sleep(DAY / 2)
+        await office.end(TaskState.DEAD)
+        await trio.sleep(DAY)
+    first, second = office.sink.taken
+    assert first.title == "3 new (3 critical), 1 fixed (1 high): Lab (failed), 1 event"
+    assert [each["name"] for each in first.document["tasks"]] == ["Lab"]
+    assert first.document["period"] == {
+        "from": "2023-11-14T22:13:20+00:00",
+        "to": "2023-11-15T07:00:00+00:00",
+    }
+    assert ledger.asked[0].task_ids == ("t00000001", "t00000002")
+    assert second.title == "Weekly DMZ (failed)"
+
+
+@pytest.mark.parametrize("unchanged", [True, False])
+async def test_nothing_changed_is_one_line_or_none(
+    unchanged: bool, tmp_path: Path, autojump_clock: object
+) -> None:
+    async with post_office(config(tmp_path, daily(unchanged=unchanged))) as office:
+        await trio.sleep(3 * DAY)
+    assert office.sink.titles == ["Nothing has changed"] * (3 if unchanged else 0)
+    assert len({message.message_id for message in office.sink.taken}) == len(office.sink.taken)
+
+
+async def test_weekly_in_the_zone_of_the_calendar(tmp_path: Path, autojump_clock: object) -> None:
+    weekly = route(when=When.WEEKLY, day=Weekday.WED, at="00:30", unchanged=True)
+    zone = CalendarSettings(time_zone="Europe/Berlin")
+    async with post_office(config(tmp_path, weekly, calendar=zone)) as office:
+        await trio.sleep(9 * DAY)
+    # 23:13 on a Tuesday in Berlin: the first is an hour and a quarter later.
+    assert [message.at - START for message in office.sink.taken] == [
+        76 * 60 + 40,
+        76 * 60 + 40 + 7 * DAY,
+    ]
+
+
+async def test_after_a_week_without_a_daemon_one_digest_is_sent(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    settings = config(tmp_path, daily())
+    async with post_office(settings) as office:
+        await trio.sleep(3)
+    async with post_office(settings, running=False) as office:
+        await office.end(TaskState.DEAD)
+        await trio.sleep(7 * DAY)
+    async with post_office(settings) as office:
+        await trio.sleep(10)
+    assert office.sink.titles == ["Weekly DMZ (failed)"]
+
+
+async def test_a_clock_that_was_set_stops_no_digest(tmp_path: Path, autojump_clock: object) -> None:
+    async with post_office(config(tmp_path, daily(unchanged=True))) as office:
+        await trio.sleep(3)
+        office.offset = 400 * DAY
+        await trio.sleep(400)
+        office.offset = 0
+        await trio.sleep(2 * DAY)
+    assert len(office.sink.taken) == 3
+
+
+async def test_what_a_configuration_adds_and_takes_away(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """A route begins when it is configured."""
+    both = config(tmp_path, route(), route("lab"))
+    async with post_office(both) as office:
+        office.configure(config(tmp_path, route()))
+        await trio.sleep(3)
+        await office.end(TaskState.DEAD)
+        await trio.sleep(3)
+        office.configure(both)
+        await trio.sleep(3)
+        await office.end(TaskState.DEAD)
+        await trio.sleep(3)
+        assert [len(each.taken) for each in office.sinks.values()] == [2, 1]
+        office.configure(attrs.evolve(both, routes=()))
+        await trio.sleep(3)
+        assert await office.store.outbox.positions() == {}
