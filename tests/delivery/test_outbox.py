@@ -8,6 +8,7 @@ from random import Random
 import pytest
 import trio
 
+from nessus_sched.config.schema import RetentionSettings
 from nessus_sched.core.delivery.message import Message
 from nessus_sched.core.delivery.outbox import MessageState
 from nessus_sched.core.states import TaskState
@@ -111,6 +112,20 @@ async def test_it_is_given_up_after_a_week(tmp_path: Path, autojump_clock: objec
         dropped = await office.delivery.drop([], "soc", actor="cli:bob")
         assert len(dropped) == 1
         assert (await office.store.outbox.backlogs())["soc"].dead == 0
+
+
+async def test_dead_letters_are_kept_for_their_time(tmp_path: Path, autojump_clock: object) -> None:
+    kept = RetentionSettings(dead=3 * DAY)
+    async with post_office(config(tmp_path, route(), retention=kept)) as office:
+        await trio.sleep(3)
+        office.sink.fails = lambda _: SinkFailed("no", Failure.REFUSED)
+        await some_ends(office, 2)
+        await trio.sleep(2 * DAY)
+        assert (await office.store.outbox.backlogs())["soc"].dead == 2
+        await trio.sleep(2 * DAY)
+        assert await office.store.outbox.backlogs() == {}
+        rows = await office.store.journal(limit=100)
+        assert [row.entry.event for row in rows].count("messages_expired") == 1
 
 
 async def test_a_sink_may_ask_to_wait_but_not_for_ever(

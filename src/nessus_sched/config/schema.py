@@ -205,7 +205,7 @@ class RetentionSettings:
 
     completed: Retention = field("Completed tasks.", default=30 * DAY, minimum=0)
     canceled: Retention = field("Canceled and timed-out tasks.", default=7 * DAY, minimum=0)
-    dead: Retention = field("Dead letters.", default=90 * DAY, minimum=0)
+    dead: Retention = field("Dead letters, also of messages.", default=90 * DAY, minimum=0)
     findings: Retention = field("Findings in the database.", default=90 * DAY, minimum=0)
     exports: Retention = field("Exported reports on disk.", default=30 * DAY, minimum=0)
     journal: Retention = field(

@@ -231,7 +231,12 @@ def _delivery(
     )
     router.on_message = lanes.wake
     return Delivery(
-        outbox=store.outbox, router=router, lanes=lanes, wall=context.wall, shown=context.shown
+        outbox=store.outbox,
+        router=router,
+        lanes=lanes,
+        wall=context.wall,
+        shown=context.shown,
+        expired=context.expired,
     )
 
 

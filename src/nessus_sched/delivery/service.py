@@ -23,6 +23,7 @@ from nessus_sched.delivery.routes import Route
 from nessus_sched.delivery.sinks.port import SinkFailed
 
 COUNT_EVERY: Final = 2.0
+TIDY_EVERY: Final = 3600.0
 PATIENCE: Final = 300.0
 """Seconds for which a sink may fail before that counts as trouble."""
 SAMPLE_TITLE: Final = "This is a test of route {name}: nothing has happened"
@@ -49,13 +50,15 @@ class RouteStatus:
 
 @attrs.define(kw_only=True, eq=False)
 class Delivery:
-    """`shown` turns moments of the steady clock into epoch seconds."""
+    """`shown` turns moments of the steady clock into epoch seconds; `expired` gives the time before
+    which records may go that are kept for some seconds."""
 
     outbox: Outbox
     router: Router
     lanes: Lanes
     wall: Now
     shown: Callable[[float], float]
+    expired: Callable[[float], float]
     backlogs: Mapping[str, Backlog] = attrs.field(factory=dict, init=False)
     """What routes have to deliver, a few seconds ago."""
 
@@ -65,6 +68,7 @@ class Delivery:
             nursery.start_soon(self.router.run)
             nursery.start_soon(self.lanes.run)
             nursery.start_soon(self._count)
+            nursery.start_soon(self._tidy)
 
     async def _count(self) -> None:
         while True:
@@ -72,6 +76,15 @@ class Delivery:
                 self.backlogs = await self.outbox.backlogs()
             await self.router.next_commit()
             await trio.sleep(COUNT_EVERY)
+
+    async def _tidy(self) -> None:
+        """Deletes dead letters that nobody has looked after."""
+        while True:
+            before = self.expired(self.router.config().retention.dead)
+            entry = JournalEntry(at=self.wall(), event="messages_expired")
+            with suppress(StoreUnavailable):
+                await self.outbox.drop_dead(before, entry)
+            await trio.sleep(TIDY_EVERY)
 
     def troubles(self) -> list[str]:
         """What somebody should look at, in words."""

@@ -199,6 +199,7 @@ def _delivery(office: PostOffice) -> Delivery:
         lanes=lanes,
         wall=office.wall,
         shown=lambda moment: START + moment,
+        expired=lambda kept: office.wall() - kept,
     )
 
 

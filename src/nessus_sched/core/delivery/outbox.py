@@ -97,3 +97,7 @@ class Outbox(Protocol):
 
     async def drop(self, numbers: Collection[int], entry: JournalEntry) -> int:
         """Deletes these messages and journals it. Returns how many there were."""
+
+    async def drop_dead(self, before: float, entry: JournalEntry) -> int:
+        """Deletes dead letters stored before a time (epoch seconds), and journals it if there were
+        any. Returns how many."""

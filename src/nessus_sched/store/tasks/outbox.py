@@ -115,6 +115,10 @@ class SqliteOutbox:
             entry,
         )
 
+    async def drop_dead(self, before: float, entry: JournalEntry) -> int:
+        sql = "DELETE FROM outbox WHERE state = ? AND stored_at < ?"
+        return await self._change(sql, (MessageState.DEAD.value, before), entry)
+
     async def _change(
         self, sql: str, values: tuple[object, ...], entry: JournalEntry | None = None
     ) -> int:
