@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +16,11 @@ from nessus_sched.api import validation
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
+from nessus_sched.config.delivery import SlaSettings
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.ipc.peer import Peer
 from support.living_app import living_app
-from support.patched_network import BY_PLUGIN, NETWORK, Key, Network
+from support.patched_network import BY_PLUGIN, DAY, NETWORK, Key, Network
 from support.reading import Page
 
 WORDS: Final = ("info", "low", "medium", "high", "critical")
@@ -126,6 +128,123 @@ async def test_what_cannot_be_asked(desk: Desk, asked: dict[str, Any], code: str
     with pytest.raises(ToolError) as caught:
         await desk.report("management", **asked)
     assert caught.value.code == code
+
+
+# -- team
+
+
+async def test_a_team_is_told_what_to_fix_where_and_until_when(desk: Desk) -> None:
+    rows = await desk.rows("team")
+    limits = desk.app.config.sla
+    expected = set()
+    for host, plugin in desk.open():
+        check, truth = BY_PLUGIN[plugin], desk.network.open[host, plugin]
+        if check.severity == 0:
+            continue
+        due = limit_of(limits, check.severity, exploited=check.exploited)
+        expected.add(
+            (
+                host, plugin, check.solution, WORDS[check.severity], check.exploited,
+                day(truth.first), None if due is None else day(truth.first + due),
+                truth.doubt is not None,
+            )
+        )  # fmt: skip
+    assert len(rows) == len(expected)
+    assert {
+        (
+            row["host"], row["plugin_id"], row["solution"], row["severity"], row["exploited"],
+            row["open_since"], row["due"], row["not_confirmed"] is not None,
+        )
+        for row in rows
+    } == expected  # fmt: skip
+    page = await desk.page("team")
+    now = desk.network.now
+    overdue = sum(row["due"] is not None and row["due"] < day(now) for row in rows)
+    assert f"{len(rows)} findings from low up on " in page.words
+    assert f"{overdue} findings overdue" in page.words
+    for solution, keys in by_solution(desk.open()).items():
+        assert any(text.endswith(f". {solution}") for text in page.texts("section.card h3"))
+        for host, _ in keys:
+            assert host in page.words
+
+
+def limit_of(limits: SlaSettings, severity: int, *, exploited: bool) -> float | None:
+    days = [(None, limits.low, limits.medium, limits.high, limits.critical)[severity]]
+    return min(filter(None, [*days, limits.exploited if exploited else None]), default=None)
+
+
+def day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
+
+
+# -- technical
+
+
+async def test_the_technical_report_has_every_finding_of_a_task(desk: Desk) -> None:
+    for number, scan in enumerate(desk.network.seen):
+        rows = await desk.rows("technical", task_id=f"t{number + 1:08d}")
+        found = {(row["host"], row["plugin_id"]) for row in rows if row["severity"] != "info"}
+        assert found == {(host, plugin) for host, (plugins, _) in scan.items()
+                         for plugin in plugins}  # fmt: skip
+    page = await desk.page("technical", task_id="t00000006")
+    for plugin in {plugin for plugins, _ in desk.network.seen[-1].values() for plugin in plugins}:
+        assert f"Check {plugin}" in page.texts("section.card h3")
+    with pytest.raises(ToolError, match="of one task"):
+        await desk.report("technical")
+
+
+# -- comparison
+
+
+@pytest.mark.parametrize("days", [7, 13, 31, 61])
+async def test_what_changed_since_a_time(desk: Desk, days: int) -> None:
+    begin = desk.network.now - days * DAY
+    expected = set()
+    for (host, plugin), truth in desk.network.truth.items():
+        if not truth.open and truth.fixed_at is not None and truth.fixed_at > begin:
+            expected.add(("fixed", host, plugin))
+        elif truth.open and truth.doubted_at is not None and truth.doubted_at > begin:
+            expected.add(("unverified", host, plugin))
+        elif truth.open and truth.back_at is not None and truth.back_at > begin:
+            expected.add(("resurfaced", host, plugin))
+        elif truth.open and truth.first > begin:
+            expected.add(("new", host, plugin))
+    since = datetime.fromtimestamp(begin, UTC).isoformat()
+    rows = await desk.rows("comparison", since=since)
+    assert {(row["change"], row["host"], row["plugin_id"]) for row in rows} == expected
+    assert all(row["reason"] for row in rows if row["change"] in ("new", "unverified"))
+    page = await desk.page("comparison", since=since)
+    for change, title in (("fixed", "Fixed"), ("new", "New"), ("unverified", "Not confirmed")):
+        count = sum(each[0] == change for each in expected)
+        headings = [text for text in page.texts("main h2") if text.startswith(f"{title}: ")]
+        assert [f"{count} finding" in heading for heading in headings] == [True] * bool(count)
+
+
+async def test_what_changed_between_two_scans(desk: Desk) -> None:
+    earlier, later = desk.network.seen[2], desk.network.seen[5]
+    rows = await desk.rows("comparison", before_task_id="t00000003", task_id="t00000006")
+    changes = {(row["host"], row["plugin_id"]): row["change"] for row in rows}
+    assert len(changes) == len(rows)
+    for (host, plugin), change in changes.items():
+        was = host in earlier and plugin in earlier[host][0]
+        is_now = host in later and plugin in later[host][0]
+        assert was is not is_now
+        local = BY_PLUGIN[plugin].local
+        other = earlier if is_now else later
+        proved = host in other and (other[host][1] or not local)
+        words = {True: ("new", "not_checked_before"), False: ("fixed", "not_checked")}[is_now]
+        assert change == words[not proved], (host, plugin)
+    both = {
+        (host, plugin)
+        for scan in (earlier, later)
+        for host, (plugins, _) in scan.items()
+        for plugin in plugins
+    }
+    stayed = {
+        key for key in both
+        if all(key[0] in scan and key[1] in scan[key[0]][0] for scan in (earlier, later))
+    }  # fmt: skip
+    assert set(changes) == both - stayed
 
 
 # -- what a role may see

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 import nessus_sched
-from nessus_sched.results.html import color
-from nessus_sched.results.markup import template
+from nessus_sched.results.markup import environment
 from nessus_sched.results.untrusted import clean_line
 
 TEMPLATES = sorted(Path(nessus_sched.__file__).parent.glob("*/templates/*.html"))
@@ -50,16 +49,16 @@ def shown(text: str) -> str:
 
 @given(text=NASTY, value=NASTY)
 def test_text_and_attributes_stay_what_they_are(text: str, value: str) -> None:
-    environment = template("nessus_sched.results", "chart.html", shown, (color,)).environment
-    page = environment.from_string('<b title="{{ value }}">{{ text }}{{ nothing }}</b>')
+    made = environment("nessus_sched.results", shown, ())
+    page = made.from_string('<b title="{{ value }}">{{ text }}{{ nothing }}</b>')
     seen = Reader(page.render(text=text, value=value, nothing=None))
     assert seen.tags == [("b", {"title": shown(value)})]
     assert seen.text == shown(text)
 
 
 def test_only_markup_is_not_escaped() -> None:
-    environment = template("nessus_sched.results", "chart.html", shown, (color,)).environment
-    page = environment.from_string("{{ given }}{{ safe }}{{ 1 }}")
+    made = environment("nessus_sched.results", shown, ())
+    page = made.from_string("{{ given }}{{ safe }}{{ 1 }}")
     assert page.render(given="<i>", safe=Markup("<i>")) == "&lt;i&gt;<i>1"
 
 

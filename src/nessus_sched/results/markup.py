@@ -35,8 +35,11 @@ def environment(
         ChoiceLoader,
         Environment,
         FileSystemLoader,
+        FunctionLoader,
         PackageLoader,
         StrictUndefined,
+        TemplateNotFound,
+        TemplateSyntaxError,
     )
     from jinja2.sandbox import ImmutableSandboxedEnvironment
     from markupsafe import Markup
@@ -47,7 +50,16 @@ def environment(
         # Only macros and files of ours return Markup.
         return value if isinstance(value, Markup) else shown(str(value))
 
-    replacing = [] if own is None else [FileSystemLoader(own)]
+    def users(name: str) -> tuple[str, str | None, Callable[[], bool] | None]:
+        assert own is not None
+        try:
+            return FileSystemLoader(own).get_source(found, name)
+        except TemplateNotFound:
+            raise
+        except (OSError, UnicodeDecodeError) as error:
+            raise TemplateSyntaxError(f"cannot be read: {error}", 1, name) from error
+
+    replacing = [] if own is None else [FunctionLoader(users)]
     kind = Environment if own is None else ImmutableSandboxedEnvironment
     found = kind(
         loader=ChoiceLoader([*replacing, PackageLoader(package)]),

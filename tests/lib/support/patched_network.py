@@ -17,6 +17,7 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.results.coverage import ScanCoverage, scan_coverage
 from nessus_sched.results.parser.reader import Reader
+from nessus_sched.results.summary import summarize
 from nessus_sched.store.findings.store import FindingsStore
 from nessus_sched.store.tasks.store import TaskStore
 from support.ledger_book import INFORMATION, LOGIN
@@ -195,12 +196,13 @@ async def store(network: Network, tasks: TaskStore, findings: FindingsStore) -> 
     found = []
     for number, at in enumerate(network.times):
         request = a_request(targets=(NETWORK,), credentials=("linux",), name=f"scan {number}")
+        report = _report(network, number)
         task = a_task(
             number + 1, request=request, state=TaskState.COMPLETED, created_at=float(at - 60),
             launched_at=float(at - 60), scanner_instance="east",
-            summary={"hosts": len(network.seen[number])}, entered={TaskState.COMPLETED: at + 60.0},
+            summary=summarize(io.BytesIO(report)), entered={TaskState.COMPLETED: at + 60.0},
         )  # fmt: skip
-        reader = Reader(io.BytesIO(_report(network, number)))
+        reader = Reader(io.BytesIO(report))
         coverage = partial(_coverage, reader)
         await findings.put(task.task_id, reader, at=at + 60.0, coverage=coverage)
         await tasks.submit(task, submitted(task))

@@ -52,6 +52,10 @@ class Page(HTMLParser):
     def _path(self) -> str:
         return " ".join(f"{tag}.{name}" if name else tag for tag, name in self._open)
 
+    @property
+    def words(self) -> str:
+        return " ".join(self.text.split())
+
     def texts(self, end: str) -> list[str]:
         """The own texts of all elements whose path (`div.tile b`) ends so."""
         return [" ".join(text.split()) for path, text in self._texts if path.endswith(end)]

@@ -144,7 +144,7 @@ async def _answer(
         rows=[
             ChangeRow(
                 change=change,
-                why=_why(entry) if change is Change.NEW else None,
+                why=why_new(entry) if change is Change.NEW else None,
                 **attrs.asdict(row_of(entry, now, stale_after), recurse=False),
             )
             for change, entry in page.entries
@@ -155,7 +155,8 @@ async def _answer(
     )
 
 
-def _why(entry: Entry) -> str:
+def why_new(entry: Entry) -> str:
+    """Why no earlier scan showed a finding, or that it is a new exposure."""
     if entry.first_scan:
         return "first scan of the host"
     if entry.unseen_before is None:

@@ -14,10 +14,9 @@ import trio
 from nessus_sched.api.app import ReadApp
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.outcomes.ledger import behind
-from nessus_sched.api.reporting import management
+from nessus_sched.api.reporting import comparison, management, team, technical
 from nessus_sched.api.reporting.open_findings import Finder
 from nessus_sched.api.reporting.scope import Asked, scope_of
-from nessus_sched.core.clock import Now
 from nessus_sched.results.reports import rendering, tables
 from nessus_sched.results.reports.period import Last, Period, last, usual
 
@@ -25,6 +24,12 @@ from nessus_sched.results.reports.period import Last, Period, last, usual
 class ReportKind(StrEnum):
     MANAGEMENT = "management"
     """One page: how things are, where they go, what to do first."""
+    TEAM = "team"
+    """What to do on which hosts, until when."""
+    TECHNICAL = "technical"
+    """All findings of one task."""
+    COMPARISON = "comparison"
+    """What changed between two tasks, or since a time."""
 
 
 class Form(StrEnum):
@@ -35,10 +40,16 @@ class Form(StrEnum):
 
 TITLES: Final[Mapping[ReportKind, str]] = {
     ReportKind.MANAGEMENT: "Vulnerability report",
+    ReportKind.TEAM: "What to fix",
+    ReportKind.TECHNICAL: "Scan report",
+    ReportKind.COMPARISON: "What changed",
 }
 Gather = Callable[[Finder, Period, Asked], Awaitable[dict[str, Any]]]
 _GATHER: Final[Mapping[ReportKind, Gather]] = {
     ReportKind.MANAGEMENT: management.gather,
+    ReportKind.TEAM: team.gather,
+    ReportKind.TECHNICAL: technical.gather,
+    ReportKind.COMPARISON: comparison.gather,
 }
 
 
@@ -55,27 +66,30 @@ class MadeReport:
 
 
 async def make(
-    app: ReadApp, call: Call, kind: ReportKind, asked: Asked, period: Period, form: Form = Form.HTML
+    app: ReadApp,
+    call: Call,
+    kind: ReportKind,
+    asked: Asked,
+    period: Period,
+    now: float,
+    form: Form = Form.HTML,
 ) -> MadeReport:
-    """A report on behalf of a caller. Raises `ToolError`."""
+    """A report on behalf of a caller, made at `now` (epoch seconds). Raises `ToolError`."""
     scope = await scope_of(app, call, asked)
-    now = app.now()
     finder = Finder(app=app, call=call, scope=scope, now=now)
     found = await _GATHER[kind](finder, period, asked)
     rows = found.pop("rows")
+    notes = [*behind(app), *found.pop("notes", ())]
+    reports = app.config.reports
     document = {
-        "kind": kind.value,
-        "title": TITLES[kind],
-        "organization": app.config.reports.organization,
-        "scope": scope.text,
-        "period": period.text,
-        "made": period.minute(now),
+        **rendering.head(
+            kind, TITLES[kind], scope=scope.text, period=found.pop("period", period.text),
+            made=period.minute(now), organization=reports.organization, notes=notes,
+        ),
         **found,
-        "notes": [*behind(app), *found.get("notes", ())],
-    }
-    own = app.config.reports.templates
+    }  # fmt: skip
     write = {
-        Form.HTML: partial(rendering.page, kind.value, document, own),
+        Form.HTML: partial(rendering.page, kind.value, document, reports.templates),
         Form.CSV: partial(tables.csv_text, rows),
         Form.JSONL: partial(tables.jsonl_text, rows),
     }[form]
@@ -87,20 +101,20 @@ async def make(
         ) from error
     return MadeReport(
         title=document["title"], name=f"{kind}-{period.day(now)}.{form}", text=text,
-        rows=len(rows), notes=document["notes"],
+        rows=len(rows), notes=notes,
     )  # fmt: skip
 
 
 def period_of(
-    app: ReadApp, since: datetime | None, until: datetime | None, which: Last | None, now: Now
+    app: ReadApp, since: datetime | None, until: datetime | None, which: Last | None, now: float
 ) -> Period:
     """The period that arguments describe. Raises `ToolError`."""
-    zone, moment = app.config.calendar.time_zone, now()
+    zone = app.config.calendar.time_zone
     if which is not None:
         if since is not None or until is not None:
             raise ToolError("bad_arguments", "give since and until, or last, not both")
-        return last(which, moment, zone)
-    end = moment if until is None else min(until.timestamp(), moment)
+        return last(which, now, zone)
+    end = now if until is None else min(until.timestamp(), now)
     begin = usual(end, zone).since if since is None else since.timestamp()
     if begin >= end:
         raise ToolError("bad_arguments", "since: must be before until, and in the past")

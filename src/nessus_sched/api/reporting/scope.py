@@ -35,6 +35,8 @@ class Asked:
     owner: str | None = None
     site: str | None = None
     criticality: str | None = None
+    before_task_id: str | None = None
+    """Of a comparison: the earlier task, if it is of two."""
 
     @property
     def labels(self) -> dict[str, str]:

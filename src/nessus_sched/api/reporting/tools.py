@@ -25,6 +25,9 @@ WITHIN: Final = 300.0
 class ReportArgs:
     kind: ReportKind = field("Which report.")
     task_id: str | None = field("Hosts of this task.", default=None, max_length=64)
+    before_task_id: str | None = field(
+        "comparison: the earlier task; without it, changes since.", default=None, max_length=64
+    )
     schedule: str | None = field("Of this schedule.", default=None, max_length=100)
     targets: list[str] = field("Of these networks.", factory=list, max_length=50)
     owner: str | None = field("With this label.", default=None, max_length=100)
@@ -59,7 +62,8 @@ class ReadReportAnswer:
 @tool(writes=True, idempotent=False, timeout=WITHIN, answer_memory=MEMORY)
 async def create_report(app: App, call: Call, args: ReportArgs) -> ReportAnswer:
     """Write a report for people as an HTML file. management: one page on posture, trend and what
-    to do first. Tell the user the path; to read findings yourself, use search_findings."""
+    to do first; team: what to fix on which hosts, until when; technical: all findings of task_id;
+    comparison. Tell the user the path; to read findings yourself, use search_findings."""
     made = await _made(app, call, args)
     path = await app.keep_report(made.name, made.text)
     return ReportAnswer(path=path, size=size(len(made.text.encode())), notes=list(made.notes))
@@ -92,8 +96,9 @@ async def _made(
     form: Form = Form.HTML,
 ) -> MadeReport:
     asked = Asked(
-        task_id=args.task_id, schedule=args.schedule, targets=args.targets, owner=args.owner,
-        site=site, criticality=criticality,
+        task_id=args.task_id, before_task_id=args.before_task_id, schedule=args.schedule,
+        targets=args.targets, owner=args.owner, site=site, criticality=criticality,
     )  # fmt: skip
-    period = period_of(app, args.since, until, args.last, app.now)
-    return await make(app, call, args.kind, asked, period, form)
+    now = app.now()
+    period = period_of(app, args.since, until, args.last, now)
+    return await make(app, call, args.kind, asked, period, now, form)

@@ -14,7 +14,8 @@ from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.options import EXIT_CONFIG, config_option, json_option
 from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.config.loading import load
-from nessus_sched.config.problems import ConfigError
+from nessus_sched.config.problems import ConfigError, Problem
+from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.text import pluralize
 
@@ -30,13 +31,15 @@ def config_group() -> None:
 def check_command(config: Path, as_json: bool) -> None:
     """Check the file for mistakes, and warn of what is valid but unwise.
 
-    Mistakes are reported with line and column. Nothing is contacted; `doctor` does that.
+    Mistakes are reported with line and column, also those in templates of reports. Nothing is
+    contacted; `doctor` does that.
     Exit codes: 0 it can be used (there may be warnings), 78 it cannot.
     """
     from nessus_sched.api.permissions import warnings
 
     try:
         found = load(config, environ=os.environ)
+        _check_templates(found)
     except ConfigError as error:
         if as_json:
             problems = [attrs.asdict(problem) for problem in error.problems]
@@ -53,6 +56,21 @@ def check_command(config: Path, as_json: bool) -> None:
         print_note(f"warning: {warning}")
     scanners = pluralize(len(found.scanners), "scanner")
     click.echo(f"{config}: ok, {scanners}, {pluralize(len(texts), 'warning')}")
+
+
+def _check_templates(config: Config) -> None:
+    """Raises `ConfigError` for templates of reports that do not render."""
+    own = config.reports.templates
+    if own is None:
+        return
+    from nessus_sched.results.reports.sample import bad_templates
+
+    problems = [
+        Problem(file=str(own / each.name), line=each.line or 0, column=1, message=each.problem)
+        for each in bad_templates(own)
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 @config_group.command("show")

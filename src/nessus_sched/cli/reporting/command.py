@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -13,6 +13,7 @@ from nessus_sched.cli.options import daemon_option, one_of
 from nessus_sched.results.reports.period import Last
 
 F = TypeVar("F", bound=Callable[..., Any])
+_SCOPE: Final = ("task", "schedule", "targets", "owner", "site", "criticality")
 
 
 @click.group("report")
@@ -87,6 +88,78 @@ def management_command(**options: Any) -> None:
     Rows of a table are the solutions, worst first.
     """
     _write("management", options)
+
+
+@report_group.command("team")
+@scope_options
+@file_options
+def team_command(**options: Any) -> None:
+    """What to install or change, on which hosts, since when, and until when.
+
+    Findings from low up without accepted ones, grouped by solution, worst first. Rows of a table
+    are the findings.
+    """
+    _write("team", options)
+
+
+@report_group.command("technical")
+@click.argument("subject", metavar="FILE|TASK")
+@file_options
+def technical_command(
+    subject: str, form: str, output: Path | None, force: bool, config: Path | None
+) -> None:
+    """All findings of a task or a .nessus file, each once with its hosts and evidence.
+
+    `results export --format html` writes the same for findings that match filters. Rows of a table
+    are the findings.
+    """
+    from nessus_sched.cli.results.files import is_file
+
+    if is_file(subject):
+        from nessus_sched.cli.reporting.write import write_file_report
+
+        write_file_report(subject, form, output, force=force, config=config)
+    else:
+        _write(
+            "technical",
+            {"task": subject, "form": form, "output": output, "force": force, "config": config},
+        )
+
+
+@report_group.command("comparison")
+@click.argument("before", required=False, metavar="[BEFORE AFTER]")
+@click.argument("after", required=False, metavar="")
+@scope_options
+@period_options
+@file_options
+def comparison_command(before: str | None, after: str | None, **options: Any) -> None:
+    """What is new, back, fixed or not confirmed, by solution, with reasons.
+
+    Between the tasks BEFORE and AFTER or, without them, since a time, across all scans. Rows of a
+    table are the findings.
+    """
+    if before is not None:
+        if after is None:
+            raise click.UsageError("give two tasks, or none and --since")
+        given = [name for name in (*_SCOPE, "since", "until", "last") if options.get(name)]
+        if given:
+            raise click.UsageError(f"two tasks are the scope: leave out --{given[0]}")
+        options |= {"before_task": before, "task": after}
+    _write("comparison", options)
+
+
+@report_group.command("templates")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def templates_command(directory: Path) -> None:
+    """Copy the templates of reports to DIRECTORY, to change them.
+
+    Name the directory as `reports.templates` in the configuration; delete what you do not change.
+    `config check` tells whether they render. They are Jinja templates in a sandbox: every value is
+    escaped, because scanned hosts wrote many of them. Do not switch that off.
+    """
+    from nessus_sched.cli.reporting.write import copy_templates
+
+    copy_templates(directory)
 
 
 def _write(kind: str, options: Mapping[str, Any]) -> None:

@@ -30,12 +30,37 @@ def write_report(
     with daemon_or_store(config) as api:
         if isinstance(api, Daemon):
             api.wait_up_to(PATIENCE)
-        if "task" in arguments:
-            arguments["task_id"] = task_id_of(api, arguments.pop("task"))
+        for name in ("task", "before_task"):
+            if name in arguments:
+                arguments[f"{name}_id"] = task_id_of(api, arguments.pop(name))
         made = api.operate("read_report", kind=kind, **_lists(arguments))
     for note in made["notes"]:
         print_note(note)
     save(made["text"], made["name"], output, force=force)
+
+
+def write_file_report(
+    subject: str, form: str, output: Path | None, *, force: bool, config: Path | None
+) -> None:
+    """The technical report of a .nessus file."""
+    from nessus_sched.cli.reporting.local import settings_of
+    from nessus_sched.cli.results import export
+    from nessus_sched.cli.results.reports import fail_if_empty, open_report
+
+    if output not in (None, STDOUT):
+        check_writable(output, force=force)
+    with open_report(subject, config) as report:
+        pieces = export.export_text(report, form, None, {}, reports=settings_of(config))
+        summary = report.summary()
+        fail_if_empty(subject, summary)
+        save("".join(pieces), f"technical-{_stem(report.title)}.{form}", output, force=force)
+    export.report_incomplete(subject, summary)
+
+
+def _stem(title: str) -> str:
+    """A file's name without what could lead elsewhere."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in title)
+    return kept.removesuffix(".nessus").strip(".-")[:60] or "report"
 
 
 def save(text: str, name: str, output: Path | None, *, force: bool) -> None:
@@ -63,3 +88,20 @@ def _lists(arguments: Mapping[str, Any]) -> dict[str, Any]:
         name: list(value) if isinstance(value, tuple) else value
         for name, value in arguments.items()
     }
+
+
+def copy_templates(directory: Path) -> None:
+    """Ours, none over an existing file."""
+    from nessus_sched.results.reports.rendering import template_names, template_text
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"cannot make {directory}: {error.strerror}") from error
+    paths = {directory / name: template_text(name) for name in template_names()}
+    for path in paths:
+        check_writable(path, force=False)
+    for path, text in paths.items():
+        with whole_file(path, force=False) as file:
+            file.write(text)
+    print_note(f"{directory}: {', '.join(path.name for path in paths)}")

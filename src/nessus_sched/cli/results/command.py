@@ -274,6 +274,7 @@ def export_command(
     could be read is exported, but never over an existing file.
     """
     from nessus_sched.cli.output_file import check_writable
+    from nessus_sched.cli.reporting.local import settings_of
     from nessus_sched.cli.results import export, originals
     from nessus_sched.cli.results.reports import fail_if_empty, open_report
 
@@ -292,7 +293,10 @@ def export_command(
     if output is not None:
         check_writable(output, force=force)
     with open_report(subject, config) as report:
-        text = export.export_text(report, form, columns, query_of(options), coverage=coverage)
+        reports = settings_of(config) if form == "html" else None
+        text = export.export_text(
+            report, form, columns, query_of(options), coverage=coverage, reports=reports
+        )
         summary = report.summary()
         fail_if_empty(subject, summary)
         export.check_complete(subject, summary, output)

@@ -11,11 +11,13 @@ from typing import Any
 import click
 
 from nessus_sched.cli.output_file import whole_file
+from nessus_sched.cli.reporting.local import page_of
 from nessus_sched.cli.results.reports import Query, Report, all_rows
+from nessus_sched.config.delivery import ReportSettings
 from nessus_sched.core.coverage import Status
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.exports import COLUMNS, check_columns, csv_lines, json_lines
-from nessus_sched.results.html import html_report
+from nessus_sched.results.reports import technical
 
 
 def export_text(
@@ -25,10 +27,11 @@ def export_text(
     query: Query,
     *,
     coverage: bool = False,
+    reports: ReportSettings | None = None,
 ) -> Iterator[str]:
     """The file's text in pieces; the first rows are read at once, so that the report's summary is
-    known when this returns. `coverage`: JSON lines end with what became of the targets. Raises
-    `click.UsageError` for unknown fields."""
+    known when this returns. `coverage`: JSON lines end with what became of the targets. `reports`
+    are the settings of HTML. Raises `click.UsageError` for unknown fields."""
     try:
         check_columns(columns or ())
     except ValueError as error:
@@ -39,7 +42,9 @@ def export_text(
         shown = report.page({**query, "fields": ["host"], "page_size": 1}) if filtered else None
         summary = report.summary()
         missed = report.coverage(Status.NOT_REACHED, Status.SILENT)
-        return html_report(report.title, summary, rows, shown, missed)
+        return page_of(
+            report.title, technical.document(report.title, summary, rows, shown, missed), reports
+        )
     if form == "jsonl":
         shown = {"fields": list(columns)} if columns else {"profile": "full"}
         lines = json_lines(_rows(report, {**query, **shown}), columns)

@@ -20,6 +20,8 @@ _BELOW: Final = 38
 _TICKS: Final = 4
 _LABELS: Final = 7
 _BAR: Final = 26
+_LABEL: Final = 92
+"""Width of the labels of horizontal bars."""
 
 
 def trend(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -94,10 +96,11 @@ def bars(rows: Iterable[tuple[str, int, str]], width: int = 300) -> dict[str, An
     """Horizontal bars, one below the other: each with its label, a number, and words beside it."""
     found = list(rows)
     most = max((count for _, count, _ in found), default=0) or 1
-    room = width - 150
+    room = width - _LABEL - 50
     return {
         "width": width,
         "height": _BAR * len(found),
+        "label": _LABEL,
         "bars": [
             {
                 "label": label,

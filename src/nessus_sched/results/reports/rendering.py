@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -42,6 +42,23 @@ def page(kind: str, document: Mapping[str, Any], own: Path | None = None) -> Ite
         yield from _ours().get_template(f"{kind}.html").generate(document)
     else:
         yield from _by_users(kind, document, own)
+
+
+def head(
+    kind: str,
+    title: str,
+    *,
+    scope: str,
+    period: str,
+    made: str,
+    organization: str = "",
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What every report begins with."""
+    return {
+        "kind": kind, "title": title, "scope": scope, "period": period, "made": made,
+        "organization": organization, "notes": list(notes),
+    }  # fmt: skip
 
 
 def signed(count: int) -> str:

@@ -1,0 +1,116 @@
+"""Findings grouped by what to do about them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import attrs
+
+from nessus_sched.config.delivery import SlaSettings
+from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
+from nessus_sched.results.reports.period import Period
+from nessus_sched.results.untrusted import clean_line
+
+NO_SOLUTION: Final = "No solution is known."
+NAME: Final = 160
+SOLUTION: Final = 300
+HOST: Final = 80
+_RISING: Final = (SEVERITIES[0], UNKNOWN_SEVERITY, *SEVERITIES[1:])
+
+
+def rank(severity: str) -> int:
+    """Greater is worse; an unknown severity comes between info and low."""
+    return _RISING.index(severity)
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """A finding as a report shows it; times are epoch seconds. `note` is why it is listed or
+    doubted."""
+
+    host: str
+    port: int
+    protocol: str
+    plugin_id: int
+    name: str
+    severity: str
+    solution: str
+    exploited: bool
+    since: float | None
+    due: float | None = None
+    note: str | None = None
+
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}/{self.protocol}" if self.port else self.host
+
+
+def found_of(
+    *,
+    host: str,
+    port: int,
+    protocol: str | None,
+    plugin_id: int,
+    name: str | None,
+    severity: str,
+    solution: str | None,
+    exploited: bool,
+    since: float | None,
+    note: str | None = None,
+    sla: SlaSettings | None = None,
+) -> Found:
+    """With its texts made safe to show. `sla` gives it a day on which it is due."""
+    limit = None if sla is None else time_limit(sla, severity, exploited=exploited)
+    return Found(
+        host=clean_line(host, HOST),
+        port=port,
+        protocol=clean_line(protocol or "", 10),
+        plugin_id=plugin_id,
+        name=clean_line(name or f"Plugin {plugin_id}", NAME),
+        severity=severity,
+        solution=clean_line(solution or NO_SOLUTION, SOLUTION),
+        exploited=exploited,
+        since=since,
+        due=None if limit is None or since is None else since + limit,
+        note=note,
+    )
+
+
+def time_limit(sla: SlaSettings, severity: str, *, exploited: bool) -> float | None:
+    """Seconds from its first sighting in which a finding should be fixed."""
+    limits = [getattr(sla, severity, None)] if severity in SEVERITIES[1:] else []
+    if exploited and severity in SEVERITIES[1:]:
+        limits.append(sla.exploited)
+    return min((each for each in limits if each is not None), default=None)
+
+
+def by_solution(found: Iterable[Found]) -> list[tuple[str, list[Found]]]:
+    """Solutions with their findings, the worst solution first."""
+    groups: dict[str, list[Found]] = defaultdict(list)
+    for each in found:
+        groups[each.solution].append(each)
+    return sorted(groups.items(), key=lambda group: _rank(*group))
+
+
+def _rank(solution: str, found: Sequence[Found]) -> tuple[Any, ...]:
+    worst = max(rank(each.severity) for each in found)
+    urgent = any(each.exploited for each in found)
+    return -worst, not urgent, -len({each.host for each in found}), solution
+
+
+def summary(solution: str, found: Sequence[Found], period: Period) -> dict[str, Any]:
+    """A group for a page."""
+    since = [each.since for each in found if each.since is not None]
+    names = dict.fromkeys(each.name for each in sorted(found, key=lambda f: -rank(f.severity)))
+    return {
+        "solution": solution,
+        "severity": max((each.severity for each in found), key=rank),
+        "exploited": any(each.exploited for each in found),
+        "names": list(names),
+        "plugins": len({each.plugin_id for each in found}),
+        "findings": len(found),
+        "hosts": len({each.host for each in found}),
+        "since": min(map(period.day, since)) if since else None,
+    }
