@@ -26,6 +26,7 @@ from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.core.task_store import TaskReader
 from nessus_sched.results.findings_port import FindingsStore
+from nessus_sched.results.ledger.as_of import AsOfPage, AsOfQuery
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.news import News, NewsQuery
@@ -34,6 +35,8 @@ from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostP
 from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
+from nessus_sched.results.ledger.sla import SlaCounts, SlaQuery
+from nessus_sched.results.ledger.trend import TrendPoint, TrendQuery
 from nessus_sched.scheduler.context import WorkedLogin
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.telemetry import events
@@ -164,6 +167,18 @@ class LedgerKeeper:
 
     async def news(self, query: NewsQuery) -> News:
         return await self.ledger.news(query)
+
+    async def trend(self, query: TrendQuery) -> Sequence[TrendPoint]:
+        await self.settled()
+        return await self.ledger.trend(query)
+
+    async def sla(self, query: SlaQuery) -> SlaCounts:
+        await self.settled()
+        return await self.ledger.sla(query)
+
+    async def as_of(self, query: AsOfQuery) -> AsOfPage:
+        await self.settled()
+        return await self.ledger.as_of(query)
 
     async def last_worked(self, credentials: Sequence[str]) -> WorkedLogin | None:
         """The latest scan in which one of these credentials worked, of its latest ones."""

@@ -8,12 +8,15 @@ import attrs
 
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.results.ledger.as_of import AsOfPage, AsOfQuery
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.news import News, NewsQuery
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
 from nessus_sched.results.ledger.reach import Reached, ReachedStretch, Tries, stretches
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
+from nessus_sched.results.ledger.sla import SlaCounts, SlaQuery
+from nessus_sched.results.ledger.trend import TrendPoint, TrendQuery
 
 
 @attrs.define
@@ -79,3 +82,12 @@ class FakeLedger:
     async def search(self, search: LedgerSearch, *, max_bytes: int | None = None) -> LedgerPage:
         self.searched.append(search)
         return self.found
+
+    async def trend(self, query: TrendQuery) -> Sequence[TrendPoint]:
+        return []
+
+    async def sla(self, query: SlaQuery) -> SlaCounts:
+        return SlaCounts(counts={}, excepted={}, unlimited=0)
+
+    async def as_of(self, query: AsOfQuery) -> AsOfPage:
+        return AsOfPage(findings=(), after=None)

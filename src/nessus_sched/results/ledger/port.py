@@ -12,6 +12,7 @@ from nessus_sched.core.exceptions.exception import FindingException, PluginFacts
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.core.task import Task
+from nessus_sched.results.ledger.as_of import AsOfPage, AsOfQuery
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.news import News, NewsQuery
@@ -19,6 +20,8 @@ from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostP
 from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
+from nessus_sched.results.ledger.sla import SlaCounts, SlaQuery
+from nessus_sched.results.ledger.trend import TrendPoint, TrendQuery
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +119,16 @@ class Questions(Protocol):
 
     async def news(self, query: NewsQuery) -> News:
         """What the scans of some tasks have changed."""
+
+    async def trend(self, query: TrendQuery) -> Sequence[TrendPoint]:
+        """How many findings were open over time, the earliest point first. Raises `BadCalendar`
+        for an unknown time zone."""
+
+    async def sla(self, query: SlaQuery) -> SlaCounts:
+        """Which findings are or were fixed in time."""
+
+    async def as_of(self, query: AsOfQuery) -> AsOfPage:
+        """A page of findings as they stood at a time in the past, in the order of their hosts."""
 
 
 class LedgerReader(Questions, Protocol):

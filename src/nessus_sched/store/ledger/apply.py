@@ -29,19 +29,22 @@ from nessus_sched.store.ledger.dimensions import PASSED, SHOWN, store_dimensions
 from nessus_sched.store.ledger.excepted import cover_scanned
 from nessus_sched.store.ledger.hosts import Matched, match_hosts
 from nessus_sched.store.ledger.judge import Judge
+from nessus_sched.store.ledger.moves import TEMPORARY, begin, store_visits
 from nessus_sched.store.ledger.reach import store_logins, store_tries
 
 _APPLIED: Final = (
     "entries", "machines", "views", "facts", "runs", "plugin_lists", "definitions",
-    "definition_cves", "audit_checks", "excepted", "tries", "run_logins",
+    "definition_cves", "audit_checks", "excepted", "tries", "run_logins", "moves", "visits",
+    "past_definitions",
 )  # fmt: skip
-_TEMPORARY: Final = """
+_TEMPORARY: Final = f"""{TEMPORARY}
 DROP TABLE IF EXISTS temp.steps;
 DROP TABLE IF EXISTS temp.checks;
 CREATE TEMP TABLE steps (
   host_row INTEGER PRIMARY KEY, machine INTEGER NOT NULL, at INTEGER NOT NULL,
   view INTEGER NOT NULL, cause INTEGER NOT NULL
 );
+CREATE INDEX temp.steps_by_machine ON steps (machine, at);
 CREATE TEMP TABLE checks (
   compliance_row INTEGER PRIMARY KEY, audit_check INTEGER NOT NULL, outcome INTEGER NOT NULL
 );
@@ -143,8 +146,11 @@ def _apply(
     coverage = read_coverage(connection, scan)
     run = _run(connection, scan, origin, now)
     matched = match_hosts(connection, scan, origin, run, by)
+    begin(connection, run, matched.ended(origin) or now)
     store_dimensions(connection, run, scan, coverage)
     _store_steps(connection, matched)
+    if origin.only is None:
+        store_visits(connection, run, matched.steps.values())
     numbers = {"first": scan.first_row, "last": scan.last_row, "run": run}
     only = None if origin.only is None else json.dumps(sorted(origin.only))
     connection.execute(_SIGHTINGS, {**numbers, "only": only})

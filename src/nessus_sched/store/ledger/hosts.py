@@ -72,6 +72,13 @@ class Matched:
     late: int = 0
     undated: int = 0
 
+    def ended(self, origin: ScanOrigin) -> int | None:
+        """When the scan ended, as far as is known: when the absence of hosts was noticed."""
+        times = [step.at for step in self.steps.values()]
+        if origin.began is not None:
+            times.append(int(origin.began))
+        return max(times, default=None)
+
 
 @attrs.frozen(kw_only=True)
 class _Found:

@@ -186,7 +186,7 @@ class Judge:
     # -- hosts that were to be scanned and are not in the report
 
     def hosts_not_in_report(self, matched: Matched) -> None:
-        at = self._scan_time(matched)
+        at = matched.ended(self._origin)
         if at is None:
             return
         left = TargetList("\n".join(self._origin.left))
@@ -206,13 +206,6 @@ class Judge:
 
     def _absent(self) -> Reason | None:
         return host_obstacle(self._scan.coverage, None, targeted=True, changed=False)
-
-    def _scan_time(self, matched: Matched) -> int | None:
-        """When the absence of hosts was noticed: at the end of the scan."""
-        times = [step.at for step in matched.steps.values()]
-        if self._origin.began is not None:
-            times.append(int(self._origin.began))
-        return max(times, default=None)
 
     def _targeted(self, at: int) -> Iterator[tuple[int, str, str, str | None, str | None]]:
         """Machines among the targets that no later scan has tried: number, series of the latest

@@ -4,142 +4,191 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, Final
 
 import attrs
 
-from nessus_sched.core.exceptions.rule import ExceptionKind
-from nessus_sched.core.targets.scope import Rules
 from nessus_sched.results.ledger.news import News, NewsGroup, NewsQuery
 from nessus_sched.results.ledger.questions import Change
 from nessus_sched.results.ledger.states import State
 from nessus_sched.results.model import NO_SEVERITY, severity_name
-from nessus_sched.store.findings.sql import Clause, join
-from nessus_sched.store.ledger.addresses import within
+from nessus_sched.store.findings.sql_functions import register
 from nessus_sched.store.ledger.excepted import EXCEPTED
+from nessus_sched.store.ledger.regions import in_region
 from nessus_sched.store.ledger.schema import FIRST_SCAN
 
-_RUNS: Final = "(SELECT run FROM runs WHERE task_id IN (SELECT value FROM json_each(:tasks)))"
-_BEGIN: Final = f"""
-SELECT min(coalesce((SELECT min(at) FROM tries t WHERE t.run = r.run), r.at - 30 * 86400))
-FROM runs r WHERE r.run IN {_RUNS}"""
-"""No host of a scan was scanned before the scan began."""
-_BASELINE: Final = "baseline"
-_CHANGE: Final = f"""CASE
-  WHEN e.first_run IN {_RUNS} AND e.state = {State.FIXED:d} THEN NULL
-  WHEN e.first_run IN {_RUNS} AND e.cause = {FIRST_SCAN} THEN '{_BASELINE}'
-  WHEN e.state = {State.FIXED:d} AND e.since >= :begin AND e.last_run IN {_RUNS} THEN 'fixed'
-  WHEN e.unverified_since >= :begin AND m.tried_run IN {_RUNS} THEN 'unverified'
-  WHEN e.state = {State.RESURFACED:d} AND e.since >= :begin AND e.last_run IN {_RUNS}
-    THEN 'resurfaced'
-  WHEN e.first_run IN {_RUNS} THEN 'new' END"""
-_SEVERITY: Final = "coalesce(x.severity, e.severity)"
-_NEWS: Final = f"""
-SELECT {_CHANGE} AS change, e.plugin, {_SEVERITY}, e.machine, m.name, m.address, e.first_seen
-FROM entries e INDEXED BY entries_by_change JOIN machines m USING (machine)
+_RUNS: Final = """
+WITH r AS MATERIALIZED (
+  SELECT run FROM runs WHERE task_id IN (SELECT value FROM json_each(:tasks))
+),
+"""
+_BASELINE: Final = (
+    "EXISTS (SELECT 1 FROM visits v WHERE v.machine = {0} AND v.run = {1} AND v.first)"
+)
+_SPAN: Final = """
+span AS (
+  SELECT machine, plugin, service, audit_check, min(move) AS one, max(move) AS last
+  FROM moves WHERE run IN (SELECT run FROM r) GROUP BY 1, 2, 3, 4
+),
+"""
+_CHANGED: Final = f"""{_RUNS} {_SPAN}
+born AS (
+  SELECT machine, plugin, service, audit_check FROM entries INDEXED BY entries_by_first_run
+  WHERE first_run IN (SELECT run FROM r) AND cause <> {FIRST_SCAN}
+    AND NOT {_BASELINE.format("entries.machine", "entries.first_run")}
+),
+keys AS (
+  SELECT machine, plugin, service, audit_check, one, last FROM span
+  UNION ALL
+  SELECT b.*, NULL, NULL FROM born b LEFT JOIN span s USING (machine, plugin, service, audit_check)
+  WHERE s.one IS NULL
+),
+changed AS (
+  SELECT k.machine, k.plugin, k.service, k.audit_check, e.first_seen,
+    coalesce(z.severity, e.first_severity) AS severity,
+    CASE
+      WHEN e.first_run IN (SELECT run FROM r) THEN
+        CASE WHEN coalesce(z.state, {State.NEW:d}) < {State.FIXED:d}
+          AND e.cause <> {FIRST_SCAN} AND NOT {_BASELINE.format("k.machine", "e.first_run")}
+          THEN 'new' END
+      WHEN a.was_state < {State.FIXED:d} AND z.state = {State.FIXED:d} THEN 'fixed'
+      WHEN a.was_state = {State.FIXED:d} AND z.state < {State.FIXED:d} THEN 'resurfaced'
+      WHEN z.state < {State.FIXED:d} AND a.was_reason = 0 AND z.reason <> 0 THEN 'unverified'
+    END AS change
+  FROM keys k JOIN entries e USING (machine, plugin, service, audit_check)
+  LEFT JOIN moves a ON a.move = k.one LEFT JOIN moves z ON z.move = k.last
+)
+SELECT e.change, coalesce(x.severity, e.severity) AS worth, e.plugin, e.audit_check,
+  coalesce(c.name, d.name), d.solution, coalesce(d.exploited, 0), e.first_seen, m.name,
+  coalesce(x.kind, 'severity') <> 'severity'
+FROM changed e JOIN machines m ON m.machine = e.machine
+LEFT JOIN definitions d ON d.plugin = e.plugin
+LEFT JOIN audit_checks c ON c.audit_check = e.audit_check
 {{excepted}}
-WHERE e.changed >= :begin AND e.severity <> 0 AND (x.number IS NULL OR x.kind = :rated)
-  AND ({_SEVERITY} >= :least OR {_SEVERITY} = {NO_SEVERITY})
-  AND {{region}} AND change IS NOT NULL"""
+WHERE e.change IN (SELECT value FROM json_each(:changes))
+  AND (worth >= :least OR worth = {NO_SEVERITY}) AND {{region}}
+ORDER BY e.change, e.plugin, e.audit_check, host_order(m.name), m.machine
+"""
+_FIRST_HOSTS: Final = f"""{_RUNS}
+firsts AS (
+  SELECT v.machine, v.run FROM visits v JOIN machines m ON m.machine = v.machine
+  WHERE v.first AND v.run IN (SELECT run FROM r) AND {{region}}
+)
+"""
+_COUNT_FIRST: Final = "SELECT count(*) FROM firsts"
+_FIRST_FINDINGS: Final = f"""
+SELECT coalesce(x.severity, e.severity) AS worth, count(*)
+FROM firsts f CROSS JOIN entries e ON e.machine = f.machine AND e.first_run = f.run
+{{excepted}}
+WHERE e.state < {State.FIXED:d} AND coalesce(x.kind, 'severity') = 'severity'
+  AND (worth >= :least OR worth = {NO_SEVERITY}) GROUP BY 1
+"""
+_ORDER: Final = (Change.NEW, Change.RESURFACED, Change.UNVERIFIED, Change.FIXED)
+_FIRST: Final = (Change.NEW, Change.RESURFACED)
+_MAY_BE: Final = 3
 
 
 @attrs.define
 class _Group:
-    """The findings of a plugin that changed alike; `hosts` are names by address and machine."""
+    """A group that is being read."""
 
+    change: Change
+    plugin: int
+    name: str | None
+    solution: str | None
+    exploited: bool
     severity: int
-    first_seen: float
-    hosts: dict[tuple[bytes, str, int], None] = attrs.field(factory=dict)
+    first_seen: int
+    hosts: list[str] = attrs.field(factory=list)
+    host_count: int = 0
+    last: str | None = None
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        place = 0 if self.change in _FIRST else _ORDER.index(self.change)
+        return (place, _rank(self.severity), not self.exploited, -self.host_count,
+                _ORDER.index(self.change), self.plugin, self.name or "")  # fmt: skip
+
+    def add(self, host: str, severity: int, first_seen: int, most: int) -> None:
+        self.severity = min(self.severity, severity, key=_rank)
+        self.first_seen = min(self.first_seen, first_seen)
+        if host == self.last:
+            return
+        self.last = host
+        self.host_count += 1
+        if len(self.hosts) < most:
+            self.hosts.append(host)
 
 
 def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
-    values: dict[str, Any] = {
+    register(connection)
+    values = {
         "tasks": json.dumps(query.task_ids),
+        "changes": json.dumps(query.changes),
         "least": query.least_severity,
-        "rated": ExceptionKind.SEVERITY.value,
     }
-    (values["begin"],) = connection.execute(_BEGIN, values).fetchone()
-    if values["begin"] is None:
-        return News()
-    sql = _NEWS.format(
-        excepted=EXCEPTED.format(now=query.now), region=_region(query.region, values)
-    )
-    wanted = {each.value for each in query.changes}
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    groups: dict[tuple[str, int], _Group] = {}
-    first_scanned: set[int] = set()
-    for change, plugin, severity, machine, name, address, first_seen in connection.execute(
-        sql, values
-    ):
-        counts[change][_word(severity)] += 1
-        if change == _BASELINE:
-            first_scanned.add(machine)
-        elif change in wanted:
-            group = groups.setdefault((change, plugin), _Group(severity, first_seen))
-            group.severity = max(group.severity, severity, key=_rank)
-            group.first_seen = min(group.first_seen, first_seen)
-            group.hosts[address or b"\xff", name, machine] = None
-    with_baseline = Change.NEW in query.changes
-    return News(
-        counts={each.value: dict(counts[each.value]) for each in query.changes if each in counts},
-        groups=tuple(_worst(connection, groups, query)),
-        left_out=max(0, len(groups) - query.groups),
-        baseline_hosts=len(first_scanned) if with_baseline else 0,
-        baseline_counts=dict(counts[_BASELINE]) if with_baseline else {},
-    )
-
-
-def _worst(
-    connection: sqlite3.Connection, groups: dict[tuple[str, int], _Group], query: NewsQuery
-) -> Iterable[NewsGroup]:
-    """The groups that are listed: by severity, then those on most hosts."""
-    order = {each.value: place for place, each in enumerate(Change)}
-    listed = sorted(
-        groups.items(),
-        key=lambda each: (
-            -_rank(each[1].severity), order[each[0][0]], -len(each[1].hosts), each[0][1],
-        ),
-    )  # fmt: skip
-    for (change, plugin), group in listed[: query.groups]:
-        name, solution, exploited = connection.execute(
-            "SELECT name, solution, exploited FROM definitions WHERE plugin = ?", (plugin,)
-        ).fetchone() or (None, None, 0)
-        yield NewsGroup(
-            change=Change(change),
-            plugin_id=plugin,
-            name=name,
-            severity=_word(group.severity),
-            solution=solution,
-            exploited=bool(exploited),
-            hosts=tuple(name for _, name, _ in sorted(group.hosts)[: query.hosts]),
-            host_count=len({machine for _, _, machine in group.hosts}),
-            first_seen=group.first_seen,
+    place = {
+        "excepted": EXCEPTED.format(now=query.now),
+        "region": in_region(connection, query.region, query.labelled),
+    }
+    counts: dict[Change, dict[str, int]] = {change: {} for change in query.changes}
+    groups: dict[tuple[str, int, int], _Group] = {}
+    covered = 0
+    for row in connection.execute(_CHANGED.format(**place), values):
+        (word, severity, plugin, check, name, solution, exploited, first_seen, host,
+         excepted) = row  # fmt: skip
+        if excepted:
+            covered += 1
+            continue
+        change = Change(word)
+        count = counts[change]
+        count[_word(severity)] = count.get(_word(severity), 0) + 1
+        group = groups.setdefault(
+            (word, plugin, check),
+            _Group(change, plugin, name, solution, bool(exploited), severity, first_seen),
         )
+        group.add(host, severity, first_seen, query.hosts)
+    worst = sorted(groups.values(), key=lambda group: group.rank)
+    hosts, found = _baseline(connection, place, values) if Change.NEW in query.changes else (0, {})
+    return News(
+        counts={change.value: count for change, count in counts.items() if count},
+        groups=tuple(map(_finished, worst[: query.groups])),
+        left_out=max(0, len(worst) - query.groups),
+        baseline_hosts=hosts,
+        baseline_counts=found,
+        excepted=covered,
+    )
+
+
+def _baseline(
+    connection: sqlite3.Connection, place: dict[str, str], values: dict[str, Any]
+) -> tuple[int, dict[str, int]]:
+    firsts = _FIRST_HOSTS.format(**place)
+    (hosts,) = connection.execute(firsts + _COUNT_FIRST, values).fetchone()
+    if not hosts:
+        return 0, {}
+    rows = connection.execute(firsts + _FIRST_FINDINGS.format(**place), values).fetchall()
+    return hosts, dict(_worst_first(rows))
+
+
+def _worst_first(rows: list[tuple[int, int]]) -> Iterator[tuple[str, int]]:
+    for severity, count in sorted(rows, key=lambda row: _rank(row[0])):
+        yield _word(severity), count
 
 
 def _rank(severity: int) -> int:
-    """A finding without a readable severity may be serious."""
-    return 3 if severity == NO_SEVERITY else severity
+    """The worst first; a finding without a readable severity may be serious."""
+    return -_MAY_BE if severity == NO_SEVERITY else -severity
 
 
 def _word(severity: int) -> str:
     return severity_name(None if severity == NO_SEVERITY else severity)
 
 
-def _region(region: Rules | None, values: dict[str, Any]) -> str:
-    """SQL for hosts in a region; its names go into `values`."""
-    if region is None:
-        return "1"
-    values["names"] = json.dumps(sorted(region.names))
-    values |= {f"suffix{number}": suffix for number, suffix in enumerate(region.patterns)}
-    named = ["{} IN (SELECT value FROM json_each(:names))"]
-    named += [
-        f"substr({{}}, -length(:suffix{number})) = :suffix{number}"
-        for number in range(len(region.patterns))
-    ]
-    clauses = [sql.format(column) for sql in named for column in ("m.name", "m.fqdn")]
-    return join(
-        "OR", [Clause(each) for each in (within("m.address", region.networks), *clauses)]
-    ).sql
+def _finished(group: _Group) -> NewsGroup:
+    return NewsGroup(
+        change=group.change, plugin_id=group.plugin, name=group.name,
+        severity=_word(group.severity), solution=group.solution, exploited=group.exploited,
+        hosts=tuple(group.hosts), host_count=group.host_count, first_seen=group.first_seen,
+    )  # fmt: skip

@@ -139,6 +139,50 @@ CREATE INDEX open_by_severity ON entries (severity, plugin, machine)
   WHERE state < 3 AND severity <> 0;
 """
 
+_HISTORY: Final = """
+-- What changed about each entry after it was first seen, in the order in which it was entered:
+-- state (`new` to `active` is no change), reason or severity. `was_...` is what it was before.
+-- Times of an entry's moves never decrease. `run` is 0 for what was entered before there were
+-- moves: made up from the entries, it has only the latest change of each.
+CREATE TABLE moves (
+  move INTEGER PRIMARY KEY, machine INTEGER NOT NULL, plugin INTEGER NOT NULL,
+  service INTEGER NOT NULL, audit_check INTEGER NOT NULL, at INTEGER NOT NULL, run INTEGER NOT NULL,
+  was_state INTEGER NOT NULL, was_reason INTEGER NOT NULL, was_severity INTEGER NOT NULL,
+  was_since INTEGER NOT NULL, was_unverified_since INTEGER, was_resurfaced INTEGER NOT NULL,
+  was_last_seen INTEGER NOT NULL,
+  state INTEGER NOT NULL, reason INTEGER NOT NULL, severity INTEGER NOT NULL
+);
+INSERT INTO moves SELECT NULL, machine, plugin, service, audit_check, last_seen, 0,
+  iif(resurfaced, 2, 1), 0, first_severity, first_seen, NULL, resurfaced, last_seen,
+  iif(resurfaced, 2, 1), 0, severity
+FROM entries WHERE severity <> first_severity;
+INSERT INTO moves SELECT NULL, machine, plugin, service, audit_check, max(since, last_seen), 0,
+  iif(resurfaced, 2, 1), 0, severity, first_seen, NULL, resurfaced, last_seen, 3, 0, severity
+FROM entries WHERE state = 3;
+INSERT INTO moves SELECT NULL, machine, plugin, service, audit_check,
+  max(unverified_since, last_seen), 0, iif(resurfaced, 2, 1), 0, severity, since, NULL, resurfaced,
+  last_seen, state, reason, severity
+FROM entries WHERE reason <> 0 AND unverified_since IS NOT NULL;
+CREATE INDEX moves_by_entry ON moves (machine, plugin, service, audit_check, at);
+CREATE INDEX moves_by_run ON moves (run);
+-- Which scans reported each machine; `first` was the first. Of earlier scans only the latest.
+CREATE TABLE visits (
+  machine INTEGER NOT NULL, at INTEGER NOT NULL, run INTEGER NOT NULL, view INTEGER NOT NULL,
+  answered INTEGER NOT NULL, first INTEGER NOT NULL,
+  PRIMARY KEY (machine, at, run)
+) WITHOUT ROWID;
+INSERT INTO visits SELECT machine, at, run, view, last_answered IS at, 0 FROM machines
+WHERE view IS NOT NULL;
+CREATE INDEX first_visits ON visits (run, machine) WHERE first;
+CREATE INDEX entries_by_first_run ON entries (first_run) WHERE cause <> 100;
+-- What a plugin said until a time.
+CREATE TABLE past_definitions (
+  plugin INTEGER NOT NULL, until INTEGER NOT NULL, name TEXT, exploited INTEGER NOT NULL, cves TEXT,
+  solution TEXT
+);
+CREATE INDEX past_definitions_by_plugin ON past_definitions (plugin);
+"""
+
 SCHEMA: Final = Schema(
-    name="ledger", application_id=0x4E534C47, steps=(_DDL, _EXCEPTIONS, _REACH, _RANKED)
+    name="ledger", application_id=0x4E534C47, steps=(_DDL, _EXCEPTIONS, _REACH, _RANKED, _HISTORY)
 )

@@ -20,6 +20,7 @@ from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.exceptions.rule import Rule
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import TargetSet
+from nessus_sched.results.ledger.as_of import AsOfPage, AsOfQuery
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.news import News, NewsQuery
@@ -28,10 +29,13 @@ from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostP
 from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
+from nessus_sched.results.ledger.sla import SlaCounts, SlaQuery
+from nessus_sched.results.ledger.trend import TrendPoint, TrendQuery
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.findings.reader import RunOnConnection
 from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
 from nessus_sched.store.ledger.apply import apply_scan, attached, clear
+from nessus_sched.store.ledger.as_of import read_as_of
 from nessus_sched.store.ledger.excepted import count_covered, cover_all
 from nessus_sched.store.ledger.news import read_news
 from nessus_sched.store.ledger.reach import read_logins, read_reach
@@ -39,6 +43,8 @@ from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, rea
 from nessus_sched.store.ledger.schema import SCHEMA
 from nessus_sched.store.ledger.search.page import read_search
 from nessus_sched.store.ledger.select import read_ever_seen, read_selected
+from nessus_sched.store.ledger.sla import read_sla
+from nessus_sched.store.ledger.trend import read_trend
 from nessus_sched.store.reader import Readers, snapshot
 from nessus_sched.store.sqlite import open_offline, open_writer
 
@@ -109,15 +115,27 @@ class Questions:
         """The latest scans with a credential, latest first."""
         return await self._run(lambda connection: read_logins(connection, credential, limit))
 
+    async def news(self, query: NewsQuery) -> News:
+        """What the scans of some tasks have changed."""
+        return await self._run(lambda connection: read_news(connection, query))
+
+    async def trend(self, query: TrendQuery) -> list[TrendPoint]:
+        """How many findings were open over time, the earliest point first."""
+        return await self._run(lambda connection: read_trend(connection, query))
+
+    async def sla(self, query: SlaQuery) -> SlaCounts:
+        """Which findings are or were fixed in time."""
+        return await self._run(lambda connection: read_sla(connection, query))
+
+    async def as_of(self, query: AsOfQuery) -> AsOfPage:
+        """A page of findings as they stood at a time in the past."""
+        return await self._run(lambda connection: read_as_of(connection, query))
+
     async def has(self, task_id: str) -> bool:
         """Whether the findings of a task are entered."""
         sql = "SELECT 1 FROM runs WHERE task_id = ?"
         found = await self._run(lambda connection: connection.execute(sql, (task_id,)).fetchone())
         return found is not None
-
-    async def news(self, query: NewsQuery) -> News:
-        """What the scans of some tasks have changed."""
-        return await self._run(lambda connection: read_news(connection, query))
 
 
 class LedgerStore(Questions):

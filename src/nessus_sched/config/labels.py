@@ -1,0 +1,22 @@
+"""The labels of hosts that are configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nessus_sched.config.delivery import LabelSettings
+from nessus_sched.core.labels import LABELS, LabelRule, Labels
+from nessus_sched.core.targets.scope import parse_rules
+
+
+def labels_of(items: Iterable[LabelSettings]) -> Labels:
+    """Raises `BadTargets` for a host that is no name."""
+    return Labels([_rule(each) for each in items])
+
+
+def _rule(item: LabelSettings) -> LabelRule:
+    given = {name: getattr(item, name) for name in LABELS}
+    return LabelRule(
+        parse_rules((*item.networks, *item.hosts)),
+        {name: value for name, value in given.items() if value is not None},
+    )
