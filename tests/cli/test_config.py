@@ -60,6 +60,19 @@ def test_check_says_what_is_wrong_where(tmp_path: Path) -> None:
     one_sentence(typed("config", "check", "-c", str(tmp_path / "no")), 78, "cannot be read")
 
 
+def test_check_asks_apprise_about_its_urls(tmp_path: Path) -> None:
+    good = {"name": "mail", "apprise": "mailtos://a:s3cr3t-one@example.com"}
+    place = site(tmp_path, [], sinks=[good])
+    assert typed("config", "check", "-c", str(place.file)).code == 0
+    place = site(tmp_path, [], sinks=[good, {"name": "chat", "apprise": "slak://s3cr3t-two"}])
+    said = typed("config", "check", "-c", str(place.file))
+    one_sentence(said, 78, "sink chat: Apprise does not understand this URL")
+    assert "s3cr3t" not in said.out + said.err
+    checked = typed("config", "check", "-c", str(place.file), "--json")
+    fits("config check", checked.json)
+    assert not checked.json["ok"]
+
+
 @pytest.mark.parametrize(
     "words",
     [("serve",), ("doctor",), ("config", "check"), ("config", "show"), ("journal", "verify"),

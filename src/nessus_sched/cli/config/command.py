@@ -39,6 +39,7 @@ def check_command(config: Path, as_json: bool) -> None:
 
     try:
         found = load(config, environ=os.environ)
+        _check_sinks(found, str(config))
         _check_templates(found)
     except ConfigError as error:
         if as_json:
@@ -56,6 +57,14 @@ def check_command(config: Path, as_json: bool) -> None:
         print_note(f"warning: {warning}")
     scanners = pluralize(len(found.scanners), "scanner")
     click.echo(f"{config}: ok, {scanners}, {pluralize(len(texts), 'warning')}")
+
+
+def _check_sinks(config: Config, file: str) -> None:
+    """Raises `ConfigError` for sinks with mistakes that reading the file does not show."""
+    from nessus_sched.delivery.sinks.open import sink_problems
+
+    if problems := list(sink_problems(config.sinks, file)):
+        raise ConfigError(problems)
 
 
 def _check_templates(config: Config) -> None:

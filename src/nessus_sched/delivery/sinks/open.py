@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from nessus_sched.config.delivery import JsonLinesSink, SinkSettings
+from nessus_sched.config.problems import Problem
 from nessus_sched.core.clock import Now
+from nessus_sched.delivery.sinks.chat import NOT_UNDERSTOOD, SERVICES, Chat, understands
 from nessus_sched.delivery.sinks.json_lines import JsonLinesFile
 from nessus_sched.delivery.sinks.port import Sink
 from nessus_sched.delivery.sinks.syslog import Syslog
@@ -17,7 +21,17 @@ def sink_for(settings: SinkSettings, *, wall: Now, document_only: bool = False) 
         return Webhook(settings=settings.webhook, wall=wall, document_only=document_only)
     if settings.json_lines is not None:
         return _json_lines(settings.json_lines, wall)
+    if settings.apprise is not None:
+        return Chat(settings.apprise)
     raise NotImplementedError
+
+
+def sink_problems(sinks: Iterable[SinkSettings], file: str) -> Iterator[Problem]:
+    """Mistakes in sinks that the configuration itself cannot see."""
+    for settings in sinks:
+        if settings.apprise is not None and not understands(settings.apprise):
+            text = f"sink {settings.name}: {NOT_UNDERSTOOD}"
+            yield Problem(file=file, message=text, hint=f"see {SERVICES}")
 
 
 def _json_lines(settings: JsonLinesSink, wall: Now) -> Sink:
