@@ -12,7 +12,7 @@ from nessus_sched.config.schema import RetentionSettings
 from nessus_sched.core.delivery.message import Message
 from nessus_sched.core.delivery.outbox import MessageState
 from nessus_sched.core.states import TaskState
-from nessus_sched.delivery import lanes, router
+from nessus_sched.delivery import lanes, router, service
 from nessus_sched.delivery.service import UnknownRoute
 from nessus_sched.delivery.sinks.port import Failure, SinkFailed
 from support.mortality import Life, mortal, mortal_connect
@@ -80,6 +80,51 @@ async def test_what_a_sink_refuses_steps_aside(tmp_path: Path, autojump_clock: o
         rows = await office.store.journal(limit=100)
         assert (rows[-1].entry.event, rows[-1].entry.actor) == ("messages_retried", "cli:bob")
         assert rows[-1].entry.detail["message_ids"] == retried
+
+
+async def test_a_reload_may_give_a_route_another_sink(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """What waits goes there."""
+    async with post_office(config(tmp_path, route(), route("other"))) as office:
+        await trio.sleep(3)
+        office.sinks["soc"].fails = down
+        expected = await some_ends(office, 2)
+        await trio.sleep(60)
+        office.sinks["other"].taken.clear()
+        office.configure(config(tmp_path, route(sink="other"), route("other")))
+        await trio.sleep(3)
+    assert office.sinks["other"].titles == expected
+
+
+async def test_trouble_is_what_lasts(tmp_path: Path, autojump_clock: object) -> None:
+    async with post_office(config(tmp_path, route())) as office:
+        await trio.sleep(3)
+        office.sink.fails = down
+        await some_ends(office, 1)
+        await trio.sleep(service.PATIENCE - 10)
+        assert office.delivery.troubles() == []
+        await trio.sleep(60)
+        (trouble,) = office.delivery.troubles()
+        assert trouble == "route soc has failed for 5 min: nobody answers"
+        office.configure(config(tmp_path))
+        await trio.sleep(3)
+        (trouble,) = office.delivery.troubles()
+        assert trouble == "1 message of route soc, which is not configured any more"
+        (orphan,) = (await office.delivery.orphans()).items()
+        assert (orphan[0], orphan[1].waiting) == ("soc", 1)
+
+
+async def test_a_message_is_stored_once(tmp_path: Path, autojump_clock: object) -> None:
+    async with post_office(config(tmp_path, route())) as office:
+        await trio.sleep(3)
+        office.sink.fails = down
+        await some_ends(office, 1)
+        await trio.sleep(60)
+        (item,) = await office.store.outbox.items()
+        position = (await office.store.outbox.positions())["soc"]
+        await office.store.outbox.put(position, [item.message], at=START)
+        assert await office.store.outbox.items() == [item]
 
 
 async def test_what_needs_an_operator_is_tried_rarely_and_at_once_when_asked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,19 @@ import trio
 
 from nessus_sched.config.calendar import CalendarSettings
 from nessus_sched.config.delivery import Weekday, When
+from nessus_sched.config.scanners import ApiKeys, ScannerSettings
 from nessus_sched.config.types import Severity
+from nessus_sched.core.calendar.recurrence import Recurrence
+from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.delivery.happenings import Happening
+from nessus_sched.core.delivery.message import MAX_BYTES
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Part, ScheduledFor, TaskError
+from nessus_sched.delivery.compose import EVENTS, TASKS
 from nessus_sched.delivery.router import LEDGER_PATIENCE
-from nessus_sched.results.ledger.news import News, NewsGroup
+from nessus_sched.results.ledger.news import News, NewsGroup, NewsQuery
 from nessus_sched.results.ledger.questions import Change
 from support.post_office import FakeNews, a_summary, config, post_office, route
 from support.stored import START, a_request
@@ -152,7 +159,7 @@ async def test_errors_are_in_it_and_parts_are_not_reported(
     }
 
 
-EVENTS = [
+REPORTED = [
     ("schedule_failed", {"schedule": "weekly"}, "Schedule weekly could not submit its task: why"),
     ("schedule_skipped", {"schedule": "weekly"}, "Schedule weekly skipped a firing: why"),
     ("scanner_down", {"scanner_instance": "east"}, "Scanner east cannot be used: why"),
@@ -166,7 +173,7 @@ EVENTS = [
 ]
 
 
-@pytest.mark.parametrize(("event", "detail", "title"), EVENTS)
+@pytest.mark.parametrize(("event", "detail", "title"), REPORTED)
 async def test_events(
     event: str, detail: dict[str, Any], title: str, tmp_path: Path, autojump_clock: object
 ) -> None:
@@ -328,3 +335,130 @@ async def test_what_a_configuration_adds_and_takes_away(
         office.configure(attrs.evolve(both, routes=()))
         await trio.sleep(3)
         assert await office.store.outbox.positions() == {}
+
+
+# -- regions of what is not a task
+
+EAST = ScannerSettings(
+    id="east",
+    url="https://192.0.2.200:8834",
+    auth=ApiKeys(access_key=Secret("x" * 20), secret_key=Secret("y" * 20)),
+    networks=("192.0.2.0/24",),
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reported"),
+    [
+        ({}, {"scanner", "exception", "firing", "alarm"}),
+        ({"networks": ("192.0.2.0/28",)}, {"scanner", "exception", "firing", "alarm"}),
+        ({"networks": ("198.51.100.0/24",)}, set()),
+        ({"schedules": ("weekly",)}, {"firing"}),
+        ({"schedules": ("monthly",)}, set()),
+    ],
+)
+async def test_events_only_of_a_region_or_schedule(
+    settings: dict[str, Any], reported: set[str], tmp_path: Path, autojump_clock: object
+) -> None:
+    whole = config(tmp_path, route(**settings), scanners=(EAST,))
+    async with post_office(whole) as office:
+        await trio.sleep(3)
+        schedule = Schedule(
+            schedule_id="s-1",
+            name="weekly",
+            recurrence=Recurrence(cron="0 2 * * mon"),
+            request=a_request(),
+            actor="cli:alice",
+            created_at=START,
+            catch_up=60.0,
+            decided=START,
+        )
+        await office.store.save_schedule(schedule)
+        await office.note("scanner_down", "scanner", scanner_instance="east")
+        await office.note("exception_expired", "exception", hosts=["192.0.2.7"])
+        await office.note("schedule_skipped", "firing", schedule="weekly")
+        task = await office.end()
+        alarm = JournalEntry(at=START, event="logins_fail", task_id=task.task_id, cause="alarm")
+        await office.store.record(task, alarm)
+        await trio.sleep(3)
+    words = {"scanner", "exception", "firing", "alarm"}
+    found = {title.rpartition(" ")[2].lower() for title in office.sink.titles}
+    assert found & words == reported
+
+
+async def test_a_region_of_names(tmp_path: Path, autojump_clock: object) -> None:
+    """What has no hosts, such as an exception for all, concerns everybody."""
+    async with post_office(config(tmp_path, route(networks=("192.0.2.0/24",)))) as office:
+        await trio.sleep(3)
+        await office.note("exception_expired", "all hosts", hosts=[])
+        await office.note("scanner_down", "not configured any more", scanner_instance="gone")
+        await office.note("schedule_failed", "no such schedule", schedule="deleted")
+        await trio.sleep(3)
+    assert len(office.sink.taken) == 2
+
+
+# -- bounds
+
+
+async def test_a_digest_is_bounded_and_counts_the_rest(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    many = tuple(attrs.evolve(A_GROUP, name="x" * 9000, solution="y" * 9000) for _ in range(400))
+    ledger = FakeNews(by_task={"t00000001": attrs.evolve(CRITICAL, groups=many, left_out=7)})
+    async with post_office(config(tmp_path, daily()), ledger=ledger) as office:
+        await trio.sleep(3)
+        for _ in range(TASKS + 10):
+            await office.end(TaskState.DEAD)
+        for number in range(EVENTS + 20):
+            await office.note("scanner_down", f"{number}", scanner_instance="east")
+        await trio.sleep(DAY)
+    (message,) = office.sink.taken
+    document = message.document
+    assert (len(document["tasks"]), document["tasks_left_out"]) == (TASKS, 10)
+    assert (len(document["events"]), document["events_left_out"]) == (EVENTS, 20)
+    assert document["events"][-1]["text"].endswith(f": {EVENTS + 19}")
+    assert len(document["groups"]) + document["groups_left_out"] == 407
+    assert len(json.dumps(document).encode()) <= MAX_BYTES
+    assert len(message.title) <= 150
+
+
+async def test_a_digest_waits_for_the_ledger(tmp_path: Path, autojump_clock: object) -> None:
+    ledger = FakeNews(entered=set(), by_task={"t00000001": CRITICAL})
+    async with post_office(config(tmp_path, daily()), ledger=ledger) as office:
+        await trio.sleep(3)
+        await office.end(summary=a_summary())
+        await trio.sleep(9 * 3600)
+        assert office.sink.taken == []
+        ledger.entered = {"t00000001"}
+        await trio.sleep(10)
+        assert len(office.sink.taken) == 1
+        ledger.entered = set()
+        await office.end(summary=a_summary())
+        await office.note("scanner_down", scanner_instance="east")
+        await trio.sleep(DAY + LEDGER_PATIENCE)
+    assert office.sink.titles[1] == "Scanner east cannot be used"
+
+
+async def test_no_secret_is_in_a_title(tmp_path: Path, autojump_clock: object) -> None:
+    async with post_office(config(tmp_path, route())) as office:
+        await trio.sleep(3)
+        await office.note("scanner_down", "a secret of the sink", scanner_instance="east")
+        await trio.sleep(3)
+    assert office.sink.titles == ["Scanner east cannot be used: ***"]
+    assert "secret" not in json.dumps(office.sink.taken[0].document)
+
+
+async def test_what_happens_while_rows_are_read_is_not_missed(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    class Busy(FakeNews):
+        async def news(self, query: NewsQuery) -> News:
+            if len(self.asked) == 0:
+                await office.end(TaskState.DEAD, request=a_request(name="Second"))
+            return await super().news(query)
+
+    async with post_office(config(tmp_path, route()), ledger=Busy()) as office:
+        await trio.sleep(3)
+        await office.end(TaskState.DEAD)
+        await trio.sleep(5)
+    assert office.sink.titles == ["Weekly DMZ (failed)", "Second (failed)"]
