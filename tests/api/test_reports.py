@@ -17,6 +17,7 @@ from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
 from nessus_sched.config.delivery import SlaSettings
+from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.ipc.peer import Peer
 from support.living_app import living_app
@@ -245,6 +246,35 @@ async def test_what_changed_between_two_scans(desk: Desk) -> None:
         if all(key[0] in scan and key[1] in scan[key[0]][0] for scan in (earlier, later))
     }  # fmt: skip
     assert set(changes) == both - stayed
+
+
+# -- in general
+
+
+async def test_a_model_gets_the_path_of_a_file(desk: Desk) -> None:
+    kept: dict[str, str] = {}
+
+    async def keep(name: str, text: str) -> str:
+        kept[name] = text
+        return f"/state/{name}"
+
+    app = attrs.evolve(desk.app, keep_report=keep)
+    answer = await called(app, "create_report", kind="team", targets=["192.0.2.1-6"])
+    ((name, text),) = kept.items()
+    assert answer["path"] == f"/state/{name}"
+    assert Page(text).texts("main h2") == (await desk.page("team", targets=["192.0.2.1-6"])).texts(
+        "main h2"
+    )
+
+
+@pytest.mark.parametrize("form", ["html", "csv", "jsonl"])
+async def test_secrets_are_masked_even_in_what_is_kept(desk: Desk, form: str) -> None:
+    secret = "Turn off SSL"
+    assert secret in (await desk.report("team", form=form))["text"]
+    desk.app.mask.know([Secret(secret)])
+    text = (await desk.report("team", form=form))["text"]
+    assert secret not in text
+    assert "*** 2 and 3." in text
 
 
 # -- what a role may see

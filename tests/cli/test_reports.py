@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nessus_sched.cli.client import daemon
 from support.command import one_sentence, typed
 from support.live_daemon import Live, asked
 from support.nessus_xml import document, element, host, item, output
@@ -92,6 +93,20 @@ def test_without_a_daemon_the_state_directory_answers(
         here = Page(said.out)
         assert here.texts("main h2") == there.texts("main h2")
         assert here.tiles() == there.tiles()
+
+
+def test_a_model_is_told_where_the_file_is(
+    live: Live, scanned: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", live.place.environ["XDG_RUNTIME_DIR"])
+    with daemon(live.place.file) as api:
+        answer = api.call("create_report", kind="technical", task_id=scanned)
+    path = Path(answer["path"])
+    assert path.parent.name == "reports"
+    page = Page(path.read_text())
+    assert page.texts("section.card h3") == Page(
+        live("report", "technical", scanned, "-o", "-").out
+    ).texts("section.card h3")
 
 
 def test_mistakes_are_one_sentence(live: Live, scanned: str, tmp_path: Path) -> None:

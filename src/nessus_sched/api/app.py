@@ -11,6 +11,7 @@ from nessus_sched.certify.certifier import Certifier
 from nessus_sched.config.schema import Config
 from nessus_sched.config.types import LogLevel
 from nessus_sched.core.clock import Now
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import ScanKind, Task
 from nessus_sched.delivery.service import Delivery
@@ -82,6 +83,9 @@ class ReadApp(Protocol):
     def now(self) -> Now: ...
 
     @property
+    def mask(self) -> Masker: ...
+
+    @property
     def queries(self) -> StoredTasks: ...
 
     @property
@@ -140,3 +144,8 @@ class App:
     @property
     def now(self) -> Now:
         return self.service.context.wall
+
+    @property
+    def mask(self) -> Masker:
+        """Knows every configured secret."""
+        return self.service.context.mask

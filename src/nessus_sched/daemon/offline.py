@@ -72,6 +72,7 @@ def answer_offline(
 async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -> dict[str, Any]:
     args: Any = validation.parse(tool.arguments, arguments)
     directory = config.state_directory
+    mask = Masker(secrets_of(config))
     with read_offline(directory) as store:
         ledger = (
             await open_ledger_offline(directory / "ledger.db", directory / "findings.db")
@@ -89,13 +90,14 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
                 queries=StoredTasks(_Tasks(store), [each.id for each in config.scanners]),
                 opened=findings,
                 opened_ledger=ledger,
+                mask=mask,
             )
             result = await tool.fn(app, Call(peer=Peer(connection="offline")), args)
         finally:
             for opened in (findings, ledger):
                 if opened is not None:
                     await opened.aclose()
-    return validation.answer(result, Masker(secrets_of(config)).masked)[0]
+    return validation.answer(result, mask.masked)[0]
 
 
 class _Tasks:
@@ -142,6 +144,7 @@ class _App:
     queries: StoredTasks
     opened: OfflineFindings | None
     opened_ledger: OfflineLedger | None
+    mask: Masker
     now: Now = system_now
     sees: Callable[[Peer, Task], bool] = _sees
     scopes_of: Callable[[Peer], Sequence[Scope]] = _scopes_of

@@ -4,7 +4,8 @@ looked at, printed and counted."""
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -13,15 +14,13 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.config.ledger import HostIdentity
-from nessus_sched.core.clock import Now
 from nessus_sched.core.states import TaskState
 from nessus_sched.results.coverage import ScanCoverage, scan_coverage
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.parser.reader import Reader
 from nessus_sched.results.summary import summarize
-from nessus_sched.store.executor import Executor, InThreads
-from nessus_sched.store.findings.store import open_findings
-from nessus_sched.store.ledger.store import open_ledger
+from nessus_sched.store.findings.store import FindingsStore, open_findings
+from nessus_sched.store.ledger.store import LedgerStore, open_ledger
 from nessus_sched.store.tasks.store import TaskStore
 from support.ledger_book import INFORMATION, LOGIN
 from support.nessus_xml import document, element, host, item, output
@@ -126,6 +125,47 @@ def _information(count: int) -> Iterator[str]:
         )  # fmt: skip
 
 
+@attrs.frozen
+class Books:
+    """The stores in a state directory."""
+
+    tasks: TaskStore
+    findings: FindingsStore
+    ledger: LedgerStore
+
+    async def enter(self, number: int, data: bytes, *, at: int, targets: str) -> str:
+        """A finished scan with its report."""
+        begun = float(at - 60)
+        request = a_request(targets=(targets,), credentials=("linux",), name="weekly office")
+        task = a_task(
+            number + 1, request=request, state=TaskState.COMPLETED, created_at=begun,
+            launched_at=begun, scanner_instance="east", summary=summarize(io.BytesIO(data)),
+            entered={TaskState.COMPLETED: at + 60.0},
+        )  # fmt: skip
+        reader = Reader(io.BytesIO(data))
+        await self.findings.put(
+            task.task_id, reader, at=at + 60.0, coverage=partial(_coverage, reader)
+        )
+        await self.tasks.submit(task, submitted(task))
+        origin = ScanOrigin(
+            task_id=task.task_id, series="weekly", began=begun, targets=(targets,),
+            credentials=("linux",),
+        )  # fmt: skip
+        await self.ledger.apply(origin, identity=HostIdentity.ADDRESS, now=at + 60.0)
+        return task.task_id
+
+
+@asynccontextmanager
+async def books(directory: Path, now: float) -> AsyncIterator[Books]:
+    directory.mkdir(parents=True, exist_ok=True)
+    findings = await open_findings(directory / "findings.db")
+    ledger = await open_ledger(directory / "ledger.db", directory / "findings.db")
+    async with TaskStore.open(directory, now=lambda: now) as tasks:
+        yield Books(tasks, findings, ledger)
+    await ledger.aclose()
+    await findings.aclose()
+
+
 async def build(
     directory: Path,
     *,
@@ -137,63 +177,33 @@ async def build(
     network: str = "192.0.2.0/24",
     first: str = "192.0.2.",
     seed: int = 5,
-    executor: Executor | None = None,
-    clock: Now | None = None,
-) -> list[str]:
-    """The ids of the tasks, oldest first. Hosts get new findings and are patched."""
+) -> None:
+    """Hosts get new findings and are patched, and some do not answer or let nobody in."""
     random = Random(seed)
-    run = executor or InThreads()
     catalog = plugins(known, random)
     names = [_name(first, number) for number in range(hosts)]
     has = {name: set(random.sample(range(known), max(known // 5, 1))) for name in names}
-    directory.mkdir(parents=True, exist_ok=True)
-    findings = await open_findings(directory / "findings.db", run)
-    ledger = await open_ledger(directory / "ledger.db", directory / "findings.db", run)
-    ids = []
-    async with TaskStore.open(directory, now=clock or (lambda: now), executor=run) as tasks:
+    policy = _policy(network, catalog, information)
+    async with books(directory, now) as opened:
         for number in range(weeks):
             at = int(now - (weeks - number) * WEEK + 3 * DAY)
-            hosts_now = []
-            for name in names:
-                mine = has[name]
-                gone = {each for each in mine if random.random() < 0.13}
-                mine -= gone
+            shown = []
+            for name, mine in has.items():
+                mine -= {each for each in mine if random.random() < 0.13}
                 mine |= {random.randrange(known) for _ in range(random.randrange(3))}
-                if random.random() < 0.05:
-                    continue
-                entered = random.random() < 0.85
-                hosts_now.append(
-                    host(
-                        name, *(_item(catalog[each], name) for each in sorted(mine)),
-                        *_information(information),
-                        *([LOGIN, INFORMATION] if entered else [item(10180), item(104410)]),
-                        tags={"HOST_END_TIMESTAMP": str(at), "host-ip": name},
-                    )
-                )  # fmt: skip
-            data = document(*hosts_now, policy=_policy(network, catalog, information))
-            request = a_request(targets=(network,), credentials=("linux",), name="weekly office")
-            task = a_task(
-                number + 1, request=request, state=TaskState.COMPLETED, created_at=float(at - 60),
-                launched_at=float(at - 60), scanner_instance="east",
-                summary=summarize(io.BytesIO(data)), entered={TaskState.COMPLETED: at + 60.0},
-            )  # fmt: skip
-            reader = Reader(io.BytesIO(data))
-            await findings.put(
-                task.task_id, reader, at=at + 60.0,
-                coverage=partial(_coverage, reader),
-            )  # fmt: skip
-            await tasks.submit(task, submitted(task))
-            await ledger.apply(
-                ScanOrigin(
-                    task_id=task.task_id, series="weekly", began=float(at - 60),
-                    targets=(network,), credentials=("linux",),
-                ),
-                identity=HostIdentity.ADDRESS, now=at + 60.0,
-            )  # fmt: skip
-            ids.append(task.task_id)
-    await ledger.aclose()
-    await findings.aclose()
-    return ids
+                if random.random() >= 0.05:
+                    logged_in = random.random() < 0.85
+                    found = [_item(catalog[each], name) for each in sorted(mine)]
+                    shown.append(_host(name, found, information, at, logged_in=logged_in))
+            await opened.enter(number, document(*shown, policy=policy), at=at, targets=network)
+
+
+def _host(name: str, found: list[str], information: int, at: int, *, logged_in: bool) -> str:
+    login = [LOGIN, INFORMATION] if logged_in else [item(10180), item(104410)]
+    return host(
+        name, *found, *_information(information), *login,
+        tags={"HOST_END_TIMESTAMP": str(at), "host-ip": name},
+    )  # fmt: skip
 
 
 def _coverage(reader: Reader) -> ScanCoverage:

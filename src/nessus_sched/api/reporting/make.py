@@ -78,6 +78,8 @@ async def make(
     scope = await scope_of(app, call, asked)
     finder = Finder(app=app, call=call, scope=scope, now=now)
     found = await _GATHER[kind](finder, period, asked)
+    # Before texts are escaped, and before a file is written that no answer's mask would see.
+    found = app.mask.masked(found)
     rows = found.pop("rows")
     notes = [*behind(app), *found.pop("notes", ())]
     reports = app.config.reports
