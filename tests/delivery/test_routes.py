@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from nessus_sched.config.calendar import CalendarSettings
-from nessus_sched.config.delivery import Weekday, When
+from nessus_sched.config.delivery import LabelSettings, Weekday, When
 from nessus_sched.config.scanners import ApiKeys, ScannerSettings
 from nessus_sched.config.types import Severity
 from nessus_sched.core.calendar.recurrence import Recurrence
@@ -61,6 +61,7 @@ async def test_a_task_that_changed_something_is_reported(
     assert message.document["changes"] == {"new": {"critical": 3}, "fixed": {"high": 1}}
     assert message.document["tasks"][0]["task_id"] == message.task_id == "t00000001"
     (asked,) = ledger.asked
+    assert asked.labelled is None
     assert (asked.least_severity, asked.changes) == (
         3, (Change.NEW, Change.RESURFACED, Change.FIXED)
     )  # fmt: skip
@@ -347,12 +348,21 @@ EAST = ScannerSettings(
 )
 
 
+LABELS = (
+    LabelSettings(networks=("192.0.2.0/29",), owner="web"),
+    LabelSettings(networks=("198.51.100.0/24",), owner="lab"),
+)
+
+
 @pytest.mark.parametrize(
     ("settings", "reported"),
     [
         ({}, {"scanner", "exception", "firing", "alarm"}),
         ({"networks": ("192.0.2.0/28",)}, {"scanner", "exception", "firing", "alarm"}),
         ({"networks": ("198.51.100.0/24",)}, set()),
+        ({"labels": {"owner": "web"}}, {"scanner", "exception", "firing", "alarm"}),
+        ({"labels": {"owner": "lab"}}, set()),
+        ({"labels": {"owner": "web"}, "networks": ("198.51.100.0/24",)}, set()),
         ({"schedules": ("weekly",)}, {"firing"}),
         ({"schedules": ("monthly",)}, set()),
     ],
@@ -360,7 +370,7 @@ EAST = ScannerSettings(
 async def test_events_only_of_a_region_or_schedule(
     settings: dict[str, Any], reported: set[str], tmp_path: Path, autojump_clock: object
 ) -> None:
-    whole = config(tmp_path, route(**settings), scanners=(EAST,))
+    whole = config(tmp_path, route(**settings), scanners=(EAST,), labels=LABELS)
     async with post_office(whole) as office:
         await trio.sleep(3)
         schedule = Schedule(

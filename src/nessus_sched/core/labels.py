@@ -8,7 +8,9 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.core.targets.ranges import Range
 from nessus_sched.core.targets.scope import Rules
+from nessus_sched.core.targets.targets import TargetSet
 
 LABELS: Final = ("owner", "site", "criticality")
 _MISSING: Final = -1
@@ -40,6 +42,13 @@ class Labels:
             name: self.rules[rule].labels[name] for name, rule in found.items() if rule != _MISSING
         }
 
+    def points(self, within: Range) -> Iterator[int]:
+        """Addresses of a range, one of each stretch whose hosts have the same labels."""
+        first, last = within
+        yield first
+        for finder in self._finders.values():
+            yield from finder.starts_between(first, last)
+
     def values(self, label: str) -> tuple[str, ...]:
         """All values that a label has, sorted."""
         return tuple(sorted({each.labels[label] for each in self.rules if label in each.labels}))
@@ -59,6 +68,12 @@ class Labelled:
             for name, value in self.wanted.items()
         )
 
+    def has_some(self, targets: TargetSet) -> bool:
+        """Whether some of the targets have them."""
+        return any(self.has(None, (name,)) for name in targets.names) or any(
+            self.has(point) for each in targets.ranges for point in self.labels.points(each)
+        )
+
 
 class _Finder:
     """Finds the last rule with a label that matches a host, by its number."""
@@ -71,6 +86,10 @@ class _Finder:
             self._names.update(dict.fromkeys(hosts.names, number))
             self._suffixes.update(dict.fromkeys(hosts.patterns, number))
         self._starts, self._numbers = _segments(having)
+
+    def starts_between(self, first: int, last: int) -> Sequence[int]:
+        """Where stretches begin, after `first` and not after `last`."""
+        return self._starts[bisect_right(self._starts, first) : bisect_right(self._starts, last)]
 
     def find(self, address: int | None, names: Iterable[str]) -> int:
         found = [_MISSING]

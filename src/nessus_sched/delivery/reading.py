@@ -94,13 +94,13 @@ class Reader:
         changes = tuple(Change(each.value) for each in FINDINGS if self.route.wants(each))
         if not changes or not task_ids:
             return News()
-        region = self.route.region
         return await self.ledger.news(
             NewsQuery(
                 task_ids=tuple(task_ids),
                 changes=changes,
                 least_severity=list(Severity).index(self.route.settings.severity),
-                region=region,
+                region=self.route.region,
+                labelled=self.route.labelled,
                 groups=GROUPS,
                 hosts=HOSTS,
                 now=self.now,
@@ -133,8 +133,8 @@ class Reader:
         return not event.hosts or self.route.reaches(_targets(event.hosts))
 
     async def _fires_in(self, name: str) -> bool:
-        """Whether a schedule has targets in the route's region."""
-        if self.route.region is None:
+        """Whether a schedule has targets that the route reports on."""
+        if self.route.region is None and self.route.labelled is None:
             return True
         found = [each for each in await self.tasks.schedules() if each.name == name]
         return any(self.route.reaches(targets_from(each.request.targets)) for each in found)

@@ -9,10 +9,12 @@ from typing import Final
 import attrs
 
 from nessus_sched.config.delivery import RouteSettings, SinkSettings, WebhookSink, When
+from nessus_sched.config.labels import labels_of
 from nessus_sched.config.schema import Config, WebhookSettings
 from nessus_sched.config.types import NotifyOn
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.delivery.happenings import Happening
+from nessus_sched.core.labels import Labelled
 from nessus_sched.core.targets.ranges import overlap
 from nessus_sched.core.targets.scope import Rules, parse_rules
 from nessus_sched.core.targets.targets import TargetSet
@@ -26,12 +28,14 @@ _OUTCOMES: Final = {
 
 @attrs.frozen(kw_only=True)
 class Route:
-    """A route and its sink. `region` limits hosts; None means all. `task_document`: it is one of
-    `notifications`, which send the document of a task that these have always sent."""
+    """A route and its sink. `region` and `labelled` limit the hosts; None means all.
+    `task_document`: it is one of `notifications`, which send the document of a task that these
+    have always sent."""
 
     settings: RouteSettings
     sink: SinkSettings
     region: Rules | None = None
+    labelled: Labelled | None = None
     task_document: bool = False
 
     @property
@@ -46,8 +50,10 @@ class Route:
         return happening in self.settings.on
 
     def reaches(self, targets: TargetSet) -> bool:
-        """Whether some of the targets are in its region."""
-        return self.region is None or _has_some(self.region, targets)
+        """Whether some of the targets are hosts that it reports on."""
+        return (self.region is None or _has_some(self.region, targets)) and (
+            self.labelled is None or self.labelled.has_some(targets)
+        )
 
     def of_schedule(self, name: str | None) -> bool:
         """Whether it reports tasks of a schedule, or of none."""
@@ -80,10 +86,16 @@ class Routes:
 def routes_of(config: Config) -> tuple[Route, ...]:
     """All routes, first those that `notifications` stand for."""
     sinks = {sink.name: sink for sink in config.sinks}
+    labels = labels_of(config.labels)
     return (
         *map(_notification, config.notifications),
         *(
-            Route(settings=each, sink=sinks[each.sink], region=_region(each, config))
+            Route(
+                settings=each,
+                sink=sinks[each.sink],
+                region=parse_rules(each.networks) if each.networks else None,
+                labelled=Labelled(labels, each.labels) if each.labels else None,
+            )
             for each in config.routes
         ),
     )
@@ -99,12 +111,6 @@ def _notification(hook: WebhookSettings) -> Route:
         sink=SinkSettings(name=name, webhook=WebhookSink(url=hook.url, secret=hook.secret)),
         task_document=True,
     )
-
-
-def _region(settings: RouteSettings, config: Config) -> Rules | None:
-    if not settings.networks:
-        return None
-    return parse_rules(settings.networks)
 
 
 def _has_some(region: Rules, targets: TargetSet) -> bool:
