@@ -12,6 +12,7 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.outcomes.ledger import target_of_name
+from nessus_sched.core.labels import Labelled
 from nessus_sched.core.targets.ranges import Ranges, difference, intersection
 from nessus_sched.core.targets.scope import Rules, Scope
 from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_targets
@@ -53,6 +54,7 @@ class ReportScope:
     text: str
     conditions: tuple[Condition, ...] = ()
     region: Rules | None = None
+    labelled: Labelled | None = None
     targets: TargetSet | None = None
     task: Task | None = None
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.config.delivery import SlaSettings
-from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
+from nessus_sched.results.ledger.sla import limit_of
+from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.reports.period import Period
 from nessus_sched.results.untrusted import clean_line
 
@@ -62,7 +63,8 @@ def found_of(
     sla: SlaSettings | None = None,
 ) -> Found:
     """With its texts made safe to show. `sla` gives it a day on which it is due."""
-    limit = None if sla is None else time_limit(sla, severity, exploited=exploited)
+    number = SEVERITIES.index(severity) if severity in SEVERITIES else NO_SEVERITY
+    limit = None if sla is None else limit_of(sla, number, exploited=exploited)
     return Found(
         host=clean_line(host, HOST),
         port=port,
@@ -76,14 +78,6 @@ def found_of(
         due=None if limit is None or since is None else since + limit,
         note=note,
     )
-
-
-def time_limit(sla: SlaSettings, severity: str, *, exploited: bool) -> float | None:
-    """Seconds from its first sighting in which a finding should be fixed."""
-    limits = [getattr(sla, severity, None)] if severity in SEVERITIES[1:] else []
-    if exploited and severity in SEVERITIES[1:]:
-        limits.append(sla.exploited)
-    return min((each for each in limits if each is not None), default=None)
 
 
 def by_solution(found: Iterable[Found]) -> list[tuple[str, list[Found]]]:

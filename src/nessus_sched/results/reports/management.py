@@ -10,6 +10,8 @@ import attrs
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.reach import Reach
+from nessus_sched.results.ledger.sla import IN_TIME, SlaCounts, SlaState
+from nessus_sched.results.ledger.trend import Step, TrendPoint
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.reports import charts
 from nessus_sched.results.reports.period import Period
@@ -29,42 +31,28 @@ _WORST: Final = (*reversed(SEVERITIES[1:]), UNKNOWN_SEVERITY)
 
 
 @attrs.frozen(kw_only=True)
-class Point:
-    """A week or month of a trend: what was open at its end, by severity, and what happened in
-    it."""
+class History:
+    """What happened: `points` are drawn, `within` are those of the period alone, and `before` is
+    what was open at its start, by severity."""
 
-    label: str
-    open: Mapping[str, int]
-    new: int
-    fixed: int
-    hosts: int
-
-
-@attrs.frozen(kw_only=True)
-class InTime:
-    """Findings with a time limit: open ones that are in time, due soon or breached, and those
-    fixed in the period in time or late."""
-
-    on_time: int
-    due: int
-    breached: int
-    met: int
-    met_late: int
+    step: Step
+    points: Sequence[TrendPoint]
+    before: Mapping[str, int]
+    within: Sequence[TrendPoint]
 
 
 @attrs.frozen(kw_only=True)
 class Facts:
-    """What the report is made from. `open` and `before` count by severity what is open at the end
-    and what was at the start of the period; `solutions` are groups of a search, `ages` the counts
-    by severity for each of `AGES`. `logins` are the latest scans with each credential."""
+    """What the report is made from. `open` counts by severity what is open now, without what is
+    accepted or called false; `ended` tells whether the period ended before. `solutions` are
+    groups of a search, `ages` the counts by severity for each of `AGES`. `logins` are the latest
+    scans with each credential."""
 
     period: Period
     open: Mapping[str, int]
-    before: Mapping[str, int] | None
+    ended: bool
+    history: History
     exploited: int
-    fixed: int | None
-    trend: Sequence[Point]
-    trend_by: str
     ages: Sequence[Mapping[str, int]]
     solutions: Sequence[Mapping[str, Any]]
     solutions_total: int
@@ -72,22 +60,23 @@ class Facts:
     days: int
     excepted: Mapping[str, int]
     logins: Mapping[str, LoginRun]
-    in_time: InTime | None
+    sla: SlaCounts
 
 
 def document(facts: Facts) -> dict[str, Any]:
     """What the template shows, besides what every report has."""
     return {
         "tiles": _tiles(facts),
-        "trend": charts.trend([_drawn(point) for point in facts.trend]),
-        "trend_by": facts.trend_by,
+        "trend": charts.trend([_drawn(point, facts) for point in facts.history.points]),
+        "trend_by": facts.history.step.value,
+        "ended": facts.ended,
         "first": [solution(row, facts.period) for row in facts.solutions[:FIRST]],
         "first_left_out": max(facts.solutions_total - FIRST, 0),
         "ages": charts.bars(
             (label, sum(counts.values()), _counted(counts))
             for (_, label), counts in zip(AGES, facts.ages, strict=True)
         ),
-        "sla": _in_time(facts.in_time),
+        "sla": _in_time(facts.sla),
         "coverage": _coverage(facts.coverage, facts.days),
         "scanned": any(facts.coverage.get(each) for each in _SCANNED),
         "logins": [_login(name, run, facts.period) for name, run in facts.logins.items()],
@@ -96,32 +85,34 @@ def document(facts: Facts) -> dict[str, Any]:
 
 
 def _tiles(facts: Facts) -> list[dict[str, str]]:
+    within = facts.history.within
+    after = within[-1].open if within else {}
+    shown = after if facts.ended else facts.open
     tiles = []
     for name in _WORST:
-        count = facts.open.get(name, 0)
+        count = shown.get(name, 0)
         if name == UNKNOWN_SEVERITY and not count:
             continue
-        change = "" if facts.before is None else f"{signed(count - facts.before.get(name, 0))}"
-        tiles.append(
-            {"label": name, "tone": name, "value": str(count),
-             "change": f"{change} in the period" if change else "open"}
-        )  # fmt: skip
-    tiles.append(
-        {"label": "exploited", "tone": "", "value": str(facts.exploited),
-         "change": "known, and open"}
-    )  # fmt: skip
-    if facts.fixed is not None:
-        tiles.append(
-            {"label": "fixed", "tone": "", "value": str(facts.fixed), "change": "in the period"}
-        )
+        change = signed(after.get(name, 0) - facts.history.before.get(name, 0))
+        tiles.append(_tile(name, count, f"{change} in the period", name))
+    tiles.append(_tile("exploited", facts.exploited, "known, and open"))
+    tiles.append(_tile("fixed", sum(each.fixed for each in within), "in the period"))
     return tiles
 
 
-def _drawn(point: Point) -> dict[str, Any]:
+def _tile(label: str, count: int, change: str, tone: str = "") -> dict[str, str]:
+    return {"label": label, "value": str(count), "change": change, "tone": tone}
+
+
+def _drawn(point: TrendPoint, facts: Facts) -> dict[str, Any]:
+    day = facts.period.day(point.until - 1)
     return {
-        "label": point.label, "open": sum(point.open.values()), "new": point.new,
-        "fixed": point.fixed, "hosts": point.hosts,
-    }  # fmt: skip
+        "label": day[:7] if facts.history.step is Step.MONTH else day[5:],
+        "open": sum(point.open.values()),
+        "new": point.new + point.resurfaced,
+        "fixed": point.fixed,
+        "hosts": point.hosts,
+    }
 
 
 def solution(row: Mapping[str, Any], period: Period) -> dict[str, Any]:
@@ -142,23 +133,21 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in _WORST if counts.get(name))
 
 
-def _in_time(found: InTime | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
+def _in_time(found: SlaCounts) -> dict[str, Any] | None:
     parts = (
-        ("in time", found.on_time + found.met),
-        ("due soon", found.due),
-        ("fixed late", found.met_late),
-        ("overdue", found.breached),
+        ("in time", found.total(SlaState.ON_TIME) + found.total(SlaState.MET)),
+        ("due soon", found.total(SlaState.DUE)),
+        ("fixed late", found.total(SlaState.MET_LATE)),
+        ("overdue", found.total(SlaState.BREACHED)),
     )
     total = sum(count for _, count in parts)
-    good = total - found.met_late - found.breached
-    text = (
-        f"{charts.percent(good, total)} in time; {found.breached} open past their limit, "
-        f"{found.due} due soon."
-        if total
-        else "No finding has a time limit."
-    )
+    if not total:
+        return None
+    in_time = sum(map(found.total, IN_TIME))
+    overdue = found.counts.get(SlaState.BREACHED, {})
+    text = f"{charts.percent(in_time, total)} in time."
+    if overdue:
+        text += f" Overdue: {_counted(overdue)}."
     return {"chart": charts.shares(parts), "text": text}
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.reach import Reach
+from nessus_sched.results.ledger.sla import SlaCounts, SlaState
+from nessus_sched.results.ledger.trend import Step, TrendPoint
 from nessus_sched.results.reports import comparison, management, rendering, team, technical
 from nessus_sched.results.reports.grouping import Found, found_of
 from nessus_sched.results.reports.period import DAY, Period
@@ -55,18 +57,26 @@ def _management() -> dict[str, Any]:
         "solution": "Update it.", "severity": "critical", "findings": 3, "hosts": 1, "plugins": 1,
         "cisa_kev": True, "first_seen": int(_NOW - 40 * DAY),
     }  # fmt: skip
-    point = management.Point(label="2026-01-01", open=counts, new=1, fixed=1, hosts=1)
+    point = TrendPoint(
+        since=int(_NOW - 7 * DAY), until=int(_NOW), open=counts, new=1, baseline=0, fixed=1,
+        resurfaced=1, mean_age=DAY, hosts=1,
+    )  # fmt: skip
+    history = management.History(
+        step=Step.WEEK, points=[point, point], before={"critical": 0}, within=[point]
+    )
     run = LoginRun(
         task_id="t-sample", at=int(_NOW), hosts=2, full=1, partial=0, failed=1, others=()
     )
     return management.document(
         management.Facts(
-            period=_PERIOD, open=counts, before={"critical": 0}, exploited=1, fixed=1,
-            trend=[point, point], trend_by="week", ages=[counts for _ in management.AGES],
+            period=_PERIOD, open=counts, ended=False, history=history, exploited=1,
+            ages=[counts for _ in management.AGES],
             solutions=[group] * (management.FIRST + 1), solutions_total=management.FIRST + 1,
             coverage=dict.fromkeys(Reach, 1), days=30, excepted={"accepted": 1},
             logins={"linux": run},
-            in_time=management.InTime(on_time=1, due=1, breached=1, met=1, met_late=1),
+            sla=SlaCounts(
+                counts={each: {"critical": 1} for each in SlaState}, excepted={}, unlimited=1
+            ),
         )
     )  # fmt: skip
 
