@@ -11,20 +11,33 @@ from typing import Any, Final
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolError
+from nessus_sched.api.reporting.scope import labels_cover
 from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
-from nessus_sched.config.delivery import SlaSettings
+from nessus_sched.config.delivery import LabelSettings, SlaSettings
+from nessus_sched.core.labels import Labelled, LabelRule, Labels
 from nessus_sched.core.secret import Secret
-from nessus_sched.core.targets.scope import Scope
+from nessus_sched.core.targets.scope import Scope, parse_rules
+from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.results.ledger.trend import TrendQuery
 from support.living_app import living_app
 from support.patched_network import BY_PLUGIN, DAY, NETWORK, Key, Network
 from support.reading import Page
 
 WORDS: Final = ("info", "low", "medium", "high", "critical")
+
+
+LABELS: Final = (
+    LabelSettings(networks=("192.0.2.0/29",), owner="Web Team", site="Paris"),
+    LabelSettings(networks=("192.0.2.4/30",), owner="db-team"),
+)
+WEB: Final = tuple(f"192.0.2.{number}" for number in range(4))
 
 
 @attrs.frozen
@@ -58,7 +71,7 @@ async def called(app: App, name: str, **arguments: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with living_app(tmp_path) as (app, network):
+    async with living_app(tmp_path, labels=LABELS) as (app, network):
         yield Desk(app, network)
 
 
@@ -129,6 +142,70 @@ async def test_what_cannot_be_asked(desk: Desk, asked: dict[str, Any], code: str
     with pytest.raises(ToolError) as caught:
         await desk.report("management", **asked)
     assert caught.value.code == code
+
+
+async def test_what_was_fixed_and_what_is_overdue(desk: Desk) -> None:
+    """The trend is the ledger's; its own tests judge it."""
+    now = desk.network.now
+    query = TrendQuery(since=now - 30 * DAY, until=now)
+    fixed = sum(point.fixed for point in await desk.app.ledger.trend(query))
+    page = await desk.page("management")
+    assert int(page.tiles()["fixed"]) == fixed > 0
+    assert len(page.texts("table.sr tbody tr th")) >= 13
+    limits, counts = desk.app.config.sla, Counter[str]()
+    for (_, plugin), truth in desk.network.truth.items():
+        check = BY_PLUGIN[plugin]
+        limit = limit_of(limits, check.severity, exploited=check.exploited)
+        if limit is None:
+            continue
+        due = truth.first + limit
+        if truth.open:
+            late, near = now > due, now > due - limits.due_soon
+            counts["overdue" if late else "due soon" if near else "in time"] += 1
+        elif truth.fixed_at is not None and truth.fixed_at >= now - 30 * DAY:
+            counts["fixed late" if truth.fixed_at > due else "in time"] += 1
+    for name in ("in time", "due soon", "fixed late", "overdue"):
+        assert f"{name}: {counts[name]} (" in page.words
+
+
+async def test_a_past_period_ends_when_it_ended(desk: Desk) -> None:
+    now = desk.network.now
+    begin, end = now - 50 * DAY, now - 20 * DAY
+    (point,) = (await desk.app.ledger.trend(TrendQuery(since=end - 1, until=end)))[-1:]
+    page = await desk.page(
+        "management",
+        **{name: datetime.fromtimestamp(at, UTC).isoformat()
+           for name, at in (("since", begin), ("until", end))},
+    )  # fmt: skip
+    for name in WORDS[1:]:
+        assert int(page.tiles()[name]) == point.open.get(name, 0)
+    assert "What to do first, of what is open now" in page.texts("main h2")
+
+
+# -- labels
+
+
+async def test_labels_select_hosts(desk: Desk) -> None:
+    for asked, hosts in (
+        ({"owner": "web team"}, WEB),
+        ({"owner": "db-team"}, [f"192.0.2.{number}" for number in range(4, 8)]),
+        ({"site": "Paris", "owner": "db-team"}, [f"192.0.2.{number}" for number in range(4, 8)]),
+        ({"owner": "Web Team", "targets": ["192.0.2.0/31"]}, WEB[:2]),
+    ):  # fmt: skip
+        expected = {key for key in desk.open(hosts) if BY_PLUGIN[key[1]].severity}
+        rows = await desk.rows("team", **asked)
+        assert {(row["host"], row["plugin_id"]) for row in rows} == expected, asked
+        page = await desk.page("management", **asked)
+        known = severities(expected)
+        assert {name: int(page.tiles()[name]) for name in WORDS[1:]} == {
+            name: known[name] for name in WORDS[1:]
+        }
+        changed = await desk.rows("comparison", **asked)
+        assert changed
+        assert {row["host"] for row in changed} <= set(hosts)
+    assert "Of 4 targets" in (await desk.page("management", owner="Web Team")).words
+    with pytest.raises(ToolError, match="no host has 'web-team'; there are Web Team, db-team"):
+        await desk.report("team", owner="web-team")
 
 
 # -- team
@@ -295,3 +372,28 @@ async def test_a_limited_role_sees_its_targets_only(desk: Desk) -> None:
     with pytest.raises(ToolError) as caught:
         await few.report("management", targets=[NETWORK])
     assert caught.value.code == "not_permitted"
+
+
+RULES: Final = st.builds(
+    LabelRule,
+    st.lists(st.sampled_from(["192.0.2.0/29", "192.0.2.4/30", "192.0.2.6", "192.0.2.0/28"]))
+    .map(parse_rules),
+    st.dictionaries(st.sampled_from(["owner", "site"]), st.sampled_from(["a", "B", "b"])),
+)  # fmt: skip
+
+
+@given(
+    rules=st.lists(RULES, max_size=6),
+    wanted=st.dictionaries(
+        st.sampled_from(["owner", "site"]), st.sampled_from(["a", "b"]), min_size=1
+    ),
+)
+def test_the_targets_with_labels_are_those_that_have_them(
+    rules: list[LabelRule], wanted: dict[str, str]
+) -> None:
+    labels, every = Labels(rules), parse_targets(["192.0.2.0/27"])
+    covered = labels_cover(labels, wanted, every)
+    ((first, last),) = every.ranges
+    for address in range(first, last + 1):
+        inside = any(low <= address <= high for low, high in covered.ranges)
+        assert inside is Labelled(labels, wanted).has(address)

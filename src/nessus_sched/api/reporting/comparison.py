@@ -51,10 +51,10 @@ async def _since(finder: Finder, period: Period) -> dict[str, Any]:
         raise ToolError(
             "bad_arguments", "until: a comparison ends now; give since, or two tasks", "Use since."
         )
-    region = finder.scope.region
+    scope = finder.scope
     query = ChangeQuery(
         since=int(period.since), limit=MOST, now=finder.now,
-        ranges=None if region is None else region.networks,
+        region=scope.region, labelled=scope.labelled,
     )  # fmt: skip
     with as_tool_errors():
         page = await finder.app.ledger.changes(query)
@@ -66,7 +66,7 @@ async def _since(finder: Finder, period: Period) -> dict[str, Any]:
         for change, several in found.items()
     ]
     scans = "No scan" if not page.scans else pluralize(page.scans, "scan")
-    facts = [f"{scans} in this period{'' if region is None else ', of any hosts'}."]
+    facts = [f"{scans} in this period{'' if scope.all_hosts else ', of any hosts'}."]
     if page.first_scans:
         new = pluralize(page.first_scans, "new finding")
         facts.append(f"{new} from the first scan of a host: they are its baseline.")

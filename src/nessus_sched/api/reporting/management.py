@@ -122,7 +122,7 @@ async def _logins(finder: Finder) -> dict[str, LoginRun]:
     """The latest scan with each credential. It is of all hosts of a scan, and so not for limited
     roles or scopes."""
     found: dict[str, LoginRun] = {}
-    if finder.scope.region is None and finder.scope.labelled is None:
+    if finder.scope.all_hosts:
         with as_tool_errors():
             for each in finder.app.config.credentials:
                 for run in await finder.app.ledger.logins(each.name, 1):

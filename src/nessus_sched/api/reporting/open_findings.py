@@ -41,7 +41,7 @@ class Finder:
         query = Query(conditions=(*self.scope.conditions, *conditions), optional=(), **asked)
         search = LedgerSearch(
             query=query, now=self.now, stale_after=self.app.config.ledger.stale_after,
-            seen=seen_by(self.app.scopes_of(self.call.peer)),
+            seen=seen_by(self.app.scopes_of(self.call.peer)), labelled=self.scope.labelled,
         )  # fmt: skip
         with as_tool_errors():
             return await self.app.ledger.search(search)

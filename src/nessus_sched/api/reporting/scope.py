@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -12,8 +12,9 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.outcomes.ledger import target_of_name
-from nessus_sched.core.labels import Labelled
-from nessus_sched.core.targets.ranges import Ranges, difference, intersection
+from nessus_sched.config.labels import labels_of
+from nessus_sched.core.labels import Labelled, Labels
+from nessus_sched.core.targets.ranges import Ranges, difference, intersection, merged
 from nessus_sched.core.targets.scope import Rules, Scope
 from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_targets
 from nessus_sched.core.task import Task
@@ -24,6 +25,7 @@ from nessus_sched.results.untrusted import clean_line
 
 _TEXT: Final = 120
 _NAMED: Final = 3
+_LABELS: Final = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -47,9 +49,9 @@ class Asked:
 
 @attrs.frozen(kw_only=True)
 class ReportScope:
-    """The hosts: `text` names them, `conditions` select their findings in the ledger. `targets`
-    are those that should be scanned, and `region` the same as rules; None for all. `task` is the
-    only one that is asked for."""
+    """The hosts: `text` names them, `conditions` and `labelled` select their findings in the
+    ledger. `targets` are those that should be scanned, and `region` the same as rules; None for
+    all. `task` is the only one that is asked for."""
 
     text: str
     conditions: tuple[Condition, ...] = ()
@@ -58,12 +60,40 @@ class ReportScope:
     targets: TargetSet | None = None
     task: Task | None = None
 
+    @property
+    def all_hosts(self) -> bool:
+        return self.region is None and self.labelled is None
+
 
 async def scope_of(app: ReadApp, call: Call, asked: Asked) -> ReportScope:
     """Raises `ToolError` for what does not exist, contradicts itself or is not permitted."""
-    ways = [asked.task_id, asked.schedule, asked.targets or None, asked.labels or None]
-    if sum(way is not None for way in ways) > 1:
-        raise ToolError("bad_arguments", "give one of task, schedule, targets and labels")
+    if sum(map(bool, (asked.task_id, asked.schedule, asked.targets))) > 1:
+        raise ToolError("bad_arguments", "give one of task, schedule and targets")
+    found = await _hosts(app, call, asked)
+    if not asked.labels:
+        return found
+    labels = labels_of(app.config.labels)
+    for name, value in asked.labels.items():
+        known = labels.values(name)
+        if value.casefold() not in map(str.casefold, known):
+            listed = f"; there are {', '.join(known[:_LABELS])}" if known else ""
+            raise ToolError(
+                "bad_arguments",
+                f"{name}: no host has {clean_line(value, 60)!r}{listed}",
+                "`labels` in the configuration defines them.",
+            )
+    targets = found.targets
+    named = ", ".join(f"{name} {clean_line(value, 60)}" for name, value in asked.labels.items())
+    return attrs.evolve(
+        found,
+        text=named if found.all_hosts else f"{found.text}, {named}",
+        labelled=Labelled(labels, asked.labels),
+        targets=None if targets is None else labels_cover(labels, asked.labels, targets),
+    )
+
+
+async def _hosts(app: ReadApp, call: Call, asked: Asked) -> ReportScope:
+    """Without labels."""
     limits = app.scopes_of(call.peer)
     if asked.task_id is not None:
         task = (await seen(app, call, asked.task_id)).task
@@ -82,6 +112,23 @@ async def scope_of(app: ReadApp, call: Call, asked: Asked) -> ReportScope:
     text = "all hosts" if not limits else "all hosts of your role"
     allowed = TargetSet(ranges=_within(app.config.targets.scope, limits))
     return ReportScope(text=text, region=_limited(None, limits), targets=allowed)
+
+
+def labels_cover(labels: Labels, wanted: Mapping[str, str], targets: TargetSet) -> TargetSet:
+    """The part of these targets that has all the labels that are wanted."""
+    ranges = targets.ranges
+    for name, value in wanted.items():
+        covered: Ranges = ()
+        for rule in labels.rules:
+            if name in rule.labels:
+                covered = difference(covered, rule.hosts.networks)
+                if rule.labels[name].casefold() == value.casefold():
+                    covered = merged((*covered, *rule.hosts.networks))
+        ranges = tuple(intersection(ranges, covered))
+    labelled = Labelled(labels, wanted)
+    return TargetSet(
+        ranges=ranges, names=tuple(each for each in targets.names if labelled.has(None, (each,)))
+    )
 
 
 def _of_task(text: str, task: Task, limits: Sequence[Scope], *, only: bool = False) -> ReportScope:

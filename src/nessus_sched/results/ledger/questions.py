@@ -9,6 +9,8 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.exceptions.rule import ExceptionKind
+from nessus_sched.core.labels import Labelled
+from nessus_sched.core.targets.scope import Rules
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.ledger.states import Life
 
@@ -111,13 +113,15 @@ class HostPage:
 @attrs.frozen(kw_only=True)
 class ChangeQuery:
     """`since` is in epoch seconds; changes of scans after it are listed. `ranges` limits the
-    hosts to addresses (numbers of `core.targets.ranges`); None for all. Exceptions count until
-    `now` (epoch seconds)."""
+    hosts to addresses (numbers of `core.targets.ranges`), `region` by address or name, and
+    `labelled` by their labels; None for all. Exceptions count until `now` (epoch seconds)."""
 
     since: int
     changes: tuple[Change, ...] = tuple(Change)
     least_severity: int = 1
     ranges: tuple[tuple[int, int], ...] | None = None
+    region: Rules | None = None
+    labelled: Labelled | None = None
     limit: int = 50
     after: tuple[int, ...] | None = None
     now: float = 0.0

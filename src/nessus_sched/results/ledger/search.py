@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.core.labels import Labelled
 from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.results.ledger.fields import LEDGER_FIELDS
 from nessus_sched.results.query.cursor import DAMAGED, OTHER_QUESTION, sealed, unsealed
@@ -32,14 +33,15 @@ class Seen:
 @attrs.frozen(kw_only=True)
 class LedgerSearch:
     """`query` is on the fields of the ledger. `scheduled` has the tasks of each schedule, by its
-    name in lower case. `seen` is None for all hosts. Exceptions count until `now` (epoch seconds),
-    to which ages refer; a finding is stale after `stale_after` seconds."""
+    name in lower case. `seen` and `labelled` are None for all hosts. Exceptions count until `now`
+    (epoch seconds), to which ages refer; a finding is stale after `stale_after` seconds."""
 
     query: Query
     now: float
     stale_after: float
     scheduled: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     seen: Seen | None = None
+    labelled: Labelled | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -23,6 +23,7 @@ from nessus_sched.results.ledger.states import Life, State
 from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.store.ledger.addresses import within
 from nessus_sched.store.ledger.excepted import EXCEPTED
+from nessus_sched.store.ledger.regions import in_region
 from nessus_sched.store.ledger.schema import FIRST_SCAN, REASONS
 
 _HOST: Final = (
@@ -151,6 +152,7 @@ def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePa
     where = f"e.changed > :since AND e.severity <> 0 AND {at_least(query.least_severity)}"
     if query.ranges is not None:
         where += f" AND {within('m.address', query.ranges)}"
+    where += f" AND {in_region(connection, query.region, query.labelled)}"
     counts, first_scans, reasons, excepted = _count_changes(connection, where, values, query.now)
     wanted = ", ".join(f"'{each}'" for each in query.changes)
     paged = f"{where} AND {_CHANGE} IN ({wanted})"

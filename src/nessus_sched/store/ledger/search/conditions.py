@@ -24,6 +24,7 @@ from nessus_sched.results.query.model import OPPOSITES, BadQuery, Condition, Mat
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 from nessus_sched.store.findings.sql import Clause, compare, join, severities_of
 from nessus_sched.store.ledger.addresses import within
+from nessus_sched.store.ledger.regions import machines_of
 from nessus_sched.store.ledger.search.columns import Column, Table, columns
 
 OPEN: Final = frozenset({State.NEW, State.ACTIVE, State.RESURFACED})
@@ -66,10 +67,10 @@ def compiled(connection: sqlite3.Connection, search: LedgerSearch) -> Conditions
         found = _all(connection, sorted_out)
     else:
         found = _any(connection, sorted_out)
-    if search.seen is None:
-        return found
     clauses = [*visible(search), *([found.machines] if found.machines else [])]
-    return attrs.evolve(found, machines=join("AND", clauses))
+    if search.labelled is not None:
+        clauses.append(Clause(f"m.{machines_of(connection, None, search.labelled)}"))
+    return attrs.evolve(found, machines=join("AND", clauses)) if clauses else found
 
 
 def visible(search: LedgerSearch) -> list[Clause]:
