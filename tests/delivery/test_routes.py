@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from nessus_sched.config.calendar import CalendarSettings
-from nessus_sched.config.delivery import LabelSettings, Weekday, When
+from nessus_sched.config.delivery import DigestReport, LabelSettings, Weekday, When
 from nessus_sched.config.scanners import ApiKeys, ScannerSettings
 from nessus_sched.config.types import Severity
 from nessus_sched.core.calendar.recurrence import Recurrence
@@ -23,7 +23,8 @@ from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Part, ScheduledFor, TaskError
 from nessus_sched.delivery.compose import EVENTS, TASKS
-from nessus_sched.delivery.router import LEDGER_PATIENCE
+from nessus_sched.delivery.router import LEDGER_PATIENCE, NotWritten
+from nessus_sched.delivery.routes import Route
 from nessus_sched.results.ledger.news import News, NewsGroup, NewsQuery
 from nessus_sched.results.ledger.questions import Change
 from support.post_office import FakeNews, a_summary, config, post_office, route
@@ -472,3 +473,34 @@ async def test_what_happens_while_rows_are_read_is_not_missed(
         await office.end(TaskState.DEAD)
         await trio.sleep(5)
     assert office.sink.titles == ["Weekly DMZ (failed)", "Second (failed)"]
+
+
+# -- reports
+
+
+async def test_a_digest_brings_a_report(tmp_path: Path, autojump_clock: object) -> None:
+    """Even if nothing has happened; if it cannot be written, the digest says why."""
+    asked: list[tuple[str, float, float]] = []
+
+    async def write(wanted: Route, begin: float, end: float) -> str:
+        asked.append((wanted.name, begin, end))
+        if len(asked) == 2:
+            raise NotWritten("a secret of the sink")
+        if len(asked) == 3:
+            await trio.sleep_forever()
+        return f"/reports/{len(asked)}.html"
+
+    settings = config(tmp_path, daily(report=DigestReport.TEAM), route("urgent"))
+    async with post_office(settings) as office:
+        office.delivery.router.write_report = write
+        await trio.sleep(2.4 * DAY)
+        await office.end(TaskState.DEAD)
+        await trio.sleep(60)
+        assert len(office.sinks["urgent"].taken) == 1, "it does not wait for a report"
+        await trio.sleep(DAY)
+    first, second, third, *_ = office.sinks["soc"].taken
+    assert (first.title, first.attachment) == ("Nothing has changed", "/reports/1.html")
+    assert second.attachment is None
+    assert second.title == "The team report could not be written: ***"
+    assert third.document["events"][0]["text"].endswith("it took longer than 600 s")
+    assert asked[1][1:] == (asked[0][2], asked[0][2] + DAY)

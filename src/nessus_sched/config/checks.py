@@ -210,9 +210,15 @@ def _route(keys: Keys) -> Iterator[ValueProblem]:
             hint = nearest(name, _LABELS)
             yield ValueProblem("unknown label", hint=hint, at=("labels", name), at_key=True)
     if keys.get("when") not in ("daily", "weekly"):
-        for key in ("at", "unchanged"):
+        for key in ("at", "unchanged", "report"):
             if keys.get(key) is not None:
                 yield ValueProblem("is only for digests (when: daily or weekly)", at=(key,))
+    limits = [key for key in ("networks", "labels", "schedules") if keys.get(key)]
+    if keys.get("report") is not None and (
+        len(limits) > 1 or len(_list(keys.get("schedules"))) > 1
+    ):
+        text = "is about networks, hosts with labels, or one schedule: give one of these"
+        yield ValueProblem(text, at=("report",))
     if keys.get("day") is not None and keys.get("when") != "weekly":
         yield ValueProblem("is only for weekly digests", at=("day",))
 

@@ -108,6 +108,14 @@ class Weekday(StrEnum):
     SUN = "sun"
 
 
+class DigestReport(StrEnum):
+    """The reports for people that a digest can bring."""
+
+    MANAGEMENT = "management"
+    TEAM = "team"
+    COMPARISON = "comparison"
+
+
 DEFAULT_TIME: Final = "07:00"
 
 
@@ -142,6 +150,11 @@ class RouteSettings:
     day: Weekday = field("Day of a weekly digest.", default=Weekday.MON)
     unchanged: bool = field(
         "Whether a digest is sent, as one line, if nothing has happened.", default=False
+    )
+    report: DigestReport | None = field(
+        "Write this report about the time and the hosts of each digest to `reports` in the state "
+        "directory, and attach it to mail. The digest is then always sent.",
+        default=None,
     )
 
 

@@ -49,6 +49,7 @@ from nessus_sched.core.clock import steady_clock, system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.daemon.absent_hosts import AbsentHosts
+from nessus_sched.daemon.digest_reports import write_report
 from nessus_sched.daemon.instrumentation import measure_loop_lag, scanner_request
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.lifecycle import (
@@ -67,6 +68,7 @@ from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.scanner_watch import ScannerWatch
 from nessus_sched.daemon.sd_notify import Notifier
 from nessus_sched.daemon.servers import (
+    app_of,
     mcp_server,
     serve_http,
     serve_socket,
@@ -151,7 +153,9 @@ async def serve(config: Config, options: ServeOptions) -> None:
             await system.exceptions.restore()
             for part in (system.schedules, system.planner, system.plan_accuracy, system.exceptions):
                 nursery.start_soon(part.run)
-            server = mcp_server(system, reloader, metrics)
+            app = app_of(system, reloader)
+            system.delivery.router.write_report = partial(write_report, app)
+            server = mcp_server(app, system, metrics)
             socket = await nursery.start(
                 serve_socket, server, system, options.config_file, options.environ
             )

@@ -56,10 +56,10 @@ FIRST_PASSED_FD = 3
 log = structlog.get_logger("daemon")
 
 
-def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[Any]:
-    """One MCP server for the socket and stdio."""
+def app_of(system: System, reloader: Reloader) -> App:
+    """What the operations of this daemon work on."""
     roles = system.roles
-    app = App(
+    return App(
         queries=system.queries,
         service=system.service,
         schedules=system.schedules,
@@ -81,6 +81,11 @@ def mcp_server(system: System, reloader: Reloader, metrics: Metrics) -> Server[A
         users=lambda: roles.now().users,
         keep_report=partial(_keep_report, system),
     )
+
+
+def mcp_server(app: App, system: System, metrics: Metrics) -> Server[Any]:
+    """One MCP server for the socket and stdio."""
+    roles = system.roles
 
     def permits(peer: Peer, tool: ToolDef) -> bool:
         return roles.now().permits(peer, tool)

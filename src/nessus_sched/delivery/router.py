@@ -18,14 +18,16 @@ import trio
 
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import Now
+from nessus_sched.core.delivery.happenings import Happening
 from nessus_sched.core.delivery.message import Message, MessageKind
 from nessus_sched.core.delivery.outbox import Outbox, RoutePosition
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task_store import TaskStore
-from nessus_sched.delivery.compose import compose
+from nessus_sched.delivery.compose import Report, compose
 from nessus_sched.delivery.digest import take_digest
+from nessus_sched.delivery.happened import Event
 from nessus_sched.delivery.reading import Ledger, NotEntered, Reader
 from nessus_sched.delivery.routes import Route
 from nessus_sched.delivery.task_document import task_document
@@ -43,11 +45,20 @@ SAVE_EVERY: Final = 2000
 """Journal rows without anything to report after which a route's position is stored."""
 MOST_WAITING: Final = 1000
 """Messages of a route that may wait; then it stops reading."""
+REPORT_SECONDS: Final = 600.0
 STORE_PATIENCE: Final = 5.0
 LEDGER_PATIENCE: Final = 900.0
 """Seconds for which a message waits until the ledger has entered a task."""
 
+WriteReport = Callable[[Route, float, float], Awaitable[str]]
+"""Writes the report of a route about a time (epoch seconds), and returns its path. Raises
+`NotWritten`."""
+
 log = structlog.get_logger("delivery")
+
+
+class NotWritten(Exception):
+    """A report could not be written; the text says why."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -66,50 +77,77 @@ class Router:
     wall: Now
     mask: Masker
     on_message: Callable[[str], None] = lambda _route: None
+    write_report: WriteReport | None = None
     positions: dict[str, RoutePosition] = attrs.field(factory=dict, init=False)
     _saved: dict[str, int] = attrs.field(factory=dict, init=False)
     """The position of each route that is stored."""
-    _configured: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _configured: dict[bool, trio.Event] = attrs.field(factory=dict, init=False)
+    """Is set when the configuration has changed; for digests and for other routes."""
     _blocked: dict[str, float] = attrs.field(factory=dict, init=False)
     """Since when routes wait for the ledger, by the steady clock."""
 
     async def run(self) -> None:
         """Until canceled."""
-        loaded = False
-        while True:
-            head, failed = self.head(), False
-            self._configured = trio.Event()
-            try:
-                if not loaded:
-                    self.positions = dict(await self.outbox.positions())
-                    self._saved = {name: each.seq for name, each in self.positions.items()}
-                    loaded = True
-                await self.look()
-            except StoreUnavailable as error:
-                log.warning(events.STORE_UNAVAILABLE, reason=str(error))
-                failed = True
-            await self._wait(head, failed)
+        await self._load()
+        async with trio.open_nursery() as nursery:
+            # Apart, so that a digest with a long report holds up nothing urgent.
+            nursery.start_soon(self._follow, False)
+            nursery.start_soon(self._follow, True)
 
     def configured(self) -> None:
         """The configuration has changed."""
-        self._configured.set()
+        for event in self._configured.values():
+            event.set()
 
-    async def _wait(self, head: int, failed: bool) -> None:
-        """Until there may be something to do, having seen all rows up to `head`."""
-        if head == self.head():
-            wait = BLOCKED if self._blocked else self._until_digest()
-            await self._sleep(STORE_PATIENCE if failed else wait)
-        await trio.sleep(SETTLE)
+    async def look(self, digests: bool) -> None:
+        """Reads on for every route of this kind. Raises `StoreUnavailable`."""
+        routes = self.routes()
+        wanted = [route for route in routes if route.is_digest is digests]
+        await self._follow_configuration({route.name for route in routes}, wanted)
+        for route in wanted:
+            if digests:
+                await self._look_at_digest(route)
+            else:
+                while await self._read_page(route):
+                    await trio.lowlevel.checkpoint()
 
-    async def _sleep(self, seconds: float) -> None:
-        """Until something was stored or configured, at most for `seconds`."""
-        with trio.move_on_after(seconds):
+    async def _load(self) -> None:
+        while True:
+            try:
+                self.positions = dict(await self.outbox.positions())
+            except StoreUnavailable as error:
+                log.warning(events.STORE_UNAVAILABLE, reason=str(error))
+                await trio.sleep(STORE_PATIENCE)
+            else:
+                self._saved = {name: each.seq for name, each in self.positions.items()}
+                return
+
+    async def _follow(self, digests: bool) -> None:
+        while True:
+            head, failed = self.head(), False
+            self._configured[digests] = trio.Event()
+            try:
+                await self.look(digests)
+            except StoreUnavailable as error:
+                log.warning(events.STORE_UNAVAILABLE, reason=str(error))
+                failed = True
+            if failed:
+                await trio.sleep(STORE_PATIENCE)
+            elif head == self.head():
+                await self._sleep(digests)
+            await trio.sleep(SETTLE)
+
+    async def _sleep(self, digests: bool) -> None:
+        """Until there may be something to do."""
+        wait = self._until_digest() if digests else math.inf
+        wake = [self._configured[digests].wait, *([] if digests else [self.next_commit])]
+        with trio.move_on_after(BLOCKED if self._blocked else wait):
             async with trio.open_nursery() as nursery:
-                for event in (self.next_commit, self._configured.wait):
+                for event in wake:
                     nursery.start_soon(_then_cancel, event, nursery.cancel_scope)
 
     def _until_digest(self) -> float:
-        """Seconds until the next digest is due, but not many; for ever if there are none."""
+        """Seconds until the next digest is due, but not many: the wall clock may be set."""
         now, zone = self.wall(), self.config().calendar.time_zone
         due = [
             at - now
@@ -118,17 +156,6 @@ class Router:
             and (at := route.next_digest(position.digest_at, zone)) is not None
         ]
         return max(0.0, min([LOOK_EVERY, *due])) if due else math.inf
-
-    async def look(self) -> None:
-        """Reads on for every route. Raises `StoreUnavailable`."""
-        routes = self.routes()
-        await self._follow_configuration(routes)
-        for route in routes:
-            if route.is_digest:
-                await self._look_at_digest(route)
-            else:
-                while await self._read_page(route):
-                    await trio.lowlevel.checkpoint()
 
     def reader(self, route: Route) -> Reader:
         config = self.config()
@@ -140,20 +167,20 @@ class Router:
             now=self.wall(),
         )
 
-    async def _follow_configuration(self, routes: Sequence[Route]) -> None:
+    async def _follow_configuration(self, names: set[str], wanted: Sequence[Route]) -> None:
         """New routes begin now, and are forgotten when they leave the configuration."""
-        names = {route.name for route in routes}
-        for name in names - self.positions.keys():
-            now = self.wall()
-            await self._move(RoutePosition(route=name, seq=self.head(), digest_at=now))
+        for route in wanted:
+            if route.name not in self.positions:
+                now = self.wall()
+                await self._move(RoutePosition(route=route.name, seq=self.head(), digest_at=now))
         for name in self.positions.keys() - names:
+            self.positions.pop(name, None)
             await self.outbox.forget(name)
-            del self.positions[name]
 
     async def _read_page(self, route: Route) -> bool:
         """Reads a page for a route that reports at once; whether there may be more."""
-        position = self.positions[route.name]
-        if position.seq >= self.head() or await self._is_full(route):
+        position = self.positions.get(route.name)
+        if position is None or position.seq >= self.head() or await self._is_full(route):
             return False
         rows = await self.outbox.journal(after=position.seq, limit=PAGE)
         reader, messages, seq = self.reader(route), list[Message](), position.seq
@@ -206,7 +233,9 @@ class Router:
 
     async def _look_at_digest(self, route: Route) -> None:
         now, zone = self.wall(), self.config().calendar.time_zone
-        position = self.positions[route.name]
+        position = self.positions.get(route.name)
+        if position is None:  # it has just left the configuration
+            return
         if position.digest_at > now:  # the clock was set back
             position = attrs.evolve(position, digest_at=now)
             await self._move(position)
@@ -227,15 +256,38 @@ class Router:
             )
         except NotEntered:
             return
+        report, attachment = await self._with_report(report, route)
         messages = []
-        if route.settings.unchanged or not report.is_empty:
+        if route.settings.unchanged or attachment or not report.is_empty:
             message_id = f"{route.name}.{latest:.0f}.{last.hex()[:8]}"
-            messages = [
-                compose(report, message_id=message_id, route=route.name, at=latest, mask=self.mask)
-            ]
+            message = compose(
+                report, message_id=message_id, route=route.name, at=latest, mask=self.mask
+            )
+            messages = [attrs.evolve(message, attachment=attachment)]
         self._blocked.pop(route.name, None)
         moved = RoutePosition(route=route.name, seq=head, digest_at=latest)
         await self._move(moved, messages, save=True)
+
+    async def _with_report(self, found: Report, route: Route) -> tuple[Report, str | None]:
+        """The path of the report that a digest brings, or the digest with the reason why not."""
+        if route.settings.report is None or self.write_report is None or found.period is None:
+            return found, None
+        try:
+            with trio.fail_after(REPORT_SECONDS):
+                return found, await self.write_report(route, *found.period)
+        except (NotWritten, trio.TooSlowError) as failed:
+            error = (
+                f"it took longer than {REPORT_SECONDS:g} s"
+                if isinstance(failed, trio.TooSlowError)
+                else str(failed)
+            )
+            log.error(events.REPORT_NOT_WRITTEN, route=route.name, error=self.mask(error))
+            event = Event(
+                happening=Happening.REPORT_FAILED,
+                at=self.wall(),
+                text=f"the {route.settings.report} report could not be written: {error}",
+            )
+            return attrs.evolve(found, events=[*found.events, event]), None
 
     async def _is_full(self, route: Route) -> bool:
         backlog = (await self.outbox.backlogs()).get(route.name)

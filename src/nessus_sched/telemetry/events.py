@@ -271,6 +271,9 @@ OPERATOR_ACTION: Final = Event(
     "operator_action", "An operator changed something.", "action", "actor", "running"
 )
 NOTIFIED: Final = Event("notified", "A message was delivered.", "route", "message", "tries")
+REPORT_NOT_WRITTEN: Final = Event(
+    "report_not_written", "The report of a digest could not be written.", "route", "error"
+)
 NOTIFICATION_FAILED: Final = Event(
     "notification_failed",
     "A message could not be delivered and is tried again.",

@@ -24,6 +24,8 @@ class Happening(StrEnum):
     EXCEPTION_EXPIRING = "exception_expiring"
     SCANNER_DOWN = "scanner_down"
     SCANNER_UP = "scanner_up"
+    REPORT_FAILED = "report_failed"
+    """The report of a digest could not be written; only that digest says so."""
 
 
 FINDINGS: Final = (
@@ -36,5 +38,11 @@ FINDINGS: Final = (
 USUAL: Final = tuple(
     each
     for each in Happening
-    if each not in (Happening.UNVERIFIED, Happening.COMPLETED, Happening.SCANNER_UP)
+    if each
+    not in (
+        Happening.UNVERIFIED,
+        Happening.COMPLETED,
+        Happening.SCANNER_UP,
+        Happening.REPORT_FAILED,
+    )
 )

@@ -40,3 +40,5 @@ class Message:
     document: Mapping[str, Any]
     task_id: str | None = None
     """The task that it is about, if it is about one."""
+    attachment: str | None = None
+    """The path of a report for people that belongs to it."""

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -129,7 +130,11 @@ def _notify(url: Secret, message: Message) -> SinkFailed | None:
 
     room = min(LONGEST, max(int(service.body_maxlen * _PART), _SHORTEST))
     text = plain_text(message, room)
+    # It may be gone: only the latest reports are kept.
+    attached = message.attachment if service.attachment_support else None
+    attached = attached if attached and Path(attached).is_file() else None
     result = _loaded(service).notify(
+        attach=attached,
         body=text or message.title,
         title=message.title if text else "",
         body_format=NotifyFormat.TEXT,

@@ -79,4 +79,5 @@ def body_of(message: Message) -> dict[str, Any]:
         "title": message.title,
         "program": f"nessus-sched/{__version__}",
         **message.document,
+        **({"report": message.attachment} if message.attachment else {}),
     }
