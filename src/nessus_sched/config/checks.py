@@ -219,6 +219,8 @@ def _route(keys: Keys) -> Iterator[ValueProblem]:
     ):
         text = "is about networks, hosts with labels, or one schedule: give one of these"
         yield ValueProblem(text, at=("report",))
+    if keys.get("on") == []:
+        yield ValueProblem("names nothing to send", at=("on",))
     if keys.get("day") is not None and keys.get("when") != "weekly":
         yield ValueProblem("is only for weekly digests", at=("day",))
 
@@ -231,6 +233,18 @@ def _sinks_named(keys: Keys) -> Iterator[ValueProblem]:
         if isinstance(name, str) and name not in names:
             hint = nearest(name, sorted(set(names)))
             yield ValueProblem("there is no such sink", hint=hint, at=("routes", index, "sink"))
+
+
+def _routes_to_defectdojo(keys: Keys) -> Iterator[ValueProblem]:
+    """Digests to DefectDojo, which needs the reports of all tasks."""
+    sinks = [each for each in _list(keys.get("sinks")) if isinstance(each, dict)]
+    names = [each.get("name") for each in sinks if each.get("defectdojo") is not None]
+    for index, route in enumerate(_list(keys.get("routes"))):
+        if not isinstance(route, dict) or route.get("sink") not in names:
+            continue
+        if route.get("when") in ("daily", "weekly"):
+            text = "DefectDojo gets each task when it ends, and no digests"
+            yield ValueProblem(text, at=("routes", index, "when"))
 
 
 def _log(keys: Keys) -> Iterator[ValueProblem]:
@@ -253,6 +267,7 @@ def _config(keys: Keys) -> Iterator[ValueProblem]:
     yield from _default_profiles(keys.get("scan_profiles"))
     yield from _scanners_named(keys)
     yield from _sinks_named(keys)
+    yield from _routes_to_defectdojo(keys)
 
 
 def _scanners_named(keys: Keys) -> Iterator[ValueProblem]:

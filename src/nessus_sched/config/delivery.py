@@ -42,8 +42,10 @@ class WebhookSink:
 
 @attrs.frozen(kw_only=True)
 class DefectDojoSink:
-    """A DefectDojo server, which reimports the report of each scan by its API (v2). Each
-    schedule, or each network without one, has a test of its own."""
+    """A DefectDojo server, which gets the report of each task that ends, whatever `on` of a route
+    says. Each schedule has a test of its own. Findings that are gone are closed only by a whole
+    scan of all targets that went into the test, if logins worked and the ledger has nothing
+    unverified there; the description of the test says when that was not so."""
 
     url: WebhookUrl = field("URL of the server.", examples=("https://defectdojo.example.com",))
     token: Secret = field("API key (v2) of its user.")
@@ -58,6 +60,7 @@ class DefectDojoSink:
         "Name of the engagement.", default="nessus-sched", min_length=1, max_length=255
     )
     create: bool = field("Whether to create product and engagement if needed.", default=False)
+    severity: Severity = field("Least severity of findings to import.", default=Severity.LOW)
     tags: tuple[str, ...] = field("Tags of its tests.", default=())
     tls: TlsSettings = field("Certificate check.", factory=TlsSettings)
 

@@ -51,6 +51,7 @@ from nessus_sched.core.store_errors import StoreError
 from nessus_sched.daemon.absent_hosts import AbsentHosts
 from nessus_sched.daemon.digest_reports import write_report
 from nessus_sched.daemon.instrumentation import measure_loop_lag, scanner_request
+from nessus_sched.daemon.kept_scans import TaskScans
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.lifecycle import (
     end_when_idle,
@@ -207,8 +208,19 @@ def _log_crash(
 
 
 def _delivery(
-    context: Context, store: TaskStore, ledger: LedgerKeeper, metrics: Metrics
+    context: Context,
+    store: TaskStore,
+    ledger: LedgerKeeper,
+    exports: ExportStore,
+    metrics: Metrics,
 ) -> Delivery:
+    scans = TaskScans(
+        tasks=store,
+        exports=exports,
+        ledger=ledger,
+        config=lambda: context.config,
+        wall=context.wall,
+    )
     routes = Routes(lambda: context.config)
     router = Router(
         outbox=store.outbox,
@@ -225,7 +237,7 @@ def _delivery(
         outbox=store.outbox,
         routes=routes,
         sink_for=lambda route: sink_for(
-            route.sink, wall=context.wall, document_only=route.task_document
+            route.sink, wall=context.wall, scans=scans, document_only=route.task_document
         ),
         now=context.now,
         wall=context.wall,
@@ -303,7 +315,7 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             findings=findings,
             ledger=ledger,
             exports=exports,
-            delivery=_delivery(context, store, ledger, metrics),
+            delivery=_delivery(context, store, ledger, exports, metrics),
             scanner_watch=ScannerWatch(
                 store=store, scanners=queries.scanners, wall=context.wall, mask=context.mask
             ),

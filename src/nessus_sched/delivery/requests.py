@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
@@ -59,6 +59,16 @@ class Reply:
         return 200 <= self.status < 300
 
 
+class _Pieces(httpx.AsyncByteStream):
+    """A body. Unlike httpx's own, it leaves no generator behind if it is not read to its end."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+
 @attrs.frozen(kw_only=True)
 class Client:
     """Sends requests on the connections of one `connected`."""
@@ -72,25 +82,42 @@ class Client:
         url: str,
         *,
         headers: Mapping[str, str],
-        body: bytes | AsyncIterable[bytes] = b"",
+        body: bytes | AsyncGenerator[bytes, None] = b"",
         seconds: float,
         read: bool = False,
     ) -> Reply:
         """The answer, whatever its status, within `seconds`; its body if `read`. Raises
-        `SinkFailed` if there is none."""
+        `SinkFailed` if there is none. A body in pieces needs a Content-Length among `headers`."""
+        if isinstance(body, bytes):
+            return await self._send(method, url, headers, seconds, read=read, content=body)
+        async with aclosing(body):
+            stream = _Pieces(body)
+            return await self._send(method, url, headers, seconds, read=read, stream=stream)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        seconds: float,
+        *,
+        read: bool,
+        **content: Any,
+    ) -> Reply:
         failed = SinkFailed(f"no answer within {seconds:g} s", Failure.TRY_AGAIN)
         with trio.move_on_after(seconds):
             try:
                 request = httpx.Request(
                     method,
                     url,
-                    content=body,
                     headers={
+                        "Host": httpx.URL(url).netloc.decode(),
                         "User-Agent": f"nessus-sched/{__version__}",
                         "Accept-Encoding": "identity",
                         **headers,
                     },
                     extensions={"timeout": _timeouts(seconds)},
+                    **content,
                 )
                 return await self._answer(request, read=read)
             except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:

@@ -91,7 +91,7 @@ def routes_of(config: Config) -> tuple[Route, ...]:
         *map(_notification, config.notifications),
         *(
             Route(
-                settings=each,
+                settings=_settings(each, sinks[each.sink]),
                 sink=sinks[each.sink],
                 region=parse_rules(each.networks) if each.networks else None,
                 labelled=Labelled(labels, each.labels) if each.labels else None,
@@ -99,6 +99,12 @@ def routes_of(config: Config) -> tuple[Route, ...]:
             for each in config.routes
         ),
     )
+
+
+def _settings(settings: RouteSettings, sink: SinkSettings) -> RouteSettings:
+    if sink.defectdojo is None:
+        return settings
+    return attrs.evolve(settings, on=(Happening.COMPLETED, Happening.FAILED))
 
 
 def _notification(hook: WebhookSettings) -> Route:

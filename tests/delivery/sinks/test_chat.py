@@ -27,7 +27,15 @@ from nessus_sched.delivery.sinks import chat
 from nessus_sched.delivery.sinks.open import sink_for, sink_problems
 from nessus_sched.delivery.sinks.port import Failure, Sink, SinkFailed
 from nessus_sched.telemetry.logging import configure
-from support.counterparts import Answer, Request, full_document, message, raw_server, web_server
+from support.counterparts import (
+    Answer,
+    NoScans,
+    Request,
+    full_document,
+    message,
+    raw_server,
+    web_server,
+)
 from support.tls_server import by_trustme
 
 PASSWORD: Final = "p4ss-of-the-mail-user"
@@ -36,7 +44,9 @@ MENTIONS: Final = re.compile(r"<!(channel|here|everyone)|<@|(^|\s)@(channel|here
 
 
 def sink_to(url: str) -> Sink:
-    return sink_for(SinkSettings(name="people", apprise=Secret(url)), wall=lambda: 0.0)
+    return sink_for(
+        SinkSettings(name="people", apprise=Secret(url)), wall=lambda: 0.0, scans=NoScans()
+    )
 
 
 async def failure_of(url: str) -> SinkFailed:

@@ -18,12 +18,12 @@ from nessus_sched.core.delivery.message import Message
 from nessus_sched.delivery.sinks import json_lines
 from nessus_sched.delivery.sinks.open import sink_for
 from nessus_sched.delivery.sinks.port import Failure, Sink, SinkFailed
-from support.counterparts import full_document, message
+from support.counterparts import NoScans, full_document, message
 
 
 def sink_to(path: Path) -> Sink:
     settings = SinkSettings(name="siem", json_lines=JsonLinesSink(file=path))
-    return sink_for(settings, wall=lambda: 0.0)
+    return sink_for(settings, wall=lambda: 0.0, scans=NoScans())
 
 
 async def failure_of(path: Path) -> SinkFailed:

@@ -20,7 +20,7 @@ from nessus_sched.config.delivery import JsonLinesSink, SinkSettings
 from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.delivery.sinks.open import sink_for
 from nessus_sched.delivery.sinks.port import Failure, Sink, SinkFailed
-from support.counterparts import full_document, message, raw_server
+from support.counterparts import NoScans, full_document, message, raw_server
 from support.tls_server import Shown, by_trustme
 
 NOW: Final = 1_790_000_000.0
@@ -33,7 +33,7 @@ HEAD: Final = re.compile(
 
 def syslog(address: str, tls: TlsSettings | None = None) -> Sink:
     sink = JsonLinesSink(syslog=address, tls=tls or TlsSettings())
-    return sink_for(SinkSettings(name="siem", json_lines=sink), wall=lambda: NOW)
+    return sink_for(SinkSettings(name="siem", json_lines=sink), wall=lambda: NOW, scans=NoScans())
 
 
 async def failure_of(sink: Sink) -> SinkFailed:

@@ -22,6 +22,7 @@ from nessus_sched.delivery.sinks.webhook import SIGNATURE
 from support.counterparts import (
     Answer,
     Handle,
+    NoScans,
     Request,
     full_document,
     message,
@@ -38,7 +39,10 @@ TOKEN = "T0KEN-in-the-path"
 def webhook(url: str, *, tls: TlsSettings | None = None, document_only: bool = False) -> Sink:
     settings = WebhookSink(url=url, secret=Secret(KEY), tls=tls or TlsSettings())
     return sink_for(
-        SinkSettings(name="soc", webhook=settings), wall=lambda: NOW, document_only=document_only
+        SinkSettings(name="soc", webhook=settings),
+        wall=lambda: NOW,
+        scans=NoScans(),
+        document_only=document_only,
     )
 
 

@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from nessus_sched.core.delivery.message import Message, MessageKind
+from nessus_sched.delivery.kept_scans import KeptScan
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +123,13 @@ class _Reader:
         if not piece:
             raise EOFError
         self.held += piece
+
+
+class NoScans:
+    """No task has results."""
+
+    async def scan(self, task_id: str) -> KeptScan | None:
+        return None
 
 
 def message(

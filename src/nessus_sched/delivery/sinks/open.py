@@ -7,14 +7,18 @@ from collections.abc import Iterable, Iterator
 from nessus_sched.config.delivery import JsonLinesSink, SinkSettings
 from nessus_sched.config.problems import Problem
 from nessus_sched.core.clock import Now
+from nessus_sched.delivery.kept_scans import KeptScans
 from nessus_sched.delivery.sinks.chat import NOT_UNDERSTOOD, SERVICES, Chat, understands
+from nessus_sched.delivery.sinks.defectdojo import DefectDojo
 from nessus_sched.delivery.sinks.json_lines import JsonLinesFile
 from nessus_sched.delivery.sinks.port import Sink
 from nessus_sched.delivery.sinks.syslog import Syslog
 from nessus_sched.delivery.sinks.webhook import Webhook
 
 
-def sink_for(settings: SinkSettings, *, wall: Now, document_only: bool = False) -> Sink:
+def sink_for(
+    settings: SinkSettings, *, wall: Now, scans: KeptScans, document_only: bool = False
+) -> Sink:
     """The sink; it connects to nothing yet. `document_only` makes a webhook send the document of
     a message alone."""
     if settings.webhook is not None:
@@ -23,7 +27,8 @@ def sink_for(settings: SinkSettings, *, wall: Now, document_only: bool = False) 
         return _json_lines(settings.json_lines, wall)
     if settings.apprise is not None:
         return Chat(settings.apprise)
-    raise NotImplementedError
+    assert settings.defectdojo is not None  # one of them, see config.checks
+    return DefectDojo(settings=settings.defectdojo, scans=scans, wall=wall)
 
 
 def sink_problems(sinks: Iterable[SinkSettings], file: str) -> Iterator[Problem]:

@@ -1,0 +1,1 @@
+"""DefectDojo: which test a scan belongs to, what may be closed, and the upload."""
