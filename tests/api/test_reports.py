@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import pytest
@@ -20,12 +20,15 @@ from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.reporting.scope import labels_cover
 from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
 from nessus_sched.config.delivery import LabelSettings, SlaSettings
+from nessus_sched.core.exceptions.exception import Decision
 from nessus_sched.core.labels import Labelled, LabelRule, Labels
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.targets.scope import Scope, parse_rules
 from nessus_sched.core.targets.targets import parse_targets
+from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.results.ledger.trend import TrendQuery
+from nessus_sched.scheduler.exceptions import Decider
 from support.living_app import living_app
 from support.patched_network import BY_PLUGIN, DAY, NETWORK, Key, Network
 from support.reading import Page
@@ -180,6 +183,39 @@ async def test_a_past_period_ends_when_it_ended(desk: Desk) -> None:
     for name in WORDS[1:]:
         assert int(page.tiles()[name]) == point.open.get(name, 0)
     assert "What to do first, of what is open now" in page.texts("main h2")
+
+
+async def test_exceptions_count(desk: Desk) -> None:
+    """One is accepted, one gets another severity; the trend knows nothing of either."""
+    kinds: dict[int, dict[str, str]] = {
+        155999: {"kind": "accepted"},
+        51192: {"kind": "severity", "severity": "low"},
+    }
+    for plugin, words in kinds.items():
+        made = await called(
+            desk.app, "propose_exception", plugins=[plugin], hosts=[NETWORK], reason="known",
+            owner="web team", until="90d", **words,
+        )  # fmt: skip
+        name = made["exception"]["exception_id"]
+        await desk.app.exceptions.decide(name, Decision.APPROVE, Decider(actor="uid:7"))
+    cast(LedgerKeeper, desk.app.ledger).wake()
+    accepted = {key for key in desk.open() if key[1] == 155999}
+    lowered = {key for key in desk.open() if key[1] == 51192}
+    assert accepted
+    assert lowered
+    known = severities(key for key in desk.open() if key not in accepted | lowered)
+    known["low"] += len(lowered)
+    page = await desk.page("management")
+    assert {name: int(page.tiles()[name]) for name in WORDS[1:]} == {
+        name: known[name] for name in WORDS[1:]
+    }
+    assert f"{len(accepted)} accepted, {len(lowered)} severity" in page.words
+    rows = await desk.rows("team")
+    assert {(row["host"], row["plugin_id"]) for row in rows} == set(desk.open()) - accepted
+    assert {row["severity"] for row in rows if row["plugin_id"] == 51192} == {"low"}
+    changed = await desk.rows("comparison", since="2020-01-01T00:00:00Z")
+    reasons = [row["reason"] for row in changed if row["plugin_id"] == 155999]
+    assert sum("exception: accepted" in (reason or "") for reason in reasons) == len(accepted)
 
 
 # -- labels

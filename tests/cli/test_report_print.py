@@ -11,6 +11,12 @@ import pytest
 import trio
 
 from nessus_sched.core.clock import system_now
+from nessus_sched.results.ledger.logins import LoginRun
+from nessus_sched.results.ledger.reach import Reach
+from nessus_sched.results.ledger.sla import SlaCounts, SlaState
+from nessus_sched.results.ledger.trend import Step, TrendPoint
+from nessus_sched.results.reports import management, rendering
+from nessus_sched.results.reports.period import Period
 from support.command import typed
 from support.report_network import build
 
@@ -44,9 +50,14 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def printed(config: Path, tmp_path: Path, *words: str) -> int:
     """The number of pages."""
-    page, pdf = tmp_path / "page.html", tmp_path / "page.pdf"
+    page = tmp_path / "page.html"
     said = typed("report", *words, "-c", str(config), "-o", str(page), "--force")
     assert said.code == 0, said
+    return pages(page)
+
+
+def pages(page: Path) -> int:
+    tmp_path, pdf = page.parent, page.with_suffix(".pdf")
     subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
@@ -59,6 +70,45 @@ def printed(config: Path, tmp_path: Path, *words: str) -> int:
 
 def test_a_page_for_management(team: Path, tmp_path: Path) -> None:
     assert printed(team, tmp_path, "management") == 1
+
+
+def test_management_stays_on_one_page_whatever_there_is_to_say(tmp_path: Path) -> None:
+    words = "Apply the patches of the vendor's advisory to all of the affected products. " * 9
+    group = {
+        "solution": words, "severity": "critical", "findings": 10**7, "hosts": 10**6,
+        "plugins": 10**4, "cisa_kev": True, "first_seen": 0,
+    }  # fmt: skip
+    counts = dict.fromkeys(("critical", "high", "medium", "low", "unknown"), 10**7)
+    points = [
+        TrendPoint(
+            since=week * 604_800, until=(week + 1) * 604_800, open=counts, new=10**6, baseline=0,
+            fixed=10**6, resurfaced=10**6, mean_age=1.0, hosts=10**6,
+        )
+        for week in range(29)
+    ]  # fmt: skip
+    run = LoginRun(
+        task_id="t", at=0, hosts=10**6, full=10**5, partial=10**5, failed=10**5, others=()
+    )
+    facts = management.Facts(
+        period=Period(since=0, until=20_000_000), open=counts, ended=True,
+        history=management.History(
+            step=Step.WEEK, points=points, before={}, within=points[-5:]
+        ),
+        exploited=10**7, ages=[counts] * len(management.AGES), solutions=[group] * 1000,
+        solutions_total=10**5, coverage=dict.fromkeys(Reach, 10**7), days=30,
+        excepted=dict.fromkeys(("accepted", "false_positive", "severity"), 10**6),
+        logins={f"a-credential-with-quite-a-long-name-{number}": run for number in range(3)},
+        sla=SlaCounts(counts=dict.fromkeys(SlaState, counts), excepted={}, unlimited=0),
+    )  # fmt: skip
+    head = rendering.head(
+        "management", "Vulnerability report", scope="owner " + "x" * 150, period="p" * 60,
+        made="today", organization="An organization with a long name " * 3,
+        notes=["1000 finished scans not entered yet: findings may be missing."],
+    )  # fmt: skip
+    page = tmp_path / "page.html"
+    document = {**head, **management.document(facts)}
+    page.write_text("".join(rendering.page("management", document)))
+    assert pages(page) == 1
 
 
 def test_a_team_of_forty_hosts_gets_at_most_six_pages(team: Path, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ TITLES: Final[Mapping[ReportKind, str]] = {
     ReportKind.TECHNICAL: "Scan report",
     ReportKind.COMPARISON: "What changed",
 }
+_OF_WHAT_IS_OPEN: Final = frozenset({ReportKind.MANAGEMENT, ReportKind.TEAM})
 Gather = Callable[[Finder, Period, Asked], Awaitable[dict[str, Any]]]
 _GATHER: Final[Mapping[ReportKind, Gather]] = {
     ReportKind.MANAGEMENT: management.gather,
@@ -77,6 +78,8 @@ async def make(
     """A report on behalf of a caller, made at `now` (epoch seconds). Raises `ToolError`."""
     scope = await scope_of(app, call, asked)
     finder = Finder(app=app, call=call, scope=scope, now=now)
+    if kind in _OF_WHAT_IS_OPEN:
+        finder = await finder.with_exceptions()
     found = await _GATHER[kind](finder, period, asked)
     # Before texts are escaped, and before a file is written that no answer's mask would see.
     found = app.mask.masked(found)

@@ -11,7 +11,6 @@ import attrs
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.reporting.open_findings import Finder
 from nessus_sched.api.reporting.scope import Asked
-from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.reach import Reach
 from nessus_sched.results.ledger.sla import SlaCounts, SlaQuery
@@ -46,7 +45,7 @@ async def gather(finder: Finder, period: Period, _asked: Asked) -> dict[str, Any
         solutions_total=solutions.total,
         coverage=await _coverage(finder),
         days=LATELY,
-        excepted=await _excepted(finder),
+        excepted={kind.value: count for kind, count in finder.excepted.items()},
         logins=await _logins(finder),
         sla=await _sla(finder, period),
     )
@@ -102,20 +101,6 @@ async def _coverage(finder: Finder) -> Mapping[Reach, int]:
             for each in await finder.app.ledger.reach(targets, finder.now - LATELY * DAY):
                 counts[each.status] += each.size
     return counts
-
-
-async def _excepted(finder: Finder) -> dict[str, int]:
-    """Open findings by the kind of their exception."""
-    return {
-        kind.value: sum(
-            (
-                await finder.counts(
-                    Condition(field="exception", op=Op.EQUAL, value=kind.value),
-                )
-            ).values()
-        )
-        for kind in ExceptionKind
-    }
 
 
 async def _logins(finder: Finder) -> dict[str, LoginRun]:

@@ -19,23 +19,47 @@ from nessus_sched.results.query.model import MAX_PAGE_SIZE, Condition, GroupBy, 
 
 SERIOUS: Final = (*range(1, len(SEVERITIES)), NO_SEVERITY)
 """The severities that reports are about; an unknown one may be serious."""
+_HIDING: Final = (ExceptionKind.ACCEPTED, ExceptionKind.FALSE_POSITIVE)
 NOT_EXCEPTED: Final = Condition(
-    field="exception",
-    op=Op.NOT_IN,
-    value=(ExceptionKind.ACCEPTED.value, ExceptionKind.FALSE_POSITIVE.value),
+    field="exception", op=Op.NOT_IN, value=tuple(kind.value for kind in _HIDING)
 )
-CHANGED: Final = Condition(field="exception", op=Op.EQUAL, value=ExceptionKind.SEVERITY.value)
+
+
+def _of_kind(kind: ExceptionKind) -> Condition:
+    return Condition(field="exception", op=Op.EQUAL, value=kind.value)
+
+
+CHANGED: Final = _of_kind(ExceptionKind.SEVERITY)
 
 
 @attrs.frozen(kw_only=True)
 class Finder:
     """Asks the ledger on behalf of a caller, about the hosts in a scope. Exceptions count until
-    `now` (epoch seconds)."""
+    `now` (epoch seconds): `excepted` has the number of open findings by kind of exception. To look
+    at the exception of each finding takes a while, and is left out where there is none."""
 
     app: ReadApp
     call: Call
     scope: ReportScope
     now: float
+    excepted: Mapping[ExceptionKind, int] = attrs.field(factory=dict)
+
+    async def with_exceptions(self) -> Finder:
+        page = await self.page(fields=("host",), page_size=1)
+        if not sum(page.excepted.values()):
+            return self
+        counts = {kind: sum((await self.counts(_of_kind(kind))).values()) for kind in ExceptionKind}
+        return attrs.evolve(self, excepted={kind: n for kind, n in counts.items() if n})
+
+    @property
+    def not_excepted(self) -> tuple[Condition, ...]:
+        """What leaves out findings that are accepted or called false."""
+        hidden = any(self.excepted.get(kind) for kind in _HIDING)
+        return (NOT_EXCEPTED,) if hidden else ()
+
+    @property
+    def _changed(self) -> bool:
+        return bool(self.excepted.get(ExceptionKind.SEVERITY))
 
     async def page(self, *conditions: Condition, **asked: Any) -> LedgerPage:
         query = Query(conditions=(*self.scope.conditions, *conditions), optional=(), **asked)
@@ -50,16 +74,16 @@ class Finder:
         """How many match, by severity."""
         return dict((await self.page(*conditions, fields=("host",), page_size=1)).severities)
 
-    async def serious(self) -> tuple[Condition, ...]:
+    @property
+    def serious(self) -> tuple[Condition, ...]:
         """What is open from low up, after exceptions."""
-        changed = sum((await self.counts(CHANGED)).values())
-        name = "effective_severity" if changed else "severity"
-        return (NOT_EXCEPTED, Condition(field=name, op=Op.IN, value=SERIOUS))
+        name = "effective_severity" if self._changed else "severity"
+        return (*self.not_excepted, Condition(field=name, op=Op.IN, value=SERIOUS))
 
     async def posture(self, *conditions: Condition) -> dict[str, int]:
         """Serious findings by severity, after exceptions."""
-        found = await self.counts(NOT_EXCEPTED, *conditions)
-        changed = await self.counts(CHANGED, *conditions)
+        found = await self.counts(*self.not_excepted, *conditions)
+        changed = await self.counts(CHANGED, *conditions) if self._changed else {}
         for name, count in changed.items():
             found[name] -= count
         if changed:
@@ -73,7 +97,7 @@ class Finder:
 
     async def solutions(self, most: int) -> LedgerPage:
         """What to do about serious findings, worst first, without exceptions."""
-        return await self.page(*await self.serious(), group_by=GroupBy.SOLUTION, page_size=most)
+        return await self.page(*self.serious, group_by=GroupBy.SOLUTION, page_size=most)
 
     async def rows(
         self, conditions: Sequence[Condition], fields: tuple[str, ...], most: int

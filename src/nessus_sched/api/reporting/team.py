@@ -23,10 +23,11 @@ _FIELDS: Final = (
 
 
 async def gather(finder: Finder, period: Period, _asked: Asked) -> dict[str, Any]:
-    rows, total = await finder.rows(await finder.serious(), _FIELDS, MOST)
+    rows, total = await finder.rows(finder.serious, _FIELDS, MOST)
     sla = finder.app.config.sla
     found = [_found(row, sla) for row in rows]
-    return team.document(found, total, period, finder.now, sla.due_soon)
+    document = team.document(found, total, period, finder.now, sla.due_soon)
+    return {**document, "period": ""}
 
 
 def _found(row: Mapping[str, Any], sla: SlaSettings) -> Found:

@@ -58,7 +58,7 @@ def trend(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "bottom": bottom,
         "base": base,
         "ticks": [
-            {"y": y(most * n / _TICKS), "text": f"{most * n / _TICKS:g}"} for n in range(_TICKS + 1)
+            {"y": y(most * n / _TICKS), "value": most * n / _TICKS} for n in range(_TICKS + 1)
         ],
         "columns": columns,
         "line": " ".join(f"{each['x']},{each['open_y']}" for each in columns),

@@ -69,6 +69,7 @@ def document(facts: Facts) -> dict[str, Any]:
         "tiles": _tiles(facts),
         "trend": charts.trend([_drawn(point, facts) for point in facts.history.points]),
         "trend_by": facts.history.step.value,
+        "baseline": sum(point.baseline for point in facts.history.points),
         "ended": facts.ended,
         "first": [solution(row, facts.period) for row in facts.solutions[:FIRST]],
         "first_left_out": max(facts.solutions_total - FIRST, 0),
@@ -84,7 +85,7 @@ def document(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _tiles(facts: Facts) -> list[dict[str, str]]:
+def _tiles(facts: Facts) -> list[dict[str, Any]]:
     within = facts.history.within
     after = within[-1].open if within else {}
     shown = after if facts.ended else facts.open
@@ -100,8 +101,8 @@ def _tiles(facts: Facts) -> list[dict[str, str]]:
     return tiles
 
 
-def _tile(label: str, count: int, change: str, tone: str = "") -> dict[str, str]:
-    return {"label": label, "value": str(count), "change": change, "tone": tone}
+def _tile(label: str, count: int, change: str, tone: str = "") -> dict[str, Any]:
+    return {"label": label, "value": count, "change": change, "tone": tone}
 
 
 def _drawn(point: TrendPoint, facts: Facts) -> dict[str, Any]:

@@ -63,7 +63,20 @@ def head(
 
 def signed(count: int) -> str:
     """`+3`, `−2`, `±0`."""  # noqa: RUF002
-    return "±0" if not count else f"+{count}" if count > 0 else f"−{-count}"  # noqa: RUF001
+    return "±0" if not count else f"+{count:,}" if count > 0 else f"−{-count:,}"  # noqa: RUF001
+
+
+def number(count: int) -> str:
+    """`12,345`."""
+    return f"{count:,}"
+
+
+def compact(count: float) -> str:
+    """`950`, `12k`, `1.5M`: three digits at most."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{letter}"
+    return f"{count:g}"
 
 
 def template_names() -> list[str]:
@@ -79,7 +92,7 @@ def _shown(text: str) -> str:
     return clean(text, LONGEST)
 
 
-_FILTERS: Final = (pluralize, signed)
+_FILTERS: Final = (pluralize, signed, number, compact)
 
 
 @cache
