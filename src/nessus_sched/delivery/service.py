@@ -162,7 +162,7 @@ class Delivery:
             kind=MessageKind.SAMPLE,
             at=now,
             title=title,
-            document={"events": [{"event": "test", "text": f"{title} ({actor} sent it)."}]},
+            document={"sent_by": actor},
         )
         try:
             await self.lanes.sink_for(route).deliver(message)

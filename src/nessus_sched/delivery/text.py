@@ -49,7 +49,8 @@ def harmless(text: object, limit: int = _LINE) -> str:
 def _sections(message: Message) -> Iterator[list[str]]:
     document = message.document
     if message.kind is MessageKind.SAMPLE:
-        yield ["This is a sample: it was sent to try the route, and nothing has happened."]
+        who = harmless(document.get("sent_by") or "somebody")
+        yield [f"This is a sample that {who} has sent to try the route."]
     period = document.get("period")
     if period and len(document) > 1:
         yield [f"From {_moment(period.get('from'))} to {_moment(period.get('to'))}."]

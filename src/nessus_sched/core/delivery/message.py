@@ -28,8 +28,8 @@ class Message:
     Keys of the document, left out where empty: `period` (`from`, `to`), `tasks`, `events` (each
     with `event`, `at`, `text` and more), `changes` (counts by change and severity), `groups` (what
     to do, worst first: `change`, `plugin_id`, `name`, `severity`, `solution`, `hosts`,
-    `host_count`, `first_seen`), `baseline` (`hosts`, `severity_counts`), `left_out` (number of
-    groups).
+    `host_count`, `first_seen`), `baseline` (`hosts`, `severity_counts`), `tasks_left_out`,
+    `events_left_out`, `groups_left_out` (how many are not listed), and of a sample `sent_by`.
     """
 
     message_id: str
