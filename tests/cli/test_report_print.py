@@ -18,7 +18,8 @@ from nessus_sched.results.ledger.trend import Step, TrendPoint
 from nessus_sched.results.reports import management, rendering
 from nessus_sched.results.reports.period import Period
 from support.command import typed
-from support.report_network import build
+from support.report_network import books, build
+from tests.bench import ledger as bench
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
@@ -122,3 +123,25 @@ def test_a_comparison_of_two_weeks(team: Path, tmp_path: Path) -> None:
 def test_a_technical_report_of_a_small_network(tmp_path: Path) -> None:
     config = site(tmp_path / "state", hosts=30, known=60, weeks=1, network="192.0.2.0/27")
     assert printed(config, tmp_path, "technical", "last") <= 10
+
+
+def test_a_large_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """65,536 hosts: no report grows with them."""
+    monkeypatch.setattr(bench, "PER_HOST", 5)
+    monkeypatch.setattr(bench, "NOW", int(system_now()) - 86_400)
+    state = tmp_path / "state"
+    trio.run(_empty, state)
+    bench.fill(state / "ledger.db", 65_536 * 5)
+    config = state / "config.yaml"
+    config.write_text(f"state_directory: {state}\ntargets: {{allow: [10.0.0.0/15]}}\n")
+    for kind, most in (("management", 1), ("team", 6)):
+        assert printed(config, tmp_path, kind) <= most
+        assert (tmp_path / "page.html").stat().st_size < 200_000
+    said = typed("report", "team", "-c", str(config), "--format", "jsonl", "-o", "-")
+    assert said.out.count("\n") == 10_000
+    assert len(said.out) < 6_000_000
+
+
+async def _empty(state: Path) -> None:
+    async with books(state, system_now()):
+        pass

@@ -28,6 +28,7 @@ MOST_ROWS: Final = 5000
 MOST_HOSTS: Final = 60
 """Places that are named for one finding."""
 _FEW_HOSTS: Final = 4
+MOST_PORTS: Final = 20
 _LINES: Final = 6
 _OUTPUT: Final = 400
 _CVES: Final = 8
@@ -108,7 +109,9 @@ def _group(rows: Sequence[Row]) -> dict[str, Any]:
     cves = list(dict.fromkeys(cve for row in rows for cve in _list(row.get("cve"))))
     serious = first.get("severity") != SEVERITIES[0]
     hosts = len({row.get("host") for row in rows})
-    places = _places(rows, MOST_HOSTS if serious or hosts <= _FEW_HOSTS else 0)
+    distinct = dict.fromkeys((_port(row), _host(row)) for row in rows)
+    most = MOST_HOSTS if serious or hosts <= _FEW_HOSTS else 0
+    places = _by_port(list(distinct)[:most])
     return {
         "severity": first.get("severity"),
         "plugin_id": first.get("plugin_id"),
@@ -123,18 +126,17 @@ def _group(rows: Sequence[Row]) -> dict[str, Any]:
         "findings": len(rows),
         "hosts": hosts,
         "places": places,
-        "ports": ", ".join(dict.fromkeys(filter(None, map(_port, rows[:MOST_HOSTS])))),
-        "places_left_out": len(rows) - sum(len(each["hosts"]) for each in places),
+        "ports": ", ".join(list(dict.fromkeys(port for port, _ in distinct if port))[:MOST_PORTS]),
+        "places_left_out": len(distinct) - sum(len(each["hosts"]) for each in places),
         "output": _output(rows),
     }
 
 
-def _places(rows: Sequence[Row], most: int) -> list[dict[str, Any]]:
-    """The first hosts, by port."""
-    by_port: dict[str, dict[str, None]] = {}
-    for row in rows[:most]:
-        by_port.setdefault(_port(row), {})[_host(row)] = None
-    return [{"port": port, "hosts": list(hosts)} for port, hosts in by_port.items()]
+def _by_port(places: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    found: dict[str, list[str]] = {}
+    for port, host in places:
+        found.setdefault(port, []).append(host)
+    return [{"port": port, "hosts": hosts} for port, hosts in found.items()]
 
 
 def _list(value: Value) -> Sequence[str]:
