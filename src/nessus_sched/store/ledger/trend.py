@@ -78,7 +78,7 @@ def read_trend(connection: sqlite3.Connection, query: TrendQuery) -> list[TrendP
                       if standing[severity]},
                 new=tally.new, baseline=tally.baseline, fixed=tally.fixed,
                 resurfaced=tally.resurfaced,
-                mean_age=until - first_seen / every if every else None,
+                mean_age=(until * every - first_seen) / every if every else None,
                 hosts=hosts.get(number, 0),
             )
         )  # fmt: skip
