@@ -15,6 +15,7 @@ from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.outcomes.rebuild import RebuildArgs, rebuild_ledger
 from nessus_sched.api.tools import TOOLS
+from nessus_sched.config.delivery import LabelSettings
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.core.secret import Secret
@@ -47,8 +48,10 @@ def clean_host(now: float) -> HostPage:
 
 
 @asynccontextmanager
-async def app(tmp_path: Path, ledger: FakeLedger, **changes: Any) -> AsyncIterator[App]:
-    config = config_of(tmp_path, scanner_settings("east", 1))
+async def app(
+    tmp_path: Path, ledger: FakeLedger, labels: tuple[LabelSettings, ...] = (), **changes: Any
+) -> AsyncIterator[App]:
+    config = attrs.evolve(config_of(tmp_path, scanner_settings("east", 1)), labels=labels)
     async with world(config, {"east": FakeScanner(virtual_now())}) as w:
         yield attrs.evolve(app_of(w), ledger=ledger, **changes)
 
@@ -88,6 +91,25 @@ async def test_an_exception_is_shown_and_makes_no_host_clean(tmp_path: Path) -> 
         assert (first["exception"], first["severity"]) == ("x-1: severity", "high")
         assert (first["effective_severity"], second["effective_severity"]) == ("low", "high")
         assert second["exception"] is None
+
+
+async def test_a_host_has_its_labels_whether_or_not_it_was_scanned(tmp_path: Path) -> None:
+    ledger = FakeLedger()
+    labels = (
+        LabelSettings(networks=("192.0.2.0/24",), owner="network team", site="Berlin"),
+        LabelSettings(hosts=("*.example.com",), owner="web team"),
+    )
+    async with app(tmp_path, ledger, labels=labels) as a:
+        found = await ask(a, "get_host", host="192.0.2.77")
+        assert found["labels"] == {"owner": "network team", "site": "Berlin"}
+        assert (await ask(a, "get_host", host="www.example.com"))["labels"] == {"owner": "web team"}
+        page = clean_host(a.now())
+        ledger.pages = [attrs.evolve(page, host=attrs.evolve(page.host, fqdn="db.example.com"))]
+        found = await ask(a, "get_host", host="192.0.2.1")
+        assert found["labels"] == {"owner": "web team", "site": "Berlin"}
+        await ask(a, "search_findings", filters=["owner=WEB team"])
+        (search,) = ledger.searched
+        assert search.labels.values("owner") == ("network team", "web team")
 
 
 async def test_a_host_that_no_scan_has_seen_is_unknown(tmp_path: Path) -> None:

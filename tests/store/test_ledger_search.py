@@ -14,6 +14,8 @@ from typing import Any
 import attrs
 import pytest
 
+from nessus_sched.config.delivery import LabelSettings
+from nessus_sched.config.labels import labels_of
 from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.targets.ranges import V4
 from nessus_sched.results.coverage import scan_coverage
@@ -37,6 +39,7 @@ from support.ledger_oracle import Row
 
 QUESTIONS = int(os.environ.get("LEDGER_QUESTIONS", "400"))
 NETWORKS = ("192.0.2.", "198.51.100.", "203.0.113.")
+LABELS = labels_of(tuple(LabelSettings(**each) for each in ledger_oracle.LABELS))
 STALE = 2.5 * ledger_oracle.DAY
 
 
@@ -51,7 +54,7 @@ class Book:
     def ask(self, asked: Mapping[str, Any], **changes: Any) -> LedgerPage:
         search = LedgerSearch(
             query=read_query(asked, LEDGER), now=self.now, stale_after=STALE,
-            scheduled=ledger_oracle.SCHEDULES,
+            scheduled=ledger_oracle.SCHEDULES, labels=LABELS,
         )  # fmt: skip
         return read_search(self.connection, attrs.evolve(search, **changes), None)
 
@@ -305,6 +308,7 @@ def test_the_notes_say_what_is_known_of_a_host(book: Book) -> None:
         ({"filters": ["plugin_outputt present"]}, "did you mean 'plugin_output'"),
         ({"filters": ["age_day>3"]}, "did you mean 'age_days'"),
         ({"filters": ["schedule=monthly"]}, "no scan of a schedule 'monthly' is stored"),
+        ({"filters": ["owner=web-tema"]}, r"no label 'web-tema' .* \(of these: db, web team\)"),
         ({"sort": ["schedule"]}, "schedule is for filters only"),
         ({"fields": ["schedule"]}, "schedule is for filters only"),
     ],

@@ -15,6 +15,7 @@ from nessus_sched.config.types import (
     NAME_BOUNDS,
     NEW_FILE,
     Network,
+    Rule,
     Seconds,
     Severity,
     SyslogAddress,
@@ -167,7 +168,7 @@ class LabelSettings:
     match a host, each label is taken from the last one that has it."""
 
     networks: tuple[Network, ...] = field("Networks.", default=())
-    hosts: tuple[str, ...] = field("Host names, or patterns such as *.example.com.", default=())
+    hosts: tuple[Rule, ...] = field("Host names, or patterns such as *.example.com.", default=())
     owner: str | None = field("Who fixes them.", default=None, min_length=1, max_length=100)
     site: str | None = field("Where they are.", default=None, min_length=1, max_length=100)
     criticality: str | None = field(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 
 from nessus_sched.config.delivery import LabelSettings
 from nessus_sched.core.labels import LABELS, LabelRule, Labels
 from nessus_sched.core.targets.scope import parse_rules
 
 
-def labels_of(items: Iterable[LabelSettings]) -> Labels:
+@lru_cache(maxsize=4)
+def labels_of(items: tuple[LabelSettings, ...]) -> Labels:
     """Raises `BadTargets` for a host that is no name."""
     return Labels([_rule(each) for each in items])
 

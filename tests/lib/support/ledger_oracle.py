@@ -174,6 +174,7 @@ def _row(
         "host_fqdn": machine["fqdn"],
         "host_netbios_name": machine["netbios"],
         "scanner_instance": machine["scanner"],
+        **_labels(machine),
         "plugin_id": entry["plugin"],
         "plugin_name": plugin["name"],
         "plugin_family": plugin["family"],
@@ -203,6 +204,32 @@ def _row(
     }
 
 
+LABELS: Final[tuple[dict[str, Any], ...]] = (
+    {"networks": ("192.0.2.0/24", "198.51.100.0/25"), "owner": "web team", "site": "Berlin"},
+    {"networks": ("192.0.2.2",), "owner": "db"},
+    {"hosts": ("shared.example.com", "*.n2.example.com"), "site": "lab", "criticality": "high"},
+)
+"""As configured; the last that matches a host counts."""
+
+
+def _labels(machine: Row) -> dict[str, str | None]:
+    found: dict[str, str | None] = {"owner": None, "site": None, "criticality": None}
+    for item in LABELS:
+        where = machine["ip"] or machine["name"]
+        try:
+            inside = any(ip_address(where) in ip_network(each) for each in item.get("networks", ()))
+        except ValueError:
+            inside = False
+        named = any(
+            name == each or (each.startswith("*.") and name.endswith(each[1:]))
+            for name in (machine["name"], machine["fqdn"]) if name
+            for each in item.get("hosts", ())
+        )  # fmt: skip
+        if inside or named:
+            found |= {name: str(item[name]) for name in found if name in item}
+    return found
+
+
 # -- questions
 
 _ORDERED: Final = {
@@ -218,12 +245,13 @@ _TEXTS: Final = {
     "host": ("192.0.2.1", "192.0.2.2", "shared.example.com", "WEB2", "192.0.2.0/30",
              "192.0.2.2-192.0.2.3", "198.51.100.0/24", "2001:db8::/32"),
     "cve": ("cve-2021-44228", "CVE-2024-0001"), "schedule": ("weekly", "Nightly"),
-    "solution": ("Disable it.", "update openssl."),
+    "solution": ("Disable it.", "update openssl."), "owner": ("Web team", "db"),
+    "site": ("berlin", "lab"), "criticality": ("high",),
     "compliance_check_name": ("Password age", "password length"),
 }  # fmt: skip
 _PARTS: Final = {
     "cve": ("2024-0001", "44228"), "host": ("192.0.2", "EXAMPLE"), "solution": ("STRASSE", "ssl"),
-    "plugin_name": ("1", "plugin"), "schedule": ("ly",),
+    "plugin_name": ("1", "plugin"), "schedule": ("ly",), "owner": ("TEAM", "d"),
 }  # fmt: skip
 _FLAGS: Final = ("cisa_kev", "stale")
 _SORTS: Final = (

@@ -13,6 +13,7 @@ from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.paging import parse_cursor
 from nessus_sched.api.untrusted import FINDINGS
+from nessus_sched.config.labels import labels_of
 from nessus_sched.config.schema import Config
 from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.fields import field
@@ -30,6 +31,7 @@ from nessus_sched.results.ledger.questions import (
     is_clean,
 )
 from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, severity_name
+from nessus_sched.results.reached import target_of
 from nessus_sched.results.untrusted import clean_line
 
 DAY: Final = 86_400.0
@@ -80,6 +82,7 @@ class HostAnswer:
     last_login: str | None = field("Last scan with a login.")
     login: str | None = field("How the latest login went, and which worked.")
     scanner_instance: str | None = field("Its latest scanner.")
+    labels: dict[str, str] = field("Its owner, site and criticality.")
     open: dict[str, int] = field("Its open findings by severity.")
     excepted: dict[str, int] = field("How many of these have an exception.")
     unverified: int = field("Listed findings that the latest scan could not confirm.")
@@ -185,6 +188,7 @@ def _known(
         last_login=iso(host.login_at),
         login=login,
         scanner_instance=host.scanner,
+        labels=_labels(app.config, host.ip or host.name, host.name, host.fqdn),
         open={name: count for name, count in host.open.items() if count},
         excepted=dict(page.excepted),
         unverified=page.unverified,
@@ -203,7 +207,8 @@ def _never_seen(app: ReadApp, name: str, notes: list[str]) -> HostAnswer:
         host=shown, known=False, clean=Clean.UNKNOWN,
         why=f"no scan has ever reported {shown}, so nothing is known about it",
         names=[], last_answered=None, last_tried=None, last_whole=None, last_login=None,
-        login=None, scanner_instance=None, open={}, excepted={}, unverified=0, findings=[], total=0,
+        login=None, scanner_instance=None, labels=_labels(app.config, name, name),
+        open={}, excepted={}, unverified=0, findings=[], total=0,
         next_cursor=None,
         notes=[*notes, f"It is {'' if allowed else 'not '}in the configured scope."],
         untrusted=FINDINGS,
@@ -212,6 +217,11 @@ def _never_seen(app: ReadApp, name: str, notes: list[str]) -> HostAnswer:
 
 def _in_scope(config: Config, name: str) -> bool:
     return config.targets.scope.covers(target_of_name(name))
+
+
+def _labels(config: Config, address: str, *names: str | None) -> dict[str, str]:
+    found = target_of(address)
+    return labels_of(config.labels).of(found if isinstance(found, int) else None, names)
 
 
 def _plans(host: str, schedules: Sequence[Schedule], now: float) -> Iterator[str]:

@@ -26,6 +26,7 @@ from nessus_sched.api.findings import (
 )
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.outcomes.ledger import behind, target_of_name
+from nessus_sched.config.labels import labels_of
 from nessus_sched.core.fields import field
 from nessus_sched.core.targets.ranges import Ranges, difference, intersection
 from nessus_sched.core.targets.scope import Scope
@@ -181,6 +182,7 @@ async def _from_ledger(app: ReadApp, call: Call, query: Query, max_bytes: int) -
             stale_after=app.config.ledger.stale_after,
             scheduled=scheduled,
             seen=seen_by(app.scopes_of(call.peer)),
+            labels=labels_of(app.config.labels),
         )
         page = await app.ledger.search(search, max_bytes=max_bytes)
     return attrs.evolve(

@@ -70,6 +70,7 @@ def _show(found: Mapping[str, Any]) -> None:
             ("last login", when(found["last_login"], now)),
             ("login", found["login"]),
             ("scanner", found["scanner_instance"]),
+            *found["labels"].items(),
         ]
     )
     if found["findings"]:

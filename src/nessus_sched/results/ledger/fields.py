@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.exceptions.rule import ExceptionKind
+from nessus_sched.core.labels import LABELS
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.ledger.states import State
@@ -75,6 +76,11 @@ _FIELDS: Final = (
         doc="Kind of its exception.",
     ),
     LedgerField(name="exception_id", kind=Kind.TEXT, doc="Id of its exception."),
+    LedgerField(name="owner", kind=Kind.TEXT, doc="Who fixes the host, from `labels`."),
+    LedgerField(name="site", kind=Kind.TEXT, doc="Where the host is, from `labels`."),
+    LedgerField(
+        name="criticality", kind=Kind.TEXT, doc="How important the host is, from `labels`."
+    ),
     LedgerField(
         name="scanner_instance", kind=Kind.TEXT, doc="The scanner that scanned its host last."
     ),
@@ -95,7 +101,7 @@ FILTERS_ONLY: Final = frozenset({"schedule"})
 
 _OPTIONAL: Final = (
     "compliance_check_name", "effective_severity", "exception", "exception_id", "unverified",
-    "stale", "fixed_at",
+    "stale", "fixed_at", *LABELS,
 )  # fmt: skip
 _MINIMAL: Final = (
     "host", "port", "severity", "effective_severity", "exception", "plugin_id", "plugin_name",

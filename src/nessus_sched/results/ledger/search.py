@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.labels import Labelled, Labels
 from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.results.ledger.fields import LEDGER_FIELDS
 from nessus_sched.results.query.cursor import DAMAGED, OTHER_QUESTION, sealed, unsealed
@@ -34,7 +34,8 @@ class Seen:
 class LedgerSearch:
     """`query` is on the fields of the ledger. `scheduled` has the tasks of each schedule, by its
     name in lower case. `seen` and `labelled` are None for all hosts. Exceptions count until `now`
-    (epoch seconds), to which ages refer; a finding is stale after `stale_after` seconds."""
+    (epoch seconds), to which ages refer; a finding is stale after `stale_after` seconds. `labels`
+    are those that hosts have in their fields."""
 
     query: Query
     now: float
@@ -42,6 +43,7 @@ class LedgerSearch:
     scheduled: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     seen: Seen | None = None
     labelled: Labelled | None = None
+    labels: Labels = attrs.field(factory=Labels)
 
 
 @attrs.frozen(kw_only=True)

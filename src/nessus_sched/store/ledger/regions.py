@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.labels import Labelled, Labels
 from nessus_sched.core.targets.ranges import overlap
 from nessus_sched.core.targets.scope import Rules
 
@@ -39,6 +39,19 @@ def machines_of(
     if clause == "1":
         return "1"
     return f"machine IN (SELECT m.machine FROM machines m WHERE {clause})"
+
+
+def label_sql(label: str) -> str:
+    """SQL for a label, on a row `m` of the machines; needs `register_labels`."""
+    return f"label_of('{label}', m.address, m.name, m.fqdn)"
+
+
+def register_labels(connection: sqlite3.Connection, labels: Labels) -> None:
+    def label_of(label: str, address: bytes | None, name: str, fqdn: str | None) -> str | None:
+        number = None if address is None else int.from_bytes(address)
+        return labels.of(number, (name, fqdn)).get(label)
+
+    connection.create_function("label_of", 4, label_of, deterministic=True)
 
 
 def _matches(region: Rules, address: int | None, name: str) -> bool:

@@ -8,9 +8,11 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.core.labels import LABELS
 from nessus_sched.results.ledger.states import State
 from nessus_sched.results.model import NO_SEVERITY
 from nessus_sched.store.ledger.excepted import EXCEPTED
+from nessus_sched.store.ledger.regions import label_sql
 from nessus_sched.store.ledger.schema import REASONS
 
 DAY: Final = 86_400
@@ -110,6 +112,7 @@ def columns(now: float, stale_after: float) -> Mapping[str, Column]:
         "exception_id": Column(
             Table.ENTRIES, excepted("x.exception_id", now), joined="x.exception_id"
         ),
+        **{name: Column(Table.MACHINES, label_sql(name)) for name in LABELS},
         "task_id": Column(Table.ENTRIES, "(SELECT r.task_id FROM runs r WHERE r.run = e.last_run)"),
     }
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from nessus_sched.core.labels import LABELS, Labels
 from nessus_sched.core.targets.ranges import merged
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.identity import plain_name
@@ -106,6 +107,7 @@ def _sort_out(
         elif condition.field == "schedule":
             found.entries.append(_of_schedule(condition, search.scheduled))
         else:
+            _check_label(condition, search.labels)
             column = known[condition.field]
             lists[column.table].append(_predicate(condition, column))
         if condition.field == "fixed_at" and found.states is None:
@@ -234,6 +236,20 @@ def _of_schedule(condition: Condition, scheduled: Mapping[str, Sequence[str]]) -
         " (SELECT value FROM json_each(?)))",
         (json.dumps(tasks),),
     )
+
+
+def _check_label(condition: Condition, labels: Labels) -> None:
+    """Raises `BadQuery` for a label that no host can have."""
+    if condition.field not in LABELS or condition.op in (Op.PRESENT, Op.ABSENT, Op.CONTAINS):
+        return
+    known = labels.values(condition.field)
+    folded = {each.casefold() for each in known}
+    missing = [each for each in _texts(condition) if each not in folded]
+    if missing:
+        raise BadQuery(
+            f"{condition.field}: no label {missing[0][:60]!r} is configured"
+            + (f" (of these: {', '.join(known[:20])})" if known else "")
+        )
 
 
 def _predicate(condition: Condition, column: Column) -> Clause:

@@ -22,6 +22,7 @@ from nessus_sched.results.query.model import BadQuery
 from nessus_sched.results.query.page import fit, notes, severity_counts
 from nessus_sched.store.findings.read import decoded_value
 from nessus_sched.store.findings.sql_functions import register
+from nessus_sched.store.ledger.regions import register_labels
 from nessus_sched.store.ledger.search.columns import JOINED, Column, columns
 from nessus_sched.store.ledger.search.conditions import MAY_SEE, compiled
 from nessus_sched.store.ledger.search.counts import count, count_excepted
@@ -42,6 +43,7 @@ def read_search(
     register(connection)
     if search.seen is not None:
         connection.create_function(MAY_SEE, 1, search.seen.name)
+    register_labels(connection, search.labels)
     asked = fingerprint(search.query, "ledger")
     cursor = decode(search.query.cursor, asked) if search.query.cursor else None
     if cursor is not None:
