@@ -86,7 +86,7 @@ class Outbox(Protocol):
         after: int = 0,
         limit: int = 50,
     ) -> Sequence[OutboxItem]:
-        """The messages after number `after`, in order."""
+        """The messages after number `after`, in order, without their documents."""
 
     async def backlogs(self) -> Mapping[str, Backlog]:
         """What routes have to deliver, by their names; those that have nothing are left out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -22,7 +22,10 @@ from nessus_sched.store.tasks.codec import encode_entry
 from nessus_sched.store.tasks.group_commit import GroupCommit
 from nessus_sched.store.tasks.transaction import Transaction
 
-_ITEM: Final = "SELECT number, document, state, stored_at, tries, error FROM outbox"
+_ITEM: Final = "SELECT number, {}, state, stored_at, tries, error FROM outbox"
+_WHOLE: Final = "document"
+_HEAD: Final = "json_set(document, '$.document', json('{}'))"
+"""Without what may be large."""
 _NUMBERS: Final = "number IN (SELECT value FROM json_each(?))"
 
 
@@ -65,7 +68,9 @@ class SqliteOutbox:
         await self._change("DELETE FROM route WHERE name = ?", (route,))
 
     async def first(self, route: str) -> OutboxItem | None:
-        found = await self.items(route=route, state=MessageState.WAITING, limit=1)
+        found = await self._items(
+            _WHOLE, {"route = ?": route, "state = ?": MessageState.WAITING.value}, 0, 1
+        )
         return found[0] if found else None
 
     async def failed(self, number: int, error: str, *, entry: JournalEntry | None = None) -> None:
@@ -88,15 +93,16 @@ class SqliteOutbox:
         limit: int = 50,
     ) -> list[OutboxItem]:
         wanted = {"route = ?": route, "state = ?": None if state is None else state.value}
+        return await self._items(_HEAD, wanted, after, limit)
+
+    async def _items(
+        self, column: str, wanted: Mapping[str, str | None], after: int, limit: int
+    ) -> list[OutboxItem]:
         given = {sql: value for sql, value in wanted.items() if value is not None}
         where = " AND ".join(["number > ?", *given])
         values = (after, *given.values(), limit)
-        return await self._readers.read(
-            lambda c: [
-                _item(row)
-                for row in c.execute(f"{_ITEM} WHERE {where} ORDER BY number LIMIT ?", values)
-            ]
-        )
+        sql = f"{_ITEM.format(column)} WHERE {where} ORDER BY number LIMIT ?"
+        return await self._readers.read(lambda c: [_item(row) for row in c.execute(sql, values)])
 
     async def backlogs(self) -> dict[str, Backlog]:
         return await self._readers.read(_backlogs)
