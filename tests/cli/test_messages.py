@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
+import trio
+
+from nessus_sched.core.clock import system_now
+from nessus_sched.core.delivery.message import Message, MessageKind
+from nessus_sched.core.delivery.outbox import RoutePosition
+from nessus_sched.core.journal import JournalEntry
+from nessus_sched.store.tasks.store import TaskStore
+from support.command import typed
 from support.live_daemon import Live, asked, submitted
+from support.stored import START
 
 
 def received(live: Live, task_id: str) -> list[dict[str, Any]]:
@@ -72,3 +82,30 @@ def test_what_is_refused_is_a_dead_letter(live: Live) -> None:
     assert gone.code == 1
     assert "not in the outbox" in gone.err
     assert live("outbox", "drop").code == 2
+
+
+def test_doctor_reports_messages_that_nobody_takes(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"state_directory: {tmp_path / 'state'}\nhttp: {{bind: null}}\n")
+
+    async def fill() -> None:
+        (tmp_path / "state").mkdir(mode=0o700)
+        async with TaskStore.open(tmp_path / "state", now=lambda: START) as store:
+            for number, name in enumerate(("dead", "waits", "new")):
+                message = Message(
+                    message_id=name, route=name, kind=MessageKind.EVENT, at=START, title=name,
+                    document={},
+                )  # fmt: skip
+                stored = system_now() if name == "new" else START
+                position = RoutePosition(route=name, seq=0, digest_at=START)
+                await store.outbox.put(position, [message], at=stored)
+                if name == "dead":
+                    entry = JournalEntry(at=START, event="message_dead")
+                    await store.outbox.failed(number + 1, "no", entry=entry)
+
+    trio.run(fill)
+    said = typed("doctor", "--config", str(file), "--json")
+    steps = [step["message"] for step in said.json["steps"] if step["check"] == "messages"]
+    assert steps[0] == "route dead has 1 dead letter"
+    assert steps[1].startswith("route waits has not delivered for ")
+    assert len(steps) == 2

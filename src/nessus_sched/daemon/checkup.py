@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +17,10 @@ from nessus_sched.certify.files import CertificationFiles
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.store_errors import StoreError
-from nessus_sched.core.text import duration, pluralize, size
+from nessus_sched.core.text import duration, lasting, pluralize, size
 from nessus_sched.http.server import HttpTrouble, listen
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.lock import holder
@@ -28,6 +29,8 @@ from nessus_sched.store.tasks.offline import read_offline
 LITTLE: Final = 2 * 2**30
 """Bytes of free disk below which `doctor` warns; a report can have hundreds of MB."""
 NONE_LEFT: Final = 100 * 2**20
+OLD: Final = 3600.0
+"""Seconds for which a message may wait before `doctor` warns."""
 SANE: Final = 1_735_689_600.0
 """2025: an earlier clock was never set."""
 
@@ -83,8 +86,19 @@ def _store(directory: Path) -> Iterator[Step]:
     try:
         with read_offline(directory) as store:
             yield ok("store", f"{pluralize(sum(store.counts().values()), 'task')} can be read")
+            yield from _messages(store.backlogs())
     except StoreError as error:
         yield failed("store", str(error), "Restore a backup, or run 'journal verify'.")
+
+
+def _messages(backlogs: Mapping[str, Backlog]) -> Iterator[Step]:
+    for route, found in sorted(backlogs.items()):
+        if found.dead:
+            text = f"route {route} has {pluralize(found.dead, 'dead letter')}"
+            yield warning("messages", text, "See 'nessus-sched outbox list --dead'.")
+        elif found.oldest is not None and system_now() - found.oldest > OLD:
+            text = f"route {route} has not delivered for {lasting(system_now() - found.oldest)}"
+            yield warning("messages", text, "See 'nessus-sched routes list'.")
 
 
 def _disk(directory: Path) -> Iterator[Step]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
@@ -19,6 +20,7 @@ from nessus_sched.store.tasks import queries
 from nessus_sched.store.tasks.committer import count_states
 from nessus_sched.store.tasks.journal import JournalHead
 from nessus_sched.store.tasks.listing import Listing, count
+from nessus_sched.store.tasks.outbox import read_backlogs
 from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
 from nessus_sched.store.tasks.verify import Verification, VerifyReport
 
@@ -64,6 +66,13 @@ class OfflineStore:
 
     def journal(self, *, after: int = 0, limit: int = 1000) -> Sequence[JournalRecord]:
         return snapshot(self._connection, lambda c: queries.journal_after(c, after, limit))
+
+    def backlogs(self) -> Mapping[str, Backlog]:
+        """What routes have to deliver; empty for a store of a version without an outbox."""
+        known = "SELECT count(*) FROM sqlite_schema WHERE name = 'outbox'"
+        return snapshot(
+            self._connection, lambda c: read_backlogs(c) if c.execute(known).fetchone()[0] else {}
+        )
 
     def verify(self, expected: JournalHead | None = None) -> VerifyReport:
         verification = Verification(expected)

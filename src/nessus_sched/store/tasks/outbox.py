@@ -105,7 +105,7 @@ class SqliteOutbox:
         return await self._readers.read(lambda c: [_item(row) for row in c.execute(sql, values)])
 
     async def backlogs(self) -> dict[str, Backlog]:
-        return await self._readers.read(_backlogs)
+        return await self._readers.read(read_backlogs)
 
     async def retry(self, numbers: Collection[int], entry: JournalEntry) -> int:
         return await self._change(
@@ -148,7 +148,8 @@ def _positions(connection: sqlite3.Connection) -> dict[str, RoutePosition]:
     }
 
 
-def _backlogs(connection: sqlite3.Connection) -> dict[str, Backlog]:
+def read_backlogs(connection: sqlite3.Connection) -> dict[str, Backlog]:
+    """What routes have to deliver, by their names."""
     found = connection.execute(
         "SELECT route, count(*) FILTER (WHERE state = 'waiting'),"
         " count(*) FILTER (WHERE state = 'dead'),"
