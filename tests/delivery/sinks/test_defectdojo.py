@@ -22,13 +22,13 @@ from nessus_sched.config.types import Severity
 from nessus_sched.core.delivery.message import Message, MessageKind
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.store_errors import StoreError, StoreUnavailable
-from nessus_sched.delivery.dojo.upload import PIECE
+from nessus_sched.delivery.dojo.upload import PIECE, merged
 from nessus_sched.delivery.kept_scans import KeptScan, ScanGone
 from nessus_sched.delivery.sinks.open import sink_for
 from nessus_sched.delivery.sinks.port import Failure, Sink, SinkFailed
 from nessus_sched.store.exports import open_export
 from support.counterparts import Answer, Handle, Request, message, raw_server, web_server
-from support.dojo import Dojo
+from support.dojo import Dojo, reported
 from support.tls_server import by_trustme
 
 TOKEN: Final = "0123456789abcdef-the-api-key"
@@ -196,7 +196,6 @@ async def test_a_whole_scan_closes_what_is_gone_and_opens_what_is_back(place: Pl
     [
         ({"doubt": "logins failed"}, "logins failed"),
         ({"targets": ("192.0.2.0/25",)}, "it had fewer targets than the scans before"),
-        ({"targets": ("192.0.2.0/24",), "way": "quick"}, "it looked for other things"),
     ],
 )
 async def test_any_other_scan_closes_nothing(
@@ -209,6 +208,18 @@ async def test_any_other_scan_closes_nothing(
     await place.deliver(scan("t-3", report(A)))
     assert place.dojo.active("weekly DMZ") == {A}
     assert len(place.description) == 2
+
+
+async def test_scans_of_several_kinds_never_close(place: Place) -> None:
+    await place.deliver(scan("t-1", report(A, B)))
+    await place.deliver(scan("t-2", report(C), way="quick"))
+    await place.deliver(scan("t-3", report(A)))
+    await place.deliver(scan("t-4", report(A)))
+    assert place.dojo.active("weekly DMZ") == {A, B, C}
+    assert place.description[1:] == [
+        "nessus-sched scans: of several kinds",
+        "nessus-sched note: t-4 closed nothing: not all scans before looked for the same things",
+    ]
 
 
 async def test_fewer_targets_never_close_and_more_targets_do(place: Place) -> None:
@@ -257,11 +268,19 @@ async def test_very_many_targets_are_not_listed_and_nothing_is_closed(place: Pla
 
 
 async def test_the_parts_of_a_task_are_one_report(place: Place) -> None:
-    await place.deliver(scan("t-1", report(A, B), report(C), report()))
+    await place.deliver(scan("t-1", report(A, B), report(), report(C)))
     assert place.dojo.active("weekly DMZ") == {A, B, C}
     assert len(place.dojo.imports) == 1
     await place.deliver(scan("t-2", report(), report(C)))
     assert place.dojo.active("weekly DMZ") == {C}
+
+
+def test_the_end_of_a_report_is_its_last_one() -> None:
+    odd = report(A).replace(b"<HostProperties/>", b"<note><![CDATA[</Report>]]></note>")
+    empty = b"<NessusClientData_v2><Report></Report></NessusClientData_v2>"
+    pieces = list(merged([partial(opened, each) for each in (odd, empty, report(C))]))
+    assert reported(b"".join(pieces), 0) == {A, C}
+    assert all(pieces)  # an empty one would be taken for the end
 
 
 async def test_severities_below_the_least_are_left_out() -> None:

@@ -128,7 +128,10 @@ class Encrypted:
             await trio.aclose_forcefully(stream)
 
 
-async def test_tcp_counts_octets() -> None:
+async def test_tcp_counts_octets_and_says_that_nothing_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nessus_sched.delivery.sinks.syslog.LINGER", 1000.0)
     server = Stream()
     async with raw_server(server) as port:
         await syslog(f"tcp://127.0.0.1:{port}").deliver(message(full_document()))

@@ -25,11 +25,13 @@ _TARGETS: Final = f"{MARK}targets: "
 _WAY: Final = f"{MARK}scans: "
 _NOTE: Final = f"{MARK}note: "
 _MANY: Final = "too many to list"
+_SEVERAL: Final = "of several kinds"
 
 
 @attrs.frozen(kw_only=True)
 class Record:
-    """The targets of all scans in a test, None if they are too many, and how they scanned."""
+    """The targets of all scans in a test, None if they are too many or not known, and how they
+    scanned."""
 
     targets: TargetSet | None
     way: str
@@ -52,8 +54,11 @@ def decide(scan: KeptScan, way: str, description: str, *, ours: bool, first: boo
     if record is None:
         # Nobody knows the targets of what others have imported.
         record = Record(targets=now if ours else None, way=way)
-    elif record.targets is not None:
-        record = attrs.evolve(record, targets=_union(record.targets, now))
+    else:
+        record = Record(
+            targets=None if record.targets is None else _union(record.targets, now),
+            way=way if record.way == way else _SEVERAL,
+        )
     note = None if why is None or first else f"{scan.task_id} closed nothing: {why}"
     return Decision(close=why is None and not first, description=_write(description, record, note))
 
@@ -66,7 +71,7 @@ def _doubt(
     if record is None:
         return None if first else "its earlier scans are not known" if ours else OTHERS
     if record.way != way:
-        return "it looked for other things than the scans before"
+        return "not all scans before looked for the same things"
     if record.targets is None or not _covers(now, record.targets):
         return "it had fewer targets than the scans before"
     return None
