@@ -56,6 +56,23 @@ class Verified:
 
 
 @attrs.frozen(kw_only=True)
+class EvidenceWritten:
+    file: str = field("The pack.")
+    rows: dict[str, int] = field("Rows of each file in it.")
+    head: str = field("Head of the journal at the end of the period.")
+    missing: list[str] = field("What retention has deleted, and such.")
+
+
+@attrs.frozen(kw_only=True)
+class EvidenceChecked:
+    ok: bool = field("Whether everything matches.")
+    problems: list[str] = field("What does not match.")
+    notes: list[str] = field("What could not be checked.")
+    sha256: str | None = field("SHA-256 of the file; null for a directory.")
+    head: str | None = field("Head of the journal, for `journal verify --expect`.")
+
+
+@attrs.frozen(kw_only=True)
 class BackedUp:
     file: str = field("The copy of tasks and journal.")
     bytes: int = field("Its size.")
@@ -227,6 +244,8 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "routes test": answer_of("test_route"),
     "routes preview": answer_of("preview_route"),
     "journal verify": Verified,
+    "report evidence": EvidenceWritten,
+    "report verify": EvidenceChecked,
     "backup": BackedUp,
 }
 """The schema of each command's `--json` output. `config show` prints the keys of the configuration

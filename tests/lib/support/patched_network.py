@@ -151,7 +151,15 @@ def _look(network: Network, number: int) -> None:
             known.doubt = "host_down"
 
 
-def _report(network: Network, number: int) -> bytes:
+def truth_after(network: Network, number: int) -> dict[Key, Truth]:
+    """What was true after that scan."""
+    then = Network(network.now, network.times, network.seen)
+    for each in range(number + 1):
+        _look(then, each)
+    return then.truth
+
+
+def report(network: Network, number: int) -> bytes:
     at = network.times[number]
     plugins = ";".join(map(str, [*BY_PLUGIN, 10180, 19506, 104410, 110095, 141118]))
     policy = (
@@ -196,13 +204,13 @@ async def store(network: Network, tasks: TaskStore, findings: FindingsStore) -> 
     found = []
     for number, at in enumerate(network.times):
         request = a_request(targets=(NETWORK,), credentials=("linux",), name=f"scan {number}")
-        report = _report(network, number)
+        data = report(network, number)
         task = a_task(
             number + 1, request=request, state=TaskState.COMPLETED, created_at=float(at - 60),
             launched_at=float(at - 60), scanner_instance="east",
-            summary=summarize(io.BytesIO(report)), entered={TaskState.COMPLETED: at + 60.0},
+            summary=summarize(io.BytesIO(data)), entered={TaskState.COMPLETED: at + 60.0},
         )  # fmt: skip
-        reader = Reader(io.BytesIO(report))
+        reader = Reader(io.BytesIO(data))
         coverage = partial(_coverage, reader)
         await findings.put(task.task_id, reader, at=at + 60.0, coverage=coverage)
         await tasks.submit(task, submitted(task))

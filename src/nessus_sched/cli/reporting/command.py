@@ -10,6 +10,7 @@ import click
 
 from nessus_sched.cli.formatting import parse_time
 from nessus_sched.cli.options import daemon_option, one_of
+from nessus_sched.cli.reporting.evidence import evidence_command, verify_command
 from nessus_sched.results.reports.period import Last
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,3 +169,7 @@ def _write(kind: str, options: Mapping[str, Any]) -> None:
     asked = dict(options)
     output, force, config = asked.pop("output"), asked.pop("force"), asked.pop("config")
     write_report(kind, asked, output, force=force, config=config)
+
+
+report_group.add_command(evidence_command)
+report_group.add_command(verify_command)

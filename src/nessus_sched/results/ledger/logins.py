@@ -18,3 +18,17 @@ class LoginRun:
     partial: int
     failed: int
     others: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class ScanRun:
+    """A scan as the ledger knows it: when its last host was scanned (epoch seconds), how many hosts
+    it reported, and on how many of them logins with its `credentials` went how."""
+
+    task_id: str
+    at: int
+    hosts: int
+    credentials: tuple[str, ...]
+    full: int
+    partial: int
+    failed: int

@@ -22,7 +22,7 @@ from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.results.ledger.as_of import AsOfPage, AsOfQuery
 from nessus_sched.results.ledger.hosts import ScanOrigin
-from nessus_sched.results.ledger.logins import LoginRun
+from nessus_sched.results.ledger.logins import LoginRun, ScanRun
 from nessus_sched.results.ledger.news import News, NewsQuery
 from nessus_sched.results.ledger.port import Applied, AppliedScans, Covered, Waiting
 from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
@@ -40,6 +40,7 @@ from nessus_sched.store.ledger.excepted import count_covered, cover_all
 from nessus_sched.store.ledger.news import read_news
 from nessus_sched.store.ledger.reach import read_logins, read_reach
 from nessus_sched.store.ledger.read import Wanted, read_changes, read_hosts, read_run_times
+from nessus_sched.store.ledger.runs import read_runs
 from nessus_sched.store.ledger.schema import SCHEMA
 from nessus_sched.store.ledger.search.page import read_search
 from nessus_sched.store.ledger.select import read_ever_seen, read_selected
@@ -242,6 +243,10 @@ class OfflineLedger(Questions):
 
     async def _run_only(self, work: Callable[[sqlite3.Connection], T], /) -> T:
         return await self._executor.read(lambda: snapshot(self._connection, work))
+
+    async def runs(self, since: int, until: int) -> list[ScanRun]:
+        """The scans from `since` on and before `until` (epoch seconds), in their order."""
+        return await self._run(lambda connection: read_runs(connection, since, until))
 
     async def aclose(self) -> None:
         await self._executor.read(self._connection.close)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from nessus_sched.core.delivery.outbox import Backlog
+from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
@@ -73,6 +74,23 @@ class OfflineStore:
         return snapshot(
             self._connection, lambda c: read_backlogs(c) if c.execute(known).fetchone()[0] else {}
         )
+
+    def chain_base(self) -> JournalHead:
+        """The place before the journal's first row."""
+        return JournalHead(*snapshot(self._connection, queries.chain_base))
+
+    def chain(
+        self, *, after: int, limit: int = 1000
+    ) -> Sequence[tuple[int, bytes | None, str, bytes]]:
+        """Rows of the journal as stored: number, digest of the task, content and hash."""
+        return snapshot(self._connection, lambda c: queries.chain_after(c, after, limit))
+
+    def exceptions(self) -> Sequence[FindingException]:
+        """All exceptions, by the time of their proposal; none in a file of an older version."""
+        known = "SELECT 1 FROM main.sqlite_master WHERE name = 'exception'"
+        if snapshot(self._connection, lambda c: c.execute(known).fetchone()) is None:
+            return ()
+        return snapshot(self._connection, queries.exceptions)
 
     def verify(self, expected: JournalHead | None = None) -> VerifyReport:
         verification = Verification(expected)

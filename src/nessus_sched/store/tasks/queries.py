@@ -120,6 +120,20 @@ def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[
     return _records(rows)
 
 
+def chain_after(
+    connection: sqlite3.Connection, seq: int, limit: int
+) -> list[tuple[int, bytes | None, str, bytes]]:
+    """The rows of the journal as stored, after row `seq`: number, digest, content and hash."""
+    sql = "SELECT seq, task_digest, content, hash FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
+    return connection.execute(sql, (seq, limit)).fetchall()
+
+
+def chain_base(connection: sqlite3.Connection) -> tuple[int, bytes]:
+    """Number and hash of the row before the journal's first."""
+    base: tuple[int, bytes] = connection.execute("SELECT base_seq, base_hash FROM chain").fetchone()
+    return base
+
+
 def schedules(connection: sqlite3.Connection) -> tuple[Schedule, ...]:
     """All schedules, by the time of their creation."""
     found = _documents(connection, DocumentTable.SCHEDULE, Schedule)

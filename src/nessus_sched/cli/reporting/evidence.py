@@ -1,0 +1,158 @@
+"""`nessus-sched report evidence` and `report verify`: evidence packs for auditors."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nessus_sched.cli.load_config import load_config_or_exit
+from nessus_sched.cli.options import config_option, json_option, one_of
+from nessus_sched.cli.output import print_json, print_line, print_note
+from nessus_sched.cli.output_file import check_writable, whole_binary_file
+from nessus_sched.cli.trio_run import run_trio
+from nessus_sched.core.calendar.zones import BadCalendar, parse_moment
+from nessus_sched.core.clock import system_now
+from nessus_sched.core.text import pluralize
+from nessus_sched.results.reports.period import Last, last
+
+if TYPE_CHECKING:
+    from nessus_sched.config.schema import Config
+    from nessus_sched.daemon.evidence import Written
+    from nessus_sched.results.pack.scope import PackScope
+
+
+@click.command("evidence")
+@click.option("--since", metavar="TIME", help="Start of the period, such as 2026-07-01.")
+@click.option("--until", metavar="TIME", help="End of the period, not included.")
+@click.option(
+    "--last", "unit", type=one_of(Last), help="Instead: the last whole week, month or quarter."
+)
+@click.option(
+    "--network", "targets", multiple=True, metavar="NETWORK",
+    help="Only these hosts: a network, a range, an address or a name; repeatable.",
+)  # fmt: skip
+@click.option("--schedule", metavar="NAME", help="Only this schedule and its targets.")
+@click.option("--owner", metavar="NAME", help="Only hosts of this owner.")
+@click.option("--site", metavar="NAME", help="Only hosts at this site.")
+@click.option("--criticality", metavar="WORD", help="Only hosts of this criticality.")
+@click.option(
+    "--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE", help="The zip file to write.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@config_option
+@json_option
+def evidence_command(
+    since: str | None,
+    until: str | None,
+    unit: Last | None,
+    output: Path,
+    force: bool,
+    config: Path,
+    as_json: bool,
+    **scope: Any,
+) -> None:
+    """Write evidence of a past period for an auditor: one zip file that can be checked.
+
+    It has the scans of the period, what they reached, with which plugins and logins; findings
+    that were open at its end, fixed or new; exceptions with who approved them; schedules; and the
+    journal's hash chain. Made again, it is the same file. Times without an offset are in the time
+    zone of `calendar`. The period must have ended, and so must the scans that began in it.
+
+    Reads the state directory, also while a daemon is running: run it as the daemon's user. The
+    pack has the whole journal of the period, whatever its scope: give it only to people who may
+    see that.
+    """
+    from nessus_sched.core.store_errors import StoreError
+    from nessus_sched.daemon.evidence import NoEvidence, write_evidence
+    from nessus_sched.results.pack.scope import BadScope
+
+    check_writable(output, force=force)
+    loaded = load_config_or_exit(config)
+    start, end = _period(loaded, since, until, unit)
+    wanted = _scope(scope)
+    try:
+        with whole_binary_file(output, force=force) as file:
+
+            async def work() -> Written:
+                return await write_evidence(loaded, file, wanted, start, end, now=system_now())
+
+            written = run_trio(work, expected=(StoreError, NoEvidence, BadScope))
+    except (StoreError, NoEvidence, BadScope) as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        print_json({"file": str(output), "rows": dict(written.rows), "head": written.head,
+                    "missing": list(written.missing)})  # fmt: skip
+        return
+    for each in written.missing:
+        print_note(each)
+    rows = written.rows
+    print_line(
+        f"{output}: {pluralize(rows['scans.jsonl'], 'scan')}, "
+        f"{pluralize(rows['open.csv'], 'open finding')}, {rows['fixed.csv']} fixed, "
+        f"{rows['new.csv']} new, {pluralize(rows['journal.jsonl'], 'journal row')}"
+    )
+    print_line(f"journal head {written.head}")
+    print_note(f"Store its SHA-256 elsewhere: nessus-sched report verify {output}")
+
+
+@click.command("verify")
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@json_option
+def verify_command(file: Path, as_json: bool) -> None:
+    """Check an evidence pack: every file, the hash chain, and all counts.
+
+    FILE is the zip file, or a directory with its files. verify.py in the pack does the same without
+    nessus-sched. Exit code 1 if anything does not match.
+    """
+    from nessus_sched.results.pack.verify_pack import check, report
+
+    checked = check(str(file))
+    if as_json:
+        journal = checked.manifest.get("journal", {}) if not checked.problems else {}
+        print_json({"ok": not checked.problems, "problems": checked.problems,
+                    "notes": checked.notes, "sha256": checked.sha256 or None,
+                    "head": journal.get("head")})  # fmt: skip
+    else:
+        for line in report(checked):
+            print_line(line)
+    if checked.problems:
+        sys.exit(1)
+
+
+def _period(
+    config: Config, since: str | None, until: str | None, unit: Last | None
+) -> tuple[int, int]:
+    """In whole epoch seconds. Raises `click.UsageError`."""
+    zone = config.calendar.time_zone
+    if unit is not None:
+        if since is not None or until is not None:
+            raise click.UsageError("give --since and --until, or --last")
+        period = last(unit, system_now(), zone)
+        return int(period.since), int(period.until)
+    if since is None or until is None:
+        raise click.UsageError("give --since and --until, or --last")
+    return _moment(since, zone, "--since"), _moment(until, zone, "--until")
+
+
+def _moment(text: str, zone: str, option: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        found = parse_moment(text, zone) if moment.tzinfo is None else moment.timestamp()
+    except (ValueError, BadCalendar):
+        message = f"{text!r} is not a time; for example 2026-07-01 or 2026-07-01T08:00+02:00"
+        raise click.BadParameter(message, param_hint=option) from None
+    if found != int(found):
+        raise click.BadParameter("a period has whole seconds", param_hint=option)
+    return int(found)
+
+
+def _scope(given: dict[str, Any]) -> PackScope:
+    from nessus_sched.results.pack.scope import PackScope
+
+    labels = {name: given[name] for name in ("owner", "site", "criticality") if given[name]}
+    return PackScope(targets=given["targets"], schedule=given["schedule"], labels=labels)
