@@ -69,7 +69,7 @@ class DefectDojoSink:
 @attrs.frozen(kw_only=True)
 class JsonLinesSink:
     """A line of JSON per event and finding, with the field names of the Elastic Common Schema:
-    appended to a file, or sent to a syslog server (RFC 5424)."""
+    appended to a file, or sent to a syslog server (RFC 5424; to a local socket in its own form)."""
 
     file: Annotated[Path, NEW_FILE] | None = field("Append to this file.", default=None)
     syslog: SyslogAddress | None = field("Send to this syslog server.", default=None)

@@ -19,6 +19,8 @@ import structlog
 import trio
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from nessus_sched.config.delivery import SinkSettings
 from nessus_sched.config.schema import LogSettings
@@ -390,6 +392,21 @@ async def test_our_log_has_nothing_of_apprise(capfd: pytest.CaptureFixture[str])
     assert TOKEN not in told
     assert "this is forwarded" in told
     assert "Mattermost" not in told
+
+
+known = st.sampled_from(
+    ["Socket Exception: ", "error=403", "(535, b'", "CERTIFICATE_VERIFY_FAILED", "timed out", TOKEN]
+)
+entries = st.tuples(
+    st.sampled_from(["DEBUG", "INFO", "WARNING", "ERROR"]),
+    st.lists(known | st.text(max_size=20), max_size=5).map("".join),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(entries, max_size=5))
+def test_a_cause_says_nothing_of_the_log(logged: list[tuple[str, str]]) -> None:
+    assert TOKEN not in repr(chat.cause(logged))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import re
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +20,10 @@ import trio
 
 from nessus_sched.config.delivery import JsonLinesSink, SinkSettings
 from nessus_sched.config.scanners import TlsSettings
+from nessus_sched.delivery.ecs import events_of
 from nessus_sched.delivery.sinks.open import sink_for
 from nessus_sched.delivery.sinks.port import Failure, Sink, SinkFailed
+from nessus_sched.delivery.sinks.syslog import local_line
 from support.counterparts import NoScans, full_document, message, raw_server
 from support.tls_server import Shown, by_trustme
 
@@ -29,6 +33,13 @@ HEAD: Final = re.compile(
     r"(summary|task|event|finding) - (\{.*\})",
 )
 """A message of RFC 5424, section 6, with the fields that we send."""
+
+LOCAL: Final = re.compile(
+    r"<([0-9]{1,3})>[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} nessus-sched\[[0-9]+\]: (\{.*\})"
+)
+"""As syslog(3) writes it."""
+LEVELS: Final = [30, 28, 27, 26, 26, 26, 30, 30, 30]
+"""System daemons, from informational to critical."""
 
 
 def syslog(address: str, tls: TlsSettings | None = None) -> Sink:
@@ -63,8 +74,7 @@ def frames(stream: bytes) -> list[bytes]:
 def check(lines: Sequence[bytes]) -> None:
     read = [parsed(line) for line in lines]
     assert [kind for _, kind, _ in read] == ["summary", "task", "event", *["finding"] * 6]
-    # System daemons, with levels from informational to critical.
-    assert [level for level, _, _ in read] == [30, 28, 27, 26, 26, 26, 30, 30, 30]
+    assert [level for level, _, _ in read] == LEVELS
     assert [event["event"]["id"] for _, _, event in read] == [f"soc.41.{n}" for n in range(9)]
 
 
@@ -88,7 +98,28 @@ async def test_a_local_socket() -> None:
         path = f"{folder}/log"
         async with datagrams(socket.AF_UNIX, path) as (_, received):
             await syslog(f"unix:{path}").deliver(message(full_document()))
-        check(received)
+    read = [LOCAL.fullmatch(line.decode("ascii")) for line in received]
+    assert [each and int(each[1]) for each in read] == LEVELS
+    ids = [json.loads(each[2])["event"]["id"] for each in read if each]
+    assert ids == [f"soc.41.{n}" for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment"),
+    [("UTC", "Sep  1 00:00:01"), ("<+12>-12", "Sep  1 12:00:01"), ("<-05>5", "Aug 31 19:00:01")],
+)
+def test_local_sockets_get_local_time(
+    zone: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        sent = datetime(2026, 9, 1, 0, 0, 1, tzinfo=UTC)
+        line = local_line(next(events_of(message())), sent).decode()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert line.startswith(f"<30>{moment} nessus-sched[")
 
 
 async def test_udp(autojump_clock: object) -> None:
@@ -243,8 +274,7 @@ template(name="parsed" type="list") {{
   property(name="msg") constant(value="\\n")
 }}
 ruleset(name="all") {{ action(type="omfile" file="{folder}/out" template="parsed") }}
-input(type="imuxsock" socket="{folder}/log" useSpecialParser="off" ruleset="all"
-      ratelimit.interval="0")
+input(type="imuxsock" socket="{folder}/log" ruleset="all" ratelimit.interval="0")
 input(type="imudp" address="127.0.0.1" port="{udp}" ruleset="all")
 input(type="imtcp" address="127.0.0.1" port="{tcp}" ruleset="all")
 {tls}
@@ -300,6 +330,7 @@ async def test_rsyslog_understands_every_line() -> None:
         assert [each[1] for each in told] == [f"daemon.{level}" for level in levels] * times
         assert {each[2] for each in told} == {"nessus-sched"}
         kinds = ["summary", "task", "event", *["finding"] * 6]
+        kinds = ["-"] * 9 if name == "imuxsock" else kinds
         assert [each[3] for each in told] == kinds * times
         ids = [json.loads(each[4])["event"]["id"] for each in told]
         assert ids == [f"soc.41.{n}" for n in range(9)] * times

@@ -1,4 +1,4 @@
-"""Sends events to a syslog server (RFC 5424): over a local socket, UDP, TCP or TLS.
+"""Sends events to a syslog server: over UDP, TCP or TLS (RFC 5424), or to a local socket.
 
 Syslog has no acknowledgements. Over TCP and TLS, each message gets a connection of its own, and
 counts as delivered once the server has closed it after us; what a server does not close within
@@ -40,6 +40,8 @@ FACILITY: Final = 3
 """System daemons."""
 _LEVELS: Final = (6, 5, 4, 3, 2)
 """Informational to critical, for severities 0 to 4."""
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip
 _WRONG: Final = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EPROTOTYPE, errno.ENOTSOCK, errno.ENOTDIR}
 )
@@ -55,10 +57,11 @@ class Syslog:
     host_name: Callable[[], str] = socket.gethostname
 
     async def deliver(self, message: Message) -> None:
-        sent = datetime.fromtimestamp(self.wall(), UTC).isoformat(timespec="milliseconds")
+        sent, host = datetime.fromtimestamp(self.wall(), UTC), self.host_name()
+        local = self.address.startswith("unix:")
         lines: list[bytes] = []
         for event in events_of(message):
-            lines.append(line_of(event, sent, self.host_name()))
+            lines.append(local_line(event, sent) if local else line_of(event, sent, host))
             if len(lines) % BURST == 0:
                 await trio.lowlevel.checkpoint()
         failed = SinkFailed(f"no answer within {SECONDS:g} s", Failure.TRY_AGAIN)
@@ -109,12 +112,24 @@ class Syslog:
         return SinkFailed(words, Failure.HOLD if wrong else Failure.TRY_AGAIN)
 
 
-def line_of(event: EcsEvent, sent: str, host_name: str) -> bytes:
+def local_line(event: EcsEvent, sent: datetime) -> bytes:
+    """A message as programs write it to a local socket, which journald and rsyslog expect there:
+    in local time, without a year and a host."""
+    here = sent.astimezone()
+    moment = f"{_MONTHS[here.month - 1]} {here.day:2} {here:%H:%M:%S}"
+    return f"<{_priority(event)}>{moment} nessus-sched[{os.getpid()}]: ".encode() + event.json
+
+
+def line_of(event: EcsEvent, sent: datetime, host_name: str) -> bytes:
     """A message of RFC 5424 without framing."""
-    priority = FACILITY * 8 + _LEVELS[event.severity]
     host = "".join(filter(_printable, host_name))[:255] or "-"
-    head = f"<{priority}>1 {sent} {host} nessus-sched {os.getpid()} {event.dataset} - "
+    moment = sent.isoformat(timespec="milliseconds")
+    head = f"<{_priority(event)}>1 {moment} {host} nessus-sched {os.getpid()} {event.dataset} - "
     return head.encode() + event.json
+
+
+def _priority(event: EcsEvent) -> int:
+    return FACILITY * 8 + _LEVELS[event.severity]
 
 
 def _printable(character: str) -> bool:
