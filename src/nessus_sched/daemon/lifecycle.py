@@ -83,13 +83,8 @@ def tune_interpreter() -> None:
     gc.set_threshold(GC_THRESHOLD, 10, 10)
 
 
-def pause_gc() -> None:
-    """Objects made during startup live as long as the process. Collecting among them takes a
-    third of a start with a long queue, and later 120 ms of the loop at a time."""
-    gc.disable()
-
-
 def freeze_and_resume_gc() -> None:
-    """Collects again, but only among objects made from now on."""
+    """Ends the pause that `nessus-sched serve` starts with. From now on only new objects are
+    searched for garbage."""
     gc.freeze()
     gc.enable()

@@ -58,7 +58,6 @@ from nessus_sched.daemon.lifecycle import (
     feed_watchdog,
     freeze_and_resume_gc,
     obey_signals,
-    pause_gc,
     tune_interpreter,
 )
 from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, NameLookups
@@ -131,7 +130,6 @@ async def serve(config: Config, options: ServeOptions) -> None:
     logs.mask(secrets_of(config))
     sys.excepthook = _log_crash
     tune_interpreter()
-    pause_gc()
     log.info(events.CONFIG_LOADED, file=str(options.config_file))
     for warning in warnings(config, system_now()):
         log.warning(events.CONFIG_WARNING, warning=warning)
