@@ -1,4 +1,10 @@
-"""The running parts of a daemon, for its servers and helpers."""
+"""The running parts of a daemon, for its servers and helpers.
+
+This is not `api.app.App`, which holds what operations may use. `App` lies below the daemon and
+cannot name its parts; it gets what it needs of them as functions (`reload`, `plan_accuracy`,
+`keep_report`). Tests run it over fakes, and `ReadApp` is the part of it that works without a
+daemon. `servers.app_of` makes the `App` of a `System`.
+"""
 
 from __future__ import annotations
 
