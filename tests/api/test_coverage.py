@@ -88,6 +88,7 @@ def seen(*numbers: int, network: str = "192.0.2", **changes: Any) -> list[Scanne
     return [ScannedHost(name=f"{network}.{number}", **changes) for number in numbers]
 
 
+@pytest.mark.slow
 async def test_every_page_continues_the_one_before(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -355,6 +355,7 @@ async def test_is_it_really_fixed(desk: Desk) -> None:
     }
 
 
+@pytest.mark.slow
 async def test_a_role_and_a_question_may_name_many_networks(desk: Desk) -> None:
     """More than SQLite takes side by side in one expression."""
     many = tuple(f"198.51.{number // 128}.{number * 2 % 256}" for number in range(1500))

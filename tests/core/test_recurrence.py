@@ -45,6 +45,7 @@ def compare_ten_years(count: int, seed: int) -> None:
         assert found == cron.firings(FIRST, END, zone), (cron.expression, name)
 
 
+@pytest.mark.slow
 def test_fixed_times_of_ten_years_are_those_of_an_oracle() -> None:
     compare_ten_years(6, seed=1)
 

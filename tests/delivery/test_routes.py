@@ -283,6 +283,7 @@ async def test_nothing_changed_is_one_line_or_none(
     assert len({message.message_id for message in office.sink.taken}) == len(office.sink.taken)
 
 
+@pytest.mark.slow
 async def test_weekly_in_the_zone_of_the_calendar(tmp_path: Path, autojump_clock: object) -> None:
     weekly = route(when=When.WEEKLY, day=Weekday.WED, at="00:30", unchanged=True)
     zone = CalendarSettings(time_zone="Europe/Berlin")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -93,6 +94,7 @@ async def test_parts_of_one_task_that_wait_are_one_row_and_none_is_left_out(
         assert not queue.notes
 
 
+@pytest.mark.slow
 async def test_the_journal_of_a_task_has_what_is_not_routine_of_its_parts(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

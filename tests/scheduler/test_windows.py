@@ -145,6 +145,7 @@ async def test_a_scan_is_started_only_if_it_fits(
         assert await launched(w, late) == 20
 
 
+@pytest.mark.slow
 async def test_a_part_is_made_smaller_until_it_fits(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
