@@ -21,8 +21,8 @@ from nessus_sched.api.reporting.scope import labels_cover
 from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
 from nessus_sched.config.delivery import LabelSettings, SlaSettings
 from nessus_sched.core.exceptions.exception import Decision
-from nessus_sched.core.labels import Labelled, LabelRule, Labels
 from nessus_sched.core.secret import Secret
+from nessus_sched.core.targets.labels import Labelled, LabelRule, Labels
 from nessus_sched.core.targets.scope import Scope, parse_rules
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper

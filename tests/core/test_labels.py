@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.labels import LABELS, Labelled, LabelRule, Labels
+from nessus_sched.core.targets.labels import LABELS, Labelled, LabelRule, Labels
 from nessus_sched.core.targets.scope import parse_rules
 from nessus_sched.core.targets.targets import TargetSet
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nessus_sched.core.asked import SentLogin
 from nessus_sched.core.credentials import Credential, CredentialKind, Escalation, EscalationMethod
-from nessus_sched.core.reserved import RESERVED
+from nessus_sched.core.profile import RESERVED
 from nessus_sched.core.scanner import (
     AuditFile,
     BadOrder,

@@ -9,7 +9,7 @@ import attrs
 import pytest
 import trio
 
-from nessus_sched.core.reserved import RESERVED
+from nessus_sched.core.profile import RESERVED
 from nessus_sched.core.task import ScanKind, ScanRequest
 from nessus_sched.scheduler.admission.custom_settings import SAFE_SETTINGS
 from nessus_sched.scheduler.errors import RequestError

@@ -16,7 +16,7 @@ from nessus_sched.config.labels import labels_of
 from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.exceptions.exception import ExceptionStatus, FindingException
 from nessus_sched.core.exceptions.rule import ExceptionKind, read_rule
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.targets.labels import Labelled
 from nessus_sched.results.ledger.as_of import AsOfQuery, PastFinding
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.news import News, NewsQuery

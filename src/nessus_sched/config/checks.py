@@ -33,8 +33,7 @@ from nessus_sched.core.credentials import (
     EscalationMethod,
     plain_algorithm,
 )
-from nessus_sched.core.profile import NO_PROFILE, ScanProfile, ports_problem
-from nessus_sched.core.reserved import RESERVED
+from nessus_sched.core.profile import NO_PROFILE, RESERVED, ScanProfile, ports_problem
 from nessus_sched.core.task import DEFAULT_POOL
 
 _SINKS: Final = ("apprise", "webhook", "defectdojo", "json_lines")

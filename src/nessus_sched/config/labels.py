@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from nessus_sched.config.delivery import LabelSettings
-from nessus_sched.core.labels import LABELS, LabelRule, Labels
+from nessus_sched.core.targets.labels import LABELS, LabelRule, Labels
 from nessus_sched.core.targets.scope import parse_rules
 
 

@@ -14,7 +14,7 @@ from nessus_sched.config.schema import Config, WebhookSettings
 from nessus_sched.config.types import NotifyOn
 from nessus_sched.core.calendar.recurrence import Recurrence
 from nessus_sched.core.delivery.happenings import Happening
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.targets.labels import Labelled
 from nessus_sched.core.targets.ranges import overlap
 from nessus_sched.core.targets.scope import Rules, parse_rules
 from nessus_sched.core.targets.targets import TargetSet

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.asked import Scalar, plain_mode
-from nessus_sched.core.reserved import RESERVED
+from nessus_sched.core.profile import RESERVED
 from nessus_sched.nessus.json_fields import (
     Document,
     as_file_name,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.core.asked import PORT_SCANNERS, Asked, Scalar, SentLogin, asked_for
-from nessus_sched.core.reserved import RESERVED
+from nessus_sched.core.profile import RESERVED
 from nessus_sched.core.scanner import BadOrder, ScanOrder
 from nessus_sched.core.task import Discovery, ScanKind
 from nessus_sched.core.templates import AUDIT_LOGINS, LOGIN_TYPES

@@ -13,7 +13,7 @@ from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.outcomes.ledger import target_of_name
 from nessus_sched.config.labels import labels_of
-from nessus_sched.core.labels import Labelled, Labels
+from nessus_sched.core.targets.labels import Labelled, Labels
 from nessus_sched.core.targets.ranges import Ranges, difference, intersection, merged
 from nessus_sched.core.targets.scope import Rules, Scope
 from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_targets

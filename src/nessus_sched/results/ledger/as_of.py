@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.targets.labels import Labelled
 from nessus_sched.core.targets.scope import Rules
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.ledger.states import State

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.targets.labels import Labelled
 from nessus_sched.core.targets.scope import Rules
 from nessus_sched.results.ledger.questions import Change
 

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.core.exceptions.rule import ExceptionKind
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.targets.labels import Labelled
 from nessus_sched.core.targets.scope import Rules
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.ledger.states import Life

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.labels import Labelled, Labels
+from nessus_sched.core.targets.labels import Labelled, Labels
 from nessus_sched.core.targets.ranges import Ranges
 from nessus_sched.results.ledger.fields import LEDGER_FIELDS
 from nessus_sched.results.query.cursor import DAMAGED, OTHER_QUESTION, sealed, unsealed

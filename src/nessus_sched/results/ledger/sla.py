@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from nessus_sched.config.delivery import SlaSettings
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.targets.labels import Labelled
 from nessus_sched.core.targets.scope import Rules
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 import attrs
 
 from nessus_sched.core.calendar.zones import epoch_of, zone_of
-from nessus_sched.core.labels import Labelled
+from nessus_sched.core.targets.labels import Labelled
 from nessus_sched.core.targets.scope import Rules
 
 MOST_POINTS = 200

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.core.labels import Labelled, Labels
+from nessus_sched.core.targets.labels import Labelled, Labels
 from nessus_sched.core.targets.ranges import merged, overlap
 from nessus_sched.core.targets.scope import Rules
 from nessus_sched.core.targets.targets import BadTargets, TargetSet, parse_targets, targets_from

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from nessus_sched.config.schema import Config
-from nessus_sched.core.reserved import RESERVED
+from nessus_sched.core.profile import RESERVED
 from nessus_sched.core.targets.targets import printable
 from nessus_sched.core.task import ScanRequest
 from nessus_sched.scheduler.errors import RequestError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from nessus_sched.core.labels import Labelled, Labels
+from nessus_sched.core.targets.labels import Labelled, Labels
 from nessus_sched.core.targets.ranges import overlap
 from nessus_sched.core.targets.scope import Rules
 

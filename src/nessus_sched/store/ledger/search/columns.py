@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.labels import LABELS
+from nessus_sched.core.targets.labels import LABELS
 from nessus_sched.results.ledger.states import State
 from nessus_sched.results.model import NO_SEVERITY
 from nessus_sched.store.ledger.excepted import EXCEPTED

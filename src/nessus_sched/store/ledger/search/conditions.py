@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from nessus_sched.core.labels import LABELS, Labels
+from nessus_sched.core.targets.labels import LABELS, Labels
 from nessus_sched.core.targets.ranges import merged
 from nessus_sched.results.columns import Kind
 from nessus_sched.results.identity import plain_name
