@@ -17,6 +17,7 @@ from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.exceptions.exception import ExceptionStatus, FindingException
 from nessus_sched.core.exceptions.rule import ExceptionKind, read_rule
 from nessus_sched.core.targets.labels import Labelled
+from nessus_sched.results.absence import Reason
 from nessus_sched.results.ledger.as_of import AsOfQuery, PastFinding
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.news import News, NewsQuery
@@ -29,7 +30,7 @@ from nessus_sched.store.ledger.schema import SCHEMA
 from nessus_sched.store.ledger.store import open_ledger
 from nessus_sched.store.migrations import migrate
 from support.ledger_book import DAY, T0, Book, machine, open_book
-from support.nessus_xml import element, item
+from support.nessus_xml import element, host, item, output
 
 ONE, TWO = "192.0.2.1", "192.0.2.2"
 RAN = (*range(10001, 10020), 110385, 117885)
@@ -92,6 +93,21 @@ async def test_several_findings_of_a_host_are_one_host(book: Book) -> None:
     await scan(book, 1, {ONE: ports, TWO: ports[:1]})
     (group,) = (await news(book, "t-1")).groups
     assert (group.hosts, group.host_count, group.severity) == ((ONE, TWO), 2, "critical")
+    await scan(book, 2, {ONE: ports, TWO: ports})
+    await scan(book, 3, {ONE: (), TWO: ()})
+    (group,) = (await news(book, "t-3")).groups
+    assert (group.change, group.first_seen) == (Change.FIXED, T0 + DAY)
+    await scan(book, 4, {ONE: ports[1:], TWO: ports})
+    await scan(book, 5, {ONE: (), TWO: ()})
+    assert (await news(book, "t-4", "t-5")).is_empty
+
+
+async def test_the_earliest_finding_of_a_group_says_since_when(book: Book) -> None:
+    await scan(book, 0, {ONE: (), TWO: (weak(10001),)})
+    await scan(book, 1, {ONE: (weak(10001),), TWO: (weak(10001),)})
+    await scan(book, 2, {ONE: (), TWO: ()})
+    (group,) = (await news(book, "t-2")).groups
+    assert (group.hosts, group.first_seen) == ((ONE, TWO), T0)
 
 
 async def test_checks_of_an_audit_are_told_apart(book: Book) -> None:
@@ -199,7 +215,7 @@ async def test_plugins_and_hosts_are_named_as_they_were(book: Book) -> None:
     assert await past(book, 0.5) == before
     said = [
         (each.fqdn, each.name, each.solution, each.host_scanned)
-        for day in (0.5, 1.5, 2.5)
+        for day in (0.5, 1, 2.5)
         for each in await past(book, day)
     ]
     assert said == [
@@ -220,16 +236,68 @@ async def test_what_was_fixed_names_the_scan_that_proved_it(book: Book) -> None:
         (found,) = await past(book, day, fixed_since=0)
         assert (found.state, found.fixed_task_id) == (State.FIXED, task)
         assert found.last_seen == T0 + (0 if task == "t-1" else 2 * DAY)
+    assert len(await past(book, 4.5, fixed_since=T0 + 3 * DAY)) == 1
     assert await past(book, 4.5, fixed_since=T0 + 3 * DAY + 1) == []
+    for since, count in ((T0 + 3 * DAY, 1), (T0 + 3 * DAY + 1, 0)):
+        query = SlaQuery(limits=SlaSettings(), since=since, now=T0 + 5 * DAY)
+        assert (await book.ledger.sla(query)).total(SlaState.MET) == count
     (found,) = await past(book, 2.5)
     assert (found.state, found.resurfaced, found.first_task_id) == (State.RESURFACED, 1, "t-0")
+
+
+def moves(tmp_path: Path) -> list[tuple[int, int]]:
+    """Time and severity of each."""
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
+        return ledger.execute(
+            "SELECT at, severity FROM moves WHERE plugin = 10001 ORDER BY move"
+        ).fetchall()
+
+
+async def test_what_is_seen_again_as_it_was_is_no_change(book: Book, tmp_path: Path) -> None:
+    for day in range(3):
+        await scan(book, day, {ONE: (weak(10001),)})
+    assert moves(tmp_path) == []
+
+
+async def test_changes_have_the_time_at_which_their_host_was_scanned(
+    book: Book, tmp_path: Path
+) -> None:
+    await scan(book, 0, {ONE: (weak(10001, 2),), TWO: (weak(10001, 2),)})
+    await book.scan(
+        machine(ONE, weak(10001, 3), at=T0 + DAY), machine(TWO, weak(10001, 4), at=T0 + DAY + 500),
+        task_id="t-1", at=T0 + DAY,
+    )  # fmt: skip
+    assert sorted(moves(tmp_path)) == [(T0 + DAY, 3), (T0 + DAY + 500, 4)]
+
+
+async def test_what_an_older_scan_says_later_counts_from_the_latest_change_on(
+    book: Book, tmp_path: Path
+) -> None:
+    await scan(book, 0, {ONE: (weak(10001),), TWO: ()})
+    await scan(book, 4, {TWO: ()}, only=frozenset({10001}), asked=(ONE,))  # it is down
+    await scan(book, 2, {ONE: (weak(10001),)})
+    assert [at for at, _ in moves(tmp_path)] == [T0 + 4 * DAY, T0 + 4 * DAY]
+    assert [each.reason for each in await past(book, 3)] == [None]
+
+
+async def test_hosts_that_do_not_answer_are_not_counted(book: Book) -> None:
+    at = T0 + DAY
+    await scan(book, 0, {ONE: (weak(10001),), TWO: ()})
+    silent = host(
+        TWO,
+        item(19506, output("Information about this scan :\n")),
+        tags={"HOST_END_TIMESTAMP": str(at)},
+    )
+    await book.scan(machine(ONE, weak(10001), at=at), silent, task_id="t-1", at=at)
+    (point,) = await book.ledger.trend(TrendQuery(since=at, until=at + 1))
+    assert (point.hosts, point.open) == (1, {"high": 1})
 
 
 async def test_a_rebuild_makes_the_same_history(book: Book, tmp_path: Path) -> None:
     found: list[dict[str, tuple[str, ...]]] = [
         {ONE: (weak(10001), weak(10002)), TWO: (weak(10001),)},
         {ONE: (weak(10001, 4),), TWO: ()},
-        {ONE: (weak(10002), weak(10003))},
+        {ONE: (weak(10002, 3, element("solution", "Update.")), weak(10003))},
         {ONE: (weak(10002),), TWO: (weak(10001),), "192.0.2.3": (weak(10009),)},
     ]
     for day, hosts in enumerate(found):
@@ -244,6 +312,7 @@ async def test_a_rebuild_makes_the_same_history(book: Book, tmp_path: Path) -> N
 
     before = history()
     assert len(before[0]) > 4
+    assert before[2]
     await book.ledger.clear()
     assert history() == [[], [], [], []]
     for each in await book.ledger.unapplied():
@@ -254,9 +323,10 @@ async def test_a_rebuild_makes_the_same_history(book: Book, tmp_path: Path) -> N
 
 
 async def test_a_ledger_without_a_history_gets_one(book: Book, tmp_path: Path) -> None:
-    await scan(book, 0, {ONE: (weak(10001), weak(10002), weak(10003), weak(10004))})
-    await scan(book, 1, {ONE: (weak(10001, 4), weak(10003))}, series="other")
-    await scan(book, 2, {ONE: (weak(10001, 4), weak(10002), weak(10003))})
+    doubted = weak(10006)
+    await scan(book, 0, {ONE: (*map(weak, (10001, 10002, 10003, 10004)), doubted)})
+    await scan(book, 1, {ONE: (weak(10001, 4), weak(10003), doubted)}, series="other")
+    await scan(book, 2, {ONE: (weak(10001, 4), weak(10002), weak(10003), doubted)})
     await scan(book, 3, {ONE: (weak(10002), weak(10003))}, plugins=(10001, 110385))
     old = sqlite3.connect(tmp_path / "old.db", isolation_level=None)
     migrate(old, attrs.evolve(SCHEMA, steps=SCHEMA.steps[:4]))
@@ -276,6 +346,14 @@ async def test_a_ledger_without_a_history_gets_one(book: Book, tmp_path: Path) -
     assert [each.open for each in await upgraded.trend(query)] == [
         each.open for each in await book.ledger.trend(query)
     ]
+    for plugin, change in ((10001, 3), (10004, 1)):
+        for day, state in ((change - 0.1, State.ACTIVE), (change, State.FIXED)):
+            (found,) = [each for each in await past(again, day, fixed_since=0)
+                        if each.plugin_id == plugin]  # fmt: skip
+            assert (plugin, day, found.state) == (plugin, day, state)
+    for day, reason in ((2.9, None), (3, Reason.PLUGIN_NOT_RUN)):
+        (found,) = [each for each in await past(again, day) if each.plugin_id == 10006]
+        assert (found.reason, found.unverified_since) == (reason, reason and T0 + 3 * DAY)
     assert (await news(again, "t-3")).is_empty
     await scan(again, 4, {ONE: (weak(10002), weak(10005))})
     assert set((await news(again, "t-4")).counts) == {"new", "fixed"}

@@ -23,9 +23,9 @@ WITH r AS MATERIALIZED (
   SELECT run FROM runs WHERE task_id IN (SELECT value FROM json_each(:tasks))
 ),
 """
-_BASELINE: Final = (
-    "EXISTS (SELECT 1 FROM visits v WHERE v.machine = {0} AND v.run = {1} AND v.first)"
-)
+_BASELINE: Final = """EXISTS (
+  SELECT 1 FROM visits v WHERE v.machine = k.machine AND v.run = e.first_run AND v.first)"""
+"""Whether the task that first saw an entry was the first that saw its machine."""
 _SPAN: Final = """
 span AS (
   SELECT machine, plugin, service, audit_check, min(move) AS one, max(move) AS last
@@ -36,7 +36,6 @@ _CHANGED: Final = f"""{_RUNS} {_SPAN}
 born AS (
   SELECT machine, plugin, service, audit_check FROM entries INDEXED BY entries_by_first_run
   WHERE first_run IN (SELECT run FROM r) AND cause <> {FIRST_SCAN}
-    AND NOT {_BASELINE.format("entries.machine", "entries.first_run")}
 ),
 keys AS (
   SELECT machine, plugin, service, audit_check, one, last FROM span
@@ -50,7 +49,7 @@ changed AS (
     CASE
       WHEN e.first_run IN (SELECT run FROM r) THEN
         CASE WHEN coalesce(z.state, {State.NEW:d}) < {State.FIXED:d}
-          AND e.cause <> {FIRST_SCAN} AND NOT {_BASELINE.format("k.machine", "e.first_run")}
+          AND e.cause <> {FIRST_SCAN} AND NOT {_BASELINE}
           THEN 'new' END
       WHEN a.was_state < {State.FIXED:d} AND z.state = {State.FIXED:d} THEN 'fixed'
       WHEN a.was_state = {State.FIXED:d} AND z.state < {State.FIXED:d} THEN 'resurfaced'
