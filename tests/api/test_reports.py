@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
@@ -147,16 +147,30 @@ async def test_what_cannot_be_asked(desk: Desk, asked: dict[str, Any], code: str
     assert caught.value.code == code
 
 
-async def test_what_was_fixed_and_what_is_overdue(desk: Desk) -> None:
-    """The trend is the ledger's; its own tests judge it."""
+SCOPES: Final[tuple[tuple[dict[str, Any], Sequence[str] | None], ...]] = (
+    ({}, None),
+    ({"targets": ["192.0.2.1-6"]}, HALF),
+    ({"owner": "web team"}, WEB),
+)
+
+
+@pytest.mark.parametrize(("asked", "hosts"), SCOPES)
+async def test_what_was_fixed_and_what_is_overdue(
+    desk: Desk, asked: dict[str, Any], hosts: Sequence[str] | None
+) -> None:
+    """A finding that was fixed twice counts twice."""
     now = desk.network.now
-    query = TrendQuery(since=now - 30 * DAY, until=now)
-    fixed = sum(point.fixed for point in await desk.app.ledger.trend(query))
-    page = await desk.page("management")
+    mine = {
+        key: truth for key, truth in desk.network.truth.items() if hosts is None or key[0] in hosts
+    }
+    fixed = sum(at > now - 30 * DAY for truth in mine.values() for at in truth.fixes)
+    page = await desk.page("management", **asked)
     assert int(page.tiles()["fixed"]) == fixed > 0
-    assert len(page.texts("table.sr tbody tr th")) >= 13
+    drawn = page.texts("table.sr tbody tr td")
+    assert len(drawn) >= 13 * 4
+    assert int(drawn[-4]) == len(desk.open(hosts)), "open at the end"
     limits, counts = desk.app.config.sla, Counter[str]()
-    for (_, plugin), truth in desk.network.truth.items():
+    for (_, plugin), truth in mine.items():
         check = BY_PLUGIN[plugin]
         limit = limit_of(limits, check.severity, exploited=check.exploited)
         if limit is None:
@@ -169,6 +183,19 @@ async def test_what_was_fixed_and_what_is_overdue(desk: Desk) -> None:
             counts["fixed late" if truth.fixed_at > due else "in time"] += 1
     for name in ("in time", "due soon", "fixed late", "overdue"):
         assert f"{name}: {counts[name]} (" in page.words
+
+
+@pytest.mark.parametrize(("asked", "hosts"), SCOPES)
+async def test_ages(desk: Desk, asked: dict[str, Any], hosts: Sequence[str] | None) -> None:
+    page = await desk.page("management", **asked)
+    (text,) = [each for each in page.texts("svg desc") if each.startswith("to 30 days: ")]
+    ages = [int(desk.network.days(desk.network.open[key].first)) for key in desk.open(hosts)]
+    for label, low, high in (
+        ("to 30 days", 0, 30), ("to 90 days", 31, 90), ("to 180 days", 91, 180),
+        ("longer", 181, 9999),
+    ):  # fmt: skip
+        count = sum(low <= age <= high for age in ages)
+        assert f"{label}: {count}" in text
 
 
 async def test_a_past_period_ends_when_it_ended(desk: Desk) -> None:
@@ -403,6 +430,8 @@ async def test_a_limited_role_sees_its_targets_only(desk: Desk) -> None:
         solution: len(keys) for solution, keys in by_solution(desk.open(mine)).items()
     }
     page = await few.page("management")
+    drawn = page.texts("table.sr tbody tr td")
+    assert int(drawn[-4]) == len(desk.open(mine))
     assert "linux" not in page.text, "figures of logins are of all hosts of a scan"
     assert "all hosts of your role" in page.text
     with pytest.raises(ToolError) as caught:

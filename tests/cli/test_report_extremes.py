@@ -88,3 +88,15 @@ def test_hostile_texts_stay_texts(tmp_path: Path, answered: bool) -> None:
         assert not page.attributes("onload")
         assert "<script>" in page.text, kind
         assert "49" not in page.texts("section.card h3")
+
+
+def test_more_findings_than_a_page_of_the_store(tmp_path: Path) -> None:
+    items = [
+        item(number, element("solution", f"Do {number}."), severity=2, port=number)
+        for number in range(1, 1502)
+    ]
+    data = document(dated("192.0.2.1", *items, LOGIN, INFORMATION, at=system_now() - DAY))
+    found = pages(tmp_path, data)
+    assert len(found["technical"].texts("section.card h3")) == 1501
+    assert "1501 findings from low up on 1 host" in found["team"].words
+    assert "1,501" in found["management"].texts("div.tile b")

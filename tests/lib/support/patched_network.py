@@ -68,6 +68,8 @@ class Truth:
     back_at: int | None = None
     doubt: str | None = None
     doubted_at: int | None = None
+    fixes: list[int] = attrs.field(factory=list)
+    """Every time it was proved gone."""
 
 
 @attrs.define
@@ -144,6 +146,7 @@ def _look(network: Network, number: int) -> None:
                 known.doubt = "login_failed"
             else:
                 known.open, known.fixed_at = False, at
+                known.fixes.append(at)
                 known.doubt = known.doubted_at = None
     for (name, _), known in network.truth.items():
         if name not in scan and known.open:
