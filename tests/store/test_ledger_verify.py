@@ -102,6 +102,15 @@ async def test_what_it_saw_later_stays_seen(book: Book) -> None:
     assert (life.state, life.last_seen) == (State.ACTIVE, T0 + 2 * DAY)
 
 
+async def test_a_whole_scan_that_missed_the_host_before_it_casts_no_doubt(book: Book) -> None:
+    later, before = T0 + 2 * DAY, T0 + DAY
+    await book.scan(machine(ONE, FIRST, at=later), task_id="t-2", at=later, **ONLY)
+    await book.scan(machine("192.0.2.2", at=before), task_id="t-3", at=before, plugins=RAN)
+    found = await state(book)
+    assert found[10001] == (State.ACTIVE, None, "t-2")
+    assert found[10002] == (State.NEW, Reason.HOST_DOWN, "t-1")
+
+
 async def test_entering_it_again_with_more_hosts_changes_nothing(book: Book) -> None:
     first = machine(ONE, FIRST, at=T0 + DAY)
     await book.scan(first, task_id="t-2", at=T0 + DAY, **ONLY)

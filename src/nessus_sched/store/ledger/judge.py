@@ -64,8 +64,8 @@ WHERE machine = ?3 AND plugin = ?4 AND service = ?5 AND audit_check = ?6
 _DOUBT_ALL: Final = f"""
 UPDATE entries SET reason = ?1, unverified_since = coalesce(unverified_since, ?2),
   changed = CASE WHEN unverified_since IS NULL THEN ?2 ELSE changed END
-WHERE machine = ?3 AND state < {State.FIXED:d} AND reason <> ?1
-  AND (?4 IS NULL OR plugin IN (SELECT value FROM json_each(?4)) AND last_seen < ?2)
+WHERE machine = ?3 AND state < {State.FIXED:d} AND reason <> ?1 AND last_seen < ?2
+  AND (?4 IS NULL OR plugin IN (SELECT value FROM json_each(?4)))
 """
 _EXPLAIN: Final = f"UPDATE entries SET cause = ? WHERE {_ENTRY}"
 
