@@ -221,10 +221,18 @@ def test_each_kind_of_scan_has_a_tool_that_submits_it(kind: ScanKind) -> None:
 
 WITH_TASKS = [
     (tool, [name for name in ("task_id", "before_task_id", "after_task_id", "before", "after")
-            if name in tool.input_schema["properties"]])
+            if tool.input_schema["properties"].get(name, {}).get("type") == "string"])
     for tool in (*ALL_TOOLS, *OPERATORS)
     if not tool.name.startswith("import_")
 ]  # fmt: skip
+
+
+MORE = {
+    "rescan": {"hosts": "not_reached"},
+    "create_report": {"kind": "comparison"},
+    "read_report": {"kind": "comparison"},
+}
+"""What else a tool has to be given."""
 
 
 @pytest.mark.parametrize(
@@ -235,7 +243,7 @@ async def test_no_tool_reaches_a_task_outside_the_role(
 ) -> None:
     async with shared(tmp_path, LAB, OPS) as (_w, _scanner, app):
         answer = await call(app, "submit_scan", EVE, targets=["192.0.2.99"])
-        more = {"hosts": "not_reached"} if tool.name == "rescan" else {}
+        more = MORE.get(tool.name, {})
         with pytest.raises(ToolError) as caught:
             await call(app, tool.name, ANN, **dict.fromkeys(names, answer.task_id), **more)
         assert caught.value.code == "not_permitted"
