@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import shutil
+import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,19 @@ import trio
 from nessus_sched.config.delivery import LabelSettings
 from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.credentials import Credential, CredentialKind
+from nessus_sched.core.exceptions.exception import ExceptionStatus
 from nessus_sched.core.secret import MASK, Secret
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.daemon.evidence import NoEvidence, Written, write_evidence
 from nessus_sched.daemon.journal import back_up, back_up_ledger, parse_head, verify_journal
 from nessus_sched.daemon.ledger_keeper import origin_of
+from nessus_sched.results.pack.exceptions import Exceptions
 from nessus_sched.results.pack.scope import BadScope, PackScope
 from nessus_sched.results.pack.times import iso
 from nessus_sched.results.pack.verify_pack import check
 from support.audited_quarter import (
+    ACCEPTED,
     INSIDE,
     NOW,
     SINCE,
@@ -135,6 +141,32 @@ def test_what_was_new_in_the_quarter(pack: Pack) -> None:
         key: iso(at) for key, at in known.items()
     }
     assert {change for *_, change in known} == {"new", "resurfaced"}
+
+
+async def test_what_came_back_before_the_period_is_not_new(quarter: Path, tmp_path: Path) -> None:
+    file = tmp_path / "pack.zip"
+    assert any(each.open and each.back_at is not None for each in _known().values())
+    await made(quarter, file, since=truth()[0].times[INSIDE[-1]] + 1)
+    assert Pack(file).table("open.csv")
+    shown = {row["exception_id"] for row in Pack(file).table("exceptions.csv")}
+    assert shown == {"x-accepted", "x-waiting"}
+    assert Pack(file).table("new.csv") == Pack(file).table("fixed.csv") == []
+
+
+def test_an_exception_of_which_only_the_store_knows() -> None:
+    stored = attrs.evolve(
+        ACCEPTED, status=ExceptionStatus.APPROVED, approved_at=UNTIL + 5.0, decided_by="uid:2000"
+    )
+    (term,) = Exceptions([stored]).complete(UNTIL)
+    assert (term.exception.status, term.exception.approved_at) == (ExceptionStatus.PROPOSED, None)
+    assert Exceptions([stored]).complete(ACCEPTED.proposed_at) == []
+    (term,) = Exceptions([attrs.evolve(stored, approved_at=UNTIL - 5.0)]).complete(UNTIL)
+    assert (term.exception.status, term.approver) == (ExceptionStatus.APPROVED, "uid:2000")
+    revoked = attrs.evolve(
+        stored, approved_at=UNTIL - 5.0, status=ExceptionStatus.REVOKED, ended_at=UNTIL + 5.0
+    )
+    (term,) = Exceptions([revoked]).complete(UNTIL)
+    assert (term.exception.status, term.approver) == (ExceptionStatus.APPROVED, "")
 
 
 def test_the_scans(pack: Pack) -> None:
@@ -421,6 +453,26 @@ async def test_secrets_are_masked_and_the_check_says_so(quarter: Path, tmp_path:
     ]
     short = {row["exception_id"]: row for row in pack.table("exceptions.csv")}["x-short"]
     assert short["reason"] == MASK
+
+
+async def test_secrets_in_findings_are_masked(quarter: Path, tmp_path: Path) -> None:
+    file, secret = tmp_path / "pack.zip", Secret("Check 20007")
+    linux = Credential(
+        name="linux", kind=CredentialKind.SSH_PASSWORD, username="u", password=secret
+    )  # fmt: skip
+    await made(quarter, file, config=config_of(quarter, credentials=(linux,)))
+    for name in ("open.csv", "fixed.csv", "new.csv"):
+        assert "Check 20007" not in Pack(file).text(name)
+        assert MASK in Pack(file).text(name)
+
+
+async def test_a_gap_in_the_journal_is_no_evidence(quarter: Path, tmp_path: Path) -> None:
+    state = _copied(quarter, tmp_path)
+    with closing(sqlite3.connect(state / "tasks.db")) as connection:
+        connection.execute("DELETE FROM journal WHERE seq = 10")
+        connection.commit()
+    with pytest.raises(StoreUnavailable, match="rows 10 to 10 of the journal are gone"):
+        await made(state, tmp_path / "pack.zip")
 
 
 def _copied(quarter: Path, tmp_path: Path) -> Path:

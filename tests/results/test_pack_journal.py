@@ -53,7 +53,7 @@ def ends(rows: Sequence[ChainRow]) -> list[ScanEnd]:
     return list(scan_ends(rows, bounds(rows)))
 
 
-times = st.floats(0, 300, width=32)
+times = st.sampled_from([0.0, 50.0, 99.0, 100.0, 101.0, 150.0, 199.0, 200.0, 201.0, 250.0])
 lives = st.lists(st.tuples(times, times).map(lambda two: (min(two), max(two))), max_size=6)
 
 
@@ -144,6 +144,15 @@ def test_a_task_that_ends_twice_has_two_ends() -> None:
     assert [(each.began, each.state) for each in found] == [(110, "dead"), (150, "completed")]
     noted = entry(170, "released", "t-1", before="completed", after="completed")
     assert ends(rows_of([*journal, noted])) == found
+
+
+def test_only_the_first_end_after_the_period_is_of_it() -> None:
+    died = entry(210, "failed", "t-1", before="running", after="dead")
+    retried = entry(220, "retried_by_operator", "t-1", before="dead", after="queued")
+    long = life("t-2", 195, 300)
+    journal = [*life("t-1", 190, 0)[:2], *long[:2], died, retried, *life("t-1", 230, 240), long[2]]
+    found = [(each.task_id, each.state) for each in ends(rows_of(journal))]
+    assert found == [("t-1", "dead"), ("t-2", "completed")]
 
 
 def test_no_rows_at_all() -> None:
