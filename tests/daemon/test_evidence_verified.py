@@ -342,6 +342,13 @@ def test_the_command_says_the_same(pack: bytes, tmp_path: Path) -> None:
 # -- writing
 
 
+def test_nothing_tells_when_or_where_it_was_made(pack: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(pack)) as file:
+        infos = file.infolist()
+    assert {each.date_time for each in infos} == {(1980, 1, 1, 0, 0, 0)}
+    assert {(each.create_system, each.external_attr >> 16) for each in infos} == {(3, 0o100644)}
+
+
 def test_a_pack_that_could_not_be_finished_is_none(tmp_path: Path) -> None:
     file = tmp_path / "pack.zip"
 
