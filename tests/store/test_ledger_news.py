@@ -280,6 +280,23 @@ async def test_what_an_older_scan_says_later_counts_from_the_latest_change_on(
     assert [each.reason for each in await past(book, 3)] == [None]
 
 
+async def test_changes_at_the_bounds_of_a_trend_are_in_the_later_point(book: Book) -> None:
+    monday = 1_700_434_800  # midnight in Berlin
+    for at, severity in ((monday - DAY, 2), (monday, 3), (monday + 1800, 4)):
+        found = machine(ONE, weak(10001, severity), at=at)
+        await book.scan(found, task_id=f"t-{at}", at=at, plugins=RAN)
+    gone = monday + 2 * DAY
+    await book.scan(machine(ONE, at=gone), task_id="t-gone", at=gone, plugins=RAN)
+
+    async def opened(since: int, until: int) -> list[tuple[dict[str, int], int]]:
+        query = TrendQuery(since=since, until=until, zone="Europe/Berlin")
+        return [(dict(each.open), each.fixed) for each in await book.ledger.trend(query)]
+
+    assert await opened(monday - DAY, gone) == [({"medium": 1}, 0), ({"critical": 1}, 0)]
+    assert await opened(monday - DAY, monday + 1) == [({"medium": 1}, 0), ({"high": 1}, 0)]
+    assert await opened(gone, gone + 1) == [({}, 1)]
+
+
 async def test_hosts_that_do_not_answer_are_not_counted(book: Book) -> None:
     at = T0 + DAY
     await scan(book, 0, {ONE: (weak(10001),), TWO: ()})
