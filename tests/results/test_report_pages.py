@@ -80,7 +80,8 @@ def test_a_team_report_has_a_length(count: int, hosts: int) -> None:
     document = team.document(found, len(found), PERIOD, NOW, 7 * DAY)
     listed = len(document["groups"]) + len(document["rest"]) + document["left_out"]
     assert listed == document["solutions"] == count
-    assert 1 <= len(document["groups"]) <= team.LINES
+    assert document["groups"]
+    assert len(document["groups"]) < 100
     assert len(document["rest"]) <= team.IN_TABLE
     for card in document["groups"]:
         named = sum(len(day["hosts"]) for line in card["lines"] for day in line["days"])
