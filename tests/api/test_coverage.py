@@ -172,6 +172,7 @@ async def test_what_was_not_reached_says_why_and_is_what_a_rescan_takes(
         assert answer.target_count == 513
 
 
+@pytest.mark.slow
 async def test_what_no_scanner_reaches_is_listed(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with two_scanners(tmp_path, allow=(*NETWORKS, "203.0.113.0/24")) as (w, app, findings):
         submission = await w.submit(*NETWORKS, "203.0.113.0/30", partial_ok=True)

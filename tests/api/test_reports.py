@@ -107,6 +107,7 @@ async def test_the_posture_is_what_is_open(desk: Desk, hosts: list[str] | None) 
     assert shown["exploited"] == sum(BY_PLUGIN[plugin].exploited for _, plugin in expected)
 
 
+@pytest.mark.slow
 async def test_what_to_do_first_is_grouped_by_solution(desk: Desk) -> None:
     rows = await desk.rows("management")
     expected = by_solution(desk.open())
@@ -122,6 +123,7 @@ async def test_what_to_do_first_is_grouped_by_solution(desk: Desk) -> None:
     assert worst == sorted(worst, reverse=True)
 
 
+@pytest.mark.slow
 async def test_a_table_has_the_same_rows(desk: Desk) -> None:
     rows = await desk.rows("management")
     made = await desk.report("management", form="csv")
@@ -130,6 +132,7 @@ async def test_a_table_has_the_same_rows(desk: Desk) -> None:
     assert len(lines) == len(rows) + 2 == made["rows"] + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "code"),
     [
@@ -154,6 +157,7 @@ SCOPES: Final[tuple[tuple[dict[str, Any], Sequence[str] | None], ...]] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "hosts"), SCOPES)
 async def test_what_was_fixed_and_what_is_overdue(
     desk: Desk, asked: dict[str, Any], hosts: Sequence[str] | None
@@ -185,6 +189,7 @@ async def test_what_was_fixed_and_what_is_overdue(
         assert f"{name}: {counts[name]} (" in page.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "hosts"), SCOPES)
 async def test_ages(desk: Desk, asked: dict[str, Any], hosts: Sequence[str] | None) -> None:
     page = await desk.page("management", **asked)
@@ -198,6 +203,7 @@ async def test_ages(desk: Desk, asked: dict[str, Any], hosts: Sequence[str] | No
         assert f"{label}: {count}" in text
 
 
+@pytest.mark.slow
 async def test_a_past_period_ends_when_it_ended(desk: Desk) -> None:
     now = desk.network.now
     begin, end = now - 50 * DAY, now - 20 * DAY
@@ -212,6 +218,7 @@ async def test_a_past_period_ends_when_it_ended(desk: Desk) -> None:
     assert "What to do first, of what is open now" in page.texts("main h2")
 
 
+@pytest.mark.slow
 async def test_exceptions_count(desk: Desk) -> None:
     """One is accepted, one gets another severity; the trend knows nothing of either."""
     kinds: dict[int, dict[str, str]] = {
@@ -248,6 +255,7 @@ async def test_exceptions_count(desk: Desk) -> None:
 # -- labels
 
 
+@pytest.mark.slow
 async def test_labels_select_hosts(desk: Desk) -> None:
     for asked, hosts in (
         ({"owner": "web team"}, WEB),
@@ -274,6 +282,7 @@ async def test_labels_select_hosts(desk: Desk) -> None:
 # -- team
 
 
+@pytest.mark.slow
 async def test_a_team_is_told_what_to_fix_where_and_until_when(desk: Desk) -> None:
     rows = await desk.rows("team")
     limits = desk.app.config.sla
@@ -321,6 +330,7 @@ def day(at: float) -> str:
 # -- technical
 
 
+@pytest.mark.slow
 async def test_the_technical_report_has_every_finding_of_a_task(desk: Desk) -> None:
     for number, scan in enumerate(desk.network.seen):
         rows = await desk.rows("technical", task_id=f"t{number + 1:08d}")
@@ -337,6 +347,7 @@ async def test_the_technical_report_has_every_finding_of_a_task(desk: Desk) -> N
 # -- comparison
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [7, 13, 31, 61])
 async def test_what_changed_since_a_time(desk: Desk, days: int) -> None:
     begin = desk.network.now - days * DAY
@@ -361,6 +372,7 @@ async def test_what_changed_since_a_time(desk: Desk, days: int) -> None:
         assert [f"{count} finding" in heading for heading in headings] == [True] * bool(count)
 
 
+@pytest.mark.slow
 async def test_what_changed_between_two_scans(desk: Desk) -> None:
     earlier, later = desk.network.seen[2], desk.network.seen[5]
     rows = await desk.rows("comparison", before_task_id="t00000003", task_id="t00000006")
@@ -391,6 +403,7 @@ async def test_what_changed_between_two_scans(desk: Desk) -> None:
 # -- in general
 
 
+@pytest.mark.slow
 async def test_a_model_gets_the_path_of_a_file(desk: Desk) -> None:
     kept: dict[str, str] = {}
 
@@ -420,6 +433,7 @@ async def test_secrets_are_masked_even_in_what_is_kept(desk: Desk, form: str) ->
 # -- what a role may see
 
 
+@pytest.mark.slow
 async def test_a_limited_role_sees_its_targets_only(desk: Desk) -> None:
     limit = Scope(("192.0.2.0/29",), (), max_addresses=100)
     app = attrs.evolve(desk.app, scopes_of=lambda _peer: (limit,))

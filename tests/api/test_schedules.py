@@ -104,6 +104,7 @@ async def test_what_a_role_may_not_see_or_submit(tmp_path: Path, autojump_clock:
             await create(without, wanted("other"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -142,6 +143,7 @@ async def test_a_single_time_that_is_over_can_be_applied_again(
         assert again.changed is False
 
 
+@pytest.mark.slow
 async def test_long_lists_are_paged(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with one_scanner(tmp_path) as (w, _):
         app = app_of(w)

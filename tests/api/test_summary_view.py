@@ -73,6 +73,7 @@ def test_a_small_summary_keeps_every_host_and_finding() -> None:
     assert [row["plugin_id"] for row in short["top_findings"]] == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SAMPLES, reason="no sample reports beside the checkout")
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: str(file.name))
 def test_real_reports(file: Path) -> None:

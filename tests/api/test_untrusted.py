@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from nessus_sched.api.untrusted import CLOSE, OPEN, fenced, mark_row_untrusted
 tricks = st.sampled_from([OPEN, CLOSE, "</ untrusted >", "< UNTRUSTED", "\u202e", "\x1b[2J", "<"])
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(tricks, st.text(max_size=20)), max_size=10).map("".join))
 def test_nothing_in_a_text_opens_or_closes_its_fence(text: str) -> None:
     shown = fenced(text)

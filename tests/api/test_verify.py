@@ -168,6 +168,7 @@ async def test_several_scans_with_one_key_are_the_same_ones_again(
         assert (await refusal(app, idempotency_key="k")).code == "idempotency_conflict"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("found", "code"),
     [

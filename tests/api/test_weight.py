@@ -89,6 +89,7 @@ def test_no_more_problems_are_made_than_are_shown(monkeypatch: pytest.MonkeyPatc
     assert len(made) == len(caught.value.problems) == validation.MAX_PROBLEMS
 
 
+@pytest.mark.slow
 def test_what_is_allowed_still_is() -> None:
     words = [f"192.0.2.{number}" for number in range(10_000)]
     assert validation.parse(Args, {"words": words}).words == words

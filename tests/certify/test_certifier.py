@@ -67,6 +67,7 @@ def scanner(**options: Any) -> Lab:
     return lab(nessus=SimulatedNessus(SimOptions(**options), now=virtual_now()))
 
 
+@pytest.mark.slow
 async def test_it_is_kept_and_journaled(autojump_clock: MockClock, tmp_path: Path) -> None:
     one = scanner()
     async with place(tmp_path, one) as p:
@@ -93,6 +94,7 @@ async def test_it_never_exceeds_the_limit(autojump_clock: MockClock, tmp_path: P
         assert one.nessus.ledger.max_unfinished <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_scans", [0, 2])
 async def test_tasks_use_the_other_slots(
     max_scans: int, autojump_clock: MockClock, tmp_path: Path
@@ -172,6 +174,7 @@ async def test_targets_are_checked_first(
     assert not one.nessus.ledger.requests["POST /scans"]
 
 
+@pytest.mark.slow
 async def test_one_at_a_time(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with place(tmp_path, scanner()) as p, trio.open_nursery() as nursery:
         nursery.start_soon(p.certify)
@@ -193,6 +196,7 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
         assert files.measured("a") is None
 
 
+@pytest.mark.slow
 async def test_a_trial_is_given_no_task_after_its_certification(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -208,6 +212,7 @@ async def test_a_trial_is_given_no_task_after_its_certification(
         assert one.nessus.ledger.totals["create"] == created
 
 
+@pytest.mark.slow
 async def test_another_version_is_given_tasks_again(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:

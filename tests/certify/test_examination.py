@@ -31,6 +31,7 @@ from support.simulated_nessus import lab
 SCANS = CHECKS[CHECKS.index("templates") :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIVE)
 async def test_the_table_is_right(name: str, autojump_clock: MockClock, tmp_path: Path) -> None:
     auth, options, table = FIVE[name]
@@ -42,6 +43,7 @@ async def test_the_table_is_right(name: str, autojump_clock: MockClock, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 async def test_what_a_contrary_trial_says_for_a_report(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -86,6 +88,7 @@ async def test_a_login_that_may_only_read(autojump_clock: MockClock, tmp_path: P
     assert table["create"] == UNTESTED
 
 
+@pytest.mark.slow
 async def test_times_are_measured(autojump_clock: MockClock, tmp_path: Path) -> None:
     outcome = await examined(lab(scans_take=60, pause_takes=75, transition_takes=4), tmp_path)
     measured = outcome.measured
@@ -107,6 +110,7 @@ async def test_a_scan_that_is_over_too_soon_proves_nothing(
     assert "too soon" in found(outcome, "resume")
 
 
+@pytest.mark.slow
 async def test_a_clock_that_is_wrong_differs(autojump_clock: MockClock, tmp_path: Path) -> None:
     one = lab(scans_take=30)
     honest = one.nessus.now
@@ -128,6 +132,7 @@ async def test_a_cancellation_leaves_no_scan(autojump_clock: MockClock, tmp_path
     raise AssertionError("it never came to its end")
 
 
+@pytest.mark.slow
 async def test_scans_of_others_stay(autojump_clock: MockClock, tmp_path: Path) -> None:
     one = lab(scans_take=30)
     foreign, _ = await one.finished("task")
@@ -154,6 +159,7 @@ class Forgetful(httpx.AsyncBaseTransport):
         return await self._inner.handle_async_request(request)
 
 
+@pytest.mark.slow
 async def test_a_scan_without_port_scanners_is_told(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:

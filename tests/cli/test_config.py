@@ -30,6 +30,7 @@ UI_LOGIN = {"username": "admin", "password": "nessus"}
 NOBODY = {"NESSUS_ACCESS_KEY": None, "NESSUS_SECRET_KEY": None}
 
 
+@pytest.mark.slow
 def test_help_is_quick_and_tells_every_command() -> None:
     said = typed("--help")
     for part in COMMANDS.values():
@@ -60,6 +61,7 @@ def test_check_says_what_is_wrong_where(tmp_path: Path) -> None:
     one_sentence(typed("config", "check", "-c", str(tmp_path / "no")), 78, "cannot be read")
 
 
+@pytest.mark.slow
 def test_check_asks_apprise_about_its_urls(tmp_path: Path) -> None:
     good = {"name": "mail", "apprise": "mailtos://a:s3cr3t-one@example.com"}
     place = site(tmp_path, [], sinks=[good])
@@ -342,6 +344,7 @@ def test_completion(shell: str) -> None:
     assert "_NESSUS_SCHED_COMPLETE" in typed("completion", shell).out
 
 
+@pytest.mark.slow
 def test_completing_a_command() -> None:
     program = shutil.which("nessus-sched", path=str(Path(sys.executable).parent))
     assert program is not None

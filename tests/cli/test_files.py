@@ -154,6 +154,7 @@ def test_without_daemon_and_configuration_a_task_is_not_found() -> None:
     one_sentence(typed("results", "show", "t-abc"), 3, "no daemon answers")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sample", "counts"),
     [
@@ -179,6 +180,7 @@ def imported(place: Path, *words: str) -> Said:
     return typed(*words, "--config", str(config))
 
 
+@pytest.mark.slow
 def test_an_imported_report_is_a_task(report: Path, tmp_path: Path) -> None:
     said = imported(tmp_path, "results", "import", str(report), "--json")
     fits("results import", said.json)
@@ -211,6 +213,7 @@ def test_an_imported_report_is_a_task(report: Path, tmp_path: Path) -> None:
     assert copy.code == 0
 
 
+@pytest.mark.slow
 def test_a_task_goes_by_its_name_and_the_latest_by_last(report: Path, tmp_path: Path) -> None:
     def named(name: str) -> str:
         said = imported(tmp_path, "results", "import", str(report), "--name", name, "--json")
@@ -239,6 +242,7 @@ def test_what_cannot_be_imported(tmp_path: Path) -> None:
     one_sentence(typed("results", "import", str(bad)), 3, "no daemon answers")
 
 
+@pytest.mark.slow
 def test_the_ledger_is_read_without_a_daemon(report: Path, tmp_path: Path) -> None:
     assert imported(tmp_path, "results", "import", str(report)).code == 0
     questions = (("coverage", "--target", "192.0.2.0/30"), ("hosts", "192.0.2.1"), ("changes",),
@@ -257,6 +261,7 @@ def test_the_ledger_is_read_without_a_daemon(report: Path, tmp_path: Path) -> No
         assert any("not entered yet" in note for note in said.json["notes"])
 
 
+@pytest.mark.slow
 def test_a_report_is_exported_as_it_came(report: Path, tmp_path: Path) -> None:
     task_id = imported(tmp_path, "results", "import", str(report), "--json").json["task_id"]
 

@@ -85,6 +85,7 @@ def test_by_solution(report: str) -> None:
     assert (second["solution"], second["findings"]) == (None, 1)
 
 
+@pytest.mark.slow
 def test_hosts_with_failed_logins_are_all_listed(report: str) -> None:
     rows = all_groups(report, "host", "-f", "host_login=failed")
     assert len(rows) == 31
@@ -94,6 +95,7 @@ def test_hosts_with_failed_logins_are_all_listed(report: str) -> None:
     assert "unable to create a socket" in reason
 
 
+@pytest.mark.slow
 def test_every_host_is_in_one_group_of_the_worst_login(report: str) -> None:
     rows = all_groups(report, "host")
     assert len(rows) == len({row["host"] for row in rows}) == 33
@@ -183,6 +185,7 @@ def test_a_summary_says_how_much_more_there_is_and_where(crowded: str) -> None:
     assert len(all_groups(crowded, "host", "-f", "host_login=failed")) == 40
 
 
+@pytest.mark.slow
 def test_an_html_report_says_how_much_more_there_is_and_where(crowded: str) -> None:
     said = typed("results", "export", crowded, "--format", "html").out
     assert "15 more hosts not listed" in said

@@ -173,6 +173,7 @@ def test_a_scan_that_is_queued_already_is_pointed_out(live: Live) -> None:
         live("cancel", "last", first)
 
 
+@pytest.mark.slow
 def test_scans_that_stay_paused_are_counted(live: Live) -> None:
     def reaches(state: str) -> bool:
         return any(live("status", task_id, "--json").json["status"] == state for _ in range(1000))
@@ -301,6 +302,7 @@ def test_a_task_that_lives_is_never_purged(live: Live, done: str) -> None:
     one_sentence(live("dlq", "show", done), 1, "not a dead letter")
 
 
+@pytest.mark.slow
 def test_journal_and_backup_beside_the_daemon(live: Live, done: str, tmp_path: Path) -> None:
     events = [row["event"] for row in
               asked(live, "journal show", "journal", "show", done)["entries"]]  # fmt: skip
@@ -404,6 +406,7 @@ def test_log_level(live: Live) -> None:
     one_sentence(live("log-level", "debug", "nesus"), 1, "did you mean 'nessus'")
 
 
+@pytest.mark.slow
 def test_top_and_doctor(live: Live) -> None:
     # A task of its own: top shows the latest ends only.
     assert completed(live, "192.0.2.20") in live("top", "--once").out
@@ -413,6 +416,7 @@ def test_top_and_doctor(live: Live) -> None:
     assert "running and answering" in live("doctor").out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_report_is_imported_beside_the_daemon(live: Live, tmp_path: Path, packed: bool) -> None:
     # Two pieces and a bit.
@@ -487,6 +491,7 @@ def test_a_filter_on_a_task_that_cannot_be_read(live: Live, done: str) -> None:
     one_sentence(live("results", "export", done, "--fields", "x"), 2, "unknown field")
 
 
+@pytest.mark.slow
 def test_no_command_shows_a_secret(live: Live, done: str) -> None:
     secrets = [*CANARIES, *(sim.access_key for sim in live.sims),
                *(sim.secret_key for sim in live.sims)]  # fmt: skip

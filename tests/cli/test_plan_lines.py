@@ -41,6 +41,7 @@ def test_days_of_a_month_have_dates() -> None:
     assert hours.split()[:4] == ["Mar", "03", "Mar", "07"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [20, 60, 80, 200])
 @pytest.mark.parametrize("hours", [6, 24, 744])
 def test_it_is_as_wide_as_the_terminal(width: int, hours: int) -> None:
@@ -71,6 +72,7 @@ def test_nothing_planned_is_no_lines(timeline: Any) -> None:
     assert timeline_lines({**answered(night()), "timeline": timeline}, 80) == []
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 1440), st.integers(1, 600)), max_size=20))
 def test_the_cells_have_the_time_that_scans_take(scans: list[tuple[int, int]]) -> None:
     found = answered(night())

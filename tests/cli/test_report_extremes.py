@@ -49,6 +49,7 @@ def dated(name: str, *items: str, at: float) -> str:
     return host(name, *items, tags={"HOST_END_TIMESTAMP": str(int(at)), "host-ip": name})
 
 
+@pytest.mark.slow
 def test_an_empty_ledger(tmp_path: Path) -> None:
     trio.run(partial(_entered, tmp_path))
     config = config_in(tmp_path)
@@ -72,6 +73,7 @@ def test_one_host_without_findings(tmp_path: Path) -> None:
     assert "Nothing from low up is open" in found["team"].words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answered", [True, False])
 def test_hostile_texts_stay_texts(tmp_path: Path, answered: bool) -> None:
     texts = [
@@ -90,6 +92,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path, answered: bool) -> None:
         assert "49" not in page.texts("section.card h3")
 
 
+@pytest.mark.slow
 def test_more_findings_than_a_page_of_the_store(tmp_path: Path) -> None:
     items = [
         item(number, element("solution", f"Do {number}."), severity=2, port=number)

@@ -61,6 +61,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MISTAKEN)
 def test_what_is_no_report_is_called_by_its_name(kind: str, tmp_path: Path) -> None:
     content, problem = MISTAKEN[kind]
@@ -80,6 +81,7 @@ def test_every_command_refuses_what_is_no_report(kind: str, command: str, tmp_pa
     one_sentence(typed("results", command, *words), 1, problem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["page", "policy", "gzip checksum"])
 def test_what_is_no_report_is_not_imported(kind: str, tmp_path: Path) -> None:
     content, problem = MISTAKEN[kind]
@@ -104,6 +106,7 @@ def through_fifo(tmp_path: Path, content: bytes, read: Callable[[str], None]) ->
         writer.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [REPORT, gzip.compress(REPORT)], ids=["plain", "packed"])
 @pytest.mark.parametrize("command", ["summary", "show", "export"])
 def test_a_report_comes_through_a_fifo(tmp_path: Path, content: bytes, command: str) -> None:

@@ -80,6 +80,7 @@ def test_comparison_of_two_scans(live: Live, scanned: str, tmp_path: Path) -> No
     assert "from the first scan of a host: they are its baseline." in page.words
 
 
+@pytest.mark.slow
 def test_without_a_daemon_the_state_directory_answers(
     live: Live, scanned: str, tmp_path: Path
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_file_needs_neither_daemon_nor_configuration(
     assert typed("report", "technical", str(report), "--format", "csv", "-o", "-").out.count(",")
 
 
+@pytest.mark.slow
 def test_own_templates(live: Live, scanned: str, tmp_path: Path) -> None:
     own = tmp_path / "own"
     said = typed("report", "templates", str(own))

@@ -66,6 +66,7 @@ def test_second_tries_that_come_too_late_are_noted(live: Live) -> None:
     assert "there is none" not in live(*words, "--retry-after", "59m", "--dry-run").err
 
 
+@pytest.mark.slow
 def test_a_scan_is_submitted_later(live: Live) -> None:
     soon = datetime.fromtimestamp(system_now() + 1, UTC).isoformat()
     words = ("192.0.2.33", "--at", soon, "--name", "later", "--retry-absent", "2", "--retry-after")
@@ -186,6 +187,7 @@ def test_a_file_with_mistakes_changes_nothing(live: Live, tmp_path: Path) -> Non
     one_sentence(live("schedules", "apply", str(tmp_path / "none")), 1, "cannot be read")
 
 
+@pytest.mark.slow
 def test_the_plan_lists_what_will_run(live: Live) -> None:
     for number in range(3):  # so that durations are known
         words = ("192.0.2.40", "--name", f"measured-{number}", "--wait")

@@ -53,6 +53,7 @@ def local_finding(live: Live, task: str) -> tuple[str, int]:
     return row["host"], row["plugin_id"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unpatched")
 def test_a_fix_is_proved_and_nothing_else_of_the_host_changes(live: Live, scanned: str) -> None:
     host, plugin = local_finding(live, scanned)
@@ -146,6 +147,7 @@ def hosts_of(live: Live, task: str) -> list[str]:
     return [row["host"] for row in shown["findings"]]
 
 
+@pytest.mark.slow
 def test_the_same_call_twice_is_one_scan(live: Live, scanned: str) -> None:
     host, plugin = local_finding(live, scanned)
     words = ("verify", host, "--plugin", str(plugin))
@@ -187,6 +189,7 @@ def test_what_cannot_be_verified_is_said_and_not_scanned(live: Live, scanned: st
     assert [sim.nessus.ledger.totals["create"] for sim in live.sims] == before
 
 
+@pytest.mark.slow
 async def test_a_model_asks_in_two_calls(live: Live, scanned: str) -> None:
     host, plugin = local_finding(live, scanned)
     async with client(live.place) as tools:

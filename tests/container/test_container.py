@@ -39,6 +39,7 @@ def test_the_containerfile_is_in_order() -> None:
     judged("hadolint", str(HERE / "Containerfile"))
 
 
+@pytest.mark.slow
 def test_the_compose_file_keeps_to_the_specification() -> None:
     judged("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
 

@@ -119,6 +119,7 @@ def in_place(place: str, subject: Subject) -> bool:
     return first <= subject.address <= last
 
 
+@pytest.mark.slow
 @given(rules(), subjects())
 def test_a_rule_covers_what_its_words_say(found: Rule, subject: Subject) -> None:
     port, _, protocol = (found.port_text or "").partition("/")
@@ -144,6 +145,7 @@ def test_a_rule_written_out_reads_as_the_same_rule(found: Rule) -> None:
     assert again == found
 
 
+@pytest.mark.slow
 @given(st.lists(rules(), max_size=5), st.randoms(use_true_random=False))
 def test_which_one_counts_does_not_depend_on_the_order(found: list[Rule], random: Any) -> None:
     several = [approved(each, f"x-{number}") for number, each in enumerate(found)]

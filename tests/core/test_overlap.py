@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,6 +160,7 @@ def test_a_claim_counts_for_nothing_while_its_scanner_is_down() -> None:
     assert scanners.take_all("b", 2.0) == ["t3"]
 
 
+@pytest.mark.slow
 def test_thousands_with_the_same_target_are_looked_at_one_by_one() -> None:
     """Only the first of them moves when the one before has ended."""
     scanners = pool(("a", 3))
@@ -173,6 +175,7 @@ def test_thousands_with_the_same_target_are_looked_at_one_by_one() -> None:
     assert done == [f"t{order}" for order in range(31)]
 
 
+@pytest.mark.slow
 def test_a_long_look_at_blocked_tasks_is_taken_in_turns() -> None:
     """The daemon does other things in between."""
     scanners = pool(("a", 2))

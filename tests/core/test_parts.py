@@ -59,6 +59,7 @@ def pieces(group: PartGroup, sizes: list[int]) -> list[TargetSet]:
     return found
 
 
+@pytest.mark.slow
 @given(
     ranges=ranges,
     names=names,
@@ -97,6 +98,7 @@ def test_the_scanners_of_a_group_reach_all_of_it_and_others_do_not(
             assert able == scanners[number]
 
 
+@pytest.mark.slow
 @given(ranges=ranges, names=names, addresses=addresses)
 def test_names_for_one_host_are_scanned_together(
     ranges: Ranges, names: tuple[str, ...], addresses: Mapping[str, list[str]]

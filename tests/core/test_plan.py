@@ -160,6 +160,7 @@ def test_a_firing_meets_a_task_of_its_schedule_that_is_running() -> None:
     assert [each.skipped for each in found] == [True, False]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.floats(0, 30), st.lists(st.floats(0.1, 9), min_size=1, max_size=9)),

@@ -61,6 +61,7 @@ def test_in_the_second_of_two_equal_hours_the_first_is_over() -> None:
     assert found == moment("2026-10-26T01:30+00:00")
 
 
+@pytest.mark.slow
 def test_hourly_and_minutely_expressions_follow_elapsed_time() -> None:
     random = Random(3)
     for number, cron in enumerate(crons(random, 12, fixed=False)):

@@ -15,6 +15,7 @@ IDS = st.from_regex(r"t-[0-9a-z]{14}", fullmatch=True)
 ATTEMPTS = st.integers(1, 10**9 - 1)
 
 
+@pytest.mark.slow
 @given(IDS, ATTEMPTS, st.text())
 def test_a_marker_is_read_from_the_end_of_any_name(task_id: str, attempt: int, name: str) -> None:
     marker = SEAL.mark(task_id, attempt)

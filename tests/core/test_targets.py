@@ -186,6 +186,7 @@ def small_sets(draw: st.DrawFn) -> tuple[TargetSet, set[IPv4Address]]:
     return parse_targets(f"{first}-{last}" for first, last in pairs), plain
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(small_sets(), small_sets())
 def test_sets_agree_with_sets_of_addresses(
@@ -222,6 +223,7 @@ def test_names_overlap_by_name_and_by_address_once_resolved() -> None:
     assert web.resolved({}) == web
 
 
+@pytest.mark.slow
 def test_overlap_of_many_ranges_is_fast() -> None:
     many = parse_targets(f"10.{n // 256}.{n % 256}.1" for n in range(50_000))
     few = parse_targets("10.195.79.2, 192.0.2.1")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +115,7 @@ def test_nothing_to_draw_is_empty() -> None:
     assert not drawn([], [slot("x")], rule("13:00-14:00")).empty
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.floats(0.1, 30), st.integers(1, 5)), max_size=6),
     st.integers(1, 3),

@@ -328,6 +328,7 @@ async def test_the_latest_login_that_worked(
         assert await worked([]) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dies_at", ["restore", "apply", "delete"])
 async def test_a_death_while_reports_are_read_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str

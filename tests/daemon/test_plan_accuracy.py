@@ -117,6 +117,7 @@ async def test_a_steady_fleet_keeps_to_its_plans(
     ]
 
 
+@pytest.mark.slow
 async def test_scans_that_come_in_between_are_seen_as_misses(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -132,6 +133,7 @@ async def test_scans_that_come_in_between_are_seen_as_misses(
             assert [found.counted(side, "false") for side in Side] == [1, 1]
 
 
+@pytest.mark.slow
 async def test_a_canceled_task_is_no_miss(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -150,6 +152,7 @@ async def test_a_canceled_task_is_no_miss(
             assert [found.counted(side, "false") for side in Side] == [0, 0]
 
 
+@pytest.mark.slow
 async def test_what_changes_while_a_plan_is_made_is_not_measured(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -188,6 +191,7 @@ async def test_nothing_is_planned_without_a_calendar(
             await found.accuracy.look()
 
 
+@pytest.mark.slow
 async def test_a_night_is_journaled_when_the_store_is_back(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ async def test_there_is_no_plan_while_the_store_fails(
         assert await planner.recent() is not None
 
 
+@pytest.mark.slow
 async def test_the_daemons_status_page_shows_the_plan(tmp_path: Path) -> None:
     pages = Pages()
     freeze = {"name": "freeze", "times": ["2026-01-01 to 2099-12-31"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ scans = st.builds(
 notes = st.sampled_from(["", "Ours.", "Ours.\nDo not touch."])
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(scans, min_size=1, max_size=6), notes, st.booleans())
 def test_only_what_saw_everything_closes(history: list[KeptScan], note: str, ours: bool) -> None:

@@ -123,6 +123,7 @@ def test_an_empty_message_is_one_line(kind: MessageKind) -> None:
     assert (line["message"], line["event"]["action"]) == ("Nothing has changed", kind)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_counted() -> None:
     group = full_document()["groups"][0]
     group |= {"hosts": [f"h{n}" for n in range(LINES + 500)], "host_count": LINES + 500}
@@ -135,6 +136,7 @@ def test_what_does_not_fit_is_counted() -> None:
 odd = st.text(max_size=400) | st.text("\U0001f600\u202e\x00\n<|", min_size=300, max_size=900)
 
 
+@pytest.mark.slow
 @given(name=odd, solution=odd, host=odd, title=odd)
 def test_odd_texts_stay_one_short_line_of_ascii(
     name: str, solution: str, host: str, title: str

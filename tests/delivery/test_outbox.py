@@ -144,6 +144,7 @@ async def test_what_needs_an_operator_is_tried_rarely_and_at_once_when_asked(
     assert office.sink.titles == ["Task 0 (failed)"]
 
 
+@pytest.mark.slow
 async def test_it_is_given_up_after_a_week(tmp_path: Path, autojump_clock: object) -> None:
     async with post_office(config(tmp_path, route())) as office:
         await trio.sleep(3)

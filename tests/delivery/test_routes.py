@@ -252,6 +252,7 @@ def daily(**more: Any) -> Any:
     return route(when=When.DAILY, at="07:00", **more)
 
 
+@pytest.mark.slow
 async def test_a_digest_has_all_that_happened(tmp_path: Path, autojump_clock: object) -> None:
     ledger = FakeNews(by_task={"t00000001": CRITICAL})
     async with post_office(config(tmp_path, daily()), ledger=ledger) as office:
@@ -273,6 +274,7 @@ async def test_a_digest_has_all_that_happened(tmp_path: Path, autojump_clock: ob
     assert second.title == "Weekly DMZ (failed)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unchanged", [True, False])
 async def test_nothing_changed_is_one_line_or_none(
     unchanged: bool, tmp_path: Path, autojump_clock: object
@@ -310,6 +312,7 @@ async def test_after_a_week_without_a_daemon_one_digest_is_sent(
     assert office.sink.titles == ["Weekly DMZ (failed)"]
 
 
+@pytest.mark.slow
 async def test_a_clock_that_was_set_stops_no_digest(tmp_path: Path, autojump_clock: object) -> None:
     async with post_office(config(tmp_path, daily(unchanged=True))) as office:
         await trio.sleep(3)
@@ -412,6 +415,7 @@ async def test_a_region_of_names(tmp_path: Path, autojump_clock: object) -> None
 # -- bounds
 
 
+@pytest.mark.slow
 async def test_a_digest_is_bounded_and_counts_the_rest(
     tmp_path: Path, autojump_clock: object
 ) -> None:
@@ -434,6 +438,7 @@ async def test_a_digest_is_bounded_and_counts_the_rest(
     assert len(message.title) <= 150
 
 
+@pytest.mark.slow
 async def test_a_digest_waits_for_the_ledger(tmp_path: Path, autojump_clock: object) -> None:
     ledger = FakeNews(entered=set(), by_task={"t00000001": CRITICAL})
     async with post_office(config(tmp_path, daily()), ledger=ledger) as office:

@@ -48,12 +48,14 @@ def test_a_mistake_in_the_configuration(tmp_path: Path, scanner: dict[str, Any],
     assert text.startswith(f"nessus-sched: {tmp_path}/config.yaml:1:")
 
 
+@pytest.mark.slow
 def test_a_scanner_that_is_there_twice(tmp_path: Path) -> None:
     code, text = refused(site(tmp_path, [SCANNER, SCANNER]))
     assert code == 78
     assert "scanners[1].id: the same id as scanners[0]" in text
 
 
+@pytest.mark.slow
 def test_no_configuration_and_one_that_is_no_yaml(tmp_path: Path) -> None:
     place = site(tmp_path, [SCANNER])
     place.file.write_text("scanners: [")

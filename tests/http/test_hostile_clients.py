@@ -88,6 +88,7 @@ async def test_half_a_request_is_not_waited_for(beginning: bytes, quiet_clock: M
         assert trio.current_time() - asked <= 31
 
 
+@pytest.mark.slow
 async def test_a_request_that_drips_in_is_not_waited_for(quiet_clock: MockClock) -> None:
     async with connected() as stream:
         assert await dripped(stream, [HEAD, *[b"X-Slow: 1\r\n"] * 60], pause=2) <= 18

@@ -44,6 +44,7 @@ async def pages(made: PageSources) -> AsyncIterator[httpx.AsyncClient]:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code"), [(Status.OK, 200), (Status.DEGRADED, 200), (Status.FAILED, 503)]
 )
@@ -101,6 +102,7 @@ async def test_the_status_page_has_a_strict_policy_and_can_be_off() -> None:
         assert (await client.get("/")).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/x", "/health/", "/metrics/x", "/../etc/passwd", "//health"])
 async def test_everything_else_is_not_found(path: str) -> None:
     async with pages(sources()) as client:

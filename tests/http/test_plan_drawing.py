@@ -60,6 +60,7 @@ def bars(scans: list[tuple[float, float]], hours: float = 24, zone: str = ZONE) 
     return Timeline(begin=NOW, until=NOW + hours * HOUR, zone=zone, scanners=(row,))
 
 
+@pytest.mark.slow
 def test_the_plan_is_drawn_and_told() -> None:
     text = page(night())
     assert "Plan for the next 24 h" in text

@@ -56,6 +56,7 @@ def catches(process: trio.Process, signal_number: signal.Signals) -> bool:
     return bool(int(caught, 16) >> (signal_number - 1) & 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["legacy", "auto", "2026-07-28"])
 async def test_the_official_client_works_through_it(tmp_path: Path, mode: str) -> None:
     async with (
@@ -158,6 +159,7 @@ async def serve_until(path: Path, stop: trio.Event, **status: Any) -> None:
         await stop.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 async def test_a_client_does_not_notice_a_restart(tmp_path: Path, mode: str) -> None:
     path, stop = tmp_path / "s", trio.Event()
@@ -206,6 +208,7 @@ async def test_a_host_may_come_a_little_before_the_daemon(tmp_path: Path) -> Non
         ready.set()
 
 
+@pytest.mark.slow
 async def test_many_copies_work_and_die_side_by_side(tmp_path: Path) -> None:
     path = tmp_path / "s"
 
@@ -247,6 +250,7 @@ async def test_thousands_of_calls_pass_through_both_ways(tmp_path: Path) -> None
         assert seen == set(range(1, 901))
 
 
+@pytest.mark.slow
 async def test_a_host_that_does_not_read_costs_no_memory(tmp_path: Path) -> None:
     async with daemon(tmp_path / "s", App()), relay(tmp_path / "s") as process:
         stream = pipes(process)
@@ -293,6 +297,7 @@ async def test_the_console_script_is_the_relay(tmp_path: Path) -> None:
         assert await works(pipes(process), await opened(pipes(process)))
 
 
+@pytest.mark.slow
 async def test_it_starts_about_as_fast_as_an_interpreter(tmp_path: Path) -> None:
     async def best(*arguments: str) -> float:
         times = []

@@ -70,6 +70,7 @@ async def serve(flood: Flood, memory: Budget, limits: Limits) -> None:
     await serve_stream(server_of(App()), flood, peer, limits, memory=memory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_line", [2**23, 2**18], ids=["kept", "dropped"])
 async def test_long_lines_are_read_a_chunk_a_pass_in_turn(max_line: int) -> None:
     passes, memory = Passes(), Budget("limits.connection_memory", 2**30)

@@ -122,6 +122,7 @@ async def test_no_more_than_the_allowed_number_runs_at_once(autojump_clock: Any)
     assert app.most == 32
 
 
+@pytest.mark.slow
 async def test_a_client_that_calls_too_often_waits_and_loses_nothing(autojump_clock: Any) -> None:
     async with wire(App(), limits=Limits(rate=10, burst=50)) as stream, trio.open_nursery() as all_:
         lines = await opened(stream)

@@ -119,6 +119,7 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("request_", KINDS, ids=lambda request: str(request["kind"]))
 async def test_every_kind_of_scan_runs(autojump_clock: Clock, request_: dict[str, Any]) -> None:
     one = lab()

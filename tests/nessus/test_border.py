@@ -110,6 +110,7 @@ async def test_a_compressed_answer_that_is_cut(cut: int) -> None:
         await scanner(nessus).list_scans()
 
 
+@pytest.mark.slow
 async def test_a_compressed_bomb_is_cut_off(autojump_clock: trio.abc.Clock) -> None:
     nessus = ScriptedNessus()
     bomb = gzip.compress(b" " * (MAX_ANSWER + 2**20), 9)
@@ -172,6 +173,7 @@ async def test_a_short_answer_may_not_be_long() -> None:
         await scanner(nessus).create_scan(order())
 
 
+@pytest.mark.slow
 async def test_tiny_pieces_are_read_slowly(autojump_clock: trio.abc.Clock) -> None:
     nessus = ScriptedNessus()
     spaces = [b" "] * 10_000
@@ -286,6 +288,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_a_value_is_in_bounds_or_missing(value: Any) -> None:
     for number, most in (
@@ -307,6 +310,7 @@ def test_a_body_is_an_object_or_unreadable(body: bytes) -> None:
         assert isinstance(json_fields.parse(body), dict)
 
 
+@pytest.mark.slow
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [A-Z+]\w*"))
 def test_retry_after_is_seconds_or_nothing(value: str) -> None:
     found = retry_after(value, 1_750_000_000.0)

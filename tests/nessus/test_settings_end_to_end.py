@@ -94,6 +94,7 @@ async def scanned_before(folder: Path, asked: Asked | None = None) -> Report:
     return await report_of(one, scan_id, uuid, folder, asked)
 
 
+@pytest.mark.slow
 async def test_a_scan_pings_and_looks_for_open_ports(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ async def test_a_scan_pings_and_looks_for_open_ports(
     assert max(now.ports) > max(before.ports)
 
 
+@pytest.mark.slow
 async def test_the_report_proves_what_ran(autojump_clock: MockClock, tmp_path: Path) -> None:
     """A scanner that drops the settings, a request that had none, and a scan as it should be."""
     one = lab(assume=STRICT)
@@ -118,6 +120,7 @@ async def test_the_report_proves_what_ran(autojump_clock: MockClock, tmp_path: P
     assert (await scanned(scan_order(targets=MANY), tmp_path)).codes == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -154,6 +157,7 @@ async def test_quick_scans_are_as_they_were_asked_for(
     assert (await scanned(order, tmp_path)).codes == []
 
 
+@pytest.mark.slow
 async def test_a_login_brings_netstat(autojump_clock: MockClock, tmp_path: Path) -> None:
     plain = await scanned(scan_order(targets=MANY), tmp_path)
     order = scan_order(kind=ScanKind.TRUSTED, credential=SSH, targets=MANY)

@@ -35,6 +35,7 @@ def place_of(data: bytes, offset: int) -> tuple[int, int]:
     return before.count(b"\n") + 1, offset - (before.rfind(b"\n") + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [1, 50, 2**18])
 def test_every_truncation_keeps_what_is_whole(chunk_size: int) -> None:
     step = 97 if chunk_size == 1 else 13
@@ -288,6 +289,7 @@ ITEM = b"<ReportItem pluginID='1' port='0' severity='1'>"
 MIB = 2**20
 
 
+@pytest.mark.slow
 def test_a_giant_text_is_cut_within_bounds() -> None:
     def pieces() -> Iterator[bytes]:
         yield HEAD + ITEM + b"<plugin_output>"
@@ -325,6 +327,7 @@ def test_a_giant_tag_is_refused_within_bounds() -> None:
     assert not report.complete
 
 
+@pytest.mark.slow
 def test_a_comment_without_end_is_refused_within_bounds() -> None:
     def pieces() -> Iterator[bytes]:
         yield HEAD + b"<!--"
@@ -335,6 +338,7 @@ def test_a_comment_without_end_is_refused_within_bounds() -> None:
     assert report.problems[0].kind is ParseProblemKind.TOO_LARGE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where", [HEAD, HEAD + ITEM, HEAD + ITEM + b"<cve>", b"<NessusClientData_v2><Policy>"]
 )
@@ -362,6 +366,7 @@ def test_too_many_children_are_left_out_within_bounds() -> None:
     assert report.problem_counts == {"too_large": 1}
 
 
+@pytest.mark.slow
 def test_endless_new_names_end_the_reading_within_bounds() -> None:
     def pieces() -> Iterator[bytes]:
         yield HEAD + ITEM

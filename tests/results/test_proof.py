@@ -314,6 +314,7 @@ EXPECTED = {  # read by hand: all have ping and a port scanner, the agent needs 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
 def test_warnings_of_real_reports(name: str) -> None:
     with find_sample(name).open("rb") as stream:

@@ -24,6 +24,7 @@ def size(rows: tuple[Any, ...]) -> int:
     return len(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode())
 
 
+@pytest.mark.slow
 @given(rows=_ROWS, max_bytes=st.integers(600, 20_000))
 def test_what_fits_is_a_beginning_of_the_rows_within_the_bound(
     rows: list[dict[str, Any]], max_bytes: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ def expected(target: int | str, tries: Tries, hosts: list[Reached]) -> Reach:
     return Reach.COVERED if logged_in else Reach.WITHOUT_LOGIN
 
 
+@pytest.mark.slow
 @given(asked=sets, ever=sets, lately=sets, hosts=st.lists(machines, max_size=12))
 def test_every_target_has_the_one_status_that_it_should(
     asked: TargetSet, ever: TargetSet, lately: TargetSet, hosts: list[Reached]

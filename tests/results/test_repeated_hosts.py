@@ -32,6 +32,7 @@ def summary(*elements: str) -> dict[str, Any]:
     return summarize(io.BytesIO(document(*elements)))
 
 
+@pytest.mark.slow
 @given(st.lists(ITEMS, max_size=30, unique=True), st.data())
 def test_it_does_not_matter_how_a_host_is_cut_up(
     found: list[tuple[str, int, int]], data: st.DataObject

@@ -38,6 +38,7 @@ def test_severities_rise() -> None:
     assert sorted(SEVERITIES, key=rank) == list(SEVERITIES)
 
 
+@pytest.mark.slow
 @given(st.lists(FOUND, max_size=40))
 def test_groups_have_everything_once_and_the_worst_come_first(found: list[Found]) -> None:
     groups = by_solution(found)
@@ -74,6 +75,7 @@ def many(count: int, hosts: int = 1) -> list[Found]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "hosts"), [(1, 500), (400, 1), (100, 60)])
 def test_a_team_report_has_a_length(count: int, hosts: int) -> None:
     found = many(count, hosts)

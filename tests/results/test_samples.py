@@ -35,6 +35,7 @@ def sample(request: pytest.FixtureRequest) -> Path:
     return find_sample(request.param)
 
 
+@pytest.mark.slow
 def test_figures_of_real_reports(sample: Path) -> None:
     hosts, severities = FIGURES[sample.stem]
     with sample.open("rb") as stream:
@@ -60,6 +61,7 @@ def test_the_size_of_the_pieces_makes_no_difference(chunk_size: int) -> None:
         assert list(Reader(stream, chunk_size=chunk_size)) == whole
 
 
+@pytest.mark.slow
 def test_summary_has_the_figures(sample: Path) -> None:
     with sample.open("rb") as stream:
         summary = summarize(stream)
@@ -86,6 +88,7 @@ VERDICTS = {
 }
 
 
+@pytest.mark.slow
 def test_verdicts_of_real_reports(sample: Path) -> None:
     with sample.open("rb") as stream:
         verdict = summarize(stream)["verdict"]

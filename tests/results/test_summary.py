@@ -86,6 +86,7 @@ def test_exploited_findings_come_first_among_equals() -> None:
     assert [each["plugin_id"] for each in found["exploitable"]["top"]] == [2, 4]
 
 
+@pytest.mark.slow
 def test_a_big_scan_still_makes_a_small_page() -> None:
     hosts = [
         host(f"h{number}", SCANNED, item(104410), *(item(p, severity=4) for p in range(20)))

@@ -93,6 +93,7 @@ async def test_a_repeated_request_finds_its_task_also_when_the_queue_is_full(
             await w.service.submit(basic("192.0.2.2"), actor=ALICE, idempotency_key="other")
 
 
+@pytest.mark.slow
 async def test_what_was_accepted_under_larger_limits_is_recovered_and_counted(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

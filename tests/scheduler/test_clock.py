@@ -95,6 +95,7 @@ async def test_a_day_with_a_clock_that_is_set_is_a_day_like_any_other(
         assert abs(one - other) <= POLL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [-30 * HOUR, 30 * HOUR])
 async def test_a_retry_waits_no_longer_and_no_scan_is_stopped(
     tmp_path: Path, autojump_clock: MockClock, by: float

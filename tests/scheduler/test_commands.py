@@ -218,6 +218,7 @@ def aborts_first_attempts(scan: FakeScan) -> None:
 # Pause and resume.
 
 
+@pytest.mark.slow
 async def test_a_paused_scan_keeps_its_slot_until_it_is_resumed(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -17,6 +17,7 @@ from support.trouble import Effect, Trouble, lost
 from support.world import error_kind, one_scanner, seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", list(Effect))
 @pytest.mark.parametrize("request_", ["create_scan", "launch"])
 @pytest.mark.parametrize("delay", [1.0, 60.0])
@@ -35,6 +36,7 @@ async def test_a_lost_answer_never_makes_two_scans_of_one_attempt(
         assert sum(scan.runs for scan in scanner.scans.values()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("effect", list(Effect))
 @pytest.mark.parametrize("listed", [True, False])
 async def test_a_launch_answered_with_not_found_never_makes_two_scans_of_one_attempt(

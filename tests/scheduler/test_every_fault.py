@@ -129,6 +129,7 @@ async def tell(w: World) -> list[str]:
     return [(await w.settled(task.task_id)).state for task in (plain, paused, canceled)]
 
 
+@pytest.mark.slow
 async def test_faults_of_scans_end_with_the_time_that_a_scan_may_take(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -206,6 +206,7 @@ async def test_one_whose_end_has_passed_is_not_approved(
             await exceptions.decide(made.exception_id, Decision.APPROVE, BOB)
 
 
+@pytest.mark.slow
 async def test_an_expired_one_is_not_extended_next_to_one_like_it(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -283,6 +284,7 @@ async def test_one_that_lapses_says_why_and_does_not_come_back(
         assert (await journal(w))[-1] == ("lapsed", "system", ended.cause)
 
 
+@pytest.mark.slow
 async def test_while_the_store_fails_nothing_is_decided_and_none_stays_in_force(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ async def lost(w: World, a: FakeScanner, b: FakeScanner, **changes: Any) -> Task
     return task
 
 
+@pytest.mark.slow
 async def test_another_scanner_takes_over_after_the_quarantine(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -95,6 +96,7 @@ async def test_another_scanner_takes_over_after_the_quarantine(
         assert a.scans[1].status is ScanStatus.STOPPED
 
 
+@pytest.mark.slow
 async def test_what_the_lost_scanner_finished_is_not_scanned_again_if_it_is_back_in_time(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -150,6 +152,7 @@ async def test_a_scan_is_not_given_up(tmp_path: Path, autojump_clock: MockClock,
         assert (done.state, done.attempt, finished(done)) == (TaskState.COMPLETED, 1, EVERY)
 
 
+@pytest.mark.slow
 async def test_an_operator_can_free_the_targets(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with two_scanners(tmp_path, quarantine=100 * HOUR) as (w, a, b):
         task = await lost(w, a, b)
@@ -169,6 +172,7 @@ async def test_an_operator_can_free_the_targets(tmp_path: Path, autojump_clock: 
         assert not (await w.task(task.task_id)).owed
 
 
+@pytest.mark.slow
 async def test_released_targets_stay_free_after_a_restart(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

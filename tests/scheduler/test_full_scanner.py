@@ -15,6 +15,7 @@ from nessus_sched.core.states import TaskState
 from support.world import one_scanner, seen
 
 
+@pytest.mark.slow
 async def test_a_full_scanner_makes_the_task_wait_and_costs_nothing(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -75,6 +75,7 @@ def fails(scanner: FakeScanner, failing: str, error: ScannerError) -> None:
     scanner.fault = lambda request: Trouble(error=error) if request == failing else None
 
 
+@pytest.mark.slow
 async def test_finished_scans_leave_the_scanner_and_then_tasks_leave_the_store(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -122,6 +123,7 @@ async def test_scans_that_run_or_wait_for_their_task_are_left_alone(
             assert not any((await keeper.sweep()).values()), "kept from its end on"
 
 
+@pytest.mark.slow
 async def test_other_peoples_scans_and_those_of_unknown_tasks_are_never_touched(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

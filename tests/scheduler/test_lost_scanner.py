@@ -63,6 +63,7 @@ async def test_an_abandoned_scan_counts_as_running_until_it_has_stopped(
         assert scanner.most_running == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("why", ["cancel", "max_runtime", "discard"])
 async def test_what_should_end_ends_without_its_scanner_which_is_cleaned_up_later(

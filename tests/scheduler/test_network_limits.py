@@ -84,6 +84,7 @@ async def test_a_reload_changes_the_limit(
         assert len(found["a"].active()) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "settings", "profile", "policy", "expected"),
     [

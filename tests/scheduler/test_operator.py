@@ -42,6 +42,7 @@ async def test_a_draining_scanner_finishes_what_runs_and_starts_no_more(
         assert (await w.settled(second.task_id)).state is TaskState.COMPLETED
 
 
+@pytest.mark.slow
 async def test_a_scanner_is_drained_at_a_time(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -128,6 +129,7 @@ async def test_an_action_is_logged_with_who_did_what(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["drain", "disable"])
 async def test_a_switch_is_remembered_over_a_restart(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, action: str

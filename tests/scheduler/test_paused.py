@@ -61,6 +61,7 @@ async def test_a_task_resumed_before_its_next_attempt_is_due_waits_for_that(
         assert (await w.settled(task.task_id)).attempt == 2
 
 
+@pytest.mark.slow
 async def test_a_queued_task_can_be_paused(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with one_scanner(tmp_path) as (w, scanner):
         first, second = await w.running("192.0.2.1"), await w.submit("192.0.2.2")

@@ -40,6 +40,7 @@ async def test_a_scanner_that_has_not_answered_yet_gets_no_work_that_others_can_
             await w.until(task.task_id, TaskState.RUNNING, within=10)
 
 
+@pytest.mark.slow
 async def test_one_launch_after_the_other_does_not_put_off_the_next_look(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -114,6 +114,7 @@ async def test_what_was_missed_while_the_daemon_was_down_is_made_up_for_once(
         assert await tasks_of(w) == [5, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("missed", "repeated"), [(Missed.ONCE, [5]), (Missed.SKIP, [])])
 async def test_a_restored_backup_repeats_at_most_the_latest_firing(
     tmp_path: Path,
@@ -281,6 +282,7 @@ async def test_the_targets_that_the_creator_may_scan_count_when_it_fires(
     assert "192.0.2.1" in firing.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overlap", "nominals"), [(Overlap.SKIP, [1, 4]), (Overlap.QUEUE_ONE, [1, 3])]
 )
@@ -317,6 +319,7 @@ async def test_a_task_before_may_be_replaced(
     assert second.state in {TaskState.RUNNING, TaskState.LAUNCHING, TaskState.QUEUED}
 
 
+@pytest.mark.slow
 async def test_commands(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
         await schedules.add(schedule(w))
@@ -477,6 +480,7 @@ async def test_a_plan_of_many_schedules_reads_each_once_and_lets_others_run(
     assert (len(found.scans), found.left_out) == (200, 30 * 48 - 200)
 
 
+@pytest.mark.slow
 async def test_a_time_zone_that_this_machine_does_not_know_breaks_one_schedule(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

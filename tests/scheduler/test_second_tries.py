@@ -71,6 +71,7 @@ async def submitted(w: World) -> list[tuple[float, tuple[str, ...]]]:
     return sorted((round(at, 1), targets) for at, targets in found)
 
 
+@pytest.mark.slow
 async def test_absent_hosts_are_scanned_again_up_to_so_many_times(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -100,6 +101,7 @@ async def test_absent_hosts_are_scanned_again_up_to_so_many_times(
         assert numbers == ["1 of 2", "2 of 2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "why"),
     [([], "every host that was ever seen was there"), (None, "not known which hosts")],
@@ -117,6 +119,7 @@ async def test_no_scan_where_no_known_host_was_absent(
         assert why in tries.over
 
 
+@pytest.mark.slow
 async def test_no_try_goes_beyond_the_next_firing(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -142,6 +145,7 @@ async def test_no_try_goes_beyond_the_next_firing(
         assert (found.tries.nominal, found.tries.tasks) == (EPOCH + 48 * HOUR, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("own", "hours"), [("30m", 3), ("12h", None)])
 async def test_a_deadline_of_the_request_counts_for_each_try(
     own: str, hours: int | None, tmp_path: Path, autojump_clock: trio.testing.MockClock
@@ -157,6 +161,7 @@ async def test_a_deadline_of_the_request_counts_for_each_try(
         assert task.deadline == pytest.approx(end)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["canceled", "paused", "refused", "redefined"])
 async def test_what_ends_the_tries(
     state: str, tmp_path: Path, autojump_clock: trio.testing.MockClock

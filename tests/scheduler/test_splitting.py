@@ -105,6 +105,7 @@ async def test_a_task_is_not_split_if_its_submitter_does_not_want_it(
         assert task.split is None
 
 
+@pytest.mark.slow
 async def test_lists_and_counts_show_tasks_and_not_parts(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -119,6 +120,7 @@ async def test_lists_and_counts_show_tasks_and_not_parts(
         assert await w.queries.find(task.task_id[:8], limit=5) == [await w.task(task.task_id)]
 
 
+@pytest.mark.slow
 async def test_a_small_task_takes_its_turn_between_the_parts_of_a_large_one(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -187,6 +189,7 @@ async def test_a_task_that_waits_is_canceled_at_once(
         assert not await parts_of(w, task)
 
 
+@pytest.mark.slow
 async def test_a_paused_task_pauses_its_parts_and_cuts_no_more(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -244,6 +247,7 @@ async def test_the_dead_parts_of_a_task_are_retried(
             await w.service.retry_dead(task.task_id, actor="me")
 
 
+@pytest.mark.slow
 async def test_a_task_whose_parts_all_fail_is_not_tried_to_its_end(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -263,6 +267,7 @@ async def test_a_task_whose_parts_all_fail_is_not_tried_to_its_end(
         check_partition(await parts_of(w, task), NETWORKS)
 
 
+@pytest.mark.slow
 async def test_purging_a_task_purges_its_parts(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with three_scanners(tmp_path) as (w, _):
         task = await w.submit(*NETWORKS)
@@ -275,6 +280,7 @@ async def test_purging_a_task_purges_its_parts(tmp_path: Path, autojump_clock: M
         assert w.queries.counts()[TaskState.COMPLETED] == 0
 
 
+@pytest.mark.slow
 async def test_a_restart_cuts_on_where_it_was(tmp_path: Path, autojump_clock: MockClock) -> None:
     scanners = {name: FakeScanner(virtual_now(), duration=by_size) for name in "ab"}
     config = config_of(
@@ -294,6 +300,7 @@ async def test_a_restart_cuts_on_where_it_was(tmp_path: Path, autojump_clock: Mo
     assert all(set(scanner.launches.values()) == {1} for scanner in scanners.values())
 
 
+@pytest.mark.slow
 async def test_names_of_one_host_are_scanned_once_and_together(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -313,6 +320,7 @@ async def test_names_of_one_host_are_scanned_once_and_together(
         assert {"203.0.113.9", *same} <= set(named.request.targets)
 
 
+@pytest.mark.slow
 async def test_a_canceled_task_says_what_was_covered(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -331,6 +339,7 @@ async def test_a_canceled_task_says_what_was_covered(
         assert covered["not_reached_targets"]
 
 
+@pytest.mark.slow
 async def test_results_that_arrive_after_the_end_are_merged(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

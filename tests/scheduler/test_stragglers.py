@@ -124,6 +124,7 @@ async def until_stop(w: World, task: Task) -> str:
     return found[0]
 
 
+@pytest.mark.slow
 async def test_a_slower_scanner_gets_smaller_parts(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -147,6 +148,7 @@ async def test_a_slower_scanner_gets_smaller_parts(
         await check_whole(w, task)
 
 
+@pytest.mark.slow
 async def test_idle_slots_scan_the_rest_of_a_slow_part(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -167,6 +169,7 @@ async def test_idle_slots_scan_the_rest_of_a_slow_part(
         assert len(fleet.ordered) == before
 
 
+@pytest.mark.slow
 async def test_no_host_that_was_finished_is_scanned_again(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -179,6 +182,7 @@ async def test_no_host_that_was_finished_is_scanned_again(
             assert sum(host in order for order in orders) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "allowed"),
     [
@@ -224,6 +228,7 @@ async def test_what_waits_goes_first(tmp_path: Path, autojump_clock: MockClock) 
         assert not any(waiting)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", ["paused", "held", "drained"])
 async def test_slots_that_may_not_be_used_are_not_idle(
     tmp_path: Path, autojump_clock: MockClock, busy: str
@@ -241,6 +246,7 @@ async def test_slots_that_may_not_be_used_are_not_idle(
         assert not await stopped(w, task)
 
 
+@pytest.mark.slow
 async def test_a_paused_part_is_left_alone(tmp_path: Path, autojump_clock: MockClock) -> None:
     fleet = Fleet(tmp_path)
     async with fleet.straggling() as (w, task):
@@ -256,6 +262,7 @@ async def test_a_paused_part_is_left_alone(tmp_path: Path, autojump_clock: MockC
         await check_whole(w, task)
 
 
+@pytest.mark.slow
 async def test_a_part_that_ends_before_its_stop_is_whole(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -272,6 +279,7 @@ async def test_a_part_that_ends_before_its_stop_is_whole(
         assert "scan_finished" in await w.events(ended)
 
 
+@pytest.mark.slow
 async def test_a_part_whose_scan_cannot_be_stopped_goes_on(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -289,6 +297,7 @@ async def test_a_part_whose_scan_cannot_be_stopped_goes_on(
         assert any("straggler_kept" in each for each in events)
 
 
+@pytest.mark.slow
 async def test_a_part_whose_scanner_does_not_answer_is_not_stopped_when_it_is_back(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -305,6 +314,7 @@ async def test_a_part_whose_scanner_does_not_answer_is_not_stopped_when_it_is_ba
         await check_whole(w, task)
 
 
+@pytest.mark.slow
 async def test_a_part_that_has_finished_nothing_is_scanned_again_as_a_whole(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -322,6 +332,7 @@ async def test_a_part_that_has_finished_nothing_is_scanned_again_as_a_whole(
         assert (await w.events(again)).count("straggler_stopped") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discard", [True, False])
 async def test_a_cancel_overrules_the_stop(
     tmp_path: Path, autojump_clock: MockClock, discard: bool
@@ -339,6 +350,7 @@ async def test_a_cancel_overrules_the_stop(
         assert len(fleet.ordered) == before
 
 
+@pytest.mark.slow
 async def test_a_cancel_overrules_the_division(tmp_path: Path, autojump_clock: MockClock) -> None:
     fleet = Fleet(tmp_path)
 
@@ -359,6 +371,7 @@ async def test_a_cancel_overrules_the_division(tmp_path: Path, autojump_clock: M
         assert "rest_returned" not in await w.events(task)
 
 
+@pytest.mark.slow
 async def test_a_task_that_is_paused_meanwhile_cuts_its_rest_after_the_pause(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -376,6 +389,7 @@ async def test_a_task_that_is_paused_meanwhile_cuts_its_rest_after_the_pause(
         await check_whole(w, task)
 
 
+@pytest.mark.slow
 async def test_names_keep_their_addresses(tmp_path: Path, autojump_clock: MockClock) -> None:
     fleet = Fleet(tmp_path)
     names = {f"{letter}.example.com": f"198.51.100.{n}" for n, letter in enumerate("abcdefgh")}

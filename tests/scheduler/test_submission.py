@@ -103,6 +103,7 @@ async def test_many_at_once_with_one_key_make_one_task(
         assert scanner.launches.total() == 1
 
 
+@pytest.mark.slow
 async def test_a_cancelled_submission_is_wholly_in_or_wholly_out(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -161,6 +162,7 @@ async def test_waiting_for_a_task(tmp_path: Path, autojump_clock: MockClock) -> 
         assert trio.current_time() - started < 30, "nothing happened"
 
 
+@pytest.mark.slow
 async def test_listings_say_where_each_stands(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with one_scanner(tmp_path) as (w, _scanner):
         for n in range(1, 6):  # to learn how long scans take
@@ -212,6 +214,7 @@ async def test_two_operators_retry_one_dead_letter(
         assert (done.state, done.attempt) == (TaskState.COMPLETED, 2)
 
 
+@pytest.mark.slow
 async def test_a_dead_letter_that_was_paused_stays_so_when_it_is_retried(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

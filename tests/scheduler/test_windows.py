@@ -175,6 +175,7 @@ async def test_a_part_is_made_smaller_until_it_fits(
             assert (began > EPOCH + 20 * HOUR) is (number >= len(tonight))
 
 
+@pytest.mark.slow
 async def test_what_fits_into_no_window_starts_anyway(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -188,6 +189,7 @@ async def test_what_fits_into_no_window_starts_anyway(
     assert "paused" in paused[0]
 
 
+@pytest.mark.slow
 async def test_running_scans_are_paused_and_resumed(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -228,6 +230,7 @@ async def test_a_rule_may_let_scans_run_on(
         assert await launched(w, later) == 5
 
 
+@pytest.mark.slow
 async def test_a_rule_may_stop_scans_and_the_rest_is_scanned_later(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -248,6 +251,7 @@ async def test_a_rule_may_stop_scans_and_the_rest_is_scanned_later(
     assert 5 <= trio.current_time() / HOUR < 9.5
 
 
+@pytest.mark.slow
 async def test_a_scan_that_stays_paused_for_too_long_is_stopped(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -286,6 +290,7 @@ async def test_paused_scans_make_room_for_others(
         assert 11 <= trio.current_time() / HOUR < 14
 
 
+@pytest.mark.slow
 async def test_paused_scans_keep_their_slots_while_nothing_else_may_run(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -301,6 +306,7 @@ async def test_paused_scans_keep_their_slots_while_nothing_else_may_run(
         assert not any(["stopped_by_calendar" in await w.events(each) for each in held])
 
 
+@pytest.mark.slow
 async def test_a_daemon_that_dies_while_it_stops_a_scan(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -317,6 +323,7 @@ async def test_a_daemon_that_dies_while_it_stops_a_scan(
     assert (done.state, len(done.reports)) == (TaskState.COMPLETED, 2)
 
 
+@pytest.mark.slow
 async def test_what_a_person_paused_stays_paused(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -330,6 +337,7 @@ async def test_what_a_person_paused_stays_paused(
         assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
 
 
+@pytest.mark.slow
 async def test_a_resume_does_not_override_a_blackout_but_an_operator_may(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -394,6 +402,7 @@ async def test_the_hours_of_a_task(tmp_path: Path, autojump_clock: trio.testing.
                 await w.submit("192.0.2.1", between=between)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restarts", [False, True])
 async def test_the_hours_of_a_task_are_kept_where_nothing_else_goes_by_the_clock(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, restarts: bool
@@ -415,6 +424,7 @@ async def test_the_hours_of_a_task_are_kept_where_nothing_else_goes_by_the_clock
         assert trio.current_time() / HOUR == pytest.approx(6, abs=0.1)
 
 
+@pytest.mark.slow
 async def test_the_hours_of_a_task_that_is_split(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -428,6 +438,7 @@ async def test_the_hours_of_a_task_that_is_split(
             assert await _entered(w, part, TaskState.RUNNING) >= EPOCH + 3 * HOUR
 
 
+@pytest.mark.slow
 async def test_a_clock_that_is_set_is_followed(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -483,6 +494,7 @@ async def _overrun(w: World) -> None:
     assert w.fleet.timekeeper.overrun == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("takes", "end"), [(1.2, 5.0), (2.0, 1.2)])
 async def test_a_scan_that_is_never_paused_is_reported_too(
     takes: float, end: float, tmp_path: Path, autojump_clock: trio.testing.MockClock
@@ -502,6 +514,7 @@ async def test_a_scan_that_is_never_paused_is_reported_too(
     assert overrun["seconds"] == pytest.approx(0.2 * HOUR, abs=60)
 
 
+@pytest.mark.slow
 async def test_a_rule_that_lets_scans_run_on_does_not_hide_one_that_pauses_them(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -522,6 +535,7 @@ async def test_a_rule_that_lets_scans_run_on_does_not_hide_one_that_pauses_them(
         assert (await w.settled(task.task_id)).state is TaskState.COMPLETED
 
 
+@pytest.mark.slow
 async def test_an_override_is_for_one_scan_only(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

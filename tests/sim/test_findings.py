@@ -48,6 +48,7 @@ def scan_information(host: ET.Element) -> str:
     return item.findtext("plugin_output", "")
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same() -> None:
     documents = []
     for _ in range(2):
@@ -77,6 +78,7 @@ def test_a_host_is_the_same_in_every_scan() -> None:
     assert pick[0]["severitycount"] == alone["hosts"][0]["severitycount"]
 
 
+@pytest.mark.slow
 def test_a_network_has_a_credible_mix() -> None:
     call, clock = hand_driven()
     details, report = scanned(call, clock, targets=MANY)
@@ -91,6 +93,7 @@ def test_a_network_has_a_credible_mix() -> None:
     assert any("CISA-KNOWN-EXPLOITED" in (xref.text or "") for xref in report.iter("xref"))
 
 
+@pytest.mark.slow
 def test_details_and_export_agree() -> None:
     call, clock = hand_driven()
     details, report = scanned(call, clock, targets=MANY)
@@ -109,6 +112,7 @@ def test_details_and_export_agree() -> None:
     assert total == sum(host["severity"] for host in details["hosts"])
 
 
+@pytest.mark.slow
 def test_the_export_of_a_stopped_scan_agrees_too() -> None:
     call, clock = hand_driven(scans_take=100.0)
     scan_id = call.create(targets=MANY)
@@ -124,6 +128,7 @@ def test_the_export_of_a_stopped_scan_agrees_too() -> None:
     assert 0 < len(done) < len(details["hosts"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", ["stopped", "restarted"])
 def test_hosts_that_were_not_finished_have_no_end(ends: str) -> None:
     call, clock = hand_driven(scans_take=100.0)
@@ -148,6 +153,7 @@ def test_hosts_that_were_not_finished_have_no_end(ends: str) -> None:
         assert "HOST_START_TIMESTAMP" in tags(host)
 
 
+@pytest.mark.slow
 def test_each_host_has_times_of_its_own() -> None:
     call, clock = hand_driven(scans_take=100.0)
     _, report = scanned(call, clock, targets=MANY)
@@ -160,6 +166,7 @@ def test_each_host_has_times_of_its_own() -> None:
     assert all(49 <= end - start <= 51 for start, end in times)
 
 
+@pytest.mark.slow
 def test_every_host_tells_about_the_scan() -> None:
     call, clock = hand_driven()
     _, report = scanned(call, clock, targets=MANY)
@@ -196,6 +203,7 @@ def test_a_login_that_works(kind: str) -> None:
     assert len(plugins(host)) > len(plugins(bare))
 
 
+@pytest.mark.slow
 def test_a_login_that_fails() -> None:
     call, clock = hand_driven()
     _, report = scanned(call, clock, targets=MANY, body=with_login(password="wrong"))
@@ -243,6 +251,7 @@ def test_a_windows_login_without_privileges() -> None:
     assert {141118, 110385, 24786} <= plugins(hosts_of("windows", report)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "finds"),
     [
@@ -283,6 +292,7 @@ def test_compliance_results_need_a_login_and_are_counted_apart() -> None:
     assert list(report.iter("compliance")) == []
 
 
+@pytest.mark.slow
 def test_with_few_privileges_some_checks_end_in_errors() -> None:
     call, clock = hand_driven()
     _, report = compliance(call, clock, with_login("limited"))
@@ -359,6 +369,7 @@ def test_host_details_and_plugin_output_tell_the_same() -> None:
     assert call("GET", f"/scans/{scan_id}/hosts/99").status == 404
 
 
+@pytest.mark.slow
 def test_a_policy_gives_its_credentials_to_the_scan() -> None:
     call, clock = hand_driven()
     policy = {"uuid": BASIC, "settings": {"name": "with login", **USUAL}, **with_login()}
@@ -388,6 +399,7 @@ def test_editing_and_deleting_credentials() -> None:
     assert b'pluginID="104410"' in export(call, clock, scan_id)
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1, max_size=30))
 def test_any_scan_name_makes_a_well_formed_document(name: str) -> None:
     call, clock = hand_driven()

@@ -42,6 +42,7 @@ def download(call: Caller, clock: HandClock, scan_id: int) -> bytes:
     return reply.content
 
 
+@pytest.mark.slow
 @needs_real_files
 def test_each_scan_replays_the_next_file() -> None:
     call, clock = hand_driven(replay_directory=REAL)
@@ -63,6 +64,7 @@ def test_a_scan_launched_again_replays_its_file_again() -> None:
     assert download(call, clock, first) == sorted(REAL.glob("*.nessus"))[0].read_bytes()
 
 
+@pytest.mark.slow
 @needs_real_files
 def test_plugin_output_comes_from_the_file() -> None:
     call, clock = hand_driven(replay_files=(REAL / "heimdall2_sample.nessus",))

@@ -152,6 +152,7 @@ def test_a_server_may_fill_the_defaults_in() -> None:
 HIGH = {47001, 48443, 60443, 61616}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "seen"),
     [

@@ -80,6 +80,7 @@ def world() -> tuple[Caller, HandClock, int]:
     return call, clock, scan_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "path"),
     [

@@ -105,6 +105,7 @@ async def test_a_host_whose_end_is_missing_is_stored(store: FindingsStore) -> No
     assert await total(store, "cut") == 10
 
 
+@pytest.mark.slow
 async def test_texts_are_stored_once_for_all_scans(store: FindingsStore, path: Path) -> None:
     for task in range(20):
         await store.put(f"t{task}", big(100), at=0.0)
@@ -144,6 +145,7 @@ async def test_a_cancelled_import_ends_soon_and_changes_nothing(store: FindingsS
         await store.page("t", EVERYTHING)
 
 
+@pytest.mark.slow
 async def test_reads_go_on_while_an_import_is_under_way(store: FindingsStore) -> None:
     await store.put("t", report(("a", PLUGIN, 80, 3)), at=1.0)
     seen: list[int] = []
@@ -209,6 +211,7 @@ def test_a_killed_import_leaves_no_trace(path: Path) -> None:
 # -- deletions
 
 
+@pytest.mark.slow
 async def test_deleted_findings_are_gone_at_once_and_the_space_soon(
     store: FindingsStore, path: Path
 ) -> None:
@@ -238,6 +241,7 @@ async def test_deleted_findings_are_gone_at_once_and_the_space_soon(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_a_deletion_that_was_cut_short_is_taken_up_again(path: Path) -> None:
     store = await open_findings(path)
     await store.put("t", big(3000), at=0.0)
@@ -251,6 +255,7 @@ async def test_a_deletion_that_was_cut_short_is_taken_up_again(path: Path) -> No
     await store.aclose()
 
 
+@pytest.mark.slow
 async def test_others_write_between_the_steps_of_a_deletion(store: FindingsStore) -> None:
     await store.put("t", big(8000), at=0.0)
     await store.delete("t")
@@ -623,6 +628,7 @@ async def test_nobody_else_may_read_the_file(store: FindingsStore, path: Path) -
 SAMPLES = Path(__file__).parents[2] / ".." / "shared" / "data" / "nessus"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="no sample reports beside the checkout")
 async def test_real_reports_come_back_as_they_were(store: FindingsStore) -> None:
     for file in sorted(SAMPLES.glob("*.nessus")):

@@ -202,6 +202,7 @@ async def test_a_scan_is_entered_whole_or_not_at_all(book: Book, tmp_path: Path)
     assert states == {10001: State.FIXED, 10002: State.NEW, 21157: State.FIXED}
 
 
+@pytest.mark.slow
 async def test_many_hosts_are_judged_like_one(book: Book) -> None:
     names = [f"192.0.2.{number}" for number in range(1, 251)]
     for number, weak in enumerate((item(10001, severity=3, port=443), item(10002, severity=3))):

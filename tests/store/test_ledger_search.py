@@ -160,6 +160,7 @@ def test_any_search_is_answered_as_by_looking_at_all_there_is(book: Book) -> Non
     ask_many(book, 1, 30)
 
 
+@pytest.mark.slow
 def test_without_tallies_and_from_few_machines_the_answers_are_the_same(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +240,7 @@ def test_a_role_sees_and_counts_its_own_hosts_only(book: Book) -> None:
     assert book.ask({}, seen=Seen(ranges=(), name=lambda _name: False)).total == 0
 
 
+@pytest.mark.slow
 def test_a_role_sees_no_host_by_a_name_that_it_may_not_see(tmp_path: Path) -> None:
     book = made(tmp_path, 4)
     seen = Seen(ranges=((0, 2 * V4),), name=lambda name: name == "www.example.com")
@@ -318,6 +320,7 @@ def test_mistakes_are_named(book: Book, asked: dict[str, Any], said: str) -> Non
         book.ask(asked)
 
 
+@pytest.mark.slow
 def test_a_ledger_of_before_the_searches_is_searched(tmp_path: Path) -> None:
     book = made(tmp_path, 4)
     expected = [page.rows for page in book.walk({"page_size": 40})]

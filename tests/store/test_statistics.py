@@ -6,6 +6,7 @@ import sqlite3
 import tracemalloc
 from pathlib import Path
 
+import pytest
 import trio
 
 from nessus_sched.core.states import TaskState
@@ -50,6 +51,7 @@ async def test_commits_are_synced_and_the_log_is_kept_short(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.slow
 async def test_streaming_what_is_unfinished_needs_little_memory(tmp_path: Path) -> None:
     many = 2000
     async with TaskStore.open(tmp_path, now=lambda: START) as store:

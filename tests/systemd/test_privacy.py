@@ -21,6 +21,7 @@ print(*resource.getrlimit(resource.RLIMIT_CORE), os.umask(0))
 """
 
 
+@pytest.mark.slow
 def test_no_core_can_be_taken_and_files_are_ours_alone() -> None:
     said = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["0", "0", "0", str(0o077)]

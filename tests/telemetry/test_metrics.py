@@ -94,6 +94,7 @@ def test_what_changes_no_state_counts_nothing() -> None:
     assert not {key for key in changed if key[0].startswith("nessus_")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_ends_are_counted_once_on_any_walk(seed: int) -> None:
     metrics, chance = Metrics("1"), random.Random(seed)

@@ -238,6 +238,7 @@ async def test_a_connection_that_breaks() -> None:
     assert failed.kind is Failure.TRY_AGAIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["tcp", "tls"])
 async def test_a_server_that_reads_nothing(scheme: str, autojump_clock: object) -> None:
     async def ignore(stream: trio.SocketStream) -> None:
