@@ -32,8 +32,10 @@ SWITCH: Final = "down"
 log = structlog.get_logger("daemon")
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(eq=False)
 class ScannerWatch:
+    """`scanners` gives their state now."""
+
     store: TaskStore
     scanners: Callable[[], Sequence[ScannerView]]
     wall: Now

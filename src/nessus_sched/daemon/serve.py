@@ -150,8 +150,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             nursery.start_soon(system.service.deadlines.run)
             await system.schedules.restore()
             await system.exceptions.restore()
-            for part in (system.schedules, system.planner, system.plan_accuracy, system.exceptions):
-                nursery.start_soon(part.run)
+            _start_calendar(system, nursery)
             app = app_of(system, reloader)
             system.delivery.router.write_report = partial(write_report, app)
             server = mcp_server(app, system, metrics)
@@ -160,10 +159,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
             )
             if options.stdio:
                 nursery.start_soon(serve_stdio, server, system, nursery.cancel_scope)
-            nursery.start_soon(system.ledger.run)
-            nursery.start_soon(system.delivery.run)
-            nursery.start_soon(system.scanner_watch.run)
-            nursery.start_soon(system.housekeeping.run)
+            _start_keepers(system, nursery)
             nursery.start_soon(measure_loop_lag, metrics)
             nursery.start_soon(feed_watchdog, notifier, system)
             if options.on_demand:
@@ -180,6 +176,16 @@ async def serve(config: Config, options: ServeOptions) -> None:
             )
         notifier.stopping()
     log.info(events.STOPPED)
+
+
+def _start_calendar(system: System, nursery: trio.Nursery) -> None:
+    for part in (system.schedules, system.planner, system.plan_accuracy, system.exceptions):
+        nursery.start_soon(part.run)
+
+
+def _start_keepers(system: System, nursery: trio.Nursery) -> None:
+    for part in (system.ledger, system.delivery, system.scanner_watch, system.housekeeping):
+        nursery.start_soon(part.run)
 
 
 class CrashedAfterStart(Exception):
@@ -290,9 +296,8 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
         ledger = await _ledger(stack, context, exceptions, reports)
         service.on_import = ledger.wake
         context.last_worked = ledger.last_worked
-        schedules = Schedules(context, service)
-        schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
-        schedules.absent = AbsentHosts(queries=queries, findings=findings, ledger=ledger)
+        absent = AbsentHosts(queries=queries, findings=findings, ledger=ledger)
+        schedules = _schedules(context, service, absent, metrics)
         planner = Planner(context, queries, schedules)
         yield System(
             context=context,
@@ -314,10 +319,17 @@ async def _system(config: Config, metrics: Metrics, mask: Masker) -> AsyncIterat
             ledger=ledger,
             exports=exports,
             delivery=_delivery(context, store, ledger, exports, metrics),
-            scanner_watch=ScannerWatch(
-                store=store, scanners=queries.scanners, wall=context.wall, mask=context.mask
-            ),
+            scanner_watch=ScannerWatch(store, queries.scanners, context.wall, mask),
         )
+
+
+def _schedules(
+    context: Context, service: Service, absent: AbsentHosts, metrics: Metrics
+) -> Schedules:
+    schedules = Schedules(context, service)
+    schedules.on_firing = lambda outcome: metrics.schedule_firings.labels(outcome.value).inc()
+    schedules.absent = absent
+    return schedules
 
 
 async def _stores(
