@@ -320,6 +320,12 @@ def test_mistakes_are_named(book: Book, asked: dict[str, Any], said: str) -> Non
         book.ask(asked)
 
 
+@pytest.mark.parametrize("op", ["contains", "not contains"])
+def test_a_part_of_a_label_need_not_be_one(book: Book, op: str) -> None:
+    owner = {"field": "owner", "op": op, "value": "team"}
+    check(book, {"filters": [owner], "match": "all", "page_size": 40, "profile": "brief"})
+
+
 @pytest.mark.slow
 def test_a_ledger_of_before_the_searches_is_searched(tmp_path: Path) -> None:
     book = made(tmp_path, 4)

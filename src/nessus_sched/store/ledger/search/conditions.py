@@ -240,7 +240,8 @@ def _of_schedule(condition: Condition, scheduled: Mapping[str, Sequence[str]]) -
 
 def _check_label(condition: Condition, labels: Labels) -> None:
     """Raises `BadQuery` for a label that no host can have."""
-    if condition.field not in LABELS or condition.op in (Op.PRESENT, Op.ABSENT, Op.CONTAINS):
+    whole = OPPOSITES.get(condition.op, condition.op) in (Op.EQUAL, Op.IN)
+    if condition.field not in LABELS or not whole:
         return
     known = labels.values(condition.field)
     folded = {each.casefold() for each in known}
