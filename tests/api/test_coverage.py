@@ -142,6 +142,7 @@ async def test_only_one_status_and_its_cursor(tmp_path: Path, autojump_clock: Mo
             assert (await refusal(app, task, cursor=wrong)).code == "bad_arguments"
 
 
+@pytest.mark.slow
 async def test_a_long_page_is_cut_where_the_next_one_begins(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -47,6 +47,7 @@ def hostile(kind: Any) -> Any:
     return HOSTILE if kind is str else kind()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", list(ALL_TOOLS), ids=lambda tool: tool.name)
 def test_no_field_of_an_answer_lets_hostile_text_through(tool: ToolDef) -> None:
     _, text = validation.answer(hostile(tool.answer), SHOWN)

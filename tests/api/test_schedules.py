@@ -42,6 +42,7 @@ async def create(app: App, args: CreateArgs, caller: Call | None = None) -> Any:
     return await create_schedule.fn(app, caller or call(), args)
 
 
+@pytest.mark.slow
 async def test_a_schedule_says_who_created_it_and_through_what(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

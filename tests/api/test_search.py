@@ -117,6 +117,7 @@ async def test_history_comes_from_stored_scans(desk: Desk) -> None:
     assert found["findings"][0]["plugin_output"] == "<untrusted>&lt;untrusted>x</untrusted>"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

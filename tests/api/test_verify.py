@@ -107,6 +107,7 @@ async def request_of(w: World, answer: Any) -> ScanRequest:
     return (await w.task(scan.task_id)).request
 
 
+@pytest.mark.slow
 async def test_it_has_the_profile_of_the_kind_that_saw_the_finding(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -150,6 +151,7 @@ async def test_a_report_from_elsewhere_has_no_login_to_take_over(
         assert (answer.scans[0].credentials, answer.notes) == (["linux"], [])
 
 
+@pytest.mark.slow
 async def test_several_scans_with_one_key_are_the_same_ones_again(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

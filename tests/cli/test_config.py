@@ -378,6 +378,7 @@ def test_no_daemon_is_one_sentence(words: Sequence[str], tmp_path: Path) -> None
     one_sentence(typed(*words, "-c", missing, env=env), 78, "no such file")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "part"),
     [

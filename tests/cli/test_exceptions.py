@@ -98,6 +98,7 @@ def test_a_bad_one_is_refused(live: Live, words: tuple[str, ...], code: int, sai
     assert said in found.err
 
 
+@pytest.mark.slow
 def test_a_file_is_applied_and_exported(live: Live, tmp_path: Path) -> None:
     file = tmp_path / "exceptions.yaml"
     file.write_text(

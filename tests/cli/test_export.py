@@ -37,6 +37,7 @@ def parts(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir() if path.name.endswith(".part")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl", "html"])
 def test_an_incomplete_report_is_exported_and_exits_with_1(cut: Path, form: str) -> None:
     said = typed("results", "export", str(cut), "--format", form)

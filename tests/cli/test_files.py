@@ -94,6 +94,7 @@ def test_packed_and_piped_reports(report: Path, tmp_path: Path) -> None:
     assert piped.json["findings"] == 3
 
 
+@pytest.mark.slow
 def test_exports_of_a_file(report: Path, tmp_path: Path) -> None:
     table = list(csv.DictReader(typed("results", "export", str(report)).out.splitlines()))
     assert [row["severity"] for row in table] == ["critical", "medium", "info"]
@@ -108,6 +109,7 @@ def test_exports_of_a_file(report: Path, tmp_path: Path) -> None:
     one_sentence(typed("results", "export", str(report), "-o", nowhere), 1, "cannot write")
 
 
+@pytest.mark.slow
 def test_two_files_compared(report: Path, tmp_path: Path) -> None:
     later = tmp_path / "later.nessus"
     new = item(13, severity=3)
@@ -234,6 +236,7 @@ def test_a_task_goes_by_its_name_and_the_latest_by_last(report: Path, tmp_path: 
     assert status(weekly).json["task_id"] == weekly
 
 
+@pytest.mark.slow
 def test_what_cannot_be_imported(tmp_path: Path) -> None:
     bad = tmp_path / "bad.nessus"
     bad.write_text("hello")

@@ -111,6 +111,7 @@ def test_login_and_privilege_filter_findings_too(report: str) -> None:
     assert shown(report, "-f", "host_privilege=insufficient")["total"] == 0
 
 
+@pytest.mark.slow
 def test_a_table_for_people(report: str) -> None:
     said = typed("results", "show", report, "--group-by", "host", "-f", "host_login=failed")
     assert "Bad key" in said.out
@@ -194,6 +195,7 @@ def test_an_html_report_says_how_much_more_there_is_and_where(crowded: str) -> N
     assert "Only the first" not in said
 
 
+@pytest.mark.slow
 def test_a_comparison_says_how_many_hosts_it_does_not_name(crowded: str, tmp_path: Path) -> None:
     empty = tmp_path / "empty.nessus"
     empty.write_bytes(document(host("198.51.100.1", NO)))

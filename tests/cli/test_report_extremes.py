@@ -66,6 +66,7 @@ def test_an_empty_ledger(tmp_path: Path) -> None:
     one_sentence(typed("report", "technical", "last", "-c", str(config)), 1, "task")
 
 
+@pytest.mark.slow
 def test_one_host_without_findings(tmp_path: Path) -> None:
     found = pages(tmp_path, document(dated("192.0.2.1", LOGIN, INFORMATION, at=system_now() - DAY)))
     assert set(found["management"].texts("div.tile b")) == {"0"}

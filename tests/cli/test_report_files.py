@@ -122,6 +122,7 @@ def test_a_packed_report_comes_through_stdin() -> None:
     assert said.json["findings"] == 390
 
 
+@pytest.mark.slow
 def test_a_packed_report_is_imported_from_stdin(tmp_path: Path) -> None:
     site(tmp_path, [])
     config = ("--config", str(tmp_path / "config.yaml"))

@@ -60,6 +60,7 @@ def test_a_team_gets_its_findings_as_a_table(live: Live, scanned: str) -> None:
     assert f"{len(rows)} findings from low up on " in Page(page.out).words
 
 
+@pytest.mark.slow
 def test_technical_is_the_same_as_the_export(live: Live, scanned: str, tmp_path: Path) -> None:
     page = page_of(live, tmp_path, "technical", scanned)
     exported = Page(live("results", "export", scanned, "--format", "html").out)
@@ -69,6 +70,7 @@ def test_technical_is_the_same_as_the_export(live: Live, scanned: str, tmp_path:
     assert page.texts("pre") == exported.texts("pre")
 
 
+@pytest.mark.slow
 def test_comparison_of_two_scans(live: Live, scanned: str, tmp_path: Path) -> None:
     words = ("submit", NETWORK, "--kind", "trusted", "--credential", "linux", "--wait")
     later = str(asked(live, "submit --wait", *words)["task_id"])

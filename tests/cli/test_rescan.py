@@ -94,6 +94,7 @@ def test_mistakes(live: Live, failed: str, words: tuple[str, ...], code: int, pa
     one_sentence(live("rescan", failed, *words), code, part)
 
 
+@pytest.mark.slow
 async def test_a_model_rescans(live: Live, failed: str) -> None:
     async with client(live.place) as tools:
         answer = await tools.call(

@@ -106,6 +106,7 @@ def test_bad_input_is_refused(live: Live, words: tuple[str, ...], code: int, sai
     assert asked(live, "schedules list", "schedules", "list")["schedules"] == []
 
 
+@pytest.mark.slow
 def test_a_file_of_schedules_is_applied_and_exported(live: Live, tmp_path: Path) -> None:
     file = tmp_path / "schedules.yaml"
     file.write_text(

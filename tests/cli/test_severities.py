@@ -60,6 +60,7 @@ def test_words_are_understood_and_the_rest_is_shown_as_unknown(report: str) -> N
     assert page(report)["severity_counts"] == counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("filters", "found"),
     [
@@ -96,6 +97,7 @@ def test_a_filtered_page_is_headed_by_what_it_shows(report: str) -> None:
     assert "match the filters" not in whole
 
 
+@pytest.mark.slow
 def test_problems_beyond_those_listed_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "scan.nessus"
     path.write_bytes(document(host("a", *(item(1, severity="7") for _ in range(216)))))

@@ -54,6 +54,7 @@ def test_a_table_folds_its_cells_and_loses_nothing(width: int) -> None:
     assert sorted("".join(drawn_row.split())) == sorted("".join("".join(row).split()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planned", [True, False])
 @pytest.mark.parametrize("size", [(100, 30), (80, 27), (60, 26)])
 def test_it_fits_the_terminal_line_by_line(size: tuple[int, int], *, planned: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from nessus_sched.cli.output import fitted_widths
 COLUMNS = ("task", "state", "name", "progress", "why")
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 200), min_size=5, max_size=5), st.integers(0, 400))
 def test_names_give_way_first_then_texts_and_nothing_else(natural: list[int], room: int) -> None:
     task, state, name, progress, why = fitted_widths(COLUMNS, natural, room)

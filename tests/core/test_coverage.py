@@ -69,6 +69,7 @@ def test_it_says_what_was_not_reached() -> None:
     }
 
 
+@pytest.mark.slow
 @given(asked=some, left=lefts, answered=some, no_end=some)
 def test_every_target_has_the_status_that_follows_from_the_facts(
     asked: TargetSet, left: list[Unfinished], answered: TargetSet, no_end: TargetSet

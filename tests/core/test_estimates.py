@@ -306,6 +306,7 @@ def test_what_cannot_run_at_present_has_no_estimate(why: str) -> None:
     assert scanners.estimate("t1", 0.0) is None
 
 
+@pytest.mark.slow
 def test_long_queues_are_extrapolated() -> None:
     scanners = pool(limit=2)
     for order in range(4 * HORIZON):

@@ -132,6 +132,7 @@ def test_a_rule_covers_what_its_words_say(found: Rule, subject: Subject) -> None
     assert found.covers(subject) is expected
 
 
+@pytest.mark.slow
 @given(rules())
 def test_a_rule_written_out_reads_as_the_same_rule(found: Rule) -> None:
     again = read_rule(

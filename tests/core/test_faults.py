@@ -25,6 +25,7 @@ def subclasses(kind: type[ScannerError]) -> Iterator[type[ScannerError]]:
             yield from subclasses(each)
 
 
+@pytest.mark.slow
 def test_every_kind_is_in_the_table_and_used_somewhere() -> None:
     assert set(FAULTS) == set(ErrorKind)
     texts = [p.read_text() for p in SOURCES.rglob("*.py") if p not in TABLE]

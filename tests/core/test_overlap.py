@@ -23,6 +23,7 @@ TEXTS = st.one_of(
 SETS = st.lists(TEXTS, min_size=1, max_size=4).map(parse_targets)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 6), SETS)), SETS)
 def test_claims_find_exactly_those_that_overlap(
     steps: list[tuple[int, TargetSet]], asked: TargetSet

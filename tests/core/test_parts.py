@@ -83,6 +83,7 @@ def test_the_parts_are_the_request_and_do_not_overlap(
     assert Counter(name for piece in found for name in piece.names) == Counter(names)
 
 
+@pytest.mark.slow
 @given(ranges=ranges, names=names, addresses=addresses, networks=networks)
 def test_the_scanners_of_a_group_reach_all_of_it_and_others_do_not(
     ranges: Ranges,

@@ -199,6 +199,7 @@ def test_sets_agree_with_sets_of_addresses(
         assert left[0].overlaps(parse_targets(str(address))) == (address in left[1])
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(words(), words())
 def test_overlap_agrees_with_the_standard_library(left: str, right: str) -> None:

@@ -267,6 +267,7 @@ async def test_a_rebuild_puts_late_scans_in_their_place(tmp_path: Path) -> None:
 WEEK = START + 7 * 86400 + 600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("export", ["", "-1"])
 async def test_a_rebuild_reads_the_reports_of_scans_whose_findings_are_gone(
     tmp_path: Path, export: str

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import trio
 
 from nessus_sched.core.masking import Masker
@@ -38,6 +39,7 @@ async def journaled(w: World) -> list[str]:
     return [entry.event for entry in rows]
 
 
+@pytest.mark.slow
 async def test_down_and_up_again(tmp_path: Path, autojump_clock: object) -> None:
     async with watched(tmp_path) as (w, scanner):
         await trio.sleep(LASTING * 2)
@@ -50,6 +52,7 @@ async def test_down_and_up_again(tmp_path: Path, autojump_clock: object) -> None
         assert await journaled(w) == [DOWN, UP]
 
 
+@pytest.mark.slow
 async def test_a_restart_repeats_nothing(tmp_path: Path, autojump_clock: object) -> None:
     """And an operator's switches are not mistaken for it."""
     async with watched(tmp_path) as (w, scanner):
@@ -65,6 +68,7 @@ async def test_a_restart_repeats_nothing(tmp_path: Path, autojump_clock: object)
         assert await journaled(w) == [DOWN, UP]
 
 
+@pytest.mark.slow
 async def test_a_short_outage_is_not_reported(tmp_path: Path, autojump_clock: object) -> None:
     async with watched(tmp_path) as (w, scanner):
         for _ in range(5):

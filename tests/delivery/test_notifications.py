@@ -71,6 +71,7 @@ async def test_the_document_of_a_task(tmp_path: Path, autojump_clock: object) ->
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "event"),
     [

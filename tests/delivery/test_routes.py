@@ -359,6 +359,7 @@ LABELS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "reported"),
     [

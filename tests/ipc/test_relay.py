@@ -226,6 +226,7 @@ async def test_many_copies_work_and_die_side_by_side(tmp_path: Path) -> None:
             nursery.start_soon(one, number)
 
 
+@pytest.mark.slow
 async def test_the_daemon_answers_broken_lines_and_the_relay_huge_ones(tmp_path: Path) -> None:
     async with daemon(tmp_path / "s", App()), relay(tmp_path / "s") as process:
         stream = pipes(process)

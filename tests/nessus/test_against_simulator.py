@@ -49,6 +49,7 @@ SSH = Credential(
 AUDIT = "CIS Debian Linux 11 Server L1 v1.0.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("auth", ["keys", "session"])
 async def test_a_scan_from_creation_to_deletion(
     autojump_clock: Clock, auth: str, tmp_path: Path
@@ -167,6 +168,7 @@ async def test_a_license_without_api_refuses_changes_by_keys(
     assert not one.nessus.scans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upper", [False, True])
 async def test_a_license_without_api_is_passed_as_the_web_ui(
     autojump_clock: Clock, upper: bool
@@ -341,6 +343,7 @@ async def test_no_error_of_a_login_shows_its_password(autojump_clock: Clock) -> 
         assert one.nessus.accounts.password not in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("refusal", "kind"),
     [

@@ -304,6 +304,7 @@ def test_a_value_is_in_bounds_or_missing(value: Any) -> None:
     assert len(json_fields.as_text(value)) <= json_fields.LONGEST_TEXT
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_a_body_is_an_object_or_unreadable(body: bytes) -> None:
     with suppress(json_fields.BadDocument):

@@ -179,6 +179,7 @@ STATUSES: list[tuple[int, str, type[ScannerError]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "text", "kind"), STATUSES)
 async def test_what_an_http_status_means_for_a_change(
     status: int, text: str, kind: type[ScannerError]
@@ -277,6 +278,7 @@ async def test_the_scanners_words_are_cut_and_cleaned_and_hide_our_secrets() -> 
     assert "no *** ***" in text.replace("[31m", "")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=400), st.lists(st.text(min_size=3, max_size=20), max_size=3))
 def test_clean_text_is_one_printable_line(text: str, secrets: list[str]) -> None:
     found = clean(text, secrets)

@@ -45,6 +45,7 @@ async def test_it_waits_until_the_report_is_ready(
     assert 100 < trio.current_time() - began < 200, "the polls slow down"
 
 
+@pytest.mark.slow
 async def test_an_export_that_is_never_ready(
     nessus: ScriptedNessus, tmp_path: Path, autojump_clock: trio.abc.Clock
 ) -> None:

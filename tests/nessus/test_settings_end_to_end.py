@@ -141,6 +141,7 @@ async def test_what_a_submitter_chose_is_no_difference(
     assert (await scanned(order, tmp_path)).warnings == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ScanKind.TRUSTED, ScanKind.PRIVILEGED])
 async def test_scans_with_a_login_are_as_they_were_asked_for(
     autojump_clock: MockClock, tmp_path: Path, kind: ScanKind
@@ -149,6 +150,7 @@ async def test_scans_with_a_login_are_as_they_were_asked_for(
     assert (await scanned(order, tmp_path)).codes == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", Discovery)
 async def test_quick_scans_are_as_they_were_asked_for(
     autojump_clock: MockClock, tmp_path: Path, depth: Discovery
@@ -166,12 +168,14 @@ async def test_a_login_brings_netstat(autojump_clock: MockClock, tmp_path: Path)
     assert trusted.ports >= plain.ports
 
 
+@pytest.mark.slow
 async def test_a_port_range_is_kept_to(autojump_clock: MockClock, tmp_path: Path) -> None:
     order = attrs.evolve(scan_order(targets=MANY), settings={"portscan_range": "1-100"})
     found = await scanned(order, tmp_path)
     assert "Port range : 1-100" in found.about
 
 
+@pytest.mark.slow
 async def test_a_search_for_hosts_scans_no_ports(autojump_clock: MockClock, tmp_path: Path) -> None:
     order = scan_order(kind=ScanKind.QUICK, discovery=Discovery.HOSTS, targets=MANY)
     hosts = await scanned(order, tmp_path)

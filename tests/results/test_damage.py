@@ -62,6 +62,7 @@ def test_a_truncated_report_names_the_finding_that_was_cut() -> None:
     assert [end.complete for end in ends(events)] == [True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [1, 7, 64, 2**18])
 @pytest.mark.parametrize("damage", [b"a & b", b"<", b"</oops>", b"&nbsp;", b"]]>", b"<a b=c>"])
 def test_damage_costs_one_finding_and_is_located(damage: bytes, chunk_size: int) -> None:
@@ -181,6 +182,7 @@ def test_a_declared_encoding_we_do_not_know_is_told() -> None:
     assert "EBCDIC-US" in report.problems[0].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [1, 64, 2**18])
 @pytest.mark.parametrize(
     "hostile", [b"\x00", b"\x1b", b"\x08", b"&#0;", b"&#x1B;", b"&#27;", "\uffff".encode()]

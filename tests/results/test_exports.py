@@ -132,6 +132,7 @@ def technical_page(title: str, summary: Mapping[str, Any], found: Iterable[Row])
     return "".join(rendering.page("technical", {**head, **document}))
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_network_and_runs_no_script() -> None:
     found = page(SAMPLE)
     assert not {"script", "link", "img", "iframe", "object"} & set(found.tags)

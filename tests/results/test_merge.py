@@ -9,6 +9,7 @@ from functools import partial
 from typing import BinaryIO, cast
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def plugin_of(number: int) -> int:
     return 100 + number
 
 
+@pytest.mark.slow
 @given(REPORTS)
 def test_each_host_counts_once_as_the_latest_scan_that_finished_it_saw_it(
     reports: list[dict[str, bool]],

@@ -330,6 +330,7 @@ def test_what_is_written_is_read(data: st.DataObject, name: str, number: int) ->
     assert report.complete
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_bytes_are_read_without_an_exception(data: st.DataObject) -> None:
     """Damage of any sort: bytes replaced, cut out or put in."""

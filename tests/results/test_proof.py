@@ -322,6 +322,7 @@ def test_warnings_of_real_reports(name: str) -> None:
     assert [each["code"] for each in found["warnings"]] == EXPECTED[name]
 
 
+@pytest.mark.slow
 def test_a_real_basic_scan_is_what_the_web_interface_asks_for() -> None:
     with find_sample("heimdall2_sample").open("rb") as stream:
         found = summarize(stream, ScanFacts(asked=ASKED))

@@ -205,6 +205,7 @@ _FILTER = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["filters", "page_size", "profile", "match", "sort", "fields"])
 def test_an_error_repeats_little_of_what_was_given(key: str) -> None:
     with pytest.raises(BadQuery) as caught:

@@ -47,6 +47,7 @@ def test_groups_have_everything_once_and_the_worst_come_first(found: list[Found]
     assert worst == sorted(worst, reverse=True)
 
 
+@pytest.mark.slow
 @given(st.lists(FOUND, min_size=1, max_size=60))
 def test_a_team_sees_each_host_once_per_solution_and_when_it_is_due(found: list[Found]) -> None:
     document = team.document(found, len(found) + 3, PERIOD, NOW, 7 * DAY)

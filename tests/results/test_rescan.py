@@ -66,6 +66,7 @@ TARGETS = st.lists(
 ).map(parse_targets)
 
 
+@pytest.mark.slow
 @given(HOSTS, TARGETS)
 def test_a_rescan_is_part_of_what_was_asked_for(hosts: list[ScannedHost], asked: TargetSet) -> None:
     assert all(includes(asked, each) for each in targets_of(hosts, asked))

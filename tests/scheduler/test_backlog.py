@@ -120,6 +120,7 @@ async def test_a_reload_changes_the_limits(tmp_path: Path, autojump_clock: MockC
         await submit(w, 2)
 
 
+@pytest.mark.slow
 async def test_an_equal_unfinished_task_is_named(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with one_scanner(tmp_path) as (w, _scanner):
         first = await w.service.submit(basic("192.0.2.1", "192.0.2.2"), actor=ALICE)

@@ -140,6 +140,7 @@ async def test_what_goes_together_is_taken(
             assert (await w.service.submit(what, actor="test", dry_run=True)).dry_run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "expected"),
     [

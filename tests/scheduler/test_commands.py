@@ -297,6 +297,7 @@ async def test_a_scan_is_stopped_at_its_maximum_runtime(
         assert 1800 <= trio.current_time() - started < 1900
 
 
+@pytest.mark.slow
 async def test_the_time_it_was_paused_does_not_count(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

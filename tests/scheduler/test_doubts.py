@@ -64,6 +64,7 @@ async def test_a_launch_answered_with_not_found_never_makes_two_scans_of_one_att
         assert sum(scan.runs for scan in scanner.scans.values()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answered", [True, False])
 async def test_what_a_scan_was_asked_to_do_is_known_only_if_its_creation_was_answered(
     tmp_path: Path, autojump_clock: MockClock, answered: bool

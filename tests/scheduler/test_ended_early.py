@@ -48,6 +48,7 @@ async def overdue(_w: World, _scanner: FakeScanner, _task: Task) -> None:
     await trio.sleep(100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ends", "state", "reason"),
     [
@@ -75,6 +76,7 @@ async def test_partial_results_are_kept_and_say_so(
         assert not done.owed
 
 
+@pytest.mark.slow
 async def test_a_pause_does_not_count_as_runtime(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with one_scanner(tmp_path, scheduling=ONCE) as (w, _scanner):
         task = await w.running(TEN, max_runtime=1000.0)
@@ -109,6 +111,7 @@ async def test_the_slot_is_free_while_partial_results_are_fetched(
         assert (await w.task(task.task_id)).state is TaskState.EXPORTING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("takes", [0.025, 3600.0])
 async def test_a_task_ends_though_its_partial_results_cannot_be_fetched(
     tmp_path: Path, autojump_clock: MockClock, takes: float
@@ -159,6 +162,7 @@ async def test_what_remains_is_scanned_after_an_abort(
         assert done.remaining == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [stopped, overdue])
 async def test_a_submitter_may_want_the_rest_scanned_whatever_ended_the_scan(
     tmp_path: Path, autojump_clock: MockClock, ends: Any
@@ -263,6 +267,7 @@ async def test_a_restart_of_the_daemon_goes_on_fetching_partial_results(
         assert (done.state, finished(done)) == (TaskState.PARTIAL, 5)
 
 
+@pytest.mark.slow
 async def test_a_scan_is_not_removed_from_its_scanner_before_it_was_read(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -152,6 +152,7 @@ async def test_faults_of_scans_end_with_the_time_that_a_scan_may_take(
         assert struck.struck == 1
 
 
+@pytest.mark.slow
 async def test_a_pause_waits_until_the_scan_has_resumed(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -93,6 +93,7 @@ async def journal(w: Bare) -> list[tuple[str, str, str]]:
     ]
 
 
+@pytest.mark.slow
 async def test_from_proposal_to_expiry(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with bare(tmp_path) as w, registered(w) as exceptions:
         made = await exceptions.propose(wanted(w))
@@ -123,6 +124,7 @@ async def test_from_proposal_to_expiry(tmp_path: Path, autojump_clock: MockClock
         assert (await w.store.verify()).ok
 
 
+@pytest.mark.slow
 async def test_a_restart_changes_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with bare(tmp_path) as w:
         async with registered(w) as exceptions:

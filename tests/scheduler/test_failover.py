@@ -195,6 +195,7 @@ async def test_released_targets_stay_free_after_a_restart(
         assert (done.state, done.scanner_instance) == (TaskState.COMPLETED, "b")
 
 
+@pytest.mark.slow
 async def test_what_arrives_while_another_scan_runs_counts_if_that_one_ends_early(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

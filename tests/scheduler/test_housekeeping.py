@@ -106,6 +106,7 @@ async def test_finished_scans_leave_the_scanner_and_then_tasks_leave_the_store(
     assert deleted.counts == {"scans": 1, "completed_tasks": 1}
 
 
+@pytest.mark.slow
 async def test_scans_that_run_or_wait_for_their_task_are_left_alone(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -110,6 +110,7 @@ async def test_what_is_excluded_never_reaches_a_scanner(
         assert (moved.state, error_kind(moved)) == (TaskState.DEAD, "targets_refused")
 
 
+@pytest.mark.slow
 async def test_what_is_denied_later_is_left_out_at_launch_and_journaled(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -59,6 +59,7 @@ async def test_it_is_said_once_and_the_scan_goes_on(
         assert (await w.events(task)).count("logins_fail") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failed", "good", "before"), [(2, 0, True), (9, 1, True), (9, 0, False), (0, 0, True)]
 )

@@ -31,6 +31,7 @@ def endless(_order: ScanOrder) -> float:
     return 100 * DAY
 
 
+@pytest.mark.slow
 async def test_a_running_task_says_that_there_is_no_contact(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -125,6 +126,7 @@ async def test_a_scanner_that_is_removed_while_it_is_lost_frees_its_task(
         assert a.scans[1].status is ScanStatus.STOPPED
 
 
+@pytest.mark.slow
 async def test_others_wait_for_the_targets_of_a_lost_scan_but_not_for_ever(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -104,6 +104,7 @@ async def test_failing_logins_are_told_early_if_a_scanner_lists_them(
         assert ((await w.events(task)).count("logins_fail") == 1) is listed
 
 
+@pytest.mark.slow
 async def test_a_name_reaches_the_report_with_the_address_that_was_checked(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -23,6 +23,7 @@ def operator(w: World) -> OperatorControls:
     return OperatorControls(w.context, w.fleet)
 
 
+@pytest.mark.slow
 async def test_a_draining_scanner_finishes_what_runs_and_starts_no_more(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -78,6 +79,7 @@ async def test_a_scanner_is_drained_at_a_time(
         assert view.drain is None
 
 
+@pytest.mark.slow
 async def test_a_drain_without_an_end_is_ended_by_hand(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -150,6 +152,7 @@ async def test_a_switch_is_remembered_over_a_restart(
     assert scanners["b"].launches.total() == 4
 
 
+@pytest.mark.slow
 async def test_a_global_pause_holds_over_a_restart_until_it_is_lifted(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -142,6 +142,7 @@ async def test_a_copy_that_a_person_made_is_let_alone(
         assert set(scanner.scans) == {copy.scan_id for copy in copies}
 
 
+@pytest.mark.slow
 async def test_a_double_goes_also_when_little_or_nothing_remains_of_its_task(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -82,6 +82,7 @@ async def test_a_dead_letter_gets_all_its_attempts_again(
         assert (done.state, done.attempt) == (TaskState.COMPLETED, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
@@ -136,6 +137,7 @@ async def test_retry_after_is_honored(tmp_path: Path, autojump_clock: MockClock)
 # Scanners that are down.
 
 
+@pytest.mark.slow
 async def test_a_scanner_that_is_down_at_start_delays_only_its_own_tasks(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -156,6 +158,7 @@ async def test_a_scanner_that_is_down_at_start_delays_only_its_own_tasks(
         assert (await w.settled(own.task_id, within=2000)).state is TaskState.COMPLETED
 
 
+@pytest.mark.slow
 async def test_unpinned_work_moves_on_when_its_scanner_goes_down(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -177,6 +180,7 @@ async def test_unpinned_work_moves_on_when_its_scanner_goes_down(
         assert scanners["a"].launches.total() == 1
 
 
+@pytest.mark.slow
 async def test_a_dead_scanner_costs_one_probe_per_open_period(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -196,6 +200,7 @@ async def test_a_dead_scanner_costs_one_probe_per_open_period(
         assert w.context.pool.breaker("a").state is BreakerState.CLOSED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [LoginRefused("wrong password"), CertificateMismatch("other")])
 async def test_a_refused_login_costs_no_task_its_life(
     tmp_path: Path, autojump_clock: MockClock, error: ScannerError
@@ -229,6 +234,7 @@ async def test_a_login_refused_in_the_midst_of_a_launch_leaves_no_scan_behind(
         assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
 
 
+@pytest.mark.slow
 async def test_a_scanner_that_loads_its_plugins_is_not_in_trouble(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -248,6 +254,7 @@ async def test_a_scanner_that_loads_its_plugins_is_not_in_trouble(
         assert trio.current_time() - started < 70
 
 
+@pytest.mark.slow
 async def test_loading_after_an_outage_is_not_asked_for_without_pause(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -80,6 +80,7 @@ async def tasks_of(w: World) -> list[float]:
     )
 
 
+@pytest.mark.slow
 async def test_each_firing_is_a_task_of_its_creator(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -144,6 +145,7 @@ class Dies(Exception):
     """Ends the daemon."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["before the task", "after the task", "after the firing"])
 async def test_a_daemon_that_dies_at_a_firing_submits_it_once(
     step: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
@@ -205,6 +207,7 @@ async def test_a_store_that_fails_delays_a_firing(
     assert len(failures) == 3
 
 
+@pytest.mark.slow
 async def test_a_full_queue_delays_a_firing(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -307,6 +310,7 @@ async def test_a_task_that_takes_longer_than_the_interval(
     assert len(skipped) == (2 if overlap is Overlap.SKIP else 1)
 
 
+@pytest.mark.slow
 async def test_a_task_before_may_be_replaced(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -349,6 +353,7 @@ async def test_commands(tmp_path: Path, autojump_clock: trio.testing.MockClock) 
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_a_redefined_schedule_keeps_its_history(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

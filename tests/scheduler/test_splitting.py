@@ -164,6 +164,7 @@ async def test_what_no_scanner_reaches_is_refused_by_name_or_reported(
             await w.submit("203.0.113.5", partial_ok=True)
 
 
+@pytest.mark.slow
 async def test_a_canceled_task_cuts_no_more_parts(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -361,6 +362,7 @@ async def test_results_that_arrive_after_the_end_are_merged(
         assert covered["answered"] + covered["not_reached"] == 768
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("desired", "state"),
     [(RequestedState.CANCEL, TaskState.CANCELED), (RequestedState.PAUSE, TaskState.PAUSED)],

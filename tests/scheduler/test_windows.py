@@ -98,6 +98,7 @@ async def test_a_launch_that_is_late_does_not_begin_in_a_blackout(
         assert await launched(w, task) == 5
 
 
+@pytest.mark.slow
 async def test_only_what_a_rule_names_waits(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -114,6 +115,7 @@ async def test_only_what_a_rule_names_waits(
         assert await launched(w, across) == 5
 
 
+@pytest.mark.slow
 async def test_other_scanners_take_what_a_closed_one_may_not(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -217,6 +219,7 @@ async def test_running_scans_are_paused_and_resumed(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_a_rule_may_let_scans_run_on(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -356,6 +359,7 @@ async def test_a_resume_does_not_override_a_blackout_but_an_operator_may(
     assert [each.entry.actor for each in records if each.entry.detail.get("override")] == ["uid:1"]
 
 
+@pytest.mark.slow
 async def test_a_scan_that_a_person_resumes_on_the_scanner_runs_on(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -372,6 +376,7 @@ async def test_a_scan_that_a_person_resumes_on_the_scanner_runs_on(
     assert trio.current_time() < 6 * HOUR
 
 
+@pytest.mark.slow
 async def test_a_restart_in_a_blackout_and_one_after_it(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -391,6 +396,7 @@ async def test_a_restart_in_a_blackout_and_one_after_it(
         assert (await w.settled(waiting.task_id)).state is TaskState.COMPLETED
 
 
+@pytest.mark.slow
 async def test_the_hours_of_a_task(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     async with world(config(tmp_path), fakes()) as w:
         task = await w.submit("192.0.2.1", between=span(3, 6))

@@ -97,6 +97,7 @@ async def test_a_cut_412_breaks_the_connection() -> None:
             await client.post("/scans", json={})
 
 
+@pytest.mark.slow
 async def test_refused_connections_and_back_again() -> None:
     async with serving() as sim, client_of(sim) as client:
         await client.get("/scans")
@@ -191,6 +192,7 @@ async def exported(client: httpx.AsyncClient) -> str:
 LARGE = SimOptions(scans_take=0.0, filler_findings=20_000, export_takes=0.0)
 
 
+@pytest.mark.slow
 async def test_it_stops_at_once_though_a_client_does_not_read() -> None:
     async with serving(LARGE) as sim, client_of(sim) as client:
         token = await exported(client)

@@ -89,6 +89,7 @@ def _is_default(option: Any, default: Any) -> bool:
     return isinstance(option, Mapping) and option.get("name") == default
 
 
+@pytest.mark.slow
 def test_a_bare_body_scans_without_ping_and_port_scanner() -> None:
     call, clock = strict()
     report = report_of(call, clock)
@@ -184,6 +185,7 @@ def test_ports_outside_a_range_are_only_looked_at_in_the_usual_places() -> None:
     assert 3389 not in ports(closed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("login", "setting", "ran"),
     [(True, "yes", True), (True, "no", False), (False, "yes", False)],
@@ -218,6 +220,7 @@ def test_a_mode_is_expanded_by_the_server_and_wins() -> None:
     assert preferences(custom)["max_hosts"] == "80"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "ids", "taken"),
     [
@@ -314,6 +317,7 @@ def test_ntlm_and_safe_checks_show() -> None:
     assert "Safe checks : no" in about(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False])
 def test_a_policy_brings_the_settings(own: bool) -> None:
     call, clock = strict(policy_scans_take_settings=own)

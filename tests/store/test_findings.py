@@ -114,6 +114,7 @@ async def test_texts_are_stored_once_for_all_scans(store: FindingsStore, path: P
     connection.close()
 
 
+@pytest.mark.slow
 async def test_a_failing_import_changes_nothing(store: FindingsStore) -> None:
     await store.put("t", report(("a", PLUGIN, 80, 3)), at=1.0)
 
@@ -425,6 +426,7 @@ async def test_a_search_is_sorted_across_tasks_and_paged(store: FindingsStore) -
         await store.search(read_query({"sort": ["port"]}), SearchScope(history=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "total", "note"),
     [
@@ -500,6 +502,7 @@ async def test_what_changed_between_two_scans(store: FindingsStore) -> None:
     assert severe.severities[Change.PERSISTING] == {}
 
 
+@pytest.mark.slow
 async def test_changes_page_and_count_alike(store: FindingsStore) -> None:
     chance = random.Random(5)
     for task in ("x", "y"):

@@ -339,6 +339,7 @@ async def test_a_rebuild_makes_the_same_history(book: Book, tmp_path: Path) -> N
     assert history() == before
 
 
+@pytest.mark.slow
 async def test_a_ledger_without_a_history_gets_one(book: Book, tmp_path: Path) -> None:
     doubted = weak(10006)
     await scan(book, 0, {ONE: (*map(weak, (10001, 10002, 10003, 10004)), doubted)})

@@ -264,6 +264,7 @@ def test_cursors_fit_one_question_only(book: Book) -> None:
         book.ask({"page_size": 2, "cursor": page.next_cursor[:-2]})
 
 
+@pytest.mark.slow
 def test_what_changes_between_pages_neither_moves_them_nor_goes_unsaid(tmp_path: Path) -> None:
     book = made(tmp_path, 4)
     filters = [{"field": "severity", "op": ">=", "value": "info"}]

@@ -57,6 +57,7 @@ def refusal(directory: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_it_is_told_where_the_log_of_that_one_is(tmp_path: Path) -> None:
     """Also when it was renamed since, as the relay does once the daemon answers."""
     first, log = tmp_path / "first.log", tmp_path / "daemon.log"

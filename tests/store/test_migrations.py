@@ -32,6 +32,7 @@ def test_every_released_schema_has_its_dump() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", range(1, TASKS.version + 1))
 async def test_a_store_of_each_released_schema_opens_and_goes_on(
     tmp_path: Path, version: int
