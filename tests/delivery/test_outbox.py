@@ -290,6 +290,44 @@ async def test_a_disk_that_fails_for_a_while(tmp_path: Path, autojump_clock: obj
     assert list(dict.fromkeys(office.sink.titles)) == expected
 
 
+async def test_what_was_taken_is_not_sent_again_while_the_disk_is_full(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    life = Life()
+    connect = mortal_connect(life, lambda _what, _when: None)
+    async with post_office(config(tmp_path, route()), connect=connect) as office:
+        await trio.sleep(3)
+        office.sink.seconds = 30.0
+        expected = await some_ends(office, 2)
+        await trio.sleep(20)
+        life.disk_fails = True
+        await trio.sleep(DAY)
+        assert office.sink.titles == expected[:1]
+        life.disk_fails = False
+        await trio.sleep(120)
+        assert office.sink.titles == expected
+        assert await office.store.outbox.items() == []
+
+
+async def test_a_full_disk_and_a_sink_that_is_down_at_once(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    """Attempts that cannot be counted are not repeated every few seconds."""
+    life = Life()
+    connect = mortal_connect(life, lambda _what, _when: None)
+    async with post_office(config(tmp_path, route()), connect=connect) as office:
+        await trio.sleep(3)
+        office.sink.fails = down
+        expected = await some_ends(office, 1)
+        await trio.sleep(20)
+        life.disk_fails = True
+        await trio.sleep(DAY)
+        assert len(office.sink.tries) < 10
+        life.disk_fails, office.sink.fails = False, lambda _: None
+        await trio.sleep(120)
+        assert office.sink.titles == expected
+
+
 async def test_a_sample_passes_the_outbox(tmp_path: Path, autojump_clock: object) -> None:
     async with post_office(config(tmp_path, route())) as office:
         assert await office.delivery.test("soc", actor="cli:bob") is None

@@ -240,6 +240,7 @@ def _delivery(
     lanes = Lanes(
         outbox=store.outbox,
         routes=routes,
+        writable=lambda: store.health.ok,
         sink_for=lambda route: sink_for(
             route.sink, wall=context.wall, scans=scans, document_only=route.task_document
         ),

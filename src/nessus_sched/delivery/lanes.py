@@ -46,16 +46,20 @@ class LaneState:
     error: str | None = None
     since: float | None = None
     next_try: float | None = None
+    delivered: int | None = None
+    """The message that the sink has taken last. It is not sent again while the store cannot record
+    that, which may last."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Lanes:
-    """`routes` gives those in effect, `sink_for` makes a sink; `count` counts attempts by
-    outcome."""
+    """`routes` gives those in effect, `sink_for` makes a sink; `writable` is whether the store
+    takes changes; `count` counts attempts by outcome."""
 
     outbox: Outbox
     routes: Callable[[], tuple[Route, ...]]
     sink_for: Callable[[Route], Sink]
+    writable: Callable[[], bool]
     now: Now
     wall: Now
     random: Random
@@ -111,10 +115,14 @@ class Lanes:
         """Makes an attempt; returns the seconds to wait before the next one."""
         message = item.message
         told = {"route": message.route, "message": message.message_id, "tries": item.tries + 1}
-        try:
-            await sink.deliver(message)
-        except SinkFailed as failed:
-            return await self._failed(item, failed, state, told)
+        if state.delivered != item.number:
+            if not self.writable():  # what comes of it could not be recorded
+                return STORE_PATIENCE
+            try:
+                await sink.deliver(message)
+            except SinkFailed as failed:
+                return await self._failed(item, failed, state, told)
+            state.delivered = item.number
         await self.outbox.delivered(item.number)
         state.error = state.since = None
         self.count(Delivery.TAKEN)

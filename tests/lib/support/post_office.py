@@ -187,6 +187,7 @@ def _delivery(office: PostOffice) -> Delivery:
         outbox=office.store.outbox,
         routes=routes,
         sink_for=sink_for,
+        writable=lambda: office.store.health.ok,
         now=trio.current_time,
         wall=office.wall,
         random=Random(1),
