@@ -511,3 +511,38 @@ async def test_a_digest_brings_a_report(tmp_path: Path, autojump_clock: object) 
     assert second.title == "The team report could not be written: ***"
     assert third.document["events"][0]["text"].endswith("it took longer than 600 s")
     assert asked[1][1:] == (asked[0][2], asked[0][2] + DAY)
+
+
+async def test_a_digest_lists_tasks_that_did_not_reach_everything_first(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    coverage = {"requested": 9, "answered": 2, "silent": 2, "not_reached": 5}
+    async with post_office(config(tmp_path, daily())) as office:
+        await trio.sleep(3)
+        for number in range(3 * TASKS):
+            summary = a_summary(coverage=coverage) if number == TASKS else None
+            await office.end(TaskState.DEAD, summary=summary)
+        await trio.sleep(DAY)
+    document = office.sink.taken[0].document
+    first, second, *_ = document["tasks"]
+    assert (first["task_id"], first["not_reached"]) == (f"t{TASKS + 1:08d}", 5)
+    assert second["task_id"] == "t00000001"
+    assert (len(document["tasks"]), document["tasks_left_out"]) == (TASKS, 2 * TASKS)
+
+
+async def test_a_route_that_becomes_a_digest_begins_then(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    async with post_office(config(tmp_path, route())) as office:
+        await trio.sleep(3)
+        await office.end(TaskState.DEAD)
+        await trio.sleep(3 * DAY)
+        await office.end(TaskState.DEAD, request=a_request(name="Second"))
+        await trio.sleep(60)
+        office.configure(config(tmp_path, daily(unchanged=True)))
+        await trio.sleep(60)
+        assert len(office.sink.taken) == 2, "no digest at once"
+        await trio.sleep(DAY)
+    digest = office.sink.taken[2]
+    assert digest.title == "Nothing has changed"
+    assert digest.document["period"]["from"].startswith("2023-11-17T22:13:")

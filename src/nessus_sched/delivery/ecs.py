@@ -24,7 +24,7 @@ ECS_VERSION: Final = "8.11.0"
 LINES: Final = 2_000
 """Events of one message; the last one says how many findings are left out."""
 LONGEST: Final = 7_500
-"""Bytes of an event as JSON: syslog servers accept at least 8 KiB unless they are told not to."""
+"""Bytes of an event as JSON: the usual syslog servers accept 8 KiB by default."""
 _TEXT: Final = 300
 _GOOD: Final = frozenset({"completed", "scanner_up", "fixed"})
 _SEVERITY: Final[Mapping[str, int]] = {name: number for number, name in enumerate(SEVERITIES)}

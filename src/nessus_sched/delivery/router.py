@@ -175,6 +175,7 @@ class Router:
                 await self._move(RoutePosition(route=route.name, seq=self.head(), digest_at=now))
         for name in self.positions.keys() - names:
             self.positions.pop(name, None)
+            self._blocked.pop(name, None)
             await self.outbox.forget(name)
 
     async def _read_page(self, route: Route) -> bool:
@@ -193,7 +194,8 @@ class Router:
             seq = row.seq
             if message is not None:
                 messages.append(message)
-        await self._move(attrs.evolve(position, seq=seq), messages)
+        # Should it become a digest, that has what comes from here on.
+        await self._move(attrs.evolve(position, seq=seq, digest_at=self.wall()), messages)
         return len(rows) == PAGE and seq == rows[-1].seq
 
     async def _message(self, reader: Reader, row: JournalRecord) -> Message | None:
@@ -242,8 +244,8 @@ class Router:
         due, latest = route.next_digest(position.digest_at, zone), None
         while due is not None and due <= now:
             latest, due = due, route.next_digest(due, zone)
-        if latest is None or await self._is_full(route):
-            return
+        if latest is None or not self.tasks.health.ok or await self._is_full(route):
+            return  # its report would be written again and again while it cannot be stored
         head = self.head()
         try:
             report, last = await take_digest(

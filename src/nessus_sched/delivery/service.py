@@ -23,6 +23,7 @@ from nessus_sched.delivery.routes import Route
 from nessus_sched.delivery.sinks.port import SinkFailed
 
 COUNT_EVERY: Final = 2.0
+COUNT_AT_LEAST: Final = 30.0
 TIDY_EVERY: Final = 3600.0
 PATIENCE: Final = 300.0
 """Seconds for which a sink may fail before that counts as trouble."""
@@ -74,7 +75,8 @@ class Delivery:
         while True:
             with suppress(StoreUnavailable):  # its health says so
                 self.backlogs = await self.outbox.backlogs()
-            await self.router.next_commit()
+            with trio.move_on_after(COUNT_AT_LEAST):  # a commit may come while they are counted
+                await self.router.next_commit()
             await trio.sleep(COUNT_EVERY)
 
     async def _tidy(self) -> None:

@@ -2,7 +2,8 @@
 
 DefectDojo closes what is in a test and not in the report. That is right only if the report would
 show everything that ever went into the test: so the description holds the targets of all scans
-that did, and how they scanned. A person who deletes these lines starts the test anew.
+that did, and how they scanned. Deleting these lines makes it
+forget them.
 """
 
 from __future__ import annotations
