@@ -36,7 +36,7 @@ def defectdojo(port: int, secret: str) -> SinkSettings:
 
 
 async def failure(make: Make, secret: str, answer: Answer) -> str:
-    """All that is told of a delivery to a server that repeats what it gets."""
+    """All that is logged and raised about a delivery to a server that repeats what it gets."""
 
     def echo(request: Request) -> Answer:
         said = f"{request.target} {request.headers}".encode()

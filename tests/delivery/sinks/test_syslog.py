@@ -1,4 +1,4 @@
-"""Syslog: framing, what a server receives, and how each failure is told."""
+"""Syslog: framing, what a server receives, and what each failure says."""
 
 from __future__ import annotations
 

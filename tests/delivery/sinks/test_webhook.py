@@ -1,4 +1,4 @@
-"""Webhooks: what is sent, and how each failure is told."""
+"""Webhooks: what is sent, and what each failure says."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class ReadReportAnswer:
     title: str = field("What it is called.")
     name: str = field("A name for the file.")
     text: str = field("The file.")
-    rows: int = field("Rows, of which a table has a line each.")
+    rows: int = field("Number of rows of the table.")
     notes: list[str] = field("What is missing.")
 
 

@@ -1,1 +1,1 @@
-"""What people are told of: happenings, messages, and the outbox that keeps them."""
+"""What people should know: happenings, messages, and the outbox that keeps them."""

@@ -140,7 +140,7 @@ class PackWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self._sealed = _Sealed(file)
-        stream = cast(IO[bytes], self._sealed)  # of which `zipfile` uses only these methods
+        stream = cast(IO[bytes], self._sealed)  # `zipfile` uses only these methods
         self._zip = zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
         self.members: list[Member] = []
 
