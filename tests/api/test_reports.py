@@ -128,7 +128,11 @@ async def test_a_table_has_the_same_rows(desk: Desk) -> None:
     rows = await desk.rows("management")
     made = await desk.report("management", form="csv")
     lines = made["text"].split("\r\n")
-    assert lines[0] == ",".join(rows[0])
+    assert (
+        lines[0]
+        == ",".join(rows[0])
+        == ("solution,severity,findings,hosts,plugins,exploited,open_since")
+    )
     assert len(lines) == len(rows) + 2 == made["rows"] + 2
 
 
@@ -141,6 +145,8 @@ async def test_a_table_has_the_same_rows(desk: Desk) -> None:
         ({"task_id": "t99999999"}, "unknown_task"),
         ({"targets": ["192.0.2.0/24", "192.0.2.300"]}, "bad_arguments"),
         ({"since": "2099-01-01T00:00:00Z"}, "bad_arguments"),
+        ({"since": "0001-01-01T00:00:00Z"}, "bad_arguments"),
+        ({"until": "0001-01-01T00:00:00Z"}, "bad_arguments"),
         ({"since": "1999-01-01T00:00:00Z", "last": "week"}, "bad_arguments"),
     ],
 )

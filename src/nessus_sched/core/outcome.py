@@ -16,7 +16,6 @@ OUTCOME: Final = "outcome"
 MOST_TEXT: Final = 16_384
 """Characters of targets that are kept."""
 _COUNTS: Final = ("hosts", "hosts_finished", "findings", "complete", "severity_counts")
-
 _LOGIN: Final = ("credential", "one_of", "protocol", "user", "hosts")
 
 
@@ -117,11 +116,7 @@ def _found(task: Task) -> dict[str, Any]:
             "ended": scan.get("ended", ""),
             "logins": {name: count for name, count in verdict.get("counts", {}).items() if count},
             "credentials": [
-                {
-                    name: each.get(name)
-                    for name in ("credential", "one_of", "protocol", "user", "hosts")
-                }
-                for each in verdict.get("logins", ())
+                {name: each.get(name) for name in _LOGIN} for each in verdict.get("logins", ())
             ],
             "warnings": sorted({each["code"] for each in summary.get("warnings", ())}),
         }

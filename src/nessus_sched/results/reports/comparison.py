@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.results.reports import charts
-from nessus_sched.results.reports.grouping import Found, by_solution, rank, summary
+from nessus_sched.results.reports.grouping import Found, by_solution, rank, row, summary
 from nessus_sched.results.reports.period import Period
 
 MOST_GROUPS: Final = 60
@@ -55,7 +55,7 @@ def document(
         ),
         "sections": [_section(each, period) for each in ordered if each.total],
         "rows": [
-            _row(section.change, each, period)
+            {"change": section.change, **row(each, period), "reason": each.note}
             for section in ordered
             for _, several in by_solution(section.found)
             for each in several
@@ -98,20 +98,4 @@ def _group(solution: str, found: Sequence[Found], period: Period) -> dict[str, A
             reason if count == len(found) else f"{count}: {reason}"
             for reason, count in reasons.most_common(_MOST_REASONS)
         ],
-    }
-
-
-def _row(change: str, each: Found, period: Period) -> dict[str, Any]:
-    return {
-        "change": change,
-        "solution": each.solution,
-        "host": each.host,
-        "port": each.port,
-        "protocol": each.protocol,
-        "plugin_id": each.plugin_id,
-        "plugin_name": each.name,
-        "severity": each.severity,
-        "exploited": each.exploited,
-        "open_since": None if each.since is None else period.day(each.since),
-        "reason": each.note,
     }

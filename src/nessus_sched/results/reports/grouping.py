@@ -94,6 +94,21 @@ def _rank(solution: str, found: Sequence[Found]) -> tuple[Any, ...]:
     return -worst, not urgent, -len({each.host for each in found}), solution
 
 
+def row(found: Found, period: Period) -> dict[str, Any]:
+    """A finding for a table."""
+    return {
+        "solution": found.solution,
+        "host": found.host,
+        "port": found.port,
+        "protocol": found.protocol,
+        "plugin_id": found.plugin_id,
+        "plugin_name": found.name,
+        "severity": found.severity,
+        "exploited": found.exploited,
+        "open_since": None if found.since is None else period.day(found.since),
+    }
+
+
 def summary(solution: str, found: Sequence[Found], period: Period) -> dict[str, Any]:
     """A group for a page."""
     since = [each.since for each in found if each.since is not None]

@@ -22,9 +22,6 @@ FIRST: Final = 6
 """Solutions that are listed."""
 AGES: Final = ((30, "to 30 days"), (90, "to 90 days"), (180, "to 180 days"), (None, "longer"))
 """Days that end each group of ages, and its label."""
-COLUMNS: Final = (
-    "solution", "severity", "findings", "hosts", "plugins", "exploited", "open_since",
-)  # fmt: skip
 _NO_SOLUTION: Final = "No solution is known"
 _SOLUTION: Final = 180
 _WORST: Final = (*reversed(SEVERITIES[1:]), UNKNOWN_SEVERITY)
@@ -126,7 +123,6 @@ def solution(row: Mapping[str, Any], period: Period) -> dict[str, Any]:
         "plugins": row["plugins"],
         "exploited": row["cisa_kev"],
         "open_since": period.day(row["first_seen"]),
-        "since": period.day(row["first_seen"]),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, Final
 
-from nessus_sched.results.reports.grouping import Found, by_solution, summary
+from nessus_sched.results.reports.grouping import Found, by_solution, row, summary
 from nessus_sched.results.reports.period import Period
 
 LINES: Final = 520
@@ -108,15 +108,7 @@ def _state(due: float | None, now: float, due_soon: float) -> str:
 
 def _row(each: Found, period: Period) -> dict[str, Any]:
     return {
-        "solution": each.solution,
-        "host": each.host,
-        "port": each.port,
-        "protocol": each.protocol,
-        "plugin_id": each.plugin_id,
-        "plugin_name": each.name,
-        "severity": each.severity,
-        "exploited": each.exploited,
-        "open_since": None if each.since is None else period.day(each.since),
+        **row(each, period),
         "due": None if each.due is None else period.day(each.due),
         "not_confirmed": each.note,
     }
