@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -27,6 +28,25 @@ def test_the_oldest_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for number in range(5):
         os.utime(keep_page(tmp_path, f"{number}.html", ""), (number, number))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2.html", "3.html", "4.html"]
+
+
+def test_a_full_disk_keeps_no_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_page(tmp_path, "a.html", "whole")
+
+    def written_in_part(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:1])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", written_in_part)
+    with pytest.raises(StoreUnavailable, match="No space left on device"):
+        keep_page(tmp_path, "a.html", "more")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_a_report_that_another_deletes_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "gone.html").symlink_to(tmp_path / "nowhere")
+    assert keep_page(tmp_path, "a.html", "").exists()
 
 
 def test_a_disk_that_does_not_take_it(tmp_path: Path) -> None:

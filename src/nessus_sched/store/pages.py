@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,7 @@ def keep_page(directory: Path, name: str, text: str) -> Path:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = _free(directory, name)
-        part = path.with_name(f".{path.name}.part")
-        part.write_bytes(text.encode())
-        part.chmod(0o600)
-        part.rename(path)
+        _fill(path, text)
         for old in _latest_first(directory)[KEPT:]:
             old.unlink(missing_ok=True)
     except OSError as error:
@@ -44,6 +42,23 @@ def _free(directory: Path, name: str) -> Path:
     raise StoreUnavailable(f"there are too many reports called {name}")
 
 
+def _fill(path: Path, text: str) -> None:
+    """Replaces a claimed file, or deletes it if that fails: a full disk should not keep pieces."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(text.encode())
+        part.chmod(0o600)
+        part.rename(path)
+    except OSError:
+        for each in (part, path):
+            each.unlink(missing_ok=True)
+        raise
+
+
 def _latest_first(directory: Path) -> list[Path]:
-    found = [path for path in directory.iterdir() if not path.name.startswith(".")]
-    return sorted(found, key=lambda path: (path.stat().st_mtime, path.name), reverse=True)
+    times: dict[Path, float] = {}
+    for path in directory.iterdir():
+        if not path.name.startswith("."):
+            with suppress(FileNotFoundError):  # another report may just have deleted it
+                times[path] = path.stat().st_mtime
+    return sorted(times, key=lambda path: (times[path], path.name), reverse=True)
