@@ -47,6 +47,14 @@ def test_ours_render_and_so_do_copies(tmp_path: Path) -> None:
         ("team.html", "{{ group.solution }}", "{{ group.__class__.mro() }}", "unsafe"),
         ("team.html", "{{ group.solution }}", "{{ group.names.append(1) }}", "unsafe"),
         ("team.html", "{{ group.solution }}", "{{ range(1000000) | list }}", "too big"),
+        ("team.html", "{{ group.solution }}", "{{ cycler() }}", "at least one item"),
+        (
+            "team.html",
+            "{{ group.solution }}",
+            "{{ 'long enough' | truncate(1) }}",
+            "expected length",
+        ),
+        ("team.html", "{{ group.solution }}", "{{ 'x' * 10**18 }}", "memoryerror"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(

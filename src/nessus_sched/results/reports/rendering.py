@@ -111,8 +111,8 @@ def _by_users(kind: str, document: Mapping[str, Any], own: Path) -> Iterator[str
     except TemplateSyntaxError as error:
         raise BadTemplate(error.name or kind, error.lineno, str(error.message)) from error
     except (
-        TemplateError, ArithmeticError, AttributeError, LookupError, OSError, RecursionError,
-        TypeError, ValueError,
+        TemplateError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError,
+        OSError, RuntimeError, TypeError, ValueError,
     ) as error:  # fmt: skip
         place = _place(error, own)
         if place is None:  # a mistake of ours
