@@ -90,6 +90,7 @@ def test_a_label(config: Path, tmp_path: Path) -> None:
         (("--since", "2025-07-01"), 2, "give --since and --until, or --last"),
         ((*QUARTER, "--last", "quarter"), 2, "give --since and --until, or --last"),
         (("--since", "x", "--until", "2025-10-01"), 2, "'x' is not a time"),
+        (("--since", "0001-01-01", "--until", "2025-10-01"), 2, "'0001-01-01' is too far away"),
         (("--since", "2025-07-01T00:00:00.5", "--until", "2025-10-01"), 2, "whole seconds"),
         (("--since", "2025-07-01", "--until", "2125-10-01"), 1, "which has not come yet"),
         (("--since", "2025-10-01", "--until", "2025-07-01"), 1, "ends before it begins"),
@@ -108,6 +109,12 @@ def test_a_pack_that_cannot_be_made(
     file = tmp_path / "q3.zip"
     one_sentence(evidence(config, file, *words), code, said)
     assert not file.exists()
+
+
+def test_a_pack_is_a_file(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    one_sentence(evidence(config, Path("-"), *QUARTER), 2, "name a file")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

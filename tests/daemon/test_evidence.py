@@ -396,10 +396,6 @@ async def test_a_schedule(quarter: Path, tmp_path: Path) -> None:
     assert len(Pack(file).lines("schedules.jsonl")) == 1
     wanted = {key for key, each in _known().items() if each.open}
     assert {_key(row) for row in Pack(file).table("open.csv")} == wanted
-    await made(quarter, file, scope=PackScope(schedule="other"))
-    assert not check(str(file)).problems
-    assert not Pack(file).table("open.csv")
-    assert not Pack(file).lines("schedules.jsonl")
 
 
 async def test_labels(quarter: Path, tmp_path: Path) -> None:
@@ -424,6 +420,7 @@ async def test_labels(quarter: Path, tmp_path: Path) -> None:
     [
         (PackScope(targets=("192.0.2.1",), schedule="office"), "give one of"),
         (PackScope(targets=("192.0.2.0/33",)), "192.0.2.0/33"),
+        (PackScope(schedule="ofice"), "has no schedule 'ofice'"),
     ],
 )
 async def test_a_scope_that_is_none(

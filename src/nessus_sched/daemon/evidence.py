@@ -67,7 +67,7 @@ async def write_evidence(
     config: Config, file: BinaryIO, scope: PackScope, since: int, until: int, *, now: float
 ) -> Written:
     """Writes the pack of the period from `since`, before `until` (epoch seconds). Raises
-    `NoEvidence` and `StoreError`."""
+    `NoEvidence`, `BadScope` and `StoreError`."""
     if since >= until:
         raise NoEvidence("the period ends before it begins")
     if until > now:
@@ -110,6 +110,7 @@ class _Maker:
         self._check_complete()
         terms, schedules = self._replay()
         runs = await self._ledger_scans()
+        self._scope.check_schedule(schedules)
         self._note_what_is_missing(runs)
         with PackWriter(file) as pack:
             pack.add("README.txt", self._readme().encode())
@@ -319,9 +320,13 @@ class _Maker:
     def _period(self) -> dict[str, str]:
         return {"since": iso(self._since), "until": iso(self._until)}
 
+    def _scope_document(self) -> dict[str, Any]:
+        document: dict[str, Any] = self._mask.masked(self._scope.document)
+        return document
+
     def _readme(self) -> str:
         return readme(
-            period=self._period(), scope=scope_text(self._scope.document), version=__version__,
+            period=self._period(), scope=scope_text(self._scope_document()), version=__version__,
             head=self._bounds.head.text, missing=self._missing,
         )  # fmt: skip
 
@@ -332,7 +337,7 @@ class _Maker:
             "format_version": VERSION,
             "program": {"name": "nessus-sched", "version": __version__},
             "period": self._period(),
-            "scope": self._mask.masked(self._scope.document),
+            "scope": self._scope_document(),
             "journal": {
                 "before": bounds.before.text,
                 "head": bounds.head.text,

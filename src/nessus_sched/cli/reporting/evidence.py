@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +70,8 @@ def evidence_command(
     from nessus_sched.daemon.evidence import NoEvidence, write_evidence
     from nessus_sched.results.pack.scope import BadScope
 
+    if output == Path("-"):
+        raise click.UsageError("name a file: a pack is not written to standard output")
     check_writable(output, force=force)
     loaded = load_config_or_exit(config)
     start, end = _period(loaded, since, until, unit)
@@ -141,11 +142,9 @@ def _period(
 
 def _moment(text: str, zone: str, option: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
-        found = parse_moment(text, zone) if moment.tzinfo is None else moment.timestamp()
-    except (ValueError, BadCalendar):
-        message = f"{text!r} is not a time; for example 2026-07-01 or 2026-07-01T08:00+02:00"
-        raise click.BadParameter(message, param_hint=option) from None
+        found = parse_moment(text, zone)
+    except BadCalendar as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
     if found != int(found):
         raise click.BadParameter("a period has whole seconds", param_hint=option)
     return int(found)

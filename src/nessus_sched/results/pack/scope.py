@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import attrs
@@ -42,6 +42,7 @@ class ScopeReader:
         self.region: Rules | None = None
         self.labelled: Labelled | None = None
         self.notes: list[str] = []
+        self._scheduled = False
         if scope.targets:
             try:
                 self._take(parse_targets(scope.targets))
@@ -67,11 +68,20 @@ class ScopeReader:
         """The hosts of a schedule are the targets of its scans."""
         if self._scope.schedule is None or not self._is_scheduled(outcome):
             return
+        self._scheduled = True
         targets = targets_of(outcome)
         if targets is None:
             self.notes = [_UNKNOWN]
         else:
             self._take(targets_from(targets))
+
+    def check_schedule(self, known: Collection[object]) -> None:
+        """Raises `BadScope` if neither a schedule (`known` are those that belong into the pack) nor
+        a scan has the name. Call this when it has learned of all scans."""
+        if self._scope.schedule is not None and not known and not self._scheduled:
+            raise BadScope(
+                f"the journal up to the end of the period has no schedule {self._scope.schedule!r}"
+            )
 
     def has_schedule(self, name: str) -> bool:
         wanted = self._scope.schedule

@@ -336,7 +336,8 @@ def report(checked: Checked) -> list[str]:
     lines = [*checked.problems, *("note: " + each for each in checked.notes)]
     if checked.problems:
         more = "at least " if len(checked.problems) >= MOST_PROBLEMS else ""
-        lines.append(f"FAILED: {more}{len(checked.problems)} problems")
+        count = len(checked.problems)
+        lines.append(f"FAILED: {more}{count} problem{'' if count == 1 else 's'}")
         return lines
     period, journal = checked.manifest["period"], checked.manifest["journal"]
     lines.append(f"OK: evidence from {period['since']} to {period['until']}")
