@@ -118,7 +118,7 @@ def test_mistakes_are_one_sentence(live: Live, scanned: str, tmp_path: Path) -> 
     one_sentence(live("report", "team", "--task", scanned, "--network", NETWORK), 1, "give one of")
     one_sentence(live("report", "comparison", scanned), 2, "give two tasks")
     one_sentence(live("report", "comparison", scanned, scanned, "--since", "1d"), 2, "--since")
-    one_sentence(live("report", "comparison", "--last", "month"), 1, "ends now")
+    one_sentence(live("report", "comparison", "--last", "month"), 2, "No such option")
     path = tmp_path / "there.html"
     path.write_text("mine")
     one_sentence(live("report", "team", "-o", str(path)), 1, "it exists")

@@ -49,7 +49,7 @@ async def gather(finder: Finder, period: Period, asked: Asked) -> dict[str, Any]
 async def _since(finder: Finder, period: Period) -> dict[str, Any]:
     if period.until < finder.now:
         raise ToolError(
-            "bad_arguments", "until: a comparison ends now; give since, or two tasks", "Use since."
+            "bad_arguments", "a comparison ends now: give since without until or last, or two tasks"
         )
     scope = finder.scope
     query = ChangeQuery(

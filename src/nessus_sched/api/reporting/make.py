@@ -121,6 +121,8 @@ def period_of(
         return last(which, now, zone)
     end = now if until is None else min(until.timestamp(), now)
     begin = usual(end, zone).since if since is None else since.timestamp()
+    if begin < 0:
+        raise ToolError("bad_arguments", "since: a period cannot begin before 1970")
     if begin >= end:
         raise ToolError("bad_arguments", "since: must be before until, and in the past")
     return Period(since=begin, until=end, zone=zone)

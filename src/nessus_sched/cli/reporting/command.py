@@ -43,19 +43,23 @@ def scope_options(command: F) -> F:
     return command
 
 
+since_option: Final = click.option(
+    "--since", type=parse_time, metavar="TIME",
+    help="Start of the period: 7d, 2026-01-31 or a timestamp. Default: 30d.",
+)  # fmt: skip
+
+
 def period_options(command: F) -> F:
     """Options that select a period."""
     for option in (
         click.option(
-            "--last", type=one_of(Last),
+            "--last",
+            type=one_of(Last),
             help="Instead: the last whole week (from Monday), month or quarter.",
         ),
         click.option("--until", type=parse_time, metavar="TIME", help="End of the period."),
-        click.option(
-            "--since", type=parse_time, metavar="TIME",
-            help="Start of the period: 7d, 2026-01-31 or a timestamp. Default: 30d.",
-        ),
-    ):  # fmt: skip
+        since_option,
+    ):
         command = option(command)
     return command
 
@@ -131,7 +135,7 @@ def technical_command(
 @click.argument("before", required=False, metavar="[BEFORE AFTER]")
 @click.argument("after", required=False, metavar="")
 @scope_options
-@period_options
+@since_option
 @file_options
 def comparison_command(before: str | None, after: str | None, **options: Any) -> None:
     """What is new, back, fixed or not confirmed, by solution, with reasons.
@@ -142,7 +146,7 @@ def comparison_command(before: str | None, after: str | None, **options: Any) ->
     if before is not None:
         if after is None:
             raise click.UsageError("give two tasks, or none and --since")
-        given = [name for name in (*_SCOPE, "since", "until", "last") if options.get(name)]
+        given = [name for name in (*_SCOPE, "since") if options.get(name)]
         if given:
             raise click.UsageError(f"two tasks are the scope: leave out --{given[0]}")
         options |= {"before_task": before, "task": after}
