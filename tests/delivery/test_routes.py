@@ -27,6 +27,7 @@ from nessus_sched.delivery.router import LEDGER_PATIENCE, NotWritten
 from nessus_sched.delivery.routes import Route
 from nessus_sched.results.ledger.news import News, NewsGroup, NewsQuery
 from nessus_sched.results.ledger.questions import Change
+from support.mortality import Life, mortal_connect
 from support.post_office import FakeNews, a_summary, config, post_office, route
 from support.stored import START, a_request
 
@@ -546,3 +547,25 @@ async def test_a_route_that_becomes_a_digest_begins_then(
     digest = office.sink.taken[2]
     assert digest.title == "Nothing has changed"
     assert digest.document["period"]["from"].startswith("2023-11-17T22:13:")
+
+
+async def test_a_report_is_not_written_while_its_digest_cannot_be_stored(
+    tmp_path: Path, autojump_clock: object
+) -> None:
+    life, written = Life(), list[str]()
+
+    async def write(wanted: Route, _begin: float, _end: float) -> str:
+        written.append(wanted.name)
+        return "/reports/1.html"
+
+    connect = mortal_connect(life, lambda _what, _when: None)
+    settings = config(tmp_path, route(when=When.DAILY, at="22:30", report=DigestReport.TEAM))
+    async with post_office(settings, connect=connect) as office:
+        office.delivery.router.write_report = write
+        await trio.sleep(3)
+        life.disk_fails = True
+        await trio.sleep(3600)
+        assert len(written) <= 1
+        life.disk_fails = False
+        await trio.sleep(600)
+    assert len(office.sink.taken) == 1
