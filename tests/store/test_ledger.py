@@ -26,7 +26,9 @@ from nessus_sched.results.ledger.questions import (
 from nessus_sched.results.ledger.states import State
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.findings.store import open_findings
-from nessus_sched.store.ledger.store import open_ledger
+from nessus_sched.store.ledger.schema import SCHEMA
+from nessus_sched.store.ledger.store import open_ledger, open_ledger_offline
+from nessus_sched.store.migrations import migrate
 from support.ledger_book import DAY, INFORMATION, T0, Book, machine, open_book
 from support.nessus_xml import element, host, item
 
@@ -368,3 +370,14 @@ async def test_how_the_logins_with_a_credential_went(book: Book) -> None:
     assert [each.task_id for each in await book.ledger.logins("linux", 1)] == ["t-2"]
     assert [each.others for each in await book.ledger.logins("windows", 5)] == [("linux",)]
     assert await book.ledger.logins("lin", 5) == []
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA.version))
+async def test_a_ledger_of_an_older_release_is_read_only_after_its_upgrade(
+    tmp_path: Path, version: int
+) -> None:
+    older = attrs.evolve(SCHEMA, steps=SCHEMA.steps[:version])
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        migrate(connection, older)
+    with pytest.raises(StoreUnavailable, match="start the daemon of this release to upgrade it"):
+        await open_ledger_offline(tmp_path / "ledger.db", tmp_path / "findings.db")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -46,6 +46,7 @@ from nessus_sched.store.ledger.search.page import read_search
 from nessus_sched.store.ledger.select import read_ever_seen, read_selected
 from nessus_sched.store.ledger.sla import read_sla
 from nessus_sched.store.ledger.trend import read_trend
+from nessus_sched.store.migrations import Schema, check
 from nessus_sched.store.reader import Readers, snapshot
 from nessus_sched.store.sqlite import open_offline, open_writer
 
@@ -265,14 +266,31 @@ async def open_ledger_offline(path: Path, findings: Path) -> OfflineLedger:
     executor = InThreads(readers=1)
 
     def opened() -> tuple[sqlite3.Connection, int]:
-        with closing(open_offline(findings, FINDINGS)) as scans:
-            stored = scans.execute("SELECT task_id, scan FROM scans WHERE ready").fetchall()
-        connection = open_offline(path, SCHEMA)
-        applied = connection.execute("SELECT task_id, source FROM runs").fetchall()
+        with ExitStack() as stack:
+            connection = stack.enter_context(closing(_open_current(path, SCHEMA)))
+            with closing(_open_current(findings, FINDINGS)) as scans:
+                stored = snapshot(scans, _rows("SELECT task_id, scan FROM scans WHERE ready"))
+            applied = snapshot(connection, _rows("SELECT task_id, source FROM runs"))
+            stack.pop_all()
         return connection, len(set(stored) - set(applied))
 
     connection, waiting = await executor.read(opened)
     return OfflineLedger(connection, executor, waiting)
+
+
+def _open_current(path: Path, schema: Schema) -> sqlite3.Connection:
+    """Raises `StoreUnavailable` if an older release wrote the file: only the daemon migrates."""
+    connection = open_offline(path, schema)
+    if check(connection, schema) < schema.version:
+        connection.close()
+        raise StoreUnavailable(
+            f"an older nessus-sched wrote {path}: start the daemon of this release to upgrade it"
+        )
+    return connection
+
+
+def _rows(query: str) -> Callable[[sqlite3.Connection], list[tuple[Any, ...]]]:
+    return lambda connection: connection.execute(query).fetchall()
 
 
 async def open_ledger(path: Path, findings: Path, executor: Executor | None = None) -> LedgerStore:
