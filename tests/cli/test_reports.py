@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from click import ClickException
 
 from nessus_sched.cli.client import daemon
 from support.command import one_sentence, typed
@@ -110,6 +111,15 @@ def test_a_model_is_told_where_the_file_is(
     assert page.texts("section.card h3") == Page(
         live("report", "technical", scanned, "-o", "-").out
     ).texts("section.card h3")
+
+
+def test_a_daemon_of_another_release_does_not_know_every_operation(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", live.place.environ["XDG_RUNTIME_DIR"])
+    with daemon(live.place.file) as api, pytest.raises(ClickException) as caught:
+        api.operate("read_horoscope")
+    assert caught.value.message.startswith("the daemon does not know read_horoscope: ")
 
 
 def test_mistakes_are_one_sentence(live: Live, scanned: str, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from nessus_sched.ipc import discovery
 OPERATOR_CALL: Final = "operator/call"
 ANSWER_WITHIN: Final = 60.0
 _PROTOCOL: Final = "2025-11-25"
+_UNKNOWN: Final = "Unknown tool: "
+"""How the daemon begins its answer for an operation that it does not know or permit."""
 
 
 class Refused(click.ClickException):
@@ -124,7 +126,13 @@ class Daemon:
             if message.get("id") is None and "error" in message:
                 break  # it refuses every request
         if "error" in message:
-            raise click.ClickException(f"the daemon refused: {message['error']['message']}")
+            said = str(message["error"]["message"])
+            if said.startswith(_UNKNOWN):
+                raise click.ClickException(
+                    f"the daemon does not know {params['name']}: it is of another release than "
+                    "this command (restart it after an upgrade), or your role does not permit it"
+                )
+            raise click.ClickException(f"the daemon refused: {said}")
         result: dict[str, Any] = message["result"]
         return result
 
