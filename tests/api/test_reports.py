@@ -156,6 +156,12 @@ async def test_what_cannot_be_asked(desk: Desk, asked: dict[str, Any], code: str
     assert caught.value.code == code
 
 
+@pytest.mark.slow
+async def test_a_comparison_ends_now(desk: Desk) -> None:
+    with pytest.raises(ToolError, match="a comparison ends now: give since without until or last"):
+        await desk.report("comparison", last="week")
+
+
 SCOPES: Final[tuple[tuple[dict[str, Any], Sequence[str] | None], ...]] = (
     ({}, None),
     ({"targets": ["192.0.2.1-6"]}, HALF),
