@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,8 +13,9 @@ from typing import Any
 import pytest
 
 from nessus_sched.api.untrusted import CLOSE, OPEN
-from nessus_sched.mcp.client import CallFailed, Tools
+from nessus_sched.mcp.client import CallFailed
 from nessus_sched.sim.options import SimOptions
+from support.assistant import Assistant
 from support.every_call import CREDENTIALS
 from support.processes import client
 from support.standing import Standing, standing
@@ -23,7 +23,6 @@ from support.standing import Standing, standing
 pytestmark = pytest.mark.slow
 
 WRONG = {"name": "stale", "kind": "ssh_password", "username": "scan", "password": "wrong"}
-SHOWN = 200
 
 
 @pytest.fixture(scope="module")
@@ -36,44 +35,6 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     directory = tmp_path_factory.mktemp("session")
     with standing(directory, scanners, credentials=[*CREDENTIALS, WRONG]) as stand:
         yield stand
-
-
-class Assistant:
-    """Calls tools and counts; what it read is what a model would have read."""
-
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-        self.calls = 0
-        self.bytes = 0
-        self.transcript: list[str] = []
-
-    def asked(self, question: str) -> None:
-        self.calls = self.bytes = 0
-        self.transcript += ["", f"> {question}"]
-
-    async def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
-        try:
-            answer = await self._tools.call(tool, **arguments)
-            text = json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
-        except CallFailed as error:
-            answer, text = {"refused": str(error)}, str(error)
-        self.calls += 1
-        self.bytes += len(text.encode())
-        said = text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
-        self.transcript += [f"{tool} {json.dumps(arguments)}", f"  {said}"]
-        return answer
-
-    async def until_settled(self, task_id: str) -> dict[str, Any]:
-        while (waited := await self.call("wait_for_scan", task_id=task_id))["timed_out"]:
-            pass
-        task: dict[str, Any] = waited["task"]
-        return task
-
-    def used(self, *, calls: int, size: int) -> None:
-        """At most so many calls and bytes since the question."""
-        assert self.calls <= calls, self.transcript
-        assert self.bytes <= size, (self.bytes, self.transcript)
-        self.transcript.append(f"  [{self.calls} calls, {self.bytes} bytes]")
 
 
 async def test_the_usual_jobs(stand: Standing) -> None:
