@@ -21,22 +21,23 @@ def scanned(live: Live) -> str:
 
 
 def test_a_host_has_exactly_the_findings_of_its_scan(live: Live, scanned: str) -> None:
+    same = (
+        "host", "host_fqdn", "port", "protocol", "severity", "plugin_id", "plugin_name",
+        "cvss_score", "cisa_kev",
+    )  # fmt: skip
     shown = asked(
         live, "results show", "results", "show", scanned, "-f", "severity>=low", "--all",
-        "--fields", "host,plugin_id,port,protocol,severity",
+        "--fields", ",".join(same),
     )  # fmt: skip
     by_host = Counter(row["host"] for row in shown["findings"])
     name = by_host.most_common(1)[0][0]
     found = asked(live, "hosts", "hosts", name, "-n", "200")
-    expected = {
-        (row["plugin_id"], row["port"], row["protocol"], row["severity"])
-        for row in shown["findings"]
-        if row["host"] == name
-    }
-    assert {
-        (row["plugin_id"], row["port"], row["protocol"], row["severity"])
-        for row in found["findings"]
-    } == expected
+    expected = [
+        {key: row[key] or None for key in same} for row in shown["findings"] if row["host"] == name
+    ]
+    assert any(row["cvss_score"] and row["host_fqdn"] for row in expected)
+    reported = [{key: row.get(key) or None for key in same} for row in found["findings"]]
+    assert sorted(reported, key=str) == sorted(expected, key=str)
     assert found["known"]
     assert found["clean"] == "no"
     assert found["why"].startswith("open findings: ")

@@ -42,21 +42,23 @@ def test_nothing_asked_is_the_brief_profile_in_the_default_order() -> None:
 
 def test_profiles_hold_what_they_promise() -> None:
     minimal = (
-        "host", "port", "severity", "plugin_id", "plugin_name", "cve", "cvss_score",
-        "exploit_available", "compliance_check_name", "compliance_result",
+        "host", "port", "protocol", "severity", "plugin_id", "plugin_name", "cve",
+        "cvss_score", "exploit_available", "compliance_check_name", "compliance_result",
     )  # fmt: skip
-    summary = (*minimal, "cvss3_base_score", "synopsis")
+    summary = (*minimal, "host_fqdn", "cvss3_base_score", "synopsis")
     assert PROFILES["minimal"] == minimal
     assert PROFILES["summary"] == summary
-    assert PROFILES["brief"] == (*summary, "description", "solution")
+    assert PROFILES["brief"] == (
+        *summary, "compliance_policy_value", "compliance_actual_value", "description", "solution"
+    )  # fmt: skip
     assert PROFILES["full"] == tuple(FIELDS)
     assert all(name in FIELDS for fields in PROFILES.values() for name in fields)
 
 
 def test_fields_replace_the_default_profile_and_extend_a_named_one() -> None:
     assert read_query({"fields": ["port", "host"]}).fields == ("port", "host")
-    asked = {"profile": "minimal", "fields": ["protocol", "host"]}
-    assert read_query(asked).fields == (*PROFILES["minimal"], "protocol")
+    asked = {"profile": "minimal", "fields": ["svc_name", "host"]}
+    assert read_query(asked).fields == (*PROFILES["minimal"], "svc_name")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -12,7 +12,8 @@ from nessus_sched.api.answers import iso
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.outcomes.ledger import DAY, LeastSeverity, LedgerRow, behind, row_of
+from nessus_sched.api.outcomes.finding import DAY, FINDING, finding_document
+from nessus_sched.api.outcomes.ledger import LeastSeverity, behind
 from nessus_sched.api.untrusted import FINDINGS
 from nessus_sched.core.fields import field
 from nessus_sched.core.targets.ranges import Ranges, difference, intersection
@@ -57,12 +58,6 @@ class ChangesArgs(ReadChangesArgs):
 
 
 @attrs.frozen(kw_only=True)
-class ChangeRow(LedgerRow):
-    change: Change = field("What happened.")
-    why: str | None = field("New ones: a new exposure, or why no earlier scan showed it.")
-
-
-@attrs.frozen(kw_only=True)
 class ChangesAnswer:
     since: str | None = field("Changes by scans after this.")
     scans: int = field("Scans entered since then; 0: nothing is known about changes.")
@@ -70,7 +65,10 @@ class ChangesAnswer:
     excepted: dict[str, int] = field("By change: how many of these have an exception.")
     first_scans: int = field("How many of the new ones come from the first scan of their host.")
     unverified: dict[str, int] = field("The unverified ones by reason; they may still be there.")
-    rows: list[ChangeRow] = field("Latest first.")
+    rows: list[dict[str, Any]] = field(
+        f"Latest first: change; of new ones why (a new exposure, or why no earlier scan showed "
+        f"it); {FINDING}."
+    )
     next_cursor: str | None = field("For the next page.")
     notes: list[str] = field("What is missing.")
     untrusted: str = field("How to treat the texts.")
@@ -142,11 +140,11 @@ async def _answer(
         first_scans=page.first_scans,
         unverified={reason.value: count for reason, count in page.reasons.items()},
         rows=[
-            ChangeRow(
-                change=change,
-                why=why_new(entry) if change is Change.NEW else None,
-                **attrs.asdict(row_of(entry, now, stale_after), recurse=False),
-            )
+            {
+                "change": change.value,
+                **({"why": why_new(entry)} if change is Change.NEW else {}),
+                **finding_document(entry, now, stale_after),
+            }
             for change, entry in page.entries
         ],
         next_cursor=None if page.after is None else ".".join(map(str, page.after)),

@@ -15,7 +15,8 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.findings import PAGE, early_end
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.outcomes.ledger import DAY, behind
+from nessus_sched.api.outcomes.finding import DAY
+from nessus_sched.api.outcomes.ledger import behind
 from nessus_sched.api.paging import MAX_BYTES, USUAL_BYTES, take_within
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.coverage import Coverage, Segment, Status, unfinished

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -11,6 +11,7 @@ from nessus_sched.api.answers import iso
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.outcomes.finding import FINDING, finding_document
 from nessus_sched.api.paging import parse_cursor
 from nessus_sched.api.untrusted import FINDINGS
 from nessus_sched.config.labels import labels_of
@@ -20,21 +21,17 @@ from nessus_sched.core.fields import field
 from nessus_sched.core.targets.address import Unreadable
 from nessus_sched.core.targets.targets import BadTargets, TargetSet, includes, parse_targets
 from nessus_sched.core.text import pluralize
-from nessus_sched.results.absence import MEANINGS
 from nessus_sched.results.identity import plain_name
 from nessus_sched.results.ledger.questions import (
-    MOST_CVES,
     Clean,
-    Entry,
     HostPage,
     Shown,
     is_clean,
 )
-from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, severity_name
+from nessus_sched.results.model import SEVERITIES
 from nessus_sched.results.reached import target_of
 from nessus_sched.results.untrusted import clean_line
 
-DAY: Final = 86_400.0
 LeastSeverity = Literal["info", "low", "medium", "high", "critical"]
 
 
@@ -45,28 +42,6 @@ class HostArgs:
     severity: LeastSeverity = field("Lowest severity.", default="low")
     limit: int = field("Findings per page.", default=20, minimum=1, maximum=200)
     cursor: str | None = field("`next_cursor` of the page before.", default=None)
-
-
-@attrs.frozen(kw_only=True)
-class LedgerRow:
-    host: str = field("Address or name that was scanned.")
-    plugin_id: int = field("Id of the check.")
-    name: str | None = field("Its title.")
-    severity: str = field("The scanner's: info, low, medium, high, critical or unknown.")
-    effective_severity: str = field("The severity after exceptions.")
-    exception: str | None = field("Its exception and the kind of that.")
-    port: int = field("0: the host itself.")
-    protocol: str = field("tcp, udp ...")
-    state: str = field("new (one scan), active, resurfaced (back after a fix) or fixed.")
-    first_seen: str | None = field("Time of the first scan that showed it.")
-    last_seen: str | None = field("Time of the last scan that showed it.")
-    fixed_at: str | None = field("Time of the scan that proved it gone.")
-    age_days: int = field("Days since first seen; of fixed ones, until fixed.")
-    unverified: str | None = field("Why the latest scan could not confirm it.")
-    stale: bool = field("Open, and not seen for long.")
-    cves: list[str] = field("The first CVEs.")
-    exploited: bool = field("Known to be exploited.")
-    task_id: str = field("The last scan that showed it or proved it gone.")
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +61,7 @@ class HostAnswer:
     open: dict[str, int] = field("Its open findings by severity.")
     excepted: dict[str, int] = field("How many of these have an exception.")
     unverified: int = field("Listed findings that the latest scan could not confirm.")
-    findings: list[LedgerRow] = field("Worst first.")
+    findings: list[dict[str, Any]] = field(f"Worst first: {FINDING}.")
     total: int = field("Findings that match.")
     next_cursor: str | None = field("For the next page.")
     notes: list[str] = field("Scope, next scans, what is missing.")
@@ -192,7 +167,7 @@ def _known(
         open={name: count for name, count in host.open.items() if count},
         excepted=dict(page.excepted),
         unverified=page.unverified,
-        findings=[row_of(each, now, settings.stale_after) for each in page.entries],
+        findings=[finding_document(each, now, settings.stale_after) for each in page.entries],
         total=page.total,
         next_cursor=str(end) if page.entries and end < page.total else None,
         notes=notes,
@@ -243,41 +218,6 @@ def _scans(schedule: Schedule, name: str) -> bool:
         return includes(parse_targets(schedule.template.request.targets), name)
     except (BadTargets, Unreadable):
         return False
-
-
-def row_of(entry: Entry, now: float, stale_after: float) -> LedgerRow:
-    life = entry.life
-    end = now if life.open else life.since
-    return LedgerRow(
-        host=clean_line(entry.host, 255),
-        plugin_id=entry.plugin_id,
-        name=clean_line(entry.name, 200) if entry.name else None,
-        severity=_severity(entry.severity),
-        effective_severity=_severity(entry.effective_severity),
-        exception=_exception(entry),
-        port=entry.port,
-        protocol=entry.protocol,
-        state=life.state.word,
-        first_seen=iso(life.first_seen),
-        last_seen=iso(life.last_seen),
-        fixed_at=None if life.open else iso(life.since),
-        age_days=max(int((end - life.first_seen) // DAY), 0),
-        unverified=None if life.reason is None else MEANINGS[life.reason][0],
-        stale=life.open and now - life.last_seen > stale_after,
-        cves=list(entry.cves[:MOST_CVES]),
-        exploited=entry.exploited,
-        task_id=entry.last_task_id,
-    )
-
-
-def _severity(number: int) -> str:
-    return severity_name(None if number == NO_SEVERITY else number)
-
-
-def _exception(entry: Entry) -> str | None:
-    """`x-5fk3m97k3m9pqr: accepted`."""
-    found = entry.exception
-    return None if found is None else f"{found.exception_id}: {found.kind}"
 
 
 LEDGER_TOOLS: tuple[ToolDef, ...] = (get_host,)

@@ -40,8 +40,9 @@ class VerifyScan:
 class VerifyRow:
     host: str = field("The host.")
     plugin_id: int = field("The check.")
-    name: str | None = field("Its title.")
-    port: str = field("443/tcp.")
+    plugin_name: str | None = field("Its title.")
+    port: int = field("0: the host itself.")
+    protocol: str = field("tcp, udp ...")
     result: Result = field("Outcome.")
     text: str = field("The outcome in words, for a ticket.")
     at: str | None = field("Time of the deciding scan.")
@@ -97,8 +98,9 @@ def finding_row(finding: ToVerify, found: Selected | None, what: Verdict) -> Ver
     return VerifyRow(
         host=clean_line(finding.host, 255),
         plugin_id=finding.plugin_id,
-        name=clean_line(name, 200) if name else None,
-        port=f"{finding.port}/{finding.protocol}",
+        plugin_name=clean_line(name, 200) if name else None,
+        port=finding.port,
+        protocol=finding.protocol,
         result=what.result,
         text=clean_line(what.text, 400),
         at=iso(what.at),

@@ -14,6 +14,7 @@ from nessus_sched.cli.formatting import when
 from nessus_sched.cli.options import listing_options, one_of
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note, print_table
 from nessus_sched.core.clock import system_now
+from nessus_sched.results.absence import MEANINGS, Reason
 from nessus_sched.results.ledger.questions import Shown
 
 
@@ -82,21 +83,31 @@ def _show(found: Mapping[str, Any]) -> None:
         print_note(f"{found['total']} in all; continue with --cursor {found['next_cursor']}.")
 
 
+def _exception(row: Mapping[str, Any]) -> str | None:
+    """`x-5fk3m97k3m9pqr: accepted`."""
+    return f"{row['exception_id']}: {row['exception']}" if "exception" in row else None
+
+
+def _not_confirmed(row: Mapping[str, Any]) -> str | None:
+    reason = row.get("unverified")
+    return MEANINGS[Reason(reason)][0] if reason else None
+
+
 def show_findings(rows: Sequence[Mapping[str, Any]], *first: str) -> None:
     """Columns with nothing in them are left out."""
     cells = [
         {
             **{name: row[name] for name in first},
             "severity": row["severity"],
-            "exception": row["exception"],
-            "effective": row["effective_severity"] if row["exception"] else None,
+            "exception": _exception(row),
+            "effective": row.get("effective_severity"),
             "plugin": row["plugin_id"],
             "port": f"{row['port']}/{row['protocol']}" if row["port"] else None,
-            "state": f"{row['state']}, stale" if row["stale"] else row["state"],
+            "state": f"{row['state']}, stale" if row.get("stale") else row["state"],
             "days": row["age_days"],
             "last seen": (row["last_seen"] or "")[:10],
-            "name": row["name"],
-            "not confirmed": row["unverified"],
+            "name": row["plugin_name"],
+            "not confirmed": _not_confirmed(row),
             "why": row.get("why"),
         }
         for row in rows

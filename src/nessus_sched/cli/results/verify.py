@@ -124,8 +124,8 @@ def _show(answer: Mapping[str, Any]) -> None:
         )
         print_line()
     for row in answer["findings"]:
-        port = "" if row["port"].startswith("0/") else f" {row['port']}"
-        name = f" ({row['name']})" if row["name"] else ""
+        port = f" {row['port']}/{row['protocol']}" if row["port"] else ""
+        name = f" ({row['plugin_name']})" if row["plugin_name"] else ""
         print_line(f"{row['host']}{port}, plugin {row['plugin_id']}{name}: {row['text']}.")
     for note in answer["notes"]:
         print_note(note)

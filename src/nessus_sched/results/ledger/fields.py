@@ -100,15 +100,17 @@ FILTERS_ONLY: Final = frozenset({"schedule"})
 """Fields that are in no row and give no order."""
 
 _OPTIONAL: Final = (
-    "compliance_check_name", "effective_severity", "exception", "exception_id", "unverified",
-    "stale", "fixed_at", *LABELS,
+    "host_fqdn", "compliance_check_name", "effective_severity", "exception", "exception_id",
+    "unverified", "stale", "fixed_at", *LABELS,
 )  # fmt: skip
 _MINIMAL: Final = (
-    "host", "port", "severity", "effective_severity", "exception", "plugin_id", "plugin_name",
-    "compliance_check_name", "cve", "cvss_score", "cisa_kev", "state", "age_days", "unverified",
+    "host", "port", "protocol", "severity", "effective_severity", "exception", "plugin_id",
+    "plugin_name", "compliance_check_name", "cve", "cvss_score", "cisa_kev", "state", "age_days",
+    "unverified",
 )  # fmt: skip
 _SUMMARY: Final = (
-    "host", "port", "protocol", "severity", "effective_severity", "exception", "exception_id",
+    "host", "host_fqdn", "port", "protocol", "severity", "effective_severity", "exception",
+    "exception_id",
     "plugin_id", "plugin_name", "compliance_check_name", "cve", "cvss_score", "cisa_kev", "state",
     "first_seen", "last_seen", "fixed_at", "age_days", "unverified", "stale",
 )  # fmt: skip

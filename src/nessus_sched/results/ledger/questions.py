@@ -67,6 +67,8 @@ class Entry:
     solution: str | None
     first_task_id: str
     last_task_id: str
+    fqdn: str | None = None
+    cvss: float | None = None
     exception: Excepted | None = None
 
     @property

@@ -9,7 +9,7 @@ import attrs
 
 from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Kind
-from nessus_sched.results.query.model import OF_CHECKS, PROFILES
+from nessus_sched.results.query.model import OPTIONAL, PROFILES
 
 
 class QueryField(Protocol):
@@ -38,5 +38,5 @@ class Catalog:
     known: tuple[str, ...]
 
 
-STORED: Final = Catalog(fields=FIELDS, profiles=PROFILES, optional=OF_CHECKS, known=tuple(FIELDS))
+STORED: Final = Catalog(fields=FIELDS, profiles=PROFILES, optional=OPTIONAL, known=tuple(FIELDS))
 """The fields of stored scans."""

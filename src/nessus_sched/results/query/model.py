@@ -96,13 +96,19 @@ class GroupBy(StrEnum):
 
 OF_CHECKS: Final = ("compliance_check_name", "compliance_result")
 """Fields that a profile shows only for compliance checks."""
+OPTIONAL: Final = (
+    *OF_CHECKS, "compliance_policy_value", "compliance_actual_value", "host_fqdn"
+)  # fmt: skip
+"""Fields that a profile shows only if they have a value."""
 
 _MINIMAL: Final = (
-    "host", "port", "severity", "plugin_id", "plugin_name", "cve", "cvss_score",
+    "host", "port", "protocol", "severity", "plugin_id", "plugin_name", "cve", "cvss_score",
     "exploit_available", *OF_CHECKS,
 )  # fmt: skip
-_SUMMARY: Final = (*_MINIMAL, "cvss3_base_score", "synopsis")
-_BRIEF: Final = (*_SUMMARY, "description", "solution")
+_SUMMARY: Final = (*_MINIMAL, "host_fqdn", "cvss3_base_score", "synopsis")
+_BRIEF: Final = (
+    *_SUMMARY, "compliance_policy_value", "compliance_actual_value", "description", "solution"
+)  # fmt: skip
 
 PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
     "minimal": _MINIMAL,
@@ -147,7 +153,7 @@ class Query:
 
     fields: tuple[str, ...] = PROFILES[DEFAULT_PROFILE]
     keep_absent: bool = True
-    optional: tuple[str, ...] = OF_CHECKS
+    optional: tuple[str, ...] = OPTIONAL
     conditions: tuple[Condition, ...] = ()
     match: Match = Match.ALL
     sort: tuple[SortKey, ...] = ()

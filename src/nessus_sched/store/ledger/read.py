@@ -35,7 +35,7 @@ SELECT m.name, m.ip, e.plugin, coalesce(c.name, d.name), e.severity, e.first_sev
   c.name, e.state, e.first_seen, e.last_seen, e.since, e.reason, e.unverified_since, e.resurfaced,
   e.cause, d.cves, d.exploited, d.published, d.solution, f.task_id, l.task_id,
   (SELECT name FROM protocols WHERE protocol = e.service >> 16),
-  x.exception_id, x.kind, x.severity, e.changed, e.machine, e.audit_check
+  m.fqdn, d.cvss, x.exception_id, x.kind, x.severity, e.changed, e.machine, e.audit_check
 FROM {source} JOIN machines m USING (machine) LEFT JOIN definitions d USING (plugin)
 LEFT JOIN audit_checks c USING (audit_check)
 {excepted}
@@ -126,7 +126,8 @@ def _host(row: Sequence[Any]) -> Host:
 def entry_of(row: Sequence[Any]) -> Entry:
     (host, ip, plugin, name, severity, first_severity, service, check, state, first_seen,
      last_seen, since, reason, unverified_since, resurfaced, cause, cves, exploited, published,
-     solution, first_task, last_task, protocol, excepted, kind, changed, *_) = row  # fmt: skip
+     solution, first_task, last_task, protocol, fqdn, cvss,
+     excepted, kind, changed, *_) = row  # fmt: skip
     return Entry(
         host=host, ip=ip, plugin_id=plugin, name=name, severity=severity,
         first_severity=first_severity, port=service & 0xFFFF, protocol=protocol or "",
@@ -138,6 +139,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
         first_scan=cause == FIRST_SCAN, unseen_before=REASONS.get(cause),
         cves=tuple(json.loads(cves)) if cves else (), exploited=bool(exploited),
         published=published, solution=solution, first_task_id=first_task, last_task_id=last_task,
+        fqdn=fqdn, cvss=cvss,
         exception=None if excepted is None
         else Excepted(exception_id=excepted, kind=ExceptionKind(kind), severity=changed),
     )  # fmt: skip
