@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nessus_sched.api.tools import ALL_TOOLS, TOOLS
 from support.documents import FOLDER, pages
 
 CHECKOUT = FOLDER.parents[1]
@@ -39,3 +40,10 @@ def test_tests_that_are_named_exist(name: str) -> None:
 def test_every_promise_has_a_proof() -> None:
     rows = re.findall(r"^\| (P\d+) \|.*`pytest", (FOLDER / "track-record.md").read_text(), re.M)
     assert rows == [f"P{number}" for number in (*range(1, 16), 17)]
+
+
+def test_the_guide_names_the_tools_that_there_are() -> None:
+    text = (FOLDER / "assistant.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[a-z]+_)+[a-z]+)`", text)) - {"operator_tools"}
+    assert named <= {tool.name for tool in ALL_TOOLS}
+    assert {tool.name for tool in TOOLS} - named <= {"rescan"}

@@ -1,6 +1,6 @@
 """The usual jobs of an assistant, as plain tool calls: few of them, and few bytes.
 
-`transcript` is what the README shows; `SHOW_TRANSCRIPT=1 pytest -s` prints it.
+`transcript` is what etc/doc/assistant.md shows; `SHOW_TRANSCRIPT=1 pytest -s` prints it.
 """
 
 from __future__ import annotations
