@@ -123,7 +123,7 @@ async def test_the_inspector_lists_and_calls_every_tool(stand: Standing) -> None
     listed = json.loads(await run([*base, "--method", "tools/list"], **env))
     assert [tool["name"] for tool in listed["tools"]] == NAMES
     steps = await steps_for(stand, "inspector")
-    in_turn = {"pause_scan", "resume_scan", "cancel_scan"}
+    in_turn = {"create_schedule", "change_schedule", "pause_scan", "resume_scan", "cancel_scan"}
     room = trio.CapacityLimiter(2)
 
     async def one(step: Step) -> None:
