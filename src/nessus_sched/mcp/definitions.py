@@ -44,9 +44,10 @@ class PromptArgument:
 
 @attrs.frozen(kw_only=True)
 class PromptDef:
-    """A prompt for a common job; `render` makes the text of its one message."""
+    """A prompt for a common job; `render` makes the text of its one message from the arguments and
+    whether the caller has a tool."""
 
     name: str
     description: str
     arguments: tuple[PromptArgument, ...] = ()
-    render: Callable[[Mapping[str, str]], Awaitable[str]]
+    render: Callable[[Mapping[str, str], Callable[[str], bool]], Awaitable[str]]

@@ -1,72 +1,116 @@
-"""Prompts for common jobs."""
+"""Prompts for common jobs: numbered steps, of which a caller sees those its role has tools for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from string import Template
 from typing import Final
 
 from nessus_sched.api.operations import ToolError
+from nessus_sched.api.tools import ALL_TOOLS
 from nessus_sched.mcp.definitions import PromptArgument, PromptDef
+from nessus_sched.mcp.prompt_texts import (
+    CHANGED,
+    CLEAN,
+    LOGINS,
+    MAINTENANCE,
+    ONBOARD,
+    REVIEW,
+    SCAN,
+    WHY,
+    Job,
+)
 from nessus_sched.results.untrusted import clean_line
 
 LONGEST: Final = 500
-_TARGETS: Final = PromptArgument(
-    name="targets", description="Addresses, networks or names to scan.", required=True
-)
-_TASK: Final = PromptArgument(name="task_id", description="The task.", required=True)
-
-_SCAN: Final = """\
-Scan these targets and tell me what is critical: {targets}
-
-1. submit_scan with these targets, a short name and an idempotency_key. If they are refused as \
-out of scope, stop and tell me.
-2. wait_for_scan once or twice. If it is not completed by then, tell me the task_id and when it \
-should be done, and stop.
-3. get_scan_summary: tell me its warnings first (hosts not seen, incomplete report), then the \
-findings by severity.
-4. get_scan_results with filters ["severity=critical"] for the critical ones: host, port, name, \
-CVE and solution."""
-_WHY: Final = """\
-Why is task {task_id} not starting? Call get_scan_status and explain its wait reason, queue \
-position and estimate in plain words. If it waits for a scanner that is down, check it with \
-list_scanners. Change nothing without asking me."""
-_LOGINS: Final = """\
-On which hosts of task {task_id} did logins fail? Call get_scan_summary and read verdict and \
-host_verdicts: for each host give the reason and the advice. If host_verdicts_left_out is not 0, \
-mention that there are more hosts, and call it again with detail "full"."""
-_CHANGED: Final = """\
-What changed between the scans {before_task_id} and {after_task_id}? Call compare_scans for the \
-new findings, then with change "fixed" and "changed". Read counts.notes and say what was not \
-checked and why: it may still be there."""
+_WORD: Final = re.compile(r"[a-z]+(?:_[a-z]+)+")
+_LIST: Final = "targets"
+"""The argument that is a list: it stands in calls as one, and in sentences as it was given."""
 
 
-def _prompt(
-    name: str, description: str, text: str, arguments: tuple[PromptArgument, ...]
-) -> PromptDef:
-    async def render(given: Mapping[str, str]) -> str:
+def _required(name: str, description: str) -> PromptArgument:
+    return PromptArgument(name=name, description=description, required=True)
+
+
+_TARGETS: Final = _required("targets", "Addresses, networks or names, separated by commas.")
+_NETWORKS: Final = _required("targets", "Addresses or networks, separated by commas.")
+_TASK: Final = _required("task_id", "The task.")
+
+
+def _prompt(name: str, description: str, job: Job, *arguments: PromptArgument) -> PromptDef:
+    async def render(given: Mapping[str, str], has_tool: Callable[[str], bool]) -> str:
         missing = [each.name for each in arguments if not given.get(each.name)]
         if missing:
             raise ToolError("invalid_arguments", f"{name} needs {', '.join(missing)}")
-        return text.format_map({key: clean_line(value, LONGEST) for key, value in given.items()})
+        return _text(job, given, has_tool)
 
     return PromptDef(name=name, description=description, arguments=arguments, render=render)
 
 
+def _text(job: Job, given: Mapping[str, str], has_tool: Callable[[str], bool]) -> str:
+    steps, lacking = [], list[str]()
+    for step in job.steps:
+        without = [tool for tool in named_tools(step) if not has_tool(tool)]
+        lacking += without
+        if not without:
+            steps.append(step)
+    parts = [job.goal, *(f"{number}. {step}" for number, step in enumerate(steps, 1))]
+    if lacking:
+        names = ", ".join(dict.fromkeys(lacking))
+        parts.append(f"You cannot use {names} here: say what is not known or done for that reason.")
+    parts.append(job.end)
+    text = "\n".join(part for part in parts if part)
+    return Template(text).safe_substitute(_values(given))
+
+
+def named_tools(step: str) -> Sequence[str]:
+    """The tools that a step needs."""
+    return [word for word in _WORD.findall(step) if ALL_TOOLS.get(word) is not None]
+
+
+def _values(given: Mapping[str, str]) -> Mapping[str, str]:
+    """For `$name` the text, for `${name_json}` the value in a call, for `${targets_list}` the
+    members of a filter."""
+    values: dict[str, str] = {}
+    for name, raw in given.items():
+        text = clean_line(raw, LONGEST)
+        members = [each for each in re.split(r"[,;\s]+", text) if each]
+        value = members if name == _LIST else text
+        values |= {
+            name: text,
+            f"{name}_json": json.dumps(value, ensure_ascii=False),
+            f"{name}_list": json.dumps(", ".join(members), ensure_ascii=False)[1:-1],
+        }
+    return values
+
+
 PROMPTS: Final = (
-    _prompt("scan_and_report", "Scan targets and report what is critical.", _SCAN, (_TARGETS,)),
-    _prompt("why_waiting", "Why a scan does not start.", _WHY, (_TASK,)),
-    _prompt("failed_logins", "On which hosts logins failed, and why.", _LOGINS, (_TASK,)),
+    _prompt("scan_and_report", "Scan targets and report what is critical.", SCAN, _TARGETS),
+    _prompt("why_waiting", "Why a scan does not start.", WHY, _TASK),
+    _prompt("failed_logins", "On which hosts logins failed, and why.", LOGINS, _TASK),
     _prompt(
-        "what_changed",
-        "What is new and what is fixed between two scans.",
-        _CHANGED,
-        (
-            PromptArgument(
-                name="before_task_id", description="The earlier scan's task.", required=True
-            ),
-            PromptArgument(
-                name="after_task_id", description="The later scan's task.", required=True
-            ),
-        ),
+        "what_changed", "What is new and what is fixed between two scans.", CHANGED,
+        _required("before_task_id", "The earlier scan's task."),
+        _required("after_task_id", "The later scan's task."),
     ),
-)
+    _prompt(
+        "weekly_review", "What changed in a week, what is open, and what was not scanned.",
+        REVIEW, _NETWORKS,
+    ),
+    _prompt(
+        "is_it_clean", "Whether a host is clean, and what to do to know.", CLEAN,
+        _required("host", "Its address or name."),
+    ),
+    _prompt(
+        "prepare_maintenance_night", "Plan one scan with a login between two times.",
+        MAINTENANCE, _TARGETS,
+        _required("begin", "When it may start, such as 2026-03-02T22:00+01:00."),
+        _required("end", "When it has to be over, such as 2026-03-03T05:00+01:00."),
+    ),
+    _prompt(
+        "onboard_network", "Scan a network for the first time, and keep scanning it.", ONBOARD,
+        _NETWORKS,
+    ),
+)  # fmt: skip

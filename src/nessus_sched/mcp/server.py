@@ -235,11 +235,17 @@ class _Handlers:
         )
 
     async def get_prompt(
-        self, _ctx: Context, params: types.GetPromptRequestParams
+        self, ctx: Context, params: types.GetPromptRequestParams
     ) -> types.GetPromptResult:
+        peer = await self._known(ctx)
+
+        def has_tool(name: str) -> bool:
+            tool = self._parts.tools.get(name)
+            return tool is not None and self._parts.permits(peer, tool)
+
         for prompt in self._parts.prompts:
             if prompt.name == params.name:
-                rendering = prompt.render(params.arguments or {})
+                rendering = prompt.render(params.arguments or {}, has_tool)
                 text = await _guarded(prompt.name, rendering, self._parts.mask)
                 content = types.TextContent(type="text", text=text)
                 return types.GetPromptResult(

@@ -149,7 +149,7 @@ class Notes:
         return "text/plain", "first"
 
 
-async def _hello(arguments: Any) -> str:
+async def _hello(arguments: Any, _has_tool: Any) -> str:
     return f"Say hello to {arguments['name']}."
 
 
