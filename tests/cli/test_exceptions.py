@@ -242,8 +242,8 @@ def test_texts_of_hosts_change_no_exception(live: Live, tmp_path: Path) -> None:
     file.write_bytes(report)
     assert live("results", "import", str(file)).code in (0, 1)
     found = asked(live, "hosts", "hosts", "192.0.2.1")
-    excepted = {each["plugin_id"]: each.get("exception") for each in found["findings"]}
-    assert excepted == {151: None, 152: f"{approved}: accepted", 153: None}
+    excepted = {each["plugin_id"]: each.get("exception_id") for each in found["findings"]}
+    assert excepted == {151: None, 152: approved, 153: None}
     assert found["clean"] == "no"
     after = asked(live, "exceptions list", "exceptions", "list", "--status", "all")
     assert after == before
