@@ -14,9 +14,9 @@ def test_the_page_is_made_of_the_figures() -> None:
     assert (BENCH / PAGE).read_text() == markdown(*read(BENCH))
 
 
-def test_every_chart_of_the_readme_is_there() -> None:
-    readme = (ROOT / "README.md").read_text()
-    shown = [part.split(")")[0] for part in readme.split("](etc/doc/bench/")[1:]]
+def test_every_chart_of_the_page_on_performance_is_there() -> None:
+    page = (BENCH.parent / "performance.md").read_text()
+    shown = [part.split(")")[0] for part in page.split("](bench/")[1:]]
     assert shown
     for name in shown:
         assert (BENCH / name).exists(), name
