@@ -12,7 +12,8 @@ from nessus_sched.api.access import seen, visible
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.paging import USUAL_BYTES
+from nessus_sched.api.outcomes.overview import listed, texts_once
+from nessus_sched.api.paging import USUAL_BYTES, USUAL_ROWS
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.api.untrusted import FINDINGS, mark_row_untrusted, sanitize
 from nessus_sched.core.fields import field
@@ -57,7 +58,7 @@ class QueryArgs:
         factory=list,
         max_length=5,
     )
-    page_size: int = field("Findings per page.", default=20, minimum=1, maximum=1000)
+    page_size: int = field("Findings per page.", default=USUAL_ROWS, minimum=1, maximum=1000)
     cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=2000)
     max_bytes: int = field(
         "Bytes of findings at most.",
@@ -134,8 +135,13 @@ async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswe
     get_scan_summary first. An empty page with total 0 means that nothing matches; the notes
     of a first page say where the scan saw too little for that to mean much."""
     task = await must_have_results(app, call, args.task_id)
+    query = query_of(args)
+
+    async def read(asked: Query) -> Page:
+        return await app.findings.page(args.task_id, asked, max_bytes=args.max_bytes)
+
     with as_tool_errors():
-        page = await app.findings.page(args.task_id, query_of(args), max_bytes=args.max_bytes)
+        page = await listed(args, query, read)
     return page_answer(_first_warned(page, task, args.cursor), fence=True)
 
 
@@ -168,7 +174,8 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
             args.before_task_id, args.after_task_id, args.change, query, max_bytes=args.max_bytes
         )
     return CompareAnswer(
-        counts=attrs.asdict(comparison), page=page_answer(page, fence=True, notes=early)
+        counts=attrs.asdict(comparison),
+        page=page_answer(texts_once(args, page), fence=True, notes=early),
     )
 
 

@@ -40,7 +40,7 @@ class HostArgs:
     host: str = field("Address or name.", min_length=1, max_length=255)
     shown: Shown = field("Which findings to list.", default=Shown.OPEN)
     severity: LeastSeverity = field("Lowest severity.", default="low")
-    limit: int = field("Findings per page.", default=20, minimum=1, maximum=200)
+    limit: int = field("Findings per page.", default=10, minimum=1, maximum=200)
     cursor: str | None = field("`next_cursor` of the page before.", default=None)
 
 

@@ -26,6 +26,7 @@ from nessus_sched.api.findings import (
 )
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.outcomes.ledger import behind, target_of_name
+from nessus_sched.api.outcomes.overview import Lists, as_asked, listed, texts_once
 from nessus_sched.config.labels import labels_of
 from nessus_sched.core.fields import field
 from nessus_sched.core.targets.ranges import Ranges, difference, intersection
@@ -80,8 +81,9 @@ async def search_findings(app: App, call: Call, args: SearchArgs) -> SearchAnswe
         early += early_end(await must_have_results(app, call, task_id))
     if args.history or args.task_ids:
         page = await _stored(app, call, args, args.max_bytes, args.task_ids, history=args.history)
+        page = texts_once(args, page)
     else:
-        page = await _present(app, call, args, args.max_bytes)
+        page = await _present(app, call, args, args.max_bytes, listed)
     if not args.task_ids:
         early = await early_among(app, page.rows)
     answer = page_answer(page, fence=True, notes=early)
@@ -91,7 +93,7 @@ async def search_findings(app: App, call: Call, args: SearchArgs) -> SearchAnswe
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def search_now(app: ReadApp, call: Call, args: ReadSearchArgs) -> ReadSearchAnswer:
     """A page of what is open now across all scans."""
-    page = await _present(app, call, args, LARGE)
+    page = await _present(app, call, args, LARGE, as_asked)
     return ReadSearchAnswer(
         findings=[dict(row) for row in page.rows],
         total=page.total,
@@ -111,7 +113,7 @@ def _excepted(page: Page) -> dict[str, int]:
 
 
 async def _present(
-    app: ReadApp, call: Call, args: SearchArgs | ReadSearchArgs, max_bytes: int
+    app: ReadApp, call: Call, args: SearchArgs | ReadSearchArgs, max_bytes: int, lists: Lists
 ) -> Page:
     """From the ledger, if it has all the fields; else from the stored findings."""
     stored_only, ledger_only = mixed(named_fields(asked_for(args)), STORED.fields)
@@ -123,7 +125,9 @@ async def _present(
             "Search for one, then for the other with filters on host and plugin_id.",
         )
     if not stored_only:
-        return await _from_ledger(app, call, query_of(args, LEDGER), max_bytes)
+        return await lists(
+            args, query_of(args, LEDGER), lambda query: _from_ledger(app, call, query, max_bytes)
+        )
     page = await _stored(app, call, args, max_bytes)
     note = (
         f"Answered from the stored scans, because only these have {_listed(stored_only)}: findings "
