@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from nessus_sched.api.untrusted import CLOSE, OPEN
+from nessus_sched.core.clock import system_now
 from nessus_sched.mcp.client import CallFailed
 from nessus_sched.sim.options import SimOptions
 from support.assistant import Assistant
@@ -33,7 +34,11 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
         "small": SimOptions(seed=5, scans_take=0.3, licensed_ips=16),
     }
     directory = tmp_path_factory.mktemp("session")
-    with standing(directory, scanners, credentials=[*CREDENTIALS, WRONG]) as stand:
+    changes: dict[str, Any] = {
+        "credentials": [*CREDENTIALS, WRONG],
+        "calendar": {"time_zone": "Asia/Kolkata"},
+    }
+    with standing(directory, scanners, **changes) as stand:
         yield stand
 
 
@@ -152,7 +157,8 @@ async def test_a_search_says_of_which_scan_a_finding_is(stand: Standing) -> None
         found = await tools.call("search_findings", task_ids=[task["task_id"]], page_size=3)
         assert {row["task_id"] for row in found["findings"]} == {task["task_id"]}
         for row in found["findings"]:
-            assert datetime.fromisoformat(row["imported_at"]).tzinfo is UTC
+            assert row["imported_at"].endswith("+05:30")
+            assert abs(datetime.fromisoformat(row["imported_at"]).timestamp() - system_now()) < 600
 
 
 async def test_a_license_is_respected_before_anything_is_launched(stand: Standing) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -36,6 +37,9 @@ async def test_a_task_and_the_queue_can_be_read(
         assert json.loads(text)["summary"]["findings"] == 1
         _, text = await documents.read(CALL, "nessus-sched://queue")
         assert json.loads(text)["queued"] == 0
+        away = attrs.evolve(documents, zone=lambda: "Asia/Kolkata")
+        _, text = await away.read(CALL, f"nessus-sched://task/{task.task_id}")
+        assert json.loads(text)["created_at"].endswith("+05:30")
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,15 @@ async def test_what_a_peer_may_not_do_is_not_there_for_it() -> None:
 
 
 @pytest.mark.parametrize("mode", ERAS)
+async def test_times_are_in_the_operators_zone(mode: str) -> None:
+    async with Client(server_of(App(), zone=lambda: "Europe/Berlin"), mode=mode) as client:
+        result = await client.call_tool("echo", {"text": "x"})
+        assert result.structured_content is not None
+        assert result.structured_content["at"] == "2026-01-31T10:30:00+01:00"
+        assert "2026-01-31T10:30:00+01:00" in result.content[0].model_dump()["text"]
+
+
+@pytest.mark.parametrize("mode", ERAS)
 async def test_resources_and_prompts(mode: str) -> None:
     async with Client(server_of(App()), mode=mode) as client:
         (resource,) = (await client.list_resources()).resources

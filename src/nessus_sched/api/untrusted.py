@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from nessus_sched.core.calendar.local_times import UTC_NAME, localized
 from nessus_sched.core.masking import Masker
 from nessus_sched.results.untrusted import clean
 
@@ -51,10 +52,10 @@ def defused(text: str) -> str:
     return _FENCE.sub("&lt;", clean(text))
 
 
-def for_model(value: Any, mask: Masker) -> Any:
+def for_model(value: Any, mask: Masker, zone: str = UTC_NAME) -> Any:
     """JSON data for a model: without secrets, and with every text, keys included, defused or
-    fenced."""
-    return mask.masked(_defused(value))
+    fenced; times are in the zone."""
+    return localized(mask.masked(_defused(value)), zone)
 
 
 def _defused(value: Any) -> Any:

@@ -15,7 +15,8 @@ class CalendarSettings:
     again) are created by command or by tool, not here."""
 
     time_zone: Zone = field(
-        "Time zone of times and cron expressions that name none, such as Europe/Berlin.",
+        "Time zone of times and cron expressions that name none, and of times in answers of tools, "
+        "such as Europe/Berlin.",
         default="UTC",
     )
     catch_up: Seconds = field(

@@ -90,16 +90,20 @@ def mcp_server(app: App, system: System, metrics: Metrics) -> Server[Any]:
     def permits(peer: Peer, tool: ToolDef) -> bool:
         return roles.now().permits(peer, tool)
 
+    def zone() -> str:
+        return system.context.config.calendar.time_zone
+
     parts = ServerParts(
         app=app,
         tools=ALL_TOOLS,
         operators=OPERATORS,
-        resources=TaskResources(app=app, permits=permits, mask=system.context.mask),
+        resources=TaskResources(app=app, permits=permits, mask=system.context.mask, zone=zone),
         prompts=PROMPTS,
         permits=permits,
         learn=lambda peer: roles.now().users.learn(peer),
         observe=metrics.observe_call,
         mask=system.context.mask,
+        zone=zone,
     )
     return build_server(parts, version=__version__, instructions=INSTRUCTIONS)
 

@@ -50,14 +50,19 @@ _READERS: Final = {
 }
 
 
+def _utc() -> str:
+    return "UTC"
+
+
 @attrs.frozen(kw_only=True)
 class TaskResources:
     """The daemon's resources. Reading one calls the tool with the same answer, so it needs the
-    same permission. `permits` decides that; `mask` removes secrets."""
+    same permission. `permits` decides that; `mask` removes secrets; `zone` is that of times."""
 
     app: App
     permits: Callable[[Peer, ToolDef], bool]
     mask: Masker = attrs.field(factory=Masker)
+    zone: Callable[[], str] = _utc
 
     @property
     def definitions(self) -> Sequence[ResourceDef]:
@@ -71,7 +76,7 @@ class TaskResources:
             args: Any = validation.parse(tool.arguments, arguments)
         except validation.BadArguments as error:
             raise _unknown(uri) from error
-        shown = partial(for_model, mask=self.mask)
+        shown = partial(for_model, mask=self.mask, zone=self.zone())
         _, text = validation.answer(await tool.fn(self.app, call, args), shown)
         return "application/json", text
 

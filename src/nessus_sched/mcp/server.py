@@ -58,6 +58,10 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}"
 log = structlog.get_logger("mcp")
 
 
+def _utc() -> str:
+    return "UTC"
+
+
 def _permit_all(_peer: Peer, _tool: ToolDef) -> bool:
     return True
 
@@ -76,7 +80,8 @@ class ServerParts:
 
     `app` is passed to every tool. `permits` decides per peer which tools exist for it, once
     `learn` has identified it. `observe(tool, status, seconds)` is called after every call;
-    status is `ok` or an error code. `mask` removes secrets from every answer.
+    status is `ok` or an error code. `mask` removes secrets from every answer. `zone` is the time
+    zone of times in answers of tools.
     """
 
     app: object
@@ -89,6 +94,7 @@ class ServerParts:
     observe: Observer = _observe_nothing
     calls_at_once: int = CALLS_AT_ONCE
     mask: Masker = attrs.field(factory=Masker)
+    zone: Callable[[], str] = _utc
 
 
 def build_server(parts: ServerParts, *, version: str, instructions: str) -> Server[Any]:
@@ -152,7 +158,7 @@ class _Handlers:
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        shown = partial(for_model, mask=self._parts.mask)
+        shown = partial(for_model, mask=self._parts.mask, zone=self._parts.zone())
         return await self._call(self._parts.tools, ctx, params, shown)
 
     async def call_operator(
