@@ -51,6 +51,9 @@ def test_counts() -> None:
         "info": 0,
     }
     assert found["compliance"] == {"FAILED": 1}
+    assert found["compliance_severities"] == {"high": 1}
+    assert [row["plugin_id"] for row in found["top_findings"]] == [1, 2]
+    assert found["left_out"] == {}
     assert found["families"] == {"General": 4, "Audit": 1}
     (worst, *_) = found["top_findings"]
     assert (worst["plugin_id"], worst["hosts"], worst["findings"]) == (1, 2, 3)

@@ -111,7 +111,8 @@ class SummaryArgs(TaskArgs):
 class SummaryAnswer:
     task_id: str = field("The task.")
     summary: dict[str, Any] = field(
-        "hosts, findings, severity_counts, compliance, verdict, host_verdicts, warnings, "
+        "hosts, findings, severity_counts, compliance, compliance_severities (how many of "
+        "severity_counts are checks), verdict, host_verdicts, warnings, "
         "top_findings, known_exploited, exploitable, top_hosts, families, problems; `left_out` "
         "counts what its lists do not show; get_scan_results with group_by plugin or host has all."
     )

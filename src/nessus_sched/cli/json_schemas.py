@@ -97,8 +97,8 @@ class Shown(FindingsAnswer):
 
 @attrs.frozen(kw_only=True)
 class Summary:
-    """Besides these: host_verdicts_left_out, left_out, problem_counts, known_exploited,
-    exploitable, top_hosts, families, scan."""
+    """Besides these: compliance_severities, host_verdicts_left_out, left_out, problem_counts,
+    known_exploited, exploitable, top_hosts, families, scan."""
 
     hosts: int = field("Hosts in the report.")
     findings: int = field("Findings.")

@@ -52,13 +52,15 @@ def summarize(stream: BinaryIO, facts: ScanFacts | None = None) -> dict[str, Any
 
 class SummaryBuilder:
     """Builds the summary from a parser's events: a dict of JSON-compatible values with `hosts`,
-    `findings`, `severity_counts`, `compliance`, `verdict`, `host_verdicts`, `problems`,
-    `warnings` and more (see `finish`). All texts are sanitized. `left_out` counts the entries
-    that its lists do not show."""
+    `findings`, `severity_counts`, `compliance` (checks by result), `compliance_severities` (how
+    many of `severity_counts` are checks), `verdict`, `host_verdicts`, `problems`, `warnings` and
+    more (see `finish`). All texts are sanitized. `left_out` counts the entries that its lists do
+    not show. `top_findings` has no compliance checks."""
 
     def __init__(self) -> None:
         self._severities: Counter[str] = Counter()
         self._compliance: Counter[str] = Counter()
+        self._check_severities: Counter[str] = Counter()
         self._families: Counter[str] = Counter()
         self._plugins = PluginCounts()
         self._worst_hosts = HostCounts(_TOP)
@@ -113,6 +115,11 @@ class SummaryBuilder:
             "findings": report.findings,
             "severity_counts": self._severity_counts(),
             "compliance": dict(sorted(self._compliance.items())),
+            "compliance_severities": {
+                name: self._check_severities[name]
+                for name in (*reversed(SEVERITIES), UNKNOWN_SEVERITY)
+                if self._check_severities[name]
+            },
             "verdict": self._verdict_document(verdict, observed, sent),
             "host_verdicts": [_host_document(host, sent) for host in spelled_out],
             "host_verdicts_left_out": hosts.total - len(spelled_out),
@@ -157,9 +164,10 @@ class SummaryBuilder:
         self._count_family(finding.plugin.plugin_family or "")
         if finding.compliance is not None:
             self._compliance[clean_line(finding.compliance.result or "UNKNOWN", 20)] += 1
-        elif finding.severity and finding.plugin.bare:
-            self._without_texts += 1
-        self._plugins.add(finding)
+            self._check_severities[severity] += 1
+        else:
+            self._without_texts += bool(finding.severity and finding.plugin.bare)
+            self._plugins.add(finding)
         self._evidence.add_finding(finding)
         if finding.plugin.plugin_id == SCAN_INFORMATION and finding.output_text:
             self._host_info = read_scan_info(finding.output_text)

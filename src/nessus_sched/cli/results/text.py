@@ -48,7 +48,7 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
             ("answered", _answered(summary["scan"])),
             ("coverage", coverage_text(summary.get("coverage"))),
             ("findings", f"{summary['findings']} ({counts(summary['severity_counts'])})"),
-            ("compliance", _pairs(summary["compliance"])),
+            ("compliance", _checks(summary)),
             ("logged in", f"{verdict['credentialed']} ({_pairs(verdict['counts'])})"),
             ("logins", logins_text(verdict)),
             ("complete", summary["complete"]),
@@ -59,6 +59,13 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
     show_problems(summary)
     _show_worst(summary)
     _show_hosts(summary)
+
+
+def _checks(summary: Mapping[str, Any]) -> str | None:
+    """Summaries stored by older versions lack the severities."""
+    found = summary.get("compliance_severities")
+    among = f"; in the findings as {counts(found)}" if found else ""
+    return f"{_pairs(summary['compliance'])}{among}" if summary["compliance"] else None
 
 
 def _period(scan: Mapping[str, Any]) -> str:
