@@ -104,7 +104,7 @@ async def test_the_typescript_client_calls_every_tool_right_and_wrong(
     seen = json.loads(output)
     assert seen["listed"] == NAMES
     assert seen["prompts"]
-    assert len(seen["templates"]) == 3
+    assert len(seen["templates"]) == 4
     assert json.loads(seen["resources"][1])["task_id"] == done
     for step, answer in zip(steps, seen["answers"], strict=True):
         assert answer["error"] is (step.code is not None), (step.tool, answer["text"])

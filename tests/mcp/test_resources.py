@@ -14,6 +14,7 @@ from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.resources import TaskResources
 from support.apps import app_of
 from support.fake_scanner import FakeScanner
+from support.living_app import living_app
 from support.world import config_of, scanner_settings, virtual_now, world
 
 CALL = Call(peer=Peer(connection="t"))
@@ -51,6 +52,10 @@ async def test_a_task_and_the_queue_can_be_read(
         "nessus-sched://task/x/summary/more",
         "file:///etc/passwd",
         "task/x",
+        "plan",
+        "nessus-sched://host/",
+        "nessus-sched://plan/x",
+        "host/192.0.2.1",
         "nessus-sched://task/" + "x" * 100,
     ],
 )
@@ -66,3 +71,25 @@ async def test_who_may_not_call_the_tool_may_not_read() -> None:
     with pytest.raises(ToolError) as caught:
         await documents.read(CALL, "nessus-sched://task/x")
     assert caught.value.code == "unknown_resource"
+
+
+async def test_the_programme_can_be_read(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with living_app(tmp_path) as (app, network):
+        documents = TaskResources(app=app, permits=lambda _peer, _tool: True)
+        read = {}
+        for definition in documents.definitions:
+            if not definition.is_template:
+                _, text = await documents.read(CALL, definition.uri)
+                read[definition.name] = json.loads(text)
+        assert read.keys() == {"queue", "plan", "schedules", "changes", "exceptions"}
+        assert read["changes"]["scans"] == sum(
+            at > network.now - 7 * 86_400 for at in network.times
+        )
+        name = network.hosts()[0]
+        _, text = await documents.read(CALL, f"nessus-sched://host/{name}")
+        assert json.loads(text)["host"] == name
+        forbidden = attrs.evolve(documents, permits=lambda _peer, tool: tool.name != "get_host")
+        with pytest.raises(ToolError):
+            await forbidden.read(CALL, f"nessus-sched://host/{name}")

@@ -1,4 +1,4 @@
-"""Resources: a task's status, results and summary as documents that a client can attach."""
+"""Resources: tasks, hosts and the state of the programme as documents that a client can attach."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ import attrs
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
+from nessus_sched.api.exceptions.tools import list_exceptions
 from nessus_sched.api.findings import get_scan_results, get_scan_summary
 from nessus_sched.api.operations import Call, ToolDef, ToolError
+from nessus_sched.api.outcomes.changes import get_changes
+from nessus_sched.api.outcomes.ledger import get_host
 from nessus_sched.api.queue import get_queue_status
+from nessus_sched.api.schedules.plan import get_plan
+from nessus_sched.api.schedules.tools import list_schedules
 from nessus_sched.api.tasks import get_scan_status
 from nessus_sched.api.untrusted import for_model
 from nessus_sched.core.masking import Masker
@@ -23,8 +28,17 @@ from nessus_sched.mcp.definitions import ResourceDef
 SCHEME: Final = "nessus-sched://"
 LONGEST: Final = 200
 
-_QUEUE: Final = ResourceDef(
-    uri=f"{SCHEME}queue", name="queue", description="Running and waiting tasks, and why they wait."
+_FIXED: Final = {
+    "queue": (get_queue_status, "Running and waiting tasks, and why they wait."),
+    "plan": (get_plan, "What scans are due, when they will run, and what will not fit."),
+    "schedules": (list_schedules, "The schedules, with their latest and next runs."),
+    "changes": (get_changes, "What scans changed in the last 7 days."),
+    "exceptions": (list_exceptions, "Open exceptions for findings."),
+}
+_HOST: Final = ResourceDef(
+    uri=f"{SCHEME}host/{{host}}",
+    name="host",
+    description="Whether a host is clean and what is open on it, as get_host returns it.",
 )
 _TASK: Final = (
     ResourceDef(
@@ -66,7 +80,11 @@ class TaskResources:
 
     @property
     def definitions(self) -> Sequence[ResourceDef]:
-        return (_QUEUE, *_TASK)
+        fixed = (
+            ResourceDef(uri=f"{SCHEME}{name}", name=name, description=description)
+            for name, (_, description) in _FIXED.items()
+        )
+        return (*fixed, _HOST, *_TASK)
 
     async def read(self, call: Call, uri: str) -> tuple[str, str]:
         tool, arguments = _parse_uri(uri)
@@ -82,9 +100,11 @@ class TaskResources:
 
 
 def _parse_uri(uri: str) -> tuple[ToolDef, dict[str, Any]]:
-    if uri == _QUEUE.uri:
-        return get_queue_status, {}
+    if uri.startswith(SCHEME) and (found := _FIXED.get(uri.removeprefix(SCHEME))) is not None:
+        return found[0], {}
     place, _, rest = uri.removeprefix(SCHEME).partition("/")
+    if uri.startswith(SCHEME) and place == "host" and rest:
+        return get_host, {"host": unquote(rest)}
     task_id, _, part = rest.partition("/")
     reader = _READERS.get(part)
     if not uri.startswith(SCHEME) or place != "task" or not task_id or reader is None:
@@ -96,5 +116,6 @@ def _unknown(uri: str) -> ToolError:
     return ToolError(
         "unknown_resource",
         f"There is no resource {uri[:LONGEST]}",
-        f"There are {SCHEME}queue, and {SCHEME}task/TASK_ID with an optional /summary or /results.",
+        f"There are {', '.join(SCHEME + name for name in _FIXED)}, {SCHEME}host/HOST, and "
+        f"{SCHEME}task/TASK_ID with an optional /summary or /results.",
     )
