@@ -139,9 +139,15 @@ def projected(row: dict[str, Any], profile: str) -> dict[str, Any]:
     full = as_json(row)
     if profile == "full":
         return {name: value for name, value in full.items() if value is not None and value != []}
-    checks = ("compliance_check_name", "compliance_result")
+    optional = {
+        "compliance_check_name",
+        "compliance_result",
+        "compliance_policy_value",
+        "compliance_actual_value",
+        "host_fqdn",
+    }
     names = dict.fromkeys((*PROFILES[profile], "index"))
-    return {name: full[name] for name in names if name not in checks or full[name] is not None}
+    return {name: full[name] for name in names if name not in optional or full[name] is not None}
 
 
 def test_counts_are_those_of_the_matching_findings(store: FindingsStore) -> None:
