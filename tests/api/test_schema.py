@@ -12,12 +12,18 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from nessus_sched.api import validation
 from nessus_sched.api.operations import Call, Registry, tool
 from nessus_sched.api.outcomes.search import SearchArgs
-from nessus_sched.api.schema import Unmapped, input_schema, output_schema, without_lengths
+from nessus_sched.api.schema import (
+    Unmapped,
+    input_schema,
+    output_schema,
+    shown_answer,
+    without_lengths,
+)
 from nessus_sched.core.fields import field
 from nessus_sched.core.secret import Secret
 
@@ -329,4 +335,50 @@ def test_models_do_not_read_lengths() -> None:
     whole, short = input_schema(Args), without_lengths(input_schema(Args))
     assert whole["properties"]["names"].pop("maxItems") == 9
     assert whole["properties"]["text"].pop("maxLength") == 5
+    assert whole["properties"]["text"].pop("minLength") == 1
     assert short == whole
+
+
+def test_models_read_simple_choices_as_types() -> None:
+    @attrs.frozen
+    class Args:
+        filters: list[dict[str, Any] | str] = field("Filters.", factory=list)
+
+    (shown,) = without_lengths(input_schema(Args))["properties"].values()
+    assert shown["items"] == {"type": ["object", "string"]}
+
+
+@attrs.frozen
+class Inner:
+    x: int = field("X.")
+
+
+@attrs.frozen
+class Shown:
+    task_id: str = field("The task.")
+    one: Inner | None = field("One.")
+    many: list[Inner] = field("Many.")
+    counts: dict[str, int] = field("Counts.")
+
+
+def test_models_are_shown_the_fields_of_an_answer_but_not_of_objects_inside() -> None:
+    whole = output_schema(Shown)
+    shown = shown_answer(whole)
+    assert shown["properties"] == {
+        "task_id": {"description": "The task.", "type": "string"},
+        "one": {"description": "One.", "type": ["object", "null"]},
+        "many": {"description": "Many.", "type": "array", "items": {"type": "object"}},
+        "counts": {
+            "description": "Counts.",
+            "type": "object",
+            "additionalProperties": {"type": "integer"},
+        },
+    }
+    alike = shown_answer(whole, like="get_it")
+    assert alike["description"] == "As get_it."
+    assert alike["properties"] == {"task_id": {"type": "string"}}
+    answer = {"task_id": "t", "one": None, "many": [{"x": 1}], "counts": {"high": 2}}
+    for schema in (whole, shown, alike):
+        Draft202012Validator(schema).validate(answer)
+        with pytest.raises(ValidationError):
+            Draft202012Validator(schema).validate({**answer, "task_id": 3})

@@ -199,7 +199,7 @@ async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.DRAIN)
 
 
-@tool(writes=True, operator=True)
+@tool(writes=True, operator=True, like="drain_scanner")
 async def undrain_scanner(app: App, call: Call, args: UndrainArgs) -> ScannerAnswer:
     """Send a drained scanner scans again."""
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.UNDRAIN)

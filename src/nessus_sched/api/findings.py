@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 
@@ -38,30 +38,39 @@ MAX_BYTES = 40_000
 class QueryArgs:
     profile: str | None = field(
         "Fields per finding: " + ", ".join(PROFILES) + ". Default: brief.",
+        once=True,
         default=None,
         max_length=20,
     )
     fields: list[str] = field(
         "Fields to show, such as cvss3_base_score; instead of a profile or besides it.",
+        once=True,
         factory=list,
         max_length=100,
     )
     filters: list[dict[str, Any] | str] = field(
         'Such as "severity>=high", "cve contains 2021-44228", "exploit_available=true", '
         '"solution is absent", or {field, op, value}.',
+        once=True,
         factory=list,
         max_length=50,
     )
-    match: Match = field("Whether all filters must match.", default=Match.ALL)
+    match: Match = field("Whether all filters must match.", once=True, default=Match.ALL)
     sort: list[str] = field(
         "Fields to sort by, - for descending. Default: worst first.",
+        once=True,
         factory=list,
         max_length=5,
     )
-    page_size: int = field("Findings per page.", default=USUAL_ROWS, minimum=1, maximum=1000)
-    cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=2000)
+    page_size: int = field(
+        "Findings per page.", once=True, default=USUAL_ROWS, minimum=1, maximum=1000
+    )
+    cursor: str | None = field(
+        "`next_cursor` of the page before.", once=True, default=None, max_length=2000
+    )
     max_bytes: int = field(
         "Bytes of findings at most.",
+        once=True,
         default=USUAL_BYTES,
         minimum=2000,
         maximum=MAX_BYTES,
@@ -70,11 +79,8 @@ class QueryArgs:
 
 @attrs.frozen(kw_only=True)
 class ResultsArgs(QueryArgs):
-    task_id: str = field(
-        "The id of the task.",
-        max_length=64,
-        examples=("t-7k3m9pqr2vxz",),
-    )
+    EXPLAINS: ClassVar = True
+    task_id: str = field("The id of the task.", max_length=64)
     group_by: GroupBy | None = field(
         "Count findings instead of listing each; by host also its logins, for example with "
         'filters ["host_login=failed"].',
@@ -164,7 +170,9 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
     """What changed between two completed tasks. A finding is fixed only if the later scan
     would have shown it; otherwise it is not_checked, with the reason (host down, login
     failed, port not scanned ...), and may still be there. new and not_checked_before
-    differ likewise. changed: another severity or compliance result. Read counts.notes."""
+    differ likewise. changed: another severity or compliance result. Read counts.notes.
+
+    Arguments without a description are those of get_scan_results."""
     early: list[str] = []
     for task_id in (args.before_task_id, args.after_task_id):
         early += early_end(await must_have_results(app, call, task_id))

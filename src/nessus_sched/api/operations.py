@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.api.schema import Schema, input_schema, output_schema
+from nessus_sched.api.schema import Schema, input_schema, output_schema, shown_answer
 from nessus_sched.core.fields import doc_of
 from nessus_sched.ipc.peer import Peer
 
@@ -69,6 +69,8 @@ class ToolDef:
     answer_memory: int = 0
     operator: bool = False
     """Concerns everybody's tasks: only for users whose role has `operator_tools`."""
+    like: str = ""
+    """The tool whose answer this one has, too, and explains."""
 
     @property
     def input_schema(self) -> Schema:
@@ -77,6 +79,11 @@ class ToolDef:
     @property
     def output_schema(self) -> Schema:
         return output_schema(self.answer)
+
+    @property
+    def shown_answer(self) -> Schema:
+        """What models are shown of `output_schema`."""
+        return shown_answer(self.output_schema, self.like)
 
 
 def tool(
@@ -88,6 +95,7 @@ def tool(
     timeout: float = 45.0,
     answer_memory: int = 0,
     operator: bool = False,
+    like: str = "",
 ) -> Callable[[Callable[[Any, Call, Any], Awaitable[Any]]], ToolDef]:
     """Makes a `ToolDef` of `async def name(app, call, args: Args) -> Answer`; the docstring
     is the description."""
@@ -111,6 +119,7 @@ def tool(
             timeout=timeout,
             answer_memory=answer_memory,
             operator=operator,
+            like=like,
         )
 
     return define

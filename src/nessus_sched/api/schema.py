@@ -48,15 +48,74 @@ def output_schema(cls: type) -> Schema:
     return _object(cls, output=True)
 
 
+LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
+
+
 def without_lengths(schema: Schema) -> Schema:
-    """A schema of arguments without the maximum lengths of its lists and texts. They protect the
-    daemon, and a refusal names them: a model would read them in every conversation and hardly ever
-    need them."""
+    """A schema of arguments without the lengths of its lists and texts. They protect the daemon,
+    and a refusal names them: a model would read them in every conversation and hardly ever need
+    them."""
     properties = {
-        name: {key: value for key, value in each.items() if key not in ("maxLength", "maxItems")}
+        name: _simple({key: value for key, value in each.items() if key not in LENGTHS})
         for name, each in schema["properties"].items()
     }
     return {**schema, "properties": properties}
+
+
+def _simple(schema: Schema) -> Schema:
+    """The same schema, said shorter: objects of anything, and a choice of nothing but types."""
+    found = {key: value for key, value in schema.items() if value != {}}
+    if "items" in found:
+        found["items"] = _simple(found["items"])
+    if "anyOf" in found:
+        members = [_simple(each) for each in found.pop("anyOf")]
+        bare = all(each.keys() == {"type"} for each in members)
+        found |= {"type": [each["type"] for each in members]} if bare else {"anyOf": members}
+    return found
+
+
+HANDLES = (
+    "task_id",
+    "status",
+    "settled",
+    "scanner_instance",
+    "created",
+    "rescan_of",
+    "notes",
+    "next",
+)
+"""Fields of an answer that are named even where another tool explains that answer."""
+
+
+def shown_answer(schema: Schema, like: str = "") -> Schema:
+    """What models are shown of the schema of an answer: the fields with their types, a description
+    of those at the top, and objects inside them without their fields, which an answer shows
+    better. Every field is there in every answer, so `required` would only repeat the names. An
+    answer `like` that of another tool has its handles only."""
+    properties = schema["properties"]
+    if not like:
+        return {"type": "object", "properties": {n: _brief(p) for n, p in properties.items()}}
+    named = {name: properties[name] for name in HANDLES if name in properties}
+    types_only = {name: _brief(_undescribed(each)) for name, each in named.items()}
+    return {"type": "object", "description": f"As {like}.", "properties": types_only}
+
+
+def _undescribed(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key != "description"}
+
+
+def _brief(schema: Schema) -> Schema:
+    """The schema without what objects in it consist of."""
+    if schema.get("type") == "object":
+        kept: Schema = {key: schema[key] for key in ("description", "type") if key in schema}
+        inner = schema.get("additionalProperties")
+        simple = isinstance(inner, dict) and inner.keys() == {"type"}
+        return {**kept, "additionalProperties": inner} if simple else kept
+    if "items" in schema:
+        return {**schema, "items": _brief(schema["items"])}
+    if "anyOf" in schema:
+        return _simple({**schema, "anyOf": [_brief(each) for each in schema["anyOf"]]})
+    return schema
 
 
 def _object(cls: type, *, output: bool) -> Schema:
@@ -65,7 +124,7 @@ def _object(cls: type, *, output: bool) -> Schema:
     required: list[str] = []
     for attribute in attrs.fields(cls):
         optional = attribute.default is not attrs.NOTHING
-        inherited = attribute.name not in cls.__annotations__
+        inherited = attribute.name not in cls.__annotations__ and "EXPLAINS" not in vars(cls)
         properties[attribute.name] = _property(
             attribute, hints[attribute.name], output=output, inherited=inherited
         )

@@ -193,7 +193,7 @@ async def submit_scan(app: App, call: Call, args: SubmitArgs) -> SubmitAnswer:
     return await _submit(app, call, args, ScanKind.BASIC)
 
 
-@tool(writes=True, idempotent=False, open_world=True)
+@tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def submit_trusted_scan(app: App, call: Call, args: CredentialedArgs) -> SubmitAnswer:
     """Queue a vulnerability scan that logs in to the targets (SSH or Windows) without raising
     privileges: finds missing patches that a network scan cannot see. The result says per host
@@ -206,7 +206,7 @@ async def submit_trusted_scan(app: App, call: Call, args: CredentialedArgs) -> S
     return await _submit(app, call, args, ScanKind.TRUSTED)
 
 
-@tool(writes=True, idempotent=False, open_world=True)
+@tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def submit_privileged_scan(app: App, call: Call, args: CredentialedArgs) -> SubmitAnswer:
     """Queue a vulnerability scan that logs in with full privileges (sudo, su, enable and the
     like, or root or administrator). The most complete picture; the result says per host
@@ -218,7 +218,7 @@ async def submit_privileged_scan(app: App, call: Call, args: CredentialedArgs) -
     return await _submit(app, call, args, ScanKind.PRIVILEGED)
 
 
-@tool(writes=True, idempotent=False, open_world=True)
+@tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def submit_custom_scan(app: App, call: Call, args: CustomArgs) -> SubmitAnswer:
     """Queue a scan with a template or policy of your choice, for what the other submit tools
     do not cover (malware, one vulnerability, a tuned policy). Give either `template` or
@@ -228,7 +228,7 @@ async def submit_custom_scan(app: App, call: Call, args: CustomArgs) -> SubmitAn
     return await _submit(app, call, args, ScanKind.CUSTOM)
 
 
-@tool(writes=True, idempotent=False, open_world=True)
+@tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def submit_quick_scan(app: App, call: Call, args: QuickArgs) -> SubmitAnswer:
     """Queue a host discovery: which addresses are alive, optionally their operating systems
     or common open ports. Fast; finds no vulnerabilities.
@@ -237,7 +237,7 @@ async def submit_quick_scan(app: App, call: Call, args: QuickArgs) -> SubmitAnsw
     return await _submit(app, call, args, ScanKind.QUICK)
 
 
-@tool(writes=True, idempotent=False, open_world=True)
+@tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def submit_compliance_scan(app: App, call: Call, args: ComplianceArgs) -> SubmitAnswer:
     """Queue a check of the targets' configuration against an audit file (such as a CIS
     benchmark): passed, failed or warning per check. Needs a credential and an audit, both by

@@ -40,11 +40,7 @@ _TARGETS = 5
 
 @attrs.frozen(kw_only=True)
 class TaskArgs:
-    task_id: str = field(
-        "The id of the task.",
-        max_length=64,
-        examples=("t-7k3m9pqr2vxz",),
-    )
+    task_id: str = field("The id of the task.", max_length=64)
 
 
 @attrs.frozen(kw_only=True)
@@ -185,7 +181,7 @@ async def list_tasks(app: ReadApp, call: Call, args: ListArgs) -> ListAnswer:
     )
 
 
-@tool(writes=True, destructive=True)
+@tool(writes=True, destructive=True, like="get_scan_status")
 async def cancel_scan(app: App, call: Call, args: CancelArgs) -> StatusAnswer:
     """Cancel a task: take it out of the queue, or stop its scan on the scanner. What a running
     scan has found is kept as partial results. Canceling twice does no harm."""
@@ -195,7 +191,7 @@ async def cancel_scan(app: App, call: Call, args: CancelArgs) -> StatusAnswer:
         return status_answer(app, view)
 
 
-@tool(writes=True)
+@tool(writes=True, like="get_scan_status")
 async def pause_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
     """Pause a task. A running scan keeps its slot on the scanner until resume_scan or
     cancel_scan, so do not leave it paused for long; a waiting task is not launched."""
@@ -204,7 +200,7 @@ async def pause_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
         return status_answer(app, await app.service.pause(args.task_id, actor=call.peer.actor))
 
 
-@tool(writes=True)
+@tool(writes=True, like="get_scan_status")
 async def resume_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
     """Resume a paused task."""
     await managed(app, call, args.task_id)

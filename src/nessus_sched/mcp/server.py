@@ -348,7 +348,7 @@ def _listed(tool: ToolDef) -> types.Tool:
         title=tool.title,
         description=tool.description,
         input_schema=without_lengths(tool.input_schema),
-        output_schema=tool.output_schema,
+        output_schema=tool.shown_answer,
         annotations=types.ToolAnnotations(
             read_only_hint=not tool.writes,
             destructive_hint=tool.destructive,

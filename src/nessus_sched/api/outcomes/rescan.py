@@ -83,7 +83,7 @@ class RescanAnswer(SubmitAnswer):
     notes: list[str] = field("Why hosts may be missing: the earlier scan saw less than all.")
 
 
-@tool(writes=True, idempotent=False, open_world=True)
+@tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def rescan(app: App, call: Call, args: RescanArgs) -> RescanAnswer:
     """Queue a new scan of some hosts of a finished one: where logins failed, that were not
     reached or silent, or that have certain findings. The kind of scan, template, credentials and

@@ -75,7 +75,7 @@ async def search_findings(app: App, call: Call, args: SearchArgs) -> SearchAnswe
     "exception absent"]. Fields that only stored scans have (plugin_output ...) search those.
 
     No findings does not mean clean: the notes say when a host that is asked for was last
-    scanned."""
+    scanned. Arguments without a description are those of get_scan_results."""
     early: list[str] = []
     for task_id in args.task_ids:
         early += early_end(await must_have_results(app, call, task_id))
