@@ -37,6 +37,7 @@ PARTS = {
     "ledger": "ledger:measure",
     "startup": "startup:measure",
     "parsing": "parsing:measure",
+    "calendar": "calendar:measure",
     "health": "health:measure",
 }
 

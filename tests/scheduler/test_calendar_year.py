@@ -4,32 +4,14 @@ through what decides about firings, starts and pauses; and plans against what th
 from __future__ import annotations
 
 import os
-from random import Random
 
 import pytest
 
-from support.calendar_judge import Judge
-from support.calendar_programme import BEGIN, models, stalls, timetable, wanted
-from support.calendar_year import DAY, CalendarYear
-from support.plan_truth import Planner, share
+from support.calendar_judge import Judge, played
+from support.plan_truth import guesses, share
 
 DAYS = int(os.environ.get("CALENDAR_DAYS", "365"))
 """A year takes about a minute of computing."""
-
-
-def play(days: int, seed: int, *, scanners: int, schedules: int) -> Judge:
-    random = Random(seed)
-    every = [wanted(number, random, days) for number in range(schedules)]
-    year = CalendarYear(
-        models(scanners, 1, random),
-        [each.schedule for each in every],
-        timetable(),
-        begin=BEGIN,
-        seed=seed,
-        stalls=stalls(random, days),
-    )
-    year.run()
-    return Judge(year, every, days)
 
 
 def check(found: Judge, *, most: float) -> None:
@@ -46,7 +28,7 @@ def check(found: Judge, *, most: float) -> None:
 @pytest.mark.timeout(900)
 def test_the_calendar_is_kept_for_a_year() -> None:
     """Another with CALENDAR_DAYS=3650, say."""
-    found = play(DAYS, 1, scanners=20, schedules=200)
+    found = played(DAYS, 1, scanners=20, schedules=200)
     # Until a scanner has paused some scans, its lead is a guess.
     check(found, most=0.1 if DAYS >= 365 else 0.2)
     assert len(found.year.lives) > 100 * DAYS
@@ -54,7 +36,7 @@ def test_the_calendar_is_kept_for_a_year() -> None:
 
 def test_the_calendar_is_kept_for_some_weeks() -> None:
     """In which the clocks change in America and in Europe."""
-    check(play(32, 2, scanners=4, schedules=30), most=0.3)
+    check(played(32, 2, scanners=4, schedules=30), most=0.3)
 
 
 @pytest.mark.slow
@@ -65,15 +47,7 @@ def test_the_calendar_is_kept_for_some_weeks() -> None:
 def test_plans_come_true(scanners: int, slots: int, schedules: int, days: int) -> None:
     """About 80 % of what happens lies within the 80 % intervals. More do where it is certain that
     a slot is free: then the interval is a moment, and starts are counted apart."""
-    random = Random(2)
-    every = [wanted(number, random, days).schedule for number in range(schedules)]
-    fleet = models(scanners, slots, random)
-    year = CalendarYear(fleet, every, timetable(), begin=BEGIN, seed=2)
-    measured = days // 3  # until enough scans have been
-    nights = range(measured, days, 1 + schedules // 100)
-    planner = Planner(year, [BEGIN + (day + random.random()) * DAY for day in nights])
-    year.run()
-    starts, ends = planner.guesses()
+    starts, ends = guesses(scanners, slots, schedules, days)
     waits = [each for each in starts if not each.certain]
     shown = {"starts": share(starts), "waits": share(waits), "ends": share(ends)}
     print(f"{scanners} x {slots}: {len(ends)} scans, {len(waits)} waits, {shown}")

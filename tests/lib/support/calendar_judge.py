@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from datetime import timedelta
 from itertools import product
+from random import Random
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -19,7 +20,11 @@ from support.calendar_programme import (
     WESTERN,
     Wanted,
     allowed,
+    models,
     site_of,
+    stalls,
+    timetable,
+    wanted,
 )
 from support.calendar_year import DAY, NEXT_LOOK, CalendarYear
 from support.cron_oracle import transitions
@@ -104,3 +109,19 @@ class Judge:
                     zones[name] == zone and day <= nominal < day + DAY
                     for name, nominal, _ in self.year.fired
                 ), (zone, day)
+
+
+def played(days: int, seed: int, *, scanners: int, schedules: int) -> Judge:
+    """So many days of schedules in three zones, on scanners of one slot that stall now and then."""
+    random = Random(seed)
+    every = [wanted(number, random, days) for number in range(schedules)]
+    year = CalendarYear(
+        models(scanners, 1, random),
+        [each.schedule for each in every],
+        timetable(),
+        begin=BEGIN,
+        seed=seed,
+        stalls=stalls(random, days),
+    )
+    year.run()
+    return Judge(year, every, days)

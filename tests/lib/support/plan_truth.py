@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from random import Random
 
 import attrs
 
@@ -10,6 +11,7 @@ from nessus_sched.core.calendar.plan import Interval, Planned, plan
 from nessus_sched.core.calendar.playing import Job
 from nessus_sched.core.parts import PartSizes
 from nessus_sched.core.pool import outlook
+from support.calendar_programme import BEGIN, models, timetable, wanted
 from support.calendar_year import DAY, CalendarYear, Life
 
 SIZES = PartSizes(duration=1800.0, minimum=64, maximum=4096, most=1000)
@@ -84,3 +86,18 @@ class Planner:
                 life = lives.get(planned.job.key)
                 if life is not None:
                     yield made, planned, life
+
+
+def guesses(
+    scanners: int, slots: int, schedules: int, days: int
+) -> tuple[list[Guess], list[Guess]]:
+    """Starts and ends that plans announced a day ahead, at random moments, once enough scans
+    were measured."""
+    random = Random(2)
+    every = [wanted(number, random, days).schedule for number in range(schedules)]
+    year = CalendarYear(models(scanners, slots, random), every, timetable(), begin=BEGIN, seed=2)
+    measured = days // 3
+    nights = range(measured, days, 1 + schedules // 100)
+    planner = Planner(year, [BEGIN + (day + random.random()) * DAY for day in nights])
+    year.run()
+    return planner.guesses()
