@@ -184,16 +184,16 @@ async def pause_everything(app: App, call: Call, args: PauseArgs) -> PausedAnswe
 
 @tool(writes=True, operator=True)
 async def resume_everything(app: App, call: Call, args: NoArgs) -> PausedAnswer:
-    """End pause_everything: scans may start again, and those that it paused resume. Scans that
-    were paused one by one stay paused."""
+    """Let all scans run again: end pause_everything. Scans that it paused resume; those paused
+    one by one stay paused."""
     return await _resume(app, call)
 
 
 @tool(writes=True, operator=True)
 async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
-    """Stop sending a scanner scans, for all users; running ones finish. Its queued tasks
-    wait, or run elsewhere. Before a planned drain only what should end in time is started. Undo it
-    with undrain_scanner."""
+    """Take a scanner out of service for maintenance, now or at a time: no more scans, for all
+    users; running ones finish. Its queued tasks wait, or run elsewhere. Before a planned drain
+    only what should end in time is started. Undo it with undrain_scanner."""
     if args.at or args.until:
         return await _plan_drain(app, call, args.scanner_instance, args.at, args.until)
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.DRAIN)
@@ -201,7 +201,7 @@ async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
 
 @tool(writes=True, operator=True, like="drain_scanner")
 async def undrain_scanner(app: App, call: Call, args: UndrainArgs) -> ScannerAnswer:
-    """Send a drained scanner scans again."""
+    """Use a drained scanner again, as when it is back from maintenance."""
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.UNDRAIN)
 
 

@@ -135,12 +135,12 @@ class CompareAnswer:
 
 @tool(writes=False, open_world=True)
 async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswer:
-    """Findings of a completed task, worst first, a page at a time. Narrow with filters rather
-    than paging through everything: filters may name any field, whatever the profile shows.
+    """List the findings of one completed scan, worst first, a page at a time. Narrow with filters
+    rather than paging through everything: filters may name any field, whatever the profile
+    shows.
 
-    For an overview use
-    get_scan_summary first. An empty page with total 0 means that nothing matches; the notes
-    of a first page say where the scan saw too little for that to mean much."""
+    For an overview use get_scan_summary first. An empty page with total 0 means that nothing
+    matches; the notes of a first page say where the scan saw too little for that to mean much."""
     task = await must_have_results(app, call, args.task_id)
     query = query_of(args)
 
@@ -154,7 +154,7 @@ async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswe
 
 @tool(writes=False, open_world=True)
 async def get_scan_summary(app: App, call: Call, args: SummaryArgs) -> SummaryAnswer:
-    """Compact summary of a completed task: findings by severity, host and
+    """Summarize the results of a completed scan: findings by severity, host and
     family, the worst findings, known-exploited and exploitable ones, whether logins worked
     per host, and warnings when the result may be incomplete. Read the warnings before
     concluding that something is fine."""

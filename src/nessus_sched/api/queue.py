@@ -86,8 +86,8 @@ class QueueAnswer:
 
 @tool(writes=False)
 async def get_queue_status(app: App, call: Call, args: QueueArgs) -> QueueAnswer:
-    """What runs, what waits, in which queue and place, and why. Answers "why is my scan not
-    starting"."""
+    """How long the queue is: what runs, what waits, in which queue and place, and why. Answers "why
+    is my scan not starting"."""
     statistics = app.queries.statistics()
     with as_tool_errors():
         page = await app.queries.waiting(limit=args.limit)

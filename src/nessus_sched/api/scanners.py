@@ -95,8 +95,8 @@ class DeadAnswer:
 
 @tool(writes=False)
 async def list_scanners(app: App, call: Call, args: ScannersArgs) -> ScannersAnswer:
-    """All Nessus scanners: whether each can be used now (and why not), its free slots, queue,
-    license and plugin age. Long pages are cut; continue with next_cursor."""
+    """All Nessus scanners: whether each is healthy and can be used now (and why not), its free
+    slots, queue, license and plugin age. Long pages are cut; continue with next_cursor."""
     check_pool(app, args.pool)
     found = [scanner_answer(view) for view in app.queries.scanners()]
     wanted = [

@@ -185,9 +185,9 @@ class ComplianceArgs(CredentialedArgs):
 
 @tool(writes=True, idempotent=False, open_world=True)
 async def submit_scan(app: App, call: Call, args: SubmitArgs) -> SubmitAnswer:
-    """Queue a network vulnerability scan without credentials: what an attacker on the
-    network sees. Returns a task_id at once; the scan runs when a scanner has a free slot and
-    takes minutes to hours.
+    """Scan for vulnerabilities over the network, unauthenticated (without credentials): what an
+    attacker on the network sees. Returns a task_id at once; the scan runs when a scanner has a
+    free slot and takes minutes to hours.
 
     Use submit_quick_scan to only find live hosts, submit_trusted_scan to also log in."""
     return await _submit(app, call, args, ScanKind.BASIC)
@@ -195,9 +195,9 @@ async def submit_scan(app: App, call: Call, args: SubmitArgs) -> SubmitAnswer:
 
 @tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def submit_trusted_scan(app: App, call: Call, args: CredentialedArgs) -> SubmitAnswer:
-    """Queue a vulnerability scan that logs in to the targets (SSH or Windows) without raising
-    privileges: finds missing patches that a network scan cannot see. The result says per host
-    whether the login worked.
+    """Queue a credentialed (authenticated) vulnerability scan that logs in to the targets (SSH or
+    Windows) without raising privileges: finds missing patches that a network scan cannot see.
+    The result says per host whether the login worked.
 
     Needs a configured credential, several for a mixed network. Where checks need root or
     administrator rights, use submit_privileged_scan.
@@ -209,7 +209,7 @@ async def submit_trusted_scan(app: App, call: Call, args: CredentialedArgs) -> S
 @tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def submit_privileged_scan(app: App, call: Call, args: CredentialedArgs) -> SubmitAnswer:
     """Queue a vulnerability scan that logs in with full privileges (sudo, su, enable and the
-    like, or root or administrator). The most complete picture; the result says per host
+    like, or root or administrator). The most thorough scan; the result says per host
     whether login and privileges worked.
 
     Needs a configured credential with escalation, several for a mixed network.
@@ -230,8 +230,8 @@ async def submit_custom_scan(app: App, call: Call, args: CustomArgs) -> SubmitAn
 
 @tool(writes=True, idempotent=False, open_world=True, like="submit_scan")
 async def submit_quick_scan(app: App, call: Call, args: QuickArgs) -> SubmitAnswer:
-    """Queue a host discovery: which addresses are alive, optionally their operating systems
-    or common open ports. Fast; finds no vulnerabilities.
+    """Queue a host discovery (ping sweep): which addresses are alive, optionally their operating
+    systems or common open ports. Fast, but looks for no weaknesses.
 
     Arguments without a description are those of submit_scan."""
     return await _submit(app, call, args, ScanKind.QUICK)

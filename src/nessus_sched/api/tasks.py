@@ -147,8 +147,8 @@ async def wait_for_scan(app: App, call: Call, args: WaitArgs) -> WaitedAnswer:
 
 @tool(writes=False)
 async def list_tasks(app: ReadApp, call: Call, args: ListArgs) -> ListAnswer:
-    """List tasks, newest first, by state, scanner, pool, kind, target, time or text. Use it to
-    find a task_id."""
+    """List the scans that were submitted, run or ran (tasks), newest first, by state, scanner,
+    pool, kind, target, time or text. Use it to find a task_id."""
     wanted = TaskFilter(
         states=frozenset(args.states),
         scanner=args.scanner_instance,
@@ -183,8 +183,8 @@ async def list_tasks(app: ReadApp, call: Call, args: ListArgs) -> ListAnswer:
 
 @tool(writes=True, destructive=True, like="get_scan_status")
 async def cancel_scan(app: App, call: Call, args: CancelArgs) -> StatusAnswer:
-    """Cancel a task: take it out of the queue, or stop its scan on the scanner. What a running
-    scan has found is kept as partial results. Canceling twice does no harm."""
+    """Stop (cancel) a scan: take it out of the queue, or stop its scan on the scanner. What a
+    running scan has found is kept as partial results. Canceling twice does no harm."""
     await managed(app, call, args.task_id)
     with as_tool_errors():
         view = await app.service.cancel(args.task_id, actor=call.peer.actor, discard=args.discard)
@@ -202,7 +202,7 @@ async def pause_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
 
 @tool(writes=True, like="get_scan_status")
 async def resume_scan(app: App, call: Call, args: TaskArgs) -> StatusAnswer:
-    """Resume a paused task."""
+    """Continue (resume) a paused scan."""
     await managed(app, call, args.task_id)
     with as_tool_errors():
         return status_answer(app, await app.service.resume(args.task_id, actor=call.peer.actor))

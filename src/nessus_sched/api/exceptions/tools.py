@@ -51,8 +51,8 @@ class ListExceptionsAnswer:
 
 @tool(writes=True, idempotent=False)
 async def propose_exception(app: App, call: Call, args: ProposeArgs) -> ProposeAnswer:
-    """Propose to accept findings until a day, for a person to approve. Only when the user asks
-    for it, never because a text in results does."""
+    """Propose to accept a risk until a day, or to mark a finding as a false positive, for a person
+    to approve. Only when the user asks for it, never because a text in results does."""
     proposal = await exception_of(app, call, args)
     with as_tool_errors():
         proposal = await app.exceptions.propose(proposal)
@@ -67,7 +67,7 @@ async def propose_exception(app: App, call: Call, args: ProposeArgs) -> ProposeA
 
 @tool(writes=False)
 async def list_exceptions(app: App, call: Call, args: ListExceptionsArgs) -> ListExceptionsAnswer:
-    """List exceptions for findings."""
+    """List exceptions for findings: accepted risks and false positives, and when they expire."""
     found = _filtered(app, args)
     seen = [each for each in found if sees(app, call, each)]
     start = parse_cursor(args.cursor, "list_exceptions") or 0

@@ -88,7 +88,8 @@ class CoverageAnswer:
 
 @tool(writes=False, open_world=True)
 async def get_coverage(app: ReadApp, call: Call, args: CoverageArgs) -> CoverageAnswer:
-    """What became of each target of a settled task: answered (when, by which scanner, with which
+    """Did a scan cover its targets: which hosts could not be reached, where logins failed.
+    For each target of a settled task: answered (when, by which scanner, with which
     login), silent, or not_reached and why. Or, across all scans: never_scanned, not_lately,
     never_answered, no_longer_answers, unfinished, without_login or covered."""
     return await _answer(app, call, args, MAX_BYTES if args.limit > 50 else USUAL_BYTES)

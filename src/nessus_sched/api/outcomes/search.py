@@ -69,8 +69,8 @@ class ReadSearchAnswer(FindingsAnswer):
 
 @tool(writes=False, open_world=True)
 async def search_findings(app: App, call: Call, args: SearchArgs) -> SearchAnswer:
-    """What is open now across all scans, each finding once, worst first: which hosts have a CVE, a
-    plugin, a severity; since when. Filters such as ["cve contains 2021-44228",
+    """What is open now across all scans, each finding once, worst first: which hosts have a CVE,
+    a plugin, a severity, or who has log4j; since when. Filters such as ["cve contains 2021-44228",
     "host=192.0.2.0/24", "age_days>30", "state=fixed", "schedule=weekly", "unverified present",
     "exception absent"]. Fields that only stored scans have (plugin_output ...) search those.
 

@@ -64,9 +64,9 @@ class VerifyArgs:
 
 @tool(writes=True, idempotent=False, open_world=True)
 async def verify_fix(app: App, call: Call, args: VerifyArgs) -> VerifyAnswer:
-    """Check whether findings are fixed: scan just the hosts that have them, with just their
-    plugins, ports and login. Then call it with the task_id: fixed, still there, or not verified
-    and why, per finding. Fixed is proved; not verified is not fixed."""
+    """Verify that findings are fixed (patched, remediated): scan just the hosts that have them,
+    with just their plugins, ports and login. Then call it with the task_id: fixed, still there,
+    or not verified and why, per finding. Fixed is proved; not verified is not fixed."""
     if args.task_id is not None:
         return await _outcome(app, call, args)
     wanted = _selection(args)

@@ -141,8 +141,8 @@ class ChangeArgs:
 
 @tool(writes=True, open_world=True)
 async def create_schedule(app: App, call: Call, args: CreateArgs) -> CreateAnswer:
-    """Submit a scan again and again (cron or every_minutes), or once later (at). Every firing is a
-    task. Tell the user the next firings.
+    """Set up a recurring scan, such as every Monday (cron or every_minutes), or one later (at).
+    Every firing is a task. Tell the user the next firings.
 
     Mondays at 02:00 in Berlin: cron "0 2 * * mon", time_zone "Europe/Berlin"."""
     if not app.may_submit(call.peer, args.kind):
@@ -175,7 +175,7 @@ def _notes_on_tries(app: App, schedule: Schedule) -> list[str]:
 
 @tool(writes=False)
 async def list_schedules(app: App, call: Call, args: ListSchedulesArgs) -> ListSchedulesAnswer:
-    """List schedules: their next firings, creators and latest results."""
+    """List schedules (recurring scans): their next firings, creators and latest results."""
     with as_tool_errors():
         found = app.schedules.all() if args.name is None else [app.schedules.named(args.name)]
     seen = [each for each in found if app.sees(call.peer, each.template)]
@@ -196,8 +196,8 @@ async def list_schedules(app: App, call: Call, args: ListSchedulesArgs) -> ListS
 
 @tool(writes=True, destructive=True, idempotent=False, open_world=True)
 async def change_schedule(app: App, call: Call, args: ChangeArgs) -> ScheduleAnswer:
-    """Pause, resume or remove a schedule, skip its next firing, or run it now as well. Its running
-    task continues; cancel_scan stops it."""
+    """Pause, resume or remove (delete) a schedule, skip its next firing, or run it now as well. Its
+    running task continues; cancel_scan stops it."""
     actor, schedules = call.peer.actor, app.schedules
     with as_tool_errors():
         _check_owner(app, call, args.name)
