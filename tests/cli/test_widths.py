@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections import Counter
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
 
-from nessus_sched.cli.output import fitted_widths
+from nessus_sched.cli.layout import fitted_widths
+from nessus_sched.cli.output import build_table, wrapped
 
 COLUMNS = ("task", "state", "name", "progress", "why")
 
@@ -24,3 +31,70 @@ def test_names_give_way_first_then_texts_and_nothing_else(natural: list[int], ro
     assert fits or (name <= 8 and why <= 16)
     if sum(natural) <= room:
         assert [task, state, name, progress, why] == natural
+
+
+def drawn(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    with console.capture() as captured:
+        console.print(build_table(columns, rows))
+    return captured.get().splitlines()
+
+
+LONGEST = "Apache Log4Shell RCE detection via callback correlation"
+
+
+def test_a_long_name_moves_below_its_row_before_any_word_is_broken() -> None:
+    lines = drawn(
+        ("severity", "host", "port", "plugin", "name", "score", "cve", "remark"),
+        [("critical", "198.51.100.212", "443/tcp", "156014", LONGEST, "10.0", "-", "exploited")],
+        80,
+    )
+    assert [line.split() for line in lines] == [
+        ["severity", "host", "port", "plugin", "score", "cve", "remark"],
+        ["name"],
+        ["critical", "198.51.100.212", "443/tcp", "156014", "10.0", "-", "exploited"],
+        LONGEST.split(),
+    ]
+    assert lines[3].index("Apache") == lines[2].index("198")
+
+
+def test_sentences_are_wrapped_in_their_column_if_there_is_room() -> None:
+    why = "waits for a free slot of the scanner, which two scans hold"
+    lines = drawn(("task", "why"), [("t-1", why)], 40)
+    assert lines[0].split() == ["task", "why"]
+    assert lines[1].startswith(" t-1   waits for")
+    assert all(line.startswith("       ") for line in lines[2:])
+    assert " ".join(lines[1:]).split() == ["t-1", *why.split()]
+
+
+WORDS = st.text("abc.:/é漢", min_size=1, max_size=16)
+CELLS = st.lists(WORDS, max_size=12).map(" ".join)
+
+
+@pytest.mark.slow
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS, CELLS), max_size=4), st.integers(40, 140))
+def test_no_word_is_broken_and_no_line_too_long(rows: list[tuple[str, ...]], width: int) -> None:
+    """The longest word has 32 cells, and a line has room for it."""
+    lines = drawn(COLUMNS, rows, width)
+    assert all(cell_len(line) <= width for line in lines)
+    shown = Counter(word for line in lines for word in line.split())
+    for row in [COLUMNS, *rows]:
+        shown.subtract(word for cell in row for word in cell.split())
+    assert set(shown.elements()) <= {"-"}
+    assert min(shown.values(), default=0) >= 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_sentences_on_a_terminal_are_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = "The hosts were scanned with different plugin sets: 202611280141, 202611280142."
+    lines = wrapped(text, 13, Terminal()).split("\n")
+    assert all(len(line) <= 40 for line in lines[1:])
+    assert len(lines[0]) <= 40 - 13
+    assert " ".join(lines).split() == text.split()
+    assert all(line.startswith(" " * 13) for line in lines[1:])
+    assert wrapped(text, 13, io.StringIO()) == text

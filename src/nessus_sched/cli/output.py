@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from nessus_sched.cli.layout import NAMES, TEXTS, Table, fitted_widths
 from nessus_sched.results.untrusted import clean, clean_line
 
 if TYPE_CHECKING:
@@ -32,17 +35,12 @@ STYLES: Mapping[str, str] = {
 """The style of cells with exactly such a word on a terminal."""
 
 
-_NAMES = frozenset({"name", "targets", "title", "description", "cve", "edition"})
-"""Columns that shrink first when there is no room."""
-_TEXTS = frozenset({"why", "remark", "found", "what to do", "blocked", "error", "message", "cause"})
-"""Columns of sentences: wrapped between words, or cut where a row is a line."""
-_FOLDED = _NAMES | _TEXTS
-_LEAST_NAME = 8
-_LEAST_TEXT = 16
 _KEPT = 24
-"""Characters of other columns that are never cut if rows are single lines."""
+"""Characters of columns other than names and texts that are never cut if rows are single lines."""
 _PADDING = 2
 """Spaces around a cell."""
+_LEAST_LINE = 20
+"""Characters of a wrapped line, however narrow the terminal is."""
 
 
 def is_terminal() -> bool:
@@ -67,7 +65,24 @@ def print_line(text: str = "") -> None:
 
 def print_note(text: str) -> None:
     """Prints a note to stderr, so that stdout holds only what was asked for."""
-    click.echo(clean(text), err=True)
+    click.echo(wrapped(clean(text), 0, sys.stderr), err=True)
+
+
+def wrapped(text: str, indent: int, stream: TextIO) -> str:
+    """The text as it is; on a terminal broken between words, so that the terminal does not break
+    them elsewhere. Further lines are indented."""
+    if not stream.isatty():
+        return text
+    room = max(shutil.get_terminal_size().columns, indent + _LEAST_LINE) - indent
+    broken = [
+        textwrap.wrap(
+            line, room, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        )
+        if len(line) > room
+        else [line]
+        for line in text.split("\n")
+    ]
+    return ("\n" + " " * indent).join(part for parts in broken for part in parts)
 
 
 def format_cell(value: Any) -> str:
@@ -81,7 +96,7 @@ def format_cell(value: Any) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> None:
-    """Prints a table; its first two columns are never cut."""
+    """Prints a table; on a terminal it fits the width."""
     texts = [[format_cell(value) for value in row] for row in rows]
     if is_terminal() and not texts:
         click.echo("none")
@@ -96,56 +111,41 @@ def build_table(
 ) -> Any:
     """The table as a rich renderable that fits the console; a row is one line unless `wrap`."""
     texts = [[format_cell(value) for value in row] for row in rows]
-    return _Fitted(columns, texts, title, wrap)
+    if wrap:
+        return Table(columns, texts, title=title, style_of=_style)
+    return _Lines(columns, texts, title)
 
 
-class _Fitted:
-    def __init__(
-        self, columns: Sequence[str], texts: Sequence[Sequence[str]], title: str, wrap: bool
-    ) -> None:
+class _Lines:
+    """Rows of one line: what does not fit is cut."""
+
+    def __init__(self, columns: Sequence[str], texts: Sequence[Sequence[str]], title: str) -> None:
         self._columns = columns
         self._texts = texts
         self._title = title
-        self._wrap = wrap
 
     def __rich_console__(self, console: Console, options: Any) -> Iterator[Any]:
-        from rich.table import Table
+        from rich.table import Table as Grid
         from rich.text import Text
 
-        made = Table(title=self._title or None, title_justify="left", title_style="bold", box=None)
+        made = Grid(title=self._title or None, title_justify="left", title_style="bold", box=None)
         natural = [max(map(len, each)) for each in zip(self._columns, *self._texts, strict=True)]
         room = options.max_width - _PADDING * len(self._columns)
         widths = fitted_widths(self._columns, natural, room)
-        fits = sum(widths) <= room
         for column, width, wanted in zip(self._columns, widths, natural, strict=True):
+            folded = column in NAMES or column in TEXTS
             made.add_column(
                 column,
-                no_wrap=not self._wrap or (fits and column not in _FOLDED),
-                width=width if width < wanted and (fits or not self._wrap) else None,
-                min_width=None if self._wrap or column in _FOLDED else min(wanted, _KEPT),
+                no_wrap=True,
+                width=width if width < wanted else None,
+                min_width=None if folded else min(wanted, _KEPT),
                 header_style="bold dim",
             )
-        how: dict[str, Any] = {
-            "no_wrap": not self._wrap,
-            "overflow": "fold" if self._wrap else "ellipsis",
-        }
         for row in self._texts:
-            made.add_row(*(Text(text, style=_style(text), **how) for text in row))
+            made.add_row(
+                *(Text(text, style=_style(text), no_wrap=True, overflow="ellipsis") for text in row)
+            )
         yield made
-
-
-def fitted_widths(columns: Sequence[str], natural: Sequence[int], room: int) -> list[int]:
-    """Column widths in characters: names shrink first, then texts, each to a minimum; other
-    columns keep their width even if there is no room."""
-    widths = list(natural)
-    for group, least in ((_NAMES, _LEAST_NAME), (_TEXTS, _LEAST_TEXT)):
-        places = [place for place, column in enumerate(columns) if column in group]
-        while sum(widths) > room and places:
-            widest = max(places, key=widths.__getitem__)
-            if widths[widest] <= least:
-                break
-            widths[widest] -= 1
-    return widths
 
 
 def _style(text: str) -> str:
@@ -155,13 +155,14 @@ def _style(text: str) -> str:
 
 
 def print_fields(pairs: Sequence[tuple[str, Any]]) -> None:
-    """Prints names and values in lines, without unknown ones."""
+    """Prints names and values in lines, without unknown ones; on a terminal long values are
+    wrapped between words."""
     known = [(name, format_cell(value)) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
         styled = is_terminal() and value in STYLES and not os.environ.get("NO_COLOR")
         shown = click.style(value, **_click_style(value)) if styled else value
-        click.echo(f"{name:<{width}}  {shown}")
+        click.echo(f"{name:<{width}}  {wrapped(shown, width + 2, sys.stdout)}")
 
 
 def _click_style(value: str) -> dict[str, Any]:
