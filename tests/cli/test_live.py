@@ -131,7 +131,7 @@ def test_cancel_goes_on_behind_a_refusal(live: Live, done: str) -> None:
     answer = live("cancel", done, "nonesuch", waiting)
     assert answer.code == 1
     assert f"{waiting}  canceled" in answer.out
-    assert f"task {done} is completed already" in answer.err
+    assert f"task {done} is already completed" in answer.err
     assert "no task 'nonesuch'" in answer.err
     one_sentence(live("pause", done), 1, "is completed and cannot be paused")
     one_sentence(live("resume", done), 1, "is completed and cannot be resumed")

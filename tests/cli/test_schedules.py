@@ -34,7 +34,7 @@ def test_one_is_created_shown_and_changed(live: Live) -> None:
     first = datetime.fromisoformat(found["next"][0])
     assert (first.weekday(), first.hour, first.tzinfo is not None) == (0, 2, True)
     assert dry["schedule"]["next"] == found["next"]
-    one_sentence(live(*words), 1, "there is a schedule 'weekly' already")
+    one_sentence(live(*words), 1, "a schedule 'weekly' already exists")
     listed = live("schedules", "list").out
     assert "At 02:00 on Monday (Europe/Berlin)" in listed
     shown = live("schedules", "show", "weekly").out

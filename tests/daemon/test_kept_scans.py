@@ -172,9 +172,9 @@ async def test_findings_that_the_ledger_could_not_verify_are_a_doubt(tmp_path: P
 async def test_tasks_without_reports(tmp_path: Path) -> None:
     async with open_book(tmp_path) as book:
         place = desk(book, tmp_path)
-        with pytest.raises(ScanGone, match=f"reports of task {TASK} are not kept any more"):
+        with pytest.raises(ScanGone, match=f"reports of task {TASK} are no longer kept"):
             await place.scan()
-        with pytest.raises(ScanGone, match="task t-9 is not stored any more"):
+        with pytest.raises(ScanGone, match="task t-9 is no longer stored"):
             await place.scan("t-9")
         part = Part(task_id="t-0", number=1, group=0, start=0, size=1, hosts=1)
         for other in (

@@ -110,7 +110,7 @@ async def test_trouble_is_what_lasts(tmp_path: Path, autojump_clock: object) -> 
         office.configure(config(tmp_path))
         await trio.sleep(3)
         (trouble,) = office.delivery.troubles()
-        assert trouble == "1 message of route soc, which is not configured any more"
+        assert trouble == "1 message of route soc, which is no longer configured"
         (orphan,) = (await office.delivery.orphans()).items()
         assert (orphan[0], orphan[1].waiting) == ("soc", 1)
 

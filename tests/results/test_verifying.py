@@ -153,7 +153,7 @@ def life(**changes: Any) -> Life:
     [
         ({}, {"state": TaskState.RUNNING}, True, Result.PENDING, "the scan is running"),
         ({}, {}, False, Result.PENDING, "not entered yet"),
-        (None, {}, True, Result.NOT_VERIFIED, "does not have the finding any more"),
+        (None, {}, True, Result.NOT_VERIFIED, "no longer has the finding"),
         (
             {"life": life(state=State.FIXED, since=AT + 30), "last_task_id": "t-v"},
             {}, True, Result.FIXED, f"fixed since {AT + 30}: task t-v would have shown it",

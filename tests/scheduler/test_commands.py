@@ -136,7 +136,7 @@ async def test_canceling_twice_is_fine_and_too_late_is_told(
         await w.settled(task.task_id)
         assert (await w.service.cancel(task.task_id, actor="me")).task.state is TaskState.CANCELED
         await w.settled(other.task_id)
-        with pytest.raises(NotPossible, match="completed already"):
+        with pytest.raises(NotPossible, match="already completed"):
             await w.service.cancel(other.task_id, actor="me")
         with pytest.raises(UnknownTask):
             await w.service.cancel("t-nosuchtask", actor="me")

@@ -152,7 +152,7 @@ async def list_routes(app: App, call: Call, args: NoArgs) -> RoutesAnswer:
         RouteRow(
             name=name, sink="", sink_kind="none", when="", on=[], next_digest=None,
             waiting=each.waiting, dead=each.dead, oldest=iso(each.oldest),
-            error="the route is not configured any more", failing_since=None, next_try=None,
+            error="the route is no longer configured", failing_since=None, next_try=None,
             unread=0,
         )
         for name, each in orphans.items()

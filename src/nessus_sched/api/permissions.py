@@ -81,7 +81,7 @@ class Roles:
             return None
         tool = submit_tool(task.request.kind)
         if role is NOTHING:
-            return "no role names its submitter any more"
+            return "no role names its submitter any longer"
         if role.read_only:
             return f"the role of its submitter, {role.name}, is read-only now"
         return f"the role of its submitter, {role.name}, no longer has {tool}"

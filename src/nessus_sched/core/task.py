@@ -198,7 +198,7 @@ class Owed:
     plain: bool = False
     """Its name on the scanner is not signed."""
     released: bool = False
-    """An operator has said that it does not run any more."""
+    """An operator has said that it no longer runs."""
 
 
 @attrs.frozen(kw_only=True)

@@ -36,13 +36,13 @@ class TaskScans:
     async def scan(self, task_id: str) -> KeptScan | None:
         task = await self.tasks.get(task_id)
         if task is None:
-            raise ScanGone(f"task {task_id} is not stored any more")
+            raise ScanGone(f"task {task_id} is no longer stored")
         if task.state not in SETTLED or task.part is not None or not task.has_results:
             return None
         try:
             files = await trio.to_thread.run_sync(self.exports.files, task_id)
         except NoExport:
-            raise ScanGone(f"the reports of task {task_id} are not kept any more") from None
+            raise ScanGone(f"the reports of task {task_id} are no longer kept") from None
         return KeptScan(
             task_id=task_id,
             title=title_of(task),

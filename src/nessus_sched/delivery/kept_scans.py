@@ -13,7 +13,7 @@ Source = Callable[[], AbstractContextManager[BinaryIO]]
 
 
 class ScanGone(Exception):
-    """The task had results, and they are not kept any more; the text says so."""
+    """The task had results, and they are no longer kept; the text says so."""
 
 
 @attrs.frozen(kw_only=True)

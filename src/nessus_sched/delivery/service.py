@@ -104,8 +104,8 @@ class Delivery:
                 if each.dead
             ),
             *(
-                f"{pluralize(each.waiting, 'message')} of route {name}, which is not configured "
-                "any more"
+                f"{pluralize(each.waiting, 'message')} of route {name}, which is no longer "
+                "configured"
                 for name, each in self.backlogs.items()
                 if each.waiting and name not in names
             ),
@@ -122,7 +122,7 @@ class Delivery:
         return [self._status(route, backlogs) for route in self.lanes.routes()]
 
     async def orphans(self) -> Mapping[str, Backlog]:
-        """Routes that are not configured any more and have messages."""
+        """Routes that have messages and are no longer configured."""
         names = {route.name for route in self.lanes.routes()}
         backlogs = await self.outbox.backlogs()
         return {name: each for name, each in backlogs.items() if name not in names}

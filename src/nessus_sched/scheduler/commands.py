@@ -130,7 +130,7 @@ def _check(state: TaskState, desired: RequestedState, task_id: str, command: Com
     """Whether the task has been canceled already, as is wanted. Raises `NotPossible`."""
     if command.desired is RequestedState.CANCEL:
         if state in SETTLED - {TaskState.CANCELED}:
-            raise NotPossible(f"task {task_id} is {state} already")
+            raise NotPossible(f"task {task_id} is already {state}")
         return state is TaskState.CANCELED
     verb = "paused" if command.desired is RequestedState.PAUSE else "resumed"
     if state in SETTLED or state is TaskState.EXPORTING:

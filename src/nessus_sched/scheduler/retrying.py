@@ -67,7 +67,7 @@ class Retries:
             with context.backlog.reserved(after):
                 await context.record(after, entry)
         except (StaleTransition, StoredNoMore) as error:
-            raise NotPossible(f"task {task.task_id} is no dead letter any more") from error
+            raise NotPossible(f"task {task.task_id} is no longer a dead letter") from error
         except StoreUnavailable as error:
             raise StoreDown(f"nothing was changed: {error}") from error
         self._fleet.enqueue(after)

@@ -120,7 +120,7 @@ class Schedules:
             (before,) = same
             if not replace:
                 raise NotPossible(
-                    f"there is a schedule {schedule.name!r} already",
+                    f"a schedule {schedule.name!r} already exists",
                     hint="choose another name, or replace it",
                 )
             defined = {name: getattr(schedule, name) for name in _DEFINED}

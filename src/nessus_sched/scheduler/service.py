@@ -183,7 +183,7 @@ class Service(Commands):
         return await self.queries.task(task_id)
 
     async def release(self, task_id: str, *, actor: str) -> TaskView:
-        """Frees the targets of a task's lost scans, which an operator says do not run any more."""
+        """Frees the targets of a task's lost scans, which an operator says no longer run."""
         try:
             released = await self.fleet.debts.release(task_id, actor=actor)
         except StoreUnavailable as error:

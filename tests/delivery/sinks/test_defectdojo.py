@@ -427,7 +427,7 @@ async def test_what_may_not_be_created_is_named() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (ScanGone("the reports of task t-1 are not kept any more"), Failure.REFUSED),
+        (ScanGone("the reports of task t-1 are no longer kept"), Failure.REFUSED),
         (StoreUnavailable("the disk is full"), Failure.TRY_AGAIN),
     ],
 )

@@ -31,7 +31,7 @@ async def rebuild_ledger(app: App, call: Call, args: RebuildArgs) -> RebuildAnsw
             raise ToolError(
                 "history_would_be_lost",
                 f"{pluralize(lost, 'scan')} in the ledger would be lost: neither their "
-                "findings nor their reports are stored any more.",
+                "findings nor their reports are still stored.",
                 "Give --forget if that is what you want.",
             )
         scans = await app.ledger.rebuild()

@@ -178,7 +178,7 @@ def verdict(
     if not entered:
         return Verdict(result=Result.PENDING, text="pending: the scan is not entered yet")
     if entry is None:
-        return _doubt("the ledger does not have the finding any more", "verify it again")
+        return _doubt("the ledger no longer has the finding", "verify it again")
     life = entry.life
     if not life.open:
         return _gone(entry, task, when)

@@ -1,4 +1,4 @@
-"""Tasks whose scanner does not answer any more."""
+"""Tasks whose scanner no longer answers."""
 
 from __future__ import annotations
 

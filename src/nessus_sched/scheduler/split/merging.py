@@ -57,7 +57,7 @@ def _missing(task: Task, parts: Sequence[Task], left: int) -> str:
         for state, count in reasons.items()
     ]
     if left:
-        said.append(f"{pluralize(left, 'target')} were not scanned any more")
+        said.append(f"{pluralize(left, 'target')} were left unscanned")
     if task.split.unreachable:
         said.append("some targets are reached by no scanner")
     return "; ".join(said)

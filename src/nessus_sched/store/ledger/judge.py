@@ -1,4 +1,4 @@
-"""Judges what a scan does not show any more, and why its new findings are new."""
+"""Judges what a scan no longer shows, and why its new findings are new."""
 
 from __future__ import annotations
 
