@@ -58,7 +58,7 @@ def changes_command(
     }
     with daemon_or_store(config) as api:
         if schedule:
-            found = api.operate("get_changes", schedule=schedule, **asked)
+            found = api.call("get_changes", schedule=schedule, **asked)
         else:
             found = api.operate("read_changes", **asked)
     if as_json:
