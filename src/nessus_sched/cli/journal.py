@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from nessus_sched.core.outcome import OUTCOME
 from nessus_sched.core.text import pluralize, size
 
 _LONG: Final = frozenset({"trace_id", OUTCOME})
+_STORE: Final = re.compile(r"(tasks|findings|ledger)\.db(-wal|-shm)?")
 
 
 @click.group("journal")
@@ -141,9 +143,12 @@ def backup_command(
     from nessus_sched.daemon.journal import back_up, back_up_ledger
 
     copies = {file: back_up} | ({} if ledger is None else {ledger: back_up_ledger})
+    if ledger is not None and ledger.resolve() == file.resolve():
+        raise click.UsageError("FILE and --ledger are the same file")
+    directory = load_config_or_exit(config).state_directory
     for each in copies:
         check_writable(each, force=force)
-    directory = load_config_or_exit(config).state_directory
+        _check_elsewhere(each, directory)
     with _store_errors(directory):
         written = {each: copy(directory, each) for each, copy in copies.items()}
     if as_json:
@@ -158,6 +163,13 @@ def backup_command(
         return
     for each, count in written.items():
         print_line(f"{each}: {size(count)}")
+
+
+def _check_elsewhere(file: Path, directory: Path) -> None:
+    """Raises `click.ClickException` for a file of a store in the state directory: to replace it
+    would take it away from the daemon."""
+    if _STORE.fullmatch(file.name) and file.parent.resolve() == directory.resolve():
+        raise click.ClickException(f"cannot write {file}: it belongs to the daemon")
 
 
 @contextmanager

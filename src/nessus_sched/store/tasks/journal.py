@@ -37,7 +37,7 @@ class JournalHead(NamedTuple):
         """Raises ValueError unless `text` is `seq:hash`."""
         seq, _, digest = text.partition(":")
         head = cls(int(seq), bytes.fromhex(digest))
-        if len(head.hash) != len(GENESIS):
+        if len(head.hash) != len(GENESIS) or head.seq < 0:
             raise ValueError("a journal head is a number, a colon and 64 hex digits")
         return head
 
