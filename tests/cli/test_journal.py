@@ -27,6 +27,7 @@ def test_the_history_of_a_task_is_a_table_oldest_first(left: Stopped) -> None:
     ]  # fmt: skip
     assert all("+09:00 (" in row for row in rows)
     assert "scanner_instance east, attempt 1" in rows[1]
+    assert "outcome" not in said.out
     assert said.err.startswith("no daemon is running; showing what ")
     found = left.asked("journal show", "journal", "show", "0003")
     assert str(found["task"]["task_id"]) == TASK  # type: ignore[index]  # JSON

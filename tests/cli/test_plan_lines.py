@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -13,6 +15,16 @@ from hypothesis import strategies as st
 from nessus_sched.cli.schedules.timeline import LEGEND, timeline_lines
 from nessus_sched.core.calendar.timeline import Timeline
 from support.plans import NOW, ZONE, answered, night
+
+
+@pytest.fixture(autouse=True)
+def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In the time zone of these plans."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", ZONE)
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def test_a_night_is_a_line_for_each_scanner_and_rule() -> None:

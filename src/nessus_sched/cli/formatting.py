@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -82,20 +83,34 @@ def parse_duration(text: str) -> float:
     found = _DURATION.fullmatch(text)
     if found is None:
         raise click.BadParameter(f"{text!r} is not a duration; for example 90s, 15m, 2h or 7d")
-    return float(found[1]) * dict(TIME_UNITS)[found[2] or "s"]
+    seconds = float(found[1]) * dict(TIME_UNITS)[found[2] or "s"]
+    if not math.isfinite(seconds):
+        raise click.BadParameter("that is too long")
+    return seconds
+
+
+def duration_within(least: float, most: float) -> Callable[[str], float]:
+    """A parser of durations of so many seconds; for use as an option's type."""
+
+    def parse(text: str) -> float:
+        seconds = parse_duration(text)
+        if not least <= seconds <= most:
+            raise click.BadParameter(f"{text!r} is not from {duration(least)} to {duration(most)}")
+        return seconds
+
+    return parse
 
 
 def parse_time(text: str) -> str:
     """An ISO 8601 time with offset, from one (local if it has none) or from an age such as `2h`;
     for use as an option's type."""
-    if (found := _DURATION.fullmatch(text)) and found[2]:
-        return datetime.fromtimestamp(system_now() - parse_duration(text), UTC).isoformat()
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        if (found := _DURATION.fullmatch(text)) and found[2]:
+            return datetime.fromtimestamp(system_now() - parse_duration(text), UTC).isoformat()
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError, OSError):  # the last two for years that do not exist
         message = f"{text!r} is not a time; for example 2026-01-31, 2026-01-31T08:00 or 2h"
         raise click.BadParameter(message) from None
-    return moment.astimezone().isoformat()
 
 
 def coverage_text(coverage: Mapping[str, Any] | None) -> str | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -27,13 +30,29 @@ class Said:
         return json.loads(self.out)
 
 
+@contextmanager
+def _same_zone() -> Iterator[None]:
+    """Undoes what `--tz` does to the process."""
+    before = os.environ.get("TZ")
+    try:
+        yield
+    finally:
+        if os.environ.get("TZ") != before:
+            if before is None:
+                del os.environ["TZ"]
+            else:
+                os.environ["TZ"] = before
+            time.tzset()
+
+
 def typed(
     *words: str, env: Mapping[str, str | None] | None = None, stdin: str | bytes = ""
 ) -> Said:
     """Runs a command; anything but a clean end is raised here."""
-    result = CliRunner().invoke(
-        cli, list(words), env=env, input=stdin, catch_exceptions=False, prog_name="nessus-sched"
-    )
+    with _same_zone():
+        result = CliRunner().invoke(
+            cli, list(words), env=env, input=stdin, catch_exceptions=False, prog_name="nessus-sched"
+        )
     return Said(code=result.exit_code, out=result.stdout, err=result.stderr)
 
 

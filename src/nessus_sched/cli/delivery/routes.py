@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from nessus_sched.cli.client import Refused, daemon
-from nessus_sched.cli.formatting import ago, parse_duration
+from nessus_sched.cli.formatting import ago, duration_within
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import print_json, print_line, print_note, print_table
 from nessus_sched.core.clock import system_now
+
+_LONGEST: Final = 400 * 86400.0
 
 
 @click.group("routes")
@@ -69,7 +72,7 @@ def test_command(route: str, config: Path | None, as_json: bool) -> None:
 @click.argument("route", metavar="NAME")
 @click.option(
     "--since",
-    type=parse_duration,
+    type=duration_within(1.0, _LONGEST),
     default="7d",
     show_default=True,
     metavar="DURATION",

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.client import daemon
-from nessus_sched.cli.formatting import parse_duration
+from nessus_sched.cli.formatting import duration_within
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import (
     console,
@@ -24,11 +24,12 @@ from nessus_sched.cli.output import (
 from nessus_sched.cli.schedules.timeline import timeline_lines
 
 _HOUR: Final = 3600.0
+_LONGEST: Final = 31 * 24 * _HOUR
 
 
 @click.command("plan")
 @click.option(
-    "--for", "within", type=parse_duration, default="24h", show_default=True,
+    "--for", "within", type=duration_within(0.0, _LONGEST), default="24h", show_default=True,
     metavar="DURATION", help="How far ahead: 12h, 7d.",
 )  # fmt: skip
 @daemon_option
@@ -83,8 +84,12 @@ def _interval(each: Mapping[str, Any], what: str) -> str | None:
 
 
 def _clock(at: str | None) -> str:
-    return "?" if at is None else f"{datetime.fromisoformat(at):%H:%M}"
+    return "?" if at is None else f"{_local(at):%H:%M}"
 
 
 def _time(at: str | None) -> str | None:
-    return None if at is None else f"{datetime.fromisoformat(at):%a %d %H:%M}"
+    return None if at is None else f"{_local(at):%a %d %H:%M}"
+
+
+def _local(at: str) -> datetime:
+    return datetime.fromisoformat(at).astimezone()

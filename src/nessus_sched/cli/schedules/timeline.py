@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from nessus_sched.core.calendar.zones import zone_of
 from nessus_sched.results.untrusted import clean_line
 
 LEGEND: Final = "share of slots in use: ▁ few, █ all, · none; ░ closed"
@@ -39,7 +38,7 @@ def timeline_lines(plan: Mapping[str, Any], width: int, most: int = 1000) -> lis
     count = max(width - label - 2, _LEAST)
     begin, until = _epoch(plan["begin"]), _epoch(plan["until"])
     edges = [begin + (until - begin) * place / count for place in range(count + 1)]
-    lines = [" " * (label + 2) + _hours(edges, drawn["time_zone"])]
+    lines = [" " * (label + 2) + _hours(edges)]
     for name, row in named[:most]:
         shown = clean_line(name, label).ljust(label)
         lines.append(f"{shown}  {_cells(row, edges)}")
@@ -73,15 +72,15 @@ def _covered(spans: Sequence[_Span], begin: float, end: float) -> float:
     return sum(max(0.0, min(until, end) - max(since, begin)) for since, until in spans)
 
 
-def _hours(edges: Sequence[float], zone: str) -> str:
-    """Labels that begin where their hour does."""
+def _hours(edges: Sequence[float]) -> str:
+    """Labels that begin where their hour does, in local time."""
     cell = edges[1] - edges[0]
     every = next((each for each in (1, 3, 6, 12) if each * _HOUR >= 7 * cell), 24)
     midnight = "%a" if edges[-1] - edges[0] <= _WEEK else "%b %d"
     line = ""
     moment = edges[0] - edges[0] % _STEP
     while moment < edges[-1]:
-        local = datetime.fromtimestamp(moment, zone_of(zone))
+        local = datetime.fromtimestamp(moment, UTC).astimezone()
         place = round((moment - edges[0]) / cell)
         label = local.strftime("%H:%M" if local.hour else midnight)
         hour = local.minute == 0 and local.hour % every == 0
