@@ -74,11 +74,13 @@ def check_text(arguments: Any) -> None:
 class Daemon:
     """One connection to a running daemon."""
 
-    def __init__(self, sock: socket.socket, lines: BinaryIO) -> None:
+    def __init__(
+        self, sock: socket.socket, lines: BinaryIO, patience: float = ANSWER_WITHIN
+    ) -> None:
         self._sock = sock
         self._lines = lines
         self._next = 0
-        self._patience = ANSWER_WITHIN
+        self._patience = patience
 
     def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """Calls a tool that models can call, too. Raises `Refused`."""
@@ -158,8 +160,9 @@ class Daemon:
 
 
 @contextmanager
-def daemon(config: Path | None) -> Iterator[Daemon]:
-    """Connects to the daemon of a configuration file. Raises `NoDaemon`."""
+def daemon(config: Path | None, *, patience: float = ANSWER_WITHIN) -> Iterator[Daemon]:
+    """Connects to the daemon of a configuration file; it has `patience` seconds for each answer.
+    Raises `NoDaemon`."""
     named = os.environ.get("NESSUS_SCHED_SOCKET")
     file = None if config is None else str(config)
     try:
@@ -171,16 +174,16 @@ def daemon(config: Path | None) -> Iterator[Daemon]:
         if named or file
         else ", and there is no configuration: 'nessus-sched config init' creates one"
     )
-    with _connected(paths, start) as sock, sock.makefile("rb") as lines:
-        connection = Daemon(sock, lines)
+    with _connected(paths, start, patience) as sock, sock.makefile("rb") as lines:
+        connection = Daemon(sock, lines, patience)
         connection.handshake()
         yield connection
 
 
-def _connected(paths: list[str], remedy: str) -> socket.socket:
+def _connected(paths: list[str], remedy: str, patience: float) -> socket.socket:
     for path in paths:
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(ANSWER_WITHIN)
+        sock.settimeout(patience)
         try:
             sock.connect(path)
         except PermissionError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from nessus_sched.cli.client import daemon
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.options import EXIT_CONFIG, daemon_option, json_option, one_of, tasks_argument
 from nessus_sched.cli.output import print_json, print_line, print_note
 from nessus_sched.cli.tasks import tell_each
@@ -138,7 +139,7 @@ def housekeeping_command(dry_run: bool, config: Path | None, as_json: bool) -> N
 
 
 @click.command("release", short_help="Free the targets of lost scans.")
-@tasks_argument
+@tasks_argument(candidates.any_task)
 @daemon_option
 @json_option
 def release_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:

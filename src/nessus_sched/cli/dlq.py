@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from nessus_sched.cli.client import Refused, daemon, fetch_all
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import ago, parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, task_argument, tasks_argument
@@ -78,7 +79,7 @@ def show_command(task: str, config: Path | None, as_json: bool) -> None:
 
 
 @dlq_group.command("retry", short_help="Requeue dead letters and partial tasks.")
-@tasks_argument
+@tasks_argument(candidates.retriable_task)
 @daemon_option
 @json_option
 def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
@@ -89,7 +90,7 @@ def retry_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 
 
 @dlq_group.command("purge")
-@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+@tasks_argument(candidates.dead_task, required=False)
 @click.option(
     "--older-than", type=parse_duration, metavar="DURATION", help="Dead for longer, such as 30d."
 )

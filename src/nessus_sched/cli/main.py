@@ -89,7 +89,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "status": Entry("tasks:status_command", "Show a task's status."),
         "tasks": Entry("tasks:tasks_command", "List tasks."),
         "watch": Entry("watch:watch_command", "Follow tasks until they finish."),
-        "cancel": Entry("tasks:cancel_command", "Cancel tasks."),
+        "cancel": Entry("cancel:cancel_command", "Cancel tasks."),
         "pause": Entry("tasks:pause_command", "Pause tasks, running or waiting."),
         "resume": Entry("tasks:resume_command", "Resume paused tasks."),
         "credentials": Entry(
@@ -134,7 +134,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "install": Entry("install.command:install_command", "Install the systemd service."),
         "uninstall": Entry("install.command:uninstall_command", "Remove the systemd service."),
         "man": Entry("man:man_command", "Print the manual page."),
-        "completion": Entry("completion:completion_command", "Print shell completion code."),
+        "completion": Entry(
+            "completion.command:completion_command", "Print shell completion code."
+        ),
         "schema": Entry("json_schemas:schema_command", "Print JSON schemas of the --json output."),
     },
 }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
+from nessus_sched.cli.completion import candidates
 from nessus_sched.ipc import discovery
 from nessus_sched.results.model import SEVERITIES
 
@@ -95,35 +95,20 @@ def one_of(words: Iterable[str]) -> click.Choice[str]:
     return click.Choice([str(word) for word in words])
 
 
-def _complete_task(
-    ctx: click.Context, _parameter: click.Parameter, incomplete: str
-) -> Sequence[CompletionItem]:
-    """The latest tasks; none if no daemon answers."""
-    from nessus_sched.cli.client import daemon
-
-    try:
-        with daemon(ctx.params.get("config") or _existing(default_config())) as connection:
-            found = connection.call("list_tasks", limit=100)["tasks"]
-    except click.ClickException:
-        return []
-    return [
-        CompletionItem(task["task_id"], help=f"{task['status']} {task['name']}")
-        for task in found
-        if task["task_id"].startswith(incomplete)
-    ]
-
-
-def _existing(path: str | None) -> Path | None:
-    return None if path is None else Path(path)
-
-
-task_argument = click.argument("task", metavar="TASK", shell_complete=_complete_task)
+task_argument = click.argument("task", metavar="TASK", shell_complete=candidates.any_task)
 optional_task_argument = click.argument(
-    "task", metavar="[TASK]", required=False, shell_complete=_complete_task
+    "task", metavar="[TASK]", required=False, shell_complete=candidates.ended_task
 )
-tasks_argument = click.argument(
-    "tasks", metavar="TASK...", nargs=-1, required=True, shell_complete=_complete_task
-)
-any_tasks_argument = click.argument(
-    "tasks", metavar="[TASK]...", nargs=-1, shell_complete=_complete_task
-)
+
+
+def tasks_argument(
+    complete: candidates.Complete = candidates.unfinished_task, *, required: bool = True
+) -> Callable[[F], F]:
+    """One task or more; `complete` offers those that the command is for."""
+    return click.argument(
+        "tasks",
+        metavar="TASK..." if required else "[TASK]...",
+        nargs=-1,
+        required=required,
+        shell_complete=complete,
+    )

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from nessus_sched.cli.client import daemon
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import daemon_option, json_option, one_of, task_argument
 from nessus_sched.cli.scan_options import settings_given
@@ -34,14 +35,25 @@ from nessus_sched.results.rescan import Outcome
 )
 @click.option("--kind", "-k", type=one_of(ScanKind), help="Another kind of scan.")
 @click.option("--template", metavar="NAME", help="custom: another template.")
-@click.option("--audit", metavar="NAME", help="compliance: another audit.")
 @click.option(
-    "--credential", multiple=True, metavar="NAME", help="Log in with this instead; repeatable."
+    "--audit", metavar="NAME", shell_complete=candidates.audit, help="compliance: another audit."
 )
-@click.option("--scanner", help="Use this scanner instead.")
+@click.option(
+    "--credential",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=candidates.credential,
+    help="Log in with this instead; repeatable.",
+)
+@click.option("--scanner", shell_complete=candidates.scanner, help="Use this scanner instead.")
 @click.option("--name", help="Another name.")
 @click.option("--priority", type=one_of(Priority), help="Another queue priority.")
-@click.option("--profile", metavar="NAME", help="Another scan profile, or 'none'.")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    shell_complete=candidates.profile,
+    help="Another scan profile, or 'none'.",
+)
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE",
     help="Nessus settings instead of the task's own; repeatable.",

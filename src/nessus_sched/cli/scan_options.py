@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.formatting import parse_duration
 from nessus_sched.cli.options import one_of
 from nessus_sched.core.targets.targets import MAX_CHARACTERS, BadTargets, parse_targets
@@ -56,24 +57,36 @@ _OPTIONS: Final = (
     ),
     click.option("--name", default="", help="Short name of the scan."),
     click.option("--description", default="", help="Reason for the scan; stored with the task."),
-    click.option("--scanner", help="Use this scanner. Default: the first free one."),
+    click.option(
+        "--scanner",
+        shell_complete=candidates.scanner,
+        help="Use this scanner. Default: the first free one.",
+    ),
     click.option(
         "--exclude",
         multiple=True,
         metavar="TARGET",
         help="Exclude this part of the targets; repeatable.",
     ),
-    click.option("--pool", help="Group of scanners to choose from."),
+    click.option(
+        "--pool", shell_complete=candidates.pool, help="Group of scanners to choose from."
+    ),
     click.option("--priority", type=one_of(Priority), help="Queue priority."),
     click.option(
         "--credential",
         multiple=True,
         metavar="NAME",
+        shell_complete=candidates.credential,
         help="Name of a configured login; repeatable, tried in this order.",
     ),
     click.option("--template", metavar="NAME", help="custom: a template of the scanner."),
     click.option("--policy", metavar="NAME", help="custom: a policy on the scanner."),
-    click.option("--profile", metavar="NAME", help="A configured scan profile, or 'none'."),
+    click.option(
+        "--profile",
+        metavar="NAME",
+        shell_complete=candidates.profile,
+        help="A configured scan profile, or 'none'.",
+    ),
     click.option(
         "--set",
         "settings",
@@ -81,7 +94,12 @@ _OPTIONS: Final = (
         metavar="NAME=VALUE",
         help="A Nessus setting, such as portscan_range=1-1024; repeatable.",
     ),
-    click.option("--audit", metavar="NAME", help="compliance: a configured audit."),
+    click.option(
+        "--audit",
+        metavar="NAME",
+        shell_complete=candidates.audit,
+        help="compliance: a configured audit.",
+    ),
     click.option("--discovery", type=one_of(Discovery), help="quick: what to discover."),
     click.option(
         "--key",

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.client import daemon, fetch_all
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.formatting import ago, when, with_command_names
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import print_json, print_line, print_note, print_table
@@ -26,7 +27,7 @@ It takes a few minutes and one of the scanner's slots. Nothing else there is tou
 
 
 @click.command("certify", short_help="Verify a scanner with a few small scans.")
-@click.argument("scanner")
+@click.argument("scanner", shell_complete=candidates.scanner)
 @click.option("--target", required=True, metavar="ADDRESS", help="Host to scan; must be allowed.")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @daemon_option
@@ -122,7 +123,7 @@ def _remark(scanner: Mapping[str, Any]) -> str:
 
 
 def _switch(action: str, done: str, about: str) -> click.Command:
-    @click.argument("scanner")
+    @click.argument("scanner", shell_complete=candidates.scanner)
     @daemon_option
     @json_option
     def command(scanner: str, config: Path | None, as_json: bool) -> None:
@@ -137,7 +138,7 @@ def _switch(action: str, done: str, about: str) -> click.Command:
 
 
 @scanners_group.command("drain", short_help="Finish running scans, start no new ones.")
-@click.argument("scanner")
+@click.argument("scanner", shell_complete=candidates.scanner)
 @click.option("--at", metavar="TIME", help="When: 18:00, 8h or '2026-03-02 18:00'; else now.")
 @click.option("--until", metavar="TIME", help="When to end it, likewise.")
 @daemon_option
@@ -182,7 +183,7 @@ scanners_group.add_command(
 
 
 @scanners_group.command("test", short_help="Test a scanner from the daemon.")
-@click.argument("scanner")
+@click.argument("scanner", shell_complete=candidates.scanner)
 @daemon_option
 @json_option
 def test_command(scanner: str, config: Path | None, as_json: bool) -> None:
@@ -204,7 +205,7 @@ scanners_group.add_command(certify_command)
 
 
 @scanners_group.command("templates", short_help="List a scanner's scan templates.")
-@click.argument("scanner", required=False)
+@click.argument("scanner", required=False, shell_complete=candidates.scanner)
 @daemon_option
 @json_option
 def templates_command(scanner: str | None, config: Path | None, as_json: bool) -> None:

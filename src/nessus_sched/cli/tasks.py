@@ -1,4 +1,4 @@
-"""`status`, `tasks`, and commands for single tasks: `cancel`, `pause`, `resume`."""
+"""`status`, `tasks`, and commands for single tasks: `pause`, `resume`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from nessus_sched.cli.client import DaemonApi, Refused, daemon, fetch_all
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import ago, counts, coverage_text, parse_time, when
 from nessus_sched.cli.options import (
@@ -57,11 +58,16 @@ def status_command(task: str, config: Path | None, as_json: bool) -> None:
     help="Only this state; repeatable.",
 )
 @click.option("--unfinished", is_flag=True, help="Only unfinished tasks.")
-@click.option("--scanner", help="Only tasks on this scanner.")
-@click.option("--pool", help="Only tasks of this pool.")
+@click.option("--scanner", shell_complete=candidates.scanner, help="Only tasks on this scanner.")
+@click.option("--pool", shell_complete=candidates.pool, help="Only tasks of this pool.")
 @click.option("--kind", type=one_of(ScanKind), help="Only tasks of this kind.")
 @click.option("--target", help="Only tasks whose targets overlap this address or network.")
-@click.option("--part-of", metavar="TASK", help="The parts of a task that runs as several scans.")
+@click.option(
+    "--part-of",
+    metavar="TASK",
+    shell_complete=candidates.any_task,
+    help="The parts of a task that runs as several scans.",
+)
 @click.option("--mine", is_flag=True, help="Only your own tasks.")
 @click.option("--submitter", help="Only tasks of this user: a name or a uid.")
 @click.option("--text", default="", help="Only tasks with this text in the name or description.")
@@ -117,24 +123,8 @@ def tasks_command(
         print_note(f"There are more: --limit, or --cursor {found['next_cursor']}.")
 
 
-@click.command("cancel")
-@tasks_argument
-@daemon_option
-@json_option
-@click.option("--discard", is_flag=True, help="Discard what running scans have found.")
-def cancel_command(tasks: Sequence[str], config: Path | None, as_json: bool, discard: bool) -> None:
-    """Cancel tasks: remove them from the queue, or stop their scans.
-
-    What a running scan has found is kept as partial results, unless --discard is given. Every
-    task is tried; the exit code is 1 if any could not be canceled.
-    """
-    with daemon(config) as connection:
-        cancel = partial(connection.call, "cancel_scan", discard=discard)
-        tell_each(connection, cancel, tasks, as_json)
-
-
 @click.command("pause")
-@tasks_argument
+@tasks_argument()
 @daemon_option
 @json_option
 def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:
@@ -144,7 +134,7 @@ def pause_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> N
 
 
 @click.command("resume")
-@tasks_argument
+@tasks_argument(candidates.paused_task)
 @click.option(
     "--override", is_flag=True, help="Let running scans go on, whatever windows and blackouts say."
 )
@@ -178,13 +168,18 @@ def tell_each(
         except Refused as error:
             refused += 1
             print_note(f"Error: {error.message}")
+    print_answers(answers, as_json)
+    if refused:
+        sys.exit(1)
+
+
+def print_answers(answers: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Each task with its state after an action."""
     if as_json:
         print_json({"tasks": answers})
     else:
         for answer in answers:
             print_line(f"{answer['task_id']}  {state_of(answer)}")
-    if refused:
-        sys.exit(1)
 
 
 def state_of(task: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import click
 
 from nessus_sched.cli.client import DaemonApi, daemon
 from nessus_sched.cli.formatting import counts, epoch
-from nessus_sched.cli.options import any_tasks_argument, daemon_option, json_option
+from nessus_sched.cli.options import daemon_option, json_option, tasks_argument
 from nessus_sched.cli.output import STYLES, console, is_terminal, print_json, print_line, print_note
 from nessus_sched.cli.task_ids import task_ids_of
 from nessus_sched.core.clock import system_now
@@ -33,7 +33,7 @@ MOST_PARTS: Final = 8
 
 
 @click.command("watch")
-@any_tasks_argument
+@tasks_argument(required=False)
 @daemon_option
 @json_option
 def watch_command(tasks: Sequence[str], config: Path | None, as_json: bool) -> None:

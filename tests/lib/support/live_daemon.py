@@ -29,14 +29,14 @@ class Live:
     received: list[bytes]
     """What its webhook got; it refuses what says `refuse me`."""
 
-    def __call__(self, *words: str) -> Said:
+    def __call__(self, *words: str, stdin: str = "") -> Said:
         environ = self.place.environ
         env = {
             "NESSUS_SCHED_CONFIG": str(self.place.file),
             "NESSUS_SCHED_SOCKET": None,
             "XDG_RUNTIME_DIR": environ["XDG_RUNTIME_DIR"],
         }
-        return typed(*words, env=env)
+        return typed(*words, env=env, stdin=stdin)
 
 
 def asked(live: Live, shape: str, *words: str, code: int = 0) -> Any:

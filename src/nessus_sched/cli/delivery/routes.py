@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from nessus_sched.cli.client import Refused, daemon
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.formatting import ago, duration_within
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import print_json, print_line, print_note, print_table
@@ -53,7 +54,7 @@ def list_command(config: Path | None, as_json: bool) -> None:
 
 
 @routes_group.command("test")
-@click.argument("route", metavar="NAME")
+@click.argument("route", metavar="NAME", shell_complete=candidates.route)
 @daemon_option
 @json_option
 def test_command(route: str, config: Path | None, as_json: bool) -> None:
@@ -69,7 +70,7 @@ def test_command(route: str, config: Path | None, as_json: bool) -> None:
 
 
 @routes_group.command("preview")
-@click.argument("route", metavar="NAME")
+@click.argument("route", metavar="NAME", shell_complete=candidates.route)
 @click.option(
     "--since",
     type=duration_within(1.0, _LONGEST),

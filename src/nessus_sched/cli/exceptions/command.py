@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from nessus_sched.cli.client import daemon
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.exceptions.show import every_exception, show_exception, show_exceptions
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import print_json, print_line, print_note
@@ -94,7 +95,7 @@ def list_command(
 
 
 @exceptions_group.command("show")
-@click.argument("exception_id", metavar="EXCEPTION")
+@click.argument("exception_id", metavar="EXCEPTION", shell_complete=candidates.exception)
 @daemon_option
 @json_option
 def show_command(exception_id: str, config: Path | None, as_json: bool) -> None:
@@ -146,7 +147,13 @@ for _decision, _said, _help, _options in (
         json_option,
         daemon_option,
         *_options,
-        click.argument("exception_ids", nargs=-1, required=True, metavar="EXCEPTION..."),
+        click.argument(
+            "exception_ids",
+            nargs=-1,
+            required=True,
+            metavar="EXCEPTION...",
+            shell_complete=candidates.exception,
+        ),
     ):
         _command = _decorator(_command)
     exceptions_group.command(_decision)(_command)

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.formatting import parse_time
 from nessus_sched.cli.options import daemon_option, one_of
 from nessus_sched.cli.reporting.evidence import evidence_command, verify_command
@@ -36,8 +37,14 @@ def scope_options(command: F) -> F:
             "--network", "targets", multiple=True, metavar="NETWORK",
             help="Only these hosts: a network, a range, an address or a name; repeatable.",
         ),
-        click.option("--schedule", metavar="NAME", help="Only the targets of this schedule."),
-        click.option("--task", metavar="TASK", help="Only the targets of this task."),
+        click.option(
+            "--schedule", metavar="NAME", shell_complete=candidates.schedule,
+            help="Only the targets of this schedule.",
+        ),
+        click.option(
+            "--task", metavar="TASK", shell_complete=candidates.ended_task,
+            help="Only the targets of this task.",
+        ),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -108,7 +115,7 @@ def team_command(**options: Any) -> None:
 
 
 @report_group.command("technical")
-@click.argument("subject", metavar="FILE|TASK")
+@click.argument("subject", metavar="FILE|TASK", shell_complete=candidates.file_or_task)
 @file_options
 def technical_command(
     subject: str, form: str, output: Path | None, force: bool, config: Path | None
@@ -132,8 +139,10 @@ def technical_command(
 
 
 @report_group.command("comparison")
-@click.argument("before", required=False, metavar="[BEFORE AFTER]")
-@click.argument("after", required=False, metavar="")
+@click.argument(
+    "before", required=False, metavar="[BEFORE AFTER]", shell_complete=candidates.ended_task
+)
+@click.argument("after", required=False, metavar="", shell_complete=candidates.ended_task)
 @scope_options
 @since_option
 @file_options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.load_config import load_config_or_exit
 from nessus_sched.cli.options import config_option, json_option, one_of
 from nessus_sched.cli.output import print_json, print_line, print_note
@@ -34,7 +35,12 @@ if TYPE_CHECKING:
     "--network", "targets", multiple=True, metavar="NETWORK",
     help="Only these hosts: a network, a range, an address or a name; repeatable.",
 )  # fmt: skip
-@click.option("--schedule", metavar="NAME", help="Only this schedule and its targets.")
+@click.option(
+    "--schedule",
+    metavar="NAME",
+    shell_complete=candidates.schedule,
+    help="Only this schedule and its targets.",
+)
 @click.option("--owner", metavar="NAME", help="Only hosts of this owner.")
 @click.option("--site", metavar="NAME", help="Only hosts at this site.")
 @click.option("--criticality", metavar="WORD", help="Only hosts of this criticality.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import parse_time
 from nessus_sched.cli.options import listing_options, one_of
@@ -21,7 +22,12 @@ from nessus_sched.results.ledger.questions import Change
     "--since", type=parse_time, metavar="TIME",
     help="Changes by scans after this: 7d (the default), 2026-01-31 or a timestamp.",
 )  # fmt: skip
-@click.option("--schedule", metavar="NAME", help="Instead: after its last run but one.")
+@click.option(
+    "--schedule",
+    metavar="NAME",
+    shell_complete=candidates.schedule,
+    help="Instead: after its last run but one.",
+)
 @click.option(
     "--target", "targets", multiple=True, metavar="NETWORK",
     help="Only hosts with these addresses; repeatable.",

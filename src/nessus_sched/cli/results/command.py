@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.options import daemon_option, json_option, one_of
 from nessus_sched.cli.output import print_json, print_note
 from nessus_sched.core.text import pluralize
@@ -29,7 +30,9 @@ def results_group() -> None:
     """
 
 
-subject_argument = click.argument("subject", metavar="FILE|TASK")
+subject_argument = click.argument(
+    "subject", metavar="FILE|TASK", shell_complete=candidates.file_or_task
+)
 
 
 def query_options(command: F) -> F:
@@ -193,8 +196,8 @@ def search_command(
 @results_group.command(
     "compare", epilog=FILTER_HELP, short_help="What changed between two reports."
 )
-@click.argument("before", metavar="BEFORE")
-@click.argument("after", metavar="AFTER")
+@click.argument("before", metavar="BEFORE", shell_complete=candidates.file_or_task)
+@click.argument("after", metavar="AFTER", shell_complete=candidates.file_or_task)
 @click.option(
     "--change",
     type=one_of(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.formatting import counts, parse_time
 from nessus_sched.cli.options import listing_options, one_of
@@ -52,7 +53,10 @@ Windows, Debian', 'cisa_kev=true', 'cvss_score>7', 'first_seen<2026-01-31', 'sol
     help="First seen before: 30d, 2026-01-31 or a timestamp.",
 )  # fmt: skip
 @click.option(
-    "--schedule", metavar="NAME", help="Last seen, or proved gone, by a scan of this schedule."
+    "--schedule",
+    metavar="NAME",
+    shell_complete=candidates.schedule,
+    help="Last seen, or proved gone, by a scan of this schedule.",
 )
 @click.option("--no-exceptions", is_flag=True, help="Leave out findings with an exception.")
 @click.option("--sort", multiple=True, metavar="FIELD", help="Sort by a field; -FIELD: descending.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from nessus_sched.cli.client import Daemon, daemon
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note
 from nessus_sched.cli.task_ids import task_id_of
@@ -24,9 +25,18 @@ from nessus_sched.results.ledger.verifying import Result
 )  # fmt: skip
 @click.option("--cve", "cves", multiple=True, metavar="CVE", help="Findings with it; repeatable.")
 @click.option(
-    "--credential", multiple=True, metavar="NAME", help="Log in with this instead; repeatable."
+    "--credential",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=candidates.credential,
+    help="Log in with this instead; repeatable.",
 )
-@click.option("--task", metavar="TASK", help="Show what an earlier verification found.")
+@click.option(
+    "--task",
+    metavar="TASK",
+    shell_complete=candidates.ended_task,
+    help="Show what an earlier verification found.",
+)
 @click.option(
     "--key",
     metavar="KEY",

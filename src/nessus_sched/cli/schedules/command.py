@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from nessus_sched.cli.client import Refused, daemon
+from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.formatting import ago
 from nessus_sched.cli.options import daemon_option, json_option
 from nessus_sched.cli.output import print_json, print_line, print_note, print_table
@@ -81,7 +82,7 @@ def list_command(config: Path | None, as_json: bool) -> None:
 
 
 @schedules_group.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=candidates.schedule)
 @daemon_option
 @json_option
 def show_command(name: str, config: Path | None, as_json: bool) -> None:
@@ -97,7 +98,7 @@ def show_command(name: str, config: Path | None, as_json: bool) -> None:
 
 
 @schedules_group.command("next")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=candidates.schedule)
 @daemon_option
 @json_option
 def next_command(names: Sequence[str], config: Path | None, as_json: bool) -> None:
@@ -155,7 +156,9 @@ for _action, _said, _help in (
     for _decorator in (
         json_option,
         daemon_option,
-        click.argument("names", nargs=-1, required=True, metavar="NAME..."),
+        click.argument(
+            "names", nargs=-1, required=True, metavar="NAME...", shell_complete=candidates.schedule
+        ),
     ):
         _command = _decorator(_command)
     schedules_group.command(_action)(_command)
@@ -186,7 +189,7 @@ def apply_command(
 
 
 @schedules_group.command("export")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=candidates.schedule)
 @daemon_option
 def export_command(names: Sequence[str], config: Path | None) -> None:
     """Print schedules as YAML, for 'schedules apply'."""

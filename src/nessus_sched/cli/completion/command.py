@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
-    """Print shell completion code for commands, options and task ids.
+    """Print shell completion code: commands, options, and names that the daemon knows.
 
     \b
     bash: eval "$(nessus-sched completion bash)"          in ~/.bashrc
