@@ -131,6 +131,14 @@ def test_a_clock_that_was_set_back_changes_nothing_in_the_order() -> None:
     assert served(waiting, "a") == ["t0", "t1", "t2", "t3"]
 
 
+def test_an_entry_that_comes_back_keeps_its_place_after_the_clock_was_set_back() -> None:
+    waiting = queues()
+    taken = [waiting.enqueue(entry(n, accepted_at=at), "a", ALL) for n, at in ((0, 5e3), (1, 50.0))]
+    for each in reversed(taken):
+        waiting.enqueue(waiting.remove(each.entry.task_id).entry, "a", ALL)
+    assert served(waiting, "a") == ["t0", "t1"]
+
+
 def test_a_draft_leaves_no_trace() -> None:
     waiting = queues()
     waiting.draft(entry(9, accepted_at=9e9), "a", ALL)

@@ -61,7 +61,9 @@ class Judge:
         self.limits = {each.id: each.max_concurrent_scans for each in story.config.scanners}
         """The highest that ever held: what runs when a limit is lowered may finish."""
         self.paused: dict[str, float] = {}
-        """When the pause of each task that was not resumed since was acknowledged."""
+        """When the pause of each task or part that was not resumed since was acknowledged."""
+        self.resumed: dict[str, float] = {}
+        """When a part was resumed by itself; its task may be paused, and its other parts."""
         self.discarded: set[str] = set()
         self.broken: list[str] = []
         """What was found wrong in the midst of the story."""
@@ -149,9 +151,19 @@ class Judge:
         return task_id in asked or not self.cancel_asked.isdisjoint({task_id, whole(task_id)})
 
     def _check_not_paused(self, scan: FakeScan) -> None:
-        since = self.paused.get(whole(task_of(scan)))
-        on_its_way = since is not None and scan.launch_sent_at <= since
-        assert since is None or on_its_way, f"{scan.name} was launched and is paused"
+        task_id = task_of(scan)
+        own, of_whole = self.paused.get(task_id), self.paused.get(whole(task_id))
+        if of_whole is not None and self.resumed.get(task_id, -1.0) > of_whole:
+            of_whole = None
+        for since in (own, of_whole):
+            on_its_way = since is not None and scan.launch_sent_at <= since
+            assert since is None or on_its_way, f"{scan.name} was launched and is paused"
+
+    def resumes(self, task_id: str) -> None:
+        """Somebody resumes a task, with its parts, or a part."""
+        for paused in [each for each in self.paused if task_id in (each, whole(each))]:
+            del self.paused[paused]
+        self.resumed[task_id] = trio.current_time()
 
     def _check_open(self, scan: FakeScan, scanner_id: str) -> None:
         """It may begin where and when it does. A clock that is set is seen after a while."""

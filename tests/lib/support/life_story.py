@@ -226,7 +226,7 @@ class Story:
             for task in waiting:
                 self.judge.check_held_up(w, task.task_id)
                 if (await w.task(task.task_id)).desired is RequestedState.PAUSE:
-                    self.judge.paused.pop(task.task_id, None)
+                    self.judge.resumes(task.task_id)
                     await quietly(w.service.resume, task.task_id, actor="peace")
             await trio.sleep(2 * MINUTE)
 

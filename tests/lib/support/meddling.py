@@ -235,7 +235,7 @@ class Meddling:
             scanner.set_status(scan, ScanStatus.PAUSED)
         elif choice == 1 and scan.status is ScanStatus.PAUSED:
             scanner.set_status(scan, ScanStatus.RUNNING)
-            self.story.judge.paused.pop(task_of(scan), None)
+            self.story.judge.resumes(task_of(scan))
         elif choice == 2 and scan.status in {ScanStatus.RUNNING, ScanStatus.PAUSED}:
             self._happened("stopped by a person")
             scanner.set_status(scan, ScanStatus.STOPPED)
@@ -271,6 +271,8 @@ class Meddling:
         judge, command = self.story.judge, self.random.choice(commands)
         if command == "cancel":
             judge.cancel_asked.add(task_id)
+        if command == "resume":
+            judge.resumes(task_id)
         judge.paused.pop(task_id, None)
         more: dict[str, Any] = {}
         if command == "cancel" and self.random.random() < 0.2:

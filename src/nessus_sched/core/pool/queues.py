@@ -143,6 +143,9 @@ class Queues:
     def draft(self, entry: QueueEntry, scanner_id: str | None, reach: Reach) -> Waiting:
         """The record that `enqueue` would make; it waits nowhere yet."""
         since = self._accepted_at(entry)
+        if since != entry.accepted_at:
+            # It keeps its place when it comes back from a scanner that refused it.
+            entry = attrs.evolve(entry, accepted_at=since)
         key = self._key(entry, since)
         return Waiting(entry=entry, since=since, key=key, reach=reach, scanner_id=scanner_id)
 
