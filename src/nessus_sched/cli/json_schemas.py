@@ -224,6 +224,8 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "scanners retry": answer_of("switch_scanner"),
     "scanners templates": answer_of("list_scan_templates"),
     "credentials": answer_of("list_credentials"),
+    "credentials list": answer_of("list_credentials"),
+    "credentials test": Diagnosis,
     "scanners test": answer_of("test_scanner"),
     "scanners certify": answer_of("certify_scanner"),
     "dlq list": answer_of("list_dead_letters"),

@@ -93,7 +93,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "pause": Entry("tasks:pause_command", "Pause tasks, running or waiting."),
         "resume": Entry("tasks:resume_command", "Resume paused tasks."),
         "credentials": Entry(
-            "scanners:credentials_command", "List configured credentials and audits."
+            "credentials.command:credentials_group", "List, add and test credentials."
         ),
         "coverage": Entry(
             "results.coverage:coverage_command", "Show which targets scans have reached."

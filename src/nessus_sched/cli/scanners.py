@@ -219,53 +219,6 @@ def templates_command(scanner: str | None, config: Path | None, as_json: bool) -
     print_table(("template", "usable", "title"), rows)
 
 
-def _logins(credential: Mapping[str, Any]) -> str | None:
-    """`2026-01-31: 14 of 16 hosts, 2 failed (before: 16 of 16)`."""
-    texts = [f"{each['full']} of {each['hosts']}" for each in credential["logins"][:2]]
-    if not texts:
-        return None
-    latest = credential["logins"][0]
-    text = f"{latest['at'][:10]}: {texts[0]} hosts"
-    for how in ("partial", "failed"):
-        text += f", {latest[how]} {how}" if latest[how] else ""
-    return text + (f" (before: {texts[1]})" if texts[1:] else "")
-
-
-@click.command("credentials")
-@daemon_option
-@json_option
-def credentials_command(config: Path | None, as_json: bool) -> None:
-    """List configured logins, audits and scan profiles, for --credential, --audit and
-    --profile; no secrets."""
-    with daemon(config) as connection:
-        answer = connection.call("list_credentials")
-    if as_json:
-        print_json(answer)
-        return
-    print_table(
-        ("credential", "kind", "escalation", "privileged", "latest logins"),
-        [
-            (each["name"], each["kind"], each["escalation"], each["privileged"], _logins(each))
-            for each in answer["credentials"]
-        ],
-    )
-    if answer["audits"]:
-        print_line()
-        print_table(
-            ("audit", "category", "description"),
-            [(each["name"], each["category"], each["description"]) for each in answer["audits"]],
-        )
-    if answer["scan_profiles"]:
-        print_line()
-        print_table(
-            ("profile", "default for", "description"),
-            [
-                (each["name"], ", ".join(each["default_for"]), each["description"])
-                for each in answer["scan_profiles"]
-            ],
-        )
-
-
 def show_steps(steps: Sequence[Mapping[str, Any]]) -> None:
     print_table(
         ("check", "result", "found", "what to do"),

@@ -293,7 +293,7 @@ def _approved(url: str, trust_shown: bool) -> str:
 def _write(output: Path, text: str, force: bool) -> None:
     """Readable by this user only; by the service's group as well if root writes the service's
     file."""
-    service = _service_group(output)
+    service = service_group(output)
     group = -1 if service is None else service  # -1 leaves it unchanged
     mode, folder_mode = (0o600, 0o700) if service is None else (0o640, 0o750)
     try:
@@ -308,7 +308,7 @@ def _write(output: Path, text: str, force: bool) -> None:
         file.write(text)
 
 
-def _service_group(output: Path) -> int | None:
+def service_group(output: Path) -> int | None:
     """The group of the service's user, if that user is going to read the file."""
     if os.geteuid() != 0 or output != Path(discovery.SYSTEM_CONFIG):
         return None
@@ -320,7 +320,7 @@ def _service_group(output: Path) -> int | None:
 
 def _what_next(output: Path) -> None:
     option = "" if output == _default_output() else f" --config {output}"
-    also = "" if _service_group(output) is None else f" and the user {SERVICE_USER}"
+    also = "" if service_group(output) is None else f" and the user {SERVICE_USER}"
     click.echo(f"{output} is written; only you{also} can read it. Next:")
     click.echo(f"  nessus-sched doctor{option}               whether everything works")
     click.echo(f"  nessus-sched serve{option}                run the daemon")

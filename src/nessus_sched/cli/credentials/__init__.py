@@ -1,0 +1,1 @@
+"""`nessus-sched credentials`."""
