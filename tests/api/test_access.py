@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from nessus_sched.api import validation
+from nessus_sched.api.access import with_task_ids
 from nessus_sched.api.app import App
 from nessus_sched.api.operations import Call, ToolDef, ToolError
 from nessus_sched.api.permissions import Roles, submitter_of
@@ -271,6 +272,49 @@ async def test_lists_show_what_the_role_may_see_and_by_whom(
         waiting = (await call(app, "get_queue_status", ANN)).waiting
         assert [row.task_id for row in waiting] == [ann, eve]
         assert not (await call(app, "find_task", ANN, part=out)).tasks
+
+
+async def test_names_lead_only_to_tasks_that_one_may_see(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with shared(tmp_path, LAB, OPS) as (_w, _scanner, app):
+
+        async def submit(peer: Peer, target: str, name: str) -> str:
+            answer = await call(app, "submit_scan", peer, targets=[target], name=name)
+            return str(answer.task_id)
+
+        async def found(peer: Peer, text: str) -> list[str]:
+            return [row.task_id for row in (await call(app, "find_task", peer, part=text)).tasks]
+
+        anns = await submit(ANN, "192.0.2.1", "web")
+        assert await found(EVE, "last") == []
+        eves = await submit(EVE, "192.0.2.99", "web")
+        last = await submit(EVE, "192.0.2.2", anns)
+        assert await found(EVE, "web") == [eves, anns]
+        assert await found(ANN, "web") == [anns]
+        assert await found(ANN, "We") == await found(ANN, "we") == []
+        assert await found(EVE, anns) == [anns], "a name hides no id"
+        assert await found(EVE, anns[-5:]) == [anns]
+        assert await found(EVE, "last") == [last]
+        assert await found(ANN, "last") == [anns]
+        assert await found(BOB, "last") == []
+
+        async def meant(peer: Peer, text: str, tool: str = "get_scan_status") -> str:
+            definition = next(each for each in ALL_TOOLS if each.name == tool)
+            args = definition.arguments(task_id=text)
+            meant = await with_task_ids(app, Call(peer=peer), definition, args)
+            return str(meant.task_id)
+
+        assert await meant(ANN, "web") == await meant(ANN, "web", "cancel_scan") == anns
+        assert await meant(EVE, "last") == last
+        assert await meant(EVE, anns) == anns
+        assert await meant(BOB, "last") == "last"
+        assert await meant(ANN, "nonesuch") == "nonesuch"
+        for text, tool in (("web", "get_scan_status"), ("last", "cancel_scan")):
+            with pytest.raises(ToolError) as refused:
+                await meant(EVE, text, tool)
+            assert refused.value.code == "ambiguous_task"
+            assert (anns in refused.value.message) == (text == "web")
 
 
 async def test_only_who_may_cancels_tasks_of_others(

@@ -1,14 +1,72 @@
-"""Access to tasks by role: what the caller may see and change."""
+"""Access to tasks: which one is meant, and what the caller may see and change by role."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import attrs
 
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
-from nessus_sched.api.operations import Call, ToolError
+from nessus_sched.api.operations import Call, ToolDef, ToolError
 from nessus_sched.core.task import Task
+from nessus_sched.core.task_store import TaskFilter
+from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.views import TaskView
+
+LAST: Final = "last"
+"""The caller's latest task."""
+_IDS: Final = ("task_id", "before_task_id", "after_task_id")
+"""Arguments that name a task."""
+_ID_BEGINS: Final = "t-"
+_NAMED: Final = 5
+"""How many tasks of the same name an error lists."""
+
+
+async def named(app: ReadApp, call: Call, text: str, *, limit: int) -> Sequence[Task]:
+    """The tasks that the caller may see with exactly that name, newest first; for `LAST` the one
+    that the caller submitted last."""
+    sees = visible(app, call)
+    if text == LAST:
+        wanted = TaskFilter(actor=call.peer.actor, shown=sees)
+        limit = 1
+    else:
+        wanted = TaskFilter(
+            text=text,
+            shown=lambda task: (
+                text in (task.request.name, clean_line(task.request.name)) and sees(task)
+            ),
+        )
+    with as_tool_errors():
+        return (await app.queries.tasks(wanted, limit=limit)).tasks
+
+
+async def with_task_ids(app: Any, call: Call, tool: ToolDef, args: Any) -> Any:
+    """The arguments with ids in place of names of tasks. Nothing that begins like an id is a name
+    here. Raises `ToolError` if several tasks have the name.
+
+    Tools that change something do not take `LAST`: two conversations of a user have the same one.
+    """
+    for key in _IDS:
+        text = getattr(args, key, None)
+        if not isinstance(text, str) or not text or text.startswith(_ID_BEGINS):
+            continue
+        if text == LAST and tool.writes:
+            raise ToolError(
+                "ambiguous_task", f"{key}: give the id of the task to change, not {LAST!r}."
+            )
+        found = await named(app, call, text, limit=_NAMED + 1)
+        if len(found) > 1:
+            listed = ", ".join(f"{task.task_id} ({task.state})" for task in found[:_NAMED])
+            more = " and others" if len(found) > _NAMED else ""
+            raise ToolError(
+                "ambiguous_task", f"{key}: several tasks have that name: {listed}{more}.",
+                "Give the id of one of them.",
+            )  # fmt: skip
+        if found:
+            args = attrs.evolve(args, **{key: found[0].task_id})
+    return args
 
 
 async def seen(app: ReadApp, call: Call, task_id: str) -> TaskView:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.api.access import managed, seen
+from nessus_sched.api.access import LAST, managed, named, seen
 from nessus_sched.api.answers import StatusAnswer, iso, status_answer
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
@@ -31,7 +31,11 @@ MAX_MATCHES: Final = 10
 
 @attrs.frozen(kw_only=True)
 class FindArgs:
-    part: str = field("How the task's id begins or ends.", min_length=1, max_length=64)
+    part: str = field(
+        "How the task's id begins or ends, its name, or `last` for your own latest.",
+        min_length=1,
+        max_length=256,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -87,10 +91,16 @@ class PurgeAnswer:
 
 @tool(writes=False)
 async def find_task(app: ReadApp, call: Call, args: FindArgs) -> FindAnswer:
-    """Tasks with that id, or whose id begins or ends so."""
-    with as_tool_errors():
-        named = await app.queries.find(args.part.lower(), limit=MAX_MATCHES + 1)
-    found = [task for task in named if app.sees(call.peer, task)]
+    """The task with that id; else those whose id begins or ends so, and those of that name."""
+    by_name = await named(app, call, args.part, limit=MAX_MATCHES + 1)
+    by_id: Sequence[Task] = ()
+    if args.part != LAST:
+        with as_tool_errors():
+            by_id = await app.queries.find(args.part.lower(), limit=MAX_MATCHES + 1)
+    if [task.task_id for task in by_id] == [args.part]:
+        by_name = ()
+    known = {task.task_id: task for task in (*by_id, *by_name) if app.sees(call.peer, task)}
+    found = list(known.values())
     return FindAnswer(
         tasks=[
             FoundTask(

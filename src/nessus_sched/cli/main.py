@@ -222,9 +222,9 @@ def cli() -> None:
 
     Start with `nessus-sched demo`: it needs no scanner.
 
-    TASK is the start or end of a task's id, its name, or `last`. Commands that show something
-    accept --json; `nessus-sched schema` describes that output. Output is plain unless it goes to
-    a terminal. Times are local.
+    TASK is the start or end of a task's id, its name, or `last`, your latest. Commands that show
+    something accept --json; `nessus-sched schema` describes that output. Output is plain unless
+    it goes to a terminal. Times are local.
 
     \b
     Exit codes: 0 success; 1 refused, failed, or no such task; 2 usage error;

@@ -1,4 +1,7 @@
-"""Finds tasks as people name them: by the start or end of their id, by name, or as `last`."""
+"""Finds tasks as people name them: by the start or end of their id, by name, or as `last`.
+
+The daemon knows which tasks these are; this asks for the one.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +13,29 @@ from nessus_sched.cli.formatting import ago
 from nessus_sched.core.clock import system_now
 
 LAST: Final = "last"
-"""The most recently submitted task."""
-_LONGEST_ID: Final = 64
-_LOOKED_AT: Final = 100
-"""How many of the latest tasks with that text in their name are considered."""
-_SHOWN: Final = 10
+"""The task that this user submitted last."""
+_LONGEST: Final = 256
 
 
 def task_id_of(api: DaemonApi, text: str) -> str:
     """The id of the one task that matches. Raises `Refused`."""
-    found, more = _meant(api, text)
+    answer = api.operate("find_task", part=text[:_LONGEST])
+    found = answer["tasks"]
+    if not found and text == LAST:
+        raise Refused("you have submitted no task; 'nessus-sched tasks' lists all", "unknown_task")
     if not found:
         raise Refused(f"no task {text!r}; 'nessus-sched tasks' lists them", "unknown_task")
     if len(found) > 1:
-        raise Refused(_several(text, found, more), "ambiguous_task")
+        raise Refused(_several(text, found, answer["more"]), "ambiguous_task")
     task_id: str = found[0]["task_id"]
     return task_id
-
-
-def _meant(api: DaemonApi, text: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
-    """The tasks that match by id or name, and whether there are more."""
-    if text == LAST:
-        return api.call("list_tasks", limit=1)["tasks"], False
-    by_id = api.operate("find_task", part=text[:_LONGEST_ID])
-    if [each["task_id"] for each in by_id["tasks"]] == [text]:
-        return by_id["tasks"], False
-    named = api.call("list_tasks", text=text, limit=_LOOKED_AT)
-    exact = [each for each in named["tasks"] if each["name"] == text]
-    found = {each["task_id"]: each for each in (*by_id["tasks"], *exact)}
-    return list(found.values()), by_id["more"] or len(found) > _SHOWN
 
 
 def _several(text: str, found: Sequence[Mapping[str, Any]], more: bool) -> str:
     now = system_now()
     rows = [
         f"  {each['task_id']}  {each['status']}, {ago(each['created_at'], now)}  {each['name']}"
-        for each in found[:_SHOWN]
+        for each in found
     ]
     rest = ["  and others"] if more else []
     return "\n".join([f"{text!r} matches several tasks; give more of the id:", *rows, *rest])

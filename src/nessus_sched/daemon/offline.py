@@ -6,6 +6,7 @@ in one way and answers have one shape.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -92,7 +93,9 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
                 opened_ledger=ledger,
                 mask=mask,
             )
-            result = await tool.fn(app, Call(peer=Peer(connection="offline")), args)
+            result = await tool.fn(
+                app, Call(peer=Peer(connection="offline", uid=os.getuid())), args
+            )
         finally:
             for opened in (findings, ledger):
                 if opened is not None:

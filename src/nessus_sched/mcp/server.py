@@ -21,6 +21,7 @@ from mcp.server import Server, ServerRequestContext
 from mcp.server.caching import CacheHint
 
 from nessus_sched.api import validation
+from nessus_sched.api.access import with_task_ids
 from nessus_sched.api.operations import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
 from nessus_sched.api.schema import without_lengths
 from nessus_sched.api.secret_guard import refuse_secrets
@@ -200,6 +201,7 @@ class _Handlers:
                 await ticket.charge(tool.answer_memory)
             with trio.move_on_after(tool.timeout) as scope:
                 async with self._room:
+                    args = await with_task_ids(self._parts.app, call, tool, args)
                     value = await tool.fn(self._parts.app, call, args)
             if not scope.cancelled_caught:
                 async with self._turn:
