@@ -63,6 +63,8 @@ class LedgerKeeper:
     exceptions: Exceptions
     findings: FindingsStore
     reports: KeptReports
+    every: float = LOOK_EVERY
+    """Seconds between looks if nothing happens."""
     waiting: int = 0
     """Scans still to be applied."""
     trouble: str | None = None
@@ -101,7 +103,7 @@ class LedgerKeeper:
                 log.warning(events.LEDGER_BEHIND, reason=str(error), waiting=self.waiting)
             if not self._work.is_set():
                 self._idle.set()
-            with trio.move_on_after(LOOK_EVERY):
+            with trio.move_on_after(self.every):
                 await self._work.wait()
 
     async def settled(self) -> None:

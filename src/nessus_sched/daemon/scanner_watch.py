@@ -34,12 +34,13 @@ log = structlog.get_logger("daemon")
 
 @attrs.define(eq=False)
 class ScannerWatch:
-    """`scanners` gives their state now."""
+    """`scanners` gives their state now, looked at `every` few seconds."""
 
     store: TaskStore
     scanners: Callable[[], Sequence[ScannerView]]
     wall: Now
     mask: Masker
+    every: float = LOOK_EVERY
     _down: set[str] = attrs.field(factory=set, init=False)
     """Scanners that were journaled as down."""
     _changed: dict[str, float] = attrs.field(factory=dict, init=False)
@@ -56,7 +57,7 @@ class ScannerWatch:
                 await self.look()
             except StoreUnavailable as error:
                 log.warning(events.STORE_UNAVAILABLE, reason=str(error))
-            await trio.sleep(LOOK_EVERY)
+            await trio.sleep(self.every)
 
     async def look(self) -> None:
         """Journals what has changed for long enough. Raises `StoreUnavailable`."""

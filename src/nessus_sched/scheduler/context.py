@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 import structlog
@@ -71,6 +71,8 @@ class Reports(Protocol):
         """Deletes what was stored of a report whose task could not be recorded."""
 
 
+CLOCK_CHECKS: Final = 15.0
+"""Seconds between looks at the wall clock, unless the surroundings say otherwise."""
 STORE_PATIENCE = 5.0
 """Seconds between tries while the store is unavailable."""
 
@@ -125,7 +127,7 @@ class Context:
     """The steady clock: for waiting and measuring, never written or shown."""
     wall: Now
     """The wall clock: for records and people, never compared with `now`."""
-    clock_checks: float = 15.0
+    clock_checks: float = CLOCK_CHECKS
     """Seconds between looks at the wall clock by what goes by it, because it may be set."""
     seal: Seal
     random: Random

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from nessus_sched.config.delivery import JsonLinesSink, SinkSettings
 from nessus_sched.config.problems import Problem
@@ -14,6 +15,19 @@ from nessus_sched.delivery.sinks.json_lines import JsonLinesFile
 from nessus_sched.delivery.sinks.port import Sink
 from nessus_sched.delivery.sinks.syslog import Syslog
 from nessus_sched.delivery.sinks.webhook import Webhook
+
+
+class OpenSink(Protocol):
+    """Makes a sink; see `sink_for`."""
+
+    def __call__(
+        self,
+        settings: SinkSettings,
+        *,
+        wall: Now,
+        scans: KeptScans,
+        document_only: bool = False,
+    ) -> Sink: ...
 
 
 def sink_for(
