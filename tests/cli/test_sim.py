@@ -19,6 +19,8 @@ from support.command import one_sentence, typed
         ("--scans-take", "nan"),
         ("--loading-seconds", "inf"),
         ("--max-scans", "-1"),
+        ("--drift", "1.1"),
+        ("--drift", "nan"),
     ],
 )
 def test_numbers_out_of_range_are_wrong_usage(words: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import math
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import trio
@@ -19,19 +19,23 @@ from nessus_sched.sim.refusals import Refusal
 from nessus_sched.sim.serve import RunningSim, serve_sim
 
 
-class Seconds(click.FloatRange):
-    """A finite number of seconds, zero or more; click's range lets nan and inf through."""
+class Finite(click.FloatRange):
+    """A finite number, zero or more, and at most `most`; click's range lets nan and inf through."""
 
-    def __init__(self) -> None:
-        super().__init__(min=0)
+    def __init__(self, what: str, most: float | None = None) -> None:
+        super().__init__(min=0, max=most)
+        self._what = what
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        seconds: float = super().convert(value, param, ctx)
-        if not math.isfinite(seconds):
-            self.fail(f"{value} is not a number of seconds.", param, ctx)
-        return seconds
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a {self._what}.", param, ctx)
+        return number
+
+
+SECONDS: Final = Finite("number of seconds")
 
 
 def _assumed(
@@ -69,7 +73,7 @@ def assumptions_table() -> str:
 )  # fmt: skip
 @click.option("--trial", is_flag=True, help="An evaluation license, which cannot export.")
 @click.option(
-    "--scans-take", type=Seconds(), default=10.0, show_default=True, metavar="SECONDS",
+    "--scans-take", type=SECONDS, default=10.0, show_default=True, metavar="SECONDS",
     help="How long a scan runs.",
 )  # fmt: skip
 @click.option(
@@ -77,12 +81,16 @@ def assumptions_table() -> str:
     help="Limit of concurrent scans; 0 for none.",
 )  # fmt: skip
 @click.option(
-    "--loading-seconds", type=Seconds(), default=0.0, show_default=True, metavar="SECONDS",
+    "--loading-seconds", type=SECONDS, default=0.0, show_default=True, metavar="SECONDS",
     help="How long it loads plugins after starting.",
 )  # fmt: skip
 @click.option(
-    "--pause-takes", type=Seconds(), metavar="SECONDS",
+    "--pause-takes", type=SECONDS, metavar="SECONDS",
     help="How long a scan takes to pause; a real one may take minutes.",
+)  # fmt: skip
+@click.option(
+    "--drift", type=Finite("share", 1), default=0.0, show_default=True, metavar="SHARE",
+    help="Share of findings, 0 to 1, decided again each week; see the documentation.",
 )  # fmt: skip
 @click.option(
     "--refuse", "refuses", multiple=True, type=click.Choice(list(map(str, Refusal))),

@@ -153,6 +153,10 @@ class SimOptions:
     """Users whose login works but cannot run all checks without escalation."""
     intermittent_users: frozenset[str] = frozenset({"flaky"})
     """Users whose login works and then fails at least once."""
+    drift: float = attrs.field(
+        default=0.0, validator=[attrs.validators.ge(0), attrs.validators.le(1)]
+    )
+    """Share of findings that is decided again each week; see `sim.findings.drift`."""
     patched: frozenset[int] = frozenset()
     """Plugins that find nothing on any host, as if everything had been patched."""
     filler_findings: int = 0

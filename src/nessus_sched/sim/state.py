@@ -9,6 +9,7 @@ from nessus_sched.sim.accounts import Accounts
 from nessus_sched.sim.exports import Exports
 from nessus_sched.sim.faults import FaultKind, Faults
 from nessus_sched.sim.findings.conduct import Conduct, Rules, conduct_of
+from nessus_sched.sim.findings.drift import Drift
 from nessus_sched.sim.findings.generate import GeneratedReport
 from nessus_sched.sim.findings.machines import Machine, Network
 from nessus_sched.sim.findings.replay import Replay
@@ -172,9 +173,10 @@ class SimulatedNessus:
             self.ledger.replayed[scan.name] = report.name
             return report
         conduct = self._conduct(scan)
-        found = self.network.survey(targets, ping=conduct.ping)
+        drift = Drift(self.options.seed, self.options.drift, self.now())
+        found = self.network.survey(targets, ping=conduct.ping, drift=drift)
         machines = [machine for machine in found if self._licensed(machine)]
-        return GeneratedReport(scan.order(targets, conduct), machines, self.options)
+        return GeneratedReport(scan.order(targets, conduct), machines, self.options, drift)
 
     def _conduct(self, scan: Scan) -> Conduct:
         """How a scan runs; the settings of a policy come first."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import chain
 
 from nessus_sched.sim.findings.compliance import compliance_items
+from nessus_sched.sim.findings.drift import Drift
 from nessus_sched.sim.findings.information import scan_information
 from nessus_sched.sim.findings.logins import Login, log_in, login_items
 from nessus_sched.sim.findings.machines import Machine, Service
@@ -23,7 +24,6 @@ from nessus_sched.sim.findings.report import (
 )
 from nessus_sched.sim.findings.sight import Sight, look
 from nessus_sched.sim.options import SimOptions
-from nessus_sched.sim.seeded import share
 
 _PING = 10180
 _SYSTEM = frozenset({11936, 54615, 45590})
@@ -36,10 +36,17 @@ class GeneratedReport:
 
     length: int | None = None
 
-    def __init__(self, order: ScanOrder, machines: Sequence[Machine], options: SimOptions) -> None:
+    def __init__(
+        self,
+        order: ScanOrder,
+        machines: Sequence[Machine],
+        options: SimOptions,
+        drift: Drift | None = None,
+    ) -> None:
         self._order = order
         self._machines = machines
         self._options = options
+        self._drift = drift or Drift(options.seed)
 
     @cached_property
     def hosts(self) -> Sequence[HostSummary]:
@@ -108,7 +115,7 @@ class GeneratedReport:
             if mode is not None and mode.id == "os_identification":
                 yield from (_item(catalog()[each], machine, None) for each in sorted(_SYSTEM))
             return
-        yield from _matches(seed, machine, sight, login)
+        yield from _matches(self._drift, machine, sight, login)
         yield from login_items(machine, login)
         yield from compliance_items(seed, machine, login, order.audits)
 
@@ -122,7 +129,7 @@ class GeneratedReport:
             yield Item(plugin=plugin, port=port, service="unknown", severity=0, output=output)
 
 
-def _matches(seed: int, machine: Machine, sight: Sight, login: Login) -> Iterator[Item]:
+def _matches(drift: Drift, machine: Machine, sight: Sight, login: Login) -> Iterator[Item]:
     for plugin in catalog().values():
         if plugin.on == "code" or (plugin.os is not None and plugin.os != machine.kind):
             continue
@@ -130,7 +137,7 @@ def _matches(seed: int, machine: Machine, sight: Sight, login: Login) -> Iterato
             continue
         for service in _places(plugin, sight):
             port = service.port if service else 0
-            if share(seed, machine.ip, plugin.id, port) < plugin.chance:
+            if drift.finding(machine.ip, plugin.id, port) < plugin.chance:
                 yield _item(plugin, machine, service)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from nessus_sched.sim.findings.drift import Drift
 from nessus_sched.sim.seeded import dice, share
 from nessus_sched.sim.targets import Target, parse
 
@@ -160,13 +161,16 @@ class Network:
     ) -> Network:
         return cls(seed, alive_share, tuple(parse(list(dead_targets))), singles_alive)
 
-    def survey(self, texts: Sequence[str], *, ping: bool = True) -> Iterator[Machine]:
+    def survey(
+        self, texts: Sequence[str], *, ping: bool = True, drift: Drift | None = None
+    ) -> Iterator[Machine]:
         """The machines among the targets that answer, in order, without duplicates; without ping
         every address."""
+        now = drift or Drift(self.seed)
         seen: set[str] = set()
         for target in parse(texts):
             for member in target.members():
-                answers = member not in seen and self._answers(member, target)
+                answers = member not in seen and self._answers(member, target, now)
                 if answers:
                     yield build_machine(self.seed, member, name=target.name)
                 elif member not in seen and not ping:
@@ -174,11 +178,11 @@ class Network:
                     yield attrs.evolve(silent, services=(), up=False)
                 seen.add(member)
 
-    def _answers(self, member: str, target: Target) -> bool:
+    def _answers(self, member: str, target: Target, drift: Drift) -> bool:
         if any(_covers(dead, known) for dead in self.dead for known in (member, target.name)):
             return False
         certain = target.single and self.singles_alive
-        return certain or share(self.seed, "alive", member) < self.alive_share
+        return certain or drift.machine(member) < self.alive_share
 
 
 def _covers(target: Target, member: str) -> bool:
