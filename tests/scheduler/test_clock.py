@@ -189,3 +189,31 @@ async def test_a_scan_that_was_never_launched_goes_although_its_task_ended_in_th
         wall.ahead, scanner.down = 0.0, None
         await trio.sleep(900)
         assert not scanner.scans
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_task_that_was_paused_keeps_its_place_after_the_clock_was_set(
+    tmp_path: Path, autojump_clock: MockClock, restart: bool
+) -> None:
+    wall, scanner, launched = Wall(), FakeScanner(virtual_now()), list[str]()
+    scanner.on_launch = lambda scan: launched.append(scan.name)
+
+    async with stepped(tmp_path, wall, scanner) as w:
+        busy = await w.running()
+        first = await w.submit("192.0.2.1")
+        if restart:
+            wall.ahead -= 30 * HOUR
+            await trio.sleep(10 * POLL)
+        paused, last = await w.submit("192.0.2.2"), await w.submit("192.0.2.3")
+        await w.service.pause(paused.task_id, actor="test")
+        if not restart:
+            wall.ahead += 30 * HOUR
+            await trio.sleep(10 * POLL)
+            await w.service.resume(paused.task_id, actor="test")
+            await w.settled(last.task_id)
+    if restart:
+        async with stepped(tmp_path, wall, scanner) as w:
+            await w.service.resume(paused.task_id, actor="test")
+            await w.settled(last.task_id)
+    for task, name in zip((busy, first, paused, last), launched, strict=True):
+        assert task.task_id in name, launched

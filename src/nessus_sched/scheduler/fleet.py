@@ -168,6 +168,7 @@ class Fleet:
     async def recover(self) -> None:
         """Every unfinished task resumes where the journal says it was."""
         queued: list[QueueEntry] = []
+        latest = float("-inf")
         # The targets of a full queue take seconds to read, so that is left to the thread.
         store, parsed = self.context.store, lambda task: (task, targets_of(task))
         async with aclosing(store.unfinished_as(parsed)) as unfinished:
@@ -177,6 +178,10 @@ class Fleet:
                 if task.split is not None:
                     queued += await self.splits.restore(task)
                     continue
+                # They are read in the order of acceptance, which a clock that was set back may
+                # contradict.
+                latest = max(latest, self.context.recorded(task.created_at))
+                self._accepted[task.task_id] = latest
                 enqueue = partial(self._queue, queued, targets)
                 await self._resume(task, enqueue)
         for batch in _batches(queued):
@@ -193,6 +198,7 @@ class Fleet:
         if task.state in SETTLED:
             return
         if waits and task.desired is RequestedState.CANCEL:
+            self.forget_place(task.task_id)
             await ActiveTask(self.context, task).advance(TaskState.CANCELED, event="canceled")
         elif waits and task.desired is RequestedState.PAUSE:
             self.held.add(task.task_id)
@@ -230,6 +236,14 @@ class Fleet:
             self.held.add(task.task_id)
         else:
             self.context.pool.place(self._entry(task), self.context.now())
+
+    def keep_place(self, entry: QueueEntry) -> None:
+        """A task left its queue and may come back to its place."""
+        self._accepted[entry.task_id] = entry.accepted_at
+
+    def forget_place(self, task_id: str) -> None:
+        """A task that left its queue does not come back."""
+        self._accepted.pop(task_id, None)
 
     def _entry(self, task: Task, targets: PackedTargets | None = None) -> QueueEntry:
         accepted_at = self._accepted.pop(task.task_id, None)
@@ -273,7 +287,7 @@ class Fleet:
     async def _requeue(self, task_id: str) -> None:
         task = await self.context.retry_store(lambda: self.context.store.get(task_id))
         if task is None or task.state is not TaskState.RETRY_WAIT:
-            self._accepted.pop(task_id, None)
+            self.forget_place(task_id)
             return
         if task.desired is RequestedState.PAUSE:
             self.held.add(task_id)
@@ -297,6 +311,7 @@ class Fleet:
         """A task that was on a scanner: takes its slot again, even above the limit."""
         assert task.scanner_instance is not None
         run = ActiveTask(self.context, task, launch_in_doubt=task.state is TaskState.LAUNCHING)
+        run.accepted_at = self._accepted.pop(task.task_id, run.accepted_at)
         run.plain = await self._begun_plain(task)
         driver = self.drivers.get(task.scanner_instance)
         if driver is None:

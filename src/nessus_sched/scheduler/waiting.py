@@ -58,6 +58,8 @@ async def _change(fleet: Fleet, task: Task, command: Command, entry: QueueEntry 
             if isinstance(error, StoreUnavailable):
                 raise
             return False  # it had just moved on
+    if entry is not None:
+        fleet.keep_place(entry)
     _rearrange(fleet, after)
     return True
 
@@ -71,3 +73,5 @@ def _rearrange(fleet: Fleet, task: Task) -> None:
         fleet.enqueue(task)
     elif task.state is TaskState.RETRY_WAIT and was_held:
         fleet.retries.add(task.task_id, fleet.context.now())
+    elif task.state is TaskState.CANCELED:
+        fleet.forget_place(task.task_id)
