@@ -50,7 +50,7 @@ def test_a_table_folds_its_cells_and_loses_nothing(width: int) -> None:
         console.print(
             build_table(("severity", "host", "port", "id", "name", "score", "cve", ""), [row])
         )
-    drawn_row = capture.get()[capture.get().index("high") :]
+    drawn_row = capture.get()[capture.get().index("high") :].replace("|", "")
     assert sorted("".join(drawn_row.split())) == sorted("".join("".join(row).split()))
 
 

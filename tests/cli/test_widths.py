@@ -14,6 +14,7 @@ from rich.console import Console
 
 from nessus_sched.cli.layout import fitted_widths
 from nessus_sched.cli.output import build_table, wrapped
+from support.command import typed
 
 COLUMNS = ("task", "state", "name", "progress", "why")
 
@@ -58,6 +59,37 @@ def test_a_long_name_moves_below_its_row_before_any_word_is_broken() -> None:
     assert lines[3].index("Apache") == lines[2].index("198")
 
 
+def test_what_a_row_is_about_stays_in_the_row() -> None:
+    lines = drawn(
+        ("change", "severity", "plugin", "host", "port", "state", "days",
+         "last seen", "name", "why"),
+        [("unverified", "critical", "156014", "198.51.100.75", "49152/tcp", "resurfaced", "400",
+          "2026-11-29", LONGEST, "its name belongs to another host now")],
+        80,
+    )  # fmt: skip
+    assert lines[0].split() == ["change", "severity", "plugin", "host", "port", "state", "days"]
+    assert lines[1].split() == ["last", "seen", "|", "name", "|", "why"]
+    assert lines[2].split()[3] == "198.51.100.75"
+    below = " ".join(lines[3:]).split()
+    assert " ".join(below) == f"2026-11-29 | {LONGEST} | its name belongs to another host now"
+
+
+def test_errors_on_a_terminal_are_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    said = typed("status", "x", env={"NESSUS_SCHED_SOCKET": "/nonexistent/socket"})
+    assert said.code == 3
+    assert all(len(line) <= 60 for line in said.err.splitlines()), said.err
+    assert "start it with" in " ".join(said.err.split())
+    wrong = typed("tasks", "--since", "yesterday")
+    assert wrong.code == 2
+    assert all(len(line) <= 60 for line in wrong.err.splitlines()), wrong.err
+    assert "Invalid value for '--since': 'yesterday'" in " ".join(wrong.err.split())
+    help_text = typed("results").err
+    assert "\n  export  " in help_text
+    assert help_text.startswith("Usage: nessus-sched results")
+
+
 def test_sentences_are_wrapped_in_their_column_if_there_is_room() -> None:
     why = "waits for a free slot of the scanner, which two scans hold"
     lines = drawn(("task", "why"), [("t-1", why)], 40)
@@ -77,7 +109,7 @@ def test_no_word_is_broken_and_no_line_too_long(rows: list[tuple[str, ...]], wid
     """The longest word has 32 cells, and a line has room for it."""
     lines = drawn(COLUMNS, rows, width)
     assert all(cell_len(line) <= width for line in lines)
-    shown = Counter(word for line in lines for word in line.split())
+    shown = Counter(word for line in lines for word in line.split() if word != "|")
     for row in [COLUMNS, *rows]:
         shown.subtract(word for cell in row for word in cell.split())
     assert set(shown.elements()) <= {"-"}

@@ -24,6 +24,8 @@ TEXTS: Final = frozenset(
     {"why", "remark", "found", "what to do", "blocked", "error", "message", "cause"}
 )
 """Columns of sentences."""
+_KEYS: Final = frozenset({"task", "host", "severity", "plugin", "scanner", "status", "state"})
+"""Columns that say what a row is about; they leave the row last."""
 _COMFORT: Final = {NAMES: 20, TEXTS: 24}
 """Widths below which a name or a sentence does not shrink to spare it a line of its own: a column
 of single words is harder to read than a line."""
@@ -32,6 +34,8 @@ _LEAST_TEXT: Final = 16
 _GAP: Final = "  "
 _EDGE: Final = " "
 _NOTHING: Final = "-"
+_BETWEEN: Final = " | "
+"""Between columns that share the line below a row."""
 
 Texts = Sequence[Sequence[str]]
 """Cells by row."""
@@ -113,11 +117,13 @@ def _widths(
 
 
 def _next_below(columns: Sequence[str], natural: Sequence[int], beside: Sequence[int]) -> int:
-    """The column that gets a line of its own: the widest name, then text, then other one; the
-    first column stays."""
+    """The column that moves below its row: the widest name, then text, then other one; those that
+    say what the row is about are the last, and the first column stays."""
 
     def rank(place: int) -> tuple[int, int]:
-        group = 2 if columns[place] in NAMES else 1 if columns[place] in TEXTS else 0
+        column = columns[place]
+        groups = (NAMES, TEXTS, frozenset(columns) - _KEYS)
+        group = next((-number for number, group in enumerate(groups) if column in group), -9)
         return group, natural[place]
 
     return max(beside[1:], key=rank)
@@ -179,7 +185,7 @@ class Table:
         if len(indent) > room // 2:
             indent = _GAP * 2
         said = [row[place] for place in found.below if row[place] != _NOTHING]
-        for text in Text(_GAP.join(said), style=style_of("")).wrap(console, room - len(indent)):
+        for text in Text(_BETWEEN.join(said), style=style_of("")).wrap(console, room - len(indent)):
             text.rstrip()
             if text:
                 yield Text(indent, no_wrap=True).append_text(text)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import click
 
@@ -160,6 +160,17 @@ class Interrupted(click.ClickException):
         click.echo(self.message, err=True)
 
 
+def _fail(ctx: click.Context, error: click.ClickException) -> NoReturn:
+    """Ends the command with an error on a terminal, which would break its words."""
+    from nessus_sched.cli.output import wrapped
+
+    text = wrapped(error.format_message(), len("Error: "), sys.stderr)
+    if isinstance(error, click.UsageError):
+        raise click.UsageError(text, error.ctx)
+    click.echo(f"Error: {text}", err=True)
+    ctx.exit(error.exit_code)
+
+
 class LazyGroup(click.Group):
     """Imports a subcommand's module when it is called."""
 
@@ -180,6 +191,12 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted from None
+        except (Interrupted, click.exceptions.NoArgsIsHelpError):
+            raise
+        except click.ClickException as error:
+            if not sys.stderr.isatty():
+                raise
+            _fail(ctx, error)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
