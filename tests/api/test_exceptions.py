@@ -28,7 +28,7 @@ from nessus_sched.api.exceptions.tools import (
 )
 from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.permissions import Roles
-from nessus_sched.api.tools import ALL_TOOLS, OPERATORS
+from nessus_sched.api.tools import ALL_TOOLS, OPERATORS, TOOLS
 from nessus_sched.config.exceptions import ExceptionSettings
 from nessus_sched.config.schema import RoleSettings
 from nessus_sched.core.exceptions.exception import Decision
@@ -102,9 +102,12 @@ ROLES = (
 )
 
 
-def test_no_tool_for_models_decides() -> None:
-    tools = {tool.name for tool in ALL_TOOLS if "exception" in tool.name}
+def test_no_tool_for_models_decides_without_both_roles() -> None:
+    tools = {tool.name for tool in TOOLS if "exception" in tool.name}
     assert tools == {"propose_exception", "list_exceptions"}
+    for tool in ALL_TOOLS:
+        if "exception" in tool.name and tool.name not in tools:
+            assert (tool.name, tool.operator, tool.approves) == ("decide_exception", True, True)
     assert {tool.name for tool in OPERATORS if "exception" in tool.name} == {
         "decide_exception", "put_exception", "show_exception",
     }  # fmt: skip

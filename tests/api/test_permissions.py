@@ -33,7 +33,10 @@ def allowed(roles: Roles, who: Peer) -> set[str]:
     return {tool.name for tool in ALL_TOOLS if roles.permits(who, tool)}
 
 
-EMERGENCY = {"pause_everything", "resume_everything", "drain_scanner", "undrain_scanner"}
+OPERATOR_TOOLS = {
+    "pause_everything", "resume_everything", "drain_scanner", "undrain_scanner",
+    "retry_dead_letters", "purge_dead_letters",
+}  # fmt: skip
 EVERYTHING = {tool.name for tool in TOOLS}
 
 
@@ -62,14 +65,19 @@ def test_a_read_only_role_has_only_the_tools_that_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("uid", [0, os.getuid(), STRANGER])
-def test_the_emergency_stop_is_for_those_whose_role_has_it(uid: int) -> None:
+def test_operator_tools_are_for_those_whose_role_has_them(uid: int) -> None:
     off = RoleSettings(name="off", users=("*",))
     on = attrs.evolve(off, operator_tools=True)
     assert allowed(Roles(Config()), peer(uid)) == EVERYTHING
     assert allowed(Roles(Config(roles=(off,))), peer(uid)) == EVERYTHING
-    assert allowed(Roles(Config(roles=(on,))), peer(uid)) == EVERYTHING | EMERGENCY
+    assert allowed(Roles(Config(roles=(on,))), peer(uid)) == EVERYTHING | OPERATOR_TOOLS
+    both = attrs.evolve(on, approve_exceptions=True)
+    decides = EVERYTHING | OPERATOR_TOOLS | {"decide_exception"}
+    assert allowed(Roles(Config(roles=(both,))), peer(uid)) == decides
+    approves = attrs.evolve(off, approve_exceptions=True)
+    assert allowed(Roles(Config(roles=(approves,))), peer(uid)) == EVERYTHING
     listed = Roles(Config(roles=(attrs.evolve(on, tools=("drain_scanner",)),)))
-    assert EMERGENCY & allowed(listed, peer(STRANGER)) == {"drain_scanner"}
+    assert OPERATOR_TOOLS & allowed(listed, peer(STRANGER)) == {"drain_scanner"}
 
 
 def test_the_first_role_that_names_the_caller_counts_by_group_or_number() -> None:

@@ -33,6 +33,7 @@ ORDER = (
     "get_changes", "create_report", "propose_exception", "list_exceptions", "get_queue_status",
     "list_scanners", "list_dead_letters", "list_scan_templates", "list_credentials",
     "pause_everything", "resume_everything", "drain_scanner", "undrain_scanner",
+    "retry_dead_letters", "purge_dead_letters", "decide_exception",
 )  # fmt: skip
 
 EXPLAINING = ("submit_scan", "get_scan_results")
@@ -98,7 +99,14 @@ async def test_all_four_annotations_are_said_and_true() -> None:
         name = tool["name"]
         assert hints["readOnlyHint"] is name.startswith(READING)
         assert hints["destructiveHint"] is (
-            name in ("cancel_scan", "change_schedule", "pause_everything")
+            name
+            in (
+                "cancel_scan",
+                "change_schedule",
+                "pause_everything",
+                "purge_dead_letters",
+                "decide_exception",
+            )
         )
         assert hints["idempotentHint"] is not name.startswith(
             (
@@ -108,6 +116,7 @@ async def test_all_four_annotations_are_said_and_true() -> None:
                 "change_schedule",
                 "propose_exception",
                 "create_report",
+                "retry_",
             )
         )
         assert isinstance(hints["openWorldHint"], bool)

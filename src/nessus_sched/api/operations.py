@@ -69,6 +69,8 @@ class ToolDef:
     answer_memory: int = 0
     operator: bool = False
     """Concerns everybody's tasks: only for users whose role has `operator_tools`."""
+    approves: bool = False
+    """Decides about exceptions: only for users whose role has `approve_exceptions`, too."""
     like: str = ""
     """The tool whose answer this one has, too, and explains."""
 
@@ -95,6 +97,7 @@ def tool(
     timeout: float = 45.0,
     answer_memory: int = 0,
     operator: bool = False,
+    approves: bool = False,
     like: str = "",
 ) -> Callable[[Callable[[Any, Call, Any], Awaitable[Any]]], ToolDef]:
     """Makes a `ToolDef` of `async def name(app, call, args: Args) -> Answer`; the docstring
@@ -119,6 +122,7 @@ def tool(
             timeout=timeout,
             answer_memory=answer_memory,
             operator=operator,
+            approves=approves,
             like=like,
         )
 

@@ -37,6 +37,8 @@ class Roles:
         role = self.role_of(peer)
         if tool.operator and not self._operator(peer):
             return False
+        if tool.approves and not self._first_match(peer).approve_exceptions:
+            return False
         if role is None:
             return True
         if role.read_only and tool.writes:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from nessus_sched.api.admin_certify import CERTIFY_ACTIONS
-from nessus_sched.api.admin_daemon import DAEMON_ACTIONS, EMERGENCY_TOOLS
+from nessus_sched.api.admin_daemon import DAEMON_ACTIONS
 from nessus_sched.api.admin_findings import RESULT_ACTIONS
 from nessus_sched.api.admin_import import IMPORT_ACTIONS
 from nessus_sched.api.admin_tasks import TASK_ACTIONS
@@ -16,6 +16,7 @@ from nessus_sched.api.exceptions.admin import EXCEPTION_ACTIONS
 from nessus_sched.api.exceptions.tools import EXCEPTION_TOOLS
 from nessus_sched.api.findings import RESULT_TOOLS
 from nessus_sched.api.operations import Registry
+from nessus_sched.api.operators.tools import OPERATOR_TOOLS
 from nessus_sched.api.outcomes.changes import CHANGE_ACTIONS, CHANGE_TOOLS
 from nessus_sched.api.outcomes.coverage import COVERAGE_ACTIONS, COVERAGE_TOOLS
 from nessus_sched.api.outcomes.ledger import LEDGER_ACTIONS, LEDGER_TOOLS
@@ -80,7 +81,7 @@ TOOLS: Final = Registry(
 )
 """What every model is shown, unless its role is narrower."""
 
-ALL_TOOLS: Final = Registry((*TOOLS, *EMERGENCY_TOOLS))
+ALL_TOOLS: Final = Registry((*TOOLS, *OPERATOR_TOOLS))
 """With the tools for models of operators."""
 
 OPERATORS: Final = Registry(

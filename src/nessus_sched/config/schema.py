@@ -280,8 +280,10 @@ class RoleSettings:
         default=None,
     )
     operator_tools: bool = field(
-        "Whether models may use `pause_everything`, `resume_everything`, `drain_scanner` and "
-        "`undrain_scanner`, which affect all users. Without it not even root's models may.",
+        "Whether models may use the operator tools, which affect all users: `pause_everything`, "
+        "`resume_everything`, `drain_scanner`, `undrain_scanner`, `retry_dead_letters`, "
+        "`purge_dead_letters`, and with `approve_exceptions` also `decide_exception`. Without it "
+        "not even root's models may.",
         default=False,
     )
     manage_others: bool = field(
@@ -290,7 +292,8 @@ class RoleSettings:
     )
     approve_exceptions: bool = field(
         "Whether it may approve, reject, revoke and extend exceptions for findings on its targets, "
-        "with the command line; there is no tool for it.",
+        "with the command line. Models decide nothing, unless the role has `operator_tools` as "
+        "well: then they have `decide_exception`.",
         default=False,
     )
 

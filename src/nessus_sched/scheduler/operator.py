@@ -44,6 +44,7 @@ GLOBAL_PAUSE = "everything"
 """The name under which a global pause is stored."""
 DRAIN_PLANNED = "drain_planned"
 DRAIN_WITHDRAWN = "drain_withdrawn"
+TOOL_USED = "operator_tool_used"
 DRAIN_AT = "drain_at"
 """With the scanner, the name under which a planned drain is stored."""
 _SWITCHES = frozenset({"flow", "use", GLOBAL_PAUSE})
@@ -123,6 +124,12 @@ class OperatorControls:
         """Lets scans start again; `Service.resume_halted` does it for those that were paused."""
         await self._note(RESUME_ALL, actor, {}, GLOBAL_PAUSE)
         self._apply(RESUME_ALL)
+
+    async def note_use(self, tool: str, client: str | None, *, actor: str) -> None:
+        """Journals that a program is about to use an operator tool for a user. Raises
+        `StoreDown`."""
+        used = self._context.mask.masked({"tool": tool, "client": client})
+        await self._note(TOOL_USED, actor, used)
 
     async def restore(self) -> None:
         """Restores what operators had set before the restart."""

@@ -1,0 +1,1 @@
+"""Tools for the models of operators."""
