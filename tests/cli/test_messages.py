@@ -14,7 +14,7 @@ from nessus_sched.core.delivery.message import Message, MessageKind
 from nessus_sched.core.delivery.outbox import RoutePosition
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.store.tasks.store import TaskStore
-from support.command import typed
+from support.command import one_sentence, typed
 from support.live_daemon import Live, asked, submitted
 from support.stored import START
 
@@ -82,6 +82,29 @@ def test_what_is_refused_is_a_dead_letter(live: Live) -> None:
     assert gone.code == 1
     assert "not in the outbox" in gone.err
     assert live("outbox", "drop").code == 2
+
+
+def test_messages_of_a_route_that_does_not_exist(live: Live) -> None:
+    for words in (("list",), ("retry",), ("drop",), ("list", "--dead")):
+        said = live("outbox", *words, "--route", "socc")
+        one_sentence(said, 1, "there is no route 'socc' (did you mean 'soc'?)")
+    assert live("outbox", "drop", "--route", "week").err == "0 messages dropped\n"
+
+
+def test_all_dead_letters_of_a_route_are_dropped_and_what_waits_is_kept(live: Live) -> None:
+    task_id = submitted(live, "192.0.2.42", "--name", "refuse me")
+
+    def dead() -> set[str]:
+        found = asked(live, "outbox list", "outbox", "list", "--dead", "--route", "soc")
+        return {each["message_id"] for each in found["messages"] if each["task_id"] == task_id}
+
+    ids = until(dead)
+    first = asked(live, "outbox list", "outbox", "list", "-n", "1")
+    assert len(first["messages"]) == 1
+    assert ids <= set(asked(live, "outbox drop", "outbox", "drop", "--route", "soc")["message_ids"])
+    assert dead() == set()
+    rows = {each["name"]: each for each in asked(live, "routes list", "routes", "list")["routes"]}
+    assert rows["soc"]["dead"] == 0
 
 
 def test_doctor_reports_messages_that_nobody_takes(tmp_path: Path) -> None:

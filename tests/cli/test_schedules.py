@@ -66,6 +66,23 @@ def test_second_tries_that_come_too_late_are_noted(live: Live) -> None:
     assert "there is none" not in live(*words, "--retry-after", "59m", "--dry-run").err
 
 
+@pytest.mark.parametrize("action", ["show", "next", "export", "pause", "run", "remove"])
+def test_no_name_is_not_all_names(live: Live, action: str) -> None:
+    for name in ("a", "b"):
+        live("schedules", "add", name, "192.0.2.33", "--every", "1h")
+    one_sentence(live("schedules", action, ""), 2, "a name is not empty")
+    found = asked(live, "schedules list", "schedules", "list")["schedules"]
+    assert [(each["name"], each["status"], each["last"]) for each in found] == [
+        ("a", "active", None),
+        ("b", "active", None),
+    ]
+
+
+def test_a_task_without_a_name_is_none(live: Live) -> None:
+    for words in (("status",), ("journal", "show"), ("results", "show")):
+        one_sentence(live(*words, ""), 1, "no task ''; 'nessus-sched tasks' lists them")
+
+
 @pytest.mark.slow
 def test_a_scan_is_submitted_later(live: Live) -> None:
     soon = datetime.fromtimestamp(system_now() + 1, UTC).isoformat()

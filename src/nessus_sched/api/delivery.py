@@ -112,7 +112,7 @@ class PreviewAnswer:
 async def list_messages(app: App, call: Call, args: MessagesArgs) -> MessagesAnswer:
     """The messages that are not delivered: waiting ones and dead letters."""
     delivery = _delivery(app, call)
-    with as_tool_errors():
+    with _as_unknown(), as_tool_errors():
         found = await delivery.messages(
             route=args.route, state=args.state, after=args.after, limit=args.limit + 1
         )
@@ -127,7 +127,7 @@ async def list_messages(app: App, call: Call, args: MessagesArgs) -> MessagesAns
 async def retry_messages(app: App, call: Call, args: ChooseArgs) -> ChosenAnswer:
     """Try messages again now: those with these ids, and all of a route."""
     delivery = _delivery(app, call)
-    with as_tool_errors():
+    with _as_unknown(), as_tool_errors():
         found = await delivery.retry(args.message_ids, args.route, actor=call.peer.actor)
     return ChosenAnswer(message_ids=list(found))
 
@@ -136,7 +136,7 @@ async def retry_messages(app: App, call: Call, args: ChooseArgs) -> ChosenAnswer
 async def drop_messages(app: App, call: Call, args: ChooseArgs) -> ChosenAnswer:
     """Delete messages: those with these ids, and all dead letters of a route."""
     delivery = _delivery(app, call)
-    with as_tool_errors():
+    with _as_unknown(), as_tool_errors():
         found = await delivery.drop(args.message_ids, args.route, actor=call.peer.actor)
     return ChosenAnswer(message_ids=list(found))
 

@@ -19,7 +19,7 @@ _LONGEST: Final = 256
 
 def task_id_of(api: DaemonApi, text: str) -> str:
     """The id of the one task that matches. Raises `Refused`."""
-    answer = api.operate("find_task", part=text[:_LONGEST])
+    answer = api.operate("find_task", part=text[:_LONGEST]) if text else {"tasks": []}
     found = answer["tasks"]
     if not found and text == LAST:
         raise Refused("you have submitted no task; 'nessus-sched tasks' lists all", "unknown_task")

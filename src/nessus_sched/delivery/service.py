@@ -130,13 +130,16 @@ class Delivery:
     async def messages(
         self, *, route: str | None, state: MessageState | None, after: int, limit: int
     ) -> Sequence[OutboxItem]:
+        """Raises `UnknownRoute`."""
+        await self._check_known(route)
         return await self.outbox.items(route=route, state=state, after=after, limit=limit)
 
     async def retry(
         self, message_ids: Collection[str], route: str | None, *, actor: str
     ) -> Sequence[str]:
         """Tries messages again now: those with these ids and, if given, all of a route. Returns
-        their ids."""
+        their ids. Raises `UnknownRoute`."""
+        await self._check_known(route)
         found = await self._find(message_ids, route)
         if found:
             await self.outbox.retry(found.values(), self._entry("messages_retried", actor, found))
@@ -147,7 +150,8 @@ class Delivery:
         self, message_ids: Collection[str], route: str | None, *, actor: str
     ) -> Sequence[str]:
         """Deletes messages: those with these ids and, if given, all dead ones of a route. Returns
-        their ids."""
+        their ids. Raises `UnknownRoute`."""
+        await self._check_known(route)
         found = await self._find(message_ids, route, MessageState.DEAD)
         if found:
             await self.outbox.drop(found.values(), self._entry("messages_dropped", actor, found))
@@ -192,6 +196,11 @@ class Delivery:
         if name not in routes:
             raise UnknownRoute(f"there is no route {name!r}{did_you_mean(name, routes)}")
         return routes[name]
+
+    async def _check_known(self, name: str | None) -> None:
+        """Raises `UnknownRoute` for a route that is not configured and has no messages either."""
+        if name is not None and name not in await self.orphans():
+            self.route(name)
 
     async def _row_before(self, moment: float) -> int:
         """The number of the last journal row before a moment; rows are in the order of time."""

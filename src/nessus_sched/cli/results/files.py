@@ -22,9 +22,9 @@ def is_file(subject: str) -> bool:
     Raises `click.ClickException` for what can only be a file but does not exist or is a
     directory.
     """
+    if subject in ("", "-"):  # the path of an empty text is the current directory
+        return subject == "-"
     path = Path(subject)
-    if subject == "-":
-        return True
     if path.is_dir():
         raise click.ClickException(f"{subject}: is a directory")
     if path.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,18 @@ from nessus_sched.cli.schedules.show import (
     show_schedules,
 )
 from nessus_sched.core.clock import system_now
+
+
+def _not_empty(
+    _ctx: click.Context, _parameter: click.Parameter, given: str | Sequence[str]
+) -> str | Sequence[str]:
+    """Refuses empty names, which the daemon would take for none: for all schedules."""
+    if "" in ((given,) if isinstance(given, str) else given):
+        raise click.BadParameter("a name is not empty")
+    return given
+
+
+_argument = partial(click.argument, callback=_not_empty, shell_complete=candidates.schedule)
 
 
 @click.group("schedules")
@@ -82,7 +95,7 @@ def list_command(config: Path | None, as_json: bool) -> None:
 
 
 @schedules_group.command("show")
-@click.argument("name", shell_complete=candidates.schedule)
+@_argument("name")
 @daemon_option
 @json_option
 def show_command(name: str, config: Path | None, as_json: bool) -> None:
@@ -98,7 +111,7 @@ def show_command(name: str, config: Path | None, as_json: bool) -> None:
 
 
 @schedules_group.command("next")
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=candidates.schedule)
+@_argument("names", nargs=-1, metavar="[NAME]...")
 @daemon_option
 @json_option
 def next_command(names: Sequence[str], config: Path | None, as_json: bool) -> None:
@@ -156,9 +169,7 @@ for _action, _said, _help in (
     for _decorator in (
         json_option,
         daemon_option,
-        click.argument(
-            "names", nargs=-1, required=True, metavar="NAME...", shell_complete=candidates.schedule
-        ),
+        _argument("names", nargs=-1, required=True, metavar="NAME..."),
     ):
         _command = _decorator(_command)
     schedules_group.command(_action)(_command)
@@ -189,7 +200,7 @@ def apply_command(
 
 
 @schedules_group.command("export")
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=candidates.schedule)
+@_argument("names", nargs=-1, metavar="[NAME]...")
 @daemon_option
 def export_command(names: Sequence[str], config: Path | None) -> None:
     """Print schedules as YAML, for 'schedules apply'."""
