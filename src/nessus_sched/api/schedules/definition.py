@@ -36,7 +36,7 @@ def definition_of(schedule: Schedule) -> dict[str, Any]:
         },
         "max_tasks": schedule.max_firings,
         "missed": None if schedule.missed is Missed.ONCE else str(schedule.missed),
-        "catch_up_minutes": _minutes(schedule.catch_up),
+        "catch_up_minutes": None if schedule.catch_up % MINUTE else _minutes(schedule.catch_up),
         "overlap": None if schedule.overlap is Overlap.SKIP else str(schedule.overlap),
         "jitter_minutes": _minutes(schedule.jitter) or None,
         "retry_absent": None if rule is None else rule.times,
@@ -50,7 +50,6 @@ def _scan(request: ScanRequest, name: str) -> dict[str, Any]:
     given: dict[str, Any] = {
         "targets": list(request.targets),
         "exclude": list(request.exclude),
-        "name": "" if request.name == name else request.name,
         "credential": list(request.credentials),
         "settings": dict(request.settings),
         "max_runtime_minutes": _minutes(request.max_runtime),
@@ -61,7 +60,8 @@ def _scan(request: ScanRequest, name: str) -> dict[str, Any]:
         value = getattr(request, attribute.name)
         if attribute.name in _AS_NAMED and value != getattr(usual, attribute.name):
             given[attribute.name] = value if isinstance(value, bool) else str(value)
-    return {name: value for name, value in given.items() if value}
+    found = {name: value for name, value in given.items() if value}
+    return found if request.name == name else {"name": request.name, **found}
 
 
 def _minutes(seconds: float | None) -> int | None:
