@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -79,7 +78,7 @@ async def import_piece(app: App, call: Call, args: PieceArgs) -> UploadAnswer:
     """The next bytes of a report that is being imported."""
     try:
         piece = base64.b64decode(args.data, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # of binascii, or for characters beyond ASCII
         raise ToolError("bad_arguments", f"data: {error}") from error
     with as_tool_errors():
         await app.service.imports.add(args.task_id, piece, owner=call.peer.connection)
