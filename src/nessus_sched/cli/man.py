@@ -17,6 +17,9 @@ _FILES: Final = (
     ("/var/lib/nessus-sched/", "Tasks, journal, findings and reports."),
     ("/run/nessus-sched-mcp.sock", "Where the system's daemon listens."),
 )
+_ESCAPES: Final = str.maketrans(
+    {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "~": r"\(ti", "^": r"\(ha"}
+)
 _ENVIRONMENT: Final = (
     ("NESSUS_SCHED_CONFIG", "The configuration file, when --config is not given."),
     ("NESSUS_SCHED_SOCKET", "The daemon's socket; overrides the configuration."),
@@ -93,6 +96,6 @@ def _tagged(name: str, text: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Text with characters escaped that would start a macro."""
-    safe = text.replace("\b", "").replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
+    """Text with characters escaped that would start a macro, or that groff 1.23 shows as others."""
+    safe = text.replace("\b", "").translate(_ESCAPES)
     return rf"\&{safe}" if safe.startswith(".") else safe

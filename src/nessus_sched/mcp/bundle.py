@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Final
 
 from nessus_sched import __version__
@@ -81,7 +82,10 @@ def build(destination: Path) -> None:
     contents = {
         "manifest.json": json.dumps(manifest(), indent=2) + "\n",
         "server/main.py": MAIN,
-        **{f"server/nessus_sched/{name}": package.joinpath(name).read_text() for name in RELAY},
+        **{
+            f"server/nessus_sched/{name}": package.joinpath(name).read_text("utf-8")
+            for name in RELAY
+        },
     }
     with zipfile.ZipFile(destination, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in contents.items():
@@ -104,8 +108,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _first(description: str) -> str:
-    """The first sentence."""
-    return description.split("\n")[0].split(". ")[0][:_BRIEF]
+    """The first sentence, cut between words if it is long."""
+    return shorten(description.split("\n")[0].split(". ")[0], _BRIEF, placeholder=" ...")
 
 
 if __name__ == "__main__":

@@ -41,11 +41,18 @@ Install the program where every user can reach it; from a clone or with a wheel 
   /opt/nessus-sched/bin/nessus-sched install --systemd"""
 
 
+def _below_root(_ctx: click.Context, _parameter: click.Parameter, prefix: str) -> str:
+    if ".." in Path(prefix).parts:
+        raise click.BadParameter("a prefix has no '..'")
+    return prefix
+
+
 def _options(command: F) -> F:
     for option in (
         click.option("--dry-run", is_flag=True, help="Show what would be done."),
         click.option(
             "--prefix", default="/usr/local", show_default=True, metavar="DIR",
+            callback=_below_root,
             help="Units go to DIR/lib, the command to DIR/bin. Packages use /usr.",
         ),
         click.option(
@@ -114,8 +121,19 @@ def uninstall_command(
         if not (root / kept).exists():
             continue
         if purge and not dry_run:
-            shutil.rmtree(root / kept)
+            _delete(root / kept)
         click.echo(f"{'deleted' if purge else 'kept':10} {_shown(root, kept)}")
+
+
+def _delete(directory: Path) -> None:
+    if directory.is_symlink():
+        raise click.ClickException(
+            f"{directory} is a symbolic link: delete what it leads to yourself, and the link"
+        )
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or directory}: {error.strerror}") from None
 
 
 def _program(given: str | None, root: Path) -> str:

@@ -83,9 +83,12 @@ def _put_file(path: Path, text: str, mode: int, pretend: bool) -> str:
     if not pretend:
         _make_directories(path.parent, 0o755)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(mode)
-        fresh.replace(path)
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            fresh.chmod(mode)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
     return "made" if there is None else "replaced"
 
 
@@ -127,7 +130,8 @@ def remove(item: Item, root: Path, *, pretend: bool) -> bool:
 
 def unfit(program: str) -> str | None:
     """Why a service cannot run the program at this path; None if it can."""
-    if not _PLAIN.fullmatch(program):
+    straight = program == os.path.normpath(program) and not program.startswith("//")
+    if not straight or not _PLAIN.fullmatch(program):
         return f"a unit cannot name {program!r}: give a plain absolute path"
     return _hidden(program)
 
