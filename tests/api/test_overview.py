@@ -48,6 +48,7 @@ async def every(app: App, name: str, **arguments: Any) -> tuple[list[dict[str, A
     rows = list(page["findings"])
     while page["next_cursor"]:
         page = await ask(app, name, **arguments, cursor=page["next_cursor"])
+        assert (page["total"], page["groups_total"]) == (first["total"], first["groups_total"])
         rows += page["findings"]
     return rows, first["notes"]
 
@@ -70,7 +71,7 @@ async def test_many_findings_come_by_plugin_and_can_be_listed(app: App, name: st
 
     first = await ask(app, name, **about)
     assert tokens(json.dumps(first, separators=(",", ":"), ensure_ascii=False)) < USUAL
-    assert first["total"] == len(hosts)
+    assert (first["total"], first["groups_total"]) == (len(rows), len(hosts))
     assert len(first["findings"]) == min(8, len(hosts))
     assert all("solution" not in row for row in first["findings"])
     groups, notes = await every(app, name, **about)
@@ -110,7 +111,7 @@ async def test_findings_of_one_plugin_are_listed_page_by_page(cursor: str | None
             return list_page
         if query.cursor is not None:
             raise BadQuery("cursor: belongs to another question")
-        return Page(rows=({"plugin_id": 1, "hosts": 60},), total=1, severities={})
+        return Page(rows=({"plugin_id": 1, "hosts": 60},), total=60, severities={}, groups=1)
 
     assert await listed(SearchArgs(), Query(cursor=cursor), read) == list_page
 

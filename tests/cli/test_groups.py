@@ -57,7 +57,8 @@ def all_groups(report: str, by: str, *words: str) -> list[dict[str, Any]]:
         page = shown(report, "--group-by", by, "-n", "3", *words, *cursor)
         rows += page["findings"]
         if page["next_cursor"] is None:
-            assert len(rows) == page["total"]
+            assert len(rows) == page["groups_total"]
+            assert sum(row["findings"] for row in rows) == page["total"]
             return rows
         cursor = ["--cursor", page["next_cursor"]]
 

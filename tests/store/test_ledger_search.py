@@ -125,10 +125,12 @@ def check(book: Book, asked: Mapping[str, Any]) -> None:
     pages = list(book.walk(asked))
     for page in pages:
         assert page.total == expected.total, asked
+        assert page.groups == (None if expected.groups is None else len(expected.groups)), asked
         assert page.severities == expected.severities, asked
         assert page.excepted == expected.excepted, asked
     rows = [row for page in pages for row in page.rows]
-    assert len(pages) == max(1, -(-expected.total // asked["page_size"])), asked
+    listed = expected.total if expected.groups is None else len(expected.groups)
+    assert len(pages) == max(1, -(-listed // asked["page_size"])), asked
     if expected.groups is not None:
         assert [{name: row[name] for name in group} for row, group in
                 zip(rows, expected.groups, strict=True)] == expected.groups, asked  # fmt: skip

@@ -67,10 +67,11 @@ class CompareArgs(PageArgs):
 @attrs.frozen(kw_only=True)
 class FindingsAnswer:
     findings: list[dict[str, Any]] = field("The findings of this page.")
-    total: int = field("How many match.")
+    total: int = field("How many findings match.")
     severity_counts: dict[str, int] = field("Those that match, by severity.")
     next_cursor: str | None = field("For the next page; null at the end.")
     notes: list[str] = field("What was left out or cut.")
+    groups_total: int | None = field("How many groups, if these are groups.", default=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -139,6 +140,7 @@ def findings_answer(page: Page, warned: Sequence[str] = ()) -> FindingsAnswer:
     return FindingsAnswer(
         findings=[dict(row) for row in page.rows],
         total=page.total,
+        groups_total=page.groups,
         severity_counts=dict(page.severities),
         next_cursor=page.next_cursor,
         notes=[*warned, *page.notes],

@@ -98,11 +98,12 @@ class CompareArgs(QueryArgs):
 @attrs.frozen(kw_only=True)
 class PageAnswer:
     findings: list[dict[str, Any]] = field("The findings of this page, or their groups.")
-    total: int = field("How many match the filters, or how many groups.")
+    total: int = field("How many findings match the filters.")
     severity_counts: dict[str, int] = field("Those that match, by severity.")
     next_cursor: str | None = field("For the next page; null at the end.")
     notes: list[str] = field("What was left out or cut, and how to narrow.")
     untrusted: str = field("How to treat the texts.")
+    groups_total: int | None = field("How many groups, if these are groups.", default=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -277,6 +278,7 @@ def page_answer(page: Page, *, fence: bool = False, notes: Sequence[str] = ()) -
     return PageAnswer(
         findings=[mark_row_untrusted(row) if fence else sanitize(row) for row in page.rows],
         total=page.total,
+        groups_total=page.groups,
         severity_counts=dict(page.severities),
         next_cursor=page.next_cursor,
         notes=[*notes, *page.notes],

@@ -472,5 +472,5 @@ def answer(rows: Sequence[Row], asked: Mapping[str, Any]) -> Answer:
     excepted = counts([row for row in found if row["exception"] is not None])
     if "group_by" in asked:
         grouped = groups(found, asked["group_by"])
-        return Answer(len(grouped), counts(found), excepted, None, grouped)
+        return Answer(len(found), counts(found), excepted, None, grouped)
     return Answer(len(found), counts(found), excepted, in_order(found, asked.get("sort", ())), None)

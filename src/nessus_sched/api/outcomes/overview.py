@@ -57,10 +57,10 @@ async def _overview(query: Query, read: Read) -> Page:
     if page.next_cursor is None:
         return page
     groups = await read(plugins)
-    if groups.total == 1:
+    if groups.groups == 1:
         return page
     note = (
-        f"{pluralize(page.total, 'finding')} of {groups.total} plugins: these are the plugins, "
+        f"{pluralize(page.total, 'finding')} of {groups.groups} plugins: these are the plugins, "
         "worst first. To list findings, filter by plugin_id, or give a profile such as minimal."
     )
     return attrs.evolve(_short(groups), notes=(note, *groups.notes))

@@ -59,12 +59,12 @@ class ReadSearchArgs(PageArgs):
 
 @attrs.frozen(kw_only=True)
 class SearchAnswer(PageAnswer):
-    excepted: dict[str, int] = field("How many of severity_counts have an exception.")
+    excepted: dict[str, int] = field("How many of severity_counts have an exception.", factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class ReadSearchAnswer(FindingsAnswer):
-    excepted: dict[str, int] = field("How many of severity_counts have an exception.")
+    excepted: dict[str, int] = field("How many of severity_counts have an exception.", factory=dict)
 
 
 @tool(writes=False, open_world=True)
@@ -97,6 +97,7 @@ async def search_now(app: ReadApp, call: Call, args: ReadSearchArgs) -> ReadSear
     return ReadSearchAnswer(
         findings=[dict(row) for row in page.rows],
         total=page.total,
+        groups_total=page.groups,
         severity_counts=dict(page.severities),
         next_cursor=page.next_cursor,
         notes=[*await early_among(app, page.rows), *page.notes],

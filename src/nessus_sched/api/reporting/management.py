@@ -42,7 +42,7 @@ async def gather(finder: Finder, period: Period, _asked: Asked) -> dict[str, Any
         exploited=sum((await finder.posture(exploited)).values()),
         ages=[await finder.posture(*_aged(place)) for place in range(len(management.AGES))],
         solutions=solutions.rows,
-        solutions_total=solutions.total,
+        solutions_total=solutions.groups or 0,
         coverage=await _coverage(finder),
         days=LATELY,
         excepted={kind.value: count for kind, count in finder.excepted.items()},

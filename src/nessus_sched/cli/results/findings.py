@@ -133,12 +133,11 @@ def _show(page: Mapping[str, Any], *, grouped: bool) -> None:
     if names:
         headings = [_HEADINGS.get(name, name) for name in names]
         print_table(headings, [[row.get(name) for name in names] for row in rows])
-    said = f"{len(rows)} of " if len(rows) < page["total"] else ""
+    total = page["groups_total"] if grouped else page["total"]
+    said = f"{len(rows)} of " if len(rows) < total else ""
     what = "group" if grouped else "finding"
     excepted = f"; with an exception: {counts(page['excepted'])}" if page["excepted"] else ""
-    print_note(
-        f"{said}{pluralize(page['total'], what)} ({counts(page['severity_counts'])}{excepted})"
-    )
+    print_note(f"{said}{pluralize(total, what)} ({counts(page['severity_counts'])}{excepted})")
     for note in page["notes"]:
         if "cursor" not in note:
             print_note(note)

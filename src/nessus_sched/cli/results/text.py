@@ -168,8 +168,9 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
     rows = page["findings"]
     if "group_by" in query:
         _groups(rows)
-        said = f"{len(rows)} of " if len(rows) < page["total"] else ""
-        print_note(f"{said}{pluralize(page['total'], 'group')} ({counts(page['severity_counts'])})")
+        groups = page["groups_total"]
+        said = f"{len(rows)} of " if len(rows) < groups else ""
+        print_note(f"{said}{pluralize(groups, 'group')} ({counts(page['severity_counts'])})")
         _notes(page)
         return
     if query.get("profile") in _RECORDS:

@@ -21,13 +21,15 @@ _LARGEST_SHARE: Final = 8
 @attrs.frozen(kw_only=True)
 class Page:
     """`total` counts all matching findings, `severities` those of each severity (`unknown` if
-    the report's is unreadable). `left_out` rows of the page did not fit; `next_cursor` continues
-    with the first of them, and is None at the end. `shortened` texts were truncated. `notes`
-    says all this in words, and how to request less."""
+    the report's is unreadable); `groups` counts their groups if the rows are such. `left_out`
+    rows of the page did not fit; `next_cursor` continues with the first of them, and is None at
+    the end. `shortened` texts were truncated. `notes` says all this in words, and how to request
+    less."""
 
     rows: tuple[Row, ...]
     total: int
     severities: Mapping[str, int]
+    groups: int | None = None
     next_cursor: str | None = None
     left_out: int = 0
     shortened: int = 0
@@ -110,11 +112,13 @@ def severity_counts(counts: Iterable[int]) -> dict[str, int]:
     return {name: count for name, count in zip(names, counts, strict=True) if count}
 
 
-def notes(page: Page, *, max_bytes: int | None, what: str = "matching findings") -> tuple[str, ...]:
+def notes(page: Page, *, max_bytes: int | None) -> tuple[str, ...]:
     """Notes about what is missing from a page and how to get it."""
     said = []
+    grouped = page.groups is not None
+    of = f"{page.groups} groups" if grouped else f"{page.total} matching findings"
     if page.next_cursor is not None:
-        said.append(f"{len(page.rows)} of {page.total} {what}; more with cursor=next_cursor.")
+        said.append(f"{len(page.rows)} of {of}; more with cursor=next_cursor.")
     if page.left_out:
         said.append(
             f"{page.left_out} rows of this page did not fit in {max_bytes} bytes and come with "

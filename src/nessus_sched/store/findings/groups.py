@@ -60,7 +60,7 @@ class _Group:
 def read_groups(
     connection: sqlite3.Connection, scan: ScanRow, query: Query, *, max_bytes: int | None
 ) -> Page:
-    """A page of groups of matching findings; `total` counts the groups."""
+    """A page of groups of matching findings."""
     assert query.group_by is not None
     asked = fingerprint(query, "groups", scan.task_id)
     cursor = decode_cursor(query.cursor, asked) if query.cursor else None
@@ -75,13 +75,14 @@ def read_groups(
     follows = Cursor(question=asked, scan=scan.scan, after=end, counts=counts)
     page = Page(
         rows=fitted.rows,
-        total=len(groups),
+        total=sum(counts),
         severities=severity_counts(counts),
+        groups=len(groups),
         next_cursor=encode_cursor(follows) if end < len(groups) else None,
         left_out=len(wanted) - len(fitted.rows),
         shortened=fitted.shortened,
     )
-    return attrs.evolve(page, notes=notes(page, max_bytes=max_bytes, what="groups"))
+    return attrs.evolve(page, notes=notes(page, max_bytes=max_bytes))
 
 
 def read_matching_hosts(

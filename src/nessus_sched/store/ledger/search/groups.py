@@ -60,7 +60,8 @@ def read_groups(
     begin: int,
     max_bytes: int | None,
 ) -> tuple[LedgerPage, int | None]:
-    """The groups after the first `begin`, and how many come before the next page, if any."""
+    """The groups after the first `begin`, without what counts all findings, and how many come
+    before the next page, if any."""
     query = search.query
     assert query.group_by is not None
     found = _groups(connection, conditions, source, _KINDS[query.group_by], search.now)
@@ -69,7 +70,7 @@ def read_groups(
     fitted = fit((row for row, _counts in wanted), max_bytes)
     end = begin + len(fitted.rows)
     page = LedgerPage(
-        rows=fitted.rows, total=len(groups), severities={},
+        rows=fitted.rows, total=0, severities={}, groups=len(groups),
         left_out=len(wanted) - len(fitted.rows), shortened=fitted.shortened,
     )  # fmt: skip
     return page, end if end < len(groups) else None

@@ -70,13 +70,13 @@ def read_search(
         following = encode(cursor_after, asked)
     page = attrs.evolve(
         page,
+        total=sum(counts),
         severities=severity_counts(counts),
         excepted=severity_counts(covered),
         next_cursor=following,
     )
-    what = "matching findings" if search.query.group_by is None else "groups"
     said = () if cursor else host_notes(connection, conditions, search, page.total)
-    return attrs.evolve(page, notes=(*said, *notes(page, max_bytes=max_bytes, what=what)))
+    return attrs.evolve(page, notes=(*said, *notes(page, max_bytes=max_bytes)))
 
 
 def _number(cursor: LedgerCursor | None) -> int:
