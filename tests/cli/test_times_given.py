@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import attrs
 import pytest
 
 from support.command import one_sentence
 from support.live_daemon import Live
-from support.stopped import Stopped
+from support.stopped import TASK, Stopped
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,10 @@ def test_a_time_without_an_offset_is_local(left: Stopped, since: str, shown: str
     known = left.asked("changes", "changes", "--since", shown)
     there = left("--tz", "Asia/Tokyo", "changes", "--since", since, "--json")
     assert there.code == 0, there
-    assert there.json["since"] == known["since"]
+    assert there.json["since"].endswith("+09:00")
+    assert datetime.fromisoformat(there.json["since"]) == datetime.fromisoformat(
+        str(known["since"])
+    )
     assert there.json["scans"] == known["scans"]
 
 
@@ -53,3 +60,36 @@ def test_how_far_back_a_preview_goes_is_checked(live: Live, since: str) -> None:
 )
 def test_no_duration_is_endless(live: Live, words: tuple[str, ...]) -> None:
     one_sentence(live(*words, "9" * 400 + "d"), 2, "that is too long")
+
+
+def _times(value: object) -> list[datetime]:
+    """Every time with an offset in a document, in order."""
+    if isinstance(value, dict):
+        return [at for inner in value.values() for at in _times(inner)]
+    if isinstance(value, list):
+        return [at for inner in value for at in _times(inner)]
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return []
+    return [at] if at is not None and at.utcoffset() is not None else []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("hosts", "192.0.2.10"), ("findings",), ("changes", "--since", "2025-07-01T00:00Z"),
+     ("status", TASK), ("tasks",)],
+)  # fmt: skip
+def test_times_in_json_are_in_the_configured_zone_or_the_one_asked_for(
+    left: Stopped, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    config = {**left.place.config, "calendar": {"time_zone": "Asia/Kolkata"}}
+    there = attrs.evolve(left, place=attrs.evolve(left.place, directory=tmp_path, config=config))
+    there.place.write()
+    utc = _times(left(*words, "--json").json)
+    local = _times(there(*words, "--json").json)
+    asked = _times(there("--tz", "Asia/Tokyo", *words, "--json").json)
+    assert utc
+    for found, hours in ((utc, 0), (local, 5.5), (asked, 9)):
+        assert {at.utcoffset() for at in found} == {timedelta(hours=hours)}
+        assert found == utc

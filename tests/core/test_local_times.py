@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nessus_sched.core.calendar.local_times import localized
+from nessus_sched.core.calendar.local_times import in_zone, localized
 from nessus_sched.core.calendar.zones import BadCalendar
 
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is added
@@ -23,6 +23,11 @@ def test_a_time_stays_the_same_moment(moment: datetime, zone: str) -> None:
     (shown,) = {found["rows"][0]["at"], found["at"][0]}
     assert datetime.fromisoformat(shown) == moment
     assert localized(text, "UTC") == text
+    assert datetime.fromisoformat(in_zone(shown, "Asia/Tokyo")) == moment
+    assert in_zone([shown, "2026-11-29"], "Asia/Tokyo") == [
+        in_zone(text, "Asia/Tokyo"),
+        "2026-11-29",
+    ]
     assert localized(shown, zone) in (shown, localized(text, zone))
 
 

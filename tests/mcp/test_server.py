@@ -12,7 +12,7 @@ from mcp.types import CallToolResult, TextContent
 from nessus_sched.api.operations import ToolDef
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.mcp.server import ERROR_META, OPERATOR_CALL
-from support.mcp_app import App, client_streams, server_of, wire
+from support.mcp_app import TOOLS, App, client_streams, server_of, wire
 
 ERAS = ("legacy", "2026-07-28")
 
@@ -189,18 +189,26 @@ async def test_discovery_says_who_we_are(mode: str) -> None:
             assert client.server_info.version == "1.2.3"
 
 
-async def test_operators_actions_are_callable_and_not_listed() -> None:
-    app = App()
-    async with wire(app) as stream:
+async def operated(name: str, arguments: bytes, **changes: Any) -> Any:
+    """The answer of an operator action."""
+    async with wire(App(), **changes) as stream:
         await stream.send_all(
             b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":'
             b'"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"0"}}}\n'
             b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n'
             b'{"jsonrpc":"2.0","id":2,"method":"' + OPERATOR_CALL.encode() + b'",'
-            b'"params":{"name":"drain","arguments":{}}}\n'
+            b'"params":{"name":"' + name.encode() + b'","arguments":' + arguments + b"}}\n"
         )
         received = b""
         while received.count(b"\n") < 2:
             received += await stream.receive_some()
-    answer = json.loads(received.splitlines()[1])
-    assert answer["result"]["structuredContent"] == {"done": 7}
+    return json.loads(received.splitlines()[1])["result"]["structuredContent"]
+
+
+async def test_operators_actions_are_callable_and_not_listed() -> None:
+    assert await operated("drain", b"{}") == {"done": 7}
+
+
+async def test_times_for_commands_are_in_the_same_zone_as_those_for_models() -> None:
+    found = await operated("echo", b'{"text":"x"}', operators=TOOLS, zone=lambda: "Europe/Berlin")
+    assert found["at"] == "2026-01-31T10:30:00+01:00"

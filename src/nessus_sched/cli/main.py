@@ -214,7 +214,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
 
 
-def _zone(_ctx: click.Context, _parameter: click.Parameter, name: str | None) -> None:
+def _zone(ctx: click.Context, _parameter: click.Parameter, name: str | None) -> None:
     """Sets the process's local time zone."""
     if name is None:
         return
@@ -226,13 +226,16 @@ def _zone(_ctx: click.Context, _parameter: click.Parameter, name: str | None) ->
         raise click.BadParameter(f"{name!r} is not a time zone, such as Europe/Berlin") from None
     os.environ["TZ"] = name
     time.tzset()
+    from nessus_sched.cli.output import use_zone
+
+    use_zone(ctx, name)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nessus-sched")
 @click.option(
     "--tz", metavar="ZONE", callback=_zone, expose_value=False, is_eager=True,
-    help="Time zone of times shown, such as Europe/Berlin. Default: the local one.",
+    help="Time zone of times, such as Europe/Berlin. Default: the local one.",
 )  # fmt: skip
 def cli() -> None:
     """Queue vulnerability scans on your Nessus scanners, and read what they found.
@@ -241,7 +244,8 @@ def cli() -> None:
 
     TASK is the start or end of a task's id, its name, or `last`, your latest. Commands that show
     something accept --json; `nessus-sched schema` describes that output. Output is plain unless
-    it goes to a terminal. Times are local.
+    it goes to a terminal. Times are local, and with --json in the zone of `calendar.time_zone`;
+    --tz changes both.
 
     \b
     Exit codes: 0 success; 1 refused, failed, or no such task; 2 usage error;

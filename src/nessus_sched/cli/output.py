@@ -35,6 +35,7 @@ STYLES: Mapping[str, str] = {
 """The style of cells with exactly such a word on a terminal."""
 
 
+_ZONE = "nessus_sched.zone"
 _KEPT = 24
 """Characters of columns other than names and texts that are never cut if rows are single lines."""
 _PADDING = 2
@@ -53,8 +54,19 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
+def use_zone(context: click.Context, zone: str) -> None:
+    """Makes `print_json` give times in the zone, while the command of the context runs."""
+    context.meta[_ZONE] = zone
+
+
 def print_json(document: Any) -> None:
     """ASCII only, so that nothing in it can control a terminal."""
+    context = click.get_current_context(silent=True)
+    zone = None if context is None else context.meta.get(_ZONE)
+    if zone is not None:
+        from nessus_sched.core.calendar.local_times import in_zone
+
+        document = in_zone(document, zone)
     click.echo(json.dumps(document, indent=2))
 
 

@@ -20,6 +20,7 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.operations import Call, Registry, ToolDef
 from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
+from nessus_sched.core.calendar.local_times import localized
 from nessus_sched.core.clock import Now, system_now
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.masking import Masker
@@ -100,7 +101,8 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
             for opened in (findings, ledger):
                 if opened is not None:
                     await opened.aclose()
-    return validation.answer(result, mask.masked)[0]
+    zone = config.calendar.time_zone
+    return validation.answer(result, lambda value: localized(mask.masked(value), zone))[0]
 
 
 class _Tasks:

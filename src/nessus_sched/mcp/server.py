@@ -27,6 +27,7 @@ from nessus_sched.api.schema import without_lengths
 from nessus_sched.api.secret_guard import refuse_secrets
 from nessus_sched.api.untrusted import for_model
 from nessus_sched.api.weight import weight_of
+from nessus_sched.core.calendar.local_times import localized
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.text import did_you_mean
 from nessus_sched.ipc.budget import LimitReached, Ticket
@@ -82,7 +83,7 @@ class ServerParts:
     `app` is passed to every tool. `permits` decides per peer which tools exist for it, once
     `learn` has identified it. `observe(tool, status, seconds)` is called after every call;
     status is `ok` or an error code. `mask` removes secrets from every answer. `zone` is the time
-    zone of times in answers of tools.
+    zone of times in answers.
     """
 
     app: object
@@ -165,7 +166,10 @@ class _Handlers:
     async def call_operator(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        return await self._call(self._parts.operators, ctx, params, self._parts.mask.masked)
+        mask, zone = self._parts.mask, self._parts.zone()
+        return await self._call(
+            self._parts.operators, ctx, params, lambda answer: localized(mask.masked(answer), zone)
+        )
 
     async def _call(
         self, registry: Registry, ctx: Context, params: types.CallToolRequestParams, shown: Shown
