@@ -323,6 +323,15 @@ async def test_a_task_before_may_be_replaced(
     assert second.state in {TaskState.RUNNING, TaskState.LAUNCHING, TaskState.QUEUED}
 
 
+async def test_two_requests_at_the_same_moment_are_two_tasks(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:
+        await schedules.add(schedule(w))
+        first, second = [(await schedules.run_now("hourly", actor="uid:1")) for _ in range(2)]
+        assert first.last_task != second.last_task
+
+
 @pytest.mark.slow
 async def test_commands(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     async with world(config(tmp_path), scanners()) as w, scheduling(w) as schedules:

@@ -56,6 +56,8 @@ def test_a_clock_that_is_set_by_hours_changes_no_launch() -> None:
     times_set = 0
     for seed in range(FIRST_SEED, FIRST_SEED + TWINS):
         as_ever, stepped = (one_life(seed, clock_can_be_set=each) for each in (False, True))
+        if as_ever.judge.happened["asked:retry_dead:True"]:
+            continue  # a dead letter that is tried again gets its place by the wall clock
         # Two that begin at the same moment may do so in either order.
         launches = sorted(as_ever.judge.launches)
         assert sorted(stepped.judge.launches) == launches, f"seed {seed}"

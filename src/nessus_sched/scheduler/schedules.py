@@ -168,7 +168,7 @@ class Schedules:
         async with self._turn:
             schedule, now = self.named(name), self._context.wall()
             try:
-                task_id = await self._submit(schedule, now)
+                task_id = await self._submit(schedule, now, on_request=True)
             except RightsUnknown as error:
                 raise NotPossible(f"nothing was submitted: {error}") from error
             firing = Firing(
@@ -264,11 +264,18 @@ class Schedules:
         return attrs.evolve(firing, task_id=task_id, reason=decision.late)
 
     async def _submit(
-        self, schedule: Schedule, nominal: float, *, tries: SecondTries | None = None
+        self,
+        schedule: Schedule,
+        nominal: float,
+        *,
+        tries: SecondTries | None = None,
+        on_request: bool = False,
     ) -> str:
-        """Submits a firing, or the next one of its second tries. Raises `RequestError` or
+        """Submits a firing, or the next one of its second tries. A firing of the calendar is
+        submitted once; one on request as often as it is requested. Raises `RequestError` or
         `RightsUnknown`."""
-        request, key, until = schedule.request, f"{schedule.schedule_id}@{nominal:.0f}", None
+        request, until = schedule.request, None
+        key = None if on_request else f"{schedule.schedule_id}@{nominal:.0f}"
         if tries is not None:
             request = attrs.evolve(request, targets=tries.targets)
             key, until = f"{key}/{len(tries.tasks) + 1}", schedule.next_due
