@@ -128,7 +128,11 @@ def test_a_demo_that_is_broken_off_leaves_nothing(
 ) -> None:
     environ = {**environment(tmp_path), "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [*PROGRAM, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+        [*PROGRAM, "demo", "--quick"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ,
     ) as demo:
         assert demo.stdout is not None
         assert "are up" in demo.stdout.readline()

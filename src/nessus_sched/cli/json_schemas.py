@@ -20,6 +20,7 @@ from nessus_sched.api.scanner_check import Step
 from nessus_sched.api.schedules.answers import ScheduleAnswer
 from nessus_sched.api.schema import output_schema
 from nessus_sched.api.tools import OPERATORS, TOOLS
+from nessus_sched.cli.demo.story.told import StoryTold
 from nessus_sched.cli.output import print_json
 from nessus_sched.core.fields import field
 
@@ -249,9 +250,10 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "report evidence": EvidenceWritten,
     "report verify": EvidenceChecked,
     "backup": BackedUp,
+    "demo": StoryTold,
 }
 """The schema of each command's `--json` output. `config show` prints the keys of the configuration
-reference; `demo` is mainly for people."""
+reference; `demo --quick` is mainly for people."""
 OPEN: Final = frozenset({"results summary"})
 """An object with at least these keys."""
 

@@ -21,11 +21,12 @@ def run_trio(
     work: Callable[..., Awaitable[T]],
     *args: object,
     expected: tuple[type[Exception], ...] = (),
+    clock: trio.abc.Clock | None = None,
 ) -> T:
     """`trio.run` that raises these exceptions, and `expected` ones, by themselves instead of in a
     group."""
     try:
-        return trio.run(work, *args)
+        return trio.run(work, *args, clock=clock)
     except BaseExceptionGroup as group:
         found = list(flatten_exceptions(group))
         for kind in (*PLAIN, *expected):

@@ -23,29 +23,53 @@ _SEEDS: Final = SystemRandom()
 @click.command("demo")
 @json_option
 @click.option(
-    "--replay", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
-    help="Let the scanners return the .nessus files of a directory, one per scan.",
-)  # fmt: skip
-@click.option(
-    "--stay", is_flag=True, help="Keep running afterwards, to connect a client of your own."
+    "--quick", is_flag=True, help="Show a few scans instead, through a daemon of its own."
 )
 @click.option(
-    "--write-config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Only write the demo's configuration, to use with sim, serve and mcp.",
+    "--report", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write the management report to FILE. Default: a temporary file.",
 )  # fmt: skip
-def demo_command(as_json: bool, replay: Path | None, stay: bool, write_config: Path | None) -> None:
-    """Show everything on this machine in under half a minute; needs no scanner.
+@click.option("--open", "open_report", is_flag=True, help="Open the report in a browser.")
+@click.option(
+    "--replay", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+    help="As --quick, with scanners that return the .nessus files of a directory, one per scan.",
+)  # fmt: skip
+@click.option(
+    "--stay", is_flag=True,
+    help="As --quick, and keep running afterwards, to connect a client of your own.",
+)  # fmt: skip
+@click.option(
+    "--write-config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Only write a configuration for simulated scanners, to use with sim, serve and mcp.",
+)  # fmt: skip
+def demo_command(
+    as_json: bool, quick: bool, report: Path | None, open_report: bool, replay: Path | None,
+    stay: bool, write_config: Path | None,
+) -> None:  # fmt: skip
+    """Show two weeks of a scanning program in under a minute; needs no scanner.
 
-    Starts two simulated Nessus scanners and a daemon on a temporary state directory, submits
-    scans through MCP as Claude Desktop does, follows them, and shows what they found. Nothing
-    is scanned, and everything is deleted afterwards.
+    The real scheduler, ledger and reports work with simulated scanners and networks on a clock
+    that skips idle time: a schedule fires, a large scan is split, a window closes and opens, an
+    exception is approved, a fix is proved, a scanner is lost, and digests are sent. What is shown
+    comes from the daemon's journal and answers. In the end there is a report for management.
+
+    With --quick, the daemon and two simulated scanners run as in production, and scans are
+    submitted through MCP as Claude Desktop does. Nothing is ever scanned, and everything but the
+    report is deleted afterwards.
     """
     if write_config is not None:
         _write(write_config)
         return
-    from nessus_sched.cli.demo.run import run_demo
+    if quick or stay or replay is not None:
+        if report is not None or open_report:
+            raise click.UsageError("--report and --open are not for --quick, --replay and --stay")
+        from nessus_sched.cli.demo.run import run_demo
 
-    run_trio(run_demo, as_json, replay, stay)
+        run_trio(run_demo, as_json, replay, stay)
+        return
+    from nessus_sched.cli.demo.story.run import tell_story
+
+    tell_story(as_json=as_json, report=report, open_report=open_report)
 
 
 def _write(path: Path) -> None:
