@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trio.testing import MockClock
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
@@ -20,7 +19,7 @@ from support.world import one_scanner
 
 
 @pytest.fixture
-async def app(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[App]:
+async def app(tmp_path: Path) -> AsyncIterator[App]:
     async with one_scanner(tmp_path) as (w, _):
         yield app_of(w)
 

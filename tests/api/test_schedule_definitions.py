@@ -9,7 +9,6 @@ from typing import Any
 
 import attrs
 import pytest
-from trio.testing import MockClock
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
@@ -59,7 +58,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-async def app(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[App]:
+async def app(tmp_path: Path) -> AsyncIterator[App]:
     calendar = CalendarSettings(catch_up=90.0, model_lifetime=3600.0 * 24 * 400)
     config: Config = config_of(
         tmp_path, scanner_settings("east"), credentials=(LINUX,), calendar=calendar

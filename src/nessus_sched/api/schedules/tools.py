@@ -255,7 +255,8 @@ def _schedule(
     except BadCalendar as error:
         raise ToolError("bad_schedule", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
     if settings.model_lifetime is not None and call.client != PERSON:
-        until = min(until or now + settings.model_lifetime, now + settings.model_lifetime)
+        latest = float(int(now + settings.model_lifetime))  # whole, so that a text can say it
+        until = min(until or latest, latest)
     late = args.catch_up_minutes
     return Schedule(
         schedule_id="",
