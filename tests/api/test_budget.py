@@ -21,8 +21,6 @@ from support.tokens import tokens_in, tokens_of
 
 USUAL = 1_000
 """Tokens of an answer."""
-LARGER = {"get_scan_summary": 2_000}
-"""Answers that are allowed more, until they are made shorter."""
 INPUTS, OUTPUTS, TOLD = 8_000, 6_000, 600
 """Tokens of all names, descriptions and arguments; of all answers' schemas; of the instructions."""
 OPERATORS_INPUTS, OPERATORS_OUTPUTS = 900, 1_200
@@ -85,7 +83,7 @@ async def test_usual_answers_are_short(tmp_path: Path, autojump_clock: MockClock
     for name, tokens in sorted(found.items(), key=lambda item: -item[1]):
         print(f"{name:<24}{tokens:>7}")
     for name, tokens in found.items():
-        assert tokens <= LARGER.get(name, USUAL), name
+        assert tokens <= USUAL, name
 
 
 async def answer(app: App, name: str, **arguments: Any) -> dict[str, Any]:

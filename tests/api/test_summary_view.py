@@ -51,7 +51,7 @@ def test_a_large_scan_has_a_small_summary_that_says_what_is_missing() -> None:
         "exploitable": 40 - len(short["exploitable"]["top"]),
     }
     assert {row["cve_left_out"] for row in short["top_findings"]} == {15}
-    shown = len(short["host_verdicts"])
+    shown = sum(len(row["hosts"]) for row in short["host_verdicts"])
     assert shown >= 5
     assert shown + short["host_verdicts_left_out"] == whole["hosts"]
     assert short["known_exploited"]["plugins"] == 40
@@ -69,8 +69,45 @@ def test_a_small_summary_keeps_every_host_and_finding() -> None:
     whole = summarize(io.BytesIO(document(host("a.example.com", item(1, severity=3)))))
     short = summary_view.concise(whole)
     assert not short["left_out"]
-    assert [row["host"] for row in short["host_verdicts"]] == ["a.example.com"]
+    assert [row["hosts"] for row in short["host_verdicts"]] == [["a.example.com"]]
     assert [row["plugin_id"] for row in short["top_findings"]] == [1]
+
+
+def test_hosts_with_the_same_verdict_are_one_row_that_counts_them() -> None:
+    failed = [item(104410, port=22), item(21745)]
+    bad = [f"bad{number:02}" for number in range(12)]
+    reports = [host(name, *failed) for name in bad] + [host("good", item(141118))]
+    whole = summarize(io.BytesIO(document(*reports)))
+    short = summary_view.concise(whole)
+    first, second = short["host_verdicts"]
+    assert (first["login"], first["host_count"], first["hosts"]) == ("failed", 12, bad[:10])
+    assert first["advice"]
+    assert (second["login"], second["host_count"], second["hosts"]) == ("partial", 1, ["good"])
+    assert short["host_verdicts_left_out"] == 2
+    assert "evidence" not in first
+    assert all({"critical", "high", "medium", "low"} <= row.keys() for row in short["top_hosts"])
+    assert all(row["evidence"] for row in summary_view.full(whole)["host_verdicts"])
+
+
+def test_hosts_that_are_not_known_are_not_counted_as_if_they_were() -> None:
+    reports = [host(f"h{number:03}", item(104410, port=22)) for number in range(400)]
+    whole = summarize(io.BytesIO(document(*reports)))
+    assert whole["host_verdicts_left_out"]
+    short = summary_view.concise(whole)
+    assert all("host_count" not in row for row in short["host_verdicts"])
+    named = sum(len(row["hosts"]) for row in short["host_verdicts"])
+    assert named + short["host_verdicts_left_out"] == 400
+
+
+def test_the_first_findings_are_shown_and_the_others_counted() -> None:
+    kev = element("cisa-known-exploited", "2026/01/31")
+    bad = [item(number, kev if number == 7 else "", severity=4) for number in range(1, 9)]
+    short = summary_view.concise(summarize(io.BytesIO(document(host("a", *bad)))))
+    assert len(short["top_findings"]) == 5
+    assert short["left_out"]["top_findings"] == 3
+    for row in short["top_findings"]:
+        assert row.get("known_exploited", False) is (row["plugin_id"] == 7)
+    assert short["known_exploited"]["plugins"] == len(short["known_exploited"]["top"]) == 1
 
 
 @pytest.mark.slow

@@ -120,7 +120,8 @@ class SummaryAnswer:
     summary: dict[str, Any] = field(
         "hosts, findings, severity_counts, compliance, compliance_severities (how many of "
         "severity_counts are checks), verdict, host_verdicts, warnings, "
-        "top_findings, known_exploited, exploitable, top_hosts, families, problems; `left_out` "
+        "top_findings, known_exploited, exploitable, top_hosts, families, problems. In rows, what "
+        "is missing is empty or false. `left_out` "
         "counts what its lists do not show; get_scan_results with group_by plugin or host has all."
     )
     untrusted: str = field("How to treat the texts.")

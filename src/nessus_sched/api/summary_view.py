@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nessus_sched.api.paging import size
 from nessus_sched.api.untrusted import sanitize
 
-CONCISE: Final = 11_000
+CONCISE: Final = 9_000
 """Bytes of a concise summary: under 4,000 tokens with the rest of the answer."""
 FULL: Final = 60_000
 _SHORTEST: Final = 5
-_SIGNS: Final = 5
+"""Rows that every list keeps."""
+_NAMES: Final = 10
+"""Hosts that a row of verdicts names."""
+_OF_ONE_HOST: Final = frozenset({"host", "evidence", "evidence_left_out"})
 _ROWS: Final = (
     "host_verdicts", "top_hosts", "exploitable", "exploited_by_malware", "known_exploited",
     "top_findings",
@@ -27,9 +31,10 @@ def full(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def concise(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The same keys with less detail: no nulls, evidence as sentences, and findings that are
-    among the top ones only named elsewhere."""
-    short = sanitize(summary)
+    """The same keys with less: the first rows of each list without what is empty or false;
+    findings that are among the top ones only named elsewhere; and hosts with equal verdicts in one
+    row, without the evidence."""
+    short = _few(sanitize(summary))
     top = {row["plugin_id"] for row in short.get("top_findings", ())}
     for key in ("known_exploited", "exploited_by_malware", "exploitable"):
         if key in short:
@@ -38,16 +43,57 @@ def concise(summary: Mapping[str, Any]) -> dict[str, Any]:
             ]
             short[key] = {**short[key], "top": rows}
     if "host_verdicts" in short:
-        short["host_verdicts"] = [_verdict(row) for row in short["host_verdicts"]]
+        verdicts = short["host_verdicts"]
+        groups = _grouped(verdicts, all_there=not short.get("host_verdicts_left_out"))
+        unnamed = len(verdicts) - sum(len(group["hosts"]) for group in groups)
+        short["host_verdicts"] = groups
+        short["host_verdicts_left_out"] = short.get("host_verdicts_left_out", 0) + unnamed
     return _cut(_bare(short), CONCISE)
 
 
+def _few(document: dict[str, Any]) -> dict[str, Any]:
+    """With the first rows of each list of findings or hosts; `left_out` counts the others."""
+    few = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in document.items()
+    }
+    left_out = Counter(few.get("left_out", {}))
+    for name, rows, where, key in list(_lists(few)):
+        if name != "host_verdicts":
+            where[key] = rows[:_SHORTEST]
+            left_out[name] += len(rows[_SHORTEST:])
+    return {**few, "left_out": left_out}
+
+
+def _grouped(verdicts: Sequence[Mapping[str, Any]], *, all_there: bool) -> list[dict[str, Any]]:
+    """A row for all hosts with the same verdict, the most urgent first. It names the first hosts,
+    and counts them all if it knows all (`all_there`)."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in verdicts:
+        groups.setdefault(json.dumps(_judged(row), sort_keys=True), []).append(row)
+    found = []
+    for rows in groups.values():
+        hosts = {"hosts": [row["host"] for row in rows[:_NAMES]]}
+        count = {"host_count": len(rows)} if all_there else {}
+        found.append({**hosts, **count, **_judged(rows[0])})
+    return found
+
+
+def _judged(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A host's verdict without the host and the evidence."""
+    return {key: value for key, value in row.items() if key not in _OF_ONE_HOST}
+
+
 def _bare(document: dict[str, Any]) -> dict[str, Any]:
-    """Without empty fields in its rows."""
+    """Without empty fields in its rows, and without flags of findings that are off."""
     bare = dict(document)
-    for _name, rows, where, key in _lists(bare):
+    for name, rows, where, key in _lists(bare):
+        off = None if name == "host_verdicts" else False
         where[key] = [
-            {name: value for name, value in row.items() if value not in (None, [], "")}
+            {
+                field: value
+                for field, value in row.items()
+                if value is not off and value not in (None, [], "")
+            }
             for row in rows
         ]
     return bare
@@ -70,19 +116,6 @@ def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: row[key] for key in ("plugin_id", "plugin_name")}
 
 
-def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A host's verdict with its evidence as sentences."""
-    signs = [
-        f"{sign['source']}{' at ' + sign['where'] if sign['where'] else ''}: {sign['says']}"
-        f"{' (' + sign['detail'] + ')' if sign['detail'] else ''}"
-        for sign in row["evidence"]
-    ]
-    left_out = len(signs[_SIGNS:]) + row.get("evidence_left_out", 0)
-    short = {**row, "evidence": [*signs[:_SIGNS], *([f"{left_out} more"] if left_out else [])]}
-    short.pop("evidence_left_out", None)
-    return short
-
-
 def _cut(document: dict[str, Any], most: int) -> dict[str, Any]:
     """Shortens lists until the document fits into `most` bytes; `left_out` counts what was cut
     from each."""
@@ -92,7 +125,9 @@ def _cut(document: dict[str, Any], most: int) -> dict[str, Any]:
         kept = list(rows)
         while excess > 0 and len(kept) > _SHORTEST:
             excess -= size(kept.pop()) + 1
-        if key == name:
+        if name == "host_verdicts":
+            left_out[name] += sum(len(row.get("hosts", [row])) for row in rows[len(kept) :])
+        elif key == name:
             left_out[name] += len(rows) - len(kept)
         else:  # these have all plugins counted
             left_out[name] = where.get("plugins", 0) - len(kept)

@@ -55,8 +55,8 @@ list_scanners {}: if it waits for a scanner that is down, what is wrong with tha
 LOGINS: Final = Job(
     "On which hosts of task $task_id did logins fail?",
     """\
-get_scan_summary {"task_id": ${task_id_json}}: read verdict and host_verdicts, and for each host
-give the reason and the advice.
+get_scan_summary {"task_id": ${task_id_json}, "detail": "full"}: read verdict and host_verdicts, and
+for each host give the reason and the advice.
 
 get_scan_results {"task_id": ${task_id_json}, "group_by": "host", "filters":
 ["host_login=failed"]}: if host_verdicts_left_out is not 0, here are the other hosts.""",

@@ -46,7 +46,7 @@ class ReadChangesArgs:
     targets: list[str] = field("Only hosts in these networks.", factory=list, max_length=50)
     changes: list[Change] = field("Only these.", factory=list, max_length=4)
     severity: LeastSeverity = field("Lowest severity.", default="low")
-    limit: int = field("Rows per page.", default=10, minimum=1, maximum=200)
+    limit: int = field("Rows per page.", default=5, minimum=1, maximum=200)
     cursor: str | None = field("`next_cursor` of the page before.", default=None)
 
 

@@ -51,7 +51,9 @@ async def run_demo(as_json: bool, replay: Path | None, stay: bool) -> None:
                 scanners = await tools.call("list_scanners")
                 queue = await tools.call("get_queue_status")
                 hosts = {
-                    task["task_id"]: await tools.call("get_scan_summary", task_id=task["task_id"])
+                    task["task_id"]: await tools.call(
+                        "get_scan_summary", task_id=task["task_id"], detail="full"
+                    )
                     for task in finished
                     if task["status"] == "completed"
                 }
