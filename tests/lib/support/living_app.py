@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import attrs
 import trio
@@ -26,6 +27,14 @@ from support.fake_scanner import FakeScanner
 from support.patched_network import Network, living, store
 from support.world import config_of, scanner_settings, virtual_now, world
 
+
+async def at_once(work: Callable[..., Any], *args: Any, **_options: Any) -> Any:
+    """In place of `trio.to_thread.run_sync`: the virtual clock does not see threads, and would
+    leap through hours while one of them reads a file."""
+    await trio.lowlevel.checkpoint()
+    return work(*args)
+
+
 LINUX = Credential(
     name="linux", kind=CredentialKind.SSH_PASSWORD, username="u", password=Secret("hush")
 )
@@ -36,6 +45,7 @@ async def living_app(directory: Path, **settings: Any) -> AsyncIterator[tuple[Ap
     """With a ledger that is up to date; `settings` are of the configuration."""
     network = living(virtual_now()())
     async with AsyncExitStack() as stack:
+        stack.enter_context(patch.object(trio.to_thread, "run_sync", at_once))
         findings = await open_findings(directory / "findings.db", Inline())
         stack.push_async_callback(findings.aclose)
         ledger = await open_ledger(directory / "ledger.db", directory / "findings.db", Inline())
@@ -55,5 +65,6 @@ async def living_app(directory: Path, **settings: Any) -> AsyncIterator[tuple[Ap
         )  # fmt: skip
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(keeper.run)
+        await keeper.settled()
         yield attrs.evolve(app, findings=findings, ledger=keeper), network
         nursery.cancel_scope.cancel()
