@@ -16,7 +16,7 @@ from nessus_sched.config.schema import Config, PollingSettings, SchedulingSettin
 from nessus_sched.core.calendar.timetable import AtEnd
 from nessus_sched.core.pool.entry import queue_entry
 from nessus_sched.core.pool.wait_reasons import WaitCode
-from nessus_sched.core.scanner import ScanOrder, ScanStatus
+from nessus_sched.core.scanner import Marks, RemoteScan, ScanOrder, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.targets.targets import size_of, targets_from
 from nessus_sched.core.task import Splitting, Task
@@ -291,6 +291,42 @@ async def test_paused_scans_make_room_for_others(
         assert sorted(states) == [TaskState.PAUSED, TaskState.QUEUED]
         assert all([(await w.settled(each.task_id)).state is TaskState.COMPLETED for each in held])
         assert 11 <= trio.current_time() / HOUR < 14
+
+
+class ShowsStopping(FakeScanner):
+    """Shows a scan that was asked to stop as `stopping` until it has stopped, as a Nessus does."""
+
+    asked: frozenset[int] = frozenset()
+
+    async def stop(self, scan_id: int, marks: Marks) -> None:
+        await super().stop(scan_id, marks)
+        self.asked |= {scan_id}
+
+    def _rows(self) -> list[RemoteScan]:
+        return [
+            attrs.evolve(row, status=ScanStatus.RUNNING, status_text="stopping")
+            if row.scan_id in self.asked and row.status is ScanStatus.PAUSED
+            else row
+            for row in super()._rows()
+        ]
+
+
+async def test_a_paused_scan_that_is_stopped_was_not_resumed_by_someone(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """That would be an override of the calendar."""
+    rules = (blackout(1, 11, networks=("192.0.2.0/24",)),)
+    scanner = ShowsStopping(virtual_now(), duration=lambda _order: 2 * HOUR)
+    scanner.lag = 300.0
+    async with world(config(tmp_path, blackouts=rules), {"a": scanner}) as w:
+        held = [await w.submit(f"192.0.2.{number}") for number in (1, 2)]
+        await at(3)
+        other = await w.submit("198.51.100.1")
+        assert (await w.settled(other.task_id)).state is TaskState.COMPLETED
+        happened = [event for each in held for event in await w.events(each)]
+        assert "stopped_by_calendar" in happened
+        assert "resumed_on_scanner" not in happened
+        assert not any([(await w.task(each.task_id)).override for each in held])
 
 
 @pytest.mark.slow

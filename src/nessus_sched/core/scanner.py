@@ -95,6 +95,11 @@ class RemoteScan:
         """The scanner is pausing, resuming or stopping it."""
         return self.status_text.lower() in CHANGING
 
+    @property
+    def stopping(self) -> bool:
+        """The scanner is stopping it, which may have been paused."""
+        return self.status_text.lower() == "stopping"
+
 
 @attrs.frozen(kw_only=True)
 class ScanDetails:

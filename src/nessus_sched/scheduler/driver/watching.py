@@ -153,7 +153,7 @@ async def _follow(run: ActiveTask, row: RemoteScan) -> None:
             cause="" if ours else "paused on the scanner by someone else",
             desired=desired if ours else RequestedState.PAUSE,
         )
-    elif row.status is ScanStatus.RUNNING and state is TaskState.PAUSED:
+    elif row.status is ScanStatus.RUNNING and state is TaskState.PAUSED and not row.stopping:
         ours = due is not RequestedState.PAUSE or run.sent is RequestedState.RUN
         closed, override = run.task.closed, run.task.override
         await run.advance(
