@@ -13,6 +13,7 @@ from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.outcomes.overview import listed, texts_once
+from nessus_sched.api.outcomes.standing import room_left, with_standing
 from nessus_sched.api.paging import USUAL_BYTES, USUAL_ROWS
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.api.untrusted import FINDINGS, mark_row_untrusted, sanitize
@@ -147,10 +148,12 @@ async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswe
     query = query_of(args)
 
     async def read(asked: Query) -> Page:
-        return await app.findings.page(args.task_id, asked, max_bytes=args.max_bytes)
+        room = room_left(args.max_bytes, args.fields)
+        return await app.findings.page(args.task_id, asked, max_bytes=room)
 
     with as_tool_errors():
         page = await listed(args, query, read)
+        page = await with_standing(app, page, [args.task_id], args.profile, args.fields)
     return page_answer(_first_warned(page, task, args.cursor), fence=True)
 
 
@@ -181,9 +184,10 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
     query = query_of(args)
     with as_tool_errors():
         comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
-        page = await app.findings.changed(
-            args.before_task_id, args.after_task_id, args.change, query, max_bytes=args.max_bytes
-        )
+        both = (args.before_task_id, args.after_task_id)
+        room = room_left(args.max_bytes, args.fields)
+        page = await app.findings.changed(*both, args.change, query, max_bytes=room)
+        page = await with_standing(app, page, both, args.profile, args.fields)
     return CompareAnswer(
         counts=attrs.asdict(comparison),
         page=page_answer(texts_once(args, page), fence=True, notes=early),

@@ -31,7 +31,14 @@ from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.news import News, NewsQuery
 from nessus_sched.results.ledger.port import KeptReports, Ledger
-from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.questions import (
+    ChangePage,
+    ChangeQuery,
+    Entry,
+    HostPage,
+    Shown,
+    Spot,
+)
 from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
@@ -141,6 +148,12 @@ class LedgerKeeper:
     async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
         await self.settled()
         return await self.ledger.selected(wanted, now)
+
+    async def standing(
+        self, task_ids: Sequence[str], spots: Sequence[Spot], now: float
+    ) -> Sequence[Entry | None]:
+        await self.settled()
+        return await self.ledger.standing(task_ids, spots, now)
 
     async def ever_seen(
         self, ranges: Sequence[tuple[int, int]], names: Sequence[str]

@@ -11,7 +11,14 @@ from nessus_sched.core.targets.targets import TargetSet
 from nessus_sched.results.ledger.as_of import AsOfPage, AsOfQuery
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.news import News, NewsQuery
-from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.questions import (
+    ChangePage,
+    ChangeQuery,
+    Entry,
+    HostPage,
+    Shown,
+    Spot,
+)
 from nessus_sched.results.ledger.reach import Reached, ReachedStretch, Tries, stretches
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
@@ -58,6 +65,11 @@ class FakeLedger:
 
     async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
         return []
+
+    async def standing(
+        self, task_ids: Sequence[str], spots: Sequence[Spot], now: float
+    ) -> Sequence[Entry | None]:
+        return [None] * len(spots)
 
     async def ever_seen(
         self, ranges: Sequence[tuple[int, int]], names: Sequence[str]

@@ -16,7 +16,14 @@ from nessus_sched.results.ledger.as_of import AsOfPage, AsOfQuery
 from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun
 from nessus_sched.results.ledger.news import News, NewsQuery
-from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.questions import (
+    ChangePage,
+    ChangeQuery,
+    Entry,
+    HostPage,
+    Shown,
+    Spot,
+)
 from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
@@ -99,6 +106,12 @@ class Questions(Protocol):
     async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
         """The findings of a selection, worst first. Exceptions count until `now` (epoch
         seconds)."""
+
+    async def standing(
+        self, task_ids: Sequence[str], spots: Sequence[Spot], now: float
+    ) -> Sequence[Entry | None]:
+        """The entry of each of these findings of the tasks' scans, None if it has none. Exceptions
+        count until `now` (epoch seconds)."""
 
     async def ever_seen(
         self, ranges: Sequence[tuple[int, int]], names: Sequence[str]

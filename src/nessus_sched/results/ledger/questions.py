@@ -79,6 +79,17 @@ class Entry:
 
 
 @attrs.frozen(kw_only=True)
+class Spot:
+    """Where a scan showed a finding; `host` is `model.host_key` of the name that was scanned."""
+
+    host: str
+    plugin_id: int
+    port: int
+    protocol: str
+    check: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Host:
     """A host in the ledger; times are epoch seconds. `tried_at` is the latest scan that it was a
     target of, `reported_at` the latest that reported it, `whole_at` the latest that scanned it to

@@ -25,7 +25,14 @@ from nessus_sched.results.ledger.hosts import ScanOrigin
 from nessus_sched.results.ledger.logins import LoginRun, ScanRun
 from nessus_sched.results.ledger.news import News, NewsQuery
 from nessus_sched.results.ledger.port import Applied, AppliedScans, Covered, Waiting
-from nessus_sched.results.ledger.questions import ChangePage, ChangeQuery, HostPage, Shown
+from nessus_sched.results.ledger.questions import (
+    ChangePage,
+    ChangeQuery,
+    Entry,
+    HostPage,
+    Shown,
+    Spot,
+)
 from nessus_sched.results.ledger.reach import ReachedStretch
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch
 from nessus_sched.results.ledger.selection import Selected, Selection
@@ -45,6 +52,7 @@ from nessus_sched.store.ledger.schema import SCHEMA
 from nessus_sched.store.ledger.search.page import read_search
 from nessus_sched.store.ledger.select import read_ever_seen, read_selected
 from nessus_sched.store.ledger.sla import read_sla
+from nessus_sched.store.ledger.standing import read_standing
 from nessus_sched.store.ledger.trend import read_trend
 from nessus_sched.store.migrations import Schema, check
 from nessus_sched.store.reader import Readers, snapshot
@@ -96,6 +104,13 @@ class Questions:
     async def selected(self, wanted: Selection, now: float) -> list[Selected]:
         """The findings of a selection, worst first. Exceptions count until `now`."""
         return await self._run(lambda connection: read_selected(connection, wanted, now))
+
+    async def standing(
+        self, task_ids: Sequence[str], spots: Sequence[Spot], now: float
+    ) -> list[Entry | None]:
+        """The entry of each of these findings of the tasks' scans, None if it has none. Exceptions
+        count until `now` (epoch seconds)."""
+        return await self._run(lambda connection: read_standing(connection, task_ids, spots, now))
 
     async def ever_seen(self, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> list[str]:
         """Which of these addresses and names have ever answered a scan."""
