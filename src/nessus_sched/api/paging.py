@@ -12,10 +12,10 @@ from nessus_sched.api.operations import ToolError
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
-USUAL_BYTES: Final = 13_000
-"""Of the rows of an answer: with the rest of it under 4,000 tokens of about 4 bytes."""
-MAX_BYTES: Final = 60_000
-"""Of the rows when a client asks for many: 15,000 tokens; hosts cut off at 25,000."""
+USUAL_BYTES: Final = 11_000
+"""Of the rows of an answer: with the rest of it under 4,000 tokens, even of unusual texts."""
+MAX_BYTES: Final = 26_000
+"""Of the rows when a client asks for many: with the rest under 10,000 tokens."""
 USUAL_ROWS: Final = 20
 MAX_ROWS: Final = 100
 _DIGITS: Final = 18
