@@ -51,7 +51,7 @@ def submit_command(
     With --at, --every or --cron the scan is submitted then, by a schedule called --name; see
     'nessus-sched schedules'.
 
-    With --wait the exit code is 0 only if the scan completes, and 4 if it does in part.
+    With --wait the exit code is 0 only if the scan completes, and 4 if only part of it does.
     """
     if dry_run and wait:
         raise click.UsageError("--wait and --dry-run cannot be combined")
@@ -80,7 +80,7 @@ def show_answer(
     connection: Daemon, answer: Mapping[str, Any], *, wait: bool, as_json: bool
 ) -> None:
     """The answer to a submission; with `wait` follows the task, and exits with 1 if it does not
-    complete, or with 4 if it does in part."""
+    complete, or with 4 if only part of it does."""
     if not wait:
         if as_json:
             print_json(answer)

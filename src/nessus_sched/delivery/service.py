@@ -203,7 +203,7 @@ class Delivery:
             self.route(name)
 
     async def _row_before(self, moment: float) -> int:
-        """The number of the last journal row before a moment; rows are in the order of time."""
+        """The number of the last journal row before a moment; rows are in order of time."""
         low, high = 0, self.router.head()
         while low < high:
             middle = (low + high) // 2

@@ -74,7 +74,7 @@ class Overview:
     dead_letters: int
     clients: int
     schedules: Sequence[Schedule] = ()
-    """Those that fire next, in the order of time."""
+    """Those that fire next, in order of time."""
     plan: Plan | None = None
     """Of the coming hours, perhaps a minute old."""
 

@@ -23,7 +23,7 @@ from nessus_sched.results.reports.period import Last, Period, last, usual
 
 class ReportKind(StrEnum):
     MANAGEMENT = "management"
-    """One page: how things are, where they go, what to do first."""
+    """One page: the current state, the trend, and what to do first."""
     TEAM = "team"
     """What to do on which hosts, until when."""
     TECHNICAL = "technical"

@@ -95,7 +95,7 @@ def file_options(command: F) -> F:
 @period_options
 @file_options
 def management_command(**options: Any) -> None:
-    """One page: how things are, where they go, and what to do first.
+    """One page: the current state, the trend, and what to do first.
 
     Rows of a table are the solutions, worst first.
     """

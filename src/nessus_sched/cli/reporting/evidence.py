@@ -65,8 +65,8 @@ def evidence_command(
 
     It has the scans of the period, what they reached, with which plugins and logins; findings
     that were open at its end, fixed or new; exceptions with who approved them; schedules; and the
-    journal's hash chain. Made again, it is the same file. Times without an offset are in the time
-    zone of `calendar`. The period must have ended, and so must the scans that began in it.
+    journal's hash chain. Running it again writes the same file. Times without an offset are in
+    the time zone of `calendar`. The period must have ended, and so must the scans that began in it.
 
     Reads the state directory, also while a daemon is running: run it as the daemon's user. The
     pack has the whole journal of the period, whatever its scope: give it only to people who may

@@ -49,7 +49,7 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--retry-absent", type=click.IntRange(0, 5), metavar="N",
-        help="Scan hosts again that were not there but once were, up to N times.",
+        help="Rescan hosts that did not answer but once did, up to N times.",
     ),
     click.option(
         "--retry-after", type=parse_duration, metavar="DURATION",

@@ -115,7 +115,7 @@ def show_command(name: str, config: Path | None, as_json: bool) -> None:
 @daemon_option
 @json_option
 def next_command(names: Sequence[str], config: Path | None, as_json: bool) -> None:
-    """List the next five firings of each schedule, in the order of time."""
+    """List the next five firings of each schedule, in order of time."""
     with daemon(config) as connection:
         found = [
             each

@@ -1,4 +1,4 @@
-"""The report for management: on one page how things are, where they go, and what to do first."""
+"""The report for management: on one page the current state, the trend, and what to do first."""
 
 from __future__ import annotations
 
