@@ -17,6 +17,16 @@ class StoreClosed(StoreError):
     """The store is closing or closed: nothing of what was asked has been stored."""
 
 
+class OutcomeUnknown(StoreError):
+    """The connection was lost during a commit, and the store closed before it could look: what
+    was asked may be stored or not."""
+
+
+class StoreTakenOver(Exception):
+    """Another daemon writes to the store now, or it was reset to an earlier state: this process
+    must not go on with what it believes. Not a `StoreError`, because nobody should go on."""
+
+
 class StateDirectoryError(StoreError):
     """The state directory is missing rights, is not a directory, or is open to others."""
 

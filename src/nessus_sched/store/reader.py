@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from nessus_sched.core.store_errors import StoreUnavailable
+from nessus_sched.store.connection import FAILURES, Connection, is_lost
 from nessus_sched.store.executor import Executor
-from nessus_sched.store.migrations import Schema
-from nessus_sched.store.sqlite import open_reader
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Connection)
 
 
-class Readers:
-    """A pool of read-only connections, each lent for one short read.
+class Readers(Generic[C]):
+    """A pool of read-only connections, each lent for one short read. `opens` opens one, and raises
+    `StoreUnavailable`.
 
     A read sees one snapshot and blocks checkpoints of the log while it lasts, so long work must
     proceed page by page.
     """
 
-    def __init__(self, path: Path, schema: Schema, executor: Executor) -> None:
-        self._path = path
-        self._schema = schema
+    def __init__(self, opens: Callable[[], C], executor: Executor) -> None:
+        self._opens = opens
         self._executor = executor
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[C] = []
         self._closed = False
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[C], T]) -> T:
         """Raises `StoreUnavailable` if the file cannot be read."""
         return await self._executor.read(lambda: self._with_connection(work))
 
-    async def run(self, step: Callable[[sqlite3.Connection], bool]) -> None:
+    async def run(self, step: Callable[[C], bool]) -> None:
         """Repeats `step`, each in a snapshot of its own, until it returns False."""
         while await self.read(step):
             pass
@@ -43,12 +41,18 @@ class Readers:
         while self._idle:
             self._idle.pop().close()
 
-    def _with_connection(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _lend(self) -> C:
         # list.pop and list.append are atomic, so no lock is needed.
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = open_reader(self._path, self._schema)
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._opens()
+            if not is_lost(connection):
+                return connection
+
+    def _with_connection(self, work: Callable[[C], T]) -> T:
+        connection = self._lend()
         try:
             result = snapshot(connection, work)
         except BaseException:
@@ -61,7 +65,7 @@ class Readers:
         return result
 
 
-def snapshot(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+def snapshot(connection: C, work: Callable[[C], T]) -> T:
     """Runs `work` within one read transaction; raises `StoreUnavailable`."""
     try:
         connection.execute("BEGIN")
@@ -70,5 +74,5 @@ def snapshot(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection]
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise StoreUnavailable(f"the database cannot be read: {error}") from error

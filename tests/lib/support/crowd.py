@@ -19,6 +19,7 @@ from nessus_sched.mcp.client import Tools
 from nessus_sched.sim.options import SimOptions
 from nessus_sched.store.lock import prepare_directory
 from nessus_sched.store.tasks.committer import BatchCommitter, Request
+from nessus_sched.store.tasks.engine import SqliteEngine
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.submission import Submit
 from support.processes import client, daemon, scanner_yaml, simulators, site
@@ -88,7 +89,7 @@ def fill(directory: Path, tasks: Iterable[Task]) -> None:
     """A state directory with those tasks, each with the one journal row that made it; in
     large transactions through the store's own writer."""
     prepare_directory(directory)
-    committer, source = BatchCommitter(directory / FILE_NAME), iter(tasks)
+    committer, source = BatchCommitter(SqliteEngine(directory / FILE_NAME)), iter(tasks)
     committer.open()
     while batch := list(islice(source, BATCH)):
         requests = [Request(Submit.encode(task, submitted(task), 0.0)) for task in batch]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from nessus_sched.store.findings.import_report import Imported, import_events
 from nessus_sched.store.findings.reader import FindingsReader
 from nessus_sched.store.findings.schema import SCHEMA, add_new_fields, prepare
 from nessus_sched.store.reader import Readers
-from nessus_sched.store.sqlite import open_writer
+from nessus_sched.store.sqlite import open_reader, open_writer
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class FindingsStore(FindingsReader):
     """
 
     def __init__(self, path: Path, writer: sqlite3.Connection, executor: Executor) -> None:
-        self._readers = Readers(path, SCHEMA, executor)
+        self._readers = Readers(partial(open_reader, path, SCHEMA), executor)
         super().__init__(path, self._readers.read)
         self._writer = writer
         self._executor = executor

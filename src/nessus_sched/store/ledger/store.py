@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -56,7 +57,7 @@ from nessus_sched.store.ledger.standing import read_standing
 from nessus_sched.store.ledger.trend import read_trend
 from nessus_sched.store.migrations import Schema, check
 from nessus_sched.store.reader import Readers, snapshot
-from nessus_sched.store.sqlite import open_offline, open_writer
+from nessus_sched.store.sqlite import open_offline, open_reader, open_writer
 
 T = TypeVar("T")
 
@@ -165,7 +166,7 @@ class LedgerStore(Questions):
         self._writer = writer
         self._executor = executor
         self._exceptions: tuple[FindingException, ...] = ()
-        self._readers = Readers(path, SCHEMA, executor)
+        self._readers = Readers(partial(open_reader, path, SCHEMA), executor)
         super().__init__(self._readers.read)
 
     async def unapplied(self) -> list[Waiting]:

@@ -181,6 +181,6 @@ def _decode(document: str) -> object:
 
 
 def casefold_for_search(text: str) -> str:
-    """Text for case-insensitive search. Lone surrogates, which SQLite cannot store, become
-    question marks."""
-    return text.casefold().encode("utf-8", "replace").decode()
+    """Text for case-insensitive search. What cannot be stored becomes question marks: lone
+    surrogates in SQLite, and zeros in PostgreSQL."""
+    return text.casefold().encode("utf-8", "replace").decode().replace("\0", "?")

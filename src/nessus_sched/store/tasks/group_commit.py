@@ -14,8 +14,9 @@ import attrs
 import trio
 
 from nessus_sched.core.clock import Now
-from nessus_sched.core.store_errors import StoreClosed, StoreError, StoreUnavailable
+from nessus_sched.core.store_errors import OutcomeUnknown, StoreClosed, StoreError, StoreUnavailable
 from nessus_sched.core.task_store import StoreHealth
+from nessus_sched.store.connection import CommitInDoubt
 from nessus_sched.store.executor import Executor
 from nessus_sched.store.tasks.committer import BatchCommitter, Request
 from nessus_sched.store.tasks.transaction import Transaction
@@ -151,6 +152,10 @@ class GroupCommit:
             self._note_trouble(error)
             _fail(batch, error)
             return
+        except CommitInDoubt as error:
+            self._failures += 1
+            if not await self._settle(batch, error):
+                return
         except BaseException:
             _fail(batch, StoreClosed("the store failed"))
             raise
@@ -163,6 +168,30 @@ class GroupCommit:
             trio.lowlevel.reschedule(request.sleeper)
         done, self.next_commit = self.next_commit, trio.Event()
         done.set()
+
+    async def _settle(self, batch: list[_Waiting], doubt: CommitInDoubt) -> bool:
+        """Finds out whether a batch was stored; its callers wait, others are refused. Wakes the
+        callers unless it was."""
+        self._note_trouble(StoreUnavailable(f"the connection to the task store was lost: {doubt}"))
+        unknown = OutcomeUnknown(f"it is not known whether this was stored: {doubt}")
+        while True:
+            try:
+                stored = await self._executor.write(self._committer.settle)
+                break
+            except StoreUnavailable as error:
+                self._note_trouble(error)
+                _fail(self._take(None), error)
+            except BaseException:
+                _fail(batch, unknown)
+                raise
+            if self._closing:
+                _fail(batch, unknown)
+                return False
+            await self._work_or_probe_due()
+        self.health = StoreHealth()
+        if not stored:
+            _fail(batch, StoreUnavailable(f"the task store cannot be written: {doubt}"))
+        return stored
 
     async def _probe(self) -> None:
         try:

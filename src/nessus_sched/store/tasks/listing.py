@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage
+from nessus_sched.store.connection import Connection, Dialect, dialect_of
 from nessus_sched.store.tasks.codec import casefold_for_search, decode_task
 
 WINDOW: Final = 5000
@@ -34,7 +34,7 @@ class Listing:
         self._below = _BEYOND if cursor is None else cursor
         self._found: list[Task] = []
 
-    def step(self, connection: sqlite3.Connection) -> bool:
+    def step(self, connection: Connection) -> bool:
         floor = 0
         if self._wanted.text or _judges(self._wanted):
             (highest,) = connection.execute(_HIGHEST_BELOW, (self._below,)).fetchone()
@@ -53,9 +53,9 @@ class Listing:
         return TaskPage(tasks=tasks, cursor=tasks[-1].order if more else None)
 
 
-def count(connection: sqlite3.Connection, wanted: TaskFilter) -> int:
+def count(connection: Connection, wanted: TaskFilter) -> int:
     """The number of matching tasks, ignoring `targets`; reads all rows the indexes leave."""
-    conditions, values = _conditions(wanted)
+    conditions, values = _conditions(wanted, dialect_of(connection))
     if wanted.states:
         conditions += f" AND state IN ({', '.join('?' * len(wanted.states))})"
         values += sorted(wanted.states)
@@ -66,14 +66,14 @@ def count(connection: sqlite3.Connection, wanted: TaskFilter) -> int:
 
 
 def _select(
-    connection: sqlite3.Connection, wanted: TaskFilter, limit: int, below: int, floor: int
+    connection: Connection, wanted: TaskFilter, limit: int, below: int, floor: int
 ) -> list[Task]:
     """At most `limit` matching tasks with `floor` <= order < `below`, newest first."""
-    conditions, values = _conditions(wanted)
+    conditions, values = _conditions(wanted, dialect_of(connection))
     branch = f"SELECT ord, document FROM task WHERE ord < ? AND ord >= ?{conditions}"  # noqa: S608 - our own
     bounds = [below, floor, *values]
     # SQL cannot apply our predicates, so it cannot limit the rows.
-    sql_limit = -1 if _judges(wanted) else limit
+    sql_limit = _BEYOND if _judges(wanted) else limit
     if wanted.states:
         sql, states = merged_states(branch + " AND state = ?", wanted.states, descending=True)
         parameters: list[object] = []
@@ -100,11 +100,11 @@ def merged_states(
     """
     direction = "DESC" if descending else "ASC"
     ordered = sorted(states)
-    one = f"SELECT * FROM ({branch} ORDER BY ord {direction} LIMIT ?)"  # noqa: S608 - our own
+    one = f"SELECT * FROM ({branch} ORDER BY ord {direction} LIMIT ?) AS one"  # noqa: S608
     return " UNION ALL ".join([one] * len(ordered)) + f" ORDER BY ord {direction} LIMIT ?", ordered
 
 
-def _conditions(wanted: TaskFilter) -> tuple[str, list[object]]:
+def _conditions(wanted: TaskFilter, dialect: Dialect) -> tuple[str, list[object]]:
     choices: list[tuple[str, object]] = [
         ("scanner = ?", wanted.scanner),
         ("pool = ?", wanted.pool),
@@ -115,7 +115,7 @@ def _conditions(wanted: TaskFilter) -> tuple[str, list[object]]:
         ("created_at < ?", wanted.created_before),
         ("updated_at >= ?", wanted.updated_from),
         ("updated_at < ?", wanted.updated_before),
-        ("instr(words, ?)", casefold_for_search(wanted.text) or None),
+        (dialect.contains.format("words"), casefold_for_search(wanted.text) or None),
     ]
     given = [(sql, value) for sql, value in choices if value is not None]
     which = "part_of IS NULL" if wanted.part_of is None else "part_of = ?"

@@ -12,9 +12,11 @@ from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import BackupFailed
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage
 from nessus_sched.store.backup import copy_store
+from nessus_sched.store.connection import Connection
 from nessus_sched.store.reader import snapshot
 from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks import queries
@@ -35,7 +37,7 @@ class OfflineStore:
     Every method raises `StoreUnavailable` if the file cannot be read.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def get(self, task_id: str) -> Task | None:
@@ -70,10 +72,7 @@ class OfflineStore:
 
     def backlogs(self) -> Mapping[str, Backlog]:
         """What routes have to deliver; empty for a store of a version without an outbox."""
-        known = "SELECT count(*) FROM sqlite_schema WHERE name = 'outbox'"
-        return snapshot(
-            self._connection, lambda c: read_backlogs(c) if c.execute(known).fetchone()[0] else {}
-        )
+        return snapshot(self._connection, read_backlogs) if self._has("outbox") else {}
 
     def chain_base(self) -> JournalHead:
         """The place before the journal's first row."""
@@ -87,10 +86,14 @@ class OfflineStore:
 
     def exceptions(self) -> Sequence[FindingException]:
         """All exceptions, by the time of their proposal; none in a file of an older version."""
-        known = "SELECT 1 FROM main.sqlite_master WHERE name = 'exception'"
-        if snapshot(self._connection, lambda c: c.execute(known).fetchone()) is None:
-            return ()
-        return snapshot(self._connection, queries.exceptions)
+        return snapshot(self._connection, queries.exceptions) if self._has("exception") else ()
+
+    def _has(self, table: str) -> bool:
+        """Only an SQLite file is read without upgrading it first."""
+        if not isinstance(self._connection, sqlite3.Connection):
+            return True
+        sql = "SELECT 1 FROM main.sqlite_schema WHERE name = ?"
+        return bool(snapshot(self._connection, lambda c: c.execute(sql, (table,)).fetchone()))
 
     def verify(self, expected: JournalHead | None = None) -> VerifyReport:
         verification = Verification(expected)
@@ -103,6 +106,8 @@ class OfflineStore:
 
         The copy has everything that was durable when it started. Raises `BackupFailed`.
         """
+        if not isinstance(self._connection, sqlite3.Connection):
+            raise BackupFailed("the store is in PostgreSQL; back it up with pg_dump")
         return snapshot(self._connection, lambda c: copy_store(c, destination))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
@@ -13,6 +12,7 @@ from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import LIVE
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
+from nessus_sched.store.connection import Connection
 from nessus_sched.store.tasks.codec import (
     DocumentTable,
     decode_document,
@@ -31,42 +31,43 @@ UNION ALL SELECT task_ord FROM journal WHERE purged_id = ? LIMIT 1"""
 
 _BY_ID_PART: Final = """
 SELECT document FROM task WHERE task_id IN (
-    SELECT task_id FROM task WHERE task_id BETWEEN :part AND :beyond
-    UNION SELECT task_id FROM task WHERE task_id BETWEEN 't-' || :part AND 't-' || :beyond
-    UNION SELECT task_id FROM task WHERE substr(task_id, -:length) = :part)
-AND part_of IS NULL ORDER BY task_id DESC LIMIT :limit"""
+    SELECT task_id FROM task WHERE task_id BETWEEN ? AND ?
+    UNION SELECT task_id FROM task WHERE task_id BETWEEN ? AND ?
+    UNION SELECT task_id FROM task WHERE substr(task_id, length(task_id) + 1 - ?) = ?)
+AND part_of IS NULL ORDER BY task_id DESC LIMIT ?"""
 _LAST: Final = "\U0010ffff"
 """Sorts after every character of an id."""
 _PAGE_CHARACTERS: Final = 2_000_000
 """Of documents in one page of tasks; decoded, they take several times as much memory."""
 
 
-def get(connection: sqlite3.Connection, task_id: str) -> Task | None:
+def get(connection: Connection, task_id: str) -> Task | None:
     return _one(connection, "SELECT document FROM task WHERE task_id = ?", task_id)
 
 
-def by_id_part(connection: sqlite3.Connection, part: str, limit: int) -> list[Task]:
+def by_id_part(connection: Connection, part: str, limit: int) -> list[Task]:
     """The tasks whose id begins with `part`, with or without the common `t-`, or ends with it
     (ids of one day begin alike), newest first. Uses the index of ids; comparing the ends of a
     million ids takes 0.1 s."""
-    values = {"part": part, "beyond": part + _LAST, "length": len(part), "limit": limit}
+    beyond = part + _LAST
+    values = (part, beyond, f"t-{part}", f"t-{beyond}", len(part), part, limit)
     return [decode_task(document) for (document,) in connection.execute(_BY_ID_PART, values)]
 
 
-def last_order(connection: sqlite3.Connection) -> int:
+def last_order(connection: Connection) -> int:
     """The highest order number of any task, 0 if there is none.
 
     Includes the journal, so that it never has two tasks with the same number.
     """
     (order,) = connection.execute(
-        "SELECT max(coalesce((SELECT max(ord) FROM task), 0),"
-        " coalesce((SELECT max(task_ord) FROM journal WHERE task_ord IS NOT NULL), 0))"
+        "SELECT coalesce(max(latest), 0) FROM (SELECT max(ord) AS latest FROM task"
+        " UNION ALL SELECT max(task_ord) FROM journal WHERE task_ord IS NOT NULL) AS each"
     ).fetchone()
     assert isinstance(order, int)
     return order
 
 
-def parts_of(connection: sqlite3.Connection, task_id: str) -> list[Task]:
+def parts_of(connection: Connection, task_id: str) -> list[Task]:
     """The parts of a split task, in the order in which they were cut."""
     found = connection.execute(
         "SELECT document FROM task WHERE part_of = ? ORDER BY ord", (task_id,)
@@ -74,14 +75,14 @@ def parts_of(connection: sqlite3.Connection, task_id: str) -> list[Task]:
     return [decode_task(document) for (document,) in found]
 
 
-def owing(connection: sqlite3.Connection) -> list[Task]:
+def owing(connection: Connection) -> list[Task]:
     """The tasks with scans to be cleaned up, in the order of submission."""
     found = connection.execute("SELECT document FROM task WHERE owed > 0 ORDER BY ord")
     return [decode_task(document) for (document,) in found]
 
 
 def unfinished(
-    connection: sqlite3.Connection, after: int, limit: int, view: Callable[[Task], T]
+    connection: Connection, after: int, limit: int, view: Callable[[Task], T]
 ) -> list[tuple[int, T]]:
     """A view of each unfinished task after order number `after`, with its order number, in the
     order of submission: at most `limit`, fewer if they are large, but at least one if any."""
@@ -99,7 +100,7 @@ def unfinished(
     return found
 
 
-def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalRecord]:
+def journal_of(connection: Connection, task_id: str) -> list[JournalRecord]:
     """A task's journal, oldest first; also of a purged task until its rows are pruned."""
     row = connection.execute(_ORDER_OF, (task_id, task_id)).fetchone()
     return _records(
@@ -107,7 +108,7 @@ def journal_of(connection: sqlite3.Connection, task_id: str) -> list[JournalReco
     )
 
 
-def journal_of_parts(connection: sqlite3.Connection, task_id: str) -> list[JournalRecord]:
+def journal_of_parts(connection: Connection, task_id: str) -> list[JournalRecord]:
     """The journal of all parts of a split task, oldest first."""
     parts = "SELECT ord FROM task WHERE part_of = ?"
     return _records(
@@ -115,42 +116,42 @@ def journal_of_parts(connection: sqlite3.Connection, task_id: str) -> list[Journ
     )
 
 
-def journal_after(connection: sqlite3.Connection, seq: int, limit: int) -> list[JournalRecord]:
+def journal_after(connection: Connection, seq: int, limit: int) -> list[JournalRecord]:
     rows = connection.execute(f"{_RECORD} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
     return _records(rows)
 
 
 def chain_after(
-    connection: sqlite3.Connection, seq: int, limit: int
+    connection: Connection, seq: int, limit: int
 ) -> list[tuple[int, bytes | None, str, bytes]]:
     """The rows of the journal as stored, after row `seq`: number, digest, content and hash."""
     sql = "SELECT seq, task_digest, content, hash FROM journal WHERE seq > ? ORDER BY seq LIMIT ?"
     return connection.execute(sql, (seq, limit)).fetchall()
 
 
-def chain_base(connection: sqlite3.Connection) -> tuple[int, bytes]:
+def chain_base(connection: Connection) -> tuple[int, bytes]:
     """Number and hash of the row before the journal's first."""
     base: tuple[int, bytes] = connection.execute("SELECT base_seq, base_hash FROM chain").fetchone()
     return base
 
 
-def schedules(connection: sqlite3.Connection) -> tuple[Schedule, ...]:
+def schedules(connection: Connection) -> tuple[Schedule, ...]:
     """All schedules, by the time of their creation."""
     found = _documents(connection, DocumentTable.SCHEDULE, Schedule)
     return tuple(sorted(found, key=lambda each: (each.created_at, each.schedule_id)))
 
 
-def exceptions(connection: sqlite3.Connection) -> tuple[FindingException, ...]:
+def exceptions(connection: Connection) -> tuple[FindingException, ...]:
     """All exceptions, by the time of their proposal."""
     found = _documents(connection, DocumentTable.EXCEPTION, FindingException)
     return tuple(sorted(found, key=lambda each: (each.proposed_at, each.exception_id)))
 
 
-def switches(connection: sqlite3.Connection) -> dict[str, str]:
+def switches(connection: Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT name, value FROM switch"))
 
 
-def seal(connection: sqlite3.Connection) -> Seal:
+def seal(connection: Connection) -> Seal:
     """Raises `StoreUnavailable` if the key was deleted from the file."""
     row = connection.execute("SELECT key, plain_until FROM seal").fetchone()
     if row is None:
@@ -158,12 +159,12 @@ def seal(connection: sqlite3.Connection) -> Seal:
     return Seal(*row)
 
 
-def _one(connection: sqlite3.Connection, sql: str, *parameters: object) -> Task | None:
+def _one(connection: Connection, sql: str, *parameters: object) -> Task | None:
     row = connection.execute(sql, parameters).fetchone()
     return decode_task(row[0]) if row else None
 
 
-def _documents(connection: sqlite3.Connection, table: DocumentTable, kind: type[T]) -> list[T]:
+def _documents(connection: Connection, table: DocumentTable, kind: type[T]) -> list[T]:
     rows = connection.execute(f"SELECT document FROM {table}")  # noqa: S608 - our own names
     return [decode_document(document, kind) for (document,) in rows]
 

@@ -8,14 +8,13 @@ verified up to the head.
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import SETTLED, TaskState
-from nessus_sched.store.tasks.codec import encode_entry
+from nessus_sched.store.connection import Connection, dialect_of
+from nessus_sched.store.tasks.codec import decode_entry, encode_entry
 from nessus_sched.store.tasks.journal import PRUNED, PURGED, JournalHead
 from nessus_sched.store.tasks.transaction import Transaction
 
@@ -28,14 +27,13 @@ _AGED: Final = """
 FROM task WHERE state IN ('completed', 'partial', 'canceled', 'timed_out', 'dead')
 AND state = ? AND updated_at < ? AND part_of IS NULL"""
 _PRUNABLE: Final = """
-SELECT j.seq, j.hash, t.ord IS NULL AND json_extract(j.content, '$.at') < ?
+SELECT j.seq, j.hash, t.ord IS NULL, j.content
 FROM journal j LEFT JOIN task t ON t.ord = j.task_ord
 WHERE j.seq <= coalesce((SELECT min(seq) FROM route), j.seq) ORDER BY j.seq LIMIT ?"""
-_IDS: Final = "(SELECT value FROM json_each(?))"
 
 
 def older_than(
-    connection: sqlite3.Connection, states: Iterable[TaskState], before: float, limit: int
+    connection: Connection, states: Iterable[TaskState], before: float, limit: int
 ) -> list[str]:
     """Ids of settled tasks that have been in one of `states` since before `before`."""
     found: list[str] = []
@@ -49,7 +47,7 @@ def older_than(
 
 
 def count_older_than(
-    connection: sqlite3.Connection, states: Iterable[TaskState], before: float
+    connection: Connection, states: Iterable[TaskState], before: float
 ) -> dict[TaskState, int]:
     """How many tasks `older_than` would find in each of the settled `states`."""
     sql = f"SELECT count(*) {_AGED}"
@@ -66,14 +64,14 @@ def purge(
     is not deleted alone."""
     transaction.flush()
     connection = transaction.connection
+    dialect = dialect_of(connection)
+    ours = "SELECT ord, task_id, state, part_of FROM task WHERE {} ORDER BY ord".format
     rows = connection.execute(
-        f"SELECT ord, task_id, state, part_of FROM task WHERE task_id IN {_IDS} ORDER BY ord",  # noqa: S608
-        (json.dumps(list(task_ids)),),
+        ours(dialect.among.format("task_id")), (dialect.listed(list(task_ids)),)
     )
     doomed = [row for row in rows if row[2] in SETTLED and row[3] is None]
     parts = connection.execute(
-        f"SELECT ord, task_id, state, part_of FROM task WHERE part_of IN {_IDS} ORDER BY ord",  # noqa: S608
-        (json.dumps([row[1] for row in doomed]),),
+        ours(dialect.among.format("part_of")), (dialect.listed([row[1] for row in doomed]),)
     )
     doomed += parts
     for order, task_id, state, part_of in doomed:
@@ -82,8 +80,8 @@ def purge(
         transaction.append(encode_entry(entry, purged_order=order))
         if part_of is None:
             transaction.state_deltas[before] -= 1
-    orders = json.dumps([row[0] for row in doomed])
-    connection.execute(f"DELETE FROM task WHERE ord IN {_IDS}", (orders,))  # noqa: S608 - our own
+    orders = dialect.listed([row[0] for row in doomed])
+    connection.execute(f"DELETE FROM task WHERE {dialect.among.format('ord')}", (orders,))  # noqa: S608
     return tuple(row[1] for row in doomed)
 
 
@@ -103,8 +101,8 @@ def prune_journal(transaction: Transaction, before: float, at: float) -> int:
     """
     transaction.flush()
     through, rows = None, 0
-    for seq, digest, prunable in transaction.connection.execute(_PRUNABLE, (before, BATCH)):
-        if not prunable:
+    for seq, digest, gone, content in transaction.connection.execute(_PRUNABLE, (BATCH,)):
+        if not gone or decode_entry(content).at >= before:
             break
         through, rows = JournalHead(seq, digest), rows + 1
     if through is None:
@@ -119,6 +117,8 @@ def prune_journal(transaction: Transaction, before: float, at: float) -> int:
 def incremental_vacuum(transaction: Transaction) -> int:
     """Releases some free pages to the file system; returns the number left."""
     transaction.touched += 1
+    if not dialect_of(transaction.connection).vacuums:
+        return 0
     for _ in range(VACUUM_PAGES):
         # Python steps this statement once, which frees only one page, whatever number is given.
         transaction.connection.execute("PRAGMA incremental_vacuum(1)")

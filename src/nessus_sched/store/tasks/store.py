@@ -25,6 +25,7 @@ from nessus_sched.core.task_store import (
     TaskFilter,
     TaskPage,
 )
+from nessus_sched.store.connection import Connection
 from nessus_sched.store.executor import Executor, InThreads
 from nessus_sched.store.reader import Readers
 from nessus_sched.store.sqlite import Connect, connect
@@ -38,11 +39,12 @@ from nessus_sched.store.tasks.codec import (
     encode_task,
 )
 from nessus_sched.store.tasks.committer import BatchCommitter
+from nessus_sched.store.tasks.engine import Engine, SqliteEngine
 from nessus_sched.store.tasks.group_commit import GroupCommit, WriterStatistics
 from nessus_sched.store.tasks.journal import JournalHead
 from nessus_sched.store.tasks.listing import Listing, count
-from nessus_sched.store.tasks.outbox import SqliteOutbox
-from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
+from nessus_sched.store.tasks.outbox import StoredOutbox
+from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.submission import Key, Submit, find_earlier
 from nessus_sched.store.tasks.transaction import Transaction
 from nessus_sched.store.tasks.verify import Verification, VerifyReport
@@ -64,7 +66,7 @@ class StoreStatistics:
 
 
 class TaskStore:
-    """Tasks and their journal in one SQLite file. Changes are durable when they return.
+    """Tasks and their journal in one database. Changes are durable when they return.
 
     While the disk fails, changes raise `StoreUnavailable` and store nothing; reads still work.
     A canceled change is either not stored at all or, if its commit has started, completed and
@@ -73,16 +75,16 @@ class TaskStore:
 
     def __init__(
         self,
-        path: Path,
+        engine: Engine,
         committer: BatchCommitter,
         writer: GroupCommit,
-        readers: Readers,
+        readers: Readers[Connection],
     ) -> None:
-        self._path = path
+        self._engine = engine
         self._committer = committer
         self._writer = writer
         self._readers = readers
-        self.outbox = SqliteOutbox(writer, readers)
+        self.outbox = StoredOutbox(writer, readers)
 
     @classmethod
     @asynccontextmanager
@@ -94,22 +96,31 @@ class TaskStore:
         executor: Executor | None = None,
         connect: Connect = connect,
     ) -> AsyncIterator[TaskStore]:
-        """Opens or creates the store of a state directory for the duration of the block.
+        """Opens or creates the SQLite store of a state directory, like `open_engine`."""
+        engine = SqliteEngine(directory / FILE_NAME, connect)
+        async with cls.open_engine(engine, now=now, executor=executor) as store:
+            yield store
+
+    @classmethod
+    @asynccontextmanager
+    async def open_engine(
+        cls, engine: Engine, *, now: Now, executor: Executor | None = None
+    ) -> AsyncIterator[TaskStore]:
+        """Opens or creates a store for the duration of the block.
 
         Raises `WrongSchema` or `StoreUnavailable`. Pending changes are committed at the end of
         the block.
         """
         executor = executor or InThreads()
-        path = directory / FILE_NAME
-        committer = BatchCommitter(path, connect)
-        readers = Readers(path, TASKS, executor)
+        committer = BatchCommitter(engine)
+        readers = Readers(engine.open_reader, executor)
         writer = GroupCommit(committer, executor, now)
         try:
             await executor.write(committer.open)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.run)
                 try:
-                    yield cls(path, committer, writer, readers)
+                    yield cls(engine, committer, writer, readers)
                 finally:
                     writer.close()
         finally:
@@ -366,12 +377,13 @@ class TaskStore:
         return self._writer.health
 
     def statistics(self) -> StoreStatistics:
+        sizes = self._engine.sizes()
         return StoreStatistics(
             health=self.health,
             writer=self._writer.statistics(),
             counts=self.counts(),
-            database_bytes=_size(self._path),
-            wal_bytes=_size(self._path.with_name(self._path.name + "-wal")),
+            database_bytes=sizes.database,
+            wal_bytes=sizes.log,
         )
 
 
@@ -383,10 +395,3 @@ def _encode_change(task: Task, entry: JournalEntry) -> tuple[EncodedTask, Encode
         check_transition(before, task.state, split=task.split is not None)
     encoded = encode_task(task, updated_at=entry.at)
     return encoded, encode_entry(entry, encoded), before
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

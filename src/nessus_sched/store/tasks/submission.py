@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
@@ -11,6 +11,7 @@ from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.store_errors import IdempotencyConflict
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import StoredSubmission
+from nessus_sched.store.connection import Connection
 from nessus_sched.store.tasks.codec import (
     EncodedEntry,
     EncodedTask,
@@ -19,6 +20,11 @@ from nessus_sched.store.tasks.codec import (
     request_digest,
 )
 from nessus_sched.store.tasks.transaction import Transaction
+
+_KEY: Final = """
+INSERT INTO idempotency VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+task_id = excluded.task_id, request_digest = excluded.request_digest,
+expires_at = excluded.expires_at"""
 
 
 @attrs.frozen(kw_only=True)
@@ -77,13 +83,13 @@ class Submit:
     def _take(self, key: Key, transaction: Transaction) -> None:
         transaction.touched += 1
         transaction.connection.execute(
-            "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?)",
+            _KEY,
             (key.stored, self.task.task_id, key.digest, key.expires_at),
         )
 
 
 def find_earlier(
-    connection: sqlite3.Connection, key: Key, find: Callable[[str], Task | None]
+    connection: Connection, key: Key, find: Callable[[str], Task | None]
 ) -> Task | None:
     """The task that has the key; `find` reads a task by id. Raises `IdempotencyConflict` if its
     request is different.

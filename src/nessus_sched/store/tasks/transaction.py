@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from itertools import chain
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import DuplicateTask, StaleTransition, UnknownTask
 from nessus_sched.core.task import Task
+from nessus_sched.store.connection import Connection, Cursor, dialect_of
 from nessus_sched.store.tasks.codec import DocumentTable, EncodedEntry, EncodedTask, decode_task
 from nessus_sched.store.tasks.journal import JournalHead, chain_hash
 
@@ -28,15 +28,22 @@ _AT_ONCE: Final = 64
 takes a while to get it back."""
 
 
+class Replay(Exception):
+    """A request failed halfway: repeat the batch with a savepoint for each request."""
+
+
 class Transaction:
     """The operations of a request while the writer's transaction is open.
 
     New rows are collected and written together, which makes batches cheap; every statement that
     could see them calls `flush` first. `touched` counts the changes, to show that a failed
-    request changed nothing.
+    request changed nothing. With `together`, for several requests at once, results of changes may
+    be looked at only by `flush`, which then raises `Replay`.
     """
 
-    def __init__(self, connection: sqlite3.Connection, head: JournalHead) -> None:
+    def __init__(
+        self, connection: Connection, head: JournalHead, *, together: bool = False
+    ) -> None:
         self.connection = connection
         self.head = head
         self.touched = 0
@@ -44,9 +51,17 @@ class Transaction:
         """The change in the number of tasks by state when this commits, without parts."""
         self._tasks: list[tuple[object, ...]] = []
         self._entries: list[tuple[object, ...]] = []
+        self._deferred = together and dialect_of(connection).deferred
+        self._updates: list[Cursor] = []
 
     def flush(self) -> None:
-        """Writes the collected rows. Raises sqlite3.IntegrityError for a taken id."""
+        """Writes the collected rows. Raises one of `REFUSALS` for a taken id."""
+        self._write()
+        if any(update.rowcount != 1 for update in self._updates):
+            raise Replay
+        self._updates.clear()
+
+    def _write(self) -> None:
         if self._tasks:
             self._insert(_TASK, self._tasks)
         if self._entries:
@@ -77,11 +92,14 @@ class Transaction:
 
     def update(self, task: EncodedTask, entry: EncodedEntry, before: TaskState) -> None:
         """Raises `StaleTransition` or `UnknownTask` unless the stored task is in `before`."""
-        self.flush()
+        self._write()
         seq = self.head.seq + 1
         values = (task.state, task.scanner, task.updated_at, task.owed, task.document, seq)
         where = (task.task_id, task.order, before)
-        if self.connection.execute(_UPDATE_TASK, values + where).rowcount != 1:
+        update = self.connection.execute(_UPDATE_TASK, values + where)
+        if self._deferred:
+            self._updates.append(update)
+        elif update.rowcount != 1:
             raise self._why_not(task, before)
         self.append(entry)
         if task.state != before and task.part_of is None:
@@ -89,7 +107,11 @@ class Transaction:
             self.state_deltas[task.state] += 1
 
     def set_switch(self, name: str, value: str) -> None:
-        self.connection.execute("INSERT OR REPLACE INTO switch VALUES (?, ?)", (name, value))
+        self.connection.execute(
+            "INSERT INTO switch VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
 
     def set_document(self, table: DocumentTable, name: str, document: str | None) -> None:
         """Stores a schedule or an exception by its id, or with None deletes it."""

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 import attrs
 
+from nessus_sched.store.connection import FAILURES, Connection, Dialect, dialect_of
 from nessus_sched.store.tasks.codec import decode_task, digest_of, encode_task
 from nessus_sched.store.tasks.journal import GENESIS, PRUNED, PURGED, JournalHead, chain_hash
 
 PAGE: Final = 2000
 MOST_PROBLEMS: Final = 100
 
-# Read as bytes, so that invalid text is detected here and not in the driver.
-_JOURNAL: Final = """
-SELECT j.seq, CAST(j.task_digest AS BLOB), CAST(j.content AS BLOB), CAST(j.hash AS BLOB),
-       j.purged_id IS NOT NULL,
-       CAST(coalesce(t.task_id, (SELECT p.purged_id FROM journal p
-            WHERE p.task_ord = j.task_ord ORDER BY p.seq DESC LIMIT 1)) AS BLOB)
+
+def _journal_sql(dialect: Dialect) -> str:
+    """Read as bytes, so that invalid text is detected here and not in the driver."""
+    text, plain = dialect.text_bytes.format, dialect.bytes_.format
+    owner = """coalesce(t.task_id, (SELECT p.purged_id FROM journal p
+            WHERE p.task_ord = j.task_ord ORDER BY p.seq DESC LIMIT 1))"""
+    return f"""
+SELECT j.seq, {plain("j.task_digest")}, {text("j.content")}, {plain("j.hash")},
+       j.purged_id IS NOT NULL, {text(owner)}
 FROM journal j LEFT JOIN task t ON t.ord = j.task_ord
-WHERE j.seq > ? ORDER BY j.seq LIMIT ?"""
-_TASKS: Final = """
-SELECT t.ord, t.journal_seq, CAST(t.document AS BLOB), t.updated_at,
+WHERE j.seq > ? ORDER BY j.seq LIMIT ?"""  # noqa: S608 - our own
+
+
+def _tasks_sql(dialect: Dialect) -> str:
+    text, plain = dialect.text_bytes.format, dialect.bytes_.format
+    return f"""
+SELECT t.ord, t.journal_seq, {text("t.document")}, t.updated_at,
        (SELECT max(seq) FROM journal WHERE task_ord = t.ord),
-       CAST(j.task_digest AS BLOB), CAST(j.content AS BLOB),
+       {plain("j.task_digest")}, {text("j.content")},
        t.task_id, t.state, t.scanner, t.kind, t.pool, t.priority, t.actor, t.created_at,
-       CAST(t.words AS BLOB), t.owed, t.part_of
+       {text("t.words")}, t.owed, t.part_of
 FROM task t LEFT JOIN journal j ON j.seq = t.journal_seq
-WHERE t.ord > ? ORDER BY t.ord LIMIT ?"""
+WHERE t.ord > ? ORDER BY t.ord LIMIT ?"""  # noqa: S608 - our own
 
 
 class _JournalRow(NamedTuple):
@@ -93,19 +100,19 @@ class Verification:
     def __init__(self, expected: JournalHead | None = None) -> None:
         self._expected = expected
         self._pages = self._all_pages()
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._rows = self._tasks = 0
         self._base = self._at = JournalHead(0, b"")
         self._pruned: object = None
         self._contained = False
         self._problems: list[str] = []
 
-    def step(self, connection: sqlite3.Connection) -> bool:
+    def step(self, connection: Connection) -> bool:
         """Verifies the next page within one snapshot; returns False if none is left."""
         self._connection = connection
         try:
             more = next(self._pages, False)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._problem(f"database: {error}")
             return False
         return more and len(self._problems) < MOST_PROBLEMS
@@ -122,13 +129,19 @@ class Verification:
     def _problem(self, text: str) -> None:
         self._problems.append(text)
 
+    @property
+    def _dialect(self) -> Dialect:
+        assert self._connection is not None
+        return dialect_of(self._connection)
+
     def _query(self, sql: str, *parameters: object) -> list[tuple]:  # type: ignore[type-arg]
         assert self._connection is not None
         return self._connection.execute(sql, parameters).fetchall()
 
     def _all_pages(self) -> Iterator[bool]:
         """Yields wherever the next snapshot may begin."""
-        for (finding,) in self._query("PRAGMA integrity_check(10)"):
+        integrity = self._dialect.integrity
+        for (finding,) in self._query(integrity) if integrity else ():
             if finding != "ok":
                 self._problem(f"database: {finding}")
         yield True
@@ -138,7 +151,7 @@ class Verification:
     def _journal_pages(self) -> Iterator[bool]:
         while True:
             self._follow_pruning()
-            page = self._query(_JOURNAL, self._at.seq, PAGE)
+            page = self._query(_journal_sql(self._dialect), self._at.seq, PAGE)
             for row in map(_JournalRow._make, page):
                 self._check_row(row)
             if len(page) < PAGE:
@@ -156,7 +169,8 @@ class Verification:
             self._problem(f"journal: rows before its beginning at {self._base.seq + 1}")
 
     def _end(self, which: Literal["base", "head"]) -> JournalHead:
-        rows = self._query(f"SELECT {which}_seq, CAST({which}_hash AS BLOB) FROM chain")  # noqa: S608
+        digest = self._dialect.bytes_.format(f"{which}_hash")
+        rows = self._query(f"SELECT {which}_seq, {digest} FROM chain")  # noqa: S608 - our own
         if not rows:
             self._problem(f"journal: its {which} is not noted")
             return JournalHead(0, GENESIS)
@@ -185,7 +199,7 @@ class Verification:
 
     def _task_pages(self) -> Iterator[bool]:
         after = -(2**63)
-        while page := self._query(_TASKS, after, PAGE):
+        while page := self._query(_tasks_sql(self._dialect), after, PAGE):
             for row in map(_TaskRow._make, page):
                 self._tasks += 1
                 if problem := _task_problem(row):
@@ -216,7 +230,7 @@ def _task_problem(row: _TaskRow) -> str:
         encoded = encode_task(decode_task(text), updated_at=row.updated_at)
     except (ValueError, TypeError, KeyError) as error:
         return f"cannot be read: {error}"
-    words = row.words.decode("utf-8", "replace")
+    words = row.words.decode("utf-8", "replace").replace("\0", "?")  # as older versions wrote them
     columns = (row.order, *row[7:-3], words, row.owed, row.part_of)
     if columns != (
         *encoded[:9],

@@ -1,0 +1,124 @@
+"""What the task store needs of a database connection, whichever database is behind it.
+
+The store's SQL is written once, in what SQLite and PostgreSQL have in common, with `?` for
+parameters. The few things that they write differently are in `Dialect`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import attrs
+
+
+class DatabaseFailure(Exception):
+    """A database other than SQLite cannot do what was asked."""
+
+
+class ConnectionLost(DatabaseFailure):
+    """The connection is gone. Nothing of an open transaction has been stored."""
+
+
+class CommitInDoubt(ConnectionLost):
+    """The connection was lost during a commit, which may have been stored or not."""
+
+
+class DatabaseRefused(DatabaseFailure):
+    """A value cannot be stored: it is taken, or not of a kind that the database has."""
+
+
+FAILURES: Final = (sqlite3.Error, DatabaseFailure)
+REFUSALS: Final = (sqlite3.IntegrityError, DatabaseRefused)
+"""Failures that concern one change, not the database."""
+
+
+class Cursor(Protocol):
+    """The result of a statement."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """A connection in autocommit mode; transactions are begun and ended by statements."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor: ...
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any]], /) -> object: ...
+
+    def close(self) -> None: ...
+
+
+@attrs.frozen(kw_only=True)
+class Dialect:
+    """What the databases write differently. `{}` stands for a column.
+
+    `text_bytes` and `bytes_` read a column as bytes, whatever is stored there; `without_document`
+    reads a message without its largest field, if the database can; `among` is a condition with
+    one parameter, which `listed` makes of a collection.
+    """
+
+    contains: str
+    text_bytes: str
+    bytes_: str
+    without_document: str
+    among: str
+    listed: Callable[[Collection[Any]], object]
+    deferred: bool
+    """Results of changes are looked at once for a batch, because each look is a round trip."""
+    integrity: str | None
+    """A statement with a row for each damage found, or 'ok'."""
+    vacuums: bool
+    """Whether free space has to be given back by us."""
+
+
+SQLITE: Final = Dialect(
+    contains="instr({}, ?) > 0",
+    text_bytes="CAST({} AS BLOB)",
+    bytes_="CAST({} AS BLOB)",
+    without_document="json_set(document, '$.document', json('{}'))",
+    among="{} IN (SELECT value FROM json_each(?))",
+    listed=lambda values: json.dumps(list(values)),
+    deferred=False,
+    integrity="PRAGMA integrity_check(10)",
+    vacuums=True,
+)
+POSTGRES: Final = Dialect(
+    contains="strpos({}, ?) > 0",
+    text_bytes="convert_to({}, 'UTF8')",
+    bytes_="{}",
+    without_document="document",
+    among="{} = ANY(?)",
+    listed=list,
+    deferred=True,
+    integrity=None,
+    vacuums=False,
+)
+
+
+def is_lost(connection: Connection) -> bool:
+    """Whether a connection that was idle has been lost; takes a round trip to find out."""
+    if isinstance(connection, sqlite3.Connection):
+        return False
+    try:
+        connection.execute("SELECT 1").fetchall()
+    except DatabaseFailure:
+        connection.close()
+        return True
+    return False
+
+
+def dialect_of(connection: Connection) -> Dialect:
+    return SQLITE if isinstance(connection, sqlite3.Connection) else POSTGRES
