@@ -15,9 +15,11 @@ from nessus_sched.store import backup
 from nessus_sched.store.tasks.offline import read_offline
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.store import TaskStore
+from support.engines import ONLY_SQLITE
 from support.stored import START, a_task, moved, submitted
 
 
+@ONLY_SQLITE
 async def submit(store: TaskStore, *orders: int) -> None:
     for order in orders:
         task = a_task(order)
@@ -36,6 +38,7 @@ def orders(directory: Path) -> list[int]:
 
 
 @pytest.mark.slow
+@ONLY_SQLITE
 async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
     store: TaskStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +66,7 @@ async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
     assert [file.name for file in copies.iterdir()] == [FILE_NAME]
 
 
+@ONLY_SQLITE
 async def test_a_backup_is_a_store_to_go_on_with(store: TaskStore, tmp_path: Path) -> None:
     await submit(store, 1)
     restored = tmp_path / "restored"
@@ -74,6 +78,7 @@ async def test_a_backup_is_a_store_to_go_on_with(store: TaskStore, tmp_path: Pat
     assert orders(restored) == [1, 2]
 
 
+@ONLY_SQLITE
 async def test_a_backup_that_cannot_be_written_leaves_the_old_one(
     store: TaskStore, tmp_path: Path
 ) -> None:
@@ -86,6 +91,7 @@ async def test_a_backup_that_cannot_be_written_leaves_the_old_one(
     assert [file.name for file in folder.iterdir()] == ["copy"]
 
 
+@ONLY_SQLITE
 async def test_offline_reading_sees_what_the_daemon_has_committed(
     store: TaskStore, tmp_path: Path
 ) -> None:
@@ -112,6 +118,7 @@ async def test_offline_reading_of_a_stopped_store_leaves_no_files(tmp_path: Path
     assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]
 
 
+@ONLY_SQLITE
 async def test_offline_reading_after_a_crash_sees_the_log(store: TaskStore, tmp_path: Path) -> None:
     await submit(store, 1)
     crashed = tmp_path / "crashed"

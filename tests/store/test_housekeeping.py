@@ -13,6 +13,7 @@ from nessus_sched.core.task import Task
 from nessus_sched.store.tasks import retention, verify
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.store import TaskStore
+from support.engines import Stores
 from support.stored import START, a_task, moved, submitted
 
 LATER = START + 1_000_000
@@ -90,13 +91,13 @@ async def test_pruning_stops_at_a_task_that_is_stored_or_a_row_that_is_young(
     assert (await store.verify()).base.seq == 7
 
 
-async def test_a_pruned_journal_verifies_after_reopening_and_goes_on(tmp_path: Path) -> None:
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+async def test_a_pruned_journal_verifies_after_reopening_and_goes_on(stores: Stores) -> None:
+    async with stores.open() as store:
         await settle(store, 1)
         await store.purge_tasks([a_task(1).task_id], at=LATER)
         # Even when all that is left is the row that says so.
         assert await store.prune_journal(before=LATER + 1, at=LATER + 1) == 3
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+    async with stores.open() as store:
         await settle(store, 2)
         report = await store.verify()
         assert (report.ok, report.rows, report.head.seq) == (True, 3, 6)

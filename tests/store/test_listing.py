@@ -20,9 +20,9 @@ from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks import listing, queries
 from nessus_sched.store.tasks.committer import count_states
 from nessus_sched.store.tasks.listing import Listing
-from nessus_sched.store.tasks.offline import read_offline
 from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
 from nessus_sched.store.tasks.store import TaskStore
+from support.engines import Stores
 from support.stored import START, a_request, a_task, moved, submitted
 
 HOW_MANY = 60
@@ -54,14 +54,13 @@ Stored = list[tuple[Task, float]]
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Stored]:
+def filled(shared_stores: Stores) -> tuple[Stores, Stored]:
     """A store of tasks in various states; the tasks and when each was last changed."""
-    directory = tmp_path_factory.mktemp("listing")
     chance = random.Random(8)
     stored: Stored = []
 
     async def fill() -> None:
-        async with TaskStore.open(directory, now=lambda: START) as store:
+        async with shared_stores.open() as store:
             for task in made_up_tasks():
                 await store.submit(task, submitted(task))
                 at = task.created_at
@@ -73,7 +72,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Stored]:
                 stored.append((task, at))
 
     trio.run(fill)
-    return directory, stored
+    return shared_stores, stored
 
 
 def matches(task: Task, updated_at: float, wanted: TaskFilter) -> bool:
@@ -127,13 +126,13 @@ FILTERS = st.builds(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_pages_together_hold_what_matches_once_and_newest_first(
-    filled: tuple[Path, Stored], wanted: TaskFilter, limit: int, window: int
+    filled: tuple[Stores, Stored], wanted: TaskFilter, limit: int, window: int
 ) -> None:
-    directory, stored = filled
+    stores, stored = filled
     expected = [task for task, at in stored if matches(task, at, wanted)]
     expected.sort(key=lambda task: -task.order)
     found: list[Task] = []
-    with pytest.MonkeyPatch.context() as patch, read_offline(directory) as store:
+    with pytest.MonkeyPatch.context() as patch, stores.read() as store:
         patch.setattr(listing, "WINDOW", window)
         page = store.list(wanted, limit=limit)
         found += page.tasks
@@ -159,6 +158,7 @@ async def test_a_new_task_does_not_shift_the_pages_behind_it(store: TaskStore) -
     assert await store.count(TaskFilter()) == 6
 
 
+@pytest.mark.parametrize("shared_stores", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -169,11 +169,11 @@ async def test_a_new_task_does_not_shift_the_pages_behind_it(store: TaskStore) -
     ],
 )
 def test_what_the_faces_list_is_read_off_an_index(
-    filled: tuple[Path, Stored], wanted: TaskFilter
+    filled: tuple[Stores, Stored], wanted: TaskFilter
 ) -> None:
-    directory, _ = filled
+    stores, _ = filled
     asked: list[str] = []
-    connection = open_offline(directory / FILE_NAME, TASKS)
+    connection = open_offline(stores.directory / FILE_NAME, TASKS)
     connection.set_trace_callback(asked.append)
     page = Listing(wanted, 10, None)
     page.step(connection)
@@ -190,20 +190,21 @@ PARTS = ("t", "t0", "00000", "t00000012", "12", "2", "7", "%", "_", "T1", "nones
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_of_an_id_means_what_begins_or_ends_so(
-    filled: tuple[Path, Stored], part: str
+    filled: tuple[Stores, Stored], part: str
 ) -> None:
-    directory, stored = filled
+    stores, stored = filled
     ids = sorted((task.task_id for task, _ in stored), reverse=True)
     expected = [each for each in ids if each.startswith((part, f"t-{part}")) or each.endswith(part)]
-    with read_offline(directory) as store:
+    with stores.read() as store:
         assert [task.task_id for task in store.by_id_part(part, limit=100)] == expected
         assert [task.task_id for task in store.by_id_part(part, limit=3)] == expected[:3]
 
 
-def test_a_part_of_an_id_is_looked_for_in_the_index_alone(filled: tuple[Path, Stored]) -> None:
-    directory, _ = filled
+@pytest.mark.parametrize("shared_stores", ["sqlite"], indirect=True)
+def test_a_part_of_an_id_is_looked_for_in_the_index_alone(filled: tuple[Stores, Stored]) -> None:
+    stores, _ = filled
     asked: list[str] = []
-    connection = open_offline(directory / FILE_NAME, TASKS)
+    connection = open_offline(stores.directory / FILE_NAME, TASKS)
     connection.set_trace_callback(asked.append)
     queries.by_id_part(connection, "t0", 10)
     connection.set_trace_callback(None)

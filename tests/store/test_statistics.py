@@ -12,9 +12,11 @@ import trio
 from nessus_sched.core.states import TaskState
 from nessus_sched.store.sqlite import WAL_LIMIT_BYTES, connect
 from nessus_sched.store.tasks.store import TaskStore
+from support.engines import ONLY_SQLITE
 from support.stored import START, a_task, moved, submitted
 
 
+@ONLY_SQLITE
 async def test_a_snapshot_of_statistics(store: TaskStore, tmp_path: Path) -> None:
     before = store.statistics()
     assert (before.writer.commits, before.writer.commit_max) == (0, 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import attrs
 import pytest
 import trio
@@ -20,6 +18,7 @@ from nessus_sched.core.store_errors import (
 from nessus_sched.core.task import Priority, RequestedState, ScanKind, Task, TaskError
 from nessus_sched.store.tasks.codec import decode_task, encode_task, request_digest
 from nessus_sched.store.tasks.store import TaskStore
+from support.engines import Stores
 from support.stored import START, a_request, a_task, moved, submitted
 
 
@@ -77,11 +76,11 @@ def test_a_document_with_a_field_that_is_no_more_still_reads() -> None:
     assert decode_task(f'{document[:-1]},"cleaned":true}}') == task
 
 
-async def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
+async def test_what_was_stored_is_there_after_reopening(stores: Stores) -> None:
     task = a_task()
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+    async with stores.open() as store:
         await submit(store, task)
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+    async with stores.open() as store:
         assert await store.get(task.task_id) == task
         assert await store.last_order() == 1
         assert store.counts()[TaskState.QUEUED] == 1
@@ -251,8 +250,8 @@ async def test_simultaneous_duplicates_make_one_task(store: TaskStore) -> None:
     assert store.counts()[TaskState.QUEUED] == 1
 
 
-async def test_a_closed_store_takes_nothing(tmp_path: Path) -> None:
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+async def test_a_closed_store_takes_nothing(stores: Stores) -> None:
+    async with stores.open() as store:
         pass
     with pytest.raises(StoreClosed):
         await submit(store, a_task())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import shutil
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,25 +14,24 @@ import trio
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreError, StoreUnavailable
+from nessus_sched.store.connection import Connection
 from nessus_sched.store.tasks import verify
 from nessus_sched.store.tasks.codec import encode_task
 from nessus_sched.store.tasks.journal import JournalHead
-from nessus_sched.store.tasks.offline import read_offline
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.store import TaskStore
-from nessus_sched.store.tasks.verify import VerifyReport
+from support.engines import Stores
 from support.stored import START, a_request, a_task, moved, submitted
 
 TASKS = 30
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a store with some history: moves, notes, purges and a pruned beginning."""
-    directory = tmp_path_factory.mktemp("written")
+def written(shared_stores: Stores) -> Stores:
+    """A store with some history: moves, notes, purges and a pruned beginning."""
 
     async def write() -> None:
-        async with TaskStore.open(directory, now=lambda: START) as store:
+        async with shared_stores.open() as store:
             for order in range(1, TASKS + 1):
                 task = a_task(order, request=a_request(name=f"Käse {order}"))
                 await store.submit(task, submitted(task))
@@ -44,33 +43,34 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             await store.purge_tasks(["t00000001", "t00000002"], at=START + 90)  # not settled
 
     trio.run(write)
-    return directory / FILE_NAME
+    return shared_stores
 
 
 @pytest.fixture
-def copy(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(written, tmp_path / FILE_NAME))
+def copy(written: Stores, tmp_path: Path) -> Stores:
+    return written.copy(tmp_path)
 
 
 @pytest.fixture
-def tamper(copy: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(copy, isolation_level=None)
-    yield connection
-    connection.close()
+def tamper(copy: Stores) -> Iterator[Connection]:
+    with copy.by_hand() as connection:
+        yield connection
 
 
-def verified(file: Path, expected: JournalHead | None = None) -> VerifyReport:
-    with read_offline(file.parent) as store:
-        return store.verify(expected)
+def by_hand(sql: str, connection: Connection) -> str:
+    """SQL as the database behind the connection has it."""
+    if isinstance(connection, sqlite3.Connection):
+        return sql
+    return re.sub(r"zeroblob\((\d+)\)", r"decode(repeat('00', \1), 'hex')", sql)
 
 
-def test_what_was_written_verifies(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = verified(written)
+def test_what_was_written_verifies(written: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = written.verified()
     assert report.ok, report.problems
     assert (report.rows, report.tasks) == (report.head.seq, TASKS - 2)
     for page in (1, 7, report.rows, report.tasks):
         monkeypatch.setattr(verify, "PAGE", page)
-        assert verified(written) == report
+        assert written.verified() == report
 
 
 CHANGES = [
@@ -91,8 +91,10 @@ CHANGES = [
     "DELETE FROM journal WHERE seq >= (SELECT max(seq) FROM journal)",
     "DELETE FROM journal WHERE seq > 10",
     "DELETE FROM journal",
-    "INSERT INTO journal SELECT max(seq) + 1, NULL, NULL, NULL, content, hash FROM journal",
-    "INSERT INTO journal SELECT max(seq) + 9, NULL, NULL, NULL, '{}', zeroblob(32) FROM journal",
+    """INSERT INTO journal (seq, content, hash)
+    SELECT seq + 1, content, hash FROM journal ORDER BY seq DESC LIMIT 1""",
+    """INSERT INTO journal (seq, content, hash)
+    SELECT max(seq) + 9, '{}', zeroblob(32) FROM journal""",
     "INSERT INTO journal VALUES (0, NULL, NULL, NULL, '{}', zeroblob(32))",
     "UPDATE chain SET head_seq = head_seq - 1",
     "UPDATE chain SET head_hash = zeroblob(32)",
@@ -118,69 +120,65 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("sql", CHANGES)
-def test_a_change_by_hand_is_noticed(copy: Path, tamper: sqlite3.Connection, sql: str) -> None:
-    assert tamper.execute(sql).rowcount > 0
+def test_a_change_by_hand_is_noticed(copy: Stores, tamper: Connection, sql: str) -> None:
+    assert tamper.execute(by_hand(sql, tamper)).rowcount > 0
     tamper.close()
-    assert not verified(copy).ok
+    assert not copy.verified().ok
 
 
-def test_a_store_without_its_head_is_not_written_to(copy: Path, tamper: sqlite3.Connection) -> None:
+def test_a_store_without_its_head_is_not_written_to(copy: Stores, tamper: Connection) -> None:
     tamper.execute("DELETE FROM chain")
     tamper.close()
 
     async def open_it() -> None:
-        async with TaskStore.open(copy.parent, now=lambda: START):
+        async with copy.open():
             raise AssertionError("opened")
 
     with pytest.raises(StoreUnavailable, match="restore a backup"):
         trio.run(open_it)
 
 
-async def test_rows_put_behind_the_head_do_not_stop_the_daemon(tmp_path: Path) -> None:
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+async def test_rows_put_behind_the_head_do_not_stop_the_daemon(stores: Stores) -> None:
+    async with stores.open() as store:
         await store.note(JournalEntry(at=START, event="drained"))
-    connection = sqlite3.connect(tmp_path / FILE_NAME)
-    with connection:
-        connection.execute("INSERT INTO journal VALUES (2, NULL, NULL, NULL, '{}', zeroblob(32))")
-    connection.close()
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+    with stores.by_hand() as connection:
+        sql = "INSERT INTO journal VALUES (2, NULL, NULL, NULL, '{}', zeroblob(32))"
+        connection.execute(by_hand(sql, connection))
+    async with stores.open() as store:
         task = a_task()
         await store.submit(task, submitted(task))
         assert await store.get(task.task_id) == task
         assert not (await store.verify()).ok
 
 
-async def test_a_beginning_cut_off_without_a_pruning_is_noticed(tmp_path: Path) -> None:
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+async def test_a_beginning_cut_off_without_a_pruning_is_noticed(stores: Stores) -> None:
+    async with stores.open() as store:
         for _ in range(3):
             await store.note(JournalEntry(at=START, event="drained"))
-    connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executescript(
-        "UPDATE chain SET base_seq = 1, base_hash = (SELECT hash FROM journal WHERE seq = 1);"
-        "DELETE FROM journal WHERE seq = 1"
-    )
-    connection.close()
-    assert verified(tmp_path / FILE_NAME).problems == (
-        "journal: rows up to 1 are gone without a pruning",
-    )
+    with stores.by_hand() as connection:
+        connection.execute(
+            "UPDATE chain SET base_seq = 1, base_hash = (SELECT hash FROM journal WHERE seq = 1)"
+        )
+        connection.execute("DELETE FROM journal WHERE seq = 1")
+    assert stores.verified().problems == ("journal: rows up to 1 are gone without a pruning",)
 
 
 def test_moving_the_journals_end_together_with_its_head_leaves_tasks_behind(
-    copy: Path, tamper: sqlite3.Connection
+    copy: Stores, tamper: Connection
 ) -> None:
-    tamper.executescript(
-        "DELETE FROM journal WHERE seq > 20;"
+    tamper.execute("DELETE FROM journal WHERE seq > 20")
+    tamper.execute(
         "UPDATE chain SET (head_seq, head_hash) = (SELECT seq, hash FROM journal WHERE seq = 20)"
     )
     tamper.close()
-    assert not verified(copy).ok
+    assert not copy.verified().ok
 
 
 def test_setting_a_task_back_to_an_earlier_state_is_noticed(
-    copy: Path, tamper: sqlite3.Connection
+    copy: Stores, tamper: Connection
 ) -> None:
     """Back to what it once truly was, with the pointer that goes with it."""
-    with read_offline(copy.parent) as store:
+    with copy.read() as store:
         seq = store.journal_of("t00000006")[0].seq
         task = store.get("t00000006")
     assert task is not None
@@ -192,30 +190,32 @@ def test_setting_a_task_back_to_an_earlier_state_is_noticed(
         (row.state, row.updated_at, row.document, seq),
     )
     tamper.close()
-    assert verified(copy).problems == (
+    assert copy.verified().problems == (
         f"task with order 6: points to journal row {seq}, its latest is {seq + 1}",
     )
 
 
-def test_a_head_kept_elsewhere_shows_an_end_that_was_cut_off(copy: Path, tmp_path: Path) -> None:
+def test_a_head_kept_elsewhere_shows_an_end_that_was_cut_off(copy: Stores, tmp_path: Path) -> None:
     """Losing whole commits leaves a consistent store: only the head tells."""
-    before = verified(copy).head
+    before = copy.verified().head
     kept = JournalHead.parse(before.text)
     assert kept == before
 
     async def write_more() -> None:
-        async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        async with copy.open() as store:
             task = a_task(100)
             await store.submit(task, submitted(task))
 
-    older = Path(shutil.copy(copy, tmp_path / "older"))
+    directory = tmp_path / "older"
+    directory.mkdir()
+    older = copy.copy(directory)
     trio.run(write_more)
-    after = verified(copy)
+    after = copy.verified()
     assert after.ok
-    assert verified(copy, kept).ok
-    shutil.copy(older, copy)
-    assert not verified(copy, after.head).ok
-    assert not verified(copy, JournalHead(5, bytes(32))).ok
+    assert copy.verified(kept).ok
+    assert older.verified(kept).ok
+    assert not older.verified(after.head).ok
+    assert not copy.verified(JournalHead(5, bytes(32))).ok
 
 
 @pytest.mark.parametrize("text", ["", "5", "5:zz", "x:" + "00" * 32, "5:00"])
@@ -241,27 +241,30 @@ def contents(file: Path) -> list[object]:
         connection.close()
 
 
+@pytest.mark.parametrize("shared_stores", ["sqlite"], indirect=True)
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(8))
 def test_a_flipped_byte_is_noticed_wherever_it_says_anything(
-    written: Path, copy: Path, seed: int
+    written: Stores, tmp_path: Path, seed: int
 ) -> None:
     """Free space within pages says nothing: there the contents must be as they were."""
     chance = random.Random(seed)
-    original = written.read_bytes()
-    whole = contents(written)
+    copy = written.copy(tmp_path)
+    file = tmp_path / FILE_NAME
+    original = file.read_bytes()
+    whole = contents(file)
     noticed = 0
     for _ in range(40):
         changed = bytearray(original)
         changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
-        copy.write_bytes(changed)
+        file.write_bytes(changed)
         try:
-            problems = bool(verified(copy).problems)
+            problems = bool(copy.verified().problems)
         except StoreError:
             problems = True
         noticed += problems
         if not problems:
-            assert contents(copy) == whole
+            assert contents(file) == whole
     assert noticed
 
 

@@ -21,6 +21,7 @@ from nessus_sched.store.sqlite import connect as store_connect
 from nessus_sched.store.tasks.group_commit import PROBE_INTERVAL
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.store import TaskStore
+from support.engines import Stores
 from support.stored import START, a_task, moved, submitted
 
 T = TypeVar("T")
@@ -77,9 +78,9 @@ async def orders(store: TaskStore) -> list[int]:
     return [task.order async for task in store.unfinished()]
 
 
-async def test_whatever_waits_is_committed_together(tmp_path: Path) -> None:
+async def test_whatever_waits_is_committed_together(stores: Stores) -> None:
     executor = Gated()
-    async with TaskStore.open(tmp_path, now=lambda: START, executor=executor) as store:
+    async with stores.open(executor=executor) as store:
         executor.shut()
         writes = executor.writes
         async with trio.open_nursery() as nursery:
@@ -96,9 +97,9 @@ async def test_whatever_waits_is_committed_together(tmp_path: Path) -> None:
         assert 0 < statistics.commit_p50 <= statistics.commit_p99 <= statistics.commit_max
 
 
-async def test_nobody_is_told_before_the_commit(tmp_path: Path) -> None:
+async def test_nobody_is_told_before_the_commit(stores: Stores) -> None:
     executor = Gated()
-    async with TaskStore.open(tmp_path, now=lambda: START, executor=executor) as store:
+    async with stores.open(executor=executor) as store:
         executor.shut()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(submit, store, 1)
@@ -108,9 +109,9 @@ async def test_nobody_is_told_before_the_commit(tmp_path: Path) -> None:
         assert await store.get(a_task(1).task_id) is not None
 
 
-async def test_cancelled_before_its_batch_a_change_is_wholly_out(tmp_path: Path) -> None:
+async def test_cancelled_before_its_batch_a_change_is_wholly_out(stores: Stores) -> None:
     executor = Gated()
-    async with TaskStore.open(tmp_path, now=lambda: START, executor=executor) as store:
+    async with stores.open(executor=executor) as store:
         executor.shut()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(submit, store, 1)
@@ -128,11 +129,11 @@ async def test_cancelled_before_its_batch_a_change_is_wholly_out(tmp_path: Path)
 
 
 async def test_cancelled_within_its_batch_a_change_is_wholly_in_and_says_so(
-    tmp_path: Path,
+    stores: Stores,
 ) -> None:
     executor = Gated()
     returned = []
-    async with TaskStore.open(tmp_path, now=lambda: START, executor=executor) as store:
+    async with stores.open(executor=executor) as store:
         executor.shut()
 
         async def one() -> None:
@@ -151,10 +152,10 @@ async def test_cancelled_within_its_batch_a_change_is_wholly_in_and_says_so(
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_cancelled_at_any_moment_a_caller_knows_what_happened(
-    tmp_path: Path, seed: int
+    stores: Stores, seed: int
 ) -> None:
     told: set[int] = set()
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+    async with stores.open() as store:
 
         async def one(order: int, patience: float) -> None:
             with trio.move_on_after(patience):
@@ -168,22 +169,22 @@ async def test_cancelled_at_any_moment_a_caller_knows_what_happened(
         assert (await store.verify()).ok
 
 
-async def test_a_shielded_clean_up_can_still_write(tmp_path: Path) -> None:
+async def test_a_shielded_clean_up_can_still_write(stores: Stores) -> None:
     with trio.CancelScope() as outer:
-        async with TaskStore.open(tmp_path, now=lambda: START) as store:
+        async with stores.open() as store:
             outer.cancel()
             with trio.CancelScope(shield=True):
                 await submit(store, 1)
             await trio.lowlevel.checkpoint()
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+    async with stores.open() as store:
         assert await orders(store) == [1]
 
 
-async def test_the_end_of_the_block_commits_what_waits(tmp_path: Path) -> None:
+async def test_the_end_of_the_block_commits_what_waits(stores: Stores) -> None:
     executor = Gated()
     async with (
         trio.open_nursery() as nursery,
-        TaskStore.open(tmp_path, now=lambda: START, executor=executor) as store,
+        stores.open(executor=executor) as store,
     ):
         executor.shut()
         nursery.start_soon(submit, store, 1)
@@ -191,7 +192,7 @@ async def test_the_end_of_the_block_commits_what_waits(tmp_path: Path) -> None:
         nursery.start_soon(submit, store, 2)
         await wait_all_tasks_blocked()
         executor.gate.set()
-    async with TaskStore.open(tmp_path, now=lambda: START) as store:
+    async with stores.open() as store:
         assert await orders(store) == [1, 2]
 
 
@@ -344,7 +345,7 @@ async def test_a_commit_that_failed_is_not_brought_back_from_the_log(tmp_path: P
 
 
 async def test_an_error_that_nobody_foresaw_wakes_the_callers_and_is_not_swallowed(
-    tmp_path: Path,
+    stores: Stores,
 ) -> None:
     told: list[str] = []
 
@@ -355,7 +356,7 @@ async def test_an_error_that_nobody_foresaw_wakes_the_callers_and_is_not_swallow
             return await super().write(work)
 
     with pytest.RaisesGroup(pytest.RaisesExc(LookupError), flatten_subgroups=True):
-        async with TaskStore.open(tmp_path, now=lambda: START, executor=Broken()) as store:
+        async with stores.open(executor=Broken()) as store:
             told.append("broken")
             with pytest.raises(StoreClosed):
                 await submit(store, 1)
@@ -366,9 +367,9 @@ async def test_an_error_that_nobody_foresaw_wakes_the_callers_and_is_not_swallow
 
 
 async def test_virtual_time_works_with_the_store_in_line(
-    tmp_path: Path, autojump_clock: MockClock
+    stores: Stores, autojump_clock: MockClock
 ) -> None:
-    async with TaskStore.open(tmp_path, now=trio.current_time, executor=Inline()) as store:
+    async with stores.open(now=trio.current_time, executor=Inline()) as store:
         for order in (1, 2):
             await submit(store, order)
             await trio.sleep(3600)

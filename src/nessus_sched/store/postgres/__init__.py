@@ -1,0 +1,1 @@
+"""The task store in PostgreSQL: the connection, the schema, and who may write."""
