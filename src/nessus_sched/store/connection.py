@@ -27,12 +27,17 @@ class CommitInDoubt(ConnectionLost):
 
 
 class DatabaseRefused(DatabaseFailure):
-    """A value cannot be stored: it is taken, or not of a kind that the database has."""
+    """A value is not of a kind that the database can store."""
+
+
+class DatabaseTaken(DatabaseRefused):
+    """A value that has to be unique is taken."""
 
 
 FAILURES: Final = (sqlite3.Error, DatabaseFailure)
 REFUSALS: Final = (sqlite3.IntegrityError, DatabaseRefused)
 """Failures that concern one change, not the database."""
+TAKEN: Final = (sqlite3.IntegrityError, DatabaseTaken)
 
 
 class Cursor(Protocol):

@@ -36,6 +36,15 @@ class Stores:
     directory: Path
     cluster: postgres.Cluster | None = None
 
+    @classmethod
+    def at(cls, place: str) -> Stores:
+        """The store of a directory or a connection string."""
+        return cls(place, Path()) if "=" in place else cls(None, Path(place))
+
+    @property
+    def place(self) -> str:
+        return self.conninfo or str(self.directory)
+
     def engine(self) -> Engine:
         if self.conninfo is None:
             return SqliteEngine(self.directory / FILE_NAME)

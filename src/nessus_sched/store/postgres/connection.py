@@ -15,7 +15,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from nessus_sched.core.store_errors import StoreTakenOver, StoreUnavailable
-from nessus_sched.store.connection import ConnectionLost, DatabaseFailure, DatabaseRefused
+from nessus_sched.store.connection import (
+    ConnectionLost,
+    DatabaseFailure,
+    DatabaseRefused,
+    DatabaseTaken,
+)
 
 SCHEMA: Final = "nessus_sched"
 """Our tables have a schema of their own, so that a database may be shared with others."""
@@ -28,6 +33,13 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": "15000",
     "application_name": "nessus-sched",
 }
+_REFUSALS: Final = (
+    psycopg.DataError,
+    psycopg.errors.ProgramLimitExceeded,  # a text too long for an index
+    psycopg.errors.PipelineAborted,  # by another statement, which will say why when repeated
+)
+_NO_TEXT: Final = "\ufdd0"
+"""Stands for NUL, which PostgreSQL does not store, in questions. Never given to a character."""
 _STATEMENT_MS: Final = 60_000
 
 
@@ -38,8 +50,9 @@ class PostgresConnection:
     another `DatabaseFailure`.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], *, reading: bool = False) -> None:
         self._connection = connection
+        self._reading = reading
         self._pipeline: psycopg.Pipeline | None = None
 
     @property
@@ -49,8 +62,9 @@ class PostgresConnection:
         return self._connection.info.transaction_status != TransactionStatus.IDLE
 
     @property
-    def lost(self) -> bool:
-        return self._connection.closed
+    def encoding(self) -> str:
+        """Of the database."""
+        return self._connection.info.parameter_status("server_encoding") or ""
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresCursor:
         with self.failures():
@@ -58,7 +72,7 @@ class PostgresConnection:
                 self._abandon_pipeline()
             cursor = self._connection.cursor()
             # The texts are our own; without parameters they may contain several statements.
-            values = tuple(parameters) or None
+            values = tuple(map(_in_question, parameters) if self._reading else parameters) or None
             cursor.execute(_positional(sql).encode(), values, prepare=None if values else False)
         return PostgresCursor(self, cursor)
 
@@ -113,7 +127,9 @@ class PostgresConnection:
             if error.diag.table_name == "writer":
                 raise StoreTakenOver("another daemon has taken the store over") from error
             raise DatabaseRefused(_words(error)) from error
-        except (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.PipelineAborted) as error:
+        except psycopg.IntegrityError as error:
+            raise DatabaseTaken(_words(error)) from error
+        except _REFUSALS as error:
             raise DatabaseRefused(_words(error)) from error
         except psycopg.Error as error:
             if self._connection.closed or _ended_session(error):
@@ -182,15 +198,23 @@ def connect(conninfo: str, *, reading: bool = False) -> PostgresConnection:
     except psycopg.Error as error:
         where = place_of(conninfo)
         raise StoreUnavailable(f"cannot connect to {where}: {_words(error)}") from error
-    return PostgresConnection(connection)
+    return PostgresConnection(connection, reading=reading)
 
 
 def place_of(conninfo: str) -> str:
-    """Host and database, for messages."""
-    given = conninfo_to_dict(conninfo)
+    """Host and database, for messages. Raises `StoreUnavailable` for a malformed string."""
+    try:
+        given = conninfo_to_dict(conninfo)
+    except psycopg.Error as error:
+        reason = f"this is not a connection string of PostgreSQL: {_words(error)}"
+        raise StoreUnavailable(reason) from error
     host, name = given.get("host", "the local server"), given.get("dbname", "")
     port = f":{given['port']}" if "port" in given else ""
     return f"PostgreSQL at {host}{port}, database {name or '(default)'}"
+
+
+def _in_question(value: Any) -> Any:
+    return value.replace("\0", _NO_TEXT) if isinstance(value, str) else value
 
 
 @lru_cache(maxsize=256)

@@ -53,6 +53,9 @@ class PostgresEngine:
         """Raises `AlreadyRunning` and `StoreTakenOver` in addition."""
         connection = connect(self._conninfo)
         try:
+            if connection.encoding != "UTF8":
+                reason = f"{self.place} has the encoding {connection.encoding}, not UTF8"
+                raise StoreUnavailable(reason)
             self._lock(connection)
             migrate(connection, secrets.token_bytes(32))
             self._take_over(connection)

@@ -13,6 +13,7 @@ from nessus_sched.core.store_errors import DuplicateTask, StoreError, StoreUnava
 from nessus_sched.store.connection import (
     FAILURES,
     REFUSALS,
+    TAKEN,
     CommitInDoubt,
     Connection,
     ConnectionLost,
@@ -210,8 +211,10 @@ def _unavailable(error: Exception) -> StoreUnavailable:
 
 
 def _for_caller(error: Exception) -> Exception:
-    if isinstance(error, REFUSALS):
+    if isinstance(error, TAKEN):
         return DuplicateTask(f"the task's id or order is taken ({error})")
+    if isinstance(error, REFUSALS):
+        return StoreError(f"this cannot be stored: {error}")
     return error
 
 
