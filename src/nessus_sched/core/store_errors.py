@@ -85,5 +85,9 @@ class NoFindings(StoreError):
         self.task_id = task_id
 
 
+class CopyFailed(StoreError):
+    """A store could not be copied to another database, which stays as it was."""
+
+
 class BackupFailed(StoreError):
     """The copy could not be written; nothing was left at its destination."""

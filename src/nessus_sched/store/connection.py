@@ -85,6 +85,9 @@ class Dialect:
     """Results of changes are looked at once for a batch, because each look is a round trip."""
     integrity: str | None
     """A statement with a row for each damage found, or 'ok'."""
+    last_number: str
+    set_last_number: str
+    """Reads and sets the last number that was given to a message."""
     vacuums: bool
     """Whether free space has to be given back by us."""
 
@@ -98,6 +101,8 @@ SQLITE: Final = Dialect(
     listed=lambda values: json.dumps(list(values)),
     deferred=False,
     integrity="PRAGMA integrity_check(10)",
+    last_number="SELECT seq FROM sqlite_sequence WHERE name = 'outbox'",
+    set_last_number="UPDATE sqlite_sequence SET seq = ? WHERE name = 'outbox'",
     vacuums=True,
 )
 POSTGRES: Final = Dialect(
@@ -109,6 +114,8 @@ POSTGRES: Final = Dialect(
     listed=list,
     deferred=True,
     integrity=None,
+    last_number="SELECT last_value FROM outbox_number_seq WHERE is_called",
+    set_last_number="SELECT setval('outbox_number_seq', ?)",
     vacuums=False,
 )
 

@@ -28,6 +28,8 @@ class CutWire:
     def __init__(self, directory: Path, server: Path) -> None:
         self.directory = directory
         self.cut: Cut | None = None
+        self.spared = 0
+        """Commits that pass before the cut."""
         self.refuses = False
         self.cuts = 0
         self.late = threading.Event()
@@ -69,8 +71,10 @@ class CutWire:
                     if not data:
                         return
                     if ready is client and self.cut is not None and _COMMIT in data:
-                        self._break(data, client, server)
-                        return
+                        if self.spared == 0:
+                            self._break(data, client, server)
+                            return
+                        self.spared -= 1
                     (server if ready is client else client).sendall(data)
 
     def _break(self, data: bytes, client: socket.socket, server: socket.socket) -> None:
