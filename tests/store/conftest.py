@@ -12,7 +12,7 @@ import pytest
 
 from nessus_sched.store.tasks.store import TaskStore
 from support import postgres
-from support.engines import Stores
+from support.engines import ENGINES, Stores
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +23,6 @@ def cluster() -> Iterator[postgres.Cluster]:
             yield running
     except LookupError as error:
         pytest.skip(str(error))
-
-
-ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(params=ENGINES)

@@ -24,6 +24,7 @@ from nessus_sched.store.tasks.verify import VerifyReport
 from support import postgres
 from support.stored import START
 
+ENGINES: Final = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 ONLY_SQLITE: Final = pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
 """For a test of what only files have."""
 
