@@ -124,6 +124,20 @@ def test_a_store_that_was_tampered_with_is_not_copied(
     assert rows(there)[:2] == [[], []]
 
 
+def test_a_copy_that_does_not_verify_is_not_kept(
+    stores: Stores, cluster: postgres.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lossy(value: object) -> object:
+        return value.replace("alice", "mallo") if isinstance(value, str) else value
+
+    trio.run(fill, stores)
+    there = other(stores, cluster, tmp_path)
+    monkeypatch.setattr(transfer, "_portable", lossy)
+    with pytest.raises(CopyFailed, match="is not what was written"):
+        copy_tasks(stores.engine(), there.engine())
+    assert rows(there)[:2] == [[], []]
+
+
 @pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
 def test_an_interrupted_copy_is_there_as_a_whole_or_can_be_repeated(
     cluster: postgres.Cluster, tmp_path: Path, cut: Cut

@@ -42,7 +42,8 @@ class PostgresEngine:
     def __init__(self, conninfo: str) -> None:
         self.place = place_of(conninfo)
         self._conninfo = conninfo
-        self._owner = secrets.token_hex(16)
+        self.owner = secrets.token_hex(16)
+        """Of this process, in the database."""
         self._epoch = 0
         self._batch: int | None = None
         """Committed by this process as far as it knows; None before its first session."""
@@ -134,9 +135,9 @@ class PostgresEngine:
         epoch, owner, batch = row
         if self._batch is not None:
             possible = {self._batch, self._batch + 1} if self._in_doubt else {self._batch}
-            if owner != self._owner or batch not in possible:
+            if owner != self.owner or batch not in possible:
                 raise StoreTakenOver(f"{self.place} was changed by another daemon, or reset")
-        connection.execute("UPDATE writer SET epoch = epoch + 1, owner = ?", (self._owner,))
+        connection.execute("UPDATE writer SET epoch = epoch + 1, owner = ?", (self.owner,))
         session = connection.execute(_SESSION).fetchone()
         connection.execute("COMMIT")
         self._stored = batch != self._batch

@@ -133,6 +133,18 @@ CREATE TABLE export_chunk (
     PRIMARY KEY (name, number)
 );
 ALTER TABLE export_chunk ALTER content SET STORAGE EXTERNAL;  -- compressed already
+
+CREATE TABLE mirror (
+    name text COLLATE "C" PRIMARY KEY,
+    version bigint NOT NULL
+);
+CREATE TABLE mirror_block (
+    name text COLLATE "C" NOT NULL REFERENCES mirror,
+    number bigint NOT NULL,
+    digest bytea NOT NULL,
+    content bytea NOT NULL,
+    PRIMARY KEY (name, number)
+);
 """
 
 STEPS: Final = (_V1,)
