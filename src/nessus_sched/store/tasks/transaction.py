@@ -92,7 +92,8 @@ class Transaction:
 
     def update(self, task: EncodedTask, entry: EncodedEntry, before: TaskState) -> None:
         """Raises `StaleTransition` or `UnknownTask` unless the stored task is in `before`."""
-        self._write()
+        if self._tasks or not self._deferred:  # this may be one of the new tasks
+            self._write()
         seq = self.head.seq + 1
         values = (task.state, task.scanner, task.updated_at, task.owed, task.document, seq)
         where = (task.task_id, task.order, before)
