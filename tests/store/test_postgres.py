@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import (
     AlreadyRunning,
     StoreError,
@@ -12,7 +13,7 @@ from nessus_sched.core.store_errors import (
 )
 from nessus_sched.store.connection import DatabaseFailure
 from support import postgres
-from support.stored import START, a_request, a_task, submitted
+from support.stored import START, a_request, a_task, moved, submitted
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +158,10 @@ async def test_a_large_task_is_stored(cluster: postgres.Cluster) -> None:
     async with opened(cluster.database()) as store:
         await store.submit(task, submitted(task))
         assert await store.get(task.task_id) == task
+        # More than the socket takes at once, and looked at right away.
+        after, entry = moved(task, TaskState.CANCELED, summary={"text": "x" * 5_000_000})
+        await store.record(after, entry)
+        assert await store.get(task.task_id) == after
 
 
 async def test_numbers_may_be_large(cluster: postgres.Cluster) -> None:

@@ -5,6 +5,7 @@ This package is the only one that imports psycopg, and only when a store in Post
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -90,6 +91,7 @@ class PostgresConnection:
         """Waits for the results of what was sent."""
         if self._pipeline is not None:
             with self.failures():
+                self._send_all()
                 self._pipeline.sync()
 
     def end_pipeline(self) -> None:
@@ -97,6 +99,7 @@ class PostgresConnection:
         if self._pipeline is not None:
             self._pipeline = None
             with self.failures():
+                self._send_all()
                 self._pipelining.__exit__(None, None, None)
 
     def close(self) -> None:
@@ -117,6 +120,25 @@ class PostgresConnection:
         cursor = self.execute("COMMIT")
         if cursor.status != "COMMIT":  # the server rolls a failed transaction back without an error
             raise DatabaseFailure("the transaction was rolled back")
+
+    def _send_all(self) -> None:
+        """Sends what waits in the client. psycopg's `sync` then only waits for answers, which do
+        not come if the server has not got the whole of a large value: so there also has to be
+        room for its own few bytes."""
+        wire = self._connection.pgconn
+        poll = select.poll()
+        poll.register(wire.socket, select.POLLIN | select.POLLOUT)
+        while True:
+            unsent = wire.flush()
+            events = poll.poll(_STATEMENT_MS)
+            if not events:
+                self._connection.close()
+                raise ConnectionLost("the server does not take what is sent")
+            (_, event) = events[0]
+            if event & ~select.POLLOUT:
+                wire.consume_input()
+            if not unsent and event & select.POLLOUT:
+                return
 
     @contextmanager
     def failures(self) -> Iterator[None]:
