@@ -82,6 +82,13 @@ class BackedUp:
 
 
 @attrs.frozen(kw_only=True)
+class Copied:
+    tasks: int = field("Tasks in the copy.")
+    rows: int = field("Its journal rows.")
+    head: str = field("The head of its journal, for `journal verify --expect`.")
+
+
+@attrs.frozen(kw_only=True)
 class ReportProblem:
     kind: str = field("Stable code.")
     message: str = field("What is wrong.")
@@ -250,6 +257,7 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "report evidence": EvidenceWritten,
     "report verify": EvidenceChecked,
     "backup": BackedUp,
+    "store copy": Copied,
     "demo": StoryTold,
 }
 """The schema of each command's `--json` output. `config show` prints the keys of the configuration

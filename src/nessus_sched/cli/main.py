@@ -128,6 +128,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
         "housekeeping": Entry("control:housekeeping_command", "Delete data past its retention."),
         "ledger": Entry("results.ledger:ledger_group", "Care for the history of findings."),
         "backup": Entry("journal:backup_command", "Back up tasks and the ledger."),
+        "store": Entry("store.command:store_group", "Copy tasks to PostgreSQL, and back."),
     },
     "Tools": {
         "sim": Entry("sim:sim_command", "Run a simulated Nessus scanner."),

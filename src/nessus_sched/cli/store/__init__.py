@@ -1,0 +1,1 @@
+"""`nessus-sched store`: tasks and journal in another database."""
