@@ -15,6 +15,7 @@ from support.documents import FOLDER
 
 CHECKOUT = FOLDER.parents[1]
 PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "etc").rglob("*.md")])
+PROGRAM = "nessus-sched"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _QUOTED = re.compile(r"`((?:[^`\s]*/)?nessus-sched [^`]+)`")
 _CALL = re.compile(r"(^|[\s/(])nessus-sched [a-z-]")
@@ -38,9 +39,10 @@ def commands(page: Path) -> Iterator[list[str]]:
     """The arguments of each call of the program on a page."""
     for line in lines(page.read_text(encoding="utf-8")):
         words = shlex.split(line.removeprefix("$ "), comments=True)
-        # `docker exec nessus-sched nessus-sched tasks`: the last one is the program.
-        named = [n for n, word in enumerate(words) if word.rpartition("/")[2] == "nessus-sched"]
-        rest = words[named[-1] + 1 :]
+        (start, *_) = (n for n, word in enumerate(words) if word.rpartition("/")[2] == PROGRAM)
+        while words[start + 1 : start + 2] == [PROGRAM]:
+            start += 1  # `docker exec nessus-sched nessus-sched tasks`
+        rest = words[start + 1 :]
         end = next((n for n, each in enumerate(rest) if each in {"|", "&", "&&"}), None)
         yield rest[:end]
 

@@ -18,18 +18,13 @@ from nessus_sched.store.exports import (
     NoExport,
     open_export,
 )
-from support import postgres
-from support.engines import ENGINES
 
 DOCUMENT = b"<NessusClientData_v2>" + b"x" * 3_000_000 + b"</NessusClientData_v2>"
 
 
-@pytest.fixture(params=ENGINES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ExportStore:
+@pytest.fixture
+def store(tmp_path: Path) -> ExportStore:
     store = ExportStore(tmp_path / "exports")
-    if request.param == "postgres":
-        cluster: postgres.Cluster = request.getfixturevalue("cluster")
-        store = postgres.exports(cluster.database(), tmp_path / "exports")
     store.prepare()
     return store
 

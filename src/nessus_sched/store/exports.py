@@ -71,34 +71,20 @@ class ExportStore:
         return. Returns the file's name. `check` is called before every piece and may raise to
         abort, in which case nothing changes."""
         final = self.path(f"{task_id}.{attempt}{_SUFFIX}" if attempt else task_id + _SUFFIX)
-        part = self.part_of(final)
+        part = final.with_name(final.name + _PART)
         with _disk("written"):
             try:
                 _compress(source, part, check)
-                self._keep(part, final.name)
                 part.replace(final)
             finally:
                 part.unlink(missing_ok=True)
             _sync(self.directory)
         return final.name
 
-    def part_of(self, final: Path) -> Path:
-        """Where a file is before it is whole."""
-        return final.with_name(final.name + _PART)
-
-    def _keep(self, part: Path, name: str) -> None:
-        """Stores a whole file elsewhere, before it is in its place."""
-
-    def task_of(self, name: str) -> str:
-        """The task in the name of an export. Raises `NoExport` like `path`."""
-        match = _NAME.fullmatch(name.removesuffix(_SUFFIX))
-        if match is None:
-            raise NoExport(f"{name!r} cannot be the name of an export")
-        return match["task"]
-
     def path(self, name: str) -> Path:
         """Where the export with that name is. Raises `NoExport` for what cannot be a name."""
-        self.task_of(name)
+        if _NAME.fullmatch(name.removesuffix(_SUFFIX)) is None:
+            raise NoExport(f"{name!r} cannot be the name of an export")
         return self.directory / name
 
     def files(self, task_id: str) -> list[Path]:

@@ -14,7 +14,6 @@ from pathlib import Path
 import attrs
 
 from nessus_sched.core.clock import Now
-from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.tasks.store import TaskStore
 
 USER = "nessus_sched"
@@ -107,15 +106,6 @@ def open_store(conninfo: str, *, now: Now) -> Opened:
     from nessus_sched.store.postgres.engine import PostgresEngine
 
     return TaskStore.open_engine(PostgresEngine(conninfo), now=now)
-
-
-def exports(conninfo: str, directory: Path) -> ExportStore:
-    """An export store in an existing database, whose tables are made as needed."""
-    from nessus_sched.store.postgres.engine import PostgresEngine
-    from nessus_sched.store.postgres.exports import MirroredExports
-
-    PostgresEngine(conninfo).open_writer().close()
-    return MirroredExports(directory, conninfo=conninfo)
 
 
 @contextmanager

@@ -117,34 +117,6 @@ CREATE TABLE outbox (
     error text COLLATE "C"
 );
 CREATE INDEX outbox_by_route ON outbox (route, state, number);
-
-CREATE TABLE export (
-    name text COLLATE "C" PRIMARY KEY,
-    task_id text COLLATE "C" NOT NULL,
-    size bigint NOT NULL,
-    digest bytea NOT NULL,
-    stored_at double precision NOT NULL
-);
-CREATE INDEX export_by_task ON export (task_id);
-CREATE TABLE export_chunk (
-    name text COLLATE "C" NOT NULL REFERENCES export ON DELETE CASCADE,
-    number bigint NOT NULL,
-    content bytea NOT NULL,
-    PRIMARY KEY (name, number)
-);
-ALTER TABLE export_chunk ALTER content SET STORAGE EXTERNAL;  -- compressed already
-
-CREATE TABLE mirror (
-    name text COLLATE "C" PRIMARY KEY,
-    version bigint NOT NULL
-);
-CREATE TABLE mirror_block (
-    name text COLLATE "C" NOT NULL REFERENCES mirror,
-    number bigint NOT NULL,
-    digest bytea NOT NULL,
-    content bytea NOT NULL,
-    PRIMARY KEY (name, number)
-);
 """
 
 STEPS: Final = (_V1,)
