@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 
@@ -42,7 +42,7 @@ async def named(app: ReadApp, call: Call, text: str, *, limit: int) -> Sequence[
         return (await app.queries.tasks(wanted, limit=limit)).tasks
 
 
-async def with_task_ids(app: Any, call: Call, tool: ToolDef, args: Any) -> Any:
+async def with_task_ids(app: object, call: Call, tool: ToolDef, args: Any) -> Any:
     """The arguments with ids in place of names of tasks. Nothing that begins like an id is a name
     here. Raises `ToolError` if several tasks have the name.
 
@@ -56,7 +56,7 @@ async def with_task_ids(app: Any, call: Call, tool: ToolDef, args: Any) -> Any:
             raise ToolError(
                 "ambiguous_task", f"{key}: give the id of the task to change, not {LAST!r}."
             )
-        found = await named(app, call, text, limit=_NAMED + 1)
+        found = await named(cast("ReadApp", app), call, text, limit=_NAMED + 1)
         if len(found) > 1:
             listed = ", ".join(f"{task.task_id} ({task.state})" for task in found[:_NAMED])
             more = " and others" if len(found) > _NAMED else ""

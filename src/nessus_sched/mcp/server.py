@@ -60,10 +60,6 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}"
 log = structlog.get_logger("mcp")
 
 
-def _utc() -> str:
-    return "UTC"
-
-
 def _permit_all(_peer: Peer, _tool: ToolDef) -> bool:
     return True
 
@@ -96,7 +92,7 @@ class ServerParts:
     observe: Observer = _observe_nothing
     calls_at_once: int = CALLS_AT_ONCE
     mask: Masker = attrs.field(factory=Masker)
-    zone: Callable[[], str] = _utc
+    zone: Callable[[], str] = lambda: "UTC"
 
 
 def build_server(parts: ServerParts, *, version: str, instructions: str) -> Server[Any]:
