@@ -14,9 +14,9 @@ from support.live_daemon import Live, asked, submitted
 NUMBERS = itertools.count()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(live: Live) -> str:
-    """A completed task, called `done by name`."""
+    """A completed task, called `done by name`; only one, whatever order the tests run in."""
     task = submitted(live, "192.0.2.33", "--name", "done by name")
     live("watch", task)
     return task

@@ -26,10 +26,11 @@ _NAMED: Final = 5
 
 async def named(app: ReadApp, call: Call, text: str, *, limit: int) -> Sequence[Task]:
     """The tasks that the caller may see with exactly that name, newest first; for `LAST` the one
-    that the caller submitted last."""
+    that the caller submitted last, or without a daemon, when nobody can change it, the latest."""
     sees = visible(app, call)
     if text == LAST:
-        wanted = TaskFilter(actor=call.peer.actor, shown=sees)
+        actor = call.peer.actor if isinstance(app, App) else None
+        wanted = TaskFilter(actor=actor, shown=sees)
         limit = 1
     else:
         wanted = TaskFilter(
