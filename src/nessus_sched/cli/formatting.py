@@ -90,7 +90,7 @@ def parse_duration(text: str) -> float:
 
 
 def duration_within(least: float, most: float) -> Callable[[str], float]:
-    """A parser of durations of so many seconds; for use as an option's type."""
+    """A parser of durations in seconds, within limits; for use as an option's type."""
 
     def parse(text: str) -> float:
         seconds = parse_duration(text)

@@ -115,11 +115,7 @@ class SummaryBuilder:
             "findings": report.findings,
             "severity_counts": self._severity_counts(),
             "compliance": dict(sorted(self._compliance.items())),
-            "compliance_severities": {
-                name: self._check_severities[name]
-                for name in (*reversed(SEVERITIES), UNKNOWN_SEVERITY)
-                if self._check_severities[name]
-            },
+            "compliance_severities": self._compliance_severities(),
             "verdict": self._verdict_document(verdict, observed, sent),
             "host_verdicts": [_host_document(host, sent) for host in spelled_out],
             "host_verdicts_left_out": hosts.total - len(spelled_out),
@@ -147,6 +143,11 @@ class SummaryBuilder:
         }
 
     # -- counting
+
+    def _compliance_severities(self) -> dict[str, int]:
+        names = (*reversed(SEVERITIES), UNKNOWN_SEVERITY)
+        found = self._check_severities
+        return {name: found[name] for name in names if found[name]}
 
     def _reset(self) -> None:
         self._evidence = HostEvidence()
