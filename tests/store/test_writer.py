@@ -14,10 +14,12 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from nessus_sched.core.leading.lease import SECONDS
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import StoreClosed, StoreUnavailable
 from nessus_sched.store.executor import Inline, InThreads
 from nessus_sched.store.sqlite import connect as store_connect
+from nessus_sched.store.tasks.engine import SqliteEngine
 from nessus_sched.store.tasks.group_commit import PROBE_INTERVAL
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.store import TaskStore
@@ -257,6 +259,61 @@ async def test_a_probe_finds_the_disk_well_again_without_traffic(
         await trio.sleep(PROBE_INTERVAL * 10)
         await submit(store, 1)
         assert fault.opened == opened
+
+
+class Shared(SqliteEngine):
+    """A store that another daemon would take over from one that does not write."""
+
+    lease = SECONDS
+
+
+async def test_the_lease_of_a_shared_store_lasts_while_it_can_be_written(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    fault, inline = Fault(), Inline()
+    engine = Shared(tmp_path / FILE_NAME, fault.connect)
+    async with TaskStore.open_engine(
+        engine, now=lambda: START, executor=inline, steady=trio.current_time
+    ) as store:
+        for _ in range(100):
+            await trio.sleep(1)
+            assert store.lease.held
+        assert store.statistics().writer.commits == 0
+        fault.error = FULL
+        await trio.sleep(SECONDS * 2 / 3 - 0.1)
+        assert store.lease.held
+        await trio.sleep(SECONDS / 3 + 0.1)
+        assert not store.lease.held
+        assert not store.health.ok
+        fault.error = None
+        with trio.fail_after(SECONDS / 3):
+            await store.lease.wait()
+        assert store.health.ok
+
+
+async def test_a_commit_that_takes_longer_than_the_lease_does_not_renew_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    class Slow(Inline):
+        seconds = 0.0
+
+        async def write(self, work: Callable[[], T]) -> T:
+            done = await super().write(work)
+            await trio.sleep(self.seconds)
+            return done
+
+    slow = Slow()
+    engine = Shared(tmp_path / FILE_NAME)
+    async with TaskStore.open_engine(
+        engine, now=lambda: START, executor=slow, steady=trio.current_time
+    ) as store:
+        slow.seconds = SECONDS
+        await submit(store, 1)
+        assert not store.lease.held
+        slow.seconds = SECONDS / 2
+        await submit(store, 2)
+        assert store.lease.held
+        slow.seconds = 0.0
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nessus_sched.core.states import TaskState
 
 
@@ -37,6 +39,20 @@ class AlreadyRunning(StoreError):
     def __init__(self, message: str, *, pid: int | None) -> None:
         super().__init__(message)
         self.pid = pid
+
+
+class OtherConfiguration(StoreError):
+    """The daemon that leads, or led last, has another configuration, in these `sections`."""
+
+    def __init__(self, host: str, sections: Sequence[str], *, leads: bool) -> None:
+        names = ", ".join(sections)
+        who = f"the daemon on {host}, which {'leads' if leads else 'led last and did not stop'}"
+        remedy = "" if leads else ", or start once with --accept-configuration"
+        super().__init__(
+            f"{who}, has another configuration ({names}): make the files the same{remedy}"
+        )
+        self.host = host
+        self.sections = tuple(sections)
 
 
 class WrongSchema(StoreError):

@@ -18,6 +18,10 @@ class DatabaseFailure(Exception):
     """A database other than SQLite cannot do what was asked."""
 
 
+class DatabaseBusy(DatabaseFailure):
+    """Another session holds the lock that was asked for."""
+
+
 class ConnectionLost(DatabaseFailure):
     """The connection is gone. Nothing of an open transaction has been stored."""
 

@@ -10,11 +10,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from nessus_sched.core.clock import Now
+from nessus_sched.core.leading.leader import Daemon
 from nessus_sched.store.tasks.store import TaskStore
+
+if TYPE_CHECKING:
+    from nessus_sched.store.postgres.engine import PostgresEngine
 
 USER = "nessus_sched"
 """Owns the databases of tests, without any other right."""
@@ -102,10 +107,14 @@ class Cluster:
 Opened = AbstractAsyncContextManager[TaskStore]
 
 
-def open_store(conninfo: str, *, now: Now) -> Opened:
+def engine(conninfo: str, daemon: Daemon | None = None) -> PostgresEngine:
     from nessus_sched.store.postgres.engine import PostgresEngine
 
-    return TaskStore.open_engine(PostgresEngine(conninfo), now=now)
+    return PostgresEngine(conninfo, daemon)
+
+
+def open_store(conninfo: str, *, now: Now) -> Opened:
+    return TaskStore.open_engine(engine(conninfo), now=now)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 from nessus_sched.core.store_errors import StoreTakenOver, StoreUnavailable
 from nessus_sched.store.connection import (
     ConnectionLost,
+    DatabaseBusy,
     DatabaseFailure,
     DatabaseRefused,
     DatabaseTaken,
@@ -32,6 +33,8 @@ _DEFAULTS: Final = {
     "keepalives_interval": "3",
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
+    # Of several hosts, the one that is not a replica; "read-write" would refuse our own readers.
+    "target_session_attrs": "primary",
     "application_name": "nessus-sched",
 }
 _REFUSALS: Final = (
@@ -149,6 +152,8 @@ class PostgresConnection:
             if error.diag.table_name == "writer":
                 raise StoreTakenOver("another daemon has taken the store over") from error
             raise DatabaseRefused(_words(error)) from error
+        except psycopg.errors.LockNotAvailable as error:
+            raise DatabaseBusy(_words(error)) from error
         except psycopg.IntegrityError as error:
             raise DatabaseTaken(_words(error)) from error
         except _REFUSALS as error:

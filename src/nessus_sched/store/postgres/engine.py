@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import secrets
+from socket import gethostname
 from typing import Final, cast
 
+from nessus_sched.core.leading.leader import Daemon
+from nessus_sched.core.leading.lease import SECONDS
 from nessus_sched.core.store_errors import AlreadyRunning, StoreTakenOver, StoreUnavailable
 from nessus_sched.store.connection import (
     CommitInDoubt,
     Connection,
     ConnectionLost,
+    DatabaseBusy,
     DatabaseFailure,
 )
 from nessus_sched.store.postgres.connection import PostgresConnection, connect, place_of
+from nessus_sched.store.postgres.leading import LOCK, Candidate, begin_leading, name_leader
 from nessus_sched.store.postgres.schema import check_migrated, migrate
 from nessus_sched.store.tasks.engine import Sizes
 
-_LOCK: Final = (0x6E737431, 1)
-"""The advisory lock of the session that writes."""
 _WAIT_MS: Final = 5000
 """For the session of a process that has just ended."""
 _FENCE: Final = "UPDATE writer SET batch = CASE WHEN epoch = ? AND batch = ? THEN batch + 1 END"
 """Fails, and with it the transaction, unless we were the last to write: `batch` is not null. It is
 the server that checks, so this holds for what arrives late, too."""
+_WRITER: Final = "SELECT epoch, owner, batch, released FROM writer FOR UPDATE"
 _SESSION: Final = """
 SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"""
 _END_SESSION: Final = """
@@ -39,8 +43,13 @@ class PostgresEngine:
     or if the database was reset to an earlier state, `StoreTakenOver` is raised.
     """
 
-    def __init__(self, conninfo: str) -> None:
+    lease = SECONDS
+
+    def __init__(self, conninfo: str, daemon: Daemon | None = None) -> None:
         self.place = place_of(conninfo)
+        self.candidate = Candidate(self._open_session, daemon or Daemon(host=gethostname()))
+        """Says who we are. A daemon that shares the store waits with it, before `open_writer`."""
+        self.took_over = False
         self._conninfo = conninfo
         self.owner = secrets.token_hex(16)
         """Of this process, in the database."""
@@ -52,11 +61,10 @@ class PostgresEngine:
 
     def open_writer(self) -> Connection:
         """Raises `AlreadyRunning` and `StoreTakenOver` in addition."""
-        connection = connect(self._conninfo)
+        connection, self.candidate.session = self.candidate.session, None
+        if connection is None:
+            connection = self._open_session()
         try:
-            if connection.encoding != "UTF8":
-                reason = f"{self.place} has the encoding {connection.encoding}, not UTF8"
-                raise StoreUnavailable(reason)
             self._lock(connection)
             migrate(connection, secrets.token_bytes(32))
             self._take_over(connection)
@@ -66,6 +74,14 @@ class PostgresEngine:
         except BaseException:
             connection.close()
             raise
+        return connection
+
+    def _open_session(self) -> PostgresConnection:
+        connection = connect(self._conninfo)
+        if (encoding := connection.encoding) != "UTF8":
+            connection.close()
+            reason = f"{self.place} has the encoding {encoding}, not UTF8"
+            raise StoreUnavailable(reason)
         return connection
 
     def open_reader(self) -> Connection:
@@ -105,6 +121,15 @@ class PostgresEngine:
         assert not self._in_doubt
         return self._stored
 
+    def announce(self, connection: Connection, daemon: Daemon) -> None:
+        self.candidate.daemon = daemon
+        name_leader(connection, daemon)
+
+    def release(self, connection: Connection) -> None:
+        self.begin(connection)
+        connection.execute("UPDATE writer SET released = true")
+        self.commit(connection)
+
     def sizes(self) -> Sizes:
         return Sizes(0, 0)
 
@@ -114,10 +139,8 @@ class PostgresEngine:
             connection.execute(_END_SESSION, self._session).fetchall()
         connection.execute(f"SET lock_timeout = {_WAIT_MS}")
         try:
-            connection.execute("SELECT pg_advisory_lock(?, ?)", _LOCK).fetchall()
-        except ConnectionLost:
-            raise
-        except DatabaseFailure as error:
+            connection.execute("SELECT pg_advisory_lock(?, ?)", LOCK).fetchall()
+        except DatabaseBusy as error:
             if self._batch is not None:
                 raise StoreTakenOver(f"another daemon has taken over {self.place}") from error
             message = f"another daemon already uses {self.place}"
@@ -129,15 +152,18 @@ class PostgresEngine:
         """Fences off earlier sessions, and settles what they left in doubt."""
         connection.execute("BEGIN")
         # Waits for what an earlier session has begun.
-        row = connection.execute("SELECT epoch, owner, batch FROM writer FOR UPDATE").fetchone()
+        row = connection.execute(_WRITER).fetchone()
         if row is None:
             raise StoreUnavailable(f"the writer of {self.place} is not noted; restore a backup")
-        epoch, owner, batch = row
+        epoch, owner, batch, released = row
         if self._batch is not None:
             possible = {self._batch, self._batch + 1} if self._in_doubt else {self._batch}
             if owner != self.owner or batch not in possible:
                 raise StoreTakenOver(f"{self.place} was changed by another daemon, or reset")
         connection.execute("UPDATE writer SET epoch = epoch + 1, owner = ?", (self.owner,))
+        if self._batch is None:
+            begin_leading(connection, self.candidate.daemon)
+            self.took_over = not released
         session = connection.execute(_SESSION).fetchone()
         connection.execute("COMMIT")
         self._stored = batch != self._batch

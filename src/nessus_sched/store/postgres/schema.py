@@ -4,7 +4,8 @@ It begins with what the seventh version for SQLite has; columns mean what they m
 Texts are compared by their bytes (`COLLATE "C"`), as in SQLite. In addition `writer` has one row
 that each transaction changes first: `epoch` counts the writers' sessions, `owner` is the process
 of the latest, and `batch` counts transactions. So a commit whose answer was lost can be looked
-up, and what arrives late from an earlier session fails.
+up, and what arrives late from an earlier session fails. The other columns are for daemons that
+wait (`leading.py`): who leads, since when, and with what configuration.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ CREATE TABLE writer (
     id bigint PRIMARY KEY CHECK (id = 1),
     epoch bigint NOT NULL,
     owner text COLLATE "C" NOT NULL,
-    batch bigint NOT NULL
+    batch bigint NOT NULL,
+    released boolean NOT NULL,
+    host text COLLATE "C" NOT NULL,
+    addresses text COLLATE "C" NOT NULL,
+    sections text COLLATE "C" NOT NULL,
+    since double precision NOT NULL
 );
-INSERT INTO writer VALUES (1, 0, '', 0);
+INSERT INTO writer VALUES (1, 0, '', 0, true, '', '[]', '{}', 0);
 
 CREATE TABLE task (
     ord bigint PRIMARY KEY,

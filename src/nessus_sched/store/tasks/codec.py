@@ -19,7 +19,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import JournalEntry
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import ScanRequest, Task
 
 T = TypeVar("T")
@@ -184,3 +184,15 @@ def casefold_for_search(text: str) -> str:
     """Text for case-insensitive search. What cannot be stored becomes question marks: lone
     surrogates in SQLite, and zeros in PostgreSQL."""
     return text.casefold().encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def encode_change(task: Task, entry: JournalEntry) -> tuple[EncodedTask, EncodedEntry, TaskState]:
+    """A changed task, the entry that says why, and the state it has to be in before. Raises
+    `IllegalTransition`."""
+    before = entry.before or task.state
+    if entry.task_id != task.task_id or entry.after not in (None, task.state):
+        raise ValueError("the entry is of another task or leads to another state")
+    if before != task.state:
+        check_transition(before, task.state, split=task.split is not None)
+    encoded = encode_task(task, updated_at=entry.at)
+    return encoded, encode_entry(entry, encoded), before

@@ -9,7 +9,12 @@ from functools import partial
 from typing import Any, Final
 
 from nessus_sched.core.states import TaskState
-from nessus_sched.core.store_errors import DuplicateTask, StoreError, StoreUnavailable
+from nessus_sched.core.store_errors import (
+    DuplicateTask,
+    StoreError,
+    StoreTakenOver,
+    StoreUnavailable,
+)
 from nessus_sched.store.connection import (
     FAILURES,
     REFUSALS,
@@ -90,6 +95,18 @@ class BatchCommitter:
             self.open()
         return self._engine.was_stored()
 
+    @property
+    def took_over(self) -> bool:
+        """Whether `open` took the store over from another process, which may not have ended."""
+        return self._engine.took_over
+
+    def touch(self) -> None:
+        """Shows others that this process writes; raises `StoreUnavailable`."""
+        try:
+            self._durably(lambda connection: Transaction(connection, self._head))
+        except CommitInDoubt as error:
+            raise _unavailable(error) from error
+
     def probe(self) -> None:
         """Checks whether the disk is writable again; raises `StoreUnavailable`."""
         try:
@@ -99,6 +116,9 @@ class BatchCommitter:
             raise _unavailable(error) from error
 
     def close(self) -> None:
+        if self._connection is not None:
+            with suppress(*FAILURES, StoreTakenOver):
+                self._engine.release(self._connection)
         # Close the writer last: the last connection checkpoints the log.
         for connection in (self._anchor, self._connection):
             if connection is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from nessus_sched.core.leading.leader import Daemon
 from nessus_sched.store.connection import Connection
 from nessus_sched.store.sqlite import Connect, connect, open_reader, open_writer
 from nessus_sched.store.tasks.schema import TASKS
@@ -26,6 +28,13 @@ class Engine(Protocol):
 
     place: str
     """For messages."""
+    lease: float
+    """Seconds after a write in which nobody else can take the store over; may be infinite."""
+
+    @property
+    def took_over(self) -> bool:
+        """Whether the latest `open_writer` took the store over from another process, which may not
+        have ended."""
 
     def open_writer(self) -> Connection:
         """Creates or migrates the store as needed. Only one writer is open at a time."""
@@ -46,11 +55,20 @@ class Engine(Protocol):
         """Whether the transaction whose commit was in doubt was stored. Known, for good, once a
         new writer is open."""
 
+    def announce(self, connection: Connection, daemon: Daemon) -> None:
+        """Notes, in a transaction, what other daemons should know of this one."""
+
+    def release(self, connection: Connection) -> None:
+        """Notes that this writer ends in good order."""
+
     def sizes(self) -> Sizes: ...
 
 
 class SqliteEngine:
     """A file. Its commits are never in doubt: what reports an error is rolled back."""
+
+    lease = math.inf
+    took_over = False
 
     def __init__(self, path: Path, connect: Connect = connect) -> None:
         self.place = str(path)
@@ -74,6 +92,12 @@ class SqliteEngine:
 
     def was_stored(self) -> bool:
         raise AssertionError("a commit of SQLite is not in doubt")
+
+    def announce(self, connection: Connection, daemon: Daemon) -> None:
+        """There are no others."""
+
+    def release(self, connection: Connection) -> None:
+        """The lock of the state directory ends with the process."""
 
     def sizes(self) -> Sizes:
         return Sizes(_size(self._path), _size(self._path.with_name(self._path.name + "-wal")))

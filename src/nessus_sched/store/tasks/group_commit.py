@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -10,15 +9,16 @@ from itertools import islice
 from time import perf_counter
 from typing import Final, TypeVar
 
-import attrs
 import trio
 
 from nessus_sched.core.clock import Now
+from nessus_sched.core.leading.lease import Lease
 from nessus_sched.core.store_errors import OutcomeUnknown, StoreClosed, StoreError, StoreUnavailable
 from nessus_sched.core.task_store import StoreHealth
 from nessus_sched.store.connection import CommitInDoubt
 from nessus_sched.store.executor import Executor
 from nessus_sched.store.tasks.committer import BatchCommitter, Request
+from nessus_sched.store.tasks.statistics import WriterStatistics
 from nessus_sched.store.tasks.transaction import Transaction
 
 T = TypeVar("T")
@@ -27,21 +27,6 @@ LARGEST_BATCH: Final = 4096
 PROBE_INTERVAL: Final = 5.0
 """Seconds between checks of a failed disk when there are no writes."""
 _REMEMBERED: Final = 1024
-
-
-@attrs.frozen(kw_only=True)
-class WriterStatistics:
-    """`commits` batches with `requests` changes since the start, `failures` batches that could
-    not be stored, `waiting` changes not started; latencies of recent commits in seconds."""
-
-    commits: int
-    requests: int
-    failures: int
-    waiting: int
-    largest_batch: int
-    commit_p50: float
-    commit_p99: float
-    commit_max: float
 
 
 class _Waiting(Request):
@@ -63,10 +48,13 @@ class GroupCommit:
     was stored, and a return means that the change was.
     """
 
-    def __init__(self, committer: BatchCommitter, executor: Executor, now: Now) -> None:
+    def __init__(
+        self, committer: BatchCommitter, executor: Executor, now: Now, lease: Lease
+    ) -> None:
         self._committer = committer
         self._executor = executor
         self._now = now
+        self._lease = lease
         self._waiting: dict[_Waiting, None] = {}  # ordered, with fast removal
         self._wake = trio.Event()
         self._closing = False
@@ -106,7 +94,9 @@ class GroupCommit:
                     if self._waiting:
                         await self._commit(self._take(LARGEST_BATCH))
                     elif not self.health.ok:
-                        await self._probe()
+                        await self._try(self._committer.probe)
+                    elif self._lease.renew_in <= 0.0:
+                        await self._try(self._committer.touch)
             finally:
                 self._closing = True
                 _fail(self._take(None), StoreClosed("the store failed"))
@@ -133,7 +123,8 @@ class GroupCommit:
         if self._waiting or self._closing:
             return
         self._wake = trio.Event()
-        with trio.move_on_after(math.inf if self.health.ok else PROBE_INTERVAL):
+        soon = min(PROBE_INTERVAL, self._lease.seconds / 3)
+        with trio.move_on_after(self._lease.renew_in if self.health.ok else soon):
             await self._wake.wait()
 
     def _take(self, at_most: int | None) -> list[_Waiting]:
@@ -144,7 +135,7 @@ class GroupCommit:
         return batch
 
     async def _commit(self, batch: list[_Waiting]) -> None:
-        started = perf_counter()
+        started, since = perf_counter(), self._lease.now()
         try:
             await self._executor.write(partial(self._committer.commit, batch))
         except StoreUnavailable as error:
@@ -159,6 +150,7 @@ class GroupCommit:
         except BaseException:
             _fail(batch, StoreClosed("the store failed"))
             raise
+        self._lease.confirm(since)
         self.health = StoreHealth()
         self._latencies.append(perf_counter() - started)
         self._commits += 1
@@ -193,12 +185,14 @@ class GroupCommit:
             _fail(batch, StoreUnavailable(f"the task store cannot be written: {doubt}"))
         return stored
 
-    async def _probe(self) -> None:
+    async def _try(self, write: Callable[[], None]) -> None:
+        since = self._lease.now()
         try:
-            await self._executor.write(self._committer.probe)
+            await self._executor.write(write)
         except StoreUnavailable as error:
             self._note_trouble(error)
         else:
+            self._lease.confirm(since)
             self.health = StoreHealth()
 
     def _note_trouble(self, error: StoreUnavailable) -> None:

@@ -8,15 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-import attrs
 import trio
 
 from nessus_sched.core.calendar.schedule import Schedule
-from nessus_sched.core.clock import Now
+from nessus_sched.core.clock import Now, steady_clock
 from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import SYSTEM, JournalEntry, JournalRecord
+from nessus_sched.core.leading.leader import Daemon
+from nessus_sched.core.leading.lease import Lease
 from nessus_sched.core.seal import Seal
-from nessus_sched.core.states import TaskState, check_transition
+from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import (
     KEY_TTL,
@@ -32,19 +33,18 @@ from nessus_sched.store.sqlite import Connect, connect
 from nessus_sched.store.tasks import queries, retention
 from nessus_sched.store.tasks.codec import (
     DocumentTable,
-    EncodedEntry,
-    EncodedTask,
+    encode_change,
     encode_document,
     encode_entry,
-    encode_task,
 )
 from nessus_sched.store.tasks.committer import BatchCommitter
 from nessus_sched.store.tasks.engine import Engine, SqliteEngine
-from nessus_sched.store.tasks.group_commit import GroupCommit, WriterStatistics
+from nessus_sched.store.tasks.group_commit import GroupCommit
 from nessus_sched.store.tasks.journal import JournalHead
 from nessus_sched.store.tasks.listing import Listing, count
 from nessus_sched.store.tasks.outbox import StoredOutbox
 from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.statistics import StoreStatistics
 from nessus_sched.store.tasks.submission import Key, Submit, find_earlier
 from nessus_sched.store.tasks.transaction import Transaction
 from nessus_sched.store.tasks.verify import Verification, VerifyReport
@@ -52,17 +52,6 @@ from nessus_sched.store.tasks.verify import Verification, VerifyReport
 T = TypeVar("T")
 
 _PAGE: Final = 1000
-
-
-@attrs.frozen(kw_only=True)
-class StoreStatistics:
-    """A snapshot: sizes in bytes, `counts` of stored tasks by state."""
-
-    health: StoreHealth
-    writer: WriterStatistics
-    counts: dict[TaskState, int]
-    database_bytes: int
-    wal_bytes: int
 
 
 class TaskStore:
@@ -79,12 +68,14 @@ class TaskStore:
         committer: BatchCommitter,
         writer: GroupCommit,
         readers: Readers[Connection],
+        lease: Lease,
     ) -> None:
         self._engine = engine
         self._committer = committer
         self._writer = writer
         self._readers = readers
         self.outbox = StoredOutbox(writer, readers)
+        self.lease = lease
 
     @classmethod
     @asynccontextmanager
@@ -104,9 +95,15 @@ class TaskStore:
     @classmethod
     @asynccontextmanager
     async def open_engine(
-        cls, engine: Engine, *, now: Now, executor: Executor | None = None
+        cls,
+        engine: Engine,
+        *,
+        now: Now,
+        executor: Executor | None = None,
+        steady: Now | None = None,
     ) -> AsyncIterator[TaskStore]:
-        """Opens or creates a store for the duration of the block.
+        """Opens or creates a store for the duration of the block. `steady` is the clock of the
+        lease.
 
         Raises `WrongSchema` or `StoreUnavailable`. Pending changes are committed at the end of
         the block.
@@ -114,13 +111,18 @@ class TaskStore:
         executor = executor or InThreads()
         committer = BatchCommitter(engine)
         readers = Readers(engine.open_reader, executor)
-        writer = GroupCommit(committer, executor, now)
+        lease = Lease(steady or steady_clock(), engine.lease)
+        writer = GroupCommit(committer, executor, now, lease)
         try:
+            since = lease.now()
             await executor.write(committer.open)
+            lease.confirm(since)
+            if committer.took_over:
+                lease.taken_over()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writer.run)
                 try:
-                    yield cls(engine, committer, writer, readers)
+                    yield cls(engine, committer, writer, readers, lease)
                 finally:
                     writer.close()
         finally:
@@ -159,7 +161,7 @@ class TaskStore:
 
     async def record_many(self, changes: Sequence[tuple[Task, JournalEntry]]) -> None:
         """`record` for several tasks, all or none."""
-        encoded = [_encode_change(task, entry) for task, entry in changes]
+        encoded = [encode_change(task, entry) for task, entry in changes]
 
         def apply(transaction: Transaction) -> None:
             for task, entry, before in encoded:
@@ -171,7 +173,7 @@ class TaskStore:
         self, task: Task, entry: JournalEntry, parts: Sequence[tuple[Task, JournalEntry]]
     ) -> None:
         """`record` for a split task, and its new parts with it, atomically."""
-        changed = _encode_change(task, entry)
+        changed = encode_change(task, entry)
         new = [Submit.encode(part, first, KEY_TTL) for part, first in parts]
 
         def apply(transaction: Transaction) -> None:
@@ -372,6 +374,11 @@ class TaskStore:
         """Shrinks the file by up to 2 MB; returns the number of free pages left."""
         return await self._writer.write(retention.incremental_vacuum)
 
+    async def announce(self, daemon: Daemon) -> None:
+        """Tells other daemons that share the store what they should know of this one."""
+        engine = self._engine
+        await self._writer.write(lambda t: engine.announce(t.connection, daemon))
+
     @property
     def health(self) -> StoreHealth:
         return self._writer.health
@@ -385,13 +392,3 @@ class TaskStore:
             database_bytes=sizes.database,
             wal_bytes=sizes.log,
         )
-
-
-def _encode_change(task: Task, entry: JournalEntry) -> tuple[EncodedTask, EncodedEntry, TaskState]:
-    before = entry.before or task.state
-    if entry.task_id != task.task_id or entry.after not in (None, task.state):
-        raise ValueError("the entry is of another task or leads to another state")
-    if before != task.state:
-        check_transition(before, task.state, split=task.split is not None)
-    encoded = encode_task(task, updated_at=entry.at)
-    return encoded, encode_entry(entry, encoded), before

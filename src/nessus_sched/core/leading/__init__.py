@@ -1,0 +1,1 @@
+"""Several daemons with one store: one leads, the others wait."""
