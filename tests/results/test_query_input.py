@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import (
     DEFAULT_PAGE_SIZE,
+    JOINED_PROFILES,
+    OPTIONAL,
     PROFILES,
     BadQuery,
     Condition,
@@ -35,7 +38,9 @@ def problems_of(raw: dict[str, Any]) -> tuple[str, ...]:
 
 
 def test_nothing_asked_is_the_brief_profile_in_the_default_order() -> None:
-    assert read_query({}) == Query()
+    read = read_query({})
+    assert attrs.evolve(read, joined=(), shown=(), optional=OPTIONAL) == Query()
+    assert read.shown == (*PROFILES["brief"], *JOINED_PROFILES["brief"])
     assert Query().fields == PROFILES["brief"]
     assert Query().page_size == DEFAULT_PAGE_SIZE
 

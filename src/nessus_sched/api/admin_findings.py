@@ -15,9 +15,11 @@ from nessus_sched.api.app import ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.findings import early_among, early_end, query_of, readable
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
+from nessus_sched.api.outcomes.standing import room_left, with_standing
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
-from nessus_sched.results.comparison import Change, Comparison
+from nessus_sched.results.comparison import IN_BEFORE, Change, Comparison
+from nessus_sched.results.query.joining import identified
 from nessus_sched.results.query.model import GroupBy, Match, SearchScope
 from nessus_sched.results.query.page import Page
 from nessus_sched.results.scan_warnings import cautions
@@ -99,9 +101,10 @@ async def read_findings(app: ReadApp, call: Call, args: ReadArgs) -> FindingsAns
     """A page of a task's findings."""
     await seen(app, call, args.task_id)
     with as_tool_errors():
-        query = query_of(args)
+        query = identified(query_of(args))
         task = (await app.queries.task(args.task_id)).task
-        page = await app.findings.page(args.task_id, query, max_bytes=LARGE)
+        page = await app.findings.page(args.task_id, query, max_bytes=room_left(LARGE, query))
+        page = await with_standing(app, call, page, query, args.task_id)
     return findings_answer(page, () if args.cursor else cautions(task.summary))
 
 
@@ -109,12 +112,13 @@ async def read_findings(app: ReadApp, call: Call, args: ReadArgs) -> FindingsAns
 async def search_all(app: ReadApp, call: Call, args: SearchArgs) -> FindingsAnswer:
     """A page of the findings of all tasks: the present state, or the history."""
     with as_tool_errors():
-        query = query_of(args)
+        query = identified(query_of(args))
         task_ids = await readable(app, call)
         scope = SearchScope(
             task_ids=None if task_ids is None else tuple(task_ids), history=args.history
         )
-        page = await app.findings.search(query, scope, max_bytes=LARGE)
+        page = await app.findings.search(query, scope, max_bytes=room_left(LARGE, query))
+        page = await with_standing(app, call, page, query)
     return findings_answer(page, await early_among(app, page.rows))
 
 
@@ -125,11 +129,12 @@ async def compare_findings(app: ReadApp, call: Call, args: CompareArgs) -> Compa
     for task_id in (args.before, args.after):
         early += early_end((await seen(app, call, task_id)).task)
     with as_tool_errors():
-        query = query_of(args)
-        comparison = await app.findings.compare(args.before, args.after, query)
-        page = await app.findings.changed(
-            args.before, args.after, args.change, query, max_bytes=LARGE
-        )
+        query = identified(query_of(args))
+        both = (args.before, args.after)
+        comparison = await app.findings.compare(*both, query)
+        room = room_left(LARGE, query)
+        page = await app.findings.changed(*both, args.change, query, max_bytes=room)
+        page = await with_standing(app, call, page, query, both[args.change not in IN_BEFORE])
     return compare_answer(comparison, page, early)
 
 

@@ -22,9 +22,10 @@ from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.core.text import pluralize
-from nessus_sched.results.comparison import Change
+from nessus_sched.results.comparison import IN_BEFORE, Change
 from nessus_sched.results.query.catalogs import STORED, Catalog
 from nessus_sched.results.query.input import KEYS, read_query
+from nessus_sched.results.query.joining import identified
 from nessus_sched.results.query.model import PROFILES, GroupBy, Match, Query
 from nessus_sched.results.query.page import Page
 from nessus_sched.results.scan_warnings import cautions
@@ -145,15 +146,15 @@ async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswe
     For an overview use get_scan_summary first. An empty page with total 0 means that nothing
     matches; the notes of a first page say where the scan saw too little for that to mean much."""
     task = await must_have_results(app, call, args.task_id)
-    query = query_of(args)
+    query = identified(query_of(args))
 
     async def read(asked: Query) -> Page:
-        room = room_left(args.max_bytes, args.fields)
+        room = room_left(args.max_bytes, asked)
         return await app.findings.page(args.task_id, asked, max_bytes=room)
 
     with as_tool_errors():
         page = await listed(args, query, read)
-        page = await with_standing(app, page, [args.task_id], args.profile, args.fields)
+        page = await with_standing(app, call, page, query, args.task_id)
     return page_answer(_first_warned(page, task, args.cursor), fence=True)
 
 
@@ -181,16 +182,17 @@ async def compare_scans(app: App, call: Call, args: CompareArgs) -> CompareAnswe
     early: list[str] = []
     for task_id in (args.before_task_id, args.after_task_id):
         early += early_end(await must_have_results(app, call, task_id))
-    query = query_of(args)
+    query = identified(query_of(args))
     with as_tool_errors():
         comparison = await app.findings.compare(args.before_task_id, args.after_task_id, query)
         both = (args.before_task_id, args.after_task_id)
-        room = room_left(args.max_bytes, args.fields)
+        room = room_left(args.max_bytes, query)
         page = await app.findings.changed(*both, args.change, query, max_bytes=room)
-        page = await with_standing(app, page, both, args.profile, args.fields)
+        seen_by = both[args.change not in IN_BEFORE]
+        page = await with_standing(app, call, texts_once(args, page), query, seen_by)
     return CompareAnswer(
         counts=attrs.asdict(comparison),
-        page=page_answer(texts_once(args, page), fence=True, notes=early),
+        page=page_answer(page, fence=True, notes=early),
     )
 
 

@@ -149,11 +149,9 @@ class LedgerKeeper:
         await self.settled()
         return await self.ledger.selected(wanted, now)
 
-    async def standing(
-        self, task_ids: Sequence[str], spots: Sequence[Spot], now: float
-    ) -> Sequence[Entry | None]:
+    async def standing(self, spots: Sequence[Spot], now: float) -> Sequence[Entry | None]:
         await self.settled()
-        return await self.ledger.standing(task_ids, spots, now)
+        return await self.ledger.standing(spots, now)
 
     async def ever_seen(
         self, ranges: Sequence[tuple[int, int]], names: Sequence[str]

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -25,6 +26,7 @@ from nessus_sched.core.clock import Now, system_now
 from nessus_sched.core.journal import JournalRecord
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StoreError, StoreUnavailable
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage
@@ -48,6 +50,8 @@ _NEED_FINDINGS: Final = frozenset(
 _NEED_LEDGER: Final = frozenset(
     {"read_host", "read_changes", "read_reach", "search_now", "read_report"}
 )
+_BETTER_WITH_LEDGER: Final = frozenset({"read_findings", "search_all", "compare_findings"})
+"""They say what is missing if the ledger cannot be read."""
 OFFLINE: Final = _NEED_FINDINGS | _NEED_LEDGER | {
     "get_scan_status", "read_summary", "list_tasks", "list_dead_letters",
     "find_task", "show_journal",
@@ -76,11 +80,7 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
     directory = config.state_directory
     mask = Masker(secrets_of(config))
     with read_offline(directory) as store:
-        ledger = (
-            await open_ledger_offline(directory / "ledger.db", directory / "findings.db")
-            if tool.name in _NEED_LEDGER
-            else None
-        )
+        ledger, no_ledger = await _open_ledger(directory, tool.name)
         findings = (
             await open_findings_offline(directory / "findings.db")
             if tool.name in _NEED_FINDINGS
@@ -92,6 +92,7 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
                 queries=StoredTasks(_Tasks(store), [each.id for each in config.scanners]),
                 opened=findings,
                 opened_ledger=ledger,
+                no_ledger=no_ledger,
                 mask=mask,
             )
             result = await tool.fn(
@@ -103,6 +104,19 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
                     await opened.aclose()
     zone = config.calendar.time_zone
     return validation.answer(result, lambda value: localized(mask.masked(value), zone))[0]
+
+
+async def _open_ledger(directory: Path, name: str) -> tuple[OfflineLedger | None, str | None]:
+    """The ledger if the operation needs it, and if it only is better with it, why there is none.
+    Raises `StoreError`."""
+    if name not in _NEED_LEDGER | _BETTER_WITH_LEDGER:
+        return None, None
+    try:
+        return await open_ledger_offline(directory / "ledger.db", directory / "findings.db"), None
+    except StoreError as error:
+        if name in _NEED_LEDGER:
+            raise
+        return None, str(error)
 
 
 class _Tasks:
@@ -149,6 +163,7 @@ class _App:
     queries: StoredTasks
     opened: OfflineFindings | None
     opened_ledger: OfflineLedger | None
+    no_ledger: str | None
     mask: Masker
     now: Now = system_now
     sees: Callable[[Peer, Task], bool] = _sees
@@ -163,6 +178,8 @@ class _App:
 
     @property
     def ledger(self) -> OfflineLedger:
-        """Opened only for the operations in `_NEED_LEDGER`."""
+        """Opened only for the operations in `_NEED_LEDGER` and `_BETTER_WITH_LEDGER`."""
+        if self.no_ledger is not None:
+            raise StoreUnavailable(self.no_ledger)
         assert self.opened_ledger is not None
         return self.opened_ledger

@@ -20,7 +20,9 @@ from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.merge import MergedReader, Source
 from nessus_sched.results.parser.reader import Event
 from nessus_sched.results.plausibility import ScanFacts
+from nessus_sched.results.query.joining import arranged, identified
 from nessus_sched.results.query.model import Query
+from nessus_sched.results.query.page import Page
 from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.summary import SummaryBuilder
 from nessus_sched.store.exports import ExportStore, open_export
@@ -52,7 +54,8 @@ async def store_report(sources: Sequence[Source], path: Path, name: str) -> dict
 def page_of(path: Path, name: str, query: Query, summary: dict[str, Any] | None) -> dict[str, Any]:
     """A `FindingsAnswer` for a report in the database at `path`; with `summary` it carries the
     report's warnings. Raises `BadQuery` for a cursor that does not fit."""
-    page = _ask(path, lambda findings: findings.page(name, query))
+    page = _ask(path, lambda findings: findings.page(name, identified(query)))
+    page = _without_ledger(page, query)
     return validation.answer(findings_answer(page, cautions(summary) if summary else ()))[0]
 
 
@@ -61,9 +64,17 @@ def compare(path: Path, before: str, after: str, change: Change, query: Query) -
 
     async def both(findings: FindingsReader) -> Any:
         comparison = await findings.compare(before, after, query)
-        return compare_answer(comparison, await findings.changed(before, after, change, query))
+        page = await findings.changed(before, after, change, identified(query))
+        return compare_answer(comparison, _without_ledger(page, query))
 
     return validation.answer(_ask(path, both))[0]
+
+
+def _without_ledger(page: Page, query: Query) -> Page:
+    """The page with nulls for what a ledger would know and was asked for by name."""
+    named = [name for name in query.joined if name not in query.optional]
+    notes = [f"Only stored tasks have {', '.join(named)}, not files."] if named else []
+    return arranged(page, query, [None] * len(page.rows), *notes)
 
 
 def kept_reports(state_directory: Path, task_id: str) -> dict[str, Source]:

@@ -13,6 +13,7 @@ from typing import Final
 
 from nessus_sched.core.text import did_you_mean
 from nessus_sched.results.catalog import FIELDS, Value
+from nessus_sched.results.query.model import JOINED
 from nessus_sched.results.untrusted import clean
 
 Row = Mapping[str, Value]
@@ -39,6 +40,9 @@ COLUMNS: Final = (
     "solution",
 )
 """Default columns of a table for people."""
+COLUMNS_OF_TASKS: Final = (*COLUMNS, "state", "exception", "first_seen", "last_seen")
+"""Those of tasks, of which the ledger knows more."""
+_KNOWN: Final = (*FIELDS, *JOINED)
 
 _TOLD: Final = 5
 """Unknown fields named in an error."""
@@ -50,7 +54,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF0
 def check_columns(columns: Sequence[str]) -> Sequence[str]:
     """Returns the columns; raises `ValueError` naming those that are not fields."""
     unknown = [
-        f"unknown field {n[:60]!r}{did_you_mean(n, FIELDS)}" for n in columns if n not in FIELDS
+        f"unknown field {n[:60]!r}{did_you_mean(n, _KNOWN)}" for n in columns if n not in _KNOWN
     ]
     if unknown:
         raise ValueError("; ".join(unknown[:_TOLD]))
@@ -87,7 +91,7 @@ def cell(value: Value) -> str:
 def json_lines(rows: Iterable[Row], columns: Sequence[str] | None = None) -> Iterator[str]:
     """One JSON object per line, with texts as in the report. Absent values are left out, to
     distinguish them from false, 0 and ""."""
-    names = tuple(FIELDS) if columns is None else tuple(check_columns(columns))
+    names = _KNOWN if columns is None else tuple(check_columns(columns))
     for row in rows:
         said = {name: value for name in names if (value := row.get(name)) not in (None, ())}
         yield json.dumps(said, ensure_ascii=True) + "\n"

@@ -66,9 +66,7 @@ class FakeLedger:
     async def selected(self, wanted: Selection, now: float) -> Sequence[Selected]:
         return []
 
-    async def standing(
-        self, task_ids: Sequence[str], spots: Sequence[Spot], now: float
-    ) -> Sequence[Entry | None]:
+    async def standing(self, spots: Sequence[Spot], now: float) -> Sequence[Entry | None]:
         return [None] * len(spots)
 
     async def ever_seen(

@@ -27,6 +27,7 @@ from nessus_sched.api.findings import (
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.outcomes.ledger import behind, target_of_name
 from nessus_sched.api.outcomes.overview import Lists, as_asked, listed, texts_once
+from nessus_sched.api.outcomes.standing import room_left, with_standing
 from nessus_sched.config.labels import labels_of
 from nessus_sched.core.fields import field
 from nessus_sched.core.targets.ranges import Ranges, difference, intersection
@@ -37,9 +38,13 @@ from nessus_sched.results.ledger.fields import LEDGER, LEDGER_FIELDS
 from nessus_sched.results.ledger.search import LedgerPage, LedgerSearch, Seen, mixed
 from nessus_sched.results.query.catalogs import STORED
 from nessus_sched.results.query.input import named_fields
-from nessus_sched.results.query.model import GroupBy, Query, SearchScope
+from nessus_sched.results.query.joining import identified
+from nessus_sched.results.query.model import JOINED, GroupBy, Query, SearchScope
 from nessus_sched.results.query.page import Page
 
+_UNGROUPED: Final = (
+    "Findings of stored scans come one by one: get_scan_results groups those of one task."
+)
 _SHOWN: Final = 3
 """Fields that a message names."""
 _GROUPS: Final = "Count findings by this instead of listing each."
@@ -81,7 +86,6 @@ async def search_findings(app: App, call: Call, args: SearchArgs) -> SearchAnswe
         early += early_end(await must_have_results(app, call, task_id))
     if args.history or args.task_ids:
         page = await _stored(app, call, args, args.max_bytes, args.task_ids, history=args.history)
-        page = texts_once(args, page)
     else:
         page = await _present(app, call, args, args.max_bytes, listed)
     if not args.task_ids:
@@ -118,6 +122,7 @@ async def _present(
 ) -> Page:
     """From the ledger, if it has all the fields; else from the stored findings."""
     stored_only, ledger_only = mixed(named_fields(asked_for(args)), STORED.fields)
+    ledger_only = [name for name in ledger_only if name not in _joined_only(args)]
     if stored_only and ledger_only:
         raise ToolError(
             "bad_query",
@@ -132,7 +137,7 @@ async def _present(
     page = await _stored(app, call, args, max_bytes)
     note = (
         f"Answered from the stored scans, because only these have {_listed(stored_only)}: findings "
-        "whose scans were deleted, exceptions and ages are missing."
+        "whose scans were deleted are missing."
     )
     return attrs.evolve(page, notes=(note, *page.notes))
 
@@ -147,11 +152,12 @@ async def _stored(
     history: bool = False,
 ) -> Page:
     _, ledger_only = mixed(named_fields(asked_for(args)), STORED.fields)
+    ledger_only = [name for name in ledger_only if name not in _joined_only(args)]
     if ledger_only:
         raise ToolError(
             "bad_query",
-            f"{_listed(ledger_only)}: only a search of the present has this.",
-            "Leave out history and task_ids.",
+            f"{_listed(ledger_only)}: only a search of the present can filter or sort by this.",
+            "Leave out history and task_ids; task_id=ID keeps what that scan was the last to see.",
         )
     if args.group_by is not None:
         raise ToolError(
@@ -159,13 +165,23 @@ async def _stored(
             "group_by: only for what is open now, and fields of the ledger",
             "get_scan_results groups the findings of one task.",
         )
-    query = query_of(args)
+    query = identified(query_of(args))
     with as_tool_errors():
         among = task_ids or await readable(app, call)
         scope = SearchScope(task_ids=None if among is None else tuple(among), history=history)
-        page = await app.findings.search(query, scope, max_bytes=max_bytes)
+        page = await app.findings.search(query, scope, max_bytes=room_left(max_bytes, query))
+        if isinstance(args, SearchArgs):
+            page = texts_once(args, page)
+        page = await with_standing(app, call, page, query)
     rows = tuple({**row, "imported_at": iso(row["imported_at"])} for row in page.rows)
-    return attrs.evolve(page, rows=rows)
+    notes = (*page.notes, _UNGROUPED) if page.next_cursor else page.notes
+    return attrs.evolve(page, rows=rows, notes=notes)
+
+
+def _joined_only(args: SearchArgs | ReadSearchArgs) -> frozenset[str]:
+    """The fields of the ledger that are to be shown and no more: rows of stored scans can, too."""
+    chosen = named_fields({**asked_for(args), "fields": None})
+    return frozenset(JOINED).difference(chosen)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,61 +1,64 @@
-"""What the ledger knows about the findings of a page of stored scans."""
+"""What the ledger knows about the findings of stored scans."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-import attrs
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from nessus_sched.api.app import ReadApp
+from nessus_sched.api.operations import Call
 from nessus_sched.api.outcomes.finding import finding_document
+from nessus_sched.api.outcomes.ledger import may_see
 from nessus_sched.core.store_errors import StoreUnavailable
-from nessus_sched.results.ledger.questions import Spot
+from nessus_sched.core.text import pluralize
+from nessus_sched.results.ledger.questions import Entry, Spot
 from nessus_sched.results.model import host_key
+from nessus_sched.results.query.joining import arranged, is_finding
+from nessus_sched.results.query.model import Query
 from nessus_sched.results.query.page import Page
 
-_BRIEF: Final = ("state", "effective_severity", "exception")
-_MORE: Final = (*_BRIEF, "exception_id", "first_seen", "last_seen")
-_ABOUT: Final = ("host", "port", "protocol", "plugin_id")
 
-
-def room_left(max_bytes: int, fields: Sequence[str]) -> int:
+def room_left(max_bytes: int, query: Query) -> int:
     """Bytes for the rows before `with_standing` adds to them."""
-    return max_bytes if fields else max_bytes * 3 // 4
+    return max_bytes * 3 // 4 if query.joined and query.group_by is None else max_bytes
 
 
 async def with_standing(
-    app: ReadApp, page: Page, task_ids: Sequence[str], profile: str | None, fields: Sequence[str]
+    app: ReadApp, call: Call, page: Page, query: Query, task_id: str | None = None
 ) -> Page:
-    """The page of findings of these tasks, each with its state, exception, and first and last time
-    seen, as far as the ledger has them; as it is if fields were asked for."""
-    places = [place for place, row in enumerate(page.rows) if _is_finding(row)]
-    if fields or not places:
+    """The page of an `identified` query with the ledger's fields that it asks for, as far as the
+    ledger has them of hosts that the caller may see. Rows are of the scan of `task_id`, or say of
+    which themselves."""
+    known: list[Mapping[str, Any] | None] = [None] * len(page.rows)
+    places = [place for place, row in enumerate(page.rows) if is_finding(row)]
+    if not query.joined or not places:
         return page
-    spots = [_spot(page.rows[place]) for place in places]
     now = app.now()
     try:
-        entries = await app.ledger.standing(task_ids, spots, now)
-    except StoreUnavailable:
-        return page
-    rows = list(page.rows)
-    shown = _BRIEF if profile == "minimal" else _MORE
+        ledger = app.ledger
+        spots = [_spot(page.rows[place], task_id) for place in places]
+        entries = await ledger.standing(spots, now)
+    except StoreUnavailable as error:
+        return arranged(page, query, known, f"Without what the ledger knows: {error}.")
+    may_show = cache(lambda host, ip: may_see(app, call, host, ip))
     for place, entry in zip(places, entries, strict=True):
-        if entry is not None:
-            known = finding_document(entry, now, app.config.ledger.stale_after)
-            rows[place] = {
-                **rows[place],
-                **{name: known[name] for name in shown if name in known},
-            }
-    return attrs.evolve(page, rows=tuple(rows))
+        if entry is not None and may_show(entry.host, entry.ip):
+            known[place] = finding_document(entry, now, app.config.ledger.stale_after)
+    return arranged(page, query, known, *_behind(ledger.waiting, entries))
 
 
-def _is_finding(row: Mapping[str, Any]) -> bool:
-    return all(row.get(name) is not None for name in _ABOUT)
+def _behind(waiting: int, entries: Sequence[Entry | None]) -> Iterable[str]:
+    if waiting and None in entries:
+        yield (
+            f"{pluralize(waiting, 'finished scan')} not entered in the ledger yet: states and "
+            "times may be missing."
+        )
 
 
-def _spot(row: Mapping[str, Any]) -> Spot:
+def _spot(row: Mapping[str, Any], task_id: str | None) -> Spot:
     return Spot(
+        task_id=task_id or row["task_id"],
         host=host_key(row["host"]),
         plugin_id=row["plugin_id"],
         port=row["port"],

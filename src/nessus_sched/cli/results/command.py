@@ -85,13 +85,15 @@ def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
 
 
-def shown_query(options: Mapping[str, Any], as_json: bool) -> dict[str, Any]:
+def shown_query(
+    options: Mapping[str, Any], as_json: bool, *, in_ledger: bool = True
+) -> dict[str, Any]:
     """The query for display: a table gets fields that fit, unless others were asked for."""
-    from nessus_sched.cli.results.text import TABLE_FIELDS
+    from nessus_sched.cli.results.text import TABLE_FIELDS, TABLE_OF_TASKS
 
     query = query_of(options)
     if not as_json and not ({"profile", "fields", "group_by"} & query.keys()):
-        query["fields"] = list(TABLE_FIELDS)
+        query["fields"] = list(TABLE_OF_TASKS if in_ledger else TABLE_FIELDS)
     return query
 
 
@@ -149,8 +151,8 @@ def show_command(
         show_problems,
     )
 
-    query = shown_query(options, as_json)
     with open_report(subject, config) as report:
+        query = shown_query(options, as_json, in_ledger=report.in_ledger)
         page = pages(report.page, query, everything)
         summary = report.summary()
     page["findings"] = [cleaned(row) for row in page["findings"]]
@@ -224,9 +226,11 @@ def compare_command(
     not checked, with the reason. A different severity or compliance result is a change.
     """
     from nessus_sched.cli.results.compare import compare
+    from nessus_sched.cli.results.files import is_file
     from nessus_sched.cli.results.text import cleaned, show_comparison
 
-    query = shown_query(options, as_json)
+    in_ledger = not (is_file(before) or is_file(after))
+    query = shown_query(options, as_json, in_ledger=in_ledger)
     if everything:
         query["page_size"] = 1000
     found = compare(before, after, change, query, config)

@@ -16,7 +16,13 @@ from nessus_sched.cli.results.reports import Query, Report, all_rows
 from nessus_sched.config.delivery import ReportSettings
 from nessus_sched.core.coverage import Status
 from nessus_sched.core.text import pluralize
-from nessus_sched.results.exports import COLUMNS, check_columns, csv_lines, json_lines
+from nessus_sched.results.exports import (
+    COLUMNS,
+    COLUMNS_OF_TASKS,
+    check_columns,
+    csv_lines,
+    json_lines,
+)
 from nessus_sched.results.reports import technical
 
 
@@ -37,7 +43,7 @@ def export_text(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if form == "html":
-        rows = _rows(report, {**query, "profile": "full"})
+        rows = _rows(report, {**query, "fields": list(technical.FIELDS)})
         filtered = query.get("filters")
         shown = report.page({**query, "fields": ["host"], "page_size": 1}) if filtered else None
         summary = report.summary()
@@ -49,7 +55,7 @@ def export_text(
         shown = {"fields": list(columns)} if columns else {"profile": "full"}
         lines = json_lines(_rows(report, {**query, **shown}), columns)
         return chain(lines, _coverage_lines(report)) if coverage else lines
-    chosen = columns or COLUMNS
+    chosen = columns or (COLUMNS_OF_TASKS if report.in_ledger else COLUMNS)
     return csv_lines(_rows(report, {**query, "fields": list(chosen)}), chosen)
 
 

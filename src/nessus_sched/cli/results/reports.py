@@ -31,9 +31,13 @@ LARGEST_PAGE: Final = 1000
 
 
 class Report(Protocol):
-    """A source of findings; `title` names it for people."""
+    """A source of findings; `title` names it for people. With `in_ledger` the ledger knows more of
+    them."""
 
     title: str
+
+    @property
+    def in_ledger(self) -> bool: ...
 
     def summary(self) -> dict[str, Any]:
         """The document of `results.summary`; its texts are sanitized."""
@@ -60,6 +64,8 @@ def open_report(subject: str, config: Path | None) -> Iterator[Report]:
 class TaskReport:
     """The results of a task, from the daemon or its state directory."""
 
+    in_ledger = True
+
     def __init__(self, api: DaemonApi, task_id: str) -> None:
         self.title = f"task {task_id}"
         self._api = api
@@ -84,6 +90,8 @@ class TaskReport:
 
 class FileReport:
     """A .nessus file; it is read once, on first use."""
+
+    in_ledger = False
 
     def __init__(self, subject: str, directory: Path) -> None:
         self.title = (

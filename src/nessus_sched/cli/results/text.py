@@ -9,6 +9,7 @@ import click
 
 from nessus_sched.cli.formatting import counts, coverage_text
 from nessus_sched.cli.output import print_fields, print_line, print_note, print_table
+from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.core.text import pluralize
 from nessus_sched.results.logins.used import logins_text
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
@@ -19,6 +20,9 @@ TABLE_FIELDS: Final = (
     "exploit_available", "cisa_kev", "compliance_check_name", "compliance_result",
 )  # fmt: skip
 """Fields of a table unless others are asked for."""
+TABLE_OF_TASKS: Final = (*TABLE_FIELDS, "state", "exception", "effective_severity", "first_seen")
+"""Those of tasks, of which the ledger knows more."""
+_USUAL: Final = (list(TABLE_FIELDS), list(TABLE_OF_TASKS))
 _RECORDS: Final = frozenset({"brief", "full"})
 """Profiles with texts that are too long for a table."""
 _CVES: Final = 3
@@ -176,7 +180,7 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
     if query.get("profile") in _RECORDS:
         for row in rows:
             _record(row)
-    elif tuple(query.get("fields", ())) == TABLE_FIELDS and "profile" not in query:
+    elif query.get("fields") in _USUAL and "profile" not in query:
         _usual_table(rows)
     elif rows:
         names = list(dict.fromkeys(name for row in rows for name in row))
@@ -218,9 +222,11 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _usual_table(rows: Sequence[Mapping[str, Any]]) -> None:
     several = any("task_id" in row for row in rows)
+    known = any(row.get("state") for row in rows)
     print_table(
         (*(("task",) if several else ()),
-         "severity", "host", "port", "plugin", "name", "score", "cve", "remark"),
+         "severity", "host", "port", "plugin", "name", "score", "cve",
+         *(("state", "first seen") if known else ()), "remark"),
         [
             (
                 *((row["task_id"],) if several else ()),
@@ -231,14 +237,22 @@ def _usual_table(rows: Sequence[Mapping[str, Any]]) -> None:
                 row.get("compliance_check_name") or row["plugin_name"],
                 row["cvss_score"],
                 _few(row["cve"]),
-                row.get("compliance_result")
-                or _exploited(
-                    row["cisa_kev"], row.get("exploited_by_malware"), row["exploit_available"]
-                ),
+                *((row["state"], (row["first_seen"] or "")[:10]) if known else ()),
+                _remark(row),
             )
             for row in rows
         ],
     )  # fmt: skip
+
+
+def _remark(row: Mapping[str, Any]) -> str | None:
+    exception = row.get("exception")
+    if exception == ExceptionKind.SEVERITY:
+        exception = f"{row['effective_severity']} by exception"
+    found = row.get("compliance_result") or _exploited(
+        row["cisa_kev"], row.get("exploited_by_malware"), row["exploit_available"]
+    )
+    return "; ".join(filter(None, (exception and exception.replace("_", " "), found))) or None
 
 
 def _record(row: Mapping[str, Any]) -> None:

@@ -107,11 +107,9 @@ class Questions(Protocol):
         """The findings of a selection, worst first. Exceptions count until `now` (epoch
         seconds)."""
 
-    async def standing(
-        self, task_ids: Sequence[str], spots: Sequence[Spot], now: float
-    ) -> Sequence[Entry | None]:
-        """The entry of each of these findings of the tasks' scans, None if it has none. Exceptions
-        count until `now` (epoch seconds)."""
+    async def standing(self, spots: Sequence[Spot], now: float) -> Sequence[Entry | None]:
+        """The entry of each of these findings, None if it has none. Exceptions count until `now`
+        (epoch seconds)."""
 
     async def ever_seen(
         self, ranges: Sequence[tuple[int, int]], names: Sequence[str]

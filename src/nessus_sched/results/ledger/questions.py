@@ -80,8 +80,10 @@ class Entry:
 
 @attrs.frozen(kw_only=True)
 class Spot:
-    """Where a scan showed a finding; `host` is `model.host_key` of the name that was scanned."""
+    """Where a task's scan showed a finding; `host` is `model.host_key` of the name that was
+    scanned."""
 
+    task_id: str
     host: str
     plugin_id: int
     port: int

@@ -58,6 +58,10 @@ _HINTS: Final[Mapping[str, str]] = {
     "service": "svc_name", "target": "host", "title": "plugin_name", "vpr": "vpr_score",
 }  # fmt: skip
 """Names that people often guess, for suggestions in errors."""
+_NOT_ASKABLE: Final = (
+    "comes from the ledger and can only be shown here; to filter or sort by it use search_findings "
+    "(`nessus-sched findings`), with task_id=ID for what that scan was the last to see"
+)
 
 
 def read_query(raw: Mapping[str, Any], catalog: Catalog = STORED) -> Query:
@@ -88,9 +92,12 @@ def read_query(raw: Mapping[str, Any], catalog: Catalog = STORED) -> Query:
         problems.append("sort: groups come worst first; leave out sort or group_by")
     if problems:
         raise BadQuery(*_with_field_list(catalog, problems))
-    named = {field.name for field in fields}
+    joinable = {name for names in catalog.joined.values() for name in names}
+    everything = _shown_fields(catalog, profile, fields)
     return Query(
-        fields=_shown_fields(catalog, profile, [field.name for field in fields]),
+        fields=tuple(name for name in everything if name not in joinable),
+        joined=tuple(name for name in everything if name in joinable),
+        shown=everything,
         keep_absent=profile != "full",
         conditions=tuple(conditions),
         match=match or Match.ALL,
@@ -98,7 +105,7 @@ def read_query(raw: Mapping[str, Any], catalog: Catalog = STORED) -> Query:
         page_size=page_size or DEFAULT_PAGE_SIZE,
         cursor=cursor,
         group_by=group_by,
-        optional=tuple(name for name in catalog.optional if name not in named),
+        optional=tuple(name for name in catalog.optional if name not in fields),
     )
 
 
@@ -151,16 +158,27 @@ def field_name(raw: Any) -> str:
 
 def _field(catalog: Catalog, raw: Any) -> QueryField:
     name = field_name(raw)
+    if _is_joined(catalog, name):
+        raise BadValue(f"{name} {_NOT_ASKABLE}")
     if name not in catalog.fields:
         raise BadValue(_unknown("field", str(raw), catalog.known))
     return catalog.fields[name]
 
 
-def _shown_field(catalog: Catalog, raw: Any) -> QueryField:
+def _is_joined(catalog: Catalog, name: str) -> bool:
+    return any(name in names for names in catalog.joined.values())
+
+
+def _sort_field(catalog: Catalog, raw: Any) -> QueryField:
     field = _field(catalog, raw)
     if field.name in catalog.filters_only:
         raise BadValue(f"{field.name} is for filters only")
     return field
+
+
+def _shown_field(catalog: Catalog, raw: Any) -> str:
+    name = field_name(raw)
+    return name if _is_joined(catalog, name) else _sort_field(catalog, raw).name
 
 
 def _profile(catalog: Catalog, raw: Any) -> str | None:
@@ -174,8 +192,10 @@ def _profile(catalog: Catalog, raw: Any) -> str | None:
 
 
 def _shown_fields(catalog: Catalog, profile: str | None, extra: list[str]) -> tuple[str, ...]:
-    base = () if profile is None and extra else catalog.profiles[profile or DEFAULT_PROFILE]
-    return tuple(dict.fromkeys((*base, *extra)))
+    if profile is None and extra:
+        return tuple(dict.fromkeys(extra))
+    name = profile or DEFAULT_PROFILE
+    return tuple(dict.fromkeys((*catalog.profiles[name], *catalog.joined.get(name, ()), *extra)))
 
 
 def _match(raw: Any) -> Match:
@@ -230,7 +250,7 @@ def _sort_key(catalog: Catalog, raw: Any) -> SortKey:
     if order not in {"asc", "desc", "ascending", "descending"}:
         raise BadValue(f"unknown order {shown(order)}; write 'field', '-field' or 'field desc'")
     descending = order.startswith("desc") != name.startswith("-")
-    field = _shown_field(catalog, _sorted_name(name))
+    field = _sort_field(catalog, _sorted_name(name))
     if field.kind is Kind.LIST:
         raise BadValue(f"{field.name} is a list and has no order; sort by another field")
     return SortKey(field=field.name, descending=descending)

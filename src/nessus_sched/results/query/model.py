@@ -118,6 +118,23 @@ PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Named sets of fields."""
 
+JOINED: Final = (
+    "state", "effective_severity", "exception", "exception_id", "first_seen", "last_seen",
+    "fixed_at", "age_days", "unverified", "stale",
+)  # fmt: skip
+"""What the ledger knows of a stored finding, by the names of the ledger's fields."""
+_JOINED_SUMMARY: Final = (
+    "state", "effective_severity", "exception", "exception_id", "first_seen", "last_seen",
+    "fixed_at", "unverified",
+)  # fmt: skip
+JOINED_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
+    "minimal": ("state", "effective_severity", "exception", "unverified"),
+    "summary": _JOINED_SUMMARY,
+    "brief": _JOINED_SUMMARY,
+    "full": JOINED,
+}
+"""Those that each profile shows."""
+
 DEFAULT_PROFILE: Final = "brief"
 
 
@@ -148,10 +165,13 @@ class Query:
     plugin, host and port; this also breaks ties in any other order. Without `keep_absent`,
     absent fields are left out of the rows; `optional` fields always are. `cursor` is the
     `next_cursor` of the previous page. With `group_by` the page has groups of findings, and
-    `fields` and `sort` are ignored.
+    `fields` and `sort` are ignored. `joined` fields are not read with the others, but added to the
+    rows afterwards (`query.joining`); `shown` are both, in the order in which they were asked for.
     """
 
     fields: tuple[str, ...] = PROFILES[DEFAULT_PROFILE]
+    joined: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
     keep_absent: bool = True
     optional: tuple[str, ...] = OPTIONAL
     conditions: tuple[Condition, ...] = ()

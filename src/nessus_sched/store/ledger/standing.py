@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Final
@@ -17,9 +16,9 @@ JOIN runs r ON r.run = v.run JOIN views w ON w.view = v.view
 WHERE m.machine IN (SELECT machine FROM machines WHERE name = :host
   UNION SELECT machine FROM machines WHERE ip = :host
   UNION SELECT machine FROM machines WHERE fqdn = :host)
-AND w.name = :host AND r.task_id IN (SELECT value FROM json_each(:tasks))
+AND w.name = :host AND r.task_id = :task
 """
-"""A name may have belonged to several machines: only those that these scans saw under it."""
+"""A name may have belonged to several machines: only those that this scan saw under it."""
 _AT: Final = (
     " WHERE e.machine = ? AND e.plugin = ? AND e.service = ? AND"
     " CASE WHEN ?4 IS NULL THEN e.audit_check = 0 ELSE c.name = ?4 END LIMIT 2"
@@ -27,14 +26,13 @@ _AT: Final = (
 
 
 def read_standing(
-    connection: sqlite3.Connection, task_ids: Sequence[str], spots: Sequence[Spot], now: float
+    connection: sqlite3.Connection, spots: Sequence[Spot], now: float
 ) -> list[Entry | None]:
-    """The entry of each finding of these scans; None if there is none, or more than one that it
-    may be. Exceptions count until `now` (epoch seconds)."""
-    tasks = json.dumps(task_ids)
+    """The entry of each finding; None if there is none, or more than one that it may be.
+    Exceptions count until `now` (epoch seconds)."""
     machines = {
-        host: connection.execute(_MACHINES, {"host": host, "tasks": tasks}).fetchall()
-        for host in dict.fromkeys(spot.host for spot in spots)
+        (task, host): connection.execute(_MACHINES, {"host": host, "task": task}).fetchall()
+        for task, host in dict.fromkeys((spot.task_id, spot.host) for spot in spots)
     }
     protocols = dict(connection.execute("SELECT name, protocol FROM protocols").fetchall())
     source = ENTRY.format(source="entries e", excepted=EXCEPTED.format(now=now))
@@ -43,7 +41,7 @@ def read_standing(
         protocol = protocols.get(spot.protocol)
         rows = [
             row
-            for (machine,) in machines[spot.host]
+            for (machine,) in machines[spot.task_id, spot.host]
             if protocol is not None
             for row in connection.execute(
                 source + _AT, (machine, spot.plugin_id, spot.port + 65536 * protocol, spot.check)

@@ -106,12 +106,10 @@ class Questions:
         """The findings of a selection, worst first. Exceptions count until `now`."""
         return await self._run(lambda connection: read_selected(connection, wanted, now))
 
-    async def standing(
-        self, task_ids: Sequence[str], spots: Sequence[Spot], now: float
-    ) -> list[Entry | None]:
-        """The entry of each of these findings of the tasks' scans, None if it has none. Exceptions
-        count until `now` (epoch seconds)."""
-        return await self._run(lambda connection: read_standing(connection, task_ids, spots, now))
+    async def standing(self, spots: Sequence[Spot], now: float) -> list[Entry | None]:
+        """The entry of each of these findings, None if it has none. Exceptions count until `now`
+        (epoch seconds)."""
+        return await self._run(lambda connection: read_standing(connection, spots, now))
 
     async def ever_seen(self, ranges: Sequence[tuple[int, int]], names: Sequence[str]) -> list[str]:
         """Which of these addresses and names have ever answered a scan."""
