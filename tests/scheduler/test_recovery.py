@@ -11,8 +11,9 @@ import trio
 from trio.testing import MockClock
 
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.leading.lease import SECONDS, Lease
 from nessus_sched.core.pool.wait_reasons import WaitCode
-from nessus_sched.core.scanner import BadExport, NoCapacity, ScanStatus
+from nessus_sched.core.scanner import BadExport, NoCapacity, NotFound, ScanOrder, ScanStatus
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Priority, Task
 from nessus_sched.store.tasks.offline import read_offline
@@ -367,3 +368,56 @@ async def test_a_scan_gone_when_we_died_launching_costs_no_attempt(
     async with world(config, {"a": scanner}) as w:
         done = await w.settled(task.task_id)
     assert (done.state, done.failures) == (TaskState.COMPLETED, 0)
+
+
+@pytest.mark.parametrize("sent", ["never", "late", "very late"])
+@pytest.mark.parametrize("request_", ["create_scan", "launch"])
+async def test_who_takes_over_waits_for_requests_of_the_daemon_before(
+    tmp_path: Path, autojump_clock: MockClock, request_: str, sent: str
+) -> None:
+    """That one may be stopped, with a request not sent yet, until its lease is over."""
+    scanner = FakeScanner(virtual_now())
+    config = config_of(tmp_path, scanner_settings("a"))
+    async with world(config, {"a": scanner}) as w:
+        scanner.fault = lambda request: (
+            lost(Effect.NONE, takes=1e6) if request == request_ else None
+        )
+        task = await w.submit()
+        await seen(lambda: scanner.requests[request_] == 1)
+        attempt = await w.task(task.task_id)
+    scanner.fault = lambda _request: None
+    before = dict(scanner.requests)
+    lease = Lease(trio.current_time, SECONDS)
+    lease.taken_over()
+    took_over_at = trio.current_time()
+    patience = lease.unsettled_for(config.scanners[0].timeout)
+    assert patience > config.scanners[0].timeout + SECONDS
+    async with world(config, {"a": scanner}, lease=lease) as w:
+        await trio.sleep(patience - 1.0)
+        assert scanner.requests["create_scan"] == before["create_scan"]
+        if sent == "late":
+            late = await created_late(scanner, attempt) if request_ == "create_scan" else 1
+            if request_ == "launch":
+                await scanner.launch(late, (marker(task.task_id, 1),))
+        done = await w.settled(task.task_id)
+        if sent == "very late" and request_ == "launch":
+            with pytest.raises(NotFound):
+                await scanner.launch(1, (marker(task.task_id, 1),))
+        elif sent == "very late":
+            await created_late(scanner, attempt)
+        await trio.sleep(600)
+    assert trio.current_time() - took_over_at > patience
+    assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
+    assert sum(scan.runs for scan in scanner.scans.values()) == 1
+    assert sum(scanner.launches.values()) == 1
+
+
+async def created_late(scanner: FakeScanner, task: Task) -> int:
+    """What the daemon before sent at last."""
+    order = ScanOrder(
+        name=f"late {marker(task.task_id, task.attempt)}",
+        marker=marker(task.task_id, task.attempt),
+        targets=task.request.targets,
+        request=task.request,
+    )
+    return (await scanner.create_scan(order)).scan_id

@@ -157,6 +157,8 @@ async def test_a_daemon_with_other_scanners_neither_waits_nor_leads(pair: Pair) 
     async with opened(pair.engine(EAST)):
         with pytest.raises(OtherConfiguration, match=r"east, which leads, .*\(scanners\)"):
             pair.engine(other).candidate.look()
+        with pytest.raises(OtherConfiguration, match="which leads"):
+            pair.engine(attrs.evolve(other, host="east")).candidate.look()
         # One that was waiting when the leader's configuration changed, or its own.
         west = pair.engine(WEST)
         assert not west.candidate.look()

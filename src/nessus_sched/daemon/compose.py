@@ -148,6 +148,7 @@ async def compose(
             now=now,
             wall=around.wall,
             clock_checks=CLOCK_CHECKS * around.rarer,
+            lease=store.lease,
             seal=await store.seal(),
             random=SystemRandom(),
             mask=mask,
@@ -259,4 +260,5 @@ def _connect(
         on_request=partial(scanner_request, metrics, scanner),
         mask=context.mask,
         wrap=wrap,
+        lease=context.lease,
     )

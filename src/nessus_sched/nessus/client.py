@@ -9,6 +9,7 @@ from typing import Final
 
 from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.core.clock import Now
+from nessus_sched.core.leading.lease import Lease
 from nessus_sched.core.masking import Mask
 from nessus_sched.core.run_sync import RunSync
 from nessus_sched.core.scanner import (
@@ -51,8 +52,9 @@ class NessusScanner:
     the network (an ASGI application, a recorded conversation), `run_sync` the threads for
     blocking work. `on_request` is called after each request, `export_limit` returns the
     current maximum size of a report in bytes, `mask` removes secrets from error texts, and
-    `wrap` inserts a recorder between client and network. Many tasks may share one scanner;
-    close it when done. Nothing is sent before the first call.
+    `wrap` inserts a recorder between client and network. What would change a scan is sent only
+    while `lease` is held (None: always). Many tasks may share one scanner; close it when done.
+    Nothing is sent before the first call.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class NessusScanner:
         run_sync: RunSync = in_thread,
         mask: Mask = str,
         wrap: Wrap = lambda transport: transport,
+        lease: Lease | None = None,
     ) -> None:
         self._settings = settings
         self._http = NessusHttp(
@@ -77,6 +80,7 @@ class NessusScanner:
             on_request=on_request,
             mask=mask,
             wrap=wrap,
+            lease=lease,
         )
         self._session = NessusSession(self._http, auth_for(settings.auth, self._http), run_sync)
         self._catalog = Catalog(self._session, settings.folder, now)

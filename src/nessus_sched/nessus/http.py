@@ -17,11 +17,12 @@ import trio
 from nessus_sched.config.scanners import TlsSettings
 from nessus_sched.core.clock import Now
 from nessus_sched.core.inflate import Damaged
+from nessus_sched.core.leading.lease import Lease
 from nessus_sched.core.masking import Mask
 from nessus_sched.nessus import wire
 from nessus_sched.nessus.errors import Failure, no_answer_error
 from nessus_sched.nessus.requests import Answer, Call, OnRequest, RequestRecord
-from nessus_sched.nessus.wire import Transport, Wrap
+from nessus_sched.nessus.wire import Ready, Transport, Wrap
 from nessus_sched.net import receiving, tls
 from nessus_sched.net.failures import UNSENDABLE, chain, describe_error
 from nessus_sched.net.receiving import PartialResponse, Sink
@@ -45,7 +46,7 @@ def _unwrapped(transport: Transport) -> Transport:
 
 class NessusHttp:
     """One scanner's HTTP connections. `transport` replaces the network in tests; `mask` removes
-    secrets from the scanner's error messages."""
+    secrets from the scanner's error messages. Requests that change scans wait for `lease`."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class NessusHttp:
         on_request: OnRequest | None = None,
         mask: Mask = str,
         wrap: Wrap = _unwrapped,
+        lease: Lease | None = None,
     ) -> None:
         self.hint = ""
         """Appended to the error for a change whose answer was lost."""
@@ -69,6 +71,7 @@ class NessusHttp:
         self._on_request = on_request
         self._mask = mask
         self._wrap = wrap
+        self._lease = lease or Lease.forever()
         self._opened: Transport | None = None
         self._closed = False
 
@@ -81,10 +84,12 @@ class NessusHttp:
         `Refused` (for a request that cannot be sent at all), and nothing else. Only a GET on a
         stale connection is retried, once.
         """
+        before_sending = self._lease.wait if call.changes else wire.at_once
+        await before_sending()
         started = trio.current_time()
-        result = await self._attempt(call, headers, sink)
+        result = await self._attempt(call, headers, sink, before_sending)
         if isinstance(result, Failure) and result.stale and call.method == "GET":
-            result = await self._attempt(call, headers, sink)
+            result = await self._attempt(call, headers, sink, before_sending)
         seconds = trio.current_time() - started
         if isinstance(result, Answer):
             self._record(call, str(result.status), seconds)
@@ -102,7 +107,7 @@ class NessusHttp:
             await self._opened.aclose()
 
     async def _attempt(
-        self, call: Call, headers: Mapping[str, str], sink: Sink | None
+        self, call: Call, headers: Mapping[str, str], sink: Sink | None, before_sending: Ready
     ) -> Answer | Failure:
         if self._closed:
             return Failure(reason="its connections were closed", sent=False)
@@ -112,7 +117,10 @@ class NessusHttp:
         failure = Failure(reason=f"no answer within {seconds:g} s", sent=True)
         with trio.move_on_after(seconds):
             try:
-                request = wire.request(self._url, call, headers, self._timeouts())
+                # To connect may have taken long.
+                request = wire.request(
+                    self._url, call, headers, self._timeouts(), before_sending=before_sending
+                )
                 await receiving.receive(
                     transport, request, incoming, sink=sink, largest=call.largest
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import httpx
@@ -13,16 +13,33 @@ from nessus_sched.nessus.requests import Call
 
 Transport = httpx.AsyncBaseTransport
 Wrap = Callable[[Transport], Transport]
+Ready = Callable[[], Awaitable[None]]
+"""Returns when a request may be sent."""
 
 
 class UnsendableRequest(Exception):
     """The request cannot be expressed in HTTP."""
 
 
+async def at_once() -> None:
+    """Nothing has to be waited for."""
+
+
 def request(
-    base: str, call: Call, headers: Mapping[str, str], timeout: httpx.Timeout
+    base: str,
+    call: Call,
+    headers: Mapping[str, str],
+    timeout: httpx.Timeout,
+    *,
+    before_sending: Ready = at_once,
 ) -> httpx.Request:
-    """Raises `UnsendableRequest`."""
+    """`before_sending` is awaited on the connection, before the first byte of the request; only the
+    real network does so. Raises `UnsendableRequest`."""
+
+    async def trace(event: str, _details: object) -> None:
+        if event.endswith(".send_request_headers.started"):
+            await before_sending()
+
     try:
         return httpx.Request(
             call.method,
@@ -34,7 +51,7 @@ def request(
                 **({} if call.body is None else {"Content-Type": "application/json"}),
                 **headers,
             },
-            extensions={"timeout": timeout.as_dict()},
+            extensions={"timeout": timeout.as_dict(), "trace": trace},
             **_content(call),
         )
     except (httpx.InvalidURL, ValueError, RecursionError):

@@ -16,6 +16,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.calendar.keeping import PauseTimes
 from nessus_sched.core.clock import Now
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.leading.lease import Lease
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.measured import Measured
 from nessus_sched.core.outcome import OUTCOME, outcome_of
@@ -129,6 +130,8 @@ class Context:
     """The wall clock: for records and people, never compared with `now`."""
     clock_checks: float = CLOCK_CHECKS
     """Seconds between looks at the wall clock by what goes by it, because it may be set."""
+    lease: Lease = attrs.field(factory=Lease.forever)
+    """Whether no other daemon can have taken over."""
     seal: Seal
     random: Random
     rights_to: Callable[[Task], Awaitable[Rights]] = _all_rights

@@ -24,6 +24,7 @@ from nessus_sched.config.schema import (
 )
 from nessus_sched.core.clock import Now
 from nessus_sched.core.coverage import Unfinished
+from nessus_sched.core.leading.lease import Lease
 from nessus_sched.core.scanner import Scanner, ScannerInfo
 from nessus_sched.core.seal import Seal
 from nessus_sched.core.secret import Secret
@@ -188,6 +189,7 @@ async def world(
     connect: Connect = connect,
     resolve: Callable[[str], Sequence[str]] | None = None,
     crashes: bool = False,
+    lease: Lease | None = None,
 ) -> AsyncIterator[World]:
     """Runs until the block ends, then stops as at a kill: nothing is cleaned up. Unless the test
     is about `crashes`, it fails if a driver was restarted after a bug. If it sets the wall clock,
@@ -232,6 +234,7 @@ async def world(
             clock_checks=clock_checks,
             run_sync=inline,
             seal=seal,
+            lease=lease or store.lease,
             random=Random(f"{seed} {await store.last_order()}"),  # new ids in every life
             last_order=await store.last_order(),
         )

@@ -211,8 +211,10 @@ async def _resolve_doubt(run: ActiveTask, connection: Connection) -> None:
     to look again."""
     found = await _find(run, connection)
     if found is None or found.status is ScanStatus.EMPTY:
-        # It may still be on its way through a slow scanner.
-        await trio.sleep(LOST_ANSWER_WAIT)
+        # It may still be on its way through a slow scanner, or be sent by the daemon that led
+        # before us, if that one does not know yet.
+        others = run.context.lease.unsettled_for(connection.settings.timeout)
+        await trio.sleep(max(LOST_ANSWER_WAIT, others if run.recovered else 0.0))
         found = await _find(run, connection)
     known = run.task.nessus_scan_id
     if found is not None and found.status is not ScanStatus.EMPTY:
