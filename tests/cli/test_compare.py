@@ -152,7 +152,15 @@ def test_another_result_of_a_compliance_check_is_a_change(tmp_path: Path) -> Non
     after = report(tmp_path / "b", audit("one", "FAILED"), audit("two", "FAILED"))
     found = compared(before, after, "changed")
     row = found["page"]["findings"][0]
-    assert (numbers(found)["changed"], row["before"]) == (1, "PASSED")
+    assert (found["counts"]["compliance_counts"]["changed"], row["before"]) == (
+        {"FAILED": 1}, "PASSED",
+    )  # fmt: skip
+    assert "changed" not in numbers(found)
+    assert (found["page"]["total"], found["page"]["compliance_counts"]) == (1, {"FAILED": 1})
+    table = typed("results", "compare", before, after, "--change", "changed")
+    (line,) = (line for line in table.out.splitlines() if line.startswith("changed "))
+    assert line.split()[-2:] == ["1", "failed"]
+    assert "1 finding (checks: 1 failed)" in table.err
 
 
 def test_a_compliance_check_that_is_missing_is_not_fixed(tmp_path: Path) -> None:
@@ -176,7 +184,7 @@ def test_a_host_is_the_same_by_its_address(tmp_path: Path) -> None:
 def test_case_files() -> None:
     before, after = CASES / "comp_before.nessus", CASES / "comp_after.nessus"
     found = compared(str(before), str(after), "changed")
-    assert sum(found["counts"]["severities"]["changed"].values()) == 2
+    assert sum(found["counts"]["compliance_counts"]["changed"].values()) == 2
     results = {row["before"] for row in found["page"]["findings"]}
     assert results == {"PASSED", "FAILED"}
     one, two = CASES / "p15_byip.nessus", CASES / "p15_byname.nessus"

@@ -147,6 +147,30 @@ def test_every_profile_tells_port_severity_and_check(tmp_path: Path, profile: st
     assert check["compliance_result"] == "FAILED"
 
 
+def test_checks_are_in_no_count_by_severity(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nessus"
+    passed = (*CHECK[:1], element("cm:compliance-check-name", "1.2 Logging"),
+              element("cm:compliance-result", "PASSED"))  # fmt: skip
+    items = (item(11, *CHECK, severity=3), item(11, *passed, severity=0), item(12, severity=3))
+    path.write_bytes(document(host("192.0.2.1", *items), host("192.0.2.2", item(12, severity=3))))
+    page = shown(str(path))
+    assert (page["total"], page["severity_counts"]) == (4, {"high": 2})
+    assert page["compliance_counts"] == {"PASSED": 1, "FAILED": 1}
+    one, two = shown(str(path), "--group-by", "host")["findings"]
+    assert (one["severities"], one["compliance_counts"]) == (
+        {"high": 1},
+        {"PASSED": 1, "FAILED": 1},
+    )
+    assert (two["severities"], "compliance_counts" in two) == ({"high": 1}, False)
+    said = typed("results", "show", str(path))
+    assert "4 findings (2 high; checks: 1 failed, 1 passed)" in said.err
+    summary = typed("results", "summary", str(path)).out
+    assert "2 (2 high)" in summary
+    assert "1 failed, 1 passed" in summary
+    html = typed("results", "export", str(path), "--format", "html").out
+    assert "Compliance checks: 1 failed, 1 passed." in html
+
+
 def test_the_table_shows_the_check_and_its_result(tmp_path: Path) -> None:
     path = tmp_path / "scan.nessus"
     path.write_bytes(document(host("192.0.2.1", item(11, *CHECK), item(12))))
@@ -154,6 +178,11 @@ def test_the_table_shows_the_check_and_its_result(tmp_path: Path) -> None:
     assert "1.1 Passwords" in check
     assert check.endswith("FAILED")
     assert "Check 12" in finding
+    values = (element("cm:compliance-actual-value", "x\n" * 40),
+              element("cm:compliance-policy-value", "5 or more"))  # fmt: skip
+    path.write_bytes(document(host("192.0.2.1", item(11, *CHECK, *values))))
+    _head, check = typed("results", "show", str(path)).out.splitlines()
+    assert check.endswith(f"FAILED: {'x ' * 14}x…, expected 5 or more")
 
 
 def test_a_check_that_is_asked_for_is_shown_as_absent(report: str) -> None:

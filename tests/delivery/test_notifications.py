@@ -51,6 +51,7 @@ async def told(
 
 async def test_the_document_of_a_task(tmp_path: Path, autojump_clock: object) -> None:
     summary = {"severity_counts": {"high": 2}, "verdict": {"credentialed": "full"}}
+    summary["compliance_counts"] = {"FAILED": 3}
     request = a_request(name="weekly\x1b[31m", targets=("192.0.2.0/27", "web.example.com"))
     end = {"state": TaskState.COMPLETED, "summary": summary, "request": request}
     found = await told(hooked(tmp_path, WebhookSettings(url=URL)), end)
@@ -58,12 +59,12 @@ async def test_the_document_of_a_task(tmp_path: Path, autojump_clock: object) ->
     document = message.document
     assert document["id"] == "t00000001.completed.1700000003"
     assert (document["event"], document["severity_counts"]) == ("completed", {"high": 2})
-    assert document["credentialed"] == "full"
+    assert (document["credentialed"], document["compliance_counts"]) == ("full", {"FAILED": 3})
     task = document["task"]
     assert (task["name"], task["target_count"], task["status"]) == ("weekly[31m", 33, "completed")
     assert set(document) == {
-        "id", "event", "at", "program", "task", "severity_counts", "credentialed", "partial",
-        "error",
+        "id", "event", "at", "program", "task", "severity_counts", "compliance_counts",
+        "credentialed", "partial", "error",
     }  # fmt: skip
     assert set(task) == {
         "task_id", "trace_id", "status", "kind", "name", "targets", "target_count",

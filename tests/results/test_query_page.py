@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,11 +84,13 @@ def test_severity_counts_are_named_from_critical_down() -> None:
     assert list(counts) == ["critical", "medium", "info", "unknown"]
 
 
-CURSOR = Cursor(question="ab" * 6, scan=3, after=77, counts=(1, 2, 3, 4, 5, 6))
+CURSOR = Cursor(question="ab" * 6, scan=3, after=77, counts=(1, 2, 3, 4, 5, 6), checks=(0,) * 11)
+AUDITED = attrs.evolve(CURSOR, checks=tuple(range(11)))
 
 
-def test_a_cursor_survives_its_journey() -> None:
-    assert decode_cursor(encode_cursor(CURSOR), CURSOR.question) == CURSOR
+@pytest.mark.parametrize("cursor", [CURSOR, AUDITED])
+def test_a_cursor_survives_its_journey(cursor: Cursor) -> None:
+    assert decode_cursor(encode_cursor(cursor), cursor.question) == cursor
 
 
 @given(st.data())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nessus_sched.results.older_summary import upgraded
 from nessus_sched.results.plausibility import ScanFacts
 from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.scaninfo import read_scan_info
@@ -45,19 +46,19 @@ def test_counts() -> None:
     assert found["findings"] == 5
     assert found["severity_counts"] == {
         "critical": 3,
-        "high": 1,
+        "high": 0,
         "medium": 1,
         "low": 0,
         "info": 0,
     }
-    assert found["compliance"] == {"FAILED": 1}
-    assert found["compliance_severities"] == {"high": 1}
+    assert found["compliance_counts"] == found["compliance"] == {"FAILED": 1}
     assert [row["plugin_id"] for row in found["top_findings"]] == [1, 2]
     assert found["left_out"] == {}
     assert found["families"] == {"General": 4, "Audit": 1}
     (worst, *_) = found["top_findings"]
     assert (worst["plugin_id"], worst["hosts"], worst["findings"]) == (1, 2, 3)
     assert [each["host"] for each in found["top_hosts"]] == ["192.0.2.1", "192.0.2.2"]
+    assert found["top_hosts"][1]["high"] == 0
     assert found["complete"]
     assert found["problems"] == []
 
@@ -346,3 +347,24 @@ def test_absent_targets_of_a_cut_report_are_not_known() -> None:
     found = summarize(io.BytesIO(whole[: whole.index(b'"192.0.2.2"')]), facts)
     (absent,) = [each for each in found["warnings"] if each["code"] == "targets_absent"]
     assert absent["advice"].startswith("Nothing is known about them")
+
+
+def test_summaries_that_older_versions_stored_count_checks_apart_as_far_as_they_know() -> None:
+    new = {"compliance": {"FAILED": 2}, "compliance_counts": {"FAILED": 2}, "severity_counts": {}}
+    assert upgraded(new) is new
+    assert upgraded({"hosts": 1}) == {"hosts": 1}
+    counts = {"critical": 1, "high": 7, "medium": 2, "low": 0, "info": 9}
+    old = {"severity_counts": counts, "compliance": {"FAILED": 5, "PASSED": 4}, "warnings": []}
+    known = upgraded({**old, "compliance_severities": {"high": 5, "info": 4}})
+    assert known == {
+        **old, "severity_counts": {**counts, "high": 2, "info": 5},
+        "compliance_counts": {"FAILED": 5, "PASSED": 4},
+    }  # fmt: skip
+    unknown = upgraded(old)
+    assert unknown["severity_counts"] == counts
+    (warning,) = unknown["warnings"]
+    assert warning["code"] == "checks_among_findings"
+    assert "include 9 compliance checks" in warning["message"]
+    assert upgraded(unknown) is unknown
+    none = upgraded({**old, "compliance": {}})
+    assert (none["compliance_counts"], none["warnings"]) == ({}, [])

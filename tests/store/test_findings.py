@@ -574,8 +574,19 @@ async def test_compliance_checks_of_one_plugin_are_told_apart(store: FindingsSto
     await store.put("x", made.events, at=0.0)
     await store.put("y", made.events, at=0.0)
     comparison = await store.compare("x", "y")
-    assert sum(comparison.severities[Change.PERSISTING].values()) == 40
+    checks = [
+        event.compliance
+        for event in made.events
+        if isinstance(event, Finding)
+        and event.compliance is not None
+        and (event.compliance.result, event.compliance.check_name) != (None, None)
+    ]
+    assert len(checks) > 5
+    persisting = comparison.compliance_counts[Change.PERSISTING]
+    assert sum(persisting.values()) == len(checks)
+    assert sum(comparison.severities[Change.PERSISTING].values()) == 40 - len(checks)
     assert not comparison.severities[Change.NEW]
+    assert set(comparison.compliance_counts) == {Change.PERSISTING}
 
 
 # -- files

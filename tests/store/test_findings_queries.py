@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from nessus_sched.results.catalog import FIELDS
 from nessus_sched.results.columns import Kind
+from nessus_sched.results.model import COMPLIANCE_RESULTS, SEVERITIES
 from nessus_sched.results.query.input import read_query
-from nessus_sched.results.query.model import OPERATORS, PROFILES
+from nessus_sched.results.query.model import OF_CHECKS, OPERATORS, PROFILES
 from nessus_sched.store.executor import Inline
 from nessus_sched.store.findings import read
 from nessus_sched.store.findings.store import FindingsStore, open_findings
@@ -57,7 +59,7 @@ def rows_of(store: FindingsStore, asked: dict[str, Any], **limits: Any) -> list[
         while True:
             page = await store.page("t", read_query({**asked, "cursor": cursor}), **limits)
             found.extend(map(dict, page.rows))
-            assert page.total == sum(page.severities.values())
+            assert page.total == sum(page.severities.values()) + sum(page.checks.values())
             assert len(found) <= page.total, "a row came twice"
             cursor = page.next_cursor
             if cursor is None:
@@ -153,8 +155,22 @@ def projected(row: dict[str, Any], profile: str) -> dict[str, Any]:
 def test_counts_are_those_of_the_matching_findings(store: FindingsStore) -> None:
     report = make_report(random.Random(1), findings=80)
     put(store, report)
+    seen = 0
     for filters in (["severity>=high"], ["host=192.0.2.9"], ["cve~2021"], ["port=443"], []):
-        page = trio.run(store.page, "t", read_query({"filters": filters, "page_size": 1}))
-        rows = rows_of(store, {"fields": ["severity"], "filters": filters})
-        for name, count in page.severities.items():
-            assert count == sum(row["severity"] == name for row in rows)
+        asked = {"fields": ["severity", *OF_CHECKS], "filters": filters, "page_size": 1}
+        page = trio.run(store.page, "t", read_query(asked))
+        further = trio.run(store.page, "t", read_query({**asked, "cursor": page.next_cursor}))
+        rows = rows_of(store, {**asked, "page_size": 100})
+        checks = [row for row in rows if any(row[name] is not None for name in OF_CHECKS)]
+        seen += len(checks)
+        severities = Counter(row["severity"] for row in rows if row not in checks)
+        results = Counter(
+            each if (each := row["compliance_result"]) in COMPLIANCE_RESULTS else "UNKNOWN"
+            for row in checks
+        )
+        for answer in (page, further):
+            assert (answer.severities, answer.checks) == (severities, results), filters
+            assert list(answer.severities) == [
+                name for name in (*reversed(SEVERITIES), "unknown") if name in severities
+            ]
+    assert seen > 20

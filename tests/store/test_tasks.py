@@ -76,6 +76,15 @@ def test_a_document_with_a_field_that_is_no_more_still_reads() -> None:
     assert decode_task(f'{document[:-1]},"cleaned":true}}') == task
 
 
+def test_a_summary_that_counted_checks_by_severity_reads_without_them() -> None:
+    old = {"severity_counts": {"high": 5}, "compliance": {"FAILED": 4}}
+    task = a_task(summary={**old, "compliance_severities": {"high": 4}})
+    read = decode_task(encode_task(task, updated_at=START).document)
+    assert read.summary == {
+        **old, "severity_counts": {"high": 1}, "compliance_counts": {"FAILED": 4},
+    }  # fmt: skip
+
+
 async def test_what_was_stored_is_there_after_reopening(stores: Stores) -> None:
     task = a_task()
     async with stores.open() as store:

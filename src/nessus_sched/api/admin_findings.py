@@ -71,6 +71,7 @@ class FindingsAnswer:
     findings: list[dict[str, Any]] = field("The findings of this page.")
     total: int = field("How many findings match.")
     severity_counts: dict[str, int] = field("Those that match, by severity.")
+    compliance_counts: dict[str, int] = field("Checks of audits, in no severity, by result.")
     next_cursor: str | None = field("For the next page; null at the end.")
     notes: list[str] = field("What was left out or cut.")
     groups_total: int | None = field("How many groups, if these are groups.", default=None)
@@ -80,8 +81,8 @@ class FindingsAnswer:
 class CompareAnswer:
     counts: dict[str, Any] = field(
         "severities (by change: new, not_checked_before, fixed, not_checked, changed, "
-        "persisting), not_checked and not_checked_before (by reason), hosts_added, hosts_gone "
-        "and their totals, hosts_in_both, notes."
+        "persisting), compliance_counts (by change), not_checked and not_checked_before (by "
+        "reason), hosts_added, hosts_gone and their totals, hosts_in_both, notes."
     )
     page: FindingsAnswer = field("The findings with the change that was asked for.")
 
@@ -147,6 +148,7 @@ def findings_answer(page: Page, warned: Sequence[str] = ()) -> FindingsAnswer:
         total=page.total,
         groups_total=page.groups,
         severity_counts=dict(page.severities),
+        compliance_counts=dict(page.checks),
         next_cursor=page.next_cursor,
         notes=[*warned, *page.notes],
     )

@@ -25,7 +25,7 @@ UNDATED: Final = (
     "The report does not enter the ledger: it does not say when its hosts were scanned, or later "
     "scans of them are known. Answers about the present leave it out."
 )
-_TOLD: Final = ("hosts", "findings", "severity_counts", "complete", "problems")
+_TOLD: Final = ("hosts", "findings", "severity_counts", "compliance_counts", "complete", "problems")
 
 
 @attrs.frozen(kw_only=True)
@@ -57,6 +57,7 @@ class ImportAnswer:
     hosts: int = field("Hosts in the report.")
     findings: int = field("Findings in it.")
     severity_counts: dict[str, int] = field("Findings by severity.")
+    compliance_counts: dict[str, int] = field("Checks of an audit by result.")
     complete: bool = field("It could be read to its end.")
     problems: list[dict[str, Any]] = field("What could not be read.")
     notes: list[str] = field("Why it does not count everywhere.")

@@ -102,6 +102,7 @@ class PageAnswer:
     findings: list[dict[str, Any]] = field("The findings of this page, or their groups.")
     total: int = field("How many findings match the filters.")
     severity_counts: dict[str, int] = field("Those that match, by severity.")
+    compliance_counts: dict[str, int] = field("Checks of audits, in no severity, by result.")
     next_cursor: str | None = field("For the next page; null at the end.")
     notes: list[str] = field("What was left out or cut, and how to narrow.")
     untrusted: str = field("How to treat the texts.")
@@ -120,8 +121,8 @@ class SummaryArgs(TaskArgs):
 class SummaryAnswer:
     task_id: str = field("The task.")
     summary: dict[str, Any] = field(
-        "hosts, findings, severity_counts, compliance, compliance_severities (how many of "
-        "severity_counts are checks), verdict, host_verdicts, warnings, "
+        "hosts, findings, severity_counts, compliance_counts (checks of an audit by result, which "
+        "are in no other count but findings), verdict, host_verdicts, warnings, "
         "top_findings, known_exploited, exploitable, top_hosts, families, problems. In rows, what "
         "is missing is empty or false. `left_out` "
         "counts what its lists do not show; get_scan_results with group_by plugin or host has all."
@@ -132,7 +133,8 @@ class SummaryAnswer:
 @attrs.frozen(kw_only=True)
 class CompareAnswer:
     counts: dict[str, Any] = field(
-        "severities by change; not_checked and not_checked_before by reason; hosts; notes."
+        "severities and compliance_counts by change; not_checked and not_checked_before by "
+        "reason; hosts; notes."
     )
     page: PageAnswer = field("The findings with the change that was asked for.")
 
@@ -287,6 +289,7 @@ def page_answer(page: Page, *, fence: bool = False, notes: Sequence[str] = ()) -
         total=page.total,
         groups_total=page.groups,
         severity_counts=dict(page.severities),
+        compliance_counts=dict(page.checks),
         next_cursor=page.next_cursor,
         notes=[*notes, *page.notes],
         untrusted=FINDINGS,

@@ -35,6 +35,7 @@ def concise(summary: Mapping[str, Any]) -> dict[str, Any]:
     findings that are among the top ones only named elsewhere; and hosts with equal verdicts in one
     row, without the evidence."""
     short = _few(sanitize(summary))
+    short.pop("compliance", None)  # the old name of compliance_counts
     top = {row["plugin_id"] for row in short.get("top_findings", ())}
     for key in ("known_exploited", "exploited_by_malware", "exploitable"):
         if key in short:

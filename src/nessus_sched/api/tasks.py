@@ -108,6 +108,7 @@ class TaskRow:
     wait_reason: str | None = field("Why it waits.")
     partial: bool = field("The results are those of a scan that ended early.")
     severity_counts: dict[str, int] | None = field("When there are results.")
+    compliance_counts: dict[str, int] | None = field("Checks of an audit by result.")
 
 
 @attrs.frozen(kw_only=True)
@@ -278,4 +279,5 @@ def _row(app: ReadApp, view: TaskView) -> TaskRow:
         wait_reason=wait.wait_reason if wait else None,
         partial=task.partial is not None,
         severity_counts=summary.get("severity_counts"),
+        compliance_counts=summary.get("compliance_counts") or None,
     )

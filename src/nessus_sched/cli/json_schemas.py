@@ -105,13 +105,13 @@ class Shown(FindingsAnswer):
 
 @attrs.frozen(kw_only=True)
 class Summary:
-    """Besides these: compliance_severities, host_verdicts_left_out, left_out, problem_counts,
-    known_exploited, exploitable, top_hosts, families, scan."""
+    """Besides these: compliance (the old name of compliance_counts), host_verdicts_left_out,
+    left_out, problem_counts, known_exploited, exploitable, top_hosts, families, scan."""
 
     hosts: int = field("Hosts in the report.")
-    findings: int = field("Findings.")
-    severity_counts: dict[str, int] = field("Findings by severity, worst first.")
-    compliance: dict[str, int] = field("Checks by result.")
+    findings: int = field("Everything in the report, checks of audits included.")
+    severity_counts: dict[str, int] = field("Findings by severity, worst first; no checks.")
+    compliance_counts: dict[str, int] = field("Checks of audits by result.")
     verdict: dict[str, Any] = field("credentialed, counts and more: did the logins work?")
     host_verdicts: list[dict[str, Any]] = field("The same by host, most urgent first.")
     problems: list[ReportProblem] = field("Problems of the document.")
@@ -125,8 +125,9 @@ class Imported:
     task_id: str = field("The task it is now.")
     name: str = field("What it is called.")
     hosts: int = field("Hosts in the report.")
-    findings: int = field("Findings.")
-    severity_counts: dict[str, int] = field("Findings by severity, worst first.")
+    findings: int = field("Everything in the report, checks of audits included.")
+    severity_counts: dict[str, int] = field("Findings by severity, worst first; no checks.")
+    compliance_counts: dict[str, int] = field("Checks of audits by result.")
     complete: bool = field("The document was complete.")
     problems: list[ReportProblem] = field("Problems of the document.")
     notes: list[str] = field("Why it does not count everywhere.")

@@ -28,6 +28,7 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import ScanKind
 from nessus_sched.core.text import duration
+from nessus_sched.results.audits import checks_text
 from nessus_sched.results.logins.used import logins_text
 from nessus_sched.results.model import UNKNOWN_SEVERITY
 
@@ -228,6 +229,7 @@ def show_status(task: Mapping[str, Any]) -> None:
             ("partial", task["partial"]),
             *(("owed", each) for each in task["owed"]),
             ("findings", counts(task["severity_counts"]) if task["severity_counts"] else None),
+            ("compliance", checks_text(task.get("compliance_counts"))),
             *_validation(task["validation"] or {}),
             ("trace", task["trace_id"]),
         ]

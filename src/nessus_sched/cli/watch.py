@@ -19,6 +19,7 @@ from nessus_sched.cli.task_ids import task_ids_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.states import HOLDS_SLOT, LIVE, TaskState
 from nessus_sched.core.text import duration
+from nessus_sched.results.audits import checks_text
 from nessus_sched.results.untrusted import clean_line
 
 LOOK_EVERY: Final = (0.2, 1.0)
@@ -127,6 +128,8 @@ def remark(task: Mapping[str, Any]) -> str:
     if task["settled"]:
         error = task["error"] or {}
         found = counts(task["severity_counts"]) if task["severity_counts"] else ""
+        audit = checks_text(task.get("compliance_counts"))
+        found = f"{found}; checks: {audit}" if audit else found
         return clean_line(str(error.get("message") or found), 200)
     if task["parts"]:
         return parts_text(task["parts"])

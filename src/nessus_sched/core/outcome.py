@@ -15,7 +15,9 @@ OUTCOME: Final = "outcome"
 """The key of this document in the detail of a journal entry."""
 MOST_TEXT: Final = 16_384
 """Characters of targets that are kept."""
-_COUNTS: Final = ("hosts", "hosts_finished", "findings", "complete", "severity_counts")
+_COUNTS: Final = (
+    "hosts", "hosts_finished", "findings", "complete", "severity_counts", "compliance_counts",
+)  # fmt: skip
 _LOGIN: Final = ("credential", "one_of", "protocol", "user", "hosts")
 
 

@@ -177,6 +177,7 @@ def _task(ended: Ended) -> dict[str, Any]:
         "scanner_instance": task.scanner_instance,
         "submitted_by": task.actor,
         "severity_counts": summary.get("severity_counts"),
+        "compliance_counts": summary.get("compliance_counts") or None,
         "credentialed": (summary.get("verdict") or {}).get("credentialed"),
         "failed_logins": ended.failed_logins,
         "coverage": None if coverage is None else counts_text(coverage),

@@ -120,7 +120,8 @@ def _task(task: Mapping[str, Any]) -> dict[str, Any]:
     why = task.get("partial") or (task.get("error") or {}).get("message")
     kept = (
         "task_id", "name", "schedule", "kind", "targets", "target_count", "submitted_by",
-        "severity_counts", "credentialed", "failed_logins", "coverage", "not_reached",
+        "severity_counts", "compliance_counts", "credentialed", "failed_logins", "coverage",
+        "not_reached",
     )  # fmt: skip
     return {
         "dataset": "task",

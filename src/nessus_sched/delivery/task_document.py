@@ -39,6 +39,7 @@ def task_document(task: Task, entry: JournalEntry, outcome: Happening) -> dict[s
             "attempt": task.attempt,
         },
         "severity_counts": summary.get("severity_counts") if has_results else None,
+        "compliance_counts": (summary.get("compliance_counts") or None) if has_results else None,
         "credentialed": verdict.get("credentialed") if has_results else None,
         "partial": None if task.partial is None else clean_line(task.partial, 500),
         "error": None

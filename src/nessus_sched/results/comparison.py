@@ -34,10 +34,12 @@ IN_BEFORE: Final = frozenset({Change.FIXED, Change.NOT_CHECKED})
 
 @attrs.frozen(kw_only=True)
 class Comparison:
-    """Counts of findings by change and severity; counts of those not checked by reason; and
+    """Counts of findings by change and severity, of compliance checks by change and result (the
+    later one, if both scans have it), which are in no severity; of those not checked by reason; and
     the hosts that only one scan saw (at most `MOST_HOSTS` each; the totals count all)."""
 
     severities: Mapping[Change, Mapping[str, int]]
+    compliance_counts: Mapping[Change, Mapping[str, int]]
     not_checked: Mapping[Reason, int]
     not_checked_before: Mapping[Reason, int]
     hosts_added: tuple[str, ...]

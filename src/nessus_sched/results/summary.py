@@ -52,15 +52,16 @@ def summarize(stream: BinaryIO, facts: ScanFacts | None = None) -> dict[str, Any
 
 class SummaryBuilder:
     """Builds the summary from a parser's events: a dict of JSON-compatible values with `hosts`,
-    `findings`, `severity_counts`, `compliance` (checks by result), `compliance_severities` (how
-    many of `severity_counts` are checks), `verdict`, `host_verdicts`, `problems`, `warnings` and
-    more (see `finish`). All texts are sanitized. `left_out` counts the entries that its lists do
-    not show. `top_findings` has no compliance checks."""
+    `findings`, `severity_counts`, `compliance_counts` (checks of audits by result; `compliance` is
+    its old name), `verdict`, `host_verdicts`, `problems`, `warnings` and more (see `finish`).
+    `findings` counts everything in the report, checks included; `severity_counts`, `top_findings`
+    and `top_hosts` are without them. All texts are sanitized. `left_out` counts the entries that
+    its lists do not show."""
 
     def __init__(self) -> None:
         self._severities: Counter[str] = Counter()
         self._compliance: Counter[str] = Counter()
-        self._check_severities: Counter[str] = Counter()
+        self._information = False
         self._families: Counter[str] = Counter()
         self._plugins = PluginCounts()
         self._worst_hosts = HostCounts(_TOP)
@@ -103,7 +104,7 @@ class SummaryBuilder:
             verdict=verdict,
             unknown_severity=self._severities[UNKNOWN_SEVERITY],
             without_texts=self._without_texts,
-            filtered=self._info is None and bool(report.findings) and not self._severities["info"],
+            filtered=self._info is None and bool(report.findings) and not self._information,
             absent=self._seen.absent(requested),
             plugin_sets=self._plugin_sets.found,
             scanner_versions=self._versions.found,
@@ -114,8 +115,8 @@ class SummaryBuilder:
             "hosts": report.hosts,
             "findings": report.findings,
             "severity_counts": self._severity_counts(),
+            "compliance_counts": dict(sorted(self._compliance.items())),
             "compliance": dict(sorted(self._compliance.items())),
-            "compliance_severities": self._compliance_severities(),
             "verdict": self._verdict_document(verdict, observed, sent),
             "host_verdicts": [_host_document(host, sent) for host in spelled_out],
             "host_verdicts_left_out": hosts.total - len(spelled_out),
@@ -144,11 +145,6 @@ class SummaryBuilder:
 
     # -- counting
 
-    def _compliance_severities(self) -> dict[str, int]:
-        names = (*reversed(SEVERITIES), UNKNOWN_SEVERITY)
-        found = self._check_severities
-        return {name: found[name] for name in names if found[name]}
-
     def _reset(self) -> None:
         self._evidence = HostEvidence()
         self._host_severities: Counter[str] = Counter()
@@ -160,13 +156,13 @@ class SummaryBuilder:
 
     def _add_finding(self, finding: Finding) -> None:
         severity = severity_name(finding.severity)
-        self._severities[severity] += 1
-        self._host_severities[severity] += 1
+        self._information = self._information or severity == SEVERITIES[0]
         self._count_family(finding.plugin.plugin_family or "")
         if finding.compliance is not None:
             self._compliance[clean_line(finding.compliance.result or "UNKNOWN", 20)] += 1
-            self._check_severities[severity] += 1
         else:
+            self._severities[severity] += 1
+            self._host_severities[severity] += 1
             self._without_texts += bool(finding.severity and finding.plugin.bare)
             self._plugins.add(finding)
         self._evidence.add_finding(finding)

@@ -103,6 +103,7 @@ async def search_now(app: ReadApp, call: Call, args: ReadSearchArgs) -> ReadSear
         total=page.total,
         groups_total=page.groups,
         severity_counts=dict(page.severities),
+        compliance_counts=dict(page.checks),
         next_cursor=page.next_cursor,
         notes=[*await early_among(app, page.rows), *page.notes],
         excepted=_excepted(page),

@@ -11,13 +11,15 @@ from nessus_sched.cli.formatting import counts, coverage_text
 from nessus_sched.cli.output import print_fields, print_line, print_note, print_table
 from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.core.text import pluralize
+from nessus_sched.results.audits import checks_text
 from nessus_sched.results.logins.used import logins_text
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
-from nessus_sched.results.untrusted import clean
+from nessus_sched.results.untrusted import clean, clean_line
 
 TABLE_FIELDS: Final = (
     "severity", "host", "port", "protocol", "plugin_id", "plugin_name", "cvss_score", "cve",
     "exploit_available", "cisa_kev", "compliance_check_name", "compliance_result",
+    "compliance_actual_value", "compliance_policy_value",
 )  # fmt: skip
 """Fields of a table unless others are asked for."""
 TABLE_OF_TASKS: Final = (*TABLE_FIELDS, "state", "exception", "effective_severity", "first_seen")
@@ -26,6 +28,8 @@ _USUAL: Final = (list(TABLE_FIELDS), list(TABLE_OF_TASKS))
 _RECORDS: Final = frozenset({"brief", "full"})
 """Profiles with texts that are too long for a table."""
 _CVES: Final = 3
+_VALUE: Final = 30
+"""Characters of a value of a check in a table."""
 _HOSTS: Final = 10
 """Hosts that are named when a comparison finds them in one report only."""
 
@@ -51,8 +55,8 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
             ("hosts", summary["hosts"]),
             ("answered", _answered(summary["scan"])),
             ("coverage", coverage_text(summary.get("coverage"))),
-            ("findings", f"{summary['findings']} ({counts(summary['severity_counts'])})"),
-            ("compliance", _checks(summary)),
+            ("findings", _findings(summary)),
+            ("compliance", checks_text(summary.get("compliance_counts"))),
             ("logged in", f"{verdict['credentialed']} ({_pairs(verdict['counts'])})"),
             ("logins", logins_text(verdict)),
             ("complete", summary["complete"]),
@@ -65,11 +69,9 @@ def show_summary(title: str, summary: Mapping[str, Any]) -> None:
     _show_hosts(summary)
 
 
-def _checks(summary: Mapping[str, Any]) -> str | None:
-    """Summaries stored by older versions lack the severities."""
-    found = summary.get("compliance_severities")
-    among = f"; in the findings as {counts(found)}" if found else ""
-    return f"{_pairs(summary['compliance'])}{among}" if summary["compliance"] else None
+def _findings(summary: Mapping[str, Any]) -> str:
+    count = summary["findings"] - sum(summary.get("compliance_counts", {}).values())
+    return f"{count} ({counts(summary['severity_counts'])})"
 
 
 def _period(scan: Mapping[str, Any]) -> str:
@@ -174,7 +176,7 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         _groups(rows)
         groups = page["groups_total"]
         said = f"{len(rows)} of " if len(rows) < groups else ""
-        print_note(f"{said}{pluralize(groups, 'group')} ({counts(page['severity_counts'])})")
+        print_note(f"{said}{pluralize(groups, 'group')} ({_counted(page)})")
         _notes(page)
         return
     if query.get("profile") in _RECORDS:
@@ -186,8 +188,16 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         names = list(dict.fromkeys(name for row in rows for name in row))
         print_table(names, [[_shown(row.get(name)) for name in names] for row in rows])
     said = f"{len(rows)} of " if len(rows) < page["total"] else ""
-    print_note(f"{said}{pluralize(page['total'], 'finding')} ({counts(page['severity_counts'])})")
+    print_note(f"{said}{pluralize(page['total'], 'finding')} ({_counted(page)})")
     _notes(page)
+
+
+def _counted(page: Mapping[str, Any]) -> str:
+    checks = checks_text(page["compliance_counts"])
+    if checks is None:
+        return counts(page["severity_counts"])
+    found = f"{counts(page['severity_counts'])}; " if page["severity_counts"] else ""
+    return f"{found}checks: {checks}"
 
 
 def _notes(page: Mapping[str, Any]) -> None:
@@ -202,6 +212,7 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> None:
     """Solutions as records, because they are long; plugins and hosts as a table."""
     texts: dict[str, Callable[[Any], Any]] = {
         "severities": counts,
+        "compliance_counts": checks_text,
         "where": _few,
         "logins": ", ".join,
         "login_reasons": "; ".join,
@@ -249,10 +260,23 @@ def _remark(row: Mapping[str, Any]) -> str | None:
     exception = row.get("exception")
     if exception == ExceptionKind.SEVERITY:
         exception = f"{row['effective_severity']} by exception"
-    found = row.get("compliance_result") or _exploited(
+    found = _result(row) or _exploited(
         row["cisa_kev"], row.get("exploited_by_malware"), row["exploit_available"]
     )
     return "; ".join(filter(None, (exception and exception.replace("_", " "), found))) or None
+
+
+def _result(row: Mapping[str, Any]) -> str | None:
+    """`FAILED: 3, expected 5 or more`."""
+    result = row.get("compliance_result")
+    if result in (None, "PASSED"):
+        return result
+    actual, wanted = (
+        clean_line(str(row.get(name) or ""), _VALUE)
+        for name in ("compliance_actual_value", "compliance_policy_value")
+    )
+    expected = f", expected {wanted}" if wanted else ""
+    return f"{result}: {actual or 'nothing found'}{expected}" if actual or wanted else result
 
 
 def _record(row: Mapping[str, Any]) -> None:
@@ -291,11 +315,17 @@ def _exploited(known: object, malware: object, possible: object) -> str | None:
 def show_comparison(found: Mapping[str, Any], change: str, query: Mapping[str, Any]) -> None:
     totals = found["counts"]
     severities = totals["severities"]
+    checks = totals["compliance_counts"]
     names = tuple(reversed(SEVERITIES))
     print_table(
-        ("change", "findings", *names),
+        ("change", "findings", *names, *(("checks",) if checks else ())),
         [
-            (each, sum(by.values()), *(by.get(name, 0) for name in names))
+            (
+                each,
+                sum(by.values()),
+                *(by.get(name, 0) for name in names),
+                *((checks_text(checks.get(each)),) if checks else ()),
+            )
             for each, by in severities.items()
         ],
     )

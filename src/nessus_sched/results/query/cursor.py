@@ -19,18 +19,22 @@ OTHER_QUESTION: Final = (
 _CHECK_BYTES: Final = 4
 _FORM: Final = struct.Struct(">QIq6I")
 """Query, scan, row, and the counts for severities 4 to 0 and unknown."""
+_CHECKS: Final = struct.Struct(">11I")
+"""Follows if there are checks: their counts by severity and by result."""
 
 
 @attrs.frozen(kw_only=True)
 class Cursor:
     """The last finding of a page: row `after` of the stored scan `scan`. `counts` has the
-    number of matching findings by severity, so that each page need not count again.
+    number of matching findings by severity, and `checks` those of the checks of audits among
+    them, so that each page need not count again.
     `question` is the `fingerprint` of the query."""
 
     question: str
     scan: int
     after: int
     counts: tuple[int, ...]
+    checks: tuple[int, ...] = ()
 
 
 def fingerprint(query: Query, *context: object) -> str:
@@ -41,18 +45,23 @@ def fingerprint(query: Query, *context: object) -> str:
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    return sealed(_FORM.pack(int(cursor.question, 16), cursor.scan, cursor.after, *cursor.counts))
+    body = _FORM.pack(int(cursor.question, 16), cursor.scan, cursor.after, *cursor.counts)
+    return sealed(body + (_CHECKS.pack(*cursor.checks) if any(cursor.checks) else b""))
 
 
 def decode_cursor(text: str, question: str) -> Cursor:
     """Raises `BadQuery` for a damaged cursor or one from another query."""
     body = unsealed(text)
-    if len(body) != _FORM.size:
+    own, more = body[: _FORM.size], body[_FORM.size :]
+    if len(own) != _FORM.size or len(more) not in (0, _CHECKS.size):
         raise BadQuery(DAMAGED)
-    asked, scan, after, *counts = _FORM.unpack(body)
+    asked, scan, after, *counts = _FORM.unpack(own)
+    checks = _CHECKS.unpack(more) if more else (0,) * (_CHECKS.size // 4)
     if asked != int(question, 16):
         raise BadQuery(OTHER_QUESTION)
-    return Cursor(question=question, scan=scan, after=after, counts=tuple(counts))
+    return Cursor(
+        question=question, scan=scan, after=after, counts=tuple(counts), checks=tuple(checks)
+    )
 
 
 def sealed(body: bytes) -> str:

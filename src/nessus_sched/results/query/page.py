@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from nessus_sched.core.text import pluralize
-from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
+from nessus_sched.results.model import COMPLIANCE_RESULTS, SEVERITIES, UNKNOWN_SEVERITY
 
 Row: TypeAlias = Mapping[str, Any]
 """A finding as JSON-able data: values by field name, lists for lists, None for absent."""
@@ -21,7 +21,8 @@ _LARGEST_SHARE: Final = 8
 @attrs.frozen(kw_only=True)
 class Page:
     """`total` counts all matching findings, `severities` those of each severity (`unknown` if
-    the report's is unreadable); `groups` counts their groups if the rows are such. `left_out`
+    the report's is unreadable), and `checks` the compliance checks, which are in no severity, by
+    result; `groups` counts their groups if the rows are such. `left_out`
     rows of the page did not fit; `next_cursor` continues with the first of them, and is None at
     the end. `shortened` texts were truncated. `notes` says all this in words, and how to request
     less."""
@@ -29,6 +30,7 @@ class Page:
     rows: tuple[Row, ...]
     total: int
     severities: Mapping[str, int]
+    checks: Mapping[str, int] = attrs.field(factory=dict)
     groups: int | None = None
     next_cursor: str | None = None
     left_out: int = 0
@@ -106,10 +108,19 @@ def _first_members(members: list[str], limit: int) -> Iterator[str]:
         yield member
 
 
+RESULTS: Final = (*COMPLIANCE_RESULTS, "UNKNOWN")
+"""Results of checks, and the word for any other."""
+
+
 def severity_counts(counts: Iterable[int]) -> dict[str, int]:
     """Counts by name, from critical down to info and unknown, without zeros."""
     names = (*reversed(SEVERITIES), UNKNOWN_SEVERITY)
     return {name: count for name, count in zip(names, counts, strict=True) if count}
+
+
+def result_counts(counts: Iterable[int]) -> dict[str, int]:
+    """Counts by result, in the order of `RESULTS`, without zeros."""
+    return {name: count for name, count in zip(RESULTS, counts, strict=True) if count}
 
 
 def notes(page: Page, *, max_bytes: int | None) -> tuple[str, ...]:

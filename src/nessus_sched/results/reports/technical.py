@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from nessus_sched.core.coverage import counts_text
+from nessus_sched.results.audits import checks_text
 from nessus_sched.results.catalog import Value
 from nessus_sched.results.logins.used import logins_text
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
@@ -56,6 +57,7 @@ def document(
         "summary": summary,
         "shown": shown,
         "scanned": " to ".join(filter(None, (scan.get("started"), scan.get("ended")))),
+        "checks": checks_text(summary.get("compliance_counts")) if shown is None else None,
         "chart": charts.bars(
             (name, counts.get(name, 0), "")
             for name in (*reversed(SEVERITIES), UNKNOWN_SEVERITY)

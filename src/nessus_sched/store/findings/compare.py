@@ -19,7 +19,9 @@ from nessus_sched.results.absence import Reason
 from nessus_sched.results.comparison import IN_BEFORE, MOST_HOSTS, Change, Comparison, notes
 from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.results.query.model import Query
-from nessus_sched.results.query.page import severity_counts
+from nessus_sched.results.query.page import RESULTS, result_counts, severity_counts
+from nessus_sched.store.findings.checks import IS_CHECK
+from nessus_sched.store.findings.checks import RESULT as KNOWN_RESULT
 from nessus_sched.store.findings.pairing import ABSENCE, OF_HOST, RESULT, Pairing, paired
 from nessus_sched.store.findings.read import (
     ScanQuery,
@@ -110,6 +112,16 @@ def compare(connection: sqlite3.Connection, before: str, after: str, query: Quer
             Change.CHANGED: _severities(now, _CHANGED),
             Change.PERSISTING: _severities(now, _PERSISTING),
         },
+        compliance_counts=_with_checks(
+            {
+                Change.NEW: _results(now, ""),
+                Change.NOT_CHECKED_BEFORE: _results(now, *Reason),
+                Change.FIXED: _results(then, ""),
+                Change.NOT_CHECKED: _results(then, *Reason),
+                Change.CHANGED: _results(now, _CHANGED),
+                Change.PERSISTING: _results(now, _PERSISTING),
+            }
+        ),
         not_checked=_reasons(then),
         not_checked_before=_reasons(now),
         hosts_added=tuple(added[:MOST_HOSTS]),
@@ -121,11 +133,15 @@ def compare(connection: sqlite3.Connection, before: str, after: str, query: Quer
     return attrs.evolve(comparison, notes=notes(comparison))
 
 
+_RESULT = (
+    f"(SELECT CASE WHEN {IS_CHECK} THEN {KNOWN_RESULT} ELSE '' END FROM compliances c"
+    " WHERE c.compliance_row = findings.compliance_row)"
+)
 _CHANGED = Change.CHANGED.value
 _PERSISTING = Change.PERSISTING.value
-_Tally = Counter[tuple[str, int]]
+_Tally = Counter[tuple[str, int, str]]
 """Counts of findings by outcome (changed, persisting, empty for proved absent from the other
-scan, or a `Reason`) and severity."""
+scan, or a `Reason`), severity, and result (empty if it is no check)."""
 
 
 def _tally(connection: sqlite3.Connection, scan_query: ScanQuery, pairing: Pairing) -> _Tally:
@@ -133,22 +149,34 @@ def _tally(connection: sqlite3.Connection, scan_query: ScanQuery, pairing: Pairi
     where = where_of(scan_query, scan_query.scan.rows)
     found = connection.execute(
         f"SELECT CASE WHEN {known.sql} THEN CASE WHEN {alike.sql} THEN '{_PERSISTING}'"
-        f" ELSE '{_CHANGED}' END ELSE {ABSENCE} END AS became, severity, count(*)"
-        f" FROM {source_of(connection, scan_query)} WHERE {where.sql} GROUP BY became, severity",
+        f" ELSE '{_CHANGED}' END ELSE {ABSENCE} END AS became, severity, {_RESULT} AS result,"
+        f" count(*) FROM {source_of(connection, scan_query)}"
+        f" WHERE {where.sql} GROUP BY became, severity, result",
         (*known.values, *alike.values, *where.values),
     )
-    return Counter({(became, severity): count for became, severity, count in found})
+    return Counter({(became, severity, result): count for became, severity, result, count in found})
 
 
 def _severities(tally: _Tally, *became: str) -> dict[str, int]:
     return severity_counts(
-        sum(tally[each, severity] for each in became) for severity in STORED_SEVERITIES
+        sum(tally[each, severity, ""] for each in became) for severity in STORED_SEVERITIES
     )
+
+
+def _results(tally: _Tally, *became: str) -> dict[str, int]:
+    return result_counts(
+        sum(count for key, count in tally.items() if key[0] in became and key[2] == result)
+        for result in RESULTS
+    )
+
+
+def _with_checks(found: Mapping[Change, Mapping[str, int]]) -> dict[Change, Mapping[str, int]]:
+    return {change: counts for change, counts in found.items() if counts}
 
 
 def _reasons(tally: _Tally) -> dict[Reason, int]:
     counts = {
-        reason: sum(tally[reason.value, severity] for severity in STORED_SEVERITIES)
+        reason: sum(count for (became, *_), count in tally.items() if became == reason)
         for reason in Reason
     }
     return {reason: count for reason, count in counts.items() if count}

@@ -13,10 +13,26 @@ from nessus_sched.results.logins.verdict import URGENCY
 from nessus_sched.results.model import NO_SEVERITY, SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
 from nessus_sched.results.query.model import GroupBy, Query
-from nessus_sched.results.query.page import Page, fit, notes, severity_counts
+from nessus_sched.results.query.page import RESULTS, Page, fit, notes
 from nessus_sched.results.reached import ScannedHost
+from nessus_sched.store.findings.checks import (
+    IS_CHECK,
+    NONE,
+    RESULT,
+    CheckCounts,
+    count_checks,
+    has_checks,
+)
 from nessus_sched.store.findings.coverage import read_scanned_hosts
-from nessus_sched.store.findings.read import ScanQuery, build_scan_query, count, source_of, where_of
+from nessus_sched.store.findings.page import told_apart
+from nessus_sched.store.findings.read import (
+    Counts,
+    ScanQuery,
+    build_scan_query,
+    count,
+    source_of,
+    where_of,
+)
 from nessus_sched.store.findings.schema import STORED_SEVERITIES, Table
 from nessus_sched.store.findings.sql import Clause, ScanRow, join, join_parts
 
@@ -71,12 +87,15 @@ def read_groups(
     describe = _DETAILS[query.group_by]
     fitted = fit(({**g.row, **describe(connection, scan_query, g)} for g in wanted), max_bytes)
     counts = count(connection, scan_query)
+    checks = cursor.checks if cursor else count_checks(connection, [scan_query])
+    severities, results = told_apart(counts, checks)
     end = begin + len(fitted.rows)
-    follows = Cursor(question=asked, scan=scan.scan, after=end, counts=counts)
+    follows = Cursor(question=asked, scan=scan.scan, after=end, counts=counts, checks=checks)
     page = Page(
         rows=fitted.rows,
         total=sum(counts),
-        severities=severity_counts(counts),
+        severities=severities,
+        checks=results,
         groups=len(groups),
         next_cursor=encode_cursor(follows) if end < len(groups) else None,
         left_out=len(wanted) - len(fitted.rows),
@@ -116,7 +135,13 @@ def _counted(
         *(f"count(DISTINCT {name})" for name in kind.counted.values()),
         *(f"count(*) FILTER (WHERE severity = {severity})" for severity in STORED_SEVERITIES),
     ]
-    parts = join_parts([*kind.by, *kind.about, *kind.counted.values()])
+    fields = [*kind.by, *kind.about, *kind.counted.values()]
+    if has_checks(connection, scan_query.scan):
+        tests = [*(f"severity = {each}" for each in STORED_SEVERITIES),
+                 *(f"{RESULT} = '{each}'" for each in RESULTS)]  # fmt: skip
+        columns += [f"count(*) FILTER (WHERE {IS_CHECK} AND {test})" for test in tests]
+        fields.append("compliance_result")
+    parts = join_parts(fields)
     rows = connection.execute(
         f"SELECT {', '.join(columns)} FROM {source_of(connection, scan_query)}{parts}"
         f" WHERE {where.sql} GROUP BY {', '.join(kind.by)}",
@@ -127,7 +152,8 @@ def _counted(
 
 def _group(kind: _Kind, row: tuple[Any, ...]) -> _Group:
     names = (*kind.by, *kind.about, *kind.counted)
-    counts = row[len(names) :]
+    counts = row[len(names) :][: len(STORED_SEVERITIES)]
+    checks = row[len(names) + len(counts) :] or NONE
     worst = next((s for s, n in zip(STORED_SEVERITIES, counts, strict=True) if n), None)
     said = dict(zip(names, row, strict=False))
     for flag in ("exploit_available", "cisa_kev"):
@@ -140,9 +166,14 @@ def _group(kind: _Kind, row: tuple[Any, ...]) -> _Group:
             **said,
             "findings": sum(counts),
             **({} if worst is None else {"severity": _word(worst)}),
-            "severities": severity_counts(counts),
+            **_apart(counts, checks),
         },
     )
+
+
+def _apart(counts: Counts, checks: CheckCounts) -> dict[str, Any]:
+    severities, results = told_apart(counts, checks)
+    return {"severities": severities, **({"compliance_counts": results} if results else {})}
 
 
 def _word(severity: int) -> str:

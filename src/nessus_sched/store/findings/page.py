@@ -10,7 +10,8 @@ import attrs
 
 from nessus_sched.results.query.cursor import Cursor, decode_cursor, encode_cursor, fingerprint
 from nessus_sched.results.query.model import BadQuery, Query
-from nessus_sched.results.query.page import Page, fit, notes, severity_counts
+from nessus_sched.results.query.page import Page, fit, notes, result_counts, severity_counts
+from nessus_sched.store.findings.checks import CheckCounts, count_checks
 from nessus_sched.store.findings.read import Counts, ScanQuery, count, page_rows, read_rows
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
 
@@ -41,12 +42,14 @@ def read_page(
     asked = fingerprint(query, *context)
     cursor = decode_cursor(query.cursor, asked) if query.cursor else None
     totals, counted = _totals(connection, scan_queries, cursor)
+    checks = cursor.checks if cursor is not None else count_checks(connection, scan_queries)
     hits = list(_hits(connection, scan_queries, counted, cursor, query.page_size + 1))
     return shown_page(
         connection,
         hits,
         query,
         totals=totals,
+        checks=checks,
         asked=asked,
         max_bytes=max_bytes,
         name_task=name_task,
@@ -60,6 +63,7 @@ def shown_page(
     query: Query,
     *,
     totals: Counts,
+    checks: CheckCounts,
     asked: str,
     max_bytes: int | None,
     name_task: bool = False,
@@ -70,15 +74,26 @@ def shown_page(
     fitted = fit(_full_rows(connection, wanted, name_task, annotate), max_bytes)
     shown = len(fitted.rows)
     at_end = shown == len(hits)
+    severities, results = told_apart(totals, checks)
     page = Page(
         rows=fitted.rows,
         total=sum(totals),
-        severities=severity_counts(totals),
-        next_cursor=None if at_end else _next(wanted[shown - 1], asked, totals),
+        severities=severities,
+        checks=results,
+        next_cursor=None if at_end else _next(wanted[shown - 1], asked, totals, checks),
         left_out=len(wanted) - shown,
         shortened=fitted.shortened,
     )
     return attrs.evolve(page, notes=notes(page, max_bytes=max_bytes))
+
+
+def told_apart(totals: Counts, checks: CheckCounts) -> tuple[dict[str, int], dict[str, int]]:
+    """Findings by severity without the checks among them, and these by result."""
+    of_checks = checks[: len(totals)]
+    return (
+        severity_counts(a - b for a, b in zip(totals, of_checks, strict=True)),
+        result_counts(checks[len(totals) :]),
+    )
 
 
 def _totals(
@@ -130,7 +145,10 @@ def _full_rows(
             yield {**prefix, **told, **row}
 
 
-def _next(hit: Hit, asked: str, totals: Counts) -> str:
+def _next(hit: Hit, asked: str, totals: Counts, checks: CheckCounts) -> str:
     return encode_cursor(
-        Cursor(question=asked, scan=hit.scan_query.scan.scan, after=hit.row, counts=totals)
-    )
+        Cursor(
+            question=asked, scan=hit.scan_query.scan.scan, after=hit.row, counts=totals,
+            checks=checks,
+        )
+    )  # fmt: skip

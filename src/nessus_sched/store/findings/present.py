@@ -12,6 +12,7 @@ from nessus_sched.results.model import host_key
 from nessus_sched.results.query.cursor import Cursor, decode_cursor, fingerprint
 from nessus_sched.results.query.model import BadQuery, Query, SortKey
 from nessus_sched.results.query.page import Page
+from nessus_sched.store.findings.checks import count_checks_among
 from nessus_sched.store.findings.page import Hit, shown_page
 from nessus_sched.store.findings.pairing import ABSENCE, paired
 from nessus_sched.store.findings.read import ScanQuery, sort_values, source_of, where_of
@@ -59,6 +60,7 @@ def read_present(
         [Hit(scan_query=_scan_query_of(row, scan_queries), row=row) for row in picked],
         query,
         totals=totals,
+        checks=count_checks_among(connection, of_rows) if cursor is None else cursor.checks,
         asked=asked,
         max_bytes=max_bytes,
         name_task=True,

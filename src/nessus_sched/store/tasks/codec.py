@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeVar
 
+import attrs
 import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -21,6 +22,7 @@ from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.states import TaskState, check_transition
 from nessus_sched.core.task import ScanRequest, Task
+from nessus_sched.results.older_summary import upgraded
 
 T = TypeVar("T")
 
@@ -126,7 +128,10 @@ def encode_task(task: Task, *, updated_at: float) -> EncodedTask:
 
 def decode_task(document: str) -> Task:
     task: Task = _structure_task(_decode(document), Task)
-    return task
+    if task.summary is None:
+        return task
+    summary = upgraded(task.summary)
+    return task if summary is task.summary else attrs.evolve(task, summary=summary)
 
 
 def encode_document(stored: Schedule | FindingException) -> str:
