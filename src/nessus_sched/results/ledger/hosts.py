@@ -33,7 +33,8 @@ class ScanOrigin:
     was launched (epoch seconds); None for a report from elsewhere. `targets` were to be scanned,
     None if unknown, and `left` are those that no scan has finished. `only` are the plugins that a
     scan to verify fixes was limited to: it says nothing about any other, nor about the host.
-    `credentials` are the names of those that the scan was given.
+    `credentials` are the names of those that the scan was given. `settled` is when the task got
+    the results that it has now (epoch seconds).
     """
 
     task_id: str
@@ -44,6 +45,7 @@ class ScanOrigin:
     left: tuple[str, ...] = ()
     only: frozenset[int] | None = None
     credentials: tuple[str, ...] = ()
+    settled: float | None = None
 
 
 def scan_time(origin: ScanOrigin, ended_at: float | None, imported_at: float) -> int | None:

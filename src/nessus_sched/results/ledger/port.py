@@ -163,8 +163,9 @@ class KeptLedger(LedgerReader, Protocol):
 class KeptReports(Protocol):
     """The reports of ended scans, which may be kept for longer than their findings."""
 
-    async def with_reports(self) -> Collection[str]:
-        """The tasks and parts of which a report is kept. Raises `StoreUnavailable`."""
+    async def with_reports(self) -> Mapping[str, float]:
+        """The tasks and parts of which a report is kept, and when the latest was stored (epoch
+        seconds). Raises `StoreUnavailable`."""
 
     async def restore(self, task: Task) -> bool:
         """Stores the findings of a task again; False if there are no reports of it. Raises

@@ -116,11 +116,14 @@ def apply_scan(
     now: int,
     exceptions: Sequence[FindingException] = (),
 ) -> Applied | None:
-    """None if the findings database has no findings of the task. `exceptions` are in force."""
+    """None if the findings database has no findings of the task, or if what it has was read again
+    from the reports of a scan that was applied. `exceptions` are in force."""
     with attached(connection, findings), _transaction(connection):
         try:
             scan = scan_of(connection, origin.task_id)
         except NoFindings:
+            return None
+        if _read_again(connection, scan, origin):
             return None
         applied, run = _apply(connection, scan, origin, by, now)
         facts = cover_scanned(connection, exceptions, run, scan.scan)
@@ -164,6 +167,17 @@ def _apply(
     store_tries(connection, run, origin)
     store_logins(connection, run, origin, scan)
     return _finished(connection, origin, run, matched), run
+
+
+def _read_again(connection: sqlite3.Connection, scan: ScanRow, origin: ScanOrigin) -> bool:
+    """Notes where the findings are now, if the results were applied since the task got them."""
+    if origin.settled is None:
+        return False
+    updated = connection.execute(
+        "UPDATE runs SET source = ? WHERE task_id = ? AND applied_at >= ? AND source <> ?",
+        (scan.scan, origin.task_id, int(origin.settled), scan.scan),
+    )
+    return updated.rowcount > 0
 
 
 def _run(connection: sqlite3.Connection, scan: ScanRow, origin: ScanOrigin, now: int) -> int:
