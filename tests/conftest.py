@@ -6,12 +6,14 @@ import gc
 import os
 import sys
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from support import postgres
 
 # Whatever the environment says: to rewrite the assertions of all tests in each worker and in each
 # run takes ten seconds, and each process that a test starts compiles the program again.
@@ -99,3 +101,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """A PostgreSQL server for tests that are worth one."""
+    pytest.importorskip("psycopg", reason="needs the extra nessus-sched[postgres]")
+    try:
+        with postgres.running() as running:
+            yield running
+    except LookupError as error:
+        pytest.skip(str(error))

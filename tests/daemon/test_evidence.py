@@ -18,6 +18,7 @@ import trio
 
 from nessus_sched.config.delivery import LabelSettings
 from nessus_sched.config.ledger import HostIdentity
+from nessus_sched.config.schema import Config
 from nessus_sched.core.credentials import Credential, CredentialKind
 from nessus_sched.core.exceptions.exception import ExceptionStatus
 from nessus_sched.core.secret import MASK, Secret
@@ -248,8 +249,8 @@ async def test_it_is_the_same_file_after_all_tasks_were_deleted(
 async def test_it_is_the_same_file_from_a_backup(quarter: Path, tmp_path: Path) -> None:
     restored = tmp_path / "restored"
     restored.mkdir()
-    back_up(quarter, restored / "tasks.db")
-    back_up_ledger(quarter, restored / "ledger.db")
+    back_up(Config(state_directory=quarter), restored / "tasks.db")
+    back_up_ledger(Config(state_directory=quarter), restored / "ledger.db")
     shutil.copy(quarter / "findings.db", restored)
     assert await _bytes(restored, tmp_path) == await _bytes(quarter, tmp_path)
 
@@ -260,10 +261,10 @@ async def test_a_running_store_still_has_the_head_of_the_pack(
     state = _copied(quarter, tmp_path)
     written = await made(state, tmp_path / "pack.zip")
     await afterwards(state)
-    assert verify_journal(state, parse_head(written.head)).ok
+    assert verify_journal(Config(state_directory=state), parse_head(written.head)).ok
     seq, _, digest = written.head.partition(":")
     other = parse_head(f"{seq}:{digest[::-1]}")
-    assert not verify_journal(state, other).ok
+    assert not verify_journal(Config(state_directory=state), other).ok
 
 
 async def test_it_is_the_same_file_after_the_ledger_was_made_again(

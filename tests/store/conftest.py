@@ -5,7 +5,7 @@ What a test says of `store` or `stores` is said of every engine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,6 @@ import pytest
 from nessus_sched.store.tasks.store import TaskStore
 from support import postgres
 from support.engines import ENGINES, Stores
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[postgres.Cluster]:
-    pytest.importorskip("psycopg", reason="needs the extra nessus-sched[postgres]")
-    try:
-        with postgres.running() as running:
-            yield running
-    except LookupError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=ENGINES)

@@ -18,13 +18,18 @@ from nessus_sched.store.exports import (
     NoExport,
     open_export,
 )
+from support import postgres
+from support.engines import ENGINES
 
 DOCUMENT = b"<NessusClientData_v2>" + b"x" * 3_000_000 + b"</NessusClientData_v2>"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ExportStore:
+@pytest.fixture(params=ENGINES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ExportStore:
     store = ExportStore(tmp_path / "exports")
+    if request.param == "postgres":
+        cluster: postgres.Cluster = request.getfixturevalue("cluster")
+        store = postgres.exports(cluster.database(), tmp_path / "exports")
     store.prepare()
     return store
 
@@ -42,7 +47,7 @@ def test_what_was_written_is_read_and_takes_less_space(store: ExportStore) -> No
     statistics = store.statistics()
     assert statistics.files == 1
     assert 0 < statistics.bytes < len(DOCUMENT) // 100
-    assert store.task_ids() == {"t-1"}
+    assert set(store.latest()) == {"t-1"}
 
 
 def test_nobody_else_may_read_it(store: ExportStore) -> None:
@@ -137,7 +142,9 @@ def test_an_id_that_is_no_file_name_is_refused(store: ExportStore, task_id: str)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "other"])
-def test_a_damaged_file_is_told(store: ExportStore, damage: str) -> None:
+def test_a_damaged_file_is_told(tmp_path: Path, damage: str) -> None:
+    store = ExportStore(tmp_path / "exports")
+    store.prepare()
     name = store.write("t", io.BytesIO(os.urandom(10_000)))
     file = store.directory / name
     data = bytearray(file.read_bytes())

@@ -33,9 +33,11 @@ def daemon_or_store(config: Path | None) -> Iterator[DaemonApi]:
             from nessus_sched.cli.load_config import load_config_or_exit
 
             found = load_config_or_exit(config)
-            if not os.path.exists(found.state_directory / "tasks.db"):
+            if found.store is None and not os.path.exists(found.state_directory / "tasks.db"):
                 raise
-            print_note(f"no daemon is running; showing what {found.state_directory} holds")
+            from nessus_sched.daemon.stores import place_of
+
+            print_note(f"no daemon is running; showing what {place_of(found)} holds")
             api = StateDirectory(found, error)
         yield api
 

@@ -97,9 +97,9 @@ def verify_command(expect: str | None, config: Path, as_json: bool) -> None:
         head = None if expect is None else parse_head(expect)
     except ValueError:
         raise click.UsageError("--expect takes a head such as 12:ab...") from None
-    directory = load_config_or_exit(config).state_directory
-    with _store_errors(directory):
-        report = verify_journal(directory, head)
+    settings = load_config_or_exit(config)
+    with _store_errors(settings.state_directory):
+        report = verify_journal(settings, head)
     if as_json:
         print_json(
             {
@@ -145,12 +145,12 @@ def backup_command(
     copies = {file: back_up} | ({} if ledger is None else {ledger: back_up_ledger})
     if ledger is not None and ledger.resolve() == file.resolve():
         raise click.UsageError("FILE and --ledger are the same file")
-    directory = load_config_or_exit(config).state_directory
+    settings = load_config_or_exit(config)
     for each in copies:
         check_writable(each, force=force)
-        _check_elsewhere(each, directory)
-    with _store_errors(directory):
-        written = {each: copy(directory, each) for each, copy in copies.items()}
+        _check_elsewhere(each, settings.state_directory)
+    with _store_errors(settings.state_directory):
+        written = {each: copy(settings, each) for each, copy in copies.items()}
     if as_json:
         print_json(
             {

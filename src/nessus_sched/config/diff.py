@@ -46,6 +46,8 @@ ASPECTS: Final[Mapping[str, Aspect]] = MappingProxyType(
 
 AT_START_ONLY: Final = (
     ("state_directory",),
+    ("store",),
+    ("store_password",),
     ("socket", "path"),
     ("socket", "mode"),
     ("socket", "group"),

@@ -40,6 +40,10 @@ _MODE: Final = re.compile(r"0?[0-7]{3}")
 _PRINCIPAL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?|[0-9]{1,10}|\*")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}|[0-9a-f]{2}(?::[0-9a-f]{2}){31}")
 _TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_DATABASE: Final = re.compile(
+    r"postgres(?:ql)?://(?:[^:@/?#\s]*(?::(?P<password>[^@/?#\s]*))?@)?[^@/?#\s]*"
+    r"/[^/?#\s]+(?:\?(?P<options>[^#\s]*))?"
+)
 _SYSLOG_PORTS: Final = MappingProxyType({"udp": ":514", "tcp": ":514", "tls": ":6514"})
 """RFC 5426 and 5425; plain TCP (RFC 6587) has none of its own and uses that of UDP."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -125,6 +129,16 @@ def url(value: object) -> str:
 def webhook(value: object) -> str:
     address = _split_url(value, schemes=("http", "https"))
     return address._replace(netloc=_host_and_port(address.netloc)).geturl()
+
+
+def database(value: object) -> str:
+    """A URL of libpq. It may name several servers, which `urlsplit` does not understand."""
+    found = _DATABASE.fullmatch(text(value))
+    if found is None:
+        raise ValueError
+    if found["password"] is not None or "password" in (found["options"] or "").lower():
+        raise InvalidValue("a password does not belong in the URL; it goes in store_password")
+    return text(value)
 
 
 def _split_url(value: object, *, schemes: tuple[str, ...]) -> SplitResult:
@@ -274,6 +288,7 @@ def readers(folder: Path) -> Mapping[types.ValueFormat, Reader]:
         types.MODE: mode,
         types.URL: url,
         types.WEBHOOK: webhook,
+        types.DATABASE: database,
         types.BIND: bind,
         types.FINGERPRINT: fingerprint,
         types.RULE: rule,

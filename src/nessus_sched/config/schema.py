@@ -38,6 +38,7 @@ from nessus_sched.config.types import (
     NAME_BOUNDS,
     NEW_FILE,
     Bind,
+    DatabaseUrl,
     LogFormat,
     LogLevel,
     Mode,
@@ -321,6 +322,18 @@ class Config:
     state_directory: Annotated[Path, NEW_FILE] = field(
         "Directory for tasks, findings and reports; one daemon per directory.",
         default=Path("/var/lib/nessus-sched"),
+    )
+    store: DatabaseUrl | None = field(
+        "A PostgreSQL database for tasks, journal, schedules, exceptions, messages, reports and "
+        "the ledger, so that another machine can go on with them. By default all of them are "
+        "files in `state_directory`.",
+        default=None,
+        examples=("postgresql://nessus_sched@db.example.com/scans?sslmode=verify-full",),
+    )
+    store_password: Secret | None = field(
+        "Password of the database's user. Without it, libpq looks where it always does: "
+        "PGPASSWORD, PGPASSFILE, ~/.pgpass.",
+        default=None,
     )
     scanners: tuple[ScannerSettings, ...] = field("The scanners to drive.", default=())
     targets: TargetSettings = field("What may be scanned.", factory=TargetSettings)

@@ -22,6 +22,7 @@ from nessus_sched.core.targets.scope import parse_rules
 from nessus_sched.core.targets.targets import parse_targets
 from nessus_sched.core.text import duration
 
+_HERE: Final = ("", "localhost", "127.0.0.1")
 LONGEST_FOLDER: Final = 20
 """Characters; a public client reports that Nessus refuses longer names."""
 
@@ -30,6 +31,7 @@ def warnings(config: Config, now: float) -> tuple[str, ...]:
     """Sentences for the log, `config check` and health, without secrets. `now` is in epoch
     seconds."""
     return (
+        *_store(config),
         *_scanners(config),
         *_scope(config),
         *_exposure(config),
@@ -69,6 +71,23 @@ def _limits(config: Config) -> Iterator[str]:
         yield (
             "limits.message_size: a message needs up to four times its size, and a user gets only "
             "half of limits.connection_memory: raise the latter or lower the former"
+        )
+
+
+def _store(config: Config) -> Iterator[str]:
+    """libpq encrypts by default if the server can, and checks nothing."""
+    if config.store is None:
+        if config.store_password is not None:
+            yield "store_password is not used, because `store` names no database"
+        return
+    servers, _, options = config.store.partition("://")[2].rpartition("@")[2].partition("?")
+    hosts = servers.partition("/")[0].split(",")
+    if all(host.partition(":")[0] in _HERE or host.startswith(("[::1]", "%2F")) for host in hosts):
+        return
+    if "sslmode=verify-full" not in options.split("&"):
+        yield (
+            "store: without sslmode=verify-full in its URL, an attacker on the network can read "
+            "what the database gets, and answer in its place"
         )
 
 

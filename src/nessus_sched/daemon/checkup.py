@@ -21,10 +21,10 @@ from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.core.text import duration, lasting, pluralize, size
+from nessus_sched.daemon.stores import place_of, read_tasks
 from nessus_sched.http.server import HttpTrouble, listen
 from nessus_sched.nessus.client import NessusScanner
 from nessus_sched.store.lock import holder
-from nessus_sched.store.tasks.offline import read_offline
 
 LITTLE: Final = 2 * 2**30
 """Bytes of free disk below which `doctor` warns; a report can have hundreds of MB."""
@@ -40,7 +40,7 @@ def check_machine(file: Path, config: Config) -> list[Step]:
     return [
         *_config(file, config),
         *_directory(config.state_directory),
-        *_store(config.state_directory),
+        *_store(config),
         *_disk(config.state_directory),
         _clock(),
     ]
@@ -80,15 +80,20 @@ def _directory(directory: Path) -> Iterator[Step]:
         yield ok("state", f"{directory} is writable by its owner only")
 
 
-def _store(directory: Path) -> Iterator[Step]:
-    if not os.path.exists(directory / "tasks.db"):
+def _store(config: Config) -> Iterator[Step]:
+    if config.store is None and not os.path.exists(config.state_directory / "tasks.db"):
         return
+    where = "" if config.store is None else f" in {place_of(config)}"
     try:
-        with read_offline(directory) as store:
-            yield ok("store", f"{pluralize(sum(store.counts().values()), 'task')} can be read")
+        with read_tasks(config) as store:
+            tasks = pluralize(sum(store.counts().values()), "task")
+            yield ok("store", f"{tasks}{where} can be read")
             yield from _messages(store.backlogs())
     except StoreError as error:
-        yield failed("store", str(error), "Restore a backup, or run 'journal verify'.")
+        if config.store is None:
+            yield failed("store", str(error), "Restore a backup, or run 'journal verify'.")
+        else:
+            yield failed("store", str(error), "Check `store` and the rights of its user.")
 
 
 def _messages(backlogs: Mapping[str, Backlog]) -> Iterator[Step]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from random import SystemRandom
 
 import attrs
@@ -23,8 +22,10 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import Now, steady_clock, system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.daemon.absent_hosts import AbsentHosts
+from nessus_sched.daemon.findings_keeper import FindingsKeeper
 from nessus_sched.daemon.instrumentation import scanner_request
 from nessus_sched.daemon.kept_scans import TaskScans
+from nessus_sched.daemon.ledger_copy import LedgerCopy, Mirror
 from nessus_sched.daemon.ledger_keeper import LOOK_EVERY as LEDGER_EVERY
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.name_lookups import SCANNER_LOOKUPS, TARGET_LOOKUPS, NameLookups
@@ -33,6 +34,7 @@ from nessus_sched.daemon.planner import Planner
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.scanner_watch import LOOK_EVERY as WATCH_EVERY
 from nessus_sched.daemon.scanner_watch import ScannerWatch
+from nessus_sched.daemon.stores import engine_of, exports_of, mirror_of, set_aside
 from nessus_sched.daemon.system import System
 from nessus_sched.delivery.lanes import Lanes
 from nessus_sched.delivery.router import Router
@@ -54,6 +56,7 @@ from nessus_sched.scheduler.service import Service
 from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import FindingsStore, open_findings
 from nessus_sched.store.ledger.store import open_ledger
+from nessus_sched.store.tasks.engine import Engine
 from nessus_sched.store.tasks.store import TaskStore
 from nessus_sched.telemetry.estimate_error import EstimateErrorTracker
 from nessus_sched.telemetry.metrics import Metrics
@@ -131,7 +134,8 @@ async def compose(
 ) -> AsyncIterator[System]:
     """Stores and scheduler, not yet running."""
     async with AsyncExitStack() as stack:
-        exports, findings, store = await _stores(stack, config.state_directory, around.wall)
+        engine = engine_of(config)
+        exports, findings, store = await _stores(stack, config, engine, around.wall)
         reports = Reports(findings, exports, around.wall)
         now = around.steady()
         pool = new_pool(config, now(), on_wake=lambda scanner_id: fleet.ring(scanner_id))
@@ -163,7 +167,8 @@ async def compose(
         service = Service(context, fleet, queries)
         service.on_told = estimate_errors.estimate_given
         exceptions = Exceptions(context)
-        ledger = await _ledger(stack, context, exceptions, reports, around.rarer)
+        mirror = mirror_of(config, engine)
+        ledger = await _ledger(stack, context, exceptions, reports, mirror, around.rarer)
         service.on_import = ledger.wake
         context.last_worked = ledger.last_worked
         absent = AbsentHosts(queries=queries, findings=findings, ledger=ledger)
@@ -188,6 +193,8 @@ async def compose(
             findings=findings,
             ledger=ledger,
             exports=exports,
+            findings_keeper=_findings_keeper(context, reports, ledger),
+            ledger_copy=None if mirror is None else LedgerCopy(mirror=mirror),
             delivery=_delivery(context, store, ledger, exports, metrics, around.sink),
             scanner_watch=ScannerWatch(
                 store, queries.scanners, context.wall, mask, every=WATCH_EVERY * around.rarer
@@ -205,13 +212,15 @@ def _schedules(
 
 
 async def _stores(
-    stack: AsyncExitStack, directory: Path, wall: Now
+    stack: AsyncExitStack, config: Config, engine: Engine, wall: Now
 ) -> tuple[ExportStore, FindingsStore, TaskStore]:
-    exports = ExportStore(directory / "exports")
-    await trio.to_thread.run_sync(exports.prepare)
-    findings = await open_findings(directory / "findings.db")
+    findings = await open_findings(config.state_directory / "findings.db")
     stack.push_async_callback(findings.aclose)
-    store = await stack.enter_async_context(TaskStore.open(directory, now=wall))
+    store = await stack.enter_async_context(TaskStore.open_engine(engine, now=wall))
+    exports = exports_of(config, engine)
+    await trio.to_thread.run_sync(exports.prepare)
+    if config.store is not None:
+        await trio.to_thread.run_sync(set_aside, config.state_directory, await store.seal())
     return exports, findings, store
 
 
@@ -225,9 +234,12 @@ async def _ledger(
     context: Context,
     exceptions: Exceptions,
     reports: Reports,
+    mirror: Mirror | None,
     rarer: float,
 ) -> LedgerKeeper:
     directory = context.config.state_directory
+    if mirror is not None:
+        await trio.to_thread.run_sync(mirror.catch_up)
     ledger = await open_ledger(directory / "ledger.db", directory / "findings.db")
     stack.push_async_callback(ledger.aclose)
     keeper = LedgerKeeper(
@@ -243,6 +255,20 @@ async def _ledger(
     exceptions.on_change = keeper.wake
     context.observers.append(keeper.observe)
     return keeper
+
+
+def _findings_keeper(context: Context, reports: Reports, keeper: LedgerKeeper) -> FindingsKeeper:
+    found = FindingsKeeper(
+        reports=reports,
+        findings=reports.findings,
+        ledger=keeper.ledger,
+        tasks=context.store,
+        expired=lambda: context.expired(context.config.retention.findings),
+        wake=keeper.wake,
+        shared=context.config.store is not None,
+    )
+    keeper.prepare = found.prepare
+    return found
 
 
 def _connect(

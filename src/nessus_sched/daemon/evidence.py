@@ -24,6 +24,7 @@ from nessus_sched.core.masking import Masker
 from nessus_sched.core.outcome import outcome_of
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.text import pluralize
+from nessus_sched.daemon.stores import read_tasks
 from nessus_sched.results.ledger.as_of import AsOfPlace, AsOfQuery, PastFinding
 from nessus_sched.results.ledger.logins import ScanRun
 from nessus_sched.results.ledger.states import State
@@ -43,7 +44,7 @@ from nessus_sched.results.pack.times import iso
 from nessus_sched.results.pack.verify_pack import FORMAT, JOURNAL, OPEN, SCANS, VERSION
 from nessus_sched.results.pack.writer import PackWriter, Table
 from nessus_sched.store.ledger.store import OfflineLedger, open_ledger_offline
-from nessus_sched.store.tasks.offline import OfflineStore, read_offline
+from nessus_sched.store.tasks.offline import OfflineStore
 
 PAGE: Final = 1000
 _NAMED: Final = 5
@@ -73,7 +74,7 @@ async def write_evidence(
     if until > now:
         raise NoEvidence(f"the period ends at {iso(until)}, which has not come yet")
     directory = config.state_directory
-    with read_offline(directory) as store:
+    with read_tasks(config) as store:
         ledger = await open_ledger_offline(directory / "ledger.db", directory / "findings.db")
         try:
             maker = _Maker(config, store, ledger, scope, since, until)

@@ -114,6 +114,9 @@ class HealthCheck:
         keeper = self._system.ledger
         if keeper.trouble is not None:
             return Observation(Status.DEGRADED, keeper.trouble)
+        copy = self._system.ledger_copy
+        if copy is not None and copy.trouble is not None:
+            return Observation(Status.DEGRADED, copy.trouble)
         if keeper.waiting:
             return Observation(Status.OK, f"{pluralize(keeper.waiting, 'scan')} still to enter")
         return Observation(Status.OK, "every finished scan is entered")

@@ -8,7 +8,7 @@ scans whose findings were deleted are entered from the reports that are kept of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import attrs
@@ -70,6 +70,8 @@ class LedgerKeeper:
     exceptions: Exceptions
     findings: FindingsStore
     reports: KeptReports
+    prepare: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    """Comes before the first scan is entered."""
     every: float = LOOK_EVERY
     """Seconds between looks if nothing happens."""
     waiting: int = 0
@@ -98,6 +100,7 @@ class LedgerKeeper:
 
     async def run(self) -> None:
         """Until canceled."""
+        await self.prepare()
         while True:
             self._work = trio.Event()
             try:
@@ -206,7 +209,7 @@ class LedgerKeeper:
     async def lost_by_rebuild(self) -> int:
         """How many scans in the ledger have neither findings nor a report any more."""
         scans, reports = await self.ledger.scans(), await self.reports.with_reports()
-        kept = scans.stored.union(*map(_wholes, reports))
+        kept = scans.stored.union(*map(wholes, reports))
         return len(scans.applied - kept)
 
     async def rebuild(self) -> int:
@@ -257,7 +260,7 @@ class LedgerKeeper:
     async def _find_restorable(self) -> dict[str, Task]:
         """The tasks that are not entered whose findings were deleted, but not their reports."""
         scans, reports = await self.ledger.scans(), await self.reports.with_reports()
-        wanted = set[str]().union(*map(_wholes, reports)) - scans.applied - scans.stored
+        wanted = set[str]().union(*map(wholes, reports)) - scans.applied - scans.stored
         found = [await self.tasks.get(task_id) for task_id in sorted(wanted)]
         return {task.task_id: task for task in found if task is not None and ended(task)}
 
@@ -294,7 +297,7 @@ def _same(one: Sequence[FindingException], other: Sequence[FindingException]) ->
     ]
 
 
-def _wholes(task_id: str) -> tuple[str, str]:
+def wholes(task_id: str) -> tuple[str, str]:
     """A task, and the one that it is a part of if it is a part (`core.ids.part_id`)."""
     return task_id, task_id.rpartition("-")[0]
 
@@ -307,7 +310,7 @@ def ended(task: Task) -> bool:
 def origin_of(task: Task) -> ScanOrigin:
     """What the ledger needs to know of a task besides its findings."""
     if task.scanner_instance is None and task.split is None:
-        return ScanOrigin(task_id=task.task_id)  # imported
+        return ScanOrigin(task_id=task.task_id, settled=task.entered[task.state])  # imported
     return ScanOrigin(
         task_id=task.task_id,
         series=series_of(task),
@@ -317,6 +320,7 @@ def origin_of(task: Task) -> ScanOrigin:
         left=task.remaining or (),
         only=None if task.request.verify is None else task.request.verify.plugin_ids,
         credentials=tuple(task.request.credentials),
+        settled=task.entered[task.state],
     )
 
 

@@ -30,12 +30,13 @@ from nessus_sched.core.store_errors import StoreError, StoreUnavailable
 from nessus_sched.core.targets.scope import Scope
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter, TaskPage
+from nessus_sched.daemon.stores import read_tasks
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import Users
 from nessus_sched.scheduler.queries import StoredTasks
 from nessus_sched.store.findings.reader import OfflineFindings, open_findings_offline
 from nessus_sched.store.ledger.store import OfflineLedger, open_ledger_offline
-from nessus_sched.store.tasks.offline import OfflineStore, read_offline
+from nessus_sched.store.tasks.offline import OfflineStore
 
 _NEED_FINDINGS: Final = frozenset(
     {
@@ -79,7 +80,7 @@ async def _answer(config: Config, tool: ToolDef, arguments: Mapping[str, Any]) -
     args: Any = validation.parse(tool.arguments, arguments)
     directory = config.state_directory
     mask = Masker(secrets_of(config))
-    with read_offline(directory) as store:
+    with read_tasks(config) as store:
         ledger, no_ledger = await _open_ledger(directory, tool.name)
         findings = (
             await open_findings_offline(directory / "findings.db")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import SystemRandom
 from typing import Any, BinaryIO, Final
 
+import trio
+
 from nessus_sched.api import validation
 from nessus_sched.api.admin_import import PIECE, import_answer
 from nessus_sched.config.schema import Config
@@ -13,8 +15,8 @@ from nessus_sched.core.clock import system_now
 from nessus_sched.core.masking import Masker
 from nessus_sched.core.task import Task
 from nessus_sched.daemon.report_ingest import Reports
+from nessus_sched.daemon.stores import engine_of, exports_of
 from nessus_sched.scheduler.importing import Imports
-from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.findings.store import open_findings
 from nessus_sched.store.lock import hold_state_directory
 from nessus_sched.store.tasks.store import TaskStore
@@ -31,11 +33,12 @@ async def import_offline(
     """
     directory = config.state_directory
     with hold_state_directory(directory):
-        exports = ExportStore(directory / "exports")
-        exports.prepare()
         findings = await open_findings(directory / "findings.db")
         try:
-            async with TaskStore.open(directory, now=system_now) as store:
+            engine = engine_of(config)
+            async with TaskStore.open_engine(engine, now=system_now) as store:
+                exports = exports_of(config, engine)
+                await trio.to_thread.run_sync(exports.prepare)
                 reports = Reports(findings, exports, system_now)
                 last = await store.last_order()
                 imports = Imports(

@@ -15,6 +15,8 @@ import trio
 
 from nessus_sched.api import validation
 from nessus_sched.api.admin_findings import compare_answer, findings_answer
+from nessus_sched.config.schema import Config
+from nessus_sched.daemon.stores import exports_of
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.coverage import scan_coverage
 from nessus_sched.results.merge import MergedReader, Source
@@ -25,7 +27,7 @@ from nessus_sched.results.query.model import Query
 from nessus_sched.results.query.page import Page
 from nessus_sched.results.scan_warnings import cautions
 from nessus_sched.results.summary import SummaryBuilder
-from nessus_sched.store.exports import ExportStore, open_export
+from nessus_sched.store.exports import open_export
 from nessus_sched.store.findings.reader import FindingsReader, open_findings_offline
 from nessus_sched.store.findings.store import open_findings
 
@@ -77,10 +79,10 @@ def _without_ledger(page: Page, query: Query) -> Page:
     return arranged(page, query, [None] * len(page.rows), *notes)
 
 
-def kept_reports(state_directory: Path, task_id: str) -> dict[str, Source]:
+def kept_reports(config: Config, task_id: str) -> dict[str, Source]:
     """The reports that the daemon keeps of a task and its parts, by name, one for each attempt.
     Raises `StoreError`, also when reading."""
-    files = ExportStore(state_directory / "exports").files(task_id)
+    files = exports_of(config).files(task_id)
     return {file.stem: partial(open_export, file) for file in files}
 
 

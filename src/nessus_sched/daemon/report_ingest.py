@@ -113,7 +113,7 @@ class Reports:
         with counts and verdicts. Findings of a part are stored with those of the whole task. A
         file that someone deleted is left out, and a damaged one counts up to the damage."""
         builder = SummaryBuilder()
-        there = await trio.to_thread.run_sync(_there, paths)
+        there = await trio.to_thread.run_sync(self._there, paths)
         reader = MergedReader([partial(_open, path) for path in there])
         found = _tee(reader, builder)
         if task.part is not None:
@@ -123,9 +123,9 @@ class Reports:
             covered = await self._coverage(task)
         return {**builder.finish(reader.report, self._facts(task, info)), **covered}
 
-    async def with_reports(self) -> Collection[str]:
-        """The tasks and parts of which a report is kept."""
-        return await trio.to_thread.run_sync(self.exports.task_ids)
+    async def with_reports(self) -> Mapping[str, float]:
+        """The tasks and parts of which a report is kept, and when the latest was stored."""
+        return await trio.to_thread.run_sync(self.exports.latest)
 
     async def restore(self, task: Task) -> bool:
         """Stores the findings of a task, which were deleted, again from the reports that are kept
@@ -156,6 +156,14 @@ class Reports:
             ),
             sent=task.asked.logins if task.asked is not None else (),
         )
+
+    def _there(self, paths: Sequence[Path]) -> list[Path]:
+        """Without reports that are gone, unless nothing is left then."""
+        self.exports.fetch(paths)
+        found = [path for path in paths if path.exists()]
+        for path in set(paths).difference(found):
+            log.warning(events.REPORT_GONE, file=path.name)
+        return found or list(paths[-1:])
 
     async def _coverage(self, task: Task) -> dict[str, Any]:
         if not task.request.targets:
@@ -189,14 +197,6 @@ def _license_exhausted_at(info: ScannerInfo | None) -> int | None:
     if info is None or info.licensed_hosts is None or info.used_hosts is None:
         return None
     return info.licensed_hosts if info.used_hosts >= info.licensed_hosts else None
-
-
-def _there(paths: Sequence[Path]) -> list[Path]:
-    """Without reports that are gone, unless nothing is left then."""
-    found = [path for path in paths if path.exists()]
-    for path in set(paths).difference(found):
-        log.warning(events.REPORT_GONE, file=path.name)
-    return found or list(paths[-1:])
 
 
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:

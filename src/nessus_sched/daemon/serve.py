@@ -11,6 +11,8 @@
           socket         MCP and the command line, one task per connection
           stdio          MCP on stdin and stdout, with --stdio
           ledger         enters finished scans in the ledger
+          ledger copy    copies it to the database, if there is one
+          findings       reads findings that are missing from reports
           housekeeping   deletes what is past its retention
           certifications deletes what an interrupted one left on a scanner
           planner        plans the coming day while somebody looks at the status page
@@ -153,8 +155,16 @@ def _start_calendar(system: System, nursery: trio.Nursery) -> None:
 
 
 def _start_keepers(system: System, nursery: trio.Nursery) -> None:
-    for part in (system.ledger, system.delivery, system.scanner_watch, system.housekeeping):
+    for part in (
+        system.ledger,
+        system.findings_keeper,
+        system.delivery,
+        system.scanner_watch,
+        system.housekeeping,
+    ):
         nursery.start_soon(part.run)
+    if system.ledger_copy is not None:
+        nursery.start_soon(system.ledger_copy.run)
 
 
 class CrashedAfterStart(Exception):

@@ -12,6 +12,8 @@ import attrs
 
 from nessus_sched.api.permissions import CurrentRoles
 from nessus_sched.certify.certifier import Certifier
+from nessus_sched.daemon.findings_keeper import FindingsKeeper
+from nessus_sched.daemon.ledger_copy import LedgerCopy
 from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.name_lookups import NameLookups
 from nessus_sched.daemon.plan_accuracy import PlanAccuracy
@@ -50,6 +52,9 @@ class System:
     findings: FindingsStore
     ledger: LedgerKeeper
     exports: ExportStore
+    findings_keeper: FindingsKeeper
+    ledger_copy: LedgerCopy | None
+    """None if the ledger is only here."""
     delivery: Delivery
     scanner_watch: ScannerWatch
     lookups: NameLookups

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from gzip import BadGzipFile, GzipFile
 from io import BytesIO
@@ -71,28 +71,49 @@ class ExportStore:
         return. Returns the file's name. `check` is called before every piece and may raise to
         abort, in which case nothing changes."""
         final = self.path(f"{task_id}.{attempt}{_SUFFIX}" if attempt else task_id + _SUFFIX)
-        part = final.with_name(final.name + _PART)
+        part = self.part_of(final)
         with _disk("written"):
             try:
                 _compress(source, part, check)
+                self._keep(part, final.name)
                 part.replace(final)
             finally:
                 part.unlink(missing_ok=True)
             _sync(self.directory)
         return final.name
 
+    def part_of(self, final: Path) -> Path:
+        """Where a file is before it is whole."""
+        return final.with_name(final.name + _PART)
+
+    def _keep(self, part: Path, name: str) -> None:
+        """Stores a whole file elsewhere, before it is in its place."""
+
+    def fetch(self, paths: Collection[Path]) -> None:
+        """Makes sure that these files are in the directory, if they are stored elsewhere."""
+
+    def task_of(self, name: str) -> str:
+        """The task in the name of an export. Raises `NoExport` like `path`."""
+        match = _NAME.fullmatch(name.removesuffix(_SUFFIX))
+        if match is None:
+            raise NoExport(f"{name!r} cannot be the name of an export")
+        return match["task"]
+
     def path(self, name: str) -> Path:
         """Where the export with that name is. Raises `NoExport` for what cannot be a name."""
-        if _NAME.fullmatch(name.removesuffix(_SUFFIX)) is None:
-            raise NoExport(f"{name!r} cannot be the name of an export")
+        self.task_of(name)
         return self.directory / name
 
     def files(self, task_id: str) -> list[Path]:
         """The exports of a task and of its parts, in order. Raises `NoExport` if there are none."""
+        return self._sorted(task_id, [path.name for path in self.paths()])
+
+    def _sorted(self, task_id: str, names: Collection[str]) -> list[Path]:
         found = [
             (match["task"], int(match["attempt"] or 0), path)
             for match, path in self._exports()
-            if match["task"] == task_id or match["task"].startswith(f"{task_id}-")
+            if path.name in names
+            and (match["task"] == task_id or match["task"].startswith(f"{task_id}-"))
         ]
         if not found:
             raise NoExport(f"no export of task {task_id} is stored")
@@ -109,18 +130,23 @@ class ExportStore:
                 _sync(self.directory)
         return len(doomed)
 
-    def task_ids(self) -> frozenset[str]:
-        """The tasks that have an export."""
-        return frozenset(match["task"] for match, _ in self._exports())
-
-    def older_than(self, before: float) -> frozenset[str]:
-        """The tasks whose latest export was stored before `before` (epoch seconds)."""
+    def latest(self) -> Mapping[str, float]:
+        """The tasks and parts that have an export, and when the latest was stored (epoch
+        seconds)."""
         latest: dict[str, float] = {}
         with _disk("listed"):
             for match, path in self._exports():
                 stored = path.stat().st_mtime
                 latest[match["task"]] = max(stored, latest.get(match["task"], stored))
-        return frozenset(task_id for task_id, stored in latest.items() if stored < before)
+        return latest
+
+    def older_than(self, before: float) -> frozenset[str]:
+        """The tasks whose latest export was stored before `before` (epoch seconds)."""
+        return frozenset(task_id for task_id, at in self.latest().items() if at < before)
+
+    def paths(self) -> list[Path]:
+        """All exports that are in the directory."""
+        return [path for _, path in self._exports()]
 
     def statistics(self) -> ExportStatistics:
         with _disk("listed"):
@@ -175,7 +201,7 @@ class _Undamaged:
 
 
 def _compress(source: BinaryIO, part: Path, check: Callable[[], None]) -> None:
-    with open(part, "wb", opener=_private) as file:
+    with open(part, "wb", opener=private_file) as file:
         # No name or time in the header, so that the same export gives the same bytes.
         with GzipFile("", "wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed:
             for piece in _pieces(source, check):
@@ -191,7 +217,8 @@ def _pieces(source: BinaryIO, check: Callable[[], None]) -> Iterator[bytes]:
         check()
 
 
-def _private(path: str, flags: int) -> int:
+def private_file(path: str, flags: int) -> int:
+    """An opener for files that only we may read."""
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 

@@ -266,6 +266,15 @@ LEDGER_APPLIED: Final = Event(
 LEDGER_BEHIND: Final = Event(
     "ledger_behind", "Scans cannot be entered in the ledger now; tried again.", "reason", "waiting"
 )
+LEDGER_NOT_COPIED: Final = Event(
+    "ledger_not_copied", "The ledger cannot be copied to the database now; tried again.", "reason"
+)
+FINDINGS_NOT_READ: Final = Event(
+    "findings_not_read", "Missing findings cannot be read from reports now; tried again.", "reason"
+)
+REPORT_UNREADABLE: Final = Event(
+    "report_unreadable", "A stored report is damaged; its findings are not read.", "reason"
+)
 STORE_UNAVAILABLE: Final = Event("store_unavailable", "The store is not writable.", "reason")
 OPERATOR_ACTION: Final = Event(
     "operator_action", "An operator changed something.", "action", "actor", "running"

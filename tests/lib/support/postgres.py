@@ -16,6 +16,7 @@ import attrs
 
 from nessus_sched.core.clock import Now
 from nessus_sched.core.leading.leader import Daemon
+from nessus_sched.store.exports import ExportStore
 from nessus_sched.store.tasks.store import TaskStore
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class Cluster:
         name = f"test_{self._made}"
         self.sql(f"CREATE DATABASE {name} OWNER {USER} TEMPLATE template0 ENCODING '{encoding}'")
         return self.conninfo(name)
+
+    def url(self, name: str) -> str:
+        """The database of that name as the configuration takes it."""
+        return f"postgresql://{USER}@/{name}?host={self.directory}"
 
     def copy(self, conninfo: str) -> str:
         """A new database with the same contents; nobody may be connected to the other."""
@@ -110,11 +115,20 @@ Opened = AbstractAsyncContextManager[TaskStore]
 def engine(conninfo: str, daemon: Daemon | None = None) -> PostgresEngine:
     from nessus_sched.store.postgres.engine import PostgresEngine
 
-    return PostgresEngine(conninfo, daemon)
+    return PostgresEngine(conninfo, daemon=daemon)
 
 
 def open_store(conninfo: str, *, now: Now) -> Opened:
     return TaskStore.open_engine(engine(conninfo), now=now)
+
+
+def exports(conninfo: str, directory: Path) -> ExportStore:
+    """An export store in an existing database, whose tables are made as needed."""
+    from nessus_sched.store.postgres.engine import PostgresEngine
+    from nessus_sched.store.postgres.exports import PostgresExports
+
+    PostgresEngine(conninfo).open_writer().close()
+    return PostgresExports(directory, conninfo=conninfo)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def kept_reports(subject: str, config: Path | None) -> Mapping[str, Source]:
     with daemon_or_store(config) as api:
         task_id = task_id_of(api, subject)
     try:
-        return report_files.kept_reports(load_config_or_exit(config).state_directory, task_id)
+        return report_files.kept_reports(load_config_or_exit(config), task_id)
     except StoreError as error:
         raise click.ClickException(str(error)) from error
 

@@ -1,1 +1,1 @@
-"""`nessus-sched store`: tasks and journal in another database."""
+"""`nessus-sched store`: a store in another database."""

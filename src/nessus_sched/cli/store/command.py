@@ -1,4 +1,4 @@
-"""Copies of tasks and journal in PostgreSQL, and back."""
+"""Copies of a store in PostgreSQL, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nessus_sched.core.text import pluralize
 
 @click.group("store")
 def store_group() -> None:
-    """Copy tasks and journal to PostgreSQL, and back."""
+    """Copy a store to PostgreSQL, and back."""
 
 
 def _place(_ctx: click.Context, _parameter: click.Parameter, place: str) -> str:
@@ -37,14 +37,14 @@ def _place(_ctx: click.Context, _parameter: click.Parameter, place: str) -> str:
 @click.argument("destination", metavar="TO", callback=_place)
 @json_option
 def copy_command(source: str, destination: str, as_json: bool) -> None:
-    """Copy everything about tasks to an empty store: the tasks, their journal, schedules,
-    exceptions, keys, and undelivered messages.
+    """Copy everything to an empty store: tasks, their journal, schedules, exceptions, keys,
+    undelivered messages, reports and the ledger.
 
     FROM and TO are state directories or URLs such as postgresql://HOST/DATABASE; the user of the
     database needs to own a schema called nessus_sched, and nothing else. Stop the daemon first.
-    The copy is verified like `journal verify` does, before it counts: whatever goes wrong, TO is
-    as before. Findings, the ledger and reports are not copied, and a daemon runs on state
-    directories only.
+    The copy of the tasks comes last and is verified like `journal verify` does, before it counts:
+    whatever goes wrong, TO has no tasks, and the copy can be repeated. FROM stays as it is.
+    Findings are read again from the reports.
     """
     from nessus_sched.core.store_errors import StoreError
     from nessus_sched.daemon.store_copy import copy_store_between

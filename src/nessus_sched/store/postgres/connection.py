@@ -240,6 +240,12 @@ def place_of(conninfo: str) -> str:
     return f"PostgreSQL at {host}{port}, database {name or '(default)'}"
 
 
+def with_password(conninfo: str, password: str) -> str:
+    """Raises `StoreUnavailable` for a malformed string."""
+    place_of(conninfo)
+    return make_conninfo(conninfo, password=password)
+
+
 def _in_question(value: Any) -> Any:
     return value.replace("\0", _NO_TEXT) if isinstance(value, str) else value
 

@@ -16,7 +16,12 @@ from nessus_sched.store.connection import (
     DatabaseBusy,
     DatabaseFailure,
 )
-from nessus_sched.store.postgres.connection import PostgresConnection, connect, place_of
+from nessus_sched.store.postgres.connection import (
+    PostgresConnection,
+    connect,
+    place_of,
+    with_password,
+)
 from nessus_sched.store.postgres.leading import LOCK, Candidate, begin_leading, name_leader
 from nessus_sched.store.postgres.schema import check_migrated, migrate
 from nessus_sched.store.tasks.engine import Sizes
@@ -26,7 +31,7 @@ _WAIT_MS: Final = 5000
 _FENCE: Final = "UPDATE writer SET batch = CASE WHEN epoch = ? AND batch = ? THEN batch + 1 END"
 """Fails, and with it the transaction, unless we were the last to write: `batch` is not null. It is
 the server that checks, so this holds for what arrives late, too."""
-_WRITER: Final = "SELECT epoch, owner, batch, released FROM writer FOR UPDATE"
+_WRITER: Final = "SELECT epoch, owner, batch, released FROM writer FOR NO KEY UPDATE"
 _SESSION: Final = """
 SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"""
 _END_SESSION: Final = """
@@ -45,12 +50,15 @@ class PostgresEngine:
 
     lease = SECONDS
 
-    def __init__(self, conninfo: str, daemon: Daemon | None = None) -> None:
+    def __init__(
+        self, conninfo: str, password: str | None = None, daemon: Daemon | None = None
+    ) -> None:
         self.place = place_of(conninfo)
         self.candidate = Candidate(self._open_session, daemon or Daemon(host=gethostname()))
         """Says who we are. A daemon that shares the store waits with it, before `open_writer`."""
         self.took_over = False
-        self._conninfo = conninfo
+        self.conninfo = conninfo if password is None else with_password(conninfo, password)
+        """With the password: never shown."""
         self.owner = secrets.token_hex(16)
         """Of this process, in the database."""
         self._epoch = 0
@@ -77,7 +85,7 @@ class PostgresEngine:
         return connection
 
     def _open_session(self) -> PostgresConnection:
-        connection = connect(self._conninfo)
+        connection = connect(self.conninfo)
         if (encoding := connection.encoding) != "UTF8":
             connection.close()
             reason = f"{self.place} has the encoding {encoding}, not UTF8"
@@ -85,7 +93,7 @@ class PostgresEngine:
         return connection
 
     def open_reader(self) -> Connection:
-        connection = connect(self._conninfo, reading=True)
+        connection = connect(self.conninfo, reading=True)
         try:
             check_migrated(connection)
         except DatabaseFailure as error:

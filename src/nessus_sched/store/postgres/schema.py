@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nessus_sched.core.store_errors import StoreUnavailable, WrongSchema
+from nessus_sched.core.store_errors import StoreTakenOver, StoreUnavailable, WrongSchema
 from nessus_sched.store.connection import Connection
 from nessus_sched.store.postgres.connection import SCHEMA
 
@@ -123,6 +123,34 @@ CREATE TABLE outbox (
     error text COLLATE "C"
 );
 CREATE INDEX outbox_by_route ON outbox (route, state, number);
+
+CREATE TABLE export (
+    name text COLLATE "C" PRIMARY KEY,
+    task_id text COLLATE "C" NOT NULL,
+    size bigint NOT NULL,
+    digest bytea NOT NULL,
+    stored_at double precision NOT NULL
+);
+CREATE INDEX export_by_task ON export (task_id);
+CREATE TABLE export_chunk (
+    name text COLLATE "C" NOT NULL REFERENCES export ON DELETE CASCADE,
+    number bigint NOT NULL,
+    content bytea NOT NULL,
+    PRIMARY KEY (name, number)
+);
+ALTER TABLE export_chunk ALTER content SET STORAGE EXTERNAL;  -- compressed already
+
+CREATE TABLE mirror (
+    name text COLLATE "C" PRIMARY KEY,
+    version text COLLATE "C" NOT NULL
+);
+CREATE TABLE mirror_block (
+    name text COLLATE "C" NOT NULL REFERENCES mirror,
+    number bigint NOT NULL,
+    digest bytea NOT NULL,
+    content bytea NOT NULL,
+    PRIMARY KEY (name, number)
+);
 """
 
 STEPS: Final = (_V1,)
@@ -170,6 +198,16 @@ def migrate(connection: Connection, key: bytes) -> None:
         connection.execute("INSERT INTO seal VALUES (1, ?, 0)", (key,))
     connection.execute("UPDATE version SET version = ?", (len(STEPS),))
     connection.execute("COMMIT")
+
+
+def check_owner(connection: Connection, owner: str | None) -> None:
+    """In a transaction: raises `StoreTakenOver` unless this process wrote last. Without an owner
+    everybody may write, for a store that no daemon uses."""
+    if owner is None:
+        return
+    sql = "SELECT 1 FROM writer WHERE owner = ? FOR KEY SHARE"
+    if connection.execute(sql, (owner,)).fetchone() is None:
+        raise StoreTakenOver("another daemon has taken the store over")
 
 
 def check_migrated(connection: Connection) -> None:

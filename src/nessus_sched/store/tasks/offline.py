@@ -11,6 +11,7 @@ from typing import Final
 from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.exceptions.exception import FindingException
 from nessus_sched.core.journal import JournalRecord
+from nessus_sched.core.seal import Seal
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.store_errors import BackupFailed
 from nessus_sched.core.task import Task
@@ -21,6 +22,7 @@ from nessus_sched.store.reader import snapshot
 from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks import queries
 from nessus_sched.store.tasks.committer import count_states
+from nessus_sched.store.tasks.engine import Engine
 from nessus_sched.store.tasks.journal import JournalHead
 from nessus_sched.store.tasks.listing import Listing, count
 from nessus_sched.store.tasks.outbox import read_backlogs
@@ -84,6 +86,10 @@ class OfflineStore:
         """Rows of the journal as stored: number, digest of the task, content and hash."""
         return snapshot(self._connection, lambda c: queries.chain_after(c, after, limit))
 
+    def seal(self) -> Seal | None:
+        """The key of this store; None for a store of a version without one."""
+        return snapshot(self._connection, queries.seal) if self._has("seal") else None
+
     def exceptions(self) -> Sequence[FindingException]:
         """All exceptions, by the time of their proposal; none in a file of an older version."""
         return snapshot(self._connection, queries.exceptions) if self._has("exception") else ()
@@ -120,6 +126,16 @@ def read_offline(directory: Path) -> Iterator[OfflineStore]:
     connection = open_offline(directory / FILE_NAME, TASKS)
     try:
         _stand_in_for_new_columns(connection)
+        yield OfflineStore(connection)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def read_engine(engine: Engine) -> Iterator[OfflineStore]:
+    """Opens a store for reading, whatever it is in. Raises what `Engine.open_reader` raises."""
+    connection = engine.open_reader()
+    try:
         yield OfflineStore(connection)
     finally:
         connection.close()

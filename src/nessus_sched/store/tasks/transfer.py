@@ -50,6 +50,21 @@ _TABLES: Final = (
 )
 
 
+def check_empty(destination: Engine) -> None:
+    """Creates the store if necessary. Raises `CopyFailed` if it has tasks, and what opening
+    raises."""
+    writing = destination.open_writer()
+    try:
+        snapshot(writing, lambda each: _check_empty(each, destination))
+    finally:
+        writing.close()
+
+
+def _check_empty(target: Connection, destination: Engine) -> None:
+    if target.execute("SELECT 1 FROM journal UNION ALL SELECT 1 FROM task LIMIT 1").fetchone():
+        raise CopyFailed(f"{destination.place} is not empty; nothing was copied")
+
+
 def copy_tasks(source: Engine, destination: Engine) -> VerifyReport:
     """Copies everything to an empty store, and returns what verifying the copy found: nothing.
 
@@ -71,8 +86,7 @@ def copy_tasks(source: Engine, destination: Engine) -> VerifyReport:
 
 
 def _copy(source: Connection, target: Connection, destination: Engine) -> VerifyReport:
-    if target.execute("SELECT 1 FROM journal UNION ALL SELECT 1 FROM task LIMIT 1").fetchone():
-        raise CopyFailed(f"{destination.place} is not empty; nothing was copied")
+    _check_empty(target, destination)
     head = read_head(source)
     original = _verified(source)
     try:
