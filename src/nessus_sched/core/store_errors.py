@@ -15,6 +15,10 @@ class StoreUnavailable(StoreError):
     """The disk is full or fails: nothing of what was asked has been stored."""
 
 
+class NoStore(StoreUnavailable):
+    """There is a database, and no store in it yet."""
+
+
 class StoreClosed(StoreError):
     """The store is closing or closed: nothing of what was asked has been stored."""
 

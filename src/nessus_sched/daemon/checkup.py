@@ -19,7 +19,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.scanner import ScannerError, ScannerInfo
-from nessus_sched.core.store_errors import StoreError
+from nessus_sched.core.store_errors import NoStore, StoreError
 from nessus_sched.core.text import duration, lasting, pluralize, size
 from nessus_sched.daemon.stores import place_of, read_tasks
 from nessus_sched.http.server import HttpTrouble, listen
@@ -89,6 +89,8 @@ def _store(config: Config) -> Iterator[Step]:
             tasks = pluralize(sum(store.counts().values()), "task")
             yield ok("store", f"{tasks}{where} can be read")
             yield from _messages(store.backlogs())
+    except NoStore:
+        yield ok("store", f"there is none{where} yet; the daemon creates it")
     except StoreError as error:
         if config.store is None:
             yield failed("store", str(error), "Restore a backup, or run 'journal verify'.")

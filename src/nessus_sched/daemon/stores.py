@@ -83,7 +83,7 @@ def read_tasks(config: Config) -> AbstractContextManager[OfflineStore]:
 
 def place_of(config: Config) -> str:
     """For people: where the tasks are."""
-    return str(config.state_directory) if config.store is None else engine_of(config).place
+    return str(config.state_directory) if config.store is None else config.store.partition("?")[0]
 
 
 def set_aside(directory: Path, seal: Seal) -> None:

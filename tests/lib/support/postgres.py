@@ -53,6 +53,7 @@ class Cluster:
     _programs: Path
     _account: str | None
     _made: int = 0
+    port: int = 5432
 
     def database(self, *, encoding: str = "UTF8") -> str:
         """The connection string of a new, empty database."""
@@ -77,7 +78,16 @@ class Cluster:
 
     def sql(self, text: str, *, database: str = "postgres") -> str:
         """Runs statements as the administrator; returns what they print."""
-        own = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", str(self.directory)]
+        own = [
+            "psql",
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            str(self.directory),
+            "-p",
+            str(self.port),
+        ]
         return self._run(*own, "-U", "postgres", "-d", database, "-c", text)
 
     def start(self) -> None:
@@ -85,6 +95,23 @@ class Cluster:
 
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "-D", str(self.directory / "data"), "-w", "-s", "stop", "-m", mode)
+
+    def listen(self, port: int, certificate: bytes, key: bytes) -> None:
+        """Also listens on the loopback, for encrypted connections with a password."""
+        data = self.directory / "data"
+        for name, content in (("server.crt", certificate), ("server.key", key)):
+            (data / name).write_bytes(content)
+            (data / name).chmod(0o600)
+            if self._account is not None:
+                shutil.chown(data / name, self._account)
+        with (data / "postgresql.conf").open("a") as file:
+            file.write(f"listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\n")
+        (data / "pg_hba.conf").write_text(
+            "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
+        )
+        self.stop("fast")
+        self.port = port
+        self.start()
 
     def _initialize(self, settings: str) -> None:
         data = self.directory / "data"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nessus_sched.core.store_errors import StoreTakenOver, StoreUnavailable, WrongSchema
+from nessus_sched.core.store_errors import NoStore, StoreTakenOver, StoreUnavailable, WrongSchema
 from nessus_sched.store.connection import Connection
 from nessus_sched.store.postgres.connection import SCHEMA
 
@@ -214,6 +214,6 @@ def check_migrated(connection: Connection) -> None:
     """Raises `WrongSchema` or `StoreUnavailable` unless the schema is this program's."""
     found = check(connection)
     if found == 0:
-        raise StoreUnavailable("there is no store in the database: no daemon has used it")
+        raise NoStore("there is no store in the database: no daemon has used it")
     if found != len(STEPS):
         raise StoreUnavailable("the store is of an older version; the daemon upgrades it")
