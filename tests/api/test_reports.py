@@ -118,7 +118,7 @@ async def test_what_to_do_first_is_grouped_by_solution(desk: Desk) -> None:
         assert row["hosts"] == len({host for host, _ in keys})
         assert row["plugins"] == len({plugin for _, plugin in keys})
         assert row["severity"] == WORDS[max(BY_PLUGIN[plugin].severity for _, plugin in keys)]
-        assert row["exploited"] == any(BY_PLUGIN[plugin].exploited for _, plugin in keys)
+        assert row["cisa_kev"] == any(BY_PLUGIN[plugin].exploited for _, plugin in keys)
     worst = [WORDS.index(row["severity"]) for row in rows]
     assert worst == sorted(worst, reverse=True)
 
@@ -131,7 +131,7 @@ async def test_a_table_has_the_same_rows(desk: Desk) -> None:
     assert (
         lines[0]
         == ",".join(rows[0])
-        == ("solution,severity,findings,hosts,plugins,exploited,open_since")
+        == ("solution,severity,findings,hosts,plugins,cisa_kev,first_seen")
     )
     assert len(lines) == len(rows) + 2 == made["rows"] + 2
 
@@ -314,8 +314,8 @@ async def test_a_team_is_told_what_to_fix_where_and_until_when(desk: Desk) -> No
     assert len(rows) == len(expected)
     assert {
         (
-            row["host"], row["plugin_id"], row["solution"], row["severity"], row["exploited"],
-            row["open_since"], row["due"], row["not_confirmed"] is not None,
+            row["host"], row["plugin_id"], row["solution"], row["severity"], row["cisa_kev"],
+            row["first_seen"], row["due"], row["not_confirmed"] is not None,
         )
         for row in rows
     } == expected  # fmt: skip

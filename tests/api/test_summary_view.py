@@ -106,7 +106,8 @@ def test_the_first_findings_are_shown_and_the_others_counted() -> None:
     assert len(short["top_findings"]) == 5
     assert short["left_out"]["top_findings"] == 3
     for row in short["top_findings"]:
-        assert ("known_exploited" in row) is (row["plugin_id"] == 7)
+        assert ("cisa_kev" in row) is (row["plugin_id"] == 7)
+        assert "known_exploited" not in row
     assert short["known_exploited"]["plugins"] == len(short["known_exploited"]["top"]) == 1
 
 

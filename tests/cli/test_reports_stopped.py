@@ -64,7 +64,7 @@ def test_what_changed_since_a_time_is_what_the_command_says(left: Stopped) -> No
     assert isinstance(known, dict)
     counted = Counter(row["change"] for row in found)
     assert counted == {change: sum(counts.values()) for change, counts in known.items()}
-    assert all(row["open_since"] for row in found)
+    assert all(row["first_seen"] for row in found)
     page = left("report", "comparison", *since, "-o", "-").out
     assert "3 scans in this period." in page
     one = rows(left, "comparison", *since, "--network", "192.0.2.1")

@@ -46,6 +46,13 @@ def test_long_names_leave_room_for_progress_and_reason(
     assert max(map(len, (running, waiting))) <= width
 
 
+def test_the_end_of_an_audit_says_how_its_checks_went() -> None:
+    counts = {"severity_counts": {"high": 0, "info": 2}, "compliance_counts": {"PASSED": 5}}
+    ended = task(settled=True, **counts)
+    assert watch.remark(ended) == "2 info; checks: 5 passed"
+    assert watch.remark({**ended, "compliance_counts": None}) == "2 info"
+
+
 def part(number: int, **changed: Any) -> dict[str, Any]:
     return task(
         task_id=f"t-ayp29m65w677hz-{number}",

@@ -126,7 +126,7 @@ def test_what_was_fixed_in_the_quarter(pack: Pack) -> None:
     for key, each in known.items():
         assert each.fixed_at is not None
         assert rows[key]["fixed_at"] == iso(each.fixed_at)
-        assert rows[key]["proved_by"] == by_time[each.fixed_at]
+        assert rows[key]["task_id"] == by_time[each.fixed_at]
         assert rows[key]["last_seen"] == iso(each.last)
 
 
@@ -195,7 +195,9 @@ def test_exceptions(pack: Pack) -> None:
     assert accepted["reason"] == "internal CA, =replaced in Q4"
     assert accepted["ended_at"] == ""
     covered = [row for row in pack.table("open.csv") if row["exception"]]
-    assert {row["exception"] for row in covered} == {"x-accepted"}
+    assert {(row["exception"], row["exception_id"]) for row in covered} == {
+        ("accepted", "x-accepted")
+    }
     assert len(covered) == int(accepted["findings"]) > 0
     assert {int(row["plugin_id"]) for row in covered} == {51192}
     assert short["status"] == "expired"

@@ -126,7 +126,7 @@ def test_an_empty_message_is_one_line(kind: MessageKind) -> None:
 @pytest.mark.slow
 def test_what_does_not_fit_is_counted() -> None:
     group = full_document()["groups"][0]
-    group |= {"hosts": [f"h{n}" for n in range(LINES + 500)], "host_count": LINES + 500}
+    group |= {"where": [f"h{n}" for n in range(LINES + 500)], "hosts": LINES + 500}
     told = lines({"groups": [group]})
     assert len(told) == LINES
     assert told[-1]["nessus_sched"]["left_out"] == 502
@@ -142,7 +142,7 @@ def test_odd_texts_stay_one_short_line_of_ascii(
     name: str, solution: str, host: str, title: str
 ) -> None:
     document = full_document([host])
-    document["groups"][0] |= {"name": name, "solution": solution}
+    document["groups"][0] |= {"plugin_name": name, "solution": solution}
     document["tasks"][0] |= {"name": name, "partial": solution}
     document["events"][0] |= {"text": name}
     for event in events_of(message(document, title=title)):

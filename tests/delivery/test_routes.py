@@ -37,6 +37,7 @@ A_GROUP = NewsGroup(
     change=Change.NEW,
     plugin_id=10_000,
     name="Old \x1b[31mOpenSSL",
+    check=None,
     severity="critical",
     solution="Upgrade to 3.0.15",
     exploited=True,
@@ -59,7 +60,12 @@ async def test_a_task_that_changed_something_is_reported(
         await trio.sleep(3)
     (message,) = office.sink.taken
     assert message.title == "3 new (3 critical), 1 fixed (1 high): Weekly DMZ"
-    assert message.document["groups"][0]["name"] == "Old [31mOpenSSL"
+    (group,) = message.document["groups"]
+    assert group == {
+        "change": "new", "severity": "critical", "plugin_id": 10_000,
+        "plugin_name": "Old [31mOpenSSL", "solution": "Upgrade to 3.0.15", "cisa_kev": True,
+        "hosts": 3, "where": ["192.0.2.1"], "first_seen": "2023-11-14T22:13:20+00:00",
+    }  # fmt: skip
     assert message.document["changes"] == {"new": {"critical": 3}, "fixed": {"high": 1}}
     assert message.document["tasks"][0]["task_id"] == message.task_id == "t00000001"
     (asked,) = ledger.asked

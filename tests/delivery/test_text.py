@@ -42,11 +42,12 @@ def test_everything_that_a_message_may_contain() -> None:
 
 
 def test_what_has_one_solution_is_listed_below_it() -> None:
-    group = full_document()["groups"][0] | {"hosts": ["a"], "host_count": 1, "exploited": False}
+    group = full_document()["groups"][0] | {"where": ["a"], "hosts": 1, "cisa_kev": False}
     groups = [
-        group | {"name": "First", "solution": "Upgrade."},
-        group | {"name": "Other", "solution": "", "hosts": [], "host_count": 4},
-        group | {"name": "Second", "solution": "Upgrade.", "first_seen": "2026-09-21T10:00:00Z"},
+        group | {"plugin_name": "First", "solution": "Upgrade."},
+        group | {"plugin_name": "Other", "solution": "", "where": [], "hosts": 4},
+        group
+        | {"plugin_name": "Second", "solution": "Upgrade.", "first_seen": "2026-09-21T10:00:00Z"},
     ]
     assert plain_text(message({"groups": groups})).splitlines() == [
         "New, to be fixed:",
@@ -95,7 +96,7 @@ def test_texts_are_bounded_and_harmless(
     name: str, solution: str, host: str, why: str, limit: int
 ) -> None:
     document: dict[str, Any] = full_document([host])
-    document["groups"][0] |= {"name": name, "solution": solution}
+    document["groups"][0] |= {"plugin_name": name, "solution": solution}
     document["tasks"][0] |= {"name": name, "partial": why}
     document["events"][0] |= {"text": name}
     text = plain_text(message(document), limit)

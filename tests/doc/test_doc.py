@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from nessus_sched.api.tools import ALL_TOOLS, TOOLS
+from nessus_sched.results.exports import COLUMNS_OF_TASKS
+from nessus_sched.results.ledger.fields import LEDGER
+from nessus_sched.results.pack.findings import FIXED_COLUMNS, NEW_COLUMNS, OPEN_COLUMNS
+from nessus_sched.results.query.model import JOINED, PROFILES
 from support.documents import FOLDER, pages
 
 CHECKOUT = FOLDER.parents[1]
@@ -49,3 +53,16 @@ def test_the_guide_names_the_tools_that_there_are() -> None:
     }  # fmt: skip
     assert named <= {tool.name for tool in ALL_TOOLS}
     assert {tool.name for tool in TOOLS} - named <= {"rescan"}
+
+
+def test_every_field_of_a_finding_is_explained_once() -> None:
+    text = (FOLDER / "results.md").read_text(encoding="utf-8")
+    table = text[text.index("| Field | Meaning |") :].split("\n\n")[0].splitlines()[2:]
+    explained = [name for line in table for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert len(explained) == len(set(explained))
+    shown = {name for name in PROFILES if name != "full" for name in PROFILES[name]}
+    of_packs = {*OPEN_COLUMNS, *FIXED_COLUMNS, *NEW_COLUMNS} - {
+        "since", "unverified_since", "host_scanned", "change", "at",
+    }  # fmt: skip
+    known = {*shown, *JOINED, *COLUMNS_OF_TASKS, *of_packs, *LEDGER.profiles["full"]}
+    assert set(explained) == {*known, "imported_at"}

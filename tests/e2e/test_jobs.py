@@ -326,6 +326,7 @@ async def compliance(desk: Desk) -> None:
         "get_scan_results", task_id=task_id, filters=["compliance_result=FAILED"]
     )
     assert page["total"] > 0
+    assert (page["severity_counts"], page["compliance_counts"]) == ({}, {"FAILED": page["total"]})
     for row in page["findings"]:
         assert row["compliance_check_name"]
         assert row["compliance_result"] == "FAILED"

@@ -36,9 +36,8 @@ async def seen(directory: Path) -> Overview:
         up, other = w.queries.scanners()
         error = TaskError(kind="x", message=EVIL, transient=False, at=1.0)
         counts = {"critical": 3, "info": 9}
-        ended = attrs.evolve(
-            running, state=TaskState.DEAD, last_error=error, summary={"severity_counts": counts}
-        )
+        summary = {"severity_counts": counts, "compliance_counts": {"FAILED": 4, "PASSED": 7}}
+        ended = attrs.evolve(running, state=TaskState.DEAD, last_error=error, summary=summary)
         component = Component(status=Status.FAILED, reason=f"disk {EVIL}", since=virtual_now()())
         return Overview(
             at=virtual_now()(),
@@ -58,6 +57,7 @@ async def test_it_shows_everything_and_escapes_all_of_it(
     tmp_path: Path, autojump_clock: object
 ) -> None:
     page = render(await seen(tmp_path))
+    assert "checks: 4 failed, 7 passed" in page
     for part in ("running", "waiting", "disk", "down", "dead", "<b>1 / 2</b>", "9</span>", "1.2.3"):
         assert part in page
     assert f'http-equiv="refresh" content="{REFRESH}"' in page

@@ -70,7 +70,7 @@ async def test_a_check_that_passes_is_fixed_and_one_with_an_error_is_not(book: B
         )  # fmt: skip
         entry = await book.only("192.0.2.1")
         assert (entry.life.state, entry.life.reason) == (state, reason), result
-        assert entry.name == "1.1 Users"
+        assert entry.check == "1.1 Users"
         if state is State.FIXED:
             assert entry.life.since == T0 + 3 * DAY
     assert entry.life.since == T0 + 5 * DAY
@@ -80,7 +80,7 @@ async def test_a_check_that_passes_is_fixed_and_one_with_an_error_is_not(book: B
 async def test_checks_that_always_passed_are_no_findings(book: Book) -> None:
     report = machine("192.0.2.1", audit("1.1", "PASSED", 1), audit("1.2", "FAILED", 3), at=T0)
     await book.scan(report, task_id="t-1", at=T0)
-    assert [each.name for each in (await book.host("192.0.2.1")).entries] == ["1.2"]
+    assert [each.check for each in (await book.host("192.0.2.1")).entries] == ["1.2"]
 
 
 async def test_hosts_known_by_name_keep_their_findings_at_another_address(book: Book) -> None:

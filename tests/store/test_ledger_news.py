@@ -119,10 +119,10 @@ async def test_checks_of_an_audit_are_told_apart(book: Book) -> None:
 
     await scan(book, 0, {ONE: (check("1.1 Users", "PASSED"), check("1.2 Keys", "PASSED"))})
     await scan(book, 1, {ONE: (check("1.1 Users", "FAILED"), check("1.2 Keys", "FAILED"))})
-    assert [each.name for each in (await news(book, "t-1")).groups] == ["1.1 Users", "1.2 Keys"]
+    assert [each.check for each in (await news(book, "t-1")).groups] == ["1.1 Users", "1.2 Keys"]
     await scan(book, 2, {ONE: (check("1.1 Users", "PASSED"), check("1.2 Keys", "FAILED"))})
     (group,) = (await news(book, "t-2")).groups
-    assert (group.name, group.change) == ("1.1 Users", Change.FIXED)
+    assert (group.check, group.change) == ("1.1 Users", Change.FIXED)
     assert (await news(book, "t-1", "t-2")).counts == {"new": {"high": 1}}
 
 

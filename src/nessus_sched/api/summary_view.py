@@ -18,6 +18,8 @@ _SHORTEST: Final = 5
 _NAMES: Final = 10
 """Hosts that a row of verdicts names."""
 _OF_ONE_HOST: Final = frozenset({"host", "evidence", "evidence_left_out"})
+_OLD_NAME: Final = "known_exploited"
+"""Of `cisa_kev` in rows."""
 _ROWS: Final = (
     "host_verdicts", "top_hosts", "exploitable", "exploited_by_malware", "known_exploited",
     "top_findings",
@@ -93,7 +95,7 @@ def _bare(document: dict[str, Any]) -> dict[str, Any]:
             {
                 field: value
                 for field, value in row.items()
-                if value is not off and value not in (None, [], "")
+                if value is not off and value not in (None, [], "") and field != _OLD_NAME
             }
             for row in rows
         ]

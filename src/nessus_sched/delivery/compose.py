@@ -203,15 +203,17 @@ def _event(event: Event) -> dict[str, Any]:
 
 
 def _group(group: NewsGroup) -> dict[str, Any]:
+    check = {} if group.check is None else {"compliance_check_name": clean_line(group.check)}
     return {
         "change": group.change.value,
         "severity": group.severity,
         "plugin_id": group.plugin_id,
-        "name": clean_line(group.name or ""),
+        "plugin_name": clean_line(group.name or ""),
+        **check,
         "solution": clean_line(group.solution or "", _TEXT),
-        "exploited": group.exploited,
-        "hosts": [clean_line(each) for each in group.hosts],
-        "host_count": group.host_count,
+        "cisa_kev": group.exploited,
+        "hosts": group.host_count,
+        "where": [clean_line(each) for each in group.hosts],
         "first_seen": _time(group.first_seen),
     }
 

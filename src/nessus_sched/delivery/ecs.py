@@ -92,10 +92,10 @@ def _rest(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for event in document.get("events", ()):
         yield _other(event)
     for group in document.get("groups", ()):
-        hosts = group.get("hosts", ())
-        for host in hosts:
+        where = group.get("where", ())
+        for host in where:
             yield _finding(group, str(host))
-        more = int(group.get("host_count", 0)) - len(hosts)
+        more = int(group.get("hosts", 0)) - len(where)
         if more > 0:
             yield _finding(group, None, more)
 
@@ -154,12 +154,14 @@ def _other(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _finding(group: Mapping[str, Any], host: str | None, more: int = 0) -> dict[str, Any]:
     change, severity = str(group.get("change", "")), str(group.get("severity", ""))
-    name = group.get("name") or f"plugin {group.get('plugin_id')}"
+    name = _name(group) or f"plugin {group.get('plugin_id')}"
     where = f"{more} more hosts" if host is None else host
     own = {
         "change": change,
         "solution": group.get("solution"),
-        "exploited": group.get("exploited"),
+        "cisa_kev": group.get("cisa_kev"),
+        "plugin_name": group.get("plugin_name"),
+        "compliance_check_name": group.get("compliance_check_name"),
         "more_hosts": more or None,
     }
     return {
@@ -223,10 +225,14 @@ def _event(  # each argument is a field
     return EcsEvent(dataset, severity, _without_empty(fields))
 
 
+def _name(group: Mapping[str, Any]) -> str | None:
+    return group.get("compliance_check_name") or group.get("plugin_name")
+
+
 def _rule(group: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": str(group.get("plugin_id")),
-        "name": group.get("name"),
+        "name": _name(group),
         "ruleset": "Nessus",
     }
 
@@ -236,7 +242,7 @@ def _vulnerability(group: Mapping[str, Any] | None, report_id: str | None) -> di
         return {"report_id": report_id}
     return {
         "severity": str(group.get("severity", "")).capitalize(),
-        "description": group.get("name"),
+        "description": _name(group),
         "scanner": {"vendor": "Tenable"},
         "report_id": report_id,
     }

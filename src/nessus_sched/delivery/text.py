@@ -86,14 +86,13 @@ def _findings(
 
 
 def _finding(group: Mapping[str, Any], at: float) -> str:
-    hosts = list(group.get("hosts", ()))
-    shown = [harmless(host, 100) for host in hosts[:_HOSTS]]
-    more = int(group.get("host_count", len(hosts))) - len(shown)
+    shown = [harmless(host, 100) for host in group.get("where", ())[:_HOSTS]]
+    more = int(group.get("hosts", len(shown))) - len(shown)
     where = ", ".join(shown)
     if more > 0:
         where += f" and {more} more" if shown else pluralize(more, "host")
-    severity = str(group.get("severity", "")) + (", exploited" if group.get("exploited") else "")
-    name = harmless(group.get("name") or "?")
+    severity = str(group.get("severity", "")) + (", exploited" if group.get("cisa_kev") else "")
+    name = harmless(group.get("compliance_check_name") or group.get("plugin_name") or "?")
     age = _age(group.get("first_seen"), at)
     return f"{severity}: {name} (plugin {group.get('plugin_id')}) on {where}{age}"
 

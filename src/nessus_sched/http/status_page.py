@@ -19,6 +19,7 @@ from nessus_sched.core.states import SETTLED, TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.text import pluralize
 from nessus_sched.http import timeline
+from nessus_sched.results.audits import checks_text
 from nessus_sched.results.markup import template
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.scheduler.plan import Plan
@@ -193,5 +194,5 @@ def span(seconds: float) -> str:
 _FILTERS: Final = (
     scanner_state, slot_boxes, parts_done, shows_progress, running_since, running_tone,
     outcome_tone, firing_tone, due, health_tone, state_words, clock, span,
-    timeline.local_clock, timeline.interval,
+    timeline.local_clock, timeline.interval, checks_text,
 )  # fmt: skip

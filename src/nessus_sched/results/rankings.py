@@ -89,6 +89,7 @@ class PluginCount:
             "vpr_score": plugin.vpr_score,
             "cve": [clean_line(cve, 30) for cve in plugin.cve[:_CVES]],
             **({"cve_left_out": more} if more > 0 else {}),
+            "cisa_kev": known_exploited(plugin),
             "known_exploited": known_exploited(plugin),
             "exploited_by_malware": exploited_by_malware(plugin),
             "exploitable": exploitable(plugin),

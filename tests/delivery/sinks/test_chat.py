@@ -60,7 +60,9 @@ async def failure_of(url: str) -> SinkFailed:
 def hostile() -> dict[str, Any]:
     """A document with what hosts might call themselves."""
     document = full_document(["<!channel>", "@everyone", "[x](https://evil.example.com)"])
-    document["groups"][0]["name"] = "<script>alert(1)</script> <b>bold</b> *b* _i_ Server < 2 & 3"
+    document["groups"][0]["plugin_name"] = (
+        "<script>alert(1)</script> <b>bold</b> *b* _i_ Server < 2 & 3"
+    )
     return document
 
 

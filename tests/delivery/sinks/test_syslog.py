@@ -247,7 +247,7 @@ async def test_a_server_that_reads_nothing(scheme: str, autojump_clock: object) 
 
     large = full_document([f"host-{n}.example.com" for n in range(250)])
     for group in large["groups"]:
-        group["name"] = "\xe9" * 300
+        group["plugin_name"] = "\xe9" * 300
     async with raw_server(ignore) as port:
         sink = syslog(f"{scheme}://127.0.0.1:{port}")
         with pytest.raises(SinkFailed, match="no answer within 30 s") as failed:

@@ -182,14 +182,14 @@ def full_document(hosts: Sequence[str] = ("192.0.2.7", "web.example.com")) -> di
         "change": "new",
         "severity": "critical",
         "plugin_id": 12345,
-        "name": "Example Server < 2.4.1 Remote Code Execution",
+        "plugin_name": "Example Server < 2.4.1 Remote Code Execution",
         "solution": "Upgrade to 2.4.1.",
-        "exploited": True,
-        "hosts": list(hosts),
-        "host_count": len(hosts) + 3,
+        "cisa_kev": True,
+        "hosts": len(hosts) + 3,
+        "where": list(hosts),
         "first_seen": "2026-09-01T04:00:00+00:00",
     }
-    fixed = {**group, "change": "fixed", "severity": "medium", "plugin_id": 7, "exploited": False}
+    fixed = {**group, "change": "fixed", "severity": "medium", "plugin_id": 7, "cisa_kev": False}
     return {
         "period": {"from": "2026-09-20T05:00:00+00:00", "to": "2026-09-21T05:00:00+00:00"},
         "tasks": [task],

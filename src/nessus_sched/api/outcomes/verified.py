@@ -94,7 +94,7 @@ async def finding_rows(app: App, task: Task) -> list[VerifyRow]:
 
 
 def finding_row(finding: ToVerify, found: Selected | None, what: Verdict) -> VerifyRow:
-    name = None if found is None else found.entry.name
+    name = None if found is None else (found.entry.check or found.entry.name)
     return VerifyRow(
         host=clean_line(finding.host, 255),
         plugin_id=finding.plugin_id,

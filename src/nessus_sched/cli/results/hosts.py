@@ -106,7 +106,7 @@ def show_findings(rows: Sequence[Mapping[str, Any]], *first: str) -> None:
             "state": f"{row['state']}, stale" if row.get("stale") else row["state"],
             "days": row["age_days"],
             "last seen": (row["last_seen"] or "")[:10],
-            "name": row["plugin_name"],
+            "name": row.get("compliance_check_name") or row["plugin_name"],
             "not confirmed": _not_confirmed(row),
             "why": row.get("why"),
         }

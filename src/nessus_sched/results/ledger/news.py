@@ -29,13 +29,14 @@ class NewsQuery:
 
 @attrs.frozen(kw_only=True)
 class NewsGroup:
-    """What changed about one plugin, or one check of an audit. `severity` is the word for the
+    """What changed about one plugin, or one `check` of an audit. `severity` is the word for the
     highest after exceptions, `first_seen` the earliest of its findings (epoch seconds);
     `host_count` counts also the hosts that are not listed."""
 
     change: Change
     plugin_id: int
     name: str | None
+    check: str | None
     severity: str
     solution: str | None
     exploited: bool

@@ -14,14 +14,14 @@ from nessus_sched.results.pack.exceptions import Covering, Term
 from nessus_sched.results.pack.times import iso
 
 _FINDING: Final = (
-    "host", "plugin_id", "name", "severity", "port", "protocol", "check", "cves", "exploited",
-    "first_seen", "first_scan",
+    "host", "port", "protocol", "severity", "plugin_id", "plugin_name", "compliance_check_name",
+    "cve", "cisa_kev", "first_seen", "first_task_id",
 )  # fmt: skip
 OPEN_COLUMNS: Final = (
     *_FINDING, "state", "since", "unverified", "unverified_since", "times_resurfaced",
-    "host_scanned", "effective_severity", "exception",
+    "host_scanned", "effective_severity", "exception", "exception_id",
 )  # fmt: skip
-FIXED_COLUMNS: Final = (*_FINDING, "last_seen", "fixed_at", "proved_by")
+FIXED_COLUMNS: Final = (*_FINDING, "last_seen", "fixed_at", "task_id")
 NEW_COLUMNS: Final = (*_FINDING, "change", "at", "state")
 EXCEPTION_COLUMNS: Final = (
     "exception_id", "kind", "status", "plugins", "cves", "hosts", "port", "severity", "reason",
@@ -42,7 +42,8 @@ def open_row(finding: PastFinding, exception: FindingException | None) -> dict[s
         "times_resurfaced": finding.resurfaced,
         "host_scanned": iso(finding.host_scanned),
         "effective_severity": _severity(_effective(finding, exception)),
-        "exception": None if exception is None else exception.exception_id,
+        "exception": None if exception is None else exception.rule.kind.value,
+        "exception_id": None if exception is None else exception.exception_id,
     }
 
 
@@ -52,7 +53,7 @@ def fixed_row(finding: PastFinding) -> dict[str, Any]:
         **_plain(finding),
         "last_seen": iso(finding.last_seen),
         "fixed_at": iso(finding.since),
-        "proved_by": finding.fixed_task_id,
+        "task_id": finding.fixed_task_id,
     }
 
 
@@ -118,16 +119,16 @@ def severity_of(finding: PastFinding) -> str:
 def _plain(finding: PastFinding) -> Mapping[str, Any]:
     return {
         "host": finding.host,
-        "plugin_id": finding.plugin_id,
-        "name": finding.name,
-        "severity": _severity(finding.severity),
         "port": finding.port,
         "protocol": finding.protocol,
-        "check": finding.check,
-        "cves": list(finding.cves),
-        "exploited": finding.exploited,
+        "severity": _severity(finding.severity),
+        "plugin_id": finding.plugin_id,
+        "plugin_name": finding.name,
+        "compliance_check_name": finding.check,
+        "cve": list(finding.cves),
+        "cisa_kev": finding.exploited,
         "first_seen": iso(finding.first_seen),
-        "first_scan": finding.first_task_id,
+        "first_task_id": finding.first_task_id,
     }
 
 

@@ -48,9 +48,11 @@ scans.jsonl      The same, complete, as JSON.
 unreached.csv    The addresses of each scan that were not reached, and why; at most 20 ranges each.
 logins.csv       On how many hosts each login of a scan worked, by the name of the credential.
 open.csv         Findings that were open at the end of the period, as scans before it showed them.
+                 "first_task_id" is the scan that saw the finding first; "exception" the kind of
+                 the exception that counted, and "exception_id" which one of exceptions.csv it is.
                  "unverified": the latest scans could not tell, for this reason. Informational
                  findings are left out.
-fixed.csv        Findings that were fixed in the period, and remained so. "proved_by" is the scan
+fixed.csv        Findings that were fixed in the period, and remained so. "task_id" is the scan
                  that would have shown the finding and did not.
 new.csv          Findings that were first seen in the period, or came back in it.
 exceptions.csv   Exceptions that were in force at the end of the period, or ended in it: why, who

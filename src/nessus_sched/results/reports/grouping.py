@@ -104,8 +104,8 @@ def row(found: Found, period: Period) -> dict[str, Any]:
         "plugin_id": found.plugin_id,
         "plugin_name": found.name,
         "severity": found.severity,
-        "exploited": found.exploited,
-        "open_since": None if found.since is None else period.day(found.since),
+        "cisa_kev": found.exploited,
+        "first_seen": None if found.since is None else period.day(found.since),
     }
 
 

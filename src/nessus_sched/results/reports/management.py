@@ -121,8 +121,8 @@ def solution(row: Mapping[str, Any], period: Period) -> dict[str, Any]:
         "findings": row["findings"],
         "hosts": row["hosts"],
         "plugins": row["plugins"],
-        "exploited": row["cisa_kev"],
-        "open_since": period.day(row["first_seen"]),
+        "cisa_kev": row["cisa_kev"],
+        "first_seen": period.day(row["first_seen"]),
     }
 
 

@@ -59,7 +59,7 @@ changed AS (
   LEFT JOIN moves a ON a.move = k.one LEFT JOIN moves z ON z.move = k.last
 )
 SELECT e.change, coalesce(x.severity, e.severity) AS worth, e.plugin, e.audit_check,
-  coalesce(c.name, d.name), d.solution, coalesce(d.exploited, 0), e.first_seen, m.name,
+  d.name, c.name, d.solution, coalesce(d.exploited, 0), e.first_seen, m.name,
   coalesce(x.kind, 'severity') <> 'severity'
 FROM changed e JOIN machines m ON m.machine = e.machine
 LEFT JOIN definitions d ON d.plugin = e.plugin
@@ -95,6 +95,7 @@ class _Group:
     change: Change
     plugin: int
     name: str | None
+    check: str | None
     solution: str | None
     exploited: bool
     severity: int
@@ -107,7 +108,7 @@ class _Group:
     def rank(self) -> tuple[Any, ...]:
         place = 0 if self.change in _FIRST else _ORDER.index(self.change)
         return (place, _rank(self.severity), not self.exploited, -self.host_count,
-                _ORDER.index(self.change), self.plugin, self.name or "")  # fmt: skip
+                _ORDER.index(self.change), self.plugin, self.check or "")  # fmt: skip
 
     def add(self, host: str, severity: int, first_seen: int, most: int) -> None:
         self.severity = min(self.severity, severity, key=_rank)
@@ -135,7 +136,7 @@ def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
     groups: dict[tuple[str, int, int], _Group] = {}
     covered = 0
     for row in connection.execute(_CHANGED.format(**place), values):
-        (word, severity, plugin, check, name, solution, exploited, first_seen, host,
+        (word, severity, plugin, number, name, check, solution, exploited, first_seen, host,
          excepted) = row  # fmt: skip
         if excepted:
             covered += 1
@@ -144,8 +145,8 @@ def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
         count = counts[change]
         count[_word(severity)] = count.get(_word(severity), 0) + 1
         group = groups.setdefault(
-            (word, plugin, check),
-            _Group(change, plugin, name, solution, bool(exploited), severity, first_seen),
+            (word, plugin, number),
+            _Group(change, plugin, name, check, solution, bool(exploited), severity, first_seen),
         )
         group.add(host, severity, first_seen, query.hosts)
     worst = sorted(groups.values(), key=lambda group: group.rank)
@@ -187,7 +188,7 @@ def _word(severity: int) -> str:
 
 def _finished(group: _Group) -> NewsGroup:
     return NewsGroup(
-        change=group.change, plugin_id=group.plugin, name=group.name,
+        change=group.change, plugin_id=group.plugin, name=group.name, check=group.check,
         severity=_word(group.severity), solution=group.solution, exploited=group.exploited,
         hosts=tuple(group.hosts), host_count=group.host_count, first_seen=group.first_seen,
     )  # fmt: skip

@@ -31,7 +31,7 @@ _HOST: Final = (
     " last_login, login, logins, scanner, critical, high, medium, low, info, unknown FROM machines"
 )
 ENTRY: Final = """
-SELECT m.name, m.ip, e.plugin, coalesce(c.name, d.name), e.severity, e.first_severity, e.service,
+SELECT m.name, m.ip, e.plugin, d.name, e.severity, e.first_severity, e.service,
   c.name, e.state, e.first_seen, e.last_seen, e.since, e.reason, e.unverified_since, e.resurfaced,
   e.cause, d.cves, d.exploited, d.published, d.solution, f.task_id, l.task_id,
   (SELECT name FROM protocols WHERE protocol = e.service >> 16),
