@@ -12,8 +12,7 @@ import pytest
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
-from nessus_sched.api.operations import Call
-from nessus_sched.api.schedules.tools import PERSON
+from nessus_sched.api.operations import COMMAND_LINE, Call
 from nessus_sched.api.tools import ALL_TOOLS
 from nessus_sched.config.calendar import CalendarSettings
 from nessus_sched.config.schema import Config
@@ -67,7 +66,7 @@ async def app(tmp_path: Path) -> AsyncIterator[App]:
         yield app_of(w)
 
 
-async def answer(app: App, tool: str, client: str = PERSON, **arguments: Any) -> Any:
+async def answer(app: App, tool: str, client: str = COMMAND_LINE, **arguments: Any) -> Any:
     definition = ALL_TOOLS.get(tool)
     assert definition is not None
     args: Any = validation.parse(definition.arguments, arguments)

@@ -52,10 +52,28 @@ def test_without_a_bound_nothing_is_cut() -> None:
 
 
 def test_a_cut_text_says_how_much_is_missing() -> None:
-    (row,) = fit([{"a": "x" * 10_000, "b": ["y" * 10] * 500, "c": "short"}], 4000).rows
+    long = {"a": "x" * 10_000, "b": ["y" * 10] * 500, "c": "short"}
+    row, _ = fit([long, {"c": "next"}], 4000).rows
     assert row["a"] == "x" * 500 + "… (+9500 characters)"
     assert row["b"] == ["y" * 10] * 50 + ["… (+450 more)"]
     assert row["c"] == "short"
+
+
+def test_the_text_of_a_single_row_is_cut_only_as_needed() -> None:
+    text = "word " * 1000
+    assert fit([{"a": text}], 6000).rows == ({"a": text},)
+    (row,) = fit([{"a": text}], 4000).rows
+    assert 2500 < len(row["a"]) <= 4000
+
+
+def test_a_page_for_a_model_has_fewer_rows_of_dense_text() -> None:
+    def fitting(text: str, max_bytes: int) -> int:
+        return len(fit([{"a": text}] * 100, max_bytes).rows)
+
+    plain, dense = "word " * 60, "4F 8A " * 50
+    assert len(plain) == len(dense)
+    assert fitting(plain, 20_000) > 1.5 * fitting(dense, 20_000)
+    assert fitting(plain, 2**20) == fitting(dense, 2**20) == 100
 
 
 def test_even_a_row_with_all_fields_full_of_text_fits() -> None:

@@ -11,7 +11,6 @@ from nessus_sched.api.answers import iso
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import as_tool_errors, check_scanner
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.paging import USUAL_BYTES, take_within
 from nessus_sched.api.scanners import NoArgs
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
@@ -106,9 +105,7 @@ async def list_scan_templates(app: App, call: Call, args: TemplatesArgs) -> Temp
             )
             for each in templates
         ]
-        return TemplatesAnswer(
-            scanner_instance=name, templates=take_within(rows, USUAL_BYTES), untrusted=NAMES
-        )
+        return TemplatesAnswer(scanner_instance=name, templates=rows, untrusted=NAMES)
     raise ToolError("scanner_unavailable", clean_line(trouble, 500), "list_scanners tells more.")
 
 

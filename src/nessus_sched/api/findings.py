@@ -33,7 +33,7 @@ from nessus_sched.results.untrusted import clean_line
 
 PAGE = 500
 MAX_BYTES = 40_000
-"""Of the rows of one answer: about 10,000 tokens, far below what hosts cut off."""
+"""Of the rows of one answer; dense text has fewer, so that it stays under 10,000 tokens."""
 
 
 @attrs.frozen(kw_only=True)
@@ -112,7 +112,7 @@ class PageAnswer:
 @attrs.frozen(kw_only=True)
 class SummaryArgs(TaskArgs):
     detail: Literal["concise", "full"] = field(
-        "full: nothing left out, up to 25 hosts with all evidence; several times as long.",
+        "full: longer lists, hosts with the evidence; several times as long.",
         default="concise",
     )
 

@@ -17,6 +17,9 @@ from nessus_sched.ipc.peer import Peer
 MAX_DESCRIPTION: Final = 2047
 """Claude Code cuts tool descriptions and instructions at 2,048 characters."""
 
+COMMAND_LINE: Final = "nessus-sched"
+"""What the command line calls itself as a client."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -72,7 +75,7 @@ class ToolDef:
     approves: bool = False
     """Decides about exceptions: only for users whose role has `approve_exceptions`, too."""
     like: str = ""
-    """The tool whose answer this one has, too, and explains."""
+    """The tool whose answer this one has, too; or what of that answer."""
 
     @property
     def input_schema(self) -> Schema:

@@ -10,7 +10,7 @@ from nessus_sched.api.answers import wait_answer
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, tool
-from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, byte_budget, take_within
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, take_within, token_budget
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
 from nessus_sched.core.pool.queues import OVERFLOW
@@ -93,7 +93,7 @@ async def get_queue_status(app: App, call: Call, args: QueueArgs) -> QueueAnswer
         page = await app.queries.waiting(limit=args.limit)
     active = [view for view in app.queries.active() if app.sees(call.peer, view.task)]
     page = [view for view in page if app.sees(call.peer, view.task)]
-    most = byte_budget(args.limit) // 2
+    most = token_budget(args.limit) // 2
     shown = {view.task.task_id for view in active[: args.limit]}
     running = take_within([_running(view, shown) for view in active[: args.limit]], most)
     waiting = take_within([_waiting(app, view) for view in page], most)

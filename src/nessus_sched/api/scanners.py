@@ -17,9 +17,9 @@ from nessus_sched.api.operations import Call, ToolDef, tool
 from nessus_sched.api.paging import (
     MAX_ROWS,
     USUAL_ROWS,
-    byte_budget,
     parse_cursor,
     take_within,
+    token_budget,
 )
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
@@ -96,7 +96,7 @@ class DeadAnswer:
 @tool(writes=False)
 async def list_scanners(app: App, call: Call, args: ScannersArgs) -> ScannersAnswer:
     """All Nessus scanners: whether each is healthy and can be used now (and why not), its free
-    slots, queue, license and plugin age. Long pages are cut; continue with next_cursor."""
+    slots, queue, license and plugin age."""
     check_pool(app, args.pool)
     found = [scanner_answer(view) for view in app.queries.scanners()]
     wanted = [
@@ -105,7 +105,7 @@ async def list_scanners(app: App, call: Call, args: ScannersArgs) -> ScannersAns
         if args.pool in (None, each.pool) and (each.available or not args.only_available)
     ]
     start = parse_cursor(args.cursor, "list_scanners") or 0
-    rows = take_within(wanted[start : start + args.limit], byte_budget(args.limit))
+    rows = take_within(wanted[start : start + args.limit], token_budget(args.limit))
     end = start + len(rows)
     return ScannersAnswer(
         scanners=rows,
@@ -118,8 +118,8 @@ async def list_scanners(app: App, call: Call, args: ScannersArgs) -> ScannersAns
 
 @tool(writes=False)
 async def list_dead_letters(app: ReadApp, call: Call, args: DeadArgs) -> DeadAnswer:
-    """Tasks that failed for good, each with its error. They wait for an operator, who can
-    retry or purge them with the `nessus-sched dlq` command."""
+    """Tasks that failed for good, each with its error. They wait for an operator to retry or purge
+    them."""
     limited = bool(app.scopes_of(call.peer))
     with as_tool_errors():
         page = await app.queries.tasks(
@@ -131,7 +131,7 @@ async def list_dead_letters(app: ReadApp, call: Call, args: DeadArgs) -> DeadAns
             cursor=parse_cursor(args.cursor, "list_dead_letters"),
         )
     rows = [status_answer(app, view) for view in app.queries.views(page.tasks)]
-    kept = take_within(rows, byte_budget(args.limit))
+    kept = take_within(rows, token_budget(args.limit))
     after = page.cursor if len(kept) == len(rows) else page.tasks[len(kept) - 1].order
     return DeadAnswer(
         total=None if limited else app.queries.counts()[TaskState.DEAD],

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from nessus_sched.api.paging import size
+from nessus_sched.api.paging import MOST_TOKENS, USUAL_TOKENS, tokens_of
 from nessus_sched.api.untrusted import sanitize
 
-CONCISE: Final = 9_000
-"""Bytes of a concise summary: under 4,000 tokens with the rest of the answer."""
-FULL: Final = 60_000
+CONCISE: Final = USUAL_TOKENS
+FULL: Final = MOST_TOKENS
 _SHORTEST: Final = 5
 """Rows that every list keeps."""
 _NAMES: Final = 10
@@ -120,14 +119,14 @@ def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _cut(document: dict[str, Any], most: int) -> dict[str, Any]:
-    """Shortens lists until the document fits into `most` bytes; `left_out` counts what was cut
+    """Shortens lists until the document fits into `most` tokens; `left_out` counts what was cut
     from each."""
-    excess = size(document) - most
+    excess = tokens_of(document) - most
     left_out = Counter(document.get("left_out", {}))
     for name, rows, where, key in list(_lists(document)):
         kept = list(rows)
         while excess > 0 and len(kept) > _SHORTEST:
-            excess -= size(kept.pop()) + 1
+            excess -= tokens_of(kept.pop())
         if name == "host_verdicts":
             left_out[name] += sum(len(row.get("hosts", [row])) for row in rows[len(kept) :])
         elif key == name:

@@ -19,7 +19,7 @@ from nessus_sched.api.answers import (
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors, check_pool, check_scanner
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, byte_budget, parse_cursor, take_within
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, parse_cursor, take_within, token_budget
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.fields import field
 from nessus_sched.core.states import SETTLED, TaskState
@@ -171,7 +171,7 @@ async def list_tasks(app: ReadApp, call: Call, args: ListArgs) -> ListAnswer:
         check_scanner(app, args.scanner_instance)
         check_pool(app, args.pool)
     rows = take_within(
-        [_row(app, view) for view in app.queries.views(page.tasks)], byte_budget(args.limit)
+        [_row(app, view) for view in app.queries.views(page.tasks)], token_budget(args.limit)
     )
     after = page.cursor if len(rows) == len(page.tasks) else page.tasks[len(rows) - 1].order
     return ListAnswer(

@@ -11,6 +11,7 @@ import attrs
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
+from nessus_sched.api.bounded import bounded
 from nessus_sched.api.exceptions.tools import list_exceptions
 from nessus_sched.api.findings import get_scan_results, get_scan_summary
 from nessus_sched.api.operations import Call, ToolDef, ToolError
@@ -94,7 +95,7 @@ class TaskResources:
             args: Any = validation.parse(tool.arguments, arguments)
         except validation.BadArguments as error:
             raise _unknown(uri) from error
-        shown = partial(for_model, mask=self.mask, zone=self.zone())
+        shown = bounded(partial(for_model, mask=self.mask, zone=self.zone()))
         _, text = validation.answer(await tool.fn(self.app, call, args), shown)
         return "application/json", text
 

@@ -22,6 +22,7 @@ from mcp.server.caching import CacheHint
 
 from nessus_sched.api import validation
 from nessus_sched.api.access import with_task_ids
+from nessus_sched.api.bounded import for_client
 from nessus_sched.api.operations import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
 from nessus_sched.api.schema import without_lengths
 from nessus_sched.api.secret_guard import refuse_secrets
@@ -156,7 +157,8 @@ class _Handlers:
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        shown = partial(for_model, mask=self._parts.mask, zone=self._parts.zone())
+        cleaned = partial(for_model, mask=self._parts.mask, zone=self._parts.zone())
+        shown = for_client(cleaned, _client(ctx))
         return await self._call(self._parts.tools, ctx, params, shown)
 
     async def call_operator(

@@ -12,7 +12,7 @@ from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.exceptions.answers import ExceptionAnswer, exception_answer
 from nessus_sched.api.exceptions.definition import ProposeArgs, exception_of, within
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, byte_budget, parse_cursor, take_within
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, parse_cursor, take_within, token_budget
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.exceptions.exception import ExceptionStatus, FindingException
 from nessus_sched.core.exceptions.rule import EVERYWHERE, Rule, address_number
@@ -72,7 +72,7 @@ async def list_exceptions(app: App, call: Call, args: ListExceptionsArgs) -> Lis
     seen = [each for each in found if sees(app, call, each)]
     start = parse_cursor(args.cursor, "list_exceptions") or 0
     rows = [exception_answer(each) for each in seen[start : start + args.limit]]
-    rows = take_within(rows, byte_budget(args.limit))
+    rows = take_within(rows, token_budget(args.limit))
     end = start + len(rows)
     return ListExceptionsAnswer(
         exceptions=rows,

@@ -14,12 +14,13 @@ from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.outcomes.finding import DAY, FINDING, finding_document
 from nessus_sched.api.outcomes.ledger import LeastSeverity, behind
+from nessus_sched.api.paging import take_within, token_budget
 from nessus_sched.api.untrusted import FINDINGS
 from nessus_sched.core.fields import field
 from nessus_sched.core.targets.ranges import Ranges, difference, intersection
 from nessus_sched.core.targets.targets import BadTargets, parse_targets
 from nessus_sched.results.absence import Reason
-from nessus_sched.results.ledger.questions import Change, ChangeQuery, Entry
+from nessus_sched.results.ledger.questions import Change, ChangePage, ChangeQuery, Entry
 from nessus_sched.results.model import SEVERITIES
 
 USUAL_DAYS: Final = 7
@@ -83,7 +84,7 @@ async def get_changes(app: App, call: Call, args: ChangesArgs) -> ChangesAnswer:
     if args.schedule is not None:
         since, note = await _last_run(app, call, args.schedule)
         notes.append(note)
-    return await _answer(app, call, args, since, notes)
+    return await _answer(app, call, args, since, notes, token_budget(args.limit))
 
 
 @tool(writes=False, open_world=True)
@@ -114,8 +115,14 @@ async def _last_run(app: App, call: Call, name: str) -> tuple[float, str]:
 
 
 async def _answer(
-    app: ReadApp, call: Call, args: ReadChangesArgs, since: float | None, notes: list[str]
+    app: ReadApp,
+    call: Call,
+    args: ReadChangesArgs,
+    since: float | None,
+    notes: list[str],
+    most: int | None = None,
 ) -> ChangesAnswer:
+    """With rows of at most so many tokens; None for as many as were asked for."""
     now = app.now()
     begin = int(now - USUAL_DAYS * DAY if since is None else since)
     query = ChangeQuery(
@@ -129,7 +136,9 @@ async def _answer(
     )
     with as_tool_errors():
         page = await app.ledger.changes(query)
-    stale_after = app.config.ledger.stale_after
+        rows = _rows(app, page, now)
+        if most is not None and len(kept := take_within(rows, most)) < len(rows):
+            page, rows = await app.ledger.changes(attrs.evolve(query, limit=len(kept))), kept
     if not page.scans:
         notes.append("No scan since then: that nothing changed does not mean that all is well.")
     return ChangesAnswer(
@@ -139,18 +148,22 @@ async def _answer(
         excepted={change.value: count for change, count in page.excepted.items()},
         first_scans=page.first_scans,
         unverified={reason.value: count for reason, count in page.reasons.items()},
-        rows=[
-            {
-                "change": change.value,
-                **({"why": why_new(entry)} if change is Change.NEW else {}),
-                **finding_document(entry, now, stale_after),
-            }
-            for change, entry in page.entries
-        ],
+        rows=rows,
         next_cursor=None if page.after is None else ".".join(map(str, page.after)),
         notes=[*notes, *behind(app)],
         untrusted=FINDINGS,
     )
+
+
+def _rows(app: ReadApp, page: ChangePage, now: float) -> list[dict[str, Any]]:
+    return [
+        {
+            "change": change.value,
+            **({"why": why_new(entry)} if change is Change.NEW else {}),
+            **finding_document(entry, now, app.config.ledger.stale_after),
+        }
+        for change, entry in page.entries
+    ]
 
 
 def why_new(entry: Entry) -> str:

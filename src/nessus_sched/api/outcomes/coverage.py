@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import islice
 from typing import Final, Protocol, TypeVar
 
@@ -17,7 +18,7 @@ from nessus_sched.api.findings import PAGE, early_end
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.outcomes.finding import DAY
 from nessus_sched.api.outcomes.ledger import behind
-from nessus_sched.api.paging import MAX_BYTES, USUAL_BYTES, take_within
+from nessus_sched.api.paging import MOST_TOKENS, USUAL_TOKENS, size, take_within, tokens_of
 from nessus_sched.api.untrusted import NAMES
 from nessus_sched.core.coverage import Coverage, Segment, Status, unfinished
 from nessus_sched.core.fields import field
@@ -41,6 +42,7 @@ View = Callable[[Coverage, Mapping[int | str, ScannedHost]], T]
 LARGE: Final = 2 * 2**20
 """Bytes of the rows of one page for the command line."""
 MEMORY: Final = 8 * LARGE
+USUAL_LIMIT: Final = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -49,13 +51,13 @@ class CoverageArgs:
     targets: list[str] = field("Or these, across all scans.", factory=list, max_length=50)
     days: int = field("What counts as lately.", default=30, minimum=1, maximum=3650)
     status: list[str] = field("Only targets with these.", factory=list, max_length=10)
-    limit: int = field("Rows per page.", default=50, minimum=1, maximum=500)
+    limit: int = field("Rows per page.", default=USUAL_LIMIT, minimum=1, maximum=500)
     cursor: str | None = field("`next_cursor` of the page before.", default=None, max_length=300)
 
 
 @attrs.frozen(kw_only=True)
 class ReadCoverageArgs(CoverageArgs):
-    limit: int = field("Rows per page.", default=50, minimum=1, maximum=10_000)
+    limit: int = field("Rows per page.", default=USUAL_LIMIT, minimum=1, maximum=10_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +74,10 @@ class CoverageRow:
         "full, partial, failed, not_provided, none or unknown, as in host_login."
     )
     logins: list[str] = field("The logins that worked.")
+
+
+Fit = Callable[[list[CoverageRow]], list[CoverageRow]]
+"""As many of the first rows as fit into an answer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -92,19 +98,20 @@ async def get_coverage(app: ReadApp, call: Call, args: CoverageArgs) -> Coverage
     For each target of a settled task: answered (when, by which scanner, with which
     login), silent, or not_reached and why. Or, across all scans: never_scanned, not_lately,
     never_answered, no_longer_answers, unfinished, without_login or covered."""
-    return await _answer(app, call, args, MAX_BYTES if args.limit > 50 else USUAL_BYTES)
+    most = MOST_TOKENS if args.limit > USUAL_LIMIT else USUAL_TOKENS
+    return await _answer(app, call, args, partial(take_within, most=most, cost=tokens_of))
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def read_coverage(app: ReadApp, call: Call, args: ReadCoverageArgs) -> CoverageAnswer:
     """A page of what became of the targets of a task."""
-    return await _answer(app, call, args, LARGE)
+    return await _answer(app, call, args, partial(take_within, most=LARGE, cost=size))
 
 
 @tool(writes=False, open_world=True, answer_memory=MEMORY)
 async def read_reach(app: ReadApp, call: Call, args: ReadCoverageArgs) -> CoverageAnswer:
     """A page of how well targets are covered by all scans."""
-    return await _answer(app, call, args, LARGE)
+    return await _answer(app, call, args, partial(take_within, most=LARGE, cost=size))
 
 
 COVERAGE_TOOLS: tuple[ToolDef, ...] = (get_coverage,)
@@ -176,12 +183,12 @@ async def _parts(app: Results, task: Task) -> list[Task]:
                 return sorted(found, key=lambda part: part.part.number if part.part else 0)
 
 
-async def _answer(app: ReadApp, call: Call, args: CoverageArgs, most: int) -> CoverageAnswer:
+async def _answer(app: ReadApp, call: Call, args: CoverageArgs, fit: Fit) -> CoverageAnswer:
     if (args.task_id is None) is (not args.targets):
         raise ToolError("bad_arguments", "give task_id or targets, one of them")
     after = _after(args.cursor)
     if args.task_id is None:
-        return await _across_scans(app, call, args, after, most)
+        return await _across_scans(app, call, args, after, fit)
     task = (await seen(app, call, args.task_id)).task
     wanted = _wanted(args, Status)
 
@@ -190,7 +197,7 @@ async def _answer(app: ReadApp, call: Call, args: CoverageArgs, most: int) -> Co
     ) -> tuple[dict[str, int], list[CoverageRow], str | None]:
         segments = coverage.segments(wanted, after)
         found = list(islice(segments, args.limit + 1))
-        rows = take_within(list(_rows(found[: args.limit], hosts)), most)
+        rows = fit(list(_rows(found[: args.limit], hosts)))
         more = len(rows) < len(found)
         cursor = _target_text(found[len(rows) - 1].end) if more else None
         return coverage.counts(), rows, cursor
@@ -207,7 +214,7 @@ async def _answer(app: ReadApp, call: Call, args: CoverageArgs, most: int) -> Co
 
 
 async def _across_scans(
-    app: ReadApp, call: Call, args: CoverageArgs, after: int | str | None, most: int
+    app: ReadApp, call: Call, args: CoverageArgs, after: int | str | None, fit: Fit
 ) -> CoverageAnswer:
     """How well targets are covered by all scans that the ledger has."""
     wanted = _wanted(args, Reach)
@@ -223,7 +230,7 @@ async def _across_scans(
     for each in every:
         counts[each.status] += each.size
     ahead = [each for each in every if each.status in wanted and _is_after(each.end, after)]
-    rows = take_within([_reach_row(each) for each in ahead[: args.limit]], most)
+    rows = fit([_reach_row(each) for each in ahead[: args.limit]])
     more = len(rows) < len(ahead)
     return CoverageAnswer(
         task_id=None,

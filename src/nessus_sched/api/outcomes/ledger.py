@@ -12,7 +12,7 @@ from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.outcomes.finding import FINDING, finding_document
-from nessus_sched.api.paging import parse_cursor
+from nessus_sched.api.paging import parse_cursor, take_within, token_budget
 from nessus_sched.api.untrusted import FINDINGS
 from nessus_sched.config.labels import labels_of
 from nessus_sched.config.schema import Config
@@ -72,7 +72,7 @@ class HostAnswer:
 async def get_host(app: App, call: Call, args: HostArgs) -> HostAnswer:
     """Everything known about one host across all scans: is it clean, what is open and since when,
     when it was last scanned, with a login, and is scanned next. unknown does not mean clean."""
-    answer = await host_answer(app, call, args)
+    answer = await host_answer(app, call, args, most=token_budget(args.limit))
     if answer.clean is not Clean.NO:
         seen = [each for each in app.schedules.all() if app.sees(call.peer, each.template)]
         plans = list(_plans(args.host, seen, app.now()))
@@ -86,7 +86,10 @@ async def read_host(app: ReadApp, call: Call, args: HostArgs) -> HostAnswer:
     return await host_answer(app, call, args)
 
 
-async def host_answer(app: ReadApp, call: Call, args: HostArgs) -> HostAnswer:
+async def host_answer(
+    app: ReadApp, call: Call, args: HostArgs, most: int | None = None
+) -> HostAnswer:
+    """With findings of at most so many tokens; None for as many as there are."""
     name = plain_name(args.host)
     offset = parse_cursor(args.cursor, "get_host") or 0
     _must_be_allowed(app, call, name)
@@ -102,7 +105,7 @@ async def host_answer(app: ReadApp, call: Call, args: HostArgs) -> HostAnswer:
     if len(pages) > 1:
         others = ", ".join(page.host.name for page in pages[1:])
         notes.append(f"Other hosts with this name or address: {clean_line(others, 300)}.")
-    return _known(app, pages[0], args, offset, notes)
+    return _known(app, pages[0], offset, notes, most)
 
 
 def behind(app: ReadApp) -> Iterator[str]:
@@ -136,7 +139,7 @@ def target_of_name(name: str) -> TargetSet:
 
 
 def _known(
-    app: ReadApp, page: HostPage, args: HostArgs, offset: int, notes: list[str]
+    app: ReadApp, page: HostPage, offset: int, notes: list[str], most: int | None
 ) -> HostAnswer:
     host, now, settings = page.host, app.now(), app.config.ledger
     clean, why = is_clean(host, now=now, recent=settings.clean_within)
@@ -145,7 +148,10 @@ def _known(
         why += f"; {covered} of these with an exception"
     if app.ledger.waiting and clean is Clean.YES:
         clean, why = Clean.UNKNOWN, "a finished scan is not entered yet"
-    end = offset + len(page.entries)
+    findings = [finding_document(each, now, settings.stale_after) for each in page.entries]
+    if most is not None:
+        findings = take_within(findings, most)
+    end = offset + len(findings)
     others = dict.fromkeys(name for name in (host.ip, host.fqdn, host.netbios) if name)
     others.pop(host.name, None)
     login = host.login
@@ -167,9 +173,9 @@ def _known(
         open={name: count for name, count in host.open.items() if count},
         excepted=dict(page.excepted),
         unverified=page.unverified,
-        findings=[finding_document(each, now, settings.stale_after) for each in page.entries],
+        findings=findings,
         total=page.total,
-        next_cursor=str(end) if page.entries and end < page.total else None,
+        next_cursor=str(end) if findings and end < page.total else None,
         notes=notes,
         untrusted=FINDINGS,
     )

@@ -11,8 +11,8 @@ import trio
 
 from nessus_sched.api.app import App
 from nessus_sched.api.errors import as_tool_errors
-from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
-from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, byte_budget, parse_cursor, take_within
+from nessus_sched.api.operations import COMMAND_LINE, Call, ToolDef, ToolError, tool
+from nessus_sched.api.paging import MAX_ROWS, USUAL_ROWS, parse_cursor, take_within, token_budget
 from nessus_sched.api.schedules.answers import ScheduleAnswer, schedule_answer
 from nessus_sched.api.submit import (
     SUBMIT_TOOLS,
@@ -35,8 +35,6 @@ from nessus_sched.scheduler.schedules import UnknownSchedule
 
 HOUR: Final = 3600.0
 MINUTE: Final = 60.0
-PERSON: Final = "nessus-sched"
-"""What the command line calls itself."""
 _SUBMIT: Final = {tool.name: tool for tool in SUBMIT_TOOLS}
 
 
@@ -185,7 +183,7 @@ async def list_schedules(app: App, call: Call, args: ListSchedulesArgs) -> ListS
     for schedule in seen[start : start + args.limit]:
         rows.append(schedule_answer(app, schedule, recent=recent))
         await trio.lowlevel.checkpoint()  # to find its firings takes milliseconds
-    rows = take_within(rows, byte_budget(args.limit))
+    rows = take_within(rows, token_budget(args.limit))
     end = start + len(rows)
     return ListSchedulesAnswer(
         schedules=rows,
@@ -254,7 +252,7 @@ def _schedule(
             raise BadCalendar("it would end before it fires for the first time")
     except BadCalendar as error:
         raise ToolError("bad_schedule", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
-    if settings.model_lifetime is not None and call.client != PERSON:
+    if settings.model_lifetime is not None and call.client != COMMAND_LINE:
         latest = float(int(now + settings.model_lifetime))  # whole, so that a text can say it
         until = min(until or latest, latest)
     late = args.catch_up_minutes

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 import attrs
 
 from nessus_sched.core.text import pluralize
+from nessus_sched.core.tokens import estimated_tokens
 from nessus_sched.results.model import COMPLIANCE_RESULTS, SEVERITIES, UNKNOWN_SEVERITY
 
 Row: TypeAlias = Mapping[str, Any]
 """A finding as JSON-able data: values by field name, lists for lists, None for absent."""
+Room: TypeAlias = tuple[float, float]
+"""Bytes and tokens."""
 
 _LARGEST_SHARE: Final = 8
-"""Maximum fraction of a limited answer that one text may take."""
+"""Maximum fraction of a limited answer that one text may take, unless it has one row only."""
+_READ: Final = 64 * 1024
+"""Up to this bound in bytes a page is for a model, which pays for tokens."""
+_BYTES_PER_TOKEN: Final = 10 / 3
+_MOST_TOKENS: Final = 6_800
+"""Of such a page, as estimated: with what is added to its rows later, under 10,000."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,39 +56,53 @@ class Fitted:
 
 
 def fit(rows: Iterable[Row], max_bytes: int | None) -> Fitted:
-    """As many of the first rows as fit in `max_bytes` of compact JSON in UTF-8.
+    """As many of the first rows as fit in `max_bytes` of compact JSON in UTF-8, and on a page for
+    a model in as many tokens as that is of ordinary text.
 
-    Texts and lists over an eighth of the limit are truncated. The first row is always included
-    and truncated as needed: even one with all fields fits in 12,000 bytes.
+    Texts and lists over an eighth of the limit are truncated, in a single row only as needed. The
+    first row is always included and truncated as needed: even one with all fields fits in 12,000
+    bytes.
     """
     if max_bytes is None:
         return Fitted(rows=tuple(rows))
-    kept: list[Row] = []
-    shortened = 0
-    left = max_bytes
-    for row in rows:
-        small, cuts = _shorten(row, max_bytes // _LARGEST_SHARE)
-        if not kept:
-            small, cuts = _squeeze(row, max_bytes)
-        left -= _size(small)
-        if left < 0 and kept:
+    waiting = iter(rows)
+    first, second = next(waiting, None), next(waiting, None)
+    if first is None:
+        return Fitted(rows=())
+    room = _room(max_bytes)
+    share = max_bytes // _LARGEST_SHARE
+    small, shortened = _squeeze(first, room, max_bytes if second is None else share)
+    kept = [small]
+    left = _without(room, small)
+    for row in (*(() if second is None else (second,)), *waiting):
+        small, cuts = _shorten(row, share)
+        left = _without(left, small)
+        if min(left) < 0:
             break
         kept.append(small)
         shortened += cuts
     return Fitted(rows=tuple(kept), shortened=shortened)
 
 
-def _squeeze(row: Row, max_bytes: int) -> tuple[Row, int]:
-    limit = max_bytes // _LARGEST_SHARE
+def _room(max_bytes: int) -> Room:
+    """Bytes and tokens that the rows may take."""
+    tokens = min(max_bytes / _BYTES_PER_TOKEN, _MOST_TOKENS)
+    return max_bytes, tokens if max_bytes <= _READ else math.inf
+
+
+def _without(room: Room, row: Row) -> Room:
+    """What the row leaves of it."""
+    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    tokens = 0 if room[1] == math.inf else estimated_tokens(text)
+    return room[0] - len(text.encode("utf-8", "replace")) - 1, room[1] - tokens
+
+
+def _squeeze(row: Row, room: Room, limit: int) -> tuple[Row, int]:
     small, cuts = _shorten(row, limit)
-    while _size(small) > max_bytes and limit:
-        limit //= 2
+    while min(_without(room, small)) < 0 and limit:
+        limit = limit * 3 // 4
         small, cuts = _shorten(row, limit)
     return small, cuts
-
-
-def _size(row: Row) -> int:
-    return len(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()) + 1
 
 
 def _shorten(row: Row, limit: int) -> tuple[Row, int]:
@@ -137,8 +160,9 @@ def notes(page: Page, *, max_bytes: int | None) -> tuple[str, ...]:
         )
     if page.shortened:
         said.append(
-            f"{page.shortened} long values are cut and end in '… (+N ...)'. To read one whole, "
-            "ask for that field alone, with filters on host and plugin_id."
+            f"{pluralize(page.shortened, 'long value')} cut, ending in '… (+N ...)'. To read more "
+            "of one, ask for that field alone, with filters on host and plugin_id, and max_bytes "
+            "40000; 'nessus-sched results export' has it whole."
         )
     return tuple(said)
 
