@@ -189,17 +189,17 @@ async def resume_everything(app: App, call: Call, args: NoArgs) -> PausedAnswer:
     return await _resume(app, call)
 
 
-@tool(writes=True, operator=True)
+@tool(writes=True, operator=True, like="a scanner of list_scanners")
 async def drain_scanner(app: App, call: Call, args: DrainArgs) -> ScannerAnswer:
     """Take a scanner out of service for maintenance, now or at a time: no more scans, for all
-    users; running ones finish. Its queued tasks wait, or run elsewhere. Before a planned drain
-    only what should end in time is started. Undo it with undrain_scanner."""
+    users; running ones finish, queued ones wait or run elsewhere. Before a planned drain only what
+    should end in time is started. Undo: undrain_scanner."""
     if args.at or args.until:
         return await _plan_drain(app, call, args.scanner_instance, args.at, args.until)
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.DRAIN)
 
 
-@tool(writes=True, operator=True, like="drain_scanner")
+@tool(writes=True, operator=True, like="a scanner of list_scanners")
 async def undrain_scanner(app: App, call: Call, args: UndrainArgs) -> ScannerAnswer:
     """Use a drained scanner again, as when it is back from maintenance."""
     return await _switch(app, call, args.scanner_instance, ScannerSwitch.UNDRAIN)

@@ -48,17 +48,19 @@ def output_schema(cls: type) -> Schema:
     return _object(cls, output=True)
 
 
-LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
+LENGTHS = ("minLength", "maxLength", "minItems", "maxItems", "pattern")
+SAID_ONCE = (*LENGTHS, "minimum", "maximum", "additionalProperties")
+"""What an argument that another tool describes does not repeat."""
 
 
 def without_lengths(schema: Schema) -> Schema:
-    """A schema of arguments without the lengths of its lists and texts. They protect the daemon,
-    and a refusal names them: a model would read them in every conversation and hardly ever need
-    them."""
-    properties = {
-        name: _simple({key: value for key, value in each.items() if key not in LENGTHS})
-        for name, each in schema["properties"].items()
-    }
+    """A schema of arguments without the lengths and patterns of its lists and texts. They protect
+    the daemon, and a refusal names them: a model would read them in every conversation and hardly
+    ever need them."""
+    properties = {}
+    for name, each in schema["properties"].items():
+        left_out = LENGTHS if "description" in each else SAID_ONCE
+        properties[name] = _simple({key: v for key, v in each.items() if key not in left_out})
     return {**schema, "properties": properties}
 
 

@@ -32,7 +32,26 @@ BY_COVERAGE = frozenset({Outcome.NOT_REACHED, Outcome.SILENT})
 
 
 @attrs.frozen(kw_only=True)
-class RescanArgs(TaskArgs):
+class Otherwise(TaskArgs):
+    """What may be other than in the earlier task, as in `SubmitArgs`."""
+
+    name: str = field("Another name.", once=True, default="", max_length=100)
+    description: str = field("Another reason for the scan.", once=True, default="", max_length=1000)
+    scanner_instance: str | None = field("Another scanner.", once=True, default=None, max_length=64)
+    priority: Priority | None = field("Another queue priority.", once=True, default=None)
+    profile: str | None = field("Another scan profile.", once=True, default=None, max_length=64)
+    settings: dict[str, str] = field("Nessus settings instead of its own.", once=True, factory=dict)
+    max_runtime_minutes: int | None = field(
+        "Stop the scan after that long.", once=True, default=None, minimum=1, maximum=43200
+    )
+    idempotency_key: str | None = field(
+        "As in submit_scan.", once=True, default=None, min_length=1, max_length=200
+    )
+    dry_run: bool = field("Submit nothing.", once=True, default=False)
+
+
+@attrs.frozen(kw_only=True)
+class RescanArgs(Otherwise):
     """What is left out is as in the earlier task; template, profile and settings only if the kind
     is, too."""
 
@@ -59,22 +78,6 @@ class RescanArgs(TaskArgs):
         factory=list,
         max_length=MAX_CREDENTIALS,
     )
-    name: str = field("Another name.", default="", max_length=100)
-    description: str = field("Another reason for the scan.", default="", max_length=1000)
-    scanner_instance: str | None = field("Another scanner.", default=None, max_length=64)
-    priority: Priority | None = field("Another queue priority.", default=None)
-    profile: str | None = field("Another scan profile.", default=None, max_length=64)
-    settings: dict[str, str] = field("Nessus settings instead of its own.", factory=dict)
-    max_runtime_minutes: int | None = field(
-        "Stop the scan after that long.", default=None, minimum=1, maximum=43200
-    )
-    idempotency_key: str | None = field(
-        "As in submit_scan.",
-        default=None,
-        min_length=1,
-        max_length=200,
-    )
-    dry_run: bool = field("Submit nothing.", default=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +93,7 @@ async def rescan(app: App, call: Call, args: RescanArgs) -> RescanAnswer:
     options are those of the earlier task unless others are given.
 
     If no host qualifies, nothing is queued, which is not an all-clear: the error says what the
-    earlier scan saw."""
+    earlier scan saw. Arguments without a description are those of submit_scan."""
     task = await _finished(app, call, args)
     with as_tool_errors():
         found = await _targets(app, task, args)
