@@ -12,7 +12,7 @@ import trio
 from nessus_sched.core.states import TaskState
 from nessus_sched.store.sqlite import WAL_LIMIT_BYTES, connect
 from nessus_sched.store.tasks.store import TaskStore
-from support.engines import ONLY_SQLITE
+from support.engines import ONLY_SQLITE, Stores
 from support.stored import START, a_task, moved, submitted
 
 
@@ -77,3 +77,14 @@ async def test_streaming_what_is_unfinished_needs_little_memory(tmp_path: Path) 
     assert seen == many
     # All of them together are some 6 MB.
     assert peak < 1_500_000
+
+
+async def test_sizes_grow_with_what_is_stored(stores: Stores) -> None:
+    async with stores.open() as store:
+        await store.measure()
+        before = store.statistics()
+        for order in range(1, 200):
+            await store.submit(task := a_task(order), submitted(task))
+        await store.measure()
+        now = store.statistics()
+    assert now.database_bytes + now.wal_bytes > before.database_bytes + before.wal_bytes > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ from nessus_sched.config.scanners import ScannerSettings
 from nessus_sched.core.delivery.outbox import Backlog
 from nessus_sched.core.exceptions.exception import ExceptionStatus
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.daemon.system import System
 from nessus_sched.ipc.listener import Connections
 from nessus_sched.nessus.requests import RequestRecord
@@ -30,6 +32,8 @@ LAG_EVERY = 5.0
 
 async def collect_gauges(system: System, metrics: Metrics) -> None:
     """Updates the gauges before a scrape."""
+    with suppress(StoreUnavailable):  # the latest sizes do until then
+        await system.store.measure()
     store = system.store.statistics()
     views = system.queries.scanners()
     findings = await system.findings.statistics()

@@ -32,6 +32,11 @@ _FENCE: Final = "UPDATE writer SET batch = CASE WHEN epoch = ? AND batch = ? THE
 """Fails, and with it the transaction, unless we were the last to write: `batch` is not null. It is
 the server that checks, so this holds for what arrives late, too."""
 _WRITER: Final = "SELECT epoch, owner, batch, released FROM writer FOR NO KEY UPDATE"
+_SIZE: Final = """
+SELECT coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint FROM pg_class
+WHERE relnamespace = 'nessus_sched'::regnamespace AND relkind = 'r'
+AND relname NOT IN ('export', 'export_chunk', 'mirror', 'mirror_block')"""
+"""Of tasks and what belongs to them, in bytes."""
 _SESSION: Final = """
 SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"""
 _END_SESSION: Final = """
@@ -66,6 +71,7 @@ class PostgresEngine:
         """Committed by this process as far as it knows; None before its first session."""
         self._session: tuple[int, str] | None = None
         self._in_doubt = self._stored = False
+        self._size = 0
 
     def open_writer(self) -> Connection:
         """Raises `AlreadyRunning` and `StoreTakenOver` in addition."""
@@ -138,8 +144,11 @@ class PostgresEngine:
         connection.execute("UPDATE writer SET released = true")
         self.commit(connection)
 
+    def measure(self, connection: Connection) -> None:
+        (self._size,) = connection.execute(_SIZE).fetchone()
+
     def sizes(self) -> Sizes:
-        return Sizes(0, 0)
+        return Sizes(self._size, 0)
 
     def _lock(self, connection: Connection) -> None:
         """Makes this the only session that writes."""

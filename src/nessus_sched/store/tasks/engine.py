@@ -61,7 +61,11 @@ class Engine(Protocol):
     def release(self, connection: Connection) -> None:
         """Notes that this writer ends in good order."""
 
-    def sizes(self) -> Sizes: ...
+    def measure(self, connection: Connection) -> None:
+        """Looks at the sizes, if that takes a question."""
+
+    def sizes(self) -> Sizes:
+        """As of the latest look."""
 
 
 class SqliteEngine:
@@ -98,6 +102,9 @@ class SqliteEngine:
 
     def release(self, connection: Connection) -> None:
         """The lock of the state directory ends with the process."""
+
+    def measure(self, connection: Connection) -> None:
+        """There is nothing to ask."""
 
     def sizes(self) -> Sizes:
         return Sizes(_size(self._path), _size(self._path.with_name(self._path.name + "-wal")))

@@ -383,6 +383,10 @@ class TaskStore:
     def health(self) -> StoreHealth:
         return self._writer.health
 
+    async def measure(self) -> None:
+        """Brings the sizes of `statistics` up to date. Raises `StoreUnavailable`."""
+        await self._readers.read(self._engine.measure)
+
     def statistics(self) -> StoreStatistics:
         sizes = self._engine.sizes()
         return StoreStatistics(
