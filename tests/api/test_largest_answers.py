@@ -14,12 +14,12 @@ from trio.testing import MockClock
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
-from nessus_sched.api.bounded import bounded
 from nessus_sched.api.operations import Call
 from nessus_sched.api.tools import ALL_TOOLS
 from nessus_sched.api.untrusted import for_model
 from nessus_sched.core.masking import Masker
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.mcp.bounded import bounded
 from support import patched_network
 from support.dense_texts import dense_texts
 from support.ledger_book import INFORMATION

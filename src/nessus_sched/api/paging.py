@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 
 from nessus_sched.api.operations import ToolError
-from nessus_sched.core.tokens import estimated_tokens
+from nessus_sched.results.query.tokens import estimated_tokens
 
 T = TypeVar("T")
 

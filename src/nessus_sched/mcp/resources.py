@@ -11,7 +11,6 @@ import attrs
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
-from nessus_sched.api.bounded import bounded
 from nessus_sched.api.exceptions.tools import list_exceptions
 from nessus_sched.api.findings import get_scan_results, get_scan_summary
 from nessus_sched.api.operations import Call, ToolDef, ToolError
@@ -24,6 +23,7 @@ from nessus_sched.api.tasks import get_scan_status
 from nessus_sched.api.untrusted import for_model
 from nessus_sched.core.masking import Masker
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.mcp.bounded import bounded
 from nessus_sched.mcp.definitions import ResourceDef
 
 SCHEME: Final = "nessus-sched://"

@@ -22,7 +22,6 @@ from mcp.server.caching import CacheHint
 
 from nessus_sched.api import validation
 from nessus_sched.api.access import with_task_ids
-from nessus_sched.api.bounded import for_client
 from nessus_sched.api.operations import MAX_DESCRIPTION, Call, Registry, ToolDef, ToolError
 from nessus_sched.api.schema import without_lengths
 from nessus_sched.api.secret_guard import refuse_secrets
@@ -34,6 +33,7 @@ from nessus_sched.core.text import did_you_mean
 from nessus_sched.ipc.budget import LimitReached, Ticket
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import UsersUnavailable
+from nessus_sched.mcp.bounded import for_client
 from nessus_sched.mcp.definitions import PromptDef, ResourceDef, Resources
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.telemetry import events

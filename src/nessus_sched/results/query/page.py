@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from nessus_sched.core.text import pluralize
-from nessus_sched.core.tokens import estimated_tokens
 from nessus_sched.results.model import COMPLIANCE_RESULTS, SEVERITIES, UNKNOWN_SEVERITY
+from nessus_sched.results.query.tokens import estimated_tokens
 
 Row: TypeAlias = Mapping[str, Any]
 """A finding as JSON-able data: values by field name, lists for lists, None for absent."""

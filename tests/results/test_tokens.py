@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nessus_sched.core.tokens import estimated_tokens
+from nessus_sched.results.query.tokens import estimated_tokens
 from support.dense_texts import dense_texts
 from support.tokens import tokens_in
 

@@ -14,10 +14,10 @@ from mcp import Client
 from mcp.types import Implementation
 from trio.testing import MockClock
 
-from nessus_sched.api.bounded import MOST, bounded, fitted
 from nessus_sched.api.paging import tokens_of
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.api.untrusted import CLOSE, fenced
+from nessus_sched.mcp.bounded import MOST, bounded, fitted
 from support.apps import app_of
 from support.mcp_app import client_streams, wire
 from support.tokens import tokens_in
