@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from mcp import Client
 from trio.testing import MockClock
 
 from nessus_sched.api import validation
@@ -30,6 +31,7 @@ from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import NO_ANSWER, User, Users, UsersUnavailable
 from support.apps import app_of
 from support.fake_scanner import FakeScanner
+from support.mcp_app import client_streams, wire
 from support.world import World, config_of, error_kind, scanner_settings, virtual_now, world
 
 ANN, BOB, EVE = (Peer(connection=name, uid=54321 + n, gid=54321) for n, name in enumerate("abe"))
@@ -302,7 +304,7 @@ async def test_names_lead_only_to_tasks_that_one_may_see(
         async def meant(peer: Peer, text: str, tool: str = "get_scan_status") -> str:
             definition = next(each for each in ALL_TOOLS if each.name == tool)
             args = definition.arguments(task_id=text)
-            meant = await with_task_ids(app, Call(peer=peer), definition, args)
+            meant, _ = await with_task_ids(app, Call(peer=peer), definition, args)
             return str(meant.task_id)
 
         assert await meant(ANN, "web") == await meant(ANN, "web", "cancel_scan") == anns
@@ -310,11 +312,80 @@ async def test_names_lead_only_to_tasks_that_one_may_see(
         assert await meant(EVE, anns) == anns
         assert await meant(BOB, "last") == "last"
         assert await meant(ANN, "nonesuch") == "nonesuch"
-        for text, tool in (("web", "get_scan_status"), ("last", "cancel_scan")):
+        assert await meant(EVE, "web") == await meant(EVE, "web", "get_scan_results") == eves
+        for text, tool in (("web", "cancel_scan"), ("last", "cancel_scan")):
             with pytest.raises(ToolError) as refused:
                 await meant(EVE, text, tool)
             assert refused.value.code == "ambiguous_task"
             assert (anns in refused.value.message) == (text == "web")
+
+
+async def test_of_several_tasks_with_a_name_the_one_is_meant_that_a_person_would_mean(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with shared(tmp_path) as (w, _scanner, app):
+
+        async def weekly() -> str:
+            return str(
+                (await call(app, "submit_scan", ANN, targets=["192.0.2.1"], name="w")).task_id
+            )
+
+        async def meant(tool: str) -> tuple[str, str]:
+            definition = ALL_TOOLS.get(tool)
+            assert definition is not None
+            args = definition.arguments(task_id="w")
+            found, notes = await with_task_ids(app, Call(peer=ANN), definition, args)
+            return str(found.task_id), " ".join(notes)
+
+        async def done() -> str:
+            made = await weekly()
+            await app.operator.resume_all(actor="test")
+            ended = await w.settled(made)
+            assert ended.summary is not None
+            await app.operator.pause_all("keep", actor="test")
+            return made
+
+        only = await done()
+        assert await meant("get_scan_status") == (only, "")
+        newer = await done()
+        for tool in ("get_scan_status", "get_scan_results", "cancel_scan"):
+            found, note = await meant(tool)
+            assert found == newer
+            assert f"Several tasks are named 'w'; this is about {newer} (completed, " in note
+        canceled = await weekly()
+        await call(app, "cancel_scan", ANN, task_id=canceled)
+        assert (await meant("get_scan_results"))[0] == newer
+        assert (await meant("get_scan_status"))[0] == canceled
+        waits = await weekly()
+        for tool in ("get_scan_status", "cancel_scan", "pause_scan"):
+            assert (await meant(tool))[0] == waits
+        for tool in ("get_scan_results", "get_scan_summary", "get_coverage"):
+            assert (await meant(tool))[0] == newer
+        also = await weekly()
+        assert (await meant("get_scan_status"))[0] == also
+        with pytest.raises(ToolError, match="several unfinished") as refused:
+            await meant("cancel_scan")
+        assert f"{also} (queued, 20" in refused.value.message
+        assert f"{waits} (queued, 20" in refused.value.message
+        assert newer not in refused.value.message
+
+
+async def test_an_answer_says_which_of_several_tasks_it_is_about(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with shared(tmp_path) as (_w, _scanner, app):
+        for _ in range(2):
+            made = await call(app, "submit_scan", ANN, targets=["192.0.2.1"], name="w")
+        async with (
+            wire(cast(Any, app), peer=ANN, tools=ALL_TOOLS) as stream,
+            Client(client_streams(stream), mode="legacy") as client,
+        ):
+            found = await client.call_tool("get_scan_status", {"task_id": "w"})
+            whole = await client.call_tool("get_scan_status", {"task_id": made.task_id})
+        said = found.structured_content or {}
+        assert said["task_id"] == made.task_id
+        assert "Several tasks are named 'w'" in said["notes"][0]
+        assert "notes" not in (whole.structured_content or {})
 
 
 async def test_only_who_may_cancels_tasks_of_others(

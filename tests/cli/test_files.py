@@ -229,8 +229,11 @@ def test_a_task_goes_by_its_name_and_the_latest_by_last(report: Path, tmp_path: 
     assert status("last").json["task_id"] == servers
     one_sentence(status("weekly"), 1, "no task 'weekly'")
     one_sentence(status("x" * 100), 1, "no task")
-    named("servers")
-    one_sentence(status("servers"), 1, "matches several tasks")
+    newest = named("servers")
+    found = status("servers")
+    assert found.json["task_id"] == newest
+    assert f"Several tasks are named 'servers'; this is about {newest}" in found.err
+    assert f"this is about {newest}" in imported(tmp_path, "results", "summary", "servers").err
     named(weekly[-6:])
     one_sentence(status(weekly[-6:]), 1, "matches several tasks")
     assert status(weekly).json["task_id"] == weekly

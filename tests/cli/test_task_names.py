@@ -85,6 +85,29 @@ def test_a_name_of_several_tasks_is_refused_with_the_tasks(live: Live, waiting: 
     }
 
 
+def test_of_several_with_a_name_the_newest_unfinished_one_is_shown(
+    live: Live, waiting: str
+) -> None:
+    task = asked(live, "status", "status", waiting)["task_id"]
+    live("cancel", submitted(live, "192.0.2.36", "--name", waiting))
+    said = live("status", waiting)
+    assert f"Several tasks are named '{waiting}'; this is about {task} (queued, " in said.err
+    canceled = live("cancel", waiting)
+    assert canceled.code == 0
+    assert task in canceled.out
+    assert asked(live, "status", "status", task)["status"] == "canceled"
+
+
+def test_what_is_asked_of_results_is_about_the_newest_that_has_some(
+    live: Live, finished: str
+) -> None:
+    live("cancel", submitted(live, "192.0.2.37", "--name", "done by name"))
+    for words in (["results", "summary"], ["results", "show"], ["coverage"]):
+        said = live(*words, "done by name")
+        assert said.code == 0
+        assert f"this is about {finished} (completed, " in said.err
+
+
 def test_tools_for_models_take_names_too(
     live: Live, waiting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from nessus_sched.api.access import LAST, managed, named, seen
+from nessus_sched.api.access import LAST, Named, chosen_text, managed, named, seen
 from nessus_sched.api.answers import StatusAnswer, iso, status_answer
 from nessus_sched.api.app import App, ReadApp
 from nessus_sched.api.errors import as_tool_errors
@@ -15,7 +15,7 @@ from nessus_sched.api.operations import Call, ToolDef, ToolError, tool
 from nessus_sched.api.tasks import TaskArgs
 from nessus_sched.core.fields import field
 from nessus_sched.core.journal import JournalRecord
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import Meant, TaskState
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskFilter
 from nessus_sched.results.untrusted import clean_line
@@ -36,6 +36,7 @@ class FindArgs:
         min_length=1,
         max_length=256,
     )
+    meant: Meant = field("Which of several tasks of that name.", default=Meant.ONLY)
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +51,7 @@ class FoundTask:
 class FindAnswer:
     tasks: list[FoundTask] = field("The tasks that may be meant, newest first, at most 10.")
     more: bool = field("There are others.")
+    note: str | None = field("Which of several tasks of that name it is.", default=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -92,14 +94,14 @@ class PurgeAnswer:
 @tool(writes=False)
 async def find_task(app: ReadApp, call: Call, args: FindArgs) -> FindAnswer:
     """The task with that id; else those whose id begins or ends so, and those of that name."""
-    by_name = await named(app, call, args.part, limit=MAX_MATCHES + 1)
+    by_name = await named(app, call, args.part, args.meant, limit=MAX_MATCHES + 1)
     by_id: Sequence[Task] = ()
     if args.part != LAST:
         with as_tool_errors():
             by_id = await app.queries.find(args.part.lower(), limit=MAX_MATCHES + 1)
     if [task.task_id for task in by_id] == [args.part]:
-        by_name = ()
-    known = {task.task_id: task for task in (*by_id, *by_name) if app.sees(call.peer, task)}
+        by_name = Named(tasks=())
+    known = {task.task_id: task for task in (*by_id, *by_name.tasks) if app.sees(call.peer, task)}
     found = list(known.values())
     return FindAnswer(
         tasks=[
@@ -112,6 +114,7 @@ async def find_task(app: ReadApp, call: Call, args: FindArgs) -> FindAnswer:
             for task in found[:MAX_MATCHES]
         ],
         more=len(found) > MAX_MATCHES,
+        note=chosen_text(args.part, found[0]) if by_name.chosen and len(found) == 1 else None,
     )
 
 

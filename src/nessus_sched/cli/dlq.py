@@ -18,6 +18,7 @@ from nessus_sched.cli.output import print_json, print_line, print_note, print_ta
 from nessus_sched.cli.task_ids import task_id_of, task_ids_of
 from nessus_sched.cli.tasks import show_status, tell_each
 from nessus_sched.core.clock import system_now
+from nessus_sched.core.states import Meant
 from nessus_sched.core.text import pluralize
 
 
@@ -120,7 +121,7 @@ def purge_command(
         raise click.UsageError("name TASKs, or give --older-than, --class or --all")
     with daemon(config) as connection:
         wanted = {
-            "task_ids": task_ids_of(connection, tasks) or None,
+            "task_ids": task_ids_of(connection, tasks, Meant.ONLY) or None,
             "older_than_seconds": older_than,
             "error_code": error_class,
         }

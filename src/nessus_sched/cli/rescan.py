@@ -16,6 +16,7 @@ from nessus_sched.cli.options import daemon_option, json_option, one_of, task_ar
 from nessus_sched.cli.scan_options import settings_given
 from nessus_sched.cli.submit import show_answer
 from nessus_sched.cli.task_ids import task_id_of
+from nessus_sched.core.states import Meant
 from nessus_sched.core.task import Priority, ScanKind
 from nessus_sched.results.rescan import Outcome
 
@@ -111,7 +112,7 @@ def rescan_command(
     with daemon(config) as connection:
         answer = connection.call(
             "rescan",
-            task_id=task_id_of(connection, task),
+            task_id=task_id_of(connection, task, Meant.ENDED),
             hosts=chosen[0],
             filters=list(filters) or None,
             kind=options["kind"],

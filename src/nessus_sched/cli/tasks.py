@@ -25,7 +25,7 @@ from nessus_sched.cli.options import (
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note, print_table
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.states import TaskState
+from nessus_sched.core.states import Meant, TaskState
 from nessus_sched.core.task import ScanKind
 from nessus_sched.core.text import duration
 from nessus_sched.results.audits import checks_text
@@ -165,7 +165,7 @@ def tell_each(
     refused = 0
     for task in dict.fromkeys(tasks):
         try:
-            answers.append(tell(task_id=task_id_of(api, task)))
+            answers.append(tell(task_id=task_id_of(api, task, Meant.UNFINISHED)))
         except Refused as error:
             refused += 1
             print_note(f"Error: {error.message}")

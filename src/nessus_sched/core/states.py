@@ -105,3 +105,16 @@ def check_transition(before: TaskState, after: TaskState, *, split: bool = False
     `split`."""
     if after not in (SPLIT_TRANSITIONS if split else TRANSITIONS).get(before, ()):
         raise IllegalTransition(f"a task cannot go from {before} to {after}")
+
+
+class Meant(StrEnum):
+    """Which task is meant by a name that several have, as those of a schedule do."""
+
+    LATEST = "latest"
+    """The newest unfinished one; if there is none, the newest."""
+    ENDED = "ended"
+    """The newest with results; if there is none, the newest that has settled."""
+    UNFINISHED = "unfinished"
+    """Its only unfinished one, to change it; if there is none, the newest."""
+    ONLY = "only"
+    """One of several is never meant."""

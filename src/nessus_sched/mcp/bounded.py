@@ -7,7 +7,7 @@ counted in the notes of the answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -40,6 +40,16 @@ def for_client(shown: Callable[[Any], Any], client: str | None) -> Callable[[Any
     return shown if client == COMMAND_LINE else bounded(shown)
 
 
+def noting(shown: Callable[[Any], Any], notes: Sequence[str]) -> Callable[[Any], Any]:
+    """The same with further notes in the answer."""
+    return (lambda value: _noted(shown(value), notes)) if notes else shown
+
+
+def _noted(answer: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    others = answer.get(NOTES)
+    return {**answer, NOTES: [*notes, *(others if isinstance(others, list) else ())]}
+
+
 def fitted(answer: dict[str, Any]) -> dict[str, Any]:
     """The answer with its largest lists and texts cut until it has no more than `MOST` tokens; its
     notes say which."""
@@ -60,9 +70,7 @@ def fitted(answer: dict[str, Any]) -> dict[str, Any]:
         "them, ask for less at once: a smaller limit, fewer hours, narrower arguments."
         for path, (gone, what) in cuts.items()
     ]
-    notes = document.get(NOTES)
-    document[NOTES] = [*said, *(notes if isinstance(notes, list) else ())]
-    return document
+    return _noted(document, said)
 
 
 @attrs.frozen(kw_only=True)

@@ -33,7 +33,7 @@ from nessus_sched.core.text import did_you_mean
 from nessus_sched.ipc.budget import LimitReached, Ticket
 from nessus_sched.ipc.peer import Peer
 from nessus_sched.ipc.users import UsersUnavailable
-from nessus_sched.mcp.bounded import for_client
+from nessus_sched.mcp.bounded import for_client, noting
 from nessus_sched.mcp.definitions import PromptDef, ResourceDef, Resources
 from nessus_sched.results.untrusted import clean_line
 from nessus_sched.telemetry import events
@@ -203,11 +203,11 @@ class _Handlers:
                 await ticket.charge(tool.answer_memory)
             with trio.move_on_after(tool.timeout) as scope:
                 async with self._room:
-                    args = await with_task_ids(self._parts.app, call, tool, args)
+                    args, said = await with_task_ids(self._parts.app, call, tool, args)
                     value = await tool.fn(self._parts.app, call, args)
             if not scope.cancelled_caught:
                 async with self._turn:
-                    return _answer(value, shown)
+                    return _answer(value, noting(shown, said))
         except (validation.BadArguments, ToolError) as refusal:
             return _refusal(refusal, shown)
         except LimitReached as full:

@@ -13,6 +13,7 @@ from nessus_sched.cli.daemon_or_store import daemon_or_store
 from nessus_sched.cli.output import print_note
 from nessus_sched.cli.output_file import check_writable, whole_file
 from nessus_sched.cli.task_ids import task_id_of
+from nessus_sched.core.states import Meant
 from nessus_sched.core.text import size
 
 PATIENCE: Final = 320.0
@@ -32,7 +33,7 @@ def write_report(
             api.wait_up_to(PATIENCE)
         for name in ("task", "before_task"):
             if name in arguments:
-                arguments[f"{name}_id"] = task_id_of(api, arguments.pop(name))
+                arguments[f"{name}_id"] = task_id_of(api, arguments.pop(name), Meant.ENDED)
         made = api.operate("read_report", kind=kind, **_lists(arguments))
     for note in made["notes"]:
         print_note(note)

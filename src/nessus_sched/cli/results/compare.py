@@ -16,6 +16,7 @@ from nessus_sched.cli.results.originals import kept_reports
 from nessus_sched.cli.results.reports import Query, fail_if_empty, parse_query, usage_errors
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run_trio
+from nessus_sched.core.states import Meant
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.results.comparison import Change
 from nessus_sched.results.merge import Source
@@ -31,8 +32,8 @@ def compare(
     with daemon_or_store(config) as api:
         return api.operate(
             "compare_findings",
-            before=task_id_of(api, before),
-            after=task_id_of(api, after),
+            before=task_id_of(api, before, Meant.ENDED),
+            after=task_id_of(api, after, Meant.ENDED),
             change=change,
             **query,
         )

@@ -15,6 +15,7 @@ from nessus_sched.cli.options import daemon_option, json_option, one_of, optiona
 from nessus_sched.cli.output import print_json, print_line, print_note, print_table
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.core.coverage import Status, counts_text
+from nessus_sched.core.states import Meant
 from nessus_sched.results.ledger.reach import Reach
 
 LARGEST_PAGE: Final = 10_000
@@ -69,7 +70,7 @@ def coverage_command(
     with daemon_or_store(config) as api:
         asked: dict[str, Any] = {"targets": list(targets), "days": days}
         if task is not None:
-            asked = {"task_id": task_id_of(api, task)}
+            asked = {"task_id": task_id_of(api, task, Meant.ENDED)}
         found = read_coverage(
             api, asked, statuses, limit=limit, everything=everything, cursor=cursor
         )

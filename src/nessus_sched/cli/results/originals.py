@@ -15,6 +15,7 @@ from nessus_sched.cli.output import print_note
 from nessus_sched.cli.output_file import check_writable, whole_binary_file
 from nessus_sched.cli.results.files import is_file
 from nessus_sched.cli.task_ids import task_id_of
+from nessus_sched.core.states import Meant
 from nessus_sched.core.store_errors import StoreError
 from nessus_sched.core.text import pluralize, size
 from nessus_sched.results.merge import Source
@@ -27,7 +28,7 @@ def kept_reports(subject: str, config: Path | None) -> Mapping[str, Source]:
     if config is None:
         raise click.UsageError("--config is required, to find the reports of tasks")
     with daemon_or_store(config) as api:
-        task_id = task_id_of(api, subject)
+        task_id = task_id_of(api, subject, Meant.ENDED)
     try:
         return report_files.kept_reports(load_config_or_exit(config), task_id)
     except StoreError as error:

@@ -19,6 +19,7 @@ from nessus_sched.cli.results.files import is_file, stream_of
 from nessus_sched.cli.task_ids import task_id_of
 from nessus_sched.cli.trio_run import run_trio
 from nessus_sched.core.coverage import Status
+from nessus_sched.core.states import Meant
 from nessus_sched.results.query.input import read_query
 from nessus_sched.results.query.model import BadQuery
 from nessus_sched.results.summary import empty_reason, summarize
@@ -58,7 +59,7 @@ def open_report(subject: str, config: Path | None) -> Iterator[Report]:
             yield FileReport(subject, directory)
         else:
             api = stack.enter_context(daemon_or_store(config))
-            yield TaskReport(api, task_id_of(api, subject))
+            yield TaskReport(api, task_id_of(api, subject, Meant.ENDED))
 
 
 class TaskReport:
