@@ -161,7 +161,7 @@ async def get_scan_results(app: App, call: Call, args: ResultsArgs) -> PageAnswe
 
 
 @tool(writes=False, open_world=True)
-async def get_scan_summary(app: App, call: Call, args: SummaryArgs) -> SummaryAnswer:
+async def get_scan_summary(app: ReadApp, call: Call, args: SummaryArgs) -> SummaryAnswer:
     """Summarize the results of a completed scan: findings by severity, host and
     family, the worst findings, known-exploited and exploitable ones, whether logins worked
     per host, and warnings when the result may be incomplete. Read the warnings before

@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import trio
 
 from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.clock import Now, steady_clock
 from nessus_sched.core.exceptions.exception import FindingException
-from nessus_sched.core.journal import SYSTEM, JournalEntry, JournalRecord
+from nessus_sched.core.journal import SYSTEM, JournalEntry
 from nessus_sched.core.leading.leader import Daemon
 from nessus_sched.core.leading.lease import Lease
 from nessus_sched.core.seal import Seal
@@ -23,8 +23,6 @@ from nessus_sched.core.task_store import (
     KEY_TTL,
     StoredSubmission,
     StoreHealth,
-    TaskFilter,
-    TaskPage,
 )
 from nessus_sched.store.connection import Connection
 from nessus_sched.store.executor import Executor, InThreads
@@ -41,8 +39,8 @@ from nessus_sched.store.tasks.committer import BatchCommitter
 from nessus_sched.store.tasks.engine import Engine, SqliteEngine
 from nessus_sched.store.tasks.group_commit import GroupCommit
 from nessus_sched.store.tasks.journal import JournalHead
-from nessus_sched.store.tasks.listing import Listing, count
 from nessus_sched.store.tasks.outbox import StoredOutbox
+from nessus_sched.store.tasks.reading import PAGE, StoredTasks
 from nessus_sched.store.tasks.schema import FILE_NAME
 from nessus_sched.store.tasks.statistics import StoreStatistics
 from nessus_sched.store.tasks.submission import Key, Submit, find_earlier
@@ -51,10 +49,8 @@ from nessus_sched.store.tasks.verify import Verification, VerifyReport
 
 T = TypeVar("T")
 
-_PAGE: Final = 1000
 
-
-class TaskStore:
+class TaskStore(StoredTasks):
     """Tasks and their journal in one database. Changes are durable when they return.
 
     While the disk fails, changes raise `StoreUnavailable` and store nothing; reads still work.
@@ -73,7 +69,7 @@ class TaskStore:
         self._engine = engine
         self._committer = committer
         self._writer = writer
-        self._readers = readers
+        super().__init__(readers)
         self.outbox = StoredOutbox(writer, readers)
         self.lease = lease
 
@@ -247,25 +243,6 @@ class TaskStore:
         """The key that signs this store's scan markers; created with the store."""
         return await self._readers.read(queries.seal)
 
-    async def get(self, task_id: str) -> Task | None:
-        return await self._readers.read(lambda c: queries.get(c, task_id))
-
-    async def by_id_part(self, part: str, *, limit: int) -> Sequence[Task]:
-        """The tasks whose id begins or ends with `part`, newest first."""
-        return await self._readers.read(lambda c: queries.by_id_part(c, part, limit))
-
-    async def list(
-        self, wanted: TaskFilter | None = None, *, limit: int = 50, cursor: int | None = None
-    ) -> TaskPage:
-        """One page of matching tasks, newest first."""
-        listing = Listing(wanted or TaskFilter(), limit, cursor)
-        await self._readers.run(listing.step)
-        return listing.page()
-
-    async def count(self, wanted: TaskFilter) -> int:
-        """The number of matching tasks, ignoring `targets`; `counts` is cheaper for states."""
-        return await self._readers.read(lambda c: count(c, wanted))
-
     @property
     def journal_head(self) -> int:
         """The number of the journal's last row, without reading the disk."""
@@ -279,12 +256,12 @@ class TaskStore:
         """The number of stored tasks by state, without reading the disk."""
         return {state: self._committer.counts[state] for state in TaskState}
 
-    def unfinished(self, *, page: int = _PAGE) -> AsyncGenerator[Task, None]:
+    def unfinished(self, *, page: int = PAGE) -> AsyncGenerator[Task, None]:
         """All unfinished tasks in the order of submission, one page in memory at a time."""
         return self.unfinished_as(lambda task: task, page=page)
 
     async def unfinished_as(
-        self, view: Callable[[Task], T], *, page: int = _PAGE
+        self, view: Callable[[Task], T], *, page: int = PAGE
     ) -> AsyncGenerator[T, None]:
         """`view` of every live task in the order of acceptance; it runs in a reading thread."""
         after = 0
@@ -304,18 +281,6 @@ class TaskStore:
     async def last_order(self) -> int:
         """The highest order number in the store, 0 if there is none."""
         return await self._readers.read(queries.last_order)
-
-    async def journal_of(self, task_id: str) -> tuple[JournalRecord, ...]:
-        """A task's journal, oldest first."""
-        return tuple(await self._readers.read(lambda c: queries.journal_of(c, task_id)))
-
-    async def journal_of_parts(self, task_id: str) -> tuple[JournalRecord, ...]:
-        """The journal of all parts of a split task, oldest first."""
-        return tuple(await self._readers.read(lambda c: queries.journal_of_parts(c, task_id)))
-
-    async def journal(self, *, after: int = 0, limit: int = _PAGE) -> tuple[JournalRecord, ...]:
-        """The journal after row `after`, oldest first."""
-        return tuple(await self._readers.read(lambda c: queries.journal_after(c, after, limit)))
 
     async def verify(self, expected: JournalHead | None = None) -> VerifyReport:
         """Checks the whole journal, and every task against it, during normal operation.
