@@ -20,7 +20,7 @@ from mcp import Client
 
 from nessus_sched.api.tools import TOOLS
 from nessus_sched.ipc.framing import closing_line
-from nessus_sched.ipc.relay import READING_TOOLS, is_safe_to_retry
+from nessus_sched.ipc.relay_messages import READING_TOOLS, is_safe_to_retry
 from support.mcp_app import App, client_streams
 from support.mcp_daemon import daemon, turned_away
 from support.mcp_wire import LineBuffer, call, notification, opened, request, until, works
@@ -285,6 +285,8 @@ async def test_only_protocol_is_on_stdout_and_nothing_is_imported(tmp_path: Path
         "nessus_sched.ipc",
         "nessus_sched.ipc.framing",
         "nessus_sched.ipc.relay",
+        "nessus_sched.ipc.relay_messages",
+        "nessus_sched.ipc.leaders",
         "nessus_sched.ipc.discovery",
     }
     assert len(modules) < 75

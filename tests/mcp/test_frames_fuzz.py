@@ -10,7 +10,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nessus_sched.ipc.relay import is_safe_to_retry, parse_message
+from nessus_sched.ipc.relay_messages import is_safe_to_retry, parse_message
 from support.mcp_app import App, wire
 from support.mcp_wire import call, opened
 

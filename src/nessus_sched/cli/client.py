@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -17,7 +17,7 @@ import click
 
 from nessus_sched import __version__
 from nessus_sched.cli.formatting import with_command_names
-from nessus_sched.ipc import discovery
+from nessus_sched.ipc import discovery, leaders
 
 OPERATOR_CALL: Final = "operator/call"
 ANSWER_WITHIN: Final = 60.0
@@ -38,6 +38,10 @@ class NoDaemon(click.ClickException):
     """No daemon answers. Exit code 3."""
 
     exit_code = 3
+
+
+class NotLeading(NoDaemon):
+    """The daemon waits for another one to go, and says so instead of reading anything."""
 
 
 class NotAllowed(NoDaemon):
@@ -127,6 +131,8 @@ class Daemon:
                 break
             if message.get("id") is None and "error" in message:
                 break  # it refuses every request
+        if leaders.turned_away(message):
+            raise NotLeading(message["error"]["message"])
         if "error" in message:
             said = str(message["error"]["message"])
             if said.startswith(_UNKNOWN):
@@ -163,40 +169,44 @@ class Daemon:
 def daemon(config: Path | None, *, patience: float = ANSWER_WITHIN) -> Iterator[Daemon]:
     """Connects to the daemon of a configuration file; it has `patience` seconds for each answer.
     Raises `NoDaemon`."""
-    named = os.environ.get("NESSUS_SCHED_SOCKET")
     file = None if config is None else str(config)
     try:
-        paths = [named] if named else discovery.candidate_sockets(file, os.environ)
+        paths = leaders.places(file, (), os.environ)
     except (discovery.UnsafeDirectory, OSError) as error:
         raise click.ClickException(str(error)) from error
     start = (
         "; start it with 'nessus-sched serve --config FILE' or 'systemctl start nessus-sched'"
-        if named or file
+        if file or leaders.VARIABLE in os.environ
         else ", and there is no configuration: 'nessus-sched config init' creates one"
     )
-    with _connected(paths, start, patience) as sock, sock.makefile("rb") as lines:
-        connection = Daemon(sock, lines, patience)
-        connection.handshake()
-        yield connection
+    with ExitStack() as stack:
+        yield _connected(stack, paths, start, patience)
 
 
-def _connected(paths: list[str], remedy: str, patience: float) -> socket.socket:
+def _connected(stack: ExitStack, paths: list[str], remedy: str, patience: float) -> Daemon:
+    """A connection that ends with `stack`. The daemon leads, unless none does."""
+    refusal: NoDaemon | None = None
     for path in paths:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(patience)
         try:
-            sock.connect(path)
+            sock = stack.enter_context(leaders.dial(path, patience))
         except PermissionError as error:
-            sock.close()
             raise NotAllowed(
                 f"no permission to use {path}: your user is not in the socket's group; have the "
                 "operator add you to it, and log in again"
             ) from error
         except OSError:
-            sock.close()
             continue
-        return sock
-    raise NoDaemon(f"no daemon answers at {' or '.join(paths)}{remedy}")
+        connection = Daemon(sock, stack.enter_context(sock.makefile("rb")), patience)
+        try:
+            connection.handshake()
+        except NoDaemon as error:
+            refusal = refusal or error
+            continue
+        return connection
+    if refusal is not None:
+        raise refusal
+    shown = [each for each in paths if not each.endswith(".standby")]
+    raise NoDaemon(f"no daemon answers at {' or '.join(shown)}{remedy}")
 
 
 LARGEST: Final = 100

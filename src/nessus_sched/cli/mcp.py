@@ -17,14 +17,25 @@ from nessus_sched.cli.output import print_note
 
 @click.command("mcp")
 @click.option("--config", "-c", metavar="FILE", help="Configuration of the daemon to reach.")
-@click.option("--socket", metavar="PATH", help="Reach the daemon at this socket instead.")
+@click.option(
+    "--socket",
+    metavar="PATH",
+    multiple=True,
+    help="Reach the daemon at this socket, or ssh://HOST, instead; of several, the one that leads.",
+)
 @click.option("--no-start", is_flag=True, help="Never start a daemon when none runs.")
+@click.option("--leading", is_flag=True, hidden=True)
 @click.option("--print-config", is_flag=True, help="Print the entry for Claude Desktop, and exit.")
 @click.option(
     "--ssh", metavar="HOST", help="With --print-config: the daemon is on HOST, reached by ssh."
 )
 def mcp_command(
-    config: str | None, socket: str | None, no_start: bool, print_config: bool, ssh: str | None
+    config: str | None,
+    socket: tuple[str, ...],
+    no_start: bool,
+    leading: bool,
+    print_config: bool,
+    ssh: str | None,
 ) -> None:
     """Relay MCP between stdin and stdout and the daemon; Claude Desktop starts this.
 
@@ -48,16 +59,18 @@ def mcp_command(
 
     words = ["--no-start"] if no_start else []
     words += ["--config", config] if config else []
-    words += ["--socket", socket] if socket else []
+    words += [word for each in socket for word in ("--socket", each)]
+    words += ["--leading"] if leading else []
     sys.exit(relay.main(words))
 
 
-def _local(config: str | None, socket: str | None, no_start: bool) -> list[str]:
-    found = config or (None if socket else default_config())
+def _local(config: str | None, sockets: Sequence[str], no_start: bool) -> list[str]:
+    found = config or (None if sockets else default_config())
     words = [*program(), "mcp"] if found is None else client_of(found)
     if found is not None and not Path(found).exists():
         print_note(f"warning: {found} does not exist yet")
-    words += ["--socket", os.path.abspath(socket)] if socket else []
+    for each in sockets:
+        words += ["--socket", each if "://" in each else os.path.abspath(each)]
     words += ["--no-start"] if no_start else []
     return words
 

@@ -91,15 +91,27 @@ def candidate_sockets(config: str | None, environ: Mapping[str, str]) -> list[st
     return found
 
 
-def create_links(config: str, socket_path: str, environ: Mapping[str, str]) -> list[str]:
-    """Links the meeting points of `config` to the socket at `socket_path`; returns the links, for
-    `remove_links`."""
-    name = f"{config_key(config)}.sock"
+def standby_of(socket_path: str) -> str:
+    """Where a daemon listens that would listen at `socket_path` if it led."""
+    return f"{socket_path.removesuffix('.sock')}.standby"
+
+
+def meeting_points(config: str, environ: Mapping[str, str]) -> list[str]:
+    """Where a daemon can be found that has this environment."""
     directories = [user_directory(environ)]
     if environ.get("RUNTIME_DIRECTORY"):
         directories.append(environ["RUNTIME_DIRECTORY"].split(":")[0])
+    return [f"{directory}/{config_key(config)}.sock" for directory in directories]
+
+
+def create_links(
+    config: str, socket_path: str, environ: Mapping[str, str], *, standby: bool = False
+) -> list[str]:
+    """Links the meeting points of `config` to the socket at `socket_path`; returns the links, for
+    `remove_links`."""
     target = os.path.abspath(socket_path)
-    links = [link for directory in directories if (link := f"{directory}/{name}") != target]
+    points = meeting_points(config, environ)
+    links = [link for each in points if (link := standby_of(each) if standby else each) != target]
     for link in links:
         temporary = f"{link}.{os.getpid()}"
         os.symlink(target, temporary)

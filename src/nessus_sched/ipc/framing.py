@@ -109,7 +109,9 @@ def error_line(code: int, message: str, request_id: object = None, *, data: obje
     return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode() + b"\n"
 
 
-def closing_line(reason: str) -> bytes:
+def closing_line(reason: str, *, standby: bool = False) -> bytes:
     """The last line to a client before its connection is closed, with the reason; the relay
-    recognizes it by `data.closing`."""
-    return error_line(INTERNAL_ERROR, reason, data={"closing": True})
+    recognizes it by `data.closing`. `standby`: nothing was read, because this daemon does not
+    lead."""
+    data = {"closing": True, **({"standby": True} if standby else {})}
+    return error_line(INTERNAL_ERROR, reason, data=data)

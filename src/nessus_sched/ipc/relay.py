@@ -9,7 +9,6 @@ protocol versions.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -17,8 +16,16 @@ import socket
 import sys
 import time
 
-from nessus_sched.ipc import discovery
+from nessus_sched.ipc import discovery, leaders
 from nessus_sched.ipc.framing import TOO_LONG, LineBuffer, Lost, error_line
+from nessus_sched.ipc.relay_messages import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    closing,
+    is_safe_to_retry,
+    parse_message,
+)
 
 TYPE_CHECKING = False  # `typing` would add a tenth to the start
 if TYPE_CHECKING:
@@ -36,16 +43,14 @@ START_AGAIN = 5.0
 LINGER = 0.7
 """Seconds for which answers are still delivered after the end of input."""
 RETRY = 0.05
+PASSED_BY = 2.0
+"""Seconds for which a place is passed by where a daemon said that it does not lead, or that closed
+the connection without a word."""
 RETRIES = 3
 """How often a request that is safe to repeat is sent again after the daemon was lost."""
 MAX_ANSWER = 64 * 1024 * 1024
 HIGH_WATER = 1024 * 1024
 ATOMIC = 4096  # what a writable pipe takes without blocking (PIPE_BUF)
-
-PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
-ASK_AGAIN = ("initialize", "server/discover", "ping", "tools/list", "prompts/list")
-READING_TOOLS = ("get_", "list_", "search_", "compare_", "wait_")
-"""Methods, and prefixes of tool names, that are safe to repeat: they change nothing."""
 
 GONE = (
     "The nessus-sched daemon disconnected while working on this; it may be restarting. "
@@ -63,33 +68,9 @@ NOBODY = (
 )
 
 
-def parse_message(line: bytes) -> Any:
-    """The JSON object on a line; an empty one if it is not an object."""
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) else {}
-
-
-def is_safe_to_retry(request: Any) -> bool:
-    """Whether a request is safe to repeat if its answer was lost."""
-    if request.get("method") != "tools/call":
-        return request.get("method") in ASK_AGAIN
-    params = request.get("params")
-    name = params.get("name") if isinstance(params, dict) else None
-    return isinstance(name, str) and name.startswith(READING_TOOLS)
-
-
-def closing(message: Any) -> bool:
-    """Whether the daemon says why it closes the connection, or never opened it."""
-    error = message.get("error")
-    data = error.get("data") if isinstance(error, dict) else None
-    return message.get("id") is None and isinstance(data, dict) and data.get("closing") is True
-
-
 class Relay:
-    """One host, and the daemon at one of `paths`; `starter` starts it if it is not running."""
+    """One host, and the daemon at one of `paths`, the places of `ipc.leaders`; `starter` starts it
+    if it is not running."""
 
     def __init__(self, paths: list[str], starter: DaemonStarter | None, hint: str) -> None:
         self._paths = paths
@@ -106,6 +87,11 @@ class Relay:
         self._connect_after = 0.0
         self._start_after = 0.0
         self._trouble = ""
+        self._place = ""
+        self._heard = False
+        """The daemon at `_place` has said something."""
+        self._passed_by: dict[str, float] = {}
+        """Until when, by place."""
         self._turned_away = ""
         self._connected_before = False
         self._outstanding: dict[str, tuple[Any, bytes]] = {}
@@ -204,23 +190,25 @@ class Relay:
         self._to_daemon += line + b"\n"
 
     def _connect(self) -> None:
+        now = time.monotonic()
         for path in self._paths:
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(0.5)
+            if self._passed_by.get(path, 0.0) > now:
+                continue
             try:
-                sock.connect(path)
+                sock = leaders.dial(path, 0.5)
             except PermissionError:
                 self._trouble = (
                     f"No permission to use {path}: your user is not in the socket's group. Tell "
                     "the user to have the operator add them to it, and to log in again."
                 )
             except OSError:
-                pass
+                if path.startswith(leaders.SSH):  # which took long
+                    self._passed_by[path] = time.monotonic() + PASSED_BY
             else:
                 sock.setblocking(False)
+                self._place, self._heard = path, False
                 self._connected(sock)
                 return
-            sock.close()
         self._missing(time.monotonic())
 
     def _connected(self, sock: socket.socket) -> None:
@@ -278,8 +266,13 @@ class Relay:
             self._lost(sock)
             return
         for line in self._daemon.feed(chunk):
-            if not isinstance(line, Lost):
-                self._answered(line)
+            if isinstance(line, Lost):
+                continue
+            if leaders.turned_away(parse_message(line) or {}):
+                self._elsewhere(sock)
+                return
+            self._heard = True
+            self._answered(line)
 
     def _pass_on(self, sock: socket.socket) -> int:
         """Sends what the daemon takes. After a disconnect (POLLHUP) its last lines, such as the
@@ -309,8 +302,21 @@ class Relay:
                 self._handshaken = "result" in message
         self._to_host += line + b"\n"
 
+    def _elsewhere(self, sock: socket.socket) -> None:
+        """This daemon has read nothing, because it does not lead: ask at the next place."""
+        self._passed_by[self._place] = time.monotonic() + PASSED_BY
+        sock.close()
+        self._sock, self._swallow = None, None
+        self._to_daemon.clear()
+        outstanding, self._outstanding = self._outstanding, {}
+        for _id, line in outstanding.values():
+            self._accept(line)
+
     def _lost(self, sock: socket.socket) -> None:
         """The daemon is gone: answers every open request with an error."""
+        if not self._heard and len(self._paths) > 1:
+            # Perhaps a forwarded socket, without a daemon behind it.
+            self._passed_by[self._place] = time.monotonic() + PASSED_BY
         sock.close()
         # A process that was killed still takes connections until the kernel has closed its files.
         self._connect_after = time.monotonic() + RETRY
@@ -345,41 +351,48 @@ class Relay:
 def main(arguments: list[str]) -> int | None:
     """Runs the relay with the arguments after `mcp`; None if they are not its own and the command
     line interface has to handle them."""
-    options = {"--config": "", "--socket": ""}
-    start, rest = True, list(arguments)
+    options: dict[str, list[str]] = {"--config": [], "--socket": []}
+    start, leading, rest = True, False, list(arguments)
     while rest:
         name, _, value = rest.pop(0).partition("=")
         if name == "--no-start":
             start = False
+        elif name == "--leading":
+            leading = True
         elif name in options and (value or rest):
-            options[name] = value or rest.pop(0)
+            options[name].append(value or rest.pop(0))
         else:
             return None
     # SIGINT first: Python handles it from the start, so only SIGTERM shows that both are set.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
     try:
-        relay = _relay(options["--config"], options["--socket"], start=start)
+        config, sockets = "".join(options["--config"][-1:]), options["--socket"]
+        if leading:
+            found = config or discovery.default_config(os.environ)
+            return leaders.leading_end(sockets or discovery.candidate_sockets(found, os.environ))
+        relay = _relay(config, sockets, start=start)
     except (discovery.UnsafeDirectory, OSError) as error:
         sys.stderr.write(f"nessus-sched mcp: {error}\n")
         return 1
     return relay.run()
 
 
-def _relay(config: str, path: str, *, start: bool) -> Relay:
-    path = path or os.environ.get("NESSUS_SCHED_SOCKET", "")
+def _relay(config: str, sockets: list[str], *, start: bool) -> Relay:
     found = config or discovery.default_config(os.environ)
-    paths = [path] if path else discovery.candidate_sockets(found, os.environ)
+    paths = leaders.places(found, sockets, os.environ)
+    named = sockets or os.environ.get(leaders.VARIABLE)
     starter = None
-    if start and found and found != discovery.SYSTEM_CONFIG and not path:
+    if start and found and found != discovery.SYSTEM_CONFIG and not named:
         from nessus_sched.ipc.autostart import DaemonStarter
 
         file = os.path.abspath(found)
         argv = [sys.executable, "-m", "nessus_sched", "serve", "--config", file, "--on-demand"]
         base = f"{discovery.user_directory(os.environ)}/{discovery.config_key(found)}"
         starter = DaemonStarter(argv, base)
+    shown = [each for each in paths if not each.endswith(".standby")]
     hint = (
-        f"The nessus-sched daemon is not running: nothing answers at {' or '.join(paths)}. "
+        f"The nessus-sched daemon is not running: nothing answers at {' or '.join(shown)}. "
         "Tell the user to start it with 'systemctl start nessus-sched' or "
         "'nessus-sched serve --config FILE', then ask again."
     )

@@ -23,6 +23,8 @@ RELAY: Final = (
     "__init__.py",
     "ipc/__init__.py",
     "ipc/relay.py",
+    "ipc/relay_messages.py",
+    "ipc/leaders.py",
     "ipc/framing.py",
     "ipc/discovery.py",
 )
