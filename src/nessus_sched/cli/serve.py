@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -22,6 +22,8 @@ from nessus_sched.core.error_groups import flatten_exceptions
 
 OPEN_FILES: Final = 4096
 """As in the systemd unit."""
+EXIT_TAKEN_OVER: Final = 75
+"""`EX_TEMPFAIL` of sysexits.h: started again, the daemon waits."""
 _PR_SET_DUMPABLE: Final = 4
 
 
@@ -29,19 +31,33 @@ _PR_SET_DUMPABLE: Final = 4
 @config_option
 @click.option("--stdio", is_flag=True, help="Also speak MCP on stdin and stdout, until they close.")
 @click.option("--on-demand", is_flag=True, help="Exit when idle: no client and nothing to do.")
-def serve_command(config: Path, stdio: bool, on_demand: bool) -> None:
+@click.option(
+    "--accept-configuration",
+    is_flag=True,
+    help="Lead although the daemon that led last, elsewhere, was configured differently.",
+)
+def serve_command(config: Path, stdio: bool, on_demand: bool, accept_configuration: bool) -> None:
     """Run the daemon in the foreground.
 
     It drives the configured scanners, listens on a Unix socket for MCP clients and this
     command, and serves /health and /metrics. SIGTERM stops it and leaves running scans on their
     scanners; SIGHUP reloads the configuration.
 
-    Exit codes: 0 stopped, 1 cannot start, 78 a mistake in the configuration or a store of a
-    newer version.
+    With a store in PostgreSQL, any number of daemons may run. One leads; the others wait, answer
+    what they can read in the store, and take over within 15 seconds when the leader is gone.
+
+    Exit codes: 0 stopped, 1 cannot start, 75 another daemon has taken over, 78 a mistake in the
+    configuration, one that differs from the leader's, or a store of a newer version.
     """
     keep_private()
     allow_many_files()
-    _serve(config, load_config_or_exit(config), stdio=stdio, on_demand=on_demand)
+    _serve(
+        config,
+        load_config_or_exit(config),
+        stdio=stdio,
+        on_demand=on_demand,
+        accept_configuration=accept_configuration,
+    )
 
 
 def keep_private() -> None:
@@ -68,7 +84,7 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
-def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:
+def _serve(file: Path, config: Config, **how: Any) -> None:
     # What is imported and read at the start stays as long as the process. Looking for garbage
     # among it takes a tenth of the imports, a third of a start with a long queue, and later
     # 120 ms of the loop at a time. `freeze_and_resume_gc` collects again.
@@ -80,28 +96,32 @@ def _serve(file: Path, config: Config, *, stdio: bool, on_demand: bool) -> None:
     from nessus_sched.daemon.serve import ServeOptions, serve
 
     with cannot_start():
-        trio.run(
-            serve,
-            config,
-            ServeOptions(config_file=file, stdio=stdio, on_demand=on_demand),
-        )
+        trio.run(serve, config, ServeOptions(config_file=file, **how))
 
 
 @contextmanager
 def cannot_start() -> Iterator[None]:
     """Prints one sentence for each error that keeps a daemon from starting."""
-    from nessus_sched.core.store_errors import StoreError, WrongSchema
+    from nessus_sched.core.store_errors import (
+        OtherConfiguration,
+        StoreError,
+        StoreTakenOver,
+        WrongSchema,
+    )
     from nessus_sched.http.server import HttpTrouble
     from nessus_sched.ipc.listener import SocketError
 
     expected = (StoreError, SocketError, HttpTrouble)
     try:
         yield
+    except StoreTakenOver as error:
+        click.echo(f"nessus-sched: {error}", err=True)
+        sys.exit(EXIT_TAKEN_OVER)
     except (BaseExceptionGroup, *expected) as error:
         found = list(flatten_exceptions(error))
         if not all(isinstance(each, expected) for each in found):
             raise
         for each in found:
             click.echo(f"nessus-sched: {each}", err=True)
-        lasting = any(isinstance(each, WrongSchema) for each in found)
+        lasting = any(isinstance(each, WrongSchema | OtherConfiguration) for each in found)
         sys.exit(EXIT_CONFIG if lasting else 1)

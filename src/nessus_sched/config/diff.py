@@ -48,6 +48,7 @@ AT_START_ONLY: Final = (
     ("state_directory",),
     ("store",),
     ("store_password",),
+    ("leaders",),
     ("socket", "path"),
     ("socket", "mode"),
     ("socket", "group"),

@@ -44,6 +44,7 @@ _DATABASE: Final = re.compile(
     r"postgres(?:ql)?://(?:[^:@/?#\s]*(?::(?P<password>[^@/?#\s]*))?@)?[^@/?#\s]*"
     r"/[^/?#\s]+(?:\?(?P<options>[^#\s]*))?"
 )
+_LEADER: Final = re.compile(r"ssh://[A-Za-z0-9_][A-Za-z0-9_.@-]*|/[^,\s]+")
 _SYSLOG_PORTS: Final = MappingProxyType({"udp": ":514", "tcp": ":514", "tls": ":6514"})
 """RFC 5426 and 5425; plain TCP (RFC 6587) has none of its own and uses that of UDP."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -138,6 +139,13 @@ def database(value: object) -> str:
         raise ValueError
     if found["password"] is not None or "password" in (found["options"] or "").lower():
         raise InvalidValue("a password does not belong in the URL; it goes in store_password")
+    return text(value)
+
+
+def leader(value: object) -> str:
+    """A host is an argument of ssh, so it must not look like an option."""
+    if _LEADER.fullmatch(text(value)) is None:
+        raise ValueError
     return text(value)
 
 
@@ -289,6 +297,7 @@ def readers(folder: Path) -> Mapping[types.ValueFormat, Reader]:
         types.URL: url,
         types.WEBHOOK: webhook,
         types.DATABASE: database,
+        types.LEADER: leader,
         types.BIND: bind,
         types.FINGERPRINT: fingerprint,
         types.RULE: rule,

@@ -39,6 +39,7 @@ from nessus_sched.config.types import (
     NEW_FILE,
     Bind,
     DatabaseUrl,
+    LeaderPlace,
     LogFormat,
     LogLevel,
     Mode,
@@ -334,6 +335,12 @@ class Config:
         "Password of the database's user. Without it, libpq looks where it always does: "
         "PGPASSWORD, PGPASSFILE, ~/.pgpass.",
         default=None,
+    )
+    leaders: tuple[LeaderPlace, ...] = field(
+        "Where `nessus-sched` and `nessus-sched mcp` look for the daemon that leads if it is not "
+        "the one of this machine: each `ssh://` host is reached by the user's own ssh.",
+        default=(),
+        examples=(["ssh://east.example.com", "ssh://west.example.com"],),
     )
     scanners: tuple[ScannerSettings, ...] = field("The scanners to drive.", default=())
     targets: TargetSettings = field("What may be scanned.", factory=TargetSettings)

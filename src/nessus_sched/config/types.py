@@ -32,6 +32,7 @@ MODE: Final = ValueFormat('a file mode in quotes such as "0660"')
 URL: Final = ValueFormat("https://HOST[:PORT] without a path")
 WEBHOOK: Final = ValueFormat("an http:// or https:// URL")
 DATABASE: Final = ValueFormat("postgresql://[USER@]HOST[:PORT][,HOST...]/DATABASE[?OPTIONS]")
+LEADER: Final = ValueFormat("ssh://[USER@]HOST, or the absolute path of a socket")
 BIND: Final = ValueFormat("ADDRESS:PORT such as 127.0.0.1:9834 or [::1]:9834, or null for none")
 FINGERPRINT: Final = ValueFormat("a SHA-256 fingerprint: 64 hex digits, with or without colons")
 RULE: Final = ValueFormat(
@@ -58,6 +59,7 @@ Mode = Annotated[int, MODE]
 Url = Annotated[str, URL]
 WebhookUrl = Annotated[str, WEBHOOK]
 DatabaseUrl = Annotated[str, DATABASE]
+LeaderPlace = Annotated[str, LEADER]
 Bind = Annotated[str, BIND]
 Fingerprint = Annotated[str, FINGERPRINT]
 """64 lower-case hex digits without colons."""

@@ -130,11 +130,15 @@ def _delivery(
 
 @asynccontextmanager
 async def compose(
-    config: Config, metrics: Metrics, mask: Masker, around: Surroundings
+    config: Config,
+    metrics: Metrics,
+    mask: Masker,
+    around: Surroundings,
+    engine: Engine | None = None,
 ) -> AsyncIterator[System]:
-    """Stores and scheduler, not yet running."""
+    """Stores and scheduler, not yet running. `engine`: of the task store, if it has been chosen."""
     async with AsyncExitStack() as stack:
-        engine = engine_of(config)
+        engine = engine or engine_of(config)
         exports, findings, store = await _stores(stack, config, engine, around.wall)
         reports = Reports(findings, exports, around.wall)
         now = around.steady()

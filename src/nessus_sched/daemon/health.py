@@ -34,7 +34,12 @@ class HealthCheck:
 
     def health(self) -> Health:
         context = self._system.context
-        found = {"store": self._store(), "config": self._config(), **self._scheduler()}
+        found = {
+            **self._role(),
+            "store": self._store(),
+            "config": self._config(),
+            **self._scheduler(),
+        }
         # Measured on the steady clock, and shown on the wall clock as it is now.
         steady = {name: _moved(each, context.by_steady_clock) for name, each in found.items()}
         components = self._record.update(steady, context.now()).components
@@ -58,6 +63,17 @@ class HealthCheck:
             name in components and components[name].status is not Status.FAILED
             for name in ("store", "scanners")
         )
+
+    def _role(self) -> dict[str, Observation]:
+        """Nothing if the store is nobody else's."""
+        if self._system.context.config.store is None:
+            return {}
+        if self._system.store.lease.held:
+            return {"role": Observation(Status.OK, "leader")}
+        reason = (
+            "leader that may have been replaced: nothing is sent to scanners until it can write"
+        )
+        return {"role": Observation(Status.DEGRADED, reason)}
 
     def _store(self) -> Observation:
         health = self._system.context.store.health

@@ -12,10 +12,12 @@ from nessus_sched.api.app import Reloaded
 from nessus_sched.config.diff import diff
 from nessus_sched.config.loading import load
 from nessus_sched.config.problems import ConfigError
+from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.journal import JournalEntry
 from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.daemon.sd_notify import Notifier
+from nessus_sched.daemon.standby.identity import identity
 from nessus_sched.daemon.system import System
 from nessus_sched.telemetry import events
 from nessus_sched.telemetry.logging import Log
@@ -54,6 +56,15 @@ class Reloader:
                 self._notifier.ready()
             return self.last
 
+    async def _announce(self, config: Config) -> None:
+        """Daemons that wait must have the same configuration as this one."""
+        if config.store is None:
+            return
+        try:
+            await self._system.store.announce(identity(config, self._file, self._environ))
+        except StoreUnavailable as error:
+            log.warning(events.STORE_UNAVAILABLE, reason=str(error))
+
     async def _reload(self, actor: str) -> Reloaded:
         context = self._system.context
         try:
@@ -71,6 +82,7 @@ class Reloader:
         self._system.delivery.configured()
         self.rejected_at = None
         told = changes.lines()
+        await self._announce(config)
         log.info(events.CONFIG_LOADED, file=str(self._file), changes=told)
         entry = JournalEntry(
             at=context.wall(), event="reloaded", actor=actor, detail={"changes": list(told)}

@@ -1,6 +1,7 @@
 """The daemon: everything that runs, on one page.
 
     hold the state directory
+      wait             while another daemon with the same store leads: see `standby`
       open the stores
         nursery
           signals        SIGTERM, SIGINT stop; SIGHUP reloads
@@ -44,7 +45,8 @@ from nessus_sched.api.permissions import warnings
 from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
-from nessus_sched.core.store_errors import StoreError
+from nessus_sched.core.error_groups import flatten_exceptions
+from nessus_sched.core.store_errors import StoreError, StoreTakenOver
 from nessus_sched.daemon.compose import Surroundings, compose
 from nessus_sched.daemon.digest_reports import write_report
 from nessus_sched.daemon.instrumentation import measure_loop_lag
@@ -64,10 +66,14 @@ from nessus_sched.daemon.servers import (
     serve_socket,
     serve_stdio,
 )
+from nessus_sched.daemon.standby.identity import identity
+from nessus_sched.daemon.standby.standing_by import Standby
+from nessus_sched.daemon.stores import candidate_of, engine_of, mirror_of
 from nessus_sched.daemon.system import System
 from nessus_sched.store.lock import hold_state_directory
+from nessus_sched.store.tasks.engine import Engine
 from nessus_sched.telemetry import events
-from nessus_sched.telemetry.logging import configure
+from nessus_sched.telemetry.logging import Log, configure
 from nessus_sched.telemetry.metrics import Metrics
 
 log = structlog.get_logger("daemon")
@@ -77,11 +83,13 @@ log = structlog.get_logger("daemon")
 class ServeOptions:
     """`config_file` is the configuration's file, read again at every reload. `stdio`: also speak
     MCP on stdin and stdout, and exit with them. `on_demand`: a relay started the daemon; exit
-    when idle."""
+    when idle. `accept_configuration`: lead although the daemon that led last, on another machine,
+    had another configuration."""
 
     config_file: Path
     stdio: bool = False
     on_demand: bool = False
+    accept_configuration: bool = False
     environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ)
 
 
@@ -89,7 +97,7 @@ async def serve(config: Config, options: ServeOptions) -> None:
     """Runs the daemon until it is stopped.
 
     Raises `StoreError`, `SocketError` or `HttpTrouble` with a readable message if it cannot
-    start.
+    start, and `StoreTakenOver` once another daemon leads.
     """
     started = trio.current_time()
     notifier = Notifier(options.environ)
@@ -104,49 +112,93 @@ async def serve(config: Config, options: ServeOptions) -> None:
     with _crashes(notifier), hold_state_directory(config.state_directory) as died:
         if died is not None:
             log.warning(events.DIED_BEFORE, pid=died)
-        around = Surroundings()
-        async with (
-            compose(config, metrics, logs.masker, around) as system,
-            trio.open_nursery() as nursery,
-        ):
-            reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
-            nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
-            await system.operator.restore()
-            await system.certifier.restore()
-            nursery.start_soon(system.certifier.run)
-            # Before the fleet, which may take seconds to read a full queue.
-            url = await nursery.start(serve_http, system, reloader, metrics)
-            await nursery.start(system.fleet.run)
-            nursery.start_soon(system.service.repeat_commands)
-            nursery.start_soon(system.service.deadlines.run)
-            await system.schedules.restore()
-            await system.exceptions.restore()
-            _start_calendar(system, nursery)
-            app = app_of(system, reloader)
-            system.delivery.router.write_report = partial(write_report, app)
-            server = mcp_server(app, system, metrics)
-            socket = await nursery.start(
-                serve_socket, server, system, options.config_file, options.environ
-            )
-            if options.stdio:
-                nursery.start_soon(serve_stdio, server, system, nursery.cancel_scope)
-            _start_keepers(system, nursery)
-            nursery.start_soon(measure_loop_lag, metrics)
-            nursery.start_soon(feed_watchdog, notifier, system)
-            if options.on_demand:
-                nursery.start_soon(end_when_idle, system, nursery.cancel_scope)
-            freeze_and_resume_gc()
-            notifier.ready()
-            log.info(
-                events.STARTED,
-                version=__version__,
-                state_directory=str(config.state_directory),
-                socket=str(socket),
-                http=url,
-                seconds=round(trio.current_time() - started, 3),
-            )
+        engine = engine_of(config)
+        found = await _wait_to_lead(config, options, engine, metrics, notifier, logs)
+        if found is not None:
+            metrics.leader.set(1)
+            around = Surroundings()
+            async with compose(found, metrics, logs.masker, around, engine) as system:
+                await _run(system, options, metrics, notifier, logs, started)
         notifier.stopping()
     log.info(events.STOPPED)
+
+
+async def _wait_to_lead(
+    config: Config,
+    options: ServeOptions,
+    engine: Engine,
+    metrics: Metrics,
+    notifier: Notifier,
+    logs: Log,
+) -> Config | None:
+    """Returns at once unless another daemon with the same store leads. The configuration with which
+    to lead; None if the daemon was stopped while it waited."""
+    candidate = candidate_of(engine)
+    if candidate is None:
+        return config
+    candidate.daemon = identity(config, options.config_file, options.environ)
+    candidate.accepts_any = options.accept_configuration
+    standby = Standby(
+        config=config,
+        file=options.config_file,
+        environ=options.environ,
+        engine=engine,
+        candidate=candidate,
+        mirror=mirror_of(config, engine),
+        metrics=metrics,
+        notifier=notifier,
+        logs=logs,
+        waits=not (options.stdio or options.on_demand),
+    )
+    return standby.config if await standby.run() else None
+
+
+async def _run(
+    system: System,
+    options: ServeOptions,
+    metrics: Metrics,
+    notifier: Notifier,
+    logs: Log,
+    started: float,
+) -> None:
+    config = system.context.config
+    async with trio.open_nursery() as nursery:
+        reloader = Reloader(options.config_file, options.environ, system, notifier, logs)
+        nursery.start_soon(obey_signals, nursery.cancel_scope, reloader)
+        await system.operator.restore()
+        await system.certifier.restore()
+        nursery.start_soon(system.certifier.run)
+        # Before the fleet, which may take seconds to read a full queue.
+        url = await nursery.start(serve_http, system, reloader, metrics)
+        await nursery.start(system.fleet.run)
+        nursery.start_soon(system.service.repeat_commands)
+        nursery.start_soon(system.service.deadlines.run)
+        await system.schedules.restore()
+        await system.exceptions.restore()
+        _start_calendar(system, nursery)
+        app = app_of(system, reloader)
+        system.delivery.router.write_report = partial(write_report, app)
+        server = mcp_server(app, system, metrics)
+        socket = await nursery.start(
+            serve_socket, server, system, options.config_file, options.environ
+        )
+        if options.stdio:
+            nursery.start_soon(serve_stdio, server, system, nursery.cancel_scope)
+        _start_keepers(system, nursery)
+        nursery.start_soon(measure_loop_lag, metrics)
+        nursery.start_soon(feed_watchdog, notifier, system)
+        if options.on_demand:
+            nursery.start_soon(end_when_idle, system, nursery.cancel_scope)
+        freeze_and_resume_gc()
+        notifier.ready()
+        log.info(
+            events.STARTED,
+            version=__version__,
+            state_directory=str(config.state_directory),
+            socket=str(socket),
+            http=url,
+            seconds=round(trio.current_time() - started, 3),
+        )
 
 
 def _start_calendar(system: System, nursery: trio.Nursery) -> None:
@@ -173,10 +225,16 @@ class CrashedAfterStart(Exception):
 
 @contextmanager
 def _crashes(notifier: Notifier) -> Iterator[None]:
-    """Lets an error at startup through, and turns the same error after it into a crash."""
+    """Lets an error at startup through, and turns the same error after it into a crash. Raises
+    `StoreTakenOver` alone, whatever else followed from it."""
     try:
         yield
-    except (ExceptionGroup, StoreError, OSError) as error:
+    except (ExceptionGroup, StoreError, StoreTakenOver, OSError) as error:
+        found = list(flatten_exceptions(error))
+        taken = next((each for each in found if isinstance(each, StoreTakenOver)), None)
+        if taken is not None and all(isinstance(e, StoreTakenOver | StoreError) for e in found):
+            log.warning(events.TAKEN_OVER, reason=str(taken))
+            raise taken from None
         if notifier.was_ready:
             raise CrashedAfterStart("the daemon was ended by this error") from error
         raise

@@ -25,13 +25,14 @@ from nessus_sched.daemon.health import HealthCheck
 from nessus_sched.daemon.instrumentation import collect_gauges
 from nessus_sched.daemon.overview import take_overview
 from nessus_sched.daemon.reload import Reloader
+from nessus_sched.daemon.standby.identity import socket_path
 from nessus_sched.daemon.system import System
 from nessus_sched.http.app import App as HttpApp
 from nessus_sched.http.app import PageSources
 from nessus_sched.http.server import listen
 from nessus_sched.http.server import serve as serve_pages
 from nessus_sched.http.status_page import render
-from nessus_sched.ipc import discovery
+from nessus_sched.ipc import discovery, leaders
 from nessus_sched.ipc.cleanup import remove_stale_files
 from nessus_sched.ipc.listener import (
     Guest,
@@ -178,9 +179,14 @@ async def serve_socket(
         remove_stale_files, _runtime_directory(environ), system.context.wall
     )
     async with _listener(config, file, environ) as (listener, path):
-        with _published(file, path, environ):
+        with published(config, file, path, environ):
             task_status.started(path)
             await accept(listener, serve_client, system.connections, admit)
+
+
+def is_passed(environ: Mapping[str, str]) -> bool:
+    """Whether systemd has passed a socket (sd_listen_fds(3)), as `FIRST_PASSED_FD`."""
+    return environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0"
 
 
 @asynccontextmanager
@@ -189,7 +195,7 @@ async def _listener(
 ) -> AsyncIterator[tuple[trio.SocketListener, Path]]:
     """The socket that systemd passed (sd_listen_fds(3)) or a new one, and its path (a new one is
     bound under a temporary name, which getsockname keeps reporting)."""
-    if environ.get("LISTEN_PID") == str(os.getpid()) and environ.get("LISTEN_FDS", "0") != "0":
+    if is_passed(environ):
         async with inherited_listener(FIRST_PASSED_FD) as listener:
             yield listener, Path(listener.socket.getsockname())
         return
@@ -213,11 +219,6 @@ async def serve_stdio(server: Server[Any], system: System, stop: trio.CancelScop
     stop.cancel(reason="the client on stdin is gone")
 
 
-def socket_path(config: Config, file: Path, environ: Mapping[str, str]) -> Path:
-    """Where the daemon of this configuration listens."""
-    return config.socket.path or Path(discovery.default_socket(str(file), environ))
-
-
 def transport_limits(limits: LimitSettings) -> Limits:
     return Limits(
         max_line=limits.message_size,
@@ -237,9 +238,16 @@ def _runtime_directory(environ: Mapping[str, str]) -> Path:
 
 
 @contextmanager
-def _published(file: Path, path: Path, environ: Mapping[str, str]) -> Iterator[None]:
-    """The links by which relays find the socket."""
-    links = discovery.create_links(str(file), os.fspath(path), environ)
+def published(
+    config: Config, file: Path, path: Path, environ: Mapping[str, str], *, standby: bool = False
+) -> Iterator[None]:
+    """The links by which relays find the socket, and where else a leader may be."""
+    points = discovery.meeting_points(str(file), environ)
+    runtime = environ.get("RUNTIME_DIRECTORY")
+    if runtime:
+        points.append(f"{runtime.split(':')[0]}/mcp.sock")
+    leaders.write_list(config.leaders, points)
+    links = discovery.create_links(str(file), os.fspath(path), environ, standby=standby)
     try:
         yield
     finally:

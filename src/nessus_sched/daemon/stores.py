@@ -19,6 +19,7 @@ from nessus_sched.store.tasks.schema import FILE_NAME
 if TYPE_CHECKING:
     from nessus_sched.store.postgres.engine import PostgresEngine
     from nessus_sched.store.postgres.exports import PostgresExports
+    from nessus_sched.store.postgres.leading import Candidate
     from nessus_sched.store.postgres.mirror import Mirror
 
 CACHE: Final = "exports-cache"
@@ -40,6 +41,11 @@ def postgres_engine(url: str, password: Secret | None = None) -> PostgresEngine:
         message = "PostgreSQL needs psycopg: pip install 'nessus-sched[postgres]'"
         raise StoreUnavailable(message) from error
     return PostgresEngine(url, None if password is None else password.reveal())
+
+
+def candidate_of(engine: Engine) -> Candidate | None:
+    """With which a daemon waits to lead; None if its store is nobody else's."""
+    return None if isinstance(engine, SqliteEngine) else _postgres(engine).candidate
 
 
 def exports_of(config: Config, engine: Engine | None = None) -> ExportStore:

@@ -209,8 +209,10 @@ async def unix_listener(
 
 
 def inherited_listener(fd: int) -> trio.SocketListener:
-    """The listening socket that systemd passed as file descriptor `fd`."""
-    sock = socket.socket(fileno=fd)
+    """The listening socket that systemd passed as file descriptor `fd`, which stays open: a daemon
+    may listen more than once."""
+    os.set_inheritable(fd, False)
+    sock = socket.socket(fileno=os.dup(fd))
     sock.setblocking(False)
     sock.set_inheritable(False)
     return trio.SocketListener(trio.socket.from_stdlib_socket(sock))

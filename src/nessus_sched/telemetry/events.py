@@ -27,6 +27,20 @@ STARTED: Final = Event("started", "The daemon is ready.", "version", "state_dire
 STOPPING: Final = Event("stopping", "The daemon is shutting down.", "reason")
 STOPPED: Final = Event("stopped", "The daemon has shut down.")
 CRASHED: Final = Event("crashed", "The daemon exits because of a bug.")
+WAITING: Final = Event(
+    "waiting",
+    "Another daemon leads; this one answers reads and takes over when that one is gone.",
+    "leader", "since",
+)  # fmt: skip
+NOT_LEADING: Final = Event(
+    "not_leading", "Why a daemon that waits could not take over at the moment.", "reason"
+)
+LEADING: Final = Event("leading", "A daemon that waited takes over.", "before")
+TAKEN_OVER: Final = Event(
+    "taken_over",
+    "Another daemon leads now; this one ends, and waits once it is started again.",
+    "reason",
+)
 DIED_BEFORE: Final = Event(
     "died_before",
     "The previous daemon did not shut down cleanly: it was killed, or the machine went down.",

@@ -14,6 +14,7 @@ from typing import Any, Final
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     Info,
@@ -65,6 +66,11 @@ class Metrics:
         registry.register(self.gauges)
         Info("nessus_sched_build", "Version of nessus-sched and Python.", registry=registry).info(
             {"version": version, "python": platform.python_version()}
+        )
+        self.leader = Gauge(
+            "nessus_sched_leader",
+            "Whether this daemon drives the scanners; 0 if it waits for the one that does.",
+            registry=registry,
         )
         self._tasks(registry)
         self._outcomes(registry)

@@ -51,6 +51,8 @@ class Site:
     directory: Path
     config: dict[str, Any]
     program: Sequence[str] = PROGRAM
+    more: Mapping[str, str] = attrs.field(factory=dict)
+    """More variables of the environment."""
 
     @property
     def file(self) -> Path:
@@ -58,7 +60,7 @@ class Site:
 
     @property
     def environ(self) -> dict[str, str]:
-        return environment(self.directory)
+        return environment(self.directory, **self.more)
 
     def write(self) -> None:
         self.file.write_text(json.dumps(self.config))
@@ -100,9 +102,11 @@ async def simulators(*options: SimOptions) -> AsyncIterator[list[RunningSim]]:
 
 
 @asynccontextmanager
-async def daemon(place: Site, *words: str, within: float = START) -> AsyncIterator[trio.Process]:
+async def daemon(
+    place: Site, *words: str, within: float = START, waits: bool = False
+) -> AsyncIterator[trio.Process]:
     """`serve` as a process, listening `within` seconds; stopped with SIGTERM at the end if it
-    still runs."""
+    still runs. `waits`: another one leads."""
     log = place.directory / "daemon.log"
     with log.open("ab") as output:
         async with trio.open_nursery() as nursery:
@@ -116,7 +120,7 @@ async def daemon(place: Site, *words: str, within: float = START) -> AsyncIterat
             )
             process: trio.Process = await nursery.start(run)
             try:
-                await listening(place, process, within)
+                await listening(place, process, within, waits=waits)
                 yield process
             finally:
                 if process.returncode is None:
@@ -127,13 +131,16 @@ async def daemon(place: Site, *words: str, within: float = START) -> AsyncIterat
                     process.kill()
 
 
-async def listening(place: Site, process: trio.Process, within: float = START) -> None:
+async def listening(
+    place: Site, process: trio.Process, within: float = START, *, waits: bool = False
+) -> None:
     """Returns when the daemon accepts connections."""
+    path = discovery.standby_of(str(place.socket)) if waits else str(place.socket)
     with trio.fail_after(within):
         while True:
             assert process.poll() is None, (place.directory / "daemon.log").read_text()
             try:
-                stream = await trio.open_unix_socket(str(place.socket))
+                stream = await trio.open_unix_socket(path)
             except OSError:
                 await trio.sleep(0.02)
             else:

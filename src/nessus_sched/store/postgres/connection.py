@@ -33,7 +33,7 @@ _DEFAULTS: Final = {
     "keepalives_interval": "3",
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
-    # Of several hosts, the one that is not a replica; "read-write" would refuse our own readers.
+    # Of several hosts, the one that is not a replica.
     "target_session_attrs": "primary",
     "application_name": "nessus-sched",
 }
@@ -220,6 +220,8 @@ def connect(conninfo: str, *, reading: bool = False) -> PostgresConnection:
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     own = {**_DEFAULTS, **given, "options": f"{given.get('options', '')} {options}".strip()}
     own["client_encoding"] = "UTF8"
+    if own["target_session_attrs"] == "read-write":  # which our own readers would not be
+        own["target_session_attrs"] = "primary"
     try:
         connection = psycopg.connect(make_conninfo("", **own), autocommit=True)
     except psycopg.Error as error:
