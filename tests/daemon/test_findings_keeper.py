@@ -19,7 +19,7 @@ from nessus_sched.daemon.ledger_keeper import LedgerKeeper
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.scheduler.exceptions import Exceptions
 from nessus_sched.store.executor import Inline
-from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.exports import BadExportFile, ExportStore
 from nessus_sched.store.findings.store import open_findings
 from nessus_sched.store.ledger.store import open_ledger
 from nessus_sched.store.tasks.store import TaskStore
@@ -30,7 +30,7 @@ from support.stored import START, a_task, submitted
 NOW = START + 9e6
 
 
-@attrs.define
+@attrs.define(slots=False)
 class Machine:
     """A state directory; each run opens what is in it."""
 
@@ -39,6 +39,13 @@ class Machine:
     kept_since: float = 0.0
     refused: int = 0
     """How often the reports cannot be listed."""
+    damaged: str = ""
+    """The task whose report in the database is damaged."""
+    now: float = NOW
+    read: list[str] = attrs.field(factory=list)
+    """The tasks whose reports were read, in that order."""
+    purges: str = ""
+    """The task that is deleted while its report is read."""
 
     def exports(self) -> ExportStore:
         exports = ExportStore(self.path / "exports")
@@ -64,10 +71,16 @@ class Machine:
         findings = await open_findings(self.path / "findings.db", Inline())
         ledger = await open_ledger(self.path / "ledger.db", self.path / "findings.db", Inline())
         async with TaskStore.open(self.path, now=lambda: START) as tasks:
-            reports = _Reports(self, findings, self.exports(), lambda: NOW)
+            self.tasks, self.read = tasks, []
+            reports = _Reports(
+                self,
+                findings,
+                _Exports(self.exports().directory, damaged=self.damaged),
+                lambda: self.now,
+            )
             keeper = LedgerKeeper(
-                ledger=ledger, tasks=tasks, settings=LedgerSettings, wall=lambda: NOW,
-                exceptions=Exceptions(bare_context(tasks, lambda: NOW)), findings=findings,
+                ledger=ledger, tasks=tasks, settings=LedgerSettings, wall=lambda: self.now,
+                exceptions=Exceptions(bare_context(tasks, lambda: self.now)), findings=findings,
                 reports=reports,
             )  # fmt: skip
             finder = FindingsKeeper(
@@ -94,6 +107,16 @@ class Machine:
             (self.path / (name + suffix)).unlink(missing_ok=True)
 
 
+@attrs.frozen
+class _Exports(ExportStore):
+    damaged: str = ""
+
+    def files(self, task_id: str) -> list[Path]:
+        if task_id == self.damaged:
+            raise BadExportFile("it is damaged in the database")
+        return super().files(task_id)
+
+
 class _Reports(Reports):
     def __init__(self, machine: Machine, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
@@ -104,6 +127,13 @@ class _Reports(Reports):
             self._machine.refused -= 1
             raise StoreUnavailable("the database is away")
         return dict.fromkeys(await super().with_reports(), START)
+
+    async def restore(self, task: Task) -> bool:
+        self._machine.read.append(task.task_id)
+        restored = await super().restore(task)
+        if task.task_id == self._machine.purges:
+            await self._machine.tasks.purge_tasks([task.task_id], at=NOW)
+        return restored
 
 
 APPLIED = "SELECT task_id, applied_at, late, hosts FROM runs ORDER BY run"
@@ -129,6 +159,7 @@ async def test_findings_that_were_entered_before_are_read_and_not_entered_again(
     first = await here.run()
     before = here.ledger(APPLIED), here.ledger("SELECT * FROM entries")
     here.lose("findings.db")
+    here.now += 1000
     assert await here.run() == first
     assert (here.ledger(APPLIED), here.ledger("SELECT * FROM entries")) == before
     assert await here.run() == first
@@ -157,12 +188,35 @@ async def test_findings_whose_retention_is_over_are_not_kept(tmp_path: Path) -> 
     assert len(here.ledger(APPLIED)) == 2  # the ledger has both, nevertheless
 
 
+async def test_the_latest_are_read_first_once_the_ledger_has_all(tmp_path: Path) -> None:
+    here = Machine(tmp_path)
+    tasks = [await here.scanned(order, day=order) for order in (1, 2, 3)]
+    await here.run()
+    here.lose("findings.db")
+    await here.run()
+    assert here.read == [task.task_id for task in reversed(tasks)]
+    with closing(sqlite3.connect(tmp_path / "findings.db")) as connection:
+        stored = connection.execute(
+            "SELECT task_id, scan FROM scans WHERE ready ORDER BY scan"
+        ).fetchall()
+    assert here.ledger("SELECT task_id, source FROM runs ORDER BY source") == stored
+    await here.run()
+    assert here.read == []
+
+
 async def test_a_damaged_report_does_not_hold_up_the_others(tmp_path: Path) -> None:
     here = Machine(tmp_path)
     damaged, whole = [await here.scanned(order, day=order) for order in (1, 2)]
-    (file,) = here.exports().files(damaged.task_id)
-    file.write_bytes(b"not gzip")
-    assert whole.task_id in await here.run()
+    here.damaged = damaged.task_id
+    assert set(await here.run()) == {whole.task_id}
+    assert here.ledger("SELECT task_id FROM runs") == [(whole.task_id,)]
+
+
+async def test_a_task_that_is_deleted_meanwhile_leaves_no_findings(tmp_path: Path) -> None:
+    here = Machine(tmp_path)
+    gone, left = [await here.scanned(order, day=order) for order in (1, 2)]
+    here.purges = gone.task_id
+    assert set(await here.run()) == {left.task_id}
 
 
 async def test_a_database_that_is_away_is_asked_again(

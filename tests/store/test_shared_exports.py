@@ -138,3 +138,5 @@ def test_a_damaged_export_is_not_fetched(two: Two) -> None:
     with pytest.raises(BadExportFile, match="is damaged"):
         two.there.files("t-1")
     assert list(two.there.directory.iterdir()) == []
+    two.there.fetch([two.there.path("t-1.nessus.gz")])
+    assert list(two.there.directory.iterdir()) == []

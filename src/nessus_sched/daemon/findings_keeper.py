@@ -14,7 +14,7 @@ import attrs
 import structlog
 import trio
 
-from nessus_sched.core.store_errors import StoreError, StoreUnavailable
+from nessus_sched.core.store_errors import StoreUnavailable
 from nessus_sched.core.task import Task
 from nessus_sched.core.task_store import TaskReader
 from nessus_sched.daemon.ledger_keeper import ended, wholes
@@ -79,12 +79,7 @@ class FindingsKeeper:
         return [each for each in found if each is not None and ended(each) and _at(each) >= since]
 
     async def _read(self, task: Task) -> None:
-        try:
-            await self.reports.restore(task)
-        except StoreUnavailable:
-            raise
-        except StoreError as error:  # a damaged report
-            log.warning(events.REPORT_UNREADABLE, task_id=task.task_id, reason=str(error))
+        await self.reports.restore(task)
         if await self.tasks.get(task.task_id) is None:  # deleted in the meantime
             await self.findings.delete(task.task_id)
 

@@ -25,7 +25,7 @@ from nessus_sched.results.presence import finished_hosts, foreign_host
 from nessus_sched.results.reached import by_target, covered, scanned_host
 from nessus_sched.results.summary import SummaryBuilder
 from nessus_sched.scheduler.driver.endings import was_edited
-from nessus_sched.store.exports import ExportStore, NoExport, salvage_export
+from nessus_sched.store.exports import BadExportFile, ExportStore, NoExport, salvage_export
 from nessus_sched.store.findings.store import FindingsStore
 from nessus_sched.telemetry import events
 
@@ -129,10 +129,13 @@ class Reports:
 
     async def restore(self, task: Task) -> bool:
         """Stores the findings of a task, which were deleted, again from the reports that are kept
-        of it; False if there are none."""
+        of it; False if there are none, or damaged ones."""
         try:
             paths = await trio.to_thread.run_sync(self.exports.files, task.task_id)
         except NoExport:
+            return False
+        except BadExportFile as error:
+            log.warning(events.REPORT_UNREADABLE, task_id=task.task_id, reason=str(error))
             return False
         reader = MergedReader([partial(_open, path) for path in paths])
         await self._store(task, reader, reader, paths, task.entered[task.state])

@@ -168,8 +168,8 @@ class KeptReports(Protocol):
         seconds). Raises `StoreUnavailable`."""
 
     async def restore(self, task: Task) -> bool:
-        """Stores the findings of a task again; False if there are no reports of it. Raises
-        `StoreUnavailable`."""
+        """Stores the findings of a task again; False if there are no reports of it, or damaged
+        ones. Raises `StoreUnavailable`."""
 
 
 class Ledger(Questions, Protocol):

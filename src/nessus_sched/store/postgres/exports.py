@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -60,8 +60,9 @@ class PostgresExports(ExportStore):
 
     def fetch(self, paths: Collection[Path]) -> None:
         missing = [path.name for path in paths if not path.exists()]
-        if missing:
-            self._fetch_all(self._query(f"{_COLUMNS} WHERE name = ANY(?)", (missing,)))
+        for each in self._query(f"{_COLUMNS} WHERE name = ANY(?)", (missing,)) if missing else ():
+            with suppress(BadExportFile):  # a scan's other reports count without it
+                self._fetch_all([each])
 
     def files(self, task_id: str) -> list[Path]:
         # Ids have no character that means something in a pattern but "_", which is escaped.
