@@ -15,18 +15,21 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from mcp import MCPError
 
-from nessus_sched.api.tools import TOOLS
+from nessus_sched.api.operators.tools import OPERATOR_TOOLS
+from nessus_sched.api.tools import ALL_TOOLS, TOOLS
 from nessus_sched.mcp.client import CallFailed, Tools
 from nessus_sched.sim.options import SimOptions
 from support import npm
-from support.every_call import CREDENTIALS, Step, prepared, wrong
+from support.every_call import AUDITS, CREDENTIALS, ROLES, Step, prepared, wrong
 from support.processes import PROGRAM, client
 from support.standing import Standing, standing
 
 pytestmark = pytest.mark.slow
 
-NAMES = [tool.name for tool in TOOLS]
+NAMES = [tool.name for tool in ALL_TOOLS]
+OPERATOR_NAMES = [tool.name for tool in OPERATOR_TOOLS]
 JUDGES = Path(npm.__file__).parent
 AUDIT = '<check_type:"Unix">\n</check_type>\n'
 
@@ -39,8 +42,9 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
         "fast": SimOptions(seed=1, scans_take=0.3, export_takes=0.05),
         "slow": SimOptions(seed=2, scans_take=600.0),
     }
-    audits = [{"name": "base", "file": str(directory / "base.audit")}]
-    with standing(directory, scanners, credentials=CREDENTIALS, audits=audits) as stand:
+    audits = [{**AUDITS[0], "file": str(directory / "base.audit")}, *AUDITS[1:]]
+    changes: dict[str, Any] = {"credentials": CREDENTIALS, "audits": audits, "roles": ROLES}
+    with standing(directory, scanners, **changes) as stand:
         yield stand
 
 
@@ -72,6 +76,17 @@ async def test_the_python_client_calls_every_tool_right_and_wrong(stand: Standin
             with pytest.raises(CallFailed) as caught:
                 await tools.call(step.tool, **step.arguments)
             assert str(caught.value).endswith(f"[{step.code}]"), (step.tool, str(caught.value))
+
+
+async def test_without_a_role_for_them_there_are_no_operator_tools(tmp_path: Path) -> None:
+    scanner = {"fast": SimOptions(seed=1)}
+    with standing(tmp_path, scanner) as other:
+        async with client(other.place) as tools:
+            assert await tools.names() == [tool.name for tool in TOOLS]
+            for step in wrong():
+                if step.tool in OPERATOR_NAMES:
+                    with pytest.raises(MCPError, match=f"Unknown tool: {step.tool}"):
+                        await tools.call(step.tool, **step.arguments)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +138,10 @@ async def test_the_inspector_lists_and_calls_every_tool(stand: Standing) -> None
     listed = json.loads(await run([*base, "--method", "tools/list"], **env))
     assert [tool["name"] for tool in listed["tools"]] == NAMES
     steps = await steps_for(stand, "inspector")
-    in_turn = {"create_schedule", "change_schedule", "pause_scan", "resume_scan", "cancel_scan"}
+    in_turn = {
+        "create_schedule", "change_schedule", "pause_scan", "resume_scan", "cancel_scan",
+        *OPERATOR_NAMES,
+    }  # fmt: skip
     room = trio.CapacityLimiter(2)
 
     async def one(step: Step) -> None:

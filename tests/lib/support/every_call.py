@@ -34,6 +34,12 @@ CREDENTIALS = [
 ]
 
 
+AUDITS = [{"name": "base", "file": "base.audit"}, {"name": "missing", "builtin": "No Such Audit"}]
+"""The file has to be there, as an absolute path; a scan with the other becomes a dead letter."""
+ROLES = [{"name": "all", "users": ["*"], "operator_tools": True, "approve_exceptions": True}]
+"""Whoever calls has all tools."""
+
+
 @attrs.frozen(kw_only=True)
 class Step:
     """One call; `code` is that of the refusal which is expected, None for an answer."""
@@ -88,6 +94,16 @@ def wrong() -> list[Step]:
         "list_dead_letters": ({"limt": 3}, "invalid_arguments"),
         "list_scan_templates": ({"scanner_instance": "noscanner"}, "unknown_scanner"),
         "list_credentials": ({"verbose": True}, "invalid_arguments"),
+        "pause_everything": ({"running": "kill"}, "invalid_arguments"),
+        "resume_everything": ({"running": "keep"}, "invalid_arguments"),
+        "drain_scanner": ({"scanner_instance": "noscanner"}, "unknown_scanner"),
+        "undrain_scanner": ({"scanner_instance": "noscanner"}, "unknown_scanner"),
+        "retry_dead_letters": ({"task_ids": []}, "invalid_arguments"),
+        "purge_dead_letters": ({"task_ids": ["t-nosuchtask"]}, "unknown_task"),
+        "decide_exception": (
+            {"exception_id": "x-nosuch", "decision": "approve"},
+            "unknown_exception",
+        ),
     }
     return [
         Step(tool=tool, arguments=arguments, code=code)
@@ -95,9 +111,12 @@ def wrong() -> list[Step]:
     ]
 
 
-def happy(done: str, other: str, running: str) -> list[Step]:
-    """Each tool once; `done` and `other` are completed tasks, `running` runs for long. Where
-    a call takes effect on the scanner later, the next may have to be repeated."""
+def happy(
+    done: str, other: str, running: str, *, dead: str, proposed: str, slow: str
+) -> list[Step]:
+    """Each tool once; `done` and `other` are completed tasks, `running` runs for long on the
+    scanner `slow`, `dead` is a dead letter, `proposed` an exception. Where a call takes effect on
+    the scanner later, the next may have to be repeated."""
     named = {"targets": TARGET, "credential": "linux", "dry_run": True}
     meant: dict[str, Mapping[str, Any]] = {
         "submit_scan": DRY,
@@ -142,6 +161,13 @@ def happy(done: str, other: str, running: str) -> list[Step]:
         "pause_scan": {"task_id": running},
         "resume_scan": {"task_id": running},
         "cancel_scan": {"task_id": running},
+        "decide_exception": {"exception_id": proposed, "decision": "reject"},
+        "drain_scanner": {"scanner_instance": slow, "until": "8h"},
+        "undrain_scanner": {"scanner_instance": slow},
+        "retry_dead_letters": {"task_ids": [dead]},
+        "purge_dead_letters": {"task_ids": [dead]},
+        "pause_everything": {"running": "keep"},
+        "resume_everything": {},
     }
     return [Step(tool=tool, arguments=arguments) for tool, arguments in meant.items()]
 
@@ -157,4 +183,20 @@ async def prepared(tools: Tools, name: str, *, fast: str, slow: str) -> list[Ste
     )
     for each in (first, second):
         assert (await settled(tools, each["task_id"]))["status"] == "completed"
-    return happy(first["task_id"], second["task_id"], third["task_id"])
+    dead = await tools.call(
+        "submit_compliance_scan",
+        targets=["192.0.2.17"], credential="linux", audit="missing", **place,
+    )  # fmt: skip
+    assert (await settled(tools, dead["task_id"]))["status"] == "dead"
+    plugin = crc32(name.encode()) >> 1
+    proposal = await tools.call(
+        "propose_exception", **{**EXCEPTION, "plugins": [plugin], "until": "30d"}
+    )
+    return happy(
+        first["task_id"],
+        second["task_id"],
+        third["task_id"],
+        dead=dead["task_id"],
+        proposed=proposal["exception"]["exception_id"],
+        slow=slow,
+    )
