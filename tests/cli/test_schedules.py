@@ -28,13 +28,14 @@ def test_one_is_created_shown_and_changed(live: Live) -> None:
     dry = asked(live, "schedules add", *words, "--dry-run")
     assert asked(live, "schedules list", "schedules", "list")["schedules"] == []
     made = asked(live, "schedules add", *words)
-    assert (dry["changed"], made["changed"]) == (False, True)
+    assert (dry["changed"], made["changed"]) == (True, True)
     found = made["schedule"]
     assert len(found["next"]) == 5
     first = datetime.fromisoformat(found["next"][0])
     assert (first.weekday(), first.hour, first.tzinfo is not None) == (0, 2, True)
     assert dry["schedule"]["next"] == found["next"]
-    one_sentence(live(*words), 1, "a schedule 'weekly' already exists")
+    for more in ((), ("--dry-run",)):
+        one_sentence(live(*words, *more), 1, "a schedule 'weekly' already exists")
     listed = live("schedules", "list").out
     assert "At 02:00 on Monday (Europe/Berlin)" in listed
     shown = live("schedules", "show", "weekly").out
@@ -143,6 +144,8 @@ def test_a_file_of_schedules_is_applied_and_exported(live: Live, tmp_path: Path)
     applied = asked(live, "schedules apply", "schedules", "apply", str(file), "--dry-run")
     assert [each["change"] for each in applied["schedules"]] == ["is new"] * 2
     assert "created" in live("schedules", "apply", str(file)).out
+    tried = asked(live, "schedules apply", "schedules", "apply", str(file), "--dry-run")
+    assert [each["change"] for each in tried["schedules"]] == ["unchanged"] * 2
     applied = asked(live, "schedules apply", "schedules", "apply", str(file))
     assert [each["change"] for each in applied["schedules"]] == ["unchanged"] * 2
     shown = asked(live, "schedules show", "schedules", "show", "often")
@@ -153,6 +156,8 @@ def test_a_file_of_schedules_is_applied_and_exported(live: Live, tmp_path: Path)
     assert [each["change"] for each in applied["schedules"]] == ["unchanged"] * 2
     assert live("schedules", "export").out == exported
     file.write_text(exported.replace("queue_one", "replace").replace("0 2 * *", "0 3 * *"))
+    tried = asked(live, "schedules apply", "schedules", "apply", str(file), "--dry-run")
+    assert [each["change"] for each in tried["schedules"]] == ["would be redefined"] * 2
     applied = asked(live, "schedules apply", "schedules", "apply", str(file))
     assert [each["change"] for each in applied["schedules"]] == ["redefined"] * 2
     file.write_text(live("schedules", "export", "weekly").out)

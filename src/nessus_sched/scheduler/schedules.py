@@ -114,27 +114,38 @@ class Schedules:
         """Stores a new schedule, whose id is not set yet. With `replace`, one of that name gets
         the new definition and keeps its history. Returns it, and whether anything changed."""
         async with self._turn:
-            same = [each for each in self._by_id.values() if each.name == schedule.name]
-            if not same:
+            before = self._to_replace(schedule, replace=replace)
+            if before is None:
                 return await self._create(schedule), True
-            (before,) = same
-            if not replace:
-                raise NotPossible(
-                    f"a schedule {schedule.name!r} already exists",
-                    hint="choose another name, or replace it",
-                )
-            defined = {name: getattr(schedule, name) for name in _DEFINED}
-            anchored = attrs.evolve(schedule.recurrence, start=before.recurrence.start)
-            if all(
-                getattr(before, name) == value
-                for name, value in {**defined, "recurrence": anchored}.items()
-            ):
+            if _defined_alike(before, schedule):
                 return before, False
+            defined = {name: getattr(schedule, name) for name in _DEFINED}
             after = attrs.evolve(
                 before, **defined, decided=schedule.decided, pending=None, tries=None
             )
             await self._save(after, self._defining_entry(after, "replaced"))
             return after, True
+
+    def would_change(self, schedule: Schedule, *, replace: bool = False) -> bool:
+        """Whether `add` would change anything. Raises what it would."""
+        before = self._to_replace(schedule, replace=replace)
+        return before is None or not _defined_alike(before, schedule)
+
+    def _to_replace(self, schedule: Schedule, *, replace: bool) -> Schedule | None:
+        """The schedule of that name; None if there is room for a new one. Raises `NotPossible`."""
+        same = next((each for each in self._by_id.values() if each.name == schedule.name), None)
+        if same is not None and not replace:
+            raise NotPossible(
+                f"a schedule {schedule.name!r} already exists",
+                hint="choose another name, or replace it",
+            )
+        most = self._context.config.calendar.max_schedules
+        if same is None and len(self._by_id) >= most:
+            raise NotPossible(
+                f"there are {len(self._by_id)} schedules already",
+                hint="remove some, or have the operator raise calendar.max_schedules",
+            )
+        return same
 
     async def change(self, name: str, actor: str, change: str, **values: Any) -> Schedule:
         """Changes a schedule and journals it as `change`."""
@@ -183,12 +194,6 @@ class Schedules:
             return after
 
     async def _create(self, schedule: Schedule) -> Schedule:
-        most = self._context.config.calendar.max_schedules
-        if len(self._by_id) >= most:
-            raise NotPossible(
-                f"there are {len(self._by_id)} schedules already",
-                hint="remove some, or have the operator raise calendar.max_schedules",
-            )
         named = new_schedule_id(self._context.random, schedule.created_at)
         schedule = attrs.evolve(schedule, schedule_id=named)
         await self._save(schedule, self._defining_entry(schedule, "created"))
@@ -351,3 +356,9 @@ class Schedules:
         """A firing may wait for the task before."""
         if task.schedule is not None and task.state in SETTLED:
             self._changed.set()
+
+
+def _defined_alike(before: Schedule, schedule: Schedule) -> bool:
+    anchored = attrs.evolve(schedule.recurrence, start=before.recurrence.start)
+    defined = {name: getattr(schedule, name) for name in _DEFINED} | {"recurrence": anchored}
+    return all(getattr(before, name) == value for name, value in defined.items())

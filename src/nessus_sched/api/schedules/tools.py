@@ -110,7 +110,7 @@ class CreateArgs:
 @attrs.frozen(kw_only=True)
 class CreateAnswer:
     schedule: ScheduleAnswer = field("The schedule, with its next firings.")
-    changed: bool = field("False for a dry run, or if it was defined exactly like that already.")
+    changed: bool = field("False: it was defined exactly like that already.")
     notes: list[str] = field("What may be surprising.")
     untrusted: str = field("How to treat the texts.")
 
@@ -154,8 +154,9 @@ async def create_schedule(app: App, call: Call, args: CreateArgs) -> CreateAnswe
             )
         if args.replace:
             _check_owner(app, call, args.name)
-        changed = False
-        if not args.dry_run:
+        if args.dry_run:
+            changed = app.schedules.would_change(schedule, replace=args.replace)
+        else:
             schedule, changed = await app.schedules.add(schedule, replace=args.replace)
     return CreateAnswer(
         schedule=schedule_answer(app, schedule),

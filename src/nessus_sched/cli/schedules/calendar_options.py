@@ -128,10 +128,10 @@ def create_schedule(
     show_schedule(answer["schedule"])
     for note in answer["notes"]:
         print_note(note)
-    if dry_run:
+    if not answer["changed"]:
+        print_note("It is defined exactly like that already.")
+    elif dry_run:
         print_note("Dry run: nothing was stored.")
-    elif not answer["changed"]:
-        print_note("It was defined exactly like that already.")
 
 
 def _minutes(option: str, seconds: float | None) -> int | None:

@@ -51,11 +51,12 @@ def _apply(
     connection: Daemon, item: Mapping[str, Any], before: Mapping[str, Any], *, dry_run: bool
 ) -> Mapping[str, str]:
     name = item["name"]
+    answer = connection.call("create_schedule", **item, replace=True, dry_run=dry_run)
+    if not answer["changed"]:
+        return {"name": name, "change": "unchanged"}
     if dry_run:
         return {"name": name, "change": "would be redefined" if name in before else "is new"}
-    answer = connection.call("create_schedule", **item, replace=True)
-    changed = "redefined" if name in before else "created"
-    return {"name": name, "change": changed if answer["changed"] else "unchanged"}
+    return {"name": name, "change": "redefined" if name in before else "created"}
 
 
 def _same_names(items: Sequence[Any]) -> Iterator[Mistake]:
