@@ -238,7 +238,26 @@ def test_on_a_terminal_everything_is_drawn(live: Live, monkeypatch: pytest.Monke
     assert name in live("watch", task_id).out
     assert name in live("status", task_id).out
     assert live("results", "summary", task_id).code == 0
-    assert "none" in live("tasks", "--text", "nobody called it so").out
+    assert "no such tasks" in live("tasks", "--text", "nobody called it so").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tasks", "--text", "nobody called it so"], "no such tasks"),
+        (["exceptions", "list", "--host", "203.0.113.77"], "no such exceptions"),
+        (["outbox", "list", "--dead"], "no such messages: all are delivered"),
+        (["plan", "--for", "1h"], "no scan waits, and no schedule fires in this time"),
+    ],
+)
+def test_an_empty_table_is_explained_to_whoever_reads_it(
+    live: Live, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped = live(*words)
+    assert (piped.code, piped.err) == (0, f"{said}\n")
+    assert piped.out.splitlines()[-1].split()[0] in ("task", "exception", "message", "name")
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    assert live(*words).out.splitlines()[-1] == said
 
 
 def test_results_of_a_task(live: Live, done: str) -> None:

@@ -53,6 +53,7 @@ def list_command(limit: int, config: Path | None, as_json: bool) -> None:
             )
             for task in found["tasks"]
         ],
+        nothing="no dead letters",
     )
     if found["next_cursor"] is not None:
         count = "there are more" if found["total"] is None else f"{found['total']} in total"

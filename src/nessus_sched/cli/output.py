@@ -107,15 +107,20 @@ def format_cell(value: Any) -> str:
     return clean_line(str(value), 1000)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> None:
-    """Prints a table; on a terminal it fits the width."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Row], *, title: str = "", nothing: str = ""
+) -> None:
+    """Prints a table; on a terminal it fits the width. Without rows it says `nothing`, for a
+    program in a note."""
     texts = [[format_cell(value) for value in row] for row in rows]
     if is_terminal() and not texts:
-        click.echo("none")
+        click.echo(nothing or "none")
     elif is_terminal():
         console().print(build_table(columns, texts, title=title))
     else:
         _plain(columns, texts, title)
+        if nothing and not texts:
+            print_note(nothing)
 
 
 def build_table(

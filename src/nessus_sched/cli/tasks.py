@@ -316,6 +316,7 @@ def show_tasks(rows: Sequence[Mapping[str, Any]]) -> None:
             )
             for row in rows
         ],
+        nothing="no such tasks",
     )
 
 

@@ -58,6 +58,7 @@ def _list(config: Path | None, as_json: bool) -> None:
             (each["name"], each["kind"], each["escalation"], each["privileged"], _logins(each))
             for each in answer["credentials"]
         ],
+        nothing="no credentials; 'nessus-sched credentials add' makes one",
     )
     if answer["audits"]:
         print_line()

@@ -56,6 +56,7 @@ def list_command(
             )
             for each in found["messages"]
         ],
+        nothing="no such messages: all are delivered",
     )
     if found["next_after"] is not None:
         print_note("there are more: --limit")

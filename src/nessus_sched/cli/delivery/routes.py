@@ -11,7 +11,7 @@ from nessus_sched.cli.client import Refused, daemon
 from nessus_sched.cli.completion import candidates
 from nessus_sched.cli.formatting import ago, duration_within
 from nessus_sched.cli.options import daemon_option, json_option
-from nessus_sched.cli.output import print_json, print_line, print_note, print_table
+from nessus_sched.cli.output import print_json, print_line, print_table
 from nessus_sched.core.clock import system_now
 
 _LONGEST: Final = 400 * 86400.0
@@ -48,9 +48,8 @@ def list_command(config: Path | None, as_json: bool) -> None:
             )
             for each in found["routes"]
         ],
+        nothing="no routes are configured; see sinks and routes in the configuration reference",
     )
-    if not found["routes"]:
-        print_note("no routes are configured; see sinks and routes in the configuration reference")
 
 
 @routes_group.command("test")

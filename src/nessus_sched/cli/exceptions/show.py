@@ -32,6 +32,7 @@ def show_exceptions(found: Sequence[Mapping[str, Any]]) -> None:
             )
             for each in found
         ],
+        nothing="no such exceptions",
     )
 
 

@@ -65,6 +65,7 @@ def plan_command(within: float, config: Path | None, as_json: bool) -> None:
             )
             for each in found["scans"]
         ],
+        nothing="no scan waits, and no schedule fires in this time",
     )
     late = sum(each["fits"] is False for each in found["scans"])
     if late:

@@ -32,6 +32,7 @@ def show_schedules(found: Sequence[Mapping[str, Any]]) -> None:
             )
             for each in found
         ],
+        nothing="no schedules; 'nessus-sched schedules add' makes one",
     )
 
 
