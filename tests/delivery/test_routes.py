@@ -19,12 +19,15 @@ from nessus_sched.core.calendar.schedule import Schedule
 from nessus_sched.core.delivery.happenings import Happening
 from nessus_sched.core.delivery.message import MAX_BYTES
 from nessus_sched.core.journal import JournalEntry
+from nessus_sched.core.masking import Masker
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.states import TaskState
 from nessus_sched.core.task import Part, ScheduledFor, TaskError
-from nessus_sched.delivery.compose import EVENTS, TASKS
+from nessus_sched.delivery.compose import EVENTS, TASKS, Report, compose
+from nessus_sched.delivery.ecs import events_of
 from nessus_sched.delivery.router import LEDGER_PATIENCE, NotWritten
 from nessus_sched.delivery.routes import Route
+from nessus_sched.delivery.text import plain_text
 from nessus_sched.results.ledger.news import News, NewsGroup, NewsQuery
 from nessus_sched.results.ledger.questions import Change
 from support.mortality import Life, mortal_connect
@@ -46,6 +49,21 @@ A_GROUP = NewsGroup(
     first_seen=START,
 )
 CRITICAL = News(counts={"new": {"critical": 3}, "fixed": {"high": 1}}, groups=(A_GROUP,))
+
+
+def test_checks_of_audits_are_counted_apart() -> None:
+    check = attrs.evolve(A_GROUP, check="1.1 Passwords", severity="high")
+    news = News(counts={"fixed": {"low": 1}}, checks={"new": 2}, groups=(check,))
+    message = compose(Report(news=news), message_id="m", route="r", at=START, mask=Masker(()))
+    assert message.title == "1 fixed (1 low), 2 audit checks new"
+    assert message.document["compliance_changes"] == {"new": 2}
+    assert message.document["groups"][0]["compliance_check_name"] == "1.1 Passwords"
+    text = plain_text(message)
+    assert "New, to be fixed (2 audit checks):" in text
+    assert "high, exploited: 1.1 Passwords (plugin 10000)" in text
+    (finding,) = (each for each in events_of(message) if each.fields.get("host"))
+    assert finding.fields["rule"] == {"id": "10000", "name": "1.1 Passwords", "ruleset": "Nessus"}
+    assert finding.fields["nessus_sched"]["plugin_name"] == "Old [31mOpenSSL"
 
 
 async def test_a_task_that_changed_something_is_reported(

@@ -123,7 +123,18 @@ async def test_checks_of_an_audit_are_told_apart(book: Book) -> None:
     await scan(book, 2, {ONE: (check("1.1 Users", "PASSED"), check("1.2 Keys", "FAILED"))})
     (group,) = (await news(book, "t-2")).groups
     assert (group.check, group.change) == ("1.1 Users", Change.FIXED)
-    assert (await news(book, "t-1", "t-2")).counts == {"new": {"high": 1}}
+    found = await news(book, "t-1", "t-2")
+    assert (found.counts, found.checks, found.is_empty) == ({}, {"new": 1}, False)
+
+
+async def test_the_first_scan_of_a_host_counts_no_checks(book: Book) -> None:
+    check = item(
+        21157, element("cm:compliance-check-name", "1.1 Users"),
+        element("cm:compliance-result", "FAILED"), severity=3,
+    )  # fmt: skip
+    await scan(book, 0, {ONE: (check, item(10001, severity=4))})
+    found = await news(book, "t-0")
+    assert (found.baseline_hosts, found.baseline_counts) == (1, {"critical": 1})
 
 
 def exception(kind: str, plugin: int, expires: float, severity: str | None = None) -> Any:

@@ -126,7 +126,7 @@ def check(book: Book, asked: Mapping[str, Any]) -> None:
     for page in pages:
         assert page.total == expected.total, asked
         assert page.groups == (None if expected.groups is None else len(expected.groups)), asked
-        assert page.severities == expected.severities, asked
+        assert (page.severities, page.checks) == (expected.severities, expected.checks), asked
         assert page.excepted == expected.excepted, asked
     rows = [row for page in pages for row in page.rows]
     listed = expected.total if expected.groups is None else len(expected.groups)
@@ -233,6 +233,7 @@ def test_a_role_sees_and_counts_its_own_hosts_only(book: Book) -> None:
         expected = ledger_oracle.answer(mine, asked)
         page = book.ask(asked, seen=seen)
         assert (page.total, page.severities) == (expected.total, expected.severities)
+        assert page.checks == expected.checks
         assert page.excepted == expected.excepted
         assert {row["host"] for row in page.rows} <= {row["host"] for row in mine}
         grouped = book.ask({**asked, "group_by": "host"}, seen=seen)

@@ -12,7 +12,7 @@ import pytest
 from nessus_sched.config.ledger import HostIdentity
 from nessus_sched.core.exceptions.exception import ExceptionStatus, FindingException
 from nessus_sched.core.exceptions.rule import ExceptionKind, read_rule
-from nessus_sched.results.ledger.questions import Entry, Spot
+from nessus_sched.results.ledger.questions import Change, Entry, Spot
 from nessus_sched.results.ledger.states import State
 from support.ledger_book import DAY, T0, Book, machine, open_book
 from support.nessus_xml import element, item
@@ -157,3 +157,16 @@ async def test_of_several_exceptions_the_narrowest_counts_where_it_applies(book:
     (_, over_udp, *_) = await of(book, *spots)
     assert over_udp is not None
     assert (over_udp.severity, over_udp.effective_severity) == (3, 1)
+
+
+async def test_exceptions_for_checks_are_in_no_count_by_severity(book: Book) -> None:
+    await book.scan(
+        machine(WEB, check("1.1"), check("1.2"), finding(10), at=T0), task_id="t-1", at=T0
+    )
+    await book.ledger.cover([exception("x-1", plugins=[10, 21157], hosts=[WEB])])
+    page = await book.host(WEB)
+    assert (page.excepted, page.host.failed_checks) == ({"high": 1}, 2)
+    assert {name: n for name, n in page.host.open.items() if name == "high"} == {"high": 1}
+    changed = await book.changes(T0 - 1)
+    assert (changed.excepted, changed.checks) == ({Change.NEW: 1}, {Change.NEW: 2})
+    assert changed.counts[Change.NEW]["high"] == 1

@@ -97,6 +97,11 @@ def title(report: Report) -> str:
         for change in FINDINGS
         if (counts := report.news.counts.get(change.value)) and sum(counts.values())
     ]
+    found += [
+        f"{pluralize(report.news.checks[change.value], 'audit check')} {change}"
+        for change in FINDINGS
+        if report.news.checks.get(change.value)
+    ]
     if not found and report.news.baseline_hosts:
         found = [f"first scan of {pluralize(report.news.baseline_hosts, 'host')}"]
     if len(report.events) + report.events_left_out == 1 and not found and not report.ended:
@@ -148,6 +153,7 @@ def _document(report: Report) -> dict[str, Any]:
         "events": [_event(each) for each in report.events],
         "events_left_out": report.events_left_out,
         "changes": {name: dict(counts) for name, counts in news.counts.items() if counts},
+        "compliance_changes": dict(news.checks),
         "groups": [_group(each) for each in news.groups],
         "groups_left_out": news.left_out,
         "baseline": {

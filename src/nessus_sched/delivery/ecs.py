@@ -101,7 +101,10 @@ def _rest(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _summary(message: Message) -> EcsEvent:
-    kept = ("period", "changes", "baseline", "tasks_left_out", "events_left_out", "groups_left_out")
+    kept = (
+        "period", "changes", "compliance_changes", "baseline", "tasks_left_out", "events_left_out",
+        "groups_left_out",
+    )  # fmt: skip
     own = {key: message.document[key] for key in kept if key in message.document}
     return _event(
         message,

@@ -56,9 +56,11 @@ def _sections(message: Message) -> Iterator[list[str]]:
         yield [f"From {_moment(period.get('from'))} to {_moment(period.get('to'))}."]
     for change, heading in _CHANGES.items():
         groups = [each for each in document.get("groups", ()) if each.get("change") == change]
-        counts = (document.get("changes") or {}).get(change)
+        counts = dict((document.get("changes") or {}).get(change) or {})
+        if checks := (document.get("compliance_changes") or {}).get(change):
+            counts["audit check" if checks == 1 else "audit checks"] = checks
         if groups or counts:
-            yield list(_findings(heading, groups, counts or {}, message.at))
+            yield list(_findings(heading, groups, counts, message.at))
     if tasks := document.get("tasks"):
         yield ["Tasks:", *map(_task, tasks)]
     if events := document.get("events"):

@@ -408,8 +408,19 @@ def _order(row: Row, name: str) -> Any:
     return value.casefold() if isinstance(value, str) else value
 
 
-def counts(rows: Sequence[Row]) -> dict[str, int]:
-    found = Counter(row["severity"] for row in rows)
+def is_check(row: Row) -> bool:
+    return bool(row["key"][3] != 0)
+
+
+def results(rows: Sequence[Row]) -> dict[str, int]:
+    """Checks by result: those that did not pass are open."""
+    found = Counter("PASSED" if row["state"] == "fixed" else "FAILED" for row in rows
+                    if is_check(row))  # fmt: skip
+    return dict(found)
+
+
+def counts(rows: Sequence[Row], *, checks: bool = False) -> dict[str, int]:
+    found = Counter(row["severity"] for row in rows if checks or not is_check(row))
     names = {4: "critical", 3: "high", 2: "medium", 1: "low", 0: "info", -1: "unknown"}
     return {word: found[number] for number, word in names.items() if found[number]}
 
@@ -423,13 +434,16 @@ def groups(rows: Sequence[Row], by: str) -> list[dict[str, Any]]:
         together.setdefault(key, []).append(row)
     found = []
     for several in together.values():
-        severities = counts(several)
+        every = counts(several, checks=True)
+        of_checks = results(several)
         found.append(
             {
                 name: several[0][name],
                 "findings": len(several),
-                "severity": next(iter(severities)),
-                "severities": severities,
+                "severity": next(iter(every)),
+                "severities": counts(several),
+                "every": every,
+                **({"compliance_counts": of_checks} if of_checks else {}),
                 "cisa_kev": any(row["cisa_kev"] for row in several),
                 "first_seen": min(row["first_seen"] for row in several),
                 "excepted": sum(row["exception"] is not None for row in several),
@@ -437,14 +451,15 @@ def groups(rows: Sequence[Row], by: str) -> list[dict[str, Any]]:
             }
         )
     order = ("critical", "high", "medium", "low", "info", "unknown")
-    return sorted(
+    ordered = sorted(
         found,
         key=lambda group: (
             order.index(group["severity"]), not group["cisa_kev"],
-            [-group["severities"].get(word, 0) for word in order], group[name] is None,
+            [-group["every"].get(word, 0) for word in order], group[name] is None,
             group[name] if by == "plugin" else str(group[name]),
         ),
     )  # fmt: skip
+    return [{key: value for key, value in group.items() if key != "every"} for group in ordered]
 
 
 def _distinct(rows: Sequence[Row], by: str) -> dict[str, int]:
@@ -462,6 +477,7 @@ class Answer:
 
     total: int
     severities: dict[str, int]
+    checks: dict[str, int]
     excepted: dict[str, int]
     keys: list[tuple[int, ...]] | None
     groups: list[dict[str, Any]] | None
@@ -472,5 +488,6 @@ def answer(rows: Sequence[Row], asked: Mapping[str, Any]) -> Answer:
     excepted = counts([row for row in found if row["exception"] is not None])
     if "group_by" in asked:
         grouped = groups(found, asked["group_by"])
-        return Answer(len(found), counts(found), excepted, None, grouped)
-    return Answer(len(found), counts(found), excepted, in_order(found, asked.get("sort", ())), None)
+        return Answer(len(found), counts(found), results(found), excepted, None, grouped)
+    keys = in_order(found, asked.get("sort", ()))
+    return Answer(len(found), counts(found), results(found), excepted, keys, None)

@@ -64,6 +64,7 @@ class ChangesAnswer:
     scans: int = field("Scans entered since then; 0: nothing is known about changes.")
     counts: dict[str, dict[str, int]] = field("By change and severity, over all pages.")
     excepted: dict[str, int] = field("By change: how many of these have an exception.")
+    compliance_counts: dict[str, int] = field("Checks of audits, in no severity, by change.")
     first_scans: int = field("How many of the new ones come from the first scan of their host.")
     unverified: dict[str, int] = field("The unverified ones by reason; they may still be there.")
     rows: list[dict[str, Any]] = field(
@@ -145,6 +146,7 @@ async def _answer(
         since=iso(begin),
         scans=page.scans,
         counts={change.value: dict(found) for change, found in page.counts.items() if found},
+        compliance_counts={change.value: count for change, count in page.checks.items()},
         excepted={change.value: count for change, count in page.excepted.items()},
         first_scans=page.first_scans,
         unverified={reason.value: count for reason, count in page.reasons.items()},

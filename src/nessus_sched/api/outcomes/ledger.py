@@ -60,6 +60,7 @@ class HostAnswer:
     labels: dict[str, str] = field("Its owner, site and criticality.")
     open: dict[str, int] = field("Its open findings by severity.")
     excepted: dict[str, int] = field("How many of these have an exception.")
+    compliance_counts: dict[str, int] = field("FAILED: checks of audits that did not pass.")
     unverified: int = field("Listed findings that the latest scan could not confirm.")
     findings: list[dict[str, Any]] = field(f"Worst first: {FINDING}.")
     total: int = field("Findings that match.")
@@ -172,6 +173,7 @@ def _known(
         labels=_labels(app.config, host.ip or host.name, host.name, host.fqdn),
         open={name: count for name, count in host.open.items() if count},
         excepted=dict(page.excepted),
+        compliance_counts={"FAILED": host.failed_checks} if host.failed_checks else {},
         unverified=page.unverified,
         findings=findings,
         total=page.total,
@@ -189,7 +191,7 @@ def _never_seen(app: ReadApp, name: str, notes: list[str]) -> HostAnswer:
         why=f"no scan has ever reported {shown}, so nothing is known about it",
         names=[], last_answered=None, last_tried=None, last_whole=None, last_login=None,
         login=None, scanner_instance=None, labels=_labels(app.config, name, name),
-        open={}, excepted={}, unverified=0, findings=[], total=0,
+        open={}, excepted={}, compliance_counts={}, unverified=0, findings=[], total=0,
         next_cursor=None,
         notes=[*notes, f"It is {'' if allowed else 'not '}in the configured scope."],
         untrusted=FINDINGS,

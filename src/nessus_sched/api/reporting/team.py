@@ -36,5 +36,6 @@ def _found(row: Mapping[str, Any], sla: SlaSettings) -> Found:
         host=row["host"], port=row["port"], protocol=row["protocol"], since=row["first_seen"],
         plugin_id=row["plugin_id"], name=row["compliance_check_name"] or row["plugin_name"],
         severity=row["effective_severity"], solution=row["solution"],
-        exploited=bool(row["cisa_kev"]), sla=sla, note=MEANINGS[Reason(why)][0] if why else None,
+        exploited=bool(row["cisa_kev"]), sla=None if row["compliance_check_name"] else sla,
+        note=MEANINGS[Reason(why)][0] if why else None,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from nessus_sched.cli.formatting import counts, parse_time
 from nessus_sched.cli.options import listing_options, one_of
 from nessus_sched.cli.output import print_json, print_note, print_table
 from nessus_sched.core.text import pluralize
+from nessus_sched.results.audits import checks_text
 from nessus_sched.results.ledger.states import State
 from nessus_sched.results.model import SEVERITIES, UNKNOWN_SEVERITY
 from nessus_sched.results.query.model import GroupBy
@@ -27,7 +28,7 @@ _FIELDS: Final = (
 _HEADINGS: Final = {
     "effective_severity": "effective", "plugin_id": "plugin", "plugin_name": "name",
     "compliance_check_name": "check", "cisa_kev": "exploited", "age_days": "days",
-    "unverified": "not confirmed",
+    "unverified": "not confirmed", "compliance_counts": "checks",
 }  # fmt: skip
 _EPILOG: Final = """\
 A filter is a field, an operator and a value: 'cve contains 2021-44228', 'plugin_family in
@@ -124,6 +125,8 @@ def _filters(
 
 
 def _show(page: Mapping[str, Any], *, grouped: bool) -> None:
+    from nessus_sched.cli.results.text import counted
+
     rows = [_cells(row, grouped=grouped) for row in page["findings"]]
     names = [
         name
@@ -137,7 +140,7 @@ def _show(page: Mapping[str, Any], *, grouped: bool) -> None:
     said = f"{len(rows)} of " if len(rows) < total else ""
     what = "group" if grouped else "finding"
     excepted = f"; with an exception: {counts(page['excepted'])}" if page["excepted"] else ""
-    print_note(f"{said}{pluralize(total, what)} ({counts(page['severity_counts'])}{excepted})")
+    print_note(f"{said}{pluralize(total, what)} ({counted(page)}{excepted})")
     for note in page["notes"]:
         if "cursor" not in note:
             print_note(note)
@@ -164,6 +167,8 @@ def _cells(row: Mapping[str, Any], *, grouped: bool) -> dict[str, Any]:
 def _cell(name: str, value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else None
+    if name == "compliance_counts":
+        return checks_text(value)
     if isinstance(value, dict):
         return counts(value)
     if isinstance(value, list):

@@ -15,6 +15,7 @@ from nessus_sched.cli.options import listing_options, one_of
 from nessus_sched.cli.output import print_fields, print_json, print_line, print_note, print_table
 from nessus_sched.core.clock import system_now
 from nessus_sched.results.absence import MEANINGS, Reason
+from nessus_sched.results.audits import checks_text
 from nessus_sched.results.ledger.questions import Shown
 
 
@@ -65,6 +66,7 @@ def _show(found: Mapping[str, Any]) -> None:
             ("clean", f"{found['clean']}: {found['why']}"),
             ("open", counts or None),
             ("excepted", excepted or None),
+            ("compliance", checks_text(found["compliance_counts"])),
             ("last tried", when(found["last_tried"], now)),
             ("last answered", when(found["last_answered"], now)),
             ("last whole", when(found["last_whole"], now)),

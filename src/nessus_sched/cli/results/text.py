@@ -176,7 +176,7 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         _groups(rows)
         groups = page["groups_total"]
         said = f"{len(rows)} of " if len(rows) < groups else ""
-        print_note(f"{said}{pluralize(groups, 'group')} ({_counted(page)})")
+        print_note(f"{said}{pluralize(groups, 'group')} ({counted(page)})")
         _notes(page)
         return
     if query.get("profile") in _RECORDS:
@@ -188,11 +188,12 @@ def show_findings(page: Mapping[str, Any], query: Mapping[str, Any]) -> None:
         names = list(dict.fromkeys(name for row in rows for name in row))
         print_table(names, [[_shown(row.get(name)) for name in names] for row in rows])
     said = f"{len(rows)} of " if len(rows) < page["total"] else ""
-    print_note(f"{said}{pluralize(page['total'], 'finding')} ({_counted(page)})")
+    print_note(f"{said}{pluralize(page['total'], 'finding')} ({counted(page)})")
     _notes(page)
 
 
-def _counted(page: Mapping[str, Any]) -> str:
+def counted(page: Mapping[str, Any]) -> str:
+    """Findings by severity, and checks of audits by result."""
     checks = checks_text(page["compliance_counts"])
     if checks is None:
         return counts(page["severity_counts"])

@@ -49,7 +49,8 @@ class NewsGroup:
 class News:
     """What the scans changed, all together: a finding that came and went is not counted.
 
-    `counts` has the number of findings by change and severity. `groups` are in the order in which
+    `counts` has the number of findings by change and severity, `checks` that of checks of audits by
+    change, which have no severity. `groups` are in the order in which
     to look at them: new and resurfaced, then unverified, then fixed, each worst first. Findings
     that an exception accepts or calls false are only counted, in `excepted`. The first scan of a
     host changes nothing: it is counted in `baseline_hosts`, and what it found in
@@ -62,7 +63,9 @@ class News:
     baseline_hosts: int = 0
     baseline_counts: Mapping[str, int] = attrs.field(factory=dict)
     excepted: int = 0
+    checks: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        return not (self.baseline_hosts or any(sum(each.values()) for each in self.counts.values()))
+        found = any(sum(each.values()) for each in self.counts.values())
+        return not (self.baseline_hosts or found or self.checks)

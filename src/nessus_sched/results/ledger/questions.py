@@ -11,6 +11,7 @@ import attrs
 from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.core.targets.labels import Labelled
 from nessus_sched.core.targets.scope import Rules
+from nessus_sched.core.text import pluralize
 from nessus_sched.results.absence import Reason
 from nessus_sched.results.ledger.states import Life
 
@@ -95,7 +96,8 @@ class Spot:
 class Host:
     """A host in the ledger; times are epoch seconds. `tried_at` is the latest scan that it was a
     target of, `reported_at` the latest that reported it, `whole_at` the latest that scanned it to
-    its end, `login_at` the latest with a login. `open` counts its open findings by severity."""
+    its end, `login_at` the latest with a login. `open` counts its open findings by severity,
+    without the checks of audits that did not pass: these are `failed_checks`."""
 
     name: str
     ip: str | None
@@ -111,6 +113,7 @@ class Host:
     logins: tuple[str, ...]
     scanner: str | None
     open: Mapping[str, int]
+    failed_checks: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -145,7 +148,8 @@ class ChangeQuery:
 @attrs.frozen(kw_only=True)
 class ChangePage:
     """`counts` has, for each change, the number of findings by severity, over all pages, and
-    `excepted` how many of them have an exception. `after` continues, None at the end.
+    `excepted` how many of them have an exception; `checks` that of the checks of audits, which are
+    in no other number. `after` continues, None at the end.
     `first_scans` is how many of the new ones come from the first scan of their host."""
 
     entries: tuple[tuple[Change, Entry], ...]
@@ -155,6 +159,7 @@ class ChangePage:
     scans: int
     after: tuple[int, ...] | None
     excepted: Mapping[Change, int] = attrs.field(factory=dict)
+    checks: Mapping[Change, int] = attrs.field(factory=dict)
 
 
 class Clean(StrEnum):
@@ -183,7 +188,9 @@ def is_clean(host: Host, *, now: float, recent: float) -> tuple[Clean, str]:
         doubts.append("its latest scan did not log in fully")
     if doubts:
         return Clean.UNKNOWN, f"nothing above info is open, but {'; '.join(doubts)}"
+    failed = pluralize(host.failed_checks, "audit check")
     return (
         Clean.YES,
-        "its latest scan was whole, recent and logged in, and nothing above info is open",
+        "its latest scan was whole, recent and logged in, and nothing above info is open"
+        + (f", but {failed} did not pass" if host.failed_checks else ""),
     )

@@ -80,7 +80,8 @@ _FIRST_FINDINGS: Final = f"""
 SELECT coalesce(x.severity, e.severity) AS worth, count(*)
 FROM firsts f CROSS JOIN entries e ON e.machine = f.machine AND e.first_run = f.run
 {{excepted}}
-WHERE e.state < {State.FIXED:d} AND coalesce(x.kind, 'severity') = 'severity'
+WHERE e.state < {State.FIXED:d} AND e.audit_check = 0
+  AND coalesce(x.kind, 'severity') = 'severity'
   AND (worth >= :least OR worth = {NO_SEVERITY}) GROUP BY 1
 """
 _ORDER: Final = (Change.NEW, Change.RESURFACED, Change.UNVERIFIED, Change.FIXED)
@@ -134,6 +135,7 @@ def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
     }
     counts: dict[Change, dict[str, int]] = {change: {} for change in query.changes}
     groups: dict[tuple[str, int, int], _Group] = {}
+    checks: dict[str, int] = {}
     covered = 0
     for row in connection.execute(_CHANGED.format(**place), values):
         (word, severity, plugin, number, name, check, solution, exploited, first_seen, host,
@@ -142,8 +144,11 @@ def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
             covered += 1
             continue
         change = Change(word)
-        count = counts[change]
-        count[_word(severity)] = count.get(_word(severity), 0) + 1
+        if number:
+            checks[change.value] = checks.get(change.value, 0) + 1
+        else:
+            count = counts[change]
+            count[_word(severity)] = count.get(_word(severity), 0) + 1
         group = groups.setdefault(
             (word, plugin, number),
             _Group(change, plugin, name, check, solution, bool(exploited), severity, first_seen),
@@ -158,6 +163,7 @@ def read_news(connection: sqlite3.Connection, query: NewsQuery) -> News:
         baseline_hosts=hosts,
         baseline_counts=found,
         excepted=covered,
+        checks=checks,
     )
 
 

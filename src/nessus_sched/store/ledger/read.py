@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import attrs
+
 from nessus_sched.core.exceptions.rule import ExceptionKind
 from nessus_sched.results.ledger.questions import (
     Change,
@@ -92,15 +94,30 @@ def _host_page(connection: sqlite3.Connection, row: Sequence[Any], wanted: Wante
         "SELECT count(*), count(*) FILTER (WHERE e.reason <> 0) FROM entries e WHERE " + where,
         (row[0],),
     ).fetchone()
+    checks = connection.execute(
+        "SELECT e.severity, count(*) FROM entries e"
+        f" WHERE e.machine = ? AND {OPEN[Shown.OPEN]} AND e.audit_check <> 0 GROUP BY 1",
+        (row[0],),
+    ).fetchall()
     counts = connection.execute(
-        f"SELECT e.severity, count(*) FROM entries e {excepted}"
-        f" WHERE e.machine = ? AND {OPEN[Shown.OPEN]} AND x.number IS NOT NULL GROUP BY 1",
+        f"SELECT e.severity, count(*) FROM entries e {excepted} WHERE e.machine = ?"
+        f" AND {OPEN[Shown.OPEN]} AND e.audit_check = 0 AND x.number IS NOT NULL GROUP BY 1",
         (row[0],),
     ).fetchall()
     return HostPage(
-        host=_host(row), entries=tuple(map(entry_of, entries)), total=total, unverified=unverified,
+        host=_without_checks(_host(row), checks), entries=tuple(map(entry_of, entries)),
+        total=total, unverified=unverified,
         excepted={_word(severity): count for severity, count in counts},
     )  # fmt: skip
+
+
+def _without_checks(host: Host, checks: Sequence[tuple[int, int]]) -> Host:
+    by_word = {_word(severity): count for severity, count in checks}
+    return attrs.evolve(
+        host,
+        open={name: count - by_word.get(name, 0) for name, count in host.open.items()},
+        failed_checks=sum(by_word.values()),
+    )
 
 
 def _word(severity: int) -> str:
@@ -155,7 +172,7 @@ def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePa
     if query.ranges is not None:
         where += f" AND {within('m.address', query.ranges)}"
     where += f" AND {in_region(connection, query.region, query.labelled)}"
-    counts, first_scans, reasons, excepted = _count_changes(connection, where, values, query.now)
+    counted = _count_changes(connection, where, values, query.now)
     wanted = ", ".join(f"'{each}'" for each in query.changes)
     paged = f"{where} AND {_CHANGE} IN ({wanted})"
     if query.after is not None:
@@ -174,7 +191,8 @@ def read_changes(connection: sqlite3.Connection, query: ChangeQuery) -> ChangePa
     shown = rows[: query.limit]
     return ChangePage(
         entries=tuple((Change(row[0]), entry_of(row[1:])) for row in shown),
-        counts=counts, excepted=excepted, first_scans=first_scans, reasons=reasons, scans=scans,
+        counts=counted.counts, excepted=counted.excepted, checks=counted.checks,
+        first_scans=counted.first_scans, reasons=counted.reasons, scans=scans,
         after=_key(shown[-1][1:]) if more else None,
     )  # fmt: skip
 
@@ -188,31 +206,43 @@ def _key(row: Sequence[Any]) -> tuple[int, ...]:
     return changed, machine, row[2], row[6], audit_check
 
 
+@attrs.define
+class _Counted:
+    counts: dict[Change, dict[str, int]] = attrs.field(
+        factory=lambda: {change: {} for change in Change}
+    )
+    first_scans: int = 0
+    reasons: Counter[Any] = attrs.field(factory=Counter)
+    excepted: Counter[Change] = attrs.field(factory=Counter)
+    checks: Counter[Change] = attrs.field(factory=Counter)
+
+
 def _count_changes(
     connection: sqlite3.Connection, where: str, values: dict[str, Any], now: float
-) -> tuple[dict[Change, dict[str, int]], int, dict[Any, int], dict[Change, int]]:
+) -> _Counted:
     rows = connection.execute(
         f"SELECT {_CHANGE} AS change, e.severity, e.reason, e.cause = {FIRST_SCAN},"
-        f" count(*), count(x.number) FROM {_BY_CHANGE} JOIN machines m USING (machine)"
-        f" {EXCEPTED.format(now=now)} WHERE {where} GROUP BY 1, 2, 3, 4",
+        f" e.audit_check <> 0, count(*), count(x.number)"
+        f" FROM {_BY_CHANGE} JOIN machines m USING (machine)"
+        f" {EXCEPTED.format(now=now)} WHERE {where} GROUP BY 1, 2, 3, 4, 5",
         values,
     ).fetchall()
-    counts: dict[Change, dict[str, int]] = {change: {} for change in Change}
-    reasons: Counter[Any] = Counter()
-    first_scans = 0
-    excepted: Counter[Change] = Counter()
-    for name, severity, reason, first_scan, number, covered in rows:
+    found = _Counted()
+    for name, severity, reason, first_scan, check, number, covered in rows:
         if not name:
             continue
         change = Change(name)
+        if check:
+            found.checks[change] += number
+            continue
         word = _word(severity)
         if covered:
-            excepted[change] += covered
-        counts[change][word] = counts[change].get(word, 0) + number
-        first_scans += number if first_scan and change is Change.NEW else 0
+            found.excepted[change] += covered
+        found.counts[change][word] = found.counts[change].get(word, 0) + number
+        found.first_scans += number if first_scan and change is Change.NEW else 0
         if change is Change.UNVERIFIED:
-            reasons[REASONS[reason]] += number
-    return counts, first_scans, dict(reasons), dict(excepted)
+            found.reasons[REASONS[reason]] += number
+    return found
 
 
 def read_run_times(connection: sqlite3.Connection, task_ids: Sequence[str]) -> list[int]:

@@ -183,6 +183,13 @@ CREATE TABLE past_definitions (
 CREATE INDEX past_definitions_by_plugin ON past_definitions (plugin);
 """
 
+_CHECKS: Final = """
+-- To count the checks of audits apart.
+CREATE INDEX entries_by_check ON entries (plugin, machine, severity, state) WHERE audit_check <> 0;
+"""
+
 SCHEMA: Final = Schema(
-    name="ledger", application_id=0x4E534C47, steps=(_DDL, _EXCEPTIONS, _REACH, _RANKED, _HISTORY)
+    name="ledger",
+    application_id=0x4E534C47,
+    steps=(_DDL, _EXCEPTIONS, _REACH, _RANKED, _HISTORY, _CHECKS),
 )

@@ -30,7 +30,7 @@ FROM (
       coalesce(d.exploited, 0) AS exploited
     FROM entries e LEFT JOIN definitions d ON d.plugin = e.plugin
     {EXCEPTED}
-    WHERE (e.state < {State.FIXED:d} OR e.since >= :since) AND {{machines}}
+    WHERE (e.state < {State.FIXED:d} OR e.since >= :since) AND e.audit_check = 0 AND {{machines}}
   ) WHERE worth <> 0
 )
 GROUP BY 1, 2, 3

@@ -25,16 +25,18 @@ from nessus_sched.store.ledger.regions import machines_of
 from nessus_sched.store.ledger.schema import FIRST_SCAN
 
 _HOUR: Final = 3600
-_OPEN: Final = "SELECT {sums} FROM entries WHERE state < {fixed:d} AND {machines}"
+_OPEN: Final = (
+    "SELECT {sums} FROM entries WHERE state < {fixed:d} AND audit_check = 0 AND {machines}"
+)
 _BORN: Final = f"""
 SELECT {{time}} AS time, first_severity, cause = {FIRST_SCAN}, count(*), sum(first_seen)
-FROM entries WHERE first_seen >= :first AND {{machines}} GROUP BY 1, 2, 3
+FROM entries WHERE first_seen >= :first AND audit_check = 0 AND {{machines}} GROUP BY 1, 2, 3
 """
 _MOVED: Final = f"""
 SELECT {{time}} AS time, m.was_severity, m.severity, m.was_state < {State.FIXED:d},
   m.state < {State.FIXED:d}, count(*), sum(e.first_seen)
 FROM moves m CROSS JOIN entries e USING (machine, plugin, service, audit_check)
-WHERE m.at >= :first AND {{machines}} AND (m.was_severity <> m.severity
+WHERE m.at >= :first AND m.audit_check = 0 AND {{machines}} AND (m.was_severity <> m.severity
   OR (m.was_state < {State.FIXED:d}) <> (m.state < {State.FIXED:d}))
 GROUP BY 1, 2, 3, 4, 5
 """

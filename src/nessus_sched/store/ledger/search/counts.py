@@ -58,12 +58,12 @@ def _by_indexes(connection: sqlite3.Connection, conditions: Conditions) -> dict[
 def count_excepted(
     connection: sqlite3.Connection, conditions: Conditions, source: Source, now: float
 ) -> Counts:
-    """How many of these findings have an exception."""
+    """How many of these findings have an exception, without checks of audits."""
     source = excepted_source(source)
     clause = where(conditions, source)
     rows = connection.execute(
         f"SELECT e.severity, count(*) FROM {source} WHERE x.expires > ?"
-        f" AND {clause.sql} GROUP BY e.severity",
+        f" AND e.audit_check = 0 AND {clause.sql} GROUP BY e.severity",
         (now, *clause.values),
     )
     return _only(conditions, dict(rows.fetchall()))

@@ -12,6 +12,7 @@ from nessus_sched.results.model import NO_SEVERITY, severity_name
 from nessus_sched.results.query.model import GroupBy
 from nessus_sched.results.query.page import fit, severity_counts
 from nessus_sched.store.findings.schema import STORED_SEVERITIES
+from nessus_sched.store.ledger.checks import RESULTS, audit_plugins, by_result
 from nessus_sched.store.ledger.search.columns import excepted
 from nessus_sched.store.ledger.search.conditions import Conditions
 from nessus_sched.store.ledger.search.source import Source, where
@@ -89,6 +90,9 @@ def _groups(
         f"count({excepted('1', now)})",
         *(f"count(*) FILTER (WHERE e.severity = {severity})" for severity in STORED_SEVERITIES),
     ]
+    if audit_plugins(connection):
+        tests = [*(f"e.severity = {severity}" for severity in STORED_SEVERITIES), *RESULTS]
+        columns += [f"count(*) FILTER (WHERE e.audit_check <> 0 AND {test})" for test in tests]
     rows = connection.execute(
         f"SELECT {', '.join(columns)} FROM {source}"
         " LEFT JOIN definitions d ON d.plugin = e.plugin"
@@ -100,13 +104,18 @@ def _groups(
 
 def _group(kind: _Kind, row: tuple[Any, ...]) -> tuple[dict[str, Any], tuple[int, ...]]:
     names = (*kind.shown, *kind.counted)
-    exploited, oldest, covered, *counts = row[len(names) :]
+    exploited, oldest, covered, *numbers = row[len(names) :]
+    counts = numbers[: len(STORED_SEVERITIES)]
+    checks = numbers[len(counts) :] or [0] * (len(counts) + len(RESULTS))
+    apart = (every - check for every, check in zip(counts, checks, strict=False))
+    results = by_result(*checks[len(counts) :])
     worst = next(s for s, n in zip(STORED_SEVERITIES, counts, strict=True) if n)
     return {
         **dict(zip(names, row, strict=False)),
         "findings": sum(counts),
         "severity": severity_name(None if worst == NO_SEVERITY else worst),
-        "severities": severity_counts(counts),
+        "severities": severity_counts(apart),
+        **({"compliance_counts": results} if results else {}),
         "cisa_kev": bool(exploited),
         "first_seen": oldest,
         "excepted": covered,

@@ -22,6 +22,7 @@ from nessus_sched.results.query.model import BadQuery
 from nessus_sched.results.query.page import fit, notes, severity_counts
 from nessus_sched.store.findings.read import decoded_value
 from nessus_sched.store.findings.sql_functions import register
+from nessus_sched.store.ledger.checks import count_checks
 from nessus_sched.store.ledger.regions import register_labels
 from nessus_sched.store.ledger.search.columns import JOINED, Column, columns
 from nessus_sched.store.ledger.search.conditions import MAY_SEE, compiled
@@ -39,7 +40,7 @@ _STALE: Final = "cursor: the ledger was rebuilt since; start again without one"
 def read_search(
     connection: sqlite3.Connection, search: LedgerSearch, max_bytes: int | None
 ) -> LedgerPage:
-    """The page that is asked for; `total` counts findings, or groups. Raises `BadQuery`."""
+    """The page that is asked for; `total` counts findings. Raises `BadQuery`."""
     register(connection)
     if search.seen is not None:
         connection.create_function(MAY_SEE, 1, search.seen.name)
@@ -68,10 +69,12 @@ def read_search(
     if follows is not None:
         cursor_after = LedgerCursor(now=search.now, after=follows, counts=counts, excepted=covered)
         following = encode(cursor_after, asked)
+    of_checks, results = count_checks(connection, conditions)
     page = attrs.evolve(
         page,
         total=sum(counts),
-        severities=severity_counts(counts),
+        severities=severity_counts(a - b for a, b in zip(counts, of_checks, strict=True)),
+        checks=results,
         excepted=severity_counts(covered),
         next_cursor=following,
     )

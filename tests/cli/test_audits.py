@@ -1,0 +1,120 @@
+"""Checks of audits in the history of findings: rows like any other, and in no count by severity."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from nessus_sched.config.delivery import SlaSettings
+from nessus_sched.core.clock import system_now
+from nessus_sched.results.ledger.sla import SlaQuery
+from nessus_sched.results.ledger.trend import TrendQuery
+from support.command import fits, typed
+from support.ledger_book import INFORMATION, LOGIN
+from support.nessus_xml import document, element, host, item
+from support.report_network import DAY, Books, books
+
+HOST = "192.0.2.1"
+
+
+def check(name: str, result: str, severity: int = 3) -> str:
+    return item(
+        21157, element("compliance", "true"), element("cm:compliance-check-name", name),
+        element("cm:compliance-audit-file", "cis.audit"),
+        element("cm:compliance-result", result), port=0, severity=severity,
+        pluginName="Unix Compliance Checks",
+    )  # fmt: skip
+
+
+async def _scanned(directory: Path, now: float, ask: Any) -> Any:
+    """Two scans: 1.1 passes in the second, 1.2 fails in both, 1.3 only in the second."""
+    policy = (
+        "<Policy><Preferences><ServerPreferences><preference><name>plugin_set</name>"
+        "<value>10;10180;19506;21157;110095;141118</value></preference>"
+        "</ServerPreferences></Preferences></Policy>"
+    )
+    async with books(directory, now) as opened:
+        for number, results in enumerate((("FAILED", "FAILED", "PASSED"),
+                                          ("PASSED", "FAILED", "WARNING"))):  # fmt: skip
+            at = int(now - (2 - number) * DAY)
+            checks = [check(f"1.{place + 1}", result) for place, result in enumerate(results)]
+            weak = [item(10, severity=2, port=443)] if number == 0 else []
+            tags = {"HOST_END_TIMESTAMP": str(at), "host-ip": HOST}
+            data = document(
+                host(HOST, *checks, *weak, LOGIN, INFORMATION, tags=tags), policy=policy
+            )
+            await opened.enter(number, data, at=at, targets="192.0.2.0/29")
+        return await ask(opened)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    async def nothing(_opened: Books) -> None:
+        await trio.lowlevel.checkpoint()
+
+    trio.run(partial(_scanned, tmp_path, system_now(), nothing))
+    file = tmp_path / "config.yaml"
+    file.write_text(f"state_directory: {tmp_path}\n")
+    return str(file)
+
+
+def test_a_host_with_failed_checks_alone_is_clean_and_says_how_many_failed(config: str) -> None:
+    said = typed("hosts", HOST, "-c", config, "--json", "--severity", "high")
+    found = said.json
+    fits("hosts", found)
+    assert (found["clean"], found["compliance_counts"]) == ("yes", {"FAILED": 2})
+    assert "high" not in found["open"]
+    assert found["why"].endswith(", but 2 audit checks did not pass")
+    rows = {row["compliance_check_name"]: row for row in found["findings"]}
+    assert set(rows) == {"1.2", "1.3"}
+    assert {row["plugin_name"] for row in rows.values()} == {"Unix Compliance Checks"}
+    text = typed("hosts", HOST, "-c", config).out
+    assert "compliance     2 failed" in text
+    assert "1.2" in text
+
+
+def test_searches_count_them_by_result(config: str) -> None:
+    asked = ("-c", config, "--severity", "high", "--json")
+    found = typed("findings", *asked).json
+    fits("findings", found)
+    assert (found["total"], found["severity_counts"]) == (2, {})
+    assert found["compliance_counts"] == {"FAILED": 2}
+    passed = typed("findings", "state=fixed", *asked).json
+    assert (passed["severity_counts"], passed["compliance_counts"]) == ({}, {"PASSED": 1})
+    (row,) = typed("findings", *asked, "--group-by", "plugin").json["findings"]
+    assert (row["findings"], row["severities"]) == (2, {})
+    assert row["compliance_counts"] == {"FAILED": 2}
+    said = typed("findings", "-c", config, "--severity", "high")
+    assert "2 findings (checks: 2 failed)" in said.err
+    other = typed("findings", "plugin_id=10", "state=fixed", "-c", config, "--json").json
+    assert (other["severity_counts"], other["compliance_counts"]) == ({"medium": 1}, {})
+
+
+def test_changes_count_them_apart(config: str) -> None:
+    found = typed("changes", "--since", "36h", "-c", config, "--json").json
+    fits("changes", found)
+    assert found["counts"] == {"fixed": {"medium": 1}}
+    assert found["compliance_counts"] == {"new": 1, "fixed": 1}
+    said = typed("changes", "--since", "36h", "-c", config).out
+    assert "checks of audits  1 " in said
+
+
+def test_trends_and_time_limits_are_about_the_rest(tmp_path: Path) -> None:
+    now = system_now()
+
+    async def ask(opened: Books) -> Any:
+        trend = await opened.ledger.trend(TrendQuery(since=now - 3 * DAY, until=now))
+        limits = SlaSettings(high=float(DAY), medium=float(DAY))
+        sla = await opened.ledger.sla(SlaQuery(limits=limits, since=now - 9 * DAY, now=now))
+        return trend, sla
+
+    trend, sla = trio.run(partial(_scanned, tmp_path, now, ask))
+    assert trend[-1].open.get("high", 0) == 0
+    assert sum(point.fixed for point in trend) == 1
+    assert sum(point.new for point in trend) == 0
+    assert sum(point.baseline for point in trend) == sum(trend[-1].open.values()) + 1
+    assert {word for each in sla.counts.values() for word in each} == {"medium"}
