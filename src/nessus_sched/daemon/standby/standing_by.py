@@ -100,6 +100,7 @@ class Standby:
     """The first mistake in a configuration that was refused."""
     leads: bool = False
     _health: HealthRecord = attrs.field(factory=HealthRecord)
+    _clients: set[trio.CancelScope] = attrs.field(factory=set)
     _stopped: bool = False
 
     async def run(self) -> bool:
@@ -149,13 +150,17 @@ class Standby:
 
     async def _wait(self) -> None:
         while not self.leads:
-            self.notifier.status(f"waits: {who(self.candidate.leader)}")
+            leader = self.candidate.leader
+            self.notifier.status(f"waits: {who(leader)}")
             await trio.sleep(LOOK_EVERY)
             try:
                 await self._look()
                 self._note(None)
             except StoreUnavailable as error:
                 self._note(str(error))
+            if _another(leader, self.candidate.leader):
+                for scope in list(self._clients):
+                    scope.cancel(reason="another daemon leads, and may be one that they can find")
 
     def _note(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self.trouble:
@@ -235,9 +240,19 @@ class Standby:
 
         async def serve_client(stream: trio.SocketStream, guest: Guest) -> None:
             limits = transport_limits(config.limits)
-            await serve_stream(
-                server, stream, guest.peer, limits, memory=guest.memory, activity=guest.activity
-            )
+            with trio.CancelScope() as scope:
+                self._clients.add(scope)
+                try:
+                    await serve_stream(
+                        server,
+                        stream,
+                        guest.peer,
+                        limits,
+                        memory=guest.memory,
+                        activity=guest.activity,
+                    )
+                finally:
+                    self._clients.discard(scope)
 
         path = Path(standby_of(str(socket_path(config, self.file, self.environ))))
         settings = config.socket
@@ -295,6 +310,10 @@ class Standby:
         while period is not None:
             self.notifier.alive()
             await trio.sleep(period / 2)
+
+
+def _another(before: Leader | None, after: Leader | None) -> bool:
+    return after is not None and (before is None or before.since != after.since)
 
 
 async def _nothing() -> None:
