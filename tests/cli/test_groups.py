@@ -147,6 +147,18 @@ def test_every_profile_tells_port_severity_and_check(tmp_path: Path, profile: st
     assert check["compliance_result"] == "FAILED"
 
 
+@pytest.mark.parametrize("profile", ["minimal", "summary", "brief", "full"])
+def test_a_profile_says_what_is_known_to_be_exploited(tmp_path: Path, profile: str) -> None:
+    path = tmp_path / "scan.nessus"
+    kev = element("cisa-known-exploited", "2026/01/31")
+    path.write_bytes(document(host("192.0.2.1", item(10, kev, severity=4), item(11))))
+    known, other = shown(str(path), "--profile", profile)["findings"]
+    assert known["cisa_kev"] is True
+    assert other.get("cisa_kev") is (False if profile == "full" else None)
+    row = shown(str(path), "--fields", "cisa_kev")["findings"][1]
+    assert row == {"cisa_kev": False}
+
+
 def test_checks_are_in_no_count_by_severity(tmp_path: Path) -> None:
     path = tmp_path / "scan.nessus"
     passed = (*CHECK[:1], element("cm:compliance-check-name", "1.2 Logging"),

@@ -141,6 +141,11 @@ def test_exports_have_them_too(offline: Offline) -> None:
     lines = offline("results", "export", FIRST, *fields, *only).out.splitlines()
     assert lines[0] == "first_seen,plugin_id,unverified"
     assert [line.split(",")[1:] for line in lines[1:]] == [["10", ""], ["11", ""]]
+    rows = by_plugin(list(csv.DictReader(io.StringIO(
+        offline("report", "technical", FIRST, "--format", "csv", "-o", "-").out, newline=""
+    ))))  # fmt: skip
+    assert {rows[plugin]["state"] for plugin in (10, 11)} == {"fixed", "active"}
+    assert rows[11]["exception"] == "accepted"
     assert "<html" in offline("results", "export", FIRST, "--format", "html").out
 
 

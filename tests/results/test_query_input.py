@@ -48,7 +48,8 @@ def test_nothing_asked_is_the_brief_profile_in_the_default_order() -> None:
 def test_profiles_hold_what_they_promise() -> None:
     minimal = (
         "host", "port", "protocol", "severity", "plugin_id", "plugin_name", "cve",
-        "cvss_score", "exploit_available", "compliance_check_name", "compliance_result",
+        "cvss_score", "exploit_available", "cisa_kev", "compliance_check_name",
+        "compliance_result",
     )  # fmt: skip
     summary = (*minimal, "host_fqdn", "cvss3_base_score", "synopsis")
     assert PROFILES["minimal"] == minimal

@@ -11,17 +11,28 @@ from nessus_sched.api.errors import as_tool_errors
 from nessus_sched.api.findings import early_end
 from nessus_sched.api.operations import ToolError
 from nessus_sched.api.outcomes.coverage import ReadCoverageArgs, read_coverage
+from nessus_sched.api.outcomes.standing import with_standing
 from nessus_sched.api.reporting.open_findings import Finder
 from nessus_sched.api.reporting.scope import Asked
 from nessus_sched.core.coverage import Status
 from nessus_sched.core.task import Task
-from nessus_sched.results.exports import COLUMNS
-from nessus_sched.results.query.model import MAX_PAGE_SIZE, Query
+from nessus_sched.results.exports import COLUMNS_OF_TASKS
+from nessus_sched.results.query.joining import identified
+from nessus_sched.results.query.model import JOINED, MAX_PAGE_SIZE, Query
 from nessus_sched.results.reports import technical
 from nessus_sched.results.reports.period import Period
 from nessus_sched.results.untrusted import clean_line
 
-_FIELDS: Final = tuple(dict.fromkeys((*technical.FIELDS, *COLUMNS)))
+_SHOWN: Final = tuple(dict.fromkeys((*technical.FIELDS, *COLUMNS_OF_TASKS)))
+_QUERY: Final = identified(
+    Query(
+        fields=tuple(name for name in _SHOWN if name not in JOINED),
+        joined=tuple(name for name in _SHOWN if name in JOINED),
+        shown=_SHOWN,
+        optional=(),
+        page_size=MAX_PAGE_SIZE,
+    )
+)
 _COVERAGE: Final = 1000
 
 
@@ -37,7 +48,7 @@ async def gather(finder: Finder, _period: Period, _asked: Asked) -> dict[str, An
     title = clean_line(task.request.name) or f"task {task.task_id}"
     return {
         **technical.document(title, task.summary, rows, None, coverage),
-        "rows": [{name: row.get(name) for name in COLUMNS} for row in rows],
+        "rows": [{name: row.get(name) for name in COLUMNS_OF_TASKS} for row in rows],
         "period": "",
         "notes": early_end(task),
     }
@@ -48,9 +59,10 @@ async def _rows(finder: Finder, task_id: str) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     cursor = None
     while len(found) <= technical.MOST_ROWS:
-        query = Query(fields=_FIELDS, optional=(), page_size=MAX_PAGE_SIZE, cursor=cursor)
+        query = attrs.evolve(_QUERY, cursor=cursor)
         with as_tool_errors():
             page = await finder.app.findings.page(task_id, query)
+            page = await with_standing(finder.app, finder.call, page, query, task_id)
         found += [_with_tuples(row) for row in page.rows]
         cursor = page.next_cursor
         if cursor is None:

@@ -97,13 +97,13 @@ class GroupBy(StrEnum):
 OF_CHECKS: Final = ("compliance_check_name", "compliance_result")
 """Fields that a profile shows only for compliance checks."""
 OPTIONAL: Final = (
-    *OF_CHECKS, "compliance_policy_value", "compliance_actual_value", "host_fqdn"
+    *OF_CHECKS, "compliance_policy_value", "compliance_actual_value", "host_fqdn", "cisa_kev",
 )  # fmt: skip
-"""Fields that a profile shows only if they have a value."""
+"""Fields that a profile shows only if they have a value, or if they are true."""
 
 _MINIMAL: Final = (
     "host", "port", "protocol", "severity", "plugin_id", "plugin_name", "cve", "cvss_score",
-    "exploit_available", *OF_CHECKS,
+    "exploit_available", "cisa_kev", *OF_CHECKS,
 )  # fmt: skip
 _SUMMARY: Final = (*_MINIMAL, "host_fqdn", "cvss3_base_score", "synopsis")
 _BRIEF: Final = (

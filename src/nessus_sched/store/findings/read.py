@@ -233,7 +233,7 @@ def read_rows(
             name: decoded_value(FIELDS[name].kind, value)
             for name, value in zip(query.fields, values, strict=True)
         }
-        yield _present(decoded, query.optional if query.keep_absent else query.fields)
+        yield _present(decoded, query)
 
 
 def decoded_value(kind: Kind, value: Any) -> Any:
@@ -247,10 +247,13 @@ def decoded_value(kind: Kind, value: Any) -> Any:
     return value
 
 
-def _present(row: Mapping[str, Any], optional: Sequence[str]) -> dict[str, Any]:
-    """The row without absent optional fields."""
+def _present(row: Mapping[str, Any], query: Query) -> dict[str, Any]:
+    """The row without absent fields, or with `keep_absent` without optional ones that are absent or
+    false."""
+    if not query.keep_absent:
+        return {name: value for name, value in row.items() if value not in (None, [])}
     return {
         name: value
         for name, value in row.items()
-        if name not in optional or (value is not None and value != [])
+        if name not in query.optional or (value not in (None, []) and value is not False)
     }
