@@ -43,6 +43,8 @@ def content(cluster: postgres.Cluster, conninfo: str) -> str:
     ("conninfo", "says"),
     [
         ("postgresql://x:geheim@127.0.0.1:1/db", "PostgreSQL at 127.0.0.1:1, database db"),
+        ("postgresql://x:geheim@127.0.0.1:1,127.0.0.2:2/db", "127.0.0.1:1, 127.0.0.2:2, database"),
+        ("postgresql://x:geheim@127.0.0.1,127.0.0.2/db", "PostgreSQL at 127.0.0.1, 127.0.0.2, "),
         ("postgresql://x:geheim@no-such-host.example/db", "no-such-host.example"),
         ("host={directory} user=nobody dbname=postgres password=geheim", 'role "nobody"'),
         ("host={directory} user=nessus_sched dbname=nonesuch password=geheim", '"nonesuch"'),

@@ -237,9 +237,12 @@ def place_of(conninfo: str) -> str:
     except psycopg.Error as error:
         reason = f"this is not a connection string of PostgreSQL: {_words(error)}"
         raise StoreUnavailable(reason) from error
-    host, name = given.get("host", "the local server"), given.get("dbname", "")
-    port = f":{given['port']}" if "port" in given else ""
-    return f"PostgreSQL at {host}{port}, database {name or '(default)'}"
+    hosts = str(given.get("host") or "the local server").split(",")
+    ports = str(given.get("port") or "").split(",")
+    if len(ports) == 1:  # for all of them
+        ports *= len(hosts)
+    found = [f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False)]
+    return f"PostgreSQL at {', '.join(found)}, database {given.get('dbname') or '(default)'}"
 
 
 def with_password(conninfo: str, password: str) -> str:
