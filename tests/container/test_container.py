@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sysconfig
@@ -19,6 +20,7 @@ from nessus_sched.sim.options import SimOptions
 CHECKOUT = Path(__file__).parents[2]
 HERE = CHECKOUT / "etc/container"
 COMPOSE = HERE / "compose.yaml"
+PAIR = HERE / "pair" / "compose.yaml"
 
 
 def judged(tool: str, *words: str) -> None:
@@ -30,8 +32,8 @@ def judged(tool: str, *words: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def compose() -> dict[str, Any]:
-    found: dict[str, Any] = YAML(typ="safe").load(COMPOSE)
+def compose(file: Path = COMPOSE) -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe").load(file)
     return found
 
 
@@ -40,8 +42,9 @@ def test_the_containerfile_is_in_order() -> None:
 
 
 @pytest.mark.slow
-def test_the_compose_file_keeps_to_the_specification() -> None:
-    judged("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
+@pytest.mark.parametrize("file", [COMPOSE, PAIR], ids=["one", "pair"])
+def test_the_compose_file_keeps_to_the_specification(file: Path) -> None:
+    judged("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(file))
 
 
 def test_what_is_copied_and_mounted_is_there() -> None:
@@ -65,13 +68,33 @@ def test_the_example_of_settings_names_all_of_them_with_their_defaults() -> None
     assert example == settings
 
 
-def test_every_service_is_bounded_and_can_change_nothing_in_its_image() -> None:
-    for name, service in compose()["services"].items():
+@pytest.mark.parametrize("file", [COMPOSE, PAIR], ids=["one", "pair"])
+def test_every_service_is_bounded_and_can_change_nothing_in_its_image(file: Path) -> None:
+    for name, service in compose(file)["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["restart"] == "unless-stopped", name
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}, name
-        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+        published = ("127.0.0.1:", "${DATABASE_ADDRESS:-192.0.2.10}:5432:")  # needs a password
+        assert all(port.startswith(published) for port in service.get("ports", ())), name
+
+
+def test_the_pair_has_what_its_files_name() -> None:
+    found = compose(PAIR)
+    services = found["services"]
+    used = {secret for service in services.values() for secret in service["secrets"]}
+    assert used == found["secrets"].keys()
+    assert os.access(PAIR.parent / "database.sh", os.X_OK)
+    readme = (HERE / "README.md").read_text()
+    lines = re.findall(r"^store.*$", readme, re.MULTILINE)
+    own = (HERE / "config" / "config.yaml").read_text()
+    for name in ("store-password", "database-ca"):
+        assert f"/run/secrets/{name}" in readme or f"credential:{name}" in readme
+    assert len(lines) == 2
+    assert "store:" not in own
+    for each in ("east", "west"):
+        assert services[each]["hostname"] == each
+        assert "/health" in services[each]["healthcheck"]["test"][-1]
 
 
 def config(name: str, tmp_path: Path) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,8 @@ import pytest
 import trio
 
 from nessus_sched.mcp.client import connected
-from support.processes import START, Site, site
+from support import postgres
+from support.processes import START, Site, daemon, site
 
 WATCHDOG = 1.0
 _AS_SYSTEMD = """
@@ -89,6 +91,32 @@ async def test_a_life_as_a_service(tmp_path: Path) -> None:
         await service.hear("STOPPING=1")
         assert await service.process.wait() == 0
         assert service.clients.is_socket()  # it is systemd's to remove
+
+
+@pytest.mark.slow
+async def test_a_service_that_waits_turns_away_clients_of_its_socket_until_it_leads(
+    tmp_path: Path, cluster: postgres.Cluster
+) -> None:
+    url = cluster.url(cluster.database().rsplit("=", 1)[1])
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    one, two = (site(tmp_path / name, [], store=url) for name in "ab")
+    async with daemon(one) as leader, started(two) as service:
+        assert "waits: the daemon on" in await service.hear("STATUS=")
+        await service.hear("WATCHDOG=1")
+        stream = await trio.open_unix_socket(str(service.clients))
+        async with stream:
+            line = json.loads(await stream.receive_some())
+        assert line["error"]["data"] == {"closing": True, "standby": True}
+        assert "the daemon on" in line["error"]["message"]
+        argv = two.argv("mcp", "--socket", str(service.clients), "--socket", str(one.socket))
+        with (tmp_path / "client.log").open("w") as errors:
+            async with connected(argv, two.environ, errors) as tools:
+                assert (await tools.call("list_scanners"))["scanners"] == []
+                leader.kill()
+                await service.hear("READY=1")  # now as the leader
+                with trio.fail_after(START):
+                    assert (await tools.call("list_scanners"))["scanners"] == []
 
 
 @pytest.mark.slow

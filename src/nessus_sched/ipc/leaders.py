@@ -82,6 +82,11 @@ def dial(place: str, timeout: float) -> socket.socket:
         sock.settimeout(timeout)
         try:
             sock.connect(place)
+        except PermissionError as error:
+            sock.close()
+            if place.endswith(".standby"):  # the socket of the leader counts
+                raise ConnectionRefusedError(str(error)) from error
+            raise
         except BaseException:
             sock.close()
             raise

@@ -140,6 +140,7 @@ class Standby:
                 self.candidate.close()
         if self._stopped:
             return False
+        self.notifier.status("leads")
         before = self.candidate.leader
         log.info(events.LEADING, before=None if before is None else before.daemon.host)
         return True
@@ -149,9 +150,11 @@ class Standby:
         return self.leads
 
     async def _wait(self) -> None:
+        said = ""
         while not self.leads:
             leader = self.candidate.leader
-            self.notifier.status(f"waits: {who(leader)}")
+            if (status := f"waits: {who(leader)}") != said:
+                self.notifier.status(said := status)
             await trio.sleep(LOOK_EVERY)
             try:
                 await self._look()
