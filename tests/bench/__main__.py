@@ -1,12 +1,12 @@
 """Measures what nessus-sched exists for, beside what one would use instead.
 
-    python -m tests.bench                       everything, into etc/doc/bench: ~25 minutes
+    python -m tests.bench                       everything, into etc/doc/bench: ~26 minutes
     python -m tests.bench submissions parsing   some parts, shown only
     python -m tests.bench --write submissions   the same, and kept with the others' figures
 
 Each part is a process of its own and takes three minutes at most, splitting ten. Wants a quiet
-machine, a few GB on disk, and for the peers `pip install -e '.[bench]'`, redis-server, beanstalkd
-and cc.
+machine, a few GB on disk, and for the peers `pip install -e '.[bench]'`, redis-server, beanstalkd,
+postgresql and cc.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ OUT = ROOT / "etc/doc/bench"
 PARTS = {
     "submissions": "submissions:measure",
     "slow_disk": "submissions:measure_slow_disk",
+    "databases": "databases:measure",
     "protocol": "protocol:measure",
     "dispatch": "dispatch:measure",
     "scale": "dispatch:measure_scale",
