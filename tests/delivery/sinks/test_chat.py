@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import email.policy
 import json
 import logging
 import re
-import socket
 import threading
 from collections.abc import Iterator
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +15,6 @@ import pytest
 import structlog
 import trio
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +34,7 @@ from support.counterparts import (
     raw_server,
     web_server,
 )
+from support.mail_server import MailServer, free_port, login_with
 from support.tls_server import by_trustme
 
 PASSWORD: Final = "p4ss-of-the-mail-user"
@@ -92,37 +89,6 @@ def nothing_secret_is_logged(capfd: pytest.CaptureFixture[str]) -> Iterator[None
         assert secret not in out + err
 
 
-@attrs.define
-class MailServer:
-    """An SMTP server that wants STARTTLS and a login. `answers` replaces its answer to a command,
-    such as RCPT."""
-
-    answers: dict[str, str] = attrs.field(factory=dict)
-    received: list[EmailMessage] = attrs.field(factory=list)
-    recipients: list[str] = attrs.field(factory=list)
-
-    async def handle_RCPT(  # noqa: N802 - the name that aiosmtpd calls
-        self, server: Any, session: Any, envelope: Any, address: str, options: Any
-    ) -> str:
-        envelope.rcpt_tos.append(address)
-        return self.answers.get("RCPT", "250 OK")
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        if "DATA" in self.answers:
-            return self.answers["DATA"]
-        policy = email.policy.default
-        made = email.message_from_bytes(envelope.content, policy=policy)
-        assert isinstance(made, EmailMessage)
-        self.received.append(made)
-        self.recipients += envelope.rcpt_tos
-        return "250 OK"
-
-
-def login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-    assert isinstance(data, LoginPassword)
-    return AuthResult(success=data.password.decode() == PASSWORD, handled=False)
-
-
 @attrs.frozen
 class Mail:
     handler: MailServer
@@ -133,12 +99,6 @@ class Mail:
             f"mailtos://soc:{password}@127.0.0.1:{self.port}?from=sched@example.com"
             f"&to=team@example.com&mode=starttls{more}"
         )
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture
@@ -153,7 +113,7 @@ def mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mail]:
         tls_context=shown.context,
         require_starttls=True,
         auth_required=True,
-        authenticator=login,
+        authenticator=login_with(PASSWORD),
     )
     controller.start()
     try:
