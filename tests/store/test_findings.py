@@ -516,10 +516,12 @@ async def test_changes_page_and_count_alike(store: FindingsStore) -> None:
             page = await store.changed("x", "y", change, query)
             rows += len(page.rows)
             assert page.severities == comparison.severities[change]
+            assert page.checks == comparison.compliance_counts.get(change, {})
             cursor = page.next_cursor
             if cursor is None:
                 break
-        assert rows == sum(comparison.severities[change].values())
+        checks = comparison.compliance_counts.get(change, {})
+        assert rows == sum(comparison.severities[change].values()) + sum(checks.values())
 
 
 RELEASED = Path(__file__).parent / "released"

@@ -148,8 +148,14 @@ def projected(row: dict[str, Any], profile: str) -> dict[str, Any]:
         "compliance_actual_value",
         "host_fqdn",
     }
+    if not full["cisa_kev"]:
+        del full["cisa_kev"]
     names = dict.fromkeys((*PROFILES[profile], "index"))
-    return {name: full[name] for name in names if name not in optional or full[name] is not None}
+    return {
+        name: full[name]
+        for name in names
+        if name in full and (name not in optional or full[name] is not None)
+    }
 
 
 def test_counts_are_those_of_the_matching_findings(store: FindingsStore) -> None:
