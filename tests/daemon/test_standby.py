@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -45,11 +46,14 @@ class Wishes:
     differs: tuple[str, ...] = ()
     leads: bool = False
     fails: Exception | None = None
+    blocks: threading.Event | None = None
     looks: int = 0
     closed: bool = False
 
     def look(self) -> bool:
         self.looks += 1
+        if self.blocks is not None:
+            self.blocks.wait(30)
         if self.fails is not None:
             raise self.fails
         return self.leads
@@ -124,8 +128,10 @@ async def made(tmp_path: Path, **changes: Any) -> Waiting:
 
 
 @asynccontextmanager
-async def waiting(tmp_path: Path, **changes: Any) -> AsyncIterator[Waiting]:
-    found = await made(tmp_path, **changes)
+async def waiting(
+    tmp_path: Path, found: Waiting | None = None, **changes: Any
+) -> AsyncIterator[Waiting]:
+    found = found or await made(tmp_path, **changes)
     path = Path(discovery.standby_of(str(found.standby.config.socket.path)))
 
     async def run() -> None:
@@ -275,6 +281,54 @@ async def test_a_new_configuration_is_the_one_to_lead_with(tmp_path: Path) -> No
         await until(lambda: found.standby.rejected is not None)
         assert found.standby.config.targets.allow == ("198.51.100.0/24",)
         assert found.standby.health().components["config"].status.value == "degraded"
+
+
+@attrs.define
+class SlowMirror:
+    """A ledger whose copying takes until the test says so."""
+
+    begun: threading.Event = attrs.field(factory=threading.Event)
+    goes_on: threading.Event = attrs.field(factory=threading.Event)
+    done: bool = False
+
+    def push(self) -> int:
+        raise AssertionError("only the leader pushes")
+
+    def catch_up(self) -> bool:
+        self.begun.set()
+        self.goes_on.wait(30)
+        self.done = True
+        return True
+
+
+async def test_a_stop_does_not_wait_for_a_database_that_does_not_answer(tmp_path: Path) -> None:
+    found, mirror = await made(tmp_path), SlowMirror()
+    found.standby.mirror = mirror
+    silent = threading.Event()
+    async with waiting(tmp_path, found) as found:
+        await trio.to_thread.run_sync(mirror.begun.wait)
+        found.wishes.blocks = silent
+        await until(lambda: found.standby._session.locked())
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: found.ended == [False])
+        assert not mirror.done
+    assert not found.wishes.closed  # a thread still uses it
+    silent.set()
+    mirror.goes_on.set()
+
+
+async def test_the_ledger_is_whole_before_the_daemon_leads(tmp_path: Path) -> None:
+    found, mirror = await made(tmp_path), SlowMirror()
+    found.standby.mirror = mirror
+    async with waiting(tmp_path, found) as found:
+        await trio.to_thread.run_sync(mirror.begun.wait)
+        found.wishes.leads = True
+        await until(lambda: found.standby.leads)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert found.ended == []
+        mirror.goes_on.set()
+        await until(lambda: found.ended == [True])
+        assert mirror.done
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from threading import Lock
+from typing import Final, Protocol, TypeVar
 
 import attrs
 import structlog
@@ -54,6 +55,8 @@ from nessus_sched.telemetry.health import Health, HealthRecord, Observation, Sta
 from nessus_sched.telemetry.logging import Log
 from nessus_sched.telemetry.metrics import Metrics
 
+T = TypeVar("T")
+
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the leader."""
 FOLLOW_EVERY: Final = 60.0
@@ -100,6 +103,9 @@ class Standby:
     """The first mistake in a configuration that was refused."""
     leads: bool = False
     _health: HealthRecord = attrs.field(factory=HealthRecord)
+    _session: Lock = attrs.field(factory=Lock)
+    _ledger: Lock = attrs.field(factory=Lock)
+    """Held by the thread that uses them, perhaps after it was abandoned."""
     _clients: set[trio.CancelScope] = attrs.field(factory=set)
     _stopped: bool = False
 
@@ -136,17 +142,22 @@ class Standby:
         finally:
             # Until the daemon that leads handles it.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-            if not self.leads or self._stopped:
+            if (not self.leads or self._stopped) and self._session.acquire(blocking=False):
                 self.candidate.close()
         if self._stopped:
             return False
+        # The parts of a leader begin with the ledger.
+        await trio.to_thread.run_sync(self._ledger.acquire)
         self.notifier.status("leads")
         before = self.candidate.leader
         log.info(events.LEADING, before=None if before is None else before.daemon.host)
         return True
 
     async def _look(self) -> bool:
-        self.leads = await trio.to_thread.run_sync(self.candidate.look)
+        """A stop does not wait for a database that does not answer."""
+        self.leads = await trio.to_thread.run_sync(
+            _holding(self._session, self.candidate.look), abandon_on_cancel=True
+        )
         return self.leads
 
     async def _wait(self) -> None:
@@ -182,7 +193,9 @@ class Standby:
         """Fetches the ledger as it changes, which a daemon that begins to lead would wait for."""
         while self.mirror is not None:
             try:
-                await trio.to_thread.run_sync(self.mirror.catch_up)
+                await trio.to_thread.run_sync(
+                    _holding(self._ledger, self.mirror.catch_up), abandon_on_cancel=True
+                )
             except StoreUnavailable as error:
                 log.debug(events.STORE_UNAVAILABLE, reason=str(error))
             await trio.sleep(FOLLOW_EVERY)
@@ -313,6 +326,14 @@ class Standby:
         while period is not None:
             self.notifier.alive()
             await trio.sleep(period / 2)
+
+
+def _holding(lock: Lock, work: Callable[[], T]) -> Callable[[], T]:
+    def held() -> T:
+        with lock:
+            return work()
+
+    return held
 
 
 def _another(before: Leader | None, after: Leader | None) -> bool:
