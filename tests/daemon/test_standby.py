@@ -20,7 +20,12 @@ import trio
 from nessus_sched.config.loading import load
 from nessus_sched.core.leading.leader import Daemon, Leader
 from nessus_sched.core.masking import Masker
-from nessus_sched.core.store_errors import AlreadyRunning, OtherConfiguration, StoreUnavailable
+from nessus_sched.core.store_errors import (
+    AlreadyRunning,
+    OtherConfiguration,
+    StoreUnavailable,
+    StoreUnreachable,
+)
 from nessus_sched.daemon.sd_notify import Notifier
 from nessus_sched.daemon.standby import standing_by
 from nessus_sched.daemon.standby.answers import READS, who
@@ -340,6 +345,19 @@ async def test_what_keeps_it_from_waiting_ends_it(tmp_path: Path, fails: Excepti
     found = await made(tmp_path)
     found.wishes.fails = fails
     with pytest.raises(type(fails)):
+        await found.standby.run()
+
+
+async def test_a_database_that_is_away_at_the_start_is_waited_for(tmp_path: Path) -> None:
+    found = await made(tmp_path)
+    found.wishes.fails, found.wishes.leader = StoreUnreachable("connection refused"), None
+    async with waiting(tmp_path, found):
+        assert found.standby.health().status.value == "failed"
+        found.wishes.fails, found.wishes.leads = None, True
+        await until(lambda: found.ended == [True])
+    found.standby.waits = False
+    found.wishes.fails = StoreUnreachable("connection refused")
+    with pytest.raises(StoreUnreachable):
         await found.standby.run()
 
 

@@ -230,3 +230,28 @@ async def test_another_configuration_neither_waits_nor_leads(
                 two.write()
                 process.send_signal(signal.SIGHUP)
                 await until(partial(says, two, "standby: the daemon on"))
+
+
+async def test_a_database_that_comes_up_later_is_waited_for(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="needs the extra nessus-sched[postgres]")
+    try:
+        with postgres.running() as cluster:
+            url = cluster.url(cluster.database().rsplit("=", 1)[1])
+            cluster.stop()
+            async with simulators(SimOptions(seed=3)) as (sim,):
+                one, two = (machine(tmp_path, each, sim, url) for each in "ab")
+                two.config["targets"] = {"allow": ["192.0.2.0/25"]}
+                two.write()
+                async with daemon(one, waits=True), daemon(two, waits=True) as other:
+                    assert (await asked(one, "health")).status_code == 503
+                    other.send_signal(signal.SIGSTOP)
+                    await trio.to_thread.run_sync(cluster.start)
+                    await leads(one)
+                    other.send_signal(signal.SIGCONT)
+                    with trio.fail_after(20):
+                        assert await other.wait() == 78
+                    said = (two.directory / "daemon.log").read_text()
+                    assert "has another configuration (targets)" in said
+                    assert "Traceback" not in said
+    except LookupError as error:
+        pytest.skip(str(error))

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.slow
 
 EAST = Daemon(host="east", addresses=("/run/east.sock",), sections={"scanners": "1"})
 WEST = Daemon(host="west", sections={"scanners": "1"})
+_LOCKS = """SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+WHERE locktype = 'advisory' AND datname = '{}'"""
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 
 
@@ -48,6 +50,14 @@ class Pair:
 
     def end_sessions(self) -> None:
         self.cluster.sql(_END.format(self.conninfo.rsplit("=", 1)[1]))
+
+    def wait_for_lock(self) -> None:
+        """Until the server has noticed that the leader closed its session."""
+        name = self.conninfo.rsplit("=", 1)[1]
+        for _ in range(500):
+            if self.cluster.sql(_LOCKS.format(name)) == "0":
+                return
+        raise AssertionError("somebody still leads")
 
     def looks(self, engine: PostgresEngine, seconds: float) -> list[bool]:
         """One each second of the waiting daemon's clock."""
@@ -82,6 +92,7 @@ async def test_the_first_leads_and_the_second_takes_over_when_it_ends(pair: Pair
         assert leader.daemon == EAST
         assert leader.since > 0
         assert not leader.released
+    pair.wait_for_lock()
     assert west.candidate.look()
     leader = west.candidate.leader
     assert leader is not None
@@ -165,6 +176,7 @@ async def test_a_daemon_with_other_scanners_neither_waits_nor_leads(pair: Pair) 
         west.candidate.daemon = other
         assert not west.candidate.look()
         assert west.candidate.differs == ("scanners",)
+    pair.wait_for_lock()
     assert not any(pair.looks(west, PATIENCE + 5))
     assert west.candidate.differs == ("scanners",)
     west.candidate.daemon = WEST
@@ -181,14 +193,31 @@ async def test_who_starts_after_a_crash_elsewhere_needs_the_same_configuration(
         "UPDATE nessus_sched.writer SET released = false",
         database=pair.conninfo.rsplit("=", 1)[1],
     )
+    pair.wait_for_lock()
     with pytest.raises(OtherConfiguration, match="east, which led last and did not stop"):
         pair.engine(other).candidate.look()
     mine = pair.engine(attrs.evolve(other, host="east"))
     assert mine.candidate.look()  # who edits the file of the only daemon
     mine.candidate.close()
+    pair.wait_for_lock()
     forced = pair.engine(other)
     forced.candidate.accepts_any = True
     assert forced.candidate.look()
+
+
+async def test_a_leader_that_is_ending_is_waited_for_whatever_its_configuration_was(
+    pair: Pair,
+) -> None:
+    """As when the only daemon is started again with another configuration."""
+    again = pair.engine(Daemon(host="east", sections={"scanners": "2"}))
+    async with opened(pair.engine(EAST)):
+        pair.cluster.sql(
+            "UPDATE nessus_sched.writer SET released = true",
+            database=pair.conninfo.rsplit("=", 1)[1],
+        )
+        assert pair.looks(again, 2) == [False, False]
+    pair.wait_for_lock()
+    assert again.candidate.look()
 
 
 async def test_a_changed_configuration_is_announced(pair: Pair) -> None:

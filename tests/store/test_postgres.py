@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from nessus_sched.core.states import TaskState
@@ -9,6 +11,7 @@ from nessus_sched.core.store_errors import (
     AlreadyRunning,
     StoreError,
     StoreUnavailable,
+    StoreUnreachable,
     WrongSchema,
 )
 from nessus_sched.store.connection import DatabaseFailure
@@ -59,6 +62,7 @@ async def test_a_wrong_address_or_login_is_named(
     error = await refusal(conninfo.format(directory=cluster.directory))
     assert isinstance(error, StoreUnavailable)
     assert says in str(error)
+    assert isinstance(error, StoreUnreachable) == ("127.0.0.1" in conninfo)
 
 
 async def test_missing_rights_are_named_and_nothing_is_changed(cluster: postgres.Cluster) -> None:
@@ -191,3 +195,14 @@ def test_a_commit_that_the_server_turns_into_a_rollback_is_a_failure(
     with pytest.raises(DatabaseFailure, match="rolled back"):
         connection.commit()
     connection.close()
+
+
+async def test_a_server_that_is_starting_or_gone_is_away_for_the_moment(
+    cluster: postgres.Cluster, tmp_path: Path
+) -> None:
+    conninfo = cluster.database()
+    gone = conninfo.replace(str(cluster.directory), str(tmp_path))
+    assert isinstance(await refusal(gone), StoreUnreachable)
+    name = name_of(conninfo)
+    cluster.sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    assert not isinstance(await refusal(conninfo), StoreUnreachable)

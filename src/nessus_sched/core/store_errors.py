@@ -19,6 +19,10 @@ class NoStore(StoreUnavailable):
     """There is a database, and no store in it yet."""
 
 
+class StoreUnreachable(StoreUnavailable):
+    """The database does not answer at the moment, as far as can be told."""
+
+
 class StoreClosed(StoreError):
     """The store is closing or closed: nothing of what was asked has been stored."""
 

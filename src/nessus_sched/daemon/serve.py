@@ -46,7 +46,12 @@ from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.error_groups import flatten_exceptions
-from nessus_sched.core.store_errors import StoreError, StoreTakenOver
+from nessus_sched.core.store_errors import (
+    OtherConfiguration,
+    StoreError,
+    StoreTakenOver,
+    WrongSchema,
+)
 from nessus_sched.daemon.compose import Surroundings, compose
 from nessus_sched.daemon.digest_reports import write_report
 from nessus_sched.daemon.instrumentation import measure_loop_lag
@@ -235,6 +240,8 @@ def _crashes(notifier: Notifier) -> Iterator[None]:
         if taken is not None and all(isinstance(e, StoreTakenOver | StoreError) for e in found):
             log.warning(events.TAKEN_OVER, reason=str(taken))
             raise taken from None
+        if all(isinstance(each, WrongSchema | OtherConfiguration) for each in found):
+            raise found[0] from None  # what a daemon that waits has found
         if notifier.was_ready:
             raise CrashedAfterStart("the daemon was ended by this error") from error
         raise

@@ -20,7 +20,7 @@ from nessus_sched.config.schema import Config
 from nessus_sched.config.secrets import secrets_of
 from nessus_sched.core.clock import system_now
 from nessus_sched.core.leading.leader import Daemon, Leader
-from nessus_sched.core.store_errors import AlreadyRunning, StoreUnavailable
+from nessus_sched.core.store_errors import AlreadyRunning, StoreUnavailable, StoreUnreachable
 from nessus_sched.daemon.ledger_copy import Mirror
 from nessus_sched.daemon.lifecycle import freeze_and_resume_gc
 from nessus_sched.daemon.sd_notify import Notifier
@@ -112,11 +112,17 @@ class Standby:
     async def run(self) -> bool:
         """Returns True once this daemon leads, False if it was stopped.
 
-        Raises `StoreUnavailable`, `WrongSchema` or `OtherConfiguration` if it cannot even wait, and
-        `SocketError` or `HttpTrouble`.
+        Raises `StoreUnavailable`, `WrongSchema` or `OtherConfiguration` if it cannot even wait, the
+        latter two also later, in a group, and `SocketError` or `HttpTrouble`.
         """
-        if await self._look():
-            return True
+        try:
+            if await self._look():
+                return True
+        except StoreUnreachable as error:
+            # After a power cut it may come up later than we do.
+            if not self.waits:
+                raise
+            self._note(str(error))
         leader = self.candidate.leader
         if not self.waits:
             raise AlreadyRunning(f"{who(leader)}, and this one was not started to wait", pid=None)

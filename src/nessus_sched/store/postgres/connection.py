@@ -5,6 +5,7 @@ This package is the only one that imports psycopg, and only when a store in Post
 
 from __future__ import annotations
 
+import re
 import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from nessus_sched.core.store_errors import StoreTakenOver, StoreUnavailable
+from nessus_sched.core.store_errors import StoreTakenOver, StoreUnavailable, StoreUnreachable
 from nessus_sched.store.connection import (
     ConnectionLost,
     DatabaseBusy,
@@ -44,6 +45,17 @@ _REFUSALS: Final = (
 )
 _NO_TEXT: Final = "\ufdd0"
 """Stands for NUL, which PostgreSQL does not store, in questions. Never given to a character."""
+_AWAY: Final = re.compile(
+    r"refused|timeout|timed out|No route|unreachable|Temporary failure|starting up|shutting down"
+    r"|recovery|hot standby|closed the connection|reset by peer|Is the server running",
+    re.IGNORECASE,
+)
+"""In the words of libpq and of the server, which has no code for them before there is a session:
+what passes by itself, unlike a wrong name or password."""
+_WRONG: Final = re.compile(
+    r"authentication failed|password|pg_hba|does not exist|certificate", re.IGNORECASE
+)
+"""What does not pass, on one of several servers."""
 _STATEMENT_MS: Final = 60_000
 
 
@@ -226,7 +238,9 @@ def connect(conninfo: str, *, reading: bool = False) -> PostgresConnection:
         connection = psycopg.connect(make_conninfo("", **own), autocommit=True)
     except psycopg.Error as error:
         where = place_of(conninfo)
-        raise StoreUnavailable(f"cannot connect to {where}: {_words(error)}") from error
+        away = _AWAY.search(str(error)) and not _WRONG.search(str(error))
+        kind = StoreUnreachable if away else StoreUnavailable
+        raise kind(f"cannot connect to {where}: {_words(error)}") from error
     return PostgresConnection(connection, reading=reading)
 
 

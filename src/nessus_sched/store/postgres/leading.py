@@ -107,7 +107,8 @@ class Candidate:
         verdict = self._watch.look(Seen(sign, held), self._steady())
         if self._first and not held:
             verdict = Verdict.LEAD
-        self._first = False
+        # A leader that has said goodbye is about to close its session.
+        self._first = self._first and held and self.leader is not None and self.leader.released
         if verdict is Verdict.WAIT or self.differs:
             return False
         if verdict is Verdict.END:
@@ -117,7 +118,7 @@ class Candidate:
     def _differences(self, held: bool) -> tuple[str, ...]:
         leader = self.leader
         found = () if leader is None else self.daemon.differs_in(leader.daemon)
-        if not self._first or leader is None or not found:
+        if not self._first or leader is None or not found or (held and leader.released):
             return found
         own = leader.daemon.host == self.daemon.host
         if not held and (leader.released or own or self.accepts_any):
