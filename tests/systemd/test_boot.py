@@ -23,6 +23,7 @@ from nessus_sched import __version__
 from nessus_sched.core.clock import system_now
 from nessus_sched.mcp.client import Tools, connected
 from nessus_sched.sim.options import SimOptions
+from nessus_sched.store.tasks.schema import TASKS
 from support.booted import PROGRAM, Machine, base, booted, eventually, wheels
 from support.processes import settled
 
@@ -384,7 +385,7 @@ def later(place: Path) -> Path:
     change(source / "pyproject.toml", f'\nversion = "{__version__}"', '\nversion = "99.0"')
     change(source / "src/nessus_sched/__init__.py", f'"{__version__}"', '"99.0"')
     schema = source / "src/nessus_sched/store/tasks/schema.py"
-    change(schema, "steps=(_V1,", 'steps=(_V1, "CREATE TABLE later (word TEXT) STRICT;",')
+    change(schema, f"_V{TASKS.version})", f'_V{TASKS.version}, "CREATE TABLE later (word TEXT);")')
     subprocess.run(
         ["/usr/bin/python3", "-m", "pip", "wheel", "-q", "--no-deps", "-w", place, source],
         check=True,

@@ -34,7 +34,7 @@ from nessus_sched.daemon.planner import Planner
 from nessus_sched.daemon.report_ingest import Reports
 from nessus_sched.daemon.scanner_watch import LOOK_EVERY as WATCH_EVERY
 from nessus_sched.daemon.scanner_watch import ScannerWatch
-from nessus_sched.daemon.stores import engine_of, exports_of, mirror_of, set_aside
+from nessus_sched.daemon.stores import engine_of, exports_of, mirror_of, refuse_newer, set_aside
 from nessus_sched.daemon.system import System
 from nessus_sched.delivery.lanes import Lanes
 from nessus_sched.delivery.router import Router
@@ -218,6 +218,7 @@ def _schedules(
 async def _stores(
     stack: AsyncExitStack, config: Config, engine: Engine, wall: Now
 ) -> tuple[ExportStore, FindingsStore, TaskStore]:
+    await trio.to_thread.run_sync(refuse_newer, config.state_directory)
     findings = await open_findings(config.state_directory / "findings.db")
     stack.push_async_callback(findings.aclose)
     store = await stack.enter_async_context(TaskStore.open_engine(engine, now=wall))

@@ -11,10 +11,12 @@ from nessus_sched.core.seal import Seal
 from nessus_sched.core.secret import Secret
 from nessus_sched.core.store_errors import StateDirectoryError, StoreUnavailable
 from nessus_sched.store.exports import ExportStore
+from nessus_sched.store.findings.schema import SCHEMA as FINDINGS
 from nessus_sched.store.ledger.schema import SCHEMA as LEDGER
+from nessus_sched.store.sqlite import open_offline
 from nessus_sched.store.tasks.engine import Engine, SqliteEngine
 from nessus_sched.store.tasks.offline import OfflineStore, read_engine, read_offline
-from nessus_sched.store.tasks.schema import FILE_NAME
+from nessus_sched.store.tasks.schema import FILE_NAME, TASKS
 
 if TYPE_CHECKING:
     from nessus_sched.store.postgres.engine import PostgresEngine
@@ -70,6 +72,14 @@ def ledger_mirror(directory: Path, engine: PostgresEngine) -> Mirror:
     from nessus_sched.store.postgres.mirror import Mirror
 
     return Mirror(engine.conninfo, directory / "ledger.db", LEDGER, engine.owner)
+
+
+def refuse_newer(directory: Path) -> None:
+    """Raises `WrongSchema` if a newer program wrote a database of a state directory, before any of
+    them is migrated."""
+    for name, schema in ((FILE_NAME, TASKS), ("findings.db", FINDINGS), ("ledger.db", LEDGER)):
+        with suppress(StoreUnavailable):  # missing or damaged, which whoever needs it reports
+            open_offline(directory / name, schema).close()
 
 
 def mirror_of(config: Config, engine: Engine) -> Mirror | None:

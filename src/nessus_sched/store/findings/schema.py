@@ -148,7 +148,7 @@ ALTER TABLE scan_coverage ADD COLUMN scanners TEXT;
 """
 
 SCHEMA: Final = Schema(
-    name="findings", application_id=0x4E534644, steps=(_DDL, _COVERAGE, _SCANNERS)
+    name="findings.db", application_id=0x4E534644, steps=(_DDL, _COVERAGE, _SCANNERS)
 )
 
 

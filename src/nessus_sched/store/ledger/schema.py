@@ -189,7 +189,7 @@ CREATE INDEX entries_by_check ON entries (plugin, machine, severity, state) WHER
 """
 
 SCHEMA: Final = Schema(
-    name="ledger",
+    name="ledger.db",
     application_id=0x4E534C47,
     steps=(_DDL, _EXCEPTIONS, _REACH, _RANKED, _HISTORY, _CHECKS),
 )
