@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +15,18 @@ from trio.testing import MockClock
 
 from nessus_sched.api import validation
 from nessus_sched.api.app import App
-from nessus_sched.api.operations import Call
+from nessus_sched.api.operations import Call, ToolError
 from nessus_sched.api.tools import ALL_TOOLS
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import (
+    OutcomeUnknown,
+    StoreClosed,
+    StoreError,
+    StoreUnavailable,
+)
 from nessus_sched.core.targets.targets import parse_targets, size_of
 from nessus_sched.ipc.peer import Peer
+from nessus_sched.store.tasks.store import TaskStore
 from support.apps import app_of
 from support.fake_scanner import FakeScanner, unreachable
 from support.world import World, config_of, scanner_settings, virtual_now, world
@@ -134,3 +142,29 @@ async def test_a_scan_that_is_being_canceled_does_not_take_hours(
         assert status.status == "running"
         assert "being canceled" in status.next
         assert "hours" not in status.next
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (StoreClosed("the store is closed"), "The daemon is stopping: the store is closed."),
+        (OutcomeUnknown("the connection was lost"), "whether this was stored is not known"),
+        (StoreUnavailable("the disk is full"), "the disk is full"),
+    ],
+)
+async def test_a_store_that_takes_nothing_is_no_crash(
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    error: StoreError,
+    says: str,
+) -> None:
+    async def submit(*_arguments: Any, **_named: Any) -> Any:
+        raise error
+
+    async with two_pools(tmp_path) as (_, _, app):
+        monkeypatch.setattr(TaskStore, "submit", submit)
+        with pytest.raises(ToolError, match=says) as refused:
+            await call(app, "submit_scan", targets=["192.0.2.1"], idempotency_key="k")
+    assert refused.value.code == "store_unavailable"
+    assert refused.value.hint

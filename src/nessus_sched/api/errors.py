@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 from nessus_sched.api.app import ReadApp
 from nessus_sched.api.operations import ToolError
-from nessus_sched.core.store_errors import NoFindings, StoreUnavailable
+from nessus_sched.core.store_errors import (
+    NoFindings,
+    OutcomeUnknown,
+    StoreClosed,
+    StoreUnavailable,
+)
 from nessus_sched.results.query.model import BadQuery
 from nessus_sched.scheduler.admission.admit import unknown
 from nessus_sched.scheduler.errors import RequestError
@@ -28,6 +33,16 @@ def as_tool_errors() -> Iterator[None]:
         ) from error
     except StoreUnavailable as error:
         raise ToolError("store_unavailable", str(error), "Try again later.") from error
+    except StoreClosed as error:
+        raise ToolError(
+            "store_unavailable", f"The daemon is stopping: {error}.", "Try again later."
+        ) from error
+    except OutcomeUnknown as error:
+        raise ToolError(
+            "store_unavailable",
+            f"The daemon is stopping, and whether this was stored is not known: {error}.",
+            "Look for it before you try again, or repeat it with the same idempotency key.",
+        ) from error
 
 
 def check_scanner(app: ReadApp, name: str | None) -> None:
