@@ -15,6 +15,7 @@ from nessus_sched.config.schema import PollingSettings
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.scanner import Scanner
 from nessus_sched.core.states import TaskState
+from nessus_sched.core.store_errors import StoreTakenOver
 from nessus_sched.core.task import Task
 from nessus_sched.scheduler.driver.supervision import LAST_RESTART
 from support.fake_scanner import FakeScanner
@@ -114,6 +115,29 @@ async def test_it_is_logged_and_shown(tmp_path: Path, autojump_clock: MockClock)
     assert failed[0]["restart_in"] < 6
     assert failed[-1]["restart_in"] > LAST_RESTART / 2
     assert 3600 / LAST_RESTART < len(failed) < 40
+
+
+async def test_a_store_that_was_taken_over_ends_everything(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    scanner = FakeScanner(virtual_now())
+
+    def taken_over(request: str) -> None:
+        if request == "launch":
+            raise StoreTakenOver("another daemon leads")
+
+    scanner.fault = taken_over
+    config = config_of(tmp_path, scanner_settings("a"))
+
+    async def life() -> None:
+        async with world(config, {"a": scanner}, crashes=True) as w:
+            await w.submit()
+            await trio.sleep(60)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await life()
+    assert caught.group_contains(StoreTakenOver)
+    assert trio.current_time() < 60
 
 
 async def test_a_cancel_while_it_waits_is_obeyed(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -10,6 +10,7 @@ import trio
 from nessus_sched.core.error_kinds import ErrorKind
 from nessus_sched.core.retry import backoff
 from nessus_sched.core.scanner import TransientError
+from nessus_sched.core.store_errors import StoreTakenOver
 from nessus_sched.scheduler.driver.driver import Driver
 from nessus_sched.telemetry import events
 
@@ -41,13 +42,15 @@ async def supervise(
 
     This is the only place that catches every exception: what a scanner does wrong is a
     `ScannerError` and never gets here. An error while the tasks are handed over is not caught:
-    their state is then unknown, and the daemon must restart.
+    their state is then unknown, and the daemon must restart. `StoreTakenOver` ends it, too.
     """
     failures, after = 0, 0.0
     while True:
         began, bug = trio.current_time(), None
         try:
             await driver.run(after=after, task_status=task_status)
+        except* StoreTakenOver:
+            raise
         except* Exception as group:  # noqa: BLE001 - see above
             bug = group
         if bug is None:
