@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -410,6 +411,31 @@ async def test_who_takes_over_waits_for_requests_of_the_daemon_before(
     assert (done.state, done.attempt) == (TaskState.COMPLETED, 1)
     assert sum(scan.runs for scan in scanner.scans.values()) == 1
     assert sum(scanner.launches.values()) == 1
+
+
+@pytest.mark.parametrize("other", [True, False], ids=["another began it", "nobody else did"])
+async def test_a_queued_task_is_not_begun_while_another_daemon_may_have_done_so(
+    tmp_path: Path, autojump_clock: MockClock, other: bool
+) -> None:
+    scanner = FakeScanner(virtual_now(), duration=lambda _: 600.0)
+    lease = Lease(trio.current_time, SECONDS)
+    lease.confirm(trio.current_time())
+    config = config_of(tmp_path, scanner_settings("a", 1))
+    async with world(config, {"a": scanner}, lease=lease) as w:
+        first, second = await w.running("192.0.2.1"), await w.submit("192.0.2.2")
+        await w.until(first.task_id, TaskState.EXPORTING)
+        if other:
+            entry = JournalEntry(
+                at=trio.current_time(), event="taken", actor="another daemon",
+                task_id=second.task_id, before=TaskState.QUEUED, after=TaskState.LAUNCHING,
+            )  # fmt: skip
+            changed = attrs.evolve(second, state=TaskState.LAUNCHING, attempt=1)
+            await w.store.record(changed, entry)
+        await trio.sleep(3600)
+        assert scanner.requests["create_scan"] == 1
+        if not other:
+            lease.confirm(trio.current_time())
+            assert (await w.settled(second.task_id)).state is TaskState.COMPLETED
 
 
 async def created_late(scanner: FakeScanner, task: Task) -> int:

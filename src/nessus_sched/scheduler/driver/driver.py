@@ -166,7 +166,7 @@ class Driver:
         """Journals the intent, then runs the task; its slot is already taken. If the scanner
         knows this attempt, it was started after the backup that we were restored from."""
         async with self.context.turns.of(entry.task_id):
-            task = await self._stored(entry.task_id)
+            task = await self._as_queued(entry.task_id)
             if task is None:
                 self.starting.remove(entry.task_id)
                 self.context.pool.release(entry.task_id, self.context.now())
@@ -190,6 +190,14 @@ class Driver:
             | ({"found": True} if run.restored else {}),
         )
         await self._carry(run)
+
+    async def _as_queued(self, task_id: str) -> Task | None:
+        """The stored task, read at a time at which no other daemon can have started it."""
+        while True:
+            task = await self._stored(task_id)
+            if self.context.lease.held:
+                return task
+            await self.context.lease.wait()
 
     async def _carry(self, run: ActiveTask) -> None:
         """Runs a task's steps until it needs no scanner."""
