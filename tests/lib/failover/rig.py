@@ -38,8 +38,10 @@ MOMENTS: Final = (
     None, None, None,
     ("POST", "/scans"), ("POST", "/scans/*/launch"), ("POST", "/scans/*/export"), ("GET", "/scans"),
 )  # fmt: skip
-"""When a fault begins: at any time, or while a scanner has just got such a request."""
+"""When a fault begins: at any time, or when a scanner gets such a request."""
 PATIENCE: Final = 6.0
+SHORTLY: Final = 0.02
+"""Seconds in which a scanner answers, and a daemon sends its next request."""
 WARM: Final = 0.8
 """How often the other daemon is let come up again before the next fault."""
 
@@ -285,21 +287,35 @@ class Round:
             if not undo:
                 begun.append(trio.current_time())
                 undo.append(fault.begin(stage))
-                sprung.set()
 
-        sprung = trio.Event()
         if moment is not None:
-            for trap in self._traps:
-                trap.arm(*moment, spring)
-            with trio.move_on_after(PATIENCE):
-                await sprung.wait()
-            for trap in self._traps:
-                trap.disarm()
+            await self._moment(stage, moment, spring)
         spring()
         try:
             await trio.sleep(stage.random.uniform(*fault.lasts))
         finally:
             undo[0]()
+
+    async def _moment(
+        self, stage: Stage, moment: tuple[str, str], spring: Callable[[], None]
+    ) -> None:
+        """Waits for such a request, and springs when it arrives, or returns shortly afterwards:
+        then its answer gets through, and the next request does not."""
+        arrived, at_once = trio.Event(), stage.random.random() < 0.5
+
+        def notice() -> None:
+            if at_once:
+                spring()
+            arrived.set()
+
+        for trap in self._traps:
+            trap.arm(*moment, notice)
+        with trio.move_on_after(PATIENCE):
+            await arrived.wait()
+            if not at_once:
+                await trio.sleep(stage.random.uniform(0, SHORTLY))
+        for trap in self._traps:
+            trap.disarm()
 
     def _answered(self, since: float) -> float:
         """When the first request was answered that was sent after `since`."""
